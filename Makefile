@@ -1,0 +1,52 @@
+# Every target does its own set-up: a virtual environment in the clone, from the exact lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo test lint lock
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
+	@echo "make test    all tests      make lint   style and workflow checks"
+	@echo "make setup   only the environment      make lock   renew the locks (needs uv)"
+
+# Stamps hold the lock's hash in their name, so that a changed lock is installed.
+HASH = $(firstword $(shell cksum < envs/$(1).lock.txt))
+RUN_STAMP := $(VENV)/.cpu-$(call HASH,cpu)
+DEV_STAMP := $(VENV)/.dev-$(call HASH,dev)
+
+define install
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
+	@echo "installing envs/$(1).lock.txt into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/$(1).lock.txt
+	@touch $@
+endef
+
+# The development lock holds everything of the run-time one.
+$(DEV_STAMP):
+	$(call install,dev)
+	@touch $(RUN_STAMP)
+
+$(RUN_STAMP):
+	$(call install,cpu)
+
+setup: $(RUN_STAMP)
+
+demo: setup
+	$(BIN)/snakemake --profile profiles/demo
+	@echo "The report: results/demo/report.html"
+
+test: $(DEV_STAMP)
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy scripts/decon3d
+
+lock:
+	$(PYTHON) envs/lock.py
