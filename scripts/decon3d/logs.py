@@ -1,0 +1,92 @@
+"""Logging of a long job: one format, in the rule's log and on the terminal, with progress."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from decon3d.errors import UserError
+
+log = logging.getLogger("decon3d")
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def job_log(path: str | Path) -> Iterator[None]:
+    """Send the library's log to `path` and to the terminal while a job runs.
+
+    A `UserError` ends the process with its message alone; any other exception leaves its
+    traceback in the log. Either way the exit status is 1.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    form = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S")
+    handlers: list[logging.Handler] = [
+        logging.FileHandler(path, mode="w", encoding="utf-8"),
+        logging.StreamHandler(sys.stderr),
+    ]
+    for handler in handlers:
+        handler.setFormatter(form)
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(handlers[0])
+    try:
+        yield
+    except UserError as error:
+        log.error("%s", error)
+        raise SystemExit(1) from None
+    except Exception:
+        log.exception("the job failed")
+        raise SystemExit(1) from None
+    finally:
+        logging.getLogger("py.warnings").removeHandler(handlers[0])
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+class _LoggedProgress(tqdm):  # type: ignore[type-arg]
+    """A tqdm whose bar is a line in the log, so that it reads well in a file, too."""
+
+    def display(self, *args: Any, **kwargs: Any) -> bool:
+        if self.n:
+            log.info("%s", self)
+        return True
+
+    def close(self) -> None:
+        if not self.disable and self.n and self.n != self.last_print_n:
+            self.display()
+        self.leave = False
+        super().close()
+
+
+def progress(
+    items: Iterable[T] | None = None,
+    *,
+    total: float | None = None,
+    what: str,
+    unit: str = "it",
+    seconds: float = 5.0,
+    **options: Any,
+) -> Any:
+    """Wrap `items` (or, with `items=None`, return a counter with `.update(n)`).
+
+    Every `seconds` a line with the share done, the rate in `unit` per second and the time left
+    goes to the log.
+    """
+    return _LoggedProgress(
+        items,
+        total=total,
+        desc=what,
+        unit=unit,
+        unit_scale=options.pop("unit_scale", False),
+        mininterval=seconds,
+        bar_format="{desc}: {n_fmt}/{total_fmt} {unit} ({percentage:.0f} %), {rate_fmt}, "
+        "{remaining} left{postfix}",
+        **options,
+    )

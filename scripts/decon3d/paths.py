@@ -1,0 +1,100 @@
+"""Where everything lies below the working directory: the output contract, written once.
+
+Every function takes names and returns a path relative to the working directory; called with
+the `{wildcard}` itself it returns the pattern that the workflow's rules use.
+"""
+
+
+def psf(dataset: str, channel: str) -> str:
+    """PSF on the image's grid (`psf.json` lies beside it)."""
+    return f"results/{dataset}/psf/{channel}/psf.tif"
+
+
+def simulated(dataset: str, volume: str) -> str:
+    """A volume that the workflow made itself."""
+    return f"results/{dataset}/simulated/{volume}.ome.tif"
+
+
+def simulated_truth(dataset: str, volume: str) -> str:
+    """The truth of a simulated volume, in counts."""
+    return f"results/{dataset}/simulated/{volume}.truth.ome.tif"
+
+
+def ingested(dataset: str, volume: str) -> str:
+    """Description of an ingested volume: where its OME-Zarr is, axes, histograms."""
+    return f"results/{dataset}/ingest/{volume}.json"
+
+
+def statistics(dataset: str, channel: str) -> str:
+    """Statistics and normalisation of a channel over all volumes and time points."""
+    return f"results/{dataset}/statistics/{channel}.json"
+
+
+def phantoms(dataset: str, channel: str, split: str) -> str:
+    """Store of one split of the phantoms."""
+    return f"results/{dataset}/training/{channel}/{split}.zarr"
+
+
+def model(dataset: str, channel: str, method: str) -> str:
+    """Folder of a trained network's bundle."""
+    return f"results/{dataset}/models/{channel}/{method}"
+
+
+def tuning(dataset: str, channel: str, method: str) -> str:
+    """Outcome of a parameter search."""
+    return f"results/{dataset}/tuning/{channel}/{method}.json"
+
+
+def prepared(dataset: str, channel: str, method: str) -> str:
+    """A restorer's state for one channel (arrays: `.npz` beside it)."""
+    return f"results/{dataset}/prepared/{channel}/{method}.json"
+
+
+def plan(dataset: str, method: str) -> str:
+    """The plan of a restoration."""
+    return f"results/{dataset}/plans/{method}.json"
+
+
+def part(dataset: str, method: str, part: str | int) -> str:
+    """Marker of a finished part (progress: `.progress` beside it)."""
+    return f"results/{dataset}/parts/{method}/{part}.json"
+
+
+def restored(dataset: str, volume: str, method: str) -> str:
+    """A restored volume, OME-Zarr 0.5."""
+    return f"results/{dataset}/restored/{volume}/{method}.ome.zarr"
+
+
+def restored_phantoms(dataset: str, channel: str, method: str) -> str:
+    """The phantoms' test split, restored."""
+    return f"results/{dataset}/restored_phantoms/{channel}/{method}.zarr"
+
+
+def evaluation(dataset: str, method: str, kind: str) -> str:
+    """Metric records of a method; kind: `phantoms` or `volumes`."""
+    return f"results/{dataset}/evaluation/{method}/{kind}.json"
+
+
+def table(dataset: str, name: str) -> str:
+    """A report table (`metrics.csv`, `summary.csv`, `summary.html`, `cost.csv`)."""
+    return f"results/{dataset}/tables/{name}"
+
+
+def figures(dataset: str) -> str:
+    """Folder of the figures."""
+    return f"results/{dataset}/figures"
+
+
+def finished(dataset: str, method: str) -> str:
+    """Says that all volumes of a method are complete: seam indices, clipped voxels."""
+    return f"results/{dataset}/finished/{method}.json"
+
+
+def report(dataset: str) -> str:
+    """The dataset's page."""
+    return f"results/{dataset}/report.html"
+
+
+def store_marker(store: str) -> str:
+    """Return the file that stands for a whole zarr store in the workflow."""
+    return f"{store}/zarr.json"

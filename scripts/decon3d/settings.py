@@ -1,0 +1,584 @@
+"""The config as validated, immutable settings: every rule of the config lives here, once.
+
+`load_settings` checks everything at once and raises one `ConfigError` that lists all problems.
+The JSON schema in `workflow/schemas` is generated from these classes. Lengths are micrometres,
+triples are in the order Z, Y, X.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from decon3d.errors import ConfigError, UserError
+
+NAME = r"^[A-Za-z0-9_-]+$"
+RESERVED_METHODS = {"input", "truth"}
+RECIPES = ("rln_mixed", "tubules")
+
+Name = Annotated[str, Field(pattern=NAME)]
+Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
+
+
+def _plausible_voxel(value: float) -> float:
+    if not 0.001 <= value <= 20:
+        hint = f"{value:g} nm is {value / 1000:g} µm" if value > 20 else "give micrometres"
+        raise PydanticCustomError(
+            "unit", "{value} µm is no voxel size of a light microscope ({hint})",
+            {"value": f"{value:g}", "hint": hint},
+        )  # fmt: skip
+    return value
+
+
+def _plausible_wavelength(value: float) -> float:
+    if not 0.2 <= value <= 2:
+        hint = f"{value:g} nm is {value / 1000:g} µm" if value > 2 else "give micrometres"
+        raise PydanticCustomError(
+            "unit", "{value} µm is no wavelength of visible light ({hint})",
+            {"value": f"{value:g}", "hint": hint},
+        )  # fmt: skip
+    return value
+
+
+Voxel = Annotated[float, AfterValidator(_plausible_voxel)]
+VoxelSize = tuple[Voxel, Voxel, Voxel]
+Wavelength = Annotated[float, AfterValidator(_plausible_wavelength)]
+Index = Annotated[float, Field(ge=1.0, le=2.0)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+
+class Optics(_Settings):
+    """What the microscope is; shared by all volumes and channels of a dataset."""
+
+    modality: Literal["widefield", "confocal", "light_sheet"]
+    """How the light is collected and the specimen lit."""
+    numerical_aperture: Annotated[float, Field(gt=0, lt=2)]
+    """Numerical aperture of the detecting objective."""
+    immersion_index: Index = 1.515
+    """Refractive index of the immersion medium."""
+    sample_index: Index | None = None
+    """Refractive index of the specimen's medium; null = as the immersion."""
+    depth_um: Annotated[float, Field(ge=0)] = 0.0
+    """Depth of the imaged structures below the coverslip, in µm."""
+    model: Literal["vectorial", "scalar"] = "vectorial"
+    """Diffraction model of the theoretical PSF."""
+    pinhole_au: PositiveFloat = 1.0
+    """Confocal only: pinhole diameter in Airy units."""
+    sheet_thickness_um: PositiveFloat | None = None
+    """Light sheet only: full width at half maximum of the sheet, in µm."""
+
+    # Field validators, not one of the whole model: they run whatever else is wrong here.
+    @field_validator("immersion_index")
+    @classmethod
+    def _above_aperture(cls, value: float, info: ValidationInfo) -> float:
+        aperture = info.data.get("numerical_aperture")
+        if aperture is not None and aperture >= value:
+            raise PydanticCustomError(
+                "optics",
+                "{n} is not above numerical_aperture {na}, and no lens collects beyond 90°: check "
+                "both (water 1.333, glycerol 1.47, oil 1.515)",
+                {"na": f"{aperture:g}", "n": f"{value:g}"},
+            )
+        return value
+
+    @field_validator("sheet_thickness_um")
+    @classmethod
+    def _sheet(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is None and info.data.get("modality") == "light_sheet":
+            raise PydanticCustomError("optics", "is missing; a light sheet needs its FWHM in µm")
+        return value
+
+    @property
+    def specimen_index(self) -> float:
+        """Refractive index around the structures."""
+        return self.immersion_index if self.sample_index is None else self.sample_index
+
+
+class Camera(_Settings):
+    """How photons become counts: counts = gain · photons + offset, plus read noise."""
+
+    offset: Annotated[float, Field(ge=0)] | None = None
+    """Counts of a dark image; null = the background level estimated from the data."""
+    gain: PositiveFloat | None = None
+    """Counts per photon; null = 1 is assumed where noise is simulated."""
+    read_noise: Annotated[float, Field(ge=0)] | None = None
+    """Standard deviation of the read noise in photons; null = 1 is assumed in simulation."""
+
+
+class TheoryPsf(_Settings):
+    """A PSF computed from the optics."""
+
+    source: Literal["theory"] = "theory"
+
+
+class FilePsf(_Settings):
+    """A measured PSF: an image of one bead, on any voxel grid."""
+
+    source: Literal["file"]
+    path: str
+    """TIFF of the PSF (Z Y X); environment variables are expanded."""
+    voxel_size_um: VoxelSize | None = None
+    """Voxel size of that file (Z, Y, X), in µm; null = from its metadata."""
+    accept_pedestal: bool = False
+    """Confirm that more than half of the file's sum may be removed as camera pedestal."""
+
+
+Psf = Annotated[TheoryPsf | FilePsf, Field(discriminator="source")]
+
+
+class Normalisation(_Settings):
+    """A fixed affine map (counts - offset) / scale, in place of the estimated one."""
+
+    offset: Annotated[float, Field(ge=0)]
+    """Counts that become 0."""
+    scale: PositiveFloat
+    """Counts above the offset that become 1."""
+
+
+class Channel(_Settings):
+    """One fluorophore: where it lies in the files and how it shines."""
+
+    index: Annotated[int, Field(ge=0)] = 0
+    """Position on the channel axis of the input, from 0."""
+    emission_um: Wavelength
+    """Wavelength of the emission peak, in µm."""
+    excitation_um: Wavelength | None = None
+    """Wavelength of the excitation, in µm (confocal); null = 0.93 × the emission."""
+    psf: Psf = TheoryPsf()
+    """Where the point spread function comes from."""
+    normalisation: Normalisation | None = None
+    """Fixed normalisation; null = estimated once over all volumes and time points."""
+
+
+class VolumeEntry(_Settings):
+    """One volume by name."""
+
+    name: Name
+    path: str
+    """TIFF, OME-TIFF or OME-Zarr."""
+    reference: str | None = None
+    """A volume of the same grid that is taken as the truth in the evaluation."""
+
+
+class Simulation(_Settings):
+    """A volume that the workflow makes itself, with its truth."""
+
+    shape: Shape
+    """Voxels (Z, Y, X)."""
+    recipe: Literal["rln_mixed", "tubules"] = "rln_mixed"
+    """Phantom recipe of the object."""
+    photons: PositiveFloat = 200.0
+    """Mean photons of the brightest 0.1 % of the voxels."""
+    background_photons: Annotated[float, Field(ge=0)] = 5.0
+    """Photons of the even background."""
+
+
+class Dataset(_Settings):
+    """Volumes that share a microscope: one PSF and one model per channel."""
+
+    volumes: str | list[str | VolumeEntry] | None = None
+    """A path, a glob, a list, or a sheet (.tsv / .csv with name, path, optional reference)."""
+    simulate: dict[Name, Simulation] | None = None
+    """Instead of `volumes`: volumes that the workflow makes itself, by name."""
+    voxel_size_um: VoxelSize | None = None
+    """Voxel size (Z, Y, X), in µm; null = from the metadata of the first volume."""
+    times: list[Annotated[int, Field(ge=0)]] | None = None
+    """Time points to restore, from 0; null = all."""
+    optics: Optics
+    camera: Camera = Camera()
+    channels: Annotated[dict[Name, Channel], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Dataset":
+        if (self.volumes is None) == (self.simulate is None):
+            raise PydanticCustomError(
+                "volumes", "give exactly one of `volumes` (your files) and `simulate` (made here)"
+            )
+        if self.simulate is not None and self.voxel_size_um is None:
+            raise PydanticCustomError(
+                "volumes", "voxel_size_um is missing; simulated volumes have no metadata"
+            )
+        indices = [channel.index for channel in self.channels.values()]
+        if len(set(indices)) < len(indices):
+            raise PydanticCustomError("channels", "two channels have the same index")
+        return self
+
+
+class Split(_Settings):
+    """One split of the phantoms."""
+
+    count: PositiveInt
+    """Volumes per recipe entry of weight 1 in `test`; volumes in all for `train` and `val`."""
+    recipes: Annotated[dict[Literal["rln_mixed", "tubules"], PositiveFloat], Field(min_length=1)]
+    """Recipes with their weights."""
+
+
+class Phantoms(_Settings):
+    """Simulated pairs for training, tuning and tests with a known truth."""
+
+    shape: Shape = (48, 96, 96)
+    """Voxels of each volume (Z, Y, X)."""
+    train: Split = Split(count=16, recipes={"rln_mixed": 1})
+    """What the networks learn from."""
+    val: Split = Split(count=4, recipes={"rln_mixed": 1})
+    """What picks the best weights and tunes the baselines."""
+    test: Split = Split(count=8, recipes={"rln_mixed": 1, "tubules": 1})
+    """What the report's numbers with truth are measured on."""
+    photons: tuple[PositiveFloat, PositiveFloat] = (50.0, 500.0)
+    """Range of the mean photons of the brightest 0.1 % of the voxels, drawn log-uniformly."""
+    background_photons: Annotated[float, Field(ge=0)] = 5.0
+    """Photons of the even background."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Phantoms":
+        if self.photons[0] > self.photons[1]:
+            raise PydanticCustomError("photons", "photons: the lower bound comes first")
+        return self
+
+
+class Training(_Settings):
+    """How a network is trained. The defaults are RLN's published ones, but for the crop."""
+
+    steps: PositiveInt = 10_000
+    """Optimiser steps."""
+    batch: PositiveInt = 4
+    """Crops per step."""
+    crop: Shape = (64, 64, 64)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 0.015
+    """Adam's initial rate; × 0.95 every `decay_steps` steps."""
+    decay_steps: PositiveInt = 600
+    """Steps per decay of the learning rate."""
+    validate_every: PositiveInt = 200
+    """Steps between two validations; the best weights are kept."""
+    auxiliary_loss: bool = True
+    """RLN's loss on its first estimate (weight 0.1)."""
+    gradients: Literal["straight_through", "exact"] = "straight_through"
+    """RLN's division and multiplication: the authors' custom gradients or the exact ones."""
+
+
+Tuned = Literal["tune"]
+
+
+class Rl(_Settings):
+    """Richardson-Lucy deconvolution."""
+
+    kind: Literal["rl"]
+    iterations: PositiveInt | Tuned = 15
+    """Iterations, or `tune`: the best on the validation phantoms."""
+    acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
+    """Momentum; without it about twice as many iterations are needed."""
+
+
+class Rltv(_Settings):
+    """Richardson-Lucy deconvolution with total variation (Dey 2006)."""
+
+    kind: Literal["rltv"]
+    iterations: PositiveInt | Tuned = "tune"
+    """Iterations, or `tune`: the best on the validation phantoms, together with tv_weight."""
+    tv_weight: PositiveFloat | Tuned = "tune"
+    """λ of the total variation, differences relative to the smallest voxel; or `tune`."""
+    acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
+    """Momentum; without it about twice as many iterations are needed."""
+
+    @model_validator(mode="after")
+    def _together(self) -> "Rltv":
+        if (self.iterations == "tune") != (self.tv_weight == "tune"):
+            raise PydanticCustomError(
+                "tune", "iterations and tv_weight are tuned together: give `tune` for both or none"
+            )
+        return self
+
+
+class Rln(_Settings):
+    """The Richardson-Lucy network (Li et al. 2022), trained on the phantoms."""
+
+    kind: Literal["rln"]
+    epsilon: PositiveFloat = 1e-4
+    """Added to the denominators of the network's two divisions."""
+    training: Training = Training()
+
+
+class Bundle(_Settings):
+    """A network that was trained before: no training, the bundle's folder is used."""
+
+    kind: Literal["bundle"]
+    bundle: str
+    """Folder with model.keras and model.json."""
+
+
+Method = Annotated[Rl | Rltv | Rln | Bundle, Field(discriminator="kind")]
+METHOD_KINDS: dict[str, type[_Settings]] = {"rl": Rl, "rltv": Rltv, "rln": Rln, "bundle": Bundle}
+CLASSICAL = (Rl, Rltv)
+
+
+class Restoration(_Settings):
+    """How volumes are cut, worked on and written."""
+
+    parts: PositiveInt = 1
+    """Independent jobs per dataset and method."""
+    memory_gb: PositiveFloat = 2.0
+    """Memory that one job may use for its block, in GB."""
+    output_dtype: Literal["float32", "input"] = "float32"
+    """Type of the restored counts; `input` rounds and clips to the input's, and reports it."""
+
+
+class Settings(_Settings):
+    """The whole config."""
+
+    schema_version: Literal[1] = 1
+    """Version of this config format."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Everything random follows from it."""
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    """Datasets by name."""
+    methods: Annotated[dict[Name, Method], Field(min_length=1)]
+    """Restoration methods by name; the kind defaults to the name."""
+    phantoms: Phantoms | None = None
+    """Null = made with the defaults if a method trains or tunes, else not at all."""
+    restoration: Restoration = Restoration()
+
+    @model_validator(mode="after")
+    def _names(self) -> "Settings":
+        taken = RESERVED_METHODS & set(self.methods)
+        if taken:
+            raise PydanticCustomError(
+                "methods",
+                "methods.{name}: this name is reserved for the report's own rows; rename it",
+                {"name": min(taken)},
+            )
+        return self
+
+    @property
+    def simulated_pairs(self) -> Phantoms | None:
+        """The phantoms to make, or None where nothing asks for them."""
+        needed = any(is_tuned(m) or is_trained(m) for m in self.methods.values())
+        return self.phantoms or (Phantoms() if needed else None)
+
+
+def is_tuned(method: _Settings) -> bool:
+    """Say whether a method's parameters are searched on the validation phantoms."""
+    return getattr(method, "iterations", None) == "tune"
+
+
+def is_trained(method: _Settings) -> bool:
+    """Say whether a method trains a network."""
+    return hasattr(method, "training")
+
+
+def uses_psf(method: _Settings) -> bool:
+    """Say whether a method needs the PSF when it restores."""
+    return isinstance(method, CLASSICAL)
+
+
+def is_network(method: _Settings) -> bool:
+    """Say whether a method restores with a network, and so may use a GPU."""
+    return not isinstance(method, CLASSICAL)
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
+
+
+def expand_path(text: str) -> str:
+    """Expand `~`, `$NAME`, `${NAME}` and `${NAME:-default}` in a path, as a shell would.
+
+    Raises
+    ------
+    UserError
+        If a variable is not set and has no default.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[3]
+        found = os.environ.get(name) or match[2]
+        if found is None:
+            raise UserError(f"the environment variable {name} is not set (in {text!r})")
+        return found
+
+    return os.path.expanduser(_VARIABLE.sub(value, text))
+
+
+def load_settings(config: dict[str, Any]) -> Settings:
+    """Validate a config.
+
+    Parameters
+    ----------
+    config
+        The parsed YAML; not changed.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of the config, missing files included.
+    """
+    try:
+        settings = Settings.model_validate(_with_kinds(config))
+    except ValidationError as error:
+        problems = [_explain(e) for e in error.errors(include_url=False)]
+        raise ConfigError(list(dict.fromkeys(problems)) + _missing_files(config)) from None
+    problems = _missing_files(config)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _with_kinds(config: dict[str, Any]) -> dict[str, Any]:
+    """Let a method's kind default to `bundle` where one is named, else to the method's name."""
+    methods = config.get("methods")
+    if not isinstance(methods, dict):
+        return config
+    kinds = {}
+    for name, method in methods.items():
+        method = {} if method is None else method
+        if isinstance(method, dict) and "kind" not in method:
+            method = {"kind": "bundle" if "bundle" in method else str(name), **method}
+        kinds[name] = method
+    return {**config, "methods": kinds}
+
+
+def _missing_files(config: dict[str, Any]) -> list[str]:
+    """List the files that the config names and that are not there, whatever else is wrong."""
+    problems = []
+
+    def check(key: str, path: Any) -> None:
+        if not isinstance(path, str):
+            return
+        try:
+            expanded = expand_path(path)
+        except UserError as error:
+            problems.append(f"{key}: {error}")
+            return
+        if any(c in expanded for c in "*?["):
+            from decon3d.volumes.inputs import matches
+
+            if not matches(expanded):
+                problems.append(f"{key}: no file matches {expanded}")
+        elif not Path(expanded).exists():
+            problems.append(f"{key}: there is no file {expanded}")
+
+    def table(value: Any) -> dict[str, Any]:
+        return value if isinstance(value, dict) else {}
+
+    for name, dataset in table(config.get("datasets")).items():
+        dataset = table(dataset)
+        key = f"datasets.{name}"
+        volumes = dataset.get("volumes")
+        for i, entry in enumerate(volumes if isinstance(volumes, list) else [volumes]):
+            at = f"{key}.volumes[{i}]" if isinstance(volumes, list) else f"{key}.volumes"
+            if isinstance(entry, dict):
+                check(f"{at}.path", entry.get("path"))
+                check(f"{at}.reference", entry.get("reference"))
+            else:
+                check(at, entry)
+        for channel, value in table(dataset.get("channels")).items():
+            check(f"{key}.channels.{channel}.psf.path", table(table(value).get("psf")).get("path"))
+    for name, method in table(config.get("methods")).items():
+        check(f"methods.{name}.bundle", table(method).get("bundle"))
+    return problems
+
+
+_UNION_TAGS = {
+    *METHOD_KINDS,
+    "theory",
+    "file",
+    "VolumeEntry",
+    "str",
+    "list[union[str,VolumeEntry]]",
+}
+
+
+def _explain(error: Any) -> str:
+    """Turn one of pydantic's findings into `key.path: what is wrong; what would be right`."""
+    path = ""
+    for part in error["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part != "[key]" and not _is_tag(part, path):
+            path += f".{part}" if path else str(part)
+    key = path.rsplit(".", 1)[-1]
+    given = error.get("input")
+    match error["type"]:
+        case "extra_forbidden":
+            text = f"unknown key{_did_you_mean(error['loc'])}"
+        case "missing":
+            text = "is missing; it has no default"
+        case "union_tag_invalid":
+            known = error["ctx"]["expected_tags"].replace("'", "")
+            what = "kind of method" if path.startswith("methods") else "source"
+            text = f"{error['ctx']['tag']!r} is no {what}; known: {known}"
+        case "string_pattern_mismatch":
+            text = f"{given!r} is no usable name; use letters, digits, _ and - only"
+        case kind if kind in ("unit", "optics", "volumes", "channels", "photons", "tune"):
+            text = error["msg"]
+        case "methods":
+            return error["msg"]
+        case "union_tag_not_found":
+            text = f"needs the key {error['ctx']['discriminator']}"
+        case _:
+            text = f"{_lower(error['msg'])}, not {given!r}"
+    return f"{path or key}: {text}"
+
+
+def _is_tag(part: str, path: str) -> bool:
+    """Tell the names of union members in pydantic's locations from real keys."""
+    return (
+        part in _UNION_TAGS
+        and (re.fullmatch(r"methods\.[^.]+|.*\.psf|.*\.volumes(\[\d+\])?", path) is not None)
+    ) or part in ("int", "literal['tune']", "float", "constrained-int", "constrained-float")
+
+
+def _lower(message: str) -> str:
+    message = message.removeprefix("Input ")
+    return message[:1].lower() + message[1:]
+
+
+def _did_you_mean(location: tuple[Any, ...]) -> str:
+    """Name the known keys beside an unknown one, the closest first."""
+    model: Any = Settings
+    for part in location[:-1]:
+        if part in METHOD_KINDS:
+            model = METHOD_KINDS[part]
+        elif part in ("theory", "file"):
+            model = TheoryPsf if part == "theory" else FilePsf
+        elif isinstance(model, type) and part in getattr(model, "model_fields", {}):
+            model = _inner_model(model.model_fields[part].annotation)
+    known = list(getattr(model, "model_fields", {}))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def _inner_model(annotation: Any) -> Any:
+    """Find the settings class inside an annotation such as `dict[Name, Dataset] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, _Settings):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _inner_model(inner)
+        if found is not None:
+            return found
+    return None

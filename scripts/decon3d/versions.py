@@ -1,0 +1,21 @@
+"""Versions of the algorithms, by stage.
+
+They are among the parameters of the workflow's rules: raise a stage's number when a change of the
+library changes its results, and exactly that stage and what follows is run again.
+"""
+
+VERSIONS = {
+    "simulate": 1,
+    "ingest": 1,
+    "statistics": 1,
+    "psf": 1,
+    "phantoms": 1,
+    "train": 1,
+    "tune": 1,
+    "prepare": 1,
+    "plan": 1,
+    "restore": 1,
+    "finish": 1,
+    "evaluate": 1,
+    "report": 1,
+}

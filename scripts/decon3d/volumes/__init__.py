@@ -1,0 +1,1 @@
+"""Volumes: reading, statistics, normalisation and writing, T C Z Y X."""

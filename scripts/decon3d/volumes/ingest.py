@@ -1,0 +1,347 @@
+"""Ingest: any input volume becomes one OME-Zarr view and the histograms of its channels.
+
+An OME-Zarr is read where it lies. A TIFF is converted once, a slab of planes at a time. What is
+known of the volume goes to a small JSON record, from which all later steps start.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.errors import UserError
+from decon3d.files import read_json, write_json
+from decon3d.logs import log, progress
+from decon3d.volumes.normalisation import Histogram, Normalisation, normalisation_law
+from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
+
+SLAB_BYTES = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class VolumeRecord:
+    """What ingest found: where the view is, its grid, and its counts' histograms.
+
+    `histograms`, `not_finite` and `saturated` are by channel index; `saturated` counts voxels at
+    the largest value of an integer type.
+    """
+
+    name: str
+    source: str
+    path: str
+    shape: tuple[int, int, int, int, int]
+    dtype: str
+    voxel_size_um: tuple[float, float, float]
+    voxel_size_from: str
+    channel_names: list[str]
+    channel_colors: list[str]
+    time_interval_s: float | None
+    histograms: dict[str, Any]
+    not_finite: dict[str, int]
+    saturated: dict[str, int]
+
+    def open(self) -> Volume:
+        """Open the view of the volume."""
+        return open_volume(self.path)
+
+    def histogram(self, channel: int) -> Histogram:
+        """Return the histogram of one channel over the selected time points."""
+        return _unpack(self.histograms[str(channel)])
+
+
+def load_record(path: str | Path) -> VolumeRecord:
+    """Read a record that `ingest` wrote."""
+    values = read_json(path)
+    for key in ("shape", "voxel_size_um"):
+        values[key] = tuple(values[key])
+    return VolumeRecord(**values)
+
+
+def voxel_size_of(
+    source: str, *, configured: tuple[float, float, float] | None, key: str
+) -> tuple[float, float, float]:
+    """Return a dataset's voxel size (Z, Y, X) in µm: the config's, or else the metadata's.
+
+    Raises
+    ------
+    UserError
+        If neither knows it.
+    """
+    if configured is not None:
+        return configured
+    found = open_volume(source).voxel_size_um
+    if found is None:
+        raise UserError(
+            f"{key}.voxel_size_um: {source} carries no voxel size; give it in the config as "
+            "[z, y, x] in µm"
+        )
+    return found
+
+
+def ingest(
+    source: str,
+    *,
+    record_path: str | Path,
+    name: str,
+    channels: dict[str, int],
+    voxel_size_um: tuple[float, float, float] | None,
+    times: list[int] | None,
+    key: str,
+) -> VolumeRecord:
+    """Bring one volume into the workflow.
+
+    Parameters
+    ----------
+    source
+        TIFF, OME-TIFF or OME-Zarr; never written to.
+    record_path
+        Where the JSON record goes; a converted TIFF goes beside it as `<name>.ome.zarr`.
+    channels
+        Channel names of the config with their index in the file.
+    voxel_size_um
+        Voxel size (Z, Y, X) in µm that overrides the metadata, or None.
+    times
+        Time points whose counts enter the statistics; None = all.
+    key
+        The dataset's key in the config, for messages.
+
+    Raises
+    ------
+    UserError
+        If the volume lacks a channel, a time point or a voxel size, or cannot be read.
+    """
+    volume = open_volume(source)
+    size = voxel_size_of(source, configured=voxel_size_um, key=key)
+    n_times, n_channels, *spatial = volume.shape
+    for channel, index in channels.items():
+        if index >= n_channels:
+            raise UserError(
+                f"{key}.channels.{channel}.index: {index}, but {source} has {n_channels} "
+                f"channel(s), counted from 0"
+            )
+    missing = [t for t in times or () if t >= n_times]
+    if missing:
+        raise UserError(f"{key}.times: {source} has {n_times} time point(s), none at {missing}")
+    log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
+    record_path = Path(record_path)
+    target = None
+    if not Path(source).is_dir():
+        store = record_path.with_name(f"{name}.ome.zarr")
+        target = create_level(
+            store,
+            shape=volume.shape,
+            dtype=volume.dtype,
+            chunk=default_chunk((spatial[0], spatial[1], spatial[2])),
+        )
+    counters = {i: _Counter(volume, i) for i in channels.values()}
+    used = set(range(n_times)) if times is None else set(times)
+    planes = n_times * n_channels * spatial[0]
+    with progress(total=planes, what=f"ingest {name}", unit="planes") as bar:
+        for time, channel, slab in _slabs(volume):
+            counts = time in used and channel in counters
+            if target is None and not counts:
+                continue
+            values = volume.read(time, channel, (slab, slice(None), slice(None)))
+            if target is not None:
+                target[time, channel, slab] = values
+            if counts:
+                counters[channel].add(values)
+            bar.update(len(values))
+    if target is not None:
+        windows = [
+            counters[c].histogram.display() if c in counters else (0.0, 65535.0)
+            for c in range(n_channels)
+        ]
+        write_metadata(
+            store,
+            name=name,
+            factors=write_pyramid(store, level_0=target),
+            voxel_size_um=size,
+            channel_names=list(volume.channel_names),
+            channel_colors=list(volume.channel_colors),
+            windows=windows,
+            time_interval_s=volume.time_interval_s,
+        )
+    record = VolumeRecord(
+        name=name,
+        source=source,
+        path=source if target is None else str(store),
+        shape=volume.shape,
+        dtype=volume.dtype.name,
+        voxel_size_um=size,
+        voxel_size_from="config" if voxel_size_um is not None else "metadata",
+        channel_names=list(volume.channel_names),
+        channel_colors=list(volume.channel_colors),
+        time_interval_s=volume.time_interval_s,
+        histograms={str(i): _pack(c.histogram) for i, c in counters.items()},
+        not_finite={str(i): c.not_finite for i, c in counters.items()},
+        saturated={str(i): c.saturated for i, c in counters.items()},
+    )
+    for index, counter in counters.items():
+        if counter.not_finite:
+            log.warning("%s, channel %d: %d voxels are not finite", name, index, counter.not_finite)
+        if counter.saturated:
+            log.warning("%s, channel %d: %d voxels are saturated", name, index, counter.saturated)
+    write_json(record_path, asdict(record))
+    return record
+
+
+def _slabs(volume: Volume) -> Iterator[tuple[int, int, slice]]:
+    """Cut a volume into (time, channel, slice of planes), the planes in multiples of a chunk."""
+    n_times, n_channels, n_planes, *lateral = volume.shape
+    step = max(1, SLAB_BYTES // (int(np.prod(lateral)) * volume.dtype.itemsize))
+    step = max(32, step // 32 * 32)
+    edges = [*range(0, n_planes, step), n_planes]
+    for time in range(n_times):
+        for channel in range(n_channels):
+            for start, stop in pairwise(edges):
+                yield time, channel, slice(start, stop)
+
+
+class _Counter:
+    """Collects one channel's histogram, slab by slab."""
+
+    def __init__(self, volume: Volume, channel: int) -> None:
+        self.start, self.stop = 0.0, None
+        if volume.dtype.kind == "f":
+            self.start, self.stop = _range(volume, channel)
+        self.largest = np.iinfo(volume.dtype).max if volume.dtype.kind in "ui" else None
+        self._histogram: Histogram | None = None
+        self.not_finite = 0
+        self.saturated = 0
+
+    def add(self, values: NDArray[Any]) -> None:
+        part = Histogram.of(values, start=self.start, stop=self.stop)
+        self._histogram = part if self._histogram is None else self._histogram + part
+        if self.largest is None:
+            self.not_finite += int(np.size(values) - np.count_nonzero(np.isfinite(values)))
+        else:
+            self.saturated += int(np.count_nonzero(values == self.largest))
+
+    @property
+    def histogram(self) -> Histogram:
+        assert self._histogram is not None
+        return self._histogram
+
+
+def _range(volume: Volume, channel: int) -> tuple[float, float]:
+    """Find the finite range of a floating point channel, in one streaming pass."""
+    low, high = np.inf, -np.inf
+    for time, c, slab in _slabs(volume):
+        if c == channel:
+            values = volume.read(time, c, (slab, slice(None), slice(None)))
+            values = values[np.isfinite(values)]
+            low = min(low, values.min(initial=np.inf))
+            high = max(high, values.max(initial=-np.inf))
+    return (float(low), float(high)) if low < high else (0.0, 1.0)
+
+
+def _pack(histogram: Histogram) -> dict[str, Any]:
+    """Make a histogram JSON-able: only the levels that occur."""
+    levels = np.flatnonzero(histogram.counts)
+    return {
+        "start": histogram.start,
+        "width": histogram.width,
+        "bins": len(histogram.counts),
+        "index": levels.tolist(),
+        "count": histogram.counts[levels].tolist(),
+    }
+
+
+def _unpack(packed: dict[str, Any]) -> Histogram:
+    counts = np.zeros(packed["bins"], np.int64)
+    counts[packed["index"]] = packed["count"]
+    return Histogram(packed["start"], packed["width"], counts)
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """A channel over all volumes and time points of a dataset, in counts."""
+
+    normalisation: Normalisation
+    normalisation_from: str
+    background: float
+    background_sigma: float
+    mean: float
+    percentiles: dict[str, float]
+    voxels: int
+    saturated: int
+    not_finite: int
+
+    @classmethod
+    def of(
+        cls,
+        histogram: Histogram,
+        *,
+        camera_offset: float | None = None,
+        fixed: Normalisation | None = None,
+        saturated: int = 0,
+        not_finite: int = 0,
+    ) -> "ChannelStatistics":
+        """Summarise a histogram of counts by the normalisation law."""
+        level, sigma = histogram.background()
+        law = fixed or normalisation_law(histogram, camera_offset=camera_offset)
+        return cls(
+            normalisation=law,
+            normalisation_from="config" if fixed else "data",
+            background=level,
+            background_sigma=sigma,
+            mean=histogram.mean(),
+            percentiles={f"{q:g}": histogram.percentile(q) for q in (0.1, 1, 50, 99, 99.9, 100)},
+            voxels=int(histogram.counts.sum()),
+            saturated=saturated,
+            not_finite=not_finite,
+        )
+
+
+def channel_statistics(
+    records: list[VolumeRecord],
+    *,
+    channel: int,
+    camera_offset: float | None,
+    fixed: Normalisation | None,
+    key: str,
+) -> ChannelStatistics:
+    """Merge one channel's histograms over all volumes of a dataset.
+
+    Raises
+    ------
+    UserError
+        If the volumes differ in voxel size by more than 1 %: a dataset shares a microscope.
+    """
+    first = records[0]
+    for record in records[1:]:
+        if not np.allclose(record.voxel_size_um, first.voxel_size_um, rtol=0.01):
+            raise UserError(
+                f"{key}: {record.source} has voxels of {record.voxel_size_um} µm but "
+                f"{first.source} of {first.voxel_size_um} µm (Z, Y, X); volumes of one dataset "
+                "share them: make two datasets, or set voxel_size_um if the metadata are wrong"
+            )
+    total = first.histogram(channel)
+    for record in records[1:]:
+        total = total + record.histogram(channel)
+    return ChannelStatistics.of(
+        total,
+        camera_offset=camera_offset,
+        fixed=fixed,
+        saturated=sum(r.saturated[str(channel)] for r in records),
+        not_finite=sum(r.not_finite[str(channel)] for r in records),
+    )
+
+
+def save_statistics(path: str | Path, statistics: ChannelStatistics) -> None:
+    """Write statistics as JSON."""
+    write_json(path, asdict(statistics))
+
+
+def load_statistics(path: str | Path) -> ChannelStatistics:
+    """Read statistics that `save_statistics` wrote."""
+    values = read_json(path)
+    return ChannelStatistics(
+        **{**values, "normalisation": Normalisation(**values["normalisation"])}
+    )

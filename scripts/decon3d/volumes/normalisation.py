@@ -1,0 +1,145 @@
+"""The one normalisation law: an affine map per channel, and its inverse.
+
+Offset: the camera's, or else the background level. Scale: a high percentile of the *foreground*
+(what lies above the offset by three standard deviations of the background), so that a mostly
+empty volume is not stretched. The same law holds in training and in restoration.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FOREGROUND_PERCENTILE = 99.5
+FOREGROUND_SIGMAS = 3.0
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """The affine map (counts - offset) / scale."""
+
+    offset: float
+    scale: float
+
+    def apply(self, counts: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Map counts to network units, float32."""
+        return (counts.astype(np.float32) - np.float32(self.offset)) / np.float32(self.scale)
+
+    def invert(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Map network units back to counts, float32."""
+        return values.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of voxels on an even grid of levels: enough for every percentile we need.
+
+    `edges_start + i * width` is the lower edge of bin `i`; for integers of up to 16 bits the
+    width is 1 and a bin is one level.
+    """
+
+    start: float
+    width: float
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, values: NDArray[np.generic], *, start: float = 0.0, stop: float | None = None,
+        bins: int = 65536,
+    ) -> "Histogram":  # fmt: skip
+        """Count `values`: integers of up to 16 bits level by level, others on `bins` bins.
+
+        Values outside start … stop fall into the first or last bin; NaN and infinities are left
+        out.
+        """
+        values = np.asarray(values).ravel()
+        if values.dtype.kind in "ub" and values.dtype.itemsize <= 2:
+            return cls(0.0, 1.0, np.bincount(values.astype(np.uint16), minlength=bins))
+        values = values[np.isfinite(values)].astype(np.float64)
+        if stop is None:
+            start = float(values.min(initial=np.inf)) if values.size else 0.0
+            stop = float(values.max(initial=-np.inf)) if values.size else 1.0
+        width = (stop - start) / bins or 1.0
+        index = np.clip((values - start) / width, 0, bins - 1).astype(np.int64)
+        return cls(start, width, np.bincount(index, minlength=bins))
+
+    def __add__(self, other: "Histogram") -> "Histogram":
+        if (self.start, self.width) == (other.start, other.width):
+            return Histogram(self.start, self.width, self.counts + other.counts)
+        start = min(self.start, other.start)
+        bins = len(self.counts)
+        stop = max(h.start + len(h.counts) * h.width for h in (self, other))
+        width = (stop - start) / bins
+        total = np.zeros(bins, np.int64)
+        for h in (self, other):
+            index = np.clip((h.levels - start) / width, 0, bins - 1).astype(np.int64)
+            np.add.at(total, index, h.counts)
+        return Histogram(start, width, total)
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """Value that stands for each bin: the level itself for integers, else the centre."""
+        half = 0.0 if self.width == 1.0 and self.start == 0.0 else 0.5
+        return self.start + (np.arange(len(self.counts)) + half) * self.width
+
+    def percentile(self, q: float, *, above: float = -np.inf) -> float:
+        """Return the q-th percentile of the values above `above` (NaN where there are none)."""
+        counts = np.where(self.levels > above, self.counts, 0)
+        total = counts.sum()
+        if total == 0:
+            return float("nan")
+        index = int(np.searchsorted(np.cumsum(counts), q / 100 * total))
+        return float(self.levels[min(index, len(counts) - 1)])
+
+    def mean(self) -> float:
+        """Return the mean of the values."""
+        return float(np.average(self.levels, weights=self.counts))
+
+    def display(self) -> tuple[float, float]:
+        """Choose a display range: from the background to a high percentile."""
+        low, high = self.background()[0], self.percentile(99.95)
+        return (low, high if high > low else low + 1.0)
+
+    def background(self) -> tuple[float, float]:
+        """Estimate level and standard deviation of the background.
+
+        The level is the mode below the median of the values (on a histogram smoothed over a few
+        bins); the deviation follows from the values below the level, which foreground does not
+        reach: their root mean square distance to it.
+        """
+        low, high = self.percentile(0.1), self.percentile(50)
+        size = max(1, int((high - low) / self.width / 16))
+        smooth = np.convolve(self.counts, np.ones(2 * size + 1), mode="same")
+        eligible = (self.levels >= low) & (self.levels <= high)
+        level = float(self.levels[np.argmax(np.where(eligible, smooth, -1))])
+        below = self.levels <= level
+        weight = self.counts[below].astype(np.float64)
+        weight[-1] /= 2  # half of the mode's own bin lies above the level
+        weight[-1] = max(weight[-1], 1e-9)
+        spread = np.sqrt(np.average((self.levels[below] - level) ** 2, weights=weight))
+        return level, float(spread)
+
+
+def normalisation_law(histogram: Histogram, *, camera_offset: float | None = None) -> Normalisation:
+    """Apply the law of this module to a histogram of counts.
+
+    Parameters
+    ----------
+    histogram
+        Of all voxels that share the normalisation.
+    camera_offset
+        Counts of a dark image; None = the estimated background level.
+    """
+    level, sigma = histogram.background()
+    offset = level if camera_offset is None else camera_offset
+    top = histogram.percentile(FOREGROUND_PERCENTILE, above=level + FOREGROUND_SIGMAS * sigma)
+    if not np.isfinite(top) or top <= offset:
+        top = offset + max(sigma, 1.0)
+    return Normalisation(float(offset), float(top - offset))
+
+
+def estimate_normalisation(
+    counts: NDArray[np.generic], *, camera_offset: float | None = None
+) -> Normalisation:
+    """Apply the law to one array of counts (any shape), such as a phantom's image."""
+    return normalisation_law(Histogram.of(counts), camera_offset=camera_offset)

@@ -1,0 +1,222 @@
+"""Any supported volume as one lazily read T C Z Y X array with its voxel size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import tifffile
+import zarr
+from numpy.typing import NDArray
+from ome_zarr_models import open_ome_zarr
+
+from decon3d.errors import UserError
+
+AXES = "TCZYX"
+_MICROMETRES = {
+    "": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
+    "micrometre": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "nanometer": 1e-3, "mm": 1e3,
+    "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6, "meter": 1e6, "inch": 25400.0,
+    "angstrom": 1e-4, "å": 1e-4,
+}  # fmt: skip
+_DTYPES = ("uint8", "uint16", "float32")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An acquisition, read on demand.
+
+    `array` has the file's own axes, `axes` names them (a subset of T C Z Y X in any order);
+    everything else speaks T C Z Y X.
+    """
+
+    path: str
+    array: Any
+    axes: str
+    voxel_size_um: tuple[float, float, float] | None
+    channel_names: tuple[str, ...]
+    channel_colors: tuple[str, ...] = ()
+    time_interval_s: float | None = None
+    shape: tuple[int, int, int, int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        sizes = dict(zip(self.axes, self.array.shape, strict=True))
+        object.__setattr__(self, "shape", tuple(sizes.get(a, 1) for a in AXES))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored counts."""
+        return np.dtype(self.array.dtype)
+
+    def read(self, time: int, channel: int, region: tuple[slice, slice, slice]) -> NDArray[Any]:
+        """Read one region (Z, Y, X slices) of one time point and channel, as stored."""
+        wanted = dict(zip(AXES, (time, channel, *region), strict=True))
+        values = np.asarray(self.array[tuple(wanted[a] for a in self.axes)])
+        kept = [a for a in self.axes if a in "ZYX"]
+        values = values.transpose([kept.index(a) for a in "ZYX" if a in kept])
+        if "Z" not in kept:
+            values = values[np.newaxis]
+        return values
+
+    @cached_property
+    def data(self) -> da.Array:
+        """The whole acquisition as a lazy dask array, T C Z Y X."""
+        values = da.from_array(self.array, chunks=getattr(self.array, "chunks", "auto"))
+        present = [a for a in AXES if a in self.axes]
+        values = values.transpose([self.axes.index(a) for a in present])
+        return values[tuple(slice(None) if a in self.axes else np.newaxis for a in AXES)]
+
+
+def open_volume(path: str | Path, *, level: int = 0) -> Volume:
+    """Open a TIFF, ImageJ or OME-TIFF, or an OME-Zarr 0.4 / 0.5.
+
+    Parameters
+    ----------
+    path
+        The file, or an OME-Zarr's folder.
+    level
+        Resolution level of an OME-Zarr's pyramid; 0 is full resolution.
+
+    Raises
+    ------
+    UserError
+        If the file is none of these, or its axes or dtype are not supported.
+    """
+    path = str(path)
+    volume = _open_zarr(path, level) if Path(path).is_dir() else _open_tiff(path)
+    if volume.dtype.name not in _DTYPES:
+        raise UserError(
+            f"{path}: counts of type {volume.dtype.name} are not supported; "
+            f"save it as {', '.join(_DTYPES)}"
+        )
+    return volume
+
+
+def _open_zarr(path: str, level: int) -> Volume:
+    try:
+        group = zarr.open_group(path, mode="r")
+        image: Any = open_ome_zarr(group)
+        multiscale = image.ome_attributes.multiscales[0]
+    except (FileNotFoundError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is no OME-Zarr 0.4 or 0.5 image: {reason}") from None
+    if level >= len(multiscale.datasets):
+        raise UserError(f"{path} has {len(multiscale.datasets)} levels; there is no level {level}")
+    dataset = multiscale.datasets[level]
+    array = group[dataset.path]
+    axes = "".join(str(axis.name) for axis in multiscale.axes).upper()
+    _check_axes(path, axes)
+    scale = np.ones(len(axes))
+    for transform in (
+        *(multiscale.coordinateTransformations or ()),
+        *dataset.coordinateTransformations,
+    ):
+        if transform.type == "scale":
+            scale = scale * np.asarray(transform.scale, float)
+    units = [str(getattr(axis, "unit", None) or "") for axis in multiscale.axes]
+    by_axis = dict(zip(axes, zip(scale, units, strict=True), strict=True))
+    attributes: Any = group.attrs.get("ome", group.attrs)
+    channels = list((attributes.get("omero") or {}).get("channels") or ())
+    time = by_axis.get("T")
+    return Volume(
+        path,
+        array,
+        axes,
+        _voxel_size(path, [by_axis.get(a) for a in "ZYX"]),
+        _channel_names([c.get("label") for c in channels], axes, array.shape),
+        tuple(str(c["color"]) for c in channels if "color" in c),
+        float(time[0]) if time and time[1] == "second" else None,
+    )
+
+
+def _voxel_size(
+    path: str, sizes: Sequence[tuple[float, str] | None]
+) -> tuple[float, float, float] | None:
+    """Convert (size, unit) of Z, Y, X to µm; None where a size is not given."""
+    result = []
+    for entry in sizes:
+        if entry is None or not entry[0]:
+            return None
+        size, unit = entry
+        if unit.lower() not in _MICROMETRES:
+            raise UserError(f"{path}: voxel size in the unit {unit!r}; give voxel_size_um instead")
+        result.append(float(size) * _MICROMETRES[unit.lower()])
+    return (result[0], result[1], result[2])
+
+
+def _check_axes(path: str, axes: str) -> None:
+    if set(axes) - set(AXES) or not {"Y", "X"} <= set(axes) or len(set(axes)) < len(axes):
+        raise UserError(
+            f"{path} has the axes {axes}; volumes need Y and X and may have T, C and Z "
+            "(an RGB picture is no volume)"
+        )
+
+
+def _channel_names(names: Sequence[Any], axes: str, shape: Sequence[int]) -> tuple[str, ...]:
+    """Name every channel; those without a name by their position."""
+    count = dict(zip(axes, shape, strict=True)).get("C", 1)
+    named = [str(n) if n else f"channel {i}" for i, n in enumerate(names)][:count]
+    return tuple(named + [f"channel {i}" for i in range(len(named), count)])
+
+
+def _open_tiff(path: str) -> Volume:
+    try:
+        file = tifffile.TiffFile(path)
+    except (tifffile.TiffFileError, OSError) as error:
+        raise UserError(f"{path} is no TIFF that can be read: {error}") from None
+    series = file.series[0]
+    axes = series.axes
+    unknown = [a for a in axes if a in "QI"]
+    # A stack without metadata has one axis of unknown meaning: it is Z.
+    if len(unknown) == 1 and "Z" not in axes:
+        axes = axes.replace(unknown[0], "Z")
+    _check_axes(path, axes)
+    array = zarr.open(series.aszarr(), mode="r")
+    sizes: list[tuple[float, str] | None] = [None, None, None]
+    names: list[Any] = []
+    interval = None
+    if file.is_ome and file.ome_metadata:
+        pixels, interval = _ome_pixels(file.ome_metadata)
+        sizes = [
+            (float(pixels[f"PhysicalSize{a}"]), str(pixels.get(f"PhysicalSize{a}Unit", "µm")))
+            if f"PhysicalSize{a}" in pixels
+            else None
+            for a in "ZYX"
+        ]
+        channels = pixels.get("Channel", [])
+        names = [c.get("Name") for c in (channels if isinstance(channels, list) else [channels])]
+    elif file.is_imagej:
+        meta = file.imagej_metadata or {}
+        unit = str(meta.get("unit", ""))
+        if unit and unit.lower() not in ("pixel", "pixels"):
+            lateral = [_tag_size(file, tag) for tag in ("YResolution", "XResolution")]
+            spacing = meta.get("spacing")
+            sizes = [(v, unit) if v else None for v in (spacing, *lateral)]
+        interval = meta.get("finterval")
+    if "Z" not in axes and sizes[0] is None:
+        sizes[0] = sizes[1]
+    volume = Volume(
+        path, array, axes, _voxel_size(path, sizes), (), (), float(interval) if interval else None
+    )
+    return replace(volume, channel_names=_channel_names(names, axes, array.shape))
+
+
+def _ome_pixels(xml: str) -> tuple[dict[str, Any], float | None]:
+    """Read the first image's Pixels element: sizes, channels, time increment in seconds."""
+    images = tifffile.xml2dict(xml)["OME"]["Image"]
+    pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
+    interval = pixels.get("TimeIncrement")
+    if interval is not None and pixels.get("TimeIncrementUnit", "s") != "s":
+        interval = None
+    return pixels, interval
+
+
+def _tag_size(file: tifffile.TiffFile, tag: str) -> float | None:
+    """Pixel size from a resolution tag (pixels per unit)."""
+    value = file.pages[0].tags.get(tag)  # type: ignore[union-attr]
+    if value is None or not value.value[0]:
+        return None
+    return float(value.value[1]) / float(value.value[0])

@@ -1,0 +1,162 @@
+"""OME-Zarr 0.5: arrays first, metadata last, so that only a finished volume is a valid one."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import zarr
+from ome_zarr_models.common.omero import Channel, Omero, Window
+from ome_zarr_models.v05.axes import Axis
+from ome_zarr_models.v05.image import ImageAttrs
+from ome_zarr_models.v05.multiscales import Dataset, Multiscale
+
+from decon3d.files import write_json
+
+DIMENSIONS = ("t", "c", "z", "y", "x")
+COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF", "FFFFFF")
+SMALLEST_LEVEL = 128
+
+
+def create_level(
+    store: str | Path,
+    *,
+    shape: tuple[int, ...],
+    dtype: Any,
+    chunk: tuple[int, int, int],
+    shard: tuple[int, int, int] | None = None,
+    level: int = 0,
+    attributes: dict[str, Any] | None = None,
+) -> zarr.Array[Any]:
+    """Create the array of one level (T C Z Y X), replacing what was there.
+
+    Parameters
+    ----------
+    store
+        Folder of the OME-Zarr; it gets no metadata yet.
+    shape
+        T, C, Z, Y, X.
+    chunk, shard
+        Z, Y, X; a chunk holds one time point and channel. The shard is a multiple of the chunk.
+    """
+    folder = Path(store) / str(level)
+    if folder.exists():
+        shutil.rmtree(folder)
+    return zarr.create_array(
+        str(folder),
+        shape=shape,
+        dtype=dtype,
+        chunks=(1, 1, *chunk),
+        shards=None if shard is None else (1, 1, *shard),
+        compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        fill_value=0,
+        dimension_names=DIMENSIONS,
+        attributes=attributes or {},
+        config={"write_empty_chunks": True},
+    )
+
+
+def default_chunk(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Choose a chunk (Z, Y, X) that suits slicing in every direction."""
+    return (min(32, shape[0]), min(128, shape[1]), min(128, shape[2]))
+
+
+def write_pyramid(store: str | Path, *, level_0: zarr.Array[Any]) -> list[tuple[int, int, int]]:
+    """Add halved levels (block means) until a level is small, streaming from the one before.
+
+    An axis is halved while it is longer than half the longest one, so that anisotropic stacks
+    become more even.
+
+    Returns
+    -------
+    list of (z, y, x)
+        Downsampling factors of each level, level 0 included.
+    """
+    factors = [(1, 1, 1)]
+    previous = level_0
+    while max(previous.shape[2:]) > SMALLEST_LEVEL:
+        longest = max(previous.shape[2:])
+        step = tuple(2 if n * 2 > longest and n > 1 else 1 for n in previous.shape[2:])
+        source = da.from_array(previous, chunks=_even(previous.shards or previous.chunks))
+        coarse = da.coarsen(
+            np.mean, source, dict(enumerate((1, 1, *step))), trim_excess=True
+        )  # fmt: skip
+        if np.dtype(previous.dtype).kind in "ui":
+            coarse = da.rint(coarse)
+        coarse = coarse.astype(previous.dtype)
+        target = create_level(
+            store,
+            shape=coarse.shape,
+            dtype=previous.dtype,
+            chunk=default_chunk(coarse.shape[2:]),
+            level=len(factors),
+        )
+        # dask blocks that do not end on the target's chunks would race for one chunk: rechunk.
+        coarse = coarse.rechunk(target.chunks)
+        with dask.config.set(scheduler="threads", num_workers=2):
+            da.store(coarse, target, lock=False, compute=True)
+        factors.append(tuple(f * s for f, s in zip(factors[-1], step, strict=True)))
+        previous = target
+    return factors
+
+
+def _even(chunks: tuple[int, ...]) -> tuple[int, ...]:
+    """Round chunk lengths up to even ones, so that a mean of two never straddles blocks."""
+    return tuple(c + c % 2 if c > 1 else c for c in chunks)
+
+
+def write_metadata(
+    store: str | Path,
+    *,
+    name: str,
+    factors: list[tuple[int, int, int]],
+    voxel_size_um: tuple[float, float, float],
+    channel_names: list[str],
+    windows: list[tuple[float, float]],
+    channel_colors: list[str] | None = None,
+    time_interval_s: float | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> None:
+    """Write the group's `zarr.json` with validated OME-Zarr 0.5 metadata: the store is done.
+
+    Parameters
+    ----------
+    factors
+        Downsampling of each level, from `write_pyramid`.
+    windows
+        Display range of each channel, in counts.
+    attributes
+        Further attributes (provenance), beside `ome`.
+    """
+    datasets = []
+    for level, factor in enumerate(factors):
+        scale = [time_interval_s or 1.0, 1.0]
+        scale += [v * f for v, f in zip(voxel_size_um, factor, strict=True)]
+        # The centre of a coarse voxel is the mean of the centres it was made of.
+        shift = [0.0, 0.0] + [v * (f - 1) / 2 for v, f in zip(voxel_size_um, factor, strict=True)]
+        datasets.append(Dataset.build(path=str(level), scale=scale, translation=shift))
+    axes = [
+        Axis(name="t", type="time", unit="second" if time_interval_s else None),
+        Axis(name="c", type="channel"),
+        *(Axis(name=a, type="space", unit="micrometer") for a in "zyx"),
+    ]
+    colors = list(channel_colors or ())
+    channels = []
+    for i, label in enumerate(channel_names):
+        low, high = windows[i]
+        color = colors[i] if i < len(colors) else COLORS[i % len(COLORS)]
+        window = Window(min=min(low, 0.0), max=high, start=low, end=high)
+        channels.append(Channel(label=label, color=color, active=True, window=window))
+    multiscale = Multiscale(axes=tuple(axes), datasets=tuple(datasets), name=name, type="mean")
+    ome = ImageAttrs(version="0.5", multiscales=[multiscale]).model_dump(
+        mode="json", exclude_none=True
+    )
+    ome["omero"] = Omero(channels=channels).model_dump(mode="json")
+    content = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {"ome": ome, **(attributes or {})},
+    }
+    write_json(Path(store) / "zarr.json", content)
