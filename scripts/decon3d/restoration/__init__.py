@@ -1,0 +1,1 @@
+"""Restoration: one block machine for networks and classical methods alike."""

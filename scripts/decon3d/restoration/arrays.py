@@ -1,0 +1,75 @@
+"""Restoration of whole arrays in memory, through the same blocks as a volume on disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from decon3d.logs import progress
+from decon3d.restoration.blocks import Triple, block_at, grid
+from decon3d.restoration.restorers import Restorer, State, claim_device, open_restorer
+from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.normalisation import Histogram
+
+
+def restore_array(
+    values: NDArray[Any], restorer: Restorer, state: State, *, block: Triple | None = None
+) -> NDArray[np.float32]:
+    """Restore an array of counts (Z, Y, X), whole or block by block.
+
+    Parameters
+    ----------
+    block
+        Size of the blocks, multiples of the restorer's stride; None = the whole array at once.
+    """
+    shape: Triple = values.shape  # type: ignore[assignment]
+    z, y, x = (-(-n // s) * s for n, s in zip(block or shape, state.stride, strict=True))
+    result = np.empty(shape, np.float32)
+    for index in range(int(np.prod(grid(shape, (z, y, x))))):
+        b = block_at(
+            index, shape=shape, block=(z, y, x), halo=state.halo, stride=state.stride,
+            mirror=state.mirror,
+        )  # fmt: skip
+        result[b.write] = restorer.restore(b.pad(values[b.read]), b.origin)[b.inner]
+    return result
+
+
+def restore_phantoms(
+    test_store: str | Path,
+    store: str | Path,
+    *,
+    prepare: Callable[[ChannelStatistics], State],
+    camera_offset: float | None,
+    gpus: int,
+    threads: int,
+    name: str,
+) -> None:
+    """Restore the phantoms' test split, each with its own statistics, as if it were a dataset.
+
+    Parameters
+    ----------
+    test_store
+        Zarr group with the array `image` (n, Z, Y, X), in counts.
+    store
+        Zarr group that gets `restored` (n, Z, Y, X), float32, in counts.
+    prepare
+        Makes the restorer's state from a volume's statistics.
+    gpus, threads
+        Devices that a network may use, and CPU threads.
+    """
+    images = zarr.open_group(str(test_store), mode="r")["image"]
+    group = zarr.open_group(str(store), mode="w")
+    restored = group.create_array(
+        "restored", shape=images.shape, chunks=(1, *images.shape[1:]), dtype="float32"
+    )
+    for i in progress(range(len(images)), what=f"{name} on phantoms", unit="volume"):
+        image = np.asarray(images[i])
+        statistics = ChannelStatistics.of(Histogram.of(image), camera_offset=camera_offset)
+        state = prepare(statistics)
+        if i == 0:
+            claim_device(state, gpus=gpus, threads=threads)
+        restorer = open_restorer(state, threads=threads)
+        restored[i] = restore_array(image, restorer, state)

@@ -1,0 +1,141 @@
+"""Finish a restoration: completeness, pyramid, seams, metadata. Only then is it a valid volume."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from decon3d import __version__
+from decon3d.errors import UserError
+from decon3d.files import read_json
+from decon3d.logs import log
+from decon3d.restoration.part import finished_blocks
+from decon3d.restoration.plan import Plan, VolumePlan
+from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.normalisation import Histogram
+from decon3d.volumes.writer import write_metadata, write_pyramid
+
+FACES = 16
+
+"""Block faces that are looked at per axis."""
+
+
+def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]]:
+    """Check that every block of every volume is recorded as done.
+
+    Parameters
+    ----------
+    progress
+        Folder of the parts' progress records.
+
+    Returns
+    -------
+    dict
+        By volume: voxels that were clipped, or not finite.
+
+    Raises
+    ------
+    UserError
+        If blocks are missing.
+    """
+    done = finished_blocks(Path(progress), plan)
+    issues = {}
+    for volume in plan.volumes:
+        lines = [done.get((volume.key, i)) for i in range(volume.items)]
+        found = [line for line in lines if line is not None]
+        if len(found) < volume.items:
+            raise UserError(
+                f"{volume.store}: {volume.items - len(found)} of {volume.items} blocks are not "
+                f"done; delete the markers in {progress} and run again"
+            )
+        issues[volume.name] = {k: sum(f[k] for f in found) for k in ("clipped", "not_finite")}
+    return issues
+
+
+def finish_volume(
+    plan: Plan,
+    volume: VolumePlan,
+    record: VolumeRecord,
+    *,
+    provenance: dict[str, Any],
+    issues: dict[str, int],
+) -> dict[str, float]:
+    """Write one restored volume's pyramid and metadata.
+
+    Parameters
+    ----------
+    record
+        What ingest found: voxel size, channel colours, time interval are kept.
+    provenance
+        What made this volume (settings, seed, versions); stored as attribute `decon3d`.
+    issues
+        From `check_complete`.
+
+    Returns
+    -------
+    dict
+        Seam index per axis (`z`, `y`, `x`; 1 = no seam) where the volume has block faces.
+    """
+    level_0 = zarr.open_array(str(Path(volume.store) / "0"), mode="r")
+    if level_0.attrs.get("key") != volume.key:
+        raise UserError(f"{volume.store} was made for another plan; run again")
+    finished = Path(volume.store) / "zarr.json"
+    made = read_json(finished)["attributes"]["decon3d"] if finished.exists() else {}
+    if made.get("key") == volume.key and {**made, **provenance} == made:
+        return dict(made["seam_index"])
+    factors = write_pyramid(volume.store, level_0=level_0)
+    seams = seam_index(level_0, volume)
+    top = zarr.open_array(str(Path(volume.store) / str(len(factors) - 1)), mode="r")
+    windows = [Histogram.of(top[:, c]).display() for c in range(len(volume.channels))]
+    colors = record.channel_colors
+    write_metadata(
+        volume.store,
+        name=f"{volume.name} {plan.method}",
+        factors=factors,
+        voxel_size_um=record.voxel_size_um,
+        channel_names=list(volume.channels),
+        channel_colors=[colors[i] for i in volume.channels.values() if i < len(colors)],
+        windows=windows,
+        time_interval_s=record.time_interval_s,
+        attributes={
+            "decon3d": {
+                "version": __version__,
+                "method": plan.method,
+                "source": record.source,
+                "key": volume.key,
+                "restorers": plan.restorers,
+                "seam_index": seams,
+                **issues,
+                **provenance,
+            }
+        },
+    )
+    log.info("%s is complete; seam index %s", volume.store, seams)
+    return seams
+
+
+def seam_index(level_0: "zarr.Array[Any]", volume: VolumePlan) -> dict[str, float]:
+    """Compare steps across block faces with steps one voxel further on.
+
+    The mean absolute difference across the faces, over that between the two voxels before and
+    the two voxels behind each face: 1 means that no seam can be told. First time point and
+    channel, up to `FACES` faces per axis. Axes without an inner face are left out.
+    """
+    result = {}
+    for axis, (name, size, block) in enumerate(zip("zyx", volume.shape, volume.block, strict=True)):
+        inner = [f for f in range(block, size, block) if f + 2 <= size]
+        some = np.linspace(0, len(inner) - 1, min(FACES, len(inner))).astype(int)
+        faces = [inner[i] for i in some]
+        across, beside = 0.0, 0.0
+        for face in faces:
+            region: list[slice] = [slice(None)] * 3
+            region[axis] = slice(face - 2, face + 2)
+            values = np.moveaxis(np.asarray(level_0[(0, 0, *region)], np.float64), axis, 0)
+            steps = [float(np.abs(b - a).mean()) for a, b in pairwise(values)]
+            across += steps[1]
+            beside += (steps[0] + steps[2]) / 2
+        if faces and beside > 0:
+            result[name] = round(across / beside, 4)
+    return result

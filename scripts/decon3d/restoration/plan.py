@@ -1,0 +1,290 @@
+"""The plan of a restoration: how volumes are cut, who does what, where it goes.
+
+One work list over volume × time × channel × block is cut into parts of equal cost. A block is
+one shard of the output, the unit of writing, and belongs to one part only. Everything that could
+make parts differ from each other is pinned here.
+"""
+
+import shutil
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from math import lcm, prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from decon3d.errors import UserError
+from decon3d.files import digest, read_json, write_json
+from decon3d.logs import log
+from decon3d.restoration.blocks import Block, Triple, block_at, choose_block, grid
+from decon3d.restoration.restorers import State
+from decon3d.settings import Restoration
+from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.writer import create_level
+
+CHUNK = (32, 128, 128)
+
+"""Largest chunk of the output (Z, Y, X)."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One block of one time point and channel.
+
+    `index` counts within the volume's items, `time` and `channel` within the output.
+    """
+
+    volume: int
+    index: int
+    time: int
+    channel: int
+    block: Block
+
+    @property
+    def voxels(self) -> int:
+        """Voxels that the item writes."""
+        return prod(s.stop - s.start for s in self.block.write)
+
+
+@dataclass(frozen=True)
+class VolumePlan:
+    """How one volume is cut. Triples are Z, Y, X; `times` and `channels` index the input.
+
+    `key` is a hash of all that decides the restored voxels. While it stays, finished blocks are
+    kept, whatever else the plan holds: a new volume does not undo those of last night.
+    """
+
+    name: str
+    view: str
+    store: str
+    shape: Triple
+    dtype: str
+    times: list[int]
+    channels: dict[str, int]
+    chunk: Triple
+    block: Triple
+    key: str
+
+    @property
+    def blocks(self) -> int:
+        """Blocks per time point and channel."""
+        return prod(grid(self.shape, self.block))
+
+    @property
+    def items(self) -> int:
+        """Blocks in all."""
+        return self.blocks * len(self.times) * len(self.channels)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole plan of one dataset and method."""
+
+    method: str
+    restorers: list[dict[str, Any]]
+    halo: Triple
+    stride: Triple
+    mirror: bool
+    output_dtype: str
+    volumes: list[VolumePlan]
+    bounds: list[int]
+    """Part i does the items from bounds[i] up to bounds[i + 1]."""
+    block_memory_gb: float
+
+    @property
+    def digest(self) -> str:
+        """Hash of the whole plan."""
+        return digest(asdict(self))
+
+    @property
+    def starts(self) -> list[int]:
+        """Running number of each volume's first item."""
+        return [0, *np.cumsum([v.items for v in self.volumes]).tolist()]
+
+    def item(self, number: int) -> Item:
+        """Return one item of the work list."""
+        starts = self.starts
+        index = bisect_right(starts, number) - 1
+        volume = self.volumes[index]
+        within, block = divmod(number - starts[index], volume.blocks)
+        time, channel = divmod(within, len(volume.channels))
+        geometry = block_at(
+            block,
+            shape=volume.shape,
+            block=volume.block,
+            halo=self.halo,
+            stride=self.stride,
+            mirror=self.mirror,
+        )
+        return Item(index, number - starts[index], time, channel, geometry)
+
+    def part(self, number: int) -> Iterator[Item]:
+        """Walk through the work of one part."""
+        return map(self.item, range(self.bounds[number], self.bounds[number + 1]))
+
+
+def load_plan(path: str | Path) -> Plan:
+    """Read a plan that `make_plan` wrote."""
+    content = read_json(path)
+    content.pop("digest")
+    content.pop("summary")
+    for volume in content["volumes"]:
+        for key in ("shape", "chunk", "block"):
+            volume[key] = tuple(volume[key])
+    content["volumes"] = [VolumePlan(**v) for v in content["volumes"]]
+    content.update(halo=tuple(content["halo"]), stride=tuple(content["stride"]))
+    return Plan(**content)
+
+
+def make_plan(
+    *,
+    method: str,
+    states: dict[str, State],
+    records: list[VolumeRecord],
+    stores: list[str],
+    channels: dict[str, int],
+    times: list[int] | None,
+    restoration: Restoration,
+    path: str | Path,
+) -> Plan:
+    """Plan the restoration of a dataset's volumes and create the empty level 0 of each output.
+
+    An output that was made for the same key stays, with what is in it.
+
+    Parameters
+    ----------
+    states
+        The prepared restorer of each channel.
+    records, stores
+        The ingested volumes, and where their restorations go.
+    channels
+        Channels to restore, with their index in the input.
+    times
+        Time points to restore; None = all.
+    path
+        Where the plan is written.
+
+    Raises
+    ------
+    UserError
+        If the smallest block does not fit the memory.
+    """
+    every = [states[name] for name in channels]
+    halo = _worst([s.halo for s in every])
+    stride = _common([s.stride for s in every])
+    halo = _round_up(halo, stride)
+    bytes_per_voxel = max(s.bytes_per_voxel for s in every)
+    volumes = []
+    for record, store in zip(records, stores, strict=True):
+        shape = (record.shape[2], record.shape[3], record.shape[4])
+        chosen = list(range(record.shape[0])) if times is None else list(times)
+        units = len(chosen) * len(channels) * len(records)
+        chunk = _round_up(_smaller(shape, CHUNK), stride)
+        try:
+            block = choose_block(
+                shape,
+                halo=halo,
+                chunk=chunk,
+                bytes_per_voxel=bytes_per_voxel,
+                memory_bytes=restoration.memory_gb * 1e9,
+                at_least=-(-restoration.parts // units),
+            )
+        except MemoryError as error:
+            raise UserError(
+                f"restoration.memory_gb: {restoration.memory_gb:g} is too little for {method} on "
+                f"{record.name}: {error}"
+            ) from None
+        kind = record.dtype if restoration.output_dtype == "input" else "float32"
+        key = digest(
+            [asdict(record), [s.description for s in every], kind, chosen, channels, chunk, block]
+        )
+        volumes.append(
+            VolumePlan(
+                record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,
+                key,
+            )
+        )  # fmt: skip
+    plan = Plan(
+        method=method,
+        restorers=[s.description for s in every],
+        halo=halo,
+        stride=stride,
+        mirror=every[0].mirror,
+        output_dtype=restoration.output_dtype,
+        volumes=volumes,
+        bounds=_cut(volumes, restoration.parts),
+        block_memory_gb=max(_padded(v, halo) for v in volumes) * bytes_per_voxel / 1e9,
+    )
+    for volume in volumes:
+        _create(volume)
+    summary = _summary(plan)
+    log.info("%s: %s", method, summary)
+    write_json(path, {**asdict(plan), "digest": plan.digest, "summary": summary})
+    return plan
+
+
+def _worst(triples: list[Triple]) -> Triple:
+    z, y, x = (max(t[a] for t in triples) for a in range(3))
+    return (z, y, x)
+
+
+def _common(triples: list[Triple]) -> Triple:
+    z, y, x = (lcm(*(t[a] for t in triples)) for a in range(3))
+    return (z, y, x)
+
+
+def _round_up(triple: Triple, stride: Triple) -> Triple:
+    z, y, x = (-(-n // s) * s for n, s in zip(triple, stride, strict=True))
+    return (z, y, x)
+
+
+def _smaller(a: Triple, b: Triple) -> Triple:
+    return (min(a[0], b[0]), min(a[1], b[1]), min(a[2], b[2]))
+
+
+def _padded(volume: VolumePlan, halo: Triple) -> int:
+    sizes = zip(volume.block, volume.shape, halo, strict=True)
+    return prod(min(b, n) + 2 * h for b, n, h in sizes)
+
+
+def _cut(volumes: list[VolumePlan], parts: int) -> list[int]:
+    """Cut the work list where the accumulated cost passes equal shares; parts may be empty."""
+    items = np.array([v.items for v in volumes])
+    ends = np.concatenate([[0], np.cumsum(items)])
+    cost = np.concatenate([[0.0], np.cumsum(items * [float(prod(v.block)) for v in volumes])])
+    shares = np.interp(np.linspace(0, cost[-1], parts + 1), cost, ends)
+    bounds = np.rint(shares).astype(int).tolist()
+    assert bounds[0] == 0 and bounds[-1] == ends[-1]
+    assert all(a <= b for a, b in pairwise(bounds))
+    return bounds
+
+
+def _create(volume: VolumePlan) -> None:
+    """Create the empty level 0, unless it is there for the same key."""
+    level_0 = Path(volume.store) / "0"
+    if (level_0 / "zarr.json").exists():
+        if zarr.open_array(str(level_0), mode="r").attrs.get("key") == volume.key:
+            return
+        shutil.rmtree(volume.store)
+    create_level(
+        volume.store,
+        shape=(len(volume.times), len(volume.channels), *volume.shape),
+        dtype=volume.dtype,
+        chunk=volume.chunk,
+        shard=volume.block,
+        attributes={"key": volume.key},
+    )
+
+
+def _summary(plan: Plan) -> str:
+    voxels = sum(prod(v.shape) * len(v.times) * len(v.channels) for v in plan.volumes)
+    blocks = sorted({v.block for v in plan.volumes})
+    return (
+        f"{len(plan.volumes)} volume(s), {voxels / 1e6:.1f} Mvoxel in {plan.bounds[-1]} block(s) "
+        f"of up to {blocks[-1]} with halo {plan.halo} (Z, Y, X), {len(plan.bounds) - 1} part(s), "
+        f"about {plan.block_memory_gb:.2f} GB per block"
+    )

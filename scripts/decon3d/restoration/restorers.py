@@ -1,0 +1,242 @@
+"""Restorers: what turns a block of counts into a block of restored counts.
+
+One protocol for Richardson-Lucy and for every network. `prepare` runs once per channel and gives
+a `State`, a JSON and an npz that carry all a restoration needs; `open_restorer` makes the
+restorer from it. A restorer that iterates with a PSF carries it in its state.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.classical.operators import Blur
+from decon3d.classical.richardson_lucy import richardson_lucy
+from decon3d.errors import UserError
+from decon3d.files import digest, file_digest, read_json, write_json
+from decon3d.logs import log
+from decon3d.optics.psf import Psf, half_width, is_compact, load_psf
+from decon3d.restoration.blocks import Triple
+from decon3d.settings import METHOD_KINDS, Rl, Rltv
+from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.normalisation import Normalisation
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a restorer needs for one channel: small values and arrays.
+
+    `halo` and `stride` are voxels (Z, Y, X). `mirror` says whether the halo is mirrored beyond
+    the volume's faces; a restorer that knows its boundary itself has it off.
+    """
+
+    kind: str
+    halo: Triple
+    stride: Triple
+    mirror: bool
+    bytes_per_voxel: float
+    values: dict[str, Any]
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write `path` (JSON) and the arrays beside it (npz)."""
+        with open(Path(path).with_suffix(".npz"), "wb") as stream:
+            np.savez(stream, **self.arrays)
+        write_json(path, self.description)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "State":
+        """Read what `save` wrote."""
+        content = read_json(path)
+        with np.load(Path(path).with_suffix(".npz")) as arrays:
+            loaded = {name: arrays[name] for name in arrays.files}
+        content.update(halo=tuple(content["halo"]), stride=tuple(content["stride"]))
+        content.pop("arrays_digest")
+        return cls(**content, arrays=loaded)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Everything but the arrays, which are there by their hash."""
+        return {
+            "kind": self.kind,
+            "halo": list(self.halo),
+            "stride": list(self.stride),
+            "mirror": self.mirror,
+            "bytes_per_voxel": self.bytes_per_voxel,
+            "values": self.values,
+            "arrays_digest": digest({k: a.tobytes().hex() for k, a in self.arrays.items()}),
+        }
+
+
+class Restorer(Protocol):
+    """What the block machine drives."""
+
+    def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
+        """Restore a block of counts (Z, Y, X, any dtype), halo included, to counts (float32).
+
+        `origin` is the block's first voxel in the volume (negative in a mirrored halo).
+        """
+        ...
+
+
+def prepare_classical(
+    method: Rl | Rltv,
+    *,
+    statistics: ChannelStatistics,
+    psf: Psf,
+    tuned: dict[str, Any],
+) -> State:
+    """Prepare Richardson-Lucy or RLTV for one channel.
+
+    Background, initial mean, λ and iterations are fixed here, for all blocks alike. The halo is
+    three half-widths of the PSF, two for a compact one, plus a voxel per iteration for the total
+    variation's neighbourhood up to four.
+
+    Parameters
+    ----------
+    tuned
+        The search's choice (`tv_weight`, `iterations`) where the method says `tune`, or empty.
+    """
+    iterations = tuned.get("iterations", method.iterations)
+    tv_weight = tuned.get("tv_weight", getattr(method, "tv_weight", 0.0))
+    factor = 2 if is_compact(psf) else 3
+    z, y, x = (factor * max(h, 1) for h in half_width(psf))
+    offset = statistics.normalisation.offset
+    values = {
+        "background": offset,
+        "initial": max(statistics.mean - offset, 1e-3 * statistics.normalisation.scale),
+        "iterations": int(iterations),
+        "tv_weight": float(tv_weight),
+        "acceleration": method.acceleration,
+        "voxel_size_um": list(psf.voxel_size_um),
+        "psf_fingerprint": psf.fingerprint,
+    }
+    log.info("%s: %s, halo %s", method.kind, values, (z, y, x))
+    return State(
+        kind=method.kind,
+        halo=(z, y, x),
+        stride=(1, 1, 1),
+        mirror=False,
+        # Padded float32 arrays that are alive at once; measured, see the bench.
+        bytes_per_voxel=4 * (14 if method.kind == "rltv" else 10),
+        values=values,
+        arrays={"psf": psf.data},
+    )
+
+
+def prepare_network(folder: str | Path, *, statistics: ChannelStatistics) -> State:
+    """Prepare a trained network for one channel: its bundle and the channel's normalisation."""
+    from decon3d.networks.bundle import read_info
+
+    info = read_info(folder)
+    law = statistics.normalisation
+    return State(
+        kind=info.kind,
+        halo=info.halo,
+        stride=info.stride,
+        mirror=True,
+        bytes_per_voxel=info.bytes_per_voxel,
+        values={
+            "bundle": str(folder),
+            "bundle_digest": file_digest(Path(folder) / "model.keras"),
+            "offset": law.offset,
+            "scale": law.scale,
+        },
+    )
+
+
+def preparation(
+    method: dict[str, Any], files: dict[str, str]
+) -> Callable[[ChannelStatistics], State]:
+    """Choose how a method is prepared.
+
+    Parameters
+    ----------
+    method
+        The method's settings as plain values.
+    files
+        What it is prepared from, by role: `psf` and, where tuned, `tuning`; or `bundle`.
+
+    Returns
+    -------
+    callable
+        Makes the state from a channel's statistics.
+    """
+    if "bundle" in files:
+        folder = Path(files["bundle"]).parent
+        return lambda statistics: prepare_network(folder, statistics=statistics)
+    settings = METHOD_KINDS[method["kind"]].model_validate(method)
+    tuned = read_json(files["tuning"])["chosen"] if "tuning" in files else {}
+    psf = load_psf(files["psf"])
+    return lambda statistics: prepare_classical(
+        settings, statistics=statistics, psf=psf, tuned=tuned
+    )
+
+
+def claim_device(state: State, *, gpus: int, threads: int) -> str:
+    """Set up the device that a restorer runs on, before it is opened; return its name."""
+    if "bundle" not in state.values:
+        return "cpu"
+    from decon3d import devices
+
+    return devices.configure(gpus=gpus, threads=threads)["device"]
+
+
+def open_restorer(state: State, *, threads: int) -> Restorer:
+    """Make the restorer that a state describes; a network's bundle is loaded here."""
+    if "bundle" in state.values:
+        return _Network(state, threads)
+    return _Classical(state, threads)
+
+
+class _Classical:
+    """Richardson-Lucy and RLTV; the blur's transfer function is kept per block shape."""
+
+    def __init__(self, state: State, threads: int) -> None:
+        self.values = state.values
+        self.psf = state.arrays["psf"]
+        self.threads = threads
+        self.blurs: dict[tuple[int, ...], Blur] = {}
+
+    def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
+        if block.shape not in self.blurs:
+            self.blurs = {block.shape: Blur(block.shape, psf=self.psf, threads=self.threads)}
+        v = self.values
+        estimate = richardson_lucy(
+            block,
+            model=self.blurs[block.shape],
+            background=v["background"],
+            iterations=v["iterations"],
+            initial=v["initial"],
+            tv_weight=v["tv_weight"],
+            voxel_size_um=tuple(v["voxel_size_um"]),
+            acceleration=v["acceleration"],
+        )
+        return estimate + np.float32(v["background"])
+
+
+class _Network:
+    """A trained network between the normalisation and its inverse."""
+
+    def __init__(self, state: State, threads: int) -> None:
+        self.predictor = _load_predictor(
+            state.values["bundle"], state.values["bundle_digest"], threads
+        )
+        self.law = Normalisation(state.values["offset"], state.values["scale"])
+
+    def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
+        return self.law.invert(self.predictor.predict(self.law.apply(block)))
+
+
+@lru_cache(maxsize=4)
+def _load_predictor(bundle: str, bundle_digest: str, threads: int) -> Any:
+    """Load a network once per process, however many restorers use it."""
+    from decon3d.networks.bundle import predictor
+
+    if file_digest(Path(bundle) / "model.keras") != bundle_digest:
+        raise UserError(f"{bundle} has changed since the restoration was planned; run again")
+    return predictor(bundle, threads=threads)
