@@ -1,0 +1,39 @@
+# decon3d: from a microscope's volumes to restored volumes and a report.
+#
+#   config → psf → phantoms → train / tune
+#              volumes → ingest → statistics
+#                  → restore_prepare → restore_plan → restore_part × N → restore_finish
+#                  → evaluate → tables → figures → report
+#
+# This file is the map; rules lie by stage in workflow/rules, what they do in scripts/decon3d.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# A config named on the command line or by a profile stands alone.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/psf.smk"
+include: "workflow/rules/phantoms.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/baselines.smk"
+include: "workflow/rules/restoration.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/index.html",
+    localrule: True
+
+
+onerror:
+    report_what_is_there()

@@ -1,0 +1,16 @@
+"""Statistics and normalisation of one channel over all volumes of a dataset."""
+
+from decon3d.logs import job_log
+from decon3d.volumes.ingest import channel_statistics, load_record, save_statistics
+from decon3d.volumes.normalisation import Normalisation
+
+params = snakemake.params
+with job_log(snakemake.log[0]):
+    statistics = channel_statistics(
+        [load_record(path) for path in snakemake.input],
+        channel=params.index,
+        camera_offset=params.camera_offset,
+        fixed=Normalisation(**params.normalisation) if params.normalisation else None,
+        key=f"datasets.{snakemake.wildcards.dataset}",
+    )
+    save_statistics(snakemake.output[0], statistics)

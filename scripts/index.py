@@ -1,0 +1,10 @@
+"""The page that links the datasets' pages."""
+
+from pathlib import Path
+
+from decon3d.report.page import build_index
+
+from decon3d.logs import job_log
+
+with job_log(snakemake.log[0]):
+    build_index(Path(), snakemake.params.datasets)

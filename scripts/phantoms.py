@@ -1,0 +1,23 @@
+"""One split of the phantoms of a channel."""
+
+from pathlib import Path
+
+from decon3d.logs import job_log
+from decon3d.optics.psf import load_psf
+from decon3d.phantoms.stores import make_split
+from decon3d.settings import Camera, Phantoms
+
+params, names = snakemake.params, snakemake.wildcards
+with job_log(snakemake.log[0]):
+    phantoms = Phantoms.model_validate(params.phantoms)
+    make_split(
+        Path(snakemake.output.marker).parent,
+        split=getattr(phantoms, names.split),
+        name=names.split,
+        phantoms=phantoms,
+        psf=load_psf(snakemake.input.psf),
+        camera=Camera.model_validate(params.camera),
+        seed=params.seed,
+        stream=(names.dataset, names.channel),
+        processes=snakemake.threads,
+    )

@@ -1,0 +1,12 @@
+"""The page of one dataset."""
+
+from pathlib import Path
+
+from decon3d.report.page import build_report
+
+from decon3d.logs import job_log
+from decon3d.settings import Settings
+
+with job_log(snakemake.log[0]):
+    settings = Settings.model_validate(snakemake.params.settings)
+    build_report(Path(), snakemake.wildcards.dataset, settings)

@@ -1,0 +1,19 @@
+"""Restore the phantoms' test split by one method."""
+
+from pathlib import Path
+
+from decon3d.logs import job_log
+from decon3d.restoration.arrays import restore_phantoms
+from decon3d.restoration.restorers import preparation
+
+params = snakemake.params
+with job_log(snakemake.log[0]):
+    restore_phantoms(
+        Path(snakemake.input.test).parent,
+        Path(snakemake.output.marker).parent,
+        prepare=preparation(params.method, dict(snakemake.input.items())),
+        camera_offset=params.camera_offset,
+        gpus=snakemake.resources.get("gpu", 0),
+        threads=snakemake.threads,
+        name=snakemake.wildcards.method,
+    )

@@ -1,0 +1,19 @@
+"""Make a volume of the workflow's own, with its truth."""
+
+from decon3d.logs import job_log
+from decon3d.optics.psf import load_psf
+from decon3d.phantoms.stores import simulate_volume
+from decon3d.settings import Camera, Simulation
+
+params = snakemake.params
+with job_log(snakemake.log[0]):
+    simulate_volume(
+        image_path=snakemake.output.image,
+        truth_path=snakemake.output.truth,
+        simulation=Simulation.model_validate(params.simulation),
+        psfs=dict(zip(params.channels, map(load_psf, snakemake.input.psfs), strict=True)),
+        camera=Camera.model_validate(params.camera),
+        seed=params.seed,
+        dataset=snakemake.wildcards.dataset,
+        volume=snakemake.wildcards.volume,
+    )

@@ -1,0 +1,25 @@
+"""Train a network on a channel's phantoms."""
+
+from pathlib import Path
+
+from decon3d import devices
+from decon3d.logs import job_log
+
+params, names = snakemake.params, snakemake.wildcards
+with job_log(snakemake.log[0]):
+    device = devices.configure(gpus=snakemake.resources.get("gpu", 0), threads=snakemake.threads)
+    from decon3d.optics.psf import load_psf
+    from decon3d.settings import METHOD_KINDS
+    from decon3d.training.loop import train
+
+    train(
+        train_store=Path(snakemake.input.train).parent,
+        val_store=Path(snakemake.input.val).parent,
+        method=METHOD_KINDS[params.method["kind"]].model_validate(params.method),
+        psf=load_psf(snakemake.input.psf),
+        camera_offset=params.camera_offset,
+        seed=params.seed,
+        stream=tuple(names),
+        folder=Path(snakemake.output.model).parent,
+        device=device,
+    )

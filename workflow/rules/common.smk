@@ -1,0 +1,147 @@
+# The config, validated, and what the rules ask of it. No rules here.
+
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from decon3d import paths
+from decon3d.errors import ConfigError
+from decon3d.settings import (
+    NAME,
+    expand_path,
+    is_network,
+    is_trained,
+    is_tuned,
+    load_settings,
+    uses_psf,
+)
+from decon3d.versions import VERSIONS
+from decon3d.volumes.inputs import list_volumes
+
+try:
+    SETTINGS = load_settings(config)
+    VOLUMES = {name: list_volumes(name, d) for name, d in SETTINGS.datasets.items()}
+except ConfigError as error:
+    sys.exit(str(error))
+
+METHODS = SETTINGS.methods
+PHANTOMS = SETTINGS.simulated_pairs
+RESTORATION = SETTINGS.restoration
+NO_NAME = r"[^\s\S]"
+
+
+wildcard_constraints:
+    dataset=NAME.strip("^$"),
+    channel=NAME.strip("^$"),
+    method=NAME.strip("^$"),
+    volume=NAME.strip("^$"),
+    split="train|val|test",
+    part=r"\d+",
+
+
+def methods_where(test):
+    """Regular expression of the names of the methods that pass a test."""
+    return "|".join(name for name, m in METHODS.items() if test(m)) or NO_NAME
+
+
+def dataset_of(wildcards):
+    return SETTINGS.datasets[wildcards.dataset]
+
+
+def channel_of(wildcards):
+    return dataset_of(wildcards).channels[wildcards.channel]
+
+
+def method_of(wildcards):
+    return METHODS[wildcards.method]
+
+
+def values(settings, **options):
+    """A settings object as plain values, for a rule's params."""
+    return settings.model_dump(mode="json", **options)
+
+
+def volume_file(path):
+    """The file that stands for an input volume: itself, or an OME-Zarr's metadata."""
+    names = ("zarr.json", ".zattrs")
+    inside = [f"{path}/{n}" for n in names if Path(path, n).is_file()]
+    return inside[0] if inside else path
+
+
+def voxel_size_source(wildcards):
+    """The first volume where the voxel size comes from its metadata, else nothing."""
+    if dataset_of(wildcards).voxel_size_um is not None:
+        return []
+    return volume_file(first_volume(wildcards))
+
+
+def first_volume(wildcards):
+    return next(iter(VOLUMES[wildcards.dataset].values())).path
+
+
+def per_channel(path):
+    """Input function: a path of the contract, for every channel of a dataset."""
+
+    def expanded(wildcards):
+        rest = {k: v for k, v in wildcards.items() if k in ("method",)}
+        return [
+            path(wildcards.dataset, channel, **rest)
+            for channel in dataset_of(wildcards).channels
+        ]
+
+    return expanded
+
+
+def ingested_volumes(wildcards):
+    return [paths.ingested(wildcards.dataset, v) for v in VOLUMES[wildcards.dataset]]
+
+
+def channel_indices(wildcards):
+    return {n: c.index for n, c in dataset_of(wildcards).channels.items()}
+
+
+def part_markers(wildcards):
+    return [
+        paths.part(wildcards.dataset, wildcards.method, part)
+        for part in range(RESTORATION.parts)
+    ]
+
+
+def bundle_folder(dataset, channel, method):
+    """The bundle that a network method uses: trained here, or named in the config."""
+    named = getattr(METHODS[method], "bundle", None)
+    return named or paths.model(dataset, channel, method)
+
+
+def method_inputs(wildcards):
+    """What a restorer of one channel is prepared from, besides the channel's statistics."""
+    names = (wildcards.dataset, wildcards.channel, wildcards.method)
+    method = method_of(wildcards)
+    inputs = {}
+    if uses_psf(method):
+        inputs["psf"] = paths.psf(*names[:2])
+    if is_tuned(method):
+        inputs["tuning"] = paths.tuning(*names)
+    if is_network(method):
+        inputs["bundle"] = f"{bundle_folder(*names)}/model.json"
+    return inputs
+
+
+def evaluations(wildcards):
+    """The metric records of all methods, and of the blurred images themselves."""
+    kinds = ["volumes"] if any(v.reference for v in VOLUMES[wildcards.dataset].values()) else []
+    kinds += ["phantoms"] if PHANTOMS else []
+    return [
+        paths.evaluation(wildcards.dataset, method, kind)
+        for method in ("input", *METHODS)
+        for kind in kinds
+    ]
+
+
+def report_what_is_there():
+    """After an error: pages from what exists, so that nothing that was done goes unseen."""
+    script = Path(workflow.basedir) / "scripts" / "report_existing.py"
+    files = [str(f) for f in workflow.config_settings.configfiles] or ["config/config.yaml"]
+    subprocess.run([sys.executable, str(script), *files], check=False)

@@ -1,0 +1,61 @@
+# Any input volume → one OME-Zarr view and its statistics.
+
+
+rule simulate:
+    input:
+        psfs=per_channel(paths.psf),
+    output:
+        image=paths.simulated("{dataset}", "{volume}"),
+        truth=paths.simulated_truth("{dataset}", "{volume}"),
+    log:
+        "logs/{dataset}/simulate/{volume}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        simulation=lambda w: values(dataset_of(w).simulate[w.volume]),
+        channels=lambda w: list(dataset_of(w).channels),
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["simulate"],
+    script:
+        "../../scripts/simulate.py"
+
+
+rule ingest:
+    input:
+        lambda w: volume_file(VOLUMES[w.dataset][w.volume].path),
+    output:
+        paths.ingested("{dataset}", "{volume}"),
+    log:
+        "logs/{dataset}/ingest/{volume}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    group:
+        "ingest"
+    params:
+        source=lambda w: VOLUMES[w.dataset][w.volume].path,
+        channels=channel_indices,
+        voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
+        times=lambda w: dataset_of(w).times,
+        version=VERSIONS["ingest"],
+    script:
+        "../../scripts/ingest.py"
+
+
+rule channel_statistics:
+    input:
+        ingested_volumes,
+    output:
+        paths.statistics("{dataset}", "{channel}"),
+    log:
+        "logs/{dataset}/statistics/{channel}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    localrule: True
+    params:
+        index=lambda w: channel_of(w).index,
+        camera_offset=lambda w: dataset_of(w).camera.offset,
+        normalisation=lambda w: channel_of(w).normalisation and values(channel_of(w).normalisation),
+        version=VERSIONS["statistics"],
+    script:
+        "../../scripts/channel_statistics.py"

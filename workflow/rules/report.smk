@@ -1,0 +1,84 @@
+# Tables, figures and pages.
+
+
+rule tables:
+    input:
+        evaluations,
+        restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
+    output:
+        metrics=paths.table("{dataset}", "metrics.csv"),
+        summary=paths.table("{dataset}", "summary.csv"),
+        html=report(
+            paths.table("{dataset}", "summary.html"),
+            caption="../report/summary.rst",
+            category="Tables",
+            labels={"dataset": "{dataset}", "table": "summary"},
+        ),
+        cost=paths.table("{dataset}", "cost.csv"),
+    log:
+        "logs/{dataset}/tables.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        settings=values(SETTINGS),
+        version=VERSIONS["report"],
+    script:
+        "../../scripts/tables.py"
+
+
+rule figures:
+    input:
+        ingested_volumes,
+        metrics=paths.table("{dataset}", "metrics.csv"),
+        restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
+        psfs=per_channel(paths.psf),
+    output:
+        marker=f"{paths.figures('{dataset}')}/figures.json",
+    log:
+        "logs/{dataset}/figures.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        settings=values(SETTINGS),
+        version=VERSIONS["report"],
+    script:
+        "../../scripts/figures.py"
+
+
+rule report:
+    input:
+        summary=paths.table("{dataset}", "summary.html"),
+        figures=f"{paths.figures('{dataset}')}/figures.json",
+    output:
+        page=report(
+            paths.report("{dataset}"),
+            caption="../report/page.rst",
+            category="Reports",
+            labels={"dataset": "{dataset}"},
+        ),
+    log:
+        "logs/{dataset}/report.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        settings=values(SETTINGS),
+        version=VERSIONS["report"],
+    script:
+        "../../scripts/report.py"
+
+
+rule index:
+    input:
+        expand(paths.report("{dataset}"), dataset=SETTINGS.datasets),
+    output:
+        "results/index.html",
+    log:
+        "logs/index.log",
+    conda:
+        "../../envs/cpu.yaml"
+    localrule: True
+    params:
+        datasets=list(SETTINGS.datasets),
+        version=VERSIONS["report"],
+    script:
+        "../../scripts/index.py"

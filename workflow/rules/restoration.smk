@@ -1,0 +1,121 @@
+# prepare → plan → N parts → finish: the same for networks and classical methods. What may use a
+# GPU has rules of its own, so that a profile can send them elsewhere.
+
+
+rule restore_prepare:
+    input:
+        unpack(method_inputs),
+        statistics=paths.statistics("{dataset}", "{channel}"),
+    output:
+        state=paths.prepared("{dataset}", "{channel}", "{method}"),
+        arrays=str(Path(paths.prepared("{dataset}", "{channel}", "{method}")).with_suffix(".npz")),
+    log:
+        "logs/{dataset}/prepare/{channel}.{method}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    localrule: True
+    params:
+        method=lambda w: values(method_of(w), exclude={"training"}),
+        version=VERSIONS["prepare"],
+    script:
+        "../../scripts/restore_prepare.py"
+
+
+rule restore_plan:
+    input:
+        volumes=ingested_volumes,
+        states=per_channel(paths.prepared),
+    output:
+        paths.plan("{dataset}", "{method}"),
+    log:
+        "logs/{dataset}/plan/{method}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    localrule: True
+    params:
+        channels=channel_indices,
+        times=lambda w: dataset_of(w).times,
+        restoration=values(RESTORATION),
+        version=VERSIONS["plan"],
+    script:
+        "../../scripts/restore_plan.py"
+
+
+rule restore_part_cpu:
+    input:
+        plan=paths.plan("{dataset}", "{method}"),
+        states=per_channel(paths.prepared),
+    output:
+        paths.part("{dataset}", "{method}", "{part}"),
+    log:
+        "logs/{dataset}/restore/{method}.{part}.log",
+    benchmark:
+        "benchmarks/{dataset}/restore.{method}.{part}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda w, attempt: int(1000 * RESTORATION.memory_gb + 1500) * attempt,
+        runtime=lambda w, attempt: 720 * attempt,
+    params:
+        version=VERSIONS["restore"],
+    wildcard_constraints:
+        method=methods_where(lambda m: not is_network(m)),
+    script:
+        "../../scripts/restore_part.py"
+
+
+use rule restore_part_cpu as restore_part_gpu with:
+    conda:
+        "../../envs/gpu.yaml"
+    wildcard_constraints:
+        method=methods_where(is_network),
+
+
+rule restore_finish:
+    input:
+        plan=paths.plan("{dataset}", "{method}"),
+        parts=part_markers,
+        volumes=ingested_volumes,
+    output:
+        paths.finished("{dataset}", "{method}"),
+    log:
+        "logs/{dataset}/finish/{method}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        settings=lambda w: values(method_of(w)),
+        seed=SETTINGS.seed,
+        version=VERSIONS["finish"],
+    script:
+        "../../scripts/restore_finish.py"
+
+
+rule restore_phantoms_cpu:
+    input:
+        unpack(method_inputs),
+        test=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "test")),
+    output:
+        marker=paths.store_marker(
+            paths.restored_phantoms("{dataset}", "{channel}", "{method}")
+        ),
+    log:
+        "logs/{dataset}/restore_phantoms/{channel}.{method}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 4
+    params:
+        method=lambda w: values(method_of(w), exclude={"training"}),
+        camera_offset=lambda w: dataset_of(w).camera.offset,
+        version=VERSIONS["restore"],
+    wildcard_constraints:
+        method=methods_where(lambda m: not is_network(m)),
+    script:
+        "../../scripts/restore_phantoms.py"
+
+
+use rule restore_phantoms_cpu as restore_phantoms_gpu with:
+    conda:
+        "../../envs/gpu.yaml"
+    wildcard_constraints:
+        method=methods_where(is_network),

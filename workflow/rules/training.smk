@@ -1,0 +1,31 @@
+# Networks, one bundle per channel and method. A profile may give these jobs a GPU.
+
+
+rule train:
+    input:
+        train=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "train")),
+        val=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "val")),
+        psf=paths.psf("{dataset}", "{channel}"),
+    output:
+        model=f"{paths.model('{dataset}', '{channel}', '{method}')}/model.keras",
+        info=f"{paths.model('{dataset}', '{channel}', '{method}')}/model.json",
+        history=f"{paths.model('{dataset}', '{channel}', '{method}')}/history.csv",
+    log:
+        "logs/{dataset}/train/{channel}.{method}.log",
+    benchmark:
+        "benchmarks/{dataset}/train.{channel}.{method}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 8
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=lambda w, attempt: 720 * attempt,
+    params:
+        method=lambda w: values(method_of(w)),
+        camera_offset=lambda w: dataset_of(w).camera.offset,
+        seed=SETTINGS.seed,
+        version=VERSIONS["train"],
+    wildcard_constraints:
+        method=methods_where(is_trained),
+    script:
+        "../../scripts/train.py"
