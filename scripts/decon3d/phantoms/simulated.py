@@ -1,0 +1,120 @@
+"""Whole volumes with their truth, all channels, as files that look like a microscope's."""
+
+import hashlib
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from decon3d import settings
+from decon3d.optics.psf import Psf
+from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.objects import VoxelSize
+from decon3d.seeds import generator
+
+
+def simulate_volume(
+    *,
+    image_path: str | Path,
+    truth_path: str | Path,
+    simulation: settings.Simulation,
+    psfs: dict[str, Psf],
+    camera: settings.Camera,
+    seed: int,
+    dataset: str,
+    volume: str,
+) -> None:
+    """Make a volume and its truth and write both as OME-TIFF, each whole or not at all.
+
+    Parameters
+    ----------
+    image_path, truth_path
+        Files, `.ome.tif`: uint16 counts, and the float32 object in counts (T, C, Z, Y, X).
+    simulation, psfs, camera, seed, dataset, volume
+        See `draw_volume`.
+
+    Raises
+    ------
+    UserError
+        If an image would be dark.
+    """
+    image, truth = draw_volume(
+        simulation=simulation, psfs=psfs, camera=camera, seed=seed, dataset=dataset, volume=volume
+    )
+    voxel_size_um = next(iter(psfs.values())).voxel_size_um
+    _write(Path(image_path), image, voxel_size_um, list(psfs))
+    _write(Path(truth_path), truth, voxel_size_um, list(psfs))
+
+
+def draw_volume(
+    *,
+    simulation: settings.Simulation,
+    psfs: dict[str, Psf],
+    camera: settings.Camera,
+    seed: int,
+    dataset: str,
+    volume: str,
+) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """Make a volume and its truth.
+
+    Parameters
+    ----------
+    simulation
+        Shape, recipe and doses.
+    psfs
+        By channel, in the order of the channel axis; they give the voxel size.
+    camera
+        The config's camera; what it leaves open is assumed (see `imaging`).
+    seed, dataset, volume
+        Name the random streams, together with the channel: every channel has its own object.
+
+    Returns
+    -------
+    image
+        (1, C, Z, Y, X) uint16: counts, rounded and clipped to 0 … 65535.
+    truth
+        (1, C, Z, Y, X) float32: the object in counts, not rounded.
+
+    Raises
+    ------
+    UserError
+        If an image would be dark.
+    """
+    exposures = [
+        simulate(
+            simulation.recipe,
+            shape=simulation.shape,
+            psf=psf.data,
+            voxel_size_um=psf.voxel_size_um,
+            photons=simulation.photons,
+            background_photons=simulation.background_photons,
+            camera=Camera.of(camera),
+            rng=generator(seed, "simulated", dataset, volume, channel),
+        )
+        for channel, psf in psfs.items()
+    ]
+    image = np.stack([np.rint(exposure.images[0]) for exposure in exposures])[None]
+    truth = np.stack([exposure.object for exposure in exposures])[None]
+    return np.clip(image, 0, 65535).astype(np.uint16), truth
+
+
+def _write(
+    path: Path, data: NDArray[np.generic], voxel_size_um: VoxelSize, channels: list[str]
+) -> None:
+    """Write (T, C, Z, Y, X) with its voxel size (Z, Y, X) and channel names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    metadata: dict[str, object] = {
+        "axes": "TCZYX",
+        "Channel": {"Name": channels},
+        # A random UUID would give the same volume another file hash in every run.
+        "UUID": str(uuid.UUID(bytes=hashlib.sha256(data.tobytes()).digest()[:16])),
+    }
+    for axis, size in zip("ZYX", voxel_size_um, strict=True):
+        metadata[f"PhysicalSize{axis}"] = size
+        metadata[f"PhysicalSize{axis}Unit"] = "µm"
+    tifffile.imwrite(temporary, data, ome=True, photometric="minisblack", metadata=metadata)
+    os.replace(temporary, path)

@@ -1,0 +1,271 @@
+"""One zarr v3 store per split: pairs of object and image, the same bytes however they are made."""
+
+import logging
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+
+from decon3d import __version__, settings
+from decon3d.errors import UserError
+from decon3d.files import digest, read_json, write_json
+from decon3d.logs import progress
+from decon3d.optics.psf import Psf, fingerprint
+from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.seeds import generator, stream_seed
+from decon3d.versions import VERSIONS
+
+SplitName = Literal["train", "val", "test"]
+
+log = logging.getLogger("decon3d")
+
+
+@dataclass(frozen=True)
+class Member:
+    """What makes one volume of a split."""
+
+    index: int
+    recipe: str
+    photons: float
+    seed: int
+
+
+def members(
+    split: settings.Split,
+    *,
+    name: SplitName,
+    photons: tuple[float, float],
+    seed: int,
+    stream: tuple[str, ...],
+) -> list[Member]:
+    """List the volumes of a split.
+
+    In `train` and `val` the recipes take turns so that every run of volumes has them in
+    proportion to their weights, and the doses are drawn log-uniformly: volume i depends on the
+    seed, the names and i alone. In `test` a recipe of weight w has w · count volumes in a row,
+    whose doses are spread evenly in the logarithm over the range, the same for every recipe of
+    the same weight.
+
+    Parameters
+    ----------
+    split
+        Count and recipes.
+    name
+        Which split it is.
+    photons
+        Range of the doses.
+    seed
+        The config's seed.
+    stream
+        Names of dataset and channel; with the split's name they make the random stream, so that
+        no two stores share a volume.
+    """
+    low, high = photons
+    names = ("phantoms", *stream, name)
+    drawn: list[tuple[str, float]] = []
+    if name == "test":
+        for recipe, weight in sorted(split.recipes.items()):
+            count = max(1, round(split.count * weight))
+            doses = np.geomspace(low, high, count) if count > 1 else [(low * high) ** 0.5]
+            drawn += [(recipe, float(dose)) for dose in doses]
+    else:
+        for i, turn in enumerate(_turns(dict(split.recipes), split.count)):
+            rng = generator(seed, *names, i, "photons")
+            drawn.append((turn, float(np.exp(rng.uniform(np.log(low), np.log(high))))))
+    return [
+        Member(i, turn, dose, stream_seed(seed, *names, i)) for i, (turn, dose) in enumerate(drawn)
+    ]
+
+
+def _turns(weights: dict[Any, float], count: int) -> list[str]:
+    """Share `count` turns out: each goes to the recipe that is furthest behind its weight."""
+    given = dict.fromkeys(sorted(weights), 0)
+    total = sum(weights.values())
+    turns = []
+    for i in range(count):
+        behind = {name: weights[name] / total * (i + 1) - given[name] for name in given}
+        name = max(given, key=lambda n: round(behind[n], 9))  # a tie: the first by name
+        given[name] += 1
+        turns.append(name)
+    return turns
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What all volumes of a store share; goes to the workers."""
+
+    path: str
+    arrays: tuple[str, ...]
+    shape: tuple[int, int, int]
+    psf: Psf
+    background_photons: float
+    camera: Camera
+
+
+def make_split(
+    path: str | Path,
+    *,
+    split: settings.Split,
+    name: SplitName,
+    phantoms: settings.Phantoms,
+    psf: Psf,
+    camera: settings.Camera,
+    seed: int,
+    stream: tuple[str, ...],
+    processes: int = 1,
+) -> None:
+    """Make the store of one split, or finish one that was interrupted.
+
+    A zarr v3 group with the arrays `object` and `image`, in `test` also `image_b` (a second noise
+    draw), all (n, Z, Y, X) float32 in counts, one volume per chunk. Its attributes say how every
+    volume was made. The group's own `zarr.json` is written last and stands for a whole store; until
+    then `<path>.progress` lists the finished volumes, and other settings start over.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    split, name
+        Count and recipes, and which split it is.
+    phantoms
+        Shape, doses and background.
+    psf
+        On the image's grid, whose voxel size it gives.
+    camera
+        The config's camera; what it leaves open is assumed (see `imaging`).
+    seed, stream
+        The config's seed, and the names of dataset and channel; see `members`.
+    processes
+        Workers; each holds one volume. The bytes do not depend on their number.
+
+    Raises
+    ------
+    UserError
+        If the folder holds anything else, a phantom is empty, or a worker is killed.
+    """
+    path = Path(path)
+    record = Path(f"{path}.progress")
+    planned = members(split, name=name, photons=phantoms.photons, seed=seed, stream=stream)
+    job = _Job(
+        path=str(path),
+        arrays=("object", "image", "image_b") if name == "test" else ("object", "image"),
+        shape=phantoms.shape,
+        psf=psf,
+        background_photons=phantoms.background_photons,
+        camera=Camera.of(camera),
+    )
+    attributes: dict[str, Any] = {
+        "split": name,
+        "stream": list(stream),
+        "seed": seed,
+        "axes": ["volume", "z", "y", "x"],
+        "voxel_size_um": list(psf.voxel_size_um),
+        "recipes": [member.recipe for member in planned],
+        "photons": [member.photons for member in planned],
+        "seeds": [member.seed for member in planned],
+        "background_photons": phantoms.background_photons,
+        "camera": asdict(job.camera),
+        "psf_fingerprint": fingerprint(psf),
+        "algorithm": VERSIONS["phantoms"],
+        "decon3d": __version__,
+    }
+    attributes["digest"] = digest([attributes, phantoms.shape])
+    if _finished(path) == attributes["digest"]:
+        log.info("%s is complete", path)
+        record.unlink(missing_ok=True)
+        return
+    done = set(_resume(record, attributes["digest"], path))
+    if not done:
+        _start(path, job, len(planned), record)
+    left = [member for member in planned if member.index not in done]
+    for index in progress(
+        _make_all(job, left, processes), total=len(left), what=f"{name} phantoms", unit="volumes"
+    ):
+        done.add(index)
+        write_json(record, {"digest": attributes["digest"], "done": sorted(done)})
+    zarr.create_group(str(path), attributes=attributes)
+    record.unlink(missing_ok=True)
+
+
+def _finished(path: Path) -> str | None:
+    """Return the digest of a whole store, None where there is none."""
+    if not (path / "zarr.json").exists():
+        return None
+    return read_json(path / "zarr.json").get("attributes", {}).get("digest")
+
+
+def _resume(record: Path, wanted: str, path: Path) -> list[int]:
+    """List the volumes that an interrupted run with the same settings has finished."""
+    if not record.exists() or not path.exists():
+        return []
+    found = read_json(record)
+    return found["done"] if found["digest"] == wanted else []
+
+
+def _start(path: Path, job: _Job, count: int, record: Path) -> None:
+    """Clear the folder and make the empty arrays."""
+    if path.exists():
+        known = {"zarr.json", "object", "image", "image_b"}
+        foreign = sorted({entry.name for entry in path.iterdir()} - known)
+        if foreign:
+            raise UserError(
+                f"{path} is no store of phantoms: it holds {foreign[0]}; name another folder"
+            )
+        shutil.rmtree(path)
+    record.unlink(missing_ok=True)
+    for name in job.arrays:
+        zarr.create_array(
+            str(path / name),
+            shape=(count, *job.shape),
+            chunks=(1, *job.shape),
+            dtype="float32",
+            dimension_names=("volume", "z", "y", "x"),
+        )
+
+
+def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]:
+    """Make volumes and yield their indices as they are finished."""
+    if processes == 1 or len(planned) < 2:
+        for member in planned:
+            yield _make(job, member)
+        return
+    # Fork, not spawn: spawn would run the caller's main script again, a Snakemake rule's included.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(min(processes, len(planned)), mp_context=context) as pool:
+        futures = [pool.submit(_make, job, member) for member in planned]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise UserError(
+                f"a worker that made phantoms for {job.path} was killed, most likely for want of "
+                "memory: use fewer processes or a smaller phantoms.shape"
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _make(job: _Job, member: Member) -> int:
+    """Make one volume and write it; this is all that a worker holds."""
+    exposure = simulate(
+        member.recipe,
+        shape=job.shape,
+        psf=job.psf.data,
+        voxel_size_um=job.psf.voxel_size_um,
+        photons=member.photons,
+        background_photons=job.background_photons,
+        camera=job.camera,
+        rng=np.random.default_rng(member.seed),
+        draws=len(job.arrays) - 1,
+    )
+    for name, values in zip(job.arrays, (exposure.object, *exposure.images), strict=True):
+        array = zarr.open_array(str(Path(job.path) / name), mode="r+")
+        array[member.index] = values
+    return member.index

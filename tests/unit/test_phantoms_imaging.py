@@ -1,0 +1,125 @@
+"""Blur, dose and noise against their known values."""
+
+import numpy as np
+import pytest
+
+from decon3d import settings
+from decon3d.errors import UserError
+from decon3d.phantoms.imaging import (
+    Camera,
+    blur,
+    brightest_mean,
+    form_image,
+    margins,
+    simulate,
+)
+from decon3d.seeds import generator
+
+NOISELESS = Camera(offset=0, gain=1, read_noise=0)
+
+
+def gaussian_psf(half=(3, 4, 5), sigma=(1.2, 1.4, 1.6)):
+    z, y, x = (np.arange(-h, h + 1) / s for h, s in zip(half, sigma, strict=True))
+    psf = np.exp(-0.5 * (z[:, None, None] ** 2 + y[:, None] ** 2 + x**2))
+    return (psf / psf.sum()).astype(np.float32)
+
+
+def test_a_point_becomes_the_psf_where_it_lies():
+    psf = gaussian_psf()
+    psf[0, 0, 0] = 0.01  # no symmetry to hide a mirrored or shifted kernel
+    volume = np.zeros((20, 23, 29), np.float32)
+    volume[9, 11, 13] = 1
+    blurred = blur(volume, psf=psf)
+    expected = np.zeros((14, 15, 19), np.float32)
+    expected[3:10, 3:12, 3:14] = psf  # centre at (9, 11, 13) - margins
+    np.testing.assert_allclose(blurred, expected, atol=1e-7)
+
+
+def test_nothing_wraps():
+    psf = gaussian_psf()
+    volume = np.zeros((20, 23, 29), np.float32)
+    volume[0, 0, 0] = 1e3
+    blurred = blur(volume, psf=psf)
+    assert blurred[0, 0, 0] == pytest.approx(1e3 * psf[0, 0, 0], rel=1e-3)  # its one true trace
+    blurred[0, 0, 0] = 0
+    assert blurred.max() < 1e-4
+
+
+def test_a_flat_object_stays_flat():
+    blurred = blur(np.full((30, 30, 30), 50, np.float32), psf=gaussian_psf())
+    np.testing.assert_allclose(blurred, 50, rtol=1e-5)
+
+
+def test_a_flat_field_has_the_variance_of_photons():
+    rng, camera = generator(1, "flat"), Camera(offset=100, gain=2, read_noise=0)
+    draws = np.stack([camera.expose(np.full((16, 16, 16), 40.0), rng) for _ in range(100)])
+    photons = (draws - 100) / 2
+    assert photons.var(axis=0, ddof=1).mean() / photons.mean() == pytest.approx(1, abs=0.02)
+    assert photons.mean() == pytest.approx(40, abs=0.1)
+
+
+def test_read_noise_is_in_photons_before_the_gain():
+    camera = Camera(offset=100, gain=3, read_noise=2)
+    dark = camera.expose(np.zeros((40, 40, 40)), generator(1))
+    assert dark.mean() == pytest.approx(100, abs=0.1)
+    assert dark.std() == pytest.approx(6, rel=0.02)
+
+
+@pytest.mark.parametrize("recipe", ["rln_mixed", "tubules"])
+def test_the_dose_is_that_of_the_brightest_voxels_of_the_blurred_object(recipe):
+    psf, shape = gaussian_psf(), (24, 40, 40)
+    exposure = simulate(
+        recipe, shape=shape, psf=psf, voxel_size_um=(0.2, 0.1, 0.1), photons=1e6,
+        background_photons=0, camera=NOISELESS, rng=generator(2, recipe),
+    )  # fmt: skip
+    assert exposure.object.shape == exposure.images[0].shape == shape
+    # At a million photons the noise is 0.1 %.
+    assert brightest_mean(exposure.images[0]) == pytest.approx(1e6, rel=2e-3)
+    inner = tuple(slice(m, n - m) for m, n in zip(margins(psf), shape, strict=True))
+    again = blur(exposure.object, psf=psf)
+    assert np.abs(again - exposure.images[0][inner]).max() < 6 * np.sqrt(again.max())
+
+
+def test_counts_hold_gain_background_and_offset():
+    structure = np.zeros((15, 17, 19), np.float32)
+    structure[:, :, 9:] = 4
+    exposure = form_image(
+        structure, psf=gaussian_psf(), photons=300, background_photons=7,
+        camera=Camera(offset=50, gain=2, read_noise=0), rng=generator(1),
+    )  # fmt: skip
+    assert exposure.object.min() == 2 * 7 + 50
+    assert exposure.object.max() == pytest.approx(2 * 307 + 50, rel=0.01)
+    assert exposure.images[0].dtype == exposure.object.dtype == np.float32
+
+
+def test_the_first_draw_does_not_depend_on_the_second():
+    structure = np.ones((15, 17, 19), np.float32)
+
+    def images(draws):
+        return form_image(
+            structure, psf=gaussian_psf(), photons=300, background_photons=7, camera=Camera(),
+            rng=generator(1), draws=draws,
+        ).images  # fmt: skip
+
+    one, two = images(1), images(2)
+    np.testing.assert_array_equal(one[0], two[0])
+    assert np.corrcoef(two[0].ravel(), two[1].ravel())[0, 1] == pytest.approx(0, abs=0.1)
+
+
+def test_a_camera_takes_what_the_config_leaves_open():
+    assert Camera.of(settings.Camera()) == Camera(offset=100, gain=1, read_noise=1)
+    given = Camera.of(settings.Camera(offset=0, gain=0.5, read_noise=0))
+    assert given == Camera(offset=0, gain=0.5, read_noise=0)
+
+
+def test_what_cannot_be_imaged_is_refused():
+    common = {"photons": 1, "background_photons": 0, "camera": Camera(), "rng": generator(1)}
+    flat = np.ones((15, 17, 19), np.float32)
+    with pytest.raises(UserError, match="no light"):
+        form_image(0 * flat, psf=gaussian_psf(), **common)
+    with pytest.raises(ValueError, match="sum 1"):
+        form_image(flat, psf=2 * gaussian_psf(), **common)
+    with pytest.raises(ValueError, match="odd"):
+        form_image(flat, psf=np.full((2, 2, 2), 1 / 8, np.float32), **common)
+    with pytest.raises(ValueError, match="smaller than the PSF"):
+        form_image(flat[:5], psf=gaussian_psf(), **common)
