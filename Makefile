@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint lock
+.PHONY: help setup demo test lint lock reference
 .DEFAULT_GOAL := help
 
 help:
@@ -50,3 +50,6 @@ lint: $(DEV_STAMP)
 
 lock:
 	$(PYTHON) envs/lock.py
+
+reference: $(DEV_STAMP)
+	PYTHONPATH=scripts $(BIN)/python -m decon3d.config_reference

@@ -2,7 +2,7 @@
 
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
-from decon3d.phantoms.stores import simulate_volume
+from decon3d.phantoms.simulated import simulate_volume
 from decon3d.settings import Camera, Simulation
 
 params = snakemake.params

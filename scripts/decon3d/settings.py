@@ -133,12 +133,14 @@ class TheoryPsf(_Settings):
     """A PSF computed from the optics."""
 
     source: Literal["theory"] = "theory"
+    """From theory."""
 
 
 class FilePsf(_Settings):
     """A measured PSF: an image of one bead, on any voxel grid."""
 
     source: Literal["file"]
+    """From a file."""
     path: str
     """TIFF of the PSF (Z Y X); environment variables are expanded."""
     voxel_size_um: VoxelSize | None = None
@@ -178,8 +180,9 @@ class VolumeEntry(_Settings):
     """One volume by name."""
 
     name: Name
+    """Its name in the results."""
     path: str
-    """TIFF, OME-TIFF or OME-Zarr."""
+    """TIFF, OME-TIFF or OME-Zarr; environment variables are expanded."""
     reference: str | None = None
     """A volume of the same grid that is taken as the truth in the evaluation."""
 
@@ -288,6 +291,7 @@ class Rl(_Settings):
     """Richardson-Lucy deconvolution."""
 
     kind: Literal["rl"]
+    """Richardson-Lucy."""
     iterations: PositiveInt | Tuned = 15
     """Iterations, or `tune`: the best on the validation phantoms."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
@@ -298,6 +302,7 @@ class Rltv(_Settings):
     """Richardson-Lucy deconvolution with total variation (Dey 2006)."""
 
     kind: Literal["rltv"]
+    """Richardson-Lucy with total variation."""
     iterations: PositiveInt | Tuned = "tune"
     """Iterations, or `tune`: the best on the validation phantoms, together with tv_weight."""
     tv_weight: PositiveFloat | Tuned = "tune"
@@ -318,6 +323,7 @@ class Rln(_Settings):
     """The Richardson-Lucy network (Li et al. 2022), trained on the phantoms."""
 
     kind: Literal["rln"]
+    """The Richardson-Lucy network."""
     epsilon: PositiveFloat = 1e-4
     """Added to the denominators of the network's two divisions."""
     training: Training = Training()
@@ -327,6 +333,7 @@ class Bundle(_Settings):
     """A network that was trained before: no training, the bundle's folder is used."""
 
     kind: Literal["bundle"]
+    """An existing bundle."""
     bundle: str
     """Folder with model.keras and model.json."""
 

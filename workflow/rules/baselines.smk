@@ -12,6 +12,8 @@ rule tune:
         "logs/{dataset}/tune/{channel}.{method}.log",
     benchmark:
         "benchmarks/{dataset}/tune.{channel}.{method}.tsv"
+    wildcard_constraints:
+        method=methods_where(is_tuned),
     conda:
         "../../envs/cpu.yaml"
     threads: 4
@@ -21,7 +23,5 @@ rule tune:
         method=lambda w: values(method_of(w)),
         camera_offset=lambda w: dataset_of(w).camera.offset,
         version=VERSIONS["tune"],
-    wildcard_constraints:
-        method=methods_where(is_tuned),
     script:
         "../../scripts/tune.py"

@@ -131,7 +131,11 @@ def method_inputs(wildcards):
 
 def evaluations(wildcards):
     """The metric records of all methods, and of the blurred images themselves."""
-    kinds = ["volumes"] if any(v.reference for v in VOLUMES[wildcards.dataset].values()) else []
+    kinds = (
+        ["volumes"]
+        if any(v.reference for v in VOLUMES[wildcards.dataset].values())
+        else []
+    )
     kinds += ["phantoms"] if PHANTOMS else []
     return [
         paths.evaluation(wildcards.dataset, method, kind)
@@ -143,5 +147,7 @@ def evaluations(wildcards):
 def report_what_is_there():
     """After an error: pages from what exists, so that nothing that was done goes unseen."""
     script = Path(workflow.basedir) / "scripts" / "report_existing.py"
-    files = [str(f) for f in workflow.config_settings.configfiles] or ["config/config.yaml"]
+    files = [str(f) for f in workflow.config_settings.configfiles] or [
+        "config/config.yaml"
+    ]
     subprocess.run([sys.executable, str(script), *files], check=False)

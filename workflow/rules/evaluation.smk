@@ -29,7 +29,9 @@ rule evaluate_volumes:
     input:
         volumes=ingested_volumes,
         references=lambda w: [
-            volume_file(v.reference) for v in VOLUMES[w.dataset].values() if v.reference
+            volume_file(v.reference)
+            for v in VOLUMES[w.dataset].values()
+            if v.reference
         ],
         finished=lambda w: (
             [paths.finished(w.dataset, w.method)] if w.method in METHODS else []

@@ -28,10 +28,10 @@ rule ingest:
         paths.ingested("{dataset}", "{volume}"),
     log:
         "logs/{dataset}/ingest/{volume}.log",
-    conda:
-        "../../envs/cpu.yaml"
     group:
         "ingest"
+    conda:
+        "../../envs/cpu.yaml"
     params:
         source=lambda w: VOLUMES[w.dataset][w.volume].path,
         channels=channel_indices,
@@ -49,13 +49,14 @@ rule channel_statistics:
         paths.statistics("{dataset}", "{channel}"),
     log:
         "logs/{dataset}/statistics/{channel}.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
-    localrule: True
     params:
         index=lambda w: channel_of(w).index,
         camera_offset=lambda w: dataset_of(w).camera.offset,
-        normalisation=lambda w: channel_of(w).normalisation and values(channel_of(w).normalisation),
+        normalisation=lambda w: channel_of(w).normalisation
+        and values(channel_of(w).normalisation),
         version=VERSIONS["statistics"],
     script:
         "../../scripts/channel_statistics.py"

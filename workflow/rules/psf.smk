@@ -4,7 +4,8 @@
 rule psf:
     input:
         voxel_size_source,
-        lambda w: getattr(channel_of(w).psf, "path", []) and expand_path(channel_of(w).psf.path),
+        lambda w: getattr(channel_of(w).psf, "path", [])
+        and expand_path(channel_of(w).psf.path),
     output:
         psf=paths.psf("{dataset}", "{channel}"),
         record=str(Path(paths.psf("{dataset}", "{channel}")).with_suffix(".json")),

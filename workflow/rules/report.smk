@@ -74,9 +74,9 @@ rule index:
         "results/index.html",
     log:
         "logs/index.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
-    localrule: True
     params:
         datasets=list(SETTINGS.datasets),
         version=VERSIONS["report"],

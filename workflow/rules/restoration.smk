@@ -8,12 +8,16 @@ rule restore_prepare:
         statistics=paths.statistics("{dataset}", "{channel}"),
     output:
         state=paths.prepared("{dataset}", "{channel}", "{method}"),
-        arrays=str(Path(paths.prepared("{dataset}", "{channel}", "{method}")).with_suffix(".npz")),
+        arrays=str(
+            Path(paths.prepared("{dataset}", "{channel}", "{method}")).with_suffix(
+                ".npz"
+            )
+        ),
     log:
         "logs/{dataset}/prepare/{channel}.{method}.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
-    localrule: True
     params:
         method=lambda w: values(method_of(w), exclude={"training"}),
         version=VERSIONS["prepare"],
@@ -29,9 +33,9 @@ rule restore_plan:
         paths.plan("{dataset}", "{method}"),
     log:
         "logs/{dataset}/plan/{method}.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
-    localrule: True
     params:
         channels=channel_indices,
         times=lambda w: dataset_of(w).times,
@@ -51,6 +55,8 @@ rule restore_part_cpu:
         "logs/{dataset}/restore/{method}.{part}.log",
     benchmark:
         "benchmarks/{dataset}/restore.{method}.{part}.tsv"
+    wildcard_constraints:
+        method=methods_where(lambda m: not is_network(m)),
     conda:
         "../../envs/cpu.yaml"
     threads: 4
@@ -59,17 +65,15 @@ rule restore_part_cpu:
         runtime=lambda w, attempt: 720 * attempt,
     params:
         version=VERSIONS["restore"],
-    wildcard_constraints:
-        method=methods_where(lambda m: not is_network(m)),
     script:
         "../../scripts/restore_part.py"
 
 
 use rule restore_part_cpu as restore_part_gpu with:
-    conda:
-        "../../envs/gpu.yaml"
     wildcard_constraints:
         method=methods_where(is_network),
+    conda:
+        "../../envs/gpu.yaml"
 
 
 rule restore_finish:
@@ -101,6 +105,8 @@ rule restore_phantoms_cpu:
         ),
     log:
         "logs/{dataset}/restore_phantoms/{channel}.{method}.log",
+    wildcard_constraints:
+        method=methods_where(lambda m: not is_network(m)),
     conda:
         "../../envs/cpu.yaml"
     threads: 4
@@ -108,14 +114,12 @@ rule restore_phantoms_cpu:
         method=lambda w: values(method_of(w), exclude={"training"}),
         camera_offset=lambda w: dataset_of(w).camera.offset,
         version=VERSIONS["restore"],
-    wildcard_constraints:
-        method=methods_where(lambda m: not is_network(m)),
     script:
         "../../scripts/restore_phantoms.py"
 
 
 use rule restore_phantoms_cpu as restore_phantoms_gpu with:
-    conda:
-        "../../envs/gpu.yaml"
     wildcard_constraints:
         method=methods_where(is_network),
+    conda:
+        "../../envs/gpu.yaml"

@@ -14,6 +14,8 @@ rule train:
         "logs/{dataset}/train/{channel}.{method}.log",
     benchmark:
         "benchmarks/{dataset}/train.{channel}.{method}.tsv"
+    wildcard_constraints:
+        method=methods_where(is_trained),
     conda:
         "../../envs/gpu.yaml"
     threads: 8
@@ -25,7 +27,5 @@ rule train:
         camera_offset=lambda w: dataset_of(w).camera.offset,
         seed=SETTINGS.seed,
         version=VERSIONS["train"],
-    wildcard_constraints:
-        method=methods_where(is_trained),
     script:
         "../../scripts/train.py"

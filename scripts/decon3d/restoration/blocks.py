@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Triple = tuple[int, int, int]
+LARGEST_CHUNK = (32, 128, 128)
+SMALLEST = 8
 Region = tuple[slice, slice, slice]
 
 
@@ -99,36 +101,45 @@ def choose_block(
     shape: Triple,
     *,
     halo: Triple,
-    chunk: Triple,
+    stride: Triple,
     bytes_per_voxel: float,
     memory_bytes: float,
     at_least: int = 1,
-) -> Triple:
-    """Choose the largest block (Z, Y, X; multiples of `chunk`) that fits the memory.
+) -> tuple[Triple, Triple]:
+    """Choose the largest block that fits the memory, and the chunk that it is made of.
 
-    The longest axis is halved until the padded block times `bytes_per_voxel` fits and there are
-    `at_least` blocks, or until a block is one chunk.
+    From the whole volume on, the longest axis is halved until the padded block times
+    `bytes_per_voxel` fits and there are `at_least` blocks, or until no axis is longer than
+    `SMALLEST`.
+
+    Returns
+    -------
+    block, chunk
+        Z, Y, X. The block is a multiple of the chunk on every axis, both of the stride.
 
     Raises
     ------
     MemoryError
-        If not even one chunk with its halo fits.
+        If not even the smallest block fits with its halo.
     """
-    size = [ceil(n / c) * c for n, c in zip(shape, chunk, strict=True)]
+    size = [ceil(n / s) * s for n, s in zip(shape, stride, strict=True)]
 
     def need() -> float:
-        padded = [min(s, n) + 2 * h for s, n, h in zip(size, shape, halo, strict=True)]
-        return prod(padded) * bytes_per_voxel
+        return prod(s + 2 * h for s, h in zip(size, halo, strict=True)) * bytes_per_voxel
 
-    def blocks() -> int:
-        return prod(grid(shape, (size[0], size[1], size[2])))
-
-    while need() > memory_bytes or blocks() < at_least:
-        axes = [a for a in range(3) if size[a] > chunk[a]]
-        if not axes:
+    while need() > memory_bytes or prod(grid(shape, (size[0], size[1], size[2]))) < at_least:
+        axis = max(range(3), key=lambda a: size[a])
+        if size[axis] <= max(SMALLEST, stride[axis]):
             if need() > memory_bytes:
-                raise MemoryError(f"one block of {tuple(size)} needs {need() / 1e9:.1f} GB")
+                raise MemoryError(f"one block of {tuple(size)} needs {need() / 1e9:.2g} GB")
             break
-        axis = max(axes, key=lambda a: size[a])
-        size[axis] = ceil(size[axis] / 2 / chunk[axis]) * chunk[axis]
-    return (size[0], size[1], size[2])
+        size[axis] = ceil(size[axis] / 2 / stride[axis]) * stride[axis]
+    chunk = [_divide(n, c, s) for n, c, s in zip(size, LARGEST_CHUNK, stride, strict=True)]
+    # A block of several chunks is made longer by less than a chunk's rest.
+    block = [ceil(n / c) * c for n, c in zip(size, chunk, strict=True)]
+    return (block[0], block[1], block[2]), (chunk[0], chunk[1], chunk[2])
+
+
+def _divide(size: int, largest: int, stride: int) -> int:
+    """Cut a length into the fewest equal chunks (multiples of the stride) up to `largest`."""
+    return ceil(size / ceil(size / largest) / stride) * stride

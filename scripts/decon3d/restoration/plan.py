@@ -26,8 +26,6 @@ from decon3d.settings import Restoration
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.writer import create_level
 
-CHUNK = (32, 128, 128)
-
 """Largest chunk of the output (Z, Y, X)."""
 
 
@@ -183,12 +181,11 @@ def make_plan(
         shape = (record.shape[2], record.shape[3], record.shape[4])
         chosen = list(range(record.shape[0])) if times is None else list(times)
         units = len(chosen) * len(channels) * len(records)
-        chunk = _round_up(_smaller(shape, CHUNK), stride)
         try:
-            block = choose_block(
+            block, chunk = choose_block(
                 shape,
                 halo=halo,
-                chunk=chunk,
+                stride=stride,
                 bytes_per_voxel=bytes_per_voxel,
                 memory_bytes=restoration.memory_gb * 1e9,
                 at_least=-(-restoration.parts // units),
@@ -240,10 +237,6 @@ def _common(triples: list[Triple]) -> Triple:
 def _round_up(triple: Triple, stride: Triple) -> Triple:
     z, y, x = (-(-n // s) * s for n, s in zip(triple, stride, strict=True))
     return (z, y, x)
-
-
-def _smaller(a: Triple, b: Triple) -> Triple:
-    return (min(a[0], b[0]), min(a[1], b[1]), min(a[2], b[2]))
 
 
 def _padded(volume: VolumePlan, halo: Triple) -> int:

@@ -1,0 +1,152 @@
+"""The config's schema and its reference page, made from the settings: `make reference`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from decon3d import settings as s
+
+SCHEMA = "workflow/schemas/config.schema.yaml"
+PAGE = "config/README.md"
+SECTIONS: list[tuple[str, type[s._Settings], str]] = [
+    ("", s.Settings, "The top level."),
+    ("datasets.<name>", s.Dataset, "A dataset: volumes that share a microscope."),
+    ("datasets.<name>.volumes[i]", s.VolumeEntry, "An entry of a list of volumes, if not a path."),
+    ("datasets.<name>.simulate.<volume>", s.Simulation, "A volume that the workflow makes itself."),
+    ("datasets.<name>.optics", s.Optics, "The microscope."),
+    ("datasets.<name>.camera", s.Camera, "The camera: counts = gain · photons + offset."),
+    ("datasets.<name>.channels.<name>", s.Channel, "A channel."),
+    ("datasets.<name>.channels.<name>.psf", s.FilePsf, "With `source: file`. (`source: theory`, the default, has no other key.)"),
+    ("datasets.<name>.channels.<name>.normalisation", s.Normalisation, "Fixed normalisation."),
+    ("methods.<name> (kind: rl)", s.Rl, "Richardson-Lucy."),
+    ("methods.<name> (kind: rltv)", s.Rltv, "Richardson-Lucy with total variation."),
+    ("methods.<name> (kind: rln)", s.Rln, "The Richardson-Lucy network, trained on the phantoms."),
+    ("methods.<name>.training", s.Training, "How a network is trained."),
+    ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before; `bundle` alone implies the kind."),
+    ("phantoms", s.Phantoms, "Simulated pairs. Made if this section is there or a method trains or tunes."),
+    ("phantoms.<split>", s.Split, "One of `train`, `val`, `test`."),
+    ("restoration", s.Restoration, "How volumes are cut, worked on and written."),
+]  # fmt: skip
+EXAMPLES = {
+    "volumes": "data/worm/*.ome.tif",
+    "simulate": "{demo: {shape: [64, 192, 192]}}",
+    "voxel_size_um": "[0.3, 0.1, 0.1]",
+    "times": "[0, 5, 10]",
+    "modality": "confocal",
+    "numerical_aperture": "1.2",
+    "sample_index": "1.36",
+    "sheet_thickness_um": "2.0",
+    "offset": "100",
+    "gain": "0.46",
+    "read_noise": "1.5",
+    "emission_um": "0.525",
+    "excitation_um": "0.488",
+    "psf": "{source: file, path: psf.tif}",
+    "normalisation": "{offset: 100, scale: 2000}",
+    "path": "data/worm/embryo1.ome.tif",
+    "name": "embryo1",
+    "reference": "data/worm/embryo1_truth.tif",
+    "shape": "[64, 192, 192]",
+    "scale": "2000",
+    "bundle": "models/rln_63x",
+    "count": "16",
+    "recipes": "{rln_mixed: 1, tubules: 1}",
+    "kind": "rl",
+    "source": "file",
+    "datasets": "{worm: {volumes: data/worm/*.ome.tif, …}}",
+    "methods": "{rl: {}, rltv: {}}",
+    "phantoms": "{photons: [50, 500]}",
+    "optics": "{modality: confocal, numerical_aperture: 1.2, immersion_index: 1.333}",
+    "channels": "{gfp: {index: 0, emission_um: 0.525}}",
+}
+HEAD = """# The config, key by key
+
+Made from `scripts/decon3d/settings.py` by `make reference`; do not edit. `config.yaml` is a start,
+`demo.yaml` and `examples/` show more. Lengths are µm, triples are in the order Z, Y, X, counts are
+what the camera's file holds. Names (datasets, channels, methods, volumes) are made of letters,
+digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are expanded; relative
+paths start at the working directory. An unknown key, a wrong unit or a missing file is an error,
+and all errors of a config are told at once, before any job starts.
+
+A PSF file is an image of one bead. Its camera pedestal is estimated and removed, its bead isolated,
+brought to the image's grid and centred; `results/<dataset>/psf/<channel>/psf.json` says what was
+removed. Where more than half of its sum is pedestal, `accept_pedestal: true` must confirm it.
+"""
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the config."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **s.Settings.model_json_schema(),
+    }
+
+
+def schema_text() -> str:
+    """Return the schema as YAML."""
+    head = "# Made from scripts/decon3d/settings.py by `make reference`; do not edit.\n"
+    return head + yaml.safe_dump(schema(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def page_text() -> str:
+    """Return the reference page as Markdown: every key's meaning, unit, default and example."""
+    return HEAD + "".join(_section(*section) for section in SECTIONS)
+
+
+def _section(key: str, model: type[s._Settings], text: str) -> str:
+    title = f"`{key}`" if key else "Top level"
+    rows = "".join(_rows(model))
+    return f"\n## {title}\n\n{text}\n\n| key | meaning | default | example |\n|---|---|---|---|\n{rows}"
+
+
+def _rows(model: type[s._Settings]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        meaning = (field.description or _inner_doc(field)).replace("\n", " ").replace("|", "\\|")
+        choices = _choices(field.annotation)
+        if choices:
+            meaning += f" One of {', '.join(f'`{c}`' for c in choices)}."
+        default = _plain(field)
+        example = EXAMPLES.get(name) or default
+        yield f"| `{name}` | {meaning} | {default and f'`{default}`'} | `{name}: {example}` |\n"
+
+
+def _inner_doc(field: FieldInfo) -> str:
+    model = s._inner_model(field.annotation)
+    return f"{(model.__doc__ or '').splitlines()[0]} See below." if model else ""
+
+
+def _choices(annotation: Any) -> list[str]:
+    """List the words that a key may be, if it is one of several."""
+    if str(get_origin(annotation)) == "typing.Literal":
+        words = get_args(annotation)
+        return [str(w) for w in words] if len(words) > 1 else []
+    return []
+
+
+def _plain(field: FieldInfo) -> str:
+    """Write a default as it would stand in YAML; empty where there is none."""
+    if field.is_required():
+        return ""
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, s._Settings):
+        value = value.model_dump(mode="json", exclude_defaults=True)
+    return (
+        yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True)
+        .strip()
+        .removesuffix("...")
+        .strip()
+    )
+
+
+def write(root: Path) -> None:
+    """Write the schema and the page below the clone's root."""
+    (root / SCHEMA).write_text(schema_text(), encoding="utf-8")
+    (root / PAGE).write_text(page_text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else "."))

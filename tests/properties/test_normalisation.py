@@ -1,0 +1,53 @@
+"""The normalisation law and its histograms."""
+
+import numpy as np
+import pytest
+from decon3d.volumes.normalisation import Histogram, Normalisation, estimate_normalisation
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+
+@given(arrays(np.uint16, (50,)), st.floats(0, 1000), st.floats(1, 5000))
+def test_counts_come_back(counts, offset, scale):
+    law = Normalisation(offset, scale)
+    assert np.allclose(law.invert(law.apply(counts)), counts, rtol=1e-6, atol=1e-2)
+
+
+@given(arrays(np.uint16, (200,)), st.integers(1, 199))
+def test_integer_percentiles_are_exact(counts, tenths):
+    q = tenths / 2 + 0.01  # never just between two values, where rounding decides
+    assert Histogram.of(counts).percentile(q) == np.sort(counts)[int(np.ceil(q * 2)) - 1]
+
+
+def test_histograms_add_up():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(10, 2, 9000), rng.normal(40, 5, 5000)
+    total = Histogram.of(a) + Histogram.of(b)
+    assert total.counts.sum() == 14000
+    both = np.concatenate([a, b])
+    assert abs(total.percentile(70) - np.percentile(both, 70)) < 0.01
+    assert total.mean() == pytest.approx(both.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("empty", [1, 8])
+def test_the_scale_does_not_depend_on_how_much_is_empty(empty):
+    rng = np.random.default_rng(1)
+    dark = rng.poisson(20, (empty * 4, 50, 50)) + 100
+    bright = rng.poisson(np.linspace(200, 900, 5000).reshape(2, 50, 50)) + 100
+    law = estimate_normalisation(np.concatenate([dark, bright]).astype(np.uint16))
+    assert law.offset == pytest.approx(120, abs=3)
+    assert law.scale == pytest.approx(880, rel=0.05)
+
+
+def test_the_background_is_found():
+    rng = np.random.default_rng(2)
+    counts = rng.normal(100, 4, 100_000)
+    counts[:5000] += rng.exponential(300, 5000)
+    level, sigma = Histogram.of(counts).background()
+    assert level == pytest.approx(100, abs=1)
+    assert sigma == pytest.approx(4, rel=0.15)
+
+
+def test_values_that_are_not_finite_do_not_count():
+    assert Histogram.of(np.array([1.0, np.nan, np.inf, 3.0])).counts.sum() == 2

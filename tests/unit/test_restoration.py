@@ -1,0 +1,220 @@
+"""The block machine, driven by restorers whose answer is known."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import zarr
+from decon3d.errors import UserError
+from decon3d.restoration import part as part_module
+from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.finish import check_complete, finish_volume
+from decon3d.restoration.part import run_part
+from decon3d.restoration.plan import load_plan, make_plan
+from decon3d.restoration.restorers import State
+from decon3d.settings import Restoration
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.reader import open_volume
+from ome_zarr_models.v05.image import Image
+from scipy.ndimage import uniform_filter
+from test_volumes import TCZYX, VOXEL, ome_tiff
+
+IDENTITY = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
+LOCAL = State("local", (2, 2, 2), (2, 2, 2), True, 4.0, {})
+
+
+class Known:
+    """Identity, or a mean over 5 x 5 x 5 voxels, by the state's kind."""
+
+    calls = 0
+
+    def __init__(self, state):
+        self.kind = state.kind
+
+    def restore(self, block, origin):
+        Known.calls += 1
+        block = block.astype(np.float32)
+        return uniform_filter(block, 5) if self.kind == "local" else block
+
+
+@pytest.fixture(autouse=True)
+def known_restorer(monkeypatch):
+    Known.calls = 0
+    monkeypatch.setattr(part_module, "open_restorer", lambda state, threads: Known(state))
+
+
+@pytest.fixture
+def machine(tmp_path):
+    ome_tiff(tmp_path / "v.tif")
+
+    class Machine:
+        folder = tmp_path
+
+        def plan(self, volumes=("v",), state=IDENTITY, times=None, **options):
+            records = [
+                ingest(
+                    str(tmp_path / "v.tif"), record_path=tmp_path / f"{name}.json", name=name,
+                    channels={"gfp": 1, "rfp": 2}, voxel_size_um=None, times=times, key="d",
+                )
+                for name in volumes
+            ]  # fmt: skip
+            plan = make_plan(
+                method="m",
+                states={"rfp": state, "gfp": state},
+                records=records,
+                stores=[str(tmp_path / f"{name}.out") for name in volumes],
+                channels={"rfp": 2, "gfp": 1},
+                times=times,
+                restoration=Restoration(**options),
+                path=tmp_path / "plan.json",
+            )
+            self.records = records
+            assert load_plan(tmp_path / "plan.json") == plan
+            return plan
+
+        def part(self, plan, number, state=IDENTITY):
+            marker = tmp_path / "parts" / f"{number}.json"
+            run_part(plan, [state, state], part=number, marker=marker, threads=1)
+            return json.loads(marker.read_text())
+
+        def finish(self, plan):
+            issues = check_complete(plan, tmp_path / "parts")
+            for volume, record in zip(plan.volumes, self.records, strict=True):
+                finish_volume(plan, volume, record, provenance={}, issues=issues[volume.name])
+
+    return Machine()
+
+
+def test_everything_survives_an_identity(machine):
+    plan = machine.plan(volumes=("v", "w"), parts=5, output_dtype="input", memory_gb=1e-5)
+    markers = [machine.part(plan, i) for i in range(5)]
+    assert sum(m["blocks"] for m in markers) == plan.bounds[-1] > 5
+    machine.finish(plan)
+    for name in ("v", "w"):
+        result = open_volume(machine.folder / f"{name}.out")
+        assert np.array_equal(result.data.compute(), TCZYX[:, [2, 1]])
+        assert result.dtype == np.uint16
+        assert result.voxel_size_um == pytest.approx(VOXEL)
+        assert result.channel_names == ("rfp", "gfp")
+        assert result.time_interval_s == 3.0
+        Image.from_zarr(zarr.open_group(result.path, mode="r"))
+
+
+def test_chosen_times_only(machine):
+    plan = machine.plan(times=[1])
+    machine.part(plan, 0)
+    machine.finish(plan)
+    result = open_volume(machine.folder / "v.out").data.compute()
+    assert np.array_equal(result, TCZYX[1:, [2, 1]])
+
+
+@pytest.mark.parametrize("memory_gb", [1, 1.2e-4, 4e-5])
+def test_any_tiling_gives_the_same_volume(machine, memory_gb):
+    plan = machine.plan(state=LOCAL, memory_gb=memory_gb)
+    machine.part(plan, 0, LOCAL)
+    result = zarr.open_array(str(machine.folder / "v.out" / "0"))[0, 0]
+    whole = uniform_filter(TCZYX[0, 2].astype(np.float32), 5, mode="reflect")
+    assert np.allclose(result, whole, rtol=1e-6)
+
+
+def test_restore_array_is_the_same_whole_and_tiled():
+    image = TCZYX[0, 0]
+    whole = restore_array(image, Known(LOCAL), LOCAL)
+    tiled = restore_array(image, Known(LOCAL), LOCAL, block=(2, 8, 10))
+    assert np.array_equal(whole, tiled)
+
+
+def test_a_killed_part_goes_on_where_it_was(machine, monkeypatch):
+    plan = machine.plan(memory_gb=1e-5)
+    restore = Known.restore
+
+    def killed(self, block, origin):
+        if Known.calls == 5:
+            raise KeyboardInterrupt
+        return restore(self, block, origin)
+
+    monkeypatch.setattr(Known, "restore", killed)
+    with pytest.raises(KeyboardInterrupt):
+        machine.part(plan, 0)
+    progress = machine.folder / "parts" / "0.progress"
+    with open(progress, "a") as stream:
+        stream.write('{"key": "cut o')
+    monkeypatch.setattr(Known, "restore", restore)
+    marker = machine.part(plan, 0)
+    assert marker["blocks"] == plan.bounds[-1]
+    # One block may be lost between its restoration and its record, never more.
+    assert Known.calls <= plan.bounds[-1] + 1
+    machine.finish(plan)
+    result = open_volume(machine.folder / "v.out").data.compute()
+    assert np.array_equal(result, TCZYX[:, [2, 1]].astype(np.float32))
+
+
+def test_a_new_volume_does_not_undo_the_old_ones(machine):
+    plan = machine.plan(volumes=("v",))
+    machine.part(plan, 0)
+    machine.finish(plan)
+    calls = Known.calls
+    plan = machine.plan(volumes=("v", "w"))
+    assert machine.part(plan, 0)["blocks"] == 2 * calls
+    assert Known.calls == 2 * calls
+
+
+def test_another_setting_starts_over(machine):
+    plan = machine.plan()
+    machine.part(plan, 0)
+    machine.finish(plan)
+    plan = machine.plan(state=replace(IDENTITY, values={"iterations": 2}))
+    with pytest.raises(UserError, match="blocks are not done"):
+        machine.finish(plan)
+    assert not (machine.folder / "v.out" / "zarr.json").exists()
+
+
+def test_an_unfinished_volume_is_not_valid(machine):
+    plan = machine.plan(parts=2)
+    machine.part(plan, 0)
+    with pytest.raises(UserError, match="4 blocks are not done"):
+        machine.finish(plan)
+
+
+def test_a_plan_of_other_states_is_refused(machine):
+    plan = machine.plan()
+    with pytest.raises(UserError, match="older than its states"):
+        machine.part(plan, 0, LOCAL)
+
+
+def test_too_little_memory_is_named(machine):
+    with pytest.raises(UserError, match=r"restoration\.memory_gb"):
+        machine.plan(state=replace(IDENTITY, bytes_per_voxel=1e9))
+
+
+def test_integers_are_clipped_and_counted(machine, monkeypatch):
+    monkeypatch.setattr(Known, "restore", lambda self, block, origin: block * 100.0)
+    plan = machine.plan(output_dtype="input")
+    marker = machine.part(plan, 0)
+    chosen = TCZYX[:, [2, 1]].astype(float) * 100
+    assert marker["clipped"] == np.count_nonzero(chosen > 65535)
+    result = zarr.open_array(str(machine.folder / "v.out" / "0"))[:]
+    assert np.array_equal(result, np.clip(chosen, 0, 65535))
+
+
+def test_a_seam_is_measured(machine, monkeypatch):
+    plan = machine.plan(memory_gb=2e-5)
+    machine.part(plan, 0)
+    volume = plan.volumes[0]
+    from decon3d.restoration.finish import seam_index
+
+    level_0 = zarr.open_array(str(machine.folder / "v.out" / "0"))
+    assert seam_index(level_0, volume)["y"] == pytest.approx(1, abs=0.15)
+    level_0[:, :, :, : volume.block[1]] += 5000
+    assert seam_index(level_0, volume)["y"] > 3
+
+
+def test_states_come_back_from_disk(tmp_path):
+    state = replace(LOCAL, arrays={"psf": np.ones((3, 3, 3), np.float32)})
+    state.save(tmp_path / "s.json")
+    loaded = State.load(tmp_path / "s.json")
+    assert loaded.description == state.description
+    assert np.array_equal(loaded.arrays["psf"], state.arrays["psf"])
+    changed = replace(state, arrays={"psf": np.zeros((3, 3, 3), np.float32)})
+    assert changed.description != state.description

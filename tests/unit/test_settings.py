@@ -1,0 +1,115 @@
+"""What a user is told about a wrong config."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from decon3d import config_reference
+from decon3d.errors import ConfigError
+from decon3d.settings import expand_path, load_settings
+from decon3d.volumes.inputs import list_volumes
+
+GOOD = {
+    "datasets": {
+        "worm": {
+            "simulate": {"v": {"shape": [8, 16, 16]}},
+            "voxel_size_um": [0.3, 0.1, 0.1],
+            "optics": {"modality": "confocal", "numerical_aperture": 1.2, "immersion_index": 1.333},
+            "channels": {"gfp": {"emission_um": 0.525}},
+        }
+    },
+    "methods": {"rl": {}},
+}
+
+
+def problems(change):
+    config = copy.deepcopy(GOOD)
+    change(config, config["datasets"]["worm"])
+    with pytest.raises(ConfigError) as caught:
+        load_settings(config)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c, d: d.update(voxel_size=1), "datasets.worm.voxel_size: unknown key; did you mean voxel_size_um?"),
+        (lambda c, d: d.update(simulate=None, volumes="no/such.tif"), "datasets.worm.volumes: there is no file no/such.tif"),
+        (lambda c, d: d.update(simulate=None, volumes="no/*.tif"), "datasets.worm.volumes: no file matches no/*.tif"),
+        (lambda c, d: d.update(voxel_size_um=[100, 0.1, 0.1]), "datasets.worm.voxel_size_um[0]: 100 µm is no voxel size of a light microscope (100 nm is 0.1 µm)"),
+        (lambda c, d: d["channels"]["gfp"].update(emission_um=525), "datasets.worm.channels.gfp.emission_um: 525 µm is no wavelength of visible light (525 nm is 0.525 µm)"),
+        (lambda c, d: d["optics"].update(numerical_aperture=1.4), "datasets.worm.optics.immersion_index: 1.333 is not above numerical_aperture 1.4, and no lens collects beyond 90°: check both (water 1.333, glycerol 1.47, oil 1.515)"),
+        (lambda c, d: c["methods"].update(magic={}), "methods.magic: 'magic' is no kind of method; known: rl, rltv, rln, bundle"),
+        (lambda c, d: c["methods"].update(rl={"iteration": 5}), "methods.rl.iteration: unknown key; did you mean iterations?"),
+        (lambda c, d: c["datasets"].update({"a/b": d}), "datasets.a/b: 'a/b' is no usable name; use letters, digits, _ and - only"),
+        (lambda c, d: d["optics"].update(modality="light_sheet"), "datasets.worm.optics.sheet_thickness_um: is missing; a light sheet needs its FWHM in µm"),
+        (lambda c, d: d.pop("optics"), "datasets.worm.optics: is missing; it has no default"),
+        (lambda c, d: c["methods"].update(input={"kind": "rl"}), "methods.input: this name is reserved for the report's own rows; rename it"),
+    ],
+)  # fmt: skip
+def test_one_problem_is_one_clear_line(change, said):
+    assert problems(change) == [said]
+
+
+def test_all_problems_are_told_at_once():
+    def change(config, dataset):
+        dataset["voxel_size_um"] = [0.3, 100, 0.1]
+        dataset["optics"].update(numerical_aperture=1.5, imersion_index=1.5)
+        config["methods"]["foo"] = {}
+        config["sede"] = 1
+
+    found = problems(change)
+    for word in ("voxel_size_um[1]", "immersion_index: 1.333", "imersion_index", "foo", "sede"):
+        assert any(word in line for line in found), word
+    assert len(found) == 5
+
+
+def test_a_volume_of_every_kind_of_list_has_a_name(tmp_path):
+    for name in ("a.ome.tif", "b c.tif"):
+        (tmp_path / name).touch()
+    (tmp_path / "sheet.tsv").write_text("name\tpath\treference\nx\ta.ome.tif\tb c.tif\n")
+    names = {}
+    for volumes in (str(tmp_path / "*.tif"), str(tmp_path / "sheet.tsv")):
+        config = copy.deepcopy(GOOD)
+        config["datasets"]["worm"].update(simulate=None, volumes=volumes)
+        settings = load_settings(config)
+        names[volumes] = list_volumes("worm", settings.datasets["worm"])
+    globbed, listed = names.values()
+    assert list(globbed) == ["a", "b_c"]
+    assert listed["x"].reference == str(tmp_path / "b c.tif")
+
+
+def test_two_volumes_of_one_name_are_refused(tmp_path):
+    for folder in ("1", "2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.tif").touch()
+    config = copy.deepcopy(GOOD)
+    config["datasets"]["worm"].update(simulate=None, volumes=str(tmp_path / "*" / "a.tif"))
+    settings = load_settings(config)
+    with pytest.raises(ConfigError, match="would both be called 'a'"):
+        list_volumes("worm", settings.datasets["worm"])
+
+
+def test_paths_expand_like_a_shell(monkeypatch):
+    monkeypatch.setenv("DATA", "here")
+    monkeypatch.delenv("OTHER", raising=False)
+    assert expand_path("${OTHER:-there}/$DATA/${DATA}.tif") == "there/here/here.tif"
+
+
+@pytest.mark.parametrize("path", ["config/config.yaml", "config/demo.yaml"])
+def test_the_shipped_configs_are_valid(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    load_settings(yaml.safe_load(Path(path).read_text()))
+
+
+def test_schema_and_reference_page_are_those_of_the_settings():
+    assert (ROOT / config_reference.SCHEMA).read_text() == config_reference.schema_text()
+    assert (ROOT / config_reference.PAGE).read_text() == config_reference.page_text()
+
+
+def test_every_key_of_the_reference_page_has_a_meaning():
+    rows = [r for r in config_reference.page_text().splitlines() if r.startswith("| `")]
+    assert len(rows) > 60
+    assert not [r for r in rows if not r.split("|")[2].strip()]
