@@ -1,0 +1,14 @@
+"""Everything that ends in a PSF on the image's voxel grid.
+
+`build.make_psf` is the entrance: a channel of the config in, a `psf.Psf` out.
+
+- `diffraction`: the light behind one objective, on radii and focus positions.
+- `theory`: the microscope's PSF (widefield, confocal, light sheet) on a voxel grid.
+- `measured`: from the image of a bead in a file to a PSF.
+- `resampling`: other voxel grids, sub-voxel centring, the crop rule.
+- `psf`: the PSF itself, its widths, its files.
+
+One convention for all of them: axes are Z Y X, Z grows with the depth into the specimen, a voxel
+holds the PSF integrated over the voxel's volume, sizes are odd, the core's centroid lies in the
+middle of the middle voxel, and the sum is 1.
+"""

@@ -1,0 +1,183 @@
+"""The PSF as everything else uses it: the array, its voxel size, how it came about; its files."""
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from decon3d.errors import UserError
+from decon3d.files import read_json, write_json
+
+Triple = tuple[float, float, float]
+
+COMPACT_EDGE = 1e-3
+"""Share of the sum in an edge plane below which a PSF counts as compact."""
+
+
+@dataclass(frozen=True)
+class Psf:
+    """A point spread function on the image's voxel grid.
+
+    Raises
+    ------
+    ValueError
+        If the array is not 3D, has an even size, holds NaN or negative values, or does not sum
+        to 1.
+    """
+
+    data: NDArray[np.float32]
+    """float32, axes Z Y X, odd sizes, sum 1; the core's centroid is in the middle voxel."""
+    voxel_size_um: Triple
+    """Voxel size (Z, Y, X), in µm."""
+    record: dict[str, Any] = field(default_factory=dict)
+    """Where it came from and what was done to it, JSON-able."""
+
+    def __post_init__(self) -> None:
+        data = self.data
+        if data.dtype != np.float32 or data.ndim != 3 or any(n % 2 == 0 for n in data.shape):
+            raise ValueError(f"no float32 ZYX array of odd sizes: {data.dtype} {data.shape}")
+        if not np.all(np.isfinite(data)) or data.min() < 0:
+            raise ValueError("the PSF holds NaN, infinite or negative values")
+        if abs(float(data.sum(dtype=np.float64)) - 1) > 1e-4:
+            raise ValueError(f"the PSF sums to {data.sum(dtype=np.float64):g}, not to 1")
+
+
+def normalised_psf(
+    data: NDArray[np.floating], voxel_size_um: Triple, record: dict[str, Any]
+) -> Psf:
+    """Scale an array (ZYX, odd sizes, not negative) to the sum 1 and make it a `Psf`."""
+    values = np.asarray(data, np.float64)
+    scaled = np.ascontiguousarray(values / values.sum(), dtype=np.float32)
+    z, y, x = (float(v) for v in voxel_size_um)
+    return Psf(scaled, (z, y, x), record)
+
+
+def half_width(psf: Psf) -> tuple[int, int, int]:
+    """Return the support // 2 per axis (Z, Y, X), in voxels: how far the PSF reaches."""
+    z, y, x = (n // 2 for n in psf.data.shape)
+    return z, y, x
+
+
+def is_compact(psf: Psf) -> bool:
+    """Say whether every edge plane holds less than 0.1 % of the sum (not so for widefield)."""
+    total = psf.data.sum(dtype=np.float64)
+    edges = [
+        plane.sum(dtype=np.float64)
+        for axis in range(3)
+        for plane in (psf.data.take(0, axis), psf.data.take(-1, axis))
+    ]
+    return bool(max(edges) < COMPACT_EDGE * total)
+
+
+def fingerprint(psf: Psf) -> str:
+    """Hash shape, voxel size and values: 16 hexadecimal digits."""
+    head = f"{psf.data.shape} {tuple(float(v) for v in psf.voxel_size_um)}"
+    content = hashlib.sha256(head.encode())
+    content.update(np.ascontiguousarray(psf.data, dtype="<f4").tobytes())
+    return content.hexdigest()[:16]
+
+
+def fwhm_um(data: NDArray[np.floating], voxel_size_um: Triple) -> Triple:
+    """Measure the full widths at half maximum of the axis profiles through the peak.
+
+    Parameters
+    ----------
+    data
+        Axes Z Y X, any sizes; background removed. Taken as 0 outside.
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+
+    Returns
+    -------
+    tuple of float
+        Widths along Z, Y, X, in µm, by cubic interpolation between voxels.
+    """
+    peak = np.unravel_index(int(np.argmax(data)), data.shape)
+    z, y, x = (
+        voxel_size_um[axis] * _profile_width(profile)
+        for axis, profile in enumerate(
+            (data[:, peak[1], peak[2]], data[peak[0], :, peak[2]], data[peak[0], peak[1], :])
+        )
+    )
+    return z, y, x
+
+
+def _profile_width(profile: NDArray[np.floating]) -> float:
+    """Width at half maximum of a profile, in samples."""
+    padded = np.pad(np.asarray(profile, np.float64), 3)
+    spline = CubicSpline(np.arange(len(padded)), padded)
+    top = int(padded.argmax())
+    extrema = spline.derivative().roots(extrapolate=False)
+    near = extrema[np.abs(extrema - top) <= 1]
+    summit = near[np.argmax(spline(near))] if near.size else float(top)
+    crossings = spline.solve(float(spline(summit)) / 2, extrapolate=False)
+    return float(crossings[crossings > summit].min() - crossings[crossings < summit].max())
+
+
+def save_psf(psf: Psf, path_tif: str | Path) -> None:
+    """Write a PSF as ImageJ TIFF (float32, ZYX, with voxel size) and its record beside it.
+
+    Parameters
+    ----------
+    psf
+        What to write.
+    path_tif
+        Path of the TIFF; the record gets the same name with `.json`.
+    """
+    path = Path(path_tif)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dz, dy, dx = psf.voxel_size_um
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    tifffile.imwrite(
+        temporary,
+        psf.data,
+        imagej=True,
+        resolution=(1 / dx, 1 / dy),
+        metadata={"axes": "ZYX", "spacing": dz, "unit": "um"},
+    )
+    os.replace(temporary, path)
+    write_json(path.with_suffix(".json"), description(psf))
+
+
+def description(psf: Psf) -> dict[str, Any]:
+    """Return what psf.json says: the record and the PSF's own numbers."""
+    return {
+        **psf.record,
+        "axes": "ZYX",
+        "voxel_size_um": list(psf.voxel_size_um),
+        "shape": list(psf.data.shape),
+        "half_width": list(half_width(psf)),
+        "compact": is_compact(psf),
+        "fwhm_um": [round(width, 5) for width in fwhm_um(psf.data, psf.voxel_size_um)],
+        "fingerprint": fingerprint(psf),
+    }
+
+
+def load_psf(path_tif: str | Path) -> Psf:
+    """Read what `save_psf` wrote.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, or TIFF and record do not belong together.
+    """
+    path = Path(path_tif)
+    beside = path.with_suffix(".json")
+    for part in (path, beside):
+        if not part.is_file():
+            raise UserError(f"{part} is missing; a PSF consists of {path.name} and {beside.name}")
+    record = read_json(beside)
+    z, y, x = record["voxel_size_um"]
+    psf = Psf(tifffile.imread(path), (z, y, x), record)
+    if fingerprint(psf) != record["fingerprint"]:
+        raise UserError(
+            f"{path} is not the PSF that {beside.name} describes (another fingerprint); "
+            "delete both and make the PSF again"
+        )
+    return psf

@@ -1,0 +1,143 @@
+"""PSFs on other voxel grids: resampling with the flux kept, sub-voxel centring, the crop rule."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.interpolate import BSpline
+
+Array = NDArray[np.float64]
+Triple = tuple[float, float, float]
+
+LATERAL_ENERGY = 1e-4
+"""Share of the energy that the lateral crop may leave outside."""
+AXIAL_FLOOR = 1e-3
+"""On-axis value, relative to the peak, below which planes are cropped."""
+_FINE = 8  # grid points per voxel on which the core's centroid is taken
+
+_SPLINE = BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
+_SPLINE_INTEGRAL = _SPLINE.antiderivative()
+
+
+def resample(
+    data: NDArray[np.floating],
+    *,
+    voxel_size_um: Triple,
+    target_voxel_size_um: Triple,
+    centre: Triple | None = None,
+) -> Array:
+    """Lay a PSF on another voxel grid, with the flux kept and a given point in the middle.
+
+    Parameters
+    ----------
+    data
+        Axes Z Y X, any sizes of any parity; a voxel holds what fell into it. Taken as 0 outside.
+    voxel_size_um, target_voxel_size_um
+        Sizes of its voxels and of the result's (Z, Y, X), in µm.
+    centre
+        The point, in voxel coordinates of `data` (Z, Y, X), that becomes the centre of the
+        middle voxel; None = the middle of the array.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, axes Z Y X, odd sizes, as large as needed to cover `data`.
+
+    Notes
+    -----
+    Cubic spline interpolation. Where an axis becomes coarser (t > s), the spline is averaged over
+    sqrt(t² - s²): the source's own voxels already average over s, and variances add. The result
+    thus averages over t, neither more nor less, and does not alias.
+    """
+    result = np.asarray(data, np.float64)
+    middle = centre or tuple((n - 1) / 2 for n in result.shape)
+    flux = result.sum()
+    for axis in range(3):
+        size = result.shape[axis]
+        step = target_voxel_size_um[axis] / voxel_size_um[axis]
+        reach = max(middle[axis], size - 1 - middle[axis]) + 0.5
+        half = max(int(np.ceil(reach / step - 0.5)), 0)
+        points = middle[axis] + step * np.arange(-half, half + 1)
+        matrix = _resampling_matrix(points, size, np.sqrt(max(step**2 - 1, 0)))
+        result = np.moveaxis(np.tensordot(matrix, result, axes=(1, axis)), 0, axis) * step
+    total = result.sum()
+    # The sum over a grid differs from the integral by what the grid cannot sample.
+    return result * (flux / total) if total > 0 else result
+
+
+def _resampling_matrix(points: Array, size: int, width: float) -> Array:
+    """Rows that evaluate the cubic spline through `size` samples at points, averaged over width.
+
+    The samples are 0 outside, so coefficients exist only for the samples (and two beyond).
+    """
+    pad = 8  # the spline's coefficients fall by 0.27 per sample
+    coefficients = ndimage.spline_filter1d(
+        np.pad(np.eye(size), ((0, 0), (pad, pad))), order=3, axis=1, mode="mirror"
+    ).T
+    distance = points[:, None] - np.arange(-pad, size + pad)
+    if width < 1e-3:
+        weights = np.nan_to_num(_SPLINE(distance))
+    else:
+        upper = _SPLINE_INTEGRAL(np.clip(distance + width / 2, -2, 2))
+        weights = (upper - _SPLINE_INTEGRAL(np.clip(distance - width / 2, -2, 2))) / width
+    return weights @ coefficients
+
+
+def core_centroid(data: NDArray[np.floating]) -> Triple:
+    """Find the centre of a PSF: the centroid of its core, in voxel coordinates (Z, Y, X).
+
+    The core is the part around the maximum that exceeds half of it; its weight is the excess, so
+    that no voxel jumps in or out. It is evaluated on a grid eight times finer (cubic spline), so
+    that two or three voxels across suffice. Tails, lobes and background have no say.
+    """
+    volume = np.asarray(data, np.float64)
+    peak = np.unravel_index(int(volume.argmax()), volume.shape)
+    labels, _ = ndimage.label(volume >= volume[peak] / 2)
+    box = ndimage.find_objects((labels == labels[peak]).astype(np.uint8))[0]
+    start = [max(part.start - 2, 0) for part in box]
+    stop = [min(part.stop + 2, n) for part, n in zip(box, volume.shape, strict=True)]
+    fine = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+    for axis in range(3):
+        size = fine.shape[axis]
+        points = np.arange(-_FINE, _FINE * size + 1) / _FINE
+        matrix = _resampling_matrix(points, size, 0.0)
+        fine = np.moveaxis(np.tensordot(matrix, fine, axes=(1, axis)), 0, axis)
+    top = np.unravel_index(int(fine.argmax()), fine.shape)
+    labels, _ = ndimage.label(fine > fine[top] / 2)
+    excess = np.where(labels == labels[top], fine - fine[top] / 2, 0)
+    found = ndimage.center_of_mass(excess)
+    z, y, x = (a + c / _FINE - 1 for a, c in zip(start, found, strict=True))
+    return float(z), float(y), float(x)
+
+
+def crop_box(data: NDArray[np.floating]) -> tuple[slice, slice, slice]:
+    """Find the part of a centred PSF that is worth keeping: the crop rule.
+
+    Axially: up to the last plane whose on-axis value is at least `AXIAL_FLOOR` of the peak (the
+    energy of a widefield plane does not fall with z, so energy is no criterion). Then laterally:
+    the smallest rectangle that leaves less than `LATERAL_ENERGY` of the energy outside.
+
+    Parameters
+    ----------
+    data
+        Axes Z Y X, odd sizes, centred on the middle voxel.
+
+    Returns
+    -------
+    tuple of slice
+        Symmetric about the middle voxel, so that the sizes stay odd.
+    """
+    volume = np.asarray(data, np.float64)
+    middle = [n // 2 for n in volume.shape]
+    on_axis = volume[:, middle[1], middle[2]]
+    offsets = np.abs(np.flatnonzero(on_axis >= AXIAL_FLOOR * on_axis.max()) - middle[0])
+    half = [int(offsets.max()), 0, 0]
+    kept = volume[middle[0] - half[0] : middle[0] + half[0] + 1]
+    for axis in (1, 2):
+        profile = kept.sum(axis=tuple(a for a in range(3) if a != axis))
+        centre = middle[axis]
+        folded = profile[centre:].copy()
+        folded[1:] += profile[:centre][::-1]
+        outside = 1 - np.cumsum(folded) / folded.sum()
+        half[axis] = int(np.argmax(outside < LATERAL_ENERGY / 2))  # half for each of two axes
+    z, y, x = (slice(m - h, m + h + 1) for m, h in zip(middle, half, strict=True))
+    return z, y, x
