@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from decon3d.classical.tuning import tune_on_phantoms
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
+from decon3d.restoration.tuning import tune_on_phantoms
 from decon3d.settings import METHOD_KINDS
 
 params = snakemake.params
@@ -16,5 +16,4 @@ with job_log(snakemake.log[0]):
         psf=load_psf(snakemake.input.psf),
         camera_offset=params.camera_offset,
         threads=snakemake.threads,
-        key=f"methods.{snakemake.wildcards.method}",
     )

@@ -65,7 +65,7 @@ def restore_phantoms(
     restored = group.create_array(
         "restored", shape=images.shape, chunks=(1, *images.shape[1:]), dtype="float32"
     )
-    for i in progress(range(len(images)), what=f"{name} on phantoms", unit="volume"):
+    for i in progress(range(images.shape[0]), what=f"{name} on phantoms", unit="volume"):
         image = np.asarray(images[i])
         statistics = ChannelStatistics.of(Histogram.of(image), camera_offset=camera_offset)
         state = prepare(statistics)

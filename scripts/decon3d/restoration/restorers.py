@@ -19,11 +19,13 @@ from decon3d.classical.richardson_lucy import richardson_lucy
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json, write_json
 from decon3d.logs import log
-from decon3d.optics.psf import Psf, half_width, is_compact, load_psf
+from decon3d.optics.psf import Psf, fingerprint, half_width, is_compact, load_psf
 from decon3d.restoration.blocks import Triple
 from decon3d.settings import METHOD_KINDS, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
+
+NETWORK_BYTES_PER_VOXEL = 400.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def prepare_classical(
         "tv_weight": float(tv_weight),
         "acceleration": method.acceleration,
         "voxel_size_um": list(psf.voxel_size_um),
-        "psf_fingerprint": psf.fingerprint,
+        "psf_fingerprint": fingerprint(psf),
     }
     log.info("%s: %s, halo %s", method.kind, values, (z, y, x))
     return State(
@@ -130,19 +132,19 @@ def prepare_classical(
 
 def prepare_network(folder: str | Path, *, statistics: ChannelStatistics) -> State:
     """Prepare a trained network for one channel: its bundle and the channel's normalisation."""
-    from decon3d.networks.bundle import read_info
+    from decon3d.networks.bundle import load_info
 
-    info = read_info(folder)
+    info = load_info(folder)
     law = statistics.normalisation
     return State(
         kind=info.kind,
         halo=info.halo,
         stride=info.stride,
         mirror=True,
-        bytes_per_voxel=info.bytes_per_voxel,
+        bytes_per_voxel=NETWORK_BYTES_PER_VOXEL,
         values={
             "bundle": str(folder),
-            "bundle_digest": file_digest(Path(folder) / "model.keras"),
+            "bundle_digest": info.model_sha256,
             "offset": law.offset,
             "scale": law.scale,
         },
@@ -203,12 +205,13 @@ class _Classical:
         self.blurs: dict[tuple[int, ...], Blur] = {}
 
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
-        if block.shape not in self.blurs:
-            self.blurs = {block.shape: Blur(block.shape, psf=self.psf, threads=self.threads)}
+        shape: Triple = block.shape  # type: ignore[assignment]
+        if shape not in self.blurs:
+            self.blurs = {shape: Blur(shape, psf=self.psf, threads=self.threads)}
         v = self.values
         estimate = richardson_lucy(
             block,
-            model=self.blurs[block.shape],
+            model=self.blurs[shape],
             background=v["background"],
             iterations=v["iterations"],
             initial=v["initial"],

@@ -1,0 +1,150 @@
+"""The image as a blurred object: forward operator, its adjoint and the boundary weights.
+
+A microscope's image is a linear, not a circular convolution, and light from beyond the image's
+faces reaches it. So the object is estimated on a domain that is larger than the image by the
+PSF's half-width on each side, and the image is the part of the convolution that needs nothing
+from outside. Object voxels that the image sees only in part get their due weight (Bertero &
+Boccacci 2005, "A simple method for the reduction of boundary effects in the Richardson-Lucy
+approach to image deconvolution", A&A 437, 369).
+"""
+
+import math
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft
+
+from decon3d.classical.slabs import Slabs
+from decon3d.errors import UserError
+
+FloatArray = NDArray[np.float32]
+Shape = tuple[int, int, int]
+
+LEAST_SEEN = 0.01
+"""Object voxels that send no more than this share of their light to the image stay 0."""
+
+
+class Blur:
+    """The forward model of one image shape: y = Hx, and Hᵀ.
+
+    Both products go by FFT, in single precision, on fast lengths ≥ N + P - 1, so that nothing
+    wraps around. The transforms leave out rows and planes that are zero or not wanted, which
+    saves a third of the work. One `Blur` holds the OTF and one spectrum; its products must not
+    run at the same time. Blocks of one shape share it.
+
+    Parameters
+    ----------
+    shape
+        Shape of the image (Z Y X), in voxels.
+    psf
+        Point spread function (Z Y X) on the image's grid: odd sizes, the centre in the middle
+        voxel, not negative, sum 1. It may be larger than the image.
+    threads
+        Threads of the transforms.
+
+    Attributes
+    ----------
+    shape
+        Shape of the image.
+    object_shape
+        Shape of the object's domain, N + P - 1.
+    inside
+        Where the image lies in the object's domain: slices of Z, Y, X.
+    slabs
+        The threads, for work on arrays of this model.
+
+    Raises
+    ------
+    UserError
+        If the PSF is not as described.
+    """
+
+    def __init__(self, shape: Shape, *, psf: ArrayLike, threads: int = 1) -> None:
+        psf = checked_psf(psf)
+        p = psf.shape
+        self.shape = shape
+        self.object_shape: Shape = (shape[0] + p[0] - 1, shape[1] + p[1] - 1, shape[2] + p[2] - 1)
+        self.inside = tuple(slice(m // 2, m // 2 + n) for n, m in zip(shape, p, strict=True))
+        self.slabs = Slabs(threads)
+        self._lengths = [
+            fft.next_fast_len(n, real=axis == 2) for axis, n in enumerate(self.object_shape)
+        ]
+        # With the PSF's *last* voxel at the origin, the image is the corner [0, N) of the
+        # circular convolution and the object the corner [0, N + P - 1): all padding is behind.
+        kernel = np.zeros(self._lengths, np.float32)
+        kernel[: p[0], : p[1], : p[2]] = psf
+        kernel = np.roll(kernel, [1 - m for m in p], axis=(0, 1, 2))
+        self._otf = fft.rfftn(kernel, workers=threads)
+        self._spectra = np.empty((self.object_shape[0], *self._otf.shape[1:]), np.complex64)
+
+    def forward(self, x: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """Blur an object (Z Y X, `object_shape`, float32) into an image (`shape`, float32)."""
+        return self._product(x, self.object_shape, self.shape, out, adjoint=False)
+
+    def adjoint(self, y: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """Return Hᵀy on the object's domain, for an image y (Z Y X, `shape`, float32).
+
+        It multiplies by conj(OTF); a flipped PSF in a padded array is easily a voxel off.
+        """
+        return self._product(y, self.shape, self.object_shape, out, adjoint=True)
+
+    @cached_property
+    def weights(self) -> FloatArray:
+        """Bertero's weights on the object's domain: 1 / Hᵀ1 where Hᵀ1 > 0.01, else 0."""
+        seen = self.adjoint(np.ones(self.shape, np.float32))
+        seen[seen <= LEAST_SEEN] = np.inf
+        return np.reciprocal(seen, out=seen)
+
+    def _product(
+        self, source: FloatArray, given: Shape, wanted: Shape, out: FloatArray | None, *,
+        adjoint: bool,
+    ) -> FloatArray:  # fmt: skip
+        if source.shape != given:
+            raise ValueError(f"an array of shape {source.shape} where {given} is needed")
+        result = np.empty(wanted, np.float32) if out is None else out
+        spectra, otf = self._spectra, self._otf
+        length_z, length_y, length_x = self._lengths
+
+        def planes_to_spectra(planes: slice) -> None:
+            rows = fft.rfft(source[planes], n=length_x, axis=2)
+            spectra[planes] = fft.fft(rows, n=length_y, axis=1)
+
+        def filter_along_z(rows: slice) -> None:
+            columns = fft.fft(spectra[: given[0], rows], n=length_z, axis=0)
+            columns *= otf[:, rows].conj() if adjoint else otf[:, rows]
+            spectra[: wanted[0], rows] = fft.ifft(columns, axis=0, overwrite_x=True)[: wanted[0]]
+
+        def spectra_to_planes(planes: slice) -> None:
+            rows = fft.ifft(spectra[planes], axis=1)[:, : wanted[1]]
+            result[planes] = fft.irfft(rows, n=length_x, axis=2)[:, :, : wanted[2]]
+
+        run, row_bytes = self.slabs.run, 8 * otf.shape[2]
+        run(planes_to_spectra, length=given[0], item_bytes=length_y * row_bytes)
+        run(filter_along_z, length=length_y, item_bytes=length_z * row_bytes)
+        run(spectra_to_planes, length=wanted[0], item_bytes=length_y * row_bytes)
+        return result
+
+
+def checked_psf(psf: ArrayLike) -> FloatArray:
+    """Return the PSF as float32 with a sum of exactly 1.
+
+    Raises
+    ------
+    UserError
+        If it is not 3D, not of odd sizes, not finite, negative somewhere, or its sum is not 1.
+    """
+    psf = np.asarray(psf, np.float32)
+    if psf.ndim != 3:
+        raise UserError(f"the PSF has {psf.ndim} axes; three are needed (Z Y X)")
+    if any(size % 2 == 0 for size in psf.shape):
+        raise UserError(
+            f"the PSF has the shape {psf.shape} (Z Y X); the sizes must be odd, so that its "
+            "centre is a voxel: resample it"
+        )
+    if not np.isfinite(psf).all() or psf.min() < 0:
+        raise UserError("the PSF holds negative or non-finite values; remove its background first")
+    total = math.fsum(psf.sum(axis=(1, 2), dtype=np.float64))
+    if abs(total - 1) > 1e-3:
+        raise UserError(f"the PSF sums to {total:.4g}; divide it by its sum")
+    return (psf / total).astype(np.float32)

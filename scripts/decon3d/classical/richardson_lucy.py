@@ -1,0 +1,184 @@
+"""Richardson-Lucy deconvolution with boundary weights, momentum and total variation.
+
+The model is Poisson counts g with the mean Hx + b (Richardson 1972, Lucy 1974):
+
+    x ← p · W · Hᵀ(g / (Hp + b)) / (1 - λ div(∇p / |∇p|)),
+
+with Bertero's weights W = 1 / Hᵀ1 (`operators`), Dey's total variation (`total_variation`) and, for
+plain iterations, p = x. The gain of the camera cancels: counts in, counts out.
+
+Momentum is the scaled heavy ball: p = max(x + α (x - x_before), 1e-6 × mean) with
+α = (k - 1) / (k + 2) at iteration k. It reaches the quality of plain iterations in about half of
+their number.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.classical.operators import Blur
+from decon3d.classical.total_variation import tv_denominator
+from decon3d.errors import UserError
+
+FloatArray = NDArray[np.float32]
+Acceleration = Literal["heavy_ball", "none"]
+
+FLOOR = 1e-6
+"""Smallest estimate with momentum and smallest expected count, relative to the initial mean."""
+
+
+def richardson_lucy(
+    image: NDArray[np.generic],
+    *,
+    model: Blur,
+    background: float,
+    iterations: int,
+    initial: float,
+    tv_weight: float = 0.0,
+    voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
+    acceleration: Acceleration = "heavy_ball",
+    callback: Callable[[int, FloatArray], None] | None = None,
+) -> FloatArray:
+    """Deconvolve one image or block.
+
+    Parameters
+    ----------
+    image
+        Counts (Z Y X), any real dtype, *with* the background. Counts below the background are
+        sound: the model expects Hx + b ≥ b, and its ratio is then < 1. Counts below zero, which
+        no Poisson model knows, are taken as zero.
+    model
+        Forward model of the image's shape.
+    background
+        b: mean counts of an empty place (camera offset and stray light), the same for all blocks
+        of a volume.
+    iterations
+        Number of iterations.
+    initial
+        Even start value in counts above the background: the mean of the *whole* volume, minus
+        `background`, so that blocks agree.
+    tv_weight
+        λ of the total variation; 0 = none.
+    voxel_size_um
+        Voxel size (Z, Y, X) in µm; only the total variation uses it.
+    acceleration
+        "heavy_ball" or "none".
+    callback
+        Called with the iteration, from 1, and the estimate after it (a view: copy to keep).
+
+    Returns
+    -------
+    array (Z Y X) of the image's shape, float32
+        Estimate in counts *without* the background, ≥ 0.
+
+    Raises
+    ------
+    UserError
+        If the image is not finite, or the background or the initial mean cannot be.
+    """
+    steps = iterate(
+        image, model=model, background=background, initial=initial, tv_weight=tv_weight,
+        voxel_size_um=voxel_size_um, acceleration=acceleration,
+    )  # fmt: skip
+    if iterations < 1:
+        raise UserError(f"iterations is {iterations}; at least 1 is needed")
+    for k, estimate in islice(steps, iterations):
+        if callback is not None:
+            callback(k, estimate)
+    return estimate.copy()
+
+
+def iterate(
+    image: NDArray[np.generic],
+    *,
+    model: Blur,
+    background: float,
+    initial: float,
+    tv_weight: float = 0.0,
+    voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
+    acceleration: Acceleration = "heavy_ball",
+) -> Iterator[tuple[int, FloatArray]]:
+    """Iterate without end; yield (iteration from 1, estimate).
+
+    Parameters and errors are those of `richardson_lucy`. The estimate (Z Y X, image-shaped, counts
+    without the background) is a view that holds until the next step.
+    """
+    _check(image, background=background, initial=initial)
+    return _iterations(
+        np.clip(image, 0, None).astype(np.float32), model, np.float32(background), initial,
+        tv_weight, voxel_size_um, acceleration == "heavy_ball",
+    )  # fmt: skip
+
+
+def _iterations(
+    g: FloatArray,
+    model: Blur,
+    background: np.float32,
+    initial: float,
+    tv_weight: float,
+    voxel_size_um: Sequence[float],
+    momentum: bool,
+) -> Iterator[tuple[int, FloatArray]]:
+    floor = np.float32(FLOOR * initial)
+    weights = model.weights
+    x = np.where(weights > 0, np.float32(initial), np.float32(0))
+    point = x.copy() if momentum else x  # p; with momentum its buffer holds x_before, first
+    spare = np.empty_like(x)
+    ratio = np.empty_like(g)
+    denominator = np.empty_like(x) if tv_weight else None
+    plane_bytes = x[0].nbytes
+
+    for k in count(1):
+        alpha = np.float32((k - 1) / (k + 2))
+
+        def extrapolate(
+            planes: slice, x: FloatArray = x, p: FloatArray = point, alpha: np.float32 = alpha
+        ) -> None:
+            p, x = p[planes], x[planes]
+            np.subtract(x, p, out=p)
+            p *= alpha
+            p += x
+            np.maximum(p, floor, out=p)
+
+        def compare(planes: slice) -> None:
+            expected = ratio[planes]
+            expected += background
+            np.maximum(expected, floor, out=expected)
+            np.divide(g[planes], expected, out=expected)
+
+        def correct(planes: slice, p: FloatArray = point, new: FloatArray = spare) -> None:
+            new = new[planes]
+            np.maximum(new, 0, out=new)  # Hᵀ of a ratio near 0 may round to below 0
+            new *= weights[planes]
+            new *= p[planes]
+            if denominator is not None:
+                new /= denominator[planes]
+
+        if momentum:
+            model.slabs.run(extrapolate, length=len(x), item_bytes=plane_bytes)
+        model.forward(point, out=ratio)
+        model.slabs.run(compare, length=len(g), item_bytes=plane_bytes)
+        model.adjoint(ratio, out=spare)
+        if denominator is not None:
+            tv_denominator(
+                point, weight=tv_weight, voxel_size_um=voxel_size_um, slabs=model.slabs,
+                out=denominator,
+            )  # fmt: skip
+        model.slabs.run(correct, length=len(x), item_bytes=plane_bytes)
+        x, point, spare = (spare, x, point) if momentum else (spare, spare, point)
+        yield k, x[model.inside]
+
+
+def _check(image: NDArray[np.generic], *, background: float, initial: float) -> None:
+    if not np.isfinite(image).all():
+        raise UserError("the image holds NaN or infinite values; mask or replace them first")
+    if not (np.isfinite(background) and background >= 0):
+        raise UserError(f"the background is {background:g} counts; it must be 0 or more")
+    if not (np.isfinite(initial) and initial > 0):
+        raise UserError(
+            f"the volume's mean above the background is {initial:g} counts; it must be above 0: "
+            "the background is too high, or the volume is empty"
+        )
