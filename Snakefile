@@ -31,7 +31,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        "results/index.html",
+        paths.INDEX,
     localrule: True
 
 

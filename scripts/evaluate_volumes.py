@@ -1,8 +1,8 @@
 """Compare restored volumes with the references that the config names."""
 
 from decon3d import paths
-from decon3d.evaluation.full_reference import evaluate_volumes
 from decon3d.evaluation.records import write_records
+from decon3d.evaluation.volumes import evaluate_volumes
 from decon3d.logs import job_log
 from decon3d.volumes.ingest import load_record
 

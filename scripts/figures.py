@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from decon3d.logs import job_log
-from decon3d.report.figures import write_figures
+from decon3d.report.figures import make_figures
 from decon3d.settings import Settings
 
 with job_log(snakemake.log[0]):
     settings = Settings.model_validate(snakemake.params.settings)
-    write_figures(Path(), snakemake.wildcards.dataset, settings)
+    make_figures(Path(), dataset=snakemake.wildcards.dataset, settings=settings)

@@ -9,4 +9,4 @@ from decon3d.settings import Settings
 
 with job_log(snakemake.log[0]):
     settings = Settings.model_validate(snakemake.params.settings)
-    build_report(Path(), snakemake.wildcards.dataset, settings)
+    build_report(Path(), dataset=snakemake.wildcards.dataset, settings=settings)

@@ -8,4 +8,4 @@ from decon3d.settings import Settings
 
 with job_log(snakemake.log[0]):
     settings = Settings.model_validate(snakemake.params.settings)
-    write_tables(Path(), snakemake.wildcards.dataset, settings)
+    write_tables(Path(), dataset=snakemake.wildcards.dataset, settings=settings)

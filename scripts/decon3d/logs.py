@@ -86,7 +86,7 @@ def progress(
         unit=unit,
         unit_scale=options.pop("unit_scale", False),
         mininterval=seconds,
-        bar_format="{desc}: {n_fmt}/{total_fmt} {unit} ({percentage:.0f} %), {rate_fmt}, "
+        bar_format="{desc}: {n_fmt}/{total_fmt} {unit} ({percentage:.0f} %), {rate_noinv_fmt}, "
         "{remaining} left{postfix}",
         **options,
     )

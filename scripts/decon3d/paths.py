@@ -5,6 +5,10 @@ the `{wildcard}` itself it returns the pattern that the workflow's rules use.
 """
 
 
+INDEX = "results/index.html"
+"""Links the pages of all datasets."""
+
+
 def psf(dataset: str, channel: str) -> str:
     """PSF on the image's grid (`psf.json` lies beside it)."""
     return f"results/{dataset}/psf/{channel}/psf.tif"

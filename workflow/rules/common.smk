@@ -30,6 +30,7 @@ METHODS = SETTINGS.methods
 PHANTOMS = SETTINGS.simulated_pairs
 RESTORATION = SETTINGS.restoration
 NO_NAME = r"[^\s\S]"
+CAPTIONS = str(Path(workflow.basedir) / "workflow" / "report" / "page.rst")
 
 
 wildcard_constraints:

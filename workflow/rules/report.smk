@@ -1,9 +1,13 @@
 # Tables, figures and pages.
+#
+# After an error they are made from what exists (`onerror:`) and dated 1970. The caption files
+# among the inputs are newer than that, so the next run makes them again, whatever was missing.
 
 
 rule tables:
     input:
         evaluations,
+        CAPTIONS,
         restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
     output:
         metrics=paths.table("{dataset}", "metrics.csv"),
@@ -29,11 +33,12 @@ rule tables:
 rule figures:
     input:
         ingested_volumes,
+        CAPTIONS,
         metrics=paths.table("{dataset}", "metrics.csv"),
         restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
         psfs=per_channel(paths.psf),
     output:
-        marker=f"{paths.figures('{dataset}')}/figures.json",
+        marker=f"{paths.figures('{dataset}')}/index.json",
     log:
         "logs/{dataset}/figures.log",
     conda:
@@ -47,8 +52,9 @@ rule figures:
 
 rule report:
     input:
+        CAPTIONS,
         summary=paths.table("{dataset}", "summary.html"),
-        figures=f"{paths.figures('{dataset}')}/figures.json",
+        figures=f"{paths.figures('{dataset}')}/index.json",
     output:
         page=report(
             paths.report("{dataset}"),
@@ -69,9 +75,10 @@ rule report:
 
 rule index:
     input:
+        CAPTIONS,
         expand(paths.report("{dataset}"), dataset=SETTINGS.datasets),
     output:
-        "results/index.html",
+        paths.INDEX,
     log:
         "logs/index.log",
     localrule: True

@@ -1,0 +1,373 @@
+"""PSNR, SSIM and NRMSE of a restoration against the truth, raw and after an affine match.
+
+Everything is summed over blocks of at most `BLOCK` voxels an edge, so a volume needs little more
+memory than one block, whatever its size, and the values do not depend on the blocks.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from decon3d import __version__
+from decon3d.errors import UserError
+from decon3d.evaluation.records import Record
+
+BLOCK = 128
+SSIM_SIGMA = 1.5
+SSIM_HALO = 5  # voxels: scikit-image cuts the Gaussian at 3.5 σ
+
+_OWN = f"decon3d {__version__}"
+_SSIM = (
+    f"scikit-image {version('scikit-image')} structural_similarity, "
+    f"Gaussian σ {SSIM_SIGMA:g} voxels (Wang 2004)"
+)
+
+
+class ArrayLike(Protocol):
+    """What can be compared: a NumPy, zarr or dask array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """Return a part of it."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value of one metric; see `Record` for the fields."""
+
+    metric: str
+    variant: str
+    value: float
+    range: float | None
+    implementation: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class AffineMatch:
+    """The affine map slope · prediction + offset that is closest to the truth, and the range."""
+
+    slope: float
+    offset: float
+    truth_range: float
+    truth_norm: float
+
+
+def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
+    """Measure a restored volume against the truth.
+
+    Parameters
+    ----------
+    prediction, truth
+        Z Y X, same shape and unit (counts), any real dtype; read block by block, so zarr and
+        dask arrays are never loaded whole.
+
+    Returns
+    -------
+    list of Score
+        Metrics `psnr` (dB; R = max - min of the truth), `nrmse` (root mean square error over
+        the root mean square of the truth, "euclidean") and `ssim` (see `ssim`), each in the
+        variants `unmatched` and `affine`. The affine variant measures slope · prediction +
+        offset, fitted by least squares over the volume, because deconvolution may change the
+        scale. Without `ssim` where an axis is shorter than its window of 11 voxels. PSNR and SSIM
+        are NaN where the truth is constant; PSNR is infinite where the two are equal.
+
+    Raises
+    ------
+    UserError
+        If the shapes differ.
+    """
+    _check_shapes(prediction, truth)
+    match = fit_affine(prediction, truth)
+    scores = []
+    for variant, slope, offset in (
+        ("unmatched", 1.0, 0.0),
+        ("affine", match.slope, match.offset),
+    ):
+        error = _mean_square_error(prediction, truth, slope, offset)
+        scores += [
+            Score("psnr", variant, _psnr(error, match.truth_range), match.truth_range, _OWN, "dB"),
+            Score("nrmse", variant, _ratio(math.sqrt(error), match.truth_norm), None, _OWN, "1"),
+        ]
+        if min(truth.shape) > 2 * SSIM_HALO:
+            value = ssim(
+                prediction, truth, data_range=match.truth_range, slope=slope, offset=offset
+            )
+            scores.append(Score("ssim", variant, value, match.truth_range, _SSIM, "1"))
+    return scores
+
+
+def fit_affine(prediction: ArrayLike, truth: ArrayLike) -> AffineMatch:
+    """Fit slope and offset of the prediction to the truth by least squares.
+
+    Parameters
+    ----------
+    prediction, truth
+        Arrays of the same shape.
+
+    Returns
+    -------
+    AffineMatch
+        Slope 0 and the truth's mean where the prediction is constant. The range is max - min of
+        the truth, the norm its root mean square.
+    """
+    size = math.prod(truth.shape)
+    sums = np.zeros(2)
+    squares = 0.0
+    low, high = math.inf, -math.inf
+    for p, t in _blocks(prediction, truth):
+        sums += p.sum(), t.sum()
+        squares += float(np.sum(t * t))
+        low, high = min(low, float(t.min())), max(high, float(t.max()))
+    mean_p, mean_t = sums / size
+    # Centred sums in a second pass: counts on a high pedestal would lose their digits otherwise.
+    variance = covariance = 0.0
+    for p, t in _blocks(prediction, truth):
+        p -= mean_p
+        variance += float(np.sum(p * p))
+        covariance += float(np.sum(p * (t - mean_t)))
+    slope = covariance / variance if variance > 0 else 0.0
+    return AffineMatch(slope, mean_t - slope * mean_p, high - low, math.sqrt(squares / size))
+
+
+def ssim(
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    *,
+    data_range: float,
+    slope: float = 1.0,
+    offset: float = 0.0,
+    block: int = BLOCK,
+) -> float:
+    """Measure structural similarity as Wang et al. (2004) defined it, in N dimensions.
+
+    Gaussian window σ = 1.5 voxels in every axis, population covariance, K1 0.01, K2 0.03, the
+    mean over all voxels but a rim of 5. The window is in voxels: on anisotropic voxels it covers
+    unequal lengths. It saturates on dim images; read it beside NRMSE.
+
+    Parameters
+    ----------
+    prediction, truth
+        Arrays of the same shape, each axis at least 11 voxels.
+    data_range
+        R, in the unit of the arrays.
+    slope, offset
+        Applied to the prediction first.
+    block
+        Edge of the blocks in voxels; the result does not depend on it.
+
+    Returns
+    -------
+    float
+        1 for equal volumes; NaN if `data_range` is not above 0.
+    """
+    if not data_range > 0:
+        return math.nan
+    total, count = 0.0, 0
+    # scikit-image's mean leaves out a rim as wide as the halo: the mean over a block with its
+    # halo is exactly the block's share of the mean over the volume.
+    for p, t in _blocks(prediction, truth, block=block, halo=SSIM_HALO):
+        voxels = math.prod(n - 2 * SSIM_HALO for n in t.shape)
+        total += voxels * float(
+            structural_similarity(
+                t,
+                slope * p + offset,
+                data_range=data_range,
+                gaussian_weights=True,
+                sigma=SSIM_SIGMA,
+                use_sample_covariance=False,
+            )
+        )
+        count += voxels
+    return total / count
+
+
+def evaluate_phantoms(
+    *,
+    test_store: str | Path,
+    restored_store: str | Path | None,
+    dataset: str,
+    channel: str,
+    method: str,
+) -> list[Record]:
+    """Measure a method on the phantoms' test split.
+
+    Parameters
+    ----------
+    test_store
+        Zarr group with `object` and `image` (n, Z, Y, X; counts) and the attributes `recipes`
+        and `photons`, one entry per volume.
+    restored_store
+        Zarr group with `restored` (n, Z, Y, X; counts); None for the method `input`, the image
+        as it is.
+
+    Returns
+    -------
+    list of Record
+        Subjects `phantoms/test/0000` …, split `test`.
+
+    Raises
+    ------
+    UserError
+        If the two stores do not belong together.
+    """
+    test = zarr.open_group(str(test_store), mode="r")
+    truth = _array(test, "object", test_store)
+    if restored_store is None:
+        restored = _array(test, "image", test_store)
+    else:
+        restored = _array(
+            zarr.open_group(str(restored_store), mode="r"), "restored", restored_store
+        )
+    if restored.shape != truth.shape:
+        raise UserError(
+            f"{restored_store} has the shape {restored.shape}, {test_store} has {truth.shape}; "
+            "restore the test split again"
+        )
+    recipes: Any = test.attrs["recipes"]
+    photons: Any = test.attrs["photons"]
+    records = []
+    for i in range(truth.shape[0]):
+        placed = {
+            "dataset": dataset,
+            "channel": channel,
+            "method": method,
+            "subject": f"phantoms/test/{i:04d}",
+            "split": "test",
+            "recipe": str(recipes[i]),
+            "photons": float(photons[i]),
+        }
+        scores = compare(np.asarray(restored[i]), np.asarray(truth[i]))
+        records += [_record(placed, score) for score in scores]
+    return records
+
+
+def evaluate_volume(
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    *,
+    dataset: str,
+    channel: str,
+    method: str,
+    volume: str,
+) -> list[Record]:
+    """Measure a restored volume of a dataset against its reference.
+
+    Parameters
+    ----------
+    prediction, truth
+        One channel, Z Y X or T Z Y X, same shape, counts. Of several time points the mean of
+        each metric (and of R) is recorded: the subject is the volume.
+
+    Returns
+    -------
+    list of Record
+        Subject `volume/<name>`, split `volume`.
+
+    Raises
+    ------
+    UserError
+        If the shapes differ.
+    """
+    _check_shapes(prediction, truth)
+    if len(truth.shape) == 3:
+        per_time = [compare(prediction, truth)]
+    else:
+        per_time = [compare(prediction[t], truth[t]) for t in range(truth.shape[0])]
+    placed = {
+        "dataset": dataset,
+        "channel": channel,
+        "method": method,
+        "subject": f"volume/{volume}",
+        "split": "volume",
+        "recipe": None,
+        "photons": None,
+    }
+    return [_record(placed, _mean_score(scores)) for scores in zip(*per_time, strict=True)]
+
+
+def _record(placed: dict[str, Any], score: Score) -> Record:
+    return Record(
+        **placed,
+        metric=score.metric,
+        variant=score.variant,
+        region="volume",
+        range=score.range,
+        implementation=score.implementation,
+        value=score.value,
+        unit=score.unit,
+    )
+
+
+def _mean_score(scores: tuple[Score, ...]) -> Score:
+    first = scores[0]
+    ranges = [s.range for s in scores if s.range is not None]
+    value = float(np.mean([s.value for s in scores]))
+    return Score(
+        first.metric,
+        first.variant,
+        value,
+        float(np.mean(ranges)) if ranges else None,
+        first.implementation,
+        first.unit,
+    )
+
+
+def _array(group: zarr.Group, name: str, store: str | Path | None) -> zarr.Array[Any]:
+    if name not in group:
+        raise UserError(f"{store} has no array {name!r}; is it a store of phantoms?")
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def _check_shapes(prediction: ArrayLike, truth: ArrayLike) -> None:
+    if tuple(prediction.shape) != tuple(truth.shape):
+        raise UserError(
+            f"the restored volume has the shape {tuple(prediction.shape)}, its truth "
+            f"{tuple(truth.shape)}; a reference must lie on the volume's own grid"
+        )
+
+
+def _blocks(
+    prediction: ArrayLike, truth: ArrayLike, *, block: int = BLOCK, halo: int = 0
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield both arrays block by block, as float64; blocks and halo lie inside the volume."""
+    axes = [
+        [slice(a, min(a + block + 2 * halo, n)) for a in range(0, n - 2 * halo, block)]
+        for n in truth.shape
+    ]
+    for region in itertools.product(*axes):
+        # Copies, so that a caller may work in place.
+        yield np.array(prediction[region], np.float64), np.array(truth[region], np.float64)
+
+
+def _mean_square_error(
+    prediction: ArrayLike, truth: ArrayLike, slope: float, offset: float
+) -> float:
+    total = 0.0
+    for p, t in _blocks(prediction, truth):
+        total += float(np.sum((slope * p + offset - t) ** 2))
+    return total / math.prod(truth.shape)
+
+
+def _psnr(error: float, data_range: float) -> float:
+    if not data_range > 0:
+        return math.nan
+    return 10 * math.log10(data_range**2 / error) if error > 0 else math.inf
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b > 0 else math.nan

@@ -1,0 +1,65 @@
+"""One measured value and everything needed to place it: a row of `metrics.csv`."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from decon3d.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Record:
+    """A value of one metric for one subject; the fields are the columns of `metrics.csv`."""
+
+    dataset: str
+    channel: str
+    method: str
+    """A method of the config, or `input`: the blurred image itself."""
+    subject: str
+    """`phantoms/test/0007` or `volume/<name>`."""
+    split: str
+    """`test` for phantoms, `volume` for a dataset's own volumes."""
+    recipe: str | None
+    """Phantom recipe; None for volumes."""
+    photons: float | None
+    """Mean photons of the brightest 0.1 % of the voxels; None for volumes."""
+    metric: str
+    """`psnr`, `ssim` or `nrmse`."""
+    variant: str
+    """`unmatched`, or `affine`: after the least-squares match of the prediction to the truth."""
+    region: str
+    """Voxels that were compared: `volume`."""
+    range: float | None
+    """R = max - min of the truth in its unit (counts), where the metric uses it."""
+    implementation: str
+    value: float
+    """NaN where the metric is not defined (stored as null)."""
+    unit: str
+    """`dB`, or `1` for a pure number."""
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
+
+
+def write_records(path: str | Path, records: Iterable[Record]) -> None:
+    """Write records as a JSON list, whole or not at all; values that are not finite become null."""
+    write_json(path, [_finite(dataclasses.asdict(record)) for record in records])
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """Read what `write_records` wrote.
+
+    Raises
+    ------
+    TypeError
+        If an entry has other fields than a `Record`.
+    """
+    rows: list[dict[str, Any]] = read_json(path)
+    return [Record(**{**r, "value": math.nan if r["value"] is None else r["value"]}) for r in rows]
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

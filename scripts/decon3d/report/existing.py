@@ -1,0 +1,217 @@
+"""What a run has left behind: which method is complete, what was used, what to beware of."""
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from decon3d import __version__, paths
+from decon3d.errors import UserError
+from decon3d.files import digest, file_digest, read_json
+from decon3d.report.labels import method_label
+from decon3d.settings import Settings
+from decon3d.volumes.inputs import list_volumes
+
+Rows = list[tuple[str, str]]
+LOG_LINES = 3
+PACKAGES = (
+    "numpy", "scipy", "zarr", "tifffile", "scikit-image", "pandas", "matplotlib", "tensorflow",
+    "tensorflow-cpu", "keras", "snakemake",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log of a method, with its last lines."""
+
+    path: str
+    tail: str
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A method that lacks results, what it lacks, and where to look for the reason."""
+
+    method: str
+    missing: list[str]
+    logs: list[Log]
+    folder: str
+
+
+def volume_names(root: Path, *, dataset: str, settings: Settings) -> list[str]:
+    """List the dataset's volumes: of the config if its inputs are still there, else as ingested."""
+    try:
+        return list(list_volumes(dataset, settings.datasets[dataset]))
+    except UserError:
+        return sorted(path.stem for path in root.glob(paths.ingested(dataset, "*")))
+
+
+def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[Incomplete]:
+    """List the methods of the config that lack a restored volume or their evaluation."""
+    volumes = volume_names(root, dataset=dataset, settings=settings)
+    found = []
+    for method in settings.methods:
+        lacking = [
+            volume
+            for volume in volumes
+            if not (root / paths.store_marker(paths.restored(dataset, volume, method))).is_file()
+        ]
+        missing = []
+        if lacking:
+            some = ", ".join(lacking[:5]) + (" …" if len(lacking) > 5 else "")
+            missing.append(f"{len(lacking)} of {len(volumes)} restored volume(s): {some}")
+        evaluated = (root / paths.evaluation(dataset, method, "phantoms")).is_file()
+        if settings.simulated_pairs is not None and not evaluated:
+            missing.append("evaluation on the phantoms")
+        compared = (root / paths.evaluation(dataset, method, "volumes")).is_file()
+        if _has_reference(dataset, settings) and not compared:
+            missing.append("evaluation on the volumes with truth")
+        if missing:
+            logs = list(_logs(root, dataset, method))
+            found.append(Incomplete(method, missing, logs, f"logs/{dataset}/"))
+    return found
+
+
+def _has_reference(dataset: str, settings: Settings) -> bool:
+    try:
+        volumes = list_volumes(dataset, settings.datasets[dataset]).values()
+    except UserError:
+        return False
+    return any(volume.reference for volume in volumes)
+
+
+def _logs(root: Path, dataset: str, method: str) -> Iterator[Log]:
+    """Find a method's logs, newest first: files with the method as a part of their path."""
+    folder = root / "logs" / dataset
+    files = [p for p in folder.rglob("*") if p.is_file() and method in _words(p, folder)]
+    for path in sorted(files, key=lambda p: p.stat().st_mtime, reverse=True)[:5]:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        yield Log(str(path.relative_to(root)), "\n".join(lines[-LOG_LINES:]))
+
+
+def _words(path: Path, folder: Path) -> set[str]:
+    return {word for part in path.relative_to(folder).parts for word in part.split(".")}
+
+
+def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
+    """List each method's settings as they took effect, per channel.
+
+    Returns
+    -------
+    list of dict
+        `method`, `channel` and `rows`: the config's values, overridden by what tuning, training
+        and preparation settled.
+    """
+    found = []
+    for name, method in settings.methods.items():
+        for channel in settings.datasets[dataset].channels:
+            values = flat(method.model_dump(mode="json"))
+            tuning = _read(root / paths.tuning(dataset, channel, name))
+            model = _read(root / paths.model(dataset, channel, name) / "model.json")
+            prepared = _read(root / paths.prepared(dataset, channel, name))
+            values |= flat(tuning.get("chosen", {}))
+            values |= {
+                key: str(model[key])
+                for key in ("best_step", "seed", "target_kernel")
+                if key in model
+            }
+            values |= flat({k: model[k] for k in ("training",) if k in model})
+            values |= flat(prepared.get("values", {}))
+            values |= flat({k: prepared[k] for k in ("halo", "stride") if k in prepared})
+            found.append({"method": name, "channel": channel, "rows": list(values.items())})
+    return found
+
+
+def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
+    """List what psf.json says, per channel: `channel`, `rows`, `warnings`."""
+    cards = []
+    for channel in settings.datasets[dataset].channels:
+        info = _read((root / paths.psf(dataset, channel)).with_suffix(".json"))
+        if info:
+            warnings = [str(w) for w in info.pop("warnings", [])]
+            rows = list(flat(info).items())
+            cards.append({"channel": channel, "rows": rows, "warnings": warnings})
+    return cards
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Flatten nested settings to `a.b: text`; triples stay on one line."""
+    rows: dict[str, str] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            rows |= flat(value, f"{name}.")
+        elif isinstance(value, list | tuple):
+            rows[name] = ", ".join(_text(v) for v in value)
+        else:
+            rows[name] = _text(value)
+    return rows
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "–" if value is None else str(value)
+
+
+def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
+    """List versions, seed and hashes."""
+    rows = [("decon3d", __version__), ("Python", platform.python_version())]
+    for package in PACKAGES:
+        try:
+            rows.append((package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    rows += [("seed", str(settings.seed)), ("config", digest(settings.model_dump(mode="json")))]
+    for channel in settings.datasets[dataset].channels:
+        info = _read((root / paths.psf(dataset, channel)).with_suffix(".json"))
+        if "fingerprint" in info:
+            rows.append((f"PSF of {channel}", str(info["fingerprint"])))
+        for method in settings.methods:
+            model = _read(root / paths.model(dataset, channel, method) / "model.json")
+            if "weights_sha256" in model:
+                label = f"weights of {method_label(method)}, {channel}"
+                rows.append((label, str(model["weights_sha256"])[:16]))
+    for method in settings.methods:
+        plan = root / paths.plan(dataset, method)
+        if plan.is_file():
+            rows.append((f"plan of {method_label(method)}", file_digest(plan)))
+    table = root / paths.table(dataset, "metrics.csv")
+    if table.is_file():
+        rows.append(("metrics.csv", file_digest(table)))
+    return rows
+
+
+def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
+    """List what was odd in the data: saturation, values that are no numbers, clipping."""
+    found = []
+    for volume in volume_names(root, dataset=dataset, settings=settings):
+        record = _read(root / paths.ingested(dataset, volume))
+        for key, words in (
+            ("saturated", "are saturated: their true brightness is lost, and restored values are "
+             "too low around them"),
+            ("not_finite", "are no finite numbers"),
+        ):  # fmt: skip
+            count = sum(record.get(key, {}).values())
+            if count:
+                found.append(f"{volume}: {count:,} voxels {words}.")
+        for method in settings.methods:
+            store = root / paths.restored(dataset, volume, method)
+            if (store / "zarr.json").is_file():
+                attributes: Any = zarr.open_group(str(store), mode="r").attrs.get("decon3d", {})
+                for key, words in (
+                    ("clipped", "were clipped to the range of the output's type"),
+                    ("not_finite", "came out as no finite numbers and were set to 0"),
+                ):
+                    if attributes.get(key):
+                        label = f"{volume}, {method_label(method)}"
+                        found.append(f"{label}: {attributes[key]:,} voxels {words}.")
+    return list(dict.fromkeys(found))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}

@@ -1,0 +1,311 @@
+"""Which figures a dataset gets, from what exists, and their captions.
+
+Each figure is written as PNG (150 dpi) and SVG under a fixed name; `figures/index.json` lists
+them with section, title and caption, and what could not be drawn.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import tifffile
+import zarr
+from matplotlib.figure import Figure
+
+from decon3d import paths
+from decon3d.errors import UserError
+from decon3d.evaluation.statistics import estimate_mean
+from decon3d.files import read_json, write_json
+from decon3d.logs import log
+from decon3d.report import plots
+from decon3d.report.labels import INPUT, TRUTH, method_label, seen_recipes
+from decon3d.report.tables import collect_metrics, with_groups
+from decon3d.report.templating import number, quantity
+from decon3d.report.views import DETAIL_SHAPE, Scene, Source, Triple, brightest, detail, overview
+from decon3d.settings import Dataset, Settings
+from decon3d.volumes.ingest import VolumeRecord, load_record
+from decon3d.volumes.inputs import list_volumes
+from decon3d.volumes.reader import open_volume
+
+DPI = 150
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure's name (of its files, without ending), place on the page, title and caption."""
+
+    name: str
+    section: str
+    title: str
+    caption: str
+
+
+Drawn = list[tuple[Entry, Figure]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the figures of one dataset are made from."""
+
+    root: Path
+    name: str
+    settings: Settings
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset's settings."""
+        return self.settings.datasets[self.name]
+
+
+def make_figures(root: Path, *, dataset: str, settings: Settings) -> list[Entry]:
+    """Draw everything that can be drawn now; a figure that fails is noted and left out.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow.
+
+    Returns
+    -------
+    list of Entry
+        What was drawn, as in `figures/index.json`.
+    """
+    job = Job(root, dataset, settings)
+    folder = root / paths.figures(dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    entries: list[Entry] = []
+    problems: list[str] = []
+    with matplotlib.rc_context(plots.STYLE):
+        for what, draw in _tasks(job):
+            # A page must come out whatever state the results are in: a run that failed leaves
+            # anything behind, so every error is caught here, logged, and shown on the page.
+            try:
+                for entry, figure in draw():
+                    _save(figure, folder / entry.name)
+                    entries.append(entry)
+            except Exception as error:
+                log.warning("%s could not be drawn", what, exc_info=True)
+                problems.append(f"{what} could not be drawn: {error}")
+    content = {"figures": [asdict(entry) for entry in entries], "problems": problems}
+    write_json(folder / INDEX, content)
+    return entries
+
+
+def _save(figure: Figure, stem: Path) -> None:
+    figure.savefig(f"{stem}.png", dpi=DPI, metadata={"Software": None})
+    figure.set_layout_engine("none")  # it is laid out now; once more would take as long again
+    figure.savefig(f"{stem}.svg", dpi=DPI, metadata={"Date": None})
+
+
+def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
+    volumes = sorted(path.stem for path in job.root.glob(paths.ingested(job.name, "*")))
+    for volume in volumes:
+        for channel in job.dataset.channels:
+            yield f"volume {volume}, {channel}", partial(_volume, job, volume, channel)
+    for channel in job.dataset.channels:
+        if (job.root / paths.psf(job.name, channel)).is_file():
+            yield f"PSF of {channel}", partial(_psf, job, channel)
+        if _exists(job.root / paths.phantoms(job.name, channel, "test")):
+            yield f"phantoms of {channel}", partial(_phantoms, job, channel)
+        for method in job.settings.methods:
+            if (job.root / paths.model(job.name, channel, method) / "history.csv").is_file():
+                yield f"training of {method}, {channel}", partial(_training, job, channel, method)
+            if (job.root / paths.tuning(job.name, channel, method)).is_file():
+                yield f"tuning of {method}, {channel}", partial(_tuning, job, channel, method)
+    yield "metrics", partial(_metrics, job)
+
+
+def _exists(store: Path) -> bool:
+    return (store / "zarr.json").is_file()
+
+
+def _of_channel(job: Job, channel: str) -> str:
+    return f", channel {channel}" if len(job.dataset.channels) > 1 else ""
+
+
+def _volume(job: Job, volume: str, channel: str) -> Drawn:
+    record = load_record(job.root / paths.ingested(job.name, volume))
+    sources = _sources(job, record, channel)
+    voxel = record.voxel_size_um
+    whole = [(s.label, overview(s, voxel_size_um=voxel)) for s in sources]
+    raw = whole[0][1]
+    place = brightest(raw)
+    crops = [(s.label, detail(s, centre_um=place, voxel_size_um=voxel)) for s in sources]
+    where = f"{volume}{_of_channel(job, channel)}"
+    stem = f"{volume}_{channel}"
+    figure, shown = plots.projections(whole)
+    coarser = [round(a / b) for a, b in zip(raw.voxel_size_um, voxel, strict=True)]
+    reduced = (
+        f" Shown at {coarser[0]} × {coarser[1]} × {coarser[2]} voxels averaged to one (Z, Y, X)."
+        if max(coarser) > 1
+        else ""
+    )
+    drawn: Drawn = [
+        (Entry(f"projections_{stem}", "pictures", f"{where}: the whole volume",
+               _projection_caption(shown) + reduced), figure)
+    ]  # fmt: skip
+    if max(coarser) > 1 or any(
+        n > 2 * m for n, m in zip(raw.counts.shape[1:], DETAIL_SHAPE[1:], strict=True)
+    ):
+        figure, shown = plots.projections(crops)
+        caption = "Crop around the brightest place, at full resolution. "
+        drawn.append(
+            (Entry(f"detail_{stem}", "pictures", f"{where}: in detail",
+                   caption + _projection_caption(shown)), figure)
+        )  # fmt: skip
+    around = brightest(crops[0][1])
+    z, y, x = (quantity(v) for v in around)
+    caption = (
+        f"Counts along X and along Z through the brightest place of the raw image, at z = {z}, "
+        f"y = {y}, x = {x} µm. Narrower and higher than the raw image is the aim; whether it is "
+        "right, only a truth can tell."
+    )
+    drawn.append(
+        (Entry(f"profile_{stem}", "pictures", f"{where}: line profiles", caption),
+         plots.profiles(crops, centre_um=around))
+    )  # fmt: skip
+    return drawn
+
+
+def _projection_caption(shown: tuple[float, float]) -> str:
+    return (
+        "Maximum projections along Z (XY, above) and along Y (XZ, below), in true proportion. All "
+        f"panels share one grey scale, {quantity(shown[0])} to {quantity(shown[1])} counts."
+    )
+
+
+def _sources(job: Job, record: VolumeRecord, channel: str) -> list[Source]:
+    """List the panels of a volume: raw, every method that has restored it, truth."""
+    time = (job.dataset.times or [0])[0]
+    index = job.dataset.channels[channel].index
+    position = list(job.dataset.channels).index(channel)
+    sources = [Source("raw", job.root / record.path, time, index)]
+    for method in job.settings.methods:
+        store = job.root / paths.restored(job.name, record.name, method)
+        if _exists(store):
+            sources.append(Source(method_label(method), store, 0, position))
+    reference = _reference(job, record.name)
+    if reference is not None:
+        n_times, n_channels = open_volume(reference).shape[:2]
+        sources.append(Source(TRUTH, reference, min(time, n_times - 1), min(index, n_channels - 1)))
+    return sources
+
+
+def _reference(job: Job, volume: str) -> Path | None:
+    try:
+        known = list_volumes(job.name, job.dataset)
+    except UserError:  # the inputs have moved since; the results are still there
+        return None
+    reference = known[volume].reference if volume in known else None
+    if reference is None or not (job.root / reference).exists():
+        return None
+    return job.root / reference
+
+
+def _psf(job: Job, channel: str) -> Drawn:
+    path = job.root / paths.psf(job.name, channel)
+    info = read_json(path.with_suffix(".json"))
+    voxel: Triple = tuple(info["voxel_size_um"])
+    fwhm: Triple | None = tuple(info["fwhm_um"]) if info.get("fwhm_um") else None
+    caption = "Planes through the middle of the point spread function, square root of intensity."
+    if fwhm is not None:
+        z, y, x = (number(v, 3) for v in fwhm)
+        caption += f" Dashed: full width at half maximum, {z} µm in Z, {y} µm in Y, {x} µm in X."
+    entry = Entry(
+        f"psf_{channel}", "psf", f"Point spread function{_of_channel(job, channel)}", caption
+    )
+    figure = plots.psf_views(tifffile.imread(path), voxel_size_um=voxel, fwhm_um=fwhm)
+    return [(entry, figure)]
+
+
+def _phantoms(job: Job, channel: str) -> Drawn:
+    """Draw the first phantom of each recipe."""
+    store = job.root / paths.phantoms(job.name, channel, "test")
+    test: Any = zarr.open_group(str(store), mode="r")
+    voxel: Triple = tuple(test.attrs["voxel_size_um"])
+    recipes: list[str] = test.attrs["recipes"]
+    restored: dict[str, Any] = {}
+    for method in job.settings.methods:
+        path = job.root / paths.restored_phantoms(job.name, channel, method)
+        if _exists(path):
+            group: Any = zarr.open_group(str(path), mode="r")
+            restored[method_label(method)] = group["restored"]
+    drawn: Drawn = []
+    for recipe in dict.fromkeys(recipes):
+        i = recipes.index(recipe)
+        arrays = {"image": test["image"], **restored, TRUTH: test["object"]}
+        panels = [(k, Scene(np.asarray(a[i], np.float32), voxel)) for k, a in arrays.items()]
+        figure, shown = plots.projections(panels)
+        known = "seen" if recipe in seen_recipes(job.settings) else "not seen"
+        caption = (
+            f"Test phantom {i}, recipe {recipe} ({known} in training), "
+            f"{quantity(test.attrs['photons'][i])} photons in the brightest voxels. "
+        )
+        entry = Entry(
+            f"phantom_{channel}_{recipe}", "phantoms",
+            f"Phantom {recipe}{_of_channel(job, channel)}", caption + _projection_caption(shown),
+        )  # fmt: skip
+        drawn.append((entry, figure))
+    return drawn
+
+
+def _training(job: Job, channel: str, method: str) -> Drawn:
+    folder = job.root / paths.model(job.name, channel, method)
+    history = pd.read_csv(folder / "history.csv")
+    info = read_json(folder / "model.json") if (folder / "model.json").is_file() else {}
+    blurred = info.get("validation", {}).get("input", {}).get("psnr_affine")
+    best = info.get("best_step")
+    caption = "Loss on the training crops, and loss and PSNR on the validation phantoms. "
+    if best is None:
+        caption += "The training has not ended."
+    else:
+        caption += f"The weights of step {best} were kept: the smallest validation error."
+        if best == history["step"].max():
+            caption += " That is the last step: a longer training would probably still gain."
+    label = f"Training of {method_label(method)}{_of_channel(job, channel)}"
+    figure = plots.training_curve(history, best_step=best, input_psnr=blurred)
+    return [(Entry(f"training_{channel}_{method}", "training", label, caption), figure)]
+
+
+def _tuning(job: Job, channel: str, method: str) -> Drawn:
+    found = read_json(job.root / paths.tuning(job.name, channel, method))
+    chosen = found["chosen"]
+    weight = f"λ = {chosen['tv_weight']:.2g} and " if chosen["tv_weight"] else ""
+    caption = (
+        f"Mean affine-matched PSNR on the validation phantoms. Chosen: {weight}"
+        f"{chosen['iterations']} iterations, {number(chosen['score'])} dB. A peak inside the "
+        "searched range means that the method is not handicapped by its settings."
+    )
+    label = f"Tuning of {method_label(method)}{_of_channel(job, channel)}"
+    figure = plots.tuning_curve(pd.DataFrame(found["curve"]), chosen=chosen)
+    return [(Entry(f"tuning_{channel}_{method}", "tuning", label, caption), figure)]
+
+
+def _metrics(job: Job) -> Drawn:
+    values = with_groups(collect_metrics(job.root, dataset=job.name), settings=job.settings)
+    drawn: Drawn = []
+    keys = ["metric", "variant", "method", "group"]
+    for channel, points in values.groupby("channel", sort=False):
+        means = {
+            key: estimate_mean(list(part["value"]), seed=job.settings.seed, name="/".join(key))
+            for key, part in points.groupby(keys)
+        }
+        order = [INPUT, *job.settings.methods]
+        methods = [m for m in order if m in set(points["method"])]
+        caption = (
+            "Every small mark is one volume with truth; the open mark is the mean, the bar its "
+            "95 % interval over volumes (the wider of bootstrap and t). Above after the best match "
+            "of brightness to the truth, below as restored."
+        )
+        entry = Entry(
+            f"metrics_{channel}", "metrics",
+            f"Every value{_of_channel(job, str(channel))}", caption,
+        )  # fmt: skip
+        drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
+    return drawn

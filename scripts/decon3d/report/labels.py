@@ -1,0 +1,49 @@
+"""How methods, metrics and groups of subjects are called where people read them."""
+
+from dataclasses import dataclass
+
+from decon3d.settings import METHOD_KINDS, Settings, is_network
+
+INPUT = "input"
+TRUTH = "truth"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How to read a metric."""
+
+    label: str
+    unit: str
+    higher_is_better: bool
+    digits: int
+
+
+METRICS = {
+    "psnr": Metric("PSNR", "dB", True, 2),
+    "ssim": Metric("SSIM", "", True, 3),
+    "nrmse": Metric("NRMSE", "", False, 3),
+}
+VARIANTS = {"affine": "affine-matched", "unmatched": "as restored"}
+GROUPS = {
+    "seen": "Seen structure",
+    "unseen": "Unseen structure",
+    "volume": "The dataset's own volumes",
+}
+
+
+def method_label(method: str) -> str:
+    """Name a method for people: RL, RLTV, RLN; other names as they stand in the config."""
+    if method == INPUT:
+        return "blurred image"
+    return method.upper() if method in METHOD_KINDS and method != "bundle" else method
+
+
+def seen_recipes(settings: Settings) -> set[str]:
+    """List the phantom recipes that networks were trained on."""
+    pairs = settings.simulated_pairs
+    return set() if pairs is None else set(pairs.train.recipes)
+
+
+def classical_methods(settings: Settings) -> list[str]:
+    """List the methods that are not networks, in the order of the config."""
+    return [name for name, method in settings.methods.items() if not is_network(method)]

@@ -1,0 +1,219 @@
+"""The report: one self-contained page per dataset, made from whatever exists, and an index.
+
+The page loads nothing, runs no script, and escapes every name and text from outside.
+"""
+
+import base64
+import datetime
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from decon3d import paths
+from decon3d.evaluation.records import COLUMNS
+from decon3d.files import read_json, write_text
+from decon3d.logs import log
+from decon3d.report.existing import (
+    data_warnings,
+    effective_settings,
+    incomplete_methods,
+    provenance,
+    psf_cards,
+    volume_names,
+)
+from decon3d.report.figures import INDEX, make_figures
+from decon3d.report.headline import verdicts
+from decon3d.report.labels import METRICS, method_label, seen_recipes
+from decon3d.report.tables import (
+    collect_cost,
+    collect_metrics,
+    summarise,
+    summary_blocks,
+    write_tables,
+)
+from decon3d.report.templating import render
+from decon3d.settings import Settings, is_trained
+
+EMBEDDED_BYTES = 15_000_000
+"""PNG bytes on the page; figures beyond are linked. The page is a third larger (base64)."""
+SECTIONS = {
+    "pictures": "Pictures",
+    "psf": "Point spread function",
+    "phantoms": "Phantoms with known truth",
+    "metrics": "Quality against the truth",
+    "tuning": "Tuning",
+    "training": "Training",
+}
+
+
+def report_what_exists(root: Path, settings: Settings) -> None:
+    """Remake tables, figures and page of every dataset from what exists, and the index.
+
+    Nothing that is missing or broken stops it: what fails is logged, and the rest is made.
+    """
+    for dataset in settings.datasets:
+        for make in (write_tables, make_figures):
+            try:
+                make(root, dataset=dataset, settings=settings)
+            except Exception:
+                log.warning("%s: %s failed", dataset, make.__name__, exc_info=True)
+        build_report(root, dataset=dataset, settings=settings)
+    build_index(root, settings.datasets)
+
+
+def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
+    """Write a dataset's page.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow. Figures come from `figures/`; everything else from
+        the results themselves.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    problems: list[str] = []
+
+    def attempt(what: str, make: Callable[[], Any], otherwise: Any) -> Any:
+        # A broken result must not cost the user the page that tells about it.
+        try:
+            return make()
+        except Exception as error:
+            log.warning("%s: %s", dataset, what, exc_info=True)
+            problems.append(f"{what} could not be read: {error}")
+            return otherwise
+
+    named: dict[str, Any] = {"dataset": dataset, "settings": settings}
+    nothing = pd.DataFrame()
+    unmeasured = pd.DataFrame(columns=list(COLUMNS))
+    metrics = attempt("the metrics", lambda: collect_metrics(root, dataset=dataset), unmeasured)
+    cost = attempt("the cost", lambda: collect_cost(root, **named), nothing)
+    summary = attempt("the summary", lambda: summarise(metrics, settings=settings), nothing)
+    found = attempt("the headline", lambda: verdicts(metrics, settings=settings), [])
+    figures, undrawn = attempt("the figures", lambda: _figures(root, dataset), ({}, []))
+    cards = attempt("the PSF", lambda: psf_cards(root, **named), [])
+    warnings = attempt("the volumes", lambda: data_warnings(root, **named), [])
+    warnings += [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
+    text = render(
+        "page.html.j2",
+        dataset=dataset,
+        made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
+        settings=settings,
+        several_channels=len(settings.datasets[dataset].channels) > 1,
+        volumes=attempt("the list of volumes", lambda: volume_names(root, **named), []),
+        verdicts=found,
+        incomplete=attempt("the methods' state", lambda: incomplete_methods(root, **named), []),
+        sections=SECTIONS,
+        figures=figures,
+        blocks=summary_blocks(summary) if len(summary) else [],
+        cost=[_present(row) for row in cost.to_dict(orient="records")],
+        methods=attempt("the settings", lambda: effective_settings(root, **named), []),
+        psf_cards=cards,
+        provenance=attempt("the provenance", lambda: provenance(root, **named), []),
+        config=yaml.safe_dump(
+            settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+        ),
+        warnings=warnings,
+        caveats=_caveats(metrics, settings),
+        problems=problems + undrawn,
+    )
+    path = root / paths.report(dataset)
+    write_text(path, text)
+    return path
+
+
+def build_index(root: Path, datasets: Iterable[str]) -> Path:
+    """Write results/index.html, which links the datasets' pages.
+
+    Parameters
+    ----------
+    datasets
+        Names; one without a page is listed as such.
+    """
+    pages = [
+        {
+            "dataset": name,
+            "link": paths.report(name).removeprefix("results/"),
+            "there": (root / paths.report(name)).is_file(),
+        }
+        for name in datasets
+    ]
+    path = root / paths.INDEX
+    write_text(path, render("index.html.j2", pages=pages))
+    return path
+
+
+def _figures(root: Path, dataset: str) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+    """Read the figures by section, as data URIs as long as the page stays light."""
+    folder = root / paths.figures(dataset)
+    if not (folder / INDEX).is_file():
+        return {}, []
+    content = read_json(folder / INDEX)
+    by_section: dict[str, list[dict[str, Any]]] = {name: [] for name in SECTIONS}
+    left = EMBEDDED_BYTES
+    # The pictures come last: of 300 volumes the page embeds the first few.
+    for entry in sorted(content["figures"], key=lambda e: e["section"] == "pictures"):
+        picture = folder / f"{entry['name']}.png"
+        if not picture.is_file():
+            continue
+        left -= picture.stat().st_size
+        data = None
+        if left >= 0:
+            data = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+        by_section[entry["section"]].append({**entry, "data": data})
+    return by_section, content["problems"]
+
+
+def _present(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(v, float) and v != v else v for key, v in row.items()}
+
+
+def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
+    """Say in plain words what the numbers can and cannot prove."""
+    caveats = []
+    phantoms = metrics[metrics["split"] == "test"] if len(metrics) else metrics
+    if len(phantoms):
+        count = phantoms.groupby(["channel", "recipe"])["subject"].nunique().min()
+        caveats += [
+            "The phantoms are simulated, with the same point spread function and the same noise "
+            "law that the restorations assume. The numbers say how well each method undoes that "
+            "known blur; they do not say how it behaves where the real point spread function, "
+            "background or noise differ.",
+            f"Intervals are over test volumes (at least {count} per recipe). They do not cover "
+            "another microscope, another dose or another kind of structure.",
+        ]
+        seen = sorted(seen_recipes(settings))
+        unseen = sorted(set(phantoms["recipe"]) - set(seen))
+        if seen and unseen:
+            caveats.append(
+                f"Seen structure: phantom recipe {', '.join(seen)}. Unseen: {', '.join(unseen)}. "
+                "Your specimen is unseen structure."
+            )
+    else:
+        caveats.append(
+            "There are no numbers against simulated truth here; the pictures alone do not prove "
+            "that what became visible is there."
+        )
+    trained = [method_label(n) for n, m in settings.methods.items() if is_trained(m)]
+    if trained:
+        caveats.append(
+            f"{' and '.join(trained)}: trained once, with one seed. Another seed may move the "
+            "result by more than the interval shows."
+        )
+    if len(metrics) and (metrics["split"] == "volume").any():
+        caveats.append(
+            "The dataset's own volumes with truth are few, and their truth is taken as it is."
+        )
+    caveats += [
+        "Detail finer than the microscope passes cannot be verified from these data: there, every "
+        "restoration adds what its assumptions, or its training, make likely.",
+        f"{', '.join(m.label for m in METRICS.values())} compare voxels. They do not count "
+        "invented or missed objects.",
+    ]
+    return caveats

@@ -1,0 +1,315 @@
+"""The drawings: arrays in, one matplotlib figure out. No file is read or written here.
+
+Colours: viridis and grey for images, Okabe and Ito's palette for lines, which people with any
+common colour blindness can tell apart.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import patheffects, ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from decon3d.evaluation.statistics import Estimate
+from decon3d.report.labels import METRICS, VARIANTS, method_label
+from decon3d.report.views import Scene, Triple, line
+
+WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+GREY = "#555555"
+GROUP_STYLES = {"seen": ("#0072B2", "o"), "unseen": ("#D55E00", "^"), "volume": ("#009E73", "D")}
+OUTLINE = [patheffects.withStroke(linewidth=2.5, foreground="black")]
+GROUP_WORDS = {
+    "seen": "seen structure", "unseen": "unseen structure", "volume": "own volumes",
+}  # fmt: skip
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#888888",
+    "axes.grid": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.7, "axes.axisbelow": True,
+    "xtick.color": "#444444", "ytick.color": "#444444", "legend.frameon": False,
+    "figure.facecolor": "white", "svg.hashsalt": "decon3d",
+}  # fmt: skip
+
+
+def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[float, float]]:
+    """Draw maximum projections along Z (XY) and along Y (XZ), all at one display range.
+
+    Parameters
+    ----------
+    panels
+        Label and scene; the first one is the raw image.
+
+    Returns
+    -------
+    figure, (low, high)
+        The display range in counts: the 0.5 and 99.8 percentiles of all projections together.
+    """
+    views = [(label, s, s.counts.max(axis=0), s.counts.max(axis=1)) for label, s in panels]
+    pooled = np.concatenate([v.ravel() for _, _, xy, xz in views for v in (xy, xz)])
+    low, high = map(float, np.nanpercentile(pooled, [0.5, 99.8]))
+    high = max(high, low + 1e-6)
+    columns = len(views) if len(views) <= 5 else min(math.ceil(len(views) / 2), 5)
+    rows = math.ceil(len(views) / columns)
+    wide = WIDTH if columns <= 4 else 1.2 * WIDTH
+    depth, height, width = views[0][1].size_um
+    # A thin stack's XZ view is enlarged in neither axis: one scale for the whole figure.
+    panel = min((wide - 0.9) / columns - 0.12, 4.2)
+    inch = panel / width
+    tall, flat = height * inch, max(depth * inch, 0.15)
+    title, gap = 0.28, 0.06
+    row = title + tall + gap + flat + 0.15
+    size = (columns * (panel + 0.12) + 0.9, rows * row)
+    figure = Figure(figsize=size)
+    image = None
+    for i, (label, scene, xy, xz) in enumerate(views):
+        left = (i % columns) * (panel + 0.12) / size[0]
+        top = 1 - (i // columns * row + title) / size[1]
+        for name, view, inches, offset in (("XY", xy, tall, 0.0), ("XZ", xz, flat, tall + gap)):
+            bottom = top - (offset + inches) / size[1]
+            axes = figure.add_axes((left, bottom, panel / size[0], inches / size[1]))
+            image = axes.imshow(
+                view, cmap="gray", vmin=low, vmax=high, aspect="auto", interpolation="antialiased",
+                extent=(0, scene.size_um[2], scene.size_um[1 if name == "XY" else 0], 0),
+            )  # fmt: skip
+            _bare(axes)
+            if i == 0:
+                axes.text(0.02, 0.97, name, transform=axes.transAxes, color="white", va="top",
+                          fontsize=8, path_effects=OUTLINE)  # fmt: skip
+            if name == "XY":
+                axes.set_title(label, pad=4)
+                if i == 0:
+                    _scale_bar(axes, scene.size_um[2], scene.size_um[1])
+    assert image is not None
+    bar = figure.add_axes(((size[0] - 0.72) / size[0], 1 - (title + tall) / size[1],
+                           0.12 / size[0], tall / size[1]))  # fmt: skip
+    figure.colorbar(image, cax=bar, label="counts")
+    bar.grid(False)
+    return figure, (low, high)
+
+
+def profiles(panels: Sequence[tuple[str, Scene]], *, centre_um: Triple) -> Figure:
+    """Draw counts along X and along Z through one place."""
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    for axes, axis, name in zip(figure.subplots(1, 2), (2, 0), ("X", "Z"), strict=True):
+        for i, (label, scene) in enumerate(panels):
+            places, counts = line(scene, centre_um=centre_um, axis=axis)
+            color, style = _line_style(label, i)
+            axes.plot(places, counts, style, color=color, label=label, linewidth=1.5)
+        half = min(4.0, max(abs(places[0]), abs(places[-1])))
+        axes.set(xlim=(-half, half), xlabel=f"distance along {name} (µm)", ylabel="counts")
+    axes.legend(loc="upper right")
+    return figure
+
+
+def _line_style(label: str, index: int) -> tuple[str, str]:
+    if index == 0:
+        return GREY, "-"
+    return ("black", "--") if label == "truth" else (COLORS[(index - 1) % len(COLORS)], "-")
+
+
+def training_curve(
+    history: pd.DataFrame, *, best_step: int | None, input_psnr: float | None
+) -> Figure:
+    """Draw the loss and the validation PSNR over the steps, with the step that was kept.
+
+    Parameters
+    ----------
+    history
+        Columns `step`, `loss`, `val_loss` and one that starts with `val_psnr`.
+    input_psnr
+        Validation PSNR of the blurred images, in dB.
+    """
+    figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for column, label, color in (
+        ("loss", "training", COLORS[0]),
+        ("val_loss", "validation", COLORS[1]),
+    ):
+        if column in history:
+            left.plot(history["step"], history[column], color=color, label=label)
+    left.set(xlabel="step", ylabel="loss", yscale="log")
+    left.grid(True, which="both")
+    scores = [c for c in history if str(c).startswith("val_psnr")]
+    if scores:
+        right.plot(history["step"], history[scores[0]], color=COLORS[1], label="network")
+    if input_psnr is not None:
+        right.axhline(input_psnr, color=GREY, linestyle="--", label="blurred image")
+    right.set(xlabel="step", ylabel="validation PSNR, affine-matched (dB)")
+    if best_step is not None:
+        for axes in (left, right):
+            axes.axvline(best_step, color="black", linestyle=":", label=f"kept: step {best_step}")
+    for axes in (left, right):
+        axes.legend(loc="best")
+    return figure
+
+
+def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float]) -> Figure:
+    """Draw the validation score over the iterations for each λ, with the chosen point.
+
+    Parameters
+    ----------
+    curve
+        Columns `tv_weight`, `iterations`, `score` (dB).
+    chosen
+        The same keys.
+    """
+    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+    weights = sorted(set(curve["tv_weight"]))
+    axes, peaks = figure.subplots(1, 2) if len(weights) > 1 else (figure.subplots(), None)
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(weights)))
+    best = []
+    for weight, shade in zip(weights, shades, strict=True):
+        run = curve[curve["tv_weight"] == weight].sort_values("iterations")
+        label = f"λ = {weight:.2g}" if weight else "no regularisation"
+        axes.plot(run["iterations"], run["score"], ".-", color=shade, label=label, markersize=4)
+        best.append(run["score"].max())
+    top = curve["score"].max()
+    # Early iterations lie far below: the choice is made within a few dB of the top.
+    axes.set(
+        xscale="log", xlabel="iterations", ylabel="validation PSNR (dB)",
+        ylim=(max(curve["score"].min(), top - 4) - 0.2, top + 0.3),
+    )  # fmt: skip
+    axes.xaxis.set_major_formatter("{x:g}")
+    mark: dict[str, Any] = {
+        "marker": "o",
+        "markersize": 11,
+        "fillstyle": "none",
+        "color": COLORS[1],
+        "markeredgewidth": 2,
+        "linestyle": "none",
+    }
+    axes.plot(chosen["iterations"], chosen["score"], label="chosen", **mark)
+    axes.legend(loc="best", fontsize=8, ncols=1 + len(weights) // 6)
+    if peaks is not None:
+        peaks.plot(weights, best, ".-", color=GREY)
+        peaks.plot(chosen["tv_weight"], chosen["score"], **mark)
+        peaks.set(
+            xscale="log", xlabel="λ of the total variation", ylabel="best PSNR at this λ (dB)"
+        )
+    return figure
+
+
+def psf_views(
+    psf: NDArray[np.floating], *, voxel_size_um: Triple, fwhm_um: Triple | None
+) -> Figure:
+    """Draw the three planes through the PSF's middle, gamma 0.5.
+
+    Parameters
+    ----------
+    psf
+        Z Y X.
+    fwhm_um
+        Full widths at half maximum (Z, Y, X), drawn as an ellipse.
+    """
+    z, y, x = (n // 2 for n in psf.shape)
+    planes = {
+        "XY": (psf[z], 2, 1),
+        "XZ": (psf[:, y], 2, 0),
+        "YZ": (psf[:, :, x], 1, 0),
+    }
+    size = [n * v for n, v in zip(psf.shape, voxel_size_um, strict=True)]
+    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    peak = float(psf.max())
+    for axes, (name, (plane, across, down)) in zip(
+        figure.subplots(1, 3), planes.items(), strict=True
+    ):
+        image = axes.imshow(
+            np.sqrt(np.clip(plane / peak, 0, None)), cmap="viridis", vmin=0, vmax=1,
+            interpolation="nearest",
+            extent=(-size[across] / 2, size[across] / 2, size[down] / 2, -size[down] / 2),
+        )  # fmt: skip
+        axes.set(title=name, xlabel=f"{name[0]} (µm)", ylabel=f"{name[1]} (µm)")
+        axes.grid(False)
+        if fwhm_um is not None:
+            angle = np.linspace(0, 2 * np.pi, 200)
+            axes.plot(
+                fwhm_um[across] / 2 * np.cos(angle), fwhm_um[down] / 2 * np.sin(angle),
+                color="white", linewidth=1, linestyle="--",
+            )  # fmt: skip
+    bar = figure.colorbar(image, ax=figure.axes, shrink=0.8, ticks=np.sqrt([0, 0.01, 0.1, 0.5, 1]))
+    bar.ax.set_yticklabels(["0", "0.01", "0.1", "0.5", "1"])
+    bar.set_label("of the peak")
+    bar.ax.grid(False)
+    return figure
+
+
+def metric_plot(
+    points: pd.DataFrame, *, means: dict[tuple[str, str, str, str], Estimate], methods: list[str]
+) -> Figure:
+    """Draw every subject as a point, with mean and interval, for each metric and variant.
+
+    Parameters
+    ----------
+    points
+        One channel's values: columns `method`, `group`, `metric`, `variant`, `value`.
+    means
+        By metric, variant, method and group.
+    methods
+        From top to bottom.
+    """
+    metrics = [m for m in METRICS if m in set(points["metric"])]
+    groups = [g for g in GROUP_STYLES if g in set(points["group"])]
+    figure = Figure(
+        figsize=(WIDTH, 2 * (0.85 + 0.2 * len(methods) * len(groups))), layout="constrained"
+    )
+    grid = figure.subplots(len(VARIANTS), len(metrics), squeeze=False, sharey=True)
+    for row, variant in zip(grid, VARIANTS, strict=True):
+        for axes, metric in zip(row, metrics, strict=True):
+            for k, group in enumerate(groups):
+                color, marker = GROUP_STYLES[group]
+                shift = 0.7 * ((k + 0.5) / len(groups) - 0.5)
+                for i, method in enumerate(methods):
+                    kept = points[
+                        (points["metric"] == metric) & (points["variant"] == variant)
+                        & (points["method"] == method) & (points["group"] == group)
+                    ]["value"].dropna()  # fmt: skip
+                    axes.plot(kept, np.full(len(kept), i + shift), marker, color=color,
+                              alpha=0.35, markersize=4, markeredgewidth=0)  # fmt: skip
+                    mean = means.get((metric, variant, method, group))
+                    if mean is not None and mean.n:
+                        axes.plot(mean.cautious, [i + shift] * 2, color=color, linewidth=2)
+                        axes.plot(mean.mean, i + shift, marker, color="white", markersize=7,
+                                  markeredgecolor=color, markeredgewidth=1.8)  # fmt: skip
+            info = METRICS[metric]
+            better = "higher" if info.higher_is_better else "lower"
+            unit = f" ({info.unit})" if info.unit else ""
+            axes.set_title(f"{info.label}, {VARIANTS[variant]}", loc="left")
+            axes.set(xlabel=f"{info.label}{unit}, {better} is better")
+            axes.grid(False, axis="y")
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+        row[0].set_yticks(range(len(methods)), [method_label(m) for m in methods])
+        row[0].set_ylim(len(methods) - 0.45, -0.55)
+    handles = [
+        Line2D([], [], marker=GROUP_STYLES[g][1], color=GROUP_STYLES[g][0], label=GROUP_WORDS[g],
+               markerfacecolor="white", markersize=7, markeredgewidth=1.8)
+        for g in groups
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(groups))
+    return figure
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _scale_bar(axes: Axes, width_um: float, height_um: float) -> None:
+    """Draw a bar of a round length, about a fifth of the width, in the lower left corner."""
+    power = 10 ** math.floor(math.log10(width_um / 5))
+    length = max(v * power for v in (1, 2, 5) if v * power <= width_um / 5)
+    x, y = 0.04 * width_um, height_um * 0.955
+    axes.plot([x, x + length], [y, y], color="white", linewidth=3, solid_capstyle="butt",
+              path_effects=OUTLINE)  # fmt: skip
+    axes.text(x + length / 2, y - 0.015 * height_um, f"{length:g} µm", color="white", ha="center",
+              va="bottom", fontsize=8, path_effects=OUTLINE)  # fmt: skip
+    axes.set(xlim=(0, width_um), ylim=(height_um, 0))

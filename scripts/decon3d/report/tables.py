@@ -1,0 +1,227 @@
+"""The tables: every value in long form, a summary with intervals, and the cost."""
+
+import math
+from collections.abc import Hashable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from decon3d import paths
+from decon3d.evaluation.records import COLUMNS, read_records
+from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
+from decon3d.files import read_json, write_text
+from decon3d.report.labels import GROUPS, METRICS, classical_methods, seen_recipes
+from decon3d.report.templating import render
+from decon3d.settings import Settings
+
+SUMMARY_COLUMNS = (
+    "channel", "group", "metric", "variant", "method", "mean", "low", "high", "t_low", "t_high",
+    "n", "rank", "reference", "difference", "difference_low", "difference_high",
+    "difference_t_low", "difference_t_high", "difference_n", "clear",
+)  # fmt: skip
+COST_COLUMNS = (
+    "channel", "method", "stage", "jobs", "seconds", "mvoxel", "mvoxel_per_s", "peak_memory_gb",
+    "device",
+)  # fmt: skip
+
+
+def collect_metrics(root: Path, *, dataset: str) -> pd.DataFrame:
+    """Collect the metric records of all methods that were evaluated.
+
+    Returns
+    -------
+    DataFrame
+        One row per value, the columns of `Record`; empty if nothing was evaluated.
+    """
+    pattern = paths.evaluation(dataset, "*", "*")
+    records = [r for path in sorted(root.glob(pattern)) for r in read_records(path)]
+    return pd.DataFrame([asdict(r) for r in records], columns=list(COLUMNS))
+
+
+def with_groups(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
+    """Add the column `group`: `seen` or `unseen` recipe in training, or `volume`."""
+    seen = seen_recipes(settings)
+    groups = [
+        "volume" if split == "volume" else "seen" if recipe in seen else "unseen"
+        for split, recipe in zip(metrics["split"], metrics["recipe"], strict=True)
+    ]
+    return metrics.assign(group=groups)
+
+
+def values_by_subject(metrics: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Sort the values of one metric and variant by method and subject; NaN is left out."""
+    kept = metrics.dropna(subset=["value"])
+    return {
+        str(method): dict(zip(rows["subject"], rows["value"], strict=True))
+        for method, rows in kept.groupby("method", sort=False)
+    }
+
+
+def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
+    """Summarise every metric per channel, group of subjects and method.
+
+    Parameters
+    ----------
+    metrics
+        From `collect_metrics`.
+
+    Returns
+    -------
+    DataFrame
+        Mean with its bootstrap interval (`low`, `high`; below 30 subjects also Student's
+        `t_low`, `t_high`), n, rank (1 = best mean), and the paired difference to the best
+        classical method (`reference`), with intervals; `clear` says whether all of these leave
+        out 0. Means are over subjects: one training seed, one microscope.
+    """
+    rows = []
+    keys = ["channel", "group", "metric", "variant"]
+    for values, part in with_groups(metrics, settings=settings).groupby(keys, sort=False):
+        place = dict(zip(keys, values, strict=True))
+        name = "/".join(map(str, values))
+        rows += _summary_rows(place, values_by_subject(part), name, settings)
+    table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+    order = {name: i for i, name in enumerate([*GROUPS, *METRICS, "affine", "unmatched"])}
+    return table.sort_values(
+        ["channel", "group", "metric", "variant", "rank"],
+        key=lambda column: column if column.name in ("channel", "rank") else column.map(order),
+        kind="stable",
+        ignore_index=True,
+    )
+
+
+def _summary_rows(
+    place: dict[str, str], values: dict[str, dict[str, float]], name: str, settings: Settings
+) -> list[dict[str, object]]:
+    sign = 1 if METRICS[place["metric"]].higher_is_better else -1
+    means = {
+        method: estimate_mean(
+            list(by_subject.values()), seed=settings.seed, name=f"{name}/{method}"
+        )
+        for method, by_subject in values.items()
+    }
+    ranked = sorted(means, key=lambda m: -sign * means[m].mean)
+    reference = next((m for m in ranked if m in classical_methods(settings)), None)
+    rows = []
+    for method, mean in means.items():
+        row: dict[str, object] = {**place, "method": method, "rank": ranked.index(method) + 1}
+        row |= _columns(mean, "")
+        if reference is not None and method != reference:
+            difference = paired_difference(
+                values[method], values[reference], seed=settings.seed,
+                name=f"{name}/{method}-{reference}",
+            )  # fmt: skip
+            row |= {"reference": reference, "difference": difference.mean}
+            row |= {"clear": difference.excludes_zero} | _columns(difference, "difference_")
+        rows.append(row)
+    return rows
+
+
+def _columns(estimate: Estimate, prefix: str) -> dict[str, object]:
+    values = asdict(estimate)
+    mean = values.pop("mean")
+    return {f"{prefix}{k}": v for k, v in values.items()} | ({} if prefix else {"mean": mean})
+
+
+def collect_cost(root: Path, *, dataset: str, settings: Settings) -> pd.DataFrame:
+    """Collect what each method cost: tuning and training per channel, restoration over all parts.
+
+    Returns
+    -------
+    DataFrame
+        Seconds are summed over jobs, the peak memory is the largest of them. Mvoxel counts
+        restored voxels. Empty where nothing ran.
+    """
+    rows = []
+    for method in settings.methods:
+        for channel in settings.datasets[dataset].channels:
+            tuning = root / paths.tuning(dataset, channel, method)
+            if tuning.is_file():
+                rows.append(_cost_row(channel, method, "tuning", [read_json(tuning)]))
+            history = root / paths.model(dataset, channel, method) / "history.csv"
+            if history.is_file():
+                seconds = pd.read_csv(history)["seconds"].max()
+                rows.append(_cost_row(channel, method, "training", [{"seconds": float(seconds)}]))
+        markers = sorted(root.glob(paths.part(dataset, method, "*")))
+        if markers:
+            parts = [read_json(path) for path in markers]
+            rows.append(_cost_row("all", method, "restoration", parts))
+    return pd.DataFrame(rows, columns=list(COST_COLUMNS))
+
+
+def _cost_row(
+    channel: str, method: str, stage: str, jobs: list[dict[str, object]]
+) -> dict[str, object]:
+    def numbers(key: str) -> list[float]:
+        return [float(str(job[key])) for job in jobs if job.get(key) is not None]
+
+    seconds = sum(numbers("seconds"))
+    mvoxel = sum(numbers("voxels")) / 1e6 or math.nan
+    devices = sorted({str(job["device"]) for job in jobs if job.get("device")})
+    return {
+        "channel": channel,
+        "method": method,
+        "stage": stage,
+        "jobs": len(jobs),
+        "seconds": seconds,
+        "mvoxel": mvoxel,
+        "mvoxel_per_s": mvoxel / seconds if seconds > 0 else math.nan,
+        "peak_memory_gb": max(numbers("peak_memory_gb"), default=math.nan),
+        "device": ", ".join(devices) or None,
+    }
+
+
+def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
+    """Write `metrics.csv`, `summary.csv`, `summary.html` and `cost.csv` from what exists."""
+    metrics = collect_metrics(root, dataset=dataset)
+    summary = summarise(metrics, settings=settings)
+    cost = collect_cost(root, dataset=dataset, settings=settings)
+    tables = {"metrics": metrics, "summary": summary, "cost": cost}
+    for name, table in tables.items():
+        write_text(root / paths.table(dataset, f"{name}.csv"), table.to_csv(index=False))
+    page = render("summary.html.j2", dataset=dataset, blocks=summary_blocks(summary))
+    write_text(root / paths.table(dataset, "summary.html"), page)
+
+
+def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
+    """Arrange a summary for reading: one block per channel and group, one row per method.
+
+    Returns
+    -------
+    list of dict
+        `channel`, `group`, `n`, `columns` ((metric, variant) in the order shown) and `rows`:
+        `method` and `cells`, its summary row per column with the cautious bounds of the
+        intervals; the order is that of the mean affine PSNR.
+    """
+    blocks = []
+    for (channel, group), part in summary.groupby(["channel", "group"], sort=False):
+        columns = list(dict.fromkeys(zip(part["metric"], part["variant"], strict=True)))
+        methods = list(dict.fromkeys(part["method"]))
+        references = {
+            column: set(cells["reference"].dropna())
+            for column, cells in part.groupby(["metric", "variant"])
+        }
+        cells = {
+            (r["method"], r["metric"], r["variant"]): {
+                **r,
+                "is_reference": r["method"] in references[r["metric"], r["variant"]],
+                **_cautious(r, ""),
+                **_cautious(r, "difference_"),
+            }
+            for r in part.to_dict(orient="records")
+        }
+        rows = [
+            {"method": m, "cells": [cells.get((m, *column)) for column in columns]} for m in methods
+        ]
+        blocks.append(
+            {"channel": channel, "group": group, "columns": columns, "rows": rows,
+             "n": int(part["n"].max())}
+        )  # fmt: skip
+    return blocks
+
+
+def _cautious(row: dict[Hashable, Any], prefix: str) -> dict[str, float]:
+    values = {k: row[f"{prefix}{k}"] for k in ("low", "high", "n", "t_low", "t_high")}
+    low, high = Estimate(mean=math.nan, **values).cautious
+    return {f"{prefix}cautious_low": low, f"{prefix}cautious_high": high}

@@ -1,0 +1,140 @@
+"""Metrics with truth: published values, identities, blocks, stores."""
+
+import math
+
+import numpy as np
+import pytest
+import zarr
+from scipy.ndimage import gaussian_filter
+from skimage import data, metrics
+
+from decon3d.errors import UserError
+from decon3d.evaluation.full_reference import (
+    compare,
+    evaluate_phantoms,
+    evaluate_volume,
+    fit_affine,
+    ssim,
+)
+
+
+@pytest.fixture(scope="module")
+def truth() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    points = rng.random((24, 40, 36)) > 0.995
+    return (100 + 4000 * gaussian_filter(points.astype(np.float32), 1.2)).astype(np.float32)
+
+
+def values(prediction: np.ndarray, truth: np.ndarray) -> dict[tuple[str, str], float]:
+    return {(s.metric, s.variant): s.value for s in compare(prediction, truth)}
+
+
+def test_ssim_published_value_of_camera() -> None:
+    image = data.camera()
+    noise = np.random.RandomState(5).normal(0, 20, image.shape)
+    noisy = np.clip(image + noise, 0, 255).astype(np.uint8)
+    assert ssim(noisy, image, data_range=255) == pytest.approx(0.357959, abs=2e-5)
+
+
+@pytest.mark.parametrize("block", [7, 16, 128])
+def test_ssim_by_blocks_is_that_of_the_whole(truth: np.ndarray, block: int) -> None:
+    noisy = truth + np.random.default_rng(0).normal(0, 30, truth.shape)
+    whole = metrics.structural_similarity(
+        truth.astype(float), noisy, data_range=500, gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False,
+    )  # fmt: skip
+    assert ssim(noisy, truth, data_range=500, block=block) == pytest.approx(whole, abs=1e-12)
+
+
+def test_psnr_and_nrmse_are_those_of_scikit_image(truth: np.ndarray) -> None:
+    noisy = truth + np.random.default_rng(1).normal(0, 20, truth.shape).astype(np.float32)
+    found = values(noisy, truth)
+    span = float(truth.max() - truth.min())
+    psnr = metrics.peak_signal_noise_ratio(truth, noisy, data_range=span)
+    assert found["psnr", "unmatched"] == pytest.approx(psnr, abs=1e-4)
+    nrmse = metrics.normalized_root_mse(truth, noisy, normalization="euclidean")
+    assert found["nrmse", "unmatched"] == pytest.approx(nrmse, rel=1e-5)
+    ranges = [s.range for s in compare(noisy, truth) if s.metric == "psnr"]
+    assert ranges == pytest.approx([span, span])
+
+
+def test_known_psnr() -> None:
+    truth = np.zeros((12, 12, 12))
+    truth[0, 0, 0] = 1
+    assert values(truth + 0.1, truth)["psnr", "unmatched"] == pytest.approx(20)
+
+
+def test_affine_match_undoes_scale_and_offset(truth: np.ndarray) -> None:
+    match = fit_affine(0.25 * truth - 7, truth)
+    assert (match.slope, match.offset) == pytest.approx((4, 28), rel=1e-5)
+    found = values(0.25 * truth - 7, truth)
+    assert found["nrmse", "affine"] < 1e-6 < 0.1 < found["nrmse", "unmatched"]
+    assert found["ssim", "affine"] == pytest.approx(1, abs=1e-9)
+
+
+def test_affine_match_of_a_constant_is_the_mean(truth: np.ndarray) -> None:
+    match = fit_affine(np.full_like(truth, 5), truth)
+    assert (match.slope, match.offset) == (0, pytest.approx(truth.mean(), rel=1e-6))
+
+
+@pytest.mark.parametrize("variant", ["unmatched", "affine"])
+def test_worse_scores_worse(truth: np.ndarray, variant: str) -> None:
+    blurred = [values(gaussian_filter(truth, s), truth) for s in (0.3, 0.6, 1.2, 2.4)]
+    noise = np.random.default_rng(2).normal(0, 1, truth.shape)
+    noisy = [values(truth + s * noise, truth) for s in (1, 5, 25, 125)]
+    for series in (blurred, noisy):
+        for metric, sign in (("psnr", 1), ("ssim", 1), ("nrmse", -1)):
+            assert np.all(np.diff([sign * v[metric, variant] for v in series]) < 0)
+
+
+def test_equal_and_empty_volumes(truth: np.ndarray) -> None:
+    assert values(truth, truth)["psnr", "unmatched"] == math.inf
+    empty = values(truth, np.zeros_like(truth))
+    assert math.isnan(empty["psnr", "unmatched"]) and math.isnan(empty["ssim", "affine"])
+
+
+def test_thin_stack_has_no_ssim(truth: np.ndarray) -> None:
+    assert {s.metric for s in compare(truth[:10], truth[:10])} == {"psnr", "nrmse"}
+
+
+def test_shapes_must_agree(truth: np.ndarray) -> None:
+    with pytest.raises(UserError, match=r"24, 40, 36.*own grid"):
+        compare(truth[:5], truth)
+
+
+def test_phantoms_of_a_store(tmp_path, truth: np.ndarray) -> None:
+    objects = np.stack([truth, truth[::-1]])
+    test = zarr.create_group(tmp_path / "test.zarr")
+    test.create_array("object", data=objects)
+    test.create_array("image", data=gaussian_filter(objects, (0, 1, 1, 1)))
+    test.attrs.update(recipes=["rln_mixed", "tubules"], photons=[50.0, 400.0])
+    zarr.create_group(tmp_path / "rl.zarr").create_array("restored", data=objects + 1)
+    names = {"dataset": "d", "channel": "c"}
+    records = evaluate_phantoms(
+        test_store=tmp_path / "test.zarr", restored_store=tmp_path / "rl.zarr", method="rl", **names
+    )
+    last = records[-1]
+    assert (last.subject, last.recipe, last.photons) == ("phantoms/test/0001", "tubules", 400.0)
+    assert last.split == "test" and len(records) == 2 * 6
+    raw = evaluate_phantoms(
+        test_store=tmp_path / "test.zarr", restored_store=None, method="input", **names
+    )
+    assert [r.value for r in raw if r.metric == "nrmse"] > [
+        r.value for r in records if r.metric == "nrmse"
+    ]
+    zarr.create_group(tmp_path / "old.zarr").create_array("restored", data=objects[:1])
+    with pytest.raises(UserError, match="restore the test split again"):
+        evaluate_phantoms(
+            test_store=tmp_path / "test.zarr", restored_store=tmp_path / "old.zarr", method="rl",
+            **names,
+        )  # fmt: skip
+
+
+def test_volume_with_times_is_one_subject(truth: np.ndarray) -> None:
+    names = {"dataset": "d", "channel": "c", "method": "m", "volume": "cell"}
+    one = evaluate_volume(truth + 1, truth, **names)
+    two = evaluate_volume(truth + 3, truth, **names)
+    both = evaluate_volume(np.stack([truth + 1, truth + 3]), np.stack([truth, truth]), **names)
+    assert {r.subject for r in both} == {"volume/cell"} and len(both) == len(one)
+    for a, b, c in zip(one, two, both, strict=True):
+        assert c.value == pytest.approx((a.value + b.value) / 2)
