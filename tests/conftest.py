@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
+from helpers import ROOT, Workplace
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +14,9 @@ def reference_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data: set DECON3D_REFERENCE_DATA ({folder} is not there)")
     return folder
+
+
+@pytest.fixture
+def workplace(tmp_path) -> Workplace:
+    """A folder in which the workflow can be run."""
+    return Workplace(tmp_path)

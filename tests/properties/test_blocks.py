@@ -4,9 +4,10 @@ from math import prod
 
 import numpy as np
 import pytest
-from decon3d.restoration.blocks import block_at, choose_block, grid
 from hypothesis import given
 from hypothesis import strategies as st
+
+from decon3d.restoration.blocks import block_at, choose_block, grid
 
 triples = st.tuples(*[st.integers(1, 23)] * 3)
 strides = st.tuples(*[st.sampled_from([1, 2, 4])] * 3)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from decon3d.volumes.normalisation import Histogram, Normalisation, estimate_normalisation
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from decon3d.volumes.normalisation import Histogram, Normalisation, estimate_normalisation
 
 
 @given(arrays(np.uint16, (50,)), st.floats(0, 1000), st.floats(1, 5000))

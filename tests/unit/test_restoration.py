@@ -6,6 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import zarr
+from ome_zarr_models.v05.image import Image
+from scipy.ndimage import uniform_filter
+from test_volumes import TCZYX, VOXEL, ome_tiff
+
 from decon3d.errors import UserError
 from decon3d.restoration import part as part_module
 from decon3d.restoration.arrays import restore_array
@@ -16,9 +20,6 @@ from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
-from ome_zarr_models.v05.image import Image
-from scipy.ndimage import uniform_filter
-from test_volumes import TCZYX, VOXEL, ome_tiff
 
 IDENTITY = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
 LOCAL = State("local", (2, 2, 2), (2, 2, 2), True, 4.0, {})

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from helpers import ROOT
+
 from decon3d import config_reference
 from decon3d.errors import ConfigError
 from decon3d.settings import expand_path, load_settings

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from ome_zarr_models.v05.image import Image
+
 from decon3d.errors import UserError
 from decon3d.volumes.ingest import channel_statistics, ingest, load_record
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.writer import create_level, write_metadata, write_pyramid
-from ome_zarr_models.v05.image import Image
 
 RNG = np.random.default_rng(0)
 TCZYX = RNG.integers(90, 4000, (2, 3, 5, 40, 36)).astype(np.uint16)

@@ -1,0 +1,64 @@
+"""The device that TensorFlow works on: chosen at the start of a job, never silently another."""
+
+from typing import Any
+
+import decon3d.networks  # noqa: F401 (prepares TensorFlow's environment, does not import it)
+from decon3d.errors import UserError
+from decon3d.logs import log
+
+
+def configure(*, gpus: int, threads: int) -> dict[str, Any]:
+    """Set TensorFlow's threads and visible GPUs; call it before anything is computed.
+
+    Parameters
+    ----------
+    gpus
+        GPUs that the job was given. 0 hides all of them.
+    threads
+        CPU threads of this process.
+
+    Returns
+    -------
+    dict
+        `device` (in words), `gpus`, `threads`, `tensorflow` (version).
+
+    Raises
+    ------
+    UserError
+        If TensorFlow sees fewer GPUs than `gpus`: working on the CPU instead would take days.
+    """
+    import tensorflow as tf
+
+    visible = tf.config.list_physical_devices("GPU")
+    if len(visible) < gpus:
+        raise UserError(
+            f"this job was given {gpus} GPU, but TensorFlow {tf.__version__} sees {len(visible)}: "
+            "is `tensorflow[and-cuda]` installed (envs/gpu.yaml), is the driver loaded "
+            "(nvidia-smi), does CUDA_VISIBLE_DEVICES name a GPU? Without a GPU ask for none."
+        )
+    used = visible[:gpus]
+    tf.config.set_visible_devices(used, "GPU")
+    for gpu in used:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    threads = limit_threads(threads)
+    names = [tf.config.experimental.get_device_details(g).get("device_name", "GPU") for g in used]
+    device = ", ".join(names) if names else "CPU"
+    log.info("TensorFlow %s on %s, %d CPU threads", tf.__version__, device, threads)
+    return {"device": device, "gpus": gpus, "threads": threads, "tensorflow": tf.__version__}
+
+
+def limit_threads(threads: int) -> int:
+    """Give TensorFlow `threads` CPU threads; return how many it has.
+
+    TensorFlow takes them at its first computation: in a process where it already works, the
+    number stays as it is, and a warning says so.
+    """
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        threads = tf.config.threading.get_intra_op_parallelism_threads()
+        log.warning("TensorFlow already works in this process, with %d threads", threads)
+    return threads

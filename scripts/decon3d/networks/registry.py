@@ -1,0 +1,61 @@
+"""Networks by name: `decon3d.networks.<kind>` holds one network and its `NETWORK` record."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from decon3d.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from decon3d.settings import Training
+
+
+@dataclass(frozen=True)
+class Network:
+    """What building, training and restoring need to know of a network; one per file.
+
+    Attributes
+    ----------
+    build
+        Makes the model from keyword options; input and output N Z Y X C, one channel, float32,
+        in network units. Records the options in nothing: `options` does.
+    options
+        The keyword options of `build` that a method's settings stand for.
+    training_model
+        The model with the further outputs that the loss looks at; shares all weights.
+    loss
+        (outputs of the training model, image, truth, training settings) → parts of the loss by
+        name, scalars; `loss` is the one that is minimised.
+    optimizer
+        The optimiser with its schedule.
+    """
+
+    build: Callable[..., "keras.Model"]
+    options: Callable[[Any], dict[str, Any]]
+    training_model: Callable[["keras.Model"], "keras.Model"]
+    loss: Callable[[Any, "tf.Tensor", "tf.Tensor", "Training"], "dict[str, tf.Tensor]"]
+    optimizer: Callable[["Training"], "keras.optimizers.Optimizer"]
+
+
+def network(kind: str) -> Network:
+    """Return the network called `kind` (imports TensorFlow).
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    try:
+        module = importlib.import_module(f"decon3d.networks.{kind}")
+    except ModuleNotFoundError as error:
+        if error.name != f"decon3d.networks.{kind}":
+            raise
+        module = None
+    record = getattr(module, "NETWORK", None)
+    if record is None:
+        raise UserError(f"{kind!r} is no network of this version of decon3d")
+    return record

@@ -1,0 +1,1 @@
+"""Training: crops from pairs of volumes, losses, the loop that writes a bundle."""

@@ -1,0 +1,200 @@
+"""Crops for training, drawn from pairs of volumes: step k's crops depend on (seed, k) alone."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.errors import ArrayNotFoundError, GroupNotFoundError
+
+from decon3d.errors import UserError
+from decon3d.optics.psf import Psf
+from decon3d.seeds import generator
+from decon3d.volumes.normalisation import Histogram, Normalisation, normalisation_law
+
+# Published: a crop must hold 0.8 of its volume's mean signal. The published search has no end.
+FOREGROUND_SHARE = 0.8
+TRIES = 20
+AHEAD = 8
+SYMMETRY = 1e-2
+Flip = Literal["y", "x"]
+AXIS: dict[Flip, int] = {"y": -2, "x": -1}
+Shape = tuple[int, int, int]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Volumes in network units, held in memory.
+
+    Attributes
+    ----------
+    images, objects
+        Blurred and true volumes (n, Z, Y, X), float32; both under the image's normalisation.
+    normalisations
+        The map from counts, one per volume.
+    noise
+        Standard deviation of each image's background, in network units.
+    made_as
+        What the store says of itself: recipes, and the range of photons.
+    """
+
+    images: NDArray[np.float32]
+    objects: NDArray[np.float32]
+    normalisations: tuple[Normalisation, ...]
+    noise: tuple[float, ...]
+    made_as: dict[str, Any]
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels of one volume (Z, Y, X)."""
+        z, y, x = self.images.shape[1:]
+        return z, y, x
+
+
+def load_pairs(store: str | Path, *, camera_offset: float | None) -> Pairs:
+    """Read a store of pairs and normalise each volume by the law of `volumes.normalisation`.
+
+    Parameters
+    ----------
+    store
+        Zarr v3 group with the arrays `image` and `object`, (n, Z, Y, X), counts.
+    camera_offset
+        Counts of a dark image; None = each image's background level.
+
+    Raises
+    ------
+    UserError
+        If the store is not there or is not one of pairs.
+    """
+    try:
+        group = zarr.open_group(store, mode="r")
+        image: Any = group["image"]
+        truth: Any = group["object"]
+    except (GroupNotFoundError, ArrayNotFoundError, FileNotFoundError, KeyError):
+        raise UserError(
+            f"{store}: not a store of training pairs; expected a zarr group with the arrays "
+            "`image` and `object`"
+        ) from None
+    if len(image.shape) != 4 or image.shape != truth.shape or not image.shape[0]:
+        raise UserError(
+            f"{store}: `image` {image.shape} and `object` {truth.shape} should have the same "
+            "shape (n, Z, Y, X) with n ≥ 1"
+        )
+    images = np.empty(image.shape, np.float32)
+    objects = np.empty(image.shape, np.float32)
+    laws, noise = [], []
+    for index in range(image.shape[0]):
+        counts = image[index]
+        histogram = Histogram.of(counts)
+        law = normalisation_law(histogram, camera_offset=camera_offset)
+        images[index], objects[index] = law.apply(counts), law.apply(truth[index])
+        laws.append(law)
+        noise.append(histogram.background()[1] / law.scale)
+    return Pairs(images, objects, tuple(laws), tuple(noise), _made_as(group))
+
+
+def _made_as(group: zarr.Group) -> dict[str, Any]:
+    """Sum up the attributes of a phantom store; stores from elsewhere may have none."""
+    made: dict[str, Any] = {}
+    attributes: Any = group.attrs
+    if "photons" in attributes:
+        made["photons"] = [min(attributes["photons"]), max(attributes["photons"])]
+    if "recipes" in attributes:
+        made["recipes"] = dict(sorted(Counter(attributes["recipes"]).items()))
+    return made
+
+
+def symmetric_axes(psf: Psf) -> tuple[Flip, ...]:
+    """Return the lateral axes along which the PSF is its own mirror image, within 1 %.
+
+    The difference counts relative to the peak: a flipped crop is then blurred as a real one is.
+    """
+    limit = SYMMETRY * psf.data.max()
+    return tuple(
+        name
+        for name, axis in AXIS.items()
+        if np.abs(psf.data - np.flip(psf.data, axis)).max() <= limit
+    )
+
+
+def fitting_crop(crop: Shape, volume: Shape, stride: Shape) -> Shape:
+    """Cut a crop's shape to the volume's and down to multiples of the stride (Z, Y, X).
+
+    Raises
+    ------
+    UserError
+        If the volume is smaller than the stride.
+    """
+    fitting = tuple(min(c, v) // s * s for c, v, s in zip(crop, volume, stride, strict=True))
+    if not all(fitting):
+        raise UserError(f"training volumes of {volume} voxels (Z, Y, X) are too small to train on")
+    return fitting  # type: ignore[return-value]
+
+
+def draw(
+    pairs: Pairs, *, step: int, seed: int, batch: int, crop: Shape, flips: tuple[Flip, ...] = ()
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw the crops of one training step.
+
+    A crop is drawn again, at most `TRIES` times, until its true mean is at least
+    `FOREGROUND_SHARE` of its volume's; then the brightest seen is taken.
+
+    Parameters
+    ----------
+    pairs
+        To draw from.
+    step, seed
+        What the draw depends on, and nothing else.
+    batch
+        Crops.
+    crop
+        Voxels of a crop (Z, Y, X), no larger than the volumes.
+    flips
+        Axes that are mirrored at random; only those that leave the PSF unchanged are right.
+
+    Returns
+    -------
+    tuple
+        Images and objects (batch, Z, Y, X, 1), float32, network units.
+    """
+    rng = generator(seed, "crops", step)
+    images = np.empty((batch, *crop), np.float32)
+    objects = np.empty((batch, *crop), np.float32)
+    room = np.subtract(pairs.shape, crop) + 1
+    for index in range(batch):
+        volume = int(rng.integers(len(pairs.images)))
+        enough = FOREGROUND_SHARE * pairs.objects[volume].mean()
+        best = -np.inf
+        for _ in range(TRIES):
+            corner = rng.integers(0, room)
+            where = tuple(slice(a, a + n) for a, n in zip(corner, crop, strict=True))
+            mean = pairs.objects[volume][where].mean()
+            if mean > best:
+                best, chosen = mean, where
+            if mean >= enough:
+                break
+        axes = tuple(AXIS[flip] for flip in flips if rng.random() < 0.5)
+        images[index] = np.flip(pairs.images[volume][chosen], axes)
+        objects[index] = np.flip(pairs.objects[volume][chosen], axes)
+    return images[..., None], objects[..., None]
+
+
+def prefetched(make: Callable[[int], T], steps: range) -> Iterator[T]:
+    """Yield `make(step)` for each step, made ahead in a thread while the last ones are used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="crops") as pool:
+        waiting = deque(pool.submit(make, step) for step in steps[:AHEAD])
+        try:
+            for step in [*steps[AHEAD:], *[None] * len(waiting)]:
+                ready = waiting.popleft().result()
+                if step is not None:
+                    waiting.append(pool.submit(make, step))
+                yield ready
+        finally:
+            for future in waiting:
+                future.cancel()

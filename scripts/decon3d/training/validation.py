@@ -1,0 +1,77 @@
+"""The fixed yardstick of a training: the same validation volumes, scored the same way each time."""
+
+import math
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from decon3d.evaluation.full_reference import fit_affine
+from decon3d.training.crops import Pairs, Shape, fitting_crop
+
+# Volumes up to this size are scored whole; of larger ones their middle.
+LARGEST: Shape = (96, 192, 192)
+Loss = Callable[[list[tf.Tensor], tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+
+
+def scores(prediction: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
+    """Compare a prediction with the truth (Z, Y, X; same units), as the evaluation does.
+
+    Returns
+    -------
+    dict
+        `nrmse`, and after the affine match `nrmse_affine` and `psnr_affine` (dB).
+    """
+    match = fit_affine(prediction, truth)
+    affine = _rms(match.slope * prediction + match.offset - truth)
+    return {
+        "nrmse": _rms(prediction - truth) / match.truth_norm,
+        "nrmse_affine": affine / match.truth_norm,
+        "psnr_affine": 20 * math.log10(match.truth_range / affine),
+    }
+
+
+def _rms(values: NDArray[np.floating]) -> float:
+    return math.sqrt(np.mean(np.square(values, dtype=np.float64)))
+
+
+class Validation:
+    """Scores a model on the validation pairs, normalisations in inference mode."""
+
+    def __init__(
+        self, pairs: Pairs, *, training_model: keras.Model, loss: Loss, stride: Shape
+    ) -> None:
+        size = fitting_crop(LARGEST, pairs.shape, stride)
+        middle = tuple(
+            slice((v - n) // 2, (v - n) // 2 + n) for v, n in zip(pairs.shape, size, strict=True)
+        )
+        self._images = [image[middle] for image in pairs.images]
+        self._objects = [truth[middle] for truth in pairs.objects]
+
+        @tf.function(input_signature=[tf.TensorSpec((1, *size, 1))] * 2)
+        def run(image: tf.Tensor, truth: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            outputs = training_model(image, training=False)
+            restored = outputs[0] if isinstance(outputs, list) else outputs
+            return restored, loss(outputs, image, truth)["loss"]
+
+        self._run = run
+
+    def of_input(self) -> dict[str, float]:
+        """Score the blurred images themselves."""
+        pairs = zip(self._images, self._objects, strict=True)
+        return _mean([scores(image, truth) for image, truth in pairs])
+
+    def of_model(self) -> dict[str, float]:
+        """Score the model as it is now; `loss` beside the scores, means over the volumes."""
+        results = []
+        for image, truth in zip(self._images, self._objects, strict=True):
+            restored, loss = self._run(image[None, ..., None], truth[None, ..., None])
+            row = scores(restored.numpy()[0, ..., 0], truth)
+            results.append({"loss": float(loss), **row})
+        return _mean(results)
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}

@@ -1,0 +1,100 @@
+"""The bundle comes back as it was written, or says what is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from decon3d.errors import UserError
+from decon3d.files import read_json, write_json
+from decon3d.networks import rln
+from decon3d.networks.bundle import TrainedOn, load_bundle, predictor, write_bundle
+
+BLOCK = np.random.default_rng(0).uniform(0, 1, (8, 10, 12)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle")
+    tf.keras.utils.set_random_seed(1)
+    model = rln.build(epsilon=0.01)
+    info = write_bundle(
+        folder, model, kind="rln", options={"epsilon": 0.01}, input_channels=1,
+        halo=(18, 18, 18), stride=(2, 2, 2), target_kernel="object",
+        voxel_size_um=(0.2, 0.1, 0.1), psf_fwhm_um=(0.6, 0.25, 0.25), psf_fingerprint="ab",
+        trained_on=TrainedOn(2, (8, 8, 8), "law", (100.0, 100.0), (50.0, 60.0), (0.01, 0.02), {}),
+        training={"steps": 1}, seed=1, stream=("d", "c"), device="CPU", best_step=1,
+        validation={"input": {"nrmse": 0.5}},
+    )  # fmt: skip
+    expected = model(BLOCK[None, ..., None], training=False).numpy()[0, ..., 0]
+    return folder, info, expected
+
+
+def copy(folder, target):
+    for name in ("model.keras", "model.json"):
+        (target / name).write_bytes((folder / name).read_bytes())
+    return target
+
+
+def test_round_trip(written):
+    folder, info, expected = written
+    loaded, read = load_bundle(folder)
+    assert read == info
+    assert loaded.get_layer("ratio_1").epsilon == 0.01
+    result = loaded(BLOCK[None, ..., None], training=False).numpy()[0, ..., 0]
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_predictor_takes_any_even_shape(written):
+    folder, _, expected = written
+    restorer = predictor(folder, threads=2)
+    assert (restorer.halo, restorer.stride) == ((18, 18, 18), (2, 2, 2))
+    np.testing.assert_allclose(restorer.predict(BLOCK), expected, rtol=1e-5)
+    assert restorer.predict(BLOCK[:6, :4]).shape == (6, 4, 12)
+    assert restorer._run.experimental_get_tracing_count() == 1
+    with pytest.raises(ValueError, match="multiple of"):
+        restorer.predict(BLOCK[:5])
+
+
+def test_damaged_network(written, tmp_path):
+    folder = copy(written[0], tmp_path)
+    content = bytearray((folder / "model.keras").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "model.keras").write_bytes(content)
+    with pytest.raises(UserError, match="hash differs"):
+        load_bundle(folder)
+    (folder / "model.keras").unlink()
+    with pytest.raises(UserError, match=r"model\.keras is missing"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 99}, "schema_version is 99"),
+        ({"halo": "wide"}, "halo"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_wrong_description(written, tmp_path, change, message):
+    folder = copy(written[0], tmp_path)
+    write_json(folder / "model.json", {**read_json(folder / "model.json"), **change})
+    with pytest.raises(UserError, match=message):
+        load_bundle(folder)
+
+
+def test_no_bundle(tmp_path):
+    with pytest.raises(UserError, match=r"model\.json is missing"):
+        load_bundle(tmp_path)
+
+
+def test_the_packages_import_without_tensorflow():
+    code = (
+        "import sys, decon3d.networks.registry, decon3d.training, decon3d.devices; "
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    scripts = Path(rln.__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=scripts, check=False).returncode == 0

@@ -1,0 +1,113 @@
+"""A tiny training: it learns, it repeats to the bit, it leaves a whole bundle."""
+
+import csv
+import math
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import zarr
+from scipy.ndimage import gaussian_filter
+
+from decon3d import devices
+from decon3d.errors import UserError
+from decon3d.networks.bundle import load_bundle, load_info
+from decon3d.networks.layers import ChannelMean
+from decon3d.networks.registry import network
+from decon3d.optics.psf import normalised_psf
+from decon3d.settings import Rln, Training
+from decon3d.training import loop
+from decon3d.training.validation import scores
+
+SETTINGS = Training(steps=12, batch=2, crop=(12, 64, 12), validate_every=6, learning_rate=0.02)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    truth = 100 + 200 * (gaussian_filter(rng.normal(size=(2, 12, 16, 12)), (0, 1, 1, 1)) > 0.15)
+    image = rng.poisson(gaussian_filter(truth.astype(float), (0, 1.5, 1, 1)))
+    path = tmp_path_factory.mktemp("pairs") / "train.zarr"
+    group = zarr.create_group(path)
+    group["image"], group["object"] = image.astype(np.float32), truth.astype(np.float32)
+    return path
+
+
+def run(store, folder, seed=1):
+    spot = np.zeros((5, 5, 5))
+    spot[2, 2, 2] = 1
+    loop.train(
+        train_store=store, val_store=store, method=Rln(kind="rln", training=SETTINGS),
+        psf=normalised_psf(gaussian_filter(spot, (1.5, 1, 1)), (0.2, 0.1, 0.1), {}),
+        camera_offset=100.0, seed=seed, stream=("d", "c", "rln"), folder=folder,
+        device=devices.configure(gpus=0, threads=2),
+    )  # fmt: skip
+
+
+def test_rln_trains_and_leaves_a_bundle(store, tmp_path):
+    run(store, tmp_path)
+    _, info = load_bundle(tmp_path)
+    assert info.training["crop"] == [12, 16, 12]
+    assert info.training["flips"] == ["y", "x"]
+    assert (info.halo, info.best_step % 6, info.trained_on.volumes) == ((18, 18, 18), 0, 2)
+
+    with open(tmp_path / "history.csv") as stream:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+    assert [row["step"] for row in rows] == [6, 12]
+    assert rows[1]["loss"] < rows[0]["loss"]
+    assert rows[1]["learning_rate"] == pytest.approx(0.02 * 0.95 ** (12 / 600))
+    assert rows[0]["loss"] == pytest.approx(
+        rows[0]["mse"] + rows[0]["ssim"] + rows[0]["auxiliary"], rel=1e-5
+    )
+    best = min(rows, key=lambda row: row["val_nrmse"])
+    assert (best["step"], best["val_nrmse"]) == (info.best_step, info.validation["model"]["nrmse"])
+
+
+def tiny():
+    """Return a network of two layers under RLN's optimiser: the loop is what is tested."""
+
+    def build(**_):
+        image = keras.Input((None, None, None, 1))
+        x = keras.layers.Conv3D(4, 3, padding="same")(image)
+        return keras.Model(image, ChannelMean()(keras.layers.BatchNormalization()(x)))
+
+    def loss(restored, image, truth, training):
+        return {"loss": tf.reduce_mean(tf.square(restored - truth))}
+
+    return replace(network("rln"), build=build, training_model=lambda model: model, loss=loss)
+
+
+def test_training_repeats_to_the_bit(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "network", lambda kind: tiny())
+    hashes = []
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(store, tmp_path / folder, seed)
+        hashes.append(load_info(tmp_path / folder).weights_sha256)
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_loss_that_is_no_number_ends_the_training(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "network", lambda kind: tiny())
+    losses = iter([1.0, math.nan])
+    monkeypatch.setattr(loop, "_step_function", lambda *_: lambda *_: {"loss": next(losses)})
+    with pytest.raises(UserError, match="the loss is no longer a number at step 2"):
+        run(store, tmp_path)
+    assert not (tmp_path / "model.json").exists()
+
+
+def test_scores_by_hand():
+    truth = np.array([[[0.0, 2.0, 4.0]]], np.float32)
+    result = scores(2 * truth + np.float32([0, 0, 3]), truth)
+    assert result["nrmse"] == pytest.approx(math.sqrt((4 + 49) / 20))
+    p, t = np.array([0, 4, 11]), truth.ravel()
+    slope, offset = np.polyfit(p, t, 1)
+    error = np.mean((slope * p + offset - t) ** 2)
+    assert result["nrmse_affine"] == pytest.approx(math.sqrt(error * 3 / 20), rel=1e-5)
+    assert result["psnr_affine"] == pytest.approx(10 * math.log10(16 / error), rel=1e-5)
+
+
+def test_a_missing_gpu_is_an_error():
+    with pytest.raises(UserError, match=r"given 99 GPU"):
+        devices.configure(gpus=99, threads=2)

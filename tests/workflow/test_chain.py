@@ -1,0 +1,208 @@
+"""The whole chain on a tiny config: two volumes, two channels, three methods."""
+
+import copy
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import zarr
+from helpers import ROOT, Workplace, simulated_dataset
+from ome_zarr_models.v05.image import Image
+
+from decon3d.volumes.reader import open_volume
+
+RULES = {
+    "psf", "phantoms", "simulate", "ingest", "channel_statistics", "train", "tune",
+    "restore_prepare", "restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish",
+    "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", "evaluate_volumes",
+    "tables", "figures", "report", "index", "all",
+}  # fmt: skip
+END = {"tables", "figures", "report", "index", "all"}
+RESTORE = {"restore_prepare", "restore_plan", "restore_finish", "evaluate_phantoms"}
+VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.15, "PhysicalSizeX": 0.15}
+CONFIG = {
+    "seed": 3,
+    "datasets": {
+        "cells": {
+            "volumes": "data/*.ome.tif",
+            "optics": {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333},
+            "camera": {"offset": 100, "gain": 2.0},
+            "channels": {
+                "dapi": {"index": 1, "emission_um": 0.46},
+                "gfp": {"index": 0, "emission_um": 0.525},
+            },
+        }
+    },
+    "methods": {
+        "rl": {"iterations": 5},
+        "rltv": {"iterations": 4, "tv_weight": 0.002},
+        "rln": {
+            "training": {"steps": 4, "crop": [8, 16, 16], "batch": 2, "validate_every": 2},
+        },
+    },
+    "phantoms": {
+        "shape": [12, 32, 32],
+        "train": {"count": 2, "recipes": {"rln_mixed": 1}},
+        "val": {"count": 1, "recipes": {"rln_mixed": 1}},
+        "test": {"count": 1, "recipes": {"rln_mixed": 1, "tubules": 1}},
+    },
+    "restoration": {"parts": 2},
+}
+
+
+def write_volumes(folder):
+    """Two acquisitions of two channels and two time points, blobs on a background."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for name in ("one", "two"):
+        smooth = rng.random((2, 2, 12, 40, 36)) ** 8 * 4000
+        counts = (100 + rng.poisson(smooth + 10)).astype(np.uint16)
+        meta = {"axes": "TCZYX", "Channel": {"Name": ["a", "b"]}, **VOXEL}
+        tifffile.imwrite(folder / f"{name}.ome.tif", counts, metadata=meta, ome=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A workplace whose chain has run, and what the run said."""
+    place = Workplace(tmp_path_factory.mktemp("chain"))
+    write_volumes(place.folder / "data")
+    place.configure(CONFIG)
+    run = place.run()
+    assert run.code == 0, run.output[-5000:]
+    return place, run
+
+
+def test_every_rule_ran(finished):
+    _, run = finished
+    assert set(run.jobs) == RULES - {"simulate", "tune", "evaluate_volumes"}
+
+
+def test_the_results_are_those_of_the_contract(finished):
+    folder = finished[0].folder / "results" / "cells"
+    for channel in ("dapi", "gfp"):
+        assert (folder / "psf" / channel / "psf.json").is_file()
+        assert (folder / "training" / channel / "test.zarr" / "zarr.json").is_file()
+        assert (folder / "models" / channel / "rln" / "model.keras").is_file()
+        for method in ("rl", "rltv", "rln"):
+            store = zarr.open_group(folder / f"restored_phantoms/{channel}/{method}.zarr", mode="r")
+            assert np.isfinite(store["restored"][:]).all()
+    metrics = pd.read_csv(folder / "tables" / "metrics.csv")
+    assert set(metrics["method"]) == {"input", "rl", "rltv", "rln"}
+    assert set(metrics["channel"]) == {"dapi", "gfp"}
+    assert set(metrics["recipe"]) == {"rln_mixed", "tubules"}
+    page = (folder / "report.html").read_text()
+    assert "Restoration of cells" in page and "http://" not in page.replace("http://www.w3.org", "")
+    assert (folder.parent / "index.html").is_file()
+
+
+@pytest.mark.parametrize("method", ["rl", "rltv", "rln"])
+def test_restored_volumes_keep_grid_channels_and_counts(finished, method):
+    folder = finished[0].folder
+    for name in ("one", "two"):
+        store = folder / "results" / "cells" / "restored" / name / f"{method}.ome.zarr"
+        Image.from_zarr(zarr.open_group(store, mode="r"))
+        restored = open_volume(store)
+        assert restored.shape == (2, 2, 12, 40, 36)
+        assert restored.voxel_size_um == pytest.approx((0.3, 0.15, 0.15))
+        assert restored.channel_names == ("dapi", "gfp")
+        assert np.isfinite(restored.data.compute()).all()
+    if method != "rln":
+        raw = tifffile.imread(folder / "data" / "two.ome.tif")[:, [1, 0]].astype(float)
+        signal = restored.data.compute().sum((2, 3, 4)) - 100 * raw[0, 0].size
+        expected = raw.sum((2, 3, 4)) - 100 * raw[0, 0].size
+        assert signal == pytest.approx(expected, rel=0.05)
+
+
+def test_a_second_run_does_nothing(finished):
+    run = finished[0].run()
+    assert run.code == 0
+    assert "Nothing to be done" in run.output
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        (lambda c: c["methods"]["rl"].update(iterations=6), {"restore_part_cpu", "restore_phantoms_cpu", *RESTORE, *END}),
+        (lambda c: c["methods"]["rln"]["training"].update(steps=6), {"train", "restore_part_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
+        (lambda c: c["restoration"].update(memory_gb=1.5), {"restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish", *END}),
+        (lambda c: c["phantoms"]["test"].update(count=2), {"phantoms", "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", *END}),
+        (lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53), RULES - {"simulate", "tune", "evaluate_volumes", "ingest", "channel_statistics"}),
+        (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "restore_part_cpu", "restore_part_gpu", *RESTORE, *END} - {"evaluate_phantoms"}),
+    ],
+    ids=["iterations", "steps", "memory", "test count", "emission", "times"],
+)  # fmt: skip
+def test_a_changed_key_reruns_what_depends_on_it(finished, change, rules):
+    place, _ = finished
+    config = copy.deepcopy(CONFIG)
+    change(config)
+    place.configure(config)
+    try:
+        run = place.run("--dry-run")
+    finally:
+        place.configure(CONFIG)
+    assert set(run.jobs) == rules, run.output[-3000:]
+
+
+def test_only_the_changed_channel_is_trained_again(finished):
+    place, _ = finished
+    config = copy.deepcopy(CONFIG)
+    config["datasets"]["cells"]["channels"]["gfp"]["emission_um"] = 0.53
+    place.configure(config)
+    try:
+        run = place.run("--dry-run")
+    finally:
+        place.configure(CONFIG)
+    assert run.jobs["train"] == 1 and run.jobs["phantoms"] == 3
+
+
+def test_classical_methods_need_no_tensorflow_phantoms_or_training(workplace):
+    (workplace.folder / "tensorflow.py").write_text("raise ImportError('not needed here')")
+    workplace.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}}})
+    run = workplace.run(PYTHONPATH=str(workplace.folder))
+    assert run.code == 0, run.output[-3000:]
+    assert not set(run.jobs) & {"phantoms", "train", "tune", "restore_phantoms_cpu"}
+    metrics = pd.read_csv(workplace.folder / "results" / "d" / "tables" / "metrics.csv")
+    assert set(metrics["method"]) == {"input", "rl"}
+
+
+def test_a_run_in_which_a_method_failed_has_a_report_and_can_go_on(workplace):
+    (workplace.folder / "broken").mkdir()
+    (workplace.folder / "broken" / "model.json").write_text(json.dumps({"schema_version": 99}))
+    config = {
+        "datasets": {"d": simulated_dataset()},
+        "methods": {"rl": {"iterations": 3}, "night": {"bundle": "broken"}},
+    }
+    workplace.configure(config)
+    run = workplace.run()
+    assert run.code != 0
+    page = (workplace.folder / "results" / "d" / "report.html").read_text()
+    assert "logs/d/prepare/gfp.night.log" in page
+    log = (workplace.folder / "logs" / "d" / "prepare" / "gfp.night.log").read_text()
+    assert "schema_version is 99" in log and "Traceback" not in log
+    del config["methods"]["night"]
+    workplace.configure(config)
+    run = workplace.run()
+    assert run.code == 0, run.output[-3000:]
+    assert "report" in run.jobs
+    assert "night" not in (workplace.folder / "results" / "d" / "report.html").read_text()
+
+
+def test_a_wrong_config_ends_before_any_job_with_all_problems(workplace):
+    dataset = simulated_dataset(simulate=None, volumes="no/such.tif", voxel_size_um=[100, 0.1, 0.1])
+    dataset["optics"]["numerical_aperture"] = 1.4
+    workplace.configure(
+        {"datasets": {"d/e": dataset}, "methods": {"rl": {}, "magic": {}}, "sede": 1}
+    )
+    run = workplace.run()
+    assert run.code == 1
+    assert "The config has 6 problems:" in run.output
+    assert "Traceback" not in run.output and "Job stats" not in run.output
+
+
+@pytest.mark.parametrize("profile", ["profiles/demo", "profiles/local", "slurm"])
+def test_every_profile_can_be_dry_run_from_the_root(profile):
+    run = Workplace(ROOT).snakemake("--profile", profile, "--dry-run", "--nolock")
+    assert run.code == 0, run.output[-3000:]
+    assert "restore_part" in run.output or "Nothing to be done" in run.output
