@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from decon3d.report.page import build_report
-
 from decon3d.logs import job_log
+from decon3d.report.page import build_report
 from decon3d.settings import Settings
 
 with job_log(snakemake.log[0]):

@@ -1,4 +1,4 @@
-"""Pages from whatever results exist: `python scripts/report_existing.py CONFIG.yaml`.
+"""Pages from whatever results exist: `python scripts/report_existing.py < CONFIG.yaml`.
 
 Run by the workflow after an error; can be run by hand at any time. The files are dated 1970, so
 that the next run of the workflow does not take them for its own and makes them again.
@@ -9,21 +9,20 @@ import sys
 from pathlib import Path
 
 import yaml
-from decon3d.report.page import report_what_exists
 
 from decon3d import paths
 from decon3d.logs import job_log
+from decon3d.report.page import report_what_exists
 from decon3d.settings import load_settings
 
+DAY = 24 * 3600  # not 0, which Snakemake takes for "no time"
+
 if __name__ == "__main__":
-    config = {}
-    for path in sys.argv[1:]:
-        config |= yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     with job_log("logs/report_existing.log"):
-        settings = load_settings(config)
+        settings = load_settings(yaml.safe_load(sys.stdin))
         report_what_exists(Path(), settings)
         for dataset in settings.datasets:
             made = [*Path(paths.table(dataset, "")).glob("*"), Path(paths.report(dataset))]
             made += [Path(paths.figures(dataset), "index.json"), Path(paths.INDEX)]
             for path in made:
-                os.utime(path, (0, 0))
+                os.utime(path, (DAY, DAY))

@@ -20,17 +20,21 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
     ("datasets.<name>.optics", s.Optics, "The microscope."),
     ("datasets.<name>.camera", s.Camera, "The camera: counts = gain · photons + offset."),
     ("datasets.<name>.channels.<name>", s.Channel, "A channel."),
-    ("datasets.<name>.channels.<name>.psf", s.FilePsf, "With `source: file`. (`source: theory`, the default, has no other key.)"),
+    (
+        "datasets.<name>.channels.<name>.psf",
+        s.FilePsf,
+        "With `source: file`; `theory` has no keys.",
+    ),
     ("datasets.<name>.channels.<name>.normalisation", s.Normalisation, "Fixed normalisation."),
     ("methods.<name> (kind: rl)", s.Rl, "Richardson-Lucy."),
     ("methods.<name> (kind: rltv)", s.Rltv, "Richardson-Lucy with total variation."),
     ("methods.<name> (kind: rln)", s.Rln, "The Richardson-Lucy network, trained on the phantoms."),
     ("methods.<name>.training", s.Training, "How a network is trained."),
-    ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before; `bundle` alone implies the kind."),
-    ("phantoms", s.Phantoms, "Simulated pairs. Made if this section is there or a method trains or tunes."),
+    ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before."),
+    ("phantoms", s.Phantoms, "Simulated pairs, made if asked for or needed."),
     ("phantoms.<split>", s.Split, "One of `train`, `val`, `test`."),
     ("restoration", s.Restoration, "How volumes are cut, worked on and written."),
-]  # fmt: skip
+]
 EXAMPLES = {
     "volumes": "data/worm/*.ome.tif",
     "simulate": "{demo: {shape: [64, 192, 192]}}",
@@ -100,7 +104,8 @@ def page_text() -> str:
 def _section(key: str, model: type[s._Settings], text: str) -> str:
     title = f"`{key}`" if key else "Top level"
     rows = "".join(_rows(model))
-    return f"\n## {title}\n\n{text}\n\n| key | meaning | default | example |\n|---|---|---|---|\n{rows}"
+    head = "| key | meaning | default | example |\n|---|---|---|---|\n"
+    return f"\n## {title}\n\n{text}\n\n{head}{rows}"
 
 
 def _rows(model: type[s._Settings]) -> Iterator[str]:

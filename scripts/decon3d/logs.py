@@ -53,8 +53,8 @@ def job_log(path: str | Path) -> Iterator[None]:
 class _LoggedProgress(tqdm):  # type: ignore[type-arg]
     """A tqdm whose bar is a line in the log, so that it reads well in a file, too."""
 
-    def display(self, *args: Any, **kwargs: Any) -> bool:
-        if self.n:
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        if self.n and msg is None:  # an empty message would wipe a bar off the terminal
             log.info("%s", self)
         return True
 

@@ -4,7 +4,6 @@ Every function takes names and returns a path relative to the working directory;
 the `{wildcard}` itself it returns the pattern that the workflow's rules use.
 """
 
-
 INDEX = "results/index.html"
 """Links the pages of all datasets."""
 

@@ -571,7 +571,7 @@ def _did_you_mean(location: tuple[Any, ...]) -> str:
             model = METHOD_KINDS[part]
         elif part in ("theory", "file"):
             model = TheoryPsf if part == "theory" else FilePsf
-        elif isinstance(model, type) and part in getattr(model, "model_fields", {}):
+        elif part in getattr(model, "model_fields", {}):
             model = _inner_model(model.model_fields[part].annotation)
     known = list(getattr(model, "model_fields", {}))
     close = difflib.get_close_matches(str(location[-1]), known, n=1)

@@ -111,8 +111,11 @@ def test_restored_volumes_keep_grid_channels_and_counts(finished, method):
     if method != "rln":
         raw = tifffile.imread(folder / "data" / "two.ome.tif")[:, [1, 0]].astype(float)
         signal = restored.data.compute().sum((2, 3, 4)) - 100 * raw[0, 0].size
-        expected = raw.sum((2, 3, 4)) - 100 * raw[0, 0].size
-        assert signal == pytest.approx(expected, rel=0.05)
+        ratio = signal / (raw.sum((2, 3, 4)) - 100 * raw[0, 0].size)
+        # Light of objects beyond the faces is found again, so a little more than 1; the same
+        # at every time point.
+        assert np.all((ratio > 1) & (ratio < 1.1))
+        assert ratio[0] == pytest.approx(ratio[1], rel=0.01)
 
 
 def test_a_second_run_does_nothing(finished):

@@ -1,5 +1,6 @@
 # The config, validated, and what the rules ask of it. No rules here.
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -148,7 +149,6 @@ def evaluations(wildcards):
 def report_what_is_there():
     """After an error: pages from what exists, so that nothing that was done goes unseen."""
     script = Path(workflow.basedir) / "scripts" / "report_existing.py"
-    files = [str(f) for f in workflow.config_settings.configfiles] or [
-        "config/config.yaml"
-    ]
-    subprocess.run([sys.executable, str(script), *files], check=False)
+    subprocess.run(
+        [sys.executable, str(script)], input=json.dumps(config), text=True, check=False
+    )

@@ -29,14 +29,17 @@ Voxel = tuple[float, float, float]
 
 DEFAULT_EXCITATION = 0.93
 """Excitation over emission wavelength, where the excitation is not given."""
-AXIAL_BOUND, LATERAL_BOUND = 6.0, 16.0
+AXIAL_BOUND = 6.0
+LATERAL_BOUND = {"widefield": 16.0, "light_sheet": 8.0, "confocal": 8.0}
 """Half-width of the largest support, in axial and lateral FWHM. The axial tail of a widefield PSF
 never ends and its energy per plane does not fall, so the support must be bounded by a rule: here
-the focal plane keeps 98 % of its light, and the planes stay as many as a stack commonly has."""
+the planes stay as many as a stack commonly has, and laterally there is room for the cone of
+defocus. Where the illumination ends the cone, eight widths leave 2 to 3 % of the light outside,
+thinly spread over the Airy rings; twice as many would double every block's halo for 1 %."""
 CROP_RULE = (
-    f"axially to the last plane with an on-axis value ≥ {AXIAL_FLOOR:g} of the peak, at most "
-    f"{AXIAL_BOUND:g} axial FWHM from the centre; laterally {LATERAL_ENERGY:g} of the energy may "
-    f"lie outside, at most {LATERAL_BOUND:g} lateral FWHM from the centre"
+    "axially to the last plane with an on-axis value ≥ {floor:g} of the peak, at most {axial:g} "
+    "axial FWHM from the centre; laterally {energy:g} of the energy may lie outside, at most "
+    "{lateral:g} lateral FWHM from the centre"
 )
 
 
@@ -155,16 +158,21 @@ def describe_theory(
     microscope, focus = locate_focus(
         optics=optics, emission_um=emission_um, excitation_um=excitation_um
     )
-    bounds = shape or _bounds(microscope, focus, voxel_size_um)
+    lateral = LATERAL_BOUND[optics.modality]
+    bounds = shape or _bounds(lateral, focus, voxel_size_um)
     data = _on_voxels(microscope, focus.centre_um, bounds, voxel_size_um)
     box = (slice(None),) * 3 if shape else crop_box(data)
     cropped = data[box]
-    rule = "given shape" if shape else CROP_RULE
+    rule = CROP_RULE.format(
+        floor=AXIAL_FLOOR, axial=AXIAL_BOUND, energy=LATERAL_ENERGY, lateral=lateral
+    )
+    rule = "given shape" if shape else rule
     support = {"rule": rule, "bounds": list(bounds), "energy_kept": cropped.sum() / data.sum()}
-    if optics.modality == "widefield":  # of all the light in a plane, also beyond the bounds
+    if optics.modality != "confocal":  # of all the light in a plane, also beyond the bounds
         planes = cropped.sum(axis=(1, 2)) / voxel_size_um[0]
         support["focal_plane_energy_kept"] = planes[len(planes) // 2]
-        support["edge_plane_energy_kept"] = planes[0]
+        if optics.modality == "widefield":
+            support["edge_plane_energy_kept"] = planes[0]
     shift_um = focus.centre_um - optics.depth_um
     record = {
         "centring": "centroid of the core (what exceeds half of the maximum), by continuous shift",
@@ -260,12 +268,12 @@ def _run_above_half(profile: Array) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def _bounds(microscope: Microscope, focus: Focus, voxel_size_um: Voxel) -> tuple[int, int, int]:
+def _bounds(lateral: float, focus: Focus, voxel_size_um: Voxel) -> tuple[int, int, int]:
     """Return the largest shape that the crop rule may keep."""
     widths = (
         AXIAL_BOUND * focus.axial_fwhm_um,
-        LATERAL_BOUND * focus.lateral_fwhm_um,
-        LATERAL_BOUND * focus.lateral_fwhm_um,
+        lateral * focus.lateral_fwhm_um,
+        lateral * focus.lateral_fwhm_um,
     )
     z, y, x = (2 * int(np.ceil(w / d)) + 1 for w, d in zip(widths, voxel_size_um, strict=True))
     return z, y, x

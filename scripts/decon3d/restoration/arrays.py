@@ -60,7 +60,7 @@ def restore_phantoms(
     gpus, threads
         Devices that a network may use, and CPU threads.
     """
-    images = zarr.open_group(str(test_store), mode="r")["image"]
+    images: Any = zarr.open_group(str(test_store), mode="r")["image"]
     group = zarr.open_group(str(store), mode="w")
     restored = group.create_array(
         "restored", shape=images.shape, chunks=(1, *images.shape[1:]), dtype="float32"

@@ -78,7 +78,7 @@ def finish_volume(
     dict
         Seam index per axis (`z`, `y`, `x`; 1 = no seam) where the volume has block faces.
     """
-    level_0 = zarr.open_array(str(Path(volume.store) / "0"), mode="r")
+    level_0: Any = zarr.open_array(str(Path(volume.store) / "0"), mode="r")
     if level_0.attrs.get("key") != volume.key:
         raise UserError(f"{volume.store} was made for another plan; run again")
     finished = Path(volume.store) / "zarr.json"
@@ -87,7 +87,7 @@ def finish_volume(
         return dict(made["seam_index"])
     factors = write_pyramid(volume.store, level_0=level_0)
     seams = seam_index(level_0, volume)
-    top = zarr.open_array(str(Path(volume.store) / str(len(factors) - 1)), mode="r")
+    top: Any = zarr.open_array(str(Path(volume.store) / str(len(factors) - 1)), mode="r")
     windows = [Histogram.of(top[:, c]).display() for c in range(len(volume.channels))]
     colors = record.channel_colors
     write_metadata(
@@ -116,7 +116,7 @@ def finish_volume(
     return seams
 
 
-def seam_index(level_0: "zarr.Array[Any]", volume: VolumePlan) -> dict[str, float]:
+def seam_index(level_0: Any, volume: VolumePlan) -> dict[str, float]:
     """Compare steps across block faces with steps one voxel further on.
 
     The mean absolute difference across the faces, over that between the two voxels before and
@@ -130,7 +130,7 @@ def seam_index(level_0: "zarr.Array[Any]", volume: VolumePlan) -> dict[str, floa
         faces = [inner[i] for i in some]
         across, beside = 0.0, 0.0
         for face in faces:
-            region: list[slice] = [slice(None)] * 3
+            region: list[Any] = [slice(None)] * 3
             region[axis] = slice(face - 2, face + 2)
             values = np.moveaxis(np.asarray(level_0[(0, 0, *region)], np.float64), axis, 0)
             steps = [float(np.abs(b - a).mean()) for a, b in pairwise(values)]

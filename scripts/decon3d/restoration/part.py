@@ -201,7 +201,7 @@ def _write(
         voxels=item.voxels,
         clipped=clipped,
         not_finite=not_finite,
-        crc32=crc32(final),
+        crc32=crc32(final.data),
         **spent,
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class State:
     def save(self, path: str | Path) -> None:
         """Write `path` (JSON) and the arrays beside it (npz)."""
         with open(Path(path).with_suffix(".npz"), "wb") as stream:
-            np.savez(stream, **self.arrays)
+            np.savez(stream, **cast(dict[str, Any], self.arrays))
         write_json(path, self.description)
 
     @classmethod
@@ -171,7 +171,7 @@ def preparation(
     if "bundle" in files:
         folder = Path(files["bundle"]).parent
         return lambda statistics: prepare_network(folder, statistics=statistics)
-    settings = METHOD_KINDS[method["kind"]].model_validate(method)
+    settings = cast(Rl | Rltv, METHOD_KINDS[method["kind"]].model_validate(method))
     tuned = read_json(files["tuning"])["chosen"] if "tuning" in files else {}
     psf = load_psf(files["psf"])
     return lambda statistics: prepare_classical(

@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -41,7 +42,7 @@ def tune_on_phantoms(
         If the optimum sits on an edge of the search: no baseline is shown below its best.
     """
     started = time.perf_counter()
-    group = zarr.open_group(str(val_store), mode="r")
+    group: Any = zarr.open_group(str(val_store), mode="r")
     images = [np.asarray(image) for image in group["image"]]
     laws = [estimate_normalisation(image, camera_offset=camera_offset) for image in images]
     result = tune(

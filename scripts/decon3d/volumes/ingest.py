@@ -118,10 +118,10 @@ def ingest(
     volume = open_volume(source)
     size = voxel_size_of(source, configured=voxel_size_um, key=key)
     n_times, n_channels, *spatial = volume.shape
-    for channel, index in channels.items():
+    for channel_name, index in channels.items():
         if index >= n_channels:
             raise UserError(
-                f"{key}.channels.{channel}.index: {index}, but {source} has {n_channels} "
+                f"{key}.channels.{channel_name}.index: {index}, but {source} has {n_channels} "
                 f"channel(s), counted from 0"
             )
     missing = [t for t in times or () if t >= n_times]

@@ -6,6 +6,7 @@ empty volume is not stretched. The same law holds in training and in restoration
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class Histogram:
 
     @classmethod
     def of(
-        cls, values: NDArray[np.generic], *, start: float = 0.0, stop: float | None = None,
+        cls, values: NDArray[Any], *, start: float = 0.0, stop: float | None = None,
         bins: int = 65536,
     ) -> "Histogram":  # fmt: skip
         """Count `values`: integers of up to 16 bits level by level, others on `bins` bins.
@@ -80,7 +81,7 @@ class Histogram:
     def levels(self) -> NDArray[np.float64]:
         """Value that stands for each bin: the level itself for integers, else the centre."""
         half = 0.0 if self.width == 1.0 and self.start == 0.0 else 0.5
-        return self.start + (np.arange(len(self.counts)) + half) * self.width
+        return self.start + (np.arange(len(self.counts), dtype=np.float64) + half) * self.width
 
     def percentile(self, q: float, *, above: float = -np.inf) -> float:
         """Return the q-th percentile of the values above `above` (NaN where there are none)."""

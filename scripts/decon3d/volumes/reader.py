@@ -97,7 +97,7 @@ def open_volume(path: str | Path, *, level: int = 0) -> Volume:
 
 def _open_zarr(path: str, level: int) -> Volume:
     try:
-        group = zarr.open_group(path, mode="r")
+        group: Any = zarr.open_group(path, mode="r")
         image: Any = open_ome_zarr(group)
         multiscale = image.ome_attributes.multiscales[0]
     except (FileNotFoundError, ValueError, RuntimeError, AttributeError, IndexError) as error:
@@ -174,7 +174,7 @@ def _open_tiff(path: str) -> Volume:
     if len(unknown) == 1 and "Z" not in axes:
         axes = axes.replace(unknown[0], "Z")
     _check_axes(path, axes)
-    array = zarr.open(series.aszarr(), mode="r")
+    array: Any = zarr.open(series.aszarr(), mode="r")
     sizes: list[tuple[float, str] | None] = [None, None, None]
     names: list[Any] = []
     interval = None

@@ -12,6 +12,7 @@ from ome_zarr_models.common.omero import Channel, Omero, Window
 from ome_zarr_models.v05.axes import Axis
 from ome_zarr_models.v05.image import ImageAttrs
 from ome_zarr_models.v05.multiscales import Dataset, Multiscale
+from zarr.codecs import BloscCodec
 
 from decon3d.files import write_json
 
@@ -50,7 +51,7 @@ def create_level(
         dtype=dtype,
         chunks=(1, 1, *chunk),
         shards=None if shard is None else (1, 1, *shard),
-        compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
         fill_value=0,
         dimension_names=DIMENSIONS,
         attributes=attributes or {},
@@ -86,7 +87,7 @@ def write_pyramid(store: str | Path, *, level_0: zarr.Array[Any]) -> list[tuple[
         if np.dtype(previous.dtype).kind in "ui":
             coarse = da.rint(coarse)
         coarse = coarse.astype(previous.dtype)
-        target = create_level(
+        target: Any = create_level(
             store,
             shape=coarse.shape,
             dtype=previous.dtype,
@@ -97,7 +98,8 @@ def write_pyramid(store: str | Path, *, level_0: zarr.Array[Any]) -> list[tuple[
         coarse = coarse.rechunk(target.chunks)
         with dask.config.set(scheduler="threads", num_workers=2):
             da.store(coarse, target, lock=False, compute=True)
-        factors.append(tuple(f * s for f, s in zip(factors[-1], step, strict=True)))
+        z, y, x = (f * s for f, s in zip(factors[-1], step, strict=True))
+        factors.append((z, y, x))
         previous = target
     return factors
 
@@ -148,7 +150,11 @@ def write_metadata(
         low, high = windows[i]
         color = colors[i] if i < len(colors) else COLORS[i % len(COLORS)]
         window = Window(min=min(low, 0.0), max=high, start=low, end=high)
-        channels.append(Channel(label=label, color=color, active=True, window=window))
+        channels.append(
+            Channel.model_validate(
+                {"label": label, "color": color, "active": True, "window": window}
+            )
+        )
     multiscale = Multiscale(axes=tuple(axes), datasets=tuple(datasets), name=name, type="mean")
     ome = ImageAttrs(version="0.5", multiscales=[multiscale]).model_dump(
         mode="json", exclude_none=True
