@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint lock reference
+.PHONY: help setup demo test lint bench lock reference
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
 	@echo "make test    all tests      make lint   style and workflow checks"
+	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
 	@echo "make setup   only the environment      make lock   renew the locks (needs uv)"
 
 # Stamps hold the lock's hash in their name, so that a changed lock is installed.
@@ -47,6 +48,9 @@ lint: $(DEV_STAMP)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy scripts/decon3d
+
+bench: $(DEV_STAMP)
+	$(BIN)/python tests/bench/run.py $(BENCH)
 
 lock:
 	$(PYTHON) envs/lock.py
