@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench lock reference
+.PHONY: help setup demo demo-seeds test lint bench lock reference
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
 	@echo "make test    all tests      make lint   style and workflow checks"
+	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
 	@echo "make setup   only the environment      make lock   renew the locks (needs uv)"
 
@@ -38,6 +39,13 @@ setup: $(RUN_STAMP)
 demo: setup
 	$(BIN)/snakemake --profile profiles/demo
 	@echo "The report: results/demo/report.html"
+
+# The demo with three seeds: other phantoms, other training; how far do the margins hold?
+demo-seeds: setup
+	for seed in 1 2 3; do \
+	  $(BIN)/snakemake --profile profiles/demo --directory seeds/$$seed --config seed=$$seed \
+	  || exit 1; done
+	$(BIN)/python scripts/compare_seeds.py seeds/*/results/demo/tables/metrics.csv
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest $(PYTEST)

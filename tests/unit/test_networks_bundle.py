@@ -11,7 +11,8 @@ import tensorflow as tf
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 from decon3d.networks import rln
-from decon3d.networks.bundle import TrainedOn, load_bundle, predictor, write_bundle
+from decon3d.networks.bundle import load_bundle, predictor, write_bundle
+from decon3d.networks.description import TrainedOn
 
 BLOCK = np.random.default_rng(0).uniform(0, 1, (8, 10, 12)).astype(np.float32)
 

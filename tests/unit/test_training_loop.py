@@ -13,7 +13,8 @@ from scipy.ndimage import gaussian_filter
 
 from decon3d import devices
 from decon3d.errors import UserError
-from decon3d.networks.bundle import load_bundle, load_info
+from decon3d.networks.bundle import load_bundle
+from decon3d.networks.description import load_info
 from decon3d.networks.layers import ChannelMean
 from decon3d.networks.registry import network
 from decon3d.optics.psf import normalised_psf

@@ -19,13 +19,14 @@ from decon3d.classical.richardson_lucy import richardson_lucy
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json, write_json
 from decon3d.logs import log
+from decon3d.networks.description import load_info
 from decon3d.optics.psf import Psf, fingerprint, half_width, is_compact, load_psf
 from decon3d.restoration.blocks import Triple
 from decon3d.settings import METHOD_KINDS, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
 
-NETWORK_BYTES_PER_VOXEL = 400.0
+NETWORK_BYTES_PER_VOXEL = 250.0
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,6 @@ def prepare_classical(
 
 def prepare_network(folder: str | Path, *, statistics: ChannelStatistics) -> State:
     """Prepare a trained network for one channel: its bundle and the channel's normalisation."""
-    from decon3d.networks.bundle import load_info
-
     info = load_info(folder)
     law = statistics.normalisation
     return State(

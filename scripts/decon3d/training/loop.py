@@ -14,7 +14,8 @@ import tensorflow as tf
 from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.logs import log, progress
-from decon3d.networks.bundle import TrainedOn, write_bundle
+from decon3d.networks.bundle import write_bundle
+from decon3d.networks.description import TrainedOn
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um

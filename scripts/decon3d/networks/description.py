@@ -1,0 +1,133 @@
+"""What is known of a trained network: the bundle's `model.json`, read without TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from decon3d.errors import UserError
+from decon3d.files import read_json
+
+SCHEMA_VERSION = 1
+_strict = ConfigDict(extra="forbid")
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, config=_strict)
+class TrainedOn:
+    """The data that a network has seen: what it may be trusted on.
+
+    Attributes
+    ----------
+    volumes, shape
+        Number of training volumes and their voxels (Z, Y, X).
+    law
+        How counts became network units, in words.
+    offset_counts, scale_counts
+        Smallest and largest offset and scale of that law, in counts.
+    noise
+        Smallest and largest standard deviation of the background, in network units.
+    made_as
+        What the store says of itself: recipes, and the range of photons.
+    """
+
+    volumes: int
+    shape: tuple[int, int, int]
+    law: str
+    offset_counts: Range
+    scale_counts: Range
+    noise: Range
+    made_as: dict[str, Any]
+
+
+@dataclass(frozen=True, config=_strict)
+class BundleInfo:
+    """What `model.json` holds. Triples are Z, Y, X.
+
+    Attributes
+    ----------
+    schema_version
+        Of this file.
+    kind, options
+        The network and the options that it was built with.
+    input_channels
+        Channels of its input.
+    halo, stride
+        Voxels of context that a block needs, and the grid that blocks must keep.
+    target_kernel
+        What the network restores: `object` = the object itself, not a sharper image of it.
+    voxel_size_um, psf_fwhm_um, psf_fingerprint
+        The microscope that it was trained for.
+    trained_on
+        Its training data.
+    training
+        Settings of the training.
+    seed, stream
+        Everything random followed from them.
+    device
+        What it was trained on, in words.
+    best_step
+        Step whose weights were kept: the smallest validation `nrmse`.
+    validation
+        Scores of those weights on the validation volumes, and of the blurred `input` itself.
+    versions
+        Of the software that trained it.
+    model_sha256
+        Of the file model.keras (its first 16 digits).
+    weights_sha256
+        Of the weights alone: two trainings that agree to the bit have the same.
+    """
+
+    schema_version: int
+    kind: str
+    options: dict[str, Any]
+    input_channels: int
+    halo: tuple[int, int, int]
+    stride: tuple[int, int, int]
+    target_kernel: str
+    voxel_size_um: tuple[float, float, float]
+    psf_fwhm_um: tuple[float, float, float]
+    psf_fingerprint: str
+    trained_on: TrainedOn
+    training: dict[str, Any]
+    seed: int
+    stream: tuple[str, ...]
+    device: str
+    best_step: int
+    validation: dict[str, dict[str, float]]
+    versions: dict[str, str]
+    model_sha256: str
+    weights_sha256: str
+
+
+def load_info(folder: str | Path) -> BundleInfo:
+    """Read and check `model.json`.
+
+    Raises
+    ------
+    UserError
+        If it is missing, or not of this schema.
+    """
+    path = Path(folder) / "model.json"
+    try:
+        content = read_json(path)
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: no model bundle here (model.json is missing); give the folder that "
+            "`train` wrote, with model.keras and model.json"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: schema_version is {version}, this version of decon3d reads {SCHEMA_VERSION}"
+        )
+    try:
+        return TypeAdapter(BundleInfo).validate_python(content)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()
+        )
+        raise UserError(f"{path}: {problems}") from None
