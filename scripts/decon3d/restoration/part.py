@@ -107,7 +107,6 @@ def run_part(
     log.info("part %d: %d block(s) to do", part, len(todo))
     voxels = sum(item.voxels for item in todo)
     restorers: dict[int, Restorer] = {}
-    volumes = [open_volume(v.view) for v in plan.volumes]
     outputs: dict[int, zarr.Array[Any]] = {}
     with (
         ThreadPoolExecutor(1) as writer,
@@ -115,7 +114,7 @@ def run_part(
     ):
         pending: Future[None] | None = None
         before = time.perf_counter()
-        for item, values in _read_ahead(plan, volumes, todo):
+        for item, values in _read_ahead(plan, todo):
             if item.channel not in restorers:
                 restorers[item.channel] = open_restorer(states[item.channel], threads=threads)
             if item.volume not in outputs:
@@ -157,13 +156,14 @@ def run_part(
     )
 
 
-def _read_ahead(
-    plan: Plan, volumes: list[Volume], todo: list[Item]
-) -> Iterator[tuple[Item, NDArray[Any]]]:
+def _read_ahead(plan: Plan, todo: list[Item]) -> Iterator[tuple[Item, NDArray[Any]]]:
     """Read the next block while the present one is worked on."""
+    volumes: dict[int, Volume] = {}
 
     def read(item: Item) -> NDArray[Any]:
         source = plan.volumes[item.volume]
+        if item.volume not in volumes:
+            volumes[item.volume] = open_volume(source.view)
         channel = list(source.channels.values())[item.channel]
         values = volumes[item.volume].read(source.times[item.time], channel, item.block.read)
         return item.block.pad(values)
