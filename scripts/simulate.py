@@ -7,11 +7,12 @@ from decon3d.settings import Camera, Simulation
 
 params = snakemake.params
 with job_log(snakemake.log[0]):
+    psfs = dict(zip(params.channels, map(load_psf, snakemake.input.psfs), strict=True))
     simulate_volume(
         image_path=snakemake.output.image,
         truth_path=snakemake.output.truth,
         simulation=Simulation.model_validate(params.simulation),
-        psfs=dict(zip(params.channels, map(load_psf, snakemake.input.psfs), strict=True)),
+        psfs={name: psfs[name] for name in sorted(psfs, key=params.channels.get)},
         camera=Camera.model_validate(params.camera),
         seed=params.seed,
         dataset=snakemake.wildcards.dataset,

@@ -228,6 +228,11 @@ class Dataset(_Settings):
         indices = [channel.index for channel in self.channels.values()]
         if len(set(indices)) < len(indices):
             raise PydanticCustomError("channels", "two channels have the same index")
+        if self.simulate is not None and max(indices) >= len(indices):
+            raise PydanticCustomError(
+                "channels",
+                "the channels of simulated volumes have the indices 0, 1, … without gaps",
+            )
         return self
 
 

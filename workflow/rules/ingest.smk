@@ -13,7 +13,7 @@ rule simulate:
         "../../envs/cpu.yaml"
     params:
         simulation=lambda w: values(dataset_of(w).simulate[w.volume]),
-        channels=lambda w: list(dataset_of(w).channels),
+        channels=channel_indices,
         camera=lambda w: values(dataset_of(w).camera),
         seed=SETTINGS.seed,
         version=VERSIONS["simulate"],
