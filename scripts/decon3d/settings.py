@@ -269,7 +269,7 @@ class Phantoms(_Settings):
 
 
 class Training(_Settings):
-    """How a network is trained. The defaults are RLN's published ones, but for the crop."""
+    """How a network is trained; the defaults are the network's own, where steps allow it."""
 
     steps: PositiveInt = 10_000
     """Optimiser steps."""
@@ -278,15 +278,77 @@ class Training(_Settings):
     crop: Shape = (64, 64, 64)
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 0.015
-    """Adam's initial rate; × 0.95 every `decay_steps` steps."""
+    """Rate of the first step."""
+    schedule: Literal["exponential", "quarters", "plateau", "staircase", "cosine"] = "exponential"
+    """How the rate falls: × 0.95 per `decay_steps`, continuously; halved after each quarter of the
+    steps; halved after ten validations without progress; × 0.8 per `decay_steps`, in stairs; along
+    a cosine to 0."""
     decay_steps: PositiveInt = 600
-    """Steps per decay of the learning rate."""
+    """Steps per decay of the rate (`exponential`, `staircase`)."""
+    gradient_clip: PositiveFloat | None = None
+    """Largest norm of the gradient of all weights together; null = any."""
     validate_every: PositiveInt = 200
     """Steps between two validations; the best weights are kept."""
+    save_every: PositiveInt = 200
+    """Steps between two savings of the whole state: what a killed training loses at most."""
+
+
+class RlnTraining(Training):
+    """RLN's training."""
+
     auxiliary_loss: bool = True
-    """RLN's loss on its first estimate (weight 0.1)."""
+    """The loss on the first estimate (weight 0.1)."""
     gradients: Literal["straight_through", "exact"] = "straight_through"
-    """RLN's division and multiplication: the authors' custom gradients or the exact ones."""
+    """Of the divisions and multiplications: the authors' custom gradients or the exact ones."""
+
+
+class NeuroDeconTraining(Training):
+    """NeuroDecon's training."""
+
+    batch: PositiveInt = 2
+    """Crops per step."""
+    crop: Shape = (32, 144, 144)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 1e-3
+    """Rate of the first step."""
+    schedule: Literal["exponential", "quarters", "plateau", "staircase", "cosine"] = "staircase"
+    """As above."""
+    decay_steps: PositiveInt = 12_500
+    """Steps per decay of the rate (`exponential`, `staircase`)."""
+
+
+class CareTraining(Training):
+    """CARE's training."""
+
+    steps: PositiveInt = 40_000
+    """Optimiser steps."""
+    batch: PositiveInt = 16
+    """Crops per step."""
+    crop: Shape = (16, 64, 64)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 4e-4
+    """Rate of the first step."""
+    schedule: Literal["exponential", "quarters", "plateau", "staircase", "cosine"] = "plateau"
+    """As above."""
+    validate_every: PositiveInt = 400
+    """Steps between two validations; the best weights are kept."""
+
+
+class RcanTraining(Training):
+    """3D-RCAN's training."""
+
+    steps: PositiveInt = 76_800
+    """Optimiser steps: 300 epochs of 256."""
+    batch: PositiveInt = 1
+    """Crops per step."""
+    crop: Shape = (16, 256, 256)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 1e-4
+    """Rate of the first step."""
+    schedule: Literal["exponential", "quarters", "plateau", "staircase", "cosine"] = "quarters"
+    """As above."""
+    validate_every: PositiveInt = 256
+    """Steps between two validations; the best weights are kept."""
 
 
 Tuned = Literal["tune"]
@@ -331,7 +393,52 @@ class Rln(_Settings):
     """The Richardson-Lucy network."""
     epsilon: PositiveFloat = 1e-4
     """Added to the denominators of the network's two divisions."""
-    training: Training = Training()
+    training: RlnTraining = RlnTraining()
+
+
+class NeuroDecon(_Settings):
+    """NeuroDecon (Sachuk et al. 2025), trained on the phantoms."""
+
+    kind: Literal["neurodecon"]
+    """NeuroDecon."""
+    large: bool = False
+    """The large form: 6,058,690 parameters in place of 1,509,331."""
+    training: NeuroDeconTraining = NeuroDeconTraining()
+
+
+class Care(_Settings):
+    """CARE's U-Net (Weigert et al. 2018), trained on the phantoms."""
+
+    kind: Literal["care"]
+    """CARE."""
+    depth: Annotated[int, Field(ge=1, le=4)] = 2
+    """Levels below the first."""
+    probabilistic: bool = False
+    """Learn the scale of a Laplace distribution beside the mean."""
+    training: CareTraining = CareTraining()
+
+
+class Rcan(_Settings):
+    """3D-RCAN (Chen et al. 2021), trained on the phantoms."""
+
+    kind: Literal["rcan"]
+    """3D-RCAN."""
+    groups: PositiveInt = 5
+    """Residual groups."""
+    blocks: PositiveInt = 3
+    """Residual blocks per group."""
+    channels: PositiveInt = 32
+    """Channels of every convolution."""
+    reduction: PositiveInt = 8
+    """Factor by which the attention narrows the channels."""
+    residual_scaling: PositiveFloat = 1.0
+    """Weight of a block's residual."""
+    loss: Literal["mae", "mse"] = "mae"
+    """Mean absolute or mean squared error."""
+    attention: Literal["calibrated", "per_block"] = "calibrated"
+    """Pooled vectors fixed on a sample of the data, so that any tiling restores the same, or those
+    of each block, as published."""
+    training: RcanTraining = RcanTraining()
 
 
 class Bundle(_Settings):
@@ -343,8 +450,17 @@ class Bundle(_Settings):
     """Folder with model.keras and model.json."""
 
 
-Method = Annotated[Rl | Rltv | Rln | Bundle, Field(discriminator="kind")]
-METHOD_KINDS: dict[str, type[_Settings]] = {"rl": Rl, "rltv": Rltv, "rln": Rln, "bundle": Bundle}
+Trained = Rln | NeuroDecon | Care | Rcan
+Method = Annotated[Rl | Rltv | Trained | Bundle, Field(discriminator="kind")]
+METHOD_KINDS: dict[str, type[_Settings]] = {
+    "rl": Rl,
+    "rltv": Rltv,
+    "rln": Rln,
+    "neurodecon": NeuroDecon,
+    "care": Care,
+    "rcan": Rcan,
+    "bundle": Bundle,
+}
 CLASSICAL = (Rl, Rltv)
 
 

@@ -2,7 +2,12 @@
 
 import csv
 import math
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,11 +23,14 @@ from decon3d.networks.description import load_info
 from decon3d.networks.layers import ChannelMean
 from decon3d.networks.registry import network
 from decon3d.optics.psf import normalised_psf
-from decon3d.settings import Rln, Training
+from decon3d.settings import Rln, RlnTraining, Training
 from decon3d.training import loop
+from decon3d.training.schedules import Rate
 from decon3d.training.validation import scores
 
-SETTINGS = Training(steps=12, batch=2, crop=(12, 64, 12), validate_every=6, learning_rate=0.02)
+SETTINGS = RlnTraining(
+    steps=12, batch=2, crop=(12, 64, 12), validate_every=6, save_every=1, learning_rate=0.02
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +66,7 @@ def test_rln_trains_and_leaves_a_bundle(store, tmp_path):
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
     assert [row["step"] for row in rows] == [6, 12]
     assert rows[1]["loss"] < rows[0]["loss"]
-    assert rows[1]["learning_rate"] == pytest.approx(0.02 * 0.95 ** (12 / 600))
+    assert rows[1]["learning_rate"] == pytest.approx(0.02 * 0.95 ** (11 / 600))
     assert rows[0]["loss"] == pytest.approx(
         rows[0]["mse"] + rows[0]["ssim"] + rows[0]["auxiliary"], rel=1e-5
     )
@@ -74,7 +82,7 @@ def tiny():
         x = keras.layers.Conv3D(4, 3, padding="same")(image)
         return keras.Model(image, ChannelMean()(keras.layers.BatchNormalization()(x)))
 
-    def loss(restored, image, truth, training):
+    def loss(restored, image, truth, method):
         return {"loss": tf.reduce_mean(tf.square(restored - truth))}
 
     return replace(network("rln"), build=build, training_model=lambda model: model, loss=loss)
@@ -89,13 +97,119 @@ def test_training_repeats_to_the_bit(store, tmp_path, monkeypatch):
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_a_loss_that_is_no_number_ends_the_training(store, tmp_path, monkeypatch):
+def fake_steps(monkeypatch, losses, rates):
+    """Let the steps return these losses, and note the rates."""
+
+    def function(model, loss, optimizer, shape):
+        optimizer.build(model.trainable_weights)
+
+        def step(images, objects):
+            rates.append(float(optimizer.learning_rate))
+            return {"loss": next(losses)}
+
+        return step
+
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
-    losses = iter([1.0, math.nan])
-    monkeypatch.setattr(loop, "_step_function", lambda *_: lambda *_: {"loss": next(losses)})
-    with pytest.raises(UserError, match="the loss is no longer a number at step 2"):
+    monkeypatch.setattr(loop, "_step_function", function)
+
+
+def test_a_loss_that_is_no_number_goes_back_with_half_the_rate(store, tmp_path, monkeypatch):
+    rates = []
+    fake_steps(monkeypatch, iter([1.0, math.nan, 1.0, math.nan, *[1.0] * 20]), rates)
+    run(store, tmp_path)
+    first, _, second, _, third = rates[:5]
+    assert second / first == pytest.approx(0.5, rel=1e-3)
+    assert third / first == pytest.approx(0.25, rel=1e-3)
+    assert len(rates) == 12 + 2
+
+
+def test_a_loss_that_stays_no_number_ends_the_training(store, tmp_path, monkeypatch):
+    fake_steps(monkeypatch, iter([1.0, math.nan, math.nan, math.nan]), [])
+    with pytest.raises(UserError, match=r"no longer a number at step 2.*halved 2 times"):
         run(store, tmp_path)
     assert not (tmp_path / "model.json").exists()
+
+
+def test_sigterm_saves_and_the_next_attempt_goes_on(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "network", lambda kind: tiny())
+    run(store, tmp_path / "whole")
+    monkeypatch.setattr(loop, "prefetched", terminating_after(4))
+    with pytest.raises(UserError, match=r"told to stop .* after step 5 of 12"):
+        run(store, tmp_path / "stopped")
+    monkeypatch.undo()
+    monkeypatch.setattr(loop, "network", lambda kind: tiny())
+    run(store, tmp_path / "stopped")
+    whole, stopped = (load_info(tmp_path / name) for name in ("whole", "stopped"))
+    assert stopped.weights_sha256 == whole.weights_sha256
+    history = [(tmp_path / n / "history.csv").read_text() for n in ("whole", "stopped")]
+    without_seconds = [[line.rsplit(",", 1)[0] for line in h.splitlines()] for h in history]
+    assert without_seconds[0] == without_seconds[1]
+
+
+def terminating_after(steps):
+    def make(function, numbers):
+        for k in numbers:
+            if k == steps:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield function(k)
+
+    return make
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import test_training_loop as test
+from decon3d.training.checkpoint import Checkpoint
+save, saves = Checkpoint.save, []
+def dying(self, path):
+    save(self, path)
+    saves.append(1)
+    if len(saves) == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.save = dying
+test.run(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_rln_killed_twice_ends_with_the_same_weights(store, tmp_path):
+    def attempt(folder, dies_at):
+        path = [str(Path(__file__).parent), *sys.path]
+        return subprocess.run(
+            [sys.executable, "-c", KILLED, str(store), str(folder), str(dies_at)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        ).returncode
+
+    assert attempt(tmp_path / "killed", 5) == -signal.SIGKILL
+    assert attempt(tmp_path / "killed", 4) == -signal.SIGKILL
+    assert attempt(tmp_path / "killed", 99) == 0
+    assert attempt(tmp_path / "whole", 99) == 0
+    killed, whole = (load_info(tmp_path / name) for name in ("killed", "whole"))
+    assert killed.weights_sha256 == whole.weights_sha256
+    assert killed.validation == whole.validation
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("exponential", {0: 1, 100: 0.95, 200: 0.9025}),
+        ("staircase", {0: 1, 99: 1, 100: 0.8, 399: 0.512}),
+        ("quarters", {0: 1, 99: 1, 100: 0.5, 300: 0.125, 399: 0.125}),
+        ("cosine", {0: 1, 200: 0.5, 400: 0}),
+        ("plateau", {0: 1, 399: 1}),
+    ],
+)
+def test_schedules(schedule, rates):
+    rate = Rate(Training(steps=400, learning_rate=1, schedule=schedule, decay_steps=100))
+    for step, expected in rates.items():
+        assert rate.at(step) == pytest.approx(expected)
+
+
+def test_a_plateau_halves_the_rate():
+    rate = Rate(Training(learning_rate=1, schedule="plateau"))
+    for score in [3, 2, *[2.5] * 10]:
+        rate.validated(score)
+    assert rate.at(0) == 0.5
 
 
 def test_scores_by_hand():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import keras
 
-from decon3d.networks.layers import ChannelMean, Product, Ratio
+from decon3d.networks.layers import ChannelMean, GlobalMean, Product, Ratio
 
 Triple = tuple[int, int, int]
 POINTWISE = (
@@ -18,6 +18,9 @@ POINTWISE = (
     keras.layers.Add,
     keras.layers.BatchNormalization,
     keras.layers.Concatenate,
+    keras.layers.LeakyReLU,
+    keras.layers.Multiply,
+    keras.layers.ReLU,
     keras.layers.Rescaling,
     ChannelMean,
     Product,
@@ -41,14 +44,20 @@ class _View:
             return _View(stride, self.low - stride * (size - 1), self.high)
         if isinstance(layer, keras.layers.Conv3D):
             size = layer.kernel_size[axis]
-            if layer.strides[axis] != 1 or layer.padding != "same":
+            if layer.strides[axis] != 1 or (size > 1 and layer.padding != "same"):
                 raise TypeError(f"layer {layer.name}: stride 1 and padding `same` expected")
             before = (size - 1) // 2
             after = size - 1 - before
             return _View(
                 self.stride, self.low - self.stride * before, self.high + self.stride * after
             )
-        if isinstance(layer, keras.layers.AveragePooling3D):
+        if isinstance(layer, keras.layers.UpSampling3D):
+            size = layer.size[axis]
+            if self.stride % size:
+                raise TypeError(f"layer {layer.name}: finer than the input")
+            stride = self.stride // size
+            return _View(stride, self.low - stride * (size - 1), self.high)
+        if isinstance(layer, keras.layers.AveragePooling3D | keras.layers.MaxPooling3D):
             size = layer.pool_size[axis]
             if layer.strides[axis] != size or layer.padding != "valid":
                 raise TypeError(f"layer {layer.name}: stride = size and padding `valid` expected")
@@ -75,13 +84,17 @@ def halo_and_stride(model: keras.Model) -> tuple[Triple, Triple]:
 
 
 def _axis(model: keras.Model, axis: int) -> tuple[int, int]:
-    views = {id(tensor): _View(1, 0, 0) for tensor in model.inputs}
+    # None: the same wherever the block lies, once a global mean is fixed (calibrated attention).
+    views: dict[int, _View | None] = {id(tensor): _View(1, 0, 0) for tensor in model.inputs}
     coarsest = 1
     for layer in model.layers:  # in an order in which inputs come before what uses them
         if isinstance(layer, keras.layers.InputLayer):
             continue
         inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        seen = [views[id(tensor)] for tensor in inputs]
+        views[id(layer.output)] = None
+        seen = [view for tensor in inputs if (view := views[id(tensor)]) is not None]
+        if not seen or isinstance(layer, GlobalMean):
+            continue
         if len({view.stride for view in seen}) != 1:
             raise TypeError(f"layer {layer.name}: its inputs lie on different grids")
         joined = _View(seen[0].stride, min(v.low for v in seen), max(v.high for v in seen))
@@ -89,5 +102,6 @@ def _axis(model: keras.Model, axis: int) -> tuple[int, int]:
         views[id(layer.output)] = view
         coarsest = max(coarsest, view.stride)
     result = views[id(model.outputs[0])]
+    assert result is not None
     reach = max(-result.low, result.high)
     return math.ceil(reach / coarsest) * coarsest, coarsest

@@ -118,3 +118,40 @@ class BatchNorm(keras.layers.BatchNormalization):
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1 - self.momentum))
         return tf.reshape(output, tf.shape(inputs))
+
+
+@_register
+class GlobalMean(keras.layers.Layer):
+    """Mean over Z, Y and X, or a vector fixed beforehand (calibrated attention).
+
+    The mean of a block depends on where a volume was cut. Fixed to the mean over a sample of
+    the volume, it does not: then any tiling restores the same.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Make room for the fixed vector; neither is trained."""
+        self.fixed = self.add_weight(
+            shape=(input_shape[-1],), initializer="zeros", trainable=False, name="fixed"
+        )
+        self.use_fixed = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="use_fixed"
+        )
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Average, or hand out the fixed vector for every element of the batch."""
+        mean = tf.reduce_mean(inputs, axis=(1, 2, 3), keepdims=True)
+        if training:
+            return mean
+        fixed = tf.cast(self.fixed, mean.dtype)
+        return tf.where(
+            tf.cast(self.use_fixed, tf.bool), tf.broadcast_to(fixed, tf.shape(mean)), mean
+        )
+
+    def fix(self, vector: Any) -> None:
+        """Fix the vector from now on."""
+        self.fixed.assign(vector)
+        self.use_fixed.assign(1.0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """One voxel."""
+        return (input_shape[0], 1, 1, 1, input_shape[-1])

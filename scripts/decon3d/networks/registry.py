@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from decon3d.settings import Training
-
 
 @dataclass(frozen=True)
 class Network:
@@ -28,17 +26,22 @@ class Network:
     training_model
         The model with the further outputs that the loss looks at; shares all weights.
     loss
-        (outputs of the training model, image, truth, training settings) → parts of the loss by
+        (outputs of the training model, image, truth, method settings) → parts of the loss by
         name, scalars; `loss` is the one that is minimised.
     optimizer
-        The optimiser with its schedule.
+        Makes the optimiser; the training sets its rate.
     """
 
     build: Callable[..., "keras.Model"]
     options: Callable[[Any], dict[str, Any]]
     training_model: Callable[["keras.Model"], "keras.Model"]
-    loss: Callable[[Any, "tf.Tensor", "tf.Tensor", "Training"], "dict[str, tf.Tensor]"]
-    optimizer: Callable[["Training"], "keras.optimizers.Optimizer"]
+    loss: Callable[[Any, "tf.Tensor", "tf.Tensor", Any], "dict[str, tf.Tensor]"]
+    optimizer: Callable[[Any], "keras.optimizers.Optimizer"]
+
+
+def whole_model(model: "keras.Model") -> "keras.Model":
+    """Return the model itself: the training looks at nothing but its output."""
+    return model
 
 
 def network(kind: str) -> Network:

@@ -18,7 +18,7 @@ from keras import layers
 from decon3d.errors import UserError
 from decon3d.networks.layers import BatchNorm, ChannelMean, Gradients, Product, Ratio
 from decon3d.networks.registry import Network
-from decon3d.settings import Rln, Training
+from decon3d.settings import Rln
 from decon3d.training.losses import rln_loss
 
 FORWARD_SIGMAS = (4.0, 1.0, 2.0, 3.0)
@@ -169,19 +169,16 @@ def _training_model(model: keras.Model) -> keras.Model:
 
 
 def _loss(
-    outputs: list[tf.Tensor], image: tf.Tensor, truth: tf.Tensor, training: Training
+    outputs: list[tf.Tensor], image: tf.Tensor, truth: tf.Tensor, method: Rln
 ) -> dict[str, tf.Tensor]:
     restored, first = outputs
     return rln_loss(
-        restored=restored, first=first, image=image, truth=truth, auxiliary=training.auxiliary_loss
+        restored=restored,
+        first=first,
+        image=image,
+        truth=truth,
+        auxiliary=method.training.auxiliary_loss,
     )
-
-
-def _optimizer(training: Training) -> keras.optimizers.Optimizer:
-    rate = keras.optimizers.schedules.ExponentialDecay(
-        training.learning_rate, decay_steps=training.decay_steps, decay_rate=0.95
-    )
-    return keras.optimizers.Adam(rate, epsilon=1e-8)
 
 
 NETWORK = Network(
@@ -189,5 +186,5 @@ NETWORK = Network(
     options=_options,
     training_model=_training_model,
     loss=_loss,
-    optimizer=_optimizer,
+    optimizer=lambda method: keras.optimizers.Adam(epsilon=1e-8),
 )

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from zlib import crc32
 
 import numpy as np
 import zarr
@@ -49,6 +50,11 @@ class Pairs:
     normalisations: tuple[Normalisation, ...]
     noise: tuple[float, ...]
     made_as: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Hash of the voxels."""
+        return f"{crc32(self.images.data):08x}{crc32(self.objects.data):08x}"
 
     @property
     def shape(self) -> Shape:

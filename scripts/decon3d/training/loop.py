@@ -1,26 +1,38 @@
-"""The training loop: any registered network, its own loss and optimiser, one bundle at the end."""
+"""The training loop: any registered network, its own loss and optimiser, one bundle at the end.
 
+The whole state is saved every `training.save_every` steps and when SIGTERM comes, beside the
+bundle. A training of the same settings, data and software goes on from there and ends with the
+weights that it would have had anyway.
+"""
+
+import contextlib
+import copy
 import csv
 import io
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.files import write_text
+from decon3d.files import digest, write_text
 from decon3d.logs import log, progress
-from decon3d.networks.bundle import write_bundle
+from decon3d.networks.bundle import software, write_bundle
 from decon3d.networks.description import TrainedOn
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.seeds import stream_seed
-from decon3d.settings import Rln
+from decon3d.settings import Trained
+from decon3d.training.checkpoint import Checkpoint
 from decon3d.training.crops import (
     Pairs,
     draw,
@@ -29,6 +41,7 @@ from decon3d.training.crops import (
     prefetched,
     symmetric_axes,
 )
+from decon3d.training.schedules import Rate
 from decon3d.training.validation import Loss, Validation
 from decon3d.volumes.normalisation import FOREGROUND_PERCENTILE, FOREGROUND_SIGMAS
 
@@ -37,6 +50,7 @@ LAW = (
     f"scale: percentile {FOREGROUND_PERCENTILE:g} of the voxels above the background + "
     f"{FOREGROUND_SIGMAS:g} sigma, less the offset; the image's map for image and object"
 )
+MOST_LOSSES = 2
 Step = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -44,7 +58,7 @@ def train(
     *,
     train_store: str | Path,
     val_store: str | Path,
-    method: Rln,
+    method: Trained,
     psf: Psf,
     camera_offset: float | None,
     seed: int,
@@ -54,8 +68,9 @@ def train(
 ) -> None:
     """Train a network on pairs and write its bundle.
 
-    The weights kept are those with the smallest validation `nrmse` (no affine match, so that
-    the counts count, too). The same seed, data, threads and kind of device give the same
+    A loss that is no longer a number goes back to the last saved state and halves the rate, at
+    most twice. The weights kept are those with the smallest validation `nrmse` (no affine match,
+    so that the counts count, too). The same seed, data, threads and kind of device give the same
     weights to the bit.
 
     Parameters
@@ -80,9 +95,11 @@ def train(
     Raises
     ------
     UserError
-        If a store is not one of pairs, or the loss is no longer a number.
+        If a store is not one of pairs, if the loss is no longer a number for the third time, or
+        if the job was told to stop (the next attempt goes on).
     """
     training = method.training
+    folder = Path(folder)
     own_seed = stream_seed(seed, "training", *stream)
     keras.utils.set_random_seed(own_seed % 2**32)
     tf.config.experimental.enable_op_determinism()
@@ -93,52 +110,75 @@ def train(
     halo, stride = halo_and_stride(model)
     training_model = definition.training_model(model)
 
-    def loss(outputs: list[tf.Tensor], image: tf.Tensor, truth: tf.Tensor) -> dict[str, tf.Tensor]:
-        return definition.loss(outputs, image, truth, training)
+    def loss(outputs: Any, image: tf.Tensor, truth: tf.Tensor) -> dict[str, tf.Tensor]:
+        return definition.loss(outputs, image, truth, method)
 
     pairs = load_pairs(train_store, camera_offset=camera_offset)
+    val_pairs = load_pairs(val_store, camera_offset=camera_offset)
     crop = fitting_crop(training.crop, pairs.shape, stride)
     flips = symmetric_axes(psf)
-    validation = Validation(
-        load_pairs(val_store, camera_offset=camera_offset),
-        training_model=training_model,
-        loss=loss,
-        stride=stride,
-    )
-    optimizer = definition.optimizer(training)
+    validation = Validation(val_pairs, training_model=training_model, loss=loss, stride=stride)
+    optimizer = definition.optimizer(method)
+    optimizer.clipnorm = None
+    optimizer.global_clipnorm = training.gradient_clip
     step_function = _step_function(training_model, loss, optimizer, (training.batch, *crop))
-    history = _History(Path(folder) / "history.csv")
-    scores = {"input": validation.of_input()}
+    key = digest(
+        [
+            method.model_dump(mode="json"),
+            own_seed,
+            software(),
+            pairs.digest,
+            val_pairs.digest,
+            flips,
+        ]
+    )
+    state = _State(model, optimizer, Rate(training), folder, key)
+    if not state.resume():
+        state.scores["input"] = validation.of_input()
     log.info(
         "training %s: %d volumes, %d steps of %d crops of %d×%d×%d; blurred: affine PSNR %.2f dB",
         method.kind, len(pairs.images), training.steps, training.batch, *crop,
-        scores["input"]["psnr_affine"],
+        state.scores["input"]["psnr_affine"],
     )  # fmt: skip
 
-    best_step, best_weights = 0, model.get_weights()
-    batches = prefetched(
-        lambda k: draw(pairs, step=k, seed=own_seed, batch=training.batch, crop=crop, flips=flips),
-        range(training.steps),
-    )
-    with progress(total=training.steps, what=f"train {method.kind}", unit="step") as bar:
-        for step, (images, objects) in enumerate(batches, start=1):
-            parts = {k: float(v) for k, v in step_function(images, objects).items()}
-            _require_number(parts["loss"], "loss", step, method)
-            history.add(parts)
-            bar.set_postfix(loss=f"{parts['loss']:.4f}", refresh=False)
-            bar.update(1)
-            if step % training.validate_every and step != training.steps:
-                continue
-            now = validation.of_model()
-            _require_number(now["nrmse"], "validation NRMSE", step, method)
-            history.write(step, float(optimizer.learning_rate), now)
-            log.info("step %d: validation loss %.4f, affine PSNR %.2f dB, NRMSE %.4f", step,
-                     now["loss"], now["psnr_affine"], now["nrmse"])  # fmt: skip
-            if "model" not in scores or now["nrmse"] < scores["model"]["nrmse"]:
-                scores["model"] = now
-                best_step, best_weights = step, model.get_weights()
+    def batches(first: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        return prefetched(
+            lambda k: draw(
+                pairs, step=k, seed=own_seed, batch=training.batch, crop=crop, flips=flips
+            ),
+            range(first, training.steps),
+        )
 
-    model.set_weights(best_weights)
+    with (
+        told_to_stop() as stopped,
+        progress(
+            total=training.steps, initial=state.step, what=f"train {method.kind}", unit="step"
+        ) as bar,
+    ):
+        crops = batches(state.step)
+        while state.step < training.steps:
+            images, objects = next(crops)
+            optimizer.learning_rate = state.rate.at(state.step)
+            parts = {k: float(v) for k, v in step_function(images, objects).items()}
+            if not math.isfinite(parts["loss"]):
+                state.go_back(method.kind)
+                crops = batches(state.step)
+                continue
+            state.step += 1
+            state.since.append(parts)
+            bar.set_postfix(loss=f"{parts['loss']:.4f}", refresh=False)
+            bar.update(state.step - bar.n)
+            if state.step % training.validate_every == 0 or state.step == training.steps:
+                state.validated(validation.of_model())
+            if stopped() or state.step % training.save_every == 0:
+                state.save()
+            if stopped() and state.step < training.steps:
+                raise UserError(
+                    f"training {method.kind} was told to stop (SIGTERM) and saved its state after "
+                    f"step {state.step} of {training.steps}; the next attempt goes on there"
+                )
+
+    model.set_weights(state.best)
     bundle = write_bundle(
         folder,
         model,
@@ -156,18 +196,136 @@ def train(
         seed=seed,
         stream=stream,
         device=device["device"],
-        best_step=best_step,
-        validation=scores,
+        best_step=state.best_step,
+        validation=state.scores,
     )
-    log.info("kept the weights of step %d (%s…)", best_step, bundle.weights_sha256[:12])
+    log.info("kept the weights of step %d (%s…)", state.best_step, bundle.weights_sha256[:12])
 
 
-def _require_number(value: float, what: str, step: int, method: Rln) -> None:
-    if not math.isfinite(value):
-        raise UserError(
-            f"training {method.kind}: the {what} is no longer a number at step {step}; lower the "
-            f"method's training.learning_rate ({method.training.learning_rate:g})"
+class _State:
+    """Everything that a training changes, saved and taken up again."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        rate: Rate,
+        folder: Path,
+        key: str,
+    ) -> None:
+        self.model, self.optimizer, self.rate, self.key = model, optimizer, rate, key
+        self.path, self.history = folder / "checkpoint.npz", folder / "history.csv"
+        self.step = self.best_step = 0
+        self.seconds = 0.0
+        self.losses_of_nan = 0
+        self.best = model.get_weights()
+        self.scores: dict[str, dict[str, float]] = {}
+        self.rows: list[dict[str, float]] = []
+        self.since: list[dict[str, float]] = []
+        self._clock = time.monotonic()
+        self._last = self._snapshot()
+
+    def _snapshot(self) -> Checkpoint:
+        names = ("step", "best_step", "losses_of_nan", "scores", "rows", "since")
+        self.seconds += time.monotonic() - self._clock
+        self._clock = time.monotonic()
+        rate = {k: getattr(self.rate, k) for k in ("factor", "best", "waited")}
+        return Checkpoint(
+            key=self.key,
+            weights=self.model.get_weights(),
+            optimizer=[np.asarray(v) for v in self.optimizer.variables],
+            best=[w.copy() for w in self.best],
+            values=copy.deepcopy(
+                {"rate": rate, "seconds": self.seconds, **{n: getattr(self, n) for n in names}}
+            ),
         )
+
+    def _take_up(self, found: Checkpoint) -> None:
+        values = copy.deepcopy(found.values)
+        self.model.set_weights(found.weights)
+        for variable, value in zip(self.optimizer.variables, found.optimizer, strict=True):
+            variable.assign(value)
+        self.best = [w.copy() for w in found.best]
+        for name, value in values.pop("rate").items():
+            setattr(self.rate, name, value)
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def save(self) -> None:
+        """Save the state: on disk, and to go back to."""
+        self._last = self._snapshot()
+        self._last.save(self.path)
+
+    def resume(self) -> bool:
+        """Take up a saved state of this very training, if there is one."""
+        found = Checkpoint.load(self.path, key=self.key)
+        if found is None:
+            return False
+        self._take_up(found)
+        self._last = found
+        log.info("going on after step %d", self.step)
+        return True
+
+    def go_back(self, kind: str) -> None:
+        """Go back to the last saved state with half the rate; give up the third time.
+
+        Raises
+        ------
+        UserError
+            The third time.
+        """
+        lost = self.step + 1
+        times = self.losses_of_nan + 1
+        if times > MOST_LOSSES:
+            raise UserError(
+                f"training {kind}: the loss is no longer a number at step {lost}, with the rate "
+                f"halved {MOST_LOSSES} times; lower methods.….training.learning_rate"
+            )
+        self._take_up(self._last)
+        for _ in range(times - self.losses_of_nan):  # some may be in the saved rate
+            self.rate.halve()
+        self.losses_of_nan = times
+        log.warning("no number at step %d: back to step %d, half the rate", lost, self.step)
+
+    def validated(self, scores: dict[str, float]) -> None:
+        """Note a validation: a row of the history, and the weights if they are the best."""
+        self.rate.validated(scores["nrmse"])
+        means = {k: sum(p[k] for p in self.since) / len(self.since) for k in self.since[0]}
+        self.since = []
+        self.rows.append(
+            {
+                "step": self.step,
+                **means,
+                "learning_rate": float(self.optimizer.learning_rate),
+                **{f"val_{key}": value for key, value in scores.items()},
+                "seconds": round(self.seconds + time.monotonic() - self._clock, 2),
+            }
+        )
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.history, text.getvalue())
+        log.info(
+            "step %d: validation loss %.4f, affine PSNR %.2f dB, NRMSE %.4f",
+            self.step, scores["loss"], scores["psnr_affine"], scores["nrmse"],
+        )  # fmt: skip
+        if scores["nrmse"] < self.scores.get("model", {"nrmse": math.inf})["nrmse"]:
+            self.scores["model"] = scores
+            self.best_step, self.best = self.step, self.model.get_weights()
+
+
+@contextlib.contextmanager
+def told_to_stop() -> Iterator[Callable[[], bool]]:
+    """Say whether SIGTERM came (a time limit, a drained node), instead of dying of it."""
+    came: list[int] = []
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append(1)) if in_main_thread else None
+    try:
+        yield lambda: bool(came)
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _step_function(
@@ -201,37 +359,3 @@ def _trained_on(pairs: Pairs) -> TrainedOn:
         noise=(min(pairs.noise), max(pairs.noise)),
         made_as=pairs.made_as,
     )
-
-
-class _History:
-    """`history.csv`: one row per validation, the loss parts as means over the steps since."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._start = time.monotonic()
-        self._rows: list[dict[str, float]] = []
-        self._since: list[dict[str, float]] = []
-
-    def add(self, parts: dict[str, float]) -> None:
-        self._since.append(parts)
-
-    def write(self, step: int, learning_rate: float, scores: dict[str, float]) -> None:
-        means = {
-            key: sum(parts[key] for parts in self._since) / len(self._since)
-            for key in self._since[0]
-        }
-        self._since = []
-        self._rows.append(
-            {
-                "step": step,
-                **means,
-                "learning_rate": learning_rate,
-                **{f"val_{key}": value for key, value in scores.items()},
-                "seconds": round(time.monotonic() - self._start, 2),
-            }
-        )
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self._rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows)
-        write_text(self._path, text.getvalue())

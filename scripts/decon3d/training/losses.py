@@ -59,3 +59,61 @@ def rln_loss(
         aim = 0.8 * truth + 0.2 * image
         parts["auxiliary"] = AUXILIARY_WEIGHT * (tf.reduce_mean(tf.square(first - aim)) + FLOOR)
     return {"loss": tf.add_n(list(parts.values())), **parts}
+
+
+def hessian(x: tf.Tensor) -> tf.Tensor:
+    """NeuroDecon's smoothness: sqrt of the mean squared second differences (N Z Y X C).
+
+    sqrt(mean(dzz² + dyy² + dxx² + 2 dzy² + 2 dzx² + 2 dyx²) + 2.5e-5), over the voxels where all
+    differences exist (Sachuk et al. 2025).
+    """
+
+    def second(a: int, b: int) -> tf.Tensor:
+        return _difference(_difference(x, a), b)
+
+    shape = tf.shape(x)
+    common = [shape[axis] - 2 for axis in (1, 2, 3)]
+
+    def cut(values: tf.Tensor) -> tf.Tensor:
+        return values[:, : common[0], : common[1], : common[2]]
+
+    total = tf.add_n([tf.square(cut(second(a, a))) for a in (1, 2, 3)])
+    total += 2 * tf.add_n([tf.square(cut(second(a, b))) for a, b in ((1, 2), (1, 3), (2, 3))])
+    return tf.sqrt(tf.reduce_mean(total) + 2.5e-5)
+
+
+def _difference(x: tf.Tensor, axis: int) -> tf.Tensor:
+    first = [slice(None)] * 5
+    then = [slice(None)] * 5
+    first[axis], then[axis] = slice(None, -1), slice(1, None)
+    return x[tuple(then)] - x[tuple(first)]
+
+
+def windowed_ssim(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Structural similarity in 3D (Wang et al. 2004) with a Gaussian window, mean over voxels.
+
+    Window 11³, σ 1.5; constants 0.01² and 0.03² for values of order 1 (N Z Y X, one channel);
+    only where the window fits.
+    """
+    axis = tf.range(-5.0, 6.0)
+    window = tf.exp(-tf.square(axis) / (2 * 1.5**2))
+    window /= tf.reduce_sum(window)
+
+    def smooth(x: tf.Tensor) -> tf.Tensor:
+        for shape in ((11, 1, 1), (1, 11, 1), (1, 1, 11)):
+            x = tf.nn.conv3d(x, tf.reshape(window, (*shape, 1, 1)), [1] * 5, "VALID")
+        return x
+
+    mean_a, mean_b = smooth(a), smooth(b)
+    variance_a = smooth(a * a) - mean_a**2
+    variance_b = smooth(b * b) - mean_b**2
+    covariance = smooth(a * b) - mean_a * mean_b
+    ratio = ((2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)) / (
+        (mean_a**2 + mean_b**2 + 1e-4) * (variance_a + variance_b + 9e-4)
+    )
+    return tf.reduce_mean(ratio)
+
+
+def laplace(mean: tf.Tensor, scale: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
+    """Negative log likelihood of a Laplace distribution: mean(|μ − y| / σ + ln σ + ln 2)."""
+    return tf.reduce_mean(tf.abs(mean - truth) / scale + tf.math.log(scale) + tf.math.log(2.0))

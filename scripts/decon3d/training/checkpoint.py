@@ -1,0 +1,66 @@
+"""The whole state of a training in one file, so that a killed one goes on where it was."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training after `step` steps: all that its future depends on.
+
+    Attributes
+    ----------
+    key
+        Hash of settings, data and software: another key is another training.
+    weights, optimizer, best
+        Weights of the model now, variables of the optimiser, weights to be kept.
+    values
+        The small rest, JSON-able: step, best step, scores, rate, rows of the history.
+    """
+
+    key: str
+    weights: Arrays
+    optimizer: Arrays
+    best: Arrays
+    values: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        named = {
+            f"{name}_{i}": array
+            for name in ("weights", "optimizer", "best")
+            for i, array in enumerate(getattr(self, name))
+        }
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with open(temporary, "wb") as stream:
+            text = json.dumps({"key": self.key, **self.values})
+            np.savez(stream, values=np.array(text), **named)
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path, *, key: str) -> "Checkpoint | None":
+        """Read the state of the training called `key`; None if there is none."""
+        if not path.exists():
+            return None
+        with np.load(path) as content:
+            values = json.loads(str(content["values"]))
+            if values.pop("key") != key:
+                return None
+            arrays = {
+                name: [content[f"{name}_{i}"] for i in range(_count(content.files, name))]
+                for name in ("weights", "optimizer", "best")
+            }
+        return cls(key=key, values=values, **arrays)
+
+
+def _count(names: list[str], prefix: str) -> int:
+    return sum(name.startswith(f"{prefix}_") for name in names)
