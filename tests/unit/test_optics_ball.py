@@ -1,0 +1,79 @@
+"""The ideal ball, and taking it out of a bead's image."""
+
+import numpy as np
+import pytest
+from scipy import fft
+from test_optics_resampling import gaussian
+
+from decon3d.optics.ball import FWHM_OF_SIGMA, ideal_ball, without_ball
+from decon3d.optics.psf import fwhm_um
+
+
+def moments(data, voxel):
+    grids = [g * v for g, v in zip(np.indices(data.shape), voxel, strict=True)]
+    centre = [(g * data).sum() for g in grids]
+    return [((g - c) ** 2 * data).sum() for g, c in zip(grids, centre, strict=True)]
+
+
+@pytest.mark.parametrize("voxel", [(0.05, 0.02, 0.03), (0.02, 0.02, 0.02)])
+def test_the_ball_has_a_balls_size(voxel):
+    ball = ideal_ball(diameter_um=0.4, voxel_size_um=voxel, shape=(31, 33, 35))
+    assert ball.sum() == pytest.approx(1, abs=1e-12)
+    assert np.array_equal(ball, ball[::-1, ::-1, ::-1])
+    # each voxel averages over its length, which adds v² / 12
+    expected = [0.4**2 / 20 + v**2 / 12 for v in voxel]
+    assert moments(ball, voxel) == pytest.approx(expected, rel=5e-3)
+    assert ball.max() == pytest.approx(np.prod(voxel) / (np.pi / 6 * 0.4**3), rel=5e-3)
+
+
+def test_a_ball_smaller_than_a_voxel_is_one_voxel_and_longer_averages_widen():
+    ball = ideal_ball(diameter_um=0.05, voxel_size_um=(0.2, 0.1, 0.1), shape=(3, 3, 3))
+    assert ball[1, 1, 1] == 1
+    fine = ideal_ball(
+        diameter_um=0.4, voxel_size_um=(0.02,) * 3, shape=(41,) * 3,
+        averaged_over_um=(0.2, 0.02, 0.02),
+    )  # fmt: skip
+    assert moments(fine, (0.02,) * 3)[0] == pytest.approx(0.4**2 / 20 + 0.2**2 / 12, rel=5e-3)
+    with pytest.raises(ValueError, match="odd"):
+        ideal_ball(diameter_um=0.1, voxel_size_um=(0.1,) * 3, shape=(4, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("voxel", "psf_fwhm", "diameter"),
+    [
+        ((0.125, 0.022, 0.022), (0.6, 0.23, 0.15), 0.2),
+        ((0.2, 0.08, 0.08), (0.6, 0.22, 0.22), 0.2),
+        ((0.2, 0.065, 0.065), (0.6, 0.22, 0.22), 0.1),
+    ],
+)
+def test_the_psfs_width_comes_back(voxel, psf_fwhm, diameter):
+    """The bead's image is made on a grid three to nine times finer and summed to voxels."""
+    sigma = np.array(psf_fwhm) / FWHM_OF_SIGMA
+    fold = [2 * round(v / 0.045) + 1 for v in voxel]
+    fine = np.divide(voxel, fold)
+    half = np.ceil(5 * np.hypot(sigma, diameter / 4.47) / voxel).astype(int)
+    shape = tuple(int(n) for n in (2 * half + 1) * fold)
+    middle = [n // 2 for n in shape]
+    psf = gaussian(shape, middle, sigma / fine)
+    ball = ideal_ball(diameter_um=diameter, voxel_size_um=tuple(fine), shape=shape)
+    spectrum = fft.rfftn(fft.ifftshift(ball)) * fft.rfftn(psf)
+    image = fft.irfftn(spectrum, shape)
+
+    def summed(data):
+        return np.add.reduceat(
+            np.add.reduceat(
+                np.add.reduceat(data, range(0, shape[0], fold[0]), 0),
+                range(0, shape[1], fold[1]), 1,
+            ),
+            range(0, shape[2], fold[2]), 2,
+        )  # fmt: skip
+
+    image = summed(image)
+    wanted = fwhm_um(summed(psf), voxel)
+    image = np.clip(image / image.max(), 0, None)
+    for noise in (0.0, 0.01):
+        noisy = image + np.random.default_rng(0).normal(0, noise, image.shape) * np.sqrt(image)
+        result = without_ball(np.clip(noisy, 0, None), diameter_um=diameter, voxel_size_um=voxel)
+        assert result.data.min() >= 0
+        assert fwhm_um(result.data, voxel) == pytest.approx(wanted, rel=0.03)
+    assert np.max(np.divide(fwhm_um(image, voxel), wanted)) > 1.025  # there was something to do
