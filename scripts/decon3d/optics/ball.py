@@ -13,9 +13,10 @@ Triple = tuple[float, float, float]
 Shape = tuple[int, int, int]
 
 ITERATIONS = 150
-"""Until the width of the result stands still; 100 leave up to 1.5 % of it."""
-SIEVE = 0.75
-"""Width of the finest detail that the result may have, relative to the PSF's."""
+"""Until the width of the result stands still."""
+SIEVE = 0.6
+"""Width of the finest detail that the result may have, relative to the PSF's. At 0.75 the widths
+of diffraction's PSFs, which are no Gaussians, come out 2 to 3 % too small; at 0.6 within 1 %."""
 FWHM_OF_SIGMA = 2 * np.sqrt(2 * np.log(2))
 _CELLS = 96  # cells across the ball from which its voxels are summed
 

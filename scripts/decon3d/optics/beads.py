@@ -195,7 +195,8 @@ def psf_from_beads(
             "fwhm_um": [round(f, 5) for f in width],
             "fwhm_um_how": "of the averaged bead, profiles through its peak",
             "fwhm_spread_um": [
-                round(float(s), 5) for s in np.std([candidates[i].fwhm_um or () for i in used], axis=0)
+                round(float(s), 5)
+                for s in np.std([candidates[i].fwhm_um or () for i in used], axis=0)
             ],
             "pictured": pictured,
         },

@@ -55,7 +55,8 @@ def draw_beads(psf_path: Path) -> tuple[Figure, str]:
     across = max(width, 0.6 * (height + depth))
     panel = WIDTH / COLUMNS * (height + depth) / across + 0.45
     figure = Figure(figsize=(WIDTH, rows * panel + 5.6), layout="constrained")
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=[rows * panel, 5.6]))
+    parts: Any = figure.subfigures(2, 1, height_ratios=[rows * panel, 5.6])
+    above, below = parts
     grid = above.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes in grid[len(kept) :]:
         axes.set_visible(False)
@@ -66,7 +67,7 @@ def draw_beads(psf_path: Path) -> tuple[Figure, str]:
 
 
 def _bead(axes: Axes, crop: Image, bead: dict[str, Any], voxel: Triple) -> None:
-    """Draw one bead, XY above XZ, framed in green where it was used and in red where not."""
+    """Draw one bead, XY above XZ, framed in green where it was used, else in orange."""
     xy, xz = crop.max(axis=0), crop.max(axis=1)
     dz, dy, dx = voxel
     peak = max(float(crop.max()), 1e-12)
@@ -132,7 +133,7 @@ def _caption(info: dict[str, Any]) -> str:
     beads = info["beads"]
     rejected = ", ".join(f"{n} {_WORDS[kind]}" for kind, n in beads["rejected"].items())
     text = (
-        f"{beads['used']} of {beads['found']} beads were used (green); not used (red): "
+        f"{beads['used']} of {beads['found']} beads were used (green); not used (orange): "
         f"{rejected or 'none'}; each with its place along Z, Y, X"
     )
     shown, found = len(beads["pictured"]), beads["found"]
