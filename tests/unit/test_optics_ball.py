@@ -59,7 +59,7 @@ def fine_grid(voxel):
 @pytest.mark.parametrize(
     ("voxel", "psf_fwhm", "diameter"),
     [
-        ((0.125, 0.022, 0.022), (0.6, 0.23, 0.17), 0.2),
+        ((0.125, 0.04, 0.03), (0.5, 0.23, 0.17), 0.2),
         ((0.2, 0.08, 0.08), (0.6, 0.22, 0.22), 0.2),
         ((0.2, 0.065, 0.065), (0.6, 0.22, 0.22), 0.1),
     ],
@@ -67,7 +67,7 @@ def fine_grid(voxel):
 def test_a_gaussians_width_comes_back(voxel, psf_fwhm, diameter):
     fold, fine = fine_grid(voxel)
     sigma = np.array(psf_fwhm) / FWHM_OF_SIGMA
-    half = np.ceil(5 * np.hypot(sigma, diameter / 4.47) / voxel).astype(int)
+    half = np.ceil(4 * np.hypot(sigma, diameter / 4.47) / voxel).astype(int)
     shape = tuple(int(n) for n in (2 * half + 1) * fold)
     psf = gaussian(shape, [n // 2 for n in shape], sigma / fine)
     psf, image = seen(psf, diameter=diameter, fine=fine, fold=fold)

@@ -11,7 +11,7 @@ from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.bead_average import average_beads
 from decon3d.optics.beads import asymmetry, psf_from_beads
 from decon3d.optics.build import make_psf
-from decon3d.optics.psf import fwhm_um, load_psf, save_psf
+from decon3d.optics.psf import fwhm_um, load_psf, normalised_psf, save_psf
 from decon3d.report.beads import draw_beads
 from decon3d.settings import Channel, Optics
 
@@ -207,10 +207,17 @@ def test_stacks_that_cannot_be_used_are_refused(stack, tmp_path):
 
 def test_the_reference_beads(reference_data, tmp_path):
     """Four beads, all free and alike; widths against 3D Gaussians fitted to the raw stack."""
-    psf = {"source": "beads", "path": str(reference_data / "beads" / "beads.tif"), "bead_diameter_um": 0.2}  # fmt: skip
-    channel = Channel(emission_um=0.46, excitation_um=0.405, psf=psf)
     optics = Optics(modality="confocal", numerical_aperture=1.4)
-    made = make_psf(optics=optics, channel=channel, voxel_size_um=(0.125, 0.045, 0.045), key="psf")
+
+    def from_beads(diameter_um):
+        path = str(reference_data / "beads" / "beads.tif")
+        psf = {"source": "beads", "path": path, "bead_diameter_um": diameter_um}
+        channel = Channel(emission_um=0.46, excitation_um=0.405, psf=psf)
+        return make_psf(
+            optics=optics, channel=channel, voxel_size_um=(0.125, 0.045, 0.045), key="psf"
+        )
+
+    made = from_beads(0.175)
     assert made.record["beads"]["used"] == 4
     assert made.record["beads"]["fwhm_um"] == pytest.approx((0.593, 0.228, 0.172), rel=0.06)
     assert (
@@ -222,10 +229,9 @@ def test_the_reference_beads(reference_data, tmp_path):
     assert np.array_equal(load_psf(tmp_path / "psf.tif").data, made.data)
     assert tifffile.imread(tmp_path / "beads.tif").shape == (4, 25, 51, 39)
     assert tifffile.imread(tmp_path / "bead_ideal.tif").sum() == pytest.approx(1, abs=1e-5)
+    with pytest.raises(UserError, match=r"along X.*psf\.bead_diameter_um"):
+        from_beads(0.2)  # the image is no wider than such a ball alone
     _, caption = draw_beads(tmp_path / "psf.tif")
     assert caption.startswith("4 of 4 beads were used")
-    theory = make_psf(
-        optics=optics, channel=Channel(emission_um=0.46), voxel_size_um=(0.125, 0.045, 0.045), key="psf"
-    )  # fmt: skip
-    save_psf(theory, tmp_path / "psf.tif")
+    save_psf(normalised_psf(made.data, made.voxel_size_um, {}), tmp_path / "psf.tif")
     assert not (tmp_path / "bead_measured.tif").exists()
