@@ -25,6 +25,7 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
         s.FilePsf,
         "With `source: file`; `theory` has no keys.",
     ),
+    ("datasets.<name>.channels.<name>.psf", s.BeadsPsf, "With `source: beads`."),
     ("datasets.<name>.channels.<name>.normalisation", s.Normalisation, "Fixed normalisation."),
     ("methods.<name> (kind: rl)", s.Rl, "Richardson-Lucy."),
     ("methods.<name> (kind: rltv)", s.Rltv, "Richardson-Lucy with total variation."),
@@ -52,6 +53,9 @@ EXAMPLES = {
     "psf": "{source: file, path: psf.tif}",
     "normalisation": "{offset: 100, scale: 2000}",
     "path": "data/worm/embryo1.ome.tif",
+    "bead_diameter_um": "0.1",
+    "half_width_um": "[1.5, 0.8, 0.8]",
+    "plane_tolerance_um": "1.0",
     "name": "embryo1",
     "reference": "data/worm/embryo1_truth.tif",
     "shape": "[64, 192, 192]",
@@ -79,6 +83,10 @@ and all errors of a config are told at once, before any job starts.
 A PSF file is an image of one bead. Its camera pedestal is estimated and removed, its bead isolated,
 brought to the image's grid and centred; `results/<dataset>/psf/<channel>/psf.json` says what was
 removed. Where more than half of its sum is pedestal, `accept_pedestal: true` must confirm it.
+
+A bead stack holds many beads of one known diameter. They are found, the good ones are averaged, and
+the diameter is deconvolved out; the report shows every bead and why it was not used. Beside the PSF
+lie `bead_measured.tif` and `bead_ideal.tif`: the averaged bead as it was seen, and as it is.
 """
 
 

@@ -149,7 +149,28 @@ class FilePsf(_Settings):
     """Confirm that more than half of the file's sum may be removed as camera pedestal."""
 
 
-Psf = Annotated[TheoryPsf | FilePsf, Field(discriminator="source")]
+class BeadsPsf(_Settings):
+    """A measured PSF: a stack of many beads, which are found, judged and averaged."""
+
+    source: Literal["beads"]
+    """From a bead stack."""
+    path: str
+    """TIFF, OME-TIFF or OME-Zarr of the beads; environment variables are expanded."""
+    bead_diameter_um: Annotated[float, Field(gt=0, le=5)]
+    """Diameter of the beads, in µm; it is deconvolved out of the PSF and kept in the pair."""
+    voxel_size_um: VoxelSize | None = None
+    """Voxel size of that stack (Z, Y, X), in µm; null = from its metadata."""
+    channel: Annotated[int, Field(ge=0)] = 0
+    """Position on the channel axis of that stack, from 0."""
+    half_width_um: VoxelSize | None = None
+    """Half size (Z, Y, X) of the free space around a bead, in µm; null = 2.5 (light sheet 3,
+    widefield 4) widths of the beads."""
+    plane_tolerance_um: PositiveFloat | None = None
+    """Beads farther than this from the median bead along Z are rejected; null = none are."""
+
+
+Psf = Annotated[TheoryPsf | FilePsf | BeadsPsf, Field(discriminator="source")]
+PSF_SOURCES: dict[str, type[_Settings]] = {"theory": TheoryPsf, "file": FilePsf, "beads": BeadsPsf}
 
 
 class Normalisation(_Settings):
@@ -515,8 +536,7 @@ def _missing_files(config: dict[str, Any]) -> list[str]:
 
 _UNION_TAGS = {
     *METHOD_KINDS,
-    "theory",
-    "file",
+    *PSF_SOURCES,
     "VolumeEntry",
     "str",
     "list[union[str,VolumeEntry]]",
@@ -574,8 +594,8 @@ def _did_you_mean(location: tuple[Any, ...]) -> str:
     for part in location[:-1]:
         if part in METHOD_KINDS:
             model = METHOD_KINDS[part]
-        elif part in ("theory", "file"):
-            model = TheoryPsf if part == "theory" else FilePsf
+        elif part in PSF_SOURCES:
+            model = PSF_SOURCES[part]
         elif part in getattr(model, "model_fields", {}):
             model = _inner_model(model.model_fields[part].annotation)
     known = list(getattr(model, "model_fields", {}))

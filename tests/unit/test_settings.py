@@ -46,6 +46,8 @@ def problems(change):
         (lambda c, d: c["methods"].update(rl={"iteration": 5}), "methods.rl.iteration: unknown key; did you mean iterations?"),
         (lambda c, d: c["datasets"].update({"a/b": d}), "datasets.a/b: 'a/b' is no usable name; use letters, digits, _ and - only"),
         (lambda c, d: d["optics"].update(modality="light_sheet"), "datasets.worm.optics.sheet_thickness_um: is missing; a light sheet needs its FWHM in µm"),
+        (lambda c, d: d["channels"]["gfp"].update(psf={"source": "beads", "path": str(ROOT), "bead_diameter_um": 0.1, "half_width": 1}), "datasets.worm.channels.gfp.psf.half_width: unknown key; did you mean half_width_um?"),
+        (lambda c, d: d["channels"]["gfp"].update(psf={"source": "beads", "path": str(ROOT)}), "datasets.worm.channels.gfp.psf.bead_diameter_um: is missing; it has no default"),
         (lambda c, d: d.pop("optics"), "datasets.worm.optics: is missing; it has no default"),
         (lambda c, d: c["methods"].update(input={"kind": "rl"}), "methods.input: this name is reserved for the report's own rows; rename it"),
     ],

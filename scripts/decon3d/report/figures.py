@@ -23,6 +23,7 @@ from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import read_json, write_json
 from decon3d.logs import log
 from decon3d.report import plots
+from decon3d.report.beads import draw_beads
 from decon3d.report.labels import INPUT, TRUTH, method_label, seen_recipes
 from decon3d.report.tables import collect_metrics, with_groups
 from decon3d.report.templating import number, quantity
@@ -111,6 +112,8 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
     for channel in job.dataset.channels:
         if (job.root / paths.psf(job.name, channel)).is_file():
             yield f"PSF of {channel}", partial(_psf, job, channel)
+        if (job.root / paths.psf(job.name, channel)).with_name("beads.tif").is_file():
+            yield f"beads of {channel}", partial(_beads, job, channel)
         if _exists(job.root / paths.phantoms(job.name, channel, "test")):
             yield f"phantoms of {channel}", partial(_phantoms, job, channel)
         for method in job.settings.methods:
@@ -222,6 +225,12 @@ def _psf(job: Job, channel: str) -> Drawn:
     )
     figure = plots.psf_views(tifffile.imread(path), voxel_size_um=voxel, fwhm_um=fwhm)
     return [(entry, figure)]
+
+
+def _beads(job: Job, channel: str) -> Drawn:
+    figure, caption = draw_beads(job.root / paths.psf(job.name, channel))
+    title = f"Beads behind the point spread function{_of_channel(job, channel)}"
+    return [(Entry(f"beads_{channel}", "psf", title, caption), figure)]
 
 
 def _phantoms(job: Job, channel: str) -> Drawn:
