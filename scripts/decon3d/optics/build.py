@@ -7,8 +7,9 @@ import numpy as np
 
 from decon3d.errors import UserError
 from decon3d.optics.measured import psf_from_file
+from decon3d.optics.microscope import excitation_wavelength
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
-from decon3d.optics.theory import DEFAULT_EXCITATION, describe_theory
+from decon3d.optics.theory import describe_theory
 from decon3d.settings import Channel, FilePsf, Optics, expand_path
 
 Triple = tuple[float, float, float]
@@ -42,11 +43,17 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
         If a file does not hold one usable bead, or its widths contradict the optics.
     """
     common = {
-        "optics": optics.model_dump(mode="json"),
+        "optics": {
+            **optics.model_dump(mode="json"),
+            "aberrations": dict(optics.aberrations.terms),  # only those that are not 0
+        },
         "emission_um": channel.emission_um,
     }
-    if optics.modality == "confocal":
-        common["excitation_um"] = channel.excitation_um or DEFAULT_EXCITATION * channel.emission_um
+    excitation = excitation_wavelength(
+        optics, emission_um=channel.emission_um, excitation_um=channel.excitation_um
+    )
+    if excitation is not None:
+        common["excitation_um"] = excitation
     theory, how = describe_theory(
         optics=optics,
         emission_um=channel.emission_um,
