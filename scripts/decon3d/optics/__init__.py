@@ -3,8 +3,11 @@
 `build.make_psf` is the entrance: a channel of the config in, a `psf.Psf` out.
 
 - `diffraction`: the light behind one objective, on radii and focus positions.
-- `theory`: the microscope's PSF (widefield, confocal, light sheet) on a voxel grid.
+- `zernike`, `pupil`: aberrations, and the light through a pupil without symmetry.
+- `microscope`, `focus`: what multiplies what in a modality, and where its focus lies.
+- `theory`: the microscope's PSF on a voxel grid.
 - `measured`: from the image of a bead in a file to a PSF.
+- `plausibility`: a measured PSF held against the theory.
 - `resampling`: other voxel grids, sub-voxel centring, the crop rule.
 - `psf`: the PSF itself, its widths, its files.
 

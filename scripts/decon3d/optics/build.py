@@ -1,23 +1,18 @@
 """From a channel of the config to its PSF."""
 
+import logging
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from decon3d.errors import UserError
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.microscope import excitation_wavelength
-from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
+from decon3d.optics.plausibility import compare_with_theory
+from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import describe_theory
 from decon3d.settings import Channel, FilePsf, Optics, expand_path
 
 Triple = tuple[float, float, float]
 
-NARROWER_THAN_LIGHT = 0.7
-"""A measured width below this share of the theoretical one is no resolution, but an error."""
-SUSPICIOUSLY_WIDE = 2.0
-"""A measured width above this multiple of the theoretical one is worth a warning."""
+log = logging.getLogger(__name__)
 
 
 def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: str) -> Psf:
@@ -74,32 +69,8 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
         accept_pedestal=channel.psf.accept_pedestal,
         key=key,
     )
-    comparison = _compare_widths(measured, theory, Path(channel.psf.path).name, key)
+    name = Path(channel.psf.path).name
+    comparison = compare_with_theory(measured, theory, name=name, key=key)
+    for text in comparison["warnings"][len(measured.record["warnings"]) :]:
+        log.warning("%s: %s", key, text)
     return Psf(measured.data, measured.voxel_size_um, {**measured.record, **common, **comparison})
-
-
-def _compare_widths(measured: Psf, theory: np.ndarray, name: str, key: str) -> dict[str, Any]:
-    """Compare a measured PSF's widths with the theory's; refuse what light cannot do."""
-    found = fwhm_um(measured.data, measured.voxel_size_um)
-    expected = fwhm_um(theory, measured.voxel_size_um)
-    ratios = [f / e for f, e in zip(found, expected, strict=True)]
-    warnings = list(measured.record["warnings"])
-    for axis, ratio, width, limit in zip("ZYX", ratios, found, expected, strict=True):
-        text = (
-            f"the bead in {name} is {width:.3g} µm wide along {axis}, where theory says "
-            f"{limit:.3g} µm"
-        )
-        if ratio < NARROWER_THAN_LIGHT:
-            raise UserError(
-                f"{key}: {text}; light cannot be focused so tightly: check "
-                f"{key}.voxel_size_um and the dataset's optics and emission_um"
-            )
-        if ratio > SUSPICIOUSLY_WIDE:
-            warnings.append(
-                f"{text}: aberrated optics, a large bead, or a wrong voxel size of the file"
-            )
-    return {
-        "theory_fwhm_um": [round(width, 5) for width in expected],
-        "fwhm_to_theory": [round(ratio, 4) for ratio in ratios],
-        "warnings": warnings,
-    }

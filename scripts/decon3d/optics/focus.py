@@ -143,7 +143,9 @@ def _core_of(light: Array, places: tuple[Array, Array, Array]) -> Focus:
     for p, profile in zip(places, profiles, strict=True):
         first, last = _run_above_half(profile)
         widths.append(float(p[last] - p[first] + p[1] - p[0]))
-    return Focus((z, y, x), widths[0], max(widths[1:]), float(light[top]) + sum(map(_summit, profiles)))
+    return Focus(
+        (z, y, x), widths[0], max(widths[1:]), float(light[top]) + sum(map(_summit, profiles))
+    )
 
 
 def _summit(profile: Array) -> float:
