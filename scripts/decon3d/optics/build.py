@@ -58,7 +58,8 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
     if not isinstance(channel.psf, FilePsf):
         method = (
             f"theory: {optics.modality}, {optics.model} diffraction by Gauss-Legendre "
-            "quadrature, integrated over voxels (decon3d.optics.theory)"
+            f"quadrature over the {'radius' if how['symmetric'] else 'whole pupil'}, integrated "
+            "over voxels (decon3d.optics.theory)"
         )
         record = {"source": "theory", "method": method, **common, **how}
         return normalised_psf(theory, voxel_size_um, record)

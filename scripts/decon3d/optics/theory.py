@@ -137,6 +137,7 @@ def describe_theory(
             support["edge_plane_energy_kept"] = planes[0]
     shift_um = np.subtract(focus.centre_um, (optics.depth_um, 0.0, 0.0))
     record = {
+        "symmetric": microscope.symmetric,
         "centring": "centroid of the core (what exceeds half of the maximum), by continuous shift",
         "focus_shift_um": float(shift_um[0]),
         "shift_voxels": [float(0.0 - s / v) for s, v in zip(shift_um, voxel_size_um, strict=True)],
