@@ -18,6 +18,13 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
     ("datasets.<name>.volumes[i]", s.VolumeEntry, "An entry of a list of volumes, if not a path."),
     ("datasets.<name>.simulate.<volume>", s.Simulation, "A volume that the workflow makes itself."),
     ("datasets.<name>.optics", s.Optics, "The microscope."),
+    ("datasets.<name>.optics.sted", s.Sted, "The depletion, with `modality: sted`."),
+    (
+        "datasets.<name>.optics.aberrations",
+        s.Aberrations,
+        "Zernike aberrations, each an RMS in waves (Noll's normalisation), e.g. "
+        "`aberrations: {coma_x: 0.1}`.",
+    ),
     ("datasets.<name>.camera", s.Camera, "The camera: counts = gain · photons + offset."),
     ("datasets.<name>.channels.<name>", s.Channel, "A channel."),
     (
@@ -45,6 +52,10 @@ EXAMPLES = {
     "numerical_aperture": "1.2",
     "sample_index": "1.36",
     "sheet_thickness_um": "2.0",
+    "sted": "{depletion_um: 0.592, saturation_factor: 20}",
+    "aberrations": "{spherical: 0.05, coma_x: 0.1}",
+    "depletion_um": "0.592",
+    "saturation_factor": "20",
     "offset": "100",
     "gain": "0.46",
     "read_noise": "1.5",

@@ -71,10 +71,61 @@ class _Settings(BaseModel):
     )
 
 
+Waves = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Aberrations(_Settings):
+    """Zernike aberrations of the objective and the specimen, each by its RMS in waves.
+
+    Noll's normalisation and axes; see `decon3d.optics.zernike`.
+    """
+
+    defocus: Waves = 0.0
+    """Noll 4."""
+    astigmatism_0: Waves = 0.0
+    """Astigmatism along X and Y; Noll 6."""
+    astigmatism_45: Waves = 0.0
+    """Astigmatism along the diagonals; Noll 5."""
+    coma_x: Waves = 0.0
+    """Coma along X; Noll 8."""
+    coma_y: Waves = 0.0
+    """Coma along Y; Noll 7."""
+    trefoil_x: Waves = 0.0
+    """Trefoil, cosine; Noll 10."""
+    trefoil_y: Waves = 0.0
+    """Trefoil, sine; Noll 9."""
+    spherical: Waves = 0.0
+    """Primary spherical aberration; Noll 11."""
+    secondary_astigmatism_0: Waves = 0.0
+    """Secondary astigmatism along X and Y; Noll 12."""
+    secondary_astigmatism_45: Waves = 0.0
+    """Secondary astigmatism along the diagonals; Noll 13."""
+    quadrafoil_x: Waves = 0.0
+    """Quadrafoil, cosine; Noll 14."""
+    quadrafoil_y: Waves = 0.0
+    """Quadrafoil, sine; Noll 15."""
+    secondary_spherical: Waves = 0.0
+    """Secondary spherical aberration; Noll 22."""
+
+    @property
+    def terms(self) -> tuple[tuple[str, float], ...]:
+        """Names and values of those that are not 0."""
+        return tuple((name, value) for name, value in self if value)
+
+
+class Sted(_Settings):
+    """The depletion of STED: a doughnut by a vortex plate (2D)."""
+
+    depletion_um: Wavelength
+    """Wavelength of the depletion laser, in µm."""
+    saturation_factor: PositiveFloat
+    """I_sted / I_sat: intensity at the doughnut's crest over that which halves the fluorescence."""
+
+
 class Optics(_Settings):
     """What the microscope is; shared by all volumes and channels of a dataset."""
 
-    modality: Literal["widefield", "confocal", "light_sheet"]
+    modality: Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
     """How the light is collected and the specimen lit."""
     numerical_aperture: Annotated[float, Field(gt=0, lt=2)]
     """Numerical aperture of the detecting objective."""
@@ -87,9 +138,13 @@ class Optics(_Settings):
     model: Literal["vectorial", "scalar"] = "vectorial"
     """Diffraction model of the theoretical PSF."""
     pinhole_au: PositiveFloat = 1.0
-    """Confocal only: pinhole diameter in Airy units."""
+    """Confocal and STED only: pinhole diameter in Airy units."""
     sheet_thickness_um: PositiveFloat | None = None
     """Light sheet only: full width at half maximum of the sheet, in µm."""
+    sted: Sted | None = None
+    """STED only: the depletion."""
+    aberrations: Aberrations = Aberrations()
+    """Zernike aberrations, each an RMS in waves of the emission (two-photon: of the excitation)."""
 
     # Field validators, not one of the whole model: they run whatever else is wrong here.
     @field_validator("immersion_index")
@@ -110,6 +165,22 @@ class Optics(_Settings):
     def _sheet(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is None and info.data.get("modality") == "light_sheet":
             raise PydanticCustomError("optics", "is missing; a light sheet needs its FWHM in µm")
+        return value
+
+    @field_validator("sted")
+    @classmethod
+    def _depletion(cls, value: Sted | None, info: ValidationInfo) -> Sted | None:
+        modality = info.data.get("modality")
+        if value is None and modality == "sted":
+            raise PydanticCustomError(
+                "optics",
+                "is missing; STED needs its depletion, e.g. {example}",
+                {"example": "{depletion_um: 0.592, saturation_factor: 20}"},
+            )
+        if value is not None and modality not in ("sted", None):
+            raise PydanticCustomError(
+                "optics", "belongs to `modality: sted`, not to {modality}", {"modality": modality}
+            )
         return value
 
     @property
@@ -190,7 +261,8 @@ class Channel(_Settings):
     emission_um: Wavelength
     """Wavelength of the emission peak, in µm."""
     excitation_um: Wavelength | None = None
-    """Wavelength of the excitation, in µm (confocal); null = 0.93 × the emission."""
+    """Wavelength of the excitation, in µm. Confocal and STED: null = 0.93 × the emission;
+    two-photon: the laser's, must be given."""
     psf: Psf = TheoryPsf()
     """Where the point spread function comes from."""
     normalisation: Normalisation | None = None
@@ -246,6 +318,14 @@ class Dataset(_Settings):
             raise PydanticCustomError(
                 "volumes", "voxel_size_um is missing; simulated volumes have no metadata"
             )
+        for name, channel in self.channels.items():
+            if self.optics.modality == "two_photon" and channel.excitation_um is None:
+                raise PydanticCustomError(
+                    "channels",
+                    "channels.{name}.excitation_um is missing; two-photon excitation needs the "
+                    "laser's wavelength in µm, e.g. 0.92",
+                    {"name": name},
+                )
         indices = [channel.index for channel in self.channels.values()]
         if len(set(indices)) < len(indices):
             raise PydanticCustomError("channels", "two channels have the same index")

@@ -8,7 +8,7 @@ VERSIONS = {
     "simulate": 1,
     "ingest": 1,
     "statistics": 1,
-    "psf": 1,
+    "psf": 2,
     "phantoms": 1,
     "train": 1,
     "tune": 1,
