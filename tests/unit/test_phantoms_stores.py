@@ -14,23 +14,24 @@ from decon3d.errors import UserError
 from decon3d.files import read_json
 from decon3d.optics.psf import Psf, fingerprint
 from decon3d.phantoms import stores
-from decon3d.phantoms.contact_sheet import contact_sheet
+from decon3d.phantoms.contact_sheet import contact_sheet, pick
 from decon3d.phantoms.simulated import draw_volume, simulate_volume
 from decon3d.phantoms.stores import make_split, members
-from decon3d.settings import Camera, Phantoms, Simulation, Split
+from decon3d.settings import Camera, Channel, Optics, Phantoms, Simulation, Split
 
 PHANTOMS = Phantoms(
     shape=(8, 16, 16),
     test=Split(count=2, recipes={"rln_mixed": 1, "tubules": 1}),
 )
 VOXEL = (0.2, 0.1, 0.1)
+OPTICS = Optics(modality="confocal", numerical_aperture=1.2, immersion_index=1.333)
 PSF = Psf(np.pad(np.full((3, 3, 3), 1 / 27, np.float32), ((0, 0), (1, 1), (1, 1))), VOXEL)
 OTHER_PSF = Psf(np.full((3, 3, 3), 1 / 27, np.float32), VOXEL)
 
 
 def make(path, **changes):
     options = {
-        "split": PHANTOMS.test, "name": "test", "phantoms": PHANTOMS, "psf": PSF,
+        "split": PHANTOMS.test, "name": "test", "phantoms": PHANTOMS, "psf": PSF, "optics": OPTICS, "channel": Channel(emission_um=0.525),
         "camera": Camera(), "seed": 1, "stream": ("d", "c"),
     }  # fmt: skip
     make_split(path, **{**options, **changes})
@@ -61,7 +62,7 @@ def test_a_store_holds_what_it_says(store):
     assert about["recipes"] == ["rln_mixed"] * 2 + ["tubules"] * 2
     assert about["photons"] == pytest.approx([50, 500, 50, 500])
     assert len(set(about["seeds"])) == 4
-    assert about["camera"] == {"offset": 100, "gain": 1, "read_noise": 1}
+    assert about["camera"] == {"offset": 100, "gain": 1, "read_noise": 1, "bits": None}
     assert about["psf_fingerprint"] == fingerprint(PSF)
     assert about["voxel_size_um"] == list(VOXEL)
     assert not Path(f"{store}.progress").exists()
@@ -136,8 +137,13 @@ def test_training_volumes_come_in_proportion_and_depend_on_their_index_alone():
 
 
 def test_a_contact_sheet_is_drawn(store, tmp_path):
-    contact_sheet(store, tmp_path / "figures" / "test.png")
-    assert (tmp_path / "figures" / "test.png").read_bytes()[:4] == b"\x89PNG"
+    figure = contact_sheet(store)
+    assert [a.get_title().split("\n")[0] for a in figure.axes[:4]] == [
+        "0: rln_mixed", "1: rln_mixed", "2: tubules", "3: tubules",
+    ]  # fmt: skip
+    figure.savefig(tmp_path / "sheet.png")
+    assert pick(["a"] * 30 + ["b"])[-1] == 30
+    assert len(pick(["a"] * 30 + ["b"])) == 12
 
 
 def test_a_simulated_volume_is_a_microscope_file_with_its_truth(tmp_path):
