@@ -31,9 +31,7 @@ class Ellipsoid:
         return Ellipsoid(self.centre_um, self.axes_um * factor, value)
 
 
-def ball(
-    centre_um: NDArray[np.float64], radius_um: float, *, brightness: float = 1.0
-) -> Ellipsoid:
+def ball(centre_um: NDArray[np.float64], radius_um: float, *, brightness: float = 1.0) -> Ellipsoid:
     """Return a ball."""
     return Ellipsoid(centre_um, np.eye(3) * radius_um, brightness)
 
@@ -86,14 +84,16 @@ def coverage(ellipsoid: Ellipsoid, grid: Grid) -> tuple[tuple[slice, slice, slic
         for a in range(3)
     )  # fmt: skip
 
-    def linear(matrix: NDArray[np.float64], row: int) -> Volume:
-        m = matrix[row].astype(np.float32)
-        return m[0] * z[:, None, None] + m[1] * y[:, None] + m[2] * x
+    def length(matrix: NDArray[np.floating]) -> Volume:
+        """|matrix · x| on the samples."""
+        squares = np.zeros((len(z), len(y), len(x)), np.float32)
+        for a, b, c in matrix.astype(np.float32):
+            squares += (a * z[:, None, None] + b * y[:, None] + c * x) ** 2
+        return np.sqrt(squares)
 
-    form2 = sum(linear(inverse, i) ** 2 for i in range(3))
-    slope2 = sum(linear(inverse.T @ inverse, i) ** 2 for i in range(3))
-    form = np.sqrt(form2)
-    distance = (1 - form) * form / np.sqrt(np.maximum(slope2, np.float32(1e-12)))
+    form = length(inverse)
+    slope = length(inverse.T @ inverse)
+    distance = (1 - form) * form / np.maximum(slope, np.float32(1e-6))
     inside = np.clip(distance / np.float32(edge) + np.float32(0.5), 0, 1)
     inside[form < 0.5] = 1  # at the very centre the slope vanishes
     blocks = inside.reshape(*(n for pair in zip(high - low, factors, strict=True) for n in pair))

@@ -93,7 +93,12 @@ class Exposure:
 
 
 def margins(psf: Volume) -> Shape:
-    """Return the voxels (Z, Y, X) that an object must reach beyond each face: the half-widths."""
+    """Return the voxels (Z, Y, X) that an object must reach beyond each face: the half-widths.
+
+    A widefield PSF has no end along z; it is cut where `optics.theory` says. What twice as large
+    a PSF and margin would add is light without structure (measured at NA 1.2 in `rln_mixed`: two
+    thirds of the mean again, but a tenth of the standard deviation): it belongs to the background.
+    """
     if psf.ndim != 3 or any(length % 2 == 0 for length in psf.shape):
         raise ValueError(f"a PSF has three odd lengths (Z, Y, X), not {psf.shape}")
     z, y, x = psf.shape

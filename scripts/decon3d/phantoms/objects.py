@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from decon3d.phantoms.grids import Shape, Volume, VoxelSize
 
-
 FINE_PER_VOXEL = 2
 """Samples per smallest voxel edge; measured: a tube one voxel wide has its flux to 3 % wherever it
 lies on the grid, one three voxels wide to 0.5 %."""

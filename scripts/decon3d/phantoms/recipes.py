@@ -4,7 +4,7 @@ A recipe takes a grid and a random generator, and returns a float32 object (Z, Y
 background, all values ≥ 0, of any scale: the image formation scales it to a dose of photons and
 adds the background. Sizes are multiples of the grid's unit u and partial volumes are kept, so that
 one seed draws the same object in space on any voxels (but for `rln_mixed`, which is published in
-voxels).
+voxels, and `broad`, which may hold it).
 """
 
 from collections.abc import Mapping

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from decon3d import settings
 from decon3d.optics.psf import Psf
-from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.phantoms.grids import VoxelSize
+from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.seeds import generator
 
 FILE_BITS = 16
+
 
 def simulate_volume(
     *,

@@ -47,7 +47,7 @@ def varied_psf(
     Psf
         Sum 1, odd sizes; as large as it needs to be.
     """
-    data = psf.data
+    data = psf.data.astype(np.float64)
     if variation.depth_um is not None:
         data = theoretical_psf(
             optics=optics.model_copy(update={"depth_um": variation.depth_um}),
@@ -57,8 +57,6 @@ def varied_psf(
         )
     if variation.width != 1:
         z, y, x = (v * variation.width for v in psf.voxel_size_um)
-        stretched = resample(
-            data, voxel_size_um=(z, y, x), target_voxel_size_um=psf.voxel_size_um
-        )
+        stretched = resample(data, voxel_size_um=(z, y, x), target_voxel_size_um=psf.voxel_size_um)
         data = np.clip(stretched, 0, None)  # a cubic spline may undershoot
     return normalised_psf(data, psf.voxel_size_um, {})
