@@ -28,7 +28,7 @@ class Grid:
     @property
     def box_um(self) -> NDArray[np.float64]:
         """Edges of the box (Z, Y, X), in µm."""
-        return np.asarray(np.multiply(self.shape, self.voxel_size_um), np.float64)
+        return np.array([n * v for n, v in zip(self.shape, self.voxel_size_um, strict=True)])
 
     def count(self, per_cubic_unit: float) -> int:
         """Return how many objects of a density the box holds, at least one."""
