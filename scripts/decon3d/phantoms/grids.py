@@ -36,7 +36,7 @@ class Grid:
 
     def centres_um(self, axis: int) -> NDArray[np.float64]:
         """Positions of the voxels' centres along an axis."""
-        return (np.arange(self.shape[axis]) + 0.5) * self.voxel_size_um[axis]
+        return np.arange(0.5, self.shape[axis]) * self.voxel_size_um[axis]
 
     def finer(self, edge_um: float) -> tuple["Grid", Shape]:
         """Split the voxels until no edge is longer than `edge_um`; also the factors (Z, Y, X)."""
