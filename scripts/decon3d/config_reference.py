@@ -41,6 +41,12 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
     ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before."),
     ("phantoms", s.Phantoms, "Simulated pairs, made if asked for or needed."),
     ("phantoms.<split>", s.Split, "One of `train`, `val`, `test`."),
+    (
+        "phantoms.<split>.psf_variation",
+        s.PsfVariation,
+        "Each volume's own PSF; what was drawn stands in the store.",
+    ),
+    ("phantoms.objects.<name>", s.ObjectFile, "A clean volume of your own as an object."),
     ("restoration", s.Restoration, "How volumes are cut, worked on and written."),
 ]
 EXAMPLES = {
@@ -74,6 +80,11 @@ EXAMPLES = {
     "bundle": "models/rln_63x",
     "count": "16",
     "recipes": "{rln_mixed: 1, tubules: 1}",
+    "psf_variation": "{width: [0.9, 1.1]}",
+    "width": "[0.9, 1.1]",
+    "bits": "12",
+    "unit_um": "0.1",
+    "objects": "{embryo: {path: data/clean.tif}}",
     "kind": "rl",
     "source": "file",
     "datasets": "{worm: {volumes: data/worm/*.ome.tif, …}}",

@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -29,7 +29,11 @@ from decon3d.errors import ConfigError, UserError
 
 NAME = r"^[A-Za-z0-9_-]+$"
 RESERVED_METHODS = {"input", "truth"}
-RECIPES = ("rln_mixed", "tubules")
+Recipe = Literal[
+    "rln_mixed", "spheres", "spheres_2x", "spheres_3x", "spheres_4x", "neurodecon", "broad",
+    "tubules", "membranes", "nuclei", "er_network",
+]  # fmt: skip
+RECIPES: tuple[str, ...] = get_args(Recipe)
 
 Name = Annotated[str, Field(pattern=NAME)]
 Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
@@ -59,6 +63,7 @@ Voxel = Annotated[float, AfterValidator(_plausible_voxel)]
 VoxelSize = tuple[Voxel, Voxel, Voxel]
 Wavelength = Annotated[float, AfterValidator(_plausible_wavelength)]
 Index = Annotated[float, Field(ge=1.0, le=2.0)]
+Stretch = Annotated[float, Field(ge=0.5, le=2.0)]
 
 
 class _Settings(BaseModel):
@@ -198,6 +203,9 @@ class Camera(_Settings):
     """Counts per photon; null = 1 is assumed where noise is simulated."""
     read_noise: Annotated[float, Field(ge=0)] | None = None
     """Standard deviation of the read noise in photons; null = 1 is assumed in simulation."""
+    bits: Annotated[int, Field(ge=8, le=16)] | None = None
+    """Bits of the converter: simulated images are whole counts and saturate at 2^bits - 1.
+    Null = 16 for simulated volumes, which are files; phantoms are neither rounded nor clipped."""
 
 
 class TheoryPsf(_Settings):
@@ -285,7 +293,7 @@ class Simulation(_Settings):
 
     shape: Shape
     """Voxels (Z, Y, X)."""
-    recipe: Literal["rln_mixed", "tubules"] = "rln_mixed"
+    recipe: Recipe = "rln_mixed"
     """Phantom recipe of the object."""
     photons: PositiveFloat = 200.0
     """Mean photons of the brightest 0.1 % of the voxels."""
@@ -337,13 +345,44 @@ class Dataset(_Settings):
         return self
 
 
+class ObjectFile(_Settings):
+    """A clean volume of your own as an object: random crops of it, flipped, scaled to 0 … 1."""
+
+    path: str
+    """TIFF, OME-TIFF or OME-Zarr, first time point and channel; variables are expanded."""
+    voxel_size_um: VoxelSize | None = None
+    """Its voxel size (Z, Y, X), in µm; null = from its metadata, else taken as the images'."""
+
+
+class PsfVariation(_Settings):
+    """How the PSF differs from volume to volume."""
+
+    depth_um: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = None
+    """Range of the depth below the coverslip, in µm, drawn evenly; null = `optics.depth_um`.
+    Theoretical PSFs only."""
+    width: tuple[Stretch, Stretch] | None = None
+    """Range of a factor that stretches the PSF in all directions, drawn log-uniformly."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "PsfVariation":
+        for key in ("depth_um", "width"):
+            low, high = getattr(self, key) or (0, 0)
+            if low > high:
+                raise PydanticCustomError(
+                    "photons", "{key}: the lower bound comes first", {"key": key}
+                )
+        return self
+
+
 class Split(_Settings):
     """One split of the phantoms."""
 
     count: PositiveInt
     """Volumes per recipe entry of weight 1 in `test`; volumes in all for `train` and `val`."""
-    recipes: Annotated[dict[Literal["rln_mixed", "tubules"], PositiveFloat], Field(min_length=1)]
-    """Recipes with their weights."""
+    recipes: Annotated[dict[Name, PositiveFloat], Field(min_length=1)]
+    """Recipes, or names of your own `objects`, with their weights."""
+    psf_variation: PsfVariation | None = None
+    """Another PSF in every volume, for robust training or tests; null = the channel's in all."""
 
 
 class Phantoms(_Settings):
@@ -361,12 +400,43 @@ class Phantoms(_Settings):
     """Range of the mean photons of the brightest 0.1 % of the voxels, drawn log-uniformly."""
     background_photons: Annotated[float, Field(ge=0)] = 5.0
     """Photons of the even background."""
+    unit_um: PositiveFloat | None = None
+    """Length, in µm, of which the recipes' sizes are multiples (but for rln_mixed, which is in
+    voxels); null = the smallest voxel edge."""
+    objects: dict[Name, ObjectFile] = {}
+    """Clean volumes of your own by name; the names may stand among the `recipes`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Phantoms":
         if self.photons[0] > self.photons[1]:
             raise PydanticCustomError("photons", "photons: the lower bound comes first")
         return self
+
+    @model_validator(mode="after")
+    def _known(self) -> "Phantoms":
+        taken = sorted(set(RECIPES) & set(self.objects))
+        if taken:
+            raise PydanticCustomError(
+                "phantoms",
+                "phantoms.objects.{name}: this name is a recipe's; rename it",
+                {"name": taken[0]},
+            )
+        known = {*RECIPES, *self.objects}
+        for split in ("train", "val", "test"):
+            for name in sorted(set(getattr(self, split).recipes) - known):
+                raise PydanticCustomError(
+                    "phantoms",
+                    "phantoms.{split}.recipes: {name} is neither a recipe nor one of "
+                    "phantoms.objects; known: {known}",
+                    {"split": split, "name": repr(name), "known": ", ".join(sorted(known))},
+                )
+        return self
+
+    def of_split(self, split: str) -> "Phantoms":
+        """Return what one split depends on: the objects of others are left out."""
+        used = getattr(self, split).recipes
+        objects = {name: entry for name, entry in self.objects.items() if name in used}
+        return self.model_copy(update={"objects": objects})
 
 
 class Training(_Settings):
@@ -484,6 +554,25 @@ class Settings(_Settings):
                 "methods.{name}: this name is reserved for the report's own rows; rename it",
                 {"name": min(taken)},
             )
+        return self
+
+    @model_validator(mode="after")
+    def _depths(self) -> "Settings":
+        measured = [
+            f"datasets.{name}.channels.{channel}.psf"
+            for name, dataset in self.datasets.items()
+            for channel, value in dataset.channels.items()
+            if value.psf.source != "theory"
+        ]
+        for split in ("train", "val", "test") if self.phantoms and measured else ():
+            variation = getattr(self.phantoms, split).psf_variation
+            if variation and variation.depth_um:
+                raise PydanticCustomError(
+                    "phantoms",
+                    "phantoms.{split}.psf_variation.depth_um: {key} is measured, and how it would "
+                    "look at another depth is not known; vary its width",
+                    {"split": split, "key": measured[0]},
+                )
         return self
 
     @property
@@ -611,6 +700,8 @@ def _missing_files(config: dict[str, Any]) -> list[str]:
             check(f"{key}.channels.{channel}.psf.path", table(table(value).get("psf")).get("path"))
     for name, method in table(config.get("methods")).items():
         check(f"methods.{name}.bundle", table(method).get("bundle"))
+    for name, entry in table(table(config.get("phantoms")).get("objects")).items():
+        check(f"phantoms.objects.{name}.path", table(entry).get("path"))
     return problems
 
 
@@ -646,7 +737,7 @@ def _explain(error: Any) -> str:
             text = f"{given!r} is no usable name; use letters, digits, _ and - only"
         case kind if kind in ("unit", "optics", "volumes", "channels", "photons", "tune"):
             text = error["msg"]
-        case "methods":
+        case "methods" | "phantoms":
             return error["msg"]
         case "union_tag_not_found":
             text = f"needs the key {error['ctx']['discriminator']}"

@@ -5,11 +5,11 @@ library changes its results, and exactly that stage and what follows is run agai
 """
 
 VERSIONS = {
-    "simulate": 1,
+    "simulate": 2,
     "ingest": 1,
     "statistics": 1,
     "psf": 2,
-    "phantoms": 1,
+    "phantoms": 2,
     "train": 1,
     "tune": 1,
     "prepare": 1,

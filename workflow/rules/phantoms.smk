@@ -1,8 +1,15 @@
 # Simulated pairs through the channel's PSF: what networks learn from and baselines are tuned on.
 
 
+def own_objects(wildcards):
+    """The files of the user's own objects that a split draws from."""
+    objects = PHANTOMS.of_split(wildcards.split).objects
+    return [volume_file(expand_path(entry.path)) for entry in objects.values()]
+
+
 rule phantoms:
     input:
+        own_objects,
         psf=paths.psf("{dataset}", "{channel}"),
     output:
         marker=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "{split}")),
@@ -15,7 +22,11 @@ rule phantoms:
     threads: 2
     params:
         phantoms=lambda w: values(
-            PHANTOMS, exclude={"train", "val", "test"} - {w.split}
+            PHANTOMS.of_split(w.split), exclude={"train", "val", "test"} - {w.split}
+        ),
+        optics=lambda w: values(dataset_of(w).optics),
+        channel=lambda w: values(
+            channel_of(w), exclude={"index", "normalisation", "psf"}
         ),
         camera=lambda w: values(dataset_of(w).camera),
         seed=SETTINGS.seed,

@@ -22,6 +22,7 @@ from decon3d.errors import UserError
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import read_json, write_json
 from decon3d.logs import log
+from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.labels import INPUT, TRUTH, method_label, seen_recipes
@@ -114,6 +115,9 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
             yield f"PSF of {channel}", partial(_psf, job, channel)
         if (job.root / paths.psf(job.name, channel)).with_name("beads.tif").is_file():
             yield f"beads of {channel}", partial(_beads, job, channel)
+        for split in ("train", "test"):
+            if _exists(job.root / paths.phantoms(job.name, channel, split)):
+                yield f"{split} phantoms of {channel}", partial(_contact_sheet, job, channel, split)
         if _exists(job.root / paths.phantoms(job.name, channel, "test")):
             yield f"phantoms of {channel}", partial(_phantoms, job, channel)
         for method in job.settings.methods:
@@ -231,6 +235,22 @@ def _beads(job: Job, channel: str) -> Drawn:
     figure, caption = draw_beads(job.root / paths.psf(job.name, channel))
     title = f"Beads behind the point spread function{_of_channel(job, channel)}"
     return [(Entry(f"beads_{channel}", "psf", title, caption), figure)]
+
+
+def _contact_sheet(job: Job, channel: str, split: str) -> Drawn:
+    """Draw volumes of every recipe of a split."""
+    store = job.root / paths.phantoms(job.name, channel, split)
+    about: Any = zarr.open_group(str(store), mode="r").attrs
+    depth, height, width = np.multiply(about["shape"], about["voxel_size_um"])
+    used = {"train": "the networks learn from", "test": "the numbers are measured on"}[split]
+    caption = (
+        f"What {used}: {about['volumes']} volumes of {quantity(width)} × {quantity(height)} × "
+        f"{quantity(depth)} µm (X, Y, Z), every recipe at least once. Objects above, images below; "
+        "each as maximum projections of its middle eighth along Z (XY) and along Y (XZ), "
+        "stretched to its own range."
+    )
+    title = f"Phantoms of the {split} split{_of_channel(job, channel)}"
+    return [(Entry(f"sheet_{channel}_{split}", "phantoms", title, caption), contact_sheet(store))]
 
 
 def _phantoms(job: Job, channel: str) -> Drawn:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from decon3d.phantoms.recipes import structures
 from decon3d.settings import METHOD_KINDS, Settings, is_network
 
 INPUT = "input"
@@ -39,9 +40,12 @@ def method_label(method: str) -> str:
 
 
 def seen_recipes(settings: Settings) -> set[str]:
-    """List the phantom recipes that networks were trained on."""
+    """List the phantom recipes whose structures networks were trained on, under whatever name."""
     pairs = settings.simulated_pairs
-    return set() if pairs is None else set(pairs.train.recipes)
+    if pairs is None:
+        return set()
+    trained = frozenset().union(*map(structures, pairs.train.recipes))
+    return {r for r in {*pairs.train.recipes, *pairs.test.recipes} if structures(r) <= trained}
 
 
 def classical_methods(settings: Settings) -> list[str]:
