@@ -131,6 +131,12 @@ def method_inputs(wildcards):
     return inputs
 
 
+def own_objects(wildcards):
+    """The files of the user's own objects that a split draws from."""
+    objects = PHANTOMS.of_split(wildcards.split).objects
+    return [volume_file(expand_path(entry.path)) for entry in objects.values()]
+
+
 def evaluations(wildcards):
     """The metric records of all methods, and of the blurred images themselves."""
     kinds = (

@@ -1,12 +1,6 @@
 # Simulated pairs through the channel's PSF: what networks learn from and baselines are tuned on.
 
 
-def own_objects(wildcards):
-    """The files of the user's own objects that a split draws from."""
-    objects = PHANTOMS.of_split(wildcards.split).objects
-    return [volume_file(expand_path(entry.path)) for entry in objects.values()]
-
-
 rule phantoms:
     input:
         own_objects,
