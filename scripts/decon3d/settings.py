@@ -122,13 +122,14 @@ class Camera(_Settings):
     """How photons become counts: counts = gain · photons + offset, plus read noise."""
 
     offset: Annotated[float, Field(ge=0)] | None = None
-    """Counts of a dark image; null = the background level estimated from the data."""
+    """Counts of a dark image; null = the background level estimated from the data. Known, it lets
+    the classical methods model the noise rightly, and take fewer iterations."""
     gain: PositiveFloat | None = None
     """Counts per photon; null = 1 where noise is simulated or read noise modelled, and estimated
     from variance against mean where photons are split (`stopping: rlgc`, `tune_on: data`)."""
     read_noise: Annotated[float, Field(ge=0)] | None = None
-    """Standard deviation of the read noise in photons, for RL's noise model; null = 0 there, 1
-    in simulation."""
+    """Standard deviation of the read noise in photons, in RL's noise model and in simulation;
+    null = 1 is assumed (in the model only beside a known offset)."""
 
 
 class TheoryPsf(_Settings):

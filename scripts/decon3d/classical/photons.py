@@ -114,8 +114,8 @@ def noise_law(sample: Sequence[NDArray[np.generic]]) -> NoiseLaw:
 
     The noise is what the second difference along Y of the second difference along X leaves of an
     image, in which a blurred object has next to nothing; groups of voxels are made by the mean of
-    their 3 × 5 × 5 neighbours, which is uncorrelated with it and hardly noisy itself. This holds for white noise: resampled
-    or deskewed data show too small a variance.
+    their 3 × 5 × 5 neighbours, which is uncorrelated with it and hardly noisy itself. This
+    holds for white noise: resampled or deskewed data show too small a variance.
 
     Raises
     ------
