@@ -198,11 +198,14 @@ class Camera(_Settings):
     """How photons become counts: counts = gain · photons + offset, plus read noise."""
 
     offset: Annotated[float, Field(ge=0)] | None = None
-    """Counts of a dark image; null = the background level estimated from the data."""
+    """Counts of a dark image; null = the background level estimated from the data. Known, it lets
+    the classical methods model the noise rightly, and take fewer iterations."""
     gain: PositiveFloat | None = None
-    """Counts per photon; null = 1 is assumed where noise is simulated."""
+    """Counts per photon; null = 1 where noise is simulated or read noise modelled, and estimated
+    from variance against mean where photons are split (`stopping: rlgc`, `tune_on: data`)."""
     read_noise: Annotated[float, Field(ge=0)] | None = None
-    """Standard deviation of the read noise in photons; null = 1 is assumed in simulation."""
+    """Standard deviation of the read noise in photons, in RL's noise model and in simulation;
+    null = 1 is assumed (in the model only beside a known offset)."""
     bits: Annotated[int, Field(ge=8, le=16)] | None = None
     """Bits of the converter: simulated images are whole counts and saturate at 2^bits - 1.
     Null = 16 for simulated volumes, which are files; phantoms are neither rounded nor clipped."""
@@ -461,28 +464,86 @@ class Training(_Settings):
 
 
 Tuned = Literal["tune"]
+Stopping = Literal["fixed", "relative_change", "rlgc"]
+TuneOn = Literal["phantoms", "data", "test_truth"]
+ORACLE = "_oracle"
+"""End of the names of methods that are tuned on the test truth."""
+STOPPING_LIMIT = 500
+"""Iterations that a stopping rule may take unless the config says otherwise."""
 
 
-class Rl(_Settings):
+class _Iterative(_Settings):
+    """What Richardson-Lucy and RLTV have in common."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limit(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("stopping", "fixed") != "fixed":
+            return {"iterations": STOPPING_LIMIT, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _one_decision(self) -> "_Iterative":
+        stopping, iterations = getattr(self, "stopping", ""), getattr(self, "iterations", 1)
+        if stopping != "fixed" and iterations == "tune":
+            raise PydanticCustomError(
+                "tune",
+                "iterations: tune and stopping: {rule} both decide the number of iterations; leave "
+                "one of them out",
+                {"rule": stopping},
+            )
+        return self
+
+
+class Rl(_Iterative):
     """Richardson-Lucy deconvolution."""
 
     kind: Literal["rl"]
     """Richardson-Lucy."""
     iterations: PositiveInt | Tuned = 15
-    """Iterations, or `tune`: the best on the validation phantoms."""
+    """Iterations, or `tune`: the best by `tune_on`; with a stopping rule the most (default 500)."""
+    stopping: Stopping = "fixed"
+    """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
+    halves of its photons disagree, all when < 1 % of a sample's voxels move."""
+    tune_on: TuneOn = "phantoms"
+    """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
+    `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
     """Momentum; without it about twice as many iterations are needed."""
+    back_projector: Literal["matched", "wiener_butterworth"] = "matched"
+    """`wiener_butterworth` (Guo 2020): one or two iterations, with acceleration: none."""
+
+    @model_validator(mode="after")
+    def _unmatched(self) -> "Rl":
+        if self.back_projector != "matched" and (
+            self.acceleration != "none" or self.stopping != "fixed"
+        ):
+            raise PydanticCustomError(
+                "tune",
+                "back_projector: {name} goes with acceleration: none and stopping: fixed (1 or 2 "
+                "iterations): it diverges otherwise",
+                {"name": self.back_projector},
+            )
+        return self
 
 
-class Rltv(_Settings):
+class Rltv(_Iterative):
     """Richardson-Lucy deconvolution with total variation (Dey 2006)."""
 
     kind: Literal["rltv"]
     """Richardson-Lucy with total variation."""
     iterations: PositiveInt | Tuned = "tune"
-    """Iterations, or `tune`: the best on the validation phantoms, together with tv_weight."""
-    tv_weight: PositiveFloat | Tuned = "tune"
-    """λ of the total variation, differences relative to the smallest voxel; or `tune`."""
+    """Iterations, or `tune`: the best by `tune_on`, together with tv_weight; with a stopping rule
+    the most (default 500)."""
+    tv_weight: PositiveFloat | Tuned | Literal["snr"] = "tune"
+    """λ of the total variation, differences relative to the smallest voxel; or `tune`; or `snr`:
+    50 / (SNR · smallest voxel in nm), from the brightest place of a sample (Laasmaa 2011)."""
+    stopping: Stopping = "fixed"
+    """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
+    halves of its photons disagree, all when < 1 % of a sample's voxels move."""
+    tune_on: TuneOn = "phantoms"
+    """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
+    `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
     """Momentum; without it about twice as many iterations are needed."""
 
@@ -554,6 +615,14 @@ class Settings(_Settings):
                 "methods.{name}: this name is reserved for the report's own rows; rename it",
                 {"name": min(taken)},
             )
+        for name, method in self.methods.items():
+            if is_oracle(method) != name.endswith(ORACLE):
+                raise PydanticCustomError(
+                    "methods",
+                    "methods.{name}: tune_on: test_truth (with iterations: tune) makes an oracle, "
+                    "and an oracle's name ends in {end}; no other method's does",
+                    {"name": name, "end": ORACLE},
+                )
         return self
 
     @model_validator(mode="after")
@@ -578,13 +647,29 @@ class Settings(_Settings):
     @property
     def simulated_pairs(self) -> Phantoms | None:
         """The phantoms to make, or None where nothing asks for them."""
-        needed = any(is_tuned(m) or is_trained(m) for m in self.methods.values())
+        needed = any(
+            is_trained(m) or (is_tuned(m) and getattr(m, "tune_on", "") != "data")
+            for m in self.methods.values()
+        )
         return self.phantoms or (Phantoms() if needed else None)
 
 
 def is_tuned(method: _Settings) -> bool:
-    """Say whether a method's parameters are searched on the validation phantoms."""
+    """Say whether a method's parameters are searched."""
     return getattr(method, "iterations", None) == "tune"
+
+
+def is_oracle(method: _Settings) -> bool:
+    """Say whether a method is tuned on the test truth itself, so that it is no competitor."""
+    return is_tuned(method) and getattr(method, "tune_on", None) == "test_truth"
+
+
+def needs_sample(method: _Settings) -> bool:
+    """Say whether preparing a method needs blocks of the data themselves."""
+    return (
+        getattr(method, "stopping", "fixed") != "fixed"
+        or getattr(method, "tv_weight", None) == "snr"
+    )
 
 
 def is_trained(method: _Settings) -> bool:
@@ -751,7 +836,7 @@ def _is_tag(part: str, path: str) -> bool:
     return (
         part in _UNION_TAGS
         and (re.fullmatch(r"methods\.[^.]+|.*\.psf|.*\.volumes(\[\d+\])?", path) is not None)
-    ) or part in ("int", "literal['tune']", "float", "constrained-int", "constrained-float")
+    ) or re.fullmatch(r"int|float|literal\[.*\]|constrained-(int|float)", part) is not None
 
 
 def _lower(message: str) -> str:

@@ -36,6 +36,18 @@ from decon3d.volumes.reader import open_volume
 
 DPI = 150
 INDEX = "index.json"
+TUNED_ON = {
+    "phantoms": "Mean affine-matched PSNR on the validation phantoms.",
+    "data": (
+        "Half of the photons of some blocks of the data were restored and predicted the other "
+        "half: minus the Poisson deviance per voxel. It needs no truth, but is blind beyond what "
+        "the microscope passes, and stops early, since half the light was seen."
+    ),
+    "test_truth": (
+        "An oracle: mean affine-matched PSNR on the test phantoms themselves. No such choice can "
+        "be made on real data; it bounds what better settings could bring."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -306,13 +318,21 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     found = read_json(job.root / paths.tuning(job.name, channel, method))
     chosen = found["chosen"]
     weight = f"λ = {chosen['tv_weight']:.2g} and " if chosen["tv_weight"] else ""
+    on_data = found["on"] == "data"
+    score = f"{-chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
-        f"Mean affine-matched PSNR on the validation phantoms. Chosen: {weight}"
-        f"{chosen['iterations']} iterations, {number(chosen['score'])} dB. A peak inside the "
-        "searched range means that the method is not handicapped by its settings."
+        f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. A "
+        "peak inside the searched range means that the method is not handicapped by its settings."
     )
+    if on_data and found["photons"]["gain_from"] == "data":
+        caption += (
+            f" The camera's gain, {found['photons']['gain']:.3g} counts per photon, was estimated "
+            "from the data's variance against mean; give camera.gain if you know it."
+        )
     label = f"Tuning of {method_label(method)}{_of_channel(job, channel)}"
-    figure = plots.tuning_curve(pd.DataFrame(found["curve"]), chosen=chosen)
+    figure = plots.tuning_curve(
+        pd.DataFrame(found["curve"]), chosen=chosen, measure=found["measure"]
+    )
     return [(Entry(f"tuning_{channel}_{method}", "tuning", label, caption), figure)]
 
 
