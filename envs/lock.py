@@ -4,7 +4,12 @@ import subprocess
 from pathlib import Path
 
 ENVS = Path(__file__).parent
-EXTRAS = {"cpu": ["workflow", "cpu"], "gpu": ["workflow", "gpu"], "dev": ["workflow", "cpu", "dev"]}
+EXTRAS = {
+    "cpu": ["workflow", "cpu"],
+    "gpu": ["workflow", "gpu"],
+    "dev": ["workflow", "cpu", "dev"],
+    "bench": ["workflow", "cpu", "dev", "bench"],
+}
 HEADER = "# Made by `make lock` from envs/{name}.lock.txt; do not edit.\n"
 
 
@@ -23,7 +28,7 @@ def main() -> None:
         command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
         command += ["--no-header", "--no-annotate", *flags, "pyproject.toml"]
         subprocess.run([*command, "--output-file", str(ENVS / f"{name}.lock.txt")], check=True)
-        if name != "dev":
+        if name not in ("dev", "bench"):
             (ENVS / f"{name}.yaml").write_text(conda_environment(name), encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.phantoms.stores import make_split
-from decon3d.settings import Camera, Phantoms
+from decon3d.settings import Camera, Channel, Optics, Phantoms
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0]):
@@ -16,6 +16,8 @@ with job_log(snakemake.log[0]):
         name=names.split,
         phantoms=phantoms,
         psf=load_psf(snakemake.input.psf),
+        optics=Optics.model_validate(params.optics),
+        channel=Channel.model_validate(params.channel),
         camera=Camera.model_validate(params.camera),
         seed=params.seed,
         stream=(names.dataset, names.channel),

@@ -11,8 +11,14 @@ with job_log(snakemake.log[0]):
     restore_phantoms(
         Path(snakemake.input.test).parent,
         Path(snakemake.output.marker).parent,
-        prepare=preparation(params.method, dict(snakemake.input.items())),
-        camera_offset=params.camera_offset,
+        prepare=preparation(
+            params.method,
+            dict(snakemake.input.items()),
+            camera=params.camera,
+            seed=params.seed,
+            threads=snakemake.threads,
+        ),
+        camera_offset=params.camera["offset"],
         gpus=snakemake.resources.get("gpu", 0),
         threads=snakemake.threads,
         name=snakemake.wildcards.method,

@@ -2,8 +2,17 @@
 
 from decon3d.logs import job_log
 from decon3d.restoration.restorers import preparation
-from decon3d.volumes.ingest import load_statistics
+from decon3d.restoration.sample import sample_blocks
+from decon3d.volumes.ingest import load_record, load_statistics
 
+params = snakemake.params
 with job_log(snakemake.log[0]):
-    prepare = preparation(snakemake.params.method, dict(snakemake.input.items()))
-    prepare(load_statistics(snakemake.input.statistics)).save(snakemake.output.state)
+    prepare = preparation(
+        params.method, dict(snakemake.input.items()),
+        camera=params.camera, seed=params.seed, threads=snakemake.threads,
+    )  # fmt: skip
+    sample = sample_blocks(
+        [load_record(path) for path in snakemake.input.get("sampled", [])],
+        channel=params.index, times=params.times, seed=params.seed,
+    )  # fmt: skip
+    prepare(load_statistics(snakemake.input.statistics), sample).save(snakemake.output.state)

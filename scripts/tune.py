@@ -1,19 +1,29 @@
-"""Search a classical method's parameters on the validation phantoms."""
+"""Search a classical method's parameters on phantoms or on a sample of the data."""
 
 from pathlib import Path
 
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
-from decon3d.restoration.tuning import tune_on_phantoms
-from decon3d.settings import METHOD_KINDS
+from decon3d.restoration.sample import sample_blocks
+from decon3d.restoration.tuning import tune_on_data, tune_on_phantoms
+from decon3d.settings import METHOD_KINDS, Camera
+from decon3d.volumes.ingest import load_record, load_statistics
 
 params = snakemake.params
 with job_log(snakemake.log[0]):
-    tune_on_phantoms(
-        Path(snakemake.input.val).parent,
-        path=snakemake.output[0],
-        method=METHOD_KINDS[params.method["kind"]].model_validate(params.method),
-        psf=load_psf(snakemake.input.psf),
-        camera_offset=params.camera_offset,
-        threads=snakemake.threads,
-    )
+    common = {
+        "path": snakemake.output[0],
+        "method": METHOD_KINDS[params.method["kind"]].model_validate(params.method),
+        "psf": load_psf(snakemake.input.psf),
+        "camera": Camera.model_validate(params.camera),
+        "threads": snakemake.threads,
+    }
+    if params.method["tune_on"] == "data":
+        sample = sample_blocks(
+            [load_record(path) for path in snakemake.input.volumes],
+            channel=params.index, times=params.times, seed=params.seed,
+        )  # fmt: skip
+        statistics = load_statistics(snakemake.input.statistics)
+        tune_on_data(sample, statistics=statistics, seed=params.seed, **common)
+    else:
+        tune_on_phantoms(Path(snakemake.input.pairs).parent, **common)

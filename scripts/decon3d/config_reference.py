@@ -18,6 +18,13 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
     ("datasets.<name>.volumes[i]", s.VolumeEntry, "An entry of a list of volumes, if not a path."),
     ("datasets.<name>.simulate.<volume>", s.Simulation, "A volume that the workflow makes itself."),
     ("datasets.<name>.optics", s.Optics, "The microscope."),
+    ("datasets.<name>.optics.sted", s.Sted, "The depletion, with `modality: sted`."),
+    (
+        "datasets.<name>.optics.aberrations",
+        s.Aberrations,
+        "Zernike aberrations, each an RMS in waves (Noll's normalisation), e.g. "
+        "`aberrations: {coma_x: 0.1}`.",
+    ),
     ("datasets.<name>.camera", s.Camera, "The camera: counts = gain · photons + offset."),
     ("datasets.<name>.channels.<name>", s.Channel, "A channel."),
     (
@@ -25,6 +32,7 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
         s.FilePsf,
         "With `source: file`; `theory` has no keys.",
     ),
+    ("datasets.<name>.channels.<name>.psf", s.BeadsPsf, "With `source: beads`."),
     ("datasets.<name>.channels.<name>.normalisation", s.Normalisation, "Fixed normalisation."),
     ("methods.<name> (kind: rl)", s.Rl, "Richardson-Lucy."),
     ("methods.<name> (kind: rltv)", s.Rltv, "Richardson-Lucy with total variation."),
@@ -33,6 +41,12 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
     ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before."),
     ("phantoms", s.Phantoms, "Simulated pairs, made if asked for or needed."),
     ("phantoms.<split>", s.Split, "One of `train`, `val`, `test`."),
+    (
+        "phantoms.<split>.psf_variation",
+        s.PsfVariation,
+        "Each volume's own PSF; what was drawn stands in the store.",
+    ),
+    ("phantoms.objects.<name>", s.ObjectFile, "A clean volume of your own as an object."),
     ("restoration", s.Restoration, "How volumes are cut, worked on and written."),
 ]
 EXAMPLES = {
@@ -44,6 +58,10 @@ EXAMPLES = {
     "numerical_aperture": "1.2",
     "sample_index": "1.36",
     "sheet_thickness_um": "2.0",
+    "sted": "{depletion_um: 0.592, saturation_factor: 20}",
+    "aberrations": "{spherical: 0.05, coma_x: 0.1}",
+    "depletion_um": "0.592",
+    "saturation_factor": "20",
     "offset": "100",
     "gain": "0.46",
     "read_noise": "1.5",
@@ -52,6 +70,9 @@ EXAMPLES = {
     "psf": "{source: file, path: psf.tif}",
     "normalisation": "{offset: 100, scale: 2000}",
     "path": "data/worm/embryo1.ome.tif",
+    "bead_diameter_um": "0.1",
+    "half_width_um": "[1.5, 0.8, 0.8]",
+    "plane_tolerance_um": "1.0",
     "name": "embryo1",
     "reference": "data/worm/embryo1_truth.tif",
     "shape": "[64, 192, 192]",
@@ -59,6 +80,11 @@ EXAMPLES = {
     "bundle": "models/rln_63x",
     "count": "16",
     "recipes": "{rln_mixed: 1, tubules: 1}",
+    "psf_variation": "{width: [0.9, 1.1]}",
+    "width": "[0.9, 1.1]",
+    "bits": "12",
+    "unit_um": "0.1",
+    "objects": "{embryo: {path: data/clean.tif}}",
     "kind": "rl",
     "source": "file",
     "datasets": "{worm: {volumes: data/worm/*.ome.tif, …}}",
@@ -79,6 +105,10 @@ and all errors of a config are told at once, before any job starts.
 A PSF file is an image of one bead. Its camera pedestal is estimated and removed, its bead isolated,
 brought to the image's grid and centred; `results/<dataset>/psf/<channel>/psf.json` says what was
 removed. Where more than half of its sum is pedestal, `accept_pedestal: true` must confirm it.
+
+A bead stack holds many beads of one known diameter. They are found, the good ones are averaged, and
+the diameter is deconvolved out; the report shows every bead and why it was not used. Beside the PSF
+lie `bead_measured.tif` and `bead_ideal.tif`: the averaged bead as it was seen, and as it is.
 """
 
 

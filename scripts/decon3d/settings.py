@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -29,7 +29,11 @@ from decon3d.errors import ConfigError, UserError
 
 NAME = r"^[A-Za-z0-9_-]+$"
 RESERVED_METHODS = {"input", "truth"}
-RECIPES = ("rln_mixed", "tubules")
+Recipe = Literal[
+    "rln_mixed", "spheres", "spheres_2x", "spheres_3x", "spheres_4x", "neurodecon", "broad",
+    "tubules", "membranes", "nuclei", "er_network",
+]  # fmt: skip
+RECIPES: tuple[str, ...] = get_args(Recipe)
 
 Name = Annotated[str, Field(pattern=NAME)]
 Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
@@ -59,6 +63,7 @@ Voxel = Annotated[float, AfterValidator(_plausible_voxel)]
 VoxelSize = tuple[Voxel, Voxel, Voxel]
 Wavelength = Annotated[float, AfterValidator(_plausible_wavelength)]
 Index = Annotated[float, Field(ge=1.0, le=2.0)]
+Stretch = Annotated[float, Field(ge=0.5, le=2.0)]
 
 
 class _Settings(BaseModel):
@@ -71,10 +76,61 @@ class _Settings(BaseModel):
     )
 
 
+Waves = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Aberrations(_Settings):
+    """Zernike aberrations of the objective and the specimen, each by its RMS in waves.
+
+    Noll's normalisation and axes; see `decon3d.optics.zernike`.
+    """
+
+    defocus: Waves = 0.0
+    """Noll 4."""
+    astigmatism_0: Waves = 0.0
+    """Astigmatism along X and Y; Noll 6."""
+    astigmatism_45: Waves = 0.0
+    """Astigmatism along the diagonals; Noll 5."""
+    coma_x: Waves = 0.0
+    """Coma along X; Noll 8."""
+    coma_y: Waves = 0.0
+    """Coma along Y; Noll 7."""
+    trefoil_x: Waves = 0.0
+    """Trefoil, cosine; Noll 10."""
+    trefoil_y: Waves = 0.0
+    """Trefoil, sine; Noll 9."""
+    spherical: Waves = 0.0
+    """Primary spherical aberration; Noll 11."""
+    secondary_astigmatism_0: Waves = 0.0
+    """Secondary astigmatism along X and Y; Noll 12."""
+    secondary_astigmatism_45: Waves = 0.0
+    """Secondary astigmatism along the diagonals; Noll 13."""
+    quadrafoil_x: Waves = 0.0
+    """Quadrafoil, cosine; Noll 14."""
+    quadrafoil_y: Waves = 0.0
+    """Quadrafoil, sine; Noll 15."""
+    secondary_spherical: Waves = 0.0
+    """Secondary spherical aberration; Noll 22."""
+
+    @property
+    def terms(self) -> tuple[tuple[str, float], ...]:
+        """Names and values of those that are not 0."""
+        return tuple((name, value) for name, value in self if value)
+
+
+class Sted(_Settings):
+    """The depletion of STED: a doughnut by a vortex plate (2D)."""
+
+    depletion_um: Wavelength
+    """Wavelength of the depletion laser, in µm."""
+    saturation_factor: PositiveFloat
+    """I_sted / I_sat: intensity at the doughnut's crest over that which halves the fluorescence."""
+
+
 class Optics(_Settings):
     """What the microscope is; shared by all volumes and channels of a dataset."""
 
-    modality: Literal["widefield", "confocal", "light_sheet"]
+    modality: Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
     """How the light is collected and the specimen lit."""
     numerical_aperture: Annotated[float, Field(gt=0, lt=2)]
     """Numerical aperture of the detecting objective."""
@@ -87,9 +143,13 @@ class Optics(_Settings):
     model: Literal["vectorial", "scalar"] = "vectorial"
     """Diffraction model of the theoretical PSF."""
     pinhole_au: PositiveFloat = 1.0
-    """Confocal only: pinhole diameter in Airy units."""
+    """Confocal and STED only: pinhole diameter in Airy units."""
     sheet_thickness_um: PositiveFloat | None = None
     """Light sheet only: full width at half maximum of the sheet, in µm."""
+    sted: Sted | None = None
+    """STED only: the depletion."""
+    aberrations: Aberrations = Aberrations()
+    """Zernike aberrations, each an RMS in waves of the emission (two-photon: of the excitation)."""
 
     # Field validators, not one of the whole model: they run whatever else is wrong here.
     @field_validator("immersion_index")
@@ -112,6 +172,22 @@ class Optics(_Settings):
             raise PydanticCustomError("optics", "is missing; a light sheet needs its FWHM in µm")
         return value
 
+    @field_validator("sted")
+    @classmethod
+    def _depletion(cls, value: Sted | None, info: ValidationInfo) -> Sted | None:
+        modality = info.data.get("modality")
+        if value is None and modality == "sted":
+            raise PydanticCustomError(
+                "optics",
+                "is missing; STED needs its depletion, e.g. {example}",
+                {"example": "{depletion_um: 0.592, saturation_factor: 20}"},
+            )
+        if value is not None and modality not in ("sted", None):
+            raise PydanticCustomError(
+                "optics", "belongs to `modality: sted`, not to {modality}", {"modality": modality}
+            )
+        return value
+
     @property
     def specimen_index(self) -> float:
         """Refractive index around the structures."""
@@ -122,11 +198,17 @@ class Camera(_Settings):
     """How photons become counts: counts = gain · photons + offset, plus read noise."""
 
     offset: Annotated[float, Field(ge=0)] | None = None
-    """Counts of a dark image; null = the background level estimated from the data."""
+    """Counts of a dark image; null = the background level estimated from the data. Known, it lets
+    the classical methods model the noise rightly, and take fewer iterations."""
     gain: PositiveFloat | None = None
-    """Counts per photon; null = 1 is assumed where noise is simulated."""
+    """Counts per photon; null = 1 where noise is simulated or read noise modelled, and estimated
+    from variance against mean where photons are split (`stopping: rlgc`, `tune_on: data`)."""
     read_noise: Annotated[float, Field(ge=0)] | None = None
-    """Standard deviation of the read noise in photons; null = 1 is assumed in simulation."""
+    """Standard deviation of the read noise in photons, in RL's noise model and in simulation;
+    null = 1 is assumed (in the model only beside a known offset)."""
+    bits: Annotated[int, Field(ge=8, le=16)] | None = None
+    """Bits of the converter: simulated images are whole counts and saturate at 2^bits - 1.
+    Null = 16 for simulated volumes, which are files; phantoms are neither rounded nor clipped."""
 
 
 class TheoryPsf(_Settings):
@@ -149,7 +231,28 @@ class FilePsf(_Settings):
     """Confirm that more than half of the file's sum may be removed as camera pedestal."""
 
 
-Psf = Annotated[TheoryPsf | FilePsf, Field(discriminator="source")]
+class BeadsPsf(_Settings):
+    """A measured PSF: a stack of many beads, which are found, judged and averaged."""
+
+    source: Literal["beads"]
+    """From a bead stack."""
+    path: str
+    """TIFF, OME-TIFF or OME-Zarr of the beads; environment variables are expanded."""
+    bead_diameter_um: Annotated[float, Field(gt=0, le=5)]
+    """Diameter of the beads, in µm; it is deconvolved out of the PSF and kept in the pair."""
+    voxel_size_um: VoxelSize | None = None
+    """Voxel size of that stack (Z, Y, X), in µm; null = from its metadata."""
+    channel: Annotated[int, Field(ge=0)] = 0
+    """Position on the channel axis of that stack, from 0."""
+    half_width_um: VoxelSize | None = None
+    """Half size (Z, Y, X) of the free space around a bead, in µm; null = 2.5 (light sheet 3,
+    widefield 4) widths of the beads."""
+    plane_tolerance_um: PositiveFloat | None = None
+    """Beads farther than this from the median bead along Z are rejected; null = none are."""
+
+
+Psf = Annotated[TheoryPsf | FilePsf | BeadsPsf, Field(discriminator="source")]
+PSF_SOURCES: dict[str, type[_Settings]] = {"theory": TheoryPsf, "file": FilePsf, "beads": BeadsPsf}
 
 
 class Normalisation(_Settings):
@@ -169,7 +272,8 @@ class Channel(_Settings):
     emission_um: Wavelength
     """Wavelength of the emission peak, in µm."""
     excitation_um: Wavelength | None = None
-    """Wavelength of the excitation, in µm (confocal); null = 0.93 × the emission."""
+    """Wavelength of the excitation, in µm. Confocal and STED: null = 0.93 × the emission;
+    two-photon: the laser's, must be given."""
     psf: Psf = TheoryPsf()
     """Where the point spread function comes from."""
     normalisation: Normalisation | None = None
@@ -192,7 +296,7 @@ class Simulation(_Settings):
 
     shape: Shape
     """Voxels (Z, Y, X)."""
-    recipe: Literal["rln_mixed", "tubules"] = "rln_mixed"
+    recipe: Recipe = "rln_mixed"
     """Phantom recipe of the object."""
     photons: PositiveFloat = 200.0
     """Mean photons of the brightest 0.1 % of the voxels."""
@@ -225,6 +329,14 @@ class Dataset(_Settings):
             raise PydanticCustomError(
                 "volumes", "voxel_size_um is missing; simulated volumes have no metadata"
             )
+        for name, channel in self.channels.items():
+            if self.optics.modality == "two_photon" and channel.excitation_um is None:
+                raise PydanticCustomError(
+                    "channels",
+                    "channels.{name}.excitation_um is missing; two-photon excitation needs the "
+                    "laser's wavelength in µm, e.g. 0.92",
+                    {"name": name},
+                )
         indices = [channel.index for channel in self.channels.values()]
         if len(set(indices)) < len(indices):
             raise PydanticCustomError("channels", "two channels have the same index")
@@ -236,13 +348,44 @@ class Dataset(_Settings):
         return self
 
 
+class ObjectFile(_Settings):
+    """A clean volume of your own as an object: random crops of it, flipped, scaled to 0 … 1."""
+
+    path: str
+    """TIFF, OME-TIFF or OME-Zarr, first time point and channel; variables are expanded."""
+    voxel_size_um: VoxelSize | None = None
+    """Its voxel size (Z, Y, X), in µm; null = from its metadata, else taken as the images'."""
+
+
+class PsfVariation(_Settings):
+    """How the PSF differs from volume to volume."""
+
+    depth_um: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = None
+    """Range of the depth below the coverslip, in µm, drawn evenly; null = `optics.depth_um`.
+    Theoretical PSFs only."""
+    width: tuple[Stretch, Stretch] | None = None
+    """Range of a factor that stretches the PSF in all directions, drawn log-uniformly."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "PsfVariation":
+        for key in ("depth_um", "width"):
+            low, high = getattr(self, key) or (0, 0)
+            if low > high:
+                raise PydanticCustomError(
+                    "photons", "{key}: the lower bound comes first", {"key": key}
+                )
+        return self
+
+
 class Split(_Settings):
     """One split of the phantoms."""
 
     count: PositiveInt
     """Volumes per recipe entry of weight 1 in `test`; volumes in all for `train` and `val`."""
-    recipes: Annotated[dict[Literal["rln_mixed", "tubules"], PositiveFloat], Field(min_length=1)]
-    """Recipes with their weights."""
+    recipes: Annotated[dict[Name, PositiveFloat], Field(min_length=1)]
+    """Recipes, or names of your own `objects`, with their weights."""
+    psf_variation: PsfVariation | None = None
+    """Another PSF in every volume, for robust training or tests; null = the channel's in all."""
 
 
 class Phantoms(_Settings):
@@ -260,12 +403,43 @@ class Phantoms(_Settings):
     """Range of the mean photons of the brightest 0.1 % of the voxels, drawn log-uniformly."""
     background_photons: Annotated[float, Field(ge=0)] = 5.0
     """Photons of the even background."""
+    unit_um: PositiveFloat | None = None
+    """Length, in µm, of which the recipes' sizes are multiples (but for rln_mixed, which is in
+    voxels); null = the smallest voxel edge."""
+    objects: dict[Name, ObjectFile] = {}
+    """Clean volumes of your own by name; the names may stand among the `recipes`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Phantoms":
         if self.photons[0] > self.photons[1]:
             raise PydanticCustomError("photons", "photons: the lower bound comes first")
         return self
+
+    @model_validator(mode="after")
+    def _known(self) -> "Phantoms":
+        taken = sorted(set(RECIPES) & set(self.objects))
+        if taken:
+            raise PydanticCustomError(
+                "phantoms",
+                "phantoms.objects.{name}: this name is a recipe's; rename it",
+                {"name": taken[0]},
+            )
+        known = {*RECIPES, *self.objects}
+        for split in ("train", "val", "test"):
+            for name in sorted(set(getattr(self, split).recipes) - known):
+                raise PydanticCustomError(
+                    "phantoms",
+                    "phantoms.{split}.recipes: {name} is neither a recipe nor one of "
+                    "phantoms.objects; known: {known}",
+                    {"split": split, "name": repr(name), "known": ", ".join(sorted(known))},
+                )
+        return self
+
+    def of_split(self, split: str) -> "Phantoms":
+        """Return what one split depends on: the objects of others are left out."""
+        used = getattr(self, split).recipes
+        objects = {name: entry for name, entry in self.objects.items() if name in used}
+        return self.model_copy(update={"objects": objects})
 
 
 class Training(_Settings):
@@ -352,28 +526,86 @@ class RcanTraining(Training):
 
 
 Tuned = Literal["tune"]
+Stopping = Literal["fixed", "relative_change", "rlgc"]
+TuneOn = Literal["phantoms", "data", "test_truth"]
+ORACLE = "_oracle"
+"""End of the names of methods that are tuned on the test truth."""
+STOPPING_LIMIT = 500
+"""Iterations that a stopping rule may take unless the config says otherwise."""
 
 
-class Rl(_Settings):
+class _Iterative(_Settings):
+    """What Richardson-Lucy and RLTV have in common."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limit(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("stopping", "fixed") != "fixed":
+            return {"iterations": STOPPING_LIMIT, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _one_decision(self) -> "_Iterative":
+        stopping, iterations = getattr(self, "stopping", ""), getattr(self, "iterations", 1)
+        if stopping != "fixed" and iterations == "tune":
+            raise PydanticCustomError(
+                "tune",
+                "iterations: tune and stopping: {rule} both decide the number of iterations; leave "
+                "one of them out",
+                {"rule": stopping},
+            )
+        return self
+
+
+class Rl(_Iterative):
     """Richardson-Lucy deconvolution."""
 
     kind: Literal["rl"]
     """Richardson-Lucy."""
     iterations: PositiveInt | Tuned = 15
-    """Iterations, or `tune`: the best on the validation phantoms."""
+    """Iterations, or `tune`: the best by `tune_on`; with a stopping rule the most (default 500)."""
+    stopping: Stopping = "fixed"
+    """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
+    halves of its photons disagree, all when < 1 % of a sample's voxels move."""
+    tune_on: TuneOn = "phantoms"
+    """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
+    `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
     """Momentum; without it about twice as many iterations are needed."""
+    back_projector: Literal["matched", "wiener_butterworth"] = "matched"
+    """`wiener_butterworth` (Guo 2020): one or two iterations, with acceleration: none."""
+
+    @model_validator(mode="after")
+    def _unmatched(self) -> "Rl":
+        if self.back_projector != "matched" and (
+            self.acceleration != "none" or self.stopping != "fixed"
+        ):
+            raise PydanticCustomError(
+                "tune",
+                "back_projector: {name} goes with acceleration: none and stopping: fixed (1 or 2 "
+                "iterations): it diverges otherwise",
+                {"name": self.back_projector},
+            )
+        return self
 
 
-class Rltv(_Settings):
+class Rltv(_Iterative):
     """Richardson-Lucy deconvolution with total variation (Dey 2006)."""
 
     kind: Literal["rltv"]
     """Richardson-Lucy with total variation."""
     iterations: PositiveInt | Tuned = "tune"
-    """Iterations, or `tune`: the best on the validation phantoms, together with tv_weight."""
-    tv_weight: PositiveFloat | Tuned = "tune"
-    """λ of the total variation, differences relative to the smallest voxel; or `tune`."""
+    """Iterations, or `tune`: the best by `tune_on`, together with tv_weight; with a stopping rule
+    the most (default 500)."""
+    tv_weight: PositiveFloat | Tuned | Literal["snr"] = "tune"
+    """λ of the total variation, differences relative to the smallest voxel; or `tune`; or `snr`:
+    50 / (SNR · smallest voxel in nm), from the brightest place of a sample (Laasmaa 2011)."""
+    stopping: Stopping = "fixed"
+    """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
+    halves of its photons disagree, all when < 1 % of a sample's voxels move."""
+    tune_on: TuneOn = "phantoms"
+    """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
+    `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
     """Momentum; without it about twice as many iterations are needed."""
 
@@ -499,18 +731,61 @@ class Settings(_Settings):
                 "methods.{name}: this name is reserved for the report's own rows; rename it",
                 {"name": min(taken)},
             )
+        for name, method in self.methods.items():
+            if is_oracle(method) != name.endswith(ORACLE):
+                raise PydanticCustomError(
+                    "methods",
+                    "methods.{name}: tune_on: test_truth (with iterations: tune) makes an oracle, "
+                    "and an oracle's name ends in {end}; no other method's does",
+                    {"name": name, "end": ORACLE},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _depths(self) -> "Settings":
+        measured = [
+            f"datasets.{name}.channels.{channel}.psf"
+            for name, dataset in self.datasets.items()
+            for channel, value in dataset.channels.items()
+            if value.psf.source != "theory"
+        ]
+        for split in ("train", "val", "test") if self.phantoms and measured else ():
+            variation = getattr(self.phantoms, split).psf_variation
+            if variation and variation.depth_um:
+                raise PydanticCustomError(
+                    "phantoms",
+                    "phantoms.{split}.psf_variation.depth_um: {key} is measured, and how it would "
+                    "look at another depth is not known; vary its width",
+                    {"split": split, "key": measured[0]},
+                )
         return self
 
     @property
     def simulated_pairs(self) -> Phantoms | None:
         """The phantoms to make, or None where nothing asks for them."""
-        needed = any(is_tuned(m) or is_trained(m) for m in self.methods.values())
+        needed = any(
+            is_trained(m) or (is_tuned(m) and getattr(m, "tune_on", "") != "data")
+            for m in self.methods.values()
+        )
         return self.phantoms or (Phantoms() if needed else None)
 
 
 def is_tuned(method: _Settings) -> bool:
-    """Say whether a method's parameters are searched on the validation phantoms."""
+    """Say whether a method's parameters are searched."""
     return getattr(method, "iterations", None) == "tune"
+
+
+def is_oracle(method: _Settings) -> bool:
+    """Say whether a method is tuned on the test truth itself, so that it is no competitor."""
+    return is_tuned(method) and getattr(method, "tune_on", None) == "test_truth"
+
+
+def needs_sample(method: _Settings) -> bool:
+    """Say whether preparing a method needs blocks of the data themselves."""
+    return (
+        getattr(method, "stopping", "fixed") != "fixed"
+        or getattr(method, "tv_weight", None) == "snr"
+    )
 
 
 def is_trained(method: _Settings) -> bool:
@@ -626,13 +901,14 @@ def _missing_files(config: dict[str, Any]) -> list[str]:
             check(f"{key}.channels.{channel}.psf.path", table(table(value).get("psf")).get("path"))
     for name, method in table(config.get("methods")).items():
         check(f"methods.{name}.bundle", table(method).get("bundle"))
+    for name, entry in table(table(config.get("phantoms")).get("objects")).items():
+        check(f"phantoms.objects.{name}.path", table(entry).get("path"))
     return problems
 
 
 _UNION_TAGS = {
     *METHOD_KINDS,
-    "theory",
-    "file",
+    *PSF_SOURCES,
     "VolumeEntry",
     "str",
     "list[union[str,VolumeEntry]]",
@@ -662,7 +938,7 @@ def _explain(error: Any) -> str:
             text = f"{given!r} is no usable name; use letters, digits, _ and - only"
         case kind if kind in ("unit", "optics", "volumes", "channels", "photons", "tune"):
             text = error["msg"]
-        case "methods":
+        case "methods" | "phantoms":
             return error["msg"]
         case "union_tag_not_found":
             text = f"needs the key {error['ctx']['discriminator']}"
@@ -676,7 +952,7 @@ def _is_tag(part: str, path: str) -> bool:
     return (
         part in _UNION_TAGS
         and (re.fullmatch(r"methods\.[^.]+|.*\.psf|.*\.volumes(\[\d+\])?", path) is not None)
-    ) or part in ("int", "literal['tune']", "float", "constrained-int", "constrained-float")
+    ) or re.fullmatch(r"int|float|literal\[.*\]|constrained-(int|float)", part) is not None
 
 
 def _lower(message: str) -> str:
@@ -690,8 +966,8 @@ def _did_you_mean(location: tuple[Any, ...]) -> str:
     for part in location[:-1]:
         if part in METHOD_KINDS:
             model = METHOD_KINDS[part]
-        elif part in ("theory", "file"):
-            model = TheoryPsf if part == "theory" else FilePsf
+        elif part in PSF_SOURCES:
+            model = PSF_SOURCES[part]
         elif part in getattr(model, "model_fields", {}):
             model = _inner_model(model.model_fields[part].annotation)
     known = list(getattr(model, "model_fields", {}))

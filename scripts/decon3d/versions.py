@@ -5,17 +5,17 @@ library changes its results, and exactly that stage and what follows is run agai
 """
 
 VERSIONS = {
-    "simulate": 1,
+    "simulate": 2,
     "ingest": 1,
     "statistics": 1,
-    "psf": 1,
-    "phantoms": 1,
+    "psf": 2,
+    "phantoms": 2,
     "train": 1,
-    "tune": 1,
-    "prepare": 1,
+    "tune": 2,
+    "prepare": 2,
     "plan": 1,
-    "restore": 1,
+    "restore": 2,
     "finish": 1,
     "evaluate": 1,
-    "report": 1,
+    "report": 2,
 }

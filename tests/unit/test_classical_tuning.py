@@ -6,7 +6,8 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from decon3d.classical.operators import Blur
-from decon3d.classical.tuning import AffineScore, checkpoints, search, tune
+from decon3d.classical.recipe import Recipe
+from decon3d.classical.tuning import AffineScore, checkpoints, search, tune, with_truth
 from decon3d.errors import UserError
 
 
@@ -27,7 +28,7 @@ def test_the_search_ends_at_the_interior_optimum(best_weight):
     calls = []
     result = search(
         bowl(best_weight=best_weight, best_iterations=90, calls=calls),
-        tv=True, acceleration="heavy_ball",
+        tv=True,
     )  # fmt: skip
     assert best_weight / 3**0.5 < result.tv_weight < best_weight * 3**0.5
     assert 80 <= result.iterations <= 100
@@ -38,7 +39,7 @@ def test_the_search_ends_at_the_interior_optimum(best_weight):
 
 
 def test_without_total_variation_only_iterations_are_searched():
-    result = search(bowl(best_weight=1, best_iterations=20), tv=False, acceleration="none")
+    result = search(bowl(best_weight=1, best_iterations=20), tv=False)
     assert (result.tv_weight, result.iterations) == (0.0, pytest.approx(20, abs=2))
 
 
@@ -47,7 +48,7 @@ def test_a_score_that_levels_off_ends_the_search():
         for k in checkpoints(2000):
             yield k, 30 - 5 / k**2
 
-    result = search(scores_of, tv=False, acceleration="none")
+    result = search(scores_of, tv=False)
     assert result.iterations == pytest.approx(22, abs=2)  # 5 / 22² = 0.01 dB
 
 
@@ -55,15 +56,13 @@ def test_a_rise_to_the_last_iteration_is_an_error():
     scores_of = bowl(best_weight=0.002, best_iterations=5000)
     for tv in (False, True):
         with pytest.raises(UserError, match="still rises after 2000"):
-            search(scores_of, tv=tv, acceleration="none")
+            search(scores_of, tv=tv)
 
 
 @pytest.mark.parametrize("best_weight", [1e-7, 50])
 def test_an_optimum_at_the_edge_of_the_weights_is_an_error(best_weight):
     with pytest.raises(UserError, match="edge"):
-        search(
-            bowl(best_weight=best_weight, best_iterations=50), tv=True, acceleration="heavy_ball"
-        )
+        search(bowl(best_weight=best_weight, best_iterations=50), tv=True)
 
 
 def test_the_score_is_the_psnr_of_the_least_squares_match():
@@ -95,16 +94,16 @@ def noisy_pairs():
             truth[z : z + 4, y : y + 5, x : x + 5] += 40
         images.append(rng.poisson(np.maximum(model.forward(truth), 0) + 5).astype(np.uint16))
         truths.append(truth[model.inside])
-    return {"images": images, "truths": truths, "psf": psf, "backgrounds": [5.0, 5.0]}
+    recipes = [Recipe(5.0, float(i.mean()) - 5, (0.2, 0.1, 0.1)) for i in images]
+    return {"images": images, "truths": truths, "recipes": recipes}, psf
 
 
 def test_tuning_finds_a_better_restoration_with_total_variation(noisy_pairs):
-    plain, smooth = (
-        tune(**noisy_pairs, voxel_size_um=(0.2, 0.1, 0.1), tv=tv, threads=2) for tv in (False, True)
-    )
+    pairs, psf = noisy_pairs
+    plain, smooth = (tune(with_truth(**pairs), psf=psf, tv=tv, threads=2) for tv in (False, True))
     blurred = [
         AffineScore(t)(i.astype(np.float32))
-        for i, t in zip(noisy_pairs["images"], noisy_pairs["truths"], strict=True)
+        for i, t in zip(pairs["images"], pairs["truths"], strict=True)
     ]
     assert plain.score > np.mean(blurred) + 0.5
     assert smooth.score > plain.score + 0.1
@@ -115,4 +114,4 @@ def test_tuning_finds_a_better_restoration_with_total_variation(noisy_pairs):
 
 def test_too_few_iterations_are_an_error(noisy_pairs):
     with pytest.raises(UserError, match="still rises"):
-        tune(**noisy_pairs, voxel_size_um=(0.2, 0.1, 0.1), tv=False, max_iterations=3)
+        tune(with_truth(**noisy_pairs[0]), psf=noisy_pairs[1], tv=False, max_iterations=3)

@@ -5,6 +5,8 @@ import pytest
 
 from decon3d import settings
 from decon3d.errors import UserError
+from decon3d.optics.psf import fwhm_um
+from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import (
     Camera,
     blur,
@@ -13,6 +15,7 @@ from decon3d.phantoms.imaging import (
     margins,
     simulate,
 )
+from decon3d.phantoms.recipes import make_object
 from decon3d.seeds import generator
 
 NOISELESS = Camera(offset=0, gain=1, read_noise=0)
@@ -63,6 +66,74 @@ def test_read_noise_is_in_photons_before_the_gain():
     dark = camera.expose(np.zeros((40, 40, 40)), generator(1))
     assert dark.mean() == pytest.approx(100, abs=0.1)
     assert dark.std() == pytest.approx(6, rel=0.02)
+
+
+def test_a_camera_of_few_bits_counts_in_whole_numbers_and_saturates():
+    camera = Camera(offset=10, gain=2, read_noise=3, bits=8)
+    counts = camera.expose(np.linspace(0, 200, 4096).reshape(16, 16, 16), generator(1))
+    np.testing.assert_array_equal(counts, np.rint(counts))
+    assert (counts.min(), counts.max()) == (0, 255)
+    camera.check_range(122)
+    with pytest.raises(UserError, match="8 bits holds 255 counts, and 300 photons would be 610"):
+        camera.check_range(300)
+
+
+@pytest.mark.parametrize(("recipe", "sharper"), [("spheres_2x", 2), ("spheres_4x", 4)])
+def test_the_image_is_so_many_times_as_blurred_as_the_truth(recipe, sharper, monkeypatch):
+    def point(name, *, shape, **_):
+        volume = np.zeros(shape, np.float32)
+        volume[tuple(n // 2 for n in shape)] = 1
+        return volume
+
+    monkeypatch.setattr("decon3d.phantoms.imaging.make_object", point)
+    voxel = (0.2, 0.1, 0.1)
+    exposure = simulate(
+        recipe, shape=(33, 33, 33), psf=gaussian_psf((9, 9, 9), (2.5, 3.0, 3.0)),
+        voxel_size_um=voxel, photons=1e8, background_photons=0, camera=NOISELESS,
+        rng=generator(1),
+    )  # fmt: skip
+    truth, image = (fwhm_um(a, voxel) for a in (exposure.object, exposure.images[0]))
+    assert np.divide(image, truth) == pytest.approx([sharper] * 3, rel=0.04)
+
+
+def test_an_object_that_misses_the_field_is_drawn_again(monkeypatch):
+    drawn = []
+
+    def beside(name, *, shape, **_):
+        volume = np.zeros(shape, np.float32)
+        volume[0] = 1
+        volume[shape[0] // 2] = len(drawn) == 2
+        drawn.append(name)
+        return volume
+
+    monkeypatch.setattr("decon3d.phantoms.imaging.make_object", beside)
+    options = {
+        "shape": (9, 9, 9), "psf": gaussian_psf(), "voxel_size_um": (0.1,) * 3, "photons": 100,
+        "background_photons": 0, "camera": NOISELESS, "rng": generator(1),
+    }  # fmt: skip
+    assert simulate("spheres", **options).object[4].max() > 0
+    assert len(drawn) == 3
+    with pytest.raises(UserError, match="larger shape"):
+        simulate("spheres", **options)
+
+
+def test_light_from_beyond_the_margin_of_a_widefield_image_is_an_even_haze():
+    # A PSF of twice the size brings in what the margin leaves out.
+    optics = settings.Optics(modality="widefield", numerical_aperture=1.2, immersion_index=1.333)
+    voxel = (0.3, 0.15, 0.15)
+    psf = theoretical_psf(optics=optics, emission_um=0.525, voxel_size_um=voxel)
+    long = tuple(2 * n - 1 for n in psf.shape)
+    full = theoretical_psf(optics=optics, emission_um=0.525, voxel_size_um=voxel, shape=long)
+    full *= psf.max() / full.max()  # both in the focal plane's units
+    around = margins(full)
+    shape = tuple(n + 2 * m for n, m in zip((16, 32, 32), around, strict=True))
+    structure = make_object("rln_mixed", shape=shape, voxel_size_um=voxel, rng=generator(1))
+    image = blur(structure, psf=full.astype(np.float32))
+    cut = tuple(slice(m - n // 2, -(m - n // 2)) for m, n in zip(around, psf.shape, strict=True))
+    kept = blur(structure[cut], psf=psf.astype(np.float32))
+    haze = image - kept
+    assert 0.3 * kept.mean() < haze.mean() < kept.mean()  # much light is missing …
+    assert haze.std() < 0.15 * kept.std()  # … but it has no structure: a background
 
 
 @pytest.mark.parametrize("recipe", ["rln_mixed", "tubules"])

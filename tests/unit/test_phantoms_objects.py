@@ -5,8 +5,10 @@ import pytest
 
 from decon3d import settings
 from decon3d.errors import UserError
+from decon3d.phantoms.ellipsoids import ball, coverage, draw_ellipsoids
+from decon3d.phantoms.grids import Grid, random_field
 from decon3d.phantoms.objects import Tube, draw_tubes, ellipsoid, stamp
-from decon3d.phantoms.recipes import RECIPES, make_object
+from decon3d.phantoms.recipes import RECIPES, STRUCTURES, make_object
 from decon3d.seeds import generator
 
 VOXEL = (0.3, 0.1, 0.1)
@@ -107,10 +109,91 @@ def test_tubules_fill_the_stated_share():
     assert volume.max() <= 1
 
 
+@pytest.mark.parametrize("radius_um", [0.05, 0.12, 0.4])
+def test_a_ball_is_round_in_um_on_flat_voxels(radius_um):
+    grid, measured = Grid((12, 30, 30), VOXEL, 0.1), []
+    for step in np.arange(6) / 6:
+        at = np.array([1.71, 1.52, 1.49]) + step * np.array(VOXEL)
+        volume = draw_ellipsoids([ball(at, radius_um)], grid, overlap="brighter")
+        flux = volume.sum(dtype=float)
+        moments = []
+        for axis in range(3):
+            x = grid.centres_um(axis) - at[axis]
+            profile = volume.sum(axis=tuple(a for a in range(3) if a != axis))
+            moments.append((profile * x**2).sum() / flux - VOXEL[axis] ** 2 / 12)
+        measured.append((flux * np.prod(VOXEL), *moments))
+    solid, *moments = np.mean(measured, axis=0)
+    assert solid == pytest.approx(4 / 3 * np.pi * radius_um**3, rel=0.05)
+    assert moments == pytest.approx([radius_um**2 / 5] * 3, rel=0.06)
+
+
+def test_an_ellipsoid_is_cut_at_the_faces_of_the_grid():
+    grid = Grid((8, 8, 8), (0.1,) * 3, 0.1)
+    _, half = coverage(ball(np.array([0, 0.4, 0.4]), 0.25), grid)
+    assert half.sum() * 1e-3 == pytest.approx(2 / 3 * np.pi * 0.25**3, rel=0.03)
+    _, outside = coverage(ball(np.array([-1, 0.4, 0.4]), 0.25), grid)
+    assert outside.size == 0
+
+
+def test_a_random_field_is_one_thing_in_space():
+    fine, coarse = Grid((48, 48, 48), (0.1,) * 3, 0.1), Grid((16, 48, 24), (0.3, 0.1, 0.2), 0.1)
+    field, sampled = (random_field(g, 0.5, generator(1, "field")) for g in (fine, coarse))
+    np.testing.assert_allclose(sampled, field[1::3, :, ::2], atol=0.35)  # 0.05 µm aside along x
+    np.testing.assert_allclose(sampled, (field[1::3, :, ::2] + field[1::3, :, 1::2]) / 2, atol=0.03)
+    wide = random_field(Grid((96, 96, 96), (0.1,) * 3, 0.1), 0.25, generator(2))
+    assert wide.mean() == pytest.approx(0, abs=0.03)
+    assert wide.var() == pytest.approx(1, abs=0.05)
+    step = 5  # = 2 σ: a correlation of exp(-1)
+    assert (wide[step:] * wide[:-step]).mean() == pytest.approx(np.exp(-1), abs=0.04)
+
+
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - {"rln_mixed", "broad"}))
+def test_a_recipe_draws_the_same_object_in_um_on_any_voxels(name):
+    def drawn(shape, voxel_size_um):
+        options = {"shape": shape, "voxel_size_um": voxel_size_um, "unit_um": 0.1}
+        return make_object(name, **options, rng=generator(4, name))
+
+    cubes = drawn((36, 48, 48), (0.1, 0.1, 0.1))
+    flat = cubes.reshape(12, 3, 48, 48).mean(axis=1)
+    wide = cubes.reshape(36, 24, 2, 24, 2).mean(axis=(2, 4))
+    for averaged, voxel in ((flat, VOXEL), (wide, (0.1, 0.2, 0.2))):
+        direct = drawn(averaged.shape, voxel)
+        assert np.abs(direct - averaged).sum() < 0.15 * averaged.sum()
+        assert direct.sum() == pytest.approx(averaged.sum(), rel=0.03)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipe_keeps_its_density_whatever_the_volume(name):
+    def fill(n, draws):
+        shares = []
+        for seed in range(draws):
+            volume = make_object(
+                name, shape=(n, n, n), voxel_size_um=(0.1,) * 3, rng=generator(seed, name, n)
+            )
+            shares.append((volume > 0.2 * volume.max()).mean())
+        return np.mean(shares)
+
+    small, large = fill(48, 4), fill(80, 1)
+    assert large > 0.001
+    assert 1 / 3 < large / small < 3
+
+
+def test_every_recipe_says_what_can_be_seen_in_it():
+    assert set(STRUCTURES) == set(RECIPES)
+    held_out = ("membranes", "nuclei", "er_network")
+    for name in ("rln_mixed", "spheres", "neurodecon", "broad"):
+        assert not any(STRUCTURES[name] & STRUCTURES[other] for other in held_out)
+
+
+def test_a_unit_below_half_a_voxel_is_refused():
+    with pytest.raises(UserError, match=r"unit_um.*at least 0.05"):
+        make_object("spheres", shape=(8,) * 3, voxel_size_um=VOXEL, unit_um=0.02, rng=generator(1))
+
+
 def test_the_config_offers_the_recipes_that_there_are():
     assert sorted(RECIPES) == sorted(settings.RECIPES)
 
 
 def test_an_unknown_recipe_is_named():
-    with pytest.raises(UserError, match=r"'spirals'.*rln_mixed, tubules"):
+    with pytest.raises(UserError, match=r"'spirals'.*known: broad, er_network"):
         make_object("spirals", shape=(4, 4, 4), voxel_size_um=VOXEL, rng=generator(1))

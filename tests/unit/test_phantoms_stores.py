@@ -2,6 +2,10 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,25 +16,39 @@ import zarr
 
 from decon3d.errors import UserError
 from decon3d.files import read_json
-from decon3d.optics.psf import Psf, fingerprint
+from decon3d.optics.psf import Psf, fingerprint, fwhm_um, normalised_psf
+from decon3d.optics.resampling import core_centroid
+from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms import stores
-from decon3d.phantoms.contact_sheet import contact_sheet
+from decon3d.phantoms.contact_sheet import contact_sheet, pick
 from decon3d.phantoms.simulated import draw_volume, simulate_volume
 from decon3d.phantoms.stores import make_split, members
-from decon3d.settings import Camera, Phantoms, Simulation, Split
+from decon3d.phantoms.variation import Variation, varied_psf
+from decon3d.seeds import generator
+from decon3d.settings import (
+    Camera,
+    Channel,
+    ObjectFile,
+    Optics,
+    Phantoms,
+    PsfVariation,
+    Simulation,
+    Split,
+)
 
 PHANTOMS = Phantoms(
     shape=(8, 16, 16),
     test=Split(count=2, recipes={"rln_mixed": 1, "tubules": 1}),
 )
 VOXEL = (0.2, 0.1, 0.1)
+OPTICS = Optics(modality="confocal", numerical_aperture=1.2, immersion_index=1.333)
 PSF = Psf(np.pad(np.full((3, 3, 3), 1 / 27, np.float32), ((0, 0), (1, 1), (1, 1))), VOXEL)
 OTHER_PSF = Psf(np.full((3, 3, 3), 1 / 27, np.float32), VOXEL)
 
 
 def make(path, **changes):
     options = {
-        "split": PHANTOMS.test, "name": "test", "phantoms": PHANTOMS, "psf": PSF,
+        "split": PHANTOMS.test, "name": "test", "phantoms": PHANTOMS, "psf": PSF, "optics": OPTICS, "channel": Channel(emission_um=0.525),
         "camera": Camera(), "seed": 1, "stream": ("d", "c"),
     }  # fmt: skip
     make_split(path, **{**options, **changes})
@@ -61,7 +79,9 @@ def test_a_store_holds_what_it_says(store):
     assert about["recipes"] == ["rln_mixed"] * 2 + ["tubules"] * 2
     assert about["photons"] == pytest.approx([50, 500, 50, 500])
     assert len(set(about["seeds"])) == 4
-    assert about["camera"] == {"offset": 100, "gain": 1, "read_noise": 1}
+    assert about["camera"] == {"offset": 100, "gain": 1, "read_noise": 1, "bits": None}
+    assert about["shape"] == [8, 16, 16] and about["volumes"] == 4
+    assert about["unit_um"] == 0.1 and set(about["arrays"]) == {"object", "image", "image_b"}
     assert about["psf_fingerprint"] == fingerprint(PSF)
     assert about["voxel_size_um"] == list(VOXEL)
     assert not Path(f"{store}.progress").exists()
@@ -96,6 +116,91 @@ def test_an_interrupted_store_is_finished_to_the_same_bytes(store, tmp_path, mon
     assert content(path) == content(store)
     make(path)
     assert made == [0, 1, 2, 3]
+
+
+KILLED = """
+import sys
+import numpy as np
+sys.path[:0] = {paths!r}
+import test_phantoms_stores as t
+if __name__ == "__main__":
+    t.make({path!r}, split=t.LONG, processes=2)
+"""
+LONG = Split(count=20, recipes={"nuclei": 1})
+
+
+def test_a_killed_run_leaves_no_worker_and_is_finished_to_the_same_bytes(tmp_path):
+    path, record = tmp_path / "test.zarr", tmp_path / "test.zarr.progress"
+    code = KILLED.format(paths=sys.path, path=str(path))
+    run = subprocess.Popen([sys.executable, "-c", code])
+    while run.poll() is None and len(read_json(record)["done"] if record.exists() else []) < 3:
+        time.sleep(0.01)
+    workers = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
+    assert len(workers) == 2
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert 3 <= len(read_json(record)["done"]) < 20
+    (path / "image" / "c" / "0" / "0" / "0" / "0.0123abcd.partial").write_bytes(b"torn")
+    make(path, split=LONG, processes=2)
+    assert content(path) == content(make(tmp_path / "whole.zarr", split=LONG))
+
+
+def test_a_psf_that_varies_stands_in_the_store(tmp_path):
+    variation = PsfVariation(depth_um=(0, 10), width=(0.9, 1.1))
+    split = Split(count=3, recipes={"spheres": 1}, psf_variation=variation)
+    optics = OPTICS.model_copy(update={"sample_index": 1.45})
+    stores = [
+        make(tmp_path / str(i), split=split, name="train", optics=optics, processes=i)
+        for i in (1, 2)
+    ]
+    assert content(stores[0]) == content(stores[1])
+    drawn = zarr.open_group(str(stores[0]), mode="r").attrs["psf_variation"]
+    assert len({v["depth_um"] for v in drawn}) == 3
+    assert all(0 <= v["depth_um"] <= 10 and 0.9 <= v["width"] <= 1.1 for v in drawn)
+    plain = make(tmp_path / "plain", split=split.model_copy(update={"psf_variation": None}))
+    assert zarr.open_group(str(plain), mode="r").attrs["psf_variation"] == [None] * 3
+
+
+def test_a_varied_psf_is_as_wide_and_as_deep_as_said():
+    optics = OPTICS.model_copy(update={"sample_index": 1.4})
+    channel = Channel(emission_um=0.525)
+    data = theoretical_psf(optics=optics, emission_um=0.525, voxel_size_um=VOXEL)
+    psf = normalised_psf(data, VOXEL, {})
+
+    def varied(depth, width):
+        variation = Variation(depth, width)
+        return varied_psf(psf, variation, optics=optics, channel=channel)
+
+    np.testing.assert_allclose(varied(None, 1.0).data, psf.data)
+    np.testing.assert_allclose(varied(0.0, 1.0).data, psf.data)
+    wide = varied(None, 1.25)
+    ratio = np.divide(fwhm_um(wide.data, VOXEL), fwhm_um(psf.data, VOXEL))
+    assert ratio == pytest.approx([1.25] * 3, rel=0.03)
+    deep = varied(20.0, 1.0)
+    assert fwhm_um(deep.data, VOXEL)[0] > 1.1 * fwhm_um(psf.data, VOXEL)[0]
+    assert core_centroid(deep.data) == pytest.approx([n // 2 for n in deep.data.shape], abs=0.1)
+
+
+def test_an_own_object_goes_through_a_store(tmp_path):
+    tifffile.imwrite(tmp_path / "cell.tif", generator(1).random((20, 40, 40)).astype(np.float32))
+    split = Split(count=2, recipes={"cell": 1})
+    phantoms = PHANTOMS.model_copy(
+        update={"objects": {"cell": ObjectFile(path=str(tmp_path / "cell.tif"))}}
+    )
+    one = make(tmp_path / "one", split=split, phantoms=phantoms)
+    two = make(tmp_path / "two", split=split, phantoms=phantoms, processes=2)
+    assert content(one) == content(two)
+    about = zarr.open_group(str(one), mode="r").attrs["objects"]["cell"]
+    assert about["highest"] == pytest.approx(1, abs=1e-3) and len(about["digest"]) == 16
+
+
+def test_counts_that_the_camera_cannot_hold_are_refused(tmp_path):
+    with pytest.raises(UserError, match="8 bits"):
+        make(tmp_path / "s", camera=Camera(bits=8, gain=2))
 
 
 def test_other_settings_start_over(store, tmp_path):
@@ -136,8 +241,13 @@ def test_training_volumes_come_in_proportion_and_depend_on_their_index_alone():
 
 
 def test_a_contact_sheet_is_drawn(store, tmp_path):
-    contact_sheet(store, tmp_path / "figures" / "test.png")
-    assert (tmp_path / "figures" / "test.png").read_bytes()[:4] == b"\x89PNG"
+    figure = contact_sheet(store)
+    assert [a.get_title().split("\n")[0] for a in figure.axes[:4]] == [
+        "0: rln_mixed", "1: rln_mixed", "2: tubules", "3: tubules",
+    ]  # fmt: skip
+    figure.savefig(tmp_path / "sheet.png")
+    assert pick(["a"] * 30 + ["b"])[-1] == 30
+    assert len(pick(["a"] * 30 + ["b"])) == 12
 
 
 def test_a_simulated_volume_is_a_microscope_file_with_its_truth(tmp_path):

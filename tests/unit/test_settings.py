@@ -46,11 +46,19 @@ def problems(change):
         (lambda c, d: c["methods"].update(rl={"iteration": 5}), "methods.rl.iteration: unknown key; did you mean iterations?"),
         (lambda c, d: c["datasets"].update({"a/b": d}), "datasets.a/b: 'a/b' is no usable name; use letters, digits, _ and - only"),
         (lambda c, d: d["optics"].update(modality="light_sheet"), "datasets.worm.optics.sheet_thickness_um: is missing; a light sheet needs its FWHM in µm"),
+        (lambda c, d: d["channels"]["gfp"].update(psf={"source": "beads", "path": str(ROOT), "bead_diameter_um": 0.1, "half_width": 1}), "datasets.worm.channels.gfp.psf.half_width: unknown key; did you mean half_width_um?"),
+        (lambda c, d: d["channels"]["gfp"].update(psf={"source": "beads", "path": str(ROOT)}), "datasets.worm.channels.gfp.psf.bead_diameter_um: is missing; it has no default"),
         (lambda c, d: d.pop("optics"), "datasets.worm.optics: is missing; it has no default"),
+        (lambda c, d: c.update(phantoms={"test": {"count": 1, "recipes": {"cell": 1}}, "objects": {"embryo": {"path": "config/demo.yaml"}}}), "phantoms.test.recipes: 'cell' is neither a recipe nor one of phantoms.objects; known: broad, embryo, er_network, membranes, neurodecon, nuclei, rln_mixed, spheres, spheres_2x, spheres_3x, spheres_4x, tubules"),
+        (lambda c, d: c.update(phantoms={"objects": {"nuclei": {"path": "config/demo.yaml"}}}), "phantoms.objects.nuclei: this name is a recipe's; rename it"),
+        (lambda c, d: c.update(phantoms={"objects": {"cell": {"path": "no/such.tif"}}}), "phantoms.objects.cell.path: there is no file no/such.tif"),
+        (lambda c, d: (c.update(phantoms={"train": {"count": 1, "recipes": {"broad": 1}, "psf_variation": {"depth_um": [0, 5]}}}), d["channels"]["gfp"].update(psf={"source": "file", "path": "config/demo.yaml"})), "phantoms.train.psf_variation.depth_um: datasets.worm.channels.gfp.psf is measured, and how it would look at another depth is not known; vary its width"),
+        (lambda c, d: c.update(phantoms={"train": {"count": 1, "recipes": {"broad": 1}, "psf_variation": {"width": [1.1, 0.9]}}}), "phantoms.train.psf_variation: width: the lower bound comes first"),
         (lambda c, d: c["methods"].update(input={"kind": "rl"}), "methods.input: this name is reserved for the report's own rows; rename it"),
     ],
 )  # fmt: skip
-def test_one_problem_is_one_clear_line(change, said):
+def test_one_problem_is_one_clear_line(change, said, monkeypatch):
+    monkeypatch.chdir(ROOT)
     assert problems(change) == [said]
 
 
@@ -99,7 +107,9 @@ def test_paths_expand_like_a_shell(monkeypatch):
     assert expand_path("${OTHER:-there}/$DATA/${DATA}.tif") == "there/here/here.tif"
 
 
-@pytest.mark.parametrize("path", ["config/config.yaml", "config/demo.yaml"])
+@pytest.mark.parametrize(
+    "path", ["config/config.yaml", "config/demo.yaml", "config/examples/recipes.yaml"]
+)
 def test_the_shipped_configs_are_valid(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     load_settings(yaml.safe_load(Path(path).read_text()))

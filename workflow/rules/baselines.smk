@@ -1,10 +1,10 @@
-# The classical methods' parameters, searched on the validation phantoms until the optimum is
-# interior: a baseline at its best, or an error.
+# The classical methods' parameters, searched until the optimum is interior, on the validation
+# phantoms, on the data, or (an oracle) on the test truth: a baseline at its best, or an error.
 
 
 rule tune:
     input:
-        val=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "val")),
+        unpack(tuning_inputs),
         psf=paths.psf("{dataset}", "{channel}"),
     output:
         paths.tuning("{dataset}", "{channel}", "{method}"),
@@ -21,7 +21,10 @@ rule tune:
         mem_mb=lambda w, attempt: 4000 * attempt,
     params:
         method=lambda w: values(method_of(w)),
-        camera_offset=lambda w: dataset_of(w).camera.offset,
+        camera=lambda w: values(dataset_of(w).camera),
+        index=lambda w: channel_of(w).index,
+        times=lambda w: dataset_of(w).times,
+        seed=SETTINGS.seed,
         version=VERSIONS["tune"],
     script:
         "../../scripts/tune.py"

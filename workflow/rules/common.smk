@@ -13,9 +13,11 @@ from decon3d.settings import (
     NAME,
     expand_path,
     is_network,
+    is_oracle,
     is_trained,
     is_tuned,
     load_settings,
+    needs_sample,
     uses_psf,
 )
 from decon3d.versions import VERSIONS
@@ -129,6 +131,22 @@ def method_inputs(wildcards):
     if is_network(method):
         inputs["bundle"] = f"{bundle_folder(*names)}/model.json"
     return inputs
+
+
+def own_objects(wildcards):
+    """The files of the user's own objects that a split draws from."""
+    objects = PHANTOMS.of_split(wildcards.split).objects
+    return [volume_file(expand_path(entry.path)) for entry in objects.values()]
+
+
+def tuning_inputs(wildcards):
+    """What a method's parameters are searched on, besides the PSF."""
+    names = (wildcards.dataset, wildcards.channel)
+    if method_of(wildcards).tune_on == "data":
+        statistics = paths.statistics(*names)
+        return {"volumes": ingested_volumes(wildcards), "statistics": statistics}
+    split = "test" if is_oracle(method_of(wildcards)) else "val"
+    return {"pairs": paths.store_marker(paths.phantoms(*names, split))}
 
 
 def evaluations(wildcards):

@@ -3,6 +3,7 @@
 
 rule phantoms:
     input:
+        own_objects,
         psf=paths.psf("{dataset}", "{channel}"),
     output:
         marker=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "{split}")),
@@ -15,7 +16,11 @@ rule phantoms:
     threads: 2
     params:
         phantoms=lambda w: values(
-            PHANTOMS, exclude={"train", "val", "test"} - {w.split}
+            PHANTOMS.of_split(w.split), exclude={"train", "val", "test"} - {w.split}
+        ),
+        optics=lambda w: values(dataset_of(w).optics),
+        channel=lambda w: values(
+            channel_of(w), exclude={"index", "normalisation", "psf"}
         ),
         camera=lambda w: values(dataset_of(w).camera),
         seed=SETTINGS.seed,

@@ -5,6 +5,7 @@
 rule restore_prepare:
     input:
         unpack(method_inputs),
+        sampled=lambda w: ingested_volumes(w) if needs_sample(method_of(w)) else [],
         statistics=paths.statistics("{dataset}", "{channel}"),
     output:
         state=paths.prepared("{dataset}", "{channel}", "{method}"),
@@ -20,6 +21,10 @@ rule restore_prepare:
         "../../envs/cpu.yaml"
     params:
         method=lambda w: values(method_of(w), exclude={"training"}),
+        camera=lambda w: values(dataset_of(w).camera),
+        index=lambda w: channel_of(w).index,
+        times=lambda w: dataset_of(w).times,
+        seed=SETTINGS.seed,
         version=VERSIONS["prepare"],
     script:
         "../../scripts/restore_prepare.py"
@@ -112,7 +117,8 @@ rule restore_phantoms_cpu:
     threads: 4
     params:
         method=lambda w: values(method_of(w), exclude={"training"}),
-        camera_offset=lambda w: dataset_of(w).camera.offset,
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
         version=VERSIONS["restore"],
     script:
         "../../scripts/restore_phantoms.py"

@@ -40,6 +40,9 @@ class Blur:
     psf
         Point spread function (Z Y X) on the image's grid: odd sizes, the centre in the middle
         voxel, not negative, sum 1. It may be larger than the image.
+    back
+        Kernel of the back projection in place of the PSF (same shape, sum 1; may be negative
+        somewhere): `adjoint` is then not Hᵀ, see `back_projectors`.
     threads
         Threads of the transforms.
 
@@ -60,7 +63,9 @@ class Blur:
         If the PSF is not as described.
     """
 
-    def __init__(self, shape: Shape, *, psf: ArrayLike, threads: int = 1) -> None:
+    def __init__(
+        self, shape: Shape, *, psf: ArrayLike, back: FloatArray | None = None, threads: int = 1
+    ) -> None:
         psf = checked_psf(psf)
         p = psf.shape
         self.shape = shape
@@ -70,13 +75,18 @@ class Blur:
         self._lengths = [
             fft.next_fast_len(n, real=axis == 2) for axis, n in enumerate(self.object_shape)
         ]
+        self._otf = self._spectrum(psf)
+        self._back_otf = self._otf if back is None else self._spectrum(back)
+        self._spectra = np.empty((self.object_shape[0], *self._otf.shape[1:]), np.complex64)
+
+    def _spectrum(self, kernel: FloatArray) -> NDArray[np.complex64]:
         # With the PSF's *last* voxel at the origin, the image is the corner [0, N) of the
         # circular convolution and the object the corner [0, N + P - 1): all padding is behind.
-        kernel = np.zeros(self._lengths, np.float32)
-        kernel[: p[0], : p[1], : p[2]] = psf
-        kernel = np.roll(kernel, [1 - m for m in p], axis=(0, 1, 2))
-        self._otf = fft.rfftn(kernel, workers=threads)
-        self._spectra = np.empty((self.object_shape[0], *self._otf.shape[1:]), np.complex64)
+        p = kernel.shape
+        padded = np.zeros(self._lengths, np.float32)
+        padded[: p[0], : p[1], : p[2]] = kernel
+        padded = np.roll(padded, [1 - m for m in p], axis=(0, 1, 2))
+        return fft.rfftn(padded, workers=self.slabs.threads)
 
     def forward(self, x: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Blur an object (Z Y X, `object_shape`, float32) into an image (`shape`, float32)."""
@@ -103,7 +113,7 @@ class Blur:
         if source.shape != given:
             raise ValueError(f"an array of shape {source.shape} where {given} is needed")
         result = np.empty(wanted, np.float32) if out is None else out
-        spectra, otf = self._spectra, self._otf
+        spectra, otf = self._spectra, self._back_otf if adjoint else self._otf
         length_z, length_y, length_x = self._lengths
 
         def planes_to_spectra(planes: slice) -> None:

@@ -14,7 +14,7 @@ their number.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ def richardson_lucy(
     tv_weight: float = 0.0,
     voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
     acceleration: Acceleration = "heavy_ball",
+    saturation: float | None = None,
     callback: Callable[[int, FloatArray], None] | None = None,
 ) -> FloatArray:
     """Deconvolve one image or block.
@@ -66,6 +67,9 @@ def richardson_lucy(
         Voxel size (Z, Y, X) in µm; only the total variation uses it.
     acceleration
         "heavy_ball" or "none".
+    saturation
+        Counts at and above which a voxel is saturated: its true count is at least that, so that
+        it may raise the estimate but never lower it. None = no voxel is.
     callback
         Called with the iteration, from 1, and the estimate after it (a view: copy to keep).
 
@@ -81,7 +85,7 @@ def richardson_lucy(
     """
     steps = iterate(
         image, model=model, background=background, initial=initial, tv_weight=tv_weight,
-        voxel_size_um=voxel_size_um, acceleration=acceleration,
+        voxel_size_um=voxel_size_um, acceleration=acceleration, saturation=saturation,
     )  # fmt: skip
     if iterations < 1:
         raise UserError(f"iterations is {iterations}; at least 1 is needed")
@@ -100,16 +104,17 @@ def iterate(
     tv_weight: float = 0.0,
     voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
     acceleration: Acceleration = "heavy_ball",
+    saturation: float | None = None,
 ) -> Iterator[tuple[int, FloatArray]]:
     """Iterate without end; yield (iteration from 1, estimate).
 
     Parameters and errors are those of `richardson_lucy`. The estimate (Z Y X, image-shaped, counts
     without the background) is a view that holds until the next step.
     """
-    _check(image, background=background, initial=initial)
     return _iterations(
-        np.clip(image, 0, None).astype(np.float32), model, np.float32(background), initial,
-        tv_weight, voxel_size_um, acceleration == "heavy_ball",
+        checked_image(image, background=background, initial=initial),
+        model, np.float32(background), initial, tv_weight, voxel_size_um,
+        acceleration == "heavy_ball", saturated(image, saturation),
     )  # fmt: skip
 
 
@@ -121,6 +126,7 @@ def _iterations(
     tv_weight: float,
     voxel_size_um: Sequence[float],
     momentum: bool,
+    full: NDArray[np.bool_] | None,
 ) -> Iterator[tuple[int, FloatArray]]:
     floor = np.float32(FLOOR * initial)
     weights = model.weights
@@ -148,6 +154,8 @@ def _iterations(
             expected += background
             np.maximum(expected, floor, out=expected)
             np.divide(g[planes], expected, out=expected)
+            if full is not None:
+                np.maximum(expected, 1, out=expected, where=full[planes])
 
         def correct(planes: slice, p: FloatArray = point, new: FloatArray = spare) -> None:
             new = new[planes]
@@ -172,7 +180,8 @@ def _iterations(
         yield k, x[model.inside]
 
 
-def _check(image: NDArray[np.generic], *, background: float, initial: float) -> None:
+def checked_image(image: NDArray[np.generic], *, background: float, initial: float) -> FloatArray:
+    """Return the image as float32 ≥ 0, or raise `UserError` as `richardson_lucy` says."""
     if not np.isfinite(image).all():
         raise UserError("the image holds NaN or infinite values; mask or replace them first")
     if not (np.isfinite(background) and background >= 0):
@@ -182,3 +191,12 @@ def _check(image: NDArray[np.generic], *, background: float, initial: float) -> 
             f"the volume's mean above the background is {initial:g} counts; it must be above 0: "
             "the background is too high, or the volume is empty"
         )
+    return np.clip(image, 0, None).astype(np.float32)
+
+
+def saturated(image: NDArray[Any], level: float | None) -> NDArray[np.bool_] | None:
+    """Say which voxels are at or above the level of saturation; None where there are none."""
+    if level is None:
+        return None
+    full = np.asarray(image >= level)
+    return full if full.any() else None

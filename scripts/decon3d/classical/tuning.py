@@ -1,45 +1,56 @@
-"""Fair tuning of Richardson-Lucy where the truth is known: at an interior optimum, or not at all.
+"""Fair tuning of Richardson-Lucy: at an interior optimum, or not at all.
 
 A baseline is only as strong as its parameters. A search that ends on the edge of its grid has not
 found the optimum, and a table made with it understates the method, so it is an error here, never
 a result. The rule:
 
 - **Iterations.** For a given λ, one run is scored at geometrically spaced checkpoints until the
-  score has fallen past its peak or has not risen by more than 0.01 dB while the iterations doubled,
-  or until, by the trend of its gains, it cannot reach the best of another λ.
-  The peak is the *first* checkpoint within 0.01 dB of the best.
+  score has fallen past its peak or has not risen by more than a tolerance while the iterations
+  doubled, or until, by the trend of its gains, it cannot reach the best of another λ.
+  The peak is the *first* checkpoint within that tolerance of the best.
 - **λ.** The search climbs from one λ by factors of 3 until both neighbours of the best are worse,
   then tries the middle (a factor of √3) towards the better neighbour.
 - **Edges.** If a run that may still become the best is rising at the most iterations, or the best λ
   is at the end of the ladder, `UserError` says so.
 
-Score: PSNR in dB after the affine least-squares match of the estimate to the truth, with
-R = max - min of the truth, on whole volumes, averaged over the volumes.
+Score: with a truth, PSNR in dB after the affine least-squares match of the estimate to it, with
+R = max - min of the truth, on whole volumes (tolerance 0.01 dB); without, minus the deviance of
+held-out photons (`held_out`). It is averaged over the volumes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import repeat
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decon3d.classical.operators import Blur
-from decon3d.classical.richardson_lucy import Acceleration, FloatArray, iterate
+from decon3d.classical.recipe import Recipe
+from decon3d.classical.richardson_lucy import FloatArray
 from decon3d.errors import UserError
 from decon3d.logs import log
 
 CHECKPOINTS_PER_OCTAVE = 8
 TOLERANCE_DB = 0.01
 """Differences below this count as equal; of equals, the fewest iterations are chosen."""
-FALLEN_DB = 0.1
-"""A score that is this much below the best is past its peak."""
+FALLEN = 10
+"""A score that is so many tolerances below the best is past its peak."""
 FIRST_TV_WEIGHT = 0.002
 TV_WEIGHTS = (1e-5, 1.0)
 JUDGED_FROM = 32
 """Iterations that every run is given, however it starts."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image to restore, how, and how well: the score of an estimate, higher = better."""
+
+    image: NDArray[np.generic]
+    """Counts (Z Y X)."""
+    recipe: Recipe
+    """Its λ is replaced."""
+    score: Callable[[FloatArray, Blur], float]
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Trial:
     """λ of the total variation; 0 = none."""
     iterations: int
     score: float
-    """Mean affine-matched PSNR, in dB."""
+    """Mean over the subjects."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +72,32 @@ class TuningResult:
     """λ of the total variation; 0 = none."""
     iterations: int
     score: float
-    """Mean affine-matched PSNR of the choice, in dB."""
-    acceleration: Acceleration
+    """Mean score of the choice."""
     curve: tuple[Trial, ...]
     """All points, by λ and then by iterations."""
 
 
-def tune(
-    *,
+def with_truth(
     images: Sequence[NDArray[np.generic]],
     truths: Sequence[NDArray[np.floating]],
+    recipes: Sequence[Recipe],
+) -> list[Subject]:
+    """Pair images (Z Y X, counts) with the objects behind them, in any unit and with any offset."""
+
+    def score(truth: NDArray[np.floating]) -> Callable[[FloatArray, Blur], float]:
+        measure = AffineScore(truth)
+        return lambda estimate, model: measure(estimate)
+
+    triples = zip(images, truths, recipes, strict=True)
+    return [Subject(image, recipe, score(truth)) for image, truth, recipe in triples]
+
+
+def tune(
+    subjects: Sequence[Subject],
+    *,
     psf: ArrayLike,
-    backgrounds: Sequence[float],
-    voxel_size_um: Sequence[float],
     tv: bool,
-    acceleration: Acceleration = "heavy_ball",
+    tolerance: float = TOLERANCE_DB,
     threads: int = 1,
     max_iterations: int = 2000,
 ) -> TuningResult:
@@ -83,20 +105,14 @@ def tune(
 
     Parameters
     ----------
-    images
-        Counts (Z Y X) with the background.
-    truths
-        The objects behind them (Z Y X, same shapes), in any unit and with any offset.
+    subjects
+        At least one.
     psf
         As for `operators.Blur`.
-    backgrounds
-        Background of each image, in counts.
-    voxel_size_um
-        Voxel size (Z, Y, X) in µm.
     tv
         Whether total variation is used.
-    acceleration
-        "heavy_ball" or "none".
+    tolerance
+        Difference of scores that counts as none.
     threads
         Threads in all; volumes are worked on side by side.
     max_iterations
@@ -112,48 +128,44 @@ def tune(
     UserError
         If the optimum sits on an edge of the search, or an image or PSF is unusable.
     """
-    if not len(images) == len(truths) == len(backgrounds) > 0:
-        raise ValueError("images, truths and backgrounds must be as many, and at least one")
-    with ExitStack() as stack:
-        workers = min(threads, len(images))
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
-        models = [Blur(_shape(image), psf=psf, threads=threads // workers) for image in images]
-        scorers = [AffineScore(truth) for truth in truths]
+    if not subjects:
+        raise ValueError("there is nothing to tune on")
+    workers = min(threads, len(subjects))
+    models = [
+        s.recipe.model(_shape(s.image), psf=psf, threads=threads // workers) for s in subjects
+    ]
+    with ThreadPoolExecutor(workers) as pool:
 
         def scores_of(tv_weight: float) -> Iterator[tuple[int, float]]:
             runs = [
-                iterate(
-                    image, model=model, background=background, tv_weight=tv_weight,
-                    initial=float(image.mean(dtype=np.float64)) - background,
-                    voxel_size_um=voxel_size_um, acceleration=acceleration,
-                )
-                for image, model, background in zip(images, models, backgrounds, strict=True)
-            ]  # fmt: skip
+                replace(s.recipe, tv_weight=tv_weight).iterate(s.image, model=model)
+                for s, model in zip(subjects, models, strict=True)
+            ]
             done = 0
             for k in checkpoints(max_iterations):
-                scores = pool.map(_advance, runs, scorers, repeat(k - done))
-                yield k, float(np.mean(list(scores)))
+                steps = [k - done] * len(runs)
+                yield k, float(np.mean(list(pool.map(_advance, runs, subjects, models, steps))))
                 done = k
 
-        return search(scores_of, tv=tv, acceleration=acceleration)
+        return search(scores_of, tv=tv, tolerance=tolerance)
 
 
 def search(
     scores_of: Callable[[float], Iterator[tuple[int, float]]],
     *,
     tv: bool,
-    acceleration: Acceleration,
+    tolerance: float = TOLERANCE_DB,
 ) -> TuningResult:
     """Find the interior optimum of scores that are computed as they are asked for.
 
     Parameters
     ----------
     scores_of
-        For a λ, an iterator of (iterations, score in dB) that ends at the most iterations.
+        For a λ, an iterator of (iterations, score) that ends at the most iterations.
     tv
         Whether to search λ; else λ = 0.
-    acceleration
-        For the result.
+    tolerance
+        Difference of scores that counts as none.
 
     Raises
     ------
@@ -169,11 +181,11 @@ def search(
             return -np.inf
         if weight not in runs:
             best = max((run.peak.score for run in runs.values()), default=-np.inf)
-            runs[weight] = _Run.follow(scores_of(weight), weight, best)
+            runs[weight] = _Run.follow(scores_of(weight), weight, best, tolerance)
         return runs[weight].peak.score
 
     if not tv:
-        chosen = runs[0.0] = _Run.follow(scores_of(0.0), 0.0, -np.inf)
+        chosen = runs[0.0] = _Run.follow(scores_of(0.0), 0.0, -np.inf, tolerance)
     else:
         best = 0
         while (better := max((best, best - 2, best + 2), key=score_at)) != best:
@@ -184,13 +196,13 @@ def search(
             raise UserError(
                 f"tuning: the best tv_weight, {chosen.peak.tv_weight:.2g}, is at the edge of the "
                 f"search ({TV_WEIGHTS[0]:g} to {TV_WEIGHTS[1]:g}), so it is not known to be the "
-                "best; at the low edge total variation does not help on these phantoms: use the "
+                "best; at the low edge total variation does not help on these images: use the "
                 "method rl, or set tv_weight and iterations yourself"
             )
     peak = chosen.peak
     log.info("tuning: chose λ %.2g and %d iterations", peak.tv_weight, peak.iterations)
     curve = tuple(trial for weight in sorted(runs) for trial in runs[weight].trials)
-    return TuningResult(peak.tv_weight, peak.iterations, peak.score, acceleration, curve)
+    return TuningResult(peak.tv_weight, peak.iterations, peak.score, curve)
 
 
 @dataclass(frozen=True)
@@ -202,15 +214,19 @@ class _Run:
 
     @classmethod
     def follow(
-        cls, scores: Iterator[tuple[int, float]], tv_weight: float, to_beat: float
+        cls,
+        scores: Iterator[tuple[int, float]],
+        tv_weight: float,
+        to_beat: float,
+        tolerance: float,
     ) -> "_Run":
         """Take scores until the peak is known, or the best of other λ is out of reach."""
         trials: list[Trial] = []
         for k, score in scores:
             trials.append(Trial(tv_weight, k, score))
             top = max(trial.score for trial in trials)
-            peak = next(trial for trial in trials if trial.score >= top - TOLERANCE_DB)
-            fallen = score < top - FALLEN_DB and k >= 1.25 * peak.iterations
+            peak = next(trial for trial in trials if trial.score >= top - tolerance)
+            fallen = score < top - FALLEN * tolerance and k >= 1.25 * peak.iterations
             if k >= JUDGED_FROM and (
                 fallen or k >= 2 * peak.iterations or _bound(trials) < to_beat
             ):
@@ -222,7 +238,7 @@ class _Run:
                 "acceleration: heavy_ball, or set the method's numbers yourself"
             )
         log.info(
-            "tuning: λ %.2g: %.2f dB at %d iterations (%d tried)",
+            "tuning: λ %.2g: score %.5g at %d iterations (%d tried)",
             tv_weight, peak.score, peak.iterations, trials[-1].iterations,
         )  # fmt: skip
         return cls(tuple(trials), peak)
@@ -260,11 +276,13 @@ class AffineScore:
         return float(10 * np.log10(self._range**2 / max(error, 1e-12 * self._range**2)))
 
 
-def _advance(run: Iterator[tuple[int, FloatArray]], scorer: AffineScore, steps: int) -> float:
+def _advance(
+    run: Iterator[tuple[int, FloatArray]], subject: Subject, model: Blur, steps: int
+) -> float:
     """Take some iterations of a run and score the last."""
     for _ in range(steps):
         _, estimate = next(run)
-    return scorer(estimate)
+    return subject.score(estimate, model)
 
 
 def checkpoints(most: int) -> list[int]:

@@ -3,8 +3,13 @@
 `build.make_psf` is the entrance: a channel of the config in, a `psf.Psf` out.
 
 - `diffraction`: the light behind one objective, on radii and focus positions.
-- `theory`: the microscope's PSF (widefield, confocal, light sheet) on a voxel grid.
+- `zernike`, `pupil`: aberrations, and the light through a pupil without symmetry.
+- `microscope`, `focus`: what multiplies what in a modality, and where its focus lies.
+- `theory`: the microscope's PSF on a voxel grid.
 - `measured`: from the image of a bead in a file to a PSF.
+- `beads`: from a stack of many beads to a PSF and to the pair (measured bead, ideal bead), with
+  `bead_detection`, `bead_rejection`, `bead_average` and `ball`, the bead's own shape.
+- `plausibility`: a measured PSF held against the theory.
 - `resampling`: other voxel grids, sub-voxel centring, the crop rule.
 - `psf`: the PSF itself, its widths, its files.
 

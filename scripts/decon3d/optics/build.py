@@ -1,22 +1,20 @@
 """From a channel of the config to its PSF."""
 
+import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from decon3d.errors import UserError
+from decon3d.optics.beads import psf_from_beads
 from decon3d.optics.measured import psf_from_file
+from decon3d.optics.microscope import excitation_wavelength
+from decon3d.optics.plausibility import compare_with_theory
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
-from decon3d.optics.theory import DEFAULT_EXCITATION, describe_theory
-from decon3d.settings import Channel, FilePsf, Optics, expand_path
+from decon3d.optics.theory import describe_theory
+from decon3d.settings import BeadsPsf, Channel, Optics, TheoryPsf, expand_path
 
 Triple = tuple[float, float, float]
 
-NARROWER_THAN_LIGHT = 0.7
-"""A measured width below this share of the theoretical one is no resolution, but an error."""
-SUSPICIOUSLY_WIDE = 2.0
-"""A measured width above this multiple of the theoretical one is worth a warning."""
+log = logging.getLogger(__name__)
 
 
 def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: str) -> Psf:
@@ -42,57 +40,57 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
         If a file does not hold one usable bead, or its widths contradict the optics.
     """
     common = {
-        "optics": optics.model_dump(mode="json"),
+        "optics": {
+            **optics.model_dump(mode="json"),
+            "aberrations": dict(optics.aberrations.terms),  # only those that are not 0
+        },
         "emission_um": channel.emission_um,
     }
-    if optics.modality == "confocal":
-        common["excitation_um"] = channel.excitation_um or DEFAULT_EXCITATION * channel.emission_um
+    excitation = excitation_wavelength(
+        optics, emission_um=channel.emission_um, excitation_um=channel.excitation_um
+    )
+    if excitation is not None:
+        common["excitation_um"] = excitation
     theory, how = describe_theory(
         optics=optics,
         emission_um=channel.emission_um,
         excitation_um=channel.excitation_um,
         voxel_size_um=voxel_size_um,
     )
-    if not isinstance(channel.psf, FilePsf):
+    if isinstance(channel.psf, TheoryPsf):
         method = (
             f"theory: {optics.modality}, {optics.model} diffraction by Gauss-Legendre "
-            "quadrature, integrated over voxels (decon3d.optics.theory)"
+            f"quadrature over the {'radius' if how['symmetric'] else 'whole pupil'}, integrated "
+            "over voxels (decon3d.optics.theory)"
         )
         record = {"source": "theory", "method": method, **common, **how}
         return normalised_psf(theory, voxel_size_um, record)
-    measured = psf_from_file(
-        expand_path(channel.psf.path),
-        voxel_size_um=channel.psf.voxel_size_um,
-        target_voxel_size_um=voxel_size_um,
-        accept_pedestal=channel.psf.accept_pedestal,
-        key=key,
-    )
-    comparison = _compare_widths(measured, theory, Path(channel.psf.path).name, key)
-    return Psf(measured.data, measured.voxel_size_um, {**measured.record, **common, **comparison})
-
-
-def _compare_widths(measured: Psf, theory: np.ndarray, name: str, key: str) -> dict[str, Any]:
-    """Compare a measured PSF's widths with the theory's; refuse what light cannot do."""
-    found = fwhm_um(measured.data, measured.voxel_size_um)
-    expected = fwhm_um(theory, measured.voxel_size_um)
-    ratios = [f / e for f, e in zip(found, expected, strict=True)]
-    warnings = list(measured.record["warnings"])
-    for axis, ratio, width, limit in zip("ZYX", ratios, found, expected, strict=True):
-        text = (
-            f"the bead in {name} is {width:.3g} µm wide along {axis}, where theory says "
-            f"{limit:.3g} µm"
+    name, to_check = Path(channel.psf.path).name, f"{key}.voxel_size_um"
+    what = f"the bead in {name}"
+    if isinstance(channel.psf, BeadsPsf):
+        what = f"the PSF from the beads in {name}"
+        to_check += f", {key}.bead_diameter_um (the larger, the narrower the PSF)"
+        measured = psf_from_beads(
+            expand_path(channel.psf.path),
+            bead_diameter_um=channel.psf.bead_diameter_um,
+            target_voxel_size_um=voxel_size_um,
+            expected_fwhm_um=fwhm_um(theory, voxel_size_um),
+            voxel_size_um=channel.psf.voxel_size_um,
+            channel=channel.psf.channel,
+            modality=optics.modality,
+            half_width_um=channel.psf.half_width_um,
+            plane_tolerance_um=channel.psf.plane_tolerance_um,
+            key=key,
         )
-        if ratio < NARROWER_THAN_LIGHT:
-            raise UserError(
-                f"{key}: {text}; light cannot be focused so tightly: check "
-                f"{key}.voxel_size_um and the dataset's optics and emission_um"
-            )
-        if ratio > SUSPICIOUSLY_WIDE:
-            warnings.append(
-                f"{text}: aberrated optics, a large bead, or a wrong voxel size of the file"
-            )
-    return {
-        "theory_fwhm_um": [round(width, 5) for width in expected],
-        "fwhm_to_theory": [round(ratio, 4) for ratio in ratios],
-        "warnings": warnings,
-    }
+    else:
+        measured = psf_from_file(
+            expand_path(channel.psf.path),
+            voxel_size_um=channel.psf.voxel_size_um,
+            target_voxel_size_um=voxel_size_um,
+            accept_pedestal=channel.psf.accept_pedestal,
+            key=key,
+        )
+    comparison = compare_with_theory(measured, theory, what=what, to_check=to_check, key=key)
+    for text in comparison["warnings"][len(measured.record["warnings"]) :]:
+        log.warning("%s: %s", key, text)
+    return replace(measured, record={**measured.record, **common, **comparison})

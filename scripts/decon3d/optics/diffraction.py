@@ -8,7 +8,8 @@ Two models, both with a specimen whose index differs from the immersion's:
   reciprocity the same integrals describe emission and unpolarised excitation.
 
 The coverslip is taken to be the one the objective was designed for, so its optical path cancels;
-light beyond the specimen's critical angle (evanescent at the emitter) is left out.
+light beyond the specimen's critical angle (evanescent at the emitter) is left out. Here all is
+symmetric about the axis; aberrations that are not go through `pupil`.
 """
 
 from dataclasses import dataclass
@@ -18,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import j0, j1
 
+from decon3d.optics.zernike import is_symmetric, zernike
+
 Array = NDArray[np.float64]
 
 RADIAL_STEPS = 20
 """Radial grid points per half period of the finest detail."""
 
-# How often |I0|², |I1|², |I2|² count for an isotropic emitter.
-_COUNTS = (1.0, 2.0, 1.0)
 _PANEL_NODES, _PANEL_WEIGHTS = np.polynomial.legendre.leggauss(40)
 _PANEL_PHASE = 20.0  # radians of phase over one panel: 40 nodes are then exact to rounding
 _Z_CHUNK = 256  # focus positions per matrix product: bounds the memory
@@ -42,6 +43,17 @@ class Lens:
     wavelength_um: float
     """Wavelength in vacuum."""
     model: Literal["vectorial", "scalar"] = "vectorial"
+    aberrations: tuple[tuple[str, float], ...] = ()
+    """Names as in `zernike.ZERNIKE`, with the RMS of the path over the aperture, in µm."""
+    vortex: bool = False
+    """Lit through a vortex phase plate with circular polarisation of the same handedness: the
+    focus is a doughnut, dark on the axis in all field components (Hao et al. 2010, J. Opt. 12,
+    115707)."""
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the intensity is the same in all directions about the axis."""
+        return all(is_symmetric(name) for name, _ in self.aberrations)
 
     @property
     def wavenumber(self) -> float:
@@ -64,21 +76,32 @@ class Lens:
         """Return λ / (2 n sin θ): the half period of the finest detail that passes."""
         return self.wavelength_um / (2 * self.edge)
 
-    def optical_path(self, q: Array, z_um: Array) -> Array:
+    def aberration_path(self, q: Array, phi: Array | float = 0.0) -> Array:
+        """Path that the aberrations add at pupil coordinates q = n sin θ and azimuths, in µm."""
+        rho = q / self.numerical_aperture
+        terms = [rms_um * zernike(name, rho, np.asarray(phi)) for name, rms_um in self.aberrations]
+        return np.sum(terms, axis=0) if terms else np.zeros_like(q)
+
+    def optical_path(self, q: Array, z_um: Array, phi: Array | float = 0.0) -> Array:
         """Optical path difference in µm at pupil coordinates q = n sin θ, for focus positions.
 
         `z_um` is how far the objective was moved towards the specimen from the place where its
         nominal focus lies at the coverslip: Z grows with depth. A point at `depth_um` in a
         matched specimen is in focus at z = depth_um.
 
-        Gibson & Lanni 1991, eq. 5, with the design coverslip and immersion.
+        Gibson & Lanni 1991, eq. 5, with the design coverslip and immersion; the aberrations are
+        added. Shape (Q, Z) for `q` (and the azimuth `phi`) of shape (Q,).
         """
         specimen = np.sqrt(self.sample_index**2 - q**2)
         immersion = np.sqrt(self.immersion_index**2 - q**2)
         if self.sample_index == self.immersion_index:
             # One product, so that focus positions mirrored at the point give conjugate fields.
-            return immersion[:, None] * (self.depth_um - z_um)[None]
-        return (self.depth_um * specimen)[:, None] - immersion[:, None] * z_um[None]
+            path = immersion[:, None] * (self.depth_um - z_um)[None]
+        else:
+            path = (self.depth_um * specimen)[:, None] - immersion[:, None] * z_um[None]
+        if self.aberrations:
+            path += self.aberration_path(q, phi)[:, None]
+        return path
 
 
 def radial_intensity(lens: Lens, *, r_um: Array, z_um: Array) -> Array:
@@ -97,23 +120,28 @@ def radial_intensity(lens: Lens, *, r_um: Array, z_um: Array) -> Array:
     -------
     numpy.ndarray
         Shape (R, Z), float64, per µm²: its integral over a whole plane is 1 in every plane.
+
+    Raises
+    ------
+    ValueError
+        If an aberration is not symmetric about the axis.
     """
+    if not lens.symmetric:
+        raise ValueError(f"{lens.aberrations} are not all symmetric about the axis")
     q, measure = _pupil_nodes(lens, r_max=float(np.max(r_um)), z_um=z_um)
-    amplitudes = _pupil_amplitudes(lens, q)
-    bessel = _bessel(lens.wavenumber * np.outer(r_um, q), len(amplitudes))
-    kernels = [j * a for j, a in zip(bessel, amplitudes, strict=True)]
+    components = pupil_components(lens, q)
+    bessel = _bessel(lens.wavenumber * np.outer(r_um, q), components[-1].order)
+    kernels = [bessel[part.order] * part.amplitude for part in components]
     intensity = np.zeros((len(r_um), len(z_um)))
     for start in range(0, len(z_um), _Z_CHUNK):
         part = slice(start, start + _Z_CHUNK)
         wave = np.exp(1j * lens.wavenumber * lens.optical_path(q, z_um[part])) * measure[:, None]
         parts = np.concatenate([wave.real, wave.imag], axis=1)  # real products are twice as fast
-        for kernel, count in zip(kernels, _COUNTS, strict=False):
+        for kernel, component in zip(kernels, components, strict=True):
             real, imaginary = np.split(kernel @ parts, 2, axis=1)
-            intensity[:, part] += count * (real**2 + imaginary**2)
+            intensity[:, part] += component.count * (real**2 + imaginary**2)
     # Parseval for Hankel transforms: ∫|F|² r dr = ∫|A|² q dq / k², whatever the focus.
-    energy = sum(
-        count * np.sum(measure * a**2) for a, count in zip(amplitudes, _COUNTS, strict=False)
-    )
+    energy = sum(c.count * np.sum(measure * c.amplitude**2) for c in components)
     return intensity / (2 * np.pi * energy / lens.wavenumber**2)
 
 
@@ -161,18 +189,39 @@ def _pupil_nodes(lens: Lens, *, r_max: float, z_um: Array) -> tuple[Array, Array
     return q, weight * q * low * np.cos(theta)
 
 
-def _bessel(x: Array, orders: int) -> list[Array]:
-    """J0, or J0, J1 and J2; the last by recurrence, which is ten times faster than its own."""
-    if orders == 1:
-        return [j0(x)]
-    first, second = j0(x), j1(x)
-    return [first, second, 2 * second / np.maximum(x, 1e-8) - np.where(x > 1e-8, first, 0)]
+def _bessel(x: Array, highest: int) -> list[Array]:
+    """J0 … J3 up to an order; from J2 on by recurrence, ten times faster than SciPy's own."""
+    found = [j0(x), j1(x)]
+    near = x < 1e-3  # there the recurrence cancels, and the series' first term is exact
+    divisor = np.where(near, 1.0, x)
+    for order, series in ((2, x**2 / 8), (3, x**3 / 48)):
+        if highest >= order:
+            next_one = 2 * (order - 1) / divisor * found[-1] - found[-2]
+            found.append(np.where(near, series, next_one))
+    return found
 
 
-def _pupil_amplitudes(lens: Lens, q: Array) -> list[Array]:
-    """Amplitudes over the pupil: one for the scalar model, those of I0, I1, I2 for the other."""
+@dataclass(frozen=True)
+class Component:
+    """A part of the field over the pupil that adds its intensity to those of the others."""
+
+    count: float
+    """How often its intensity counts."""
+    order: int
+    """It turns as exp(i order φ) with the azimuth: its image is its Hankel transform."""
+    amplitude: Array
+
+
+def pupil_components(lens: Lens, q: Array) -> list[Component]:
+    """List the field's parts at pupil coordinates q = n sin θ, by rising order.
+
+    Scalar: one part. Vectorial: the integrands of I0, I1, I2 (Richards & Wolf 1959), with the
+    counts of |I0|² + 2|I1|² + |I2|² for all dipole directions, or unpolarised light; behind a
+    vortex plate each turns once more.
+    """
+    turn = int(lens.vortex)
     if lens.model == "scalar":
-        return [np.ones_like(q)]
+        return [Component(1.0, turn, np.ones_like(q))]
     ni, ns = lens.immersion_index, lens.sample_index
     cos_i, cos_s = np.sqrt(1 - (q / ni) ** 2), np.sqrt(1 - (q / ns) ** 2)
     across = 2 * ni * cos_i / (ni * cos_i + ns * cos_s)  # Fresnel, s polarisation
@@ -180,9 +229,9 @@ def _pupil_amplitudes(lens: Lens, q: Array) -> list[Array]:
     # √cosθ sinθ dθ of an aplanatic objective is q dq / √cosθ, up to a constant
     aplanatic = 1 / np.sqrt(cos_i)
     return [
-        aplanatic * (across + along * cos_s),
-        aplanatic * along * q / ns,
-        aplanatic * (across - along * cos_s),
+        Component(1.0, turn, aplanatic * (across + along * cos_s)),
+        Component(2.0, turn + 1, aplanatic * along * q / ns),
+        Component(1.0, turn + 2, aplanatic * (across - along * cos_s)),
     ]
 
 

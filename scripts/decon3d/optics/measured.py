@@ -82,6 +82,11 @@ def psf_from_file(
             f"offset or background). If that is so, confirm it with {key}.accept_pedestal: true"
         )
     bead, found = isolate_bead(data - pedestal, where=where)
+    if pedestal < -max(3 * found["noise_counts"], 1e-9):
+        found["warnings"].append(
+            f"the background is negative ({pedestal:g} counts): something was subtracted from the "
+            "file before; it was brought to 0"
+        )
     measured = fwhm_um(bead, voxel)
     _refuse_transposed(measured, where)
     centre = core_centroid(bead)

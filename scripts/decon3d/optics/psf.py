@@ -18,6 +18,18 @@ Triple = tuple[float, float, float]
 
 COMPACT_EDGE = 1e-3
 """Share of the sum in an edge plane below which a PSF counts as compact."""
+COMPANIONS = ("bead_measured", "bead_ideal", "beads")
+"""Names of the images that may lie beside a PSF: the pair of a bead stack, and its beads."""
+
+
+@dataclass(frozen=True)
+class Companion:
+    """An image that is stored beside a PSF."""
+
+    data: NDArray[np.float32]
+    """float32, axes Z Y X, or T Z Y X for several images of one size."""
+    voxel_size_um: Triple
+    """Voxel size (Z, Y, X), in µm."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,8 @@ class Psf:
     """Voxel size (Z, Y, X), in µm."""
     record: dict[str, Any] = field(default_factory=dict)
     """Where it came from and what was done to it, JSON-able."""
+    companions: dict[str, Companion] = field(default_factory=dict)
+    """Images to be stored beside it, by name (of `COMPANIONS`); not read again by `load_psf`."""
 
     def __post_init__(self) -> None:
         data = self.data
@@ -128,21 +142,30 @@ def save_psf(psf: Psf, path_tif: str | Path) -> None:
     psf
         What to write.
     path_tif
-        Path of the TIFF; the record gets the same name with `.json`.
+        Path of the TIFF; the record gets the same name with `.json`, companions lie beside it as
+        `<name>.tif`. Companions of an earlier PSF are deleted.
     """
     path = Path(path_tif)
     path.parent.mkdir(parents=True, exist_ok=True)
-    dz, dy, dx = psf.voxel_size_um
+    for name in COMPANIONS:
+        path.with_name(f"{name}.tif").unlink(missing_ok=True)
+    for name, companion in psf.companions.items():
+        _write_tiff(path.with_name(f"{name}.tif"), companion.data, companion.voxel_size_um)
+    _write_tiff(path, psf.data, psf.voxel_size_um)
+    write_json(path.with_suffix(".json"), description(psf))
+
+
+def _write_tiff(path: Path, data: NDArray[np.float32], voxel_size_um: Triple) -> None:
+    dz, dy, dx = voxel_size_um
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     tifffile.imwrite(
         temporary,
-        psf.data,
+        data,
         imagej=True,
         resolution=(1 / dx, 1 / dy),
-        metadata={"axes": "ZYX", "spacing": dz, "unit": "um"},
+        metadata={"axes": "TZYX"[-data.ndim :], "spacing": dz, "unit": "um"},
     )
     os.replace(temporary, path)
-    write_json(path.with_suffix(".json"), description(psf))
 
 
 def description(psf: Psf) -> dict[str, Any]:

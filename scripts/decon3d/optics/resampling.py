@@ -57,14 +57,14 @@ def resample(
         reach = max(middle[axis], size - 1 - middle[axis]) + 0.5
         half = max(int(np.ceil(reach / step - 0.5)), 0)
         points = middle[axis] + step * np.arange(-half, half + 1)
-        matrix = _resampling_matrix(points, size, np.sqrt(max(step**2 - 1, 0)))
+        matrix = resampling_matrix(points, size, np.sqrt(max(step**2 - 1, 0)))
         result = np.moveaxis(np.tensordot(matrix, result, axes=(1, axis)), 0, axis) * step
     total = result.sum()
     # The sum over a grid differs from the integral by what the grid cannot sample.
     return result * (flux / total) if total > 0 else result
 
 
-def _resampling_matrix(points: Array, size: int, width: float) -> Array:
+def resampling_matrix(points: Array, size: int, width: float) -> Array:
     """Rows that evaluate the cubic spline through `size` samples at points, averaged over width.
 
     The samples are 0 outside, so coefficients exist only for the samples (and two beyond).
@@ -99,7 +99,7 @@ def core_centroid(data: NDArray[np.floating]) -> Triple:
     for axis in range(3):
         size = fine.shape[axis]
         points = np.arange(-_FINE, _FINE * size + 1) / _FINE
-        matrix = _resampling_matrix(points, size, 0.0)
+        matrix = resampling_matrix(points, size, 0.0)
         fine = np.moveaxis(np.tensordot(matrix, fine, axes=(1, axis)), 0, axis)
     top = np.unravel_index(int(fine.argmax()), fine.shape)
     labels, _ = ndimage.label(fine > fine[top] / 2)

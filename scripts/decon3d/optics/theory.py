@@ -1,12 +1,11 @@
-"""The theoretical PSF of a microscope on a voxel grid: widefield, confocal, light sheet.
+"""The theoretical PSF of a microscope on a voxel grid.
 
-Everything but the last step works on (radius, focus) arrays, since these PSFs are symmetric
-about the axis: the lenses' intensities are combined as the modality does, averaged over the
-voxel's depth, and only then laid on pixels.
+Where all lenses are symmetric about the axis, everything but the last step works on (radius,
+focus) arrays: intensities are combined as the modality does, averaged over the voxel's depth, and
+only then laid on pixels. Else the light is computed on a fine grid and averaged over voxels.
 """
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,23 +13,18 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from decon3d.errors import UserError
-from decon3d.optics.diffraction import (
-    RADIAL_STEPS,
-    Lens,
-    focus_range_um,
-    radial_intensity,
-    through_pinhole,
-)
-from decon3d.optics.resampling import AXIAL_FLOOR, LATERAL_ENERGY, crop_box
+from decon3d.optics.diffraction import RADIAL_STEPS
+from decon3d.optics.focus import Focus, find_focus, locate_focus, strehl_ratio
+from decon3d.optics.microscope import Microscope
+from decon3d.optics.resampling import AXIAL_FLOOR, LATERAL_ENERGY, crop_box, resampling_matrix
 from decon3d.settings import Optics
 
 Array = NDArray[np.float64]
 Voxel = tuple[float, float, float]
 
-DEFAULT_EXCITATION = 0.93
-"""Excitation over emission wavelength, where the excitation is not given."""
 AXIAL_BOUND = 6.0
-LATERAL_BOUND = {"widefield": 16.0, "light_sheet": 8.0, "confocal": 8.0}
+LATERAL_BOUND = {"widefield": 16.0}
+OTHER_LATERAL_BOUND = 8.0
 """Half-width of the largest support, in axial and lateral FWHM. The axial tail of a widefield PSF
 never ends and its energy per plane does not fall, so the support must be bounded by a rule: here
 the planes stay as many as a stack commonly has, and laterally there is room for the cone of
@@ -39,54 +33,11 @@ thinly spread over the Airy rings; twice as many would double every block's halo
 CROP_RULE = (
     "axially to the last plane with an on-axis value ≥ {floor:g} of the peak, at most {axial:g} "
     "axial FWHM from the centre; laterally {energy:g} of the energy may lie outside, at most "
-    "{lateral:g} lateral FWHM from the centre"
+    "{lateral:g} lateral FWHM from the centre (STED: of the spot without depletion)"
 )
-
-
-@dataclass(frozen=True)
-class Microscope:
-    """What multiplies what: the lenses of a modality, and where the focus lies."""
-
-    detection: Lens
-    excitation: Lens | None = None
-    pinhole_radius_um: float = 0.0
-    sheet_fwhm_um: float = 0.0
-    sheet_centre_um: float = 0.0
-
-    @property
-    def lateral_unit_um(self) -> float:
-        """Half period of the finest lateral detail."""
-        lenses = [self.detection, *([self.excitation] if self.excitation else [])]
-        return 1 / sum(1 / lens.lateral_unit_um for lens in lenses)
-
-    @property
-    def axial_unit_um(self) -> float:
-        """Period of the finest axial detail."""
-        lenses = [self.detection, *([self.excitation] if self.excitation else [])]
-        return 1 / sum(1 / lens.axial_unit_um for lens in lenses)
-
-    def intensity(self, *, r_um: Array, z_um: Array) -> Array:
-        """Detected light per point of the specimen, shape (R, Z), not normalised."""
-        if self.excitation is not None:
-            detected = through_pinhole(self.detection, self.pinhole_radius_um, r_um=r_um, z_um=z_um)
-            return detected * radial_intensity(self.excitation, r_um=r_um, z_um=z_um)
-        detected = radial_intensity(self.detection, r_um=r_um, z_um=z_um)
-        if self.sheet_fwhm_um:
-            sheet = np.exp(
-                -4 * np.log(2) * ((z_um - self.sheet_centre_um) / self.sheet_fwhm_um) ** 2
-            )
-            return detected * sheet
-        return detected
-
-
-@dataclass(frozen=True)
-class Focus:
-    """Where the PSF's core lies and how wide it is."""
-
-    centre_um: float
-    """Centroid of the core: the focus position that the middle voxel stands for."""
-    axial_fwhm_um: float
-    lateral_fwhm_um: float
+GRID_STEPS = 6
+"""Points of the fine grid per period of the finest detail, where there is no symmetry."""
+_GUARD = 8  # points beyond the voxels: what the spline's end spoils falls by 0.27 per point
 
 
 def theoretical_psf(
@@ -104,7 +55,8 @@ def theoretical_psf(
     optics
         Modality, aperture, indices, depth and diffraction model.
     emission_um, excitation_um
-        Wavelengths in vacuum, in µm; the excitation (confocal only) defaults to 0.93 × emission.
+        Wavelengths in vacuum, in µm. Confocal and STED: the excitation defaults to 0.93 × the
+        emission; two-photon: it has no default.
     voxel_size_um
         Size of a voxel (Z, Y, X), in µm. Z is the step of the stage; it grows with depth.
     shape
@@ -115,18 +67,24 @@ def theoretical_psf(
     -------
     numpy.ndarray
         float64, axes Z Y X, odd sizes, sum 1. Each voxel holds the PSF integrated over its
-        volume; the centroid of the core lies in the middle (see `locate_focus`).
+        volume; the centroid of the core lies in the middle (see `focus.locate_focus`).
 
     Raises
     ------
     UserError
-        If a size is even.
+        If a size is even, or a wavelength is missing.
 
     Notes
     -----
-    Diffraction: see `diffraction`. Confocal: h_ex · (h_em ⊗ pinhole disk), the pinhole's radius
-    in the specimen = pinhole_au × 0.61 λ_em / NA. Light sheet: h_det × an axial Gaussian centred
-    on the detection's focus.
+    Diffraction: see `diffraction` and, for aberrations without symmetry, `pupil`.
+
+    - Widefield: h_em.
+    - Confocal: h_ex · (h_em ⊗ pinhole disk), the pinhole's radius in the specimen = pinhole_au
+      × 0.61 λ_em / NA.
+    - Two-photon: h_ex², all emitted light collected (Denk et al. 1990, Science 248, 73).
+    - Light sheet: h_em × an axial Gaussian centred on the detection's focus.
+    - STED: the confocal PSF · exp(-ln 2 · I_sted / I_sat), where I_sted is a vortex plate's
+      doughnut. Without the pinhole it would not section: the doughnut is dark on the whole axis.
     """
     data, _ = describe_theory(
         optics=optics,
@@ -158,9 +116,10 @@ def describe_theory(
     microscope, focus = locate_focus(
         optics=optics, emission_um=emission_um, excitation_um=excitation_um
     )
-    lateral = LATERAL_BOUND[optics.modality]
-    bounds = shape or _bounds(lateral, focus, voxel_size_um)
-    data = _on_voxels(microscope, focus.centre_um, bounds, voxel_size_um)
+    lateral = LATERAL_BOUND.get(optics.modality, OTHER_LATERAL_BOUND)
+    bounds = shape or _bounds(lateral, _extent(microscope, focus), voxel_size_um)
+    lay = _on_voxels if microscope.symmetric else _on_voxels_without_symmetry
+    data = lay(microscope, focus.centre_um, bounds, voxel_size_um)
     box = (slice(None),) * 3 if shape else crop_box(data)
     cropped = data[box]
     rule = CROP_RULE.format(
@@ -168,104 +127,33 @@ def describe_theory(
     )
     rule = "given shape" if shape else rule
     support = {"rule": rule, "bounds": list(bounds), "energy_kept": cropped.sum() / data.sum()}
-    if optics.modality != "confocal":  # of all the light in a plane, also beyond the bounds
+    if optics.modality in (
+        "widefield",
+        "light_sheet",
+    ):  # of all the light in a plane, also beyond the bounds
         planes = cropped.sum(axis=(1, 2)) / voxel_size_um[0]
         support["focal_plane_energy_kept"] = planes[len(planes) // 2]
         if optics.modality == "widefield":
             support["edge_plane_energy_kept"] = planes[0]
-    shift_um = focus.centre_um - optics.depth_um
+    shift_um = np.subtract(focus.centre_um, (optics.depth_um, 0.0, 0.0))
     record = {
+        "symmetric": microscope.symmetric,
         "centring": "centroid of the core (what exceeds half of the maximum), by continuous shift",
-        "focus_shift_um": shift_um,
-        "shift_voxels": [0.0 - shift_um / voxel_size_um[0], 0.0, 0.0],
+        "focus_shift_um": float(shift_um[0]),
+        "shift_voxels": [float(0.0 - s / v) for s, v in zip(shift_um, voxel_size_um, strict=True)],
         "support": {
             key: round(value, 6) if isinstance(value, float) else value
             for key, value in support.items()
         },
     }
+    if microscope.lens.aberrations:
+        record["strehl_ratio"] = round(strehl_ratio(microscope.lens), 4)
     return cropped / cropped.sum(), record
 
 
-@lru_cache(maxsize=32)
-def locate_focus(
-    *, optics: Optics, emission_um: float, excitation_um: float | None = None
-) -> tuple[Microscope, Focus]:
-    """Set up the microscope and find where its PSF's core lies along z.
-
-    Returns
-    -------
-    tuple
-        The microscope, and its focus: `centre_um` is the centroid of what exceeds half of the
-        maximum; in a matched specimen it is the depth itself, else it lies beyond or before it.
-    """
-    microscope = _microscope(optics, emission_um, excitation_um)
-    focus = _find_core(microscope)
-    if microscope.sheet_fwhm_um:  # the sheet is aligned to the focus of the detection
-        microscope = Microscope(
-            microscope.detection,
-            sheet_fwhm_um=microscope.sheet_fwhm_um,
-            sheet_centre_um=_find_core(Microscope(microscope.detection)).centre_um,
-        )
-        focus = _find_core(microscope)
-    return microscope, focus
-
-
-def _microscope(optics: Optics, emission_um: float, excitation_um: float | None) -> Microscope:
-    def lens(wavelength_um: float) -> Lens:
-        return Lens(
-            optics.numerical_aperture,
-            optics.immersion_index,
-            optics.specimen_index,
-            optics.depth_um,
-            wavelength_um,
-            optics.model,
-        )
-
-    detection = lens(emission_um)
-    if optics.modality == "confocal":
-        radius = optics.pinhole_au * 0.61 * emission_um / optics.numerical_aperture
-        excitation = lens(excitation_um or DEFAULT_EXCITATION * emission_um)
-        return Microscope(detection, excitation, pinhole_radius_um=radius)
-    if optics.modality == "light_sheet":
-        assert optics.sheet_thickness_um is not None  # the settings see to it
-        return Microscope(detection, sheet_fwhm_um=optics.sheet_thickness_um)
-    return Microscope(detection)
-
-
-def _find_core(microscope: Microscope) -> Focus:
-    """Scan the axis for the maximum, then take the centroid of the core around it."""
-    detection = microscope.detection
-    low, high = focus_range_um(detection)
-    margin = 2 * detection.axial_unit_um + microscope.sheet_fwhm_um
-    step = microscope.axial_unit_um / 20
-    z = np.arange(low - margin, high + margin + step, step)
-    on_axis = microscope.intensity(r_um=np.zeros(1), z_um=z)[0]
-    first, last = _run_above_half(on_axis)
-    z = np.linspace(z[max(first - 1, 0)], z[min(last + 1, len(z) - 1)], 241)
-    r = np.linspace(0, 3 * detection.lateral_unit_um, 181)
-    core = microscope.intensity(r_um=r, z_um=z)
-    core /= core.max()
-    peak = np.unravel_index(core.argmax(), core.shape)
-    if detection.sample_index == detection.immersion_index:
-        centre = detection.depth_um  # by symmetry, exactly
-    else:
-        weight = np.clip(core - 0.5, 0, None) * r[:, None]
-        centre = float((weight.sum(axis=0) @ z) / weight.sum())
-    axial, lateral = core[peak[0]] >= 0.5, core[:, peak[1]] >= 0.5
-    return Focus(
-        centre,
-        axial_fwhm_um=float(np.ptp(z[axial])),
-        lateral_fwhm_um=float(2 * r[np.flatnonzero(lateral)[-1]]),
-    )
-
-
-def _run_above_half(profile: Array) -> tuple[int, int]:
-    """First and last index of the run around the maximum that exceeds half of it."""
-    below = np.flatnonzero(profile < profile.max() / 2)
-    peak = int(profile.argmax())
-    first = below[below < peak].max(initial=-1) + 1
-    last = below[below > peak].min(initial=len(profile)) - 1
-    return int(first), int(last)
+def _extent(microscope: Microscope, focus: Focus) -> Focus:
+    """Return the widths that bound the support; a depleted spot keeps its weak surroundings."""
+    return find_focus(replace(microscope, depletion=None)) if microscope.depletion else focus
 
 
 def _bounds(lateral: float, focus: Focus, voxel_size_um: Voxel) -> tuple[int, int, int]:
@@ -280,7 +168,7 @@ def _bounds(lateral: float, focus: Focus, voxel_size_um: Voxel) -> tuple[int, in
 
 
 def _on_voxels(
-    microscope: Microscope, centre_um: float, shape: tuple[int, int, int], voxel_size_um: Voxel
+    microscope: Microscope, centre_um: Voxel, shape: tuple[int, int, int], voxel_size_um: Voxel
 ) -> Array:
     """Integrate the intensity over voxels around the focus, float64 ZYX, in µm² · µm units."""
     half = [n // 2 for n in shape]
@@ -290,7 +178,7 @@ def _on_voxels(
     r_max = np.hypot((half[1] + 0.5) * dy, (half[2] + 0.5) * dx)
     r_step = microscope.lateral_unit_um / RADIAL_STEPS
     r = np.linspace(0, r_max, max(int(np.ceil(r_max / r_step)) + 1, 8))
-    radial = microscope.intensity(r_um=r, z_um=centre_um + dz * z.ravel())
+    radial = microscope.on_radii(r_um=r, z_um=centre_um[0] + dz * z.ravel())
     radial = radial.reshape(len(r), *z.shape) @ z_weights
     profile = CubicSpline(r, radial, bc_type=("clamped", "not-a-knot"))
 
@@ -306,6 +194,25 @@ def _on_voxels(
     full = np.concatenate([quadrant[:0:-1], quadrant], axis=0)
     full = np.concatenate([full[:, :0:-1], full], axis=1)
     return np.ascontiguousarray(np.moveaxis(full, -1, 0))
+
+
+def _on_voxels_without_symmetry(
+    microscope: Microscope, centre_um: Voxel, shape: tuple[int, int, int], voxel_size_um: Voxel
+) -> Array:
+    """Do the same on a fine grid in three dimensions, by the cubic spline through its points."""
+    lateral = microscope.lateral_unit_um / GRID_STEPS
+    steps = (microscope.axial_unit_um / GRID_STEPS, lateral, lateral)
+    places, averages = [], []
+    for n, voxel, step, centre in zip(shape, voxel_size_um, steps, centre_um, strict=True):
+        reach = int(np.ceil(n * voxel / 2 / step)) + _GUARD
+        places.append(centre + step * np.arange(-reach, reach + 1, dtype=np.float64))
+        middles = reach + voxel / step * np.arange(-(n // 2), n // 2 + 1, dtype=np.float64)
+        averages.append(resampling_matrix(middles, 2 * reach + 1, voxel / step))
+    data = microscope.on_grid(z_um=places[0], y_um=places[1], x_um=places[2])
+    for axis, average in enumerate(averages):
+        data = np.moveaxis(np.tensordot(average, data, axes=(1, axis)), 0, axis)
+    # between points of almost no light a spline may fall below 0 by its rounding
+    return np.clip(np.ascontiguousarray(data), 0, None) * np.prod(voxel_size_um)
 
 
 def _voxel_nodes(periods: float) -> tuple[Array, Array]:

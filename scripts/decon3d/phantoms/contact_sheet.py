@@ -1,57 +1,103 @@
-"""The picture of a store: objects above, their images below."""
+"""The picture of a store: objects above, their images below, every recipe at least once."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-COLUMNS = 8
+COLUMNS = 6
+CELLS = 12
+PANEL_INCH = 1.75
 
 
-def contact_sheet(store_path: str | Path, figure_path: str | Path) -> None:
-    """Draw up to eight volumes of a store, spread evenly over it, as a PNG.
-
-    Each column is one volume: the maximum projection along z of the object (above) and of the
-    image (below), each stretched to its own 0.1 … 99.9 percentiles; axes in µm. The title names
-    volume, recipe and dose.
+def contact_sheet(store_path: str | Path) -> Figure:
+    """Draw a store: its first volume of each recipe, and more of them up to twelve.
 
     Parameters
     ----------
     store_path
         A whole store of `make_split`.
-    figure_path
-        The PNG.
+
+    Returns
+    -------
+    Figure
+        Per volume the object (above) and the image (below), each as the maximum projections of
+        its middle eighth along Z (XY) and, below it, along Y (XZ), in true proportion and
+        stretched to the 0.1 and 99.9 percentiles of its own; the title names volume, recipe and
+        dose, and where the PSF varies, its depth and width. A projection of the whole would hide
+        what walls and networks look like.
     """
     about: dict[str, Any] = zarr.open_group(str(store_path), mode="r").attrs.asdict()
-    rows = {
+    arrays: dict[str, Any] = {
         name: zarr.open_array(str(Path(store_path) / name), mode="r")
         for name in ("object", "image")
     }
-    _, dy, dx = about["voxel_size_um"]
-    count, _, height, width = rows["image"].shape
-    picked = np.unique(np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int))
-    figure = Figure(figsize=(2.1 * len(picked) + 0.5, 4.9), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(2, len(picked), squeeze=False)
-    for column, index in enumerate(picked):
-        for row, (name, array) in enumerate(rows.items()):
-            projection = np.asarray(array[index]).max(axis=0)
-            low, high = np.percentile(projection, (0.1, 99.9))
-            panel = panels[row, column]
-            panel.imshow(
-                projection, cmap="gray", vmin=low, vmax=max(high, low + 1e-6),
-                extent=(0, width * dx, height * dy, 0), interpolation="nearest",
-            )  # fmt: skip
-            panel.tick_params(labelsize=7)
-            if column:
-                panel.set_yticklabels([])
-            else:
-                panel.set_ylabel(f"{name}, y / µm", fontsize=8)
-        title = f"{index}: {about['recipes'][index]}\n{about['photons'][index]:.0f} photons"
-        panels[0, column].set_title(title, fontsize=8)
-        panels[1, column].set_xlabel("x / µm", fontsize=8)
-    Path(figure_path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(figure_path, dpi=110, format="png")
+    picked = pick(about["recipes"])
+    columns = min(COLUMNS, len(picked))
+    rows = -(-len(picked) // columns)
+    depth, height, width = np.multiply(arrays["object"].shape[1:], about["voxel_size_um"])
+    tall = PANEL_INCH * (height + GAP * width + depth) / width
+    figure = Figure(figsize=(columns * (PANEL_INCH + 0.1) + 0.3, rows * (2 * tall + 0.55) + 0.1),
+                    layout="constrained")  # fmt: skip
+    panels = figure.subplots(2 * rows, columns, squeeze=False)
+    for panel in panels.ravel():
+        panel.set_axis_off()
+    for cell, index in enumerate(picked):
+        row, column = divmod(cell, columns)
+        for line, (name, array) in enumerate(arrays.items()):
+            panel = panels[2 * row + line, column]
+            _draw(panel, np.asarray(array[index]), (depth, height, width))
+            if column == 0:
+                panel.text(-0.02, 0.5, name, transform=panel.transAxes, rotation=90, ha="right",
+                           va="center", fontsize=8)  # fmt: skip
+        panels[2 * row, column].set_title(_title(about, index), fontsize=7.5, pad=3)
+    return figure
+
+
+GAP = 0.03
+"""White between the two projections, of the width."""
+
+
+def pick(recipes: list[str]) -> list[int]:
+    """Choose volumes: the first of each recipe, then others spread evenly, in the store's order."""
+    first = {recipe: recipes.index(recipe) for recipe in dict.fromkeys(recipes)}
+    picked = set(first.values())
+    rest = [i for i in range(len(recipes)) if i not in picked]
+    room = min(max(CELLS - len(picked), 0), len(rest))
+    picked |= {rest[i] for i in np.linspace(0, len(rest) - 1, room).round().astype(int)}
+    return sorted(picked)
+
+
+def _draw(panel: Axes, volume: NDArray[np.float32], size_um: tuple[float, float, float]) -> None:
+    depth, height, width = size_um
+    top = height + GAP * width
+    views = ((_middle(volume, 0), 0.0, height), (_middle(volume, 1), top, top + depth))
+    low, high = np.percentile(np.concatenate([view.ravel() for view, _, _ in views]), (0.1, 99.9))
+    for view, start, end in views:
+        panel.imshow(
+            view, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest",
+            extent=(0, width, end, start),
+        )  # fmt: skip
+    panel.set_xlim(0, width)
+    panel.set_ylim(top + depth, 0)
+
+
+def _middle(volume: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Project the middle eighth of an axis, at least one plane."""
+    planes = max(volume.shape[axis] // 8, 1)
+    first = (volume.shape[axis] - planes) // 2
+    return volume.take(range(first, first + planes), axis).max(axis=axis)
+
+
+def _title(about: dict[str, Any], index: int) -> str:
+    lines = [f"{index}: {about['recipes'][index]}", f"{about['photons'][index]:.0f} photons"]
+    varied = about["psf_variation"][index]
+    if varied:
+        depth = "" if varied["depth_um"] is None else f"depth {varied['depth_um']:.1f} µm, "
+        lines.append(f"{depth}width × {varied['width']:.2f}")
+    return "\n".join(textwrap.shorten(line, 30) for line in lines)

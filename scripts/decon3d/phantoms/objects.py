@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Shape = tuple[int, int, int]
-VoxelSize = tuple[float, float, float]
-Volume = NDArray[np.float32]
+from decon3d.phantoms.grids import Shape, Volume, VoxelSize
 
 FINE_PER_VOXEL = 2
 """Samples per smallest voxel edge; measured: a tube one voxel wide has its flux to 3 % wherever it

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from decon3d import settings
 from decon3d.optics.psf import Psf
+from decon3d.phantoms.grids import VoxelSize
 from decon3d.phantoms.imaging import Camera, simulate
-from decon3d.phantoms.objects import VoxelSize
 from decon3d.seeds import generator
+
+FILE_BITS = 16
 
 
 def simulate_volume(
@@ -74,15 +77,19 @@ def draw_volume(
     Returns
     -------
     image
-        (1, C, Z, Y, X) uint16: counts, rounded and clipped to 0 … 65535.
+        (1, C, Z, Y, X) uint16: counts, rounded and clipped to what the camera holds (16 bits
+        where the config does not say).
     truth
         (1, C, Z, Y, X) float32: the object in counts, not rounded.
 
     Raises
     ------
     UserError
-        If an image would be dark.
+        If an image would be dark, or too bright for the camera.
     """
+    device = Camera.of(camera)
+    device = replace(device, bits=device.bits or FILE_BITS)
+    device.check_range(simulation.photons + simulation.background_photons)
     exposures = [
         simulate(
             simulation.recipe,
@@ -91,14 +98,14 @@ def draw_volume(
             voxel_size_um=psf.voxel_size_um,
             photons=simulation.photons,
             background_photons=simulation.background_photons,
-            camera=Camera.of(camera),
+            camera=device,
             rng=generator(seed, "simulated", dataset, volume, channel),
         )
         for channel, psf in psfs.items()
     ]
-    image = np.stack([np.rint(exposure.images[0]) for exposure in exposures])[None]
+    image = np.stack([exposure.images[0] for exposure in exposures])[None]
     truth = np.stack([exposure.object for exposure in exposures])[None]
-    return np.clip(image, 0, 65535).astype(np.uint16), truth
+    return image.astype(np.uint16), truth
 
 
 def _write(

@@ -2,7 +2,10 @@
 
 import logging
 import multiprocessing
+import multiprocessing.connection
+import os
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -19,10 +22,19 @@ from decon3d.files import digest, read_json, write_json
 from decon3d.logs import progress
 from decon3d.optics.psf import Psf, fingerprint
 from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.own import OwnObject, open_own_object
+from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, stream_seed
 from decon3d.versions import VERSIONS
 
 SplitName = Literal["train", "val", "test"]
+
+ARRAYS = {
+    "object": "gain · (s · object + background) + offset: image = object ⊗ PSF + noise",
+    "image": "gain · (Poisson(s · object ⊗ PSF + background) + N(0, read_noise²)) + offset",
+    "image_b": "a second noise draw of the same",
+}
+"""What the arrays of a store are, in counts."""
 
 log = logging.getLogger("decon3d")
 
@@ -35,6 +47,8 @@ class Member:
     recipe: str
     photons: float
     seed: int
+    variation: Variation | None = None
+    """Its own PSF; None = the channel's."""
 
 
 def members(
@@ -51,12 +65,12 @@ def members(
     proportion to their weights, and the doses are drawn log-uniformly: volume i depends on the
     seed, the names and i alone. In `test` a recipe of weight w has w · count volumes in a row,
     whose doses are spread evenly in the logarithm over the range, the same for every recipe of
-    the same weight.
+    the same weight. Where the PSF varies, volume i's depends on the seed, the names and i.
 
     Parameters
     ----------
     split
-        Count and recipes.
+        Count, recipes and the PSF's variation.
     name
         Which split it is.
     photons
@@ -79,8 +93,14 @@ def members(
         for i, turn in enumerate(_turns(dict(split.recipes), split.count)):
             rng = generator(seed, *names, i, "photons")
             drawn.append((turn, float(np.exp(rng.uniform(np.log(low), np.log(high))))))
+    ranges = split.psf_variation
+    variations = [
+        draw_variation(ranges, generator(seed, *names, i, "psf")) if ranges else None
+        for i in range(len(drawn))
+    ]
     return [
-        Member(i, turn, dose, stream_seed(seed, *names, i)) for i, (turn, dose) in enumerate(drawn)
+        Member(i, turn, dose, stream_seed(seed, *names, i), variations[i])
+        for i, (turn, dose) in enumerate(drawn)
     ]
 
 
@@ -105,8 +125,12 @@ class _Job:
     arrays: tuple[str, ...]
     shape: tuple[int, int, int]
     psf: Psf
+    optics: settings.Optics
+    channel: settings.Channel
     background_photons: float
     camera: Camera
+    unit_um: float | None
+    own: dict[str, OwnObject]
 
 
 def make_split(
@@ -116,6 +140,8 @@ def make_split(
     name: SplitName,
     phantoms: settings.Phantoms,
     psf: Psf,
+    optics: settings.Optics,
+    channel: settings.Channel,
     camera: settings.Camera,
     seed: int,
     stream: tuple[str, ...],
@@ -133,11 +159,13 @@ def make_split(
     path
         Folder of the store.
     split, name
-        Count and recipes, and which split it is.
+        Count, recipes and the PSF's variation, and which split it is.
     phantoms
-        Shape, doses and background.
+        Shape, doses, background, unit of length, own objects.
     psf
         On the image's grid, whose voxel size it gives.
+    optics, channel
+        The microscope and the fluorophore, for PSFs at other depths.
     camera
         The config's camera; what it leaves open is assumed (see `imaging`).
     seed, stream
@@ -148,7 +176,8 @@ def make_split(
     Raises
     ------
     UserError
-        If the folder holds anything else, a phantom is empty, or a worker is killed.
+        If the folder holds anything else, a phantom is empty, an own object cannot be used, the
+        camera cannot hold the counts, or a worker is killed.
     """
     path = Path(path)
     record = Path(f"{path}.progress")
@@ -158,25 +187,41 @@ def make_split(
         arrays=("object", "image", "image_b") if name == "test" else ("object", "image"),
         shape=phantoms.shape,
         psf=psf,
+        optics=optics,
+        channel=channel,
         background_photons=phantoms.background_photons,
         camera=Camera.of(camera),
+        unit_um=phantoms.unit_um,
+        own={
+            key: open_own_object(key, entry)
+            for key, entry in phantoms.objects.items()
+            if key in split.recipes
+        },
     )
+    job.camera.check_range(phantoms.photons[1] + phantoms.background_photons)
     attributes: dict[str, Any] = {
         "split": name,
         "stream": list(stream),
         "seed": seed,
         "axes": ["volume", "z", "y", "x"],
         "voxel_size_um": list(psf.voxel_size_um),
+        "volumes": len(planned),
+        "shape": list(phantoms.shape),
+        "arrays": {key: ARRAYS[key] for key in job.arrays},
         "recipes": [member.recipe for member in planned],
         "photons": [member.photons for member in planned],
         "seeds": [member.seed for member in planned],
+        "photons_range": list(phantoms.photons),
         "background_photons": phantoms.background_photons,
+        "unit_um": phantoms.unit_um or min(psf.voxel_size_um),
+        "objects": {key: asdict(own) for key, own in job.own.items()},
         "camera": asdict(job.camera),
         "psf_fingerprint": fingerprint(psf),
+        "psf_variation": [asdict(m.variation) if m.variation else None for m in planned],
         "algorithm": VERSIONS["phantoms"],
         "decon3d": __version__,
     }
-    attributes["digest"] = digest([attributes, phantoms.shape])
+    attributes["digest"] = digest(attributes)
     if _finished(path) == attributes["digest"]:
         log.info("%s is complete", path)
         record.unlink(missing_ok=True)
@@ -206,7 +251,11 @@ def _resume(record: Path, wanted: str, path: Path) -> list[int]:
     if not record.exists() or not path.exists():
         return []
     found = read_json(record)
-    return found["done"] if found["digest"] == wanted else []
+    if found["digest"] != wanted:
+        return []
+    for torn in path.rglob("*.partial"):  # what zarr was writing when the run was killed
+        torn.unlink()
+    return found["done"]
 
 
 def _start(path: Path, job: _Job, count: int, record: Path) -> None:
@@ -238,7 +287,8 @@ def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]
         return
     # Fork, not spawn: spawn would run the caller's main script again, a Snakemake rule's included.
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(processes, len(planned)), mp_context=context) as pool:
+    workers = min(processes, len(planned))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         futures = [pool.submit(_make, job, member) for member in planned]
         try:
             for future in as_completed(futures):
@@ -252,18 +302,36 @@ def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _end_with_parent() -> None:
+    """End this worker when its parent is killed; else it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _make(job: _Job, member: Member) -> int:
     """Make one volume and write it; this is all that a worker holds."""
+    psf = job.psf
+    if member.variation:
+        psf = varied_psf(psf, member.variation, optics=job.optics, channel=job.channel)
     exposure = simulate(
         member.recipe,
         shape=job.shape,
-        psf=job.psf.data,
+        psf=psf.data,
         voxel_size_um=job.psf.voxel_size_um,
         photons=member.photons,
         background_photons=job.background_photons,
         camera=job.camera,
         rng=np.random.default_rng(member.seed),
         draws=len(job.arrays) - 1,
+        unit_um=job.unit_um,
+        own=job.own,
     )
     for name, values in zip(job.arrays, (exposure.object, *exposure.images), strict=True):
         array = zarr.open_array(str(Path(job.path) / name), mode="r+")

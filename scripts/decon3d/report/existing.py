@@ -133,6 +133,7 @@ def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str,
         info = _read((root / paths.psf(dataset, channel)).with_suffix(".json"))
         if info:
             warnings = [str(w) for w in info.pop("warnings", [])]
+            info.pop("candidates", None)  # single beads: the figure of the beads shows them
             rows = list(flat(info).items())
             cards.append({"channel": channel, "rows": rows, "warnings": warnings})
     return cards

@@ -22,7 +22,9 @@ from decon3d.errors import UserError
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import read_json, write_json
 from decon3d.logs import log
+from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
+from decon3d.report.beads import draw_beads
 from decon3d.report.labels import INPUT, TRUTH, method_label, seen_recipes
 from decon3d.report.tables import collect_metrics, with_groups
 from decon3d.report.templating import number, quantity
@@ -34,6 +36,18 @@ from decon3d.volumes.reader import open_volume
 
 DPI = 150
 INDEX = "index.json"
+TUNED_ON = {
+    "phantoms": "Mean affine-matched PSNR on the validation phantoms.",
+    "data": (
+        "Half of the photons of some blocks of the data were restored and predicted the other "
+        "half: minus the Poisson deviance per voxel. It needs no truth, but is blind beyond what "
+        "the microscope passes, and stops early, since half the light was seen."
+    ),
+    "test_truth": (
+        "An oracle: mean affine-matched PSNR on the test phantoms themselves. No such choice can "
+        "be made on real data; it bounds what better settings could bring."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,11 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
     for channel in job.dataset.channels:
         if (job.root / paths.psf(job.name, channel)).is_file():
             yield f"PSF of {channel}", partial(_psf, job, channel)
+        if (job.root / paths.psf(job.name, channel)).with_name("beads.tif").is_file():
+            yield f"beads of {channel}", partial(_beads, job, channel)
+        for split in ("train", "test"):
+            if _exists(job.root / paths.phantoms(job.name, channel, split)):
+                yield f"{split} phantoms of {channel}", partial(_contact_sheet, job, channel, split)
         if _exists(job.root / paths.phantoms(job.name, channel, "test")):
             yield f"phantoms of {channel}", partial(_phantoms, job, channel)
         for method in job.settings.methods:
@@ -224,6 +243,28 @@ def _psf(job: Job, channel: str) -> Drawn:
     return [(entry, figure)]
 
 
+def _beads(job: Job, channel: str) -> Drawn:
+    figure, caption = draw_beads(job.root / paths.psf(job.name, channel))
+    title = f"Beads behind the point spread function{_of_channel(job, channel)}"
+    return [(Entry(f"beads_{channel}", "psf", title, caption), figure)]
+
+
+def _contact_sheet(job: Job, channel: str, split: str) -> Drawn:
+    """Draw volumes of every recipe of a split."""
+    store = job.root / paths.phantoms(job.name, channel, split)
+    about: Any = zarr.open_group(str(store), mode="r").attrs
+    depth, height, width = np.multiply(about["shape"], about["voxel_size_um"])
+    used = {"train": "the networks learn from", "test": "the numbers are measured on"}[split]
+    caption = (
+        f"What {used}: {about['volumes']} volumes of {quantity(width)} × {quantity(height)} × "
+        f"{quantity(depth)} µm (X, Y, Z), every recipe at least once. Objects above, images below; "
+        "each as maximum projections of its middle eighth along Z (XY) and along Y (XZ), "
+        "stretched to its own range."
+    )
+    title = f"Phantoms of the {split} split{_of_channel(job, channel)}"
+    return [(Entry(f"sheet_{channel}_{split}", "phantoms", title, caption), contact_sheet(store))]
+
+
 def _phantoms(job: Job, channel: str) -> Drawn:
     """Draw the first phantom of each recipe."""
     store = job.root / paths.phantoms(job.name, channel, "test")
@@ -277,13 +318,21 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     found = read_json(job.root / paths.tuning(job.name, channel, method))
     chosen = found["chosen"]
     weight = f"λ = {chosen['tv_weight']:.2g} and " if chosen["tv_weight"] else ""
+    on_data = found["on"] == "data"
+    score = f"{-chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
-        f"Mean affine-matched PSNR on the validation phantoms. Chosen: {weight}"
-        f"{chosen['iterations']} iterations, {number(chosen['score'])} dB. A peak inside the "
-        "searched range means that the method is not handicapped by its settings."
+        f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. A "
+        "peak inside the searched range means that the method is not handicapped by its settings."
     )
+    if on_data and found["photons"]["gain_from"] == "data":
+        caption += (
+            f" The camera's gain, {found['photons']['gain']:.3g} counts per photon, was estimated "
+            "from the data's variance against mean; give camera.gain if you know it."
+        )
     label = f"Tuning of {method_label(method)}{_of_channel(job, channel)}"
-    figure = plots.tuning_curve(pd.DataFrame(found["curve"]), chosen=chosen)
+    figure = plots.tuning_curve(
+        pd.DataFrame(found["curve"]), chosen=chosen, measure=found["measure"]
+    )
     return [(Entry(f"tuning_{channel}_{method}", "tuning", label, caption), figure)]
 
 

@@ -13,7 +13,7 @@ from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_differ
 from decon3d.report.labels import GROUPS, INPUT, classical_methods, method_label
 from decon3d.report.tables import values_by_subject, with_groups
 from decon3d.report.templating import number
-from decon3d.settings import Settings
+from decon3d.settings import ORACLE, Settings
 
 METRIC = "psnr"
 _WHERE = {
@@ -56,7 +56,13 @@ def verdicts(metrics: pd.DataFrame, *, settings: Settings) -> list[Verdict]:
         for group in GROUPS:
             part = grouped[(grouped["channel"] == channel) & (grouped["group"] == group)]
             values = {
-                variant: values_by_subject(part[part["variant"] == variant])
+                variant: {
+                    method: values
+                    for method, values in values_by_subject(
+                        part[part["variant"] == variant]
+                    ).items()
+                    if not method.endswith(ORACLE)  # it has seen the truth: no competitor
+                }
                 for variant in ("affine", "unmatched")
             }
             if set(values["affine"]) - {INPUT}:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from decon3d.settings import METHOD_KINDS, Settings, is_network
+from decon3d.phantoms.recipes import structures
+from decon3d.settings import METHOD_KINDS, ORACLE, Settings, is_network, is_oracle
 
 INPUT = "input"
 TRUTH = "truth"
@@ -35,15 +36,24 @@ def method_label(method: str) -> str:
     """Name a method for people: RL, RLTV, RLN; other names as they stand in the config."""
     if method == INPUT:
         return "blurred image"
+    if method.endswith(ORACLE):
+        return f"{method_label(method.removesuffix(ORACLE))} (oracle: tuned on the test truth)"
     return method.upper() if method in METHOD_KINDS and method != "bundle" else method
 
 
 def seen_recipes(settings: Settings) -> set[str]:
-    """List the phantom recipes that networks were trained on."""
+    """List the phantom recipes whose structures networks were trained on, under whatever name."""
     pairs = settings.simulated_pairs
-    return set() if pairs is None else set(pairs.train.recipes)
+    if pairs is None:
+        return set()
+    trained = frozenset().union(*map(structures, pairs.train.recipes))
+    return {r for r in {*pairs.train.recipes, *pairs.test.recipes} if structures(r) <= trained}
 
 
 def classical_methods(settings: Settings) -> list[str]:
-    """List the methods that are not networks, in the order of the config."""
-    return [name for name, method in settings.methods.items() if not is_network(method)]
+    """List the methods that are not networks, in the order of the config; no oracles."""
+    return [
+        name
+        for name, method in settings.methods.items()
+        if not is_network(method) and not is_oracle(method)
+    ]

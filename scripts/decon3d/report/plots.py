@@ -150,15 +150,17 @@ def training_curve(
     return figure
 
 
-def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float]) -> Figure:
-    """Draw the validation score over the iterations for each λ, with the chosen point.
+def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str) -> Figure:
+    """Draw the score over the iterations for each λ, with the chosen point.
 
     Parameters
     ----------
     curve
-        Columns `tv_weight`, `iterations`, `score` (dB).
+        Columns `tv_weight`, `iterations`, `score` (higher is better).
     chosen
         The same keys.
+    measure
+        What the score is.
     """
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     weights = sorted(set(curve["tv_weight"]))
@@ -171,11 +173,11 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float]) -> Figure:
         axes.plot(run["iterations"], run["score"], ".-", color=shade, label=label, markersize=4)
         best.append(run["score"].max())
     top = curve["score"].max()
-    # Early iterations lie far below: the choice is made within a few dB of the top.
+    # Early iterations lie far below: the choice is made near the top.
+    below = (top - curve["score"].median()) * 2
     axes.set(
-        xscale="log", xlabel="iterations", ylabel="validation PSNR (dB)",
-        ylim=(max(curve["score"].min(), top - 4) - 0.2, top + 0.3),
-    )  # fmt: skip
+        xscale="log", xlabel="iterations", ylabel=measure, ylim=(top - below, top + below / 10)
+    )
     axes.xaxis.set_major_formatter("{x:g}")
     mark: dict[str, Any] = {
         "marker": "o",
@@ -190,9 +192,7 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float]) -> Figure:
     if peaks is not None:
         peaks.plot(weights, best, ".-", color=GREY)
         peaks.plot(chosen["tv_weight"], chosen["score"], **mark)
-        peaks.set(
-            xscale="log", xlabel="λ of the total variation", ylabel="best PSNR at this λ (dB)"
-        )
+        peaks.set(xscale="log", xlabel="λ of the total variation", ylabel="best at this λ")
     return figure
 
 

@@ -14,7 +14,7 @@ from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_differ
 from decon3d.files import read_json, write_text
 from decon3d.report.labels import GROUPS, METRICS, classical_methods, seen_recipes
 from decon3d.report.templating import render
-from decon3d.settings import Settings
+from decon3d.settings import ORACLE, Settings
 
 SUMMARY_COLUMNS = (
     "channel", "group", "metric", "variant", "method", "mean", "low", "high", "t_low", "t_high",
@@ -71,9 +71,9 @@ def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
     -------
     DataFrame
         Mean with its bootstrap interval (`low`, `high`; below 30 subjects also Student's
-        `t_low`, `t_high`), n, rank (1 = best mean), and the paired difference to the best
-        classical method (`reference`), with intervals; `clear` says whether all of these leave
-        out 0. Means are over subjects: one training seed, one microscope.
+        `t_low`, `t_high`), n, rank (1 = best mean; none for an oracle), and the paired
+        difference to the best classical method (`reference`), with intervals; `clear` says whether
+        all of these leave out 0. Means are over subjects: one training seed, one microscope.
     """
     rows = []
     keys = ["channel", "group", "metric", "variant"]
@@ -101,11 +101,12 @@ def _summary_rows(
         )
         for method, by_subject in values.items()
     }
-    ranked = sorted(means, key=lambda m: -sign * means[m].mean)
+    competitors = [m for m in means if not m.endswith(ORACLE)]
+    ranked = sorted(competitors, key=lambda m: -sign * means[m].mean)
     reference = next((m for m in ranked if m in classical_methods(settings)), None)
     rows = []
     for method, mean in means.items():
-        row: dict[str, object] = {**place, "method": method, "rank": ranked.index(method) + 1}
+        row: dict[str, object] = {**place, "method": method, "rank": _rank(method, ranked)}
         row |= _columns(mean, "")
         if reference is not None and method != reference:
             difference = paired_difference(
@@ -116,6 +117,11 @@ def _summary_rows(
             row |= {"clear": difference.excludes_zero} | _columns(difference, "difference_")
         rows.append(row)
     return rows
+
+
+def _rank(method: str, ranked: list[str]) -> float:
+    """Place among the competitors, from 1; NaN for an oracle, which comes last."""
+    return ranked.index(method) + 1 if method in ranked else math.nan
 
 
 def _columns(estimate: Estimate, prefix: str) -> dict[str, object]:

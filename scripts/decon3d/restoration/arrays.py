@@ -1,6 +1,5 @@
 """Restoration of whole arrays in memory, through the same blocks as a volume on disk."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,14 @@ from numpy.typing import NDArray
 
 from decon3d.logs import progress
 from decon3d.restoration.blocks import Triple, block_at, grid
-from decon3d.restoration.restorers import Restorer, State, claim_device, open_restorer
+from decon3d.restoration.restorers import (
+    Preparation,
+    Restorer,
+    State,
+    claim_device,
+    open_restorer,
+)
+from decon3d.restoration.sample import central
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Histogram
 
@@ -41,7 +47,7 @@ def restore_phantoms(
     test_store: str | Path,
     store: str | Path,
     *,
-    prepare: Callable[[ChannelStatistics], State],
+    prepare: Preparation,
     camera_offset: float | None,
     gpus: int,
     threads: int,
@@ -56,7 +62,7 @@ def restore_phantoms(
     store
         Zarr group that gets `restored` (n, Z, Y, X), float32, in counts.
     prepare
-        Makes the restorer's state from a volume's statistics.
+        Makes the restorer's state from a volume's statistics and a sample of its blocks.
     gpus, threads
         Devices that a network may use, and CPU threads.
     """
@@ -68,7 +74,7 @@ def restore_phantoms(
     for i in progress(range(images.shape[0]), what=f"{name} on phantoms", unit="volume"):
         image = np.asarray(images[i])
         statistics = ChannelStatistics.of(Histogram.of(image), camera_offset=camera_offset)
-        state = prepare(statistics)
+        state = prepare(statistics, central(image))
         if i == 0:
             claim_device(state, gpus=gpus, threads=threads)
         restorer = open_restorer(state, threads=threads)

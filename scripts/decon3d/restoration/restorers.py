@@ -5,9 +5,10 @@ a `State`, a JSON and an npz that carry all a restoration needs; `open_restorer`
 restorer from it. A restorer that iterates with a PSF carries it in its state.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -15,18 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.classical.operators import Blur
-from decon3d.classical.richardson_lucy import richardson_lucy
+from decon3d.classical.photons import photon_scale
+from decon3d.classical.recipe import Recipe
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json, write_json
 from decon3d.logs import log
 from decon3d.networks.description import load_info
 from decon3d.optics.psf import Psf, fingerprint, half_width, is_compact, load_psf
 from decon3d.restoration.blocks import Triple
-from decon3d.settings import METHOD_KINDS, Rl, Rltv
+from decon3d.restoration.decisions import stop_on_sample, tv_weight_from_snr
+from decon3d.seeds import stream_seed
+from decon3d.settings import METHOD_KINDS, Camera, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
 
 NETWORK_BYTES_PER_VOXEL = 250.0
+TV_REACH = 4
+"""Voxels of halo for the total variation: measured, twice too large a seam without."""
+ASSUMED_GAIN = 1.0
+"""Counts per photon where read noise is modelled and `camera.gain` is null."""
+ASSUMED_READ_NOISE = 1.0
+"""Photons, where `camera.read_noise` is null and the offset is known."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,9 @@ class State:
         }
 
 
+Preparation = Callable[[ChannelStatistics, Sequence[NDArray[Any]]], State]
+
+
 class Restorer(Protocol):
     """What the block machine drives."""
 
@@ -92,30 +105,63 @@ def prepare_classical(
     statistics: ChannelStatistics,
     psf: Psf,
     tuned: dict[str, Any],
+    camera: Camera | None = None,
+    sample: Sequence[NDArray[Any]] = (),
+    seed: int = 0,
+    threads: int = 1,
 ) -> State:
     """Prepare Richardson-Lucy or RLTV for one channel.
 
     Background, initial mean, λ and iterations are fixed here, for all blocks alike. The halo is
-    three half-widths of the PSF, two for a compact one, plus a voxel per iteration for the total
-    variation's neighbourhood up to four.
+    three half-widths of the PSF, two for a compact one; the total variation adds some voxels. An
+    unmatched back projector reaches twice as far, and does it once or twice.
 
     Parameters
     ----------
     tuned
         The search's choice (`tv_weight`, `iterations`) where the method says `tune`, or empty.
+    camera
+        The dataset's.
+    sample
+        Blocks of counts (Z Y X), on which a stopping rule and `tv_weight: snr` decide.
+    seed
+        The config's seed.
+
+    Raises
+    ------
+    UserError
+        If photons must be known and the camera's gain is not, or a rule lacks its sample.
     """
+    camera = camera or Camera()
+    recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     iterations = tuned.get("iterations", method.iterations)
     tv_weight = tuned.get("tv_weight", getattr(method, "tv_weight", 0.0))
-    factor = 2 if is_compact(psf) else 3
-    z, y, x = (factor * max(h, 1) for h in half_width(psf))
-    offset = statistics.normalisation.offset
+    if method.stopping == "rlgc" or tv_weight == "snr":
+        scale = photon_scale(
+            sample, offset=camera.offset, gain=camera.gain, read_noise=camera.read_noise
+        )
+        if tv_weight == "snr":
+            tv_weight = tv_weight_from_snr(
+                sample, background=recipe.background, scale=scale,
+                voxel_size_um=psf.voxel_size_um,
+            )  # fmt: skip
+        if method.stopping == "rlgc":
+            recipe = replace(recipe, photons=scale, seed=stream_seed(seed, "consensus") >> 1)
+    recipe = replace(recipe, tv_weight=float(tv_weight))
+    stop: dict[str, Any] = {}
+    if method.stopping != "fixed":
+        found = stop_on_sample(
+            recipe, rule=method.stopping, most=int(iterations), sample=sample, psf=psf.data,
+            threads=threads,
+        )  # fmt: skip
+        iterations, stop = found.iterations, {"stopping": asdict(found)}
+    wide = 4 if recipe.back_projector != "matched" else 2 if is_compact(psf) else 3
+    extra = min(TV_REACH, int(iterations)) if recipe.tv_weight else 0
+    z, y, x = (wide * max(h, 1) + extra for h in half_width(psf))
     values = {
-        "background": offset,
-        "initial": max(statistics.mean - offset, 1e-3 * statistics.normalisation.scale),
+        **recipe.values,
         "iterations": int(iterations),
-        "tv_weight": float(tv_weight),
-        "acceleration": method.acceleration,
-        "voxel_size_um": list(psf.voxel_size_um),
+        **stop,
         "psf_fingerprint": fingerprint(psf),
     }
     log.info("%s: %s, halo %s", method.kind, values, (z, y, x))
@@ -125,9 +171,32 @@ def prepare_classical(
         stride=(1, 1, 1),
         mirror=False,
         # Padded float32 arrays that are alive at once; measured, see the bench.
-        bytes_per_voxel=4 * (14 if method.kind == "rltv" else 10),
+        bytes_per_voxel=4.0 * (18 if recipe.photons else 14 if recipe.tv_weight else 10),
         values=values,
         arrays={"psf": psf.data},
+    )
+
+
+def base_recipe(
+    method: Rl | Rltv, *, statistics: ChannelStatistics, psf: Psf, camera: Camera
+) -> Recipe:
+    """Fix the constants that follow from a channel's statistics and from the camera.
+
+    Where `camera.offset` is null, the whole background counts as light: the dark level in it is
+    not known.
+    """
+    offset = statistics.normalisation.offset
+    read_noise = camera.read_noise
+    if read_noise is None:
+        read_noise = 0.0 if camera.offset is None else ASSUMED_READ_NOISE
+    dark = (camera.offset or 0.0) - (camera.gain or ASSUMED_GAIN) * read_noise**2
+    return Recipe(
+        background=offset,
+        initial=max(statistics.mean - offset, 1e-3 * statistics.normalisation.scale),
+        voxel_size_um=psf.voxel_size_um,
+        acceleration=method.acceleration,
+        back_projector=getattr(method, "back_projector", "matched"),
+        dark_level=min(dark, offset),
     )
 
 
@@ -151,8 +220,13 @@ def prepare_network(folder: str | Path, *, statistics: ChannelStatistics) -> Sta
 
 
 def preparation(
-    method: dict[str, Any], files: dict[str, str]
-) -> Callable[[ChannelStatistics], State]:
+    method: dict[str, Any],
+    files: dict[str, Any],
+    *,
+    camera: dict[str, Any],
+    seed: int,
+    threads: int,
+) -> Preparation:
     """Choose how a method is prepared.
 
     Parameters
@@ -161,21 +235,27 @@ def preparation(
         The method's settings as plain values.
     files
         What it is prepared from, by role: `psf` and, where tuned, `tuning`; or `bundle`.
+    camera
+        The dataset's camera settings as plain values.
+    seed
+        The config's seed.
 
     Returns
     -------
     callable
-        Makes the state from a channel's statistics.
+        Makes the state from a channel's statistics and a sample of its blocks (Z Y X, counts),
+        which may be empty where the method decides nothing on it.
     """
     if "bundle" in files:
         folder = Path(files["bundle"]).parent
-        return lambda statistics: prepare_network(folder, statistics=statistics)
+        return lambda statistics, sample: prepare_network(folder, statistics=statistics)
     settings = cast(Rl | Rltv, METHOD_KINDS[method["kind"]].model_validate(method))
     tuned = read_json(files["tuning"])["chosen"] if "tuning" in files else {}
     psf = load_psf(files["psf"])
-    return lambda statistics: prepare_classical(
-        settings, statistics=statistics, psf=psf, tuned=tuned
-    )
+    return lambda statistics, sample: prepare_classical(
+        settings, statistics=statistics, psf=psf, tuned=tuned, sample=sample, seed=seed,
+        camera=Camera.model_validate(camera), threads=threads,
+    )  # fmt: skip
 
 
 def claim_device(state: State, *, gpus: int, threads: int) -> str:
@@ -198,7 +278,9 @@ class _Classical:
     """Richardson-Lucy and RLTV; the blur's transfer function is kept per block shape."""
 
     def __init__(self, state: State, threads: int) -> None:
-        self.values = state.values
+        names = {field.name for field in fields(Recipe)}
+        self.recipe = Recipe.load({k: v for k, v in state.values.items() if k in names})
+        self.iterations = state.values["iterations"]
         self.psf = state.arrays["psf"]
         self.threads = threads
         self.blurs: dict[tuple[int, ...], Blur] = {}
@@ -206,19 +288,11 @@ class _Classical:
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
         shape: Triple = block.shape  # type: ignore[assignment]
         if shape not in self.blurs:
-            self.blurs = {shape: Blur(shape, psf=self.psf, threads=self.threads)}
-        v = self.values
-        estimate = richardson_lucy(
-            block,
-            model=self.blurs[shape],
-            background=v["background"],
-            iterations=v["iterations"],
-            initial=v["initial"],
-            tv_weight=v["tv_weight"],
-            voxel_size_um=tuple(v["voxel_size_um"]),
-            acceleration=v["acceleration"],
-        )
-        return estimate + np.float32(v["background"])
+            self.blurs = {}  # the last shape's goes first
+            self.blurs[shape] = self.recipe.model(shape, psf=self.psf, threads=self.threads)
+        steps = self.recipe.iterate(block, model=self.blurs[shape], origin=origin)
+        _, estimate = next(islice(steps, self.iterations - 1, None))
+        return estimate + np.float32(self.recipe.background)
 
 
 class _Network:

@@ -1,40 +1,55 @@
-"""Tuning of a classical method on the validation phantoms, as the restoration will use it."""
+"""Tuning of a classical method, with or without a truth, as the restoration will use it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
-from decon3d.classical.tuning import tune
+from decon3d.classical.held_out import held_out_subjects
+from decon3d.classical.photons import photon_scale
+from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
+from decon3d.errors import UserError
 from decon3d.files import write_json
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.settings import Rl, Rltv
-from decon3d.volumes.normalisation import estimate_normalisation
+from decon3d.restoration.restorers import base_recipe
+from decon3d.seeds import stream_seed
+from decon3d.settings import Camera, Rl, Rltv
+from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.normalisation import Histogram
+
+PSNR = "affine-matched PSNR (dB)"
+DEVIANCE = "minus the deviance of held-out photons"
+LIKELIHOOD_UNITS = 4.0
+"""Difference of the whole sample's deviance that counts as none: 2 log-likelihood units."""
 
 
 def tune_on_phantoms(
-    val_store: str | Path,
+    store: str | Path,
     *,
     path: str | Path,
     method: Rl | Rltv,
     psf: Psf,
-    camera_offset: float | None,
+    camera: Camera,
     threads: int,
 ) -> None:
     """Search a method's parameters on a store of phantoms and write the outcome.
 
-    Backgrounds follow from the same law as in a restoration, so that the choice holds there.
+    Backgrounds follow from the same law as in a restoration, so that the choice holds there. On
+    the validation split it is fair; on the test split it makes an oracle.
 
     Parameters
     ----------
-    val_store
+    store
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
-        JSON with `chosen` (tv_weight, iterations, score), the whole `curve`, and `seconds`.
+        JSON with `chosen` (tv_weight, iterations, score), the whole `curve`, what was tuned `on`,
+        the `measure`, and `seconds`.
 
     Raises
     ------
@@ -42,21 +57,90 @@ def tune_on_phantoms(
         If the optimum sits on an edge of the search: no baseline is shown below its best.
     """
     started = time.perf_counter()
-    group: Any = zarr.open_group(str(val_store), mode="r")
+    group: Any = zarr.open_group(str(store), mode="r")
     images = [np.asarray(image) for image in group["image"]]
-    laws = [estimate_normalisation(image, camera_offset=camera_offset) for image in images]
-    result = tune(
-        images=images,
-        truths=[np.asarray(truth) for truth in group["object"]],
-        psf=psf.data,
-        backgrounds=[law.offset for law in laws],
-        voxel_size_um=psf.voxel_size_um,
-        tv=isinstance(method, Rltv),
-        acceleration=method.acceleration,
-        threads=threads,
+    recipes = [
+        base_recipe(
+            method, psf=psf, camera=camera,
+            statistics=ChannelStatistics.of(Histogram.of(image), camera_offset=camera.offset),
+        )
+        for image in images
+    ]  # fmt: skip
+    truths = [np.asarray(truth) for truth in group["object"]]
+    subjects = with_truth(images, truths, recipes)
+    _search(subjects, method, psf, path, threads, started, PSNR, TOLERANCE_DB, {})
+
+
+def tune_on_data(
+    sample: Sequence[NDArray[Any]],
+    *,
+    path: str | Path,
+    statistics: ChannelStatistics,
+    method: Rl | Rltv,
+    psf: Psf,
+    camera: Camera,
+    seed: int,
+    threads: int,
+) -> None:
+    """Search a method's parameters on a sample of the data, by held-out photons.
+
+    Parameters
+    ----------
+    sample
+        Blocks of counts (Z Y X) of one channel.
+    path
+        As for `tune_on_phantoms`; `photons` says what was taken for the camera.
+    statistics
+        The channel's.
+    seed
+        The config's seed.
+
+    Raises
+    ------
+    UserError
+        If the optimum sits on an edge of the search, or the data do not tell the gain.
+    """
+    started = time.perf_counter()
+    scale = photon_scale(
+        sample, offset=camera.offset, gain=camera.gain, read_noise=camera.read_noise
     )
+    recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
+    seed = stream_seed(seed, "held_out") >> 1
+    subjects = held_out_subjects(sample, recipe=recipe, scale=scale, seed=seed)
+    tolerance = LIKELIHOOD_UNITS / sum(block.size for block in sample)
+    extra = {"photons": asdict(scale)}
+    _search(subjects, method, psf, path, threads, started, DEVIANCE, tolerance, extra)
+
+
+def _search(
+    subjects: Sequence[Subject],
+    method: Rl | Rltv,
+    psf: Psf,
+    path: str | Path,
+    threads: int,
+    started: float,
+    measure: str,
+    tolerance: float,
+    extra: dict[str, Any],
+) -> None:
+    try:
+        result = tune(
+            subjects, psf=psf.data, tv=isinstance(method, Rltv), tolerance=tolerance,
+            threads=threads,
+        )  # fmt: skip
+    except UserError as error:
+        raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
     content = asdict(result)
     curve = content.pop("curve")
     log.info("%s: chosen %s", method.kind, content)
-    seconds = round(time.perf_counter() - started, 1)
-    write_json(path, {"chosen": content, "curve": list(curve), "seconds": seconds})
+    write_json(
+        path,
+        {
+            "chosen": content,
+            "on": method.tune_on,
+            "measure": measure,
+            **extra,
+            "curve": list(curve),
+            "seconds": round(time.perf_counter() - started, 1),
+        },
+    )

@@ -1,0 +1,124 @@
+"""An unmatched back projector: few iterations do the work of many.
+
+Guo et al. 2020 ("Rapid image deconvolution and multiview fusion for optical microscopy", Nat.
+Biotechnol. 38, 1337) replace Hᵀ by a filter that undoes the blur inside a pass band, Wiener's
+inverse times a Butterworth low pass, so that one or two iterations suffice. The price: it is no
+longer the maximum-likelihood iteration, it may make faint ringing, and more iterations add noise
+without end.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft
+
+from decon3d.classical.operators import Blur, checked_psf
+from decon3d.classical.richardson_lucy import FLOOR, FloatArray, checked_image
+from decon3d.optics.psf import fwhm_um
+
+WIENER = 1e-3
+"""Guo's α, relative to the OTF's largest value."""
+ORDER = 10
+"""Order n of the Butterworth filter."""
+LEAST_FACTOR = np.float32(0.1)
+"""What a voxel may lose in an iteration: the filter's negative lobes would else empty voxels for
+good. Measured on phantoms: up to 0.2 dB at the second iteration."""
+MOST_WEIGHT = np.float32(4)
+"""Largest boundary weight that is used."""
+
+
+def unmatched_blur(shape: tuple[int, int, int], *, psf: ArrayLike, threads: int = 1) -> Blur:
+    """Make the forward model of an image shape with the unmatched back projector.
+
+    The PSF is padded with zeros to twice its size less one, since the filter reaches further than
+    the blur; cut to the PSF's size it costs 0.5 to 3 dB at the second iteration.
+    """
+    wide = np.pad(checked_psf(psf), [(n // 2, n // 2) for n in np.shape(psf)])
+    return Blur(shape, psf=wide, back=wiener_butterworth(wide), threads=threads)
+
+
+def iterate_unmatched(
+    image: NDArray[np.generic], *, model: Blur, background: float, initial: float
+) -> Iterator[tuple[int, FloatArray]]:
+    """Iterate without end from the image itself; yield (iteration from 1, estimate).
+
+    Parameters
+    ----------
+    image
+        Counts (Z Y X). The background is subtracted first, as published: in the model it would
+        damp the few steps there are.
+    model
+        From `unmatched_blur`.
+    background, initial
+        As for `richardson_lucy`; `initial` is the start beyond the image's faces.
+
+    Raises
+    ------
+    UserError
+        As `richardson_lucy` does.
+    """
+    g = checked_image(image, background=background, initial=initial) - np.float32(background)
+    floor = np.float32(1e3 * FLOOR * initial)
+    np.maximum(g, floor, out=g)
+    return _iterations(g, model, np.float32(initial), floor)
+
+
+def _iterations(
+    g: FloatArray, model: Blur, initial: np.float32, floor: np.float32
+) -> Iterator[tuple[int, FloatArray]]:
+    # Beyond the faces the filter's negative lobes may leave next to nothing to divide by; such
+    # voxels keep their start.
+    weights = np.where(model.weights < MOST_WEIGHT, model.weights, np.float32(0))
+    kept = weights == 0
+    x = np.full(model.object_shape, initial, np.float32)
+    x[model.inside] = g
+    for k in count(1):
+        expected = model.forward(x)
+        np.maximum(expected, floor, out=expected)
+        factor = model.adjoint(np.divide(g, expected, out=expected))
+        factor *= weights
+        factor[kept] = 1
+        x *= np.maximum(factor, LEAST_FACTOR, out=factor)
+        yield k, x[model.inside]
+
+
+def wiener_butterworth(psf: NDArray[np.floating]) -> FloatArray:
+    """Make the kernel whose correlation with an image is the back projection.
+
+    Its spectrum is OTF / (|OTF|² + α) / sqrt(1 + ε² w²ⁿ), with w the frequency relative to the
+    cutoff 1 / FWHM of each axis (an ellipsoid), and ε such that at the cutoff the filter passes no
+    more than the OTF itself does there (Guo's β = 1).
+
+    Parameters
+    ----------
+    psf
+        Axes Z Y X, odd sizes, sum 1.
+
+    Returns
+    -------
+    array (Z Y X), float32
+        Of the PSF's shape, sum 1; partly negative. It is cut there: leave it room.
+    """
+    widths = fwhm_um(np.asarray(psf, np.float64), (1.0, 1.0, 1.0))
+    sizes = [2 * n + 1 for n in psf.shape]
+    padded = np.zeros(sizes)
+    padded[tuple(slice(0, n) for n in psf.shape)] = psf
+    padded = np.roll(padded, [-(n // 2) for n in psf.shape], axis=(0, 1, 2))
+    otf = fft.fftn(padded)
+    w2 = np.zeros(sizes)  # (frequency / cutoff)²
+    at_cutoff = []
+    for axis, (n, width) in enumerate(zip(sizes, widths, strict=True)):
+        line = fft.fftfreq(n) * width
+        w2 += np.expand_dims(line**2, [a for a in range(3) if a != axis])
+        nearest = [0, 0, 0]
+        nearest[axis] = int(np.argmin(np.abs(line - 1)))
+        at_cutoff.append(np.abs(otf[tuple(nearest)]))
+    passed = float(np.mean(at_cutoff))
+    wiener = passed / (passed**2 + WIENER)
+    epsilon2 = max((wiener / passed) ** 2 - 1, 0.0) if passed > 0 else 0.0
+    spectrum = otf / (np.abs(otf) ** 2 + WIENER) / np.sqrt(1 + epsilon2 * w2**ORDER)
+    kernel = np.roll(fft.ifftn(spectrum).real, [n // 2 for n in psf.shape], axis=(0, 1, 2))
+    kernel = kernel[tuple(slice(0, n) for n in psf.shape)]
+    return (kernel / kernel.sum()).astype(np.float32)

@@ -1,0 +1,391 @@
+"""From a stack of beads to a PSF, and to the pair (measured bead, ideal bead).
+
+m = b ⊗ h: a bead's image m is the bead b, a ball of known diameter, seen through the PSF h. For
+the PSF the ball is deconvolved out. The pair keeps it: for any structure S, S ⊗ m and S ⊗ b are a
+blurred and a clean image under the measured PSF, without any estimate of h.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.errors import UserError
+from decon3d.files import digest, file_digest
+from decon3d.optics.ball import FWHM_OF_SIGMA, ITERATIONS, SIEVE, ideal_ball, without_ball
+from decon3d.optics.bead import isolate_bead
+from decon3d.optics.bead_average import (
+    Average,
+    average_beads,
+    centred_crop,
+    correlations,
+    plane_background,
+)
+from decon3d.optics.bead_detection import Candidate, find_candidates, median_fwhm_um
+from decon3d.optics.bead_rejection import Rejection, reject_by_place, reject_odd
+from decon3d.optics.psf import Companion, Psf, fwhm_um, normalised_psf
+from decon3d.optics.resampling import (
+    AXIAL_FLOOR,
+    LATERAL_ENERGY,
+    core_centroid,
+    crop_box,
+    resample,
+)
+from decon3d.volumes.reader import open_volume
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+Triple = tuple[float, float, float]
+Half = tuple[int, int, int]
+
+REACH = {"widefield": 4.0, "light_sheet": 3.0, "confocal": 2.5}
+"""Half-width of the crop around a bead, in FWHM of the beads, where the config gives none. The
+wider it is, the fewer beads stand free; a confocal bead is dark there, a widefield one is not."""
+FEW = 5
+"""Beads below which a warning is written."""
+LARGE = 1.0
+"""Bead diameter over the lateral FWHM of its image from which the PSF rests on the diameter."""
+MOST_PICTURED = 12
+"""Used beads, and rejected ones, whose crops are stored to be looked at."""
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """All candidates of a stack and what became of them."""
+
+    candidates: list[Candidate]
+    verdicts: list[Rejection | None]
+    crops: list[Array]
+    """Of all candidates, in counts."""
+    noise: float
+
+    @property
+    def used(self) -> list[int]:
+        """Positions of the good ones."""
+        return [i for i, verdict in enumerate(self.verdicts) if verdict is None]
+
+
+def psf_from_beads(
+    path: str | Path,
+    *,
+    bead_diameter_um: float,
+    target_voxel_size_um: Triple,
+    expected_fwhm_um: Triple,
+    voxel_size_um: Triple | None = None,
+    channel: int = 0,
+    modality: str = "confocal",
+    half_width_um: Triple | None = None,
+    plane_tolerance_um: float | None = None,
+    key: str = "psf",
+) -> Psf:
+    """Make a PSF and the pair from a stack of beads.
+
+    Parameters
+    ----------
+    path
+        TIFF, OME-TIFF or OME-Zarr; its first time point is used.
+    bead_diameter_um
+        The beads' diameter, in µm.
+    target_voxel_size_um
+        Voxel size of the image to restore (Z, Y, X), in µm.
+    expected_fwhm_um
+        Widths of the PSF by theory (Z, Y, X), in µm; a factor of two off still works.
+    voxel_size_um
+        Voxel size of the stack (Z, Y, X), in µm; None = from its metadata.
+    channel
+        Position on the stack's channel axis.
+    modality
+        Of the microscope; it sets the size of the crops (`REACH`) and whether their outermost
+        voxels are dark.
+    half_width_um
+        Half size of the crops (Z, Y, X), in µm; None = by `REACH`.
+    plane_tolerance_um
+        Beads farther than this from the median bead along Z are rejected; None = none.
+    key
+        Config key of the PSF, for messages.
+
+    Returns
+    -------
+    Psf
+        On the target grid. Its record lists every bead with position and reason, widths, noise
+        left; its companions are `bead_measured` and `bead_ideal` (the pair: float32, axes Z Y X,
+        one odd shape, sum 1) and `beads` (crops on the stack's grid, in counts).
+
+    Raises
+    ------
+    UserError
+        If the stack cannot be read, has no such channel or no known voxel size, holds no bead, or
+        none that is good.
+    """
+    where = f"{key}.path ({path})"
+    stack, voxel = _read(path, voxel_size_um=voxel_size_um, channel=channel, key=key)
+    ball_fwhm = FWHM_OF_SIGMA * bead_diameter_um / np.sqrt(20)  # of the Gaussian of its variance
+    z, y, x = (float(np.hypot(f, ball_fwhm)) for f in expected_fwhm_um)
+    values = stack.astype(np.float32)
+    candidates = find_candidates(values, voxel_size_um=voxel, expected_fwhm_um=(z, y, x))
+    typical = median_fwhm_um(candidates)
+    if typical is None:
+        raise UserError(
+            f"{where}: no bead stands out of the noise; expected are spots of {z:.2g} × {y:.2g} × "
+            f"{x:.2g} µm (FWHM Z, Y, X): check {key}.voxel_size_um, {key}.channel and the optics"
+        )
+    reach = half_width_um or tuple(REACH[modality] * f for f in typical)
+    half = _half_width(reach, voxel)
+    judged = _judge(
+        stack, values, candidates, voxel=voxel, typical=typical, half=half,
+        local_background=modality != "widefield", plane_tolerance_um=plane_tolerance_um,
+    )  # fmt: skip
+    used = judged.used
+    if not used:
+        reasons = Counter(v.kind for v in judged.verdicts if v)
+        listed = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in reasons.most_common())
+        worst = next(v.reason for v in judged.verdicts if v)
+        free = " × ".join(f"{h * v:.2g}" for h, v in zip(half, voxel, strict=True))
+        raise UserError(
+            f"{where}: none of {len(candidates)} beads can be used ({listed}); the brightest: "
+            f"{worst}. ±{free} µm (Z, Y, X) must lie free around a bead; {key}.half_width_um may "
+            "make that smaller"
+        )
+    mean = average_beads(
+        [judged.crops[i] for i in used], [candidates[i].height for i in used], noise=judged.noise
+    )
+    bead, isolated = isolate_bead(mean.data, where=f"{where}, mean of {len(used)} beads")
+    sharp = without_ball(bead, diameter_um=bead_diameter_um, voxel_size_um=voxel)
+    centre = core_centroid(sharp.data)
+    grids = [_on_grid(data, voxel, target_voxel_size_um, centre) for data in (sharp.data, bead)]
+    psf, measured = (grid[crop_box(grid)] for grid in grids)
+    coarser = [max(a, b) for a, b in zip(voxel, target_voxel_size_um, strict=True)]
+    ideal = ideal_ball(
+        diameter_um=bead_diameter_um,
+        voxel_size_um=target_voxel_size_um,
+        shape=(measured.shape[0], measured.shape[1], measured.shape[2]),
+        averaged_over_um=(coarser[0], coarser[1], coarser[2]),
+    )
+    width = fwhm_um(bead, voxel)
+    warnings = [*isolated["warnings"], *_warnings(len(used), mean, bead_diameter_um, width)]
+    for text in warnings:
+        log.warning("%s: %s", where, text)
+    pictured = _pictured(judged)
+    record = {
+        "source": "beads",
+        "method": "beads of a stack: found, judged, centred, averaged, isolated (voxels below 5 "
+        "standard deviations of the noise fade into the image smoothed by one voxel, dark beyond "
+        "the bead's support), the ball deconvolved out (non-negative least squares "
+        "with a Gaussian sieve), resampled, cropped "
+        "(decon3d.optics.beads)",
+        "file": {
+            "path": str(path),
+            "digest": _digest(Path(path)),
+            "shape": list(stack.shape),
+            "channel": channel,
+            "voxel_size_um": list(voxel),
+        },
+        "beads": {
+            "diameter_um": bead_diameter_um,
+            "found": len(candidates),
+            "used": len(used),
+            "rejected": dict(Counter(v.kind for v in judged.verdicts if v)),
+            "half_width_voxels": list(half),
+            "fwhm_um": [round(f, 5) for f in width],
+            "fwhm_um_how": "of the averaged bead, profiles through its peak",
+            "fwhm_spread_um": [
+                round(float(s), 5)
+                for s in np.std([candidates[i].fwhm_um or () for i in used], axis=0)
+            ],
+            "pictured": pictured,
+        },
+        "noise_left": {
+            "of_peak": round(mean.noise, 6),
+            "half_split_of_peak": mean.half_split and round(mean.half_split, 6),
+            "outlier_voxels_replaced": round(mean.outliers, 6),
+            "one_voxel_counts": round(judged.noise, 4),
+        },
+        "ball_removed": {
+            "iterations": ITERATIONS,
+            "sieve_of_width": SIEVE,
+            "misfit_of_peak": round(sharp.misfit, 6),
+        },
+        "pair": {
+            "measured": "bead_measured.tif",
+            "ideal": "bead_ideal.tif",
+            "shape": list(measured.shape),
+            "beads_averaged": len(used),
+            "noise_of_peak": round(mean.noise, 6),
+        },
+        "asymmetry": asymmetry(psf, target_voxel_size_um),
+        "centring": "centroid of the PSF's core (what exceeds half of the maximum); the pair's "
+        "measured bead is laid on the same point",
+        "support": {
+            "rule": f"axially to the last plane with an on-axis value ≥ {AXIAL_FLOOR:g} of the "
+            f"peak; laterally {LATERAL_ENERGY:g} of the energy may lie outside",
+            "energy_kept": round(float(psf.sum() / grids[0].sum()), 6),
+        },
+        "warnings": warnings,
+        "candidates": [
+            _candidate_record(c, v, voxel)
+            for c, v in zip(judged.candidates, judged.verdicts, strict=True)
+        ],
+    }
+    result = normalised_psf(psf, target_voxel_size_um, record)
+    companions = {
+        "bead_measured": Companion(_unit(measured), result.voxel_size_um),
+        "bead_ideal": Companion(_unit(ideal), result.voxel_size_um),
+        "beads": Companion(np.stack([judged.crops[i] for i in pictured]).astype(np.float32), voxel),
+    }
+    return Psf(result.data, result.voxel_size_um, record, companions)
+
+
+def asymmetry(psf: NDArray[np.floating], voxel_size_um: Triple) -> dict[str, Any]:
+    """Measure how far a PSF (Z Y X, odd sizes) is from symmetry.
+
+    Returns
+    -------
+    dict
+        `mirrored`: half the sum of |h - its mirror image| along Z, Y, X; 0 = symmetric, 1 = no
+        overlap. `tilt`: µm along Y and X that the light moves per µm along Z, by moments of what
+        exceeds a tenth of the peak. `y_over_x`: ratio of the lateral widths.
+    """
+    h = np.asarray(psf, np.float64) / np.sum(psf, dtype=np.float64)
+    bright = np.where(h > 0.1 * h.max(), h, 0)
+    z, y, x = (
+        (g - (bright * g).sum() / bright.sum()) * v
+        for g, v in zip(np.indices(h.shape), voxel_size_um, strict=True)
+    )
+    spread = (bright * z * z).sum()
+    widths = fwhm_um(h, voxel_size_um)
+    return {
+        "mirrored": [round(float(np.abs(h - np.flip(h, a)).sum() / 2), 4) for a in range(3)],
+        "tilt": [
+            round(float((bright * z * a).sum() / spread), 4) if spread else 0.0 for a in (y, x)
+        ],
+        "y_over_x": round(widths[1] / widths[2], 4),
+    }
+
+
+def _read(
+    path: str | Path, *, voxel_size_um: Triple | None, channel: int, key: str
+) -> tuple[NDArray[Any], Triple]:
+    if not Path(path).exists():
+        raise UserError(f"{key}.path ({path}): there is no such file")
+    volume = open_volume(path)
+    channels, planes = volume.shape[1:3]
+    if channel >= channels:
+        raise UserError(
+            f"{key}.channel is {channel}, but {path} has {channels} "
+            f"channel{'s' if channels > 1 else ''}, counted from 0"
+        )
+    if planes < 3:
+        raise UserError(f"{key}.path ({path}): {planes} planes are no stack of beads (Z Y X)")
+    voxel = voxel_size_um or volume.voxel_size_um
+    if voxel is None:
+        raise UserError(
+            f"{key}.voxel_size_um is missing: the metadata of {path} does not hold the voxel "
+            "size; give [z, y, x] in µm, e.g. [0.1, 0.1, 0.1]"
+        )
+    stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
+    if not np.isfinite(stack).all():
+        raise UserError(f"{key}.path ({path}): holds NaN or infinite values; export it again")
+    if stack.min() == stack.max():
+        raise UserError(f"{key}.path ({path}): all voxels are {stack.flat[0]:g}; there is no bead")
+    return stack, voxel
+
+
+def _half_width(reach_um: Sequence[float], voxel: Triple) -> Half:
+    z, y, x = (max(int(np.ceil(r / v)), 3) for r, v in zip(reach_um, voxel, strict=True))
+    return z, y, x
+
+
+def _judge(
+    stack: NDArray[Any],
+    values: NDArray[np.float32],
+    candidates: list[Candidate],
+    *,
+    voxel: Triple,
+    typical: Triple,
+    half: Half,
+    local_background: bool,
+    plane_tolerance_um: float | None,
+) -> _Judged:
+    """Cut out all candidates and say which are good."""
+    verdicts = reject_by_place(
+        candidates, stack=stack, voxel_size_um=voxel, fwhm_um=typical, half_width=half,
+        plane_tolerance_um=plane_tolerance_um,
+    )  # fmt: skip
+    background, noise = plane_background(values, candidates, half)
+    crops = [
+        centred_crop(
+            values, c, background=background, half_width=half, local_background=local_background
+        )
+        for c in candidates
+    ]
+    good = [i for i, verdict in enumerate(verdicts) if verdict is None]
+    if len(good) >= 3:  # of two, either may be the odd one
+        widths = np.median([candidates[i].fwhm_um for i in good], axis=0)
+        z, y, x = (w / v for w, v in zip(widths, voxel, strict=True))
+        alike = correlations([crops[i] for i in good], (z, y, x))
+        for i, correlation in zip(good, alike, strict=True):
+            verdicts[i] = reject_odd(
+                candidates[i], median_fwhm_um=tuple(widths), correlation=correlation
+            )
+    return _Judged(candidates, verdicts, crops, noise)
+
+
+def _warnings(used: int, mean: Average, diameter_um: float, width_um: Triple) -> list[str]:
+    found = []
+    if used < FEW:
+        averaged = f"{used} beads were" if used > 1 else "1 bead was"
+        found.append(
+            f"only {averaged} averaged: noise of {mean.noise:.2%} of the peak is left in the PSF "
+            "and in the pair; record more beads"
+        )
+    if diameter_um > LARGE * min(width_um[1:]):
+        found.append(
+            f"beads of {diameter_um:g} µm are larger than the width of their image "
+            f"({min(width_um[1:]):.3g} µm): the PSF rests on their diameter being right; use "
+            "smaller beads"
+        )
+    return found
+
+
+def _on_grid(data: Array, voxel: Triple, target: Triple, centre: Triple) -> Array:
+    laid = resample(data, voxel_size_um=voxel, target_voxel_size_um=target, centre=centre)
+    return np.clip(laid, 0, None)  # the spline may undershoot beside steep edges
+
+
+def _pictured(judged: _Judged) -> list[int]:
+    rejected = [i for i in range(len(judged.candidates)) if judged.verdicts[i] is not None]
+    return judged.used[:MOST_PICTURED] + rejected[:MOST_PICTURED]
+
+
+def _candidate_record(
+    candidate: Candidate, verdict: Rejection | None, voxel: Triple
+) -> dict[str, Any]:
+    ratio = candidate.signal_to_noise
+    return {
+        "voxel": [round(c, 3) for c in candidate.position],
+        "position_um": [round(c * v, 4) for c, v in zip(candidate.position, voxel, strict=True)],
+        "used": verdict is None,
+        "kind": verdict and verdict.kind,
+        "reason": verdict and verdict.reason,
+        "counts": round(candidate.height, 3),
+        "signal_to_noise": round(ratio, 1) if np.isfinite(ratio) else None,
+        "fwhm_um": candidate.fwhm_um and [round(f, 4) for f in candidate.fwhm_um],
+    }
+
+
+def _unit(data: Array) -> NDArray[np.float32]:
+    return (data / data.sum()).astype(np.float32)
+
+
+def _digest(path: Path) -> str:
+    """Hash the file, or all files of an OME-Zarr's folder."""
+    if path.is_file():
+        return file_digest(path)
+    files = sorted(f for f in path.rglob("*") if f.is_file())
+    return digest([[str(f.relative_to(path)), file_digest(f)] for f in files])

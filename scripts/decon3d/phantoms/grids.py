@@ -1,0 +1,98 @@
+"""Where an object is drawn: a voxel grid with its size in µm and its unit of length."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Shape = tuple[int, int, int]
+VoxelSize = tuple[float, float, float]
+Volume = NDArray[np.float32]
+
+FIELD_REACH = 4.0
+"""A random field's bumps are cut off at this many σ, where they have fallen to 3e-4."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A box of voxels; positions are in µm (Z, Y, X) from the outer corner of the first voxel."""
+
+    shape: Shape
+    """Voxels (Z, Y, X)."""
+    voxel_size_um: VoxelSize
+    """Voxel size (Z, Y, X), in µm."""
+    unit_um: float
+    """The unit u, in µm: all sizes of a recipe are multiples of it."""
+
+    @property
+    def box_um(self) -> NDArray[np.float64]:
+        """Edges of the box (Z, Y, X), in µm."""
+        return np.array([n * v for n, v in zip(self.shape, self.voxel_size_um, strict=True)])
+
+    def count(self, per_cubic_unit: float) -> int:
+        """Return how many objects of a density the box holds, at least one."""
+        return max(1, round(per_cubic_unit * float(self.box_um.prod()) / self.unit_um**3))
+
+    def centres_um(self, axis: int) -> NDArray[np.float64]:
+        """Positions of the voxels' centres along an axis."""
+        return np.arange(0.5, self.shape[axis]) * self.voxel_size_um[axis]
+
+    def finer(self, edge_um: float) -> tuple["Grid", Shape]:
+        """Split the voxels until no edge is longer than `edge_um`; also the factors (Z, Y, X)."""
+        z, y, x = (max(1, int(np.ceil(v / edge_um - 1e-6))) for v in self.voxel_size_um)
+        dz, dy, dx = self.voxel_size_um
+        nz, ny, nx = self.shape
+        split = Grid((nz * z, ny * y, nx * x), (dz / z, dy / y, dx / x), self.unit_um)
+        return split, (z, y, x)
+
+
+def average(fine: Volume, factors: Shape) -> Volume:
+    """Average a volume over blocks of `factors` voxels (Z, Y, X)."""
+    z, y, x = (n // f for n, f in zip(fine.shape, factors, strict=True))
+    blocks = fine.reshape(z, factors[0], y, factors[1], x, factors[2])
+    return blocks.mean(axis=(1, 3, 5))
+
+
+def along(axis: int, weights: NDArray[np.floating], values: Volume) -> Volume:
+    """Multiply an axis of a volume by a banded matrix (new length, old length).
+
+    Sparse, not BLAS: its bytes do not depend on the number of threads.
+    """
+    matrix = sparse.csr_array(weights.astype(np.float32))
+    moved = np.ascontiguousarray(np.moveaxis(values, axis, 0))
+    product = (matrix @ moved.reshape(len(moved), -1)).reshape(-1, *moved.shape[1:])
+    return np.ascontiguousarray(np.moveaxis(product, 0, axis))
+
+
+def random_field(grid: Grid, sigma_um: float, rng: np.random.Generator) -> Volume:
+    """Draw a smooth Gaussian random field of mean 0 and variance 1.
+
+    White noise on a lattice of step σ, each point a Gaussian bump of that σ. Two grids of one box
+    sample the same field: it is a thing in space, not on voxels.
+
+    Parameters
+    ----------
+    grid
+        Where it is sampled, at the voxels' centres.
+    sigma_um
+        σ of the bumps, in µm; two points this far apart correlate by exp(-1/4).
+    rng
+        Source of the noise.
+
+    Returns
+    -------
+    array of float32, (Z, Y, X)
+    """
+    # The lattice reaches beyond the box, so that the variance is the same up to the faces.
+    # Rounding guards against boxes that differ in the last digit.
+    edges = (round(float(edge / sigma_um), 6) for edge in grid.box_um)
+    points = [int(np.ceil(edge + 2 * FIELD_REACH)) + 1 for edge in edges]
+    field = rng.standard_normal(points, dtype=np.float32)
+    for axis in range(3):
+        at = grid.centres_um(axis)[:, None] / sigma_um + FIELD_REACH
+        distance = at - np.arange(points[axis])
+        weights = np.exp(-0.5 * distance**2) / np.pi**0.25  # Σ weights² = 1 at every point
+        weights[np.abs(distance) > FIELD_REACH] = 0
+        field = along(axis, weights, field)
+    return field

@@ -1,0 +1,77 @@
+"""A sample of a dataset: a few blocks on which parameters are decided without a truth."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.logs import log
+from decon3d.restoration.blocks import Triple, block_at, grid
+from decon3d.seeds import generator
+from decon3d.volumes.ingest import VolumeRecord
+
+BLOCK: Triple = (32, 96, 96)
+CANDIDATES = 16
+KEPT = 4
+
+
+def sample_blocks(
+    records: Sequence[VolumeRecord],
+    *,
+    channel: int,
+    times: Sequence[int] | None,
+    seed: int,
+) -> list[NDArray[Any]]:
+    """Draw blocks from the volumes and time points of a dataset.
+
+    Of 16 blocks drawn without replacement, the four with the most light are kept: empty blocks
+    say nothing about structure. The same seed and data give the same sample.
+
+    Parameters
+    ----------
+    records
+        The ingested volumes.
+    channel
+        Channel index.
+    times
+        Time points to draw from; None = all.
+    seed
+        The config's seed.
+
+    Returns
+    -------
+    list of arrays (Z Y X)
+        Counts, of up to 32 × 96 × 96 voxels.
+    """
+    places = [
+        (record, time, index)
+        for record in records
+        for time in (range(record.shape[0]) if times is None else times)
+        for index in range(prod(grid(_spatial(record), BLOCK)))
+    ]
+    chosen = generator(seed, "sample", channel).permutation(len(places))[:CANDIDATES]
+    found = []
+    for place in chosen:
+        record, time, index = places[place]
+        write = block_at(index, shape=_spatial(record), block=BLOCK, halo=(0, 0, 0)).write
+        values = record.open().read(time, channel, write)
+        found.append((float(np.sum(values, dtype=np.float64)), record.name, time, write, values))
+    found.sort(key=lambda entry: -entry[0])
+    for _, name, time, write, _ in found[:KEPT]:
+        log.info("sample: %s, time %d, %s (Z, Y, X)", name, time, write)
+    return [values for *_, values in found[:KEPT]]
+
+
+def central(volume: NDArray[Any]) -> list[NDArray[Any]]:
+    """Take the middle of one volume (Z, Y, X) as its sample, of a sample block's size at most."""
+    region = tuple(
+        slice((n - min(n, b)) // 2, (n - min(n, b)) // 2 + min(n, b))
+        for n, b in zip(volume.shape, BLOCK, strict=True)
+    )
+    return [volume[region]]
+
+
+def _spatial(record: VolumeRecord) -> Triple:
+    return (record.shape[2], record.shape[3], record.shape[4])

@@ -1,0 +1,172 @@
+"""Richardson-Lucy: speed beside public peers, the FFT library, memory, and convergence."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import scipy.fft
+from run import Row, ratio, seconds
+from skimage.restoration import richardson_lucy as skimage_rl
+
+from decon3d.classical.operators import Blur
+from decon3d.classical.recipe import Recipe
+from decon3d.classical.richardson_lucy import iterate, richardson_lucy
+from decon3d.classical.tuning import AffineScore, tune, with_truth
+from decon3d.optics.theory import theoretical_psf
+from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.seeds import generator
+from decon3d.settings import Optics
+
+SHAPE, PSF_SHAPE = (64, 512, 512), (33, 65, 65)
+ITERATIONS = 10
+VOXEL = (0.3, 0.15, 0.15)
+MEMORY = """
+import resource, sys, json
+sys.path[:0] = {path}
+from bench_classical import image_and_psf, PSF_SHAPE
+from decon3d.classical.operators import Blur
+from decon3d.classical.recipe import Recipe
+from decon3d.classical.photons import PhotonScale
+shape = (48, 256, 256)
+image, psf = image_and_psf(shape)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+photons = PhotonScale(100.0, 1.0, "config") if {rlgc} else None
+recipe = Recipe(100.0, float(image.mean()) - 100, (2, 1, 1), tv_weight={tv}, photons=photons)
+steps = recipe.iterate(image, model=recipe.model(shape, psf=psf, threads=2))
+for _, (k, _) in zip(range(3), steps):
+    pass
+padded = 4
+for n, p in zip(shape, PSF_SHAPE):
+    padded *= n + p - 1
+print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / padded))
+"""
+
+
+def image_and_psf(shape=SHAPE):
+    """Counts like a camera's, uint16, and a Gaussian PSF."""
+    rng = np.random.default_rng(0)
+    image = (100 + rng.poisson(rng.random(shape, np.float32) ** 8 * 500)).astype(np.uint16)
+    z, y, x = np.meshgrid(*(np.linspace(-3, 3, n) for n in PSF_SHAPE), indexing="ij")
+    psf = np.exp(-(z**2 + y**2 + x**2) / 2)
+    return image, (psf / psf.sum()).astype(np.float32)
+
+
+def rows() -> Iterator[Row]:
+    yield from _speed()
+    yield from _fft()
+    for name, tv, rlgc, goal in (("RL", 0.0, 0, 10), ("RLTV", 0.002, 0, 14), ("RLGC", 0.0, 1, 18)):
+        code = MEMORY.format(path=sys.path[:2], tv=tv, rlgc=rlgc)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        yield Row(f"{name}: peak memory, padded arrays", json.loads(done.stdout), "×", goal)
+    yield from _convergence()
+
+
+def _speed() -> Iterator[Row]:
+    image, psf = image_and_psf()
+    counts = image.astype(np.float32)
+    mean = float(image.mean()) - 100
+
+    def ours(tv_weight: float = 0.0) -> None:
+        model = Blur(SHAPE, psf=psf, threads=2)  # the peers' set-up counts, too
+        richardson_lucy(
+            image, model=model, background=100.0, initial=mean, iterations=ITERATIONS,
+            tv_weight=tv_weight,
+        )  # fmt: skip
+
+    def skimage() -> None:
+        with scipy.fft.set_workers(2):
+            skimage_rl(counts, psf, num_iter=ITERATIONS, clip=False)
+
+    yield Row("RL, 64×512×512, per iteration", seconds(ours, runs=1) / ITERATIONS, "s")
+    name = f"RL / scikit-image {version('scikit-image')}, 10 iterations"
+    yield Row(name, ratio(ours, skimage, runs=3), "×", 0.6)
+    yield Row("RLTV / RL", ratio(lambda: ours(0.002), ours, runs=1), "×")
+    try:
+        import RedLionfishDeconv.RLDeconv3DScipy as redlionfish  # noqa: N813 (its own name)
+    except ImportError:
+        print("| RedLionfish is not installed (`make bench` does it) | | |")
+        return
+
+    def lion() -> None:
+        with scipy.fft.set_workers(2):
+            redlionfish.doRLDeconvolution(counts, psf, niter=ITERATIONS)
+
+    name = f"RL / RedLionfish {version('RedLionfish')} CPU (no padding), 10 iterations"
+    yield Row(name, ratio(ours, lion, runs=3), "×", 1.15)
+
+
+def _fft() -> Iterator[Row]:
+    try:
+        import ducc0
+    except ImportError:
+        print("| ducc0 is not installed (`make bench` does it) | | |")
+        return
+    x = np.random.default_rng(0).random((128, 512, 512), np.float32)
+
+    def ducc() -> None:
+        ducc0.fft.r2c(x, nthreads=2)
+
+    try:
+        known = version("ducc0")
+    except PackageNotFoundError:
+        known = ""
+    name = f"SciPy {version('scipy')} / ducc0 {known}: rfftn of 128×512×512 float32"
+    yield Row(name, ratio(lambda: scipy.fft.rfftn(x, workers=2), ducc), "×")
+
+
+def _convergence() -> Iterator[Row]:
+    """Converged means converged: RL, heavy ball and RLTV with λ → 0 end at the same quality."""
+    psf = theoretical_psf(
+        optics=Optics(
+            modality="light_sheet", numerical_aperture=0.8, immersion_index=1.333,
+            sheet_thickness_um=2.0,
+        ),
+        emission_um=0.525, voxel_size_um=VOXEL, shape=(17, 21, 21),
+    )  # fmt: skip
+    psf = (psf / psf.sum()).astype(np.float32)
+    for photons in (50.0, 500.0):
+        pairs = [
+            simulate(
+                "rln_mixed", shape=(20, 40, 40), psf=psf, voxel_size_um=VOXEL, photons=photons,
+                background_photons=5, camera=Camera(100, 1, 1.5), rng=generator(1, "bench", i),
+            )
+            for i in range(4)
+        ]  # fmt: skip
+        images, truths = [p.images[0] for p in pairs], [p.object for p in pairs]
+        best = {}
+        for name, acceleration, tv in (
+            ("RL", "none", False), ("heavy ball", "heavy_ball", False), ("RLTV", "heavy_ball", True),
+        ):  # fmt: skip
+            recipes = [
+                Recipe(100.0, float(i.mean()) - 100, VOXEL, acceleration=acceleration)
+                for i in images
+            ]
+            best[name] = tune(with_truth(images, truths, recipes), psf=psf, tv=tv, threads=2)
+            found = best[name]
+            what = f"{name}, {photons:g} photons: λ {found.tv_weight:.2g}, {found.iterations} it."
+            yield Row(what, found.score, "dB")
+        near_zero = [
+            _best(i, t, psf, iterations=3 * best["heavy ball"].iterations)
+            for i, t in zip(images, truths, strict=True)
+        ]
+        limit = float(np.max(np.mean(near_zero, axis=0)))
+        same = [best["RL"].score, best["heavy ball"].score, limit]
+        yield Row("  spread of RL, heavy ball, RLTV λ → 0", max(same) - min(same), "dB", 0.3)
+        gain = best["RLTV"].score - max(same)
+        yield Row("  best RLTV above them", gain, "dB", 0.0, at_least=True)
+        if photons == 500.0:
+            share = best["heavy ball"].iterations / best["RL"].iterations
+            yield Row("  iterations at the peak, heavy ball / RL", share, "×", 0.5)
+
+
+def _best(image, truth, psf, *, iterations: int) -> list[float]:
+    """Scores of RLTV with a λ of 1e-5, by iteration."""
+    score = AffineScore(truth)
+    steps = iterate(
+        image, model=Blur(image.shape, psf=psf, threads=2), background=100.0, tv_weight=1e-5,
+        initial=float(image.mean()) - 100, voxel_size_um=VOXEL,
+    )  # fmt: skip
+    return [score(x) for _, (_, x) in zip(range(iterations), steps, strict=False)]
