@@ -442,6 +442,16 @@ class Phantoms(_Settings):
         return self.model_copy(update={"objects": objects})
 
 
+Schedule = Annotated[
+    Literal["exponential", "quarters", "plateau", "staircase", "cosine"],
+    Field(
+        description="How the rate falls: × 0.95 per `decay_steps`, continuously; halved after each "
+        "quarter of the steps; halved after ten validations without progress; × 0.8 per "
+        "`decay_steps`, in stairs; along a cosine to 0."
+    ),
+]
+
+
 class Training(_Settings):
     """How a network is trained; the defaults are the network's own, where steps allow it."""
 
@@ -453,10 +463,7 @@ class Training(_Settings):
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 0.015
     """Rate of the first step."""
-    schedule: Literal["exponential", "quarters", "plateau", "staircase", "cosine"] = "exponential"
-    """How the rate falls: × 0.95 per `decay_steps`, continuously; halved after each quarter of the
-    steps; halved after ten validations without progress; × 0.8 per `decay_steps`, in stairs; along
-    a cosine to 0."""
+    schedule: Schedule = "exponential"
     decay_steps: PositiveInt = 600
     """Steps per decay of the rate (`exponential`, `staircase`)."""
     gradient_clip: PositiveFloat | None = None
@@ -485,8 +492,7 @@ class NeuroDeconTraining(Training):
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 1e-3
     """Rate of the first step."""
-    schedule: Literal["exponential", "quarters", "plateau", "staircase", "cosine"] = "staircase"
-    """As above."""
+    schedule: Schedule = "staircase"
     decay_steps: PositiveInt = 12_500
     """Steps per decay of the rate (`exponential`, `staircase`)."""
 
@@ -502,8 +508,7 @@ class CareTraining(Training):
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 4e-4
     """Rate of the first step."""
-    schedule: Literal["exponential", "quarters", "plateau", "staircase", "cosine"] = "plateau"
-    """As above."""
+    schedule: Schedule = "plateau"
     validate_every: PositiveInt = 400
     """Steps between two validations; the best weights are kept."""
 
@@ -519,8 +524,7 @@ class RcanTraining(Training):
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 1e-4
     """Rate of the first step."""
-    schedule: Literal["exponential", "quarters", "plateau", "staircase", "cosine"] = "quarters"
-    """As above."""
+    schedule: Schedule = "quarters"
     validate_every: PositiveInt = 256
     """Steps between two validations; the best weights are kept."""
 
@@ -785,6 +789,8 @@ def needs_sample(method: _Settings) -> bool:
     return (
         getattr(method, "stopping", "fixed") != "fixed"
         or getattr(method, "tv_weight", None) == "snr"
+        or getattr(method, "attention", None) == "calibrated"
+        or isinstance(method, Bundle)  # may hold a network whose attention is calibrated
     )
 
 

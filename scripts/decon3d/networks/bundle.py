@@ -6,6 +6,7 @@ A folder with `model.keras` (the network), `model.json` (`description.BundleInfo
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from decon3d import devices
 from decon3d.errors import UserError
 from decon3d.files import file_digest, write_json
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, load_info
+from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 
 
@@ -101,6 +103,7 @@ class Predictor:
 
     def __init__(self, model: keras.Model, info: BundleInfo) -> None:
         self.info = info
+        self.model = model
         self.halo = info.halo
         self.stride = info.stride
 
@@ -119,6 +122,31 @@ class Predictor:
         if any(n % s for n, s in zip(block.shape, self.stride, strict=True)):
             raise ValueError(f"block of {block.shape} voxels, not a multiple of {self.stride}")
         return self._run(block[None, ..., None]).numpy()[0, ..., 0]
+
+    def calibrate(self, blocks: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Average what each global mean sees over blocks (Z, Y, X, network units).
+
+        Returns
+        -------
+        list of arrays
+            A vector for each of the network's global means, for `fix`.
+        """
+        means = [layer.output for layer in global_means(self.model)]
+        seen = tf.function(keras.Model(self.model.input, means), reduce_retracing=True)
+        totals = [
+            [np.asarray(vector).ravel() for vector in seen(self._whole(block))] for block in blocks
+        ]
+        return [np.mean(vectors, axis=0) for vectors in zip(*totals, strict=True)]
+
+    def fix(self, vectors: Sequence[NDArray[np.float32]]) -> None:
+        """Fix the global means: from now on any tiling restores the same."""
+        for layer, vector in zip(global_means(self.model), vectors, strict=True):
+            layer.fix(vector)
+
+    def _whole(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cut a block to whole strides, as a batch of one."""
+        cut = tuple(slice(0, n // s * s) for n, s in zip(block.shape, self.stride, strict=True))
+        return block[cut][None, ..., None]
 
 
 def predictor(folder: str | Path, *, threads: int) -> Predictor:

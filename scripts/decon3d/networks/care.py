@@ -73,4 +73,5 @@ NETWORK = Network(
     training_model=whole_model,
     loss=_loss,
     optimizer=lambda method: keras.optimizers.Adam(),
+    bytes_per_voxel=lambda method: 800.0,
 )

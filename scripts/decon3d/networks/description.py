@@ -55,6 +55,10 @@ class BundleInfo:
         Channels of its input.
     halo, stride
         Voxels of context that a block needs, and the grid that blocks must keep.
+    bytes_per_voxel
+        Memory that a restoration takes per voxel of a block.
+    global_means
+        Whether it averages over whole blocks, so that its attention is to be calibrated.
     target_kernel
         What the network restores: `object` = the object itself, not a sharper image of it.
     voxel_size_um, psf_fwhm_um, psf_fingerprint
@@ -85,6 +89,8 @@ class BundleInfo:
     input_channels: int
     halo: tuple[int, int, int]
     stride: tuple[int, int, int]
+    bytes_per_voxel: float
+    global_means: bool
     target_kernel: str
     voxel_size_um: tuple[float, float, float]
     psf_fwhm_um: tuple[float, float, float]

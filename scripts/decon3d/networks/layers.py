@@ -155,3 +155,8 @@ class GlobalMean(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """One voxel."""
         return (input_shape[0], 1, 1, 1, input_shape[-1])
+
+
+def global_means(model: keras.Model) -> list[GlobalMean]:
+    """Return a model's global means, in their order."""
+    return [layer for layer in model.layers if isinstance(layer, GlobalMean)]

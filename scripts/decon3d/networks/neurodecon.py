@@ -139,4 +139,5 @@ NETWORK = Network(
         if method.large
         else keras.optimizers.Adam(weight_decay=1e-4)
     ),
+    bytes_per_voxel=lambda method: 1400.0 if method.large else 700.0,
 )

@@ -30,6 +30,8 @@ class Network:
         name, scalars; `loss` is the one that is minimised.
     optimizer
         Makes the optimiser; the training sets its rate.
+    bytes_per_voxel
+        Memory that a restoration takes per voxel of a block with its halo, on a CPU; measured.
     """
 
     build: Callable[..., "keras.Model"]
@@ -37,6 +39,7 @@ class Network:
     training_model: Callable[["keras.Model"], "keras.Model"]
     loss: Callable[[Any, "tf.Tensor", "tf.Tensor", Any], "dict[str, tf.Tensor]"]
     optimizer: Callable[[Any], "keras.optimizers.Optimizer"]
+    bytes_per_voxel: Callable[[Any], float]
 
 
 def whole_model(model: "keras.Model") -> "keras.Model":

@@ -30,7 +30,6 @@ from decon3d.settings import METHOD_KINDS, Camera, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
 
-NETWORK_BYTES_PER_VOXEL = 250.0
 TV_REACH = 4
 """Voxels of halo for the total variation: measured, twice too large a seam without."""
 ASSUMED_GAIN = 1.0
@@ -200,22 +199,43 @@ def base_recipe(
     )
 
 
-def prepare_network(folder: str | Path, *, statistics: ChannelStatistics) -> State:
-    """Prepare a trained network for one channel: its bundle and the channel's normalisation."""
+def prepare_network(
+    folder: str | Path,
+    *,
+    statistics: ChannelStatistics,
+    sample: Sequence[NDArray[Any]] = (),
+    attention: str = "calibrated",
+    threads: int = 1,
+) -> State:
+    """Prepare a trained network for one channel: its bundle and the channel's normalisation.
+
+    Parameters
+    ----------
+    sample
+        Blocks of counts (Z Y X) on which a network that averages over whole blocks is calibrated.
+    attention
+        `calibrated`, or `per_block`, as published.
+    """
     info = load_info(folder)
     law = statistics.normalisation
+    vectors: list[NDArray[np.float32]] = []
+    if info.global_means and attention == "calibrated":
+        used = _load_predictor(str(folder), info.model_sha256, threads)
+        vectors = used.calibrate([law.apply(block) for block in sample])
+        log.info("%s: attention calibrated on %d block(s)", info.kind, len(sample))
     return State(
         kind=info.kind,
         halo=info.halo,
         stride=info.stride,
         mirror=True,
-        bytes_per_voxel=NETWORK_BYTES_PER_VOXEL,
+        bytes_per_voxel=info.bytes_per_voxel,
         values={
             "bundle": str(folder),
             "bundle_digest": info.model_sha256,
             "offset": law.offset,
             "scale": law.scale,
         },
+        arrays={f"global_mean_{i:03d}": vector for i, vector in enumerate(vectors)},
     )
 
 
@@ -248,7 +268,10 @@ def preparation(
     """
     if "bundle" in files:
         folder = Path(files["bundle"]).parent
-        return lambda statistics, sample: prepare_network(folder, statistics=statistics)
+        attention = method.get("attention", "calibrated")
+        return lambda statistics, sample: prepare_network(
+            folder, statistics=statistics, sample=sample, attention=attention, threads=threads
+        )
     settings = cast(Rl | Rltv, METHOD_KINDS[method["kind"]].model_validate(method))
     tuned = read_json(files["tuning"])["chosen"] if "tuning" in files else {}
     psf = load_psf(files["psf"])
@@ -302,9 +325,12 @@ class _Network:
         self.predictor = _load_predictor(
             state.values["bundle"], state.values["bundle_digest"], threads
         )
+        self.vectors = [state.arrays[name] for name in sorted(state.arrays)]
         self.law = Normalisation(state.values["offset"], state.values["scale"])
 
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
+        if self.vectors:  # the predictor is shared; another channel's may be in it
+            self.predictor.fix(self.vectors)
         return self.law.invert(self.predictor.predict(self.law.apply(block)))
 
 

@@ -28,6 +28,7 @@ from decon3d.logs import log, progress
 from decon3d.networks.bundle import software, write_bundle
 from decon3d.networks.description import TrainedOn
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.seeds import stream_seed
@@ -187,6 +188,8 @@ def train(
         input_channels=model.input_shape[-1],
         halo=halo,
         stride=stride,
+        bytes_per_voxel=definition.bytes_per_voxel(method),
+        global_means=bool(global_means(model)),
         target_kernel="object",
         voxel_size_um=psf.voxel_size_um,
         psf_fwhm_um=fwhm_um(psf.data, psf.voxel_size_um),
