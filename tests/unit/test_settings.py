@@ -47,11 +47,25 @@ def problems(change):
         (lambda c, d: c["datasets"].update({"a/b": d}), "datasets.a/b: 'a/b' is no usable name; use letters, digits, _ and - only"),
         (lambda c, d: d["optics"].update(modality="light_sheet"), "datasets.worm.optics.sheet_thickness_um: is missing; a light sheet needs its FWHM in µm"),
         (lambda c, d: d.pop("optics"), "datasets.worm.optics: is missing; it has no default"),
+        (lambda c, d: c["methods"].update(rl={"iterations": "tune", "stopping": "rlgc"}), "methods.rl: iterations: tune and stopping: rlgc both decide the number of iterations; leave one of them out"),
+        (lambda c, d: c["methods"].update(rl={"back_projector": "wiener_butterworth"}), "methods.rl: back_projector: wiener_butterworth goes with acceleration: none and stopping: fixed (1 or 2 iterations): it diverges otherwise"),
+        (lambda c, d: c["methods"].update(rltv={"tune_on": "test_truth"}), "methods.rltv: tune_on: test_truth (with iterations: tune) makes an oracle, and an oracle's name ends in _oracle; no other method's does"),
+        (lambda c, d: c["methods"].update(rl_oracle={"kind": "rl"}), "methods.rl_oracle: tune_on: test_truth (with iterations: tune) makes an oracle, and an oracle's name ends in _oracle; no other method's does"),
         (lambda c, d: c["methods"].update(input={"kind": "rl"}), "methods.input: this name is reserved for the report's own rows; rename it"),
     ],
 )  # fmt: skip
 def test_one_problem_is_one_clear_line(change, said):
     assert problems(change) == [said]
+
+
+def test_a_stopping_rule_has_a_limit_and_data_need_no_phantoms():
+    config = copy.deepcopy(GOOD)
+    config["methods"] = {"rl": {"stopping": "rlgc"}, "rltv": {"tune_on": "data"}}
+    settings = load_settings(config)
+    assert settings.methods["rl"].iterations == 500
+    assert settings.simulated_pairs is None
+    again = type(settings.methods["rl"]).model_validate(settings.methods["rl"].model_dump())
+    assert again == settings.methods["rl"]
 
 
 def test_all_problems_are_told_at_once():
