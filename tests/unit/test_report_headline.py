@@ -6,6 +6,8 @@ import pytest
 
 from decon3d.evaluation.records import COLUMNS
 from decon3d.report.headline import Verdict, verdicts
+from decon3d.report.labels import method_label
+from decon3d.report.tables import summarise
 from decon3d.report.templating import duration, number, quantity
 from decon3d.settings import Settings, load_settings
 
@@ -55,6 +57,19 @@ def test_a_network_that_wins_is_said_to_win() -> None:
     found = said({"rltv": BASE, "rln": BASE + 2 + 4 * JITTER}, recipe="rln_mixed")
     assert (found.group, found.winner) == ("seen", "rln")
     assert found.sentences[0].startswith("RLN restores better than RLTV by 2.0 dB")
+
+
+def test_an_oracle_is_shown_but_never_competes() -> None:
+    methods = {**METHODS, "rltv_oracle": {"kind": "rltv", "tune_on": "test_truth"}}
+    values = {"rltv": BASE, "rln": BASE - 2 + JITTER, "rltv_oracle": BASE + 5}
+    chosen = settings(methods)
+    (verdict,) = verdicts(table(values), settings=chosen)
+    assert verdict.winner == "rltv"
+    assert not [s for s in verdict.sentences if "oracle" in s]
+    summary = summarise(table(values), settings=chosen).set_index("method")
+    assert summary["rank"].dropna().to_dict() == {"rltv": 1, "rln": 2}
+    assert summary.loc["rltv_oracle", "reference"] == "rltv"
+    assert method_label("rltv_oracle") == "RLTV (oracle: tuned on the test truth)"
 
 
 def test_an_interval_with_zero_is_no_clear_difference() -> None:

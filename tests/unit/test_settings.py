@@ -54,12 +54,26 @@ def problems(change):
         (lambda c, d: c.update(phantoms={"objects": {"cell": {"path": "no/such.tif"}}}), "phantoms.objects.cell.path: there is no file no/such.tif"),
         (lambda c, d: (c.update(phantoms={"train": {"count": 1, "recipes": {"broad": 1}, "psf_variation": {"depth_um": [0, 5]}}}), d["channels"]["gfp"].update(psf={"source": "file", "path": "config/demo.yaml"})), "phantoms.train.psf_variation.depth_um: datasets.worm.channels.gfp.psf is measured, and how it would look at another depth is not known; vary its width"),
         (lambda c, d: c.update(phantoms={"train": {"count": 1, "recipes": {"broad": 1}, "psf_variation": {"width": [1.1, 0.9]}}}), "phantoms.train.psf_variation: width: the lower bound comes first"),
+        (lambda c, d: c["methods"].update(rl={"iterations": "tune", "stopping": "rlgc"}), "methods.rl: iterations: tune and stopping: rlgc both decide the number of iterations; leave one of them out"),
+        (lambda c, d: c["methods"].update(rl={"back_projector": "wiener_butterworth"}), "methods.rl: back_projector: wiener_butterworth goes with acceleration: none and stopping: fixed (1 or 2 iterations): it diverges otherwise"),
+        (lambda c, d: c["methods"].update(rltv={"tune_on": "test_truth"}), "methods.rltv: tune_on: test_truth (with iterations: tune) makes an oracle, and an oracle's name ends in _oracle; no other method's does"),
+        (lambda c, d: c["methods"].update(rl_oracle={"kind": "rl"}), "methods.rl_oracle: tune_on: test_truth (with iterations: tune) makes an oracle, and an oracle's name ends in _oracle; no other method's does"),
         (lambda c, d: c["methods"].update(input={"kind": "rl"}), "methods.input: this name is reserved for the report's own rows; rename it"),
     ],
 )  # fmt: skip
 def test_one_problem_is_one_clear_line(change, said, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert problems(change) == [said]
+
+
+def test_a_stopping_rule_has_a_limit_and_data_need_no_phantoms():
+    config = copy.deepcopy(GOOD)
+    config["methods"] = {"rl": {"stopping": "rlgc"}, "rltv": {"tune_on": "data"}}
+    settings = load_settings(config)
+    assert settings.methods["rl"].iterations == 500
+    assert settings.simulated_pairs is None
+    again = type(settings.methods["rl"]).model_validate(settings.methods["rl"].model_dump())
+    assert again == settings.methods["rl"]
 
 
 def test_all_problems_are_told_at_once():
