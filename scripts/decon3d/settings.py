@@ -199,7 +199,7 @@ class Camera(_Settings):
 
     offset: Annotated[float, Field(ge=0)] | None = None
     """Counts of a dark image; null = the background level estimated from the data. Known, it lets
-    the classical methods model the noise rightly, and take fewer iterations."""
+    Richardson-Lucy model the noise rightly, and take fewer iterations."""
     gain: PositiveFloat | None = None
     """Counts per photon; null = 1 where noise is simulated or read noise modelled, and estimated
     from variance against mean where photons are split (`stopping: rlgc`, `tune_on: data`)."""

@@ -169,6 +169,10 @@ def test_a_known_dark_level_saves_iterations():
     state = prepared(Rl(kind="rl"), image, camera=Camera(offset=10, gain=2.0, read_noise=1.5))
     assert state.values["dark_level"] == 10 - 2 * 1.5**2
     assert prepared(Rl(kind="rl"), image).values["dark_level"] == 0
+    smooth = Rltv(kind="rltv", iterations=3, tv_weight=0.01)
+    assert prepared(smooth, image, camera=Camera(offset=10)).values["dark_level"] == 0
+    noisy = Camera(offset=10, gain=1.0, read_noise=4.0)
+    assert prepared(smooth, image, camera=noisy).values["dark_level"] == 10 - 16
 
 
 @pytest.mark.parametrize("photons", [0.05, 1.0])

@@ -33,7 +33,7 @@ class Recipe:
     """Counts that carry no shot noise: the camera's offset, less the variance of the read noise in
     photons² times the gain. It is taken from the image and from the model, so that the variance is
     right in the dark (Snyder et al. 1995). May be negative. Left in the model, an offset of 100
-    counts damps the steps of a dim image: the same optimum takes 2.5 times the iterations."""
+    counts damps the steps of a dim image: the same optimum takes up to 3 times the iterations."""
     photons: PhotonScale | None = None
     """The camera's scale, where voxels stop by gradient consensus."""
     seed: int = 0

@@ -31,7 +31,8 @@ from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
 
 TV_REACH = 4
-"""Voxels of halo for the total variation: measured, twice too large a seam without."""
+"""Voxels of halo for the total variation: with a compact PSF 3e-4 of the maximum differ at a seam
+without (99.9th percentile), 1e-4 with it."""
 ASSUMED_GAIN = 1.0
 """Counts per photon where read noise is modelled and `camera.gain` is null."""
 ASSUMED_READ_NOISE = 1.0
@@ -181,14 +182,19 @@ def base_recipe(
 ) -> Recipe:
     """Fix the constants that follow from a channel's statistics and from the camera.
 
-    Where `camera.offset` is null, the whole background counts as light: the dark level in it is
-    not known.
+    Richardson-Lucy leaves the camera's offset out of the noise model, since it has no shot noise:
+    the same quality in a third of the iterations. RLTV keeps it, since an evener weight of bright
+    and dark voxels suits the total variation: measured on phantoms, its optimum is 0.2 dB (500
+    photons) to 0.6 dB (50) better. Where `camera.offset` is null, the whole background counts as
+    light.
     """
     offset = statistics.normalisation.offset
     read_noise = camera.read_noise
     if read_noise is None:
         read_noise = 0.0 if camera.offset is None else ASSUMED_READ_NOISE
     dark = (camera.offset or 0.0) - (camera.gain or ASSUMED_GAIN) * read_noise**2
+    if isinstance(method, Rltv):
+        dark = min(dark, 0.0)
     return Recipe(
         background=offset,
         initial=max(statistics.mean - offset, 1e-3 * statistics.normalisation.scale),
