@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, Workplace
+from hypothesis import settings
+
+# A busy machine is no finding: speed belongs into `make bench`.
+settings.register_profile("decon3d", deadline=None)
+settings.load_profile("decon3d")
 
 
 @pytest.fixture(scope="session")
