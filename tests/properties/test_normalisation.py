@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from decon3d.volumes.normalisation import Histogram, Normalisation, estimate_normalisation
+from decon3d.volumes.normalisation import Histogram, Normalisation, normalisation_law
 
 
 @given(arrays(np.uint16, (50,)), st.floats(0, 1000), st.floats(1, 5000))
@@ -36,7 +36,7 @@ def test_the_scale_does_not_depend_on_how_much_is_empty(empty):
     rng = np.random.default_rng(1)
     dark = rng.poisson(20, (empty * 4, 50, 50)) + 100
     bright = rng.poisson(np.linspace(200, 900, 5000).reshape(2, 50, 50)) + 100
-    law = estimate_normalisation(np.concatenate([dark, bright]).astype(np.uint16))
+    law = normalisation_law(Histogram.of(np.concatenate([dark, bright]).astype(np.uint16)))
     assert law.offset == pytest.approx(120, abs=3)
     assert law.scale == pytest.approx(880, rel=0.05)
 

@@ -15,7 +15,7 @@ from decon3d.training.crops import (
     prefetched,
     symmetric_axes,
 )
-from decon3d.volumes.normalisation import Normalisation, estimate_normalisation
+from decon3d.volumes.normalisation import Histogram, Normalisation, normalisation_law
 
 SHAPE = (16, 20, 24)
 
@@ -90,7 +90,7 @@ def test_one_map_for_image_and_object(tmp_path):
     group["image"], group["object"] = image, truth.astype(np.float32)
     pairs = load_pairs(tmp_path / "s.zarr", camera_offset=100.0)
     for index, law in enumerate(pairs.normalisations):
-        assert law == estimate_normalisation(image[index], camera_offset=100.0)
+        assert law == normalisation_law(Histogram.of(image[index]), camera_offset=100.0)
         np.testing.assert_array_equal(pairs.images[index], law.apply(image[index]))
         np.testing.assert_allclose(law.invert(pairs.objects[index]), truth[index], rtol=1e-6)
         assert pairs.noise[index] == pytest.approx(np.sqrt(110) / law.scale, rel=0.2)

@@ -137,10 +137,3 @@ def normalisation_law(histogram: Histogram, *, camera_offset: float | None = Non
     if not np.isfinite(top) or top <= offset:
         top = offset + max(sigma, 1.0)
     return Normalisation(float(offset), float(top - offset))
-
-
-def estimate_normalisation(
-    counts: NDArray[np.generic], *, camera_offset: float | None = None
-) -> Normalisation:
-    """Apply the law to one array of counts (any shape), such as a phantom's image."""
-    return normalisation_law(Histogram.of(counts), camera_offset=camera_offset)
