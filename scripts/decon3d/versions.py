@@ -5,14 +5,14 @@ library changes its results, and exactly that stage and what follows is run agai
 """
 
 VERSIONS = {
-    "simulate": 2,
+    "simulate": 3,
     "ingest": 1,
     "statistics": 1,
     "psf": 2,
-    "phantoms": 2,
-    "train": 2,
-    "tune": 2,
-    "prepare": 2,
+    "phantoms": 3,
+    "train": 3,
+    "tune": 3,
+    "prepare": 3,
     "plan": 1,
     "restore": 2,
     "finish": 1,
