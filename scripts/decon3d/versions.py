@@ -10,7 +10,7 @@ VERSIONS = {
     "statistics": 1,
     "psf": 2,
     "phantoms": 2,
-    "train": 2,
+    "train": 3,
     "tune": 2,
     "prepare": 2,
     "plan": 1,
