@@ -459,7 +459,7 @@ class Training(_Settings):
     steps: PositiveInt = 10_000
     """Optimiser steps."""
     batch: PositiveInt = 4
-    """Crops per step."""
+    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (64, 64, 64)
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 0.015
@@ -508,7 +508,7 @@ class NeuroDeconTraining(Training):
     """NeuroDecon's training."""
 
     batch: PositiveInt = 2
-    """Crops per step."""
+    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (32, 144, 144)
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 1e-3
@@ -526,7 +526,7 @@ class CareTraining(Training):
     steps: PositiveInt = 40_000
     """Optimiser steps."""
     batch: PositiveInt = 16
-    """Crops per step."""
+    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (16, 64, 64)
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 4e-4
@@ -542,7 +542,7 @@ class RcanTraining(Training):
     steps: PositiveInt = 76_800
     """Optimiser steps: 300 epochs of 256."""
     batch: PositiveInt = 1
-    """Crops per step."""
+    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (16, 256, 256)
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 1e-4
