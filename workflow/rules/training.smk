@@ -6,6 +6,7 @@ rule train:
         train=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "train")),
         val=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "val")),
         psf=paths.psf("{dataset}", "{channel}"),
+        start=start_bundle,
     output:
         model=f"{paths.model('{dataset}', '{channel}', '{method}')}/model.keras",
         info=f"{paths.model('{dataset}', '{channel}', '{method}')}/model.json",
