@@ -6,12 +6,12 @@ library changes its results, and exactly that stage and what follows is run agai
 
 VERSIONS = {
     "simulate": 3,
-    "ingest": 1,
-    "statistics": 1,
+    "ingest": 2,
+    "statistics": 2,
     "psf": 2,
     "phantoms": 3,
     "train": 4,
-    "tune": 3,
+    "tune": 4,
     "prepare": 4,
     "plan": 1,
     "restore": 2,

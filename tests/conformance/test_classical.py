@@ -17,7 +17,6 @@ from decon3d.restoration.restorers import open_restorer, prepare_classical
 from decon3d.seeds import generator
 from decon3d.settings import Camera, Optics, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.normalisation import Histogram
 
 VOXEL = (0.25, 0.15, 0.15)
 
@@ -35,7 +34,7 @@ def test_ten_iterations_explain_the_light_sheet_data_as_well_as_cudadecon(refere
     planes = theirs.shape[0] - 1
     raw = volume[:planes, :, : theirs.shape[2]].astype(np.float32)
     theirs = theirs[1:]
-    statistics = ChannelStatistics.of(Histogram.of(raw), camera_offset=98.0)
+    statistics = ChannelStatistics.of_image(raw, camera_offset=98.0)
     state = prepare_classical(
         Rl(kind="rl", iterations=10), statistics=statistics, psf=psf, tuned={},
         camera=Camera(offset=98.0),
@@ -96,7 +95,7 @@ METHODS = {
 def test_tiled_equals_whole(blurred, name):
     image, psf = blurred
     method, percentile, limit = METHODS[name]
-    statistics = ChannelStatistics.of(Histogram.of(image), camera_offset=100.0)
+    statistics = ChannelStatistics.of_image(image, camera_offset=100.0)
     camera = Camera(offset=100, gain=1, read_noise=1)
     state = prepare_classical(method, statistics=statistics, psf=psf, tuned={}, camera=camera)
     restorer = open_restorer(state, threads=1)

@@ -10,7 +10,6 @@ from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
 from decon3d.settings import METHOD_KINDS
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.normalisation import Histogram
 
 OFFSET = 98.0
 
@@ -36,7 +35,7 @@ def test_the_integrated_intensity_of_cells_stays(cells):
     """
     image, psf = cells
     settings = {"kind": "rltv", "iterations": 10, "tv_weight": 0.002}
-    statistics = ChannelStatistics.of(Histogram.of(image), camera_offset=OFFSET)
+    statistics = ChannelStatistics.of_image(image, camera_offset=OFFSET)
     method = METHOD_KINDS["rltv"].model_validate(settings)
     state = prepare_classical(method, statistics=statistics, psf=psf, tuned={})
     restored = restore_array(image, open_restorer(state, threads=2), state)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from decon3d.volumes.normalisation import Histogram, Normalisation, normalisation_law
+from decon3d.volumes.normalisation import Histogram, Normalisation, darkest_place, normalisation_law
 
 
 @given(arrays(np.uint16, (50,)), st.floats(0, 1000), st.floats(1, 5000))
@@ -52,3 +52,21 @@ def test_the_background_is_found():
 
 def test_values_that_are_not_finite_do_not_count():
     assert Histogram.of(np.array([1.0, np.nan, np.inf, 3.0])).counts.sum() == 2
+
+
+@pytest.mark.parametrize("shape", [(20, 40, 44), (3, 5, 6)])
+def test_the_darkest_place_is_the_background_of_a_crowded_image(shape):
+    rng = np.random.default_rng(0)
+    mean = np.full(shape, 400.0)
+    mean[:4, :8, :8] = 105
+    image = rng.poisson(mean).astype(np.uint16)
+    assert darkest_place(image) == pytest.approx(105, abs=4 if image.size > 1000 else 8)
+
+
+def test_fill_is_no_dark_place():
+    image = np.random.default_rng(0).poisson(105.0, (20, 40, 40)).astype(np.float32)
+    empty = darkest_place(image)
+    image[:, :13] = 0  # some cells are partly fill
+    image[19, 39, 39] = np.nan
+    assert empty <= darkest_place(image) < empty + 2
+    assert darkest_place(np.zeros((8, 8, 8), np.uint16)) == np.inf

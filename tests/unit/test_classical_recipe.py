@@ -20,7 +20,6 @@ from decon3d.restoration.decisions import tv_weight_from_snr
 from decon3d.restoration.restorers import State, open_restorer, prepare_classical
 from decon3d.settings import Camera, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.normalisation import Histogram
 
 ONE = PhotonScale(0.0, 1.0, "config")
 VOXEL = (0.2, 0.1, 0.1)
@@ -40,7 +39,7 @@ def boxes(shape=(20, 36, 36), photons=25.0, seed=0):
 
 
 def prepared(method, image, **options):
-    statistics = ChannelStatistics.of(Histogram.of(image), camera_offset=options.pop("offset", 10))
+    statistics = ChannelStatistics.of_image(image, camera_offset=options.pop("offset", 10))
     return prepare_classical(method, statistics=statistics, psf=PSF, tuned={}, **options)
 
 
@@ -170,7 +169,6 @@ def test_a_known_dark_level_saves_iterations():
     assert state.values["dark_level"] == 10 - 2 * 1.5**2
     assert prepared(Rl(kind="rl"), image).values["dark_level"] == 0
     smooth = Rltv(kind="rltv", iterations=3, tv_weight=0.01)
-    assert prepared(smooth, image, camera=Camera(offset=10)).values["dark_level"] == 0
     noisy = Camera(offset=10, gain=1.0, read_noise=4.0)
     assert prepared(smooth, image, camera=noisy).values["dark_level"] == 10 - 16
 

@@ -18,7 +18,6 @@ from decon3d.restoration.restorers import (
 )
 from decon3d.restoration.sample import central
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.normalisation import Histogram
 
 
 def restore_array(
@@ -73,7 +72,7 @@ def restore_phantoms(
     )
     for i in progress(range(images.shape[0]), what=f"{name} on phantoms", unit="volume"):
         image = np.asarray(images[i])
-        statistics = ChannelStatistics.of(Histogram.of(image), camera_offset=camera_offset)
+        statistics = ChannelStatistics.of_image(image, camera_offset=camera_offset)
         state = prepare(statistics, central(image))
         if i == 0:
             claim_device(state, gpus=gpus, threads=threads)

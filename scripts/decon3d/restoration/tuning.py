@@ -21,7 +21,6 @@ from decon3d.restoration.restorers import base_recipe
 from decon3d.seeds import stream_seed
 from decon3d.settings import Camera, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.normalisation import Histogram
 
 PSNR = "affine-matched PSNR (dB)"
 DEVIANCE = "minus the deviance of held-out photons"
@@ -62,7 +61,7 @@ def tune_on_phantoms(
     recipes = [
         base_recipe(
             method, psf=psf, camera=camera,
-            statistics=ChannelStatistics.of(Histogram.of(image), camera_offset=camera.offset),
+            statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
         )
         for image in images
     ]  # fmt: skip

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 from decon3d.logs import log, progress
-from decon3d.volumes.normalisation import Histogram, Normalisation, normalisation_law
+from decon3d.volumes.normalisation import (
+    Histogram,
+    Normalisation,
+    darkest_place,
+    normalisation_law,
+)
 from decon3d.volumes.reader import Volume, open_volume
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
 
@@ -27,8 +32,9 @@ SLAB_BYTES = 128 * 2**20
 class VolumeRecord:
     """What ingest found: where the view is, its grid, and its counts' histograms.
 
-    `histograms`, `not_finite` and `saturated` are by channel index; `saturated` counts voxels at
-    the largest value of an integer type.
+    `histograms`, `darkest`, `not_finite` and `saturated` are by channel index; `darkest` is the
+    mean of the darkest place (None where there is none), `saturated` counts voxels at the largest
+    value of an integer type.
     """
 
     name: str
@@ -42,6 +48,7 @@ class VolumeRecord:
     channel_colors: list[str]
     time_interval_s: float | None
     histograms: dict[str, Any]
+    darkest: dict[str, float | None]
     not_finite: dict[str, int]
     saturated: dict[str, int]
 
@@ -179,6 +186,9 @@ def ingest(
         channel_colors=list(volume.channel_colors),
         time_interval_s=volume.time_interval_s,
         histograms={str(i): _pack(c.histogram) for i, c in counters.items()},
+        darkest={
+            str(i): c.darkest if np.isfinite(c.darkest) else None for i, c in counters.items()
+        },
         not_finite={str(i): c.not_finite for i, c in counters.items()},
         saturated={str(i): c.saturated for i, c in counters.items()},
     )
@@ -212,10 +222,12 @@ class _Counter:
             self.start, self.stop = _range(volume, channel)
         self.largest = np.iinfo(volume.dtype).max if volume.dtype.kind in "ui" else None
         self._histogram: Histogram | None = None
+        self.darkest = np.inf
         self.not_finite = 0
         self.saturated = 0
 
     def add(self, values: NDArray[Any]) -> None:
+        self.darkest = min(self.darkest, darkest_place(values))
         part = Histogram.of(values, start=self.start, stop=self.stop)
         self._histogram = part if self._histogram is None else self._histogram + part
         if self.largest is None:
@@ -266,6 +278,8 @@ class ChannelStatistics:
     normalisation: Normalisation
     normalisation_from: str
     background: float
+    """Of empty places: the mode of the dark half of the counts, or the mean of the darkest place
+    where that is lower (few voxels are empty then)."""
     background_sigma: float
     mean: float
     percentiles: dict[str, float]
@@ -280,6 +294,7 @@ class ChannelStatistics:
         *,
         camera_offset: float | None = None,
         fixed: Normalisation | None = None,
+        darkest: float | None = None,
         saturated: int = 0,
         not_finite: int = 0,
     ) -> "ChannelStatistics":
@@ -289,13 +304,22 @@ class ChannelStatistics:
         return cls(
             normalisation=law,
             normalisation_from="config" if fixed else "data",
-            background=level,
+            background=level if darkest is None else min(level, darkest),
             background_sigma=sigma,
             mean=histogram.mean(),
             percentiles={f"{q:g}": histogram.percentile(q) for q in (0.1, 1, 50, 99, 99.9, 100)},
             voxels=int(histogram.counts.sum()),
             saturated=saturated,
             not_finite=not_finite,
+        )
+
+    @classmethod
+    def of_image(
+        cls, image: NDArray[Any], *, camera_offset: float | None = None
+    ) -> "ChannelStatistics":
+        """Summarise one image (Z, Y, X), in counts."""
+        return cls.of(
+            Histogram.of(image), camera_offset=camera_offset, darkest=darkest_place(image)
         )
 
 
@@ -322,6 +346,7 @@ def channel_statistics(
                 f"{first.source} of {first.voxel_size_um} µm (Z, Y, X); volumes of one dataset "
                 "share them: make two datasets, or set voxel_size_um if the metadata are wrong"
             )
+    darkest = [d for r in records if (d := r.darkest[str(channel)]) is not None]
     total = first.histogram(channel)
     for record in records[1:]:
         total = total + record.histogram(channel)
@@ -329,6 +354,7 @@ def channel_statistics(
         total,
         camera_offset=camera_offset,
         fixed=fixed,
+        darkest=min(darkest, default=None),
         saturated=sum(r.saturated[str(channel)] for r in records),
         not_finite=sum(r.not_finite[str(channel)] for r in records),
     )
