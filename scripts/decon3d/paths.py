@@ -79,7 +79,7 @@ def evaluation(dataset: str, method: str, kind: str) -> str:
 
 
 def table(dataset: str, name: str) -> str:
-    """A report table (`metrics.csv`, `summary.csv`, `summary.html`, `cost.csv`)."""
+    """A report table: `metrics`, `summary`, `conditions` or `cost.csv`, or `summary.html`."""
     return f"results/{dataset}/tables/{name}"
 
 

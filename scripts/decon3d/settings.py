@@ -385,6 +385,9 @@ class Split(_Settings):
     """Volumes per recipe entry of weight 1 in `test`; volumes in all for `train` and `val`."""
     recipes: Annotated[dict[Name, PositiveFloat], Field(min_length=1)]
     """Recipes, or names of your own `objects`, with their weights."""
+    doses: Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
+    """`test` only: photons; every object is imaged at each of them. Null = one image per object,
+    the doses spread over `photons`."""
     psf_variation: PsfVariation | None = None
     """Another PSF in every volume, for robust training or tests; null = the channel's in all."""
 
@@ -426,6 +429,14 @@ class Phantoms(_Settings):
                 {"name": taken[0]},
             )
         known = {*RECIPES, *self.objects}
+        for split in ("train", "val"):
+            if getattr(self, split).doses is not None:
+                raise PydanticCustomError(
+                    "phantoms",
+                    "phantoms.{split}.doses: only `test` has set doses; here phantoms.photons is "
+                    "the range that they are drawn from",
+                    {"split": split},
+                )
         for split in ("train", "val", "test"):
             for name in sorted(set(getattr(self, split).recipes) - known):
                 raise PydanticCustomError(

@@ -17,5 +17,5 @@ VERSIONS = {
     "restore": 2,
     "finish": 1,
     "evaluate": 1,
-    "report": 2,
+    "report": 3,
 }

@@ -240,6 +240,20 @@ def test_training_volumes_come_in_proportion_and_depend_on_their_index_alone():
     assert len(set(seeds)) == 1200
 
 
+def test_with_doses_every_test_object_is_imaged_at_each(tmp_path):
+    split = Split(count=2, recipes={"tubules": 1, "rln_mixed": 1}, doses=[1e5, 1e6])
+    planned = members(split, name="test", photons=(50, 500), seed=1, stream=("d", "c"))
+    assert [m.photons for m in planned] == [1e5, 1e6] * 4
+    assert len({m.seed for m in planned}) == 4
+    assert [m.seed for m in planned[::2]] == [m.seed for m in planned[1::2]]
+    phantoms = Phantoms(shape=(6, 20, 24), background_photons=0, test=split)
+    path = tmp_path / "test.zarr"
+    make(path, split=split, phantoms=phantoms)
+    images = np.asarray(zarr.open_group(str(path), mode="r")["image"])
+    for dim, bright in images.reshape(4, 2, -1):
+        assert np.corrcoef(dim, bright)[0, 1] > 0.99
+
+
 def test_a_contact_sheet_is_drawn(store, tmp_path):
     figure = contact_sheet(store)
     assert [a.get_title().split("\n")[0] for a in figure.axes[:4]] == [

@@ -211,6 +211,18 @@ def test_summary_ranks_and_pairs(tree: Path) -> None:
     assert error.sort_values("rank")["mean"].is_monotonic_increasing
 
 
+def test_conditions_are_means_per_recipe(tree: Path) -> None:
+    metrics, table = (
+        pd.read_csv(tree / f"results/demo/tables/{name}.csv") for name in ("metrics", "conditions")
+    )
+    what = "recipe == 'tubules' and metric == 'psnr' and variant == 'affine' and method == 'rln'"
+    row, values = table.query(what), metrics.query(what)["value"]
+    assert len(row) == 1 and row["photons"].isna().all() and row["group"].item() == "unseen"
+    assert row["mean"].item() == pytest.approx(values.mean())
+    assert row["sd"].item() == pytest.approx(values.std(ddof=1))
+    assert row["n"].item() == len(values)
+
+
 def test_cost_sums_the_parts(tree: Path) -> None:
     table = pd.read_csv(tree / "results/demo/tables/cost.csv").set_index(["method", "stage"])
     restoration = table.loc["rl", "restoration"]

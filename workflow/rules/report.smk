@@ -18,6 +18,7 @@ rule tables:
             category="Tables",
             labels={"dataset": "{dataset}", "table": "summary"},
         ),
+        conditions=paths.table("{dataset}", "conditions.csv"),
         cost=paths.table("{dataset}", "cost.csv"),
     log:
         "logs/{dataset}/tables.log",

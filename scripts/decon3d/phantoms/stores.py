@@ -65,7 +65,8 @@ def members(
     proportion to their weights, and the doses are drawn log-uniformly: volume i depends on the
     seed, the names and i alone. In `test` a recipe of weight w has w · count volumes in a row,
     whose doses are spread evenly in the logarithm over the range, the same for every recipe of
-    the same weight. Where the PSF varies, volume i's depends on the seed, the names and i.
+    the same weight; with `split.doses`, as many objects, each imaged at every one of them. Where
+    the PSF varies, volume i's depends on the seed, the names and i.
 
     Parameters
     ----------
@@ -84,10 +85,13 @@ def members(
     low, high = photons
     names = ("phantoms", *stream, name)
     drawn: list[tuple[str, float]] = []
+    repeated = len(split.doses or [0])
     if name == "test":
         for recipe, weight in sorted(split.recipes.items()):
             count = max(1, round(split.count * weight))
             doses = np.geomspace(low, high, count) if count > 1 else [(low * high) ** 0.5]
+            if split.doses is not None:
+                doses = split.doses * count
             drawn += [(recipe, float(dose)) for dose in doses]
     else:
         for i, turn in enumerate(_turns(dict(split.recipes), split.count)):
@@ -95,11 +99,11 @@ def members(
             drawn.append((turn, float(np.exp(rng.uniform(np.log(low), np.log(high))))))
     ranges = split.psf_variation
     variations = [
-        draw_variation(ranges, generator(seed, *names, i, "psf")) if ranges else None
+        draw_variation(ranges, generator(seed, *names, i // repeated, "psf")) if ranges else None
         for i in range(len(drawn))
     ]
     return [
-        Member(i, turn, dose, stream_seed(seed, *names, i), variations[i])
+        Member(i, turn, dose, stream_seed(seed, *names, i // repeated), variations[i])
         for i, (turn, dose) in enumerate(drawn)
     ]
 
@@ -198,7 +202,8 @@ def make_split(
             if key in split.recipes
         },
     )
-    job.camera.check_range(phantoms.photons[1] + phantoms.background_photons)
+    brightest = max([phantoms.photons[1], *(split.doses or [])])
+    job.camera.check_range(brightest + phantoms.background_photons)
     attributes: dict[str, Any] = {
         "split": name,
         "stream": list(stream),

@@ -21,6 +21,9 @@ SUMMARY_COLUMNS = (
     "n", "rank", "reference", "difference", "difference_low", "difference_high",
     "difference_t_low", "difference_t_high", "difference_n", "clear",
 )  # fmt: skip
+CONDITION_COLUMNS = (
+    "channel", "group", "recipe", "photons", "metric", "variant", "method", "mean", "sd", "n",
+)
 COST_COLUMNS = (
     "channel", "method", "stage", "jobs", "seconds", "mvoxel", "mvoxel_per_s", "peak_memory_gb",
     "device",
@@ -130,6 +133,24 @@ def _columns(estimate: Estimate, prefix: str) -> dict[str, object]:
     return {f"{prefix}{k}": v for k, v in values.items()} | ({} if prefix else {"mean": mean})
 
 
+def by_condition(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
+    """Average every metric per recipe, and per dose where `phantoms.test.doses` sets them.
+
+    Returns
+    -------
+    DataFrame
+        `mean`, sample standard deviation `sd` and `n` objects; `photons` is NaN where the doses
+        of a recipe are spread over a range.
+    """
+    kept = with_groups(metrics, settings=settings).query("split != 'volume'")
+    if settings.phantoms is None or settings.phantoms.test.doses is None:
+        kept = kept.assign(photons=math.nan)
+    keys = list(CONDITION_COLUMNS[:-3])
+    table = kept.groupby(keys, sort=False, dropna=False)["value"].agg(["mean", "std", "count"])
+    table = table.reset_index().rename(columns={"std": "sd", "count": "n"})
+    return table.reindex(columns=list(CONDITION_COLUMNS))
+
+
 def collect_cost(root: Path, *, dataset: str, settings: Settings) -> pd.DataFrame:
     """Collect what each method cost: tuning and training per channel, restoration over all parts.
 
@@ -179,11 +200,12 @@ def _cost_row(
 
 
 def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
-    """Write `metrics.csv`, `summary.csv`, `summary.html` and `cost.csv` from what exists."""
+    """Write metrics, summary (also HTML), conditions and cost (CSV) from what exists."""
     metrics = collect_metrics(root, dataset=dataset)
     summary = summarise(metrics, settings=settings)
     cost = collect_cost(root, dataset=dataset, settings=settings)
-    tables = {"metrics": metrics, "summary": summary, "cost": cost}
+    conditions = by_condition(metrics, settings=settings)
+    tables = {"metrics": metrics, "summary": summary, "conditions": conditions, "cost": cost}
     for name, table in tables.items():
         write_text(root / paths.table(dataset, f"{name}.csv"), table.to_csv(index=False))
     page = render("summary.html.j2", dataset=dataset, blocks=summary_blocks(summary))
