@@ -5,8 +5,8 @@
 rule restore_prepare:
     input:
         unpack(method_inputs),
-        sampled=lambda w: ingested_volumes(w) if needs_sample(method_of(w)) else [],
-        statistics=paths.statistics("{dataset}", "{channel}"),
+        sampled=lambda w: source_volumes(w) if needs_sample(method_of(w)) else [],
+        statistics=lambda w: paths.statistics(w.dataset, w.channel, method_of(w).source),
     output:
         state=paths.prepared("{dataset}", "{channel}", "{method}"),
         arrays=str(
@@ -22,8 +22,8 @@ rule restore_prepare:
     params:
         method=lambda w: values(method_of(w), exclude={"training"}),
         camera=lambda w: values(dataset_of(w).camera),
-        index=lambda w: channel_of(w).index,
-        times=lambda w: dataset_of(w).times,
+        index=lambda w: source_indices(w)[w.channel],
+        times=source_times,
         seed=SETTINGS.seed,
         version=VERSIONS["prepare"],
     script:
@@ -32,7 +32,8 @@ rule restore_prepare:
 
 rule restore_plan:
     input:
-        volumes=ingested_volumes,
+        unpack(trained_for),
+        volumes=source_volumes,
         states=per_channel(paths.prepared),
     output:
         paths.plan("{dataset}", "{method}"),
@@ -42,8 +43,8 @@ rule restore_plan:
     conda:
         "../../envs/cpu.yaml"
     params:
-        channels=channel_indices,
-        times=lambda w: dataset_of(w).times,
+        channels=source_indices,
+        times=source_times,
         restoration=values(RESTORATION),
         version=VERSIONS["plan"],
     script:
@@ -85,7 +86,7 @@ rule restore_finish:
     input:
         plan=paths.plan("{dataset}", "{method}"),
         parts=part_markers,
-        volumes=ingested_volumes,
+        volumes=source_volumes,
     output:
         paths.finished("{dataset}", "{method}"),
     log:
@@ -103,7 +104,7 @@ rule restore_finish:
 rule restore_phantoms_cpu:
     input:
         unpack(method_inputs),
-        test=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "test")),
+        test=lambda w: pairs_store(w, "test"),
     output:
         marker=paths.store_marker(
             paths.restored_phantoms("{dataset}", "{channel}", "{method}")
