@@ -103,7 +103,8 @@ def restore_pairs(
     restored = list(_restored(group["image"], prepare=prepare, name=name, **options))
     images = [np.maximum(image, 0) for image in restored]
     attributes = {**group.attrs.asdict(), "source": name}
-    write_store(target, {"image": images, "object": group["object"]}, attributes)
+    objects = [np.asarray(truth) for truth in group["object"]]
+    write_store(target, {"image": images, "object": objects}, attributes)
 
 
 def _restored(
