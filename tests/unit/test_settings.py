@@ -66,7 +66,7 @@ def problems(change):
         (lambda c, d: c["methods"].update(night={"bundle": "config"}), "methods.night.bundle: config: no model bundle here (model.json is missing); give the folder that `train` wrote, with model.keras and model.json"),
         (lambda c, d: d.update(pairs={"raw": "no/*.tif", "truth": "config"}), "datasets.worm.pairs.raw: no file matches no/*.tif"),
         (lambda c, d: d.update(pairs={"raw": ["config"], "truth": "config", "specimen": "fish"}), "datasets.worm.pairs.specimen: needs one group in parentheses, which names the specimen: '(fish[0-9]+)_'"),
-        (lambda c, d: d.update(pairs={"raw": "config", "truht": "config"}), "datasets.worm.pairs.truht: unknown key; did you mean truth?"),
+        (lambda c, d: d.update(pairs={"raw": "config", "truth": "config", "specimens": "(a)"}), "datasets.worm.pairs.specimens: unknown key; did you mean specimen?"),
         (lambda c, d: (d.update(pairs={"raw": "config", "truth": "config"}), c.update(phantoms={})), "phantoms: every dataset has measured pairs, so that none are made; leave this out"),
         (lambda c, d: c["methods"].update(input={"kind": "rl"}), "methods.input: this name is reserved for the report's own rows; rename it"),
     ],

@@ -98,8 +98,8 @@ def export_bioimageio(
     model, info = load_bundle(folder)
     if info.input_channels != 1:
         raise UserError(
-            f"{folder}: {info.kind} takes {info.input_channels} channels that are prepared with the "
-            "point spread function; a bioimage.io package has no place for that"
+            f"{folder}: {info.kind} takes {info.input_channels} channels that are prepared with "
+            "the point spread function; a bioimage.io package has no place for that"
         )
     law = normalisation or trained_normalisation(info)
     # The library unpacks weights into the working directory.
