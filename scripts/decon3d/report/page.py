@@ -203,8 +203,9 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
             "The truth of a measured pair is another image, with noise and blur of its own. The "
             "numbers say how near a method comes to that image; one that resolves more than it "
             "shows is marked down for it.",
-            "Intervals are over test pairs. They do not cover another microscope, another dose or "
-            "another kind of specimen.",
+            "Intervals are over test pairs. Pairs of one specimen resemble each other, so that the "
+            "interval is too narrow where specimens are fewer. It does not cover another "
+            "microscope, another dose or another kind of specimen.",
         ]
     else:
         caveats.append(
