@@ -16,5 +16,14 @@ def stream_seed(seed: int, *names: str | int) -> int:
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
-    """Open the random generator (PCG64) of the stream called `names`."""
-    return np.random.default_rng(stream_seed(seed, *names))
+    """Open the random generator of the stream called `names`; see `seeded`."""
+    return seeded(stream_seed(seed, *names))
+
+
+def seeded(stream_seed: int) -> np.random.Generator:
+    """Open the random generator of a stream's seed.
+
+    SFC64 passes the same batteries of statistical tests as NumPy's default, PCG64, and draws
+    Poisson numbers in three quarters of the time, which is most of the cost of a noisy image.
+    """
+    return np.random.Generator(np.random.SFC64(stream_seed))

@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from decon3d.errors import ConfigError, UserError
+from decon3d.networks.description import load_info
 
 NAME = r"^[A-Za-z0-9_-]+$"
 RESERVED_METHODS = {"input", "truth"}
@@ -493,9 +494,9 @@ class Phantoms(_Settings):
 Schedule = Annotated[
     Literal["exponential", "quarters", "plateau", "staircase", "cosine"],
     Field(
-        description="How the rate falls: × 0.95 per `decay_steps`, continuously; halved after each "
-        "quarter of the steps; halved after ten validations without progress; × 0.8 per "
-        "`decay_steps`, in stairs; along a cosine to 0."
+        description="How the rate falls: × `decay_rate` per `decay_steps`, continuously; halved "
+        "after each quarter of the steps; halved after ten validations without progress; × "
+        "`decay_rate` per `decay_steps`, in stairs; along a cosine to 0."
     ),
 ]
 
@@ -506,7 +507,7 @@ class Training(_Settings):
     steps: PositiveInt = 10_000
     """Optimiser steps."""
     batch: PositiveInt = 4
-    """Crops per step."""
+    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (64, 64, 64)
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 0.015
@@ -514,12 +515,32 @@ class Training(_Settings):
     schedule: Schedule = "exponential"
     decay_steps: PositiveInt = 600
     """Steps per decay of the rate (`exponential`, `staircase`)."""
+    decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
     gradient_clip: PositiveFloat | None = None
     """Largest norm of the gradient of all weights together; null = any."""
     validate_every: PositiveInt = 200
     """Steps between two validations; the best weights are kept."""
     save_every: PositiveInt = 200
     """Steps between two savings of the whole state: what a killed training loses at most."""
+    patience: PositiveInt | None = None
+    """Validations without a better score after which the training ends; null = after all steps."""
+    intensity_scale: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Range of a factor, drawn log-uniformly for each crop, on image and object alike. The noise
+    grows with it: another gain, not another dose. Null = none."""
+    start_from: str | None = None
+    """Folder of a bundle of the same kind and options whose weights are trained on; null = from
+    scratch. A rate below the usual one keeps what it knows."""
+    precision: Literal["float32", "mixed"] = "float32"
+    """`mixed`: layers work in float16 on a GPU, weights stay float32; on a CPU, which is no faster
+    in float16, float32 is used and the log says so."""
+
+    @field_validator("intensity_scale")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value and value[0] > value[1]:
+            raise PydanticCustomError("training", "the lower bound comes first")
+        return value
 
 
 class RlnTraining(Training):
@@ -535,7 +556,7 @@ class NeuroDeconTraining(Training):
     """NeuroDecon's training."""
 
     batch: PositiveInt = 2
-    """Crops per step."""
+    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (32, 144, 144)
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 1e-3
@@ -543,6 +564,8 @@ class NeuroDeconTraining(Training):
     schedule: Schedule = "staircase"
     decay_steps: PositiveInt = 12_500
     """Steps per decay of the rate (`exponential`, `staircase`)."""
+    decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
 
 
 class CareTraining(Training):
@@ -551,7 +574,7 @@ class CareTraining(Training):
     steps: PositiveInt = 40_000
     """Optimiser steps."""
     batch: PositiveInt = 16
-    """Crops per step."""
+    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (16, 64, 64)
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 4e-4
@@ -567,7 +590,7 @@ class RcanTraining(Training):
     steps: PositiveInt = 76_800
     """Optimiser steps: 300 epochs of 256."""
     batch: PositiveInt = 1
-    """Crops per step."""
+    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (16, 256, 256)
     """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 1e-4
@@ -601,9 +624,11 @@ class _Iterative(_Method):
     @model_validator(mode="before")
     @classmethod
     def _limit(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("stopping", "fixed") != "fixed":
-            return {"iterations": STOPPING_LIMIT, **values}
-        return values
+        if not isinstance(values, dict) or values.get("stopping", "fixed") == "fixed":
+            return values
+        # Momentum carries voxels past the point where the halves begin to disagree.
+        slow = {"acceleration": "none"} if values["stopping"] == "rlgc" else {}
+        return {"iterations": STOPPING_LIMIT, **slow, **values}
 
     @model_validator(mode="after")
     def _one_decision(self) -> "_Iterative":
@@ -614,6 +639,11 @@ class _Iterative(_Method):
                 "iterations: tune and stopping: {rule} both decide the number of iterations; leave "
                 "one of them out",
                 {"rule": stopping},
+            )
+        if stopping == "rlgc" and getattr(self, "acceleration", "none") != "none":
+            raise PydanticCustomError(
+                "tune",
+                "stopping: rlgc goes with acceleration: none: momentum runs on into the noise",
             )
         return self
 
@@ -632,7 +662,8 @@ class Rl(_Iterative):
     """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
     `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum; without it about twice as many iterations are needed."""
+    """Momentum; without it about twice as many iterations are needed. With `stopping: rlgc` none,
+    since momentum runs on into the noise (7 dB lost at 50 photons)."""
     back_projector: Literal["matched", "wiener_butterworth"] = "matched"
     """`wiener_butterworth` (Guo 2020): one or two iterations, with acceleration: none."""
 
@@ -668,7 +699,8 @@ class Rltv(_Iterative):
     """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
     `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum; without it about twice as many iterations are needed."""
+    """Momentum; without it about twice as many iterations are needed. With `stopping: rlgc` none,
+    since momentum runs on into the noise (7 dB lost at 50 photons)."""
 
     @model_validator(mode="after")
     def _together(self) -> "Rltv":
@@ -885,7 +917,7 @@ def is_oracle(method: _Settings) -> bool:
 
 
 def needs_sample(method: _Settings) -> bool:
-    """Say whether preparing a method needs blocks of the data themselves."""
+    """Say whether preparing a method needs blocks of the data themselves, and so some work."""
     return (
         getattr(method, "stopping", "fixed") != "fixed"
         or getattr(method, "tv_weight", None) == "snr"
@@ -958,10 +990,28 @@ def load_settings(config: dict[str, Any]) -> Settings:
     except ValidationError as error:
         problems = [_explain(e) for e in error.errors(include_url=False)]
         raise ConfigError(list(dict.fromkeys(problems)) + _missing_files(config)) from None
-    problems = _missing_files(config)
+    problems = _missing_files(config) or _wrong_starts(settings)
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def _wrong_starts(settings: Settings) -> list[str]:
+    """List the trainings that start from a bundle that cannot be read or is of another kind."""
+    problems = []
+    for name, method in settings.methods.items():
+        start = getattr(getattr(method, "training", None), "start_from", None)
+        if start is None:
+            continue
+        key = f"methods.{name}.training.start_from"
+        try:
+            kind = load_info(expand_path(start)).kind
+        except UserError as error:
+            problems.append(f"{key}: {error}")
+            continue
+        if kind != method.kind:
+            problems.append(f"{key}: {start} holds a network of kind {kind}, not {method.kind}")
+    return problems
 
 
 def _with_kinds(config: dict[str, Any]) -> dict[str, Any]:
@@ -1019,6 +1069,9 @@ def _missing_files(config: dict[str, Any]) -> list[str]:
             for entry in entries if isinstance(entries, list) else [entries]:
                 check(f"{key}.pairs.{role}", entry)
     problems += _bundle_problems(table(config.get("methods")), table(config.get("datasets")))
+    for name, method in table(config.get("methods")).items():
+        start = table(table(method).get("training")).get("start_from")
+        check(f"methods.{name}.training.start_from", start)
     for name, entry in table(table(config.get("phantoms")).get("objects")).items():
         check(f"phantoms.objects.{name}.path", table(entry).get("path"))
     return problems
@@ -1031,8 +1084,6 @@ def bundle_path(bundle: str, channel: str) -> str:
 
 def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[str]:
     """Check the bundles that the config names, and read what they say of themselves."""
-    from decon3d.networks.description import load_info
-
     channels = {
         str(channel)
         for dataset in datasets.values()
@@ -1090,7 +1141,16 @@ def _explain(error: Any) -> str:
             text = f"{error['ctx']['tag']!r} is no {what}; known: {known}"
         case "string_pattern_mismatch":
             text = f"{given!r} is no usable name; use letters, digits, _ and - only"
-        case kind if kind in ("unit", "optics", "volumes", "pairs", "channels", "photons", "tune"):
+        case kind if kind in (
+            "unit",
+            "optics",
+            "volumes",
+            "pairs",
+            "channels",
+            "photons",
+            "tune",
+            "training",
+        ):
             text = error["msg"]
         case "methods" | "phantoms":
             return error["msg"]

@@ -5,15 +5,15 @@ library changes its results, and exactly that stage and what follows is run agai
 """
 
 VERSIONS = {
-    "simulate": 2,
+    "simulate": 3,
     "ingest": 1,
     "statistics": 1,
     "psf": 2,
-    "phantoms": 2,
+    "phantoms": 3,
     "pairs": 1,
-    "train": 2,
-    "tune": 2,
-    "prepare": 2,
+    "train": 4,
+    "tune": 3,
+    "prepare": 4,
     "plan": 2,
     "restore": 2,
     "finish": 1,

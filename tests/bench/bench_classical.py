@@ -13,7 +13,7 @@ from skimage.restoration import richardson_lucy as skimage_rl
 
 from decon3d.classical.operators import Blur
 from decon3d.classical.recipe import Recipe
-from decon3d.classical.richardson_lucy import iterate, richardson_lucy
+from decon3d.classical.richardson_lucy import Acceleration, iterate, richardson_lucy
 from decon3d.classical.tuning import AffineScore, tune, with_truth
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import Camera, simulate
@@ -71,11 +71,11 @@ def _speed() -> Iterator[Row]:
     counts = image.astype(np.float32)
     mean = float(image.mean()) - 100
 
-    def ours(tv_weight: float = 0.0) -> None:
+    def ours(tv_weight: float = 0.0, acceleration: Acceleration = "none") -> None:
         model = Blur(SHAPE, psf=psf, threads=2)  # the peers' set-up counts, too
         richardson_lucy(
             image, model=model, background=100.0, initial=mean, iterations=ITERATIONS,
-            tv_weight=tv_weight,
+            tv_weight=tv_weight, acceleration=acceleration,
         )  # fmt: skip
 
     def skimage() -> None:
@@ -85,6 +85,7 @@ def _speed() -> Iterator[Row]:
     yield Row("RL, 64×512×512, per iteration", seconds(ours, runs=1) / ITERATIONS, "s")
     name = f"RL / scikit-image {version('scikit-image')}, 10 iterations"
     yield Row(name, ratio(ours, skimage, runs=3), "×", 0.6)
+    yield Row("heavy ball / RL", ratio(lambda: ours(0.0, "heavy_ball"), ours, runs=1), "×")
     yield Row("RLTV / RL", ratio(lambda: ours(0.002), ours, runs=1), "×")
     try:
         import RedLionfishDeconv.RLDeconv3DScipy as redlionfish  # noqa: N813 (its own name)

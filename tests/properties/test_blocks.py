@@ -1,6 +1,6 @@
 """The geometry of block-wise work, for random shapes."""
 
-from math import prod
+from math import ceil, prod
 
 import numpy as np
 import pytest
@@ -58,7 +58,9 @@ def test_a_chosen_block_fits_or_says_that_it_cannot(shape, halo, stride, memory,
     try:
         block, chunk = choose_block(shape, at_least=at_least, **options)
     except MemoryError:
-        assert 4 * prod(min(8, n) + 2 * h for n, h in zip(shape, halo, strict=True)) > memory
+        # Not even the smallest block fits: 8 voxels or the volume, in whole strides.
+        smallest = [min(max(8, s), ceil(n / s) * s) for n, s in zip(shape, stride, strict=True)]
+        assert 4 * prod(n + 2 * h for n, h in zip(smallest, halo, strict=True)) > memory
         return
     padded = prod(b + 2 * h for b, h in zip(block, halo, strict=True))
     # Up to a chunk's rest longer per axis than what was weighed.

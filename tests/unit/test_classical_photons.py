@@ -57,6 +57,19 @@ def test_an_unknown_gain_is_found_in_the_noise(offset):
     assert found.gain_from == "data"
 
 
+def test_constant_fill_does_not_mislead_the_estimate():
+    counts = exposure()
+    filled = counts.copy()
+    filled[:, :, :20] = 0  # deskewed data end in zeros
+    filled[:5] = 0
+    kept = photon_scale([counts[5:, :, 20:]], offset=None, gain=None, read_noise=None)
+    found = photon_scale([filled], offset=None, gain=None, read_noise=None)
+    assert found.gain == pytest.approx(kept.gain, rel=0.02)
+    assert found.offset == pytest.approx(kept.offset, abs=1)
+    with pytest.raises(UserError, match="constant fill is left out"):
+        noise_law([np.zeros_like(counts)])
+
+
 def test_read_noise_counts_as_photons_more():
     given = photon_scale([], offset=100.0, gain=2.0, read_noise=1.5)
     assert given.offset == 100 - 2 * 1.5**2

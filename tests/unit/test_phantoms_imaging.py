@@ -69,7 +69,7 @@ def test_read_noise_is_in_photons_before_the_gain():
 
 
 def test_a_camera_of_few_bits_counts_in_whole_numbers_and_saturates():
-    camera = Camera(offset=10, gain=2, read_noise=3, bits=8)
+    camera = Camera(offset=10, gain=2, read_noise=5, bits=8)
     counts = camera.expose(np.linspace(0, 200, 4096).reshape(16, 16, 16), generator(1))
     np.testing.assert_array_equal(counts, np.rint(counts))
     assert (counts.min(), counts.max()) == (0, 255)
@@ -117,7 +117,8 @@ def test_an_object_that_misses_the_field_is_drawn_again(monkeypatch):
         simulate("spheres", **options)
 
 
-def test_light_from_beyond_the_margin_of_a_widefield_image_is_an_even_haze():
+@pytest.mark.parametrize("seed", [1, 2])
+def test_light_from_beyond_the_margin_of_a_widefield_image_is_an_even_haze(seed):
     # A PSF of twice the size brings in what the margin leaves out.
     optics = settings.Optics(modality="widefield", numerical_aperture=1.2, immersion_index=1.333)
     voxel = (0.3, 0.15, 0.15)
@@ -127,13 +128,13 @@ def test_light_from_beyond_the_margin_of_a_widefield_image_is_an_even_haze():
     full *= psf.max() / full.max()  # both in the focal plane's units
     around = margins(full)
     shape = tuple(n + 2 * m for n, m in zip((16, 32, 32), around, strict=True))
-    structure = make_object("rln_mixed", shape=shape, voxel_size_um=voxel, rng=generator(1))
+    structure = make_object("rln_mixed", shape=shape, voxel_size_um=voxel, rng=generator(seed))
     image = blur(structure, psf=full.astype(np.float32))
     cut = tuple(slice(m - n // 2, -(m - n // 2)) for m, n in zip(around, psf.shape, strict=True))
     kept = blur(structure[cut], psf=psf.astype(np.float32))
     haze = image - kept
-    assert 0.3 * kept.mean() < haze.mean() < kept.mean()  # much light is missing …
-    assert haze.std() < 0.15 * kept.std()  # … but it has no structure: a background
+    assert 0.5 * kept.mean() < haze.mean() < 1.5 * kept.mean()  # much light is missing …
+    assert haze.std() < 0.3 * kept.std()  # … but it has little structure: a background
 
 
 @pytest.mark.parametrize("recipe", ["rln_mixed", "tubules"])

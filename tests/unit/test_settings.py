@@ -1,6 +1,7 @@
 """What a user is told about a wrong config."""
 
 import copy
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from helpers import ROOT
 
 from decon3d import config_reference
 from decon3d.errors import ConfigError
+from decon3d.files import write_json
+from decon3d.networks.description import BundleInfo, TrainedOn
 from decon3d.settings import expand_path, load_settings
 from decon3d.volumes.inputs import list_volumes
 
@@ -55,6 +58,7 @@ def problems(change):
         (lambda c, d: (c.update(phantoms={"train": {"count": 1, "recipes": {"broad": 1}, "psf_variation": {"depth_um": [0, 5]}}}), d["channels"]["gfp"].update(psf={"source": "file", "path": "config/demo.yaml"})), "phantoms.train.psf_variation.depth_um: datasets.worm.channels.gfp.psf is measured, and how it would look at another depth is not known; vary its width"),
         (lambda c, d: c.update(phantoms={"train": {"count": 1, "recipes": {"broad": 1}, "psf_variation": {"width": [1.1, 0.9]}}}), "phantoms.train.psf_variation: width: the lower bound comes first"),
         (lambda c, d: c["methods"].update(rl={"iterations": "tune", "stopping": "rlgc"}), "methods.rl: iterations: tune and stopping: rlgc both decide the number of iterations; leave one of them out"),
+        (lambda c, d: c["methods"].update(rl={"stopping": "rlgc", "acceleration": "heavy_ball"}), "methods.rl: stopping: rlgc goes with acceleration: none: momentum runs on into the noise"),
         (lambda c, d: c["methods"].update(rl={"back_projector": "wiener_butterworth"}), "methods.rl: back_projector: wiener_butterworth goes with acceleration: none and stopping: fixed (1 or 2 iterations): it diverges otherwise"),
         (lambda c, d: c["methods"].update(rltv={"tune_on": "test_truth"}), "methods.rltv: tune_on: test_truth (with iterations: tune) makes an oracle, and an oracle's name ends in _oracle; no other method's does"),
         (lambda c, d: c["methods"].update(rl_oracle={"kind": "rl"}), "methods.rl_oracle: tune_on: test_truth (with iterations: tune) makes an oracle, and an oracle's name ends in _oracle; no other method's does"),
@@ -68,12 +72,32 @@ def problems(change):
         (lambda c, d: d.update(pairs={"raw": ["config"], "truth": "config", "specimen": "fish"}), "datasets.worm.pairs.specimen: needs one group in parentheses, which names the specimen: '(fish[0-9]+)_'"),
         (lambda c, d: d.update(pairs={"raw": "config", "truth": "config", "specimens": "(a)"}), "datasets.worm.pairs.specimens: unknown key; did you mean specimen?"),
         (lambda c, d: (d.update(pairs={"raw": "config", "truth": "config"}), c.update(phantoms={})), "phantoms: every dataset has measured pairs, so that none are made; leave this out"),
+        (lambda c, d: c["methods"].update(rln={"training": {"start_from": "no/bundle"}}), "methods.rln.training.start_from: there is no file no/bundle"),
+        (lambda c, d: c["methods"].update(rln={"training": {"start_from": "config"}}), "methods.rln.training.start_from: config: no model bundle here (model.json is missing); give the folder that `train` wrote, with model.keras and model.json"),
+        (lambda c, d: c["methods"].update(rln={"training": {"intensity_scale": [2, 1]}}), "methods.rln.training.intensity_scale: the lower bound comes first"),
         (lambda c, d: c["methods"].update(input={"kind": "rl"}), "methods.input: this name is reserved for the report's own rows; rename it"),
     ],
 )  # fmt: skip
 def test_one_problem_is_one_clear_line(change, said, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert problems(change) == [said]
+
+
+def test_a_training_starts_from_its_own_kind_only(tmp_path):
+    bundle = BundleInfo(
+        schema_version=1, kind="care", options={}, input_channels=1, halo=(2, 2, 2),
+        stride=(1, 1, 1), bytes_per_voxel=1.0, global_means=False, target_kernel="object",
+        voxel_size_um=(0.2, 0.1, 0.1), psf_fwhm_um=(0.6, 0.25, 0.25), psf_fingerprint="ab",
+        trained_on=TrainedOn(2, (8, 8, 8), "law", (1.0, 1.0), (1.0, 1.0), (0.1, 0.2), {}),
+        training={}, seed=1, stream=(), device="CPU", best_step=1, validation={}, versions={},
+        model_sha256="a", weights_sha256="b",
+    )  # fmt: skip
+    write_json(tmp_path / "model.json", asdict(bundle))
+    said = f"methods.rln.training.start_from: {tmp_path} holds a network of kind care, not rln"
+    training = {"start_from": str(tmp_path)}
+    assert problems(lambda c, d: c["methods"].update(rln={"training": training})) == [said]
+    config = {**GOOD, "methods": {"care": {"training": training}}}
+    assert load_settings(config).methods["care"].training.start_from == str(tmp_path)
 
 
 def test_a_stopping_rule_has_a_limit_and_data_need_no_phantoms():

@@ -1,6 +1,7 @@
 """A tiny training: it learns, it repeats to the bit, it leaves a whole bundle."""
 
 import csv
+import itertools
 import math
 import os
 import signal
@@ -44,11 +45,11 @@ def store(tmp_path_factory):
     return path
 
 
-def run(store, folder, seed=1):
+def run(store, folder, seed=1, **training):
     spot = np.zeros((5, 5, 5))
     spot[2, 2, 2] = 1
     loop.train(
-        train_store=store, val_store=store, method=Rln(kind="rln", training=SETTINGS),
+        train_store=store, val_store=store, method=Rln(kind="rln", training=SETTINGS.model_copy(update=training)),
         psf=normalised_psf(gaussian_filter(spot, (1.5, 1, 1)), (0.2, 0.1, 0.1), {}),
         camera_offset=100.0, seed=seed, stream=("d", "c", "rln"), folder=folder,
         device=devices.configure(gpus=0, threads=2),
@@ -59,7 +60,8 @@ def test_rln_trains_and_leaves_a_bundle(store, tmp_path):
     run(store, tmp_path)
     _, info = load_bundle(tmp_path)
     assert info.training["crop"] == [12, 16, 12]
-    assert info.training["flips"] == ["y", "x"]
+    assert info.training["moves"] == ["none", "turn_180", "flip_x", "flip_y"]  # not square
+    assert (info.training["steps_done"], info.started_from) == (12, None)
     assert (info.halo, info.best_step % 6, info.trained_on.volumes) == ((18, 18, 18), 0, 2)
 
     with open(tmp_path / "history.csv") as stream:
@@ -100,17 +102,13 @@ def test_training_repeats_to_the_bit(store, tmp_path, monkeypatch):
 def fake_steps(monkeypatch, losses, rates):
     """Let the steps return these losses, and note the rates."""
 
-    def function(model, loss, optimizer, shape):
-        optimizer.build(model.trainable_weights)
-
-        def step(images, objects):
-            rates.append(float(optimizer.learning_rate))
+    class FakeStep(loop.Step):
+        def __call__(self, images, objects):
+            rates.append(float(self.optimizer.learning_rate))
             return {"loss": next(losses)}
 
-        return step
-
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
-    monkeypatch.setattr(loop, "_step_function", function)
+    monkeypatch.setattr(loop, "Step", FakeStep)
 
 
 def test_a_loss_that_is_no_number_goes_back_with_half_the_rate(store, tmp_path, monkeypatch):
@@ -144,6 +142,55 @@ def test_sigterm_saves_and_the_next_attempt_goes_on(store, tmp_path, monkeypatch
     history = [(tmp_path / n / "history.csv").read_text() for n in ("whole", "stopped")]
     without_seconds = [[line.rsplit(",", 1)[0] for line in h.splitlines()] for h in history]
     assert without_seconds[0] == without_seconds[1]
+
+
+def scored(monkeypatch, nrmse):
+    """Let the validations return these scores, one after the other."""
+    rest = iter(nrmse)
+    monkeypatch.setattr(
+        loop.Validation,
+        "of_model",
+        lambda self: {"loss": 1.0, "nrmse": next(rest), "nrmse_affine": 1.0, "psnr_affine": 1.0},
+    )
+
+
+def test_early_stopping_counts_over_a_restart(store, tmp_path, monkeypatch):
+    settings = {"validate_every": 1, "patience": 3}
+    fake_steps(monkeypatch, itertools.repeat(1.0), [])
+    scored(monkeypatch, [5, 4, 4.5, 4.5])
+    monkeypatch.setattr(loop, "prefetched", terminating_after(3))
+    with pytest.raises(UserError, match="after step 4"):
+        run(store, tmp_path, **settings)
+    monkeypatch.undo()
+    fake_steps(monkeypatch, itertools.repeat(1.0), [])
+    scored(monkeypatch, [4.5])  # one more, and no other
+    run(store, tmp_path, **settings)
+    info = load_info(tmp_path)
+    assert (info.best_step, info.training["steps_done"]) == (2, 5)
+    assert info.validation["model"]["nrmse"] == 4
+
+
+def test_fine_tuning_starts_from_a_bundle(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "network", lambda kind: tiny())
+    run(store, tmp_path / "first")
+    first = load_info(tmp_path / "first")
+    run(store, tmp_path / "second", start_from=str(tmp_path / "first"), learning_rate=1e-9)
+    second = load_info(tmp_path / "second")
+    assert second.started_from == first.weights_sha256
+    assert second.validation["start"] == first.validation["model"]
+    assert second.validation["model"]["nrmse"] <= first.validation["model"]["nrmse"]
+    other = tiny()
+    other = replace(other, options=lambda method: {"epsilon": 1.0})
+    monkeypatch.setattr(loop, "network", lambda kind: other)
+    with pytest.raises(UserError, match=r"trained with options epsilon: 0.0001.*has epsilon: 1"):
+        run(store, tmp_path / "third", start_from=str(tmp_path / "first"))
+
+
+def test_mixed_precision_is_left_to_gpus(store, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(loop, "network", lambda kind: tiny())
+    run(store, tmp_path, precision="mixed")
+    assert load_info(tmp_path).training["precision"] == "float32"
+    assert "mixed is for GPUs" in caplog.text
 
 
 def terminating_after(steps):
@@ -193,7 +240,7 @@ def test_rln_killed_twice_ends_with_the_same_weights(store, tmp_path):
     ("schedule", "rates"),
     [
         ("exponential", {0: 1, 100: 0.95, 200: 0.9025}),
-        ("staircase", {0: 1, 99: 1, 100: 0.8, 399: 0.512}),
+        ("staircase", {0: 1, 99: 1, 100: 0.95, 399: 0.95**3}),
         ("quarters", {0: 1, 99: 1, 100: 0.5, 300: 0.125, 399: 0.125}),
         ("cosine", {0: 1, 200: 0.5, 400: 0}),
         ("plateau", {0: 1, 399: 1}),
@@ -203,6 +250,11 @@ def test_schedules(schedule, rates):
     rate = Rate(Training(steps=400, learning_rate=1, schedule=schedule, decay_steps=100))
     for step, expected in rates.items():
         assert rate.at(step) == pytest.approx(expected)
+
+
+def test_halved_every_n_steps():
+    rate = Rate(Training(learning_rate=1, schedule="staircase", decay_steps=50, decay_rate=0.5))
+    assert [rate.at(step) for step in (0, 49, 50, 99, 100)] == [1, 1, 0.5, 0.5, 0.25]
 
 
 def test_a_plateau_halves_the_rate():

@@ -1,9 +1,15 @@
-"""RLN's loss against an independent calculation."""
+"""The published losses against independent calculations."""
+
+import math
 
 import numpy as np
 import pytest
+from scipy.stats import laplace as laplace_distribution
+from skimage.metrics import structural_similarity
 
-from decon3d.training.losses import global_ssim, rln_loss
+from decon3d.networks.registry import network
+from decon3d.settings import METHOD_KINDS
+from decon3d.training.losses import global_ssim, hessian, laplace, rln_loss, windowed_ssim
 
 
 def test_rln_loss_by_hand():
@@ -26,3 +32,56 @@ def test_a_perfect_restoration_leaves_the_floor():
     assert float(global_ssim(g, g)) == pytest.approx(1)
     parts = rln_loss(restored=g, first=g, image=g, truth=g)
     assert float(parts["loss"]) == pytest.approx(1.1e-4)
+
+
+def test_hessian_of_a_quadratic():
+    z, y, x = np.meshgrid(*[np.arange(n, dtype=np.float32) for n in (5, 6, 7)], indexing="ij")
+    volume = 1.5 * z**2 + 0.5 * y**2 + 2 * z * x - y * x + 3 * z + 7
+    expected = 3**2 + 1**2 + 0**2 + 2 * (0 + 2**2 + 1**2)  # zz, yy, xx, 2 (zy, zx, yx)
+    value = float(hessian(np.stack([volume, -volume])[..., None]))
+    assert value == pytest.approx(math.sqrt(expected + 2.5e-5))
+    assert float(hessian(np.ones((1, 4, 4, 4, 1), np.float32))) == pytest.approx(5e-3)
+
+
+@pytest.mark.parametrize("shape", [(12, 13, 17), (11, 11, 30)])
+def test_windowed_ssim_is_that_of_scikit_image(shape):
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0, 1, (2, 1, *shape, 1)).astype(np.float32)
+    b = 0.7 * a + 0.3 * b
+    _, full = structural_similarity(
+        a[0, ..., 0], b[0, ..., 0], gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+        data_range=1.0, full=True,
+    )  # fmt: skip
+    inside = full[5:-5, 5:-5, 5:-5].mean()
+    assert float(windowed_ssim(a, b)) == pytest.approx(inside, abs=1e-4)
+
+
+def test_windowed_ssim_of_thin_volumes():
+    a, b = np.random.default_rng(0).uniform(0, 1, (2, 1, 4, 16, 16, 1)).astype(np.float32)
+    assert float(windowed_ssim(a, a)) == pytest.approx(1, abs=1e-5)
+    assert -1 <= float(windowed_ssim(a, b)) < 0.5
+
+
+def test_laplace_is_the_negative_log_likelihood():
+    rng = np.random.default_rng(0)
+    mean, scale, truth = rng.uniform(0.1, 2, (3, 1, 4, 4, 4, 1)).astype(np.float32)
+    expected = -laplace_distribution.logpdf(truth, mean, scale).mean()
+    assert float(laplace(mean, scale, truth)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("neurodecon", {}, lambda p, g: np.mean((p - g) ** 2) + 0.78 * float(hessian(p))),
+        ("neurodecon", {"large": True},
+         lambda p, g: np.abs(p - g).mean() + 0.15 * (1 - float(windowed_ssim(p, g)))),
+        ("care", {}, lambda p, g: np.abs(p - g).mean()),
+        ("rcan", {}, lambda p, g: np.abs(p - g).mean()),
+        ("rcan", {"loss": "mse"}, lambda p, g: np.mean((p - g) ** 2)),
+    ],
+)  # fmt: skip
+def test_networks_use_their_published_loss(kind, options, expected):
+    p, g = np.random.default_rng(0).uniform(0, 1, (2, 1, 12, 12, 12, 1)).astype(np.float32)
+    method = METHOD_KINDS[kind](kind=kind, **options)
+    loss = network(kind).loss(p, p, g, method)["loss"]
+    assert float(loss) == pytest.approx(expected(p, g), rel=1e-5)

@@ -185,6 +185,13 @@ def trained_for(wildcards):
     }
 
 
+def start_bundle(wildcards):
+    """The files of the bundle that a training starts from, if it names one."""
+    folder = method_of(wildcards).training.start_from
+    names = ("model.json", "model.keras")
+    return [f"{expand_path(folder)}/{name}" for name in names] if folder else []
+
+
 def method_inputs(wildcards):
     """What a restorer of one channel is prepared from, besides the channel's statistics."""
     names = (wildcards.dataset, wildcards.channel, wildcards.method)

@@ -5,7 +5,6 @@
 rule restore_prepare:
     input:
         unpack(method_inputs),
-        sampled=lambda w: source_volumes(w) if needs_sample(method_of(w)) else [],
         statistics=lambda w: paths.statistics(w.dataset, w.channel, method_of(w).source),
     output:
         state=paths.prepared("{dataset}", "{channel}", "{method}"),
@@ -16,6 +15,8 @@ rule restore_prepare:
         ),
     log:
         "logs/{dataset}/prepare/{channel}.{method}.log",
+    wildcard_constraints:
+        method=methods_where(lambda m: not needs_sample(m)),
     localrule: True
     conda:
         "../../envs/cpu.yaml"
@@ -28,6 +29,18 @@ rule restore_prepare:
         version=VERSIONS["prepare"],
     script:
         "../../scripts/restore_prepare.py"
+
+
+# Deciding on a sample of the data is work: a stopping rule, calibrated attention.
+use rule restore_prepare as restore_prepare_on_sample with:
+    input:
+        unpack(method_inputs),
+        sampled=source_volumes,
+        statistics=lambda w: paths.statistics(w.dataset, w.channel, method_of(w).source),
+    wildcard_constraints:
+        method=methods_where(needs_sample),
+    localrule: False
+    threads: 4
 
 
 rule restore_plan:

@@ -6,6 +6,7 @@ rule train:
         train=lambda w: pairs_store(w, "train"),
         val=lambda w: pairs_store(w, "val"),
         psf=paths.psf("{dataset}", "{channel}"),
+        start=start_bundle,
     output:
         model=f"{paths.model('{dataset}', '{channel}', '{method}')}/model.keras",
         info=f"{paths.model('{dataset}', '{channel}', '{method}')}/model.json",

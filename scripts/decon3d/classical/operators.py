@@ -9,6 +9,7 @@ approach to image deconvolution", A&A 437, 369).
 """
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +21,8 @@ from decon3d.errors import UserError
 
 FloatArray = NDArray[np.float32]
 Shape = tuple[int, int, int]
+PlaneWork = Callable[[slice], None]
+"""Work on a slab of planes (Z)."""
 
 LEAST_SEEN = 0.01
 """Object voxels that send no more than this share of their light to the image stay 0."""
@@ -88,16 +91,35 @@ class Blur:
         padded = np.roll(padded, [1 - m for m in p], axis=(0, 1, 2))
         return fft.rfftn(padded, workers=self.slabs.threads)
 
-    def forward(self, x: FloatArray, out: FloatArray | None = None) -> FloatArray:
-        """Blur an object (Z Y X, `object_shape`, float32) into an image (`shape`, float32)."""
-        return self._product(x, self.object_shape, self.shape, out, adjoint=False)
+    def forward(
+        self,
+        x: FloatArray,
+        out: FloatArray | None = None,
+        *,
+        before: PlaneWork | None = None,
+        after: PlaneWork | None = None,
+    ) -> FloatArray:
+        """Blur an object (Z Y X, `object_shape`, float32) into an image (`shape`, float32).
 
-    def adjoint(self, y: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        `before` is called with each slab of `x`'s planes just before it is read, and `after` with
+        each of the result's just after it is written: work done there finds them in the cache.
+        """
+        return self._product(x, self.object_shape, self.shape, out, before, after, adjoint=False)
+
+    def adjoint(
+        self,
+        y: FloatArray,
+        out: FloatArray | None = None,
+        *,
+        before: PlaneWork | None = None,
+        after: PlaneWork | None = None,
+    ) -> FloatArray:
         """Return Hᵀy on the object's domain, for an image y (Z Y X, `shape`, float32).
 
         It multiplies by conj(OTF); a flipped PSF in a padded array is easily a voxel off.
+        `before` and `after` as for `forward`.
         """
-        return self._product(y, self.shape, self.object_shape, out, adjoint=True)
+        return self._product(y, self.shape, self.object_shape, out, before, after, adjoint=True)
 
     @cached_property
     def weights(self) -> FloatArray:
@@ -107,8 +129,8 @@ class Blur:
         return np.reciprocal(seen, out=seen)
 
     def _product(
-        self, source: FloatArray, given: Shape, wanted: Shape, out: FloatArray | None, *,
-        adjoint: bool,
+        self, source: FloatArray, given: Shape, wanted: Shape, out: FloatArray | None,
+        before: PlaneWork | None, after: PlaneWork | None, *, adjoint: bool,
     ) -> FloatArray:  # fmt: skip
         if source.shape != given:
             raise ValueError(f"an array of shape {source.shape} where {given} is needed")
@@ -117,17 +139,21 @@ class Blur:
         length_z, length_y, length_x = self._lengths
 
         def planes_to_spectra(planes: slice) -> None:
+            if before is not None:
+                before(planes)
             rows = fft.rfft(source[planes], n=length_x, axis=2)
-            spectra[planes] = fft.fft(rows, n=length_y, axis=1)
+            spectra[planes] = fft.fft(rows, n=length_y, axis=1, overwrite_x=True)
 
         def filter_along_z(rows: slice) -> None:
-            columns = fft.fft(spectra[: given[0], rows], n=length_z, axis=0)
+            columns = fft.fft(spectra[: given[0], rows], n=length_z, axis=0, overwrite_x=True)
             columns *= otf[:, rows].conj() if adjoint else otf[:, rows]
             spectra[: wanted[0], rows] = fft.ifft(columns, axis=0, overwrite_x=True)[: wanted[0]]
 
         def spectra_to_planes(planes: slice) -> None:
-            rows = fft.ifft(spectra[planes], axis=1)[:, : wanted[1]]
+            rows = fft.ifft(spectra[planes], axis=1, overwrite_x=True)[:, : wanted[1]]
             result[planes] = fft.irfft(rows, n=length_x, axis=2)[:, :, : wanted[2]]
+            if after is not None:
+                after(planes)
 
         run, row_bytes = self.slabs.run, 8 * otf.shape[2]
         run(planes_to_spectra, length=given[0], item_bytes=length_y * row_bytes)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, uniform_filter
+from scipy.ndimage import correlate1d, maximum_filter, minimum_filter, uniform_filter
 from scipy.special import ndtri
 
 from decon3d.errors import UserError
@@ -115,7 +115,8 @@ def noise_law(sample: Sequence[NDArray[np.generic]]) -> NoiseLaw:
     The noise is what the second difference along Y of the second difference along X leaves of an
     image, in which a blurred object has next to nothing; groups of voxels are made by the mean of
     their 3 × 5 × 5 neighbours, which is uncorrelated with it and hardly noisy itself. This
-    holds for white noise: resampled or deskewed data show too small a variance.
+    holds for white noise: resampled or deskewed data show too small a variance. Voxels near a
+    constant fill (of deskewing or stitching) are left out: see `beside_fill`.
 
     Raises
     ------
@@ -130,15 +131,16 @@ def noise_law(sample: Sequence[NDArray[np.generic]]) -> NoiseLaw:
         noise = values
         for axis in (1, 2):
             noise = correlate1d(noise, np.array([1.0, -2.0, 1.0]) / 6**0.5, axis=axis)
-        inner = (slice(None), slice(1, -1), slice(1, -1))
-        means.append(uniform_filter(values, NEIGHBOURS)[inner].ravel())
-        squares.append(np.square(noise[inner]).ravel())
+        seen = ~beside_fill(block)
+        seen[:, [0, -1]] = seen[:, :, [0, -1]] = False  # the differences need neighbours
+        means.append(uniform_filter(values, NEIGHBOURS)[seen])
+        squares.append(np.square(noise[seen]))
     level = np.concatenate(means) if means else np.empty(0, np.float32)
     square = np.concatenate(squares) if squares else np.empty(0, np.float32)
     if level.size < LEAST_VOXELS:
         raise UserError(
-            f"camera.gain: {level.size} voxels are too few to estimate it from; give it, and "
-            "camera.offset, in the config"
+            f"camera.gain: {level.size} voxels are too few to estimate it from (constant fill is "
+            "left out); give it, and camera.offset, in the config"
         )
     order = np.argsort(level)
     mean, variance = (
@@ -157,6 +159,17 @@ def noise_law(sample: Sequence[NDArray[np.generic]]) -> NoiseLaw:
     misfit = np.sum(weight * (variance - gain * mean - intercept) ** 2) / (BINS - 2)
     error = np.sqrt(misfit / spread)
     return NoiseLaw(float(gain), float(error), float(intercept), float(centre), float(middle))
+
+
+def beside_fill(block: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Say which voxels (Z Y X) have a voxel of constant fill among their 3 × 5 × 5 neighbours.
+
+    No camera gives the same count in 75 neighbours: a voxel that shares a neighbourhood of one
+    single value is fill.
+    """
+    constant = maximum_filter(block, NEIGHBOURS) == minimum_filter(block, NEIGHBOURS)
+    fill = maximum_filter(constant, NEIGHBOURS)
+    return np.asarray(maximum_filter(fill, NEIGHBOURS))
 
 
 def split_photons(

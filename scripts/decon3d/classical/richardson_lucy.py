@@ -135,7 +135,6 @@ def _iterations(
     spare = np.empty_like(x)
     ratio = np.empty_like(g)
     denominator = np.empty_like(x) if tv_weight else None
-    plane_bytes = x[0].nbytes
 
     for k in count(1):
         alpha = np.float32((k - 1) / (k + 2))
@@ -165,17 +164,13 @@ def _iterations(
             if denominator is not None:
                 new /= denominator[planes]
 
-        if momentum:
-            model.slabs.run(extrapolate, length=len(x), item_bytes=plane_bytes)
-        model.forward(point, out=ratio)
-        model.slabs.run(compare, length=len(g), item_bytes=plane_bytes)
-        model.adjoint(ratio, out=spare)
+        model.forward(point, out=ratio, before=extrapolate if momentum else None, after=compare)
         if denominator is not None:
             tv_denominator(
                 point, weight=tv_weight, voxel_size_um=voxel_size_um, slabs=model.slabs,
                 out=denominator,
             )  # fmt: skip
-        model.slabs.run(correct, length=len(x), item_bytes=plane_bytes)
+        model.adjoint(ratio, out=spare, after=correct)
         x, point, spare = (spare, x, point) if momentum else (spare, spare, point)
         yield k, x[model.inside]
 

@@ -76,13 +76,16 @@ class BundleInfo:
     best_step
         Step whose weights were kept: the smallest validation `nrmse`.
     validation
-        Scores of those weights on the validation volumes, and of the blurred `input` itself.
+        Scores of those weights on the validation volumes, of the blurred `input` itself, and of
+        the weights at the `start` where they were a bundle's.
     versions
         Of the software that trained it.
     model_sha256
         Of the file model.keras (its first 16 digits).
     weights_sha256
         Of the weights alone: two trainings that agree to the bit have the same.
+    started_from
+        `weights_sha256` of the bundle that the training started from; None = from scratch.
     """
 
     schema_version: int
@@ -107,6 +110,7 @@ class BundleInfo:
     versions: dict[str, str]
     model_sha256: str
     weights_sha256: str
+    started_from: str | None = None
 
 
 def load_info(folder: str | Path) -> BundleInfo:

@@ -24,7 +24,7 @@ from decon3d.optics.psf import Psf, fingerprint
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.phantoms.own import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
-from decon3d.seeds import generator, stream_seed
+from decon3d.seeds import generator, seeded, stream_seed
 from decon3d.versions import VERSIONS
 
 SplitName = Literal["train", "val", "test"]
@@ -328,7 +328,7 @@ def _make(job: _Job, member: Member) -> int:
         photons=member.photons,
         background_photons=job.background_photons,
         camera=job.camera,
-        rng=np.random.default_rng(member.seed),
+        rng=seeded(member.seed),
         draws=len(job.arrays) - 1,
         unit_um=job.unit_um,
         own=job.own,

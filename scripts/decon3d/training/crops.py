@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -14,18 +14,14 @@ from numpy.typing import NDArray
 from zarr.errors import ArrayNotFoundError, GroupNotFoundError
 
 from decon3d.errors import UserError
-from decon3d.optics.psf import Psf
 from decon3d.seeds import generator
+from decon3d.training.augmentation import Augmentation, Shape, moved, turns_over
 from decon3d.volumes.normalisation import Histogram, Normalisation, normalisation_law
 
 # Published: a crop must hold 0.8 of its volume's mean signal. The published search has no end.
 FOREGROUND_SHARE = 0.8
 TRIES = 20
 AHEAD = 8
-SYMMETRY = 1e-2
-Flip = Literal["y", "x"]
-AXIS: dict[Flip, int] = {"y": -2, "x": -1}
-Shape = tuple[int, int, int]
 T = TypeVar("T")
 
 
@@ -129,19 +125,6 @@ def _made_as(group: zarr.Group) -> dict[str, Any]:
     return made
 
 
-def symmetric_axes(psf: Psf) -> tuple[Flip, ...]:
-    """Return the lateral axes along which the PSF is its own mirror image, within 1 %.
-
-    The difference counts relative to the peak: a flipped crop is then blurred as a real one is.
-    """
-    limit = SYMMETRY * psf.data.max()
-    return tuple(
-        name
-        for name, axis in AXIS.items()
-        if np.abs(psf.data - np.flip(psf.data, axis)).max() <= limit
-    )
-
-
 def fitting_crop(crop: Shape, volume: Shape, stride: Shape) -> Shape:
     """Cut a crop's shape to the volume's and down to multiples of the stride (Z, Y, X).
 
@@ -157,7 +140,7 @@ def fitting_crop(crop: Shape, volume: Shape, stride: Shape) -> Shape:
 
 
 def draw(
-    pairs: Pairs, *, step: int, seed: int, batch: int, crop: Shape, flips: tuple[Flip, ...] = ()
+    pairs: Pairs, *, step: int, seed: int, batch: int, crop: Shape, augmentation: Augmentation
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Draw the crops of one training step.
 
@@ -174,8 +157,8 @@ def draw(
         Crops.
     crop
         Voxels of a crop (Z, Y, X), no larger than the volumes.
-    flips
-        Axes that are mirrored at random; only those that leave the PSF unchanged are right.
+    augmentation
+        How crops are varied; its moves fit the crop.
 
     Returns
     -------
@@ -185,22 +168,24 @@ def draw(
     rng = generator(seed, "crops", step)
     images = np.empty((batch, *crop), np.float32)
     objects = np.empty((batch, *crop), np.float32)
-    room = np.subtract(pairs.shape, crop) + 1
     for index in range(batch):
         volume = int(rng.integers(len(pairs.images)))
+        move, factor = augmentation.draw(rng)
+        z, y, x = crop
+        size = (z, x, y) if turns_over(move) else crop
+        room = np.subtract(pairs.shape, size) + 1
         enough = FOREGROUND_SHARE * pairs.objects[volume].mean()
         best = -np.inf
         for _ in range(TRIES):
             corner = rng.integers(0, room)
-            where = tuple(slice(a, a + n) for a, n in zip(corner, crop, strict=True))
+            where = tuple(slice(a, a + n) for a, n in zip(corner, size, strict=True))
             mean = pairs.objects[volume][where].mean()
             if mean > best:
                 best, chosen = mean, where
             if mean >= enough:
                 break
-        axes = tuple(AXIS[flip] for flip in flips if rng.random() < 0.5)
-        images[index] = np.flip(pairs.images[volume][chosen], axes)
-        objects[index] = np.flip(pairs.objects[volume][chosen], axes)
+        images[index] = factor * moved(pairs.images[volume][chosen], move)
+        objects[index] = factor * moved(pairs.objects[volume][chosen], move)
     return images[..., None], objects[..., None]
 
 

@@ -6,13 +6,9 @@ weights that it would have had anyway.
 """
 
 import contextlib
-import copy
-import csv
-import io
 import math
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.files import digest, write_text
+from decon3d.files import digest
 from decon3d.logs import log, progress
 from decon3d.networks.bundle import software, write_bundle
 from decon3d.networks.description import TrainedOn
@@ -32,18 +28,14 @@ from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.seeds import stream_seed
-from decon3d.settings import Trained
-from decon3d.training.checkpoint import Checkpoint
-from decon3d.training.crops import (
-    Pairs,
-    draw,
-    fitting_crop,
-    load_pairs,
-    prefetched,
-    symmetric_axes,
-)
+from decon3d.settings import Trained, Training
+from decon3d.training.augmentation import Augmentation, symmetries
+from decon3d.training.crops import Pairs, draw, fitting_crop, load_pairs, prefetched
 from decon3d.training.schedules import Rate
-from decon3d.training.validation import Loss, Validation
+from decon3d.training.start import start_from
+from decon3d.training.state import State
+from decon3d.training.step import Step
+from decon3d.training.validation import Validation
 from decon3d.volumes.normalisation import FOREGROUND_PERCENTILE, FOREGROUND_SIGMAS
 
 LAW = (
@@ -51,8 +43,6 @@ LAW = (
     f"scale: percentile {FOREGROUND_PERCENTILE:g} of the voxels above the background + "
     f"{FOREGROUND_SIGMAS:g} sigma, less the offset; the image's map for image and object"
 )
-MOST_LOSSES = 2
-Step = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 def train(
@@ -81,8 +71,8 @@ def train(
     method
         Which network, its options and its training.
     psf
-        The microscope's: its identity and widths are kept with the network, its symmetry says
-        which flips of the crops are right.
+        The microscope's: its identity and widths are kept with the network, its symmetries say
+        how crops may be flipped and turned.
     camera_offset
         Counts of a dark image; None = each volume's background level.
     seed, stream
@@ -91,13 +81,15 @@ def train(
     folder
         Gets model.keras, model.json and history.csv; the latter after every validation.
     device
-        What `devices.configure` returned; kept with the network.
+        What `devices.configure` returned: in words, kept with the network, and the number of
+        GPUs, which split the batch.
 
     Raises
     ------
     UserError
-        If a store is not one of pairs, if the loss is no longer a number for the third time, or
-        if the job was told to stop (the next attempt goes on).
+        If a store is not one of pairs, the bundle to start from does not fit, the batch cannot be
+        split over the GPUs, the loss is no longer a number for the third time, or the job was
+        told to stop (the next attempt goes on).
     """
     training = method.training
     folder = Path(folder)
@@ -109,7 +101,9 @@ def train(
     options = definition.options(method)
     model = definition.build(**options)
     halo, stride = halo_and_stride(model)
-    training_model = definition.training_model(model)
+    start = training.start_from and start_from(
+        training.start_from, model, kind=method.kind, options=options, psf=psf
+    )
 
     def loss(outputs: Any, image: tf.Tensor, truth: tf.Tensor) -> dict[str, tf.Tensor]:
         return definition.loss(outputs, image, truth, method)
@@ -117,12 +111,20 @@ def train(
     pairs = load_pairs(train_store, camera_offset=camera_offset)
     val_pairs = load_pairs(val_store, camera_offset=camera_offset)
     crop = fitting_crop(training.crop, pairs.shape, stride)
-    flips = symmetric_axes(psf)
-    validation = Validation(val_pairs, training_model=training_model, loss=loss, stride=stride)
-    optimizer = definition.optimizer(method)
-    optimizer.clipnorm = None
-    optimizer.global_clipnorm = training.gradient_clip
-    step_function = _step_function(training_model, loss, optimizer, (training.batch, *crop))
+    augmentation = Augmentation(symmetries(psf), training.intensity_scale or (1.0, 1.0))
+    augmentation = augmentation.fitting(crop, pairs.shape)
+    validation = Validation(
+        val_pairs, training_model=definition.training_model(model), loss=loss, stride=stride
+    )
+    mixed = _mixed(training, device)
+    step = Step(
+        model,
+        definition,
+        method,
+        crop=crop,
+        mixed=mixed,
+        devices=[f"GPU:{index}" for index in range(device["gpus"])],
+    )
     key = digest(
         [
             method.model_dump(mode="json"),
@@ -130,12 +132,16 @@ def train(
             software(),
             pairs.digest,
             val_pairs.digest,
-            flips,
+            augmentation.moves,
+            start,
+            mixed,
         ]
     )
-    state = _State(model, optimizer, Rate(training), folder, key)
+    state = State(step.trained, step.optimizer, Rate(training), folder, key)
     if not state.resume():
         state.scores["input"] = validation.of_input()
+        if start:
+            state.started(validation.of_model())
     log.info(
         "training %s: %d volumes, %d steps of %d crops of %d×%d×%d; blurred: affine PSNR %.2f dB",
         method.kind, len(pairs.images), training.steps, training.batch, *crop,
@@ -145,7 +151,12 @@ def train(
     def batches(first: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         return prefetched(
             lambda k: draw(
-                pairs, step=k, seed=own_seed, batch=training.batch, crop=crop, flips=flips
+                pairs,
+                step=k,
+                seed=own_seed,
+                batch=training.batch,
+                crop=crop,
+                augmentation=augmentation,
             ),
             range(first, training.steps),
         )
@@ -157,10 +168,10 @@ def train(
         ) as bar,
     ):
         crops = batches(state.step)
-        while state.step < training.steps:
+        while state.step < training.steps and not state.ended_early(training.patience):
             images, objects = next(crops)
-            optimizer.learning_rate = state.rate.at(state.step)
-            parts = {k: float(v) for k, v in step_function(images, objects).items()}
+            step.optimizer.learning_rate = state.rate.at(state.step)
+            parts = {k: float(v) for k, v in step(images, objects).items()}
             if not math.isfinite(parts["loss"]):
                 state.go_back(method.kind)
                 crops = batches(state.step)
@@ -170,6 +181,7 @@ def train(
             bar.set_postfix(loss=f"{parts['loss']:.4f}", refresh=False)
             bar.update(state.step - bar.n)
             if state.step % training.validate_every == 0 or state.step == training.steps:
+                step.bring_back()
                 state.validated(validation.of_model())
             if stopped() or state.step % training.save_every == 0:
                 state.save()
@@ -179,6 +191,8 @@ def train(
                     f"step {state.step} of {training.steps}; the next attempt goes on there"
                 )
 
+    if state.step < training.steps:
+        log.info("no better score since step %d: ended early", state.best_step)
     model.set_weights(state.best)
     bundle = write_bundle(
         folder,
@@ -194,8 +208,15 @@ def train(
         voxel_size_um=psf.voxel_size_um,
         psf_fwhm_um=fwhm_um(psf.data, psf.voxel_size_um),
         psf_fingerprint=fingerprint(psf),
-        trained_on=_trained_on(pairs),
-        training={**training.model_dump(), "crop": crop, "flips": flips},
+        trained_on=_trained_on(pairs, augmentation.intensity),
+        training={
+            **training.model_dump(),
+            "crop": crop,
+            "moves": augmentation.moves,
+            "precision": "mixed" if mixed else "float32",
+            "steps_done": state.step,
+        },
+        started_from=start,
         seed=seed,
         stream=stream,
         device=device["device"],
@@ -203,119 +224,6 @@ def train(
         validation=state.scores,
     )
     log.info("kept the weights of step %d (%s…)", state.best_step, bundle.weights_sha256[:12])
-
-
-class _State:
-    """Everything that a training changes, saved and taken up again."""
-
-    def __init__(
-        self,
-        model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
-        rate: Rate,
-        folder: Path,
-        key: str,
-    ) -> None:
-        self.model, self.optimizer, self.rate, self.key = model, optimizer, rate, key
-        self.path, self.history = folder / "checkpoint.npz", folder / "history.csv"
-        self.step = self.best_step = 0
-        self.seconds = 0.0
-        self.losses_of_nan = 0
-        self.best = model.get_weights()
-        self.scores: dict[str, dict[str, float]] = {}
-        self.rows: list[dict[str, float]] = []
-        self.since: list[dict[str, float]] = []
-        self._clock = time.monotonic()
-        self._last = self._snapshot()
-
-    def _snapshot(self) -> Checkpoint:
-        names = ("step", "best_step", "losses_of_nan", "scores", "rows", "since")
-        self.seconds += time.monotonic() - self._clock
-        self._clock = time.monotonic()
-        rate = {k: getattr(self.rate, k) for k in ("factor", "best", "waited")}
-        return Checkpoint(
-            key=self.key,
-            weights=self.model.get_weights(),
-            optimizer=[np.asarray(v) for v in self.optimizer.variables],
-            best=[w.copy() for w in self.best],
-            values=copy.deepcopy(
-                {"rate": rate, "seconds": self.seconds, **{n: getattr(self, n) for n in names}}
-            ),
-        )
-
-    def _take_up(self, found: Checkpoint) -> None:
-        values = copy.deepcopy(found.values)
-        self.model.set_weights(found.weights)
-        for variable, value in zip(self.optimizer.variables, found.optimizer, strict=True):
-            variable.assign(value)
-        self.best = [w.copy() for w in found.best]
-        for name, value in values.pop("rate").items():
-            setattr(self.rate, name, value)
-        for name, value in values.items():
-            setattr(self, name, value)
-
-    def save(self) -> None:
-        """Save the state: on disk, and to go back to."""
-        self._last = self._snapshot()
-        self._last.save(self.path)
-
-    def resume(self) -> bool:
-        """Take up a saved state of this very training, if there is one."""
-        found = Checkpoint.load(self.path, key=self.key)
-        if found is None:
-            return False
-        self._take_up(found)
-        self._last = found
-        log.info("going on after step %d", self.step)
-        return True
-
-    def go_back(self, kind: str) -> None:
-        """Go back to the last saved state with half the rate; give up the third time.
-
-        Raises
-        ------
-        UserError
-            The third time.
-        """
-        lost = self.step + 1
-        times = self.losses_of_nan + 1
-        if times > MOST_LOSSES:
-            raise UserError(
-                f"training {kind}: the loss is no longer a number at step {lost}, with the rate "
-                f"halved {MOST_LOSSES} times; lower methods.….training.learning_rate"
-            )
-        self._take_up(self._last)
-        for _ in range(times - self.losses_of_nan):  # some may be in the saved rate
-            self.rate.halve()
-        self.losses_of_nan = times
-        log.warning("no number at step %d: back to step %d, half the rate", lost, self.step)
-
-    def validated(self, scores: dict[str, float]) -> None:
-        """Note a validation: a row of the history, and the weights if they are the best."""
-        self.rate.validated(scores["nrmse"])
-        means = {k: sum(p[k] for p in self.since) / len(self.since) for k in self.since[0]}
-        self.since = []
-        self.rows.append(
-            {
-                "step": self.step,
-                **means,
-                "learning_rate": float(self.optimizer.learning_rate),
-                **{f"val_{key}": value for key, value in scores.items()},
-                "seconds": round(self.seconds + time.monotonic() - self._clock, 2),
-            }
-        )
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self.history, text.getvalue())
-        log.info(
-            "step %d: validation loss %.4f, affine PSNR %.2f dB, NRMSE %.4f",
-            self.step, scores["loss"], scores["psnr_affine"], scores["nrmse"],
-        )  # fmt: skip
-        if scores["nrmse"] < self.scores.get("model", {"nrmse": math.inf})["nrmse"]:
-            self.scores["model"] = scores
-            self.best_step, self.best = self.step, self.model.get_weights()
 
 
 @contextlib.contextmanager
@@ -331,26 +239,15 @@ def told_to_stop() -> Iterator[Callable[[], bool]]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _step_function(
-    training_model: keras.Model,
-    loss: Loss,
-    optimizer: keras.optimizers.Optimizer,
-    shape: tuple[int, ...],
-) -> Step:
-    weights = training_model.trainable_weights
-    optimizer.build(weights)
-
-    @tf.function(input_signature=[tf.TensorSpec((*shape, 1))] * 2)
-    def step(images: tf.Tensor, objects: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            parts = loss(training_model(images, training=True), images, objects)
-        optimizer.apply(tape.gradient(parts["loss"], weights), weights)
-        return parts
-
-    return step
+def _mixed(training: Training, device: dict[str, Any]) -> bool:
+    """Say whether to compute in float16: where it is wanted and there is a GPU for it."""
+    if training.precision == "mixed" and not device["gpus"]:
+        log.warning("training.precision: mixed is for GPUs; this job has none and works in float32")
+        return False
+    return training.precision == "mixed"
 
 
-def _trained_on(pairs: Pairs) -> TrainedOn:
+def _trained_on(pairs: Pairs, intensity: tuple[float, float]) -> TrainedOn:
     offsets = [law.offset for law in pairs.normalisations]
     scales = [law.scale for law in pairs.normalisations]
     return TrainedOn(
@@ -359,6 +256,6 @@ def _trained_on(pairs: Pairs) -> TrainedOn:
         law=LAW,
         offset_counts=(min(offsets), max(offsets)),
         scale_counts=(min(scales), max(scales)),
-        noise=(min(pairs.noise), max(pairs.noise)),
+        noise=(min(pairs.noise) * intensity[0], max(pairs.noise) * intensity[1]),
         made_as=pairs.made_as,
     )

@@ -1,9 +1,17 @@
-"""Published losses of the networks. Tensors are N Z Y X C in network units."""
+"""Published losses of the networks. Tensors are N Z Y X C in network units.
+
+Where several devices share a batch, each computes its own losses and their mean is taken. That is
+the loss of the whole batch wherever it is a mean; what comes after a mean (a logarithm, a root)
+needs `batch_mean`.
+"""
 
 import tensorflow as tf
 
+from decon3d.networks.replicas import batch_mean
+
 AUXILIARY_WEIGHT = 0.1
 FLOOR = 1e-4
+WINDOW_RADIUS, WINDOW_SIGMA = 5, 1.5
 
 
 def global_ssim(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -12,10 +20,10 @@ def global_ssim(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     RLN's own measure (Li et al. 2022), not the windowed SSIM of Wang et al. 2004: constants
     1e-4 and 9e-4 for values of order 1.
     """
-    mean_a, mean_b = tf.reduce_mean(a), tf.reduce_mean(b)
-    variance_a = tf.reduce_mean(tf.square(a - mean_a))
-    variance_b = tf.reduce_mean(tf.square(b - mean_b))
-    covariance = tf.reduce_mean((a - mean_a) * (b - mean_b))
+    mean_a, mean_b = batch_mean(a), batch_mean(b)
+    variance_a = batch_mean(tf.square(a - mean_a))
+    variance_b = batch_mean(tf.square(b - mean_b))
+    covariance = batch_mean((a - mean_a) * (b - mean_b))
     return ((2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)) / (
         (mean_a**2 + mean_b**2 + 1e-4) * (variance_a + variance_b + 9e-4)
     )
@@ -79,7 +87,7 @@ def hessian(x: tf.Tensor) -> tf.Tensor:
 
     total = tf.add_n([tf.square(cut(second(a, a))) for a in (1, 2, 3)])
     total += 2 * tf.add_n([tf.square(cut(second(a, b))) for a, b in ((1, 2), (1, 3), (2, 3))])
-    return tf.sqrt(tf.reduce_mean(total) + 2.5e-5)
+    return tf.sqrt(batch_mean(total) + 2.5e-5)
 
 
 def _difference(x: tf.Tensor, axis: int) -> tf.Tensor:
@@ -93,15 +101,18 @@ def windowed_ssim(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Structural similarity in 3D (Wang et al. 2004) with a Gaussian window, mean over voxels.
 
     Window 11³, σ 1.5; constants 0.01² and 0.03² for values of order 1 (N Z Y X, one channel);
-    only where the window fits.
+    only where the window fits. Along an axis of fewer than 11 voxels it is cut to the largest odd
+    length that fits.
     """
-    axis = tf.range(-5.0, 6.0)
-    window = tf.exp(-tf.square(axis) / (2 * 1.5**2))
-    window /= tf.reduce_sum(window)
+    radii = [min(WINDOW_RADIUS, (n - 1) // 2) for n in b.shape[1:4]]
 
     def smooth(x: tf.Tensor) -> tf.Tensor:
-        for shape in ((11, 1, 1), (1, 11, 1), (1, 1, 11)):
-            x = tf.nn.conv3d(x, tf.reshape(window, (*shape, 1, 1)), [1] * 5, "VALID")
+        for axis, radius in enumerate(radii):
+            window = tf.exp(-tf.square(tf.range(-radius, radius + 1.0)) / (2 * WINDOW_SIGMA**2))
+            shape = [1] * 5
+            shape[axis] = 2 * radius + 1
+            weights = tf.reshape(window / tf.reduce_sum(window), shape)
+            x = tf.nn.conv3d(x, weights, [1] * 5, "VALID")
         return x
 
     mean_a, mean_b = smooth(a), smooth(b)

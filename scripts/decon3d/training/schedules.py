@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from decon3d.settings import Training
 
-EXPONENTIAL, STAIRCASE = 0.95, 0.8
 PATIENCE = 10
 
 
@@ -31,9 +30,9 @@ class Rate:
         t = self.training
         match t.schedule:
             case "exponential":
-                share = EXPONENTIAL ** (step / t.decay_steps)
+                share = t.decay_rate ** (step / t.decay_steps)
             case "staircase":
-                share = STAIRCASE ** (step // t.decay_steps)
+                share = t.decay_rate ** (step // t.decay_steps)
             case "quarters":
                 share = 0.5 ** (4 * step // t.steps)
             case "cosine":

@@ -1,0 +1,89 @@
+"""Crops varied as the microscope allows: moves that leave the PSF unchanged, another intensity.
+
+A crop that was moved is what the microscope would have shown of the moved specimen, as long as
+the PSF is the same before and after. Lateral moves only: along Z the depth in the specimen
+breaks the symmetry (spherical aberration), even where the PSF of one depth does not show it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.optics.psf import Psf
+
+SYMMETRY = 1e-2
+"""Largest change of the PSF by a move that is allowed, as a share of its maximum."""
+MOVES = {
+    "none": (0, False),
+    "turn_90": (1, False),
+    "turn_180": (2, False),
+    "turn_270": (3, False),
+    "flip_x": (0, True),
+    "swap": (1, True),
+    "flip_y": (2, True),
+    "swap_back": (3, True),
+}
+"""The symmetries of the square: flipped along X or not, then quarter turns from Y to X."""
+Shape = tuple[int, int, int]
+
+
+def moved(volume: NDArray[np.float32], move: str) -> NDArray[np.float32]:
+    """Flip and turn a volume (Z, Y, X); odd quarter turns exchange the lengths of Y and X."""
+    turns, flipped = MOVES[move]
+    return np.rot90(volume[..., ::-1] if flipped else volume, turns, (-2, -1))
+
+
+def turns_over(move: str) -> bool:
+    """Say whether a move exchanges Y and X."""
+    return MOVES[move][0] % 2 == 1
+
+
+def symmetries(psf: Psf) -> tuple[str, ...]:
+    """Return the names of the moves that leave the PSF unchanged, within 1 % of its maximum.
+
+    Those that exchange Y and X only where both have the same voxel size (within 0.1 %).
+    """
+    _, y, x = psf.data.shape
+    widest = max(y, x)
+    square = np.pad(psf.data, ((0, 0), *[((widest - n) // 2,) * 2 for n in (y, x)]))
+    even_voxels = math.isclose(*psf.voxel_size_um[1:], rel_tol=1e-3)
+    limit = SYMMETRY * psf.data.max()
+    return tuple(
+        move
+        for move in MOVES
+        if (even_voxels or not turns_over(move))
+        and np.abs(square - moved(square, move)).max() <= limit
+    )
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How crops are varied.
+
+    Attributes
+    ----------
+    moves
+        Names out of `MOVES`, each as likely as the others.
+    intensity
+        Range of a factor, drawn log-uniformly, that image and object are multiplied with. The
+        noise is multiplied, too: the crop is that of another gain or normalisation, not of
+        another dose, and its signal-to-noise ratio stays.
+    """
+
+    moves: tuple[str, ...] = ("none",)
+    intensity: tuple[float, float] = (1.0, 1.0)
+
+    def fitting(self, crop: Shape, volume: Shape) -> "Augmentation":
+        """Leave out the moves whose crop (Z, Y, X) the volume cannot hold."""
+        _, y, x = crop
+        holds_turned = x <= volume[1] and y <= volume[2]
+        moves = tuple(m for m in self.moves if holds_turned or not turns_over(m))
+        return Augmentation(moves, self.intensity)
+
+    def draw(self, rng: np.random.Generator) -> tuple[str, np.float32]:
+        """Draw a move and a factor."""
+        move = self.moves[int(rng.integers(len(self.moves)))]
+        low, high = np.log(self.intensity)
+        return move, np.float32(np.exp(rng.uniform(low, high)))
