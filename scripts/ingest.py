@@ -12,5 +12,6 @@ with job_log(snakemake.log[0]):
         channels=params.channels,
         voxel_size_um=params.voxel_size_um,
         times=params.times,
+        clip_at_zero=params.clip_at_zero,
         key=f"datasets.{snakemake.wildcards.dataset}",
     )

@@ -2,6 +2,7 @@
 
 from decon3d import paths
 from decon3d.logs import job_log
+from decon3d.restoration.fitness import warnings_of
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
@@ -10,14 +11,23 @@ from decon3d.volumes.ingest import load_record
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0]):
     records = [load_record(path) for path in snakemake.input.volumes]
-    states = map(State.load, snakemake.input.states)
+    loaded = map(State.load, snakemake.input.states)
+    states = dict(zip(params.channels, loaded, strict=True))
     make_plan(
         method=names.method,
-        states=dict(zip(params.channels, states, strict=True)),
+        states=states,
         records=records,
         stores=[paths.restored(names.dataset, r.name, names.method) for r in records],
         channels=params.channels,
         times=params.times,
         restoration=Restoration.model_validate(params.restoration),
         path=snakemake.output[0],
+        warnings=warnings_of(
+            method=names.method,
+            records=records,
+            channels=params.channels,
+            states=states,
+            bundles=snakemake.input.get("bundles", []),
+            psfs=snakemake.input.get("psfs", []),
+        ),
     )

@@ -17,6 +17,13 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
     ("datasets.<name>", s.Dataset, "A dataset: volumes that share a microscope."),
     ("datasets.<name>.volumes[i]", s.VolumeEntry, "An entry of a list of volumes, if not a path."),
     ("datasets.<name>.simulate.<volume>", s.Simulation, "A volume that the workflow makes itself."),
+    (
+        "datasets.<name>.pairs",
+        s.MeasuredPairs,
+        "Measured training data, in place of phantoms: low and high exposure, confocal and STED. "
+        "Each truth is shifted onto its raw volume (to a fraction of a voxel) and brought to its "
+        "counts (least squares); `pairs.json` and the report tell by how much.",
+    ),
     ("datasets.<name>.optics", s.Optics, "The microscope."),
     ("datasets.<name>.optics.sted", s.Sted, "The depletion, with `modality: sted`."),
     (
@@ -36,13 +43,13 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
     ("datasets.<name>.channels.<name>.normalisation", s.Normalisation, "Fixed normalisation."),
     ("methods.<name> (kind: rl)", s.Rl, "Richardson-Lucy."),
     ("methods.<name> (kind: rltv)", s.Rltv, "Richardson-Lucy with total variation."),
-    ("methods.<name> (kind: rln)", s.Rln, "The Richardson-Lucy network, trained on the phantoms."),
+    ("methods.<name> (kind: rln)", s.Rln, "The Richardson-Lucy network, trained on the pairs."),
     ("methods.<name>.training (rln)", s.RlnTraining, "How it is trained."),
-    ("methods.<name> (kind: neurodecon)", s.NeuroDecon, "NeuroDecon, trained on the phantoms."),
+    ("methods.<name> (kind: neurodecon)", s.NeuroDecon, "NeuroDecon, trained on the pairs."),
     ("methods.<name>.training (neurodecon)", s.NeuroDeconTraining, "How it is trained."),
-    ("methods.<name> (kind: care)", s.Care, "CARE's U-Net, trained on the phantoms."),
+    ("methods.<name> (kind: care)", s.Care, "CARE's U-Net, trained on the pairs."),
     ("methods.<name>.training (care)", s.CareTraining, "How it is trained."),
-    ("methods.<name> (kind: rcan)", s.Rcan, "3D-RCAN, trained on the phantoms."),
+    ("methods.<name> (kind: rcan)", s.Rcan, "3D-RCAN, trained on the pairs."),
     ("methods.<name>.training (rcan)", s.RcanTraining, "How it is trained."),
     ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before."),
     ("phantoms", s.Phantoms, "Simulated pairs, made if asked for or needed."),
@@ -95,7 +102,14 @@ EXAMPLES = {
     "unit_um": "0.1",
     "objects": "{embryo: {path: data/clean.tif}}",
     "kind": "rl",
-    "source": "file",
+    "source": "denoised",
+    "FilePsf.source": "file",
+    "BeadsPsf.source": "beads",
+    "pairs": "{raw: data/low/*.tif, truth: data/high/*.tif}",
+    "raw": "data/low/*.tif",
+    "truth": "data/high/*.tif",
+    "specimen": "'(fish[0-9]+)_'",
+    "MeasuredPairs.shape": "[32, 128, 128]",
     "datasets": "{worm: {volumes: data/worm/*.ome.tif, …}}",
     "methods": "{rl: {}, rltv: {}}",
     "phantoms": "{photons: [50, 500]}",
@@ -154,7 +168,7 @@ def _rows(model: type[s._Settings]) -> Iterator[str]:
         if choices:
             meaning += f" One of {', '.join(f'`{c}`' for c in choices)}."
         default = _plain(field)
-        example = EXAMPLES.get(name) or default
+        example = EXAMPLES.get(f"{model.__name__}.{name}") or EXAMPLES.get(name) or default
         yield f"| `{name}` | {meaning} | {default and f'`{default}`'} | `{name}: {example}` |\n"
 
 

@@ -23,19 +23,30 @@ def simulated_truth(dataset: str, volume: str) -> str:
     return f"results/{dataset}/simulated/{volume}.truth.ome.tif"
 
 
-def ingested(dataset: str, volume: str) -> str:
-    """Description of an ingested volume: where its OME-Zarr is, axes, histograms."""
-    return f"results/{dataset}/ingest/{volume}.json"
+def ingested(dataset: str, volume: str, source: str | None = None) -> str:
+    """Description of an ingested volume: where its OME-Zarr is, axes, histograms.
+
+    Of what the method `source` restored, where another method starts from that.
+    """
+    folder = "ingest" if source is None else f"after/{source}/ingest"
+    return f"results/{dataset}/{folder}/{volume}.json"
 
 
-def statistics(dataset: str, channel: str) -> str:
+def statistics(dataset: str, channel: str, source: str | None = None) -> str:
     """Statistics and normalisation of a channel over all volumes and time points."""
-    return f"results/{dataset}/statistics/{channel}.json"
+    folder = "statistics" if source is None else f"after/{source}/statistics"
+    return f"results/{dataset}/{folder}/{channel}.json"
 
 
-def phantoms(dataset: str, channel: str, split: str) -> str:
-    """Store of one split of the phantoms."""
-    return f"results/{dataset}/training/{channel}/{split}.zarr"
+def phantoms(dataset: str, channel: str, split: str, source: str | None = None) -> str:
+    """Store of one split of the pairs: phantoms or measured, their images restored by `source`."""
+    folder = f"training/{channel}" if source is None else f"after/{source}/training/{channel}"
+    return f"results/{dataset}/{folder}/{split}.zarr"
+
+
+def measured_pairs(dataset: str, channel: str) -> str:
+    """How the measured pairs of a channel were registered, matched and split."""
+    return f"results/{dataset}/training/{channel}/pairs.json"
 
 
 def model(dataset: str, channel: str, method: str) -> str:

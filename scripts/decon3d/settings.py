@@ -305,6 +305,51 @@ class Simulation(_Settings):
     """Photons of the even background."""
 
 
+def _one_group(value: str | None) -> str | None:
+    try:
+        groups = 1 if value is None else re.compile(value).groups
+    except re.error as error:
+        raise PydanticCustomError(
+            "pairs", "is no regular expression: {reason}", {"reason": str(error)}
+        ) from None
+    if groups != 1:
+        raise PydanticCustomError(
+            "pairs", "needs one group in parentheses, which names the specimen: '(fish[0-9]+)_'"
+        )
+    return value
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class MeasuredPairs(_Settings):
+    """Measured pairs of a raw and a true volume, in place of phantoms."""
+
+    raw: str | list[str]
+    """Volumes as the methods get them (low exposure, confocal …): a path, a folder, a glob, or a
+    list of these."""
+    truth: str | list[str]
+    """What they should become (high exposure, STED …), on the same voxel grid: as many files, in
+    the same order."""
+    specimen: Annotated[str | None, AfterValidator(_one_group)] = None
+    """Regular expression whose one group finds the specimen's name in the raw file's name; null =
+    every pair is a specimen of its own. Pairs of one specimen stay in one split."""
+    val: Share = 0.15
+    """Share of the specimens that pick the best weights and tune the baselines; at least one."""
+    test: Share = 0.15
+    """Share of the specimens that the report's numbers are measured on; at least one."""
+    shape: Shape | None = None
+    """Voxels (Z, Y, X) of the tiles that pairs are cut into; null = the smallest pair's, at most
+    64 × 256 × 256."""
+    tiles: PositiveInt = 4
+    """Tiles of a training pair, the brightest ones, at most; validation and test take one each."""
+    max_shift_um: PositiveFloat = 2.0
+    """A pair whose truth lies farther off is refused, in µm; smaller shifts are undone."""
+    max_drift_um: PositiveFloat = 0.5
+    """A pair whose parts (halves along Z, lateral quarters) are shifted differently by more than
+    this is refused, in µm: no translation lays it on top of each other."""
+
+
 class Dataset(_Settings):
     """Volumes that share a microscope: one PSF and one model per channel."""
 
@@ -316,6 +361,9 @@ class Dataset(_Settings):
     """Voxel size (Z, Y, X), in µm; null = from the metadata of the first volume."""
     times: list[Annotated[int, Field(ge=0)]] | None = None
     """Time points to restore, from 0; null = all."""
+    pairs: MeasuredPairs | None = None
+    """Measured pairs that networks are trained, baselines tuned and all methods tested on; null =
+    phantoms."""
     optics: Optics
     camera: Camera = Camera()
     channels: Annotated[dict[Name, Channel], Field(min_length=1)]
@@ -572,7 +620,16 @@ STOPPING_LIMIT = 500
 """Iterations that a stopping rule may take unless the config says otherwise."""
 
 
-class _Iterative(_Settings):
+class _Method(_Settings):
+    """What all methods have in common."""
+
+    source: Name | None = None
+    """Another method, whose restored volumes this one starts from (first denoise, then sharpen):
+    negative counts become 0, the normalisation is theirs, and it is trained, tuned and tested on
+    what that method makes of the training data. Null = the raw volumes."""
+
+
+class _Iterative(_Method):
     """What Richardson-Lucy and RLTV have in common."""
 
     @model_validator(mode="before")
@@ -665,8 +722,8 @@ class Rltv(_Iterative):
         return self
 
 
-class Rln(_Settings):
-    """The Richardson-Lucy network (Li et al. 2022), trained on the phantoms."""
+class Rln(_Method):
+    """The Richardson-Lucy network (Li et al. 2022), trained on the pairs."""
 
     kind: Literal["rln"]
     """The Richardson-Lucy network."""
@@ -675,8 +732,8 @@ class Rln(_Settings):
     training: RlnTraining = RlnTraining()
 
 
-class NeuroDecon(_Settings):
-    """NeuroDecon (Sachuk et al. 2025), trained on the phantoms."""
+class NeuroDecon(_Method):
+    """NeuroDecon (Sachuk et al. 2025), trained on the pairs."""
 
     kind: Literal["neurodecon"]
     """NeuroDecon."""
@@ -685,8 +742,8 @@ class NeuroDecon(_Settings):
     training: NeuroDeconTraining = NeuroDeconTraining()
 
 
-class Care(_Settings):
-    """CARE's U-Net (Weigert et al. 2018), trained on the phantoms."""
+class Care(_Method):
+    """CARE's U-Net (Weigert et al. 2018), trained on the pairs."""
 
     kind: Literal["care"]
     """CARE."""
@@ -697,8 +754,8 @@ class Care(_Settings):
     training: CareTraining = CareTraining()
 
 
-class Rcan(_Settings):
-    """3D-RCAN (Chen et al. 2021), trained on the phantoms."""
+class Rcan(_Method):
+    """3D-RCAN (Chen et al. 2021), trained on the pairs."""
 
     kind: Literal["rcan"]
     """3D-RCAN."""
@@ -720,13 +777,14 @@ class Rcan(_Settings):
     training: RcanTraining = RcanTraining()
 
 
-class Bundle(_Settings):
+class Bundle(_Method):
     """A network that was trained before: no training, the bundle's folder is used."""
 
     kind: Literal["bundle"]
     """An existing bundle."""
     bundle: str
-    """Folder with model.keras and model.json."""
+    """Folder with model.keras and model.json; variables are expanded, `{channel}` is the
+    channel's name."""
 
 
 Trained = Rln | NeuroDecon | Care | Rcan
@@ -789,6 +847,44 @@ class Settings(_Settings):
         return self
 
     @model_validator(mode="after")
+    def _sources(self) -> "Settings":
+        for name, method in self.methods.items():
+            chain = [name]
+            while (source := self.methods[chain[-1]].source) is not None:
+                if source not in self.methods:
+                    raise PydanticCustomError(
+                        "methods",
+                        "methods.{name}.source: there is no method {source}; known: {known}",
+                        {"name": chain[-1], "source": repr(source),
+                         "known": ", ".join(n for n in self.methods if n != chain[-1])},
+                    )  # fmt: skip
+                if source in chain:
+                    raise PydanticCustomError(
+                        "methods",
+                        "methods.{name}.source: {circle} is a circle; one of them has to start "
+                        "from the raw volumes",
+                        {"name": name, "circle": " → ".join([*chain, source])},
+                    )
+                chain.append(source)
+            if method.source is not None and counts_photons(method):
+                raise PydanticCustomError(
+                    "methods",
+                    "methods.{name}: tune_on: data, stopping: rlgc and tv_weight: snr judge by the "
+                    "noise of photons, which restored volumes (source: {source}) no longer have",
+                    {"name": name, "source": method.source},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _training_data(self) -> "Settings":
+        if self.phantoms is not None and all(d.pairs for d in self.datasets.values()):
+            raise PydanticCustomError(
+                "methods",
+                "phantoms: every dataset has measured pairs, so that none are made; leave this out",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _depths(self) -> "Settings":
         measured = [
             f"datasets.{name}.channels.{channel}.psf"
@@ -813,8 +909,12 @@ class Settings(_Settings):
         needed = any(
             is_trained(m) or (is_tuned(m) and getattr(m, "tune_on", "") != "data")
             for m in self.methods.values()
-        )
+        ) and not all(dataset.pairs for dataset in self.datasets.values())
         return self.phantoms or (Phantoms() if needed else None)
+
+    def has_pairs(self, dataset: str) -> bool:
+        """Say whether a dataset has pairs with truth, measured ones or phantoms."""
+        return self.datasets[dataset].pairs is not None or self.simulated_pairs is not None
 
 
 def is_tuned(method: _Settings) -> bool:
@@ -834,6 +934,15 @@ def needs_sample(method: _Settings) -> bool:
         or getattr(method, "tv_weight", None) == "snr"
         or getattr(method, "attention", None) == "calibrated"
         or isinstance(method, Bundle)  # may hold a network whose attention is calibrated
+    )
+
+
+def counts_photons(method: _Settings) -> bool:
+    """Say whether a method's parameters follow from the noise of its input's photons."""
+    return (
+        (is_tuned(method) and getattr(method, "tune_on", None) == "data")
+        or getattr(method, "stopping", None) == "rlgc"
+        or getattr(method, "tv_weight", None) == "snr"
     )
 
 
@@ -966,13 +1075,50 @@ def _missing_files(config: dict[str, Any]) -> list[str]:
                 check(at, entry)
         for channel, value in table(dataset.get("channels")).items():
             check(f"{key}.channels.{channel}.psf.path", table(table(value).get("psf")).get("path"))
+        for role in ("raw", "truth"):
+            entries = table(dataset.get("pairs")).get(role)
+            for entry in entries if isinstance(entries, list) else [entries]:
+                check(f"{key}.pairs.{role}", entry)
+    problems += _bundle_problems(table(config.get("methods")), table(config.get("datasets")))
     for name, method in table(config.get("methods")).items():
-        check(f"methods.{name}.bundle", table(method).get("bundle"))
         start = table(table(method).get("training")).get("start_from")
         check(f"methods.{name}.training.start_from", start)
     for name, entry in table(table(config.get("phantoms")).get("objects")).items():
         check(f"phantoms.objects.{name}.path", table(entry).get("path"))
     return problems
+
+
+def bundle_path(bundle: str, channel: str) -> str:
+    """Return the folder that `methods.<name>.bundle` names for a channel."""
+    return expand_path(bundle.replace("{channel}", channel))
+
+
+def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[str]:
+    """Check the bundles that the config names, and read what they say of themselves."""
+    channels = {
+        str(channel)
+        for dataset in datasets.values()
+        if isinstance(dataset, dict) and isinstance(dataset.get("channels"), dict)
+        for channel in dataset["channels"]
+    }
+    problems = []
+    for name, method in methods.items():
+        bundle = method.get("bundle") if isinstance(method, dict) else None
+        if not isinstance(bundle, str):
+            continue
+        for channel in sorted(channels) or [""]:
+            try:
+                folder = Path(bundle_path(bundle, channel))
+                if not folder.is_dir():
+                    raise UserError(f"there is no folder {folder}")
+                info = load_info(folder)
+                if info.kind not in METHOD_KINDS:
+                    raise UserError(f"{folder} holds a network that is not known here: {info.kind}")
+                if not (folder / "model.keras").is_file():
+                    raise UserError(f"{folder / 'model.keras'} is missing")
+            except UserError as error:
+                problems.append(f"methods.{name}.bundle: {error}")
+    return list(dict.fromkeys(problems))
 
 
 _UNION_TAGS = {
@@ -981,6 +1127,7 @@ _UNION_TAGS = {
     "VolumeEntry",
     "str",
     "list[union[str,VolumeEntry]]",
+    "list[str]",
 }
 
 
@@ -1009,6 +1156,7 @@ def _explain(error: Any) -> str:
             "unit",
             "optics",
             "volumes",
+            "pairs",
             "channels",
             "photons",
             "tune",
@@ -1028,7 +1176,10 @@ def _is_tag(part: str, path: str) -> bool:
     """Tell the names of union members in pydantic's locations from real keys."""
     return (
         part in _UNION_TAGS
-        and (re.fullmatch(r"methods\.[^.]+|.*\.psf|.*\.volumes(\[\d+\])?", path) is not None)
+        and (
+            re.fullmatch(r"methods\.[^.]+|.*\.psf|.*\.(volumes|raw|truth)(\[\d+\])?", path)
+            is not None
+        )
     ) or re.fullmatch(r"int|float|literal\[.*\]|constrained-(int|float)", part) is not None
 
 

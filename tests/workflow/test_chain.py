@@ -1,16 +1,17 @@
 """The whole chain on a tiny config: two volumes, two channels, three methods."""
 
 import copy
-import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 import zarr
-from helpers import ROOT, Workplace, simulated_dataset
+from helpers import ROOT, Workplace, bundle_info, simulated_dataset
 from ome_zarr_models.v05.image import Image
 
+from decon3d.files import write_json
 from decon3d.volumes.reader import open_volume
 
 RULES = {
@@ -172,7 +173,8 @@ def test_classical_methods_need_no_tensorflow_phantoms_or_training(workplace):
 
 def test_a_run_in_which_a_method_failed_has_a_report_and_can_go_on(workplace):
     (workplace.folder / "broken").mkdir()
-    (workplace.folder / "broken" / "model.json").write_text(json.dumps({"schema_version": 99}))
+    write_json(workplace.folder / "broken" / "model.json", asdict(bundle_info()))
+    (workplace.folder / "broken" / "model.keras").write_bytes(b"another network")
     config = {
         "datasets": {"d": simulated_dataset()},
         "methods": {"rl": {"iterations": 3}, "night": {"bundle": "broken"}},
@@ -181,9 +183,9 @@ def test_a_run_in_which_a_method_failed_has_a_report_and_can_go_on(workplace):
     run = workplace.run()
     assert run.code != 0
     page = (workplace.folder / "results" / "d" / "report.html").read_text()
-    assert "logs/d/prepare/gfp.night.log" in page
-    log = (workplace.folder / "logs" / "d" / "prepare" / "gfp.night.log").read_text()
-    assert "schema_version is 99" in log and "Traceback" not in log
+    assert "logs/d/restore/night.0.log" in page
+    log = (workplace.folder / "logs" / "d" / "restore" / "night.0.log").read_text()
+    assert "broken has changed since" in log and "Traceback" not in log
     del config["methods"]["night"]
     workplace.configure(config)
     run = workplace.run()

@@ -9,8 +9,10 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from decon3d import paths
 from decon3d.errors import ConfigError
+from decon3d.pairs.sources import SPLITS, list_pairs
 from decon3d.settings import (
     NAME,
+    bundle_path,
     expand_path,
     is_network,
     is_oracle,
@@ -26,6 +28,10 @@ from decon3d.volumes.inputs import list_volumes
 try:
     SETTINGS = load_settings(config)
     VOLUMES = {name: list_volumes(name, d) for name, d in SETTINGS.datasets.items()}
+    MEASURED = {
+        name: list_pairs(name, d, seed=SETTINGS.seed)
+        for name, d in SETTINGS.datasets.items()
+    }
 except ConfigError as error:
     sys.exit(str(error))
 
@@ -41,13 +47,21 @@ wildcard_constraints:
     channel=NAME.strip("^$"),
     method=NAME.strip("^$"),
     volume=NAME.strip("^$"),
-    split="train|val|test",
+    split="|".join(SPLITS),
     part=r"\d+",
 
 
 def methods_where(test):
     """Regular expression of the names of the methods that pass a test."""
     return "|".join(name for name, m in METHODS.items() if test(m)) or NO_NAME
+
+
+def datasets_with_pairs(measured):
+    """Regular expression of the names of the datasets with measured pairs, or of the others."""
+    return (
+        "|".join(n for n, pairs in MEASURED.items() if bool(pairs) == measured)
+        or NO_NAME
+    )
 
 
 def dataset_of(wildcards):
@@ -102,8 +116,46 @@ def ingested_volumes(wildcards):
     return [paths.ingested(wildcards.dataset, v) for v in VOLUMES[wildcards.dataset]]
 
 
+def source_volumes(wildcards):
+    """The volumes that a method starts from: the dataset's, or its `source`'s restored ones."""
+    source = method_of(wildcards).source
+    return [
+        paths.ingested(wildcards.dataset, v, source) for v in VOLUMES[wildcards.dataset]
+    ]
+
+
 def channel_indices(wildcards):
     return {n: c.index for n, c in dataset_of(wildcards).channels.items()}
+
+
+def restored_indices(wildcards):
+    """Where the channels lie in a restored volume: in the order of the config."""
+    return {name: i for i, name in enumerate(dataset_of(wildcards).channels)}
+
+
+def source_indices(wildcards):
+    """Where the channels lie in the volumes that a method starts from."""
+    raw = method_of(wildcards).source is None
+    return channel_indices(wildcards) if raw else restored_indices(wildcards)
+
+
+def source_times(wildcards):
+    """The chosen times in the volumes that a method starts from; a restored one holds no others."""
+    raw = method_of(wildcards).source is None
+    return dataset_of(wildcards).times if raw else None
+
+
+def pairs_store(wildcards, split):
+    """The split of the pairs that a method sees: as its `source` restores them, if it has one."""
+    source = method_of(wildcards).source
+    store = paths.phantoms(wildcards.dataset, wildcards.channel, split, source)
+    return paths.store_marker(store)
+
+
+def pair_files(wildcards):
+    """All files of a dataset's measured pairs."""
+    pairs = MEASURED[wildcards.dataset]
+    return [volume_file(f) for pair in pairs for f in (pair.raw, pair.truth)]
 
 
 def part_markers(wildcards):
@@ -116,7 +168,21 @@ def part_markers(wildcards):
 def bundle_folder(dataset, channel, method):
     """The bundle that a network method uses: trained here, or named in the config."""
     named = getattr(METHODS[method], "bundle", None)
-    return named or paths.model(dataset, channel, method)
+    return (
+        bundle_path(named, channel) if named else paths.model(dataset, channel, method)
+    )
+
+
+def trained_for(wildcards):
+    """The bundles of a network method, one per channel, and the PSFs to compare them with."""
+    if not is_network(method_of(wildcards)):
+        return {}
+    dataset, channels = wildcards.dataset, dataset_of(wildcards).channels
+    folders = [bundle_folder(dataset, c, wildcards.method) for c in channels]
+    return {
+        "bundles": [f"{folder}/model.json" for folder in folders],
+        "psfs": [paths.psf(dataset, c) for c in channels],
+    }
 
 
 def start_bundle(wildcards):
@@ -148,12 +214,11 @@ def own_objects(wildcards):
 
 def tuning_inputs(wildcards):
     """What a method's parameters are searched on, besides the PSF."""
-    names = (wildcards.dataset, wildcards.channel)
     if method_of(wildcards).tune_on == "data":
-        statistics = paths.statistics(*names)
+        statistics = paths.statistics(wildcards.dataset, wildcards.channel)
         return {"volumes": ingested_volumes(wildcards), "statistics": statistics}
     split = "test" if is_oracle(method_of(wildcards)) else "val"
-    return {"pairs": paths.store_marker(paths.phantoms(*names, split))}
+    return {"pairs": pairs_store(wildcards, split)}
 
 
 def evaluations(wildcards):
@@ -163,7 +228,7 @@ def evaluations(wildcards):
         if any(v.reference for v in VOLUMES[wildcards.dataset].values())
         else []
     )
-    kinds += ["phantoms"] if PHANTOMS else []
+    kinds += ["phantoms"] if SETTINGS.has_pairs(wildcards.dataset) else []
     return [
         paths.evaluation(wildcards.dataset, method, kind)
         for method in ("input", *METHODS)

@@ -37,9 +37,29 @@ rule ingest:
         channels=channel_indices,
         voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
         times=lambda w: dataset_of(w).times,
+        clip_at_zero=False,
         version=VERSIONS["ingest"],
     script:
         "../../scripts/ingest.py"
+
+
+# What a method has restored, as the input of another that names it as its `source`.
+use rule ingest as ingest_restored with:
+    input:
+        paths.finished("{dataset}", "{method}"),
+    output:
+        paths.ingested("{dataset}", "{volume}", "{method}"),
+    log:
+        "logs/{dataset}/ingest/{volume}.after.{method}.log",
+    group:
+        "ingest_restored"
+    params:
+        source=lambda w: paths.restored(w.dataset, w.volume, w.method),
+        channels=restored_indices,
+        voxel_size_um=None,
+        times=None,
+        clip_at_zero=True,
+        version=VERSIONS["ingest"],
 
 
 rule channel_statistics:
@@ -60,3 +80,18 @@ rule channel_statistics:
         version=VERSIONS["statistics"],
     script:
         "../../scripts/channel_statistics.py"
+
+
+use rule channel_statistics as channel_statistics_restored with:
+    input:
+        lambda w: [paths.ingested(w.dataset, v, w.method) for v in VOLUMES[w.dataset]],
+    output:
+        paths.statistics("{dataset}", "{channel}", "{method}"),
+    log:
+        "logs/{dataset}/statistics/{channel}.after.{method}.log",
+    params:
+        index=lambda w: restored_indices(w)[w.channel],
+        camera_offset=lambda w: dataset_of(w).camera.offset,
+        normalisation=lambda w: channel_of(w).normalisation
+        and values(channel_of(w).normalisation),
+        version=VERSIONS["statistics"],

@@ -1,4 +1,5 @@
-# Simulated pairs through the channel's PSF: what networks learn from and baselines are tuned on.
+# Pairs with truth: what networks learn from and baselines are tuned on. Phantoms, simulated through
+# the channel's PSF, or a dataset's own measured pairs.
 
 
 rule phantoms:
@@ -11,6 +12,8 @@ rule phantoms:
         "logs/{dataset}/phantoms/{channel}.{split}.log",
     benchmark:
         "benchmarks/{dataset}/phantoms.{channel}.{split}.tsv"
+    wildcard_constraints:
+        dataset=datasets_with_pairs(False),
     conda:
         "../../envs/cpu.yaml"
     threads: 2
@@ -27,3 +30,66 @@ rule phantoms:
         version=VERSIONS["phantoms"],
     script:
         "../../scripts/phantoms.py"
+
+
+rule measured_pairs:
+    input:
+        pair_files,
+        psf=paths.psf("{dataset}", "{channel}"),
+    output:
+        **{
+            split: paths.store_marker(paths.phantoms("{dataset}", "{channel}", split))
+            for split in SPLITS
+        },
+        record=paths.measured_pairs("{dataset}", "{channel}"),
+    log:
+        "logs/{dataset}/pairs/{channel}.log",
+    benchmark:
+        "benchmarks/{dataset}/pairs.{channel}.tsv"
+    wildcard_constraints:
+        dataset=datasets_with_pairs(True),
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+    params:
+        sources=lambda w: [vars(pair) for pair in MEASURED[w.dataset]],
+        pairs=lambda w: values(dataset_of(w).pairs),
+        index=lambda w: channel_of(w).index,
+        channels=lambda w: len(dataset_of(w).channels),
+        voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
+        version=VERSIONS["pairs"],
+    script:
+        "../../scripts/measured_pairs.py"
+
+
+# What a method restores of the pairs is what another sees that names it as its `source`.
+rule pairs_after_cpu:
+    input:
+        unpack(method_inputs),
+        pairs=lambda w: pairs_store(w, w.split),
+    output:
+        marker=paths.store_marker(
+            paths.phantoms("{dataset}", "{channel}", "{split}", "{method}")
+        ),
+    log:
+        "logs/{dataset}/pairs_after/{channel}.{method}.{split}.log",
+    wildcard_constraints:
+        method=methods_where(lambda m: not is_network(m)),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 4
+    params:
+        method=lambda w: values(method_of(w), exclude={"training"}),
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["restore"],
+    script:
+        "../../scripts/pairs_after.py"
+
+
+use rule pairs_after_cpu as pairs_after_gpu with:
+    wildcard_constraints:
+        method=methods_where(is_network),
+    conda:
+        "../../envs/gpu.yaml"

@@ -5,7 +5,7 @@
 rule restore_prepare:
     input:
         unpack(method_inputs),
-        statistics=paths.statistics("{dataset}", "{channel}"),
+        statistics=lambda w: paths.statistics(w.dataset, w.channel, method_of(w).source),
     output:
         state=paths.prepared("{dataset}", "{channel}", "{method}"),
         arrays=str(
@@ -23,8 +23,8 @@ rule restore_prepare:
     params:
         method=lambda w: values(method_of(w), exclude={"training"}),
         camera=lambda w: values(dataset_of(w).camera),
-        index=lambda w: channel_of(w).index,
-        times=lambda w: dataset_of(w).times,
+        index=lambda w: source_indices(w)[w.channel],
+        times=source_times,
         seed=SETTINGS.seed,
         version=VERSIONS["prepare"],
     script:
@@ -35,8 +35,8 @@ rule restore_prepare:
 use rule restore_prepare as restore_prepare_on_sample with:
     input:
         unpack(method_inputs),
-        sampled=ingested_volumes,
-        statistics=paths.statistics("{dataset}", "{channel}"),
+        sampled=source_volumes,
+        statistics=lambda w: paths.statistics(w.dataset, w.channel, method_of(w).source),
     wildcard_constraints:
         method=methods_where(needs_sample),
     localrule: False
@@ -45,7 +45,8 @@ use rule restore_prepare as restore_prepare_on_sample with:
 
 rule restore_plan:
     input:
-        volumes=ingested_volumes,
+        unpack(trained_for),
+        volumes=source_volumes,
         states=per_channel(paths.prepared),
     output:
         paths.plan("{dataset}", "{method}"),
@@ -55,8 +56,8 @@ rule restore_plan:
     conda:
         "../../envs/cpu.yaml"
     params:
-        channels=channel_indices,
-        times=lambda w: dataset_of(w).times,
+        channels=source_indices,
+        times=source_times,
         restoration=values(RESTORATION),
         version=VERSIONS["plan"],
     script:
@@ -98,7 +99,7 @@ rule restore_finish:
     input:
         plan=paths.plan("{dataset}", "{method}"),
         parts=part_markers,
-        volumes=ingested_volumes,
+        volumes=source_volumes,
     output:
         paths.finished("{dataset}", "{method}"),
     log:
@@ -116,7 +117,7 @@ rule restore_finish:
 rule restore_phantoms_cpu:
     input:
         unpack(method_inputs),
-        test=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "test")),
+        test=lambda w: pairs_store(w, "test"),
     output:
         marker=paths.store_marker(
             paths.restored_phantoms("{dataset}", "{channel}", "{method}")

@@ -3,8 +3,8 @@
 
 rule train:
     input:
-        train=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "train")),
-        val=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "val")),
+        train=lambda w: pairs_store(w, "train"),
+        val=lambda w: pairs_store(w, "val"),
         psf=paths.psf("{dataset}", "{channel}"),
         start=start_bundle,
     output:

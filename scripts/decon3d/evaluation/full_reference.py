@@ -216,7 +216,8 @@ def evaluate_phantoms(
     Returns
     -------
     list of Record
-        Subjects `phantoms/test/0000` …, split `test`.
+        Subjects `phantoms/test/0000` …, split `test`; of measured pairs `pairs/test/0000` …,
+        split `measured`.
 
     Raises
     ------
@@ -236,18 +237,18 @@ def evaluate_phantoms(
             f"{restored_store} has the shape {restored.shape}, {test_store} has {truth.shape}; "
             "restore the test split again"
         )
-    recipes: Any = test.attrs["recipes"]
-    photons: Any = test.attrs["photons"]
+    about: Any = test.attrs
+    measured = "measured" in about
     records = []
     for i in range(truth.shape[0]):
         placed = {
             "dataset": dataset,
             "channel": channel,
             "method": method,
-            "subject": f"phantoms/test/{i:04d}",
-            "split": "test",
-            "recipe": str(recipes[i]),
-            "photons": float(photons[i]),
+            "subject": f"{'pairs' if measured else 'phantoms'}/test/{i:04d}",
+            "split": "measured" if measured else "test",
+            "recipe": None if measured else str(about["recipes"][i]),
+            "photons": None if measured else float(about["photons"][i]),
         }
         scores = compare(np.asarray(restored[i]), np.asarray(truth[i]))
         records += [_record(placed, score) for score in scores]

@@ -19,13 +19,13 @@ class Record:
     method: str
     """A method of the config, or `input`: the blurred image itself."""
     subject: str
-    """`phantoms/test/0007` or `volume/<name>`."""
+    """`phantoms/test/0007`, `pairs/test/0007` or `volume/<name>`."""
     split: str
-    """`test` for phantoms, `volume` for a dataset's own volumes."""
+    """`test` for phantoms, `measured` for measured pairs, `volume` for a dataset's own volumes."""
     recipe: str | None
-    """Phantom recipe; None for volumes."""
+    """Phantom recipe; None for all others."""
     photons: float | None
-    """Mean photons of the brightest 0.1 % of the voxels; None for volumes."""
+    """Mean photons of a phantom's brightest 0.1 % of the voxels; None for all others."""
     metric: str
     """`psnr`, `ssim` or `nrmse`."""
     variant: str

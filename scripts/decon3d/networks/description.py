@@ -29,7 +29,8 @@ class TrainedOn:
     noise
         Smallest and largest standard deviation of the background, in network units.
     made_as
-        What the store says of itself: recipes, and the range of photons.
+        What the store says of itself: recipes and the range of photons, or specimens; the method
+        that restored its images, if one did.
     """
 
     volumes: int
@@ -60,7 +61,8 @@ class BundleInfo:
     global_means
         Whether it averages over whole blocks, so that its attention is to be calibrated.
     target_kernel
-        What the network restores: `object` = the object itself, not a sharper image of it.
+        What the network restores: `object` = the object itself, not a sharper image of it;
+        `measured` = an image like the truths of its measured pairs.
     voxel_size_um, psf_fwhm_um, psf_fingerprint
         The microscope that it was trained for.
     trained_on

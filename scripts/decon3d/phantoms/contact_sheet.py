@@ -21,7 +21,7 @@ def contact_sheet(store_path: str | Path) -> Figure:
     Parameters
     ----------
     store_path
-        A whole store of `make_split`.
+        A whole store of phantoms or of measured pairs.
 
     Returns
     -------
@@ -29,15 +29,15 @@ def contact_sheet(store_path: str | Path) -> Figure:
         Per volume the object (above) and the image (below), each as the maximum projections of
         its middle eighth along Z (XY) and, below it, along Y (XZ), in true proportion and
         stretched to the 0.1 and 99.9 percentiles of its own; the title names volume, recipe and
-        dose, and where the PSF varies, its depth and width. A projection of the whole would hide
-        what walls and networks look like.
+        dose (of a measured pair its file), and where the PSF varies, its depth and width. A
+        projection of the whole would hide what walls and networks look like.
     """
     about: dict[str, Any] = zarr.open_group(str(store_path), mode="r").attrs.asdict()
     arrays: dict[str, Any] = {
         name: zarr.open_array(str(Path(store_path) / name), mode="r")
         for name in ("object", "image")
     }
-    picked = pick(about["recipes"])
+    picked = pick(about.get("recipes", ["pair"] * about["volumes"]))
     columns = min(COLUMNS, len(picked))
     rows = -(-len(picked) // columns)
     depth, height, width = np.multiply(arrays["object"].shape[1:], about["voxel_size_um"])
@@ -95,6 +95,8 @@ def _middle(volume: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
 
 
 def _title(about: dict[str, Any], index: int) -> str:
+    if "measured" in about:
+        return textwrap.shorten(about["names"][index], 30, placeholder="…")
     lines = [f"{index}: {about['recipes'][index]}", f"{about['photons'][index]:.0f} photons"]
     varied = about["psf_variation"][index]
     if varied:

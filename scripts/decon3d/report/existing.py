@@ -65,8 +65,9 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
             some = ", ".join(lacking[:5]) + (" …" if len(lacking) > 5 else "")
             missing.append(f"{len(lacking)} of {len(volumes)} restored volume(s): {some}")
         evaluated = (root / paths.evaluation(dataset, method, "phantoms")).is_file()
-        if settings.simulated_pairs is not None and not evaluated:
-            missing.append("evaluation on the phantoms")
+        if settings.has_pairs(dataset) and not evaluated:
+            measured = settings.datasets[dataset].pairs is not None
+            missing.append(f"evaluation on the {'measured pairs' if measured else 'phantoms'}")
         compared = (root / paths.evaluation(dataset, method, "volumes")).is_file()
         if _has_reference(dataset, settings) and not compared:
             missing.append("evaluation on the volumes with truth")
@@ -188,7 +189,7 @@ def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
 
 
 def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
-    """List what was odd in the data: saturation, values that are no numbers, clipping."""
+    """List what was odd: saturation, no numbers, clipping, networks trained for other data."""
     found = []
     for volume in volume_names(root, dataset=dataset, settings=settings):
         record = _read(root / paths.ingested(dataset, volume))
@@ -211,6 +212,11 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
                     if attributes.get(key):
                         label = f"{volume}, {method_label(method)}"
                         found.append(f"{label}: {attributes[key]:,} voxels {words}.")
+    for method in settings.methods:
+        for volume, sentences in (
+            _read(root / paths.plan(dataset, method)).get("warnings", {}).items()
+        ):
+            found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
     return list(dict.fromkeys(found))
 
 

@@ -36,15 +36,16 @@ from decon3d.volumes.reader import open_volume
 
 DPI = 150
 INDEX = "index.json"
+PAIRS_SHOWN = 3
 TUNED_ON = {
-    "phantoms": "Mean affine-matched PSNR on the validation phantoms.",
+    "phantoms": "Mean affine-matched PSNR on the validation volumes.",
     "data": (
         "Half of the photons of some blocks of the data were restored and predicted the other "
         "half: minus the Poisson deviance per voxel. It needs no truth, but is blind beyond what "
         "the microscope passes, and stops early, since half the light was seen."
     ),
     "test_truth": (
-        "An oracle: mean affine-matched PSNR on the test phantoms themselves. No such choice can "
+        "An oracle: mean affine-matched PSNR on the test volumes themselves. No such choice can "
         "be made on real data; it bounds what better settings could bring."
     ),
 }
@@ -253,24 +254,28 @@ def _contact_sheet(job: Job, channel: str, split: str) -> Drawn:
     """Draw volumes of every recipe of a split."""
     store = job.root / paths.phantoms(job.name, channel, split)
     about: Any = zarr.open_group(str(store), mode="r").attrs
+    measured = "measured" in about
     depth, height, width = np.multiply(about["shape"], about["voxel_size_um"])
     used = {"train": "the networks learn from", "test": "the numbers are measured on"}[split]
+    every = "" if measured else ", every recipe at least once"
     caption = (
         f"What {used}: {about['volumes']} volumes of {quantity(width)} × {quantity(height)} × "
-        f"{quantity(depth)} µm (X, Y, Z), every recipe at least once. Objects above, images below; "
-        "each as maximum projections of its middle eighth along Z (XY) and along Y (XZ), "
-        "stretched to its own range."
+        f"{quantity(depth)} µm (X, Y, Z){every}. {'Truths' if measured else 'Objects'} above, "
+        "images below; each as maximum projections of its middle eighth along Z (XY) and along Y "
+        "(XZ), stretched to its own range."
     )
-    title = f"Phantoms of the {split} split{_of_channel(job, channel)}"
-    return [(Entry(f"sheet_{channel}_{split}", "phantoms", title, caption), contact_sheet(store))]
+    section, what = ("pairs", "Measured pairs") if measured else ("phantoms", "Phantoms")
+    title = f"{what} of the {split} split{_of_channel(job, channel)}"
+    return [(Entry(f"sheet_{channel}_{split}", section, title, caption), contact_sheet(store))]
 
 
 def _phantoms(job: Job, channel: str) -> Drawn:
-    """Draw the first phantom of each recipe."""
+    """Draw the first phantom of each recipe, or the first measured pairs."""
     store = job.root / paths.phantoms(job.name, channel, "test")
     test: Any = zarr.open_group(str(store), mode="r")
     voxel: Triple = tuple(test.attrs["voxel_size_um"])
-    recipes: list[str] = test.attrs["recipes"]
+    measured = "measured" in test.attrs
+    recipes: list[str] = test.attrs["names"][:PAIRS_SHOWN] if measured else test.attrs["recipes"]
     restored: dict[str, Any] = {}
     for method in job.settings.methods:
         path = job.root / paths.restored_phantoms(job.name, channel, method)
@@ -283,14 +288,19 @@ def _phantoms(job: Job, channel: str) -> Drawn:
         arrays = {"image": test["image"], **restored, TRUTH: test["object"]}
         panels = [(k, Scene(np.asarray(a[i], np.float32), voxel)) for k, a in arrays.items()]
         figure, shown = plots.projections(panels)
-        known = "seen" if recipe in seen_recipes(job.settings) else "not seen"
-        caption = (
-            f"Test phantom {i}, recipe {recipe} ({known} in training), "
-            f"{quantity(test.attrs['photons'][i])} photons in the brightest voxels. "
-        )
+        if measured:
+            section, what = "pairs", "Pair"
+            caption = f"Test pair {recipe}, a specimen that no training contained. "
+        else:
+            section, what = "phantoms", "Phantom"
+            known = "seen" if recipe in seen_recipes(job.settings) else "not seen"
+            caption = (
+                f"Test phantom {i}, recipe {recipe} ({known} in training), "
+                f"{quantity(test.attrs['photons'][i])} photons in the brightest voxels. "
+            )
         entry = Entry(
-            f"phantom_{channel}_{recipe}", "phantoms",
-            f"Phantom {recipe}{_of_channel(job, channel)}", caption + _projection_caption(shown),
+            f"{what.lower()}_{channel}_{recipe}", section,
+            f"{what} {recipe}{_of_channel(job, channel)}", caption + _projection_caption(shown),
         )  # fmt: skip
         drawn.append((entry, figure))
     return drawn
@@ -302,7 +312,7 @@ def _training(job: Job, channel: str, method: str) -> Drawn:
     info = read_json(folder / "model.json") if (folder / "model.json").is_file() else {}
     blurred = info.get("validation", {}).get("input", {}).get("psnr_affine")
     best = info.get("best_step")
-    caption = "Loss on the training crops, and loss and PSNR on the validation phantoms. "
+    caption = "Loss on the training crops, and loss and PSNR on the validation volumes. "
     if best is None:
         caption += "The training has not ended."
     else:

@@ -19,6 +19,7 @@ METRIC = "psnr"
 _WHERE = {
     "seen": "on structure like that in the training",
     "unseen": "on structure that no training contained",
+    "measured": "on measured pairs of specimens that no training contained",
     "volume": "on the dataset's own volumes with truth",
 }
 
@@ -47,7 +48,8 @@ def verdicts(metrics: pd.DataFrame, *, settings: Settings) -> list[Verdict]:
     Returns
     -------
     list of Verdict
-        By channel; seen structure, unseen structure, own volumes, as far as there are any.
+        By channel; seen structure, unseen structure, measured pairs, own volumes, as far as there
+        are any.
     """
     grouped = with_groups(metrics, settings=settings)
     grouped = grouped[grouped["metric"] == METRIC]

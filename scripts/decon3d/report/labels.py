@@ -28,6 +28,7 @@ VARIANTS = {"affine": "affine-matched", "unmatched": "as restored"}
 GROUPS = {
     "seen": "Seen structure",
     "unseen": "Unseen structure",
+    "measured": "Measured pairs, other specimens",
     "volume": "The dataset's own volumes",
 }
 

@@ -27,6 +27,7 @@ from decon3d.report.existing import (
 from decon3d.report.figures import INDEX, make_figures
 from decon3d.report.headline import verdicts
 from decon3d.report.labels import METRICS, method_label, seen_recipes
+from decon3d.report.pairs import pair_rows
 from decon3d.report.tables import (
     collect_cost,
     collect_metrics,
@@ -43,6 +44,7 @@ SECTIONS = {
     "pictures": "Pictures",
     "psf": "Point spread function",
     "phantoms": "Phantoms with known truth",
+    "pairs": "Measured pairs",
     "metrics": "Quality against the truth",
     "tuning": "Tuning",
     "training": "Training",
@@ -115,6 +117,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         cost=[_present(row) for row in cost.to_dict(orient="records")],
         methods=attempt("the settings", lambda: effective_settings(root, **named), []),
         psf_cards=cards,
+        pairs=attempt("the measured pairs", lambda: pair_rows(root, **named), []),
         provenance=attempt("the provenance", lambda: provenance(root, **named), []),
         config=yaml.safe_dump(
             settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True
@@ -195,6 +198,15 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
                 f"Seen structure: phantom recipe {', '.join(seen)}. Unseen: {', '.join(unseen)}. "
                 "Your specimen is unseen structure."
             )
+    elif len(metrics) and (metrics["split"] == "measured").any():
+        caveats += [
+            "The truth of a measured pair is another image, with noise and blur of its own. The "
+            "numbers say how near a method comes to that image; one that resolves more than it "
+            "shows is marked down for it.",
+            "Intervals are over test pairs. Pairs of one specimen resemble each other, so that the "
+            "interval is too narrow where specimens are fewer. It does not cover another "
+            "microscope, another dose or another kind of specimen.",
+        ]
     else:
         caveats.append(
             "There are no numbers against simulated truth here; the pictures alone do not prove "

@@ -24,10 +24,14 @@ from decon3d.report.views import Scene, Triple, line
 WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
-GROUP_STYLES = {"seen": ("#0072B2", "o"), "unseen": ("#D55E00", "^"), "volume": ("#009E73", "D")}
+GROUP_STYLES = {
+    "seen": ("#0072B2", "o"), "unseen": ("#D55E00", "^"), "measured": ("#CC79A7", "s"),
+    "volume": ("#009E73", "D"),
+}  # fmt: skip
 OUTLINE = [patheffects.withStroke(linewidth=2.5, foreground="black")]
 GROUP_WORDS = {
-    "seen": "seen structure", "unseen": "unseen structure", "volume": "own volumes",
+    "seen": "seen structure", "unseen": "unseen structure", "measured": "measured pairs",
+    "volume": "own volumes",
 }  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,

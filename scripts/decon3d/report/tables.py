@@ -44,10 +44,10 @@ def collect_metrics(root: Path, *, dataset: str) -> pd.DataFrame:
 
 
 def with_groups(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
-    """Add the column `group`: `seen` or `unseen` recipe in training, or `volume`."""
+    """Add the column `group`: `seen` or `unseen` recipe in training, `measured`, or `volume`."""
     seen = seen_recipes(settings)
     groups = [
-        "volume" if split == "volume" else "seen" if recipe in seen else "unseen"
+        split if split in ("measured", "volume") else "seen" if recipe in seen else "unseen"
         for split, recipe in zip(metrics["split"], metrics["recipe"], strict=True)
     ]
     return metrics.assign(group=groups)

@@ -1,5 +1,6 @@
 """Restoration of whole arrays in memory, through the same blocks as a volume on disk."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import zarr
 from numpy.typing import NDArray
 
 from decon3d.logs import progress
+from decon3d.pairs.stores import write_store
 from decon3d.restoration.blocks import Triple, block_at, grid
 from decon3d.restoration.restorers import (
     Preparation,
@@ -70,11 +72,54 @@ def restore_phantoms(
     restored = group.create_array(
         "restored", shape=images.shape, chunks=(1, *images.shape[1:]), dtype="float32"
     )
-    for i in progress(range(images.shape[0]), what=f"{name} on phantoms", unit="volume"):
+    options: dict[str, Any] = {"camera_offset": camera_offset, "gpus": gpus, "threads": threads}
+    for i, values in enumerate(_restored(images, prepare=prepare, name=name, **options)):
+        restored[i] = values
+
+
+def restore_pairs(
+    store: str | Path,
+    target: str | Path,
+    *,
+    prepare: Preparation,
+    camera_offset: float | None,
+    gpus: int,
+    threads: int,
+    name: str,
+) -> None:
+    """Make the pairs that a method sees whose `source` is the method `name`.
+
+    Parameters
+    ----------
+    store, target
+        Stores of pairs: that of the method `name`, and the one to make, with its restored images
+        (negative counts become 0) and the same objects and attributes.
+    prepare, camera_offset, gpus, threads
+        As for `restore_phantoms`.
+    """
+    group: Any = zarr.open_group(str(store), mode="r")
+    options: dict[str, Any] = {"camera_offset": camera_offset, "gpus": gpus, "threads": threads}
+    restored = list(_restored(group["image"], prepare=prepare, name=name, **options))
+    images = [np.maximum(image, 0) for image in restored]
+    attributes = {**group.attrs.asdict(), "source": name}
+    objects = [np.asarray(truth) for truth in group["object"]]
+    write_store(target, {"image": images, "object": objects}, attributes)
+
+
+def _restored(
+    images: Any,
+    *,
+    prepare: Preparation,
+    camera_offset: float | None,
+    gpus: int,
+    threads: int,
+    name: str,
+) -> Iterator[NDArray[np.float32]]:
+    for i in progress(range(images.shape[0]), what=f"{name} on pairs", unit="volume"):
         image = np.asarray(images[i])
         statistics = ChannelStatistics.of_image(image, camera_offset=camera_offset)
         state = prepare(statistics, central(image))
         if i == 0:
             claim_device(state, gpus=gpus, threads=threads)
         restorer = open_restorer(state, threads=threads)
-        restored[i] = restore_array(image, restorer, state)
+        yield restore_array(image, restorer, state)

@@ -163,7 +163,7 @@ def _read_ahead(plan: Plan, todo: list[Item]) -> Iterator[tuple[Item, NDArray[An
     def read(item: Item) -> NDArray[Any]:
         source = plan.volumes[item.volume]
         if item.volume not in volumes:
-            volumes[item.volume] = open_volume(source.view)
+            volumes[item.volume] = open_volume(source.view, clip_at_zero=source.clip_at_zero)
         channel = list(source.channels.values())[item.channel]
         values = volumes[item.volume].read(source.times[item.time], channel, item.block.read)
         return item.block.pad(values)

@@ -66,6 +66,7 @@ class VolumePlan:
     chunk: Triple
     block: Triple
     key: str
+    clip_at_zero: bool = False
 
     @property
     def blocks(self) -> int:
@@ -92,11 +93,13 @@ class Plan:
     bounds: list[int]
     """Part i does the items from bounds[i] up to bounds[i + 1]."""
     block_memory_gb: float
+    warnings: dict[str, list[str]]
+    """By volume: what speaks against this method there. Decides nothing."""
 
     @property
     def digest(self) -> str:
         """Hash of the whole plan."""
-        return digest(asdict(self))
+        return digest({**asdict(self), "warnings": None})
 
     @property
     def starts(self) -> list[int]:
@@ -148,6 +151,7 @@ def make_plan(
     times: list[int] | None,
     restoration: Restoration,
     path: str | Path,
+    warnings: dict[str, list[str]] | None = None,
 ) -> Plan:
     """Plan the restoration of a dataset's volumes and create the empty level 0 of each output.
 
@@ -165,6 +169,8 @@ def make_plan(
         Time points to restore; None = all.
     path
         Where the plan is written.
+    warnings
+        By volume: what speaks against the method there (`fitness.warnings_of`).
 
     Raises
     ------
@@ -202,7 +208,7 @@ def make_plan(
         volumes.append(
             VolumePlan(
                 record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,
-                key,
+                key, record.clip_at_zero,
             )
         )  # fmt: skip
     plan = Plan(
@@ -215,6 +221,7 @@ def make_plan(
         volumes=volumes,
         bounds=_cut(volumes, restoration.parts),
         block_memory_gb=max(_padded(v, halo) for v in volumes) * bytes_per_voxel / 1e9,
+        warnings=warnings or {},
     )
     for volume in volumes:
         _create(volume)

@@ -38,7 +38,8 @@ class Pairs:
     noise
         Standard deviation of each image's background, in network units.
     made_as
-        What the store says of itself: recipes, and the range of photons.
+        What the store says of itself: recipes and the range of photons, or specimens; the method
+        that restored its images, if one did.
     """
 
     images: NDArray[np.float32]
@@ -61,6 +62,8 @@ class Pairs:
 
 def load_pairs(store: str | Path, *, camera_offset: float | None) -> Pairs:
     """Read a store of pairs and normalise each volume by the law of `volumes.normalisation`.
+
+    Tiles of one measured volume (the store's attribute `pair`) share its normalisation.
 
     Parameters
     ----------
@@ -91,24 +94,34 @@ def load_pairs(store: str | Path, *, camera_offset: float | None) -> Pairs:
     images = np.empty(image.shape, np.float32)
     objects = np.empty(image.shape, np.float32)
     laws, noise = [], []
+    attributes: Any = group.attrs
+    whole: Any = attributes.get("pair", range(image.shape[0]))
+    histograms: dict[int, Histogram] = {}
     for index in range(image.shape[0]):
-        counts = image[index]
-        histogram = Histogram.of(counts)
+        part = Histogram.of(image[index])
+        known = histograms.get(whole[index])
+        histograms[whole[index]] = part if known is None else known + part
+    for index in range(image.shape[0]):
+        histogram = histograms[whole[index]]
         law = normalisation_law(histogram, camera_offset=camera_offset)
-        images[index], objects[index] = law.apply(counts), law.apply(truth[index])
+        images[index], objects[index] = law.apply(image[index]), law.apply(truth[index])
         laws.append(law)
         noise.append(histogram.background()[1] / law.scale)
     return Pairs(images, objects, tuple(laws), tuple(noise), _made_as(group))
 
 
 def _made_as(group: zarr.Group) -> dict[str, Any]:
-    """Sum up the attributes of a phantom store; stores from elsewhere may have none."""
+    """Sum up the attributes of a store of pairs; stores from elsewhere may have none."""
     made: dict[str, Any] = {}
     attributes: Any = group.attrs
     if "photons" in attributes:
         made["photons"] = [min(attributes["photons"]), max(attributes["photons"])]
     if "recipes" in attributes:
         made["recipes"] = dict(sorted(Counter(attributes["recipes"]).items()))
+    if "specimens" in attributes:
+        made["specimens"] = sorted(set(attributes["specimens"]))
+    if "source" in attributes:
+        made["source"] = attributes["source"]
     return made
 
 

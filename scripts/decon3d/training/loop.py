@@ -204,7 +204,7 @@ def train(
         stride=stride,
         bytes_per_voxel=definition.bytes_per_voxel(method),
         global_means=bool(global_means(model)),
-        target_kernel="object",
+        target_kernel="measured" if "specimens" in pairs.made_as else "object",
         voxel_size_um=psf.voxel_size_um,
         psf_fwhm_um=fwhm_um(psf.data, psf.voxel_size_um),
         psf_fingerprint=fingerprint(psf),

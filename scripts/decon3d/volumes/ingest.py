@@ -34,7 +34,7 @@ class VolumeRecord:
 
     `histograms`, `darkest`, `not_finite` and `saturated` are by channel index; `darkest` is the
     mean of the darkest place (None where there is none), `saturated` counts voxels at the largest
-    value of an integer type.
+    value of an integer type. `clip_at_zero` says that negative counts are read as 0.
     """
 
     name: str
@@ -51,10 +51,11 @@ class VolumeRecord:
     darkest: dict[str, float | None]
     not_finite: dict[str, int]
     saturated: dict[str, int]
+    clip_at_zero: bool = False
 
     def open(self) -> Volume:
         """Open the view of the volume."""
-        return open_volume(self.path)
+        return open_volume(self.path, clip_at_zero=self.clip_at_zero)
 
     def histogram(self, channel: int) -> Histogram:
         """Return the histogram of one channel over the selected time points."""
@@ -99,6 +100,7 @@ def ingest(
     voxel_size_um: tuple[float, float, float] | None,
     times: list[int] | None,
     key: str,
+    clip_at_zero: bool = False,
 ) -> VolumeRecord:
     """Bring one volume into the workflow.
 
@@ -116,13 +118,15 @@ def ingest(
         Time points whose counts enter the statistics; None = all.
     key
         The dataset's key in the config, for messages.
+    clip_at_zero
+        Whether negative counts are taken as 0: those of a restored volume that is restored again.
 
     Raises
     ------
     UserError
         If the volume lacks a channel, a time point or a voxel size, or cannot be read.
     """
-    volume = open_volume(source)
+    volume = open_volume(source, clip_at_zero=clip_at_zero)
     size = voxel_size_of(source, configured=voxel_size_um, key=key)
     n_times, n_channels, *spatial = volume.shape
     for channel_name, index in channels.items():
@@ -191,6 +195,7 @@ def ingest(
         },
         not_finite={str(i): c.not_finite for i, c in counters.items()},
         saturated={str(i): c.saturated for i, c in counters.items()},
+        clip_at_zero=clip_at_zero,
     )
     for index, counter in counters.items():
         if counter.not_finite:

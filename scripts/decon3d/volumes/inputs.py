@@ -64,7 +64,7 @@ def _expand(key: str, entry: str | VolumeEntry) -> list[VolumeSource]:
     path = expand_path(entry)
     if path.endswith((".tsv", ".csv")):
         return _read_sheet(key, path)
-    return [VolumeSource(_volume_name(p), p) for p in (matches(path) or [path])]
+    return [VolumeSource(volume_name(p), p) for p in (matches(path) or [path])]
 
 
 def _read_sheet(key: str, path: str) -> list[VolumeSource]:
@@ -88,7 +88,7 @@ def _read_sheet(key: str, path: str) -> list[VolumeSource]:
     return sources
 
 
-def _volume_name(path: str) -> str:
+def volume_name(path: str) -> str:
     """Make a volume's name from its file's: the endings go, odd characters become `_`."""
     stem = _ENDINGS.sub("", path.rstrip("/")).rsplit("/", 1)[-1]
     return re.sub(r"[^A-Za-z0-9_-]+", "_", stem)

@@ -30,7 +30,7 @@ class Volume:
     """An acquisition, read on demand.
 
     `array` has the file's own axes, `axes` names them (a subset of T C Z Y X in any order);
-    everything else speaks T C Z Y X.
+    everything else speaks T C Z Y X. With `clip_at_zero`, `read` gives 0 for negative counts.
     """
 
     path: str
@@ -40,6 +40,7 @@ class Volume:
     channel_names: tuple[str, ...]
     channel_colors: tuple[str, ...] = ()
     time_interval_s: float | None = None
+    clip_at_zero: bool = False
     shape: tuple[int, int, int, int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +60,7 @@ class Volume:
         values = values.transpose([kept.index(a) for a in "ZYX" if a in kept])
         if "Z" not in kept:
             values = values[np.newaxis]
-        return values
+        return np.maximum(values, 0) if self.clip_at_zero else values
 
     @cached_property
     def data(self) -> da.Array:
@@ -70,7 +71,7 @@ class Volume:
         return values[tuple(slice(None) if a in self.axes else np.newaxis for a in AXES)]
 
 
-def open_volume(path: str | Path, *, level: int = 0) -> Volume:
+def open_volume(path: str | Path, *, level: int = 0, clip_at_zero: bool = False) -> Volume:
     """Open a TIFF, ImageJ or OME-TIFF, or an OME-Zarr 0.4 / 0.5.
 
     Parameters
@@ -79,6 +80,8 @@ def open_volume(path: str | Path, *, level: int = 0) -> Volume:
         The file, or an OME-Zarr's folder.
     level
         Resolution level of an OME-Zarr's pyramid; 0 is full resolution.
+    clip_at_zero
+        Whether to read negative counts as 0: those of a restored volume that is restored again.
 
     Raises
     ------
@@ -92,7 +95,7 @@ def open_volume(path: str | Path, *, level: int = 0) -> Volume:
             f"{path}: counts of type {volume.dtype.name} are not supported; "
             f"save it as {', '.join(_DTYPES)}"
         )
-    return volume
+    return replace(volume, clip_at_zero=True) if clip_at_zero else volume
 
 
 def _open_zarr(path: str, level: int) -> Volume:

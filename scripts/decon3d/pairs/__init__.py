@@ -1,0 +1,1 @@
+"""Measured pairs of raw and true volumes as training data: found, registered, matched, split."""

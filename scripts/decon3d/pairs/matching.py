@@ -1,0 +1,162 @@
+"""Check a measured pair and bring its truth to the raw volume's grid and counts."""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from decon3d.errors import UserError
+from decon3d.pairs.registration import Triple, Volume, covered, register, translate
+
+LEAST_CORRELATION = 0.3
+FWHM_PER_SIGMA = 2.3548
+SMOOTHING = 1.0
+"""Blur under which intensities are compared, in widths of the PSF (both as standard deviations)."""
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Blur that the truth may lack, in widths of the PSF."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a truth was laid on its raw volume.
+
+    Attributes
+    ----------
+    shift_um
+        How far the truth was moved (Z, Y, X), in µm.
+    drift_um
+        How much the parts of the volume differ in that, in µm; None = not enough structure.
+    slope, offset
+        True counts became slope · counts + offset.
+    correlation
+        Of the two, after the shift, under the blur of the match.
+    """
+
+    shift_um: Triple
+    drift_um: float | None
+    slope: float
+    offset: float
+    correlation: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is still taken for a pair: largest shift and largest drift, in µm."""
+
+    shift_um: float
+    drift_um: float
+
+
+def align(
+    raw: NDArray[Any],
+    truth: NDArray[Any],
+    *,
+    voxel_size_um: Triple,
+    psf_fwhm_um: Triple,
+    limits: Limits,
+    raw_file: str,
+    truth_file: str,
+) -> Alignment:
+    """Register a truth to its raw volume and match its intensity.
+
+    Parameters
+    ----------
+    raw, truth
+        Axes Z Y X, same shape, counts.
+    voxel_size_um, psf_fwhm_um
+        Voxel size and widths of the PSF (Z, Y, X), in µm.
+    limits
+        Largest shift and drift.
+    raw_file, truth_file
+        Their names, for messages.
+
+    Raises
+    ------
+    UserError
+        If the shapes differ, the two do not show the same, or shift or drift are above the limit.
+    """
+    if raw.shape != truth.shape:
+        raise UserError(
+            f"{truth_file} has {truth.shape} voxels, {raw_file} has {raw.shape} (Z, Y, X); a "
+            "truth must lie on its raw volume's grid: resample it"
+        )
+    a, b = raw.astype(np.float32), truth.astype(np.float32)
+    found = register(a, b, voxel_size_um=voxel_size_um)
+    slope, offset, correlation = match(
+        a, translate(b, found.shift), found.shift, np.divide(psf_fwhm_um, voxel_size_um)
+    )
+    z, y, x = (s * v for s, v in zip(found.shift, voxel_size_um, strict=True))
+    length = sqrt(z * z + y * y + x * x)
+    where = f"{truth_file}: against {raw_file}"
+    if correlation < LEAST_CORRELATION:
+        raise UserError(
+            f"{where} it does not show the same (correlation {correlation:.2f} at the best shift, "
+            f"{LEAST_CORRELATION:g} is the least); are raw and truth listed in the same order?"
+        )
+    if length > limits.shift_um:
+        raise UserError(
+            f"{where} it is shifted by {length:.2f} µm ({z:.2f}, {y:.2f}, {x:.2f}; Z, Y, X), more "
+            f"than pairs.max_shift_um: {limits.shift_um:g}; leave the pair out or raise the limit"
+        )
+    if found.drift_um is not None and found.drift_um > limits.drift_um:
+        raise UserError(
+            f"{where} the shift differs by {found.drift_um:.2f} µm between parts of the volume, "
+            f"more than pairs.max_drift_um: {limits.drift_um:g}: the specimen moved or turned "
+            "between the two; leave the pair out or raise the limit"
+        )
+    return Alignment((z, y, x), found.drift_um, slope, offset, correlation)
+
+
+def match(
+    raw: Volume, truth: Volume, shift: Triple, psf_fwhm: NDArray[np.floating]
+) -> tuple[float, float, float]:
+    """Fit raw ≈ slope · truth + offset by least squares; return slope, offset, correlation.
+
+    Of a truth that is sharper than the raw volume, the slope would come out too small; so it is
+    blurred by that share of the PSF's width which makes the two most alike. Both are then smoothed
+    by one width, against the noise. Measured on point clouds of 32 × 128 × 128 voxels:
+    within 1 % for a truth as blurred as the raw volume, 6 % too small for one without any blur
+    (12 % on 16 planes; light that the raw volume loses at its faces is most of it).
+
+    Parameters
+    ----------
+    raw, truth
+        Axes Z Y X; the truth moved by `shift` voxels already.
+    psf_fwhm
+        Widths of the PSF (Z, Y, X), in voxels.
+    """
+    inside = covered(raw.shape, shift)
+    width = np.minimum(psf_fwhm / FWHM_PER_SIGMA, np.array(raw.shape) / 8)
+    a = _centred(raw[inside], SMOOTHING * width)
+    best = (0.0, 0.0, 0.0)
+    for share in SHARES:
+        b = _centred(truth[inside], np.hypot(SMOOTHING, share) * width)
+        both, of_a, of_b = (float(np.vdot(u, v)) for u, v in ((a, b), (a, a), (b, b)))
+        correlation = both / sqrt(of_a * of_b) if of_a > 0 and of_b > 0 else 0.0
+        if correlation > best[2]:
+            slope = both / of_b
+            offset = raw[inside].mean(dtype=np.float64) - slope * truth[inside].mean(
+                dtype=np.float64
+            )
+            best = (slope, float(offset), correlation)
+    return best
+
+
+def _centred(volume: Volume, sigma: NDArray[np.floating]) -> NDArray[np.float64]:
+    smooth = ndimage.gaussian_filter(volume, sigma, mode="reflect").astype(np.float64)
+    return smooth - smooth.mean()
+
+
+def aligned(
+    raw: NDArray[Any], truth: NDArray[Any], alignment: Alignment, *, voxel_size_um: Triple
+) -> tuple[Volume, Volume]:
+    """Return raw and matched truth (counts, Z Y X) where both have voxels."""
+    z, y, x = np.divide(alignment.shift_um, voxel_size_um)
+    shift = (float(z), float(y), float(x))
+    inside = covered(raw.shape, shift)
+    moved = translate(truth.astype(np.float32), shift)[inside]
+    matched = moved * np.float32(alignment.slope) + np.float32(alignment.offset)
+    return raw[inside].astype(np.float32), matched

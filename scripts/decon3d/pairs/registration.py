@@ -1,0 +1,121 @@
+"""Lay one volume on another by translation, and see whether a translation is enough."""
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.signal.windows import tukey
+from skimage.registration import phase_cross_correlation
+
+Triple = tuple[float, float, float]
+Volume = NDArray[np.float32]
+
+UPSAMPLING = 20
+"""Shifts are found to a 20th of a voxel."""
+PART_EDGE = 12
+"""Voxels that a part needs along an axis for its own shift to be found."""
+LIKENESS = 0.5
+"""Correlation of raw and truth (smoothed by a voxel) above which a part's shift is believed."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How a moving volume lies to a fixed one.
+
+    Attributes
+    ----------
+    shift
+        Voxels (Z, Y, X) by which the moving volume has to be moved.
+    drift_um
+        Largest distance, in µm, between the shifts that two parts of the volume would need; None
+        where no two parts hold enough structure to tell.
+    """
+
+    shift: Triple
+    drift_um: float | None
+
+
+def register(fixed: Volume, moving: Volume, *, voxel_size_um: Triple) -> Registration:
+    """Find the shift between two volumes, and how evenly it holds.
+
+    Cross-correlation (Guizar-Sicairos et al., Opt. Lett. 33, 156 (2008), in scikit-image) of the
+    windowed volumes, unweighted: noise has no say where the signal has none. First to whole
+    voxels, then on what overlaps to a fraction, so that the window does not pull the shift to 0.
+
+    Parameters
+    ----------
+    fixed, moving
+        Axes Z Y X, same shape, any unit each.
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+    """
+    shift = whole_and_fraction(fixed, moving)
+    moved = translate(moving, shift)
+    found = []
+    for part in parts(fixed.shape):
+        a, b = fixed[part], moved[part]
+        rest = whole_and_fraction(a, b)
+        if likeness(a, translate(b, rest)) >= LIKENESS:
+            found.append(np.multiply(rest, voxel_size_um))
+    distances = [float(np.linalg.norm(a - b)) for a, b in combinations(found, 2)]
+    return Registration(shift, max(distances, default=None))
+
+
+def whole_and_fraction(fixed: Volume, moving: Volume) -> Triple:
+    """Find the shift (Z, Y, X, voxels) that lays `moving` on `fixed`."""
+    whole = _correlate(fixed, moving, 1).astype(int)
+    a = fixed[tuple(_overlap(int(s)) for s in whole)]
+    b = moving[tuple(_overlap(-int(s)) for s in whole)]
+    z, y, x = whole + (_correlate(a, b, UPSAMPLING) if min(a.shape) else 0.0)
+    return (float(z), float(y), float(x))
+
+
+def translate(volume: Volume, shift: Triple) -> Volume:
+    """Move a volume by a fraction of voxels (Z, Y, X): cubic spline, mirrored at the faces."""
+    if not np.any(shift):
+        return volume
+    return ndimage.shift(volume, shift, order=3, mode="mirror")
+
+
+def covered(shape: tuple[int, ...], shift: Triple) -> tuple[slice, ...]:
+    """Return the region that a moved volume still covers with its own voxels."""
+    return tuple(
+        slice(max(int(np.ceil(s)), 0), n - max(int(np.ceil(-s)), 0))
+        for n, s in zip(shape, shift, strict=True)
+    )
+
+
+def parts(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """Cut a volume (Z, Y, X) into halves along Z and into lateral quarters, where large enough."""
+
+    def halves(n: int) -> list[slice]:
+        return [slice(0, n // 2), slice(n // 2, n)] if n >= 2 * PART_EDGE else [slice(0, n)]
+
+    z, y, x = shape
+    whole = (slice(0, z), slice(0, y), slice(0, x))
+    pieces = [(half, *whole[1:]) for half in halves(z)]
+    pieces += [(whole[0], a, b) for a in halves(y) for b in halves(x)]
+    return [piece for piece in pieces if piece != whole]
+
+
+def likeness(a: Volume, b: Volume, sigma: Any = 1.0) -> float:
+    """Correlate two volumes after a Gaussian blur of `sigma` voxels; 0 where one is constant."""
+    smooth = [ndimage.gaussian_filter(v, sigma, mode="nearest").ravel() for v in (a, b)]
+    spread = [float(np.std(v, dtype=np.float64)) for v in smooth]
+    return float(np.corrcoef(*smooth)[0, 1]) if min(spread) > 0 else 0.0
+
+
+def _correlate(fixed: Volume, moving: Volume, upsampling: int) -> NDArray[np.float64]:
+    window = np.ones((), np.float32)
+    for n in fixed.shape:
+        window = window[..., None] * (tukey(n, 0.5) if n > 2 else np.ones(n)).astype(np.float32)
+    pair = [(volume - volume.mean()) * window for volume in (fixed, moving)]
+    shift, _, _ = phase_cross_correlation(*pair, upsample_factor=upsampling, normalization=None)
+    return np.asarray(shift, np.float64)
+
+
+def _overlap(shift: int) -> slice:
+    return slice(max(shift, 0), min(shift, 0) or None)

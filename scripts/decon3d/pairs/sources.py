@@ -1,0 +1,104 @@
+"""Which measured pairs a dataset has: files, specimens, and the split that each belongs to."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from decon3d.errors import ConfigError
+from decon3d.seeds import generator
+from decon3d.settings import Dataset, MeasuredPairs, expand_path
+from decon3d.volumes.inputs import matches, volume_name
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class PairSource:
+    """One pair of files, the specimen that they show, and its split."""
+
+    name: str
+    raw: str
+    truth: str
+    specimen: str
+    split: str
+
+
+def list_pairs(name: str, dataset: Dataset, *, seed: int) -> list[PairSource]:
+    """Resolve `datasets.<name>.pairs`; empty where there are none.
+
+    Specimens are shuffled by the seed; the first go to `test`, the next to `val`, at least one
+    each, the rest to `train`.
+
+    Raises
+    ------
+    ConfigError
+        If raw and truth differ in number, a file's name does not tell the specimen, or there are
+        fewer than three specimens.
+    """
+    if dataset.pairs is None:
+        return []
+    key = f"datasets.{name}.pairs"
+    raw, truth = (_files(entries) for entries in (dataset.pairs.raw, dataset.pairs.truth))
+    if len(raw) != len(truth):
+        raise ConfigError(
+            [f"{key}: {len(raw)} raw and {len(truth)} true volumes; each raw one needs its truth"]
+        )
+    both = sorted(set(raw) & set(truth))
+    if both:
+        raise ConfigError([f"{key}: {both[0]} is both raw and truth"])
+    specimens = _specimens(raw, dataset.pairs, key)
+    names = sorted(set(specimens))
+    if len(names) < len(SPLITS):
+        raise ConfigError(
+            [
+                f"{key}: {len(names)} specimen(s) ({', '.join(names)}); train, val and test need "
+                "one each, since no specimen may be in two of them"
+            ]
+        )
+    shuffled = generator(seed, "pairs", name).permutation(names).tolist()
+    split = dict(zip(shuffled, _turns(len(names), dataset.pairs), strict=True))
+    return [
+        PairSource(volume_name(r), r, t, s, split[s])
+        for r, t, s in zip(raw, truth, specimens, strict=True)
+    ]
+
+
+def _turns(count: int, pairs: MeasuredPairs) -> list[str]:
+    """Name the split of each of `count` shuffled specimens."""
+    test = max(1, round(pairs.test * count))
+    val = max(1, min(round(pairs.val * count), count - test - 1))
+    test = min(test, count - val - 1)
+    return ["test"] * test + ["val"] * val + ["train"] * (count - test - val)
+
+
+def _files(entries: str | list[str]) -> list[str]:
+    """List the volumes that paths, folders and globs name; an OME-Zarr is one volume."""
+    found = []
+    for entry in [entries] if isinstance(entries, str) else entries:
+        path = expand_path(entry)
+        if Path(path).is_dir() and not _is_volume(path):
+            inside = (p for p in sorted(Path(path).iterdir()) if not p.name.startswith("."))
+            found += [str(p) for p in inside if p.is_file() or _is_volume(p)]
+        else:
+            found += matches(path) or [path]
+    return found
+
+
+def _is_volume(path: str | Path) -> bool:
+    return any(Path(path, name).is_file() for name in ("zarr.json", ".zattrs"))
+
+
+def _specimens(raw: list[str], pairs: MeasuredPairs, key: str) -> list[str]:
+    """Name the specimen of each raw file: by the regular expression, else the file itself."""
+    if pairs.specimen is None:
+        names = [volume_name(path) for path in raw]
+        clashes = defaultdict(list)
+        for name, path in zip(names, raw, strict=True):
+            clashes[name].append(path)
+        return [n if len(clashes[n]) == 1 else p for n, p in zip(names, raw, strict=True)]
+    found = [re.search(pairs.specimen, Path(path).name) for path in raw]
+    lost = [path for path, match in zip(raw, found, strict=True) if match is None]
+    if lost:
+        raise ConfigError([f"{key}.specimen: {pairs.specimen!r} finds nothing in {lost[0]}"])
+    return [str(match[1]) for match in found if match is not None]

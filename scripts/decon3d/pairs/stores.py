@@ -1,0 +1,244 @@
+"""The stores of measured pairs: the same train, val and test that phantoms have."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from decon3d import __version__
+from decon3d.errors import UserError
+from decon3d.files import write_json
+from decon3d.logs import log, progress
+from decon3d.optics.psf import Psf, fingerprint, fwhm_um
+from decon3d.pairs.matching import Alignment, Limits, align, aligned
+from decon3d.pairs.registration import Triple, Volume, covered
+from decon3d.pairs.sources import SPLITS, PairSource
+from decon3d.settings import MeasuredPairs
+from decon3d.volumes.normalisation import Histogram
+from decon3d.volumes.reader import open_volume
+
+Shape = tuple[int, int, int]
+LARGEST: Shape = (64, 256, 256)
+EMPTY = 0.1
+"""A tile with less than this share of the light of its pair's brightest one is left out."""
+ARRAYS = {
+    "object": "the truth, moved onto the raw volume and brought to its counts",
+    "image": "the raw volume",
+}
+
+
+def make_pairs(
+    sources: Sequence[PairSource],
+    *,
+    stores: dict[str, str | Path],
+    record: str | Path,
+    pairs: MeasuredPairs,
+    psf: Psf,
+    channel: int,
+    only_channel: bool,
+    trust_metadata: bool,
+    key: str,
+) -> None:
+    """Register and match all pairs of a channel, cut them into tiles and write the three stores.
+
+    Parameters
+    ----------
+    sources
+        The pairs of files with their splits.
+    stores
+        Zarr groups to write, by split: `image` and `object`, (n, Z, Y, X), float32, counts.
+    record
+        JSON with what was found out about each pair.
+    pairs
+        The config's limits and tiles.
+    psf
+        The channel's: voxel size, and the width under whose blur intensities are matched.
+    channel
+        Channel index in the files.
+    only_channel
+        Whether the dataset has one channel, so that files of a single channel are it.
+    trust_metadata
+        Whether voxel sizes in the files' metadata count (the config gave none).
+    key
+        The config's key, for messages.
+
+    Raises
+    ------
+    UserError
+        If files cannot be read, do not belong together, or differ by more than the limits.
+    """
+
+    def read(path: str) -> NDArray[Any]:
+        return read_channel(
+            path, channel=channel, only_channel=only_channel,
+            voxel_size_um=psf.voxel_size_um if trust_metadata else None, key=key,
+        )  # fmt: skip
+
+    widths = fwhm_um(psf.data, psf.voxel_size_um)
+    limits = Limits(pairs.max_shift_um, pairs.max_drift_um)
+    found: list[Alignment] = []
+    sizes: list[Shape] = []
+    for source in progress(sources, what="register pairs", unit="pairs"):
+        raw, truth = read(source.raw), read(source.truth)
+        alignment = align(
+            raw, truth, voxel_size_um=psf.voxel_size_um, psf_fwhm_um=widths, limits=limits,
+            raw_file=source.raw, truth_file=source.truth,
+        )  # fmt: skip
+        log.info("%s (%s): %s", source.name, source.split, alignment)
+        found.append(alignment)
+        sizes.append(_covered_size(raw.shape, alignment, psf.voxel_size_um))
+    shape = tile_shape(pairs.shape, sizes, [s.raw for s in sources], key)
+    tiles: dict[str, list[tuple[int, Volume, Volume]]] = {split: [] for split in SPLITS}
+    rows = []
+    for index, (source, alignment) in enumerate(zip(sources, found, strict=True)):
+        raw, truth = read(source.raw), read(source.truth)
+        image, matched = aligned(raw, truth, alignment, voxel_size_um=psf.voxel_size_um)
+        count = pairs.tiles if source.split == "train" else 1
+        chosen = brightest_tiles(matched, shape, count)
+        tiles[source.split] += [(index, image[t], matched[t]) for t in chosen]
+        level, sigma = Histogram.of(raw).background()
+        rows.append(
+            {
+                **asdict(source),
+                **asdict(alignment),
+                "tiles": len(chosen),
+                "background": level,
+                "background_sigma": sigma,
+            }
+        )
+    about = {
+        "measured": True,
+        "axes": ["volume", "z", "y", "x"],
+        "voxel_size_um": list(psf.voxel_size_um),
+        "shape": list(shape),
+        "arrays": ARRAYS,
+        "psf_fingerprint": fingerprint(psf),
+        "decon3d": __version__,
+    }
+    for split in SPLITS:
+        indices = [index for index, _, _ in tiles[split]]
+        write_store(
+            stores[split],
+            {
+                "image": [image for _, image, _ in tiles[split]],
+                "object": [truth for _, _, truth in tiles[split]],
+            },
+            {
+                **about,
+                "split": split,
+                "volumes": len(indices),
+                "names": [sources[i].name for i in indices],
+                "specimens": [sources[i].specimen for i in indices],
+                "pair": indices,
+            },
+        )
+    write_json(record, {"shape": list(shape), "pairs": rows})
+
+
+def read_channel(
+    path: str,
+    *,
+    channel: int,
+    only_channel: bool,
+    voxel_size_um: Triple | None,
+    key: str,
+) -> NDArray[Any]:
+    """Read one volume of a pair (Z, Y, X, counts as stored).
+
+    Raises
+    ------
+    UserError
+        If it is a time series, lacks the channel, or has other voxels than `voxel_size_um`.
+    """
+    volume = open_volume(path)
+    times, channels = volume.shape[:2]
+    if times > 1:
+        raise UserError(f"{key}: {path} has {times} time points; save them as single volumes")
+    if channel >= channels:
+        if channels > 1 or not only_channel:
+            raise UserError(
+                f"{key}: {path} has {channels} channel(s), the dataset's has the index {channel}; "
+                "pairs need the dataset's channels"
+            )
+        channel = 0
+    size = volume.voxel_size_um
+    if voxel_size_um and size and not np.allclose(size, voxel_size_um, rtol=0.01):
+        raise UserError(
+            f"{key}: {path} has voxels of {size} µm, the dataset of {voxel_size_um} µm (Z, Y, X); "
+            "resample it, or set voxel_size_um if the metadata are wrong"
+        )
+    return volume.read(0, channel, (slice(None), slice(None), slice(None)))
+
+
+def tile_shape(wanted: Shape | None, sizes: list[Shape], files: list[str], key: str) -> Shape:
+    """Choose the tiles' voxels (Z, Y, X): the config's, else the smallest pair's, cut to `LARGEST`.
+
+    Raises
+    ------
+    UserError
+        If a pair is smaller than the config wants.
+    """
+    if wanted is None:
+        z, y, x = (min(size[a] for size in sizes) for a in range(3))
+        return (min(z, LARGEST[0]), min(y, LARGEST[1]), min(x, LARGEST[2]))
+    for size, file in zip(sizes, files, strict=True):
+        if any(n < w for n, w in zip(size, wanted, strict=True)):
+            raise UserError(
+                f"{key}.shape: {list(wanted)} is more than {file} has where raw and truth overlap: "
+                f"{list(size)} voxels (Z, Y, X)"
+            )
+    return wanted
+
+
+def brightest_tiles(truth: Volume, shape: Shape, count: int) -> list[tuple[slice, ...]]:
+    """Cut a volume into whole tiles, spread evenly, and keep those with the most light.
+
+    At most `count`; those with less than a tenth of the brightest one's light above the background
+    are left out.
+    """
+    starts = [
+        np.linspace(0, n - t, n // t).round().astype(int)
+        if n // t > 1
+        else np.array([(n - t) // 2])
+        for n, t in zip(truth.shape, shape, strict=True)
+    ]
+    tiles = [
+        tuple(slice(int(a), int(a) + t) for a, t in zip(corner, shape, strict=True))
+        for corner in product(*starts)
+    ]
+    level = float(np.percentile(truth, 5))
+    light = [float(truth[tile].mean()) - level for tile in tiles]
+    order = sorted(range(len(tiles)), key=lambda i: (-light[i], i))[:count]
+    return [tiles[i] for i in sorted(order) if light[i] >= EMPTY * light[order[0]]]
+
+
+def write_store(
+    path: str | Path, arrays: dict[str, Sequence[NDArray[Any]]], attributes: dict[str, Any]
+) -> None:
+    """Write a store of pairs: arrays (n, Z, Y, X) as float32, its attributes last."""
+    path = Path(path)
+    shutil.rmtree(path, ignore_errors=True)
+    for name, values in arrays.items():
+        array = zarr.create_array(
+            str(path / name),
+            shape=(len(values), *values[0].shape),
+            chunks=(1, *values[0].shape),
+            dtype="float32",
+            dimension_names=("volume", "z", "y", "x"),
+        )
+        for index, volume in enumerate(values):
+            array[index] = volume
+    zarr.create_group(str(path), attributes=attributes)
+
+
+def _covered_size(shape: tuple[int, ...], alignment: Alignment, voxel_size_um: Triple) -> Shape:
+    z, y, x = np.divide(alignment.shift_um, voxel_size_um)
+    inside = covered(shape, (float(z), float(y), float(x)))
+    a, b, c = (part.stop - part.start for part in inside)
+    return (a, b, c)

@@ -1,0 +1,25 @@
+"""What a method makes of the pairs, for another that starts from there."""
+
+from pathlib import Path
+
+from decon3d.logs import job_log
+from decon3d.restoration.arrays import restore_pairs
+from decon3d.restoration.restorers import preparation
+
+params = snakemake.params
+with job_log(snakemake.log[0]):
+    restore_pairs(
+        Path(snakemake.input.pairs).parent,
+        Path(snakemake.output.marker).parent,
+        prepare=preparation(
+            params.method,
+            dict(snakemake.input.items()),
+            camera=params.camera,
+            seed=params.seed,
+            threads=snakemake.threads,
+        ),
+        camera_offset=params.camera["offset"],
+        gpus=snakemake.resources.get("gpu", 0),
+        threads=snakemake.threads,
+        name=snakemake.wildcards.method,
+    )

@@ -1,0 +1,132 @@
+"""Measured pairs, a method that starts from another's result, and a bundle used again."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import zarr
+from helpers import Workplace, simulated_dataset
+from scipy.ndimage import gaussian_filter
+
+from decon3d.volumes.reader import open_volume
+
+TRAINING = {"steps": 4, "crop": [8, 16, 16], "batch": 2, "validate_every": 2}
+VOXEL = [0.3, 0.15, 0.15]
+CONFIG = {
+    "datasets": {
+        "fish": {
+            "volumes": "volumes/*.tif",
+            "voxel_size_um": VOXEL,
+            "optics": {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333},
+            "camera": {"offset": 100},
+            "channels": {"gfp": {"emission_um": 0.525}},
+            "pairs": {"raw": "low", "truth": "high/*.tif", "specimen": "(fish[0-9])_", "tiles": 2},
+        }
+    },
+    "methods": {
+        "first": {"kind": "rl", "iterations": 2},
+        "rln": {"source": "first", "training": TRAINING},
+    },
+}
+
+
+def write_files(folder):
+    """Six pairs of three fish, the high exposure a voxel off, and one volume of low exposure."""
+    rng = np.random.default_rng(0)
+    for name in ("volumes", "low", "high"):
+        (folder / name).mkdir()
+    for k in range(7):
+        light = gaussian_filter(rng.random((14, 34, 50)) ** 20, (1, 1.5, 1.5))
+        light = 40 * light / light.max()
+        low = 100 + rng.poisson(light[1:-1, 1:-1, 1:-1])
+        high = 50 + rng.poisson(20 * light[1:-1, 1:-1, :-2])
+        if k == 6:
+            tifffile.imwrite(folder / "volumes" / "night.tif", low.astype(np.uint16))
+        else:
+            name = f"fish{k // 2}_{k}.tif"
+            tifffile.imwrite(folder / "low" / name, low.astype(np.uint16))
+            tifffile.imwrite(folder / "high" / name, high.astype(np.uint16))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    place = Workplace(tmp_path_factory.mktemp("pairs"))
+    write_files(place.folder)
+    place.configure(CONFIG)
+    run = place.run()
+    assert run.code == 0, run.output[-5000:]
+    return place, run
+
+
+def test_pairs_take_the_place_of_phantoms(finished):
+    place, run = finished
+    assert run.jobs["measured_pairs"] == 1 and "phantoms" not in run.jobs
+    folder = place.folder / "results" / "fish"
+    pairs = json.loads((folder / "training" / "gfp" / "pairs.json").read_text())["pairs"]
+    for pair in pairs:
+        assert pair["shift_um"] == pytest.approx((0, 0, -0.15), abs=0.06)
+        assert pair["slope"] == pytest.approx(1 / 20, rel=0.1)
+        assert pair["offset"] == pytest.approx(97.5, abs=0.5)
+    by_split = {split: {p["specimen"] for p in pairs if p["split"] == split} for split in ("train", "val", "test")}  # fmt: skip
+    assert sorted(len(names) for names in by_split.values()) == [1, 1, 1]
+    assert len(set.union(*by_split.values())) == 3
+    metrics = pd.read_csv(folder / "tables" / "metrics.csv")
+    assert set(metrics["split"]) == {"measured"}
+    assert set(metrics["method"]) == {"input", *CONFIG["methods"]}
+    info = json.loads((folder / "models" / "gfp" / "rln" / "model.json").read_text())
+    assert info["target_kernel"] == "measured"
+    assert info["trained_on"]["made_as"]["source"] == "first"
+    page = (folder / "report.html").read_text()
+    assert "Measured pairs, other specimens" in page and "fish0_0" in page
+
+
+def test_a_second_step_starts_from_the_first_ones_result(finished):
+    place, run = finished
+    assert run.jobs["ingest_restored"] == 1 and run.jobs["pairs_after_cpu"] == 3
+    folder = place.folder / "results" / "fish"
+    plan = json.loads((folder / "plans" / "rln.json").read_text())["volumes"][0]
+    assert plan["view"] == "results/fish/restored/night/first.ome.zarr" and plan["clip_at_zero"]
+    assert np.isfinite(open_volume(folder / "restored/night/rln.ome.zarr").data).all()
+    # It was trained and is tested on what the first step makes of the pairs ...
+    test = zarr.open_group(folder / "after/first/training/gfp/test.zarr", mode="r")
+    first = zarr.open_group(folder / "restored_phantoms/gfp/first.zarr", mode="r")["restored"][:]
+    assert np.array_equal(test["image"][:], np.maximum(first, 0))
+    # ... whose brightness its normalisation follows, not that of the raw volumes.
+    scales = [
+        json.loads((folder / name / "gfp.json").read_text())["normalisation"]["scale"]
+        for name in ("statistics", "after/first/statistics")
+    ]
+    assert abs(scales[1] / scales[0] - 1) > 0.1
+    assert (
+        json.loads((folder / "prepared/gfp/rln.json").read_text())["values"]["scale"] == scales[1]
+    )
+
+
+def test_a_second_run_does_nothing(finished):
+    run = finished[0].run()
+    assert run.code == 0 and "Nothing to be done" in run.output
+
+
+def test_a_bundle_restores_again_without_pairs_or_training(finished, workplace):
+    models = finished[0].folder / "results" / "fish" / "models"
+    dataset = simulated_dataset(voxel_size_um=[0.3, 0.15, 0.2])
+    config = {
+        "datasets": {"d": dataset},
+        "methods": {"night": {"bundle": "$MODELS/{channel}/rln"}},
+    }
+    workplace.configure(config)
+    run = workplace.run(MODELS=str(models))
+    assert run.code == 0, run.output[-3000:]
+    assert not set(run.jobs) & {"phantoms", "measured_pairs", "train", "tune"}
+    page = (workplace.folder / "results" / "d" / "report.html").read_text()
+    warning = (
+        "the voxels are 0.3 × 0.15 × 0.2 µm wide (Z × Y × X), the network was trained for "
+        "0.3 × 0.15 × 0.15 µm"
+    )
+    assert f"small, night: {warning}." in page
+    assert f"night on small: {warning}" in (workplace.folder / "logs/d/plan/night.log").read_text()
+    missing = workplace.run(MODELS=str(models / "nothing"))
+    assert missing.code == 1 and "Job stats" not in missing.output
+    assert "methods.night.bundle: there is no folder" in missing.output
