@@ -23,7 +23,7 @@ SUMMARY_COLUMNS = (
 )  # fmt: skip
 CONDITION_COLUMNS = (
     "channel", "group", "recipe", "photons", "metric", "variant", "method", "mean", "sd", "n",
-)
+)  # fmt: skip
 COST_COLUMNS = (
     "channel", "method", "stage", "jobs", "seconds", "mvoxel", "mvoxel_per_s", "peak_memory_gb",
     "device",
