@@ -529,6 +529,20 @@ class RcanTraining(Training):
     """Steps between two validations; the best weights are kept."""
 
 
+class RlResidualTraining(Training):
+    """The training of rl_residual."""
+
+    steps: PositiveInt = 3000
+    """Optimiser steps."""
+    crop: Shape = (32, 32, 32)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 2e-3
+    """Rate of the first step."""
+    schedule: Schedule = "cosine"
+    gradient_clip: PositiveFloat | None = 1.0
+    """Largest norm of the gradient of all weights together; null = any."""
+
+
 Tuned = Literal["tune"]
 Stopping = Literal["fixed", "relative_change", "rlgc"]
 TuneOn = Literal["phantoms", "data", "test_truth"]
@@ -677,6 +691,22 @@ class Rcan(_Settings):
     training: RcanTraining = RcanTraining()
 
 
+class RlResidual(_Settings):
+    """This project's own network, which learns what Richardson-Lucy leaves undone."""
+
+    kind: Literal["rl_residual"]
+    """Richardson-Lucy's residual."""
+    iterations: tuple[PositiveInt, ...] = (3, 8)
+    """Iterations of Richardson-Lucy after which the network looks at the estimate; ascending."""
+    tv_weight: PositiveFloat | None = None
+    """λ of a run of RLTV that the network looks at, too; null = none."""
+    tv_iterations: tuple[PositiveInt, ...] = ()
+    """Iterations of that run after which it does; ascending."""
+    channels: PositiveInt = 12
+    """Channels of the convolutions at full resolution; twice as many at half."""
+    training: RlResidualTraining = RlResidualTraining()
+
+
 class Bundle(_Settings):
     """A network that was trained before: no training, the bundle's folder is used."""
 
@@ -686,7 +716,7 @@ class Bundle(_Settings):
     """Folder with model.keras and model.json."""
 
 
-Trained = Rln | NeuroDecon | Care | Rcan
+Trained = Rln | NeuroDecon | Care | Rcan | RlResidual
 Method = Annotated[Rl | Rltv | Trained | Bundle, Field(discriminator="kind")]
 METHOD_KINDS: dict[str, type[_Settings]] = {
     "rl": Rl,
@@ -695,6 +725,7 @@ METHOD_KINDS: dict[str, type[_Settings]] = {
     "neurodecon": NeuroDecon,
     "care": Care,
     "rcan": Rcan,
+    "rl_residual": RlResidual,
     "bundle": Bundle,
 }
 CLASSICAL = (Rl, Rltv)
@@ -797,11 +828,6 @@ def needs_sample(method: _Settings) -> bool:
 def is_trained(method: _Settings) -> bool:
     """Say whether a method trains a network."""
     return hasattr(method, "training")
-
-
-def uses_psf(method: _Settings) -> bool:
-    """Say whether a method needs the PSF when it restores."""
-    return isinstance(method, CLASSICAL)
 
 
 def is_network(method: _Settings) -> bool:

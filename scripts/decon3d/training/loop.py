@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
+from decon3d.restoration.richardson_lucy import network_estimator
 from decon3d.seeds import stream_seed
-from decon3d.settings import Trained
+from decon3d.settings import Camera, Trained
 from decon3d.training.checkpoint import Checkpoint
 from decon3d.training.crops import (
     Pairs,
@@ -61,7 +63,7 @@ def train(
     val_store: str | Path,
     method: Trained,
     psf: Psf,
-    camera_offset: float | None,
+    camera: Camera,
     seed: int,
     stream: tuple[str, ...],
     folder: str | Path,
@@ -83,8 +85,9 @@ def train(
     psf
         The microscope's: its identity and widths are kept with the network, its symmetry says
         which flips of the crops are right.
-    camera_offset
-        Counts of a dark image; None = each volume's background level.
+    camera
+        The dataset's. Its offset is the normalisation's; where it is not given, each volume's
+        background level.
     seed, stream
         The config's seed, and the names of this training's random stream (such as dataset,
         channel and method).
@@ -114,8 +117,18 @@ def train(
     def loss(outputs: Any, image: tf.Tensor, truth: tf.Tensor) -> dict[str, tf.Tensor]:
         return definition.loss(outputs, image, truth, method)
 
-    pairs = load_pairs(train_store, camera_offset=camera_offset)
-    val_pairs = load_pairs(val_store, camera_offset=camera_offset)
+    estimates = definition.estimates(method)
+    estimator = partial(network_estimator, estimates, psf=psf, camera=camera, threads=1)
+
+    def load(store: str | Path) -> Pairs:
+        return load_pairs(
+            store,
+            camera_offset=camera.offset,
+            estimator=estimator if estimates else None,
+            threads=device["threads"] or 1,  # 0: left to TensorFlow
+        )
+
+    pairs, val_pairs = load(train_store), load(val_store)
     crop = fitting_crop(training.crop, pairs.shape, stride)
     flips = symmetric_axes(psf)
     validation = Validation(val_pairs, training_model=training_model, loss=loss, stride=stride)
@@ -201,6 +214,7 @@ def train(
         device=device["device"],
         best_step=state.best_step,
         validation=state.scores,
+        estimates=estimates,
     )
     log.info("kept the weights of step %d (%s…)", state.best_step, bundle.weights_sha256[:12])
 
@@ -340,7 +354,9 @@ def _step_function(
     weights = training_model.trainable_weights
     optimizer.build(weights)
 
-    @tf.function(input_signature=[tf.TensorSpec((*shape, 1))] * 2)
+    channels = training_model.input_shape[-1]
+
+    @tf.function(input_signature=[tf.TensorSpec((*shape, c)) for c in (channels, 1)])
     def step(images: tf.Tensor, objects: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             parts = loss(training_model(images, training=True), images, objects)
