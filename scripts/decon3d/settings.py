@@ -692,7 +692,7 @@ class Rcan(_Settings):
 
 
 class RlResidual(_Settings):
-    """This project's own network, which learns what Richardson-Lucy leaves undone."""
+    """A network of this project that learns what Richardson-Lucy leaves undone."""
 
     kind: Literal["rl_residual"]
     """Richardson-Lucy's residual."""
@@ -705,6 +705,24 @@ class RlResidual(_Settings):
     channels: PositiveInt = 12
     """Channels of the convolutions at full resolution; twice as many at half."""
     training: RlResidualTraining = RlResidualTraining()
+
+    @model_validator(mode="after")
+    def _looks_at_something(self) -> "RlResidual":
+        for key in ("iterations", "tv_iterations"):
+            values = getattr(self, key)
+            if list(values) != sorted(set(values)):
+                raise PydanticCustomError(
+                    "tune", "{key}: {values} do not ascend", {"key": key, "values": list(values)}
+                )
+        if bool(self.tv_weight) != bool(self.tv_iterations):
+            raise PydanticCustomError(
+                "tune", "tv_weight and tv_iterations belong together: give both or none"
+            )
+        if not self.iterations and not self.tv_iterations:
+            raise PydanticCustomError(
+                "tune", "iterations and tv_iterations are empty: there is nothing to correct"
+            )
+        return self
 
 
 class Bundle(_Settings):

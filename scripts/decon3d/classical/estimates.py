@@ -1,6 +1,4 @@
-"""Richardson-Lucy estimates of blocks of counts: the result of a restoration, or what a network
-looks at beside the image.
-"""
+"""Richardson-Lucy estimates of blocks: a restoration's result, or what a network looks at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from decon3d.classical.operators import Blur
+from decon3d.classical.operators import Blur, Shape
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import FloatArray
 
@@ -41,7 +39,7 @@ class Estimator:
         self.runs = tuple(runs)
         self._psf = psf
         self._threads = threads
-        self._models: dict[tuple[int, ...], Blur] = {}
+        self._models: dict[Shape, Blur] = {}
 
     def __call__(
         self, block: NDArray[Any], *, origin: tuple[int, int, int] = (0, 0, 0)
@@ -58,7 +56,7 @@ class Estimator:
         array (estimates, Z, Y, X), float32
             In counts, background included, in the order of the runs and their iterations.
         """
-        model = self._model(block.shape)
+        model = self._model(block.shape)  # type: ignore[arg-type]
         count = sum(len(run.iterations) for run in self.runs)
         result = np.empty((count, *block.shape), np.float32)
         done = 0
@@ -70,13 +68,9 @@ class Estimator:
                     done += 1
         return result
 
-    def _model(self, shape: tuple[int, ...]) -> Blur:
+    def _model(self, shape: Shape) -> Blur:
         if shape not in self._models:
             self._models = {}  # the last shape's goes first
-            recipe = self.runs[0].recipe
-            self._models[shape] = recipe.model(
-                shape,
-                psf=self._psf,
-                threads=self._threads,  # type: ignore[arg-type]
-            )
+            make = self.runs[0].recipe.model
+            self._models[shape] = make(shape, psf=self._psf, threads=self._threads)
         return self._models[shape]

@@ -154,8 +154,8 @@ class Predictor:
 
     def _whole(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Cut a block to whole strides, as a batch of one."""
-        lengths = zip(block.shape[-3:], self.stride, strict=True)
-        return _batch(block[..., *(slice(0, n // s * s) for n, s in lengths)])
+        z, y, x = (n // s * s for n, s in zip(block.shape[-3:], self.stride, strict=True))
+        return _batch(block[..., :z, :y, :x])
 
 
 def _batch(block: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from decon3d.errors import UserError
-
 from decon3d.networks.description import Estimate
 
 if TYPE_CHECKING:

@@ -215,7 +215,9 @@ def prepare_network(
             info.estimates, statistics=statistics, psf=psf, camera=camera or Camera()
         )
         estimator = Estimator(runs, psf=psf.data, threads=threads)
-        values["runs"] = [{"recipe": r.recipe.values, "iterations": r.iterations} for r in runs]
+        values["runs"] = [
+            {"recipe": run.recipe.values, "iterations": list(run.iterations)} for run in runs
+        ]
         values["psf_fingerprint"] = fingerprint(psf)
         arrays["psf"] = psf.data
         reach = zip(info.halo, halo_of(runs, psf=psf), info.stride, strict=True)

@@ -14,7 +14,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from decon3d.classical.estimates import Estimator
 from decon3d.errors import UserError
 from decon3d.files import digest, write_text
 from decon3d.logs import log, progress
@@ -46,6 +46,7 @@ from decon3d.training.crops import (
 )
 from decon3d.training.schedules import Rate
 from decon3d.training.validation import Loss, Validation
+from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import FOREGROUND_PERCENTILE, FOREGROUND_SIGMAS
 
 LAW = (
@@ -118,7 +119,11 @@ def train(
         return definition.loss(outputs, image, truth, method)
 
     estimates = definition.estimates(method)
-    estimator = partial(network_estimator, estimates, psf=psf, camera=camera, threads=1)
+
+    def estimator(statistics: ChannelStatistics) -> Estimator:
+        return network_estimator(
+            estimates, statistics=statistics, psf=psf, camera=camera, threads=1
+        )
 
     def load(store: str | Path) -> Pairs:
         return load_pairs(
