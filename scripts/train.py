@@ -9,7 +9,7 @@ params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0]):
     device = devices.configure(gpus=snakemake.resources.get("gpu", 0), threads=snakemake.threads)
     from decon3d.optics.psf import load_psf
-    from decon3d.settings import METHOD_KINDS
+    from decon3d.settings import METHOD_KINDS, Camera
     from decon3d.training.loop import train
 
     train(
@@ -17,7 +17,7 @@ with job_log(snakemake.log[0]):
         val_store=Path(snakemake.input.val).parent,
         method=METHOD_KINDS[params.method["kind"]].model_validate(params.method),
         psf=load_psf(snakemake.input.psf),
-        camera_offset=params.camera_offset,
+        camera=Camera.model_validate(params.camera),
         seed=params.seed,
         stream=tuple(names),
         folder=Path(snakemake.output.model).parent,

@@ -51,6 +51,12 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
     ("methods.<name>.training (care)", s.CareTraining, "How it is trained."),
     ("methods.<name> (kind: rcan)", s.Rcan, "3D-RCAN, trained on the pairs."),
     ("methods.<name>.training (rcan)", s.RcanTraining, "How it is trained."),
+    (
+        "methods.<name> (kind: rl_residual)",
+        s.RlResidual,
+        "This project's own: corrects Richardson-Lucy; trained on the phantoms.",
+    ),
+    ("methods.<name>.training (rl_residual)", s.RlResidualTraining, "How it is trained."),
     ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before."),
     ("phantoms", s.Phantoms, "Simulated pairs, made if asked for or needed."),
     ("phantoms.<split>", s.Split, "One of `train`, `val`, `test`."),

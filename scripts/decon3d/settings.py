@@ -611,6 +611,20 @@ class RcanTraining(Training):
     """Steps between two validations; the best weights are kept."""
 
 
+class RlResidualTraining(Training):
+    """The training of rl_residual."""
+
+    steps: PositiveInt = 3000
+    """Optimiser steps."""
+    crop: Shape = (32, 32, 32)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 2e-3
+    """Rate of the first step."""
+    schedule: Schedule = "cosine"
+    gradient_clip: PositiveFloat | None = 1.0
+    """Largest norm of the gradient of all weights together; null = any."""
+
+
 Tuned = Literal["tune"]
 Stopping = Literal["fixed", "relative_change", "rlgc"]
 TuneOn = Literal["phantoms", "data", "test_truth"]
@@ -777,6 +791,40 @@ class Rcan(_Method):
     training: RcanTraining = RcanTraining()
 
 
+class RlResidual(_Method):
+    """A network of this project that learns what Richardson-Lucy leaves undone."""
+
+    kind: Literal["rl_residual"]
+    """Richardson-Lucy's residual."""
+    iterations: tuple[PositiveInt, ...] = (3, 8)
+    """Iterations of Richardson-Lucy after which the network looks at the estimate; ascending."""
+    tv_weight: PositiveFloat | None = None
+    """λ of a run of RLTV that the network looks at, too; null = none."""
+    tv_iterations: tuple[PositiveInt, ...] = ()
+    """Iterations of that run after which it does; ascending."""
+    channels: PositiveInt = 12
+    """Channels of the convolutions at full resolution; twice as many at half."""
+    training: RlResidualTraining = RlResidualTraining()
+
+    @model_validator(mode="after")
+    def _looks_at_something(self) -> "RlResidual":
+        for key in ("iterations", "tv_iterations"):
+            values = getattr(self, key)
+            if list(values) != sorted(set(values)):
+                raise PydanticCustomError(
+                    "tune", "{key}: {values} do not ascend", {"key": key, "values": list(values)}
+                )
+        if bool(self.tv_weight) != bool(self.tv_iterations):
+            raise PydanticCustomError(
+                "tune", "tv_weight and tv_iterations belong together: give both or none"
+            )
+        if not self.iterations and not self.tv_iterations:
+            raise PydanticCustomError(
+                "tune", "iterations and tv_iterations are empty: there is nothing to correct"
+            )
+        return self
+
+
 class Bundle(_Method):
     """A network that was trained before: no training, the bundle's folder is used."""
 
@@ -787,7 +835,7 @@ class Bundle(_Method):
     channel's name."""
 
 
-Trained = Rln | NeuroDecon | Care | Rcan
+Trained = Rln | NeuroDecon | Care | Rcan | RlResidual
 Method = Annotated[Rl | Rltv | Trained | Bundle, Field(discriminator="kind")]
 METHOD_KINDS: dict[str, type[_Settings]] = {
     "rl": Rl,
@@ -796,6 +844,7 @@ METHOD_KINDS: dict[str, type[_Settings]] = {
     "neurodecon": NeuroDecon,
     "care": Care,
     "rcan": Rcan,
+    "rl_residual": RlResidual,
     "bundle": Bundle,
 }
 CLASSICAL = (Rl, Rltv)
@@ -949,11 +998,6 @@ def counts_photons(method: _Settings) -> bool:
 def is_trained(method: _Settings) -> bool:
     """Say whether a method trains a network."""
     return hasattr(method, "training")
-
-
-def uses_psf(method: _Settings) -> bool:
-    """Say whether a method needs the PSF when it restores."""
-    return isinstance(method, CLASSICAL)
 
 
 def is_network(method: _Settings) -> bool:

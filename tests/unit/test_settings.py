@@ -45,7 +45,7 @@ def problems(change):
         (lambda c, d: d.update(voxel_size_um=[100, 0.1, 0.1]), "datasets.worm.voxel_size_um[0]: 100 µm is no voxel size of a light microscope (100 nm is 0.1 µm)"),
         (lambda c, d: d["channels"]["gfp"].update(emission_um=525), "datasets.worm.channels.gfp.emission_um: 525 µm is no wavelength of visible light (525 nm is 0.525 µm)"),
         (lambda c, d: d["optics"].update(numerical_aperture=1.4), "datasets.worm.optics.immersion_index: 1.333 is not above numerical_aperture 1.4, and no lens collects beyond 90°: check both (water 1.333, glycerol 1.47, oil 1.515)"),
-        (lambda c, d: c["methods"].update(magic={}), "methods.magic: 'magic' is no kind of method; known: rl, rltv, rln, neurodecon, care, rcan, bundle"),
+        (lambda c, d: c["methods"].update(magic={}), "methods.magic: 'magic' is no kind of method; known: rl, rltv, rln, neurodecon, care, rcan, rl_residual, bundle"),
         (lambda c, d: c["methods"].update(rl={"iteration": 5}), "methods.rl.iteration: unknown key; did you mean iterations?"),
         (lambda c, d: c["datasets"].update({"a/b": d}), "datasets.a/b: 'a/b' is no usable name; use letters, digits, _ and - only"),
         (lambda c, d: d["optics"].update(modality="light_sheet"), "datasets.worm.optics.sheet_thickness_um: is missing; a light sheet needs its FWHM in µm"),

@@ -24,7 +24,7 @@ from decon3d.networks.description import load_info
 from decon3d.networks.layers import ChannelMean
 from decon3d.networks.registry import network
 from decon3d.optics.psf import normalised_psf
-from decon3d.settings import Rln, RlnTraining, Training
+from decon3d.settings import Camera, Rln, RlnTraining, Training
 from decon3d.training import loop
 from decon3d.training.schedules import Rate
 from decon3d.training.validation import scores
@@ -51,7 +51,7 @@ def run(store, folder, seed=1, **training):
     loop.train(
         train_store=store, val_store=store, method=Rln(kind="rln", training=SETTINGS.model_copy(update=training)),
         psf=normalised_psf(gaussian_filter(spot, (1.5, 1, 1)), (0.2, 0.1, 0.1), {}),
-        camera_offset=100.0, seed=seed, stream=("d", "c", "rln"), folder=folder,
+        camera=Camera(offset=100), seed=seed, stream=("d", "c", "rln"), folder=folder,
         device=devices.configure(gpus=0, threads=2),
     )  # fmt: skip
 

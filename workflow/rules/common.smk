@@ -20,7 +20,6 @@ from decon3d.settings import (
     is_tuned,
     load_settings,
     needs_sample,
-    uses_psf,
 )
 from decon3d.versions import VERSIONS
 from decon3d.volumes.inputs import list_volumes
@@ -196,9 +195,7 @@ def method_inputs(wildcards):
     """What a restorer of one channel is prepared from, besides the channel's statistics."""
     names = (wildcards.dataset, wildcards.channel, wildcards.method)
     method = method_of(wildcards)
-    inputs = {}
-    if uses_psf(method):
-        inputs["psf"] = paths.psf(*names[:2])
+    inputs = {"psf": paths.psf(*names[:2])}
     if is_tuned(method):
         inputs["tuning"] = paths.tuning(*names)
     if is_network(method):

@@ -25,7 +25,7 @@ rule train:
         runtime=lambda w, attempt: 720 * attempt,
     params:
         method=lambda w: values(method_of(w)),
-        camera_offset=lambda w: dataset_of(w).camera.offset,
+        camera=lambda w: values(dataset_of(w).camera),
         seed=SETTINGS.seed,
         version=VERSIONS["train"],
     script:

@@ -107,24 +107,33 @@ class Predictor:
         self.halo = info.halo
         self.stride = info.stride
 
-        @tf.function(input_signature=[tf.TensorSpec((1, None, None, None, 1))])
+        channels = model.input_shape[-1]
+
+        @tf.function(input_signature=[tf.TensorSpec((1, None, None, None, channels))])
         def run(block: tf.Tensor) -> tf.Tensor:
             return model(block, training=False)
 
         self._run = run
 
     def predict(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Restore a block (Z, Y, X), float32, network units, shape a multiple of the stride.
+        """Restore a block to one (Z, Y, X), float32, network units.
 
         The outer `halo` voxels of the result are right only where the block ends with the
         volume.
+
+        Parameters
+        ----------
+        block
+            (Z, Y, X), or (channels, Z, Y, X); float32, network units, lengths multiples of the
+            stride.
         """
-        if any(n % s for n, s in zip(block.shape, self.stride, strict=True)):
-            raise ValueError(f"block of {block.shape} voxels, not a multiple of {self.stride}")
-        return self._run(block[None, ..., None]).numpy()[0, ..., 0]
+        shape = block.shape[-3:]
+        if any(n % s for n, s in zip(shape, self.stride, strict=True)):
+            raise ValueError(f"block of {shape} voxels, not a multiple of {self.stride}")
+        return self._run(_batch(block)).numpy()[0, ..., 0]
 
     def calibrate(self, blocks: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Average what each global mean sees over blocks (Z, Y, X, network units).
+        """Average what each global mean sees over blocks (shaped as for `predict`, any lengths).
 
         Returns
         -------
@@ -145,8 +154,13 @@ class Predictor:
 
     def _whole(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Cut a block to whole strides, as a batch of one."""
-        cut = tuple(slice(0, n // s * s) for n, s in zip(block.shape, self.stride, strict=True))
-        return block[cut][None, ..., None]
+        z, y, x = (n // s * s for n, s in zip(block.shape[-3:], self.stride, strict=True))
+        return _batch(block[..., :z, :y, :x])
+
+
+def _batch(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn a block, with or without channels before Z, into a batch of one (N Z Y X C)."""
+    return np.moveaxis(block.reshape(-1, *block.shape[-3:]), 0, -1)[None]
 
 
 def predictor(folder: str | Path, *, threads: int) -> Predictor:

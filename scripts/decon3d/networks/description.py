@@ -15,6 +15,22 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True, config=_strict)
+class Estimate:
+    """A run of Richardson-Lucy (heavy ball) that a network looks at beside the image.
+
+    Attributes
+    ----------
+    iterations
+        After how many, ascending; an input channel each.
+    tv_weight
+        λ of the total variation; 0 = none.
+    """
+
+    iterations: tuple[int, ...]
+    tv_weight: float = 0.0
+
+
+@dataclass(frozen=True, config=_strict)
 class TrainedOn:
     """The data that a network has seen: what it may be trusted on.
 
@@ -53,7 +69,7 @@ class BundleInfo:
     kind, options
         The network and the options that it was built with.
     input_channels
-        Channels of its input.
+        Channels of its input: the image and the estimates.
     halo, stride
         Voxels of context that a block needs, and the grid that blocks must keep.
     bytes_per_voxel
@@ -86,6 +102,8 @@ class BundleInfo:
         Of the weights alone: two trainings that agree to the bit have the same.
     started_from
         `weights_sha256` of the bundle that the training started from; None = from scratch.
+    estimates
+        What it looks at beside the image, made with the PSF of the channel that it restores.
     """
 
     schema_version: int
@@ -111,6 +129,7 @@ class BundleInfo:
     model_sha256: str
     weights_sha256: str
     started_from: str | None = None
+    estimates: tuple[Estimate, ...] = ()
 
 
 def load_info(folder: str | Path) -> BundleInfo:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import keras
 
-from decon3d.networks.layers import ChannelMean, GlobalMean, Product, Ratio
+from decon3d.networks.layers import ChannelMean, GlobalMean, LastChannel, Product, Ratio
 
 Triple = tuple[int, int, int]
 POINTWISE = (
@@ -23,6 +23,7 @@ POINTWISE = (
     keras.layers.ReLU,
     keras.layers.Rescaling,
     ChannelMean,
+    LastChannel,
     Product,
     Ratio,
 )

@@ -94,6 +94,19 @@ class ChannelMean(keras.layers.Layer):
 
 
 @_register
+class LastChannel(keras.layers.Layer):
+    """The last channel alone."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Select."""
+        return inputs[..., -1:]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """One channel."""
+        return (*input_shape[:-1], 1)
+
+
+@_register
 class BatchNorm(keras.layers.BatchNormalization):
     """Batch normalisation of the channels, in training by TensorFlow's fused kernel.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from decon3d.errors import UserError
+from decon3d.networks.description import Estimate
 
 if TYPE_CHECKING:
     import keras
@@ -19,8 +20,9 @@ class Network:
     Attributes
     ----------
     build
-        Makes the model from keyword options; input and output N Z Y X C, one channel, float32,
-        in network units. Records the options in nothing: `options` does.
+        Makes the model from keyword options; input and output N Z Y X C, float32, in network
+        units, one channel (the input: and one per estimate). Records the options in nothing:
+        `options` does.
     options
         The keyword options of `build` that a method's settings stand for.
     training_model
@@ -32,6 +34,8 @@ class Network:
         Makes the optimiser; the training sets its rate.
     bytes_per_voxel
         Memory that a restoration takes per voxel of a block with its halo, on a CPU; measured.
+    estimates
+        The Richardson-Lucy estimates that a method's network looks at beside the image.
     """
 
     build: Callable[..., "keras.Model"]
@@ -40,6 +44,7 @@ class Network:
     loss: Callable[[Any, "tf.Tensor", "tf.Tensor", Any], "dict[str, tf.Tensor]"]
     optimizer: Callable[[Any], "keras.optimizers.Optimizer"]
     bytes_per_voxel: Callable[[Any], float]
+    estimates: Callable[[Any], tuple[Estimate, ...]] = lambda method: ()
 
 
 def whole_model(model: "keras.Model") -> "keras.Model":

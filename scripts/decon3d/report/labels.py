@@ -33,13 +33,19 @@ GROUPS = {
 }
 
 
+NAMES = {"neurodecon": "NeuroDecon", "rl_residual": "RL residual"}
+"""Kinds of methods that are not written in capitals."""
+
+
 def method_label(method: str) -> str:
     """Name a method for people: RL, RLTV, RLN; other names as they stand in the config."""
     if method == INPUT:
         return "blurred image"
     if method.endswith(ORACLE):
         return f"{method_label(method.removesuffix(ORACLE))} (oracle: tuned on the test truth)"
-    return method.upper() if method in METHOD_KINDS and method != "bundle" else method
+    if method not in METHOD_KINDS or method == "bundle":
+        return method
+    return NAMES.get(method, method.upper())
 
 
 def seen_recipes(settings: Settings) -> set[str]:

@@ -8,35 +8,36 @@ restorer from it. A restorer that iterates with a PSF carries it in its state.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.classical.operators import Blur
+from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json, write_json
 from decon3d.logs import log
 from decon3d.networks.description import load_info
-from decon3d.optics.psf import Psf, fingerprint, half_width, load_psf
+from decon3d.networks.inputs import network_input
+from decon3d.optics.psf import Psf, fingerprint, load_psf
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.decisions import stop_on_sample, tv_weight_from_snr
+from decon3d.restoration.richardson_lucy import (
+    base_recipe,
+    bytes_per_voxel,
+    halo_of,
+    network_runs,
+)
 from decon3d.seeds import stream_seed
 from decon3d.settings import METHOD_KINDS, Camera, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
 
-TV_REACH = 4
-"""Voxels of halo for the total variation: with a compact PSF 3e-4 of the maximum differ at a seam
-without (99.9th percentile), 1e-4 with it."""
-ASSUMED_GAIN = 1.0
-"""Counts per photon where read noise is modelled and `camera.gain` is null."""
-ASSUMED_READ_NOISE = 1.0
-"""Photons, where `camera.read_noise` is null and the offset is known."""
+GLOBAL_MEAN = "global_mean_"
+"""Start of the names of calibrated vectors among a state's arrays."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,7 @@ def prepare_classical(
 ) -> State:
     """Prepare Richardson-Lucy or RLTV for one channel.
 
-    Background, initial mean, λ and iterations are fixed here, for all blocks alike. The halo is
-    three half-widths of the PSF, also of a compact one (two leave up to 1e-3 of the maximum at a
-    seam after 15 accelerated iterations, 3e-3 after 40); the total variation adds some voxels. An
-    unmatched back projector reaches twice as far, and does it once or twice.
+    Background, initial mean, λ and iterations are fixed here, for all blocks alike.
 
     Parameters
     ----------
@@ -156,56 +154,23 @@ def prepare_classical(
             threads=threads,
         )  # fmt: skip
         iterations, stop = found.iterations, {"stopping": asdict(found)}
-    wide = 3 if recipe.back_projector == "matched" else 4
-    extra = min(TV_REACH, int(iterations)) if recipe.tv_weight else 0
-    z, y, x = (wide * max(h, 1) + extra for h in half_width(psf))
+    runs = [Run(recipe, (int(iterations),))]
+    halo = halo_of(runs, psf=psf)
     values = {
         **recipe.values,
         "iterations": int(iterations),
         **stop,
         "psf_fingerprint": fingerprint(psf),
     }
-    log.info("%s: %s, halo %s", method.kind, values, (z, y, x))
+    log.info("%s: %s, halo %s", method.kind, values, halo)
     return State(
         kind=method.kind,
-        halo=(z, y, x),
+        halo=halo,
         stride=(1, 1, 1),
         mirror=False,
-        # Padded float32 arrays that are alive at once; measured, see the bench.
-        bytes_per_voxel=4.0 * (18 if recipe.photons else 14 if recipe.tv_weight else 10),
+        bytes_per_voxel=bytes_per_voxel(runs),
         values=values,
         arrays={"psf": psf.data},
-    )
-
-
-def base_recipe(
-    method: Rl | Rltv, *, statistics: ChannelStatistics, psf: Psf, camera: Camera
-) -> Recipe:
-    """Fix the constants that follow from a channel's statistics and from the camera.
-
-    The background is the level of the empty places, or the camera's offset where that is higher.
-    With the offset alone, stray light is left to the object, and positivity, which does most of
-    the work in empty places, cannot act: measured on phantoms with 5 photons of even background,
-    the best RL loses 0.6 to 1.0 dB (50 and 500 photons), the best RLTV 0.8 to 1.7. The camera's
-    offset has no shot noise and is left out of the noise model (`Recipe.dark_level`); where
-    `camera.offset` is null, the whole background counts as light. A normalisation that the config
-    fixes fixes the background, too.
-    """
-    fixed = statistics.normalisation_from == "config"
-    offset = camera.offset or 0.0
-    level = statistics.normalisation.offset if fixed else statistics.background
-    background = max(level, offset)
-    read_noise = camera.read_noise
-    if read_noise is None:
-        read_noise = 0.0 if camera.offset is None else ASSUMED_READ_NOISE
-    dark = offset - (camera.gain or ASSUMED_GAIN) * read_noise**2
-    return Recipe(
-        background=background,
-        initial=max(statistics.mean - background, 1e-3 * statistics.normalisation.scale),
-        voxel_size_um=psf.voxel_size_um,
-        acceleration=method.acceleration,
-        back_projector=getattr(method, "back_projector", "matched"),
-        dark_level=min(dark, background),
     )
 
 
@@ -213,14 +178,23 @@ def prepare_network(
     folder: str | Path,
     *,
     statistics: ChannelStatistics,
+    psf: Psf,
+    camera: Camera | None = None,
     sample: Sequence[NDArray[Any]] = (),
     attention: str = "calibrated",
     threads: int = 1,
 ) -> State:
     """Prepare a trained network for one channel: its bundle and the channel's normalisation.
 
+    A network that looks at Richardson-Lucy estimates carries the PSF and their constants; its halo
+    is then theirs and its own.
+
     Parameters
     ----------
+    psf
+        The channel's.
+    camera
+        The dataset's.
     sample
         Blocks of counts (Z Y X) on which a network that averages over whole blocks is calibrated.
     attention
@@ -228,24 +202,42 @@ def prepare_network(
     """
     info = load_info(folder)
     law = statistics.normalisation
-    vectors: list[NDArray[np.float32]] = []
+    values: dict[str, Any] = {
+        "bundle": str(folder),
+        "bundle_digest": info.model_sha256,
+        "offset": law.offset,
+        "scale": law.scale,
+    }
+    arrays: dict[str, NDArray[Any]] = {}
+    halo, memory, estimator = info.halo, info.bytes_per_voxel, None
+    if info.estimates:
+        runs = network_runs(
+            info.estimates, statistics=statistics, psf=psf, camera=camera or Camera()
+        )
+        estimator = Estimator(runs, psf=psf.data, threads=threads)
+        values["runs"] = [
+            {"recipe": run.recipe.values, "iterations": list(run.iterations)} for run in runs
+        ]
+        values["psf_fingerprint"] = fingerprint(psf)
+        arrays["psf"] = psf.data
+        reach = zip(info.halo, halo_of(runs, psf=psf), info.stride, strict=True)
+        z, y, x = (-(-(own + theirs) // s) * s for own, theirs, s in reach)
+        halo, memory = (z, y, x), memory + bytes_per_voxel(runs)
     if info.global_means and attention == "calibrated":
         used = _load_predictor(str(folder), info.model_sha256, threads)
-        vectors = used.calibrate([law.apply(block) for block in sample])
+        vectors = used.calibrate(
+            [network_input(block, law=law, estimator=estimator) for block in sample]
+        )
+        arrays |= {f"{GLOBAL_MEAN}{i:03d}": vector for i, vector in enumerate(vectors)}
         log.info("%s: attention calibrated on %d block(s)", info.kind, len(sample))
     return State(
         kind=info.kind,
-        halo=info.halo,
+        halo=halo,
         stride=info.stride,
-        mirror=True,
-        bytes_per_voxel=info.bytes_per_voxel,
-        values={
-            "bundle": str(folder),
-            "bundle_digest": info.model_sha256,
-            "offset": law.offset,
-            "scale": law.scale,
-        },
-        arrays={f"global_mean_{i:03d}": vector for i, vector in enumerate(vectors)},
+        mirror=not info.estimates,
+        bytes_per_voxel=memory,
+        values=values,
+        arrays=arrays,
     )
 
 
@@ -264,7 +256,7 @@ def preparation(
     method
         The method's settings as plain values.
     files
-        What it is prepared from, by role: `psf` and, where tuned, `tuning`; or `bundle`.
+        What it is prepared from, by role: `psf`; where tuned, `tuning`; for a network `bundle`.
     camera
         The dataset's camera settings as plain values.
     seed
@@ -276,18 +268,19 @@ def preparation(
         Makes the state from a channel's statistics and a sample of its blocks (Z Y X, counts),
         which may be empty where the method decides nothing on it.
     """
+    psf, used = load_psf(files["psf"]), Camera.model_validate(camera)
     if "bundle" in files:
         folder = Path(files["bundle"]).parent
         attention = method.get("attention", "calibrated")
         return lambda statistics, sample: prepare_network(
-            folder, statistics=statistics, sample=sample, attention=attention, threads=threads
-        )
+            folder, statistics=statistics, psf=psf, camera=used, sample=sample,
+            attention=attention, threads=threads,
+        )  # fmt: skip
     settings = cast(Rl | Rltv, METHOD_KINDS[method["kind"]].model_validate(method))
     tuned = read_json(files["tuning"])["chosen"] if "tuning" in files else {}
-    psf = load_psf(files["psf"])
     return lambda statistics, sample: prepare_classical(
         settings, statistics=statistics, psf=psf, tuned=tuned, sample=sample, seed=seed,
-        camera=Camera.model_validate(camera), threads=threads,
+        camera=used, threads=threads,
     )  # fmt: skip
 
 
@@ -308,40 +301,50 @@ def open_restorer(state: State, *, threads: int) -> Restorer:
 
 
 class _Classical:
-    """Richardson-Lucy and RLTV; the blur's transfer function is kept per block shape."""
+    """Richardson-Lucy and RLTV."""
 
     def __init__(self, state: State, threads: int) -> None:
         names = {field.name for field in fields(Recipe)}
-        self.recipe = Recipe.load({k: v for k, v in state.values.items() if k in names})
-        self.iterations = state.values["iterations"]
-        self.psf = state.arrays["psf"]
-        self.threads = threads
-        self.blurs: dict[tuple[int, ...], Blur] = {}
+        recipe = Recipe.load({k: v for k, v in state.values.items() if k in names})
+        run = Run(recipe, (state.values["iterations"],))
+        self.estimator = Estimator([run], psf=state.arrays["psf"], threads=threads)
 
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
-        shape: Triple = block.shape  # type: ignore[assignment]
-        if shape not in self.blurs:
-            self.blurs = {}  # the last shape's goes first
-            self.blurs[shape] = self.recipe.model(shape, psf=self.psf, threads=self.threads)
-        steps = self.recipe.iterate(block, model=self.blurs[shape], origin=origin)
-        _, estimate = next(islice(steps, self.iterations - 1, None))
-        return estimate + np.float32(self.recipe.background)
+        return self.estimator(block, origin=origin)[0]
 
 
 class _Network:
-    """A trained network between the normalisation and its inverse."""
+    """A trained network between the normalisation and its inverse.
+
+    Where it looks at estimates, the block is not mirrored beyond the volume's faces, since
+    Richardson-Lucy knows them itself; what the network sees is, once the estimates are made.
+    """
 
     def __init__(self, state: State, threads: int) -> None:
         self.predictor = _load_predictor(
             state.values["bundle"], state.values["bundle_digest"], threads
         )
-        self.vectors = [state.arrays[name] for name in sorted(state.arrays)]
+        self.vectors = [state.arrays[n] for n in sorted(state.arrays) if n.startswith(GLOBAL_MEAN)]
         self.law = Normalisation(state.values["offset"], state.values["scale"])
+        self.estimator = None
+        if "runs" in state.values:
+            runs = [
+                Run(Recipe.load(run["recipe"]), tuple(run["iterations"]))
+                for run in state.values["runs"]
+            ]
+            self.estimator = Estimator(runs, psf=state.arrays["psf"], threads=threads)
 
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
         if self.vectors:  # the predictor is shared; another channel's may be in it
             self.predictor.fix(self.vectors)
-        return self.law.invert(self.predictor.predict(self.law.apply(block)))
+        values = network_input(block, law=self.law, estimator=self.estimator, origin=origin)
+        if self.estimator is None:
+            return self.law.invert(self.predictor.predict(values))
+        sizes = zip(block.shape, self.predictor.halo, self.predictor.stride, strict=True)
+        face = [(h, h + -n % s) for n, h, s in sizes]
+        restored = self.predictor.predict(np.pad(values, [(0, 0), *face], mode="symmetric"))
+        inner = tuple(slice(h, h + n) for n, (h, _) in zip(block.shape, face, strict=True))
+        return self.law.invert(restored[inner])
 
 
 @lru_cache(maxsize=4)

@@ -17,7 +17,7 @@ from decon3d.errors import UserError
 from decon3d.files import write_json
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.restoration.restorers import base_recipe
+from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
 from decon3d.settings import Camera, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics

@@ -13,10 +13,14 @@ import zarr
 from numpy.typing import NDArray
 from zarr.errors import ArrayNotFoundError, GroupNotFoundError
 
+from decon3d.classical.estimates import Estimator
 from decon3d.errors import UserError
+from decon3d.logs import progress
+from decon3d.networks.inputs import network_input
 from decon3d.seeds import generator
 from decon3d.training.augmentation import Augmentation, Shape, moved, turns_over
-from decon3d.volumes.normalisation import Histogram, Normalisation, normalisation_law
+from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.normalisation import Histogram, Normalisation, darkest_place
 
 # Published: a crop must hold 0.8 of its volume's mean signal. The published search has no end.
 FOREGROUND_SHARE = 0.8
@@ -40,6 +44,8 @@ class Pairs:
     made_as
         What the store says of itself: recipes and the range of photons, or specimens; the method
         that restored its images, if one did.
+    estimates
+        What the network looks at beside the images (n, k, Z, Y, X), float32; None = nothing.
     """
 
     images: NDArray[np.float32]
@@ -47,11 +53,17 @@ class Pairs:
     normalisations: tuple[Normalisation, ...]
     noise: tuple[float, ...]
     made_as: dict[str, Any]
+    estimates: NDArray[np.float32] | None = None
 
     @property
     def digest(self) -> str:
         """Hash of the voxels."""
-        return f"{crc32(self.images.data):08x}{crc32(self.objects.data):08x}"
+        every = (self.images, self.objects, self.estimates)
+        return "".join(f"{crc32(volumes.data):08x}" for volumes in every if volumes is not None)
+
+    def inputs(self, volume: int) -> list[NDArray[np.float32]]:
+        """Return the input channels of one volume, each (Z, Y, X)."""
+        return [self.images[volume], *(() if self.estimates is None else self.estimates[volume])]
 
     @property
     def shape(self) -> Shape:
@@ -60,7 +72,13 @@ class Pairs:
         return z, y, x
 
 
-def load_pairs(store: str | Path, *, camera_offset: float | None) -> Pairs:
+def load_pairs(
+    store: str | Path,
+    *,
+    camera_offset: float | None,
+    estimator: Callable[[ChannelStatistics], Estimator] | None = None,
+    threads: int = 1,
+) -> Pairs:
     """Read a store of pairs and normalise each volume by the law of `volumes.normalisation`.
 
     Tiles of one measured volume (the store's attribute `pair`) share its normalisation.
@@ -71,6 +89,11 @@ def load_pairs(store: str | Path, *, camera_offset: float | None) -> Pairs:
         Zarr v3 group with the arrays `image` and `object`, (n, Z, Y, X), counts.
     camera_offset
         Counts of a dark image; None = each image's background level.
+    estimator
+        Makes, from an image's statistics, what estimates the object: for networks that look at
+        estimates. They are made of whole images.
+    threads
+        Images that are worked on side by side.
 
     Raises
     ------
@@ -93,21 +116,36 @@ def load_pairs(store: str | Path, *, camera_offset: float | None) -> Pairs:
         )
     images = np.empty(image.shape, np.float32)
     objects = np.empty(image.shape, np.float32)
-    laws, noise = [], []
     attributes: Any = group.attrs
     whole: Any = attributes.get("pair", range(image.shape[0]))
     histograms: dict[int, Histogram] = {}
+    darkest: dict[int, float] = {}
     for index in range(image.shape[0]):
-        part = Histogram.of(image[index])
-        known = histograms.get(whole[index])
+        part, known = Histogram.of(image[index]), histograms.get(whole[index])
         histograms[whole[index]] = part if known is None else known + part
-    for index in range(image.shape[0]):
+        dark = darkest_place(image[index])
+        darkest[whole[index]] = min(dark, darkest.get(whole[index], np.inf))
+
+    def load(index: int) -> tuple[Normalisation, float, NDArray[np.float32]]:
         histogram = histograms[whole[index]]
-        law = normalisation_law(histogram, camera_offset=camera_offset)
-        images[index], objects[index] = law.apply(image[index]), law.apply(truth[index])
-        laws.append(law)
-        noise.append(histogram.background()[1] / law.scale)
-    return Pairs(images, objects, tuple(laws), tuple(noise), _made_as(group))
+        statistics = ChannelStatistics.of(
+            histogram, camera_offset=camera_offset, darkest=darkest[whole[index]]
+        )
+        law = statistics.normalisation
+        inputs = network_input(
+            image[index], law=law, estimator=estimator(statistics) if estimator else None
+        )
+        images[index], objects[index] = inputs[0], law.apply(truth[index])
+        return law, histogram.background()[1] / law.scale, inputs[1:]
+
+    with ThreadPoolExecutor(threads) as pool:
+        loaded = progress(
+            pool.map(load, range(len(images))), total=len(images), what="pairs", unit="volume"
+        )
+        laws, noise, estimates = zip(*loaded, strict=True)
+    return Pairs(
+        images, objects, laws, noise, _made_as(group), np.stack(estimates) if estimator else None
+    )
 
 
 def _made_as(group: zarr.Group) -> dict[str, Any]:
@@ -163,11 +201,11 @@ def draw(
     Returns
     -------
     tuple
-        Images and objects (batch, Z, Y, X, 1), float32, network units.
+        Inputs (batch, Z, Y, X, channels) and objects (batch, Z, Y, X, 1), float32, network units.
     """
     rng = generator(seed, "crops", step)
-    images = np.empty((batch, *crop), np.float32)
-    objects = np.empty((batch, *crop), np.float32)
+    inputs = np.empty((batch, *crop, len(pairs.inputs(0))), np.float32)
+    objects = np.empty((batch, *crop, 1), np.float32)
     for index in range(batch):
         volume = int(rng.integers(len(pairs.images)))
         move, factor = augmentation.draw(rng)
@@ -184,9 +222,10 @@ def draw(
                 best, chosen = mean, where
             if mean >= enough:
                 break
-        images[index] = factor * moved(pairs.images[volume][chosen], move)
-        objects[index] = factor * moved(pairs.objects[volume][chosen], move)
-    return images[..., None], objects[..., None]
+        for channel, values in enumerate(pairs.inputs(volume)):
+            inputs[index, ..., channel] = factor * moved(values[chosen], move)
+        objects[index, ..., 0] = factor * moved(pairs.objects[volume][chosen], move)
+    return inputs, objects
 
 
 def prefetched(make: Callable[[int], T], steps: range) -> Iterator[T]:

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from decon3d.classical.estimates import Estimator
 from decon3d.errors import UserError
 from decon3d.files import digest
 from decon3d.logs import log, progress
@@ -27,8 +28,9 @@ from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
+from decon3d.restoration.richardson_lucy import network_estimator
 from decon3d.seeds import stream_seed
-from decon3d.settings import Trained, Training
+from decon3d.settings import Camera, Trained, Training
 from decon3d.training.augmentation import Augmentation, symmetries
 from decon3d.training.crops import Pairs, draw, fitting_crop, load_pairs, prefetched
 from decon3d.training.schedules import Rate
@@ -36,6 +38,7 @@ from decon3d.training.start import start_from
 from decon3d.training.state import State
 from decon3d.training.step import Step
 from decon3d.training.validation import Validation
+from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import FOREGROUND_PERCENTILE, FOREGROUND_SIGMAS
 
 LAW = (
@@ -51,7 +54,7 @@ def train(
     val_store: str | Path,
     method: Trained,
     psf: Psf,
-    camera_offset: float | None,
+    camera: Camera,
     seed: int,
     stream: tuple[str, ...],
     folder: str | Path,
@@ -73,8 +76,9 @@ def train(
     psf
         The microscope's: its identity and widths are kept with the network, its symmetries say
         how crops may be flipped and turned.
-    camera_offset
-        Counts of a dark image; None = each volume's background level.
+    camera
+        The dataset's. Its offset is the normalisation's; where it is not given, each volume's
+        background level.
     seed, stream
         The config's seed, and the names of this training's random stream (such as dataset,
         channel and method).
@@ -108,8 +112,22 @@ def train(
     def loss(outputs: Any, image: tf.Tensor, truth: tf.Tensor) -> dict[str, tf.Tensor]:
         return definition.loss(outputs, image, truth, method)
 
-    pairs = load_pairs(train_store, camera_offset=camera_offset)
-    val_pairs = load_pairs(val_store, camera_offset=camera_offset)
+    estimates = definition.estimates(method)
+
+    def estimator(statistics: ChannelStatistics) -> Estimator:
+        return network_estimator(
+            estimates, statistics=statistics, psf=psf, camera=camera, threads=1
+        )
+
+    def load(store: str | Path) -> Pairs:
+        return load_pairs(
+            store,
+            camera_offset=camera.offset,
+            estimator=estimator if estimates else None,
+            threads=device["threads"] or 1,  # 0: left to TensorFlow
+        )
+
+    pairs, val_pairs = load(train_store), load(val_store)
     crop = fitting_crop(training.crop, pairs.shape, stride)
     augmentation = Augmentation(symmetries(psf), training.intensity_scale or (1.0, 1.0))
     augmentation = augmentation.fitting(crop, pairs.shape)
@@ -222,6 +240,7 @@ def train(
         device=device["device"],
         best_step=state.best_step,
         validation=state.scores,
+        estimates=estimates,
     )
     log.info("kept the weights of step %d (%s…)", state.best_step, bundle.weights_sha256[:12])
 

@@ -47,10 +47,17 @@ class Validation:
         middle = tuple(
             slice((v - n) // 2, (v - n) // 2 + n) for v, n in zip(pairs.shape, size, strict=True)
         )
-        self._images = [image[middle] for image in pairs.images]
+        self._inputs = [
+            np.stack([values[middle] for values in pairs.inputs(i)], axis=-1)
+            for i in range(len(pairs.images))
+        ]
         self._objects = [truth[middle] for truth in pairs.objects]
 
-        @tf.function(input_signature=[tf.TensorSpec((1, *size, 1))] * 2)
+        channels = training_model.input_shape[-1]
+
+        @tf.function(
+            input_signature=[tf.TensorSpec((1, *size, channels)), tf.TensorSpec((1, *size, 1))]
+        )
         def run(image: tf.Tensor, truth: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             outputs = training_model(image, training=False)
             restored = outputs[0] if isinstance(outputs, list) else outputs
@@ -60,14 +67,14 @@ class Validation:
 
     def of_input(self) -> dict[str, float]:
         """Score the blurred images themselves."""
-        pairs = zip(self._images, self._objects, strict=True)
-        return _mean([scores(image, truth) for image, truth in pairs])
+        pairs = zip(self._inputs, self._objects, strict=True)
+        return _mean([scores(inputs[..., 0], truth) for inputs, truth in pairs])
 
     def of_model(self) -> dict[str, float]:
         """Score the model as it is now; `loss` beside the scores, means over the volumes."""
         results = []
-        for image, truth in zip(self._images, self._objects, strict=True):
-            restored, loss = self._run(image[None, ..., None], truth[None, ..., None])
+        for inputs, truth in zip(self._inputs, self._objects, strict=True):
+            restored, loss = self._run(inputs[None], truth[None, ..., None])
             row = scores(restored.numpy()[0, ..., 0], truth)
             results.append({"loss": float(loss), **row})
         return _mean(results)

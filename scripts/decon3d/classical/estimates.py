@@ -1,0 +1,76 @@
+"""Richardson-Lucy estimates of blocks: a restoration's result, or what a network looks at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from decon3d.classical.operators import Blur, Shape
+from decon3d.classical.recipe import Recipe
+from decon3d.classical.richardson_lucy import FloatArray
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an iteration, and where on its way it is looked at."""
+
+    recipe: Recipe
+    iterations: tuple[int, ...]
+    """Ascending, from 1."""
+
+
+class Estimator:
+    """Computes estimates of blocks; the blur's transfer function is kept per block shape.
+
+    Parameters
+    ----------
+    runs
+        What to compute; all with the same back projector.
+    psf
+        As for `operators.Blur`.
+    threads
+        Threads of the transforms.
+    """
+
+    def __init__(self, runs: Sequence[Run], *, psf: ArrayLike, threads: int) -> None:
+        self.runs = tuple(runs)
+        self._psf = psf
+        self._threads = threads
+        self._models: dict[Shape, Blur] = {}
+
+    def __call__(
+        self, block: NDArray[Any], *, origin: tuple[int, int, int] = (0, 0, 0)
+    ) -> FloatArray:
+        """Estimate a block of counts (Z, Y, X, any real dtype).
+
+        Parameters
+        ----------
+        origin
+            The block's first voxel in the volume (Z, Y, X).
+
+        Returns
+        -------
+        array (estimates, Z, Y, X), float32
+            In counts, background included, in the order of the runs and their iterations.
+        """
+        model = self._model(block.shape)  # type: ignore[arg-type]
+        count = sum(len(run.iterations) for run in self.runs)
+        result = np.empty((count, *block.shape), np.float32)
+        done = 0
+        for run in self.runs:
+            steps = run.recipe.iterate(block, model=model, origin=origin)
+            for k, estimate in islice(steps, run.iterations[-1]):
+                if k in run.iterations:
+                    np.add(estimate, np.float32(run.recipe.background), out=result[done])
+                    done += 1
+        return result
+
+    def _model(self, shape: Shape) -> Blur:
+        if shape not in self._models:
+            self._models = {}  # the last shape's goes first
+            make = self.runs[0].recipe.model
+            self._models[shape] = make(shape, psf=self._psf, threads=self._threads)
+        return self._models[shape]

@@ -1,0 +1,43 @@
+"""What a network looks at: the image, and estimates of the object that are made from it.
+
+One function for training, validation and restoration.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.classical.estimates import Estimator
+from decon3d.volumes.normalisation import Normalisation
+
+
+def network_input(
+    counts: NDArray[Any],
+    *,
+    law: Normalisation,
+    estimator: Estimator | None = None,
+    origin: tuple[int, int, int] = (0, 0, 0),
+) -> NDArray[np.float32]:
+    """Make a network's input of an image or block of counts.
+
+    Parameters
+    ----------
+    counts
+        (Z, Y, X), any real dtype, background included.
+    law
+        Maps counts to network units; the same for image and estimates.
+    estimator
+        Makes the estimates, if the network wants any.
+    origin
+        The block's first voxel in the volume (Z, Y, X).
+
+    Returns
+    -------
+    array (channels, Z, Y, X), float32
+        In network units: the image, then the estimates in their order.
+    """
+    channels = law.apply(counts)[None]
+    if estimator is None:
+        return channels
+    return np.concatenate([channels, law.apply(estimator(counts, origin=origin))])
