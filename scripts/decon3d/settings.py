@@ -361,6 +361,10 @@ class Dataset(_Settings):
     """Voxel size (Z, Y, X), in µm; null = from the metadata of the first volume."""
     times: list[Annotated[int, Field(ge=0)]] | None = None
     """Time points to restore, from 0; null = all."""
+    no_data: Literal["auto", "none"] | float = "auto"
+    """Value of voxels without data (fill of deskewing, stitching or padding): `auto` finds it, as a
+    value that whole places have and the dark does not; `none`; or a number. These voxels keep it;
+    all else leaves them out. What is not finite has no data either."""
     pairs: MeasuredPairs | None = None
     """Measured pairs that networks are trained, baselines tuned and all methods tested on; null =
     phantoms."""

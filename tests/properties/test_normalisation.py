@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from decon3d.volumes.normalisation import Histogram, Normalisation, darkest_place, normalisation_law
+from decon3d.volumes.normalisation import (
+    Histogram,
+    Normalisation,
+    darkest_place,
+    empty_level,
+    normalisation_law,
+)
 
 
 @given(arrays(np.uint16, (50,)), st.floats(0, 1000), st.floats(1, 5000))
@@ -63,10 +69,29 @@ def test_the_darkest_place_is_the_background_of_a_crowded_image(shape):
     assert darkest_place(image) == pytest.approx(105, abs=4 if image.size > 1000 else 8)
 
 
-def test_fill_is_no_dark_place():
+def test_what_has_no_data_is_no_dark_place():
     image = np.random.default_rng(0).poisson(105.0, (20, 40, 40)).astype(np.float32)
     empty = darkest_place(image)
-    image[:, :13] = 0  # some cells are partly fill
-    image[19, 39, 39] = np.nan
+    image[:, :13] = np.nan  # some cells are partly fill
     assert empty <= darkest_place(image) < empty + 2
-    assert darkest_place(np.zeros((8, 8, 8), np.uint16)) == np.inf
+    assert darkest_place(np.full((8, 8, 8), np.nan)) == np.inf
+
+
+def test_more_darkness_does_not_change_the_background():
+    rng = np.random.default_rng(3)
+    small = rng.poisson(10, (16, 64, 64)).astype(np.uint16)
+    small[:8] += rng.poisson(np.linspace(0, 90, 64), (8, 64, 64)).astype(np.uint16)
+    large = rng.poisson(10, (128, 64, 64)).astype(np.uint16)
+    large[:16] = small
+    levels = [empty_level(Histogram.of(i), darkest_place(i)) for i in (small, large)]
+    assert levels == pytest.approx([10, 10], abs=0.25)
+    assert levels[0] == pytest.approx(levels[1], abs=0.1)
+    assert darkest_place(large) < darkest_place(small) < 9.6
+
+
+def test_the_background_of_a_crowded_image_is_its_darkest_place():
+    rng = np.random.default_rng(4)
+    image = rng.poisson(np.full((16, 64, 64), 400.0))
+    image[:4, :8, :8] = rng.poisson(105, (4, 8, 8))
+    level = empty_level(Histogram.of(image.astype(np.uint16)), darkest_place(image))
+    assert level == pytest.approx(105, abs=4)

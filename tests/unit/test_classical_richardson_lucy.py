@@ -135,8 +135,8 @@ def test_counts_below_the_background_and_below_zero_are_sound(acceleration):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image": np.full((8, 8, 8), np.nan)}, "NaN"),
-        ({"initial": -3.0}, "mean above the background"),
+        ({"image": np.full((8, 8, 8), np.inf)}, "infinite"),
+        ({"initial": -3.0}, "above the background"),
         ({"background": -1.0}, "background"),
         ({"iterations": 0}, "iterations"),
     ],

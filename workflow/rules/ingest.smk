@@ -37,6 +37,9 @@ rule ingest:
         channels=channel_indices,
         voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
         times=lambda w: dataset_of(w).times,
+        no_data=lambda w: dataset_of(w).no_data,
+        camera_offset=lambda w: dataset_of(w).camera.offset,
+        raw_channels=None,
         clip_at_zero=False,
         version=VERSIONS["ingest"],
     script:
@@ -47,6 +50,7 @@ rule ingest:
 use rule ingest as ingest_restored with:
     input:
         paths.finished("{dataset}", "{method}"),
+        raw=paths.ingested("{dataset}", "{volume}"),
     output:
         paths.ingested("{dataset}", "{volume}", "{method}"),
     log:
@@ -58,6 +62,9 @@ use rule ingest as ingest_restored with:
         channels=restored_indices,
         voxel_size_um=None,
         times=None,
+        no_data=None,
+        camera_offset=None,
+        raw_channels=channel_indices,
         clip_at_zero=True,
         version=VERSIONS["ingest"],
 

@@ -17,6 +17,7 @@ from scipy import fft
 from decon3d.classical.operators import Blur, checked_psf
 from decon3d.classical.richardson_lucy import FLOOR, FloatArray, checked_image
 from decon3d.optics.psf import fwhm_um
+from decon3d.volumes.no_data import missing
 
 WIENER = 1e-3
 """Guo's α, relative to the OTF's largest value."""
@@ -62,18 +63,26 @@ def iterate_unmatched(
     g = checked_image(image, background=background, initial=initial) - np.float32(background)
     floor = np.float32(1e3 * FLOOR * initial)
     np.maximum(g, floor, out=g)
-    return _iterations(g, model, np.float32(initial), floor)
+    return _iterations(g, model, missing(image), np.float32(initial), floor)
 
 
 def _iterations(
-    g: FloatArray, model: Blur, initial: np.float32, floor: np.float32
+    g: FloatArray,
+    model: Blur,
+    absent: NDArray[np.bool_] | None,
+    initial: np.float32,
+    floor: np.float32,
 ) -> Iterator[tuple[int, FloatArray]]:
     # Beyond the faces the filter's negative lobes may leave next to nothing to divide by; such
     # voxels keep their start.
-    weights = np.where(model.weights < MOST_WEIGHT, model.weights, np.float32(0))
+    weights = model.weights_without(absent)
+    weights = np.where(weights < MOST_WEIGHT, weights, np.float32(0))
     kept = weights == 0
     x = np.full(model.object_shape, initial, np.float32)
     x[model.inside] = g
+    if absent is not None:
+        x[model.inside][absent] = initial
+        g[absent] = 0
     for k in count(1):
         expected = model.forward(x)
         np.maximum(expected, floor, out=expected)

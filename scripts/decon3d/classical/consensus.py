@@ -26,6 +26,7 @@ from decon3d.classical.richardson_lucy import (
     saturated,
 )
 from decon3d.classical.total_variation import tv_denominator
+from decon3d.volumes.no_data import missing
 
 STILL = 0.01
 """Share of moving voxels below which the estimate stands."""
@@ -68,15 +69,20 @@ def iterate_consensus(
     """
     g = checked_image(image, background=background, initial=initial)
     halves = [np.maximum(h, 0) for h in split_photons(g, scale=scale, origin=origin, seed=seed)]
+    absent = missing(image)
+    if absent is not None:
+        for half in halves:
+            half[absent] = 0
     return _iterations(
-        halves, model, np.float32(background), np.float32(initial), tv_weight, voxel_size_um,
-        acceleration == "heavy_ball", saturated(image, saturation),
+        halves, model, absent, np.float32(background), np.float32(initial), tv_weight,
+        voxel_size_um, acceleration == "heavy_ball", saturated(image, saturation),
     )  # fmt: skip
 
 
 def _iterations(
     halves: list[FloatArray],
     model: Blur,
+    absent: NDArray[np.bool_] | None,
     background: np.float32,
     initial: np.float32,
     tv_weight: float,
@@ -85,7 +91,7 @@ def _iterations(
     full: NDArray[np.bool_] | None,
 ) -> Iterator[tuple[int, FloatArray, float]]:
     floor = np.float32(FLOOR) * initial
-    weights = model.weights
+    weights = model.weights_without(absent)
     x = np.where(weights > 0, initial, np.float32(0))
     before = x
     for k in count(1):
@@ -106,7 +112,10 @@ def _iterations(
             asked.append(u)
         product = (asked[0] - 1) * (asked[1] - 1)
         product[weights == 0] = 0
-        moves = model.adjoint(model.forward(product)) > 0
+        agreed = model.forward(product)
+        if absent is not None:
+            agreed[absent] = 0
+        moves = model.adjoint(agreed) > 0
         asked[0] += asked[1]
         asked[0] *= np.float32(0.5)
         asked[0] *= point

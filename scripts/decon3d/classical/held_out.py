@@ -25,9 +25,12 @@ LEAST_PHOTONS = 0.05
 
 
 def poisson_deviance(observed: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
-    """Return the mean deviance per voxel, 2 mean(n log(n / μ) - n + μ), of photons n ≥ 0, μ > 0."""
+    """Return the mean deviance per voxel, 2 mean(n log(n / μ) - n + μ), of photons n ≥ 0, μ > 0.
+
+    Voxels without data (NaN) do not count.
+    """
     n, mu = np.asarray(observed, np.float64), np.asarray(expected, np.float64)
-    return float(2 * np.mean(xlogy(n, n / mu) - n + mu))
+    return float(2 * np.nanmean(xlogy(n, n / mu) - n + mu))
 
 
 def held_out_subjects(
@@ -56,7 +59,7 @@ def held_out_subjects(
     UserError
         If there are next to no photons.
     """
-    mean = float(np.mean([scale.photons(block).mean(dtype=np.float64) for block in sample]))
+    mean = float(np.mean([np.nanmean(scale.photons(b), dtype=np.float64) for b in sample]))
     if mean < LEAST_PHOTONS:
         raise UserError(
             f"tune_on: data: the data have {mean:.2g} photons per voxel above the dark level of "

@@ -124,7 +124,18 @@ class Blur:
     @cached_property
     def weights(self) -> FloatArray:
         """Bertero's weights on the object's domain: 1 / Hᵀ1 where Hᵀ1 > 0.01, else 0."""
-        seen = self.adjoint(np.ones(self.shape, np.float32))
+        return self._weights(np.ones(self.shape, np.float32))
+
+    def weights_without(self, absent: NDArray[np.bool_] | None) -> FloatArray:
+        """Return the weights 1 / Hᵀm of an image with missing voxels: m is 0 there, else 1.
+
+        Bertero's argument holds for any part of the image that was not seen, not only for what
+        lies beyond its faces.
+        """
+        return self.weights if absent is None else self._weights((~absent).astype(np.float32))
+
+    def _weights(self, image: FloatArray) -> FloatArray:
+        seen = self.adjoint(image)
         seen[seen <= LEAST_SEEN] = np.inf
         return np.reciprocal(seen, out=seen)
 

@@ -12,11 +12,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, maximum_filter, minimum_filter, uniform_filter
+from scipy.ndimage import correlate1d, maximum_filter, uniform_filter
 from scipy.special import ndtri
 
 from decon3d.errors import UserError
 from decon3d.logs import log
+from decon3d.volumes.no_data import filled, missing
 
 FloatArray = NDArray[np.float32]
 
@@ -115,8 +116,8 @@ def noise_law(sample: Sequence[NDArray[np.generic]]) -> NoiseLaw:
     The noise is what the second difference along Y of the second difference along X leaves of an
     image, in which a blurred object has next to nothing; groups of voxels are made by the mean of
     their 3 × 5 × 5 neighbours, which is uncorrelated with it and hardly noisy itself. This
-    holds for white noise: resampled or deskewed data show too small a variance. Voxels near a
-    constant fill (of deskewing or stitching) are left out: see `beside_fill`.
+    holds for white noise: resampled or deskewed data show too small a variance. Voxels beside one
+    without data (NaN) are left out.
 
     Raises
     ------
@@ -125,13 +126,16 @@ def noise_law(sample: Sequence[NDArray[np.generic]]) -> NoiseLaw:
     """
     means, squares = [], []
     for block in sample:
-        values = block.astype(np.float32)
-        if min(values.shape[1:]) < 3:
+        if min(block.shape[1:]) < 3:
             continue
+        values = filled(block, 0.0).astype(np.float32)
         noise = values
         for axis in (1, 2):
             noise = correlate1d(noise, np.array([1.0, -2.0, 1.0]) / 6**0.5, axis=axis)
-        seen = ~beside_fill(block)
+        absent = missing(block)
+        seen = np.ones(block.shape, bool)
+        if absent is not None:
+            seen = ~np.asarray(maximum_filter(absent, NEIGHBOURS))
         seen[:, [0, -1]] = seen[:, :, [0, -1]] = False  # the differences need neighbours
         means.append(uniform_filter(values, NEIGHBOURS)[seen])
         squares.append(np.square(noise[seen]))
@@ -139,8 +143,8 @@ def noise_law(sample: Sequence[NDArray[np.generic]]) -> NoiseLaw:
     square = np.concatenate(squares) if squares else np.empty(0, np.float32)
     if level.size < LEAST_VOXELS:
         raise UserError(
-            f"camera.gain: {level.size} voxels are too few to estimate it from (constant fill is "
-            "left out); give it, and camera.offset, in the config"
+            f"camera.gain: {level.size} voxels are too few to estimate it from (those without "
+            "data are left out); give it, and camera.offset, in the config"
         )
     order = np.argsort(level)
     mean, variance = (
@@ -161,17 +165,6 @@ def noise_law(sample: Sequence[NDArray[np.generic]]) -> NoiseLaw:
     return NoiseLaw(float(gain), float(error), float(intercept), float(centre), float(middle))
 
 
-def beside_fill(block: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Say which voxels (Z Y X) have a voxel of constant fill among their 3 × 5 × 5 neighbours.
-
-    No camera gives the same count in 75 neighbours: a voxel that shares a neighbourhood of one
-    single value is fill.
-    """
-    constant = maximum_filter(block, NEIGHBOURS) == minimum_filter(block, NEIGHBOURS)
-    fill = maximum_filter(constant, NEIGHBOURS)
-    return np.asarray(maximum_filter(fill, NEIGHBOURS))
-
-
 def split_photons(
     counts: NDArray[np.generic], *, scale: PhotonScale, origin: tuple[int, int, int], seed: int
 ) -> tuple[FloatArray, FloatArray]:
@@ -183,7 +176,7 @@ def split_photons(
     Parameters
     ----------
     counts
-        Image or block (Z Y X), in counts.
+        Image or block (Z Y X), in counts; NaN (no data) stays NaN in both halves.
     scale
         The camera's.
     origin
@@ -196,7 +189,7 @@ def split_photons(
     two arrays (Z Y X), float32, in counts
         With a dark level of half of `scale.offset` each; they sum to `counts`.
     """
-    photons = scale.photons(counts)
+    photons = np.nan_to_num(scale.photons(counts), nan=0.0)
     whole = np.maximum(np.rint(photons), 0)
     bits = _hash(counts.shape, origin, seed)
     few = np.minimum(whole, EXACT_PHOTONS).astype(np.uint64)

@@ -23,7 +23,7 @@ class Recipe:
     background: float
     """Mean counts of an empty place, camera offset included."""
     initial: float
-    """Mean of all volumes above the background: the even start."""
+    """The even start, the same for all blocks: a fifth of the specimen's brightness."""
     voxel_size_um: tuple[float, float, float]
     tv_weight: float = 0.0
     """λ of the total variation; 0 = none."""
@@ -38,6 +38,9 @@ class Recipe:
     """The camera's scale, where voxels stop by gradient consensus."""
     seed: int = 0
     """Of the consensus' halves."""
+    saturation: float | None = None
+    """Counts at and above which a voxel is saturated; None = the largest value of an integer image,
+    none of a float one."""
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> "Recipe":
@@ -56,7 +59,7 @@ class Recipe:
         """Return the recipe of an image that got half of the photons."""
         return replace(
             self, background=self.background / 2, initial=self.initial / 2,
-            dark_level=self.dark_level / 2,
+            dark_level=self.dark_level / 2, saturation=None,
         )  # fmt: skip
 
     def model(self, shape: Shape, *, psf: ArrayLike, threads: int) -> Blur:
@@ -69,7 +72,7 @@ class Recipe:
     ) -> Iterator[tuple[int, FloatArray]]:
         """Iterate without end; yield (iteration from 1, estimate in counts above background).
 
-        An integer image is saturated at its type's largest value. The estimate is a view of the
+        Voxels that are NaN have no data. The estimate is a view of the
         array on the model's whole domain (its `base`), which holds until the next step.
         """
         if self.back_projector == "wiener_butterworth":
@@ -99,7 +102,9 @@ class Recipe:
     def _prepared(self, image: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
         """Take the dark level from the image and from the model."""
         dark = self.dark_level
-        largest = float(np.iinfo(image.dtype).max) if image.dtype.kind in "ui" else None
+        largest = self.saturation
+        if largest is None and image.dtype.kind in "ui":
+            largest = float(np.iinfo(image.dtype).max)
         if dark:
             image = image.astype(np.float32) - np.float32(dark)
         return image, {

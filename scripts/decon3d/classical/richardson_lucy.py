@@ -4,7 +4,8 @@ The model is Poisson counts g with the mean Hx + b (Richardson 1972, Lucy 1974):
 
     x ← p · W · Hᵀ(g / (Hp + b)) / (1 - λ div(∇p / |∇p|)),
 
-with Bertero's weights W = 1 / Hᵀ1 (`operators`), Dey's total variation (`total_variation`) and, for
+with Bertero's weights W = 1 / Hᵀm (`operators`; m is 1 where the image has data: voxels without
+give neither ratio nor weight), Dey's total variation (`total_variation`) and, for
 plain iterations, p = x. The gain of the camera cancels: counts in, counts out.
 
 Momentum is the scaled heavy ball: p = max(x + α (x - x_before), 1e-6 × mean) with
@@ -22,12 +23,13 @@ from numpy.typing import NDArray
 from decon3d.classical.operators import Blur
 from decon3d.classical.total_variation import tv_denominator
 from decon3d.errors import UserError
+from decon3d.volumes.no_data import missing
 
 FloatArray = NDArray[np.float32]
 Acceleration = Literal["heavy_ball", "none"]
 
 FLOOR = 1e-6
-"""Smallest estimate with momentum and smallest expected count, relative to the initial mean."""
+"""Smallest estimate with momentum and smallest expected count, relative to the start."""
 
 
 def richardson_lucy(
@@ -50,7 +52,8 @@ def richardson_lucy(
     image
         Counts (Z Y X), any real dtype, *with* the background. Counts below the background are
         sound: the model expects Hx + b ≥ b, and its ratio is then < 1. Counts below zero, which
-        no Poisson model knows, are taken as zero.
+        no Poisson model knows, are taken as zero. NaN = no data: the estimate is there what its
+        neighbours' data make it.
     model
         Forward model of the image's shape.
     background
@@ -59,8 +62,7 @@ def richardson_lucy(
     iterations
         Number of iterations.
     initial
-        Even start value in counts above the background: the mean of the *whole* volume, minus
-        `background`, so that blocks agree.
+        Even start value in counts above the background, the same for all blocks of a volume.
     tv_weight
         λ of the total variation; 0 = none.
     voxel_size_um
@@ -81,7 +83,7 @@ def richardson_lucy(
     Raises
     ------
     UserError
-        If the image is not finite, or the background or the initial mean cannot be.
+        If the image is infinite somewhere, or the background or the start cannot be.
     """
     steps = iterate(
         image, model=model, background=background, initial=initial, tv_weight=tv_weight,
@@ -111,16 +113,17 @@ def iterate(
     Parameters and errors are those of `richardson_lucy`. The estimate (Z Y X, image-shaped, counts
     without the background) is a view that holds until the next step.
     """
+    g = checked_image(image, background=background, initial=initial)
     return _iterations(
-        checked_image(image, background=background, initial=initial),
-        model, np.float32(background), initial, tv_weight, voxel_size_um,
-        acceleration == "heavy_ball", saturated(image, saturation),
+        g, model, model.weights_without(missing(image)), np.float32(background), initial,
+        tv_weight, voxel_size_um, acceleration == "heavy_ball", saturated(image, saturation),
     )  # fmt: skip
 
 
 def _iterations(
     g: FloatArray,
     model: Blur,
+    weights: FloatArray,
     background: np.float32,
     initial: float,
     tv_weight: float,
@@ -129,7 +132,6 @@ def _iterations(
     full: NDArray[np.bool_] | None,
 ) -> Iterator[tuple[int, FloatArray]]:
     floor = np.float32(FLOOR * initial)
-    weights = model.weights
     x = np.where(weights > 0, np.float32(initial), np.float32(0))
     point = x.copy() if momentum else x  # p; with momentum its buffer holds x_before, first
     spare = np.empty_like(x)
@@ -176,17 +178,21 @@ def _iterations(
 
 
 def checked_image(image: NDArray[np.generic], *, background: float, initial: float) -> FloatArray:
-    """Return the image as float32 ≥ 0, or raise `UserError` as `richardson_lucy` says."""
-    if not np.isfinite(image).all():
-        raise UserError("the image holds NaN or infinite values; mask or replace them first")
+    """Return the image as float32 ≥ 0, or raise `UserError` as `richardson_lucy` says.
+
+    Voxels without data become 0, so that their ratio is 0 and they drop out of Hᵀ(g / (Hp + b)).
+    """
+    if np.isinf(image).any():
+        raise UserError("the image holds infinite values; make them NaN (no data) first")
     if not (np.isfinite(background) and background >= 0):
         raise UserError(f"the background is {background:g} counts; it must be 0 or more")
     if not (np.isfinite(initial) and initial > 0):
         raise UserError(
-            f"the volume's mean above the background is {initial:g} counts; it must be above 0: "
+            f"the start is {initial:g} counts above the background; it must be above 0: "
             "the background is too high, or the volume is empty"
         )
-    return np.clip(image, 0, None).astype(np.float32)
+    g = np.clip(image, 0, None).astype(np.float32)
+    return np.nan_to_num(g, copy=False, nan=0.0)
 
 
 def saturated(image: NDArray[Any], level: float | None) -> NDArray[np.bool_] | None:

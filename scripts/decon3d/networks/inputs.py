@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.classical.estimates import Estimator
+from decon3d.volumes.no_data import filled
 from decon3d.volumes.normalisation import Normalisation
 
 
@@ -18,26 +19,29 @@ def network_input(
     law: Normalisation,
     estimator: Estimator | None = None,
     origin: tuple[int, int, int] = (0, 0, 0),
+    background: float | None = None,
 ) -> NDArray[np.float32]:
     """Make a network's input of an image or block of counts.
 
     Parameters
     ----------
     counts
-        (Z, Y, X), any real dtype, background included.
+        (Z, Y, X), any real dtype, background included; NaN = no data.
     law
         Maps counts to network units; the same for image and estimates.
     estimator
         Makes the estimates, if the network wants any.
     origin
         The block's first voxel in the volume (Z, Y, X).
+    background
+        Counts that voxels without data get in the image; None = the law's offset.
 
     Returns
     -------
     array (channels, Z, Y, X), float32
         In network units: the image, then the estimates in their order.
     """
-    channels = law.apply(counts)[None]
+    channels = law.apply(filled(counts, law.offset if background is None else background))[None]
     if estimator is None:
         return channels
     return np.concatenate([channels, law.apply(estimator(counts, origin=origin))])

@@ -196,11 +196,12 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         for key, words in (
             ("saturated", "are saturated: their true brightness is lost, and restored values are "
              "too low around them"),
-            ("not_finite", "are no finite numbers"),
+            ("not_finite", "are no finite numbers; they are taken as missing"),
         ):  # fmt: skip
             count = sum(record.get(key, {}).values())
             if count:
                 found.append(f"{volume}: {count:,} voxels {words}.")
+        found += _fill(volume, record)
         for method in settings.methods:
             store = root / paths.restored(dataset, volume, method)
             if (store / "zarr.json").is_file():
@@ -218,6 +219,20 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         ):
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
     return list(dict.fromkeys(found))
+
+
+def _fill(volume: str, record: dict[str, Any]) -> list[str]:
+    """Say how much of a volume is fill without data."""
+    found = []
+    for channel, count in record.get("filled", {}).items():
+        if count:
+            share = count / (count + sum(record["histograms"][channel]["count"]))
+            found.append(
+                f"{volume}: {share:.1%} of the voxels are fill "
+                f"({record['no_data'][channel]:g}) of deskewing, stitching or padding. They have "
+                "no data, are left out of everything and keep their value."
+            )
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

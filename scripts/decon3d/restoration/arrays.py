@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from decon3d.logs import progress
 from decon3d.pairs.stores import write_store
 from decon3d.restoration.blocks import Triple, block_at, grid
+from decon3d.restoration.empty import restore_block
 from decon3d.restoration.restorers import (
     Preparation,
     Restorer,
@@ -20,12 +21,14 @@ from decon3d.restoration.restorers import (
 )
 from decon3d.restoration.sample import central
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.no_data import missing
+from decon3d.volumes.tally import mark_image
 
 
 def restore_array(
     values: NDArray[Any], restorer: Restorer, state: State, *, block: Triple | None = None
 ) -> NDArray[np.float32]:
-    """Restore an array of counts (Z, Y, X), whole or block by block.
+    """Restore an array of counts (Z, Y, X; NaN = no data, and stays), whole or block by block.
 
     Parameters
     ----------
@@ -40,7 +43,7 @@ def restore_array(
             index, shape=shape, block=(z, y, x), halo=state.halo, stride=state.stride,
             mirror=state.mirror,
         )  # fmt: skip
-        result[b.write] = restorer.restore(b.pad(values[b.read]), b.origin)[b.inner]
+        result[b.write], _ = restore_block(restorer, b.pad(values[b.read]), b, fill=None)
     return result
 
 
@@ -116,10 +119,13 @@ def _restored(
     name: str,
 ) -> Iterator[NDArray[np.float32]]:
     for i in progress(range(images.shape[0]), what=f"{name} on pairs", unit="volume"):
-        image = np.asarray(images[i])
+        counts = np.asarray(images[i])
+        image = mark_image(counts, camera_offset=camera_offset)
         statistics = ChannelStatistics.of_image(image, camera_offset=camera_offset)
         state = prepare(statistics, central(image))
         if i == 0:
             claim_device(state, gpus=gpus, threads=threads)
         restorer = open_restorer(state, threads=threads)
-        yield restore_array(image, restorer, state)
+        restored = restore_array(image, restorer, state)
+        absent = missing(image)
+        yield restored if absent is None else np.where(absent, counts, restored).astype(np.float32)

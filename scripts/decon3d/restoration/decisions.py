@@ -14,6 +14,7 @@ from decon3d.classical.recipe import Recipe
 from decon3d.classical.stopping import RELATIVE_CHANGE, Stop, first_below
 from decon3d.errors import UserError
 from decon3d.logs import log
+from decon3d.volumes.no_data import filled
 
 LAASMAA = 50.0
 """λ · SNR · smallest voxel edge in nm."""
@@ -86,7 +87,8 @@ def tv_weight_from_snr(
     """
     if not sample:
         raise UserError("tv_weight: snr needs a sample of the data, and there is none")
-    means = [uniform_filter(block.astype(np.float32), 3, mode="nearest") for block in sample]
+    known = [filled(block, background).astype(np.float32) for block in sample]
+    means = [uniform_filter(block, 3, mode="nearest") for block in known]
     peak = (max(float(mean.max()) for mean in means) - background) / scale.gain
     if not peak > 0:
         raise UserError(

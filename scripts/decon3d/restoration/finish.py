@@ -18,8 +18,8 @@ from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.writer import write_metadata, write_pyramid
 
 FACES = 16
-
 """Block faces that are looked at per axis."""
+COUNTS = ("clipped", "not_finite", "no_data")
 
 
 def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]]:
@@ -33,7 +33,7 @@ def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]
     Returns
     -------
     dict
-        By volume: voxels that were clipped, or not finite.
+        By volume: voxels that were clipped, not finite, or without data.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]
                 f"{volume.store}: {volume.items - len(found)} of {volume.items} blocks are not "
                 f"done; delete the markers in {progress} and run again"
             )
-        issues[volume.name] = {k: sum(f[k] for f in found) for k in ("clipped", "not_finite")}
+        issues[volume.name] = {k: sum(f[k] for f in found) for k in COUNTS}
     return issues
 
 

@@ -93,7 +93,10 @@ def warnings_of(
         info = load_info(Path(bundle).parent)
         about: Any = read_json(Path(psf).with_suffix(".json"))
         for record in records:
-            sigma = record.histogram(index).background()[1]
+            histogram = record.histogram(index)
+            if not histogram.counts.any():  # nothing but fill
+                continue
+            sigma = histogram.background()[1]
             for sentence in misfits(
                 info,
                 voxel_size_um=record.voxel_size_um,

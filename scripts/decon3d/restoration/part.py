@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.files import digest, write_json, write_text
 from decon3d.logs import log, progress
+from decon3d.restoration.empty import restore_block
 from decon3d.restoration.plan import Item, Plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
+from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 
 
@@ -92,7 +94,7 @@ def run_part(
         Each channel's prepared restorer, in the plan's order of channels.
     marker
         JSON that says that the part is done: seconds, voxels, blocks, peak memory, clipped
-        voxels. The progress record lies beside it.
+        voxels, voxels without data. The progress record lies beside it.
 
     Raises
     ------
@@ -121,7 +123,8 @@ def run_part(
                 store = Path(plan.volumes[item.volume].store) / "0"
                 outputs[item.volume] = zarr.open_array(str(store), mode="r+")
             started = time.perf_counter()
-            restored = restorers[item.channel].restore(values, item.block.origin)
+            fill = plan.volumes[item.volume].fill(item.channel)
+            restored = restore_block(restorers[item.channel], values, item.block, fill=fill)
             computing = time.perf_counter() - started
             if pending is not None:
                 pending.result()
@@ -129,8 +132,7 @@ def run_part(
                 "seconds": round(time.perf_counter() - before, 4),
                 "computing_seconds": round(computing, 4),
             }
-            inner = restored[item.block.inner]
-            pending = writer.submit(_write, outputs[item.volume], item, inner, record, spent)
+            pending = writer.submit(_write, outputs[item.volume], item, *restored, record, spent)
             before = time.perf_counter()
             bar.update(item.voxels / 1e6)
         if pending is not None:
@@ -148,6 +150,7 @@ def run_part(
             "computing_seconds": round(sum(line["computing_seconds"] for line in lines), 3),
             "clipped": sum(line["clipped"] for line in lines),
             "not_finite": sum(line["not_finite"] for line in lines),
+            "no_data": sum(line["no_data"] for line in lines),
             "content": digest([line["crc32"] for line in lines]),
             "peak_memory_gb": round(peak_memory_gb(), 3),
             "threads": threads,
@@ -165,7 +168,10 @@ def _read_ahead(plan: Plan, todo: list[Item]) -> Iterator[tuple[Item, NDArray[An
         if item.volume not in volumes:
             volumes[item.volume] = open_volume(source.view, clip_at_zero=source.clip_at_zero)
         channel = list(source.channels.values())[item.channel]
-        values = volumes[item.volume].read(source.times[item.time], channel, item.block.read)
+        values = read_marked(
+            volumes[item.volume], source.times[item.time], channel, item.block.read,
+            source.fill(item.channel),
+        )  # fmt: skip
         return item.block.pad(values)
 
     with ThreadPoolExecutor(1) as reader:
@@ -181,13 +187,17 @@ def _write(
     output: "zarr.Array[Any]",
     item: Item,
     values: NDArray[np.float32],
+    absent: NDArray[np.bool_] | None,
     record: ProgressRecord,
     spent: dict[str, float],
 ) -> None:
     """Write one block as the output's type, then note it: never the other way round."""
-    not_finite = int(np.size(values) - np.count_nonzero(np.isfinite(values)))
+    wrong = ~np.isfinite(values)
+    if absent is not None:
+        wrong &= ~absent
+    not_finite = int(np.count_nonzero(wrong))
     if not_finite:
-        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        values = np.where(wrong, np.float32(0), values)
     clipped = 0
     if output.dtype.kind in "ui":
         info = np.iinfo(output.dtype)
@@ -201,6 +211,7 @@ def _write(
         voxels=item.voxels,
         clipped=clipped,
         not_finite=not_finite,
+        no_data=0 if absent is None else int(np.count_nonzero(absent)),
         crc32=crc32(final.data),
         **spent,
     )

@@ -66,6 +66,8 @@ class VolumePlan:
     chunk: Triple
     block: Triple
     key: str
+    no_data: dict[str, float | None]
+    """Value of the voxels without data, by channel; None = there is none."""
     clip_at_zero: bool = False
 
     @property
@@ -77,6 +79,10 @@ class VolumePlan:
     def items(self) -> int:
         """Blocks in all."""
         return self.blocks * len(self.times) * len(self.channels)
+
+    def fill(self, channel: int) -> float | None:
+        """Return the value of voxels without data in a channel, by its place in the output."""
+        return list(self.no_data.values())[channel]
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,8 @@ def make_plan(
     Raises
     ------
     UserError
-        If the smallest block does not fit the memory.
+        If the smallest block does not fit the memory, or a volume is a single plane and the method
+        needs a stack.
     """
     every = [states[name] for name in channels]
     halo = _worst([s.halo for s in every])
@@ -185,6 +192,12 @@ def make_plan(
     volumes = []
     for record, store in zip(records, stores, strict=True):
         shape = (record.shape[2], record.shape[3], record.shape[4])
+        if shape[0] == 1 and any(s.needs_depth for s in every):
+            raise UserError(
+                f"{record.source} is a single plane, and {method} works in three dimensions "
+                "(a network, or a PSF of several planes): give a stack, or, for rl and rltv, a "
+                "measured PSF of one plane (psf: {source: file})"
+            )
         chosen = list(range(record.shape[0])) if times is None else list(times)
         units = len(chosen) * len(channels) * len(records)
         try:
@@ -208,7 +221,7 @@ def make_plan(
         volumes.append(
             VolumePlan(
                 record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,
-                key, record.clip_at_zero,
+                key, {n: record.fill(i) for n, i in channels.items()}, record.clip_at_zero,
             )
         )  # fmt: skip
     plan = Plan(

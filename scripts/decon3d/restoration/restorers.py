@@ -85,6 +85,11 @@ class State:
             "arrays_digest": digest({k: a.tobytes().hex() for k, a in self.arrays.items()}),
         }
 
+    @property
+    def needs_depth(self) -> bool:
+        """Whether a single plane cannot be restored: by a network, or with a 3D PSF."""
+        return "bundle" in self.values or ("psf" in self.arrays and len(self.arrays["psf"]) > 1)
+
 
 Preparation = Callable[[ChannelStatistics, Sequence[NDArray[Any]]], State]
 
@@ -95,7 +100,8 @@ class Restorer(Protocol):
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
         """Restore a block of counts (Z, Y, X, any dtype), halo included, to counts (float32).
 
-        `origin` is the block's first voxel in the volume (negative in a mirrored halo).
+        `origin` is the block's first voxel in the volume (negative in a mirrored halo). Voxels
+        without data are NaN; what comes out there is not used.
         """
         ...
 
@@ -113,7 +119,7 @@ def prepare_classical(
 ) -> State:
     """Prepare Richardson-Lucy or RLTV for one channel.
 
-    Background, initial mean, λ and iterations are fixed here, for all blocks alike.
+    Background, start, λ and iterations are fixed here, for all blocks alike.
 
     Parameters
     ----------
@@ -207,6 +213,7 @@ def prepare_network(
         "bundle_digest": info.model_sha256,
         "offset": law.offset,
         "scale": law.scale,
+        "background": statistics.background,
     }
     arrays: dict[str, NDArray[Any]] = {}
     halo, memory, estimator = info.halo, info.bytes_per_voxel, None
@@ -226,7 +233,10 @@ def prepare_network(
     if info.global_means and attention == "calibrated":
         used = _load_predictor(str(folder), info.model_sha256, threads)
         vectors = used.calibrate(
-            [network_input(block, law=law, estimator=estimator) for block in sample]
+            [
+                network_input(block, law=law, estimator=estimator, background=statistics.background)
+                for block in sample
+            ]
         )
         arrays |= {f"{GLOBAL_MEAN}{i:03d}": vector for i, vector in enumerate(vectors)}
         log.info("%s: attention calibrated on %d block(s)", info.kind, len(sample))
@@ -326,6 +336,7 @@ class _Network:
         )
         self.vectors = [state.arrays[n] for n in sorted(state.arrays) if n.startswith(GLOBAL_MEAN)]
         self.law = Normalisation(state.values["offset"], state.values["scale"])
+        self.background = state.values["background"]
         self.estimator = None
         if "runs" in state.values:
             runs = [
@@ -337,7 +348,9 @@ class _Network:
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
         if self.vectors:  # the predictor is shared; another channel's may be in it
             self.predictor.fix(self.vectors)
-        values = network_input(block, law=self.law, estimator=self.estimator, origin=origin)
+        values = network_input(
+            block, law=self.law, estimator=self.estimator, origin=origin, background=self.background
+        )
         if self.estimator is None:
             return self.law.invert(self.predictor.predict(values))
         sizes = zip(block.shape, self.predictor.halo, self.predictor.stride, strict=True)

@@ -17,6 +17,9 @@ from decon3d.volumes.ingest import ChannelStatistics
 TV_REACH = 4
 """Voxels of halo for the total variation: with a compact PSF 3e-4 of the maximum differ at a seam
 without (99.9th percentile), 1e-4 with it."""
+START = 0.2
+"""The even start, relative to the foreground's brightness (the normalisation's scale). From 0.1 to
+0.3 the error after 8 and more iterations changes by less than 2 %, with 1 it grows sooner."""
 ASSUMED_GAIN = 1.0
 """Counts per photon where read noise is modelled and `camera.gain` is null."""
 ASSUMED_READ_NOISE = 1.0
@@ -35,10 +38,14 @@ def base_recipe(
     offset has no shot noise and is left out of the noise model (`Recipe.dark_level`); where
     `camera.offset` is null, the whole background counts as light. A normalisation that the config
     fixes fixes the background, too.
+
+    The even start is a share of the specimen's brightness. The mean of all voxels would do as well,
+    but it depends on how much darkness lies around the specimen, and so would the result.
     """
     fixed = statistics.normalisation_from == "config"
     offset = camera.offset or 0.0
-    level = statistics.normalisation.offset if fixed else statistics.background
+    law = statistics.normalisation
+    level = law.offset if fixed else statistics.background
     background = max(level, offset)
     read_noise = camera.read_noise
     if read_noise is None:
@@ -46,11 +53,12 @@ def base_recipe(
     dark = offset - (camera.gain or ASSUMED_GAIN) * read_noise**2
     return Recipe(
         background=background,
-        initial=max(statistics.mean - background, 1e-3 * statistics.normalisation.scale),
+        initial=max(START * (law.offset + law.scale - background), 1e-3 * law.scale),
         voxel_size_um=psf.voxel_size_um,
         acceleration=method.acceleration,
         back_projector=getattr(method, "back_projector", "matched"),
         dark_level=min(dark, background),
+        saturation=statistics.saturation,
     )
 
 

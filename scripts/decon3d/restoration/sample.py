@@ -11,6 +11,7 @@ from decon3d.logs import log
 from decon3d.restoration.blocks import Triple, block_at, grid
 from decon3d.seeds import generator
 from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.no_data import read_marked
 
 BLOCK: Triple = (32, 96, 96)
 CANDIDATES = 16
@@ -27,7 +28,8 @@ def sample_blocks(
     """Draw blocks from the volumes and time points of a dataset.
 
     Of 16 blocks drawn without replacement, the four with the most light are kept: empty blocks
-    say nothing about structure. The same seed and data give the same sample.
+    say nothing about structure, nor do those without data. The same seed and data give the same
+    sample.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def sample_blocks(
     Returns
     -------
     list of arrays (Z Y X)
-        Counts, of up to 32 × 96 × 96 voxels.
+        Counts, of up to 32 × 96 × 96 voxels; NaN = no data.
     """
     places = [
         (record, time, index)
@@ -56,8 +58,10 @@ def sample_blocks(
     for place in chosen:
         record, time, index = places[place]
         write = block_at(index, shape=_spatial(record), block=BLOCK, halo=(0, 0, 0)).write
-        values = record.open().read(time, channel, write)
-        found.append((float(np.sum(values, dtype=np.float64)), record.name, time, write, values))
+        values = read_marked(record.open(), time, channel, write, record.fill(channel))
+        light = float(np.nansum(values, dtype=np.float64))
+        if not np.isnan(values).all():
+            found.append((light, record.name, time, write, values))
     found.sort(key=lambda entry: -entry[0])
     for _, name, time, write, _ in found[:KEPT]:
         log.info("sample: %s, time %d, %s (Z, Y, X)", name, time, write)

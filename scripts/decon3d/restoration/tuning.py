@@ -21,6 +21,7 @@ from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
 from decon3d.settings import Camera, Rl, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.tally import mark_image
 
 PSNR = "affine-matched PSNR (dB)"
 DEVIANCE = "minus the deviance of held-out photons"
@@ -57,7 +58,9 @@ def tune_on_phantoms(
     """
     started = time.perf_counter()
     group: Any = zarr.open_group(str(store), mode="r")
-    images = [np.asarray(image) for image in group["image"]]
+    images = [
+        mark_image(np.asarray(image), camera_offset=camera.offset) for image in group["image"]
+    ]
     recipes = [
         base_recipe(
             method, psf=psf, camera=camera,

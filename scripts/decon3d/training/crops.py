@@ -20,7 +20,9 @@ from decon3d.networks.inputs import network_input
 from decon3d.seeds import generator
 from decon3d.training.augmentation import Augmentation, Shape, moved, turns_over
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.no_data import missing
 from decon3d.volumes.normalisation import Histogram, Normalisation, darkest_place
+from decon3d.volumes.tally import mark_image
 
 # Published: a crop must hold 0.8 of its volume's mean signal. The published search has no end.
 FOREGROUND_SHARE = 0.8
@@ -121,9 +123,10 @@ def load_pairs(
     histograms: dict[int, Histogram] = {}
     darkest: dict[int, float] = {}
     for index in range(image.shape[0]):
-        part, known = Histogram.of(image[index]), histograms.get(whole[index])
+        marked = mark_image(image[index], camera_offset=camera_offset)
+        part, known = Histogram.of(marked), histograms.get(whole[index])
         histograms[whole[index]] = part if known is None else known + part
-        dark = darkest_place(image[index])
+        dark = darkest_place(marked)
         darkest[whole[index]] = min(dark, darkest.get(whole[index], np.inf))
 
     def load(index: int) -> tuple[Normalisation, float, NDArray[np.float32]]:
@@ -132,10 +135,15 @@ def load_pairs(
             histogram, camera_offset=camera_offset, darkest=darkest[whole[index]]
         )
         law = statistics.normalisation
+        marked = mark_image(image[index], camera_offset=camera_offset)
         inputs = network_input(
-            image[index], law=law, estimator=estimator(statistics) if estimator else None
-        )
+            marked, law=law, estimator=estimator(statistics) if estimator else None,
+            background=statistics.background,
+        )  # fmt: skip
         images[index], objects[index] = inputs[0], law.apply(truth[index])
+        absent = missing(marked)
+        if absent is not None:  # nothing to learn there: the truth is as empty as the input
+            objects[index][absent] = images[index][absent]
         return law, histogram.background()[1] / law.scale, inputs[1:]
 
     with ThreadPoolExecutor(threads) as pool:

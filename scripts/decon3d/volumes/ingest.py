@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 from decon3d.logs import log, progress
+from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
     Histogram,
     Normalisation,
     darkest_place,
+    empty_level,
     normalisation_law,
 )
 from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.tally import Counted, Tally
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
 
 SLAB_BYTES = 128 * 2**20
@@ -32,9 +35,11 @@ SLAB_BYTES = 128 * 2**20
 class VolumeRecord:
     """What ingest found: where the view is, its grid, and its counts' histograms.
 
-    `histograms`, `darkest`, `not_finite` and `saturated` are by channel index; `darkest` is the
-    mean of the darkest place (None where there is none), `saturated` counts voxels at the largest
-    value of an integer type. `clip_at_zero` says that negative counts are read as 0.
+    `histograms`, `darkest`, `not_finite`, `saturated`, `no_data` and `filled` are by channel index;
+    `darkest` is the mean of the darkest place (None where there is none), `saturated` counts voxels
+    at the largest value of an integer type, `no_data` is the value of voxels without data (None
+    where there is none) and `filled` their number; histograms and `darkest` leave them out.
+    `clip_at_zero` says that negative counts are read as 0.
     """
 
     name: str
@@ -51,6 +56,8 @@ class VolumeRecord:
     darkest: dict[str, float | None]
     not_finite: dict[str, int]
     saturated: dict[str, int]
+    no_data: dict[str, float | None]
+    filled: dict[str, int]
     clip_at_zero: bool = False
 
     def open(self) -> Volume:
@@ -60,6 +67,10 @@ class VolumeRecord:
     def histogram(self, channel: int) -> Histogram:
         """Return the histogram of one channel over the selected time points."""
         return _unpack(self.histograms[str(channel)])
+
+    def fill(self, channel: int) -> float | None:
+        """Return the value of one channel's voxels without data, or None."""
+        return self.no_data[str(channel)]
 
 
 def load_record(path: str | Path) -> VolumeRecord:
@@ -100,6 +111,8 @@ def ingest(
     voxel_size_um: tuple[float, float, float] | None,
     times: list[int] | None,
     key: str,
+    no_data: NoData | dict[int, NoData] = "auto",
+    camera_offset: float | None = None,
     clip_at_zero: bool = False,
 ) -> VolumeRecord:
     """Bring one volume into the workflow.
@@ -118,6 +131,10 @@ def ingest(
         Time points whose counts enter the statistics; None = all.
     key
         The dataset's key in the config, for messages.
+    no_data
+        How voxels without data are known, for all channels or by channel index.
+    camera_offset
+        Counts of a dark image, if known: fill lies below.
     clip_at_zero
         Whether negative counts are taken as 0: those of a restored volume that is restored again.
 
@@ -149,23 +166,25 @@ def ingest(
             dtype=volume.dtype,
             chunk=default_chunk((spatial[0], spatial[1], spatial[2])),
         )
-    counters = {i: _Counter(volume, i) for i in channels.values()}
+    rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
+    tallies = {i: _tally(volume, i, rules[i]) for i in channels.values()}
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
     with progress(total=planes, what=f"ingest {name}", unit="planes") as bar:
         for time, channel, slab in _slabs(volume):
-            counts = time in used and channel in counters
+            counts = time in used and channel in tallies
             if target is None and not counts:
                 continue
             values = volume.read(time, channel, (slab, slice(None), slice(None)))
             if target is not None:
                 target[time, channel, slab] = values
             if counts:
-                counters[channel].add(values)
+                tallies[channel].add(values)
             bar.update(len(values))
+    found = {i: tally.counted(camera_offset=camera_offset) for i, tally in tallies.items()}
     if target is not None:
         windows = [
-            counters[c].histogram.display() if c in counters else (0.0, 65535.0)
+            found[c].histogram.display() if c in found else (0.0, 65535.0)
             for c in range(n_channels)
         ]
         write_metadata(
@@ -189,21 +208,45 @@ def ingest(
         channel_names=list(volume.channel_names),
         channel_colors=list(volume.channel_colors),
         time_interval_s=volume.time_interval_s,
-        histograms={str(i): _pack(c.histogram) for i, c in counters.items()},
-        darkest={
-            str(i): c.darkest if np.isfinite(c.darkest) else None for i, c in counters.items()
-        },
-        not_finite={str(i): c.not_finite for i, c in counters.items()},
-        saturated={str(i): c.saturated for i, c in counters.items()},
+        histograms={str(i): _pack(c.histogram) for i, c in found.items()},
+        darkest={str(i): c.darkest if np.isfinite(c.darkest) else None for i, c in found.items()},
+        not_finite={str(i): c.not_finite for i, c in found.items()},
+        saturated={str(i): c.saturated for i, c in found.items()},
+        no_data={str(i): c.fill for i, c in found.items()},
+        filled={str(i): c.filled for i, c in found.items()},
         clip_at_zero=clip_at_zero,
     )
-    for index, counter in counters.items():
-        if counter.not_finite:
-            log.warning("%s, channel %d: %d voxels are not finite", name, index, counter.not_finite)
-        if counter.saturated:
-            log.warning("%s, channel %d: %d voxels are saturated", name, index, counter.saturated)
+    for index, counted in found.items():
+        _tell(f"{name}, channel {index}", counted)
     write_json(record_path, asdict(record))
     return record
+
+
+def _tell(where: str, counted: Counted) -> None:
+    """Log what is odd about a channel."""
+    if counted.filled:
+        share = counted.filled / (counted.filled + counted.histogram.counts.sum())
+        log.info("%s: %.2g %% of the voxels are fill (%g)", where, 100 * share, counted.fill)
+    if counted.not_finite:
+        log.warning("%s: %d voxels are not finite: no data there", where, counted.not_finite)
+    if counted.saturated:
+        log.warning("%s: %d voxels are saturated", where, counted.saturated)
+
+
+def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) -> dict[int, Any]:
+    """Say how voxels without data are known in what was restored of a volume.
+
+    They are there what they were in the volume; negative counts are read as 0.
+
+    Parameters
+    ----------
+    record
+        Of the volume.
+    raw, now
+        Its channels with their index there, and in the restored volume.
+    """
+    fills = {name: record.fill(index) for name, index in raw.items()}
+    return {now[name]: "none" if fill is None else max(fill, 0.0) for name, fill in fills.items()}
 
 
 def _slabs(volume: Volume) -> Iterator[tuple[int, int, slice]]:
@@ -218,32 +261,9 @@ def _slabs(volume: Volume) -> Iterator[tuple[int, int, slice]]:
                 yield time, channel, slice(start, stop)
 
 
-class _Counter:
-    """Collects one channel's histogram, slab by slab."""
-
-    def __init__(self, volume: Volume, channel: int) -> None:
-        self.start, self.stop = 0.0, None
-        if volume.dtype.kind == "f":
-            self.start, self.stop = _range(volume, channel)
-        self.largest = np.iinfo(volume.dtype).max if volume.dtype.kind in "ui" else None
-        self._histogram: Histogram | None = None
-        self.darkest = np.inf
-        self.not_finite = 0
-        self.saturated = 0
-
-    def add(self, values: NDArray[Any]) -> None:
-        self.darkest = min(self.darkest, darkest_place(values))
-        part = Histogram.of(values, start=self.start, stop=self.stop)
-        self._histogram = part if self._histogram is None else self._histogram + part
-        if self.largest is None:
-            self.not_finite += int(np.size(values) - np.count_nonzero(np.isfinite(values)))
-        else:
-            self.saturated += int(np.count_nonzero(values == self.largest))
-
-    @property
-    def histogram(self) -> Histogram:
-        assert self._histogram is not None
-        return self._histogram
+def _tally(volume: Volume, channel: int, no_data: NoData) -> Tally:
+    start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
+    return Tally(volume.dtype, start=start, stop=stop, no_data=no_data)
 
 
 def _range(volume: Volume, channel: int) -> tuple[float, float]:
@@ -283,14 +303,17 @@ class ChannelStatistics:
     normalisation: Normalisation
     normalisation_from: str
     background: float
-    """Of empty places: the mode of the dark half of the counts, or the mean of the darkest place
-    where that is lower (few voxels are empty then)."""
+    """Of empty places; see `normalisation.empty_level`."""
     background_sigma: float
     mean: float
     percentiles: dict[str, float]
     voxels: int
     saturated: int
     not_finite: int
+    no_data: int = 0
+    """Voxels of fill, which are in none of the numbers above."""
+    saturation: float | None = None
+    """Counts at which a voxel is saturated: the largest value of an integer type."""
 
     @classmethod
     def of(
@@ -302,30 +325,39 @@ class ChannelStatistics:
         darkest: float | None = None,
         saturated: int = 0,
         not_finite: int = 0,
+        no_data: int = 0,
+        saturation: float | None = None,
     ) -> "ChannelStatistics":
         """Summarise a histogram of counts by the normalisation law."""
-        level, sigma = histogram.background()
         law = fixed or normalisation_law(histogram, camera_offset=camera_offset)
         return cls(
             normalisation=law,
             normalisation_from="config" if fixed else "data",
-            background=level if darkest is None else min(level, darkest),
-            background_sigma=sigma,
+            background=empty_level(histogram, np.inf if darkest is None else darkest),
+            background_sigma=histogram.background()[1],
             mean=histogram.mean(),
             percentiles={f"{q:g}": histogram.percentile(q) for q in (0.1, 1, 50, 99, 99.9, 100)},
             voxels=int(histogram.counts.sum()),
             saturated=saturated,
             not_finite=not_finite,
+            no_data=no_data,
+            saturation=saturation,
         )
 
     @classmethod
     def of_image(
         cls, image: NDArray[Any], *, camera_offset: float | None = None
     ) -> "ChannelStatistics":
-        """Summarise one image (Z, Y, X), in counts."""
+        """Summarise one image (Z, Y, X), in counts; NaN = no data."""
         return cls.of(
-            Histogram.of(image), camera_offset=camera_offset, darkest=darkest_place(image)
-        )
+            Histogram.of(image), camera_offset=camera_offset, darkest=darkest_place(image),
+            saturation=saturation_of(image.dtype),
+        )  # fmt: skip
+
+
+def saturation_of(dtype: Any) -> float | None:
+    """Return the largest value of an integer type, None for others."""
+    return float(np.iinfo(dtype).max) if np.dtype(dtype).kind in "ui" else None
 
 
 def channel_statistics(
@@ -341,7 +373,8 @@ def channel_statistics(
     Raises
     ------
     UserError
-        If the volumes differ in voxel size by more than 1 %: a dataset shares a microscope.
+        If the volumes differ in voxel size by more than 1 % (a dataset shares a microscope), or
+        hold no data.
     """
     first = records[0]
     for record in records[1:]:
@@ -355,6 +388,12 @@ def channel_statistics(
     total = first.histogram(channel)
     for record in records[1:]:
         total = total + record.histogram(channel)
+    if not total.counts.any():
+        raise UserError(
+            f"{key}: no volume holds data in the channel with index {channel}: all voxels are "
+            f"fill or not finite; check {key}.no_data and the files"
+        )
+    levels = {saturation_of(r.dtype) for r in records}
     return ChannelStatistics.of(
         total,
         camera_offset=camera_offset,
@@ -362,6 +401,8 @@ def channel_statistics(
         darkest=min(darkest, default=None),
         saturated=sum(r.saturated[str(channel)] for r in records),
         not_finite=sum(r.not_finite[str(channel)] for r in records),
+        no_data=sum(r.filled[str(channel)] for r in records),
+        saturation=levels.pop() if len(levels) == 1 else None,
     )
 
 

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 FOREGROUND_PERCENTILE = 99.5
 FOREGROUND_SIGMAS = 3.0
 CELL = (4, 8, 8)
+WINDOW_SIGMAS = 1.5
+MEAN_SHIFTS = 10
+SLACK = 0.5
+"""Of the darkest cell, in standard deviations of a cell's mean."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,16 @@ class Histogram:
         half = 0.0 if self.width == 1.0 and self.start == 0.0 else 0.5
         return self.start + (np.arange(len(self.counts), dtype=np.float64) + half) * self.width
 
+    def index(self, value: float) -> int:
+        """Return the bin of a value."""
+        return int(np.clip((value - self.start) / self.width, 0, len(self.counts) - 1))
+
+    def without(self, value: float, voxels: int) -> "Histogram":
+        """Take so many voxels of one value out."""
+        counts = self.counts.copy()
+        counts[self.index(value)] -= voxels
+        return Histogram(self.start, self.width, counts)
+
     def percentile(self, q: float, *, above: float = -np.inf) -> float:
         """Return the q-th percentile of the values above `above` (NaN where there are none)."""
         counts = np.where(self.levels > above, self.counts, 0)
@@ -94,11 +108,15 @@ class Histogram:
         return float(self.levels[min(index, len(counts) - 1)])
 
     def mean(self) -> float:
-        """Return the mean of the values."""
+        """Return the mean of the values (NaN where there are none)."""
+        if not self.counts.any():
+            return float("nan")
         return float(np.average(self.levels, weights=self.counts))
 
     def display(self) -> tuple[float, float]:
         """Choose a display range: from the background to a high percentile."""
+        if not self.counts.any():
+            return (0.0, 1.0)
         low, high = self.background()[0], self.percentile(99.95)
         return (low, high if high > low else low + 1.0)
 
@@ -107,8 +125,10 @@ class Histogram:
 
         The level is the mode below the median of the values (on a histogram smoothed over a few
         bins); the deviation follows from the values below the level, which foreground does not
-        reach: their root mean square distance to it.
+        reach: their root mean square distance to it. Both are NaN where there are no values.
         """
+        if not self.counts.any():
+            return float("nan"), float("nan")
         low, high = self.percentile(0.1), self.percentile(50)
         size = max(1, int((high - low) / self.width / 16))
         smooth = np.convolve(self.counts, np.ones(2 * size + 1), mode="same")
@@ -122,31 +142,63 @@ class Histogram:
         return level, float(spread)
 
 
+def cells_of(values: NDArray[Any]) -> NDArray[Any]:
+    """View an array (Z, Y, X) as its whole cells of 4 × 8 × 8 voxels.
+
+    Returns
+    -------
+    array (cells along Z, 4, along Y, 8, along X, 8)
+        Cells are no larger than the array.
+    """
+    cell = [min(n, c) for n, c in zip(values.shape, CELL, strict=True)]
+    whole = tuple(slice(n // c * c) for n, c in zip(values.shape, cell, strict=True))
+    (nz, cz), (ny, cy), (nx, cx) = ((n // c, c) for n, c in zip(values.shape, cell, strict=True))
+    return values[whole].reshape(nz, cz, ny, cy, nx, cx)
+
+
 def darkest_place(values: NDArray[Any]) -> float:
     """Return the smallest mean of a cell of 4 × 8 × 8 voxels: hardly anything but background.
 
     In an image full of structure the mode of the counts lies above the background, while some cell
-    is nearly empty; the noise of a cell's mean is a sixteenth of a voxel's. Cells in the constant
-    fill of deskewing or stitching, or partly in it, are left out.
+    is nearly empty; the noise of a cell's mean is a sixteenth of a voxel's.
 
     Parameters
     ----------
     values
-        Counts (Z, Y, X); may hold NaN, whose cells are left out.
+        Counts (Z, Y, X). Cells with voxels that are not finite (without data) are left out.
 
     Returns
     -------
     float
         Infinity where no cell is left.
     """
-    cell = [min(n, c) for n, c in zip(values.shape, CELL, strict=True)]
-    whole = tuple(slice(n // c * c) for n, c in zip(values.shape, cell, strict=True))
-    (nz, cz), (ny, cy), (nx, cx) = ((n // c, c) for n, c in zip(values.shape, cell, strict=True))
-    cells = values[whole].reshape(nz, cz, ny, cy, nx, cx)
-    low, high = cells.min((1, 3, 5)), cells.max((1, 3, 5))
-    seen = np.isfinite(low) & ~np.isin(low, np.unique(low[low == high]))
-    means = cells.mean((1, 3, 5), dtype=np.float64)
-    return float(means.min(initial=np.inf, where=seen))
+    means = cells_of(values).mean((1, 3, 5), dtype=np.float64)
+    return float(means.min(initial=np.inf, where=np.isfinite(means)))
+
+
+def empty_level(histogram: Histogram, darkest: float) -> float:
+    """Estimate the mean counts of empty places, for a specimen alone or in any darkness.
+
+    The darkest of N empty cells lies about √(2 ln N) σ / 16 below their level (σ of a voxel), so
+    that it falls with the size of the volume. If it is about there, the mode is what is empty, and
+    the mean of the counts within 1.5 σ of it (iterated) is the level. If it lies lower, few places
+    are empty, the mode is structure, and the darkest place is the level.
+
+    Parameters
+    ----------
+    histogram
+        Of all voxels.
+    darkest
+        From `darkest_place`; infinite if not known.
+    """
+    level, sigma = histogram.background()
+    for _ in range(MEAN_SHIFTS):
+        near = np.abs(histogram.levels - level) <= WINDOW_SIGMAS * sigma
+        level = float(np.average(histogram.levels, weights=histogram.counts * near))
+    noise = sigma / np.sqrt(np.prod(CELL))
+    cells = max(histogram.counts.sum() / np.prod(CELL), 1.0)
+    expected = level - (np.sqrt(2 * np.log(cells)) + SLACK) * noise
+    return level if darkest >= expected else darkest
 
 
 def normalisation_law(histogram: Histogram, *, camera_offset: float | None = None) -> Normalisation:

@@ -1,6 +1,7 @@
 """OME-Zarr 0.5: arrays first, metadata last, so that only a finished volume is a valid one."""
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import dask
 import dask.array as da
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from ome_zarr_models.common.omero import Channel, Omero, Window
 from ome_zarr_models.v05.axes import Axis
 from ome_zarr_models.v05.image import ImageAttrs
@@ -82,7 +84,7 @@ def write_pyramid(store: str | Path, *, level_0: zarr.Array[Any]) -> list[tuple[
         step = tuple(2 if n * 2 > longest and n > 1 else 1 for n in previous.shape[2:])
         source = da.from_array(previous, chunks=_even(previous.shards or previous.chunks))
         coarse = da.coarsen(
-            np.mean, source, dict(enumerate((1, 1, *step))), trim_excess=True
+            _mean, source, dict(enumerate((1, 1, *step))), trim_excess=True
         )  # fmt: skip
         if np.dtype(previous.dtype).kind in "ui":
             coarse = da.rint(coarse)
@@ -102,6 +104,15 @@ def write_pyramid(store: str | Path, *, level_0: zarr.Array[Any]) -> list[tuple[
         factors.append((z, y, x))
         previous = target
     return factors
+
+
+def _mean(values: NDArray[Any], axis: Any = None, **options: Any) -> Any:
+    """Average what has data: a voxel without (NaN) leaves the mean to its neighbours."""
+    if values.dtype.kind != "f" or not np.isnan(values).any():
+        return np.mean(values, axis=axis, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of nothing: NaN, as it should be
+        return np.nanmean(values, axis=axis, **options)
 
 
 def _even(chunks: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,38 @@
+"""What has no data is not restored: such voxels keep their value, such blocks cost nothing."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.restoration.blocks import Block
+from decon3d.restoration.restorers import Restorer
+from decon3d.volumes.no_data import missing
+
+
+def restore_block(
+    restorer: Restorer, values: NDArray[Any], block: Block, *, fill: float | None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Restore what a block writes.
+
+    Parameters
+    ----------
+    values
+        Counts of the padded read region (Z, Y, X); NaN = no data.
+    fill
+        What voxels without data get: the volume's fill value, or NaN where it has none.
+
+    Returns
+    -------
+    restored, absent
+        Of the shape of `block.write`: counts, and which of them have no data (None = all have).
+        A block that has none at all is not looked at by the restorer.
+    """
+    absent = missing(values[block.inner])
+    level = np.float32(np.nan if fill is None else fill)
+    if absent is None:
+        return restorer.restore(values, block.origin)[block.inner], None
+    if absent.all():
+        return np.full(absent.shape, level), absent
+    restored = restorer.restore(values, block.origin)[block.inner]
+    return np.where(absent, level, restored), absent

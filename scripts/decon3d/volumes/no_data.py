@@ -1,0 +1,193 @@
+"""Voxels without data: the fill of deskewing, stitching or padding, and what is not finite.
+
+A voxel has no data if it is not finite, or if it has the volume's *fill value* and lies within
+3 × 6 × 6 voxels (Z, Y, X; half sizes) of a box of 3 × 5 × 5 voxels that all have it: no camera
+gives one count 75 times in a row, so that dark pixels that happen to have that count are data.
+The rule needs nothing but these neighbours and is the same for any tiling.
+
+In memory, a voxel without data is NaN: counts are integers, or floats where NaN says so.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.volumes.normalisation import Histogram, cells_of
+
+if TYPE_CHECKING:
+    from decon3d.volumes.reader import Volume
+
+NoData = Literal["auto", "none"] | float
+"""How the fill value is known: found in the data, there is none, or given."""
+BOX = (1, 2, 2)
+"""Half size (Z, Y, X) of the box of one value."""
+CONTEXT = (3, 6, 6)
+"""Voxels around a region (Z, Y, X) that the rule needs to see: three boxes."""
+LEAST_CELL = 64
+"""Voxels that a constant cell needs to be no chance; tiny volumes have smaller ones."""
+CANDIDATES = 3
+DARKER = 1e-3
+"""Share of the data below a value under which it is the darkest one."""
+SPECKS = 1e-4
+"""Share of other voxels that lie single in a place of one value, from which that place is dark, not
+fill: photons arrive there."""
+FREQUENT = 1e-2
+"""Share of the data at the darkest value from which it is the detector's zero, not a fill."""
+
+
+def mark(values: NDArray[Any], fill: float | None) -> NDArray[Any]:
+    """Make voxels without data NaN.
+
+    Parameters
+    ----------
+    values
+        Counts (Z, Y, X), with `CONTEXT` around what is used of the result, or up to the faces.
+    fill
+        The fill value; None = there is none.
+
+    Returns
+    -------
+    array (Z, Y, X)
+        The values themselves if all have data, else a float32 copy.
+    """
+    absent = np.zeros(values.shape, bool) if fill is None else _filled(values, fill)
+    if values.dtype.kind == "f":
+        absent |= ~np.isfinite(values)
+    if not absent.any():
+        return values
+    result = values.astype(np.float32)
+    result[absent] = np.nan
+    return result
+
+
+def missing(values: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Say which voxels have no data (are NaN); None where all have."""
+    if values.dtype.kind != "f":
+        return None
+    absent = np.isnan(values)
+    return absent if absent.any() else None
+
+
+def filled(values: NDArray[Any], level: float) -> NDArray[Any]:
+    """Put a level where there is no data."""
+    absent = missing(values)
+    return values if absent is None else np.where(absent, np.float32(level), values)
+
+
+def read_marked(
+    volume: "Volume",
+    time: int,
+    channel: int,
+    region: tuple[slice, slice, slice],
+    fill: float | None,
+) -> NDArray[Any]:
+    """Read a region (Z, Y, X slices) and mark it, by what lies around it, too."""
+    if fill is None:
+        return mark(volume.read(time, channel, region), None)
+    wide, inner = [], []
+    for part, reach, size in zip(region, CONTEXT, volume.shape[2:], strict=True):
+        start = max(part.start - reach, 0)
+        wide.append(slice(start, min(part.stop + reach, size)))
+        inner.append(slice(part.start - start, part.stop - start))
+    z, y, x = wide
+    return mark(volume.read(time, channel, (z, y, x)), fill)[tuple(inner)]
+
+
+def _filled(values: NDArray[Any], fill: float) -> NDArray[np.bool_]:
+    same = np.asarray(values == fill)
+    if not same.any():
+        return same
+    boxes = _spread(same, np.logical_and)
+    return same & _spread(_spread(boxes, np.logical_or), np.logical_or)
+
+
+def _spread(mask: NDArray[np.bool_], combine: np.ufunc) -> NDArray[np.bool_]:
+    """Combine each voxel with the box around it, which ends at the faces."""
+    for axis, reach in enumerate(BOX):
+        for _ in range(reach):
+            line = np.moveaxis(mask, axis, 0)
+            wider = mask.copy()
+            out = np.moveaxis(wider, axis, 0)
+            combine(out[1:], line[:-1], out=out[1:])
+            combine(out[:-1], line[1:], out=out[:-1])
+            mask = wider
+    return mask
+
+
+def constant_values(values: NDArray[Any]) -> list[float]:
+    """List the values of the cells of 4 × 8 × 8 voxels of one value, the commonest ones first."""
+    cells = cells_of(values)
+    nz, cz, ny, cy, nx, cx = cells.shape
+    if cz * cy * cx < LEAST_CELL or 0 in (nz, ny, nx):
+        return []
+    first = cells[:, 0, :, 0, :, 0]
+    # Three voxels of each cell tell most apart; only the others are looked at in full.
+    alike = (first == cells[:, -1, :, -1, :, -1]) & (first == cells[:, -1, :, 0, :, -1])
+    some = cells.transpose(0, 2, 4, 1, 3, 5)[alike]
+    constant = (some == some[:, :1, :1, :1]).all((1, 2, 3))
+    found, counts = np.unique(first[alike][constant], return_counts=True)
+    return cast(list[float], found[np.argsort(-counts)][:CANDIDATES].astype(float).tolist())
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What may be fill: how many voxels have a value in constant places, and how pure these are."""
+
+    voxels: int
+    """Voxels that `mark` would mark."""
+    specks: int
+    """Other voxels among four neighbours (along Y and X) of the value."""
+
+    def __add__(self, other: "Candidate") -> "Candidate":
+        return Candidate(self.voxels + other.voxels, self.specks + other.specks)
+
+
+def candidate(values: NDArray[Any], fill: float) -> Candidate:
+    """Look at a value that may be fill in a slab (Z, Y, X)."""
+    same = values == fill
+    rows, inner = same[:, 1:-1], same[:, 1:-1, 1:-1]
+    among = same[:, :-2, 1:-1] & same[:, 2:, 1:-1] & rows[:, :, :-2] & rows[:, :, 2:]
+    return Candidate(
+        int(np.count_nonzero(_filled(values, fill))), int(np.count_nonzero(among & ~inner))
+    )
+
+
+def choose_fill(
+    candidates: dict[float, Candidate], histogram: Histogram, *, camera_offset: float | None = None
+) -> float | None:
+    """Tell fill from darkness and saturation, in a volume's statistics.
+
+    The largest value is saturation, never fill. Photon-counting images are constant in the dark,
+    too, but there single voxels have another value; and a value that stands in the data as the
+    darkest one and often (at least 1 % of them, and hardly any below) is the detector's zero. What
+    lies below half of the camera's offset is fill in any case.
+
+    Parameters
+    ----------
+    candidates
+        Values of constant places.
+    histogram
+        Of all finite voxels.
+    camera_offset
+        Counts of a dark image, if known.
+
+    Returns
+    -------
+    float or None
+        The fill value that covers most.
+    """
+    for value, found in sorted(candidates.items(), key=lambda entry: -entry[1].voxels):
+        index = histogram.index(value)
+        if not found.voxels or not histogram.counts[index + 1 :].any():
+            continue
+        if camera_offset and value <= camera_offset / 2:
+            return value
+        if found.specks > SPECKS * found.voxels:
+            continue
+        rest = histogram.without(value, found.voxels).counts
+        data = rest.sum()
+        if rest[:index].sum() > DARKER * data or rest[index] < FREQUENT * data:
+            return value
+    return None
