@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from decon3d.files import write_json
+from decon3d.files import digest, write_json
 from decon3d.logs import job_log
-from decon3d.restoration.finish import check_complete, finish_volume
+from decon3d.restoration.finish import check_complete, export_ome_tiff, finish_volume
 from decon3d.restoration.plan import load_plan
+from decon3d.settings import load_settings
 from decon3d.volumes.ingest import load_record
 
 params = snakemake.params
@@ -13,13 +14,17 @@ with job_log(snakemake.log[0]):
     plan = load_plan(snakemake.input.plan)
     issues = check_complete(plan, Path(snakemake.input.parts[0]).parent)
     found = {}
-    for volume, record in zip(plan.volumes, snakemake.input.volumes, strict=True):
+    for volume, path in zip(plan.volumes, snakemake.input.volumes, strict=True):
+        record = load_record(path)
         seams = finish_volume(
             plan,
             volume,
-            load_record(record),
+            record,
             provenance={"settings": params.settings, "seed": params.seed},
             issues=issues[volume.name],
+            config=digest(load_settings(snakemake.config).model_dump(mode="json")),
         )
+        if params.ome_tiff:
+            export_ome_tiff(plan, volume, record)
         found[volume.name] = {"store": volume.store, "seam_index": seams, **issues[volume.name]}
     write_json(snakemake.output[0], found)

@@ -863,6 +863,8 @@ class Restoration(_Settings):
     """Memory that one job may use for its block, in GB."""
     output_dtype: Literal["float32", "input"] = "float32"
     """Type of the restored counts; `input` rounds and clips to the input's, and reports it."""
+    ome_tiff: bool = False
+    """Write each restored volume as an OME-TIFF (BigTIFF, pyramid), too, beside its OME-Zarr."""
 
 
 class Settings(_Settings):

@@ -4,6 +4,13 @@ They are among the parameters of the workflow's rules: raise a stage's number wh
 library changes its results, and exactly that stage and what follows is run again.
 """
 
+import importlib.metadata
+import platform
+
+PACKAGES = (
+    "numpy", "scipy", "zarr", "tifffile", "scikit-image", "pandas", "matplotlib", "tensorflow",
+    "tensorflow-cpu", "keras", "snakemake",
+)  # fmt: skip
 VERSIONS = {
     "simulate": 3,
     "ingest": 3,
@@ -20,3 +27,14 @@ VERSIONS = {
     "evaluate": 1,
     "report": 3,
 }
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of Python and of the packages in use; absent ones are left out."""
+    found = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

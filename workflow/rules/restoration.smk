@@ -58,7 +58,7 @@ rule restore_plan:
     params:
         channels=source_indices,
         times=source_times,
-        restoration=values(RESTORATION),
+        restoration=values(RESTORATION, exclude={"ome_tiff"}),
         version=VERSIONS["plan"],
     script:
         "../../scripts/restore_plan.py"
@@ -108,6 +108,7 @@ rule restore_finish:
         "../../envs/cpu.yaml"
     params:
         settings=lambda w: values(method_of(w)),
+        ome_tiff=RESTORATION.ome_tiff,
         seed=SETTINGS.seed,
         version=VERSIONS["finish"],
     script:

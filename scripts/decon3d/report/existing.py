@@ -1,7 +1,5 @@
 """What a run has left behind: which method is complete, what was used, what to beware of."""
 
-import importlib.metadata
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +12,11 @@ from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json
 from decon3d.report.labels import method_label
 from decon3d.settings import Settings
+from decon3d.versions import installed
 from decon3d.volumes.inputs import list_volumes
 
 Rows = list[tuple[str, str]]
 LOG_LINES = 3
-PACKAGES = (
-    "numpy", "scipy", "zarr", "tifffile", "scikit-image", "pandas", "matplotlib", "tensorflow",
-    "tensorflow-cpu", "keras", "snakemake",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[
     -------
     list of dict
         `method`, `channel` and `rows`: the config's values, overridden by what tuning, training
-        and preparation settled.
+        and preparation settled, and the seam index of the restored volumes.
     """
     found = []
     for name, method in settings.methods.items():
@@ -123,8 +118,19 @@ def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[
             values |= flat({k: model[k] for k in ("training",) if k in model})
             values |= flat(prepared.get("values", {}))
             values |= flat({k: prepared[k] for k in ("halo", "stride") if k in prepared})
+            values |= flat(_seams(_read(root / paths.finished(dataset, name))), "seam_index.")
             found.append({"method": name, "channel": channel, "rows": list(values.items())})
     return found
+
+
+def _seams(finished: dict[str, Any]) -> dict[str, float]:
+    """Return the seam index per axis that is farthest from 1 among a method's volumes."""
+    found = [volume.get("seam_index", {}) for volume in finished.values()]
+    return {
+        axis: max((f[axis] for f in found if axis in f), key=lambda value: abs(value - 1))
+        for axis in "zyx"
+        if any(axis in f for f in found)
+    }
 
 
 def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
@@ -162,12 +168,7 @@ def _text(value: Any) -> str:
 
 def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
     """List versions, seed and hashes."""
-    rows = [("decon3d", __version__), ("Python", platform.python_version())]
-    for package in PACKAGES:
-        try:
-            rows.append((package, importlib.metadata.version(package)))
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    rows = [("decon3d", __version__), *installed().items()]
     rows += [("seed", str(settings.seed)), ("config", digest(settings.model_dump(mode="json")))]
     for channel in settings.datasets[dataset].channels:
         info = _read((root / paths.psf(dataset, channel)).with_suffix(".json"))

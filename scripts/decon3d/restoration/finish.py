@@ -1,8 +1,10 @@
 """Finish a restoration: completeness, pyramid, seams, metadata. Only then is it a valid volume."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import zarr
@@ -12,18 +14,28 @@ from decon3d.errors import UserError
 from decon3d.files import read_json
 from decon3d.logs import log
 from decon3d.restoration.part import finished_blocks
-from decon3d.restoration.plan import Plan, VolumePlan
+from decon3d.restoration.plan import Item, Plan, VolumePlan
+from decon3d.seeds import generator
+from decon3d.versions import installed
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.normalisation import Histogram
+from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.writer import write_metadata, write_pyramid
 
 FACES = 16
 """Block faces that are looked at per axis."""
+FACE_LENGTH = 1024
+"""Voxels of a face that are looked at along its two axes, in its middle."""
+CHECKED_SHARDS = 16
+"""Shards of each volume that are read again and compared with what was recorded."""
 COUNTS = ("clipped", "not_finite", "no_data")
 
 
 def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]]:
-    """Check that every block of every volume is recorded as done.
+    """Check that every shard of every volume is recorded as done and lies there as it was written.
+
+    A shard is one block. Some of them, drawn at random, are read again and compared by CRC-32 with
+    what their part wrote; that all can be decoded shows when the pyramid is made of them.
 
     Parameters
     ----------
@@ -38,11 +50,11 @@ def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]
     Raises
     ------
     UserError
-        If blocks are missing.
+        If blocks are missing or were changed.
     """
     done = finished_blocks(Path(progress), plan)
     issues = {}
-    for volume in plan.volumes:
+    for number, volume in enumerate(plan.volumes):
         lines = [done.get((volume.key, i)) for i in range(volume.items)]
         found = [line for line in lines if line is not None]
         if len(found) < volume.items:
@@ -50,8 +62,38 @@ def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]
                 f"{volume.store}: {volume.items - len(found)} of {volume.items} blocks are not "
                 f"done; delete the markers in {progress} and run again"
             )
+        _check_shards(plan, number, [line["crc32"] for line in found], Path(progress))
         issues[volume.name] = {k: sum(f[k] for f in found) for k in COUNTS}
     return issues
+
+
+def _check_shards(plan: Plan, number: int, checksums: list[int], progress: Path) -> None:
+    volume, first = plan.volumes[number], plan.starts[number]
+    level_0: Any = zarr.open_array(str(Path(volume.store) / "0"), mode="r")
+    rng = generator(0, "shards", volume.key)
+    some = set(rng.permutation(volume.items)[:CHECKED_SHARDS].tolist())
+    for index, checksum in enumerate(checksums):
+        item = plan.item(first + index)
+        place = [w.start // b for w, b in zip(item.block.write, volume.block, strict=True)]
+        name = level_0.metadata.encode_chunk_key((item.time, item.channel, *place))
+        if not (Path(volume.store) / "0" / name).is_file():
+            problem = "is missing"
+        elif index in some and _checksum(level_0, item) != checksum:
+            problem = "does not hold what was written"
+        else:
+            continue
+        raise UserError(
+            f"{volume.store}/0/{name} {problem}; delete the folder {progress} and run again"
+        )
+
+
+def _checksum(level_0: Any, item: Item) -> int | None:
+    """Read a shard; None where it cannot be decoded."""
+    try:
+        values = level_0[(item.time, item.channel, *item.block.write)]
+    except (ValueError, RuntimeError, OSError):
+        return None
+    return crc32(np.ascontiguousarray(values).data)
 
 
 def finish_volume(
@@ -61,6 +103,7 @@ def finish_volume(
     *,
     provenance: dict[str, Any],
     issues: dict[str, int],
+    config: str = "",
 ) -> dict[str, float]:
     """Write one restored volume's pyramid and metadata.
 
@@ -69,9 +112,12 @@ def finish_volume(
     record
         What ingest found: voxel size, channel colours, time interval are kept.
     provenance
-        What made this volume (settings, seed, versions); stored as attribute `decon3d`.
+        What decides this volume (settings, seed); stored as attribute `decon3d`, with the state of
+        each restorer (bundle and PSF by hash), the versions of the packages and the config's hash.
     issues
         From `check_complete`.
+    config
+        Hash of the whole config.
 
     Returns
     -------
@@ -109,6 +155,7 @@ def finish_volume(
                 "seam_index": seams,
                 **issues,
                 **provenance,
+                "made_with": {"config": config, **installed()},
             }
         },
     )
@@ -121,7 +168,8 @@ def seam_index(level_0: Any, volume: VolumePlan) -> dict[str, float]:
 
     The mean absolute difference across the faces, over that between the two voxels before and
     the two voxels behind each face: 1 means that no seam can be told. First time point and
-    channel, up to `FACES` faces per axis. Axes without an inner face are left out.
+    channel, up to `FACES` faces per axis, up to `FACE_LENGTH` voxels along each; voxels without
+    data (NaN) do not count. Axes without an inner face are left out.
     """
     result = {}
     for axis, (name, size, block) in enumerate(zip("zyx", volume.shape, volume.block, strict=True)):
@@ -130,12 +178,37 @@ def seam_index(level_0: Any, volume: VolumePlan) -> dict[str, float]:
         faces = [inner[i] for i in some]
         across, beside = 0.0, 0.0
         for face in faces:
-            region: list[Any] = [slice(None)] * 3
+            region = [_middle(n) for n in volume.shape]
             region[axis] = slice(face - 2, face + 2)
             values = np.moveaxis(np.asarray(level_0[(0, 0, *region)], np.float64), axis, 0)
-            steps = [float(np.abs(b - a).mean()) for a, b in pairwise(values)]
+            steps = [float(np.nansum(np.abs(b - a))) for a, b in pairwise(values)]
             across += steps[1]
             beside += (steps[0] + steps[2]) / 2
         if faces and beside > 0:
             result[name] = round(across / beside, 4)
     return result
+
+
+def _middle(size: int) -> slice:
+    start = max(0, (size - FACE_LENGTH) // 2)
+    return slice(start, min(size, start + FACE_LENGTH))
+
+
+def export_ome_tiff(plan: Plan, volume: VolumePlan, record: VolumeRecord) -> Path:
+    """Write a finished volume as OME-TIFF beside its store, unless that is there already."""
+    finished = Path(volume.store) / "zarr.json"
+    path = Path(volume.store.removesuffix(".ome.zarr") + ".ome.tif")
+    if path.exists() and os.path.getmtime(path) >= os.path.getmtime(finished):
+        return path
+    colors = record.channel_colors
+    write_ome_tiff(
+        path,
+        zarr.open_array(str(Path(volume.store) / "0"), mode="r"),
+        name=f"{volume.name} {plan.method}",
+        voxel_size_um=record.voxel_size_um,
+        channel_names=list(volume.channels),
+        channel_colors=[colors[i] for i in volume.channels.values() if i < len(colors)],
+        time_interval_s=record.time_interval_s,
+    )
+    log.info("%s: written", path)
+    return path

@@ -84,7 +84,7 @@ def write_pyramid(store: str | Path, *, level_0: zarr.Array[Any]) -> list[tuple[
         step = tuple(2 if n * 2 > longest and n > 1 else 1 for n in previous.shape[2:])
         source = da.from_array(previous, chunks=_even(previous.shards or previous.chunks))
         coarse = da.coarsen(
-            _mean, source, dict(enumerate((1, 1, *step))), trim_excess=True
+            mean_of_data, source, dict(enumerate((1, 1, *step))), trim_excess=True
         )  # fmt: skip
         if np.dtype(previous.dtype).kind in "ui":
             coarse = da.rint(coarse)
@@ -106,7 +106,7 @@ def write_pyramid(store: str | Path, *, level_0: zarr.Array[Any]) -> list[tuple[
     return factors
 
 
-def _mean(values: NDArray[Any], axis: Any = None, **options: Any) -> Any:
+def mean_of_data(values: NDArray[Any], axis: Any = None, **options: Any) -> Any:
     """Average what has data: a voxel without (NaN) leaves the mean to its neighbours."""
     if values.dtype.kind != "f" or not np.isnan(values).any():
         return np.mean(values, axis=axis, **options)

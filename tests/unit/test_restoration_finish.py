@@ -1,0 +1,110 @@
+"""A finished volume is whole, says what made it, and opens elsewhere."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from test_restoration import known_restorer, machine  # noqa: F401
+from test_volumes import TCZYX, VOXEL
+
+from decon3d.errors import UserError
+from decon3d.report.existing import _seams
+from decon3d.restoration.finish import export_ome_tiff
+from decon3d.volumes.ome_tiff import write_ome_tiff
+from decon3d.volumes.reader import open_volume
+
+
+@pytest.fixture
+def restored(machine):  # noqa: F811
+    plan = machine.plan(output_dtype="input", memory_gb=1e-5)
+    machine.part(plan, 0)
+    shards = sorted(p for p in (Path(plan.volumes[0].store) / "0" / "c").rglob("*") if p.is_file())
+    assert len(shards) == plan.bounds[-1]
+    return machine, plan, shards
+
+
+def test_a_missing_shard_is_found(restored):
+    made, plan, shards = restored
+    shards[7].unlink()
+    with pytest.raises(UserError, match=r"/0/c/0/\S+ is missing; delete the folder \S+parts"):
+        made.finish(plan)
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_changed_shard_is_found(restored, damage):
+    made, plan, shards = restored
+    if damage == "cut":
+        for shard in shards:  # a few are checked: here all are wrong
+            shard.write_bytes(shard.read_bytes()[:20])
+    else:
+        level_0 = zarr.open_array(str(made.folder / "v.out" / "0"), mode="r+")
+        level_0[:] = level_0[:] + 1
+    with pytest.raises(UserError, match="does not hold what was written"):
+        made.finish(plan)
+
+
+def test_a_volume_says_what_made_it(restored):
+    made, plan, _ = restored
+    made.finish(plan)
+    content = json.loads((made.folder / "v.out" / "zarr.json").read_text())
+    found = content["attributes"]["decon3d"]
+    assert found["restorers"][0]["arrays_digest"] and found["key"] == plan.volumes[0].key
+    assert {"config", "numpy", "zarr", "Python"} <= set(found["made_with"])
+    assert set(found["seam_index"]) <= set("zyx") and found["no_data"] == 0
+
+
+def test_the_worst_seam_is_shown():
+    found = _seams({"a": {"seam_index": {"z": 1.01, "y": 0.9}}, "b": {"seam_index": {"z": 0.98}}})
+    assert found == {"z": 0.98, "y": 0.9}
+
+
+def test_an_ome_tiff_opens_with_the_right_axes_and_sizes(restored):
+    made, plan, _ = restored
+    made.finish(plan)
+    path = export_ome_tiff(plan, plan.volumes[0], made.records[0])
+    written = path.stat().st_mtime_ns
+    assert export_ome_tiff(plan, plan.volumes[0], made.records[0]) == path
+    assert path.stat().st_mtime_ns == written
+    with tifffile.TiffFile(path) as file:
+        assert file.is_bigtiff and file.is_ome
+        assert file.series[0].axes == "TCZYX"
+        assert np.array_equal(file.series[0].asarray(), TCZYX[:, [2, 1]])
+        pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+    assert [pixels[f"PhysicalSize{a}"] for a in "ZYX"] == pytest.approx(VOXEL)
+    assert {pixels[f"PhysicalSize{a}Unit"] for a in "ZYX"} == {"µm"}
+    volume = open_volume(path)
+    assert volume.voxel_size_um == pytest.approx(VOXEL)
+    assert (volume.channel_names, volume.time_interval_s) == (("rfp", "gfp"), 3.0)
+
+
+def test_an_ome_tiff_has_a_pyramid(tmp_path):
+    data = np.random.default_rng(0).normal(100, 5, (1, 1, 3, 300, 520)).astype(np.float32)
+    data[0, 0, 0, :9] = np.nan
+
+    class Level:
+        chunks, shape, dtype = (1, 1, 2, 300, 520), data.shape, data.dtype
+
+        def __getitem__(self, index):
+            return data[index]
+
+    write_ome_tiff(
+        tmp_path / "v.ome.tif", Level(), name="v", voxel_size_um=VOXEL, channel_names=["a"],
+        channel_colors=["FF0080"], time_interval_s=None,
+    )  # fmt: skip
+    with tifffile.TiffFile(tmp_path / "v.ome.tif") as file:
+        levels = file.series[0].levels
+        assert [level.shape[-2:] for level in levels] == [
+            (300, 520),
+            (150, 260),
+            (75, 130),
+            (37, 65),
+        ]
+        assert np.array_equal(levels[0].asarray(), data[0, 0], equal_nan=True)
+        expected = data[0, 0, 1].reshape(75, 4, 130, 4).mean((1, 3))
+        assert np.allclose(levels[2].asarray()[1], expected, rtol=1e-5)
+        pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+        assert pixels["Channel"]["Color"] == int.from_bytes(b"\xff\x00\x80\xff", "big", signed=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["v.ome.tif"]
