@@ -84,15 +84,11 @@ def network_runs(
     estimates: Sequence[Estimate], *, statistics: ChannelStatistics, psf: Psf, camera: Camera
 ) -> list[Run]:
     """Turn the estimates that a network looks at into runs for one channel or volume."""
-    runs = []
-    for estimate in estimates:
-        method: Rl | Rltv = Rl(kind="rl")
-        if estimate.tv_weight:
-            method = Rltv(kind="rltv", tv_weight=estimate.tv_weight, iterations=1)
-        recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
-        recipe = replace(recipe, tv_weight=estimate.tv_weight)
-        runs.append(Run(recipe, estimate.iterations))
-    return runs
+    recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=psf, camera=camera)
+    return [
+        Run(replace(recipe, tv_weight=estimate.tv_weight), estimate.iterations)
+        for estimate in estimates
+    ]
 
 
 def network_estimator(
