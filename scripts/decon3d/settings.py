@@ -646,6 +646,12 @@ class _Method(_Settings):
 class _Iterative(_Method):
     """What Richardson-Lucy and RLTV have in common."""
 
+    device: Literal["cpu", "gpu"] = "cpu"
+    """Where volumes and test phantoms are restored. `gpu`: on one GPU, by the rules for GPUs; it
+    needs CuPy (the extra `cupy`), fails without a GPU, and `restoration.memory_gb` is then the
+    GPU's memory. Searches and stopping rules run on the CPU. Tested with a stand-in for CuPy's
+    arrays only, not yet on a GPU; results differ from the CPU's by rounding."""
+
     @model_validator(mode="before")
     @classmethod
     def _limit(cls, values: Any) -> Any:
@@ -1002,8 +1008,13 @@ def is_trained(method: _Settings) -> bool:
 
 
 def is_network(method: _Settings) -> bool:
-    """Say whether a method restores with a network, and so may use a GPU."""
+    """Say whether a method restores with a network."""
     return not isinstance(method, CLASSICAL)
+
+
+def may_use_gpu(method: _Settings) -> bool:
+    """Say whether a method's restorations may use a GPU, and so go to the rules for GPUs."""
+    return is_network(method) or getattr(method, "device", "cpu") == "gpu"
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
