@@ -6,7 +6,7 @@ from pathlib import Path
 ENVS = Path(__file__).parent
 EXTRAS = {
     "cpu": ["workflow", "cpu"],
-    "gpu": ["workflow", "gpu"],
+    "gpu": ["workflow", "gpu", "cupy"],
     "dev": ["workflow", "cpu", "dev"],
     "bench": ["workflow", "cpu", "dev", "bench"],
 }

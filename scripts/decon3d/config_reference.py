@@ -56,6 +56,7 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
         s.RlResidual,
         "This project's own: corrects Richardson-Lucy; trained on the phantoms.",
     ),
+    ("methods.<name>.estimates[i] (rl_residual)", s.RlEstimate, "A run that it looks at."),
     ("methods.<name>.training (rl_residual)", s.RlResidualTraining, "How it is trained."),
     ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before."),
     ("phantoms", s.Phantoms, "Simulated pairs, made if asked for or needed."),
@@ -69,6 +70,8 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
     ("restoration", s.Restoration, "How volumes are cut, worked on and written."),
 ]
 EXAMPLES = {
+    "Rcan.channels": "32",
+    "RlResidual.channels": "16",
     "volumes": "data/worm/*.ome.tif",
     "simulate": "{demo: {shape: [64, 192, 192]}}",
     "voxel_size_um": "[0.3, 0.1, 0.1]",
@@ -195,15 +198,19 @@ def _plain(field: FieldInfo) -> str:
     """Write a default as it would stand in YAML; empty where there is none."""
     if field.is_required():
         return ""
-    value = field.get_default(call_default_factory=True)
-    if isinstance(value, s._Settings):
-        value = value.model_dump(mode="json", exclude_defaults=True)
+    value = _jsonable(field.get_default(call_default_factory=True))
     return (
-        yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True)
+        yaml.safe_dump(value, default_flow_style=True, width=1000)
         .strip()
         .removesuffix("...")
         .strip()
     )
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, s._Settings):
+        return value.model_dump(mode="json", exclude_defaults=True)
+    return [_jsonable(v) for v in value] if isinstance(value, tuple) else value
 
 
 def write(root: Path) -> None:

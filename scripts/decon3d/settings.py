@@ -650,6 +650,12 @@ class _Method(_Settings):
 class _Iterative(_Method):
     """What Richardson-Lucy and RLTV have in common."""
 
+    device: Literal["cpu", "gpu"] = "cpu"
+    """Where volumes and test phantoms are restored. `gpu`: on one GPU, by the rules for GPUs; it
+    needs CuPy (the extra `cupy`), fails without a GPU, and `restoration.memory_gb` is then the
+    GPU's memory. Searches and stopping rules run on the CPU. Tested with a stand-in for CuPy's
+    arrays only, not yet on a GPU; results differ from the CPU's by rounding."""
+
     @model_validator(mode="before")
     @classmethod
     def _limit(cls, values: Any) -> Any:
@@ -795,38 +801,39 @@ class Rcan(_Method):
     training: RcanTraining = RcanTraining()
 
 
+class RlEstimate(_Settings):
+    """A run of Richardson-Lucy (heavy ball) that a network looks at."""
+
+    iterations: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (25,)
+    """Iterations after which it does, ascending; an input channel each."""
+    tv_weight: Annotated[float, Field(ge=0)] = 0.0
+    """λ of the total variation, as RLTV's; 0 = none."""
+
+    @field_validator("iterations")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)):
+            raise PydanticCustomError("tune", "the iterations do not ascend")
+        return value
+
+
 class RlResidual(_Method):
     """A network of this project that learns what Richardson-Lucy leaves undone."""
 
     kind: Literal["rl_residual"]
     """Richardson-Lucy's residual."""
-    iterations: tuple[PositiveInt, ...] = (3, 8)
-    """Iterations of Richardson-Lucy after which the network looks at the estimate; ascending."""
-    tv_weight: PositiveFloat | None = None
-    """λ of a run of RLTV that the network looks at, too; null = none."""
-    tv_iterations: tuple[PositiveInt, ...] = ()
-    """Iterations of that run after which it does; ascending."""
+    estimates: Annotated[tuple[RlEstimate, ...], Field(min_length=1)] = (
+        RlEstimate(iterations=(8, 25)),
+        RlEstimate(iterations=(50,), tv_weight=0.0005),
+        RlEstimate(iterations=(50,), tv_weight=0.002),
+    )
+    """What the network looks at beside the image; it corrects the last estimate of the last run."""
     channels: PositiveInt = 12
     """Channels of the convolutions at full resolution; twice as many at half."""
+    biases: bool = False
+    """Whether the convolutions have biases. Without, a network that is given twice the counts
+    returns twice the counts, whatever the normalisation."""
     training: RlResidualTraining = RlResidualTraining()
-
-    @model_validator(mode="after")
-    def _looks_at_something(self) -> "RlResidual":
-        for key in ("iterations", "tv_iterations"):
-            values = getattr(self, key)
-            if list(values) != sorted(set(values)):
-                raise PydanticCustomError(
-                    "tune", "{key}: {values} do not ascend", {"key": key, "values": list(values)}
-                )
-        if bool(self.tv_weight) != bool(self.tv_iterations):
-            raise PydanticCustomError(
-                "tune", "tv_weight and tv_iterations belong together: give both or none"
-            )
-        if not self.iterations and not self.tv_iterations:
-            raise PydanticCustomError(
-                "tune", "iterations and tv_iterations are empty: there is nothing to correct"
-            )
-        return self
 
 
 class Bundle(_Method):
@@ -1007,8 +1014,13 @@ def is_trained(method: _Settings) -> bool:
 
 
 def is_network(method: _Settings) -> bool:
-    """Say whether a method restores with a network, and so may use a GPU."""
+    """Say whether a method restores with a network."""
     return not isinstance(method, CLASSICAL)
+
+
+def may_use_gpu(method: _Settings) -> bool:
+    """Say whether a method's restorations may use a GPU, and so go to the rules for GPUs."""
+    return is_network(method) or getattr(method, "device", "cpu") == "gpu"
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")

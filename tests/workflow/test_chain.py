@@ -129,13 +129,14 @@ def test_a_second_run_does_nothing(finished):
     ("change", "rules"),
     [
         (lambda c: c["methods"]["rl"].update(iterations=6), {"restore_part_cpu", "restore_phantoms_cpu", *RESTORE, *END}),
+        (lambda c: c["methods"]["rl"].update(device="gpu"), {"restore_part_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
         (lambda c: c["methods"]["rln"]["training"].update(steps=6), {"train", "restore_part_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
         (lambda c: c["restoration"].update(memory_gb=1.5), {"restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish", *END}),
         (lambda c: c["phantoms"]["test"].update(count=2), {"phantoms", "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", *END}),
         (lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53), RULES - {"simulate", "tune", "evaluate_volumes", "ingest", "channel_statistics"}),
         (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "restore_part_cpu", "restore_part_gpu", *RESTORE, *END} - {"evaluate_phantoms"}),
     ],
-    ids=["iterations", "steps", "memory", "test count", "emission", "times"],
+    ids=["iterations", "device", "steps", "memory", "test count", "emission", "times"],
 )  # fmt: skip
 def test_a_changed_key_reruns_what_depends_on_it(finished, change, rules):
     place, _ = finished

@@ -20,7 +20,7 @@ rule tune:
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
     params:
-        method=lambda w: values(method_of(w)),
+        method=lambda w: values(method_of(w), exclude={"device"}),
         camera=lambda w: values(dataset_of(w).camera),
         index=lambda w: channel_of(w).index,
         times=lambda w: dataset_of(w).times,

@@ -19,6 +19,7 @@ from decon3d.settings import (
     is_trained,
     is_tuned,
     load_settings,
+    may_use_gpu,
     needs_sample,
 )
 from decon3d.versions import VERSIONS

@@ -75,7 +75,7 @@ rule pairs_after_cpu:
     log:
         "logs/{dataset}/pairs_after/{channel}.{method}.{split}.log",
     wildcard_constraints:
-        method=methods_where(lambda m: not is_network(m)),
+        method=methods_where(lambda m: not may_use_gpu(m)),
     conda:
         "../../envs/cpu.yaml"
     threads: 4
@@ -90,6 +90,6 @@ rule pairs_after_cpu:
 
 use rule pairs_after_cpu as pairs_after_gpu with:
     wildcard_constraints:
-        method=methods_where(is_network),
+        method=methods_where(may_use_gpu),
     conda:
         "../../envs/gpu.yaml"

@@ -75,7 +75,7 @@ rule restore_part_cpu:
     benchmark:
         "benchmarks/{dataset}/restore.{method}.{part}.tsv"
     wildcard_constraints:
-        method=methods_where(lambda m: not is_network(m)),
+        method=methods_where(lambda m: not may_use_gpu(m)),
     conda:
         "../../envs/cpu.yaml"
     threads: 4
@@ -90,7 +90,7 @@ rule restore_part_cpu:
 
 use rule restore_part_cpu as restore_part_gpu with:
     wildcard_constraints:
-        method=methods_where(is_network),
+        method=methods_where(may_use_gpu),
     conda:
         "../../envs/gpu.yaml"
 
@@ -126,7 +126,7 @@ rule restore_phantoms_cpu:
     log:
         "logs/{dataset}/restore_phantoms/{channel}.{method}.log",
     wildcard_constraints:
-        method=methods_where(lambda m: not is_network(m)),
+        method=methods_where(lambda m: not may_use_gpu(m)),
     conda:
         "../../envs/cpu.yaml"
     threads: 4
@@ -141,6 +141,6 @@ rule restore_phantoms_cpu:
 
 use rule restore_phantoms_cpu as restore_phantoms_gpu with:
     wildcard_constraints:
-        method=methods_where(is_network),
+        method=methods_where(may_use_gpu),
     conda:
         "../../envs/gpu.yaml"

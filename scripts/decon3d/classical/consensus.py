@@ -12,6 +12,7 @@ opposite directions everywhere, so that the share of voxels that still move tend
 
 from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from decon3d.classical.richardson_lucy import (
     Acceleration,
     FloatArray,
     checked_image,
+    even_start,
     saturated,
 )
 from decon3d.classical.total_variation import tv_denominator
@@ -48,8 +50,10 @@ def iterate_consensus(
     voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
     acceleration: Acceleration = "heavy_ball",
     saturation: float | None = None,
-) -> Iterator[tuple[int, FloatArray, float]]:
+) -> Iterator[tuple[int, FloatArray, Any]]:
     """Iterate without end; yield (iteration from 1, estimate, share of voxels that moved).
+
+    Estimate and share (a scalar) are on the model's device: `float(share)` waits for a GPU.
 
     Parameters
     ----------
@@ -73,15 +77,18 @@ def iterate_consensus(
     if absent is not None:
         for half in halves:
             half[absent] = 0
+    put = model.device.put
     return _iterations(
-        halves, model, absent, np.float32(background), np.float32(initial), tv_weight,
-        voxel_size_um, acceleration == "heavy_ball", saturated(image, saturation),
+        [put(half) for half in halves], model, model.weights_without(absent), put(absent),
+        np.float32(background), np.float32(initial), tv_weight, voxel_size_um,
+        acceleration == "heavy_ball", put(saturated(image, saturation)),
     )  # fmt: skip
 
 
 def _iterations(
     halves: list[FloatArray],
     model: Blur,
+    weights: FloatArray,
     absent: NDArray[np.bool_] | None,
     background: np.float32,
     initial: np.float32,
@@ -89,10 +96,9 @@ def _iterations(
     voxel_size_um: Sequence[float],
     momentum: bool,
     full: NDArray[np.bool_] | None,
-) -> Iterator[tuple[int, FloatArray, float]]:
+) -> Iterator[tuple[int, FloatArray, Any]]:
     floor = np.float32(FLOOR) * initial
-    weights = model.weights_without(absent)
-    x = np.where(weights > 0, initial, np.float32(0))
+    x = even_start(weights, float(initial))
     before = x
     for k in count(1):
         point = x
@@ -105,7 +111,7 @@ def _iterations(
         for half in halves:
             ratio = np.float32(2) * half / expected
             if full is not None:
-                np.maximum(ratio, 1, out=ratio, where=full)
+                np.maximum(ratio, full, out=ratio)  # at least 1 where it is true
             u = model.adjoint(ratio)
             np.maximum(u, 0, out=u)
             u *= weights
@@ -126,4 +132,4 @@ def _iterations(
         before, x = x, np.where(moves, asked[0], x)
         step = np.abs(x - before)[model.inside]
         moved = step > STEP * np.maximum(before[model.inside], initial)
-        yield k, x[model.inside], float(np.mean(moved))
+        yield k, x[model.inside], np.mean(moved)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from decon3d.classical.device import CPU, Device
 from decon3d.classical.operators import Blur, Shape
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import FloatArray
@@ -32,13 +33,18 @@ class Estimator:
     psf
         As for `operators.Blur`.
     threads
-        Threads of the transforms.
+        Threads of the transforms, on the CPU.
+    device
+        Where to compute; blocks go there and estimates come back.
     """
 
-    def __init__(self, runs: Sequence[Run], *, psf: ArrayLike, threads: int) -> None:
+    def __init__(
+        self, runs: Sequence[Run], *, psf: ArrayLike, threads: int, device: Device = CPU
+    ) -> None:
         self.runs = tuple(runs)
         self._psf = psf
         self._threads = threads
+        self._device = device
         self._models: dict[Shape, Blur] = {}
 
     def __call__(
@@ -64,7 +70,8 @@ class Estimator:
             steps = run.recipe.iterate(block, model=model, origin=origin)
             for k, estimate in islice(steps, run.iterations[-1]):
                 if k in run.iterations:
-                    np.add(estimate, np.float32(run.recipe.background), out=result[done])
+                    values = self._device.get(estimate)
+                    np.add(values, np.float32(run.recipe.background), out=result[done])
                     done += 1
         return result
 
@@ -72,5 +79,7 @@ class Estimator:
         if shape not in self._models:
             self._models = {}  # the last shape's goes first
             make = self.runs[0].recipe.model
-            self._models[shape] = make(shape, psf=self._psf, threads=self._threads)
+            self._models[shape] = make(
+                shape, psf=self._psf, threads=self._threads, device=self._device
+            )
         return self._models[shape]

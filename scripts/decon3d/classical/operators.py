@@ -14,8 +14,8 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 
+from decon3d.classical.device import CPU, Device
 from decon3d.classical.slabs import Slabs
 from decon3d.errors import UserError
 
@@ -47,7 +47,9 @@ class Blur:
         Kernel of the back projection in place of the PSF (same shape, sum 1; may be negative
         somewhere): `adjoint` is then not Hᵀ, see `back_projectors`.
     threads
-        Threads of the transforms.
+        Threads of the transforms, on the CPU.
+    device
+        Where to compute. Images and objects are arrays of this device.
 
     Attributes
     ----------
@@ -57,6 +59,8 @@ class Blur:
         Shape of the object's domain, N + P - 1.
     inside
         Where the image lies in the object's domain: slices of Z, Y, X.
+    device
+        As given.
     slabs
         The threads, for work on arrays of this model.
 
@@ -67,29 +71,37 @@ class Blur:
     """
 
     def __init__(
-        self, shape: Shape, *, psf: ArrayLike, back: FloatArray | None = None, threads: int = 1
+        self,
+        shape: Shape,
+        *,
+        psf: ArrayLike,
+        back: FloatArray | None = None,
+        threads: int = 1,
+        device: Device = CPU,
     ) -> None:
         psf = checked_psf(psf)
         p = psf.shape
         self.shape = shape
         self.object_shape: Shape = (shape[0] + p[0] - 1, shape[1] + p[1] - 1, shape[2] + p[2] - 1)
         self.inside = tuple(slice(m // 2, m // 2 + n) for n, m in zip(shape, p, strict=True))
-        self.slabs = Slabs(threads)
+        self.device = device
+        self.slabs = Slabs(threads) if device.is_host else Slabs(whole=True)
         self._lengths = [
-            fft.next_fast_len(n, real=axis == 2) for axis, n in enumerate(self.object_shape)
+            device.fft.next_fast_len(n, real=axis == 2) for axis, n in enumerate(self.object_shape)
         ]
         self._otf = self._spectrum(psf)
         self._back_otf = self._otf if back is None else self._spectrum(back)
-        self._spectra = np.empty((self.object_shape[0], *self._otf.shape[1:]), np.complex64)
+        self._spectra = device.xp.empty((self.object_shape[0], *self._otf.shape[1:]), np.complex64)
 
     def _spectrum(self, kernel: FloatArray) -> NDArray[np.complex64]:
         # With the PSF's *last* voxel at the origin, the image is the corner [0, N) of the
         # circular convolution and the object the corner [0, N + P - 1): all padding is behind.
         p = kernel.shape
-        padded = np.zeros(self._lengths, np.float32)
-        padded[: p[0], : p[1], : p[2]] = kernel
+        padded = self.device.xp.zeros(self._lengths, np.float32)
+        padded[: p[0], : p[1], : p[2]] = self.device.put(kernel)
         padded = np.roll(padded, [1 - m for m in p], axis=(0, 1, 2))
-        return fft.rfftn(padded, workers=self.slabs.threads)
+        workers = {"workers": self.slabs.threads} if self.device.is_host else {}
+        return self.device.fft.rfftn(padded, **workers)
 
     def forward(
         self,
@@ -124,15 +136,17 @@ class Blur:
     @cached_property
     def weights(self) -> FloatArray:
         """Bertero's weights on the object's domain: 1 / Hᵀ1 where Hᵀ1 > 0.01, else 0."""
-        return self._weights(np.ones(self.shape, np.float32))
+        return self._weights(self.device.xp.ones(self.shape, np.float32))
 
     def weights_without(self, absent: NDArray[np.bool_] | None) -> FloatArray:
         """Return the weights 1 / Hᵀm of an image with missing voxels: m is 0 there, else 1.
 
         Bertero's argument holds for any part of the image that was not seen, not only for what
-        lies beyond its faces.
+        lies beyond its faces. `absent` is a NumPy array (Z Y X), the weights are on the device.
         """
-        return self.weights if absent is None else self._weights((~absent).astype(np.float32))
+        if absent is None:
+            return self.weights
+        return self._weights(self.device.put((~absent).astype(np.float32)))
 
     def _weights(self, image: FloatArray) -> FloatArray:
         seen = self.adjoint(image)
@@ -145,8 +159,8 @@ class Blur:
     ) -> FloatArray:  # fmt: skip
         if source.shape != given:
             raise ValueError(f"an array of shape {source.shape} where {given} is needed")
-        result = np.empty(wanted, np.float32) if out is None else out
-        spectra, otf = self._spectra, self._back_otf if adjoint else self._otf
+        result = self.device.xp.empty(wanted, np.float32) if out is None else out
+        fft, spectra, otf = self.device.fft, self._spectra, self._back_otf if adjoint else self._otf
         length_z, length_y, length_x = self._lengths
 
         def planes_to_spectra(planes: slice) -> None:

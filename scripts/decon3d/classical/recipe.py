@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
 from decon3d.classical.consensus import iterate_consensus
+from decon3d.classical.device import CPU, Device
 from decon3d.classical.operators import Blur, Shape
 from decon3d.classical.photons import PhotonScale
 from decon3d.classical.richardson_lucy import Acceleration, FloatArray, iterate
@@ -62,18 +63,18 @@ class Recipe:
             dark_level=self.dark_level / 2, saturation=None,
         )  # fmt: skip
 
-    def model(self, shape: Shape, *, psf: ArrayLike, threads: int) -> Blur:
+    def model(self, shape: Shape, *, psf: ArrayLike, threads: int, device: Device = CPU) -> Blur:
         """Make the forward model of an image shape; see `operators.Blur`."""
         make = unmatched_blur if self.back_projector == "wiener_butterworth" else Blur
-        return make(shape, psf=psf, threads=threads)
+        return make(shape, psf=psf, threads=threads, device=device)
 
     def iterate(
         self, image: NDArray[Any], *, model: Blur, origin: tuple[int, int, int] = (0, 0, 0)
     ) -> Iterator[tuple[int, FloatArray]]:
         """Iterate without end; yield (iteration from 1, estimate in counts above background).
 
-        Voxels that are NaN have no data. The estimate is a view of the
-        array on the model's whole domain (its `base`), which holds until the next step.
+        Voxels that are NaN have no data. The estimate is a view of the array on the model's whole
+        domain (its `base`), which holds until the next step, on the model's device.
         """
         if self.back_projector == "wiener_butterworth":
             yield from iterate_unmatched(
@@ -89,7 +90,7 @@ class Recipe:
 
     def consensus(
         self, image: NDArray[Any], *, model: Blur, origin: tuple[int, int, int] = (0, 0, 0)
-    ) -> Iterator[tuple[int, FloatArray, float]]:
+    ) -> Iterator[tuple[int, FloatArray, Any]]:
         """Iterate as `iterate` does with `photons`; yield the share of moving voxels, too."""
         assert self.photons is not None
         image, options = self._prepared(image)

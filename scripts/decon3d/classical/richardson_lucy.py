@@ -55,7 +55,7 @@ def richardson_lucy(
         no Poisson model knows, are taken as zero. NaN = no data: the estimate is there what its
         neighbours' data make it.
     model
-        Forward model of the image's shape.
+        Forward model of the image's shape; the iteration runs on its device.
     background
         b: mean counts of an empty place (camera offset and stray light), the same for all blocks
         of a volume.
@@ -73,7 +73,8 @@ def richardson_lucy(
         Counts at and above which a voxel is saturated: its true count is at least that, so that
         it may raise the estimate but never lower it. None = no voxel is.
     callback
-        Called with the iteration, from 1, and the estimate after it (a view: copy to keep).
+        Called with the iteration, from 1, and the estimate after it (a view on the model's
+        device: copy to keep).
 
     Returns
     -------
@@ -94,7 +95,7 @@ def richardson_lucy(
     for k, estimate in islice(steps, iterations):
         if callback is not None:
             callback(k, estimate)
-    return estimate.copy()
+    return model.device.get(estimate).copy()
 
 
 def iterate(
@@ -111,12 +112,13 @@ def iterate(
     """Iterate without end; yield (iteration from 1, estimate).
 
     Parameters and errors are those of `richardson_lucy`. The estimate (Z Y X, image-shaped, counts
-    without the background) is a view that holds until the next step.
+    without the background) is a view on the model's device that holds until the next step.
     """
     g = checked_image(image, background=background, initial=initial)
+    full = saturated(image, saturation)
     return _iterations(
-        g, model, model.weights_without(missing(image)), np.float32(background), initial,
-        tv_weight, voxel_size_um, acceleration == "heavy_ball", saturated(image, saturation),
+        model.device.put(g), model, model.weights_without(missing(image)), np.float32(background),
+        initial, tv_weight, voxel_size_um, acceleration == "heavy_ball", model.device.put(full),
     )  # fmt: skip
 
 
@@ -132,7 +134,7 @@ def _iterations(
     full: NDArray[np.bool_] | None,
 ) -> Iterator[tuple[int, FloatArray]]:
     floor = np.float32(FLOOR * initial)
-    x = np.where(weights > 0, np.float32(initial), np.float32(0))
+    x = even_start(weights, initial)
     point = x.copy() if momentum else x  # p; with momentum its buffer holds x_before, first
     spare = np.empty_like(x)
     ratio = np.empty_like(g)
@@ -156,7 +158,7 @@ def _iterations(
             np.maximum(expected, floor, out=expected)
             np.divide(g[planes], expected, out=expected)
             if full is not None:
-                np.maximum(expected, 1, out=expected, where=full[planes])
+                np.maximum(expected, full[planes], out=expected)  # at least 1 where it is true
 
         def correct(planes: slice, p: FloatArray = point, new: FloatArray = spare) -> None:
             new = new[planes]
@@ -175,6 +177,13 @@ def _iterations(
         model.adjoint(ratio, out=spare, after=correct)
         x, point, spare = (spare, x, point) if momentum else (spare, spare, point)
         yield k, x[model.inside]
+
+
+def even_start(weights: FloatArray, initial: float) -> FloatArray:
+    """Make the first estimate: `initial` wherever the image sees the object, else 0."""
+    x = np.full_like(weights, initial)
+    x[weights == 0] = 0
+    return x
 
 
 def checked_image(image: NDArray[np.generic], *, background: float, initial: float) -> FloatArray:

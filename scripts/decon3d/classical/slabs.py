@@ -3,7 +3,7 @@
 One pass over a volume of hundreds of megabytes is bound by memory, not by arithmetic. Work that
 goes through slabs of the size of a cache, several operations per slab, needs no volume-sized
 temporaries and is faster; NumPy and SciPy release the interpreter lock meanwhile, so that threads
-share the slabs.
+share the slabs. A GPU has the bandwidth, but pays for every call: it takes the array whole.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,13 @@ class Slabs:
     ----------
     threads
         Threads that share the slabs.
+    whole
+        Make one slab of everything.
     """
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, *, whole: bool = False) -> None:
         self.threads = threads
+        self._whole = whole
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def run(
@@ -41,7 +44,7 @@ class Slabs:
         least
             Smallest number of indices per slab (where neighbours of a slab are read twice).
         """
-        step = max(least, SLAB_BYTES // max(item_bytes, 1), 1)
+        step = length if self._whole else max(least, SLAB_BYTES // max(item_bytes, 1), 1)
         slabs = [slice(start, min(start + step, length)) for start in range(0, length, step)]
         if self._pool is None:
             for slab in slabs:

@@ -56,7 +56,7 @@ def stop_on_sample(
 def _moving(recipe: Recipe, block: NDArray[Any], psf: ArrayLike, threads: int) -> Iterator[float]:
     model = recipe.model(block.shape, psf=psf, threads=threads)  # type: ignore[arg-type]
     for _, _, share in recipe.consensus(block, model=model):
-        yield share
+        yield float(share)
 
 
 def _changes(recipe: Recipe, block: NDArray[Any], psf: ArrayLike, threads: int) -> Iterator[float]:

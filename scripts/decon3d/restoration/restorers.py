@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.classical import device
 from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
@@ -166,6 +167,7 @@ def prepare_classical(
         **recipe.values,
         "iterations": int(iterations),
         **stop,
+        **({"device": "gpu"} if method.device == "gpu" else {}),
         "psf_fingerprint": fingerprint(psf),
     }
     log.info("%s: %s, halo %s", method.kind, values, halo)
@@ -174,7 +176,7 @@ def prepare_classical(
         halo=halo,
         stride=(1, 1, 1),
         mirror=False,
-        bytes_per_voxel=bytes_per_voxel(runs),
+        bytes_per_voxel=bytes_per_voxel(runs, device=method.device),
         values=values,
         arrays={"psf": psf.data},
     )
@@ -295,9 +297,15 @@ def preparation(
 
 
 def claim_device(state: State, *, gpus: int, threads: int) -> str:
-    """Set up the device that a restorer runs on, before it is opened; return its name."""
+    """Set up the device that a restorer runs on, before it is opened; return its name.
+
+    Raises
+    ------
+    UserError
+        If it wants a GPU and none is there.
+    """
     if "bundle" not in state.values:
-        return "cpu"
+        return _device(state).name
     from decon3d import devices
 
     return devices.configure(gpus=gpus, threads=threads)["device"]
@@ -310,6 +318,11 @@ def open_restorer(state: State, *, threads: int) -> Restorer:
     return _Classical(state, threads)
 
 
+def _device(state: State) -> device.Device:
+    """Return where a classical method runs."""
+    return device.gpu() if state.values.get("device") == "gpu" else device.CPU
+
+
 class _Classical:
     """Richardson-Lucy and RLTV."""
 
@@ -317,10 +330,21 @@ class _Classical:
         names = {field.name for field in fields(Recipe)}
         recipe = Recipe.load({k: v for k, v in state.values.items() if k in names})
         run = Run(recipe, (state.values["iterations"],))
-        self.estimator = Estimator([run], psf=state.arrays["psf"], threads=threads)
+        self.device = _device(state)
+        self.estimator = Estimator(
+            [run], psf=state.arrays["psf"], threads=threads, device=self.device
+        )
 
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
-        return self.estimator(block, origin=origin)[0]
+        try:
+            return self.estimator(block, origin=origin)[0]
+        except MemoryError as error:
+            if self.device.is_host:
+                raise
+            raise UserError(
+                f"a block of {block.shape} voxels (Z, Y, X) does not fit into the memory of the "
+                f"{self.device.name}; lower restoration.memory_gb ({error})"
+            ) from None
 
 
 class _Network:
