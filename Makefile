@@ -54,7 +54,7 @@ demo-seeds: setup
 	$(BIN)/python scripts/compare_seeds.py seeds/*/results/demo/tables/metrics.csv
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
