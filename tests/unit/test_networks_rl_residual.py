@@ -126,7 +126,7 @@ def test_it_learns_and_comes_back_to_the_bit(tmp_path):
         np.stack(volumes).astype(np.float32) for volumes in zip(*pairs, strict=True)
     )
     training = RlResidualTraining(
-        steps=60, batch=2, crop=(16, 16, 16), validate_every=20, learning_rate=3e-3
+        steps=150, batch=2, crop=(16, 16, 16), validate_every=20, learning_rate=3e-3
     )
     method = RlResidual(
         kind="rl_residual",

@@ -17,9 +17,10 @@ from decon3d.volumes.ingest import ChannelStatistics
 TV_REACH = 4
 """Voxels of halo for the total variation: with a compact PSF 3e-4 of the maximum differ at a seam
 without (99.9th percentile), 1e-4 with it."""
-START = 0.2
-"""The even start, relative to the foreground's brightness (the normalisation's scale). From 0.1 to
-0.3 the error after 8 and more iterations changes by less than 2 %, with 1 it grows sooner."""
+START = 0.06
+"""The even start, relative to the foreground's brightness (the normalisation's scale). A brighter
+start leaves too much light in dark places: with 0.2, ten accelerated iterations give the cells of
+the light-sheet example 6 % more light above their surroundings, with this one 0.4 %."""
 ASSUMED_GAIN = 1.0
 """Counts per photon where read noise is modelled and `camera.gain` is null."""
 ASSUMED_READ_NOISE = 1.0
