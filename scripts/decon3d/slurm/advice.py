@@ -103,7 +103,9 @@ def advise(cluster: Cluster, template: Mapping[str, Any]) -> Advice:
     if gpu:
         _gpu_reasons(cluster, gpu, reasons)
         if cluster.counts_gpus:
-            limits.insert(0, f"gpu={min(4, sum(gpu.gpus.values()))}")
+            total = sum(gpu.gpus.values())
+            limits.insert(0, f"gpu={min(4, total)}")
+            reasons["resources.gpu"] = f"at most so many at once, of {total}"
     else:
         warnings.append("no partition has GPUs: networks work on CPUs, where training takes days")
     profile["resources"] = limits
