@@ -129,11 +129,24 @@ class Cluster:
         munge += [f"--{k}-file={self.folder}/munge.{k}" for k in ("pid", "log", "seed")]
         # --force: this folder lies in /tmp, which everybody may write to.
         self._daemon("munged", "--foreground", "--force", *munge)
-        _wait(lambda: (self.folder / "munge.socket").exists(), "munged")
+        wait(lambda: (self.folder / "munge.socket").exists(), "munged")
         self._daemon("slurmctld", "-D")
         for name in NODES:
-            self._daemon(f"slurmd.{name}", "-D", "-N", name)
-        _wait(lambda: self.nodes("idle") == set(NODES), f"four idle nodes; see {self.folder}")
+            self.start_node(name)
+        wait(lambda: self.nodes("idle") == set(NODES), f"four idle nodes; see {self.folder}")
+
+    def start_node(self, name: str) -> None:
+        """Start a node's slurmd."""
+        self._daemon(f"slurmd.{name}", "-D", "-N", name)
+
+    def kill_node(self, name: str) -> None:
+        """End a node as a power cut would: its slurmd, and all processes of its jobs."""
+        daemon = self.daemons.pop(f"slurmd.{name}")
+        daemon.kill()
+        daemon.wait()
+        for process in self._marked():
+            if _environment(process).get("SLURMD_NODENAME") == name:
+                _signal(process, signal.SIGKILL)
 
     def call(self, *command: str) -> str:
         """Run one of SLURM's commands; return its output."""
@@ -160,7 +173,7 @@ class Cluster:
         if "slurmctld" in self.daemons:
             try:
                 self.call("scancel", "--user=root")
-                _wait(lambda: not self.call("squeue", "--noheader").strip(), "the jobs' end", 30)
+                wait(lambda: not self.call("squeue", "--noheader").strip(), "the jobs' end", 30)
             except (subprocess.SubprocessError, TimeoutError):
                 pass  # what is left is killed below
         for daemon in reversed(self.daemons.values()):
@@ -220,7 +233,8 @@ def _signal(process: int, number: signal.Signals) -> None:
         os.kill(process, number)
 
 
-def _wait(condition, what: str, seconds: float = 120) -> None:
+def wait(condition, what: str, seconds: float = 120) -> None:
+    """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

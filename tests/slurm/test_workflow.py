@@ -1,8 +1,11 @@
 """The workflow with the profile `slurm`, on a real SLURM without accounting and GPUs that are faked."""
 
 import re
+import subprocess
+import sys
 
 import pytest
+from cluster import wait
 from helpers import ROOT, Workplace, simulated_dataset
 
 PROFILE = ("--profile", str(ROOT / "profiles" / "slurm"))
@@ -109,3 +112,28 @@ def test_rules_that_share_a_job_run_in_turn(cluster, tmp_path):
     (record,) = cluster.jobs()[before:]
     asked = record["NumCPUs"], record["MinMemoryNode"], record["TimeLimit"]
     assert asked == ("1", "4000M", "00:15:00")
+
+
+def test_a_job_whose_node_dies_is_submitted_again_on_another(cluster, tmp_path):
+    (tmp_path / "Snakefile").write_text(
+        "rule waits_once:\n"
+        "    output: 'done.txt'\n"
+        "    shell: 'test -e first || {{ touch first; sleep 600; }}; touch {output}'\n"
+    )
+    before = len(cluster.jobs())
+    with subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *PROFILE, *IMPATIENT],
+        cwd=tmp_path, env=cluster.environment,
+    ) as run:  # fmt: skip
+        wait((tmp_path / "first").exists, "the first attempt")
+        node = cluster.jobs()[-1]["NodeList"]
+        cluster.kill_node(node)
+        try:
+            assert run.wait(300) == 0
+        finally:
+            run.terminate()
+            cluster.start_node(node)
+    first, second = cluster.jobs()[before:]
+    assert first["JobState"] in ("FAILED", "NODE_FAIL") and first["NodeList"] == node
+    assert second["JobState"] == "COMPLETED" and second["NodeList"] != node
+    wait(lambda: node in cluster.nodes("idle"), f"{node} to come back")
