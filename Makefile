@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds test lint bench lock reference
+.PHONY: help setup demo demo-seeds doctor test lint bench lock reference
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
 	@echo "make test    all tests      make lint   style and workflow checks"
 	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
+	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
 	@echo "make setup   only the environment      make lock   renew the locks (needs uv)"
 
@@ -52,6 +53,10 @@ demo-seeds: setup
 	  $(BIN)/snakemake --profile profiles/demo --directory seeds/$$seed --config seed=$$seed \
 	  || exit 1; done
 	$(BIN)/python scripts/compare_seeds.py seeds/*/results/demo/tables/metrics.csv
+
+# DOCTOR="--write mine" writes profiles/mine/config.yaml, DOCTOR=--try runs tiny jobs, too.
+doctor: setup
+	$(BIN)/python scripts/doctor.py $(DOCTOR)
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)

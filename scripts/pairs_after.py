@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from decon3d.devices import granted_gpus
 from decon3d.logs import job_log
 from decon3d.restoration.arrays import restore_pairs
 from decon3d.restoration.restorers import preparation
 
 params = snakemake.params
 with job_log(snakemake.log[0]):
+    gpus = granted_gpus(snakemake.resources, required=snakemake.config.get("require_gpu", True))
     restore_pairs(
         Path(snakemake.input.pairs).parent,
         Path(snakemake.output.marker).parent,
@@ -19,7 +21,7 @@ with job_log(snakemake.log[0]):
             threads=snakemake.threads,
         ),
         camera_offset=params.camera["offset"],
-        gpus=snakemake.resources.get("gpu", 0),
+        gpus=gpus,
         threads=snakemake.threads,
         name=snakemake.wildcards.method,
     )

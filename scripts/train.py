@@ -7,7 +7,10 @@ from decon3d.logs import job_log
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0]):
-    device = devices.configure(gpus=snakemake.resources.get("gpu", 0), threads=snakemake.threads)
+    gpus = devices.granted_gpus(
+        snakemake.resources, required=snakemake.config.get("require_gpu", True)
+    )
+    device = devices.configure(gpus=gpus, threads=snakemake.threads)
     from decon3d.optics.psf import load_psf
     from decon3d.settings import METHOD_KINDS, Camera
     from decon3d.training.loop import train

@@ -1,10 +1,36 @@
 """The device that TensorFlow works on: chosen at the start of a job, never silently another."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import decon3d.networks  # noqa: F401 (prepares TensorFlow's environment, does not import it)
 from decon3d.errors import UserError
 from decon3d.logs import log
+
+
+def granted_gpus(resources: Mapping[str, Any], *, required: bool = True) -> int:
+    """Return how many GPUs a job may use: those that it asked the scheduler for.
+
+    Parameters
+    ----------
+    resources
+        The job's: `gpu: 2`, or `gres: "gpu:a100:2"` as SLURM spells it. Neither = no GPU.
+    required
+        False: a job that sees fewer than it asked for works on the CPU, with a warning.
+    """
+    gpus = int(resources.get("gpu", 0) or 0)
+    asked = re.findall(r"gpu(?::[^:,]+)??(?::(\d+))?(?=,|$)", str(resources.get("gres", "")))
+    gpus = gpus or sum(int(count or 1) for count in asked)
+    if required or not gpus:
+        return gpus
+    import tensorflow as tf
+
+    seen = len(tf.config.list_physical_devices("GPU"))
+    if seen < gpus:
+        log.warning("%d GPU asked for, %d seen; require_gpu: false: on the CPU", gpus, seen)
+        return 0
+    return gpus
 
 
 def configure(*, gpus: int, threads: int) -> dict[str, Any]:
@@ -34,7 +60,8 @@ def configure(*, gpus: int, threads: int) -> dict[str, Any]:
         raise UserError(
             f"this job was given {gpus} GPU, but TensorFlow {tf.__version__} sees {len(visible)}: "
             "is `tensorflow[and-cuda]` installed (envs/gpu.yaml), is the driver loaded "
-            "(nvidia-smi), does CUDA_VISIBLE_DEVICES name a GPU? Without a GPU ask for none."
+            "(nvidia-smi), does CUDA_VISIBLE_DEVICES name a GPU? Without a GPU ask for none, or "
+            "set require_gpu: false in the config."
         )
     used = visible[:gpus]
     tf.config.set_visible_devices(used, "GPU")

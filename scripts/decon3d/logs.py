@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import socket
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,6 +38,7 @@ def job_log(path: str | Path) -> Iterator[None]:
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addHandler(handlers[0])
     try:
+        log.info("%s", where())
         yield
     except UserError as error:
         log.error("%s", error)
@@ -48,6 +51,14 @@ def job_log(path: str | Path) -> Iterator[None]:
         for handler in handlers:
             log.removeHandler(handler)
             handler.close()
+
+
+def where() -> str:
+    """Say where this process runs, as a cluster's administrator would ask for it."""
+    names = {"SLURM_JOB_ID": "SLURM job", "SLURM_JOB_PARTITION": "partition",
+             "SLURMD_NODENAME": "node", "CUDA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES"}  # fmt: skip
+    told = [f"{text} {os.environ[name]}" for name, text in names.items() if name in os.environ]
+    return ", ".join([f"on {socket.gethostname()}", *told])
 
 
 class _LoggedProgress(tqdm):  # type: ignore[type-arg]

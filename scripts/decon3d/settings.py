@@ -881,6 +881,8 @@ class Settings(_Settings):
     """Version of this config format."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Everything random follows from it."""
+    require_gpu: bool = True
+    """A job that was given a GPU and does not see it fails; false = it works on the CPU."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Datasets by name."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]

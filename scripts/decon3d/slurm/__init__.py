@@ -1,0 +1,1 @@
+"""What a SLURM cluster offers, and the profile that follows from it."""

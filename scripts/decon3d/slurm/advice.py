@@ -1,0 +1,219 @@
+"""From a cluster's facts to a profile: what to set, and why."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from decon3d.slurm.facts import Cluster, Partition
+
+ATTEMPTS = 3
+"""A job is tried this often: the profile's `retries` and one."""
+GPU_RULES = ("train", "restore_part_gpu", "restore_phantoms_gpu", "pairs_after_gpu")
+"""Rules that work with networks."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a rule asks for at its first attempt; more each time."""
+
+    minutes: int
+    memory_mb: int | None = None
+    """None = it follows from the config."""
+    threads: int = 1
+
+
+NEEDS = {
+    "train": Need(720, 8000, 8),
+    "restore_part_gpu": Need(720, None, 4),
+    "restore_part_cpu": Need(720, None, 4),
+}
+"""The rules that ask for most; a test compares this with the rules."""
+DEFAULT = Need(120, 4000)
+"""The profile's `default-resources`."""
+INGEST_MINUTES = 5
+"""Of one small volume, in the profile; many share a job."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A profile for a cluster."""
+
+    profile: dict[str, Any]
+    """The whole of it, as Snakemake reads it."""
+    reasons: dict[str, str]
+    """Why each key has its value, for what is set for this cluster."""
+    warnings: tuple[str, ...]
+    """What no profile can mend."""
+
+    def value(self, key: str) -> Any:
+        """Return what a key with a reason is set to."""
+        found: Any = self.profile
+        for part in key.split("."):
+            if isinstance(found, list):  # `name=value`, as Snakemake's command line has it
+                found = dict(entry.split("=") for entry in found)
+            found = found[part]
+        return found
+
+    def text(self, *, name: str) -> str:
+        """Write the profile as YAML, the reasons above it."""
+        lines = [
+            f"# The profile of a cluster: `snakemake --profile profiles/{name}` from the clone.",
+            "# Made by `make doctor` from profiles/slurm/config.yaml, where each key is explained.",
+            "# For this cluster:",
+            *(f"# {key}: {reason}" for key, reason in self.reasons.items()),
+        ]
+        body = yaml.safe_dump(self.profile, sort_keys=False, default_flow_style=None, width=100)
+        return "\n".join(lines) + "\n" + body
+
+
+def advise(cluster: Cluster, template: Mapping[str, Any]) -> Advice:
+    """Fit a profile to a cluster.
+
+    Parameters
+    ----------
+    template
+        The profile `slurm`, as plain values.
+    """
+    profile = copy.deepcopy(dict(template))
+    reasons: dict[str, str] = {}
+    warnings: list[str] = []
+    with_gpu = [p for p in cluster.partitions if p.gpus]
+    gpu = max(with_gpu, key=lambda p: sum(p.gpus.values()), default=None)
+    cpu = _cpu_partition(cluster)
+    _status(cluster, profile, reasons, warnings)
+    _account(cluster, profile, reasons, warnings)
+
+    default = profile["default-resources"]
+    default["slurm_partition"] = cpu.name
+    reasons["default-resources.slurm_partition"] = f"{cpu.name}: {_in_words(cpu)}"
+    _cap(default, DEFAULT, cpu, "default-resources", reasons)
+    resources = profile["set-resources"]
+    for rule in GPU_RULES:
+        for key in ("slurm_partition", "gpu"):
+            resources[rule].pop(key, None)
+        if gpu:
+            resources[rule]["slurm_partition"] = gpu.name
+            resources[rule].update({"gpu": 1} if cluster.counts_gpus else {"gres": "gpu:1"})
+        elif not resources[rule]:
+            del resources[rule]
+    limits = [entry for entry in profile["resources"] if not entry.startswith("gpu=")]
+    if gpu:
+        _gpu_reasons(cluster, gpu, reasons)
+        if cluster.counts_gpus:
+            total = sum(gpu.gpus.values())
+            limits.insert(0, f"gpu={min(4, total)}")
+            reasons["resources.gpu"] = f"at most so many at once, of {total}"
+    else:
+        warnings.append("no partition has GPUs: networks work on CPUs, where training takes days")
+    profile["resources"] = limits
+    for rule, need in NEEDS.items():
+        place = gpu if gpu and rule in GPU_RULES else cpu
+        _cap(resources.setdefault(rule, {}), need, place, f"set-resources.{rule}", reasons)
+        if need.threads > place.cpus:
+            profile.setdefault("set-threads", {})[rule] = place.cpus
+            reasons[f"set-threads.{rule}"] = f"nodes of {place.name} have {place.cpus} CPUs"
+        if not resources[rule]:
+            del resources[rule]
+    _ingest(cpu, profile, reasons)
+    for partition in cluster.partitions:
+        if partition.broken and partition in (cpu, gpu):
+            broken, all_ = partition.broken, partition.broken + partition.nodes
+            warnings.append(f"{broken} of {all_} nodes of {partition.name} are down or drained")
+    return Advice(profile, reasons, tuple(warnings))
+
+
+def _cpu_partition(cluster: Cluster) -> Partition:
+    """Choose where most jobs go: no GPUs if possible, the default if possible, then the largest."""
+    return max(cluster.partitions, key=lambda p: (not p.gpus, p.default, p.nodes * p.cpus))
+
+
+def _in_words(partition: Partition) -> str:
+    limit = "no time limit" if partition.minutes is None else f"at most {partition.minutes} min"
+    memory = f"{partition.memory_mb} MB" if partition.memory_mb else "memory unknown"
+    return f"{partition.nodes} nodes up to {partition.cpus} CPUs and {memory}, {limit}"
+
+
+def _status(
+    cluster: Cluster, profile: dict[str, Any], reasons: dict[str, str], warnings: list[str]
+) -> None:
+    """Choose how the state of jobs is asked for: the wrong choice waits for ever."""
+    if cluster.accounting:
+        profile["slurm-status-command"] = "sacct"
+        reasons["slurm-status-command"] = "sacct answers, and tells why jobs failed"
+        profile["slurm-efficiency-report"] = True
+        reasons["slurm-efficiency-report"] = "sacct knows what each job used of what it asked for"
+        return
+    profile["slurm-status-command"] = "squeue"
+    reasons["slurm-status-command"] = (
+        "no accounting: sacct answers nothing, and with it the run would wait for ever"
+    )
+    key = "slurm-init-seconds-before-status-checks"
+    if cluster.min_job_age_s < 3 * profile[key]:
+        profile[key] = max(1, cluster.min_job_age_s // 3)
+        reasons[key] = (
+            f"squeue forgets jobs {cluster.min_job_age_s} s after their end (MinJobAge); with more "
+            "than a third of it, the executor would take sacct, and wait for ever"
+        )
+    if cluster.min_job_age_s < 200:  # the executor may look every 180 s only
+        warnings.append(
+            f"no accounting, and MinJobAge is only {cluster.min_job_age_s} s: the end of a long "
+            "job can be missed; ask the administrators for 300 s"
+        )
+
+
+def _account(
+    cluster: Cluster, profile: dict[str, Any], reasons: dict[str, str], warnings: list[str]
+) -> None:
+    if len(cluster.accounts) == 1:
+        profile["default-resources"]["slurm_account"] = cluster.accounts[0]
+        reasons["default-resources.slurm_account"] = "your only account"
+    elif cluster.accounts:
+        warnings.append(
+            f"you have the accounts {', '.join(cluster.accounts)}: add the one to use to "
+            "default-resources, slurm_account: …"
+        )
+    if cluster.most_jobs is not None and cluster.most_jobs < profile["jobs"]:
+        profile["jobs"] = cluster.most_jobs
+        reasons["jobs"] = f"you may have {cluster.most_jobs} jobs in the queue"
+
+
+def _gpu_reasons(cluster: Cluster, gpu: Partition, reasons: dict[str, str]) -> None:
+    models = ", ".join(f"{count} {model or 'GPUs'}" for model, count in gpu.gpus.items())
+    reasons["set-resources.train.slurm_partition"] = f"{gpu.name}: {models}; {_in_words(gpu)}"
+    named = [model for model in gpu.gpus if model]
+    if len(named) > 1 and cluster.counts_gpus:
+        reasons["set-resources.train.gpu"] = (
+            f"any model; with `gpu_model: {named[0]}` beside it, that one ({', '.join(named)})"
+        )
+    if not cluster.counts_gpus:
+        reasons["set-resources.train.gres"] = (
+            "this cluster refuses --gpus (not select/cons_tres); jobs, not GPUs, are capped: `jobs`"
+        )
+
+
+def _cap(
+    resources: dict[str, Any], need: Need, place: Partition, key: str, reasons: dict[str, str]
+) -> None:
+    """Keep what a rule asks for at its last attempt within a partition's limits."""
+    if place.minutes is not None and need.minutes * ATTEMPTS > place.minutes:
+        resources["runtime"] = f"min({need.minutes} * attempt, {place.minutes})"
+        reasons[f"{key}.runtime"] = f"{place.name} allows {place.minutes} minutes"
+    if need.memory_mb and place.memory_mb and need.memory_mb * ATTEMPTS > place.memory_mb:
+        resources["mem_mb"] = f"min({need.memory_mb} * attempt, {place.memory_mb})"
+        reasons[f"{key}.mem_mb"] = f"nodes of {place.name} have {place.memory_mb} MB"
+
+
+def _ingest(cpu: Partition, profile: dict[str, Any], reasons: dict[str, str]) -> None:
+    """Let fewer volumes share a job where jobs must be short."""
+    components = profile["group-components"]
+    for i, entry in enumerate(components):
+        group, count = entry.split("=")
+        most = int(count)
+        if group.startswith("ingest") and cpu.minutes is not None:
+            most = min(most, max(1, cpu.minutes // (2 * INGEST_MINUTES * ATTEMPTS)))
+        if most < int(count):
+            components[i] = f"{group}={most}"
+            reasons[f"group-components.{group}"] = f"{cpu.name} allows {cpu.minutes} minutes"

@@ -1,0 +1,112 @@
+"""From a cluster's facts to a profile."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import yaml
+from helpers import ROOT
+
+from decon3d.slurm.advice import ATTEMPTS, DEFAULT, GPU_RULES, NEEDS, advise
+from decon3d.slurm.facts import Cluster, Partition
+
+TEMPLATE = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+CPU = Partition("cpu", True, 10080, 2, 0, 8, 64000, {})
+GPU = Partition("gpu", False, 2880, 2, 0, 8, 64000, {"": 2})
+HOUSE = Cluster("22.05.8", (CPU, GPU), False, (), None, 300, True)
+
+
+def with_partitions(*partitions):
+    return replace(HOUSE, partitions=partitions)
+
+
+def test_what_the_profile_is_written_for_only_changes_the_cap_on_gpus():
+    assert advise(HOUSE, TEMPLATE).profile == {**TEMPLATE, "resources": ["gpu=2", "in_turn=1"]}
+
+
+def test_accounting_decides_how_jobs_are_watched():
+    assert advise(HOUSE, TEMPLATE).profile["slurm-status-command"] == "squeue"
+    there = advise(replace(HOUSE, accounting=True, accounts=("lab",)), TEMPLATE).profile
+    assert there["slurm-status-command"] == "sacct" and there["slurm-efficiency-report"] is True
+    assert there["default-resources"]["slurm_account"] == "lab"
+    several = advise(replace(HOUSE, accounting=True, accounts=("lab", "other")), TEMPLATE)
+    assert "slurm_account" not in several.profile["default-resources"]
+    assert "lab, other" in several.warnings[0]
+
+
+def test_a_forgetful_squeue_is_asked_so_often_that_sacct_is_not_taken():
+    advice = advise(replace(HOUSE, min_job_age_s=20), TEMPLATE)
+    assert advice.profile["slurm-init-seconds-before-status-checks"] == 6
+    assert "MinJobAge" in advice.warnings[0]
+
+
+def test_the_partitions_are_the_default_without_gpus_and_the_one_with_most_gpus():
+    few = replace(GPU, name="few", default=True, gpus={"a100": 1})
+    many = replace(GPU, name="many", gpus={"a100": 4, "v100": 4}, broken=1)
+    advice = advise(
+        with_partitions(few, replace(CPU, name="other", default=False, nodes=9), many, CPU),
+        TEMPLATE,
+    )
+    assert advice.profile["default-resources"]["slurm_partition"] == "cpu"
+    for rule in GPU_RULES:
+        assert advice.profile["set-resources"][rule] == {"slurm_partition": "many", "gpu": 1}
+    assert "gpu=4" in advice.profile["resources"]
+    assert "gpu_model: a100" in advice.reasons["set-resources.train.gpu"]
+    assert advice.warnings == ("1 of 3 nodes of many are down or drained",)
+
+
+def test_where_gpus_are_not_counted_gres_asks_for_them():
+    profile = advise(replace(HOUSE, counts_gpus=False), TEMPLATE).profile
+    assert profile["set-resources"]["train"] == {"slurm_partition": "gpu", "gres": "gpu:1"}
+    assert profile["resources"] == ["in_turn=1"]
+
+
+def test_without_gpus_nothing_asks_for_one():
+    advice = advise(with_partitions(CPU), TEMPLATE)
+    assert not set(GPU_RULES) & set(advice.profile["set-resources"])
+    assert "gpu" not in str(advice.profile["resources"]) and "GPU" in advice.warnings[0]
+
+
+def test_no_attempt_asks_for_more_than_a_partition_has():
+    small = replace(CPU, minutes=240, memory_mb=10000, cpus=2)
+    gpu = replace(GPU, minutes=1440, memory_mb=16000, cpus=6)
+    advice = advise(with_partitions(small, gpu), TEMPLATE)
+    profile = advice.profile
+
+    def most(expression):
+        return eval(expression, {"attempt": ATTEMPTS, "min": min})
+
+    assert most(profile["default-resources"]["runtime"]) == 240
+    assert most(profile["default-resources"]["mem_mb"]) == 10000
+    assert most(profile["set-resources"]["train"]["runtime"]) == 1440
+    assert most(profile["set-resources"]["train"]["mem_mb"]) == 16000
+    assert profile["set-threads"] == {"train": 6, "restore_part_cpu": 2}
+    assert "ingest=8" in profile["group-components"]
+    for key in advice.reasons:
+        assert advice.value(key) is not None
+
+
+def test_a_written_profile_says_why_and_reads_back():
+    advice = advise(HOUSE, TEMPLATE)
+    text = advice.text(name="mine")
+    assert yaml.safe_load(text) == advice.profile
+    assert "# slurm-status-command: no accounting" in text
+
+
+@pytest.mark.parametrize("rule", NEEDS)
+def test_needs_are_those_of_the_rules(rule):
+    text = "\n".join(f.read_text() for f in (ROOT / "workflow" / "rules").glob("*.smk"))
+    inherited = {"restore_part_gpu": "restore_part_cpu"}.get(rule, rule)
+    body = re.search(rf"^rule {inherited}:\n(.*?)^(?:rule|use) ", text, re.DOTALL | re.MULTILINE)[1]
+    need = NEEDS[rule]
+    assert f"runtime=lambda w, attempt: {need.minutes} * attempt" in body
+    assert f"threads: {need.threads}\n" in body
+    if need.memory_mb:
+        assert f"mem_mb=lambda w, attempt: {need.memory_mb} * attempt" in body
+
+
+def test_defaults_are_those_of_the_profile():
+    assert TEMPLATE["retries"] == ATTEMPTS - 1
+    default = TEMPLATE["default-resources"]
+    assert default["runtime"] == f"{DEFAULT.minutes} * attempt"
+    assert default["mem_mb"] == f"{DEFAULT.memory_mb} * attempt"
