@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds doctor test lint bench lock reference
+.PHONY: help setup demo demo-seeds doctor test test-slurm lint bench lock reference
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
 	@echo "make test    all tests      make lint   style and workflow checks"
+	@echo "make test-slurm   on a SLURM cluster of its own (as root)"
 	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
@@ -59,7 +60,12 @@ doctor: setup
 	$(BIN)/python scripts/doctor.py $(DOCTOR)
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/slurm $(PYTEST)
+
+# On a SLURM cluster of its own, started from Debian's packages (slurmctld, slurmd, slurm-client,
+# munge) as root and ended again; minutes of waiting, so not part of `make test`.
+test-slurm: $(DEV_STAMP)
+	$(BIN)/python -m pytest tests/slurm
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
