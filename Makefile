@@ -60,7 +60,7 @@ doctor: setup
 	$(BIN)/python scripts/doctor.py $(DOCTOR)
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # On a SLURM cluster of its own, started from Debian's packages (slurmctld, slurmd, slurm-client,
 # munge) as root and ended again; minutes of waiting, so not part of `make test`.
