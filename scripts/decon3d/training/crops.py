@@ -123,7 +123,7 @@ def load_pairs(
     histograms: dict[int, Histogram] = {}
     darkest: dict[int, float] = {}
     for index in range(image.shape[0]):
-        marked = mark_image(image[index], camera_offset=camera_offset)
+        images[index] = marked = mark_image(image[index], camera_offset=camera_offset)
         part, known = Histogram.of(marked), histograms.get(whole[index])
         histograms[whole[index]] = part if known is None else known + part
         dark = darkest_place(marked)
@@ -135,13 +135,12 @@ def load_pairs(
             histogram, camera_offset=camera_offset, darkest=darkest[whole[index]]
         )
         law = statistics.normalisation
-        marked = mark_image(image[index], camera_offset=camera_offset)
+        absent = missing(images[index])
         inputs = network_input(
-            marked, law=law, estimator=estimator(statistics) if estimator else None,
+            images[index], law=law, estimator=estimator(statistics) if estimator else None,
             background=statistics.background,
         )  # fmt: skip
         images[index], objects[index] = inputs[0], law.apply(truth[index])
-        absent = missing(marked)
         if absent is not None:  # nothing to learn there: the truth is as empty as the input
             objects[index][absent] = images[index][absent]
         return law, histogram.background()[1] / law.scale, inputs[1:]
