@@ -31,5 +31,5 @@ def test_jobs_run_in_the_image(workplace):
     )  # fmt: skip
     assert run.code == 0, run.output[-3000:]
     assert (workplace.folder / target).is_file()
-    (call,) = [line for line in calls.read_text().splitlines() if line.startswith("--quiet")]
-    assert " exec " in call and f"{ROOT}/envs/decon3d.sif" in call and "--nv" in call
+    (call,) = [line for line in calls.read_text().splitlines() if "exec " in line]
+    assert " --nv " in call and f" {ROOT}/envs/decon3d.sif bash -c " in call
