@@ -231,7 +231,7 @@ def evaluations(wildcards):
         paths.evaluation(wildcards.dataset, method, kind)
         for method in ("input", *METHODS)
         for kind in kinds
-    ]
+    ] + [paths.evaluation(wildcards.dataset, method, "consistency") for method in METHODS]
 
 
 def report_what_is_there():

@@ -51,3 +51,55 @@ rule evaluate_volumes:
         version=VERSIONS["evaluate"],
     script:
         "../../scripts/evaluate_volumes.py"
+
+
+# The noise of the raw counts, measured once: what consistency is measured in.
+rule noise:
+    input:
+        ingested_volumes,
+    output:
+        paths.noise("{dataset}", "{channel}"),
+    log:
+        "logs/{dataset}/noise/{channel}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        index=lambda w: channel_of(w).index,
+        times=lambda w: dataset_of(w).times,
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["noise"],
+    script:
+        "../../scripts/measure_noise.py"
+
+
+rule consistency:
+    input:
+        paths.finished("{dataset}", "{method}"),
+        volumes=ingested_volumes,
+        psfs=lambda w: [paths.psf(w.dataset, c) for c in dataset_of(w).channels],
+        noises=lambda w: [paths.noise(w.dataset, c) for c in dataset_of(w).channels],
+        statistics=lambda w: [
+            paths.statistics(w.dataset, c) for c in dataset_of(w).channels
+        ],
+    output:
+        found=paths.consistency_record("{dataset}", "{method}"),
+        records=paths.evaluation("{dataset}", "{method}", "consistency"),
+    log:
+        "logs/{dataset}/consistency/{method}.log",
+    benchmark:
+        "benchmarks/{dataset}/consistency.{method}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda w, attempt: 2500 * attempt,
+        runtime=lambda w, attempt: 240 * attempt,
+    params:
+        channels=channel_indices,
+        times=lambda w: dataset_of(w).times,
+        memory_gb=RESTORATION.memory_gb,
+        seed=SETTINGS.seed,
+        version=VERSIONS["consistency"],
+    script:
+        "../../scripts/consistency.py"
