@@ -5,6 +5,7 @@ import pytest
 import zarr
 from ome_zarr_models.v05.image import Image
 
+from decon3d.evaluation import dark_noise
 from decon3d.evaluation.consistency import Checker, Scale, beyond, smooth
 from decon3d.evaluation.consistency_maps import (
     ChannelCheck,
@@ -14,8 +15,10 @@ from decon3d.evaluation.consistency_maps import (
 )
 from decon3d.evaluation.noise import Noise, load_noise, measure_noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
+from decon3d.evaluation.planted import DETECTABLE, pattern_of, planted_auc, verdict
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
 from decon3d.settings import Camera as CameraSettings
 from decon3d.volumes.ingest import ingest
@@ -301,3 +304,50 @@ def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):
     made = (result.path, zarr.open_group(result.path, mode="r").attrs["decon3d"]["key"])
     again, _ = volume("map.ome.zarr")
     assert again == summary, made
+
+
+def test_additions_are_found_and_what_is_below_the_resolution_is_not_verifiable():
+    truth, image = phantom(200)
+    judge = checker(measure_noise([image]))
+    found = planted_auc(image, truth, checker=judge, rng=generator(1, "planted"))
+    print(found)
+    assert found["added"] > 0.9
+    assert "found by the map" in verdict("added", found["added"])
+    for change in ("lateral", "axial"):
+        assert found[change] < DETECTABLE
+        assert "not verifiable" in verdict(change, found[change])
+
+
+@pytest.mark.parametrize("change", ["lateral", "axial"])
+def test_moved_light_stays_the_same_light(change):
+    judge = checker(Noise(1, 0, 1, WHITE, 0, "data"))
+    pattern, single = pattern_of(change, judge), pattern_of("added", judge)
+    assert single.values.sum() == pytest.approx(1)
+    assert pattern.values.sum() == pytest.approx(0, abs=1e-5)
+    assert np.abs(pattern.values).sum() > 0.5
+
+
+class Inventive:
+    """A restorer that leaves the image as it is, and paints a spot."""
+
+    def __init__(self, light):
+        self.light = light
+
+    def restore(self, block, origin):
+        restored = block.astype(np.float32)
+        restored[16, 48, 48] += self.light
+        return restored
+
+
+@pytest.mark.parametrize(("light", "objects"), [(0.0, 0), (2000.0, 1)])
+def test_dark_noise_tells_what_appears_from_nothing(monkeypatch, light, objects):
+    monkeypatch.setattr(dark_noise, "open_restorer", lambda state, threads: Inventive(light))
+    noise = Noise(1.0, -98.0, 1.0, ((0.0, 0.0), (0.0, 0.0), (0.27, 0.0)), 0, "data")
+    state = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
+    records = dark_noise.evaluate_dark_noise(
+        [state], noise=noise, background=105.0, psf=PSF, dataset="d", channel="c", method="m",
+        seed=1, gpus=0, threads=1,
+    )  # fmt: skip
+    values = {r.metric: r.value for r in records}
+    assert values["dark_objects"] == objects
+    assert (values["dark_peak"] > 5) == bool(objects)

@@ -77,11 +77,9 @@ rule consistency:
     input:
         paths.finished("{dataset}", "{method}"),
         volumes=ingested_volumes,
-        psfs=lambda w: [paths.psf(w.dataset, c) for c in dataset_of(w).channels],
-        noises=lambda w: [paths.noise(w.dataset, c) for c in dataset_of(w).channels],
-        statistics=lambda w: [
-            paths.statistics(w.dataset, c) for c in dataset_of(w).channels
-        ],
+        psfs=of_channels(paths.psf),
+        noises=of_channels(paths.noise),
+        statistics=of_channels(paths.statistics),
     output:
         found=paths.consistency_record("{dataset}", "{method}"),
         records=paths.evaluation("{dataset}", "{method}", "consistency"),
@@ -103,3 +101,61 @@ rule consistency:
         version=VERSIONS["consistency"],
     script:
         "../../scripts/consistency.py"
+
+
+# Changes that are planted into restored phantoms: what the map finds, and what it cannot.
+rule planted_changes:
+    input:
+        psfs=of_channels(paths.psf),
+        tests=lambda w: [
+            paths.store_marker(paths.phantoms(w.dataset, c, "test"))
+            for c in dataset_of(w).channels
+        ],
+        restored=lambda w: [
+            paths.store_marker(paths.restored_phantoms(w.dataset, c, w.method))
+            for c in dataset_of(w).channels
+        ],
+    output:
+        paths.evaluation("{dataset}", "{method}", "planted"),
+    log:
+        "logs/{dataset}/evaluate/{method}.planted.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        channels=lambda w: list(dataset_of(w).channels),
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["consistency"],
+    script:
+        "../../scripts/planted_changes.py"
+
+
+# Pure dark noise, restored as the volumes are: nothing may appear.
+rule dark_noise_cpu:
+    input:
+        states=chain_states,
+        psfs=of_channels(paths.psf),
+        noises=of_channels(paths.noise),
+        statistics=of_channels(paths.statistics),
+    output:
+        paths.evaluation("{dataset}", "{method}", "dark"),
+    log:
+        "logs/{dataset}/evaluate/{method}.dark.log",
+    wildcard_constraints:
+        method=chains_on_gpu(False),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    params:
+        channels=lambda w: list(dataset_of(w).channels),
+        seed=SETTINGS.seed,
+        version=VERSIONS["consistency"],
+    script:
+        "../../scripts/dark_noise.py"
+
+
+use rule dark_noise_cpu as dark_noise_gpu with:
+    wildcard_constraints:
+        method=chains_on_gpu(True),
+    conda:
+        "../../envs/gpu.yaml"

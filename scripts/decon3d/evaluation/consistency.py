@@ -275,12 +275,18 @@ class Checker:
         return self.z(beyond(raw, wide), beyond(restored, wide), scale), scale
 
 
+def width_voxels(psf: Psf) -> tuple[float, float, float]:
+    """Return the PSF's full widths at half maximum (Z, Y, X), in voxels."""
+    widths = fwhm_um(psf.data, psf.voxel_size_um)
+    z, y, x = (w / v for w, v in zip(widths, psf.voxel_size_um, strict=True))
+    return z, y, x
+
+
 def smoothing_kernels(psf: Psf) -> list[FloatArray]:
     """Make k: a Gaussian as wide as the PSF along Z, Y, X, no longer than the PSF."""
     kernels = []
-    widths = fwhm_um(psf.data, psf.voxel_size_um)
-    for width, voxel, half in zip(widths, psf.voxel_size_um, half_width(psf), strict=True):
-        sigma = max(SIGMA * width / voxel, 0.5)
+    for width, half in zip(width_voxels(psf), half_width(psf), strict=True):
+        sigma = max(SIGMA * width, 0.5)
         radius = min(ceil(3 * sigma), half)
         kernel = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / sigma))
         kernels.append((kernel / kernel.sum()).astype(np.float32))

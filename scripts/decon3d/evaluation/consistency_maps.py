@@ -26,13 +26,14 @@ from decon3d.evaluation.consistency import (
     FloatArray,
     Scale,
     beyond,
+    width_voxels,
 )
 from decon3d.evaluation.noise import Noise, draw_cells
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.evaluation.records import Record
 from decon3d.files import digest, read_json
 from decon3d.logs import log, progress
-from decon3d.optics.psf import Psf, fingerprint, fwhm_um
+from decon3d.optics.psf import Psf, fingerprint, half_width
 from decon3d.restoration.blocks import Block, Region, Triple, block_at, choose_block, grid
 from decon3d.restoration.part import peak_memory_gb
 from decon3d.restoration.sample import BLOCK
@@ -169,7 +170,7 @@ def check_volume(
                 rng = generator(seed, "consistency", record.name, channel.name, time_point)
                 cells = draw_cells(shape, count=CELLS, rng=rng)
                 scale, share = _look(pair, cells, checker)
-                tally = _Tally(fwhm_um(channel.psf.data, channel.psf.voxel_size_um), record)
+                tally = _Tally(channel.psf)
                 for place, values in _blocks(pair, checker, scale, block):
                     level_0[(position, c, *place.write)] = values
                     tally.add(place, values)
@@ -245,10 +246,9 @@ def _around(region: Region, shape: Triple, halo: Triple) -> Block:
 
 def _look(pair: _Pair, cells: Sequence[Region], checker: Checker) -> tuple[Scale, float | None]:
     """Fit α and β in some cells, and find the share of their energy that cannot be verified."""
-    half: Triple = tuple(h - r for h, r in zip(checker.halo, checker.reach, strict=True))  # type: ignore[assignment]
     samples, insides = [], []
     for region in cells:
-        place = _around(region, pair.shape, half)
+        place = _around(region, pair.shape, half_width(checker.psf))
         raw, restored = pair.read(place)
         samples.append(checker.voxels(raw, restored))
         insides.append(np.where(np.isnan(raw), np.nan, restored)[place.inner])
@@ -275,14 +275,55 @@ def _blocks(
         yield place, values[tuple(slice(0, n) for n in size)]
 
 
+def reblurred(
+    record: VolumeRecord,
+    restored: str,
+    *,
+    channel: ChannelCheck,
+    position: int,
+    time_point: int,
+    restored_time: int,
+    scale: Scale,
+    region: Region,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return a region's raw counts, restored counts, and what the restoration predicts of the raw.
+
+    Parameters
+    ----------
+    record, restored
+        The raw volume, and the store of the restored one.
+    channel, position
+        What the channel is checked with, and its place in the restored volume.
+    time_point, restored_time
+        In the raw and in the restored volume.
+    scale
+        As found for this time point and channel.
+    region
+        Slices (Z, Y, X).
+
+    Returns
+    -------
+    three arrays (Z, Y, X), float32
+        In counts; NaN where the raw volume has no data.
+    """
+    shape: Triple = record.shape[2:]
+    pair = _Pair(
+        record.open(), open_volume(restored), time_point, restored_time, channel.index, position,
+        record.fill(channel.index), shape,
+    )  # fmt: skip
+    checker = Checker(psf=channel.psf, noise=channel.noise, background=channel.background)
+    place = _around(region, shape, half_width(channel.psf))
+    raw, result = pair.read(place)
+    light, _ = checker.blurred(result, ~np.isnan(raw))
+    return raw[place.inner], result[place.inner], checker.predicted(light, scale)
+
+
 class _Tally:
     """Counts what a map shows while it is made."""
 
-    def __init__(self, width_um: tuple[float, float, float], record: VolumeRecord) -> None:
-        self.voxel_size_um = record.voxel_size_um
-        z, y, x = (
-            max(2, round(APART * w / v)) for w, v in zip(width_um, self.voxel_size_um, strict=True)
-        )
+    def __init__(self, psf: Psf) -> None:
+        self.voxel_size_um = psf.voxel_size_um
+        z, y, x = (max(2, round(APART * w)) for w in width_voxels(psf))
         self.apart: Triple = (z, y, x)
         self.places: list[Place] = []
         self.all = self.judged = self.invented = self.missed = 0
