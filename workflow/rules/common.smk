@@ -160,16 +160,6 @@ def chain_states(wildcards):
     ]
 
 
-def chains_on_gpu(wanted):
-    """Regular expression of the methods whose chain may use a GPU, or of the others."""
-    names = [
-        name
-        for name in METHODS
-        if any(may_use_gpu(METHODS[m]) for m in method_chain(name)) == wanted
-    ]
-    return "|".join(names) or NO_NAME
-
-
 def of_channels(path):
     """Input function: a path of the contract that knows no method, for every channel."""
     return lambda w: [path(w.dataset, channel) for channel in dataset_of(w).channels]

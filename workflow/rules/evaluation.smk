@@ -130,8 +130,8 @@ rule planted_changes:
         "../../scripts/planted_changes.py"
 
 
-# Pure dark noise, restored as the volumes are: nothing may appear.
-rule dark_noise_cpu:
+# Pure dark noise, restored as the volumes are, on the CPU: nothing may appear.
+rule dark_noise:
     input:
         states=chain_states,
         psfs=of_channels(paths.psf),
@@ -141,8 +141,6 @@ rule dark_noise_cpu:
         paths.evaluation("{dataset}", "{method}", "dark"),
     log:
         "logs/{dataset}/evaluate/{method}.dark.log",
-    wildcard_constraints:
-        method=chains_on_gpu(False),
     conda:
         "../../envs/cpu.yaml"
     threads: 2
@@ -152,10 +150,3 @@ rule dark_noise_cpu:
         version=VERSIONS["consistency"],
     script:
         "../../scripts/dark_noise.py"
-
-
-use rule dark_noise_cpu as dark_noise_gpu with:
-    wildcard_constraints:
-        method=chains_on_gpu(True),
-    conda:
-        "../../envs/gpu.yaml"

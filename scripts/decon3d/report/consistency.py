@@ -105,9 +105,7 @@ def draw_consistency(
     return drawn
 
 
-def _of_method(
-    root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]
-) -> str:
+def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]) -> str:
     """Say in sentences what a method's map shows, and what no one can check."""
     text = (
         f"{method_label(method)}: {check['flagged']:.2%} of the voxels are flagged "
@@ -139,8 +137,8 @@ def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
     if "dark_objects" in values:
         objects = int(values["dark_objects"][0])
         sentences.append(
-            f"In pure dark noise {objects if objects else 'no'} object{'s' * (objects != 1)} above "
-            f"{THRESHOLD:g} σ appear{'s' * (objects == 1)} (highest {values['dark_peak'][0]:.1f} σ)."
+            f"Pure dark noise, restored, holds {objects or 'no'} object{'s' * (objects != 1)} "
+            f"above {THRESHOLD:g} σ (the highest place: {values['dark_peak'][0]:.1f} σ)."
         )
     return sentences
 
@@ -168,7 +166,7 @@ def projections(
         for row, (axis, length) in enumerate(((0, size[1]), (1, size[0]))):
             axes = grid[row, column]
             image = axes.imshow(
-                farthest(z, axis), cmap=COLORS, vmin=-LIMIT, vmax=LIMIT, aspect="auto",
+                farthest(z, axis), cmap=COLORS, vmin=-LIMIT, vmax=LIMIT, aspect="equal",
                 interpolation="nearest", extent=(0, size[2], length, 0),
             )  # fmt: skip
             axes.grid(False)
@@ -211,14 +209,19 @@ def _places(
         plane = place["voxel"][0] - region[0].start
         low, high = np.nanpercentile(raw[plane], [1, 99.9])
         dy, dx = record.voxel_size_um[1:]
-        extent = (region[2].start * dx, region[2].stop * dx, region[1].stop * dy, region[1].start * dy)
+        extent = (
+            region[2].start * dx,
+            region[2].stop * dx,
+            region[1].stop * dy,
+            region[1].start * dy,
+        )
         for axes, (label, panel) in zip(
             row, (("raw", raw), ("re-blurred", again), ("restored", sharp), ("z", z)), strict=True
         ):
+            shown = (COLORS, -LIMIT, LIMIT) if label == "z" else ("gray", low, max(high, low + 1))
             drawn = axes.imshow(
-                panel[plane], extent=extent, interpolation="nearest",
-                cmap=COLORS if label == "z" else "gray",
-                vmin=-LIMIT if label == "z" else low, vmax=LIMIT if label == "z" else max(high, low + 1),
+                panel[plane], extent=extent, interpolation="nearest", cmap=shown[0],
+                vmin=shown[1], vmax=shown[2],
             )  # fmt: skip
             image = drawn if label == "z" else image
             axes.plot(place["um"][2], place["um"][1], "o", markersize=14, fillstyle="none",
@@ -234,7 +237,6 @@ def _places(
 
 def _region(voxel: Sequence[int], shape: Triple) -> Region:
     z, y, x = (
-        slice(max(0, v - h), min(n, v + h + 1))
-        for v, h, n in zip(voxel, HALF, shape, strict=True)
+        slice(max(0, v - h), min(n, v + h + 1)) for v, h, n in zip(voxel, HALF, shape, strict=True)
     )
     return z, y, x

@@ -80,6 +80,7 @@ def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
     """
     rows = []
     keys = ["channel", "group", "metric", "variant"]
+    metrics = metrics[metrics["metric"].isin(METRICS)]
     for values, part in with_groups(metrics, settings=settings).groupby(keys, sort=False):
         place = dict(zip(keys, values, strict=True))
         name = "/".join(map(str, values))
