@@ -25,6 +25,8 @@ VERSIONS = {
     "restore": 3,
     "finish": 2,
     "evaluate": 1,
+    "noise": 1,
+    "consistency": 1,
     "report": 3,
 }
 

@@ -145,6 +145,36 @@ def source_times(wildcards):
     return dataset_of(wildcards).times if raw else None
 
 
+def method_chain(name):
+    """A method's sources, from the one that starts from the raw volumes on, and the method."""
+    source = METHODS[name].source
+    return [*(method_chain(source) if source else []), name]
+
+
+def chain_states(wildcards):
+    """The prepared restorers of a method's chain, all channels of each."""
+    return [
+        paths.prepared(wildcards.dataset, channel, method)
+        for method in method_chain(wildcards.method)
+        for channel in dataset_of(wildcards).channels
+    ]
+
+
+def chains_on_gpu(wanted):
+    """Regular expression of the methods whose chain may use a GPU, or of the others."""
+    names = [
+        name
+        for name in METHODS
+        if any(may_use_gpu(METHODS[m]) for m in method_chain(name)) == wanted
+    ]
+    return "|".join(names) or NO_NAME
+
+
+def of_channels(path):
+    """Input function: a path of the contract that knows no method, for every channel."""
+    return lambda w: [path(w.dataset, channel) for channel in dataset_of(w).channels]
+
+
 def pairs_store(wildcards, split):
     """The split of the pairs that a method sees: as its `source` restores them, if it has one."""
     source = method_of(wildcards).source
@@ -231,6 +261,14 @@ def evaluations(wildcards):
         paths.evaluation(wildcards.dataset, method, kind)
         for method in ("input", *METHODS)
         for kind in kinds
+    ] + [
+        paths.evaluation(wildcards.dataset, method, kind)
+        for method in METHODS
+        for kind in (
+            "consistency",
+            "dark",
+            *(["planted"] if kinds[-1:] == ["phantoms"] else []),
+        )
     ]
 
 

@@ -25,6 +25,7 @@ from decon3d.logs import log
 from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
+from decon3d.report.consistency import draw_consistency
 from decon3d.report.labels import INPUT, TRUTH, method_label, seen_recipes
 from decon3d.report.tables import collect_metrics, with_groups
 from decon3d.report.templating import number, quantity
@@ -123,6 +124,8 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
     for volume in volumes:
         for channel in job.dataset.channels:
             yield f"volume {volume}, {channel}", partial(_volume, job, volume, channel)
+            what = f"consistency of {volume}, {channel}"
+            yield what, partial(_consistency, job, volume, channel)
     for channel in job.dataset.channels:
         if (job.root / paths.psf(job.name, channel)).is_file():
             yield f"PSF of {channel}", partial(_psf, job, channel)
@@ -226,6 +229,13 @@ def _reference(job: Job, volume: str) -> Path | None:
     if reference is None or not (job.root / reference).exists():
         return None
     return job.root / reference
+
+
+def _consistency(job: Job, volume: str, channel: str) -> Drawn:
+    drawings = draw_consistency(
+        job.root, dataset=job.name, settings=job.settings, volume=volume, channel=channel
+    )
+    return [(Entry(d.name, "consistency", d.title, d.caption), d.figure) for d in drawings]
 
 
 def _psf(job: Job, channel: str) -> Drawn:

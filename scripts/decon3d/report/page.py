@@ -42,6 +42,7 @@ EMBEDDED_BYTES = 15_000_000
 """PNG bytes on the page; figures beyond are linked. The page is a third larger (base64)."""
 SECTIONS = {
     "pictures": "Pictures",
+    "consistency": "Consistency with the raw data",
     "psf": "Point spread function",
     "phantoms": "Phantoms with known truth",
     "pairs": "Measured pairs",

@@ -47,7 +47,7 @@ def with_groups(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
     """Add the column `group`: `seen` or `unseen` recipe in training, `measured`, or `volume`."""
     seen = seen_recipes(settings)
     groups = [
-        split if split in ("measured", "volume") else "seen" if recipe in seen else "unseen"
+        split if split != "test" else "seen" if recipe in seen else "unseen"
         for split, recipe in zip(metrics["split"], metrics["recipe"], strict=True)
     ]
     return metrics.assign(group=groups)
@@ -174,6 +174,9 @@ def collect_cost(root: Path, *, dataset: str, settings: Settings) -> pd.DataFram
         if markers:
             parts = [read_json(path) for path in markers]
             rows.append(_cost_row("all", method, "restoration", parts))
+        maps = root / paths.consistency_record(dataset, method)
+        if maps.is_file():
+            rows.append(_cost_row("all", method, "consistency", list(read_json(maps).values())))
     return pd.DataFrame(rows, columns=list(COST_COLUMNS))
 
 
