@@ -2,6 +2,7 @@
 
 Finished blocks are recorded in a progress file, by the hash of all that decides their voxels: a
 killed part goes on at its first unfinished block. Writing a block is atomic and can be repeated.
+On SIGTERM the present block is finished, for it may be the time limit that comes.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from decon3d.errors import UserError
 from decon3d.files import digest, write_json, write_text
+from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
 from decon3d.restoration.plan import Item, Plan
@@ -99,7 +101,8 @@ def run_part(
     Raises
     ------
     UserError
-        If the states are not those that the plan was made for.
+        If the states are not those that the plan was made for, or the job was told to stop (the
+        next attempt goes on).
     """
     if [s.description for s in states] != plan.restorers:
         raise UserError(f"the plan of {plan.method} is older than its states; remake the plan")
@@ -111,12 +114,15 @@ def run_part(
     restorers: dict[int, Restorer] = {}
     outputs: dict[int, zarr.Array[Any]] = {}
     with (
+        told_to_stop() as stopped,
         ThreadPoolExecutor(1) as writer,
         progress(total=voxels / 1e6, what=f"{plan.method} part {part}", unit="Mvoxel") as bar,
     ):
         pending: Future[None] | None = None
         before = time.perf_counter()
         for item, values in _read_ahead(plan, todo):
+            if stopped():
+                break
             if item.channel not in restorers:
                 restorers[item.channel] = open_restorer(states[item.channel], threads=threads)
             if item.volume not in outputs:
@@ -137,6 +143,12 @@ def run_part(
             bar.update(item.voxels / 1e6)
         if pending is not None:
             pending.result()
+    left = sum(item not in record for item in todo)
+    if left:
+        raise UserError(
+            f"part {part} of {plan.method} was told to stop (SIGTERM) with {left} of its blocks "
+            "left; the next attempt goes on there"
+        )
     lines = record.of(plan.part(part))
     write_json(
         marker,
