@@ -272,6 +272,12 @@ def evaluations(wildcards):
     ]
 
 
+def gives_gpu(rule):
+    """Whether the profile gives a rule's jobs a GPU."""
+    given = workflow.resource_settings.overwrite_resources.get(rule, {})
+    return bool({"gpu", "gres"} & set(given))
+
+
 def report_what_is_there():
     """After an error: pages from what exists, so that nothing that was done goes unseen."""
     script = Path(workflow.basedir) / "scripts" / "report_existing.py"
