@@ -25,7 +25,8 @@ VERSIONS = {
     "restore": 3,
     "finish": 2,
     "evaluate": 1,
-    "report": 3,
+    "report": 4,
+    "preview": 1,
 }
 
 
