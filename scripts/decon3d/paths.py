@@ -79,6 +79,11 @@ def restored(dataset: str, volume: str, method: str) -> str:
     return f"results/{dataset}/restored/{volume}/{method}.ome.zarr"
 
 
+def consistency(dataset: str, volume: str, method: str) -> str:
+    """The consistency map of a restored volume, OME-Zarr 0.5."""
+    return f"results/{dataset}/consistency/{volume}/{method}.ome.zarr"
+
+
 def restored_phantoms(dataset: str, channel: str, method: str) -> str:
     """The phantoms' test split, restored."""
     return f"results/{dataset}/restored_phantoms/{channel}/{method}.zarr"
@@ -122,6 +127,21 @@ def finished(dataset: str, method: str) -> str:
 def report(dataset: str) -> str:
     """The dataset's page."""
     return f"results/{dataset}/report.html"
+
+
+def volume_page(dataset: str, volume: str) -> str:
+    """A page of one volume, made when asked for."""
+    return f"results/{dataset}/volumes/{volume}.html"
+
+
+def card(dataset: str) -> str:
+    """What the index says of a dataset: its sentence, verdicts and a picture."""
+    return f"results/{dataset}/report.json"
+
+
+def preview(dataset: str) -> str:
+    """The page of a dataset's preview."""
+    return f"results/{dataset}/preview.html"
 
 
 def store_marker(store: str) -> str:

@@ -27,7 +27,8 @@ VERSIONS = {
     "evaluate": 1,
     "noise": 1,
     "consistency": 1,
-    "report": 3,
+    "report": 4,
+    "preview": 1,
 }
 
 

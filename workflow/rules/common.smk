@@ -23,11 +23,15 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.versions import VERSIONS
-from decon3d.volumes.inputs import list_volumes
+from decon3d.volumes.inputs import list_volumes, previewed_volume
 
 try:
     SETTINGS = load_settings(config)
     VOLUMES = {name: list_volumes(name, d) for name, d in SETTINGS.datasets.items()}
+    PREVIEWED = {
+        name: previewed_volume(name, d, VOLUMES[name])
+        for name, d in SETTINGS.datasets.items()
+    }
     MEASURED = {
         name: list_pairs(name, d, seed=SETTINGS.seed)
         for name, d in SETTINGS.datasets.items()
