@@ -85,7 +85,7 @@ def restored_phantoms(dataset: str, channel: str, method: str) -> str:
 
 
 def evaluation(dataset: str, method: str, kind: str) -> str:
-    """Metric records of a method; kind: `phantoms` or `volumes`."""
+    """Metric records of a method; kind: `phantoms`, `volumes` or `sample.<channel>`."""
     return f"results/{dataset}/evaluation/{method}/{kind}.json"
 
 

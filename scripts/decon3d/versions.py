@@ -24,8 +24,8 @@ VERSIONS = {
     "plan": 3,
     "restore": 3,
     "finish": 2,
-    "evaluate": 1,
-    "report": 3,
+    "evaluate": 2,
+    "report": 4,
 }
 
 

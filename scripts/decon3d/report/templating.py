@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from decon3d.report.labels import GROUPS, METRICS, VARIANTS, method_label
+from decon3d.report.labels import ARROWS, GROUPS, METRICS, REGIONS, VARIANTS, method_label
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -47,7 +47,9 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters.update(
     number=number, quantity=quantity, duration=duration, method=method_label
 )
-_ENVIRONMENT.globals.update(GROUPS=GROUPS, METRICS=METRICS, VARIANTS=VARIANTS)
+_ENVIRONMENT.globals.update(
+    ARROWS=ARROWS, GROUPS=GROUPS, METRICS=METRICS, REGIONS=REGIONS, VARIANTS=VARIANTS
+)
 
 
 def render(template: str, **values: Any) -> str:
