@@ -24,10 +24,10 @@ VERSIONS = {
     "plan": 4,
     "restore": 4,
     "finish": 2,
-    "evaluate": 1,
+    "evaluate": 2,
     "noise": 1,
     "consistency": 1,
-    "report": 4,
+    "report": 5,
     "preview": 1,
 }
 

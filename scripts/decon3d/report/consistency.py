@@ -105,9 +105,7 @@ def draw_consistency(
     return drawn
 
 
-def _of_method(
-    root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]
-) -> str:
+def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]) -> str:
     """Say in sentences what a method's map shows, and what no one can check."""
     text = (
         f"{method_label(method)}: {check['flagged']:.2%} of the voxels are flagged "
@@ -211,7 +209,12 @@ def _places(
         plane = place["voxel"][0] - region[0].start
         low, high = np.nanpercentile(raw[plane], [1, 99.9])
         dy, dx = record.voxel_size_um[1:]
-        extent = (region[2].start * dx, region[2].stop * dx, region[1].stop * dy, region[1].start * dy)
+        extent = (
+            region[2].start * dx,
+            region[2].stop * dx,
+            region[1].stop * dy,
+            region[1].start * dy,
+        )
         for axes, (label, panel) in zip(
             row, (("raw", raw), ("re-blurred", again), ("restored", sharp), ("z", z)), strict=True
         ):
@@ -234,7 +237,6 @@ def _places(
 
 def _region(voxel: Sequence[int], shape: Triple) -> Region:
     z, y, x = (
-        slice(max(0, v - h), min(n, v + h + 1))
-        for v, h, n in zip(voxel, HALF, shape, strict=True)
+        slice(max(0, v - h), min(n, v + h + 1)) for v, h, n in zip(voxel, HALF, shape, strict=True)
     )
     return z, y, x

@@ -26,7 +26,7 @@ from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
-from decon3d.report.labels import INPUT, TRUTH, method_label, seen_recipes
+from decon3d.report.labels import INPUT, TRUTH, VOXELWISE, method_label, seen_recipes
 from decon3d.report.overview import shown_volumes, volume_rows
 from decon3d.report.tables import collect_metrics, with_groups
 from decon3d.report.templating import number, quantity
@@ -381,6 +381,7 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
 
 def _metrics(job: Job) -> Drawn:
     values = with_groups(collect_metrics(job.root, dataset=job.name), settings=job.settings)
+    values = values[values["metric"].isin(VOXELWISE) & values["group"].isin(plots.GROUP_STYLES)]
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):
