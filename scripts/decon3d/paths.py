@@ -100,7 +100,10 @@ def consistency_record(dataset: str, method: str) -> str:
 
 
 def evaluation(dataset: str, method: str, kind: str) -> str:
-    """Metric records of a method; kind: `phantoms`, `volumes`, `consistency`, `planted`, `dark`."""
+    """Metric records of a method.
+
+    Kind: `phantoms`, `volumes`, `sample.<channel>`, `consistency`, `planted` or `dark`.
+    """
     return f"results/{dataset}/evaluation/{method}/{kind}.json"
 
 
@@ -122,6 +125,21 @@ def finished(dataset: str, method: str) -> str:
 def report(dataset: str) -> str:
     """The dataset's page."""
     return f"results/{dataset}/report.html"
+
+
+def volume_page(dataset: str, volume: str) -> str:
+    """A page of one volume, made when asked for."""
+    return f"results/{dataset}/volumes/{volume}.html"
+
+
+def card(dataset: str) -> str:
+    """What the index says of a dataset: its sentence, verdicts and a picture."""
+    return f"results/{dataset}/report.json"
+
+
+def preview(dataset: str) -> str:
+    """The page of a dataset's preview."""
+    return f"results/{dataset}/preview.html"
 
 
 def store_marker(store: str) -> str:

@@ -102,7 +102,9 @@ def evaluate_dark_noise(
         Record(
             dataset=dataset, channel=channel, method=method, subject="probe/dark", split="probe",
             recipe=None, photons=None, metric=metric, variant="unmatched", region="volume",
-            range=None, implementation=told, value=value, unit="1",
+            range=None, implementation=told, value=value, unit=unit,
         )
-        for metric, value in (("dark_objects", float(objects)), ("dark_peak", peak))
+        for metric, value, unit in (
+            ("dark_objects", float(objects), "1"), ("dark_peak", peak, "σ")
+        )
     ]  # fmt: skip
