@@ -195,8 +195,8 @@ def _picture(volume: NDArray[np.uint8]) -> dict[str, Any]:
     rows = math.ceil(depth / columns)
     padded = np.zeros((rows * columns, height, width), np.uint8)
     padded[:depth] = volume
-    sheet = padded.reshape(rows, columns, height, width).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * height, columns * width)
+    tiles = padded.reshape(rows, columns, height, width).swapaxes(1, 2)
+    sheet = tiles.reshape(rows * height, columns * width)
     return {"image": data_uri(Image.fromarray(sheet), quality=QUALITY), "columns": columns}
 
 
