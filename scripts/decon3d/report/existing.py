@@ -194,10 +194,10 @@ def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
 
 def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
     """List what was odd: sampling, saturation, no numbers, clipping, networks for other data."""
-    found = []
+    found: list[str] = []
     for volume in volume_names(root, dataset=dataset, settings=settings):
         record = _read(root / paths.ingested(dataset, volume))
-        if not found and "voxel_size_um" in record:  # all volumes share it
+        if "voxel_size_um" in record:
             found += _sampling(settings.datasets[dataset], record["voxel_size_um"])
         for key, words in (
             ("saturated", "are saturated: their true brightness is lost, and restored values are "
