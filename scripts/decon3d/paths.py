@@ -79,18 +79,31 @@ def restored(dataset: str, volume: str, method: str) -> str:
     return f"results/{dataset}/restored/{volume}/{method}.ome.zarr"
 
 
-def consistency(dataset: str, volume: str, method: str) -> str:
-    """The consistency map of a restored volume, OME-Zarr 0.5."""
-    return f"results/{dataset}/consistency/{volume}/{method}.ome.zarr"
-
-
 def restored_phantoms(dataset: str, channel: str, method: str) -> str:
     """The phantoms' test split, restored."""
     return f"results/{dataset}/restored_phantoms/{channel}/{method}.zarr"
 
 
+def noise(dataset: str, channel: str) -> str:
+    """The noise of a channel's raw counts, as measured."""
+    return f"results/{dataset}/noise/{channel}.json"
+
+
+def consistency(dataset: str, volume: str, method: str) -> str:
+    """The consistency map of a restored volume, OME-Zarr 0.5."""
+    return f"results/{dataset}/consistency/{volume}/{method}.ome.zarr"
+
+
+def consistency_record(dataset: str, method: str) -> str:
+    """What a method's consistency maps show: scale, shares, worst places."""
+    return f"results/{dataset}/consistency/{method}.json"
+
+
 def evaluation(dataset: str, method: str, kind: str) -> str:
-    """Metric records of a method; kind: `phantoms` or `volumes`."""
+    """Metric records of a method.
+
+    Kind: `phantoms`, `volumes`, `sample.<channel>`, `consistency`, `planted` or `dark`.
+    """
     return f"results/{dataset}/evaluation/{method}/{kind}.json"
 
 

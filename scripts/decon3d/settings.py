@@ -889,6 +889,12 @@ class Restoration(_Settings):
     """Independent jobs per dataset and method."""
     memory_gb: PositiveFloat = 2.0
     """Memory that one job may use for its block, in GB."""
+    engine: Literal["auto", "tensorflow", "openvino"] = "auto"
+    """What computes networks. `openvino` is faster on CPUs (the extra `openvino`); `auto` takes it
+    where it is installed and the profile gives the restorations no GPU, else TensorFlow."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of networks' convolutions. `bfloat16` is faster where the CPU (AVX512_BF16, AMX) or GPU has
+    it, and moves the result by up to 2e-3 of its maximum."""
     output_dtype: Literal["float32", "input"] = "float32"
     """Type of the restored counts; `input` rounds and clips to the input's, and reports it."""
     ome_tiff: bool = False

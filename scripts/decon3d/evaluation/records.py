@@ -19,26 +19,31 @@ class Record:
     method: str
     """A method of the config, or `input`: the blurred image itself."""
     subject: str
-    """`phantoms/test/0007`, `pairs/test/0007` or `volume/<name>`."""
+    """`phantoms/test/0007`, `pairs/test/0007`, `volume/<name>`; `sample/0000`: a block of the data;
+    `probe/beads`, `probe/balls`, `probe/psf_1.1`: simulated for this measure alone."""
     split: str
-    """`test` for phantoms, `measured` for measured pairs, `volume` for a dataset's own volumes."""
+    """`test` for phantoms, `measured` for measured pairs, `volume` for a dataset's own volumes with
+    truth, `data` for the same without truth, `probe` for simulated beads, balls and noise pairs,
+    `psf_0.75` … `psf_1.25` for a phantom through a PSF so much wider than the method assumes."""
     recipe: str | None
-    """Phantom recipe; None for all others."""
+    """Recipe of what was simulated; None for all others."""
     photons: float | None
-    """Mean photons of a phantom's brightest 0.1 % of the voxels; None for all others."""
+    """Mean photons of the brightest 0.1 % of the voxels of what was simulated; else None."""
     metric: str
-    """`psnr`, `ssim` or `nrmse`."""
+    """A key of `catalogue.METRICS`."""
     variant: str
-    """`unmatched`, or `affine`: after the least-squares match of the prediction to the truth."""
+    """`unmatched`, or `affine`: after the least-squares match of the prediction to the truth (of
+    SQUIRREL's to the raw image)."""
     region: str
-    """Voxels that were compared: `volume`."""
+    """What was measured: `volume`, planes `xy`, `xz`, `yz`, or an axis `z`, `y`, `x`."""
     range: float | None
     """R = max - min of the truth in its unit (counts), where the metric uses it."""
     implementation: str
+    """What measured it and how: program, version, sampling; where the value is NaN, why."""
     value: float
     """NaN where the metric is not defined (stored as null)."""
     unit: str
-    """`dB`, or `1` for a pure number."""
+    """`dB`, `µm`, `counts`, or `1` for a pure number."""
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Record))

@@ -25,7 +25,8 @@ from decon3d.logs import log
 from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
-from decon3d.report.labels import INPUT, TRUTH, method_label, seen_recipes
+from decon3d.report.consistency import draw_consistency
+from decon3d.report.labels import INPUT, TRUTH, VOXELWISE, method_label, seen_recipes
 from decon3d.report.overview import shown_volumes, volume_rows
 from decon3d.report.tables import collect_metrics, with_groups
 from decon3d.report.templating import number, quantity
@@ -146,6 +147,8 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
     for volume in shown_volumes(rows):
         for channel in job.dataset.channels:
             yield f"volume {volume}, {channel}", partial(_volume, job, volume, channel)
+            what = f"consistency of {volume}, {channel}"
+            yield what, partial(_consistency, job, volume, channel)
     for channel in job.dataset.channels:
         if (job.root / paths.psf(job.name, channel)).is_file():
             yield f"PSF of {channel}", partial(_psf, job, channel)
@@ -249,6 +252,13 @@ def _reference(job: Job, volume: str) -> Path | None:
     if reference is None or not (job.root / reference).exists():
         return None
     return job.root / reference
+
+
+def _consistency(job: Job, volume: str, channel: str) -> Drawn:
+    drawings = draw_consistency(
+        job.root, dataset=job.name, settings=job.settings, volume=volume, channel=channel
+    )
+    return [(Entry(d.name, "consistency", d.title, d.caption), d.figure) for d in drawings]
 
 
 def _psf(job: Job, channel: str) -> Drawn:
@@ -371,6 +381,7 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
 
 def _metrics(job: Job) -> Drawn:
     values = with_groups(collect_metrics(job.root, dataset=job.name), settings=job.settings)
+    values = values[values["metric"].isin(VOXELWISE) & values["group"].isin(plots.GROUP_STYLES)]
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):

@@ -25,7 +25,7 @@ from decon3d.report.existing import (
 )
 from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.headline import Verdict, verdicts
-from decon3d.report.labels import METRICS, method_label, seen_recipes
+from decon3d.report.labels import METRICS, VOXELWISE, method_label, seen_recipes
 from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
 from decon3d.report.pairs import pair_rows
 from decon3d.report.scenes import volume_scenes
@@ -45,6 +45,7 @@ VIEWER_BYTES = 12_000_000
 SECTIONS = {
     "pictures": "Pictures",
     "metrics": "Quality against the truth",
+    "consistency": "Consistency with the raw data",
     "psf": "Point spread function",
     "phantoms": "Phantoms with known truth",
     "pairs": "Measured pairs",
@@ -317,7 +318,7 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
     caveats += [
         "Detail finer than the microscope passes cannot be verified from these data: there, every "
         "restoration adds what its assumptions, or its training, make likely.",
-        f"{', '.join(m.label for m in METRICS.values())} compare voxels. They do not count "
+        f"{', '.join(METRICS[m].label for m in VOXELWISE)} compare voxels. They do not count "
         "invented or missed objects.",
     ]
     return caveats

@@ -12,17 +12,18 @@ from decon3d import paths
 from decon3d.evaluation.records import COLUMNS, read_records
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
 from decon3d.files import read_json, write_text
-from decon3d.report.labels import GROUPS, METRICS, classical_methods, seen_recipes
+from decon3d.report.labels import GROUPS, METRICS, REGIONS, classical_methods, seen_recipes
 from decon3d.report.templating import render
 from decon3d.settings import ORACLE, Settings
 
 SUMMARY_COLUMNS = (
-    "channel", "group", "metric", "variant", "method", "mean", "low", "high", "t_low", "t_high",
-    "n", "rank", "reference", "difference", "difference_low", "difference_high",
+    "channel", "group", "metric", "variant", "region", "method", "mean", "low", "high", "t_low",
+    "t_high", "n", "rank", "reference", "difference", "difference_low", "difference_high",
     "difference_t_low", "difference_t_high", "difference_n", "clear",
 )  # fmt: skip
 CONDITION_COLUMNS = (
-    "channel", "group", "recipe", "photons", "metric", "variant", "method", "mean", "sd", "n",
+    "channel", "group", "recipe", "photons", "metric", "variant", "region", "method", "mean", "sd",
+    "n",
 )  # fmt: skip
 COST_COLUMNS = (
     "channel", "method", "stage", "jobs", "seconds", "mvoxel", "mvoxel_per_s", "peak_memory_gb",
@@ -44,10 +45,10 @@ def collect_metrics(root: Path, *, dataset: str) -> pd.DataFrame:
 
 
 def with_groups(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
-    """Add the column `group`: `seen` or `unseen` recipe in training, `measured`, or `volume`."""
+    """Add the column `group`: `seen` or `unseen` recipe in training; for all others the split."""
     seen = seen_recipes(settings)
     groups = [
-        split if split in ("measured", "volume") else "seen" if recipe in seen else "unseen"
+        split if split != "test" else "seen" if recipe in seen else "unseen"
         for split, recipe in zip(metrics["split"], metrics["recipe"], strict=True)
     ]
     return metrics.assign(group=groups)
@@ -79,15 +80,15 @@ def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
         all of these leave out 0. Means are over subjects: one training seed, one microscope.
     """
     rows = []
-    keys = ["channel", "group", "metric", "variant"]
+    keys = ["channel", "group", "metric", "variant", "region"]
     for values, part in with_groups(metrics, settings=settings).groupby(keys, sort=False):
         place = dict(zip(keys, values, strict=True))
         name = "/".join(map(str, values))
         rows += _summary_rows(place, values_by_subject(part), name, settings)
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
-    order = {name: i for i, name in enumerate([*GROUPS, *METRICS, "affine", "unmatched"])}
+    order = {name: i for i, name in enumerate([*GROUPS, *METRICS, "affine", "unmatched", *REGIONS])}
     return table.sort_values(
-        ["channel", "group", "metric", "variant", "rank"],
+        ["channel", "group", "metric", "variant", "region", "rank"],
         key=lambda column: column if column.name in ("channel", "rank") else column.map(order),
         kind="stable",
         ignore_index=True,
@@ -97,19 +98,21 @@ def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
 def _summary_rows(
     place: dict[str, str], values: dict[str, dict[str, float]], name: str, settings: Settings
 ) -> list[dict[str, object]]:
-    sign = 1 if METRICS[place["metric"]].higher_is_better else -1
+    metric = METRICS[place["metric"]]
     means = {
         method: estimate_mean(
             list(by_subject.values()), seed=settings.seed, name=f"{name}/{method}"
         )
         for method, by_subject in values.items()
     }
-    competitors = [m for m in means if not m.endswith(ORACLE)]
-    ranked = sorted(competitors, key=lambda m: -sign * means[m].mean)
+    competitors = [m for m in means if not m.endswith(ORACLE) and math.isfinite(means[m].mean)]
+    ranked = sorted(competitors, key=lambda m: metric.badness(means[m].mean))
     reference = next((m for m in ranked if m in classical_methods(settings)), None)
     rows = []
     for method, mean in means.items():
-        row: dict[str, object] = {**place, "method": method, "rank": _rank(method, ranked)}
+        row: dict[str, object] = {**place, "method": method, "rank": math.nan}
+        if metric.ranked:
+            row["rank"] = _rank(method, ranked)
         row |= _columns(mean, "")
         if reference is not None and method != reference:
             difference = paired_difference(
@@ -142,7 +145,8 @@ def by_condition(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
         `mean`, sample standard deviation `sd` and `n` objects; `photons` is NaN where the doses
         of a recipe are spread over a range.
     """
-    kept = with_groups(metrics, settings=settings).query("split != 'volume'")
+    kept = with_groups(metrics, settings=settings)
+    kept = kept[~kept["split"].isin(["volume", "data"])]
     if settings.phantoms is None or settings.phantoms.test.doses is None:
         kept = kept.assign(photons=math.nan)
     keys = list(CONDITION_COLUMNS[:-3])
@@ -174,6 +178,9 @@ def collect_cost(root: Path, *, dataset: str, settings: Settings) -> pd.DataFram
         if markers:
             parts = [read_json(path) for path in markers]
             rows.append(_cost_row("all", method, "restoration", parts))
+        maps = root / paths.consistency_record(dataset, method)
+        if maps.is_file():
+            rows.append(_cost_row("all", method, "consistency", list(read_json(maps).values())))
     return pd.DataFrame(rows, columns=list(COST_COLUMNS))
 
 
@@ -218,22 +225,22 @@ def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
     Returns
     -------
     list of dict
-        `channel`, `group`, `n`, `columns` ((metric, variant) in the order shown) and `rows`:
-        `method` and `cells`, its summary row per column with the cautious bounds of the
+        `channel`, `group`, `n`, `columns` ((metric, variant, region) in the order shown) and
+        `rows`: `method` and `cells`, its summary row per column with the cautious bounds of the
         intervals; the order is that of the mean affine PSNR.
     """
     blocks = []
     for (channel, group), part in summary.groupby(["channel", "group"], sort=False):
-        columns = list(dict.fromkeys(zip(part["metric"], part["variant"], strict=True)))
+        keys = ["metric", "variant", "region"]
+        columns = list(dict.fromkeys(part[keys].itertuples(index=False, name=None)))
         methods = list(dict.fromkeys(part["method"]))
         references = {
-            column: set(cells["reference"].dropna())
-            for column, cells in part.groupby(["metric", "variant"])
+            column: set(cells["reference"].dropna()) for column, cells in part.groupby(keys)
         }
         cells = {
-            (r["method"], r["metric"], r["variant"]): {
+            (r["method"], *(r[key] for key in keys)): {
                 **r,
-                "is_reference": r["method"] in references[r["metric"], r["variant"]],
+                "is_reference": r["method"] in references[tuple(r[key] for key in keys)],
                 **_cautious(r, ""),
                 **_cautious(r, "difference_"),
             }

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from decon3d.report.labels import GROUPS, METRICS, VARIANTS, method_label
+from decon3d.report.labels import ARROWS, GROUPS, METRICS, REGIONS, VARIANTS, method_label
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -78,7 +78,12 @@ _ENVIRONMENT.filters.update(
     number=number, quantity=quantity, duration=duration, method=method_label
 )
 _ENVIRONMENT.globals.update(
-    GROUPS=GROUPS, METRICS=METRICS, VARIANTS=VARIANTS, inline_script=inline_script
+    ARROWS=ARROWS,
+    GROUPS=GROUPS,
+    METRICS=METRICS,
+    REGIONS=REGIONS,
+    VARIANTS=VARIANTS,
+    inline_script=inline_script,
 )
 
 
