@@ -13,11 +13,14 @@ help:
 	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
-	@echo "make setup   only the environment      make lock   renew the locks (needs uv)"
+	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
+	@echo "make lock    renew the locks (needs uv)"
 
 # Stamps hold the lock's hash in their name, so that a changed lock is installed.
 HASH = $(firstword $(shell cksum < envs/$(1).lock.txt))
-RUN_STAMP := $(VENV)/.cpu-$(call HASH,cpu)
+# cpu, or for GPU nodes gpu; an environment stays what it was first.
+LOCK ?= $(if $(wildcard $(VENV)/.gpu-*),gpu,cpu)
+RUN_STAMP := $(VENV)/.$(LOCK)-$(call HASH,$(LOCK))
 DEV_STAMP := $(VENV)/.dev-$(call HASH,dev)
 BENCH_STAMP := $(VENV)/.bench-$(call HASH,bench)
 
@@ -40,7 +43,7 @@ $(BENCH_STAMP):
 	@touch $(DEV_STAMP) $(RUN_STAMP)
 
 $(RUN_STAMP):
-	$(call install,cpu)
+	$(call install,$(LOCK))
 
 setup: $(RUN_STAMP)
 

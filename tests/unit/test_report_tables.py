@@ -8,8 +8,8 @@ from test_report_headline import settings, table
 
 from decon3d.evaluation.catalogue import METRICS
 from decon3d.evaluation.records import COLUMNS
+from decon3d.report.headline_table import guide, headline, wrong_psf
 from decon3d.report.labels import GROUPS, REGIONS, VARIANTS
-from decon3d.report.overview import guide, headline, wrong_psf
 from decon3d.report.papers import as_papers_report, holm
 from decon3d.report.tables import COST_COLUMNS, summarise, summary_blocks
 

@@ -25,11 +25,15 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.versions import VERSIONS
-from decon3d.volumes.inputs import list_volumes
+from decon3d.volumes.inputs import list_volumes, previewed_volume
 
 try:
     SETTINGS = load_settings(config)
     VOLUMES = {name: list_volumes(name, d) for name, d in SETTINGS.datasets.items()}
+    PREVIEWED = {
+        name: previewed_volume(name, d, VOLUMES[name])
+        for name, d in SETTINGS.datasets.items()
+    }
     MEASURED = {
         name: list_pairs(name, d, seed=SETTINGS.seed)
         for name, d in SETTINGS.datasets.items()
@@ -153,6 +157,20 @@ def source_times(wildcards):
     return dataset_of(wildcards).times if raw else None
 
 
+def chain_states(wildcards):
+    """The prepared restorers of a method's chain, all channels of each."""
+    return [
+        paths.prepared(wildcards.dataset, channel, method)
+        for method in chain_of(wildcards.method)
+        for channel in dataset_of(wildcards).channels
+    ]
+
+
+def of_channels(path):
+    """Input function: a path of the contract that knows no method, for every channel."""
+    return lambda w: [path(w.dataset, channel) for channel in dataset_of(w).channels]
+
+
 def pairs_store(wildcards, split):
     """The split of the pairs that a method sees: as its `source` restores them, if it has one."""
     source = method_of(wildcards).source
@@ -261,7 +279,21 @@ def evaluations(wildcards):
         paths.evaluation(wildcards.dataset, method, kind)
         for method in ("input", *METHODS)
         for kind in kinds
+    ] + [
+        paths.evaluation(wildcards.dataset, method, kind)
+        for method in METHODS
+        for kind in (
+            "consistency",
+            "dark",
+            *(["planted"] if kinds[-1:] == ["phantoms"] else []),
+        )
     ]
+
+
+def gives_gpu(rule):
+    """Whether the profile gives a rule's jobs a GPU."""
+    given = workflow.resource_settings.overwrite_resources.get(rule, {})
+    return bool({"gpu", "gres"} & set(given))
 
 
 def report_what_is_there():

@@ -93,3 +93,111 @@ use rule evaluate_sample_cpu as evaluate_sample_gpu with:
         method=names_where(chain_may_use_gpu, *METHODS),
     conda:
         "../../envs/gpu.yaml"
+
+
+# The noise of the raw counts, measured once: what consistency is measured in.
+rule noise:
+    input:
+        ingested_volumes,
+    output:
+        paths.noise("{dataset}", "{channel}"),
+    log:
+        "logs/{dataset}/noise/{channel}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        index=lambda w: channel_of(w).index,
+        times=lambda w: dataset_of(w).times,
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["noise"],
+    script:
+        "../../scripts/measure_noise.py"
+
+
+rule consistency:
+    input:
+        paths.finished("{dataset}", "{method}"),
+        volumes=ingested_volumes,
+        psfs=of_channels(paths.psf),
+        noises=of_channels(paths.noise),
+        statistics=of_channels(paths.statistics),
+    output:
+        found=paths.consistency_record("{dataset}", "{method}"),
+        records=paths.evaluation("{dataset}", "{method}", "consistency"),
+    log:
+        "logs/{dataset}/consistency/{method}.log",
+    benchmark:
+        "benchmarks/{dataset}/consistency.{method}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda w, attempt: 2500 * attempt,
+        runtime=lambda w, attempt: 240 * attempt,
+    params:
+        channels=channel_indices,
+        times=lambda w: dataset_of(w).times,
+        memory_gb=RESTORATION.memory_gb,
+        seed=SETTINGS.seed,
+        version=VERSIONS["consistency"],
+    script:
+        "../../scripts/consistency.py"
+
+
+# Changes that are planted into restored phantoms: what the map finds, and what it cannot.
+rule planted_changes:
+    input:
+        psfs=of_channels(paths.psf),
+        tests=lambda w: [
+            paths.store_marker(paths.phantoms(w.dataset, c, "test"))
+            for c in dataset_of(w).channels
+        ],
+        restored=lambda w: [
+            paths.store_marker(paths.restored_phantoms(w.dataset, c, w.method))
+            for c in dataset_of(w).channels
+        ],
+    output:
+        paths.evaluation("{dataset}", "{method}", "planted"),
+    log:
+        "logs/{dataset}/evaluate/{method}.planted.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        channels=lambda w: list(dataset_of(w).channels),
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["consistency"],
+    script:
+        "../../scripts/planted_changes.py"
+
+
+# Pure dark noise, restored as the volumes are: nothing may appear.
+rule dark_noise_cpu:
+    input:
+        states=chain_states,
+        psfs=of_channels(paths.psf),
+        noises=of_channels(paths.noise),
+        statistics=of_channels(paths.statistics),
+    output:
+        paths.evaluation("{dataset}", "{method}", "dark"),
+    log:
+        "logs/{dataset}/evaluate/{method}.dark.log",
+    wildcard_constraints:
+        method=names_where(lambda name: not chain_may_use_gpu(name), *METHODS),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    params:
+        channels=lambda w: list(dataset_of(w).channels),
+        seed=SETTINGS.seed,
+        version=VERSIONS["consistency"],
+    script:
+        "../../scripts/dark_noise.py"
+
+
+use rule dark_noise_cpu as dark_noise_gpu with:
+    wildcard_constraints:
+        method=names_where(chain_may_use_gpu, *METHODS),
+    conda:
+        "../../envs/gpu.yaml"

@@ -1,129 +1,226 @@
-"""The first table of a paper, and what makes its numbers reproducible.
+"""The volumes at a glance: thumbnails, what is known of each, and which ones differ."""
 
-The headline has five figures per method: held-out deviance, NRMSE raw and affine-matched, width of
-beads, slope of brightness per object, and cost. All else stands in the summary.
-"""
-
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from decon3d.evaluation.catalogue import METRICS
-from decon3d.evaluation.records import COLUMNS
-from decon3d.evaluation.statistics import estimate_mean
-from decon3d.report.existing import effective_settings, provenance
+from decon3d import paths
+from decon3d.errors import UserError
+from decon3d.files import read_json
+from decon3d.logs import log
+from decon3d.report.labels import INPUT, METRICS, method_label
+from decon3d.report.viewer import data_uri
+from decon3d.report.views import Values
 from decon3d.settings import Settings
+from decon3d.volumes.ingest import VolumeRecord, load_record
+from decon3d.volumes.reader import Volume, open_volume
 
-HEADLINE_COLUMNS = (
-    "channel", "method", "deviance", "deviance_n", "nrmse", "nrmse_low", "nrmse_high",
-    "nrmse_affine", "nrmse_affine_low", "nrmse_affine_high", "nrmse_n", "nrmse_units", "nrmse_on",
-    "bead_fwhm_lateral_um", "bead_fwhm_axial_um", "object_slope", "seconds_per_mvoxel",
-    "setup_seconds",
-)  # fmt: skip
-TRUTHS = ("test", "measured", "volume")
-"""Splits with truth: the headline's NRMSE is measured on the first of them that there is."""
-WIDTH_COLUMNS = ("channel", "metric", "variant", "method")
+FEW = 4
+"""Up to this many volumes are all shown; of more, the most typical one and the odd ones."""
+ODD_SHOWN = 2
+LEAST = 5
+"""Volumes that it takes to tell an odd one."""
+ODD = 5.0
+"""Deviations from the median from which a volume is odd."""
+FLOOR = 0.02
+"""Least deviation, relative to the median: volumes that are all but equal hold no odd one."""
+BROKEN = 1e6
+"""Score of a volume that cannot be read."""
+THUMBNAIL = 96
+THUMBNAIL_QUALITY = 60
 
 
-def headline(metrics: pd.DataFrame, cost: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
-    """Make the headline table.
+@dataclass(frozen=True)
+class Fact:
+    """A number that is known of each volume: its column's head, unit and number of digits."""
+
+    label: str
+    unit: str = ""
+    digits: int = 2
+
+
+@dataclass
+class Row:
+    """A volume: pictures, numbers by fact, and in what it is odd."""
+
+    name: str
+    record: VolumeRecord | None
+    values: dict[str, float] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    score: float = 0.0
+    why: str = ""
+    pictures: list[tuple[str, str]] = field(default_factory=list)
+    page: str | None = None
+
+    @property
+    def shape(self) -> str:
+        """Voxels (Z, Y, X) in words."""
+        return " × ".join(map(str, self.record.shape[2:])) if self.record else "–"
+
+    @property
+    def odd(self) -> bool:
+        """Whether it deserves a look before the others."""
+        return bool(self.missing) or self.score >= ODD
+
+
+def volume_rows(
+    root: Path, *, dataset: str, settings: Settings
+) -> tuple[dict[str, Fact], list[Row]]:
+    """Collect what is known of each ingested volume, the odd ones first.
 
     Parameters
     ----------
-    metrics, cost
-        Rows of `metrics.csv` and `cost.csv`.
+    root
+        The working directory of the workflow.
 
     Returns
     -------
-    DataFrame
-        One row per channel and method, the methods in the config's order. Intervals are the wider
-        of bootstrap and t over the `nrmse_n` subjects; `nrmse_units` counts recipe × optics ×
-        training seed, of which one run has as many as recipes. `setup_seconds` is tuning and
-        training. NaN where something was not measured.
+    facts, rows
+        The columns, and the volumes: those that lack a result first, then by how far their
+        oddest number lies from the median of all volumes, in (robust) standard deviations.
     """
+    facts: dict[str, Fact] = {}
     rows = []
-    order = ["input", *settings.methods]
-    for channel, part in metrics.groupby("channel", sort=False):
-        split = next((s for s in TRUTHS if (part["split"] == s).any()), None)
-        for method in (m for m in order if m in set(part["method"])):
-            own = part[part["method"] == method]
-            row: dict[str, Any] = {"channel": channel, "method": method, "nrmse_on": split}
-            deviance = own[own["metric"] == "deviance"]["value"].dropna()
-            row |= {"deviance": deviance.mean(), "deviance_n": len(deviance)}
-            true = own[(own["split"] == split) & (own["metric"] == "nrmse")]
-            for variant, name in (("unmatched", "nrmse"), ("affine", "nrmse_affine")):
-                values = true[true["variant"] == variant]["value"]
-                found = estimate_mean(
-                    list(values), seed=settings.seed, name=f"{name}/{channel}/{method}"
-                )
-                row |= {name: found.mean, "nrmse_n": found.n}
-                row |= dict(zip((f"{name}_low", f"{name}_high"), found.cautious, strict=True))
-            row["nrmse_units"] = true["recipe"].nunique() or int(len(true) > 0)
-            beads = own[own["metric"] == "bead_fwhm"].set_index("region")["value"]
-            row["bead_fwhm_lateral_um"] = beads.reindex(["y", "x"]).mean()
-            row["bead_fwhm_axial_um"] = beads.reindex(["z"]).mean()
-            row["object_slope"] = own[own["metric"] == "object_slope"]["value"].mean()
-            rows.append(row | _cost(cost, str(channel), method))
-    return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
+    for path in sorted(root.glob(paths.ingested(dataset, "*"))):
+        try:
+            rows.append(_row(root, dataset, path.stem, settings, facts))
+        except Exception as error:  # one broken volume must not hide the others
+            log.warning("%s could not be read", path, exc_info=True)
+            rows.append(Row(path.stem, None, score=BROKEN, why=f"cannot be read: {error}"))
+    _add_metrics(root, dataset, facts, rows)
+    _score(facts, rows)
+    rows.sort(key=lambda row: (-len(row.missing), -row.score, row.name))
+    return {key: fact for key, fact in facts.items() if any(key in r.values for r in rows)}, rows
 
 
-def _cost(cost: pd.DataFrame, channel: str, method: str) -> dict[str, float]:
-    own = cost[(cost["method"] == method) & cost["channel"].isin([channel, "all"])]
-    restored = own[own["stage"] == "restoration"]
-    voxels = restored["mvoxel"].sum()
-    return {
-        "seconds_per_mvoxel": restored["seconds"].sum() / voxels if voxels > 0 else np.nan,
-        "setup_seconds": own[own["stage"] != "restoration"]["seconds"].sum(),
-    }
+def shown_volumes(rows: Sequence[Row]) -> list[str]:
+    """Choose the volumes that are shown in full: all of a few, else the typical and the odd."""
+    if len(rows) <= FEW:
+        return [row.name for row in sorted(rows, key=lambda row: row.name)]
+    typical = min(rows, key=lambda row: (len(row.missing), row.score))
+    odd = [row for row in rows if row is not typical and row.odd][:ODD_SHOWN]
+    return [typical.name, *(row.name for row in odd)]
 
 
-def wrong_psf(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Lay the test with a wrong PSF out: a row per method and metric, a column per width.
-
-    Returns
-    -------
-    DataFrame
-        Columns `psf_0.75` … `psf_1.25`: the PSF's width relative to the assumed one.
-    """
-    kept = metrics[metrics["split"].str.startswith("psf_")]
-    widths = sorted(set(kept["split"]), key=lambda s: float(s.removeprefix("psf_")))
-    table = kept.pivot_table("value", list(WIDTH_COLUMNS), "split", sort=False)
-    return table.reindex(columns=widths).reset_index().rename_axis(columns=None)
-
-
-def settings_table(root: Path, *, dataset: str, settings: Settings) -> pd.DataFrame:
-    """List everything that decided the numbers: settings as they took effect, versions, hashes.
-
-    Returns
-    -------
-    DataFrame
-        `method` (empty = of the whole run), `channel`, `key`, `value`.
-    """
-    named: dict[str, Any] = {"dataset": dataset, "settings": settings}
-    rows = [("", "", key, value) for key, value in provenance(root, **named)]
-    for item in effective_settings(root, **named):
-        rows += [(item["method"], item["channel"], key, value) for key, value in item["rows"]]
-    return pd.DataFrame(rows, columns=["method", "channel", "key", "value"])
+def add_pictures(
+    root: Path, rows: Sequence[Row], *, dataset: str, settings: Settings, method: str | None
+) -> None:
+    """Give each row thumbnails of the raw volume and of one method's: projections along Z."""
+    channel = next(iter(settings.datasets[dataset].channels.values()))
+    time = (settings.datasets[dataset].times or [0])[0]
+    for row in rows:
+        if row.record is None:
+            continue
+        wanted = [("raw", root / row.record.path, time, channel.index)]
+        if method is not None:
+            store = root / paths.restored(dataset, row.name, method)
+            wanted.append((method_label(method), store, 0, 0))
+        for label, path, moment, index in wanted:
+            try:
+                values = _smallest(path).read(moment, index, (slice(None),) * 3)
+            except (UserError, OSError, IndexError) as error:
+                log.debug("no thumbnail of %s: %s", path, error)
+                continue
+            row.pictures.append((label, _thumbnail(values.max(axis=0))))
 
 
-def guide() -> pd.DataFrame:
-    """Explain the columns of `metrics.csv` and every metric in it.
+def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[str, Fact]) -> Row:
+    record = load_record(root / paths.ingested(dataset, volume))
+    channels = settings.datasets[dataset].channels
+    row = Row(volume, record)
 
-    Returns
-    -------
-    DataFrame
-        `kind` (column or metric), `name`, `label`, `unit`, `better`, `ranked`, `meaning`: for a
-        metric, what it cannot tell.
-    """
-    rows: list[dict[str, Any]] = [
-        {"kind": "column", "name": name, "meaning": text} for name, text in COLUMNS.items()
-    ]
-    rows += [
-        {"kind": "metric", "name": name, "label": metric.label, "unit": metric.unit or "1",
-         "better": metric.target, "ranked": metric.ranked, "meaning": metric.caveat}
-        for name, metric in METRICS.items()
+    def add(key: str, fact: Fact, value: float | None) -> None:
+        facts.setdefault(key, fact)
+        if value is not None and math.isfinite(value):
+            row.values[key] = float(value)
+
+    for name, channel in channels.items():
+        of = f", {name}" if len(channels) > 1 else ""
+        histogram = record.histogram(channel.index)
+        voxels = max(int(histogram.counts.sum()), 1)
+        add(f"background/{name}", Fact(f"Background{of}", "counts", 1), histogram.background()[0])
+        add(f"bright/{name}", Fact(f"Bright parts{of}", "counts", 0), histogram.percentile(99.9))
+        share = record.saturated[str(channel.index)] / voxels
+        add(f"saturated/{name}", Fact(f"Saturated{of}", "%", 3), 100 * share)
+    for method in settings.methods:
+        store = root / paths.restored(dataset, volume, method)
+        if not (store / "zarr.json").is_file():
+            row.missing.append(method)
+            continue
+        finished = root / paths.finished(dataset, method)
+        found = read_json(finished).get(volume, {}) if finished.is_file() else {}
+        seams = [s for s in found.get("seam_index", {}).values() if s is not None]
+        worst = max(seams, key=lambda s: abs(s - 1), default=None)
+        add(f"seam/{method}", Fact(f"Seams, {method_label(method)}", "", 2), worst)
+    page = root / paths.volume_page(dataset, volume)
+    if page.is_file():
+        row.page = f"volumes/{volume}.html"
+    return row
+
+
+def _add_metrics(root: Path, dataset: str, facts: dict[str, Fact], rows: list[Row]) -> None:
+    """Add the affine-matched PSNR of volumes with truth."""
+    table = root / paths.table(dataset, "metrics.csv")
+    if not table.is_file():
+        return
+    metrics = pd.read_csv(table)
+    chosen = metrics[
+        (metrics["split"] == "volume") & (metrics["metric"] == "psnr")
+        & (metrics["variant"] == "affine")
     ]  # fmt: skip
-    columns = ["kind", "name", "label", "unit", "better", "ranked", "meaning"]
-    return pd.DataFrame(rows, columns=columns)
+    for (subject, method), values in chosen.groupby(["subject", "method"])["value"]:
+        fact = Fact(f"{METRICS['psnr'].label}, {method_label(str(method))}", "dB", 1)
+        for row in rows:
+            if subject == f"volume/{row.name}" and method != INPUT and values.notna().any():
+                facts.setdefault(f"psnr/{method}", fact)
+                row.values[f"psnr/{method}"] = float(values.mean())
+
+
+def _score(facts: dict[str, Fact], rows: list[Row]) -> None:
+    if len(rows) < LEAST:
+        return
+    for key, fact in facts.items():
+        known = np.array([row.values[key] for row in rows if key in row.values])
+        if len(known) < LEAST:
+            continue
+        median = float(np.median(known))
+        spread = 1.4826 * float(np.median(np.abs(known - median)))
+        spread = max(spread, FLOOR * abs(median), 1e-9 if fact.unit != "%" else 0.1)
+        for row in rows:
+            deviation = (row.values.get(key, median) - median) / spread
+            if abs(deviation) > row.score:
+                row.score = abs(deviation)
+                row.why = f"{fact.label}: {'high' if deviation > 0 else 'low'}"
+    for row in rows:
+        if row.score < ODD:
+            row.why = ""
+
+
+def _smallest(path: Path) -> Volume:
+    """Open the coarsest level of a volume's pyramid that is no smaller than a thumbnail."""
+    volume = open_volume(path)
+    level = 1
+    while path.is_dir():
+        try:
+            coarser = open_volume(path, level=level)
+        except UserError:
+            break
+        if min(coarser.shape[3:]) < THUMBNAIL:
+            break
+        volume, level = coarser, level + 1
+    return volume
+
+
+def _thumbnail(projection: Values) -> str:
+    """Draw a projection (Y, X) as a small grey picture, stretched to its own range."""
+    values = np.nan_to_num(projection.astype(np.float32))
+    low, high = np.percentile(values, [1, 99.8])
+    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
+    image = Image.fromarray((255 * grey).astype(np.uint8))
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return data_uri(image, quality=THUMBNAIL_QUALITY)

@@ -12,7 +12,7 @@ from decon3d import paths
 from decon3d.evaluation.records import COLUMNS, read_records
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
 from decon3d.files import read_json, write_text
-from decon3d.report import overview
+from decon3d.report import headline_table
 from decon3d.report.labels import (
     GROUPS,
     METRICS,
@@ -193,6 +193,9 @@ def collect_cost(root: Path, *, dataset: str, settings: Settings) -> pd.DataFram
         if markers:
             parts = [read_json(path) for path in markers]
             rows.append(_cost_row("all", method, "restoration", parts))
+        maps = root / paths.consistency_record(dataset, method)
+        if maps.is_file():
+            rows.append(_cost_row("all", method, "consistency", list(read_json(maps).values())))
     return pd.DataFrame(rows, columns=list(COST_COLUMNS))
 
 
@@ -229,16 +232,16 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     summary = summarise(metrics, settings=settings)
     cost = collect_cost(root, dataset=dataset, settings=settings)
     conditions = by_condition(metrics, settings=settings)
-    first = overview.headline(metrics, cost, settings=settings)
+    first = headline_table.headline(metrics, cost, settings=settings)
     tables = {
         "metrics": metrics, "headline": first, "summary": summary, "conditions": conditions,
-        "wrong_psf": overview.wrong_psf(metrics), "papers": as_papers_report(metrics), "cost": cost,
-        "guide": overview.guide(),
+        "wrong_psf": headline_table.wrong_psf(metrics), "papers": as_papers_report(metrics), "cost": cost,
+        "guide": headline_table.guide(),
     }  # fmt: skip
     for name, table in tables.items():
         write_text(root / paths.table(dataset, f"{name}.csv"), table.to_csv(index=False))
     # Last, since it holds the hash of metrics.csv.
-    chosen = overview.settings_table(root, dataset=dataset, settings=settings)
+    chosen = headline_table.settings_table(root, dataset=dataset, settings=settings)
     write_text(root / paths.table(dataset, "settings.csv"), chosen.to_csv(index=False))
     page = render(
         "summary.html.j2", dataset=dataset, blocks=summary_blocks(summary),

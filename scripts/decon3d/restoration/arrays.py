@@ -43,7 +43,9 @@ def restore_array(
             index, shape=shape, block=(z, y, x), halo=state.halo, stride=state.stride,
             mirror=state.mirror,
         )  # fmt: skip
-        result[b.write], _ = restore_block(restorer, b.pad(values[b.read]), b, fill=None)
+        result[b.write], _ = restore_block(
+            restorer, b.pad(values[b.read]), b, fill=None, tile=(z, y, x), halo=state.halo
+        )
     return result
 
 
