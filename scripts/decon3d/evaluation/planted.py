@@ -20,7 +20,7 @@ from scipy.stats import mannwhitneyu
 
 from decon3d import __version__
 from decon3d.classical.photons import NEIGHBOURS
-from decon3d.evaluation.consistency import Checker, FloatArray, smooth
+from decon3d.evaluation.consistency import Checker, FloatArray, smooth, width_voxels
 from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.records import Record
 from decon3d.optics.psf import Psf
