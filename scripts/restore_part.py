@@ -2,16 +2,15 @@
 
 from decon3d.devices import granted_gpus
 from decon3d.logs import job_log
-from decon3d.restoration.part import run_part
-from decon3d.restoration.plan import load_plan
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.restorers import State, claim_device
 
 with job_log(snakemake.log[0]):
     gpus = granted_gpus(snakemake.resources, required=snakemake.config.get("require_gpu", True))
     states = [State.load(path) for path in snakemake.input.states]
     device = claim_device(states[0], gpus=gpus, threads=snakemake.threads)
-    run_part(
-        load_plan(snakemake.input.plan),
+    restore_part(
+        snakemake.input.plan,
         states,
         part=int(snakemake.wildcards.part),
         marker=snakemake.output[0],

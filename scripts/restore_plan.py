@@ -22,6 +22,7 @@ with job_log(snakemake.log[0]):
         times=params.times,
         restoration=Restoration.model_validate(params.restoration),
         path=snakemake.output[0],
+        gpu=params.gpu,
         warnings=warnings_of(
             method=names.method,
             records=records,

@@ -8,6 +8,10 @@ class UserError(Exception):
     """
 
 
+class DeviceMemoryError(UserError):
+    """A block does not fit into the memory of the device; a smaller one may."""
+
+
 class ConfigError(UserError):
     """All the problems of one config, each a line `key.path: what is wrong`."""
 

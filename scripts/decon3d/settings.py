@@ -350,6 +350,26 @@ class MeasuredPairs(_Settings):
     this is refused, in µm: no translation lays it on top of each other."""
 
 
+def _crop(value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    for axis, (start, stop) in zip("ZYX", value, strict=True):
+        if stop <= start:
+            raise ValueError(f"along {axis}, {stop} is not behind {start}; give [start, stop]")
+    return value
+
+
+Bounds = tuple[Annotated[int, Field(ge=0)], PositiveInt]
+
+
+class Preview(_Settings):
+    """What `snakemake preview` shows."""
+
+    volume: Name | None = None
+    """Name of a volume; null = the first."""
+    roi: Annotated[tuple[Bounds, Bounds, Bounds], AfterValidator(_crop)] | None = None
+    """Crop, [start, stop] in voxels along Z, Y, X; null = 32 × 160 × 160 where there is most
+    light."""
+
+
 class Dataset(_Settings):
     """Volumes that share a microscope: one PSF and one model per channel."""
 
@@ -370,6 +390,7 @@ class Dataset(_Settings):
     phantoms."""
     optics: Optics
     camera: Camera = Camera()
+    preview: Preview = Preview()
     channels: Annotated[dict[Name, Channel], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -868,6 +889,12 @@ class Restoration(_Settings):
     """Independent jobs per dataset and method."""
     memory_gb: PositiveFloat = 2.0
     """Memory that one job may use for its block, in GB."""
+    engine: Literal["auto", "tensorflow", "openvino"] = "auto"
+    """What computes networks. `openvino` is faster on CPUs (the extra `openvino`); `auto` takes it
+    where it is installed and the profile gives the restorations no GPU, else TensorFlow."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of networks' convolutions. `bfloat16` is faster where the CPU (AVX512_BF16, AMX) or GPU has
+    it, and moves the result by up to 2e-3 of its maximum."""
     output_dtype: Literal["float32", "input"] = "float32"
     """Type of the restored counts; `input` rounds and clips to the input's, and reports it."""
     ome_tiff: bool = False

@@ -21,11 +21,14 @@ VERSIONS = {
     "train": 6,
     "tune": 6,
     "prepare": 6,
-    "plan": 3,
-    "restore": 3,
+    "plan": 4,
+    "restore": 4,
     "finish": 2,
-    "evaluate": 1,
-    "report": 3,
+    "evaluate": 2,
+    "noise": 1,
+    "consistency": 1,
+    "report": 5,
+    "preview": 1,
 }
 
 

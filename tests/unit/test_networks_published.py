@@ -9,7 +9,7 @@ import tensorflow as tf
 from skimage.metrics import structural_similarity
 
 from decon3d.networks import care, neurodecon, rcan
-from decon3d.networks.bundle import Predictor
+from decon3d.networks.bundle import Predictor, calibrate
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.training.losses import hessian, laplace, windowed_ssim
 
@@ -118,13 +118,12 @@ def test_laplace_of_known_values():
 def test_calibration_averages_what_the_blocks_show():
     tf.keras.utils.set_random_seed(2)
     model = rcan.build(groups=1, blocks=1, channels=4, reduction=1)
-    predictor = Predictor(model, SimpleNamespace(halo=(3, 3, 3), stride=(1, 1, 1)))
+    about = SimpleNamespace(halo=(3, 3, 3), stride=(1, 1, 1))
     rng = np.random.default_rng(0)
     blocks = [rng.uniform(0, 1, (4, 6, n)).astype(np.float32) for n in (8, 10)]
     seen = tf.keras.Model(model.input, model.get_layer("g0_b0_pooled").input)
     expected = np.mean([np.mean(seen(b[None, ..., None]), (0, 1, 2, 3)) for b in blocks], axis=0)
-    vectors = predictor.calibrate(blocks)
+    vectors = calibrate(model, about.stride, blocks)
     assert vectors[0] == pytest.approx(expected, rel=1e-5)
-    before = predictor.predict(blocks[0])
-    predictor.fix(vectors)
-    assert np.abs(predictor.predict(blocks[0]) - before).max() > 1e-6
+    averaged, fixed = (Predictor(model, about, vectors=v).predict(blocks[0]) for v in ((), vectors))
+    assert np.abs(fixed - averaged).max() > 1e-6

@@ -44,7 +44,7 @@ class Known:
 @pytest.fixture(autouse=True)
 def known_restorer(monkeypatch):
     Known.calls = 0
-    monkeypatch.setattr(part_module, "open_restorer", lambda state, threads: Known(state))
+    monkeypatch.setattr(part_module, "open_restorer", lambda state, **_: Known(state))
 
 
 @pytest.fixture

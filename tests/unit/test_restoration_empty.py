@@ -49,7 +49,7 @@ def restored(folder, record, state, **options):
 @pytest.fixture
 def known(monkeypatch):
     Known.calls = 0
-    monkeypatch.setattr(part_module, "open_restorer", lambda state, threads: Known(state))
+    monkeypatch.setattr(part_module, "open_restorer", lambda state, **_: Known(state))
 
 
 def test_voxels_without_data_keep_their_value_and_blocks_without_are_skipped(tmp_path, known):

@@ -29,7 +29,7 @@ def restored(machine):  # noqa: F811
 def test_a_missing_shard_is_found(restored):
     made, plan, shards = restored
     shards[7].unlink()
-    with pytest.raises(UserError, match=r"/0/c/0/\S+ is missing; delete the folder \S+parts"):
+    with pytest.raises(UserError, match=r"/0/c/\S+ is missing; delete the folder \S+parts"):
         made.finish(plan)
 
 

@@ -51,7 +51,7 @@ def test_the_second_step_sees_what_the_first_makes_of_the_pairs(tmp_path, monkey
         def restore(self, block, origin):
             return 2 * block.astype(np.float32) - 100
 
-    monkeypatch.setattr(arrays, "open_restorer", lambda state, threads: Brighter())
+    monkeypatch.setattr(arrays, "open_restorer", lambda state, **_: Brighter())
     image = np.random.default_rng(0).uniform(0, 200, (2, 4, 6, 6)).astype(np.float32)
     group = zarr.create_group(tmp_path / "val.zarr", attributes={"photons": [1, 2]})
     group["image"], group["object"] = image, image + 1

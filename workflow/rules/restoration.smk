@@ -59,6 +59,7 @@ rule restore_plan:
         channels=source_indices,
         times=source_times,
         restoration=values(RESTORATION, exclude={"ome_tiff"}),
+        gpu=gives_gpu("restore_part_gpu"),
         version=VERSIONS["plan"],
     script:
         "../../scripts/restore_plan.py"

@@ -17,10 +17,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import decon3d
-from decon3d import devices
-from decon3d.errors import UserError
+from decon3d.errors import DeviceMemoryError, UserError
 from decon3d.files import file_digest, write_json
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, load_info
+from decon3d.networks.engines import TENSORFLOW, Engine, compiled
+from decon3d.networks.inference import inference_function
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 
@@ -99,21 +100,35 @@ def load_bundle(folder: str | Path) -> tuple[keras.Model, BundleInfo]:
 
 
 class Predictor:
-    """A loaded network that restores blocks of any shape without being traced again."""
+    """A loaded network that restores blocks of any shape without being traced again.
 
-    def __init__(self, model: keras.Model, info: BundleInfo) -> None:
+    Parameters
+    ----------
+    vectors
+        Fix its global means to these, so that any tiling restores the same; empty = as published,
+        they average each block.
+    engine
+        What computes.
+    threads
+        CPU threads.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        info: BundleInfo,
+        *,
+        vectors: Sequence[NDArray[np.float32]] = (),
+        engine: Engine = TENSORFLOW,
+        threads: int = 1,
+    ) -> None:
         self.info = info
-        self.model = model
         self.halo = info.halo
         self.stride = info.stride
-
-        channels = model.input_shape[-1]
-
-        @tf.function(input_signature=[tf.TensorSpec((1, None, None, None, channels))])
-        def run(block: tf.Tensor) -> tf.Tensor:
-            return model(block, training=False)
-
-        self._run = run
+        function = inference_function(model, vectors=vectors, precision=_factors(engine))
+        self._run = compiled(
+            function, channels=model.input_shape[-1], engine=engine, threads=threads
+        )
 
     def predict(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Restore a block to one (Z, Y, X), float32, network units.
@@ -126,47 +141,59 @@ class Predictor:
         block
             (Z, Y, X), or (channels, Z, Y, X); float32, network units, lengths multiples of the
             stride.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If the block does not fit into the memory of the device.
         """
         shape = block.shape[-3:]
         if any(n % s for n, s in zip(shape, self.stride, strict=True)):
             raise ValueError(f"block of {shape} voxels, not a multiple of {self.stride}")
-        return self._run(_batch(block)).numpy()[0, ..., 0]
+        try:
+            return self._run(_batch(block))[0, ..., 0]
+        except tf.errors.ResourceExhaustedError as error:
+            raise DeviceMemoryError(
+                f"a block of {shape} voxels (Z, Y, X) does not fit into the memory of the device; "
+                f"lower restoration.memory_gb ({str(error).splitlines()[0]})"
+            ) from None
 
-    def calibrate(self, blocks: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Average what each global mean sees over blocks (shaped as for `predict`, any lengths).
 
-        Returns
-        -------
-        list of arrays
-            A vector for each of the network's global means, for `fix`.
-        """
-        means = [layer.output for layer in global_means(self.model)]
-        seen = tf.function(keras.Model(self.model.input, means), reduce_retracing=True)
-        totals = [
-            [np.asarray(vector).ravel() for vector in seen(self._whole(block))] for block in blocks
-        ]
-        return [np.mean(vectors, axis=0) for vectors in zip(*totals, strict=True)]
+def _factors(engine: Engine) -> tf.DType:
+    """Type of the convolutions' factors in TensorFlow's graph; OpenVINO chooses its own."""
+    mixed = engine.name == "tensorflow" and engine.precision == "bfloat16"
+    return tf.bfloat16 if mixed else tf.float32
 
-    def fix(self, vectors: Sequence[NDArray[np.float32]]) -> None:
-        """Fix the global means: from now on any tiling restores the same."""
-        for layer, vector in zip(global_means(self.model), vectors, strict=True):
-            layer.fix(vector)
 
-    def _whole(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cut a block to whole strides, as a batch of one."""
-        z, y, x = (n // s * s for n, s in zip(block.shape[-3:], self.stride, strict=True))
-        return _batch(block[..., :z, :y, :x])
+def calibrate(
+    model: keras.Model, stride: Sequence[int], blocks: Sequence[NDArray[np.float32]]
+) -> list[NDArray[np.float32]]:
+    """Average what each global mean of a network sees over blocks.
+
+    Parameters
+    ----------
+    blocks
+        Shaped as for `Predictor.predict`, of any lengths.
+
+    Returns
+    -------
+    list of arrays
+        A vector for each of the network's global means, in their order.
+    """
+    means = [layer.output for layer in global_means(model)]
+    seen = tf.function(keras.Model(model.input, means), reduce_retracing=True)
+    totals = [
+        [np.asarray(vector).ravel() for vector in seen(_whole(block, stride))] for block in blocks
+    ]
+    return [np.mean(vectors, axis=0) for vectors in zip(*totals, strict=True)]
+
+
+def _whole(block: NDArray[np.float32], stride: Sequence[int]) -> NDArray[np.float32]:
+    """Cut a block to whole strides, as a batch of one."""
+    z, y, x = (n // s * s for n, s in zip(block.shape[-3:], stride, strict=True))
+    return _batch(block[..., :z, :y, :x])
 
 
 def _batch(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn a block, with or without channels before Z, into a batch of one (N Z Y X C)."""
     return np.moveaxis(block.reshape(-1, *block.shape[-3:]), 0, -1)[None]
-
-
-def predictor(folder: str | Path, *, threads: int) -> Predictor:
-    """Load a bundle for restoring with `threads` CPU threads.
-
-    On the device that `devices.configure` chose; without that, TensorFlow chooses.
-    """
-    devices.limit_threads(threads)
-    return Predictor(*load_bundle(folder))

@@ -2,10 +2,12 @@
 
 The write regions tile the volume exactly once and start on multiples of the block. A read region
 is the write region and its halo, cut at the volume's faces; what is missing there is mirrored
-(`face`), so that a block looks the same to a network wherever the volume was cut.
+(`face`), so that a block looks the same to a network wherever the volume was cut. A block that is
+mirrored is always as large as the others, also where the volume ends: engines work on one shape.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, prod
 
 import numpy as np
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 Triple = tuple[int, int, int]
 LARGEST_CHUNK = (32, 128, 128)
 SMALLEST = 8
+BLOCK_COST = 1e4
+"""Voxels whose computation takes as long as what comes with every block: files, calls."""
 Region = tuple[slice, slice, slice]
 
 
@@ -77,7 +81,8 @@ def block_at(
     stride
         The padded read region starts and ends on multiples of it (only if `mirror`).
     mirror
-        Whether to fill the halo beyond the volume's faces; if not, `face` is zero.
+        Whether to fill a whole block and its halo beyond the volume's faces; if not, `face` is
+        zero.
     """
     counts = grid(shape, block)
     if not 0 <= index < prod(counts):
@@ -87,7 +92,7 @@ def block_at(
     for i, n, b, h, s in zip(position, shape, block, halo, stride, strict=True):
         assert b % s == 0 and h % s == 0, "block and halo are multiples of the stride"
         start, stop = int(i) * b, min(int(i) * b + b, n)
-        low, high = start - h, start - h + ceil((stop - start + 2 * h) / s) * s
+        low, high = start - h, start + b + h
         first, last = max(low, 0), min(high, n)
         write.append(slice(start, stop))
         read.append(slice(first, last))
@@ -97,6 +102,7 @@ def block_at(
     return Block(tuple(write), tuple(read), tuple(face), tuple(inner))  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=64)
 def choose_block(
     shape: Triple,
     *,
@@ -106,11 +112,21 @@ def choose_block(
     memory_bytes: float,
     at_least: int = 1,
 ) -> tuple[Triple, Triple]:
-    """Choose the largest block that fits the memory, and the chunk that it is made of.
+    """Choose the block that fits the memory with the least work, and the chunk it is made of.
 
-    From the whole volume on, the longest axis is halved until the padded block times
-    `bytes_per_voxel` fits and there are `at_least` blocks, or until no axis is longer than
-    `SMALLEST`.
+    Of all ways to cut the axes into equal lengths, the one with the fewest voxels to compute, halo
+    included (and each block costs something); of those, the one whose longest side is shortest.
+
+    Parameters
+    ----------
+    shape
+        Of the volume.
+    halo, stride
+        As for `block_at`.
+    bytes_per_voxel, memory_bytes
+        The padded block times the first fits the second.
+    at_least
+        Number of blocks; as many as there can be where the volume is too small for that.
 
     Returns
     -------
@@ -122,22 +138,45 @@ def choose_block(
     MemoryError
         If not even the smallest block fits with its halo.
     """
-    size = [ceil(n / s) * s for n, s in zip(shape, stride, strict=True)]
+    axes = [_lengths(n, c, s) for n, c, s in zip(shape, LARGEST_CHUNK, stride, strict=True)]
+    padded = [np.array([b + 2 * h for b in axis]) for axis, h in zip(axes, halo, strict=True)]
+    counts = [np.array([ceil(n / b) for b in axis]) for axis, n in zip(axes, shape, strict=True)]
+    most = memory_bytes / bytes_per_voxel
+    smallest = prod(int(p.min()) for p in padded)
+    if smallest > most:
+        size = tuple(min(axis) for axis in axes)
+        need = smallest * bytes_per_voxel
+        raise MemoryError(f"one block of {size} needs {need / 1e9:.2g} GB")
+    at_least = min(at_least, prod(int(c.max()) for c in counts))
+    best: tuple[float, Triple] | None = None
+    for z, (pz, cz) in enumerate(zip(padded[0], counts[0], strict=True)):
+        voxels = pz * padded[1][:, None] * padded[2]
+        blocks = cz * counts[1][:, None] * counts[2]
+        side = np.maximum(axes[0][z], np.maximum.outer(axes[1], axes[2]))
+        work = (voxels + BLOCK_COST) * blocks * (1 + 1e-9 * side)
+        work[(voxels > most) | (blocks < at_least)] = np.inf
+        y, x = np.unravel_index(int(np.argmin(work)), work.shape)
+        if best is None or work[y, x] < best[0]:
+            best = (float(work[y, x]), (axes[0][z], axes[1][y], axes[2][x]))
+    assert best is not None
+    block = best[1]
+    if not np.isfinite(best[0]):  # more blocks than the memory asks for, and than fit it
+        block = (min(axes[0]), min(axes[1]), min(axes[2]))
+    chunk = [_divide(n, c, s) for n, c, s in zip(block, LARGEST_CHUNK, stride, strict=True)]
+    return block, (chunk[0], chunk[1], chunk[2])
 
-    def need() -> float:
-        return prod(s + 2 * h for s, h in zip(size, halo, strict=True)) * bytes_per_voxel
 
-    while need() > memory_bytes or prod(grid(shape, (size[0], size[1], size[2]))) < at_least:
-        axis = max(range(3), key=lambda a: size[a])
-        if size[axis] <= max(SMALLEST, stride[axis]):
-            if need() > memory_bytes:
-                raise MemoryError(f"one block of {tuple(size)} needs {need() / 1e9:.2g} GB")
-            break
-        size[axis] = ceil(size[axis] / 2 / stride[axis]) * stride[axis]
-    chunk = [_divide(n, c, s) for n, c, s in zip(size, LARGEST_CHUNK, stride, strict=True)]
-    # A block of several chunks is made longer by less than a chunk's rest.
-    block = [ceil(n / c) * c for n, c in zip(size, chunk, strict=True)]
-    return (block[0], block[1], block[2]), (chunk[0], chunk[1], chunk[2])
+def _lengths(size: int, largest_chunk: int, stride: int) -> list[int]:
+    """List the lengths of the blocks that an axis can be cut into: equal, of whole chunks."""
+    found: list[int] = []
+    for parts in range(1, ceil(size / max(SMALLEST, stride)) + 1):
+        length = ceil(size / parts / stride) * stride
+        chunk = _divide(length, largest_chunk, stride)
+        # A block of several chunks is made longer by less than a chunk's rest.
+        length = ceil(length / chunk) * chunk
+        if length not in found[-1:]:
+            found.append(length)
+    return found
 
 
 def _divide(size: int, largest: int, stride: int) -> int:

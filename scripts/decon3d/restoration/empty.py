@@ -5,13 +5,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.restoration.blocks import Block
+from decon3d.restoration.blocks import Block, Triple
 from decon3d.restoration.restorers import Restorer
+from decon3d.restoration.tiles import in_tiles
 from decon3d.volumes.no_data import missing
 
 
 def restore_block(
-    restorer: Restorer, values: NDArray[Any], block: Block, *, fill: float | None
+    restorer: Restorer,
+    values: NDArray[Any],
+    block: Block,
+    *,
+    fill: float | None,
+    tile: Triple,
+    halo: Triple,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Restore what a block writes.
 
@@ -21,6 +28,8 @@ def restore_block(
         Counts of the padded read region (Z, Y, X); NaN = no data.
     fill
         What voxels without data get: the volume's fill value, or NaN where it has none.
+    tile, halo
+        How much is computed at a time, and the context that it needs; see `in_tiles`.
 
     Returns
     -------
@@ -31,8 +40,8 @@ def restore_block(
     absent = missing(values[block.inner])
     level = np.float32(np.nan if fill is None else fill)
     if absent is None:
-        return restorer.restore(values, block.origin)[block.inner], None
+        return in_tiles(restorer, values, block, tile=tile, halo=halo), None
     if absent.all():
         return np.full(absent.shape, level), absent
-    restored = restorer.restore(values, block.origin)[block.inner]
+    restored = in_tiles(restorer, values, block, tile=tile, halo=halo)
     return np.where(absent, level, restored), absent

@@ -52,11 +52,11 @@ def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]
     UserError
         If blocks are missing or were changed.
     """
-    done = finished_blocks(Path(progress), plan)
+    done = finished_blocks(Path(progress), plan, range(plan.bounds[-1]))
     issues = {}
     for number, volume in enumerate(plan.volumes):
-        lines = [done.get((volume.key, i)) for i in range(volume.items)]
-        found = [line for line in lines if line is not None]
+        items = range(plan.starts[number], plan.starts[number + 1])
+        found = [done[i] for i in items if i in done]
         if len(found) < volume.items:
             raise UserError(
                 f"{volume.store}: {volume.items - len(found)} of {volume.items} blocks are not "

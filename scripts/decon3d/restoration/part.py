@@ -1,17 +1,21 @@
 """One part of a restoration: read ahead, restore, write behind, and remember what is done.
 
-Finished blocks are recorded in a progress file, by the hash of all that decides their voxels: a
-killed part goes on at its first unfinished block. Writing a block is atomic and can be repeated.
-On SIGTERM the present block is finished, for it may be the time limit that comes.
+While a block is computed, a thread reads the next one and another writes the last one; neither gets
+further, so that memory stays that of a few blocks. Finished blocks are recorded in a progress file,
+by the hash of all that decides their voxels: a part that was killed, by whatever signal, goes on at
+its first unfinished block. Writing a block is atomic and can be repeated. On SIGTERM the present
+block is finished, for it may be the time limit that comes.
 """
 
 import contextlib
 import json
+import os
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -20,63 +24,115 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from decon3d.errors import UserError
+from decon3d.errors import DeviceMemoryError, UserError
 from decon3d.files import digest, write_json, write_text
 from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
-from decon3d.restoration.plan import Item, Plan
+from decon3d.restoration.plan import Item, Plan, halve_blocks, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 
 
 class ProgressRecord:
-    """Which blocks are done: a JSON line each, in one file per part.
+    """Which blocks of a part are done: a JSON line each, in one file per part.
 
     All files of a method are read, since another plan may have cut the work otherwise; this part
     appends to its own. Lines of volumes that the plan no longer holds are dropped from it.
     """
 
-    def __init__(self, path: Path, plan: Plan) -> None:
+    def __init__(self, path: Path, plan: Plan, part: int) -> None:
         keys = {v.key for v in plan.volumes}
         self.path = path
-        self.keys = [v.key for v in plan.volumes]
+        self.plan = plan
         own = [line for line in read_lines(path) if line["key"] in keys]
         write_text(path, "".join(json.dumps(line) + "\n" for line in own))
-        self.lines = finished_blocks(path.parent, plan)
+        numbers = range(plan.bounds[part], plan.bounds[part + 1])
+        self.lines = finished_blocks(path.parent, plan, numbers)
 
-    def __contains__(self, item: Item) -> bool:
-        return (self.keys[item.volume], item.index) in self.lines
+    def __contains__(self, number: int) -> bool:
+        return number in self.lines
 
-    def add(self, item: Item, **values: Any) -> None:
-        """Note that an item is done, on disk at once."""
-        line = {"key": self.keys[item.volume], "item": item.index, **values}
+    def add(self, number: int, **values: Any) -> None:
+        """Note that an item of the work list is done, on disk at once."""
+        volume, index = self.plan.place(number)
+        line = {"key": self.plan.volumes[volume].key, "item": index, **values}
         with open(self.path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
-        self.lines[line["key"], line["item"]] = line
-
-    def of(self, items: Iterable[Item]) -> list[dict[str, Any]]:
-        """Return the lines of some finished items."""
-        return [self.lines[self.keys[i.volume], i.index] for i in items]
+        self.lines[number] = line
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Read a progress file; a line cut off by a kill is left out, so that its block is redone."""
-    lines = []
     if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                lines.append(json.loads(text))
-    return lines
+        with open(path, encoding="utf-8") as stream:
+            for text in stream:
+                with contextlib.suppress(json.JSONDecodeError):
+                    yield json.loads(text)
 
 
-def finished_blocks(folder: Path, plan: Plan) -> dict[tuple[str, int], dict[str, Any]]:
-    """Collect what all parts, of this plan or an earlier one, have finished of these volumes."""
-    keys = {v.key for v in plan.volumes}
-    files = sorted(folder.glob("*.progress"))
-    lines = (line for path in files for line in read_lines(path) if line["key"] in keys)
-    return {(line["key"], line["item"]): line for line in lines}
+def finished_blocks(folder: Path, plan: Plan, numbers: range) -> dict[int, dict[str, Any]]:
+    """Collect which items of the work list are done, by any part of this plan or an earlier one.
+
+    Parameters
+    ----------
+    folder
+        Of the progress files.
+    numbers
+        The items that are asked for.
+    """
+    starts = {v.key: start for v, start in zip(plan.volumes, plan.starts, strict=False)}
+    found = {}
+    for path in sorted(folder.glob("*.progress")):
+        for line in read_lines(path):
+            start = starts.get(line["key"])
+            if start is not None and start + line["item"] in numbers:
+                found[start + line["item"]] = line
+    return found
+
+
+class ReplannedError(Exception):
+    """Another part has rewritten the plan."""
+
+
+def restore_part(
+    path: str | Path,
+    states: list[State],
+    *,
+    part: int,
+    marker: str | Path,
+    threads: int,
+    device: str = "cpu",
+) -> None:
+    """Restore one part of the plan at `path`, and start over whenever that is rewritten.
+
+    It is rewritten with smaller blocks by the first part whose device's memory does not hold one.
+
+    Parameters
+    ----------
+    states, part, marker, threads, device
+        As for `run_part`.
+    """
+    while True:
+        made = os.stat(path).st_mtime_ns
+        plan = load_plan(path)
+
+        def current(made: int = made) -> bool:
+            return os.stat(path).st_mtime_ns == made
+
+        try:
+            run_part(
+                plan, states, part=part, marker=marker, threads=threads, device=device,
+                current=current,
+            )  # fmt: skip
+            return
+        except DeviceMemoryError as error:
+            halved = halve_blocks(plan, path)
+            log.warning("%s. All parts start over with half of that", error)
+            log.info("restoration.memory_gb: %.3g would have fitted", halved.block_memory_gb)
+        except ReplannedError:
+            log.warning("another part has rewritten the plan; this one starts over")
 
 
 def run_part(
@@ -87,6 +143,7 @@ def run_part(
     marker: str | Path,
     threads: int,
     device: str = "cpu",
+    current: Callable[[], bool] = lambda: True,
 ) -> None:
     """Restore the blocks of one part and write its marker.
 
@@ -97,21 +154,32 @@ def run_part(
     marker
         JSON that says that the part is done: seconds, voxels, blocks, peak memory, clipped
         voxels, voxels without data. The progress record lies beside it.
+    threads
+        CPU threads of the computation.
+    device
+        In words, for the marker.
+    current
+        Whether the plan still holds.
 
     Raises
     ------
     UserError
         If the states are not those that the plan was made for, or the job was told to stop (the
         next attempt goes on).
+    DeviceMemoryError
+        If a block does not fit into the device's memory.
+    ReplannedError
+        If the plan no longer holds.
     """
     if [s.description for s in states] != plan.restorers:
         raise UserError(f"the plan of {plan.method} is older than its states; remake the plan")
     marker = Path(marker)
-    record = ProgressRecord(marker.with_suffix(".progress"), plan)
-    todo = [item for item in plan.part(part) if item not in record]
-    log.info("part %d: %d block(s) to do", part, len(todo))
-    voxels = sum(item.voxels for item in todo)
-    restorers: dict[int, Restorer] = {}
+    record = ProgressRecord(marker.with_suffix(".progress"), plan, part)
+    numbers = range(plan.bounds[part], plan.bounds[part + 1])
+    todo = [number for number in numbers if number not in record]
+    voxels = sum(plan.item(number).voxels for number in todo)
+    log.info("part %d: %d block(s) to do, %.1f Mvoxel", part, len(todo), voxels / 1e6)
+    opened: dict[int, Restorer] = {}
     outputs: dict[int, zarr.Array[Any]] = {}
     with (
         told_to_stop() as stopped,
@@ -123,17 +191,27 @@ def run_part(
         for item, values in _read_ahead(plan, todo):
             if stopped():
                 break
-            if item.channel not in restorers:
-                restorers[item.channel] = open_restorer(states[item.channel], threads=threads)
+            if item.channel not in opened:
+                opened[item.channel] = open_restorer(
+                    states[item.channel], threads=threads, engine=plan.engine
+                )
             if item.volume not in outputs:
                 store = Path(plan.volumes[item.volume].store) / "0"
                 outputs[item.volume] = zarr.open_array(str(store), mode="r+")
             started = time.perf_counter()
-            fill = plan.volumes[item.volume].fill(item.channel)
-            restored = restore_block(restorers[item.channel], values, item.block, fill=fill)
+            restored = restore_block(
+                opened[item.channel],
+                values,
+                item.block,
+                fill=plan.volumes[item.volume].fill(item.channel),
+                tile=plan.tile(item),
+                halo=plan.halo,
+            )
             computing = time.perf_counter() - started
             if pending is not None:
                 pending.result()
+            if not current():
+                raise ReplannedError
             spent = {
                 "seconds": round(time.perf_counter() - before, 4),
                 "computing_seconds": round(computing, 4),
@@ -143,13 +221,13 @@ def run_part(
             bar.update(item.voxels / 1e6)
         if pending is not None:
             pending.result()
-    left = sum(item not in record for item in todo)
+    left = sum(number not in record for number in numbers)
     if left:
         raise UserError(
             f"part {part} of {plan.method} was told to stop (SIGTERM) with {left} of its blocks "
             "left; the next attempt goes on there"
         )
-    lines = record.of(plan.part(part))
+    lines = [record.lines[number] for number in numbers]
     write_json(
         marker,
         {
@@ -167,15 +245,17 @@ def run_part(
             "peak_memory_gb": round(peak_memory_gb(), 3),
             "threads": threads,
             "device": device,
+            "engine": None if plan.engine is None else asdict(plan.engine),
         },
     )
 
 
-def _read_ahead(plan: Plan, todo: list[Item]) -> Iterator[tuple[Item, NDArray[Any]]]:
+def _read_ahead(plan: Plan, todo: list[int]) -> Iterator[tuple[Item, NDArray[Any]]]:
     """Read the next block while the present one is worked on."""
     volumes: dict[int, Volume] = {}
 
-    def read(item: Item) -> NDArray[Any]:
+    def read(number: int) -> tuple[Item, NDArray[Any]]:
+        item = plan.item(number)
         source = plan.volumes[item.volume]
         if item.volume not in volumes:
             volumes[item.volume] = open_volume(source.view, clip_at_zero=source.clip_at_zero)
@@ -184,15 +264,16 @@ def _read_ahead(plan: Plan, todo: list[Item]) -> Iterator[tuple[Item, NDArray[An
             volumes[item.volume], source.times[item.time], channel, item.block.read,
             source.fill(item.channel),
         )  # fmt: skip
-        return item.block.pad(values)
+        return item, item.block.pad(values)
 
     with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, todo[0]) if todo else None
-        for k, item in enumerate(todo):
-            assert ahead is not None
-            values = ahead.result()
-            ahead = reader.submit(read, todo[k + 1]) if k + 1 < len(todo) else None
-            yield item, values
+        ahead: Future[tuple[Item, NDArray[Any]]] | None = None
+        for number in todo:
+            ready, ahead = ahead, reader.submit(read, number)
+            if ready is not None:
+                yield ready.result()
+        if ahead is not None:
+            yield ahead.result()
 
 
 def _write(
@@ -219,7 +300,7 @@ def _write(
     final = np.ascontiguousarray(values, dtype=output.dtype)
     output[(item.time, item.channel, *item.block.write)] = final
     record.add(
-        item,
+        item.number,
         voxels=item.voxels,
         clipped=clipped,
         not_finite=not_finite,

@@ -8,7 +8,8 @@ make parts differ from each other is pinned here.
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from math import lcm, prod
 from pathlib import Path
@@ -17,27 +18,27 @@ from typing import Any
 import numpy as np
 import zarr
 
-from decon3d.errors import UserError
+from decon3d.errors import DeviceMemoryError, UserError
 from decon3d.files import digest, read_json, write_json
 from decon3d.logs import log
+from decon3d.networks.engines import Engine, choose_engine
 from decon3d.restoration.blocks import Block, Triple, block_at, choose_block, grid
 from decon3d.restoration.restorers import State
+from decon3d.restoration.tiles import tile_of
 from decon3d.settings import Restoration
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.writer import create_level
-
-"""Largest chunk of the output (Z, Y, X)."""
 
 
 @dataclass(frozen=True)
 class Item:
     """One block of one time point and channel.
 
-    `index` counts within the volume's items, `time` and `channel` within the output.
+    `number` counts within the work list, `time` and `channel` within the output.
     """
 
+    number: int
     volume: int
-    index: int
     time: int
     channel: int
     block: Block
@@ -95,29 +96,37 @@ class Plan:
     stride: Triple
     mirror: bool
     output_dtype: str
+    engine: Engine | None
+    """What computes a network; None = a classical method."""
     volumes: list[VolumePlan]
     bounds: list[int]
     """Part i does the items from bounds[i] up to bounds[i + 1]."""
     block_memory_gb: float
     warnings: dict[str, list[str]]
     """By volume: what speaks against this method there. Decides nothing."""
+    halvings: int = 0
+    """How often a block is halved for computing, since the device's memory did not hold it."""
 
     @property
     def digest(self) -> str:
         """Hash of the whole plan."""
         return digest({**asdict(self), "warnings": None})
 
-    @property
+    @cached_property
     def starts(self) -> list[int]:
         """Running number of each volume's first item."""
         return [0, *np.cumsum([v.items for v in self.volumes]).tolist()]
 
+    def place(self, number: int) -> tuple[int, int]:
+        """Return the volume of an item of the work list, and its number within the volume."""
+        volume = bisect_right(self.starts, number) - 1
+        return volume, number - self.starts[volume]
+
     def item(self, number: int) -> Item:
         """Return one item of the work list."""
-        starts = self.starts
-        index = bisect_right(starts, number) - 1
+        index, within = self.place(number)
         volume = self.volumes[index]
-        within, block = divmod(number - starts[index], volume.blocks)
+        within, block = divmod(within, volume.blocks)
         time, channel = divmod(within, len(volume.channels))
         geometry = block_at(
             block,
@@ -127,23 +136,55 @@ class Plan:
             stride=self.stride,
             mirror=self.mirror,
         )
-        return Item(index, number - starts[index], time, channel, geometry)
+        return Item(number, index, time, channel, geometry)
 
     def part(self, number: int) -> Iterator[Item]:
         """Walk through the work of one part."""
         return map(self.item, range(self.bounds[number], self.bounds[number + 1]))
 
+    def tile(self, item: Item) -> Triple:
+        """Return how much of a block is computed at a time (Z, Y, X)."""
+        block = self.volumes[item.volume].block
+        tile = tile_of(block, stride=self.stride, halvings=self.halvings)
+        assert tile is not None, "a plan is only rewritten for blocks that can be halved"
+        return tile
+
+    def work(self) -> list[dict[str, float]]:
+        """Say of each part what it reads, computes and writes at most, uncompressed."""
+        edges = self.starts
+        found = []
+        for first, last in pairwise(self.bounds):
+            blocks = computed = read = written = 0
+            for volume, start, stop in zip(self.volumes, edges, edges[1:], strict=False):
+                count = max(0, min(last, stop) - max(first, start))
+                padded = _padded(volume.block, volume.shape, self.halo, self.mirror)
+                blocks += count
+                computed += count * padded
+                read += count * _padded(volume.block, volume.shape, self.halo, False)
+                written += count * prod(volume.block) * np.dtype(volume.dtype).itemsize
+            found.append(
+                {
+                    "blocks": blocks,
+                    "computed_mvoxel": round(computed / 1e6, 3),
+                    "read_mvoxel": round(read / 1e6, 3),
+                    "written_gb": round(written / 1e9, 6),
+                }
+            )
+        return found
+
 
 def load_plan(path: str | Path) -> Plan:
     """Read a plan that `make_plan` wrote."""
     content = read_json(path)
-    content.pop("digest")
-    content.pop("summary")
+    for key in ("digest", "summary", "parts"):
+        content.pop(key)
     for volume in content["volumes"]:
         for key in ("shape", "chunk", "block"):
             volume[key] = tuple(volume[key])
     content["volumes"] = [VolumePlan(**v) for v in content["volumes"]]
     content.update(halo=tuple(content["halo"]), stride=tuple(content["stride"]))
+    if content["engine"] is not None:
+        content["engine"] = Engine(**content["engine"])
     return Plan(**content)
 
 
@@ -157,6 +198,7 @@ def make_plan(
     times: list[int] | None,
     restoration: Restoration,
     path: str | Path,
+    gpu: bool = False,
     warnings: dict[str, list[str]] | None = None,
 ) -> Plan:
     """Plan the restoration of a dataset's volumes and create the empty level 0 of each output.
@@ -175,6 +217,8 @@ def make_plan(
         Time points to restore; None = all.
     path
         Where the plan is written.
+    gpu
+        Whether the parts ask for a GPU.
     warnings
         By volume: what speaks against the method there (`fitness.warnings_of`).
 
@@ -182,13 +226,17 @@ def make_plan(
     ------
     UserError
         If the smallest block does not fit the memory, or a volume is a single plane and the method
-        needs a stack.
+        needs a stack, or the engine cannot be had.
     """
     every = [states[name] for name in channels]
     halo = _worst([s.halo for s in every])
     stride = _common([s.stride for s in every])
     halo = _round_up(halo, stride)
     bytes_per_voxel = max(s.bytes_per_voxel for s in every)
+    engine = None
+    if any(s.of_network for s in every):
+        engine = choose_engine(restoration.engine, restoration.precision, gpu=gpu)
+        bytes_per_voxel *= engine.memory
     volumes = []
     for record, store in zip(records, stores, strict=True):
         shape = (record.shape[2], record.shape[3], record.shape[4])
@@ -215,9 +263,8 @@ def make_plan(
                 f"{record.name}: {error}"
             ) from None
         kind = record.dtype if restoration.output_dtype == "input" else "float32"
-        key = digest(
-            [asdict(record), [s.description for s in every], kind, chosen, channels, chunk, block]
-        )
+        states_and_engine = [s.description for s in every], engine and asdict(engine)
+        key = digest([asdict(record), *states_and_engine, kind, chosen, channels, chunk, block])
         volumes.append(
             VolumePlan(
                 record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,
@@ -231,17 +278,71 @@ def make_plan(
         stride=stride,
         mirror=every[0].mirror,
         output_dtype=restoration.output_dtype,
+        engine=engine,
         volumes=volumes,
         bounds=_cut(volumes, restoration.parts),
-        block_memory_gb=max(_padded(v, halo) for v in volumes) * bytes_per_voxel / 1e9,
+        block_memory_gb=max(_padded(v.block, v.shape, halo, every[0].mirror) for v in volumes)
+        * bytes_per_voxel
+        / 1e9,
         warnings=warnings or {},
     )
     for volume in volumes:
         _create(volume)
-    summary = _summary(plan)
-    log.info("%s: %s", method, summary)
-    write_json(path, {**asdict(plan), "digest": plan.digest, "summary": summary})
+    _write(plan, path)
     return plan
+
+
+def halve_blocks(plan: Plan, path: str | Path) -> Plan:
+    """Rewrite a plan whose blocks a device's memory did not hold: they are computed in halves.
+
+    The work starts over, since all blocks of a volume are to be computed alike. If another part
+    has rewritten the plan already, that one is returned.
+
+    Raises
+    ------
+    DeviceMemoryError
+        If the blocks cannot be halved once more.
+    """
+    there = load_plan(path)
+    if there.digest != plan.digest:
+        return there
+    halvings = plan.halvings + 1
+    for volume in plan.volumes:
+        if tile_of(volume.block, stride=plan.stride, halvings=halvings) is None:
+            raise DeviceMemoryError(
+                f"{plan.method}: not even small blocks fit into the memory of the device; its halo "
+                f"of {plan.halo} voxels (Z, Y, X) is needed on each side"
+            )
+    volumes = [replace(v, key=digest([v.key, halvings])) for v in plan.volumes]
+    for volume in volumes:
+        level_0 = zarr.open_array(str(Path(volume.store) / "0"), mode="r+")
+        level_0.attrs["key"] = volume.key
+    smaller = replace(
+        plan, volumes=volumes, halvings=halvings,
+        block_memory_gb=plan.block_memory_gb * _largest(plan, halvings) / _largest(plan, 0),
+    )  # fmt: skip
+    _write(smaller, path)
+    return smaller
+
+
+def _largest(plan: Plan, halvings: int) -> int:
+    """Voxels of the largest tile with its halo."""
+    tiles = (tile_of(v.block, stride=plan.stride, halvings=halvings) for v in plan.volumes)
+    found = zip(tiles, plan.volumes, strict=True)
+    return max(_padded(t, v.shape, plan.halo, plan.mirror) for t, v in found if t is not None)
+
+
+def _write(plan: Plan, path: str | Path) -> None:
+    summary = _summary(plan)
+    log.info("%s: %s", plan.method, summary)
+    work = plan.work()
+    for number, part in enumerate(work):
+        log.info(
+            "part %d: %d block(s), %.4g Mvoxel to compute, %.3g GB to write",
+            number, part["blocks"], part["computed_mvoxel"], part["written_gb"],
+        )  # fmt: skip
+    extra = {"digest": plan.digest, "summary": summary, "parts": work}
+    write_json(path, {**asdict(plan), **extra})
 
 
 def _worst(triples: list[Triple]) -> Triple:
@@ -259,9 +360,10 @@ def _round_up(triple: Triple, stride: Triple) -> Triple:
     return (z, y, x)
 
 
-def _padded(volume: VolumePlan, halo: Triple) -> int:
-    sizes = zip(volume.block, volume.shape, halo, strict=True)
-    return prod(min(b, n) + 2 * h for b, n, h in sizes)
+def _padded(block: Triple, shape: Triple, halo: Triple, mirror: bool) -> int:
+    """Voxels of a block with its halo, at most; within the volume unless mirrored."""
+    sizes = zip(block, shape, halo, strict=True)
+    return prod(b + 2 * h if mirror else min(b + 2 * h, n) for b, n, h in sizes)
 
 
 def _cut(volumes: list[VolumePlan], parts: int) -> list[int]:
@@ -296,8 +398,10 @@ def _create(volume: VolumePlan) -> None:
 def _summary(plan: Plan) -> str:
     voxels = sum(prod(v.shape) * len(v.times) * len(v.channels) for v in plan.volumes)
     blocks = sorted({v.block for v in plan.volumes})
+    by = "" if plan.engine is None else f" by {plan.engine.name} in {plan.engine.precision}"
+    halved = f", computed in tiles, halved {plan.halvings} times" if plan.halvings else ""
     return (
         f"{len(plan.volumes)} volume(s), {voxels / 1e6:.1f} Mvoxel in {plan.bounds[-1]} block(s) "
-        f"of up to {blocks[-1]} with halo {plan.halo} (Z, Y, X), {len(plan.bounds) - 1} part(s), "
-        f"about {plan.block_memory_gb:.2f} GB per block"
+        f"of up to {blocks[-1]} with halo {plan.halo} (Z, Y, X){halved}, {len(plan.bounds) - 1} "
+        f"part(s){by}, about {plan.block_memory_gb:.2f} GB per block"
     )

@@ -18,10 +18,11 @@ from decon3d.classical import device
 from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
-from decon3d.errors import UserError
+from decon3d.errors import DeviceMemoryError, UserError
 from decon3d.files import digest, file_digest, read_json, write_json
 from decon3d.logs import log
 from decon3d.networks.description import load_info
+from decon3d.networks.engines import TENSORFLOW, Engine
 from decon3d.networks.inputs import network_input
 from decon3d.optics.psf import Psf, fingerprint, load_psf
 from decon3d.restoration.blocks import Triple
@@ -87,9 +88,14 @@ class State:
         }
 
     @property
+    def of_network(self) -> bool:
+        """Whether a network restores, so that an engine is needed."""
+        return "bundle" in self.values
+
+    @property
     def needs_depth(self) -> bool:
         """Whether a single plane cannot be restored: by a network, or with a 3D PSF."""
-        return "bundle" in self.values or ("psf" in self.arrays and len(self.arrays["psf"]) > 1)
+        return self.of_network or ("psf" in self.arrays and len(self.arrays["psf"]) > 1)
 
 
 Preparation = Callable[[ChannelStatistics, Sequence[NDArray[Any]]], State]
@@ -233,13 +239,14 @@ def prepare_network(
         z, y, x = (-(-(own + theirs) // s) * s for own, theirs, s in reach)
         halo, memory = (z, y, x), memory + bytes_per_voxel(runs)
     if info.global_means and attention == "calibrated":
-        used = _load_predictor(str(folder), info.model_sha256, threads)
-        vectors = used.calibrate(
-            [
-                network_input(block, law=law, estimator=estimator, background=statistics.background)
-                for block in sample
-            ]
-        )
+        from decon3d.networks.bundle import calibrate
+
+        model, _ = _load(str(folder), info.model_sha256, threads)
+        seen = [
+            network_input(block, law=law, estimator=estimator, background=statistics.background)
+            for block in sample
+        ]
+        vectors = calibrate(model, info.stride, seen)
         arrays |= {f"{GLOBAL_MEAN}{i:03d}": vector for i, vector in enumerate(vectors)}
         log.info("%s: attention calibrated on %d block(s)", info.kind, len(sample))
     return State(
@@ -304,17 +311,23 @@ def claim_device(state: State, *, gpus: int, threads: int) -> str:
     UserError
         If it wants a GPU and none is there.
     """
-    if "bundle" not in state.values:
+    if not state.of_network:
         return _device(state).name
     from decon3d import devices
 
     return devices.configure(gpus=gpus, threads=threads)["device"]
 
 
-def open_restorer(state: State, *, threads: int) -> Restorer:
-    """Make the restorer that a state describes; a network's bundle is loaded here."""
-    if "bundle" in state.values:
-        return _Network(state, threads)
+def open_restorer(state: State, *, threads: int, engine: Engine | None = TENSORFLOW) -> Restorer:
+    """Make the restorer that a state describes; a network's bundle is loaded here.
+
+    Parameters
+    ----------
+    engine
+        What computes a network; a classical method has none.
+    """
+    if state.of_network:
+        return _Network(state, threads, engine or TENSORFLOW)
     return _Classical(state, threads)
 
 
@@ -341,7 +354,7 @@ class _Classical:
         except MemoryError as error:
             if self.device.is_host:
                 raise
-            raise UserError(
+            raise DeviceMemoryError(
                 f"a block of {block.shape} voxels (Z, Y, X) does not fit into the memory of the "
                 f"{self.device.name}; lower restoration.memory_gb ({error})"
             ) from None
@@ -354,11 +367,12 @@ class _Network:
     Richardson-Lucy knows them itself; what the network sees is, once the estimates are made.
     """
 
-    def __init__(self, state: State, threads: int) -> None:
+    def __init__(self, state: State, threads: int, engine: Engine) -> None:
+        names = sorted(n for n in state.arrays if n.startswith(GLOBAL_MEAN))
         self.predictor = _load_predictor(
-            state.values["bundle"], state.values["bundle_digest"], threads
-        )
-        self.vectors = [state.arrays[n] for n in sorted(state.arrays) if n.startswith(GLOBAL_MEAN)]
+            state.values["bundle"], state.values["bundle_digest"], threads, engine,
+            tuple(state.arrays[n].astype(np.float32).tobytes() for n in names),
+        )  # fmt: skip
         self.law = Normalisation(state.values["offset"], state.values["scale"])
         self.background = state.values["background"]
         self.estimator = None
@@ -370,8 +384,6 @@ class _Network:
             self.estimator = Estimator(runs, psf=state.arrays["psf"], threads=threads)
 
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
-        if self.vectors:  # the predictor is shared; another channel's may be in it
-            self.predictor.fix(self.vectors)
         values = network_input(
             block, law=self.law, estimator=self.estimator, origin=origin, background=self.background
         )
@@ -385,10 +397,24 @@ class _Network:
 
 
 @lru_cache(maxsize=4)
-def _load_predictor(bundle: str, bundle_digest: str, threads: int) -> Any:
-    """Load a network once per process, however many restorers use it."""
-    from decon3d.networks.bundle import predictor
+def _load_predictor(
+    bundle: str, bundle_digest: str, threads: int, engine: Engine, vectors: tuple[bytes, ...]
+) -> Any:
+    """Make a network's predictor once per process, however many restorers use it."""
+    from decon3d.networks.bundle import Predictor
+
+    model, info = _load(bundle, bundle_digest, threads)
+    fixed = [np.frombuffer(vector, np.float32) for vector in vectors]
+    return Predictor(model, info, vectors=fixed, engine=engine, threads=threads)
+
+
+@lru_cache(maxsize=4)
+def _load(bundle: str, bundle_digest: str, threads: int) -> Any:
+    """Load a bundle once per process, on the device that `claim_device` chose."""
+    from decon3d import devices
+    from decon3d.networks.bundle import load_bundle
 
     if file_digest(Path(bundle) / "model.keras") != bundle_digest:
         raise UserError(f"{bundle} has changed since the restoration was planned; run again")
-    return predictor(bundle, threads=threads)
+    devices.limit_threads(threads)
+    return load_bundle(bundle)

@@ -1,0 +1,164 @@
+"""A trained network as one function for restoring: the same values with fewer operations.
+
+- A batch normalisation is an affine map at inference: it goes into the convolution before it.
+- The mean over channels of a + s, with s of one channel, is the mean of a, plus s; and the mean of
+  α x + β is α times the mean of x, plus β: one channel is worked on instead of four or eight.
+- Global means that were calibrated are constants, and so is all that follows from them alone.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from decon3d.networks.layers import ChannelMean, GlobalMean
+
+Function = Callable[[tf.Tensor], tf.Tensor]
+Step = tuple[Callable[..., tf.Tensor], list[int], int]
+"""What to call, on which tensors of the model, and which one comes out."""
+
+
+def inference_function(
+    model: keras.Model,
+    *,
+    vectors: Sequence[NDArray[np.float32]] = (),
+    precision: tf.DType = tf.float32,
+) -> Function:
+    """Rewrite a model for restoring.
+
+    Parameters
+    ----------
+    model
+        N Z Y X C to N Z Y X C, float32; its weights are taken as they are now.
+    vectors
+        A vector for each of its global means, to which they are fixed; empty = they average.
+    precision
+        Of the factors of the convolutions. Everything else stays in float32.
+
+    Returns
+    -------
+    callable
+        Maps a batch (N Z Y X C, float32) as the model does, to rounding (and to `precision`).
+    """
+    steps = _steps(model, iter(vectors) if len(vectors) else None, precision)
+    first, last = id(model.inputs[0]), id(model.outputs[0])
+
+    def function(batch: tf.Tensor) -> tf.Tensor:
+        tensors = {first: batch}
+        for call, inputs, output in steps:
+            tensors[output] = call(*[tensors[i] for i in inputs])
+        return tensors[last]
+
+    return function
+
+
+def _steps(model: keras.Model, vectors: Any, precision: tf.DType) -> list[Step]:
+    users: dict[int, list[Any]] = {id(tensor): [None] for tensor in model.outputs}
+    for layer in model.layers:
+        for tensor in _inputs(layer):
+            users.setdefault(id(tensor), []).append(layer)
+
+    def only_user(tensor: Any, kind: type) -> Any:
+        found = users.get(id(tensor), [])
+        return found[0] if len(found) == 1 and isinstance(found[0], kind) else None
+
+    steps: list[Step] = []
+    merged: set[int] = set()
+    for layer in model.layers:  # in an order in which inputs come before what uses them
+        if isinstance(layer, keras.layers.InputLayer) or id(layer) in merged:
+            continue
+        call: Callable[..., tf.Tensor] = _as_it_is(layer)
+        inputs, output = _inputs(layer), layer.output
+        if isinstance(layer, keras.layers.Conv3D | keras.layers.Conv3DTranspose):
+            norm = None
+            if layer.activation is keras.activations.linear:
+                norm = only_user(output, keras.layers.BatchNormalization)
+            call = _convolution(layer, norm, precision)
+            if norm is not None:
+                merged.add(id(norm))
+                output = norm.output
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            call = _affine(*_scale_and_shift(layer))
+        elif isinstance(layer, GlobalMean) and vectors is not None:
+            call, inputs = _constant(next(vectors)), []
+        elif (mean := only_user(output, ChannelMean)) is not None:
+            averaged = _averaged(layer)
+            if averaged is not None:
+                call, output = averaged, mean.output
+                merged.add(id(mean))
+        steps.append((call, [id(tensor) for tensor in inputs], id(output)))
+    return steps
+
+
+def _inputs(layer: Any) -> list[Any]:
+    if isinstance(layer, keras.layers.InputLayer):
+        return []
+    return layer.input if isinstance(layer.input, list) else [layer.input]
+
+
+def _as_it_is(layer: Any) -> Callable[..., tf.Tensor]:
+    several = isinstance(layer.input, list)
+    return lambda *tensors: layer(list(tensors) if several else tensors[0], training=False)
+
+
+def _constant(vector: NDArray[np.float32]) -> Callable[[], tf.Tensor]:
+    value = np.asarray(vector, np.float32).reshape(1, 1, 1, 1, -1)
+    return lambda: tf.constant(value)
+
+
+def _affine(scale: NDArray[np.float32], shift: NDArray[np.float32]) -> Function:
+    return lambda x: x * scale + shift
+
+
+def _scale_and_shift(norm: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what a batch normalisation multiplies by and adds, by channel."""
+    values = [np.asarray(w, np.float64) for w in (norm.gamma, norm.beta)]
+    mean, variance = (np.asarray(w, np.float64) for w in (norm.moving_mean, norm.moving_variance))
+    scale = values[0] / np.sqrt(variance + norm.epsilon)
+    return scale.astype(np.float32), (values[1] - mean * scale).astype(np.float32)
+
+
+def _convolution(layer: Any, norm: Any, precision: tf.DType) -> Function:
+    """Convolve, with the normalisation behind it (or None) in kernel and bias."""
+    kernel = np.asarray(layer.kernel, np.float32)
+    channels = kernel.shape[3 if isinstance(layer, keras.layers.Conv3DTranspose) else 4]
+    bias = np.asarray(layer.bias, np.float32) if layer.use_bias else np.zeros(channels, np.float32)
+    if norm is not None:
+        scale, shift = _scale_and_shift(norm)
+        transposed = isinstance(layer, keras.layers.Conv3DTranspose)
+        kernel = kernel * (scale[:, None] if transposed else scale)
+        bias = bias * scale + shift
+    strides, padding = (1, *layer.strides, 1), layer.padding.upper()
+
+    def convolve(x: tf.Tensor) -> tf.Tensor:
+        x, factors = tf.cast(x, precision), tf.cast(tf.constant(kernel), precision)
+        if isinstance(layer, keras.layers.Conv3DTranspose):
+            # Kernel and stride are equal (networks.geometry asserts it), so sizes multiply.
+            n, z, y, x_ = tf.unstack(tf.shape(x)[:4])
+            dz, dy, dx = layer.strides
+            size = tf.stack([n, z * dz, y * dy, x_ * dx, channels])
+            result = tf.nn.conv3d_transpose(x, factors, size, strides, padding)
+        else:
+            result = tf.nn.conv3d(x, factors, strides, padding)
+        result = tf.cast(result, tf.float32)
+        # Not tf.nn.bias_add: TensorFlow 2.21 fuses that with a convolution and a leaky ReLU behind
+        # it into one operation, and loses the slope.
+        return layer.activation(result + bias if bias.any() else result)
+
+    return convolve
+
+
+def _averaged(layer: Any) -> Callable[..., tf.Tensor] | None:
+    """Do a layer after the mean over its channels, where that gives the same with less work."""
+    if isinstance(layer, keras.layers.Rescaling):
+        return lambda x: _mean(x) * layer.scale + layer.offset
+    if isinstance(layer, keras.layers.Add):
+        return lambda *tensors: tf.add_n([_mean(x) for x in tensors])
+    return None
+
+
+def _mean(x: tf.Tensor) -> tf.Tensor:
+    return x if x.shape[-1] == 1 else tf.reduce_mean(x, axis=-1, keepdims=True)

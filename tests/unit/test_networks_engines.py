@@ -1,0 +1,123 @@
+"""An engine computes what the network is, whatever it makes of its graph."""
+
+import importlib.util
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_networks import BUILD, small
+
+from decon3d.errors import DeviceMemoryError, UserError
+from decon3d.networks import engines, rln
+from decon3d.networks.bundle import Predictor, calibrate
+from decon3d.networks.engines import Engine, choose_engine
+from decon3d.networks.inference import inference_function
+from decon3d.networks.layers import global_means
+
+BLOCK = np.random.default_rng(3).uniform(0, 1, (16, 32, 24)).astype(np.float32)
+ENGINES = [Engine(), Engine("openvino"), Engine("tensorflow", "bfloat16"), Engine("openvino", "bfloat16")]  # fmt: skip
+openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
+)
+
+
+def info(model):
+    from decon3d.networks.geometry import halo_and_stride
+
+    halo, stride = halo_and_stride(model)
+    return SimpleNamespace(halo=halo, stride=stride)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return {kind: small(kind) for kind in BUILD}
+
+
+def restored(model, engine, block=BLOCK):
+    vectors = calibrate(model, info(model).stride, [block]) if global_means(model) else []
+    try:
+        predictor = Predictor(model, info(model), vectors=vectors, engine=engine, threads=1)
+    except UserError as error:  # no bfloat16 here
+        pytest.skip(str(error))
+    return predictor, exact(model, vectors, block)
+
+
+def exact(model, vectors, block):
+    for layer, vector in zip(global_means(model), vectors, strict=True):
+        layer.fix(vector)
+    return model(block[None, ..., None], training=False).numpy()[0, ..., 0]
+
+
+def cases(precision):
+    return [
+        pytest.param(e, marks=[openvino] if e.name == "openvino" else [], id=e.name)
+        for e in ENGINES
+        if e.precision == precision
+    ]
+
+
+@pytest.mark.parametrize("kind", BUILD)
+@pytest.mark.parametrize("engine", cases("float32"))
+def test_an_engine_moves_no_voxel_by_more_than_rounding(networks, kind, engine):
+    predictor, expected = restored(networks[kind], engine)
+    result = predictor.predict(BLOCK)
+    tolerance = 1e-5 if engine.name == "tensorflow" else 1e-4
+    assert np.abs(result - expected).max() <= tolerance * np.abs(expected).max()
+    # Another shape, and back again.
+    assert predictor.predict(BLOCK[:8]).shape == (8, 32, 24)
+    assert np.array_equal(predictor.predict(BLOCK), result)
+
+
+@pytest.mark.parametrize("engine", cases("bfloat16"))
+def test_bfloat16_moves_the_published_network_a_little(reference_data, engine):
+    folder = reference_data / "rln_checkpoint"
+    block = np.load(folder / "reference.npz")["input"][0]
+    predictor, expected = restored(rln.load_published(folder), engine, block)
+    error = (predictor.predict(block) - expected) / expected.max()
+    assert 1e-5 < np.sqrt(np.mean(np.square(error))) < 2e-3
+    assert np.abs(error).max() < 0.04
+
+
+def test_normalisations_and_attention_are_folded(networks):
+    def operations(model, vectors=()):
+        function = tf.function(inference_function(model, vectors=vectors))
+        graph = function.get_concrete_function(tf.TensorSpec((1, 8, 8, 8, 1))).graph
+        return [operation.type for operation in graph.get_operations()]
+
+    found = operations(networks["rln"])
+    assert "Rsqrt" not in found and found.count("Conv3D") == 14
+    rcan = networks["rcan"]
+    vectors = [np.zeros(layer.fixed.shape, np.float32) for layer in global_means(rcan)]
+    assert "Mean" in operations(rcan) and "Mean" not in operations(rcan, vectors)
+
+
+def test_memory_that_does_not_suffice_is_told_apart(networks):
+    predictor = Predictor(networks["rln"], info(networks["rln"]))
+
+    def exhausted(batch):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    predictor._run = exhausted
+    with pytest.raises(DeviceMemoryError, match="OOM when allocating"):
+        predictor.predict(BLOCK)
+
+
+@pytest.mark.parametrize(
+    ("name", "installed", "gpu", "chosen"),
+    [
+        ("auto", True, False, "openvino"),
+        ("auto", True, True, "tensorflow"),
+        ("auto", False, False, "tensorflow"),
+        ("tensorflow", True, False, "tensorflow"),
+        ("openvino", False, False, "is not installed"),
+        ("openvino", True, True, "works on CPUs"),
+    ],
+)
+def test_the_choice_of_an_engine(monkeypatch, name, installed, gpu, chosen):
+    monkeypatch.setattr(engines, "find_spec", lambda _: installed or None)
+    if " " in chosen:
+        with pytest.raises(UserError, match=chosen):
+            choose_engine(name, "float32", gpu=gpu)
+    else:
+        assert choose_engine(name, "bfloat16", gpu=gpu) == Engine(chosen, "bfloat16")

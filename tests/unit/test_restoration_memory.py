@@ -1,0 +1,83 @@
+"""A device whose memory does not hold a block: the plan is rewritten, the work starts over."""
+
+import json
+
+import numpy as np
+import pytest
+import zarr
+from scipy.ndimage import uniform_filter
+from test_restoration import LOCAL, known_restorer, machine  # noqa: F401
+from test_volumes import TCZYX
+
+from decon3d.errors import DeviceMemoryError
+from decon3d.restoration import part as part_module
+from decon3d.restoration.finish import check_complete
+from decon3d.restoration.part import ReplannedError, restore_part, run_part
+from decon3d.restoration.plan import halve_blocks, load_plan
+
+
+class Small:
+    """A mean over 5 x 5 x 5 voxels on a device that holds so many."""
+
+    holds = 0
+    largest = 0
+
+    def restore(self, block, origin):
+        if block.size > Small.holds:
+            raise DeviceMemoryError("OOM when allocating")
+        Small.largest = max(Small.largest, block.size)
+        return uniform_filter(block.astype(np.float32), 5)
+
+
+@pytest.fixture
+def planned(machine, monkeypatch):  # noqa: F811
+    Small.largest = 0
+    monkeypatch.setattr(part_module, "open_restorer", lambda state, **_: Small())
+    return machine, machine.plan(state=LOCAL, parts=2)
+
+
+def restored(made, part):
+    marker = made.folder / "parts" / f"{part}.json"
+    restore_part(made.folder / "plan.json", [LOCAL, LOCAL], part=part, marker=marker, threads=1)
+    return json.loads(marker.read_text())
+
+
+def test_blocks_are_halved_until_they_fit_and_all_starts_over(planned):
+    made, plan = planned
+    whole = np.prod([n + 4 for n in plan.volumes[0].block])
+    Small.holds = 10**9
+    restored(made, 0)
+    Small.holds = whole // 3
+    marker = restored(made, 1)
+    smaller = load_plan(made.folder / "plan.json")
+    assert smaller.halvings >= 2 and smaller.block_memory_gb < plan.block_memory_gb / 2
+    assert marker["plan"] == smaller.digest
+    with pytest.raises(Exception, match="blocks are not done"):
+        check_complete(smaller, made.folder / "parts")
+    Small.largest = 0
+    restored(made, 0)
+    assert 0 < Small.largest <= Small.holds
+    made.finish(smaller)
+    result = zarr.open_array(str(made.folder / "v.out" / "0"))[0, 0]
+    expected = uniform_filter(TCZYX[0, 2].astype(np.float32), 5, mode="reflect")
+    assert np.allclose(result, expected, rtol=1e-6)
+
+
+def test_a_part_whose_plan_was_rewritten_stops(planned):
+    made, plan = planned
+    Small.holds = 10**9
+    smaller = halve_blocks(plan, made.folder / "plan.json")
+    assert halve_blocks(plan, made.folder / "plan.json") == smaller  # another part was first
+    marker = made.folder / "parts" / "0.json"
+    with pytest.raises(ReplannedError):
+        run_part(
+            plan, [LOCAL, LOCAL], part=0, marker=marker, threads=1, current=lambda: False
+        )  # fmt: skip
+    assert not marker.exists()
+
+
+def test_what_no_halving_helps_is_said(planned):
+    made, _ = planned
+    Small.holds = 1
+    with pytest.raises(DeviceMemoryError, match="not even small blocks fit"):
+        restored(made, 0)
