@@ -7,7 +7,7 @@ from typing import Any
 
 from decon3d import __version__, paths
 from decon3d.files import read_json
-from decon3d.report.labels import METRICS, method_label
+from decon3d.report.labels import METRICS, VOXELWISE, method_label
 from decon3d.report.templating import number, quantity
 from decon3d.settings import Channel, Dataset, Optics, Settings, is_network, is_tuned
 from decon3d.volumes.ingest import VolumeRecord
@@ -118,7 +118,7 @@ def methods_paragraph(root: Path, *, dataset: str, settings: Settings, measured:
         for name, method in settings.methods.items()
     ]
     if measured:
-        names = _and([m.label for m in METRICS.values()])
+        names = _and([METRICS[m].label for m in VOXELWISE])
         truth = "measured pairs" if used.pairs else "simulated volumes with known truth"
         sentences.append(
             f"Restorations were compared on {truth} by {names} {cited('wang')}, as restored and "
