@@ -108,7 +108,7 @@ def evaluation(dataset: str, method: str, kind: str) -> str:
 
 
 def table(dataset: str, name: str) -> str:
-    """A report table: `metrics`, `summary`, `conditions` or `cost.csv`, or `summary.html`."""
+    """A report table, CSV (see `report.tables.write_tables`), or `summary.html`."""
     return f"results/{dataset}/tables/{name}"
 
 

@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from report_tree import make_tree
+from report_tree import make_tree, write_volume
 
+from decon3d import paths
 from decon3d.report.page import build_volume_page, report_what_exists
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -21,6 +23,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("decon3d.report.figures.DPI", 50)
         settings = make_tree(root, count=2, channel_name=HOSTILE)
+        sigmas = np.zeros((20, 40, 40), np.float32)
+        sigmas[:, 10:20, 10:20], sigmas[:, 25:30, 25:30] = -12, 12
+        write_volume(root / paths.consistency("demo", "cell", "rl"), sigmas)
         report_what_exists(root, settings)
         build_volume_page(root, dataset="demo", volume="cell", settings=settings)
     return root

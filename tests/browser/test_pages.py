@@ -92,6 +92,15 @@ def test_contrast_is_shared_or_each_its_own(page):
     assert [pixels(page, number) for number in range(5)] != before
 
 
+def test_the_consistency_map_is_laid_over_its_method(page):
+    before = [pixels(page, number) for number in range(3)]
+    page.get_by_label("Consistency with the data").check()
+    after = [pixels(page, number) for number in range(3)]
+    assert [a != b for a, b in zip(after, before, strict=True)] == [False, True, False]
+    assert "from 5 σ of the noise" in page.locator(".key").inner_text()
+    assert "invented" in page.locator(".key").inner_text()
+
+
 def test_keys_do_what_the_mouse_does(page):
     page.locator(".stage").focus()
     start = int(state(page, "index"))

@@ -37,7 +37,7 @@ def page(tree: Path) -> str:
 
 def test_metrics_table_is_the_contract(tree: Path) -> None:
     table = pd.read_csv(tree / "results/demo/tables/metrics.csv")
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == tuple(COLUMNS)
     assert set(table["method"]) == {"input", "rl", "rltv", "rln"}
     assert len(table) == 4 * (8 + 1) * 6
 

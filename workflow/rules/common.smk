@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from decon3d import paths
 from decon3d.errors import ConfigError
+from decon3d.evaluation.targets import target_kernels
 from decon3d.pairs.sources import SPLITS, list_pairs
 from decon3d.settings import (
     NAME,

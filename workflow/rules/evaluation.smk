@@ -20,6 +20,7 @@ rule evaluate_phantoms:
         "../../envs/cpu.yaml"
     params:
         channels=lambda w: list(dataset_of(w).channels),
+        kernels=lambda w: target_kernels(SETTINGS, w.method),
         version=VERSIONS["evaluate"],
     script:
         "../../scripts/evaluate_phantoms.py"

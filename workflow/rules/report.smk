@@ -18,7 +18,17 @@ rule tables:
             category="Tables",
             labels={"dataset": "{dataset}", "table": "summary"},
         ),
-        conditions=paths.table("{dataset}", "conditions.csv"),
+        others=[
+            paths.table("{dataset}", f"{name}.csv")
+            for name in (
+                "headline",
+                "conditions",
+                "wrong_psf",
+                "papers",
+                "settings",
+                "guide",
+            )
+        ],
         cost=paths.table("{dataset}", "cost.csv"),
     log:
         "logs/{dataset}/tables.log",

@@ -137,7 +137,8 @@ def proportion(restored: Volume, probe: Probe) -> Proportion:
     means = np.array([[values[cells].mean() for values in (true, above)] for cells in of_level])
     exponent = float("nan")
     if (means > 0).all():
-        exponent = float(np.polyfit(*np.log(means).T, 1)[0])
+        true_log, found_log = np.log(means).T
+        exponent = float(np.polyfit(true_log, found_log, 1)[0])
     return Proportion(float(slope), exponent)
 
 

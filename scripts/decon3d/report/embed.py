@@ -22,7 +22,7 @@ TABLE_BYTES = 500_000
 TABLE_ROWS = 100
 """Of a table that is shown; of a longer one the first rows are."""
 INDEX = "index.json"
-SHOWN_ELSEWHERE = ("metrics", "summary", "conditions", "cost")
+SHOWN_ELSEWHERE = ("metrics", "headline", "summary", "conditions", "cost")
 
 Figures = dict[str, list[dict[str, Any]]]
 

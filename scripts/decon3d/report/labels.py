@@ -9,7 +9,7 @@ INPUT = "input"
 TRUTH = "truth"
 
 
-VARIANTS = {"affine": "affine-matched", "unmatched": "as restored"}
+VARIANTS = {"affine": "affine-matched", "unmatched": "as restored", "common": "common kernel"}
 GROUPS = {
     "seen": "Seen structure",
     "unseen": "Unseen structure",

@@ -1,9 +1,10 @@
 """The volumes at a glance: thumbnails, what is known of each, and which ones differ."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -157,10 +158,23 @@ def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[
         seams = [s for s in found.get("seam_index", {}).values() if s is not None]
         worst = max(seams, key=lambda s: abs(s - 1), default=None)
         add(f"seam/{method}", Fact(f"Seams, {method_label(method)}", "", 2), worst)
+        _add_consistency(root, dataset, volume, method, add)
     page = root / paths.volume_page(dataset, volume)
     if page.is_file():
         row.page = f"volumes/{volume}.html"
     return row
+
+
+def _add_consistency(
+    root: Path, dataset: str, volume: str, method: str, add: Callable[[str, Fact, Any], None]
+) -> None:
+    """Add the shares that contradict the data, and that no data can check; the worst channel's."""
+    path = root / paths.consistency_record(dataset, method)
+    checks = (read_json(path).get(volume) or {}).get("checks", []) if path.is_file() else []
+    for key, words in (("flagged", "Against the data"), ("not_verifiable", "Not verifiable")):
+        shares = [100 * check[key] for check in checks if check.get(key) is not None]
+        fact = Fact(f"{words}, {method_label(method)}", "%", 2)
+        add(f"{key}/{method}", fact, max(shares, default=None))
 
 
 def _add_metrics(root: Path, dataset: str, facts: dict[str, Fact], rows: list[Row]) -> None:

@@ -25,6 +25,7 @@ from decon3d.report.existing import (
 )
 from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.headline import Verdict, verdicts
+from decon3d.report.headline_table import headline
 from decon3d.report.labels import METRICS, VOXELWISE, method_label, seen_recipes
 from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
 from decon3d.report.pairs import pair_rows
@@ -101,6 +102,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     cost = attempt("the cost", lambda: collect_cost(root, **named), nothing)
     summary = attempt("the summary", lambda: summarise(metrics, settings=settings), nothing)
     found = attempt("the headline", lambda: verdicts(metrics, settings=settings), [])
+    first = attempt("the first table", lambda: headline(metrics, cost, settings=settings), nothing)
     sections = dict(SECTIONS)
     figures, undrawn = attempt(
         "the figures",
@@ -140,6 +142,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         rows=rows,
         odd=int(ODD),
         verdicts=found,
+        headline=first.to_dict(orient="records"),
         incomplete=attempt("the methods' state", lambda: incomplete_methods(root, **named), []),
         sections=sections,
         figures=figures,

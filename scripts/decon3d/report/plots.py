@@ -263,8 +263,9 @@ def metric_plot(
     figure = Figure(
         figsize=(WIDTH, 2 * (0.85 + 0.2 * len(methods) * len(groups))), layout="constrained"
     )
-    grid = figure.subplots(len(VARIANTS), len(metrics), squeeze=False, sharey=True)
-    for row, variant in zip(grid, VARIANTS, strict=True):
+    variants = [v for v in VARIANTS if v in set(points["variant"])]
+    grid = figure.subplots(len(variants), len(metrics), squeeze=False, sharey=True)
+    for row, variant in zip(grid, variants, strict=True):
         for axes, metric in zip(row, metrics, strict=True):
             for k, group in enumerate(groups):
                 color, marker = GROUP_STYLES[group]

@@ -15,7 +15,6 @@ from decon3d.report.labels import TRUTH, method_label
 from decon3d.report.templating import render
 from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
-from decon3d.report.words import what_was_restored
 from decon3d.restoration.blocks import Region
 from decon3d.restoration.preview import Trial, try_method
 from decon3d.settings import Dataset, Settings, is_trained, is_tuned
@@ -83,7 +82,6 @@ def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) 
         dataset=dataset,
         volume=chosen.name,
         made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
-        restored=what_was_restored([record], dataset=used, settings=settings),
         volumes=len(sources),
         where=_words(region, record),
         scenes=scenes,
@@ -91,7 +89,6 @@ def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) 
         threads=threads,
         before=_before(settings, dataset),
         mvoxel=sum(np.prod(shape) for shape in shapes) / 1e6,
-        several_channels=len(used.channels) > 1,
     )
     path = root / paths.preview(dataset)
     write_text(path, text)
@@ -148,7 +145,7 @@ def _scene(values: Any, record: VolumeRecord, region: Region) -> Scene:
 
 def _words(region: Region, record: VolumeRecord) -> str:
     ranges = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip("ZYX", region, strict=True))
-    return f"voxels {ranges} of {record.name}"
+    return f"Voxels {ranges} of {record.name}"
 
 
 def _rows(trials: Sequence[Trial], settings: Settings) -> list[dict[str, Any]]:

@@ -12,13 +12,22 @@ from decon3d import paths
 from decon3d.evaluation.records import COLUMNS, read_records
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
 from decon3d.files import read_json, write_text
-from decon3d.report.labels import GROUPS, METRICS, REGIONS, classical_methods, seen_recipes
+from decon3d.report import headline_table
+from decon3d.report.labels import (
+    GROUPS,
+    METRICS,
+    REGIONS,
+    VARIANTS,
+    classical_methods,
+    seen_recipes,
+)
+from decon3d.report.papers import as_papers_report
 from decon3d.report.templating import render
 from decon3d.settings import ORACLE, Settings
 
 SUMMARY_COLUMNS = (
     "channel", "group", "metric", "variant", "region", "method", "mean", "low", "high", "t_low",
-    "t_high", "n", "rank", "reference", "difference", "difference_low", "difference_high",
+    "t_high", "n", "units", "rank", "reference", "difference", "difference_low", "difference_high",
     "difference_t_low", "difference_t_high", "difference_n", "clear",
 )  # fmt: skip
 CONDITION_COLUMNS = (
@@ -75,7 +84,9 @@ def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
     -------
     DataFrame
         Mean with its bootstrap interval (`low`, `high`; below 30 subjects also Student's
-        `t_low`, `t_high`), n, rank (1 = best mean; none for an oracle), and the paired
+        `t_low`, `t_high`), n subjects, `units` (recipe × optics × training seed: one run has one
+        optics and one seed; the intervals over subjects do not cover others), rank (1 = best mean;
+        none for an oracle and where the metric ranks nothing), and the paired
         difference to the best classical method (`reference`), with intervals; `clear` says whether
         all of these leave out 0. Means are over subjects: one training seed, one microscope.
     """
@@ -84,9 +95,13 @@ def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
     for values, part in with_groups(metrics, settings=settings).groupby(keys, sort=False):
         place = dict(zip(keys, values, strict=True))
         name = "/".join(map(str, values))
-        rows += _summary_rows(place, values_by_subject(part), name, settings)
+        units = max(part["recipe"].nunique(), 1)
+        rows += [
+            {**row, "units": units}
+            for row in _summary_rows(place, values_by_subject(part), name, settings)
+        ]
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
-    order = {name: i for i, name in enumerate([*GROUPS, *METRICS, "affine", "unmatched", *REGIONS])}
+    order = {name: i for i, name in enumerate([*GROUPS, *METRICS, *VARIANTS, *REGIONS])}
     return table.sort_values(
         ["channel", "group", "metric", "variant", "region", "rank"],
         key=lambda column: column if column.name in ("channel", "rank") else column.map(order),
@@ -207,15 +222,31 @@ def _cost_row(
 
 
 def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
-    """Write metrics, summary (also HTML), conditions and cost (CSV) from what exists."""
+    """Write all tables from what exists: CSV, the summary also as HTML.
+
+    `metrics` (every value), `headline` (five figures per method), `summary` (all means with
+    intervals), `conditions` (by recipe and dose), `wrong_psf`, `papers` (tests as papers report
+    them), `cost`, `settings` (what decided the numbers), `guide` (columns and metrics explained).
+    """
     metrics = collect_metrics(root, dataset=dataset)
     summary = summarise(metrics, settings=settings)
     cost = collect_cost(root, dataset=dataset, settings=settings)
     conditions = by_condition(metrics, settings=settings)
-    tables = {"metrics": metrics, "summary": summary, "conditions": conditions, "cost": cost}
+    first = headline_table.headline(metrics, cost, settings=settings)
+    tables = {
+        "metrics": metrics, "headline": first, "summary": summary, "conditions": conditions,
+        "wrong_psf": headline_table.wrong_psf(metrics), "papers": as_papers_report(metrics),
+        "cost": cost, "guide": headline_table.guide(),
+    }  # fmt: skip
     for name, table in tables.items():
         write_text(root / paths.table(dataset, f"{name}.csv"), table.to_csv(index=False))
-    page = render("summary.html.j2", dataset=dataset, blocks=summary_blocks(summary))
+    # Last, since it holds the hash of metrics.csv.
+    chosen = headline_table.settings_table(root, dataset=dataset, settings=settings)
+    write_text(root / paths.table(dataset, "settings.csv"), chosen.to_csv(index=False))
+    page = render(
+        "summary.html.j2", dataset=dataset, blocks=summary_blocks(summary),
+        headline=first.to_dict(orient="records"),
+    )  # fmt: skip
     write_text(root / paths.table(dataset, "summary.html"), page)
 
 
@@ -230,7 +261,8 @@ def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
         intervals; the order is that of the mean affine PSNR.
     """
     blocks = []
-    for (channel, group), part in summary.groupby(["channel", "group"], sort=False):
+    shown = summary[~summary["group"].str.startswith("psf_")]  # these have a table of their own
+    for (channel, group), part in shown.groupby(["channel", "group"], sort=False):
         keys = ["metric", "variant", "region"]
         columns = list(dict.fromkeys(part[keys].itertuples(index=False, name=None)))
         methods = list(dict.fromkeys(part["method"]))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from decon3d.evaluation.consistency import THRESHOLD
 from decon3d.report.views import Scene, Triple, Values, brightest
 
 MOST_VOXELS = 2_000_000
@@ -25,18 +26,17 @@ STORED = (0.05, 99.99)
 """Percentiles of a volume's counts between which they are stored; beyond, they are cut off."""
 SHOWN = (1.0, 99.8)
 """Percentiles between black and white at first."""
-SIGNIFICANT = 3.0
-"""Deviation in σ from which the consistency map is laid over the image."""
-SATURATED = 8.0
-"""Deviation in σ from which it is laid on fully."""
+SATURATED = 15.0
+"""Deviation in σ from which the consistency map is laid over the image fully."""
 Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel of the viewer: a volume, and its consistency map (signed, in σ), if there is one.
+    """One panel of the viewer: a volume, and its consistency map, if there is one.
 
-    Both cover the same space; the map may be on a coarser grid.
+    The map is raw less re-blurred, in σ of the noise. Both cover the same space; the map may be on
+    a coarser grid.
     """
 
     label: str
@@ -173,7 +173,7 @@ def _overlay(values: Values | None, voxel_size_um: Triple, shape: Shape) -> dict
     return {
         **_picture(np.rint(128 + 127 * scaled).astype(np.uint8)),
         "shape": [z, y, x],
-        "from": SIGNIFICANT,
+        "from": THRESHOLD,
         "limit": SATURATED,
     }
 
@@ -195,8 +195,8 @@ def _picture(volume: NDArray[np.uint8]) -> dict[str, Any]:
     rows = math.ceil(depth / columns)
     padded = np.zeros((rows * columns, height, width), np.uint8)
     padded[:depth] = volume
-    sheet = padded.reshape(rows, columns, height, width).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * height, columns * width)
+    tiles = padded.reshape(rows, columns, height, width).swapaxes(1, 2)
+    sheet = tiles.reshape(rows * height, columns * width)
     return {"image": data_uri(Image.fromarray(sheet), quality=QUALITY), "columns": columns}
 
 

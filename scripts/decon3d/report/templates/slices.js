@@ -69,15 +69,15 @@ function greyCanvas({bytes, width, height}, range, window) {
   });
 }
 
-// A canvas of the consistency map: light that the data do not show in orange, light that they
-// miss in blue, nothing where the deviation is no larger than `from`.
+// A canvas of the consistency map, raw less re-blurred: light that the data deny in blue, light
+// that they have and the restoration lacks in orange; nothing below `from` σ.
 function deviationCanvas({bytes, width, height}, overlay) {
   return painted(width, height, (data) => {
     for (let i = 0; i < bytes.length; i++) {
       const sigmas = (bytes[i] - 128) / 127 * overlay.limit;
       const strength = (Math.abs(sigmas) - overlay.from) / (overlay.limit - overlay.from);
       if (strength <= 0) continue;
-      data.set(sigmas > 0 ? [0, 144, 255] : [255, 120, 0], 4 * i);
+      data.set(sigmas < 0 ? [40, 130, 255] : [255, 130, 0], 4 * i);
       data[4 * i + 3] = 255 * (0.25 + 0.65 * Math.min(strength, 1));
     }
   });

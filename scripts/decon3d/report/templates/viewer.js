@@ -37,6 +37,8 @@ class Viewer {
     this.control.napari.textContent = scene.napari;
     this.control.about.textContent = this.about(scene);
     this.control.overlay.parentElement.hidden = !scene.overlays.some(Boolean);
+    const checked = scene.panels.find((p) => p.overlay);
+    if (checked) this.control.threshold.textContent = checked.overlay.from;
     this.control.key.hidden = !(scene.overlays.some(Boolean) && this.control.overlay.checked);
     for (const name of ["left", "right"]) {
       this.control[name].replaceChildren(...scene.panels.map((p, i) => new Option(p.label, i)));
