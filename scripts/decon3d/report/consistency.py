@@ -33,10 +33,10 @@ LIMIT = 10.0
 COLORS = "RdBu_r"
 LIMITS = (
     "Noise alone gives z a root mean square of 1; less where the error that the PSF is allowed, or "
-    "light from beyond the faces, outweighs the noise, and little can be told. This is no truth detector. "
-    "It is blind to all detail below the microscope's cut-off, and to what hides under the PSF's "
-    "allowed error (5 % of the light around). A restoration that fits the data need not be true, "
-    "and no method is ranked by this."
+    "light from beyond the faces, outweighs the noise, and little can be told. This is no truth "
+    "detector. It is blind to all detail below the microscope's cut-off, and to what hides under "
+    "the PSF's allowed error (5 % of the light around). A restoration that fits the data need not "
+    "be true, and no method is ranked by this."
 )
 
 
