@@ -64,9 +64,11 @@ doctor: setup
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@echo "Not among these: the tests on a SLURM cluster, \`make test-slurm\`."
 
 # On a SLURM cluster of its own, started from Debian's packages (slurmctld, slurmd, slurm-client,
-# munge) as root and ended again; minutes of waiting, so not part of `make test`.
+# munge) as root and ended again; it says what is missing. Every job there starts two Snakemakes:
+# too long for `make test`; CI runs both.
 test-slurm: $(DEV_STAMP)
 	$(BIN)/python -m pytest tests/slurm
 

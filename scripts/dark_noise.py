@@ -1,6 +1,5 @@
 """Restore pure dark noise by one method."""
 
-from decon3d.devices import granted_gpus
 from decon3d.evaluation.dark_noise import evaluate_dark_noise
 from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import write_records
@@ -11,7 +10,6 @@ from decon3d.volumes.ingest import load_statistics
 
 params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
 with job_log(snakemake.log[0]):
-    gpus = granted_gpus(snakemake.resources, required=snakemake.config.get("require_gpu", True))
     records = []
     for i, (channel, psf, noise, statistics) in enumerate(
         zip(params.channels, files.psfs, files.noises, files.statistics, strict=True)
@@ -25,7 +23,6 @@ with job_log(snakemake.log[0]):
             channel=channel,
             method=names.method,
             seed=params.seed,
-            gpus=gpus,
             threads=snakemake.threads,
         )
     write_records(snakemake.output[0], records)

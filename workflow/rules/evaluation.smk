@@ -172,8 +172,8 @@ rule planted_changes:
         "../../scripts/planted_changes.py"
 
 
-# Pure dark noise, restored as the volumes are: nothing may appear.
-rule dark_noise_cpu:
+# Pure dark noise, restored as the volumes are, on the CPU: nothing may appear.
+rule dark_noise:
     input:
         states=chain_states,
         psfs=of_channels(paths.psf),
@@ -183,8 +183,6 @@ rule dark_noise_cpu:
         paths.evaluation("{dataset}", "{method}", "dark"),
     log:
         "logs/{dataset}/evaluate/{method}.dark.log",
-    wildcard_constraints:
-        method=names_where(lambda name: not chain_may_use_gpu(name), *METHODS),
     conda:
         "../../envs/cpu.yaml"
     threads: 2
@@ -194,10 +192,3 @@ rule dark_noise_cpu:
         version=VERSIONS["consistency"],
     script:
         "../../scripts/dark_noise.py"
-
-
-use rule dark_noise_cpu as dark_noise_gpu with:
-    wildcard_constraints:
-        method=names_where(chain_may_use_gpu, *METHODS),
-    conda:
-        "../../envs/gpu.yaml"

@@ -117,6 +117,49 @@ METRICS: dict[str, Metric] = {
         "beside sharpness.",
         ranked=False,
     ),
+    "consistency_flagged": Metric(
+        "Inconsistent voxels", "", "lower", 5,
+        "Share of voxels where the restoration, blurred again, differs from the raw image by 5 σ "
+        "or more. No truth detector: blind below the microscope's cut-off; the raw image blurred "
+        "less is consistent, too.",
+        ranked=False,
+    ),
+    "not_verifiable": Metric(
+        "Not verifiable", "", "lower", 4,
+        "Share of the restored energy at frequencies that the microscope does not pass: no raw "
+        "image can confirm or deny it. Sharp edges that are there are of this kind, too.",
+        ranked=False,
+    ),
+    "auc_added": Metric(
+        "Map's AUC, added spots", "", "higher", 3,
+        "How well the consistency map tells spots of signal-to-noise ratio 8 that were planted "
+        "into restored phantoms: 1 = always, 0.5 = not at all. A property of the map, not of the "
+        "method.",
+        ranked=False,
+    ),
+    "auc_lateral": Metric(
+        "Map's AUC, spots doubled", "", "higher", 3,
+        "The same for spots doubled below the resolution: about 0.5, not verifiable.",
+        ranked=False,
+    ),
+    "auc_axial": Metric(
+        "Map's AUC, patches doubled along Z", "", "higher", 3,
+        "The same for patches doubled along Z below the axial resolution: about 0.5, not "
+        "verifiable.",
+        ranked=False,
+    ),
+    "dark_objects": Metric(
+        "Objects in dark noise", "", "lower", 0,
+        "Places above 5 σ after pure dark noise was restored and blurred again; there must be "
+        "none. Specks too faint or too small to show in an image do not count.",
+        ranked=False,
+    ),
+    "dark_peak": Metric(
+        "Highest place in dark noise", "σ", "lower", 1,
+        "Of the same, in σ of the raw noise under a filter as wide as the PSF. A raw image of "
+        "nothing reaches about 4.",
+        ranked=False,
+    ),
 }  # fmt: skip
 """In the order of the tables."""
 

@@ -420,7 +420,7 @@ def volume_records(
             records.append(
                 Record(
                     dataset=dataset, channel=channel, method=method, subject=f"volume/{volume}",
-                    split="volume", recipe=None, photons=None, metric=metric, variant="unmatched",
+                    split="data", recipe=None, photons=None, metric=metric, variant="unmatched",
                     region="volume", range=None, implementation=f"decon3d {__version__}: {told}",
                     value=float(np.mean(values)) if values else float("nan"), unit="1",
                 )

@@ -8,6 +8,7 @@ whose own highest place in such a volume lies at about 4 σ.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,9 @@ def significance(restored: NDArray[np.floating], checker: Checker) -> FloatArray
         Of the noise and the background that were restored.
     """
     wide = beyond(restored, [(h, h) for h in checker.halo])
-    light, _ = checker.blurred(wide, ~np.isnan(wide))
+    light, unseen = checker.blurred(wide, ~np.isnan(wide))
+    if unseen is not None:
+        light *= 1 - unseen  # there is nothing beyond the faces
     values = smooth(light, checker.kernels)
     plain = np.prod([np.square(k).sum() for k in checker.kernels]) * checker.excess
     variance = checker.noise.variance(np.array([checker.background]))[0]
@@ -57,7 +60,6 @@ def evaluate_dark_noise(
     channel: str,
     method: str,
     seed: int,
-    gpus: int,
     threads: int,
 ) -> list[Record]:
     """Restore pure dark noise as the dataset's volumes are restored, and look for objects.
@@ -70,8 +72,8 @@ def evaluate_dark_noise(
         Of the raw volumes: the noise, and the counts of empty places.
     psf
         The channel's.
-    gpus, threads
-        Devices that a network may use, and CPU threads.
+    threads
+        CPU threads; the volume is small, and no GPU is used.
 
     Returns
     -------
@@ -83,7 +85,8 @@ def evaluate_dark_noise(
     for i, state in enumerate(states):
         if i:  # as a restored volume is read that is restored again
             values = np.maximum(values, 0)
-        claim_device(state, gpus=gpus, threads=threads)
+        state = replace(state, values={k: v for k, v in state.values.items() if k != "device"})
+        claim_device(state, gpus=0, threads=threads)
         values = restore_array(values, open_restorer(state, threads=threads), state)
     found = significance(
         values, Checker(psf=psf, noise=noise, background=background, threads=threads)
@@ -99,7 +102,9 @@ def evaluate_dark_noise(
         Record(
             dataset=dataset, channel=channel, method=method, subject="probe/dark", split="probe",
             recipe=None, photons=None, metric=metric, variant="unmatched", region="volume",
-            range=None, implementation=told, value=value, unit="1",
+            range=None, implementation=told, value=value, unit=unit,
         )
-        for metric, value in (("dark_objects", float(objects)), ("dark_peak", peak))
+        for metric, value, unit in (
+            ("dark_objects", float(objects), "1"), ("dark_peak", peak, "σ")
+        )
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, maximum_filter, uniform_filter
+from scipy.ndimage import correlate1d, maximum_filter, minimum_filter, uniform_filter
 
 from decon3d.classical.photons import NEIGHBOURS, noise_law
 from decon3d.errors import UserError
@@ -129,8 +129,9 @@ def measure_noise(sample: Sequence[NDArray[Any]], *, camera: Camera | None = Non
     -------
     Noise
         The variance law is that of single voxels; a law that falls with the counts is taken as
-        constant.
+        constant. Places of one value are left out: no camera gives them.
     """
+    sample = [_without_even_places(block) for block in sample]
     try:
         law = noise_law(sample)
     except UserError:
@@ -150,6 +151,20 @@ def measure_noise(sample: Sequence[NDArray[Any]], *, camera: Camera | None = Non
     )  # fmt: skip
     log.info("noise: %s", noise)
     return noise
+
+
+def _without_even_places(block: NDArray[Any]) -> NDArray[Any]:
+    """Make boxes of 3 × 5 × 5 voxels of one value NaN: fill, though not known as such.
+
+    Where photons are so few that such boxes are dark, the others still have the variance of their
+    mean.
+    """
+    even = maximum_filter(block, NEIGHBOURS) == minimum_filter(block, NEIGHBOURS)
+    if not even.any():
+        return block
+    result = block.astype(np.float32)
+    result[np.asarray(maximum_filter(even, NEIGHBOURS))] = np.nan
+    return result
 
 
 def _kept(curve: Curve) -> float:

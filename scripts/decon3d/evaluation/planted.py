@@ -20,7 +20,7 @@ from scipy.stats import mannwhitneyu
 
 from decon3d import __version__
 from decon3d.classical.photons import NEIGHBOURS
-from decon3d.evaluation.consistency import Checker, FloatArray, smooth
+from decon3d.evaluation.consistency import Checker, FloatArray, smooth, width_voxels
 from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.records import Record
 from decon3d.optics.psf import Psf
@@ -56,9 +56,7 @@ class Pattern:
 
 def pattern_of(change: Change, checker: Checker) -> Pattern:
     """Make the pattern of a class of changes for a PSF."""
-    z, y, _ = (
-        w / v for w, v in zip(fwhm_um(psf.data, psf.voxel_size_um), psf.voxel_size_um, strict=True)
-    )
+    z, y, _ = width_voxels(checker.psf)
     sigma = (SPOT, y, y) if change == "axial" else (SPOT, SPOT, SPOT)
     shift = {"added": (0.0, 0.0), "lateral": (0.0, SEPARATION * y), "axial": (SEPARATION * z, 0.0)}
     dz, dy = (d / 2 for d in shift[change])
@@ -75,7 +73,7 @@ def pattern_of(change: Change, checker: Checker) -> Pattern:
     single = blob(0, 0)
     values = single
     if change != "added":
-        values = (blob(dz, dy) + blob(-dz, -dy)) / 2 - single
+        values = (blob(dz, dy) + blob(-dz, -dy)) / np.float32(2) - single
     # Its image at the middle voxel: blurred and smoothed on just enough voxels around it.
     field = np.zeros([2 * h + 1 for h in checker.halo], np.float32)
     _add(field, single, checker.halo)
@@ -114,9 +112,7 @@ def plant(
 
 def draw_places(shape: Triple, *, psf: Psf, rng: np.random.Generator) -> list[Triple]:
     """Draw voxels that lie apart from each other and from the faces."""
-    widths = [
-        w / v for w, v in zip(fwhm_um(psf.data, psf.voxel_size_um), psf.voxel_size_um, strict=True)
-    ]
+    widths = width_voxels(psf)
     rims = [min(round(w), (n - 1) // 2) for w, n in zip(widths, shape, strict=True)]
     kept: list[Triple] = []
     for _ in range(50 * PLACES):

@@ -14,7 +14,8 @@ COLUMNS = {
     "channel": "Channel of the config.",
     "method": "A method of the config, or `input`: the blurred image itself.",
     "subject": "`phantoms/test/0007`, `pairs/test/0007`, `volume/<name>`; `sample/0000`: a block "
-    "of the data; `probe/beads`, `probe/balls`, `probe/psf_1.1`: simulated for this measure alone.",
+    "of the data; `probe/beads`, `probe/balls`, `probe/psf_1.1`, `probe/dark`: simulated for this "
+    "measure alone; `probe/planted/0007`: a restored phantom into which changes were planted.",
     "split": "`test` for phantoms, `measured` for measured pairs, `volume` for a dataset's own "
     "volumes with truth, `data` for the same without truth, `probe` for simulated beads, balls and "
     "noise pairs, `psf_0.75` … `psf_1.25` for a phantom through a PSF so much wider than the "

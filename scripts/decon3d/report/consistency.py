@@ -137,8 +137,8 @@ def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
     if "dark_objects" in values:
         objects = int(values["dark_objects"][0])
         sentences.append(
-            f"In pure dark noise {objects if objects else 'no'} object{'s' * (objects != 1)} above "
-            f"{THRESHOLD:g} σ appear{'s' * (objects == 1)} (highest {values['dark_peak'][0]:.1f} σ)."
+            f"Pure dark noise, restored, holds {objects or 'no'} object{'s' * (objects != 1)} "
+            f"above {THRESHOLD:g} σ (the highest place: {values['dark_peak'][0]:.1f} σ)."
         )
     return sentences
 
@@ -166,7 +166,7 @@ def projections(
         for row, (axis, length) in enumerate(((0, size[1]), (1, size[0]))):
             axes = grid[row, column]
             image = axes.imshow(
-                farthest(z, axis), cmap=COLORS, vmin=-LIMIT, vmax=LIMIT, aspect="auto",
+                farthest(z, axis), cmap=COLORS, vmin=-LIMIT, vmax=LIMIT, aspect="equal",
                 interpolation="nearest", extent=(0, size[2], length, 0),
             )  # fmt: skip
             axes.grid(False)
@@ -218,10 +218,10 @@ def _places(
         for axes, (label, panel) in zip(
             row, (("raw", raw), ("re-blurred", again), ("restored", sharp), ("z", z)), strict=True
         ):
+            shown = (COLORS, -LIMIT, LIMIT) if label == "z" else ("gray", low, max(high, low + 1))
             drawn = axes.imshow(
-                panel[plane], extent=extent, interpolation="nearest",
-                cmap=COLORS if label == "z" else "gray",
-                vmin=-LIMIT if label == "z" else low, vmax=LIMIT if label == "z" else max(high, low + 1),
+                panel[plane], extent=extent, interpolation="nearest", cmap=shown[0],
+                vmin=shown[1], vmax=shown[2],
             )  # fmt: skip
             image = drawn if label == "z" else image
             axes.plot(place["um"][2], place["um"][1], "o", markersize=14, fillstyle="none",

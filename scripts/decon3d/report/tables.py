@@ -235,8 +235,8 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     first = headline_table.headline(metrics, cost, settings=settings)
     tables = {
         "metrics": metrics, "headline": first, "summary": summary, "conditions": conditions,
-        "wrong_psf": headline_table.wrong_psf(metrics), "papers": as_papers_report(metrics), "cost": cost,
-        "guide": headline_table.guide(),
+        "wrong_psf": headline_table.wrong_psf(metrics), "papers": as_papers_report(metrics),
+        "cost": cost, "guide": headline_table.guide(),
     }  # fmt: skip
     for name, table in tables.items():
         write_text(root / paths.table(dataset, f"{name}.csv"), table.to_csv(index=False))
