@@ -14,11 +14,14 @@ help:
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
 	@echo "make faults  2 Gvoxel through RLN, killed three times, compared byte for byte (hours)"
-	@echo "make setup   only the environment      make lock   renew the locks (needs uv)"
+	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
+	@echo "make lock    renew the locks (needs uv)"
 
 # Stamps hold the lock's hash in their name, so that a changed lock is installed.
 HASH = $(firstword $(shell cksum < envs/$(1).lock.txt))
-RUN_STAMP := $(VENV)/.cpu-$(call HASH,cpu)
+# cpu, or for GPU nodes gpu; an environment stays what it was first.
+LOCK ?= $(if $(wildcard $(VENV)/.gpu-*),gpu,cpu)
+RUN_STAMP := $(VENV)/.$(LOCK)-$(call HASH,$(LOCK))
 DEV_STAMP := $(VENV)/.dev-$(call HASH,dev)
 BENCH_STAMP := $(VENV)/.bench-$(call HASH,bench)
 
@@ -41,7 +44,7 @@ $(BENCH_STAMP):
 	@touch $(DEV_STAMP) $(RUN_STAMP)
 
 $(RUN_STAMP):
-	$(call install,cpu)
+	$(call install,$(LOCK))
 
 setup: $(RUN_STAMP)
 
@@ -62,9 +65,11 @@ doctor: setup
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@echo "Not among these: the tests on a SLURM cluster, \`make test-slurm\`."
 
 # On a SLURM cluster of its own, started from Debian's packages (slurmctld, slurmd, slurm-client,
-# munge) as root and ended again; minutes of waiting, so not part of `make test`.
+# munge) as root and ended again; it says what is missing. Every job there starts two Snakemakes:
+# too long for `make test`; CI runs both.
 test-slurm: $(DEV_STAMP)
 	$(BIN)/python -m pytest tests/slurm
 

@@ -17,6 +17,10 @@ if not workflow.config_settings.configfiles:
     configfile: "config/config.yaml"
 
 
+# Only with `--sdm apptainer`; envs/decon3d.def says how it is built.
+container: f"{workflow.basedir}/envs/decon3d.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/psf.smk"
@@ -26,6 +30,7 @@ include: "workflow/rules/baselines.smk"
 include: "workflow/rules/restoration.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/preview.smk"
 
 
 rule all:

@@ -1,26 +1,31 @@
-"""Compare restored volumes with the references that the config names."""
+"""Measure restored volumes against the references that the config names, and without truth."""
 
 from decon3d import paths
 from decon3d.evaluation.records import write_records
 from decon3d.evaluation.volumes import evaluate_volumes
+from decon3d.evaluation.without_truth import chosen_volumes, measure_volume
 from decon3d.logs import job_log
+from decon3d.optics.psf import load_psf
 from decon3d.volumes.ingest import load_record
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0]):
+    psfs = dict(zip(params.channels, map(load_psf, snakemake.input.psfs), strict=True))
+    found = {record.name: record for record in map(load_record, snakemake.input.volumes)}
+    measured = chosen_volumes(list(found))
     records = []
-    for path in snakemake.input.volumes:
-        record = load_record(path)
-        if record.name in params.references:
-            restored = paths.restored(names.dataset, record.name, names.method)
+    for volume, record in found.items():
+        restored = paths.restored(names.dataset, volume, names.method)
+        common = {
+            "prediction": restored if snakemake.input.finished else None,
+            "channels": params.channels, "times": params.times,
+            "dataset": names.dataset, "method": names.method,
+        }  # fmt: skip
+        if volume in params.references:
+            reference = params.references[volume]
             records += evaluate_volumes(
-                prediction=restored if snakemake.input.finished else None,
-                raw=record.path,
-                reference=params.references[record.name],
-                channels=params.channels,
-                times=params.times,
-                dataset=names.dataset,
-                volume=record.name,
-                method=names.method,
+                raw=record.path, reference=reference, volume=volume, **common
             )
+        if volume in measured:
+            records += measure_volume(record, psfs=psfs, seed=params.seed, **common)
     write_records(snakemake.output[0], records)

@@ -47,7 +47,7 @@ class Workplace:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=900,
+            timeout=1800,
         )
         return Run(done.returncode, done.stdout)
 

@@ -33,6 +33,7 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
         "`aberrations: {coma_x: 0.1}`.",
     ),
     ("datasets.<name>.camera", s.Camera, "The camera: counts = gain · photons + offset."),
+    ("datasets.<name>.preview", s.Preview, "What `snakemake preview` shows."),
     ("datasets.<name>.channels.<name>", s.Channel, "A channel."),
     (
         "datasets.<name>.channels.<name>.psf",
@@ -72,6 +73,8 @@ SECTIONS: list[tuple[str, type[s._Settings], str]] = [
 EXAMPLES = {
     "Rcan.channels": "32",
     "RlResidual.channels": "16",
+    "Preview.volume": "embryo1",
+    "roi": "[[0, 32], [100, 260], [100, 260]]",
     "volumes": "data/worm/*.ome.tif",
     "simulate": "{demo: {shape: [64, 192, 192]}}",
     "voxel_size_um": "[0.3, 0.1, 0.1]",

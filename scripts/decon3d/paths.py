@@ -84,13 +84,31 @@ def restored_phantoms(dataset: str, channel: str, method: str) -> str:
     return f"results/{dataset}/restored_phantoms/{channel}/{method}.zarr"
 
 
+def noise(dataset: str, channel: str) -> str:
+    """The noise of a channel's raw counts, as measured."""
+    return f"results/{dataset}/noise/{channel}.json"
+
+
+def consistency(dataset: str, volume: str, method: str) -> str:
+    """The consistency map of a restored volume, OME-Zarr 0.5."""
+    return f"results/{dataset}/consistency/{volume}/{method}.ome.zarr"
+
+
+def consistency_record(dataset: str, method: str) -> str:
+    """What a method's consistency maps show: scale, shares, worst places."""
+    return f"results/{dataset}/consistency/{method}.json"
+
+
 def evaluation(dataset: str, method: str, kind: str) -> str:
-    """Metric records of a method; kind: `phantoms` or `volumes`."""
+    """Metric records of a method.
+
+    Kind: `phantoms`, `volumes`, `sample.<channel>`, `consistency`, `planted` or `dark`.
+    """
     return f"results/{dataset}/evaluation/{method}/{kind}.json"
 
 
 def table(dataset: str, name: str) -> str:
-    """A report table: `metrics`, `summary`, `conditions` or `cost.csv`, or `summary.html`."""
+    """A report table, CSV (see `report.tables.write_tables`), or `summary.html`."""
     return f"results/{dataset}/tables/{name}"
 
 
@@ -107,6 +125,21 @@ def finished(dataset: str, method: str) -> str:
 def report(dataset: str) -> str:
     """The dataset's page."""
     return f"results/{dataset}/report.html"
+
+
+def volume_page(dataset: str, volume: str) -> str:
+    """A page of one volume, made when asked for."""
+    return f"results/{dataset}/volumes/{volume}.html"
+
+
+def card(dataset: str) -> str:
+    """What the index says of a dataset: its sentence, verdicts and a picture."""
+    return f"results/{dataset}/report.json"
+
+
+def preview(dataset: str) -> str:
+    """The page of a dataset's preview."""
+    return f"results/{dataset}/preview.html"
 
 
 def store_marker(store: str) -> str:

@@ -350,6 +350,26 @@ class MeasuredPairs(_Settings):
     this is refused, in µm: no translation lays it on top of each other."""
 
 
+def _crop(value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    for axis, (start, stop) in zip("ZYX", value, strict=True):
+        if stop <= start:
+            raise ValueError(f"along {axis}, {stop} is not behind {start}; give [start, stop]")
+    return value
+
+
+Bounds = tuple[Annotated[int, Field(ge=0)], PositiveInt]
+
+
+class Preview(_Settings):
+    """What `snakemake preview` shows."""
+
+    volume: Name | None = None
+    """Name of a volume; null = the first."""
+    roi: Annotated[tuple[Bounds, Bounds, Bounds], AfterValidator(_crop)] | None = None
+    """Crop, [start, stop] in voxels along Z, Y, X; null = 32 × 160 × 160 where there is most
+    light."""
+
+
 class Dataset(_Settings):
     """Volumes that share a microscope: one PSF and one model per channel."""
 
@@ -370,6 +390,7 @@ class Dataset(_Settings):
     phantoms."""
     optics: Optics
     camera: Camera = Camera()
+    preview: Preview = Preview()
     channels: Annotated[dict[Name, Channel], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -24,8 +24,11 @@ VERSIONS = {
     "plan": 4,
     "restore": 4,
     "finish": 2,
-    "evaluate": 1,
-    "report": 3,
+    "evaluate": 2,
+    "noise": 1,
+    "consistency": 1,
+    "report": 5,
+    "preview": 1,
 }
 
 

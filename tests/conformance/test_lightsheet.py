@@ -8,7 +8,7 @@ from scipy import ndimage
 from decon3d.optics.measured import psf_from_file
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
-from decon3d.settings import METHOD_KINDS
+from decon3d.settings import METHOD_KINDS, Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
 OFFSET = 98.0
@@ -31,13 +31,17 @@ def test_the_integrated_intensity_of_cells_stays(cells):
     """Above the local background, within 5 %.
 
     A cell's region is what exceeds the background by 5 σ in a smoothed image, so that it holds
-    the light that the blur spreads around the cell; that light comes back into the cell.
+    the light that the blur spreads around the cell; that light comes back into the cell. The
+    local background is a mean, as the intensity is a sum: a restoration gathers the faint haze
+    around the cell into grains, so that its median falls to the camera's offset (from 101 counts
+    to 98) while its mean stays.
     """
     image, psf = cells
-    settings = {"kind": "rltv", "iterations": 10, "tv_weight": 0.002}
+    settings = {"kind": "rltv", "iterations": 20, "tv_weight": 0.001}
     statistics = ChannelStatistics.of_image(image, camera_offset=OFFSET)
     method = METHOD_KINDS["rltv"].model_validate(settings)
-    state = prepare_classical(method, statistics=statistics, psf=psf, tuned={})
+    camera = Camera(offset=OFFSET, read_noise=1.5)
+    state = prepare_classical(method, statistics=statistics, psf=psf, tuned={}, camera=camera)
     restored = restore_array(image, open_restorer(state, threads=2), state)
 
     smooth = ndimage.gaussian_filter(image.astype(np.float32), 2)
@@ -51,7 +55,7 @@ def test_the_integrated_intensity_of_cells_stays(cells):
     for cell in regions:
         shell = ndimage.binary_dilation(cell, iterations=6) & (labels == 0)
         before, after = (
-            (values[cell] - np.median(values[shell])).sum(dtype=np.float64)
+            (values[cell] - values[shell].mean(dtype=np.float64)).sum(dtype=np.float64)
             for values in (image.astype(np.float32), restored)
         )
         print(f"{cell.sum()} voxels: restored / raw = {after / before:.4f}")

@@ -7,6 +7,7 @@ carries a mark in its environment. So the end of the cluster is the end of exact
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -141,9 +142,17 @@ class Cluster:
 
     def kill_node(self, name: str) -> None:
         """End a node as a power cut would: its slurmd, and all processes of its jobs."""
+        jobs = {
+            r["JobId"] for r in self.jobs() if (r["NodeList"], r["JobState"]) == (name, "RUNNING")
+        }
         daemon = self.daemons.pop(f"slurmd.{name}")
         daemon.kill()
         daemon.wait()
+        # First who watches over the jobs' steps: nobody shall tell the controller of their end.
+        for process in _processes():
+            step = re.match(r"slurmstepd: \[(\d+)\.", _read(process, "cmdline"))
+            if step and step[1] in jobs:
+                _signal(process, signal.SIGKILL)
         for process in self._marked():
             if _environment(process).get("SLURMD_NODENAME") == name:
                 _signal(process, signal.SIGKILL)
@@ -201,8 +210,7 @@ class Cluster:
 
     def _marked(self) -> list[int]:
         """Return the processes that this cluster started, directly or through a job."""
-        numbers = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
-        return [n for n in numbers if _environment(n).get(MARK) == str(self.folder)]
+        return [n for n in _processes() if _environment(n).get(MARK) == str(self.folder)]
 
 
 def _path() -> str:
@@ -221,11 +229,20 @@ def _fields(line: str) -> dict[str, str]:
 
 def _environment(process: int) -> dict[str, str]:
     """Return the environment that a process was started with; empty if it has ended."""
+    entries = _read(process, "environ").split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def _processes() -> list[int]:
+    return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
+
+
+def _read(process: int, name: str) -> str:
+    """Read a file of /proc; empty if the process has ended."""
     try:
-        content = Path(f"/proc/{process}/environ").read_bytes().decode(errors="replace")
+        return Path(f"/proc/{process}/{name}").read_bytes().decode(errors="replace")
     except OSError:
-        return {}
-    return dict(entry.split("=", 1) for entry in content.split("\0") if "=" in entry)
+        return ""
 
 
 def _signal(process: int, number: signal.Signals) -> None:

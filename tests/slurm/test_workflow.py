@@ -1,12 +1,22 @@
-"""The workflow with the profile `slurm`, on a real SLURM without accounting and GPUs that are faked."""
+"""The workflow with the profile `slurm`, on a real SLURM without accounting and GPUs that are faked.
 
+One run of two datasets, in which a training and a part are told to stop and another part's node is
+killed; beside it, since both mostly wait, a small workflow of jobs that fail in other ways.
+"""
+
+import json
 import re
-import subprocess
-import sys
+import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from cluster import wait
-from helpers import ROOT, Workplace, simulated_dataset
+from helpers import ROOT, Run, Workplace, simulated_dataset
+
+from decon3d import paths
 
 PROFILE = ("--profile", str(ROOT / "profiles" / "slurm"))
 IMPATIENT = (
@@ -14,62 +24,198 @@ IMPATIENT = (
     "3",
     "--seconds-between-status-checks",
     "2",
+    "--max-jobs-per-timespan",
+    "100/1s",
 )
 GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu"}
-ONE_TRAINING = {"steps": 20, "crop": [8, 16, 16], "batch": 2, "validate_every": 10}
+ONE_TRAINING = {"steps": 40, "crop": [8, 16, 16], "batch": 2, "validate_every": 20}
 SPLIT = {"count": 1, "recipes": {"rln_mixed": 1}}
+VOLUME = {"simulate": {"small": {"shape": [12, 256, 256]}}}
 CONFIG = {
-    "datasets": {"one": simulated_dataset(), "two": simulated_dataset(camera={"offset": 50})},
-    "methods": {"rl": {"iterations": 3}, "rln": {"training": ONE_TRAINING}},
+    "datasets": {
+        "one": simulated_dataset(**VOLUME),
+        "two": simulated_dataset(**VOLUME, camera={"offset": 50}),
+    },
+    "methods": {"rln": {"training": ONE_TRAINING}},
     "phantoms": {"shape": [12, 32, 32], "train": SPLIT, "val": SPLIT, "test": SPLIT},
+    "restoration": {"memory_gb": 0.05},  # many blocks: a part is killed after some of them
     "require_gpu": False,  # the cluster's GPUs are /dev/null
 }
+FAILING = """
+rule all:
+    input: "died.txt", "over.txt", expand("{i}.txt", i=range(3)), "x.gpu", "y.gpu"
+    localrule: True
+
+rule dies_once:
+    output: "died.txt"
+    shell: "test -e first || {{ touch first; exit 1; }}; touch {output}"
+
+rule over_time:
+    output: "over.txt"
+    resources: runtime=lambda wildcards, attempt: attempt
+    script: "over_time.py"
+
+rule ingest:
+    output: "{i}.txt"
+    group: "ingest"
+    shell: "touch {output}"
+
+rule train:
+    output: "{name}.gpu"
+    shell: "echo $CUDA_VISIBLE_DEVICES > {output}"
+"""
+OVER_TIME = f"""
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+from decon3d.interruption import told_to_stop
+saved = Path("saved")
+with told_to_stop() as stopped:
+    while not stopped() and not saved.exists():
+        time.sleep(0.2)
+if stopped():
+    saved.touch()
+    sys.exit(1)
+Path(snakemake.output[0]).touch()
+"""
+
+
+@dataclass
+class Finished:
+    """A workplace after a run on the cluster, what the run said, SLURM's records of its jobs."""
+
+    place: Workplace
+    run: Run
+    records: list[dict[str, str]]
+    progress: str
+    """Of the part whose node was killed, as it was then."""
+
+    @property
+    def folder(self) -> Path:
+        return self.place.folder
 
 
 @pytest.fixture(scope="module")
-def finished(cluster, tmp_path_factory):
-    """A workplace after a run on the cluster, what the run said, and SLURM's records of its jobs."""
-    place = Workplace(tmp_path_factory.mktemp("slurm"))
+def both(cluster, tmp_path_factory):
+    """Both runs, at the same time."""
+    place, failing = (Workplace(tmp_path_factory.mktemp(name)) for name in ("slurm", "failing"))
     place.configure(CONFIG)
-    before = len(cluster.jobs())
-    run = place.snakemake(
-        "--snakefile", str(ROOT / "Snakefile"), *PROFILE, *IMPATIENT,
-        "--configfile", "config.yaml", **cluster.environment,
-    )  # fmt: skip
-    assert run.code == 0, run.output[-5000:]
-    return place, run, cluster.jobs()[before:]
+    (failing.folder / "Snakefile").write_text(FAILING)
+    (failing.folder / "over_time.py").write_text(OVER_TIME)
+    with ThreadPoolExecutor() as pool:
+        main = pool.submit(
+            place.snakemake, "--snakefile", str(ROOT / "Snakefile"), *PROFILE, *IMPATIENT,
+            "--configfile", "config.yaml", **cluster.environment,
+        )  # fmt: skip
+        beside = pool.submit(
+            failing.snakemake, *PROFILE, *IMPATIENT, "--resources", "gpu=1", "in_turn=1",
+            **cluster.environment,
+        )  # fmt: skip
+        try:
+            progress = disturb(cluster, place.folder, main)
+        finally:
+            run, run_beside = main.result(), beside.result()
+    jobs = cluster.jobs()
+    return [
+        Finished(of, said, [r for r in jobs if r["WorkDir"] == str(of.folder)], known)
+        for of, said, known in ((place, run, progress), (failing, run_beside, ""))
+    ]
+
+
+@pytest.fixture
+def finished(both):
+    assert both[0].run.code == 0, both[0].run.output[-5000:]
+    return both[0]
+
+
+@pytest.fixture
+def failing(both):
+    assert both[1].run.code == 0, both[1].run.output[-5000:]
+    return both[1]
+
+
+def disturb(cluster, folder, run):
+    """Tell a training and a part to stop, kill the node of another part; return its progress."""
+
+    def until(condition, what):
+        wait(lambda: run.done() or condition(), what, 900)
+        assert not run.done(), f"the run ended before {what}: {run.result().output[-5000:]}"
+
+    def said(dataset, rule, name, pattern):
+        file = folder / "logs" / dataset / rule / name
+        return file.exists() and re.search(pattern, file.read_text())
+
+    def tell_to_stop(*log):
+        job = said(*log, r"SLURM job (\d+)")[1]
+        cluster.call("scancel", "--signal=TERM", job)  # what SLURM sends at the time limit
+
+    def begun(dataset):
+        progress = folder / Path(paths.part(dataset, "rln", 0)).with_suffix(".progress")
+        return progress.read_text() if progress.exists() else ""
+
+    trainings = [(name, "train", "gfp.rln.log") for name in ("one", "two")]
+    until(lambda: all(said(*log, "training rln") for log in trainings), "both trainings")
+    tell_to_stop(*trainings[0])
+    until(lambda: begun("two").count("\n") >= 2, "two blocks of two's part")
+    tell_to_stop("two", "restore", "rln.0.log")
+    until(lambda: begun("one").count("\n") >= 2, "two blocks of one's part")
+    job, node = said("one", "restore", "rln.0.log", r"SLURM job (\d+), .*node (gpu\d)").groups()
+    cluster.kill_node(node)
+    progress = begun("one")
+    try:
+        until(
+            lambda: said("one", "restore", "rln.0.log", rf"SLURM job (?!{job},)"),
+            f"the next attempt after the end of {node}",
+        )
+    finally:
+        cluster.start_node(node)
+    return progress
 
 
 def rule_of(record):
     """The rule, or group of rules, of a job on SLURM's record."""
     names = ["train", "restore_part_gpu", "restore_part_cpu", "restore_phantoms_gpu",
              "restore_phantoms_cpu", "restore_finish", "psf", "simulate", "ingest", "phantoms",
-             "evaluate", "pages"]  # fmt: skip
+             "evaluate", "pages", "dies_once", "over_time"]  # fmt: skip
     return next(n for n in names if record["Comment"].removeprefix("rule_").startswith(n))
 
 
+def attempts(finished, *words):
+    """SLURM's records of a rule's jobs, in the order of submission."""
+    rule, *rest = words
+    return [
+        r for r in finished.records if rule_of(r) == rule and all(w in r["Comment"] for w in rest)
+    ]
+
+
 def test_slurm_ran_gpu_rules_on_gpu_nodes_and_all_others_elsewhere(finished):
-    records = finished[2]
-    assert {r["JobState"] for r in records} == {"COMPLETED"}
-    assert set(map(rule_of, records)) & GPU_RULES == GPU_RULES
-    for record in records:
+    assert set(map(rule_of, finished.records)) & GPU_RULES == GPU_RULES
+    for record in finished.records:
         on_gpu = rule_of(record) in GPU_RULES
         assert record["Partition"] == ("gpu" if on_gpu else "cpu"), record
         assert record.get("TresPerJob") == ("gres:gpu:1" if on_gpu else None), record
         assert record["NodeList"].startswith(record["Partition"])
         assert record["Requeue"] == "0"
-    assert sum(rule_of(r) == "train" for r in records) == 2
+
+
+def test_only_what_was_disturbed_was_submitted_twice(finished):
+    again = Counter(rule_of(r) for r in finished.records if r["JobState"] != "COMPLETED")
+    assert again == {"train": 1, "restore_part_gpu": 2}
     # Both volumes are ingested in one job; so are three phantoms, four evaluations, three pages.
-    assert len(records) == 26, [rule_of(r) for r in records]
+    rules = Counter(map(rule_of, finished.records)) - again
+    assert rules == {
+        "psf": 2, "simulate": 2, "ingest": 1, "phantoms": 2, "train": 2, "restore_part_gpu": 2,
+        "restore_phantoms_gpu": 2, "restore_finish": 2, "evaluate": 2, "pages": 2,
+    }  # fmt: skip
 
 
 def test_every_job_says_itself_where_it_ran(finished):
-    logs = finished[0].folder / "logs"
+    logs = finished.folder / "logs"
     gpu = [*logs.glob("*/train/*"), *logs.glob("*/restore/rln.*"), *logs.glob("*/*/*.rln.log")]
     gpu = {f for f in gpu if f.parent.name in ("train", "restore", "restore_phantoms")}
     local = {f for n in ("statistics", "prepare", "plan") for f in logs.glob(f"*/{n}/*")}
     local.add(logs / "index.log")
-    assert len(gpu) == 6 and len(local) == 11
+    assert len(gpu) == 6 and len(local) == 7
     for file in logs.rglob("*.log"):
         line = file.read_text().splitlines()[0]
         if file in gpu:
@@ -81,59 +227,84 @@ def test_every_job_says_itself_where_it_ran(finished):
 
 
 def test_two_datasets_are_trained_at_the_same_time(finished):
-    trainings = [r for r in finished[2] if rule_of(r) == "train"]
-    assert {r["NodeList"] for r in trainings} == {"gpu1", "gpu2"}
-    assert max(r["StartTime"] for r in trainings) < min(r["EndTime"] for r in trainings)
+    first = [attempts(finished, "train", name)[0] for name in ("one", "two")]
+    assert {r["NodeList"] for r in first} == {"gpu1", "gpu2"}
+    assert max(r["StartTime"] for r in first) < min(r["EndTime"] for r in first)
 
 
-def test_a_job_that_failed_is_submitted_again_with_more_memory_and_time(cluster, tmp_path):
-    (tmp_path / "Snakefile").write_text(
-        "rule dies_once:\n"
-        "    output: 'done.txt'\n"
-        "    shell: 'test -e first || {{ touch first; exit 1; }}; touch {output}'\n"
+def test_a_training_that_is_told_to_stop_goes_on_in_the_next_attempt(finished):
+    states = [r["JobState"] for r in attempts(finished, "train", "one")]
+    assert states == ["FAILED", "COMPLETED"]
+    saved = re.search(
+        r"told to stop \(SIGTERM\) and saved its state after step (\d+) of 40", finished.run.output
     )
-    before = len(cluster.jobs())
-    run = Workplace(tmp_path).snakemake(*PROFILE, *IMPATIENT, **cluster.environment)
-    assert run.code == 0, run.output[-3000:]
-    first, second = cluster.jobs()[before:]
+    log = (finished.folder / "logs" / "one" / "train" / "gfp.rln.log").read_text()
+    assert 0 < int(saved[1]) < 40 and f"going on after step {saved[1]}\n" in log
+
+
+def test_a_part_that_is_told_to_stop_goes_on_in_the_next_attempt(finished):
+    states = [r["JobState"] for r in attempts(finished, "restore_part_gpu", "two")]
+    assert states == ["FAILED", "COMPLETED"]
+    left = re.search(r"told to stop \(SIGTERM\) with (\d+) of its blocks left", finished.run.output)
+    log = (finished.folder / "logs" / "two" / "restore" / "rln.0.log").read_text()
+    assert f"part 0: {left[1]} block(s) to do\n" in log
+
+
+def test_a_part_whose_node_was_killed_goes_on_on_the_other_node(finished):
+    first, second = attempts(finished, "restore_part_gpu", "one")
+    assert (first["JobState"], second["JobState"]) == ("NODE_FAIL", "COMPLETED")
+    assert first["NodeList"] != second["NodeList"]
+    marker = finished.folder / paths.part("one", "rln", 0)
+    blocks = json.loads(marker.read_text())["blocks"]
+    done = [json.loads(line) for line in finished.progress.splitlines()]
+    assert 2 <= len(done) < blocks
+    lines = [json.loads(line) for line in marker.with_suffix(".progress").open()]
+    assert lines[: len(done)] == done
+    assert sorted(line["item"] for line in lines) == list(range(blocks))
+    log = (finished.folder / "logs" / "one" / "restore" / "rln.0.log").read_text()
+    assert f"part 0: {blocks - len(done)} block(s) to do\n" in log
+
+
+def test_what_was_killed_or_stopped_is_byte_for_byte_what_a_local_run_makes(finished, tmp_path):
+    local = Workplace(tmp_path / "local")
+    shutil.copytree(finished.folder, local.folder)
+    for name in ("one", "two"):
+        for made in ("restored", "parts/rln", "plans/rln.json", "finished/rln.json"):
+            place = local.folder / "results" / name / made
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+    targets = [paths.finished(name, "rln") for name in ("one", "two")]
+    run = local.run(*targets, "--cores", "4")
+    assert run.code == 0, run.output[-5000:]
+    assert run.jobs == {"restore_plan": 2, "restore_part_gpu": 2, "restore_finish": 2}
+    for name in ("one", "two"):
+        plan = paths.plan(name, "rln")
+        assert (local.folder / plan).read_bytes() == (finished.folder / plan).read_bytes()
+        store = paths.restored(name, "small", "rln")
+        files = [f.relative_to(finished.folder) for f in (finished.folder / store).rglob("*")]
+        assert sum((finished.folder / f).is_file() for f in files) > 128
+        for file in filter(lambda f: (finished.folder / f).is_file(), files):
+            assert (local.folder / file).read_bytes() == (finished.folder / file).read_bytes(), file
+
+
+def test_a_job_that_failed_is_submitted_again_with_more_memory_and_time(failing):
+    first, second = attempts(failing, "dies_once")
     assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
     assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("4000M", "8000M")
     assert (first["TimeLimit"], second["TimeLimit"]) == ("02:00:00", "04:00:00")
 
 
-def test_rules_that_share_a_job_run_in_turn(cluster, tmp_path):
-    (tmp_path / "Snakefile").write_text(
-        "rule all:\n    input: expand('{i}.txt', i=range(3))\n    localrule: True\n"
-        "rule ingest:\n    output: '{i}.txt'\n    group: 'ingest'\n    shell: 'touch {output}'\n"
-    )
-    before = len(cluster.jobs())
-    run = Workplace(tmp_path).snakemake(*PROFILE, *IMPATIENT, **cluster.environment)
-    assert run.code == 0, run.output[-3000:]
-    (record,) = cluster.jobs()[before:]
+def test_a_time_limit_reaches_the_script_which_saves_and_goes_on(failing):
+    first, second = attempts(failing, "over_time")
+    assert (first["JobState"], second["JobState"]) == ("TIMEOUT", "COMPLETED")
+    assert (first["TimeLimit"], second["TimeLimit"]) == ("00:01:00", "00:02:00")
+
+
+def test_rules_that_share_a_job_run_in_turn(failing):
+    (record,) = attempts(failing, "ingest")
     asked = record["NumCPUs"], record["MinMemoryNode"], record["TimeLimit"]
     assert asked == ("1", "4000M", "00:15:00")
 
 
-def test_a_job_whose_node_dies_is_submitted_again_on_another(cluster, tmp_path):
-    (tmp_path / "Snakefile").write_text(
-        "rule waits_once:\n"
-        "    output: 'done.txt'\n"
-        "    shell: 'test -e first || {{ touch first; sleep 600; }}; touch {output}'\n"
-    )
-    before = len(cluster.jobs())
-    with subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *PROFILE, *IMPATIENT],
-        cwd=tmp_path, env=cluster.environment,
-    ) as run:  # fmt: skip
-        wait((tmp_path / "first").exists, "the first attempt")
-        node = cluster.jobs()[-1]["NodeList"]
-        cluster.kill_node(node)
-        try:
-            assert run.wait(300) == 0
-        finally:
-            run.terminate()
-            cluster.start_node(node)
-    first, second = cluster.jobs()[before:]
-    assert first["JobState"] in ("FAILED", "NODE_FAIL") and first["NodeList"] == node
-    assert second["JobState"] == "COMPLETED" and second["NodeList"] != node
-    wait(lambda: node in cluster.nodes("idle"), f"{node} to come back")
+def test_no_more_gpus_at_once_than_the_profile_allows(failing):
+    first, second = attempts(failing, "train")
+    assert first["EndTime"] <= second["SubmitTime"]

@@ -15,7 +15,8 @@ ROW = Record("d", "c", "rl", "volume/v", "volume", None, None, "psnr", "affine",
 
 
 def test_columns_are_the_contract() -> None:
-    assert COLUMNS == (
+    assert tuple(COLUMNS) == tuple(f.name for f in dataclasses.fields(Record))
+    assert tuple(COLUMNS) == (
         "dataset", "channel", "method", "subject", "split", "recipe", "photons", "metric",
         "variant", "region", "range", "implementation", "value", "unit",
     )  # fmt: skip

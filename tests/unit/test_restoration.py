@@ -1,6 +1,8 @@
 """The block machine, driven by restorers whose answer is known."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -149,6 +151,24 @@ def test_a_killed_part_goes_on_where_it_was(machine, monkeypatch):
     machine.finish(plan)
     result = open_volume(machine.folder / "v.out").data.compute()
     assert np.array_equal(result, TCZYX[:, [2, 1]].astype(np.float32))
+
+
+def test_a_part_that_is_told_to_stop_says_so_and_goes_on_there(machine, monkeypatch):
+    plan = machine.plan(memory_gb=1e-5)
+    restore = Known.restore
+
+    def told(self, block, origin):
+        if Known.calls == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return restore(self, block, origin)
+
+    monkeypatch.setattr(Known, "restore", told)
+    left = plan.bounds[-1] - 5
+    with pytest.raises(
+        UserError, match=rf"told to stop \(SIGTERM\) with {left} of its blocks left"
+    ):
+        machine.part(plan, 0)
+    assert machine.part(plan, 0)["blocks"] == Known.calls == plan.bounds[-1]
 
 
 def test_a_new_volume_does_not_undo_the_old_ones(machine):

@@ -18,10 +18,14 @@ RULES = {
     "psf", "phantoms", "simulate", "ingest", "channel_statistics", "train", "tune",
     "restore_prepare", "restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish",
     "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", "evaluate_volumes",
-    "tables", "figures", "report", "index", "all",
+    "evaluate_sample_cpu", "evaluate_sample_gpu", "noise", "consistency", "planted_changes",
+    "dark_noise", "tables", "figures", "report", "index", "all",
 }  # fmt: skip
 END = {"tables", "figures", "report", "index", "all"}
-RESTORE = {"restore_prepare", "restore_plan", "restore_finish", "evaluate_phantoms"}
+RESTORE = {
+    "restore_prepare", "restore_plan", "restore_finish", "consistency", "dark_noise",
+    "planted_changes", "evaluate_phantoms",
+}  # fmt: skip
 VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.15, "PhysicalSizeX": 0.15}
 CONFIG = {
     "seed": 3,
@@ -77,7 +81,7 @@ def finished(tmp_path_factory):
 
 def test_every_rule_ran(finished):
     _, run = finished
-    assert set(run.jobs) == RULES - {"simulate", "tune", "evaluate_volumes"}
+    assert set(run.jobs) == RULES - {"simulate", "tune"}
 
 
 def test_the_results_are_those_of_the_contract(finished):
@@ -131,10 +135,10 @@ def test_a_second_run_does_nothing(finished):
         (lambda c: c["methods"]["rl"].update(iterations=6), {"restore_part_cpu", "restore_phantoms_cpu", *RESTORE, *END}),
         (lambda c: c["methods"]["rl"].update(device="gpu"), {"restore_part_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
         (lambda c: c["methods"]["rln"]["training"].update(steps=6), {"train", "restore_part_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
-        (lambda c: c["restoration"].update(memory_gb=1.5), {"restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish", *END}),
-        (lambda c: c["phantoms"]["test"].update(count=2), {"phantoms", "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", *END}),
-        (lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53), RULES - {"simulate", "tune", "evaluate_volumes", "ingest", "channel_statistics"}),
-        (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "restore_part_cpu", "restore_part_gpu", *RESTORE, *END} - {"evaluate_phantoms"}),
+        (lambda c: c["restoration"].update(memory_gb=1.5), {"restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish", "consistency", *END}),
+        (lambda c: c["phantoms"]["test"].update(count=2), {"phantoms", "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", "planted_changes", *END}),
+        (lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53), RULES - {"simulate", "tune", "evaluate_volumes", "ingest", "channel_statistics", "noise"}),
+        (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "noise", "restore_part_cpu", "restore_part_gpu", *RESTORE, *END} - {"evaluate_phantoms", "planted_changes"}),
     ],
     ids=["iterations", "device", "steps", "memory", "test count", "emission", "times"],
 )  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import tifffile
 from helpers import ROOT, simulated_dataset
 
+GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu"}
 LOCAL = {"channel_statistics", "restore_prepare", "restore_plan", "index", "all"}
 
 
@@ -37,3 +38,10 @@ def test_a_dataset_of_300_stacks_and_two_channels_is_at_most_40_jobs(workplace):
     alone = [r for r in re.findall(r"^rule (\w+):", run.output, re.MULTILINE) if r not in LOCAL]
     assert groups.count("ingest") == 6 and alone.count("train") == 2
     assert 20 < len(groups) + len(alone) <= 40
+    asked = re.findall(r"^ *rule (\w+):\n(?:.+\n)*? +resources: (.*)$", run.output, re.MULTILINE)
+    assert {rule for rule, _ in asked} >= {*GPU_RULES, "restore_part_cpu", "restore_phantoms_cpu"}
+    for rule, resources in asked:
+        on_gpu = rule in GPU_RULES
+        if rule not in LOCAL:
+            assert f"slurm_partition={'gpu' if on_gpu else 'cpu'}" in resources, rule
+            assert ("gpu=1" in resources) == on_gpu, rule

@@ -9,9 +9,11 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from decon3d import paths
 from decon3d.errors import ConfigError
+from decon3d.evaluation.targets import target_kernels
 from decon3d.pairs.sources import SPLITS, list_pairs
 from decon3d.settings import (
     NAME,
+    Phantoms,
     bundle_path,
     expand_path,
     is_network,
@@ -23,11 +25,15 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.versions import VERSIONS
-from decon3d.volumes.inputs import list_volumes
+from decon3d.volumes.inputs import list_volumes, previewed_volume
 
 try:
     SETTINGS = load_settings(config)
     VOLUMES = {name: list_volumes(name, d) for name, d in SETTINGS.datasets.items()}
+    PREVIEWED = {
+        name: previewed_volume(name, d, VOLUMES[name])
+        for name, d in SETTINGS.datasets.items()
+    }
     MEASURED = {
         name: list_pairs(name, d, seed=SETTINGS.seed)
         for name, d in SETTINGS.datasets.items()
@@ -37,6 +43,7 @@ except ConfigError as error:
 
 METHODS = SETTINGS.methods
 PHANTOMS = SETTINGS.simulated_pairs
+PROBE = PHANTOMS or Phantoms()  # whose doses the probes of the evaluation have
 RESTORATION = SETTINGS.restoration
 NO_NAME = r"[^\s\S]"
 CAPTIONS = str(Path(workflow.basedir) / "workflow" / "report" / "page.rst")
@@ -53,7 +60,12 @@ wildcard_constraints:
 
 def methods_where(test):
     """Regular expression of the names of the methods that pass a test."""
-    return "|".join(name for name, m in METHODS.items() if test(m)) or NO_NAME
+    return names_where(lambda name: test(METHODS[name]), *METHODS)
+
+
+def names_where(test, *names):
+    """Regular expression of the names that pass a test."""
+    return "|".join(filter(test, names)) or NO_NAME
 
 
 def datasets_with_pairs(measured):
@@ -145,6 +157,20 @@ def source_times(wildcards):
     return dataset_of(wildcards).times if raw else None
 
 
+def chain_states(wildcards):
+    """The prepared restorers of a method's chain, all channels of each."""
+    return [
+        paths.prepared(wildcards.dataset, channel, method)
+        for method in chain_of(wildcards.method)
+        for channel in dataset_of(wildcards).channels
+    ]
+
+
+def of_channels(path):
+    """Input function: a path of the contract that knows no method, for every channel."""
+    return lambda w: [path(w.dataset, channel) for channel in dataset_of(w).channels]
+
+
 def pairs_store(wildcards, split):
     """The split of the pairs that a method sees: as its `source` restores them, if it has one."""
     source = method_of(wildcards).source
@@ -194,14 +220,40 @@ def start_bundle(wildcards):
 
 def method_inputs(wildcards):
     """What a restorer of one channel is prepared from, besides the channel's statistics."""
-    names = (wildcards.dataset, wildcards.channel, wildcards.method)
-    method = method_of(wildcards)
+    return inputs_of(wildcards.dataset, wildcards.channel, wildcards.method)
+
+
+def inputs_of(*names):
+    """The same, by the names of dataset, channel and method."""
+    method = METHODS[names[2]]
     inputs = {"psf": paths.psf(*names[:2])}
     if is_tuned(method):
         inputs["tuning"] = paths.tuning(*names)
     if is_network(method):
         inputs["bundle"] = f"{bundle_folder(*names)}/model.json"
     return inputs
+
+
+def chain_of(name):
+    """A method after all that it starts from, the first of which sees the data."""
+    source = METHODS[name].source if name in METHODS else None
+    before = chain_of(source) if source else []
+    return [*before, name] if name in METHODS else []
+
+
+def chain_inputs(wildcards):
+    """What the methods of a chain are prepared from, and their states: role_<place in it>."""
+    dataset, channel = wildcards.dataset, wildcards.channel
+    inputs = {}
+    for i, name in enumerate(chain_of(wildcards.method)):
+        found = inputs_of(dataset, channel, name)
+        found["state"] = paths.prepared(dataset, channel, name)
+        inputs |= {f"{role}_{i}": path for role, path in found.items()}
+    return inputs
+
+
+def chain_may_use_gpu(name):
+    return any(may_use_gpu(METHODS[n]) for n in chain_of(name))
 
 
 def own_objects(wildcards):
@@ -221,16 +273,20 @@ def tuning_inputs(wildcards):
 
 def evaluations(wildcards):
     """The metric records of all methods, and of the blurred images themselves."""
-    kinds = (
-        ["volumes"]
-        if any(v.reference for v in VOLUMES[wildcards.dataset].values())
-        else []
-    )
+    kinds = ["volumes", *(f"sample.{c}" for c in dataset_of(wildcards).channels)]
     kinds += ["phantoms"] if SETTINGS.has_pairs(wildcards.dataset) else []
     return [
         paths.evaluation(wildcards.dataset, method, kind)
         for method in ("input", *METHODS)
         for kind in kinds
+    ] + [
+        paths.evaluation(wildcards.dataset, method, kind)
+        for method in METHODS
+        for kind in (
+            "consistency",
+            "dark",
+            *(["planted"] if kinds[-1:] == ["phantoms"] else []),
+        )
     ]
 
 

@@ -20,11 +20,13 @@ rule evaluate_phantoms:
         "../../envs/cpu.yaml"
     params:
         channels=lambda w: list(dataset_of(w).channels),
+        kernels=lambda w: target_kernels(SETTINGS, w.method),
         version=VERSIONS["evaluate"],
     script:
         "../../scripts/evaluate_phantoms.py"
 
 
+# The volumes themselves: against the references that the config names, and without truth.
 rule evaluate_volumes:
     input:
         volumes=ingested_volumes,
@@ -33,6 +35,7 @@ rule evaluate_volumes:
             for v in VOLUMES[w.dataset].values()
             if v.reference
         ],
+        psfs=lambda w: [paths.psf(w.dataset, c) for c in dataset_of(w).channels],
         finished=lambda w: (
             [paths.finished(w.dataset, w.method)] if w.method in METHODS else []
         ),
@@ -48,6 +51,144 @@ rule evaluate_volumes:
         references=lambda w: {
             name: v.reference for name, v in VOLUMES[w.dataset].items() if v.reference
         },
+        seed=SETTINGS.seed,
         version=VERSIONS["evaluate"],
     script:
         "../../scripts/evaluate_volumes.py"
+
+
+# What takes the method itself: held-out photons, probes, a PSF other than assumed.
+rule evaluate_sample_cpu:
+    input:
+        unpack(chain_inputs),
+        sampled=ingested_volumes,
+        psf=lambda w: paths.psf(w.dataset, w.channel),
+    output:
+        paths.evaluation("{dataset}", "{method}", "sample.{channel}"),
+    log:
+        "logs/{dataset}/evaluate/{method}.sample.{channel}.log",
+    wildcard_constraints:
+        method=names_where(lambda name: not chain_may_use_gpu(name), "input", *METHODS),
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 4
+    params:
+        methods=lambda w: [
+            values(METHODS[name], exclude={"training"}) for name in chain_of(w.method)
+        ],
+        optics=lambda w: values(dataset_of(w).optics),
+        channel=lambda w: values(channel_of(w)),
+        camera=lambda w: values(dataset_of(w).camera),
+        photons=list(PROBE.photons),
+        background_photons=PROBE.background_photons,
+        times=lambda w: dataset_of(w).times,
+        seed=SETTINGS.seed,
+        version=VERSIONS["evaluate"],
+    script:
+        "../../scripts/evaluate_sample.py"
+
+
+use rule evaluate_sample_cpu as evaluate_sample_gpu with:
+    wildcard_constraints:
+        method=names_where(chain_may_use_gpu, *METHODS),
+    conda:
+        "../../envs/gpu.yaml"
+
+
+# The noise of the raw counts, measured once: what consistency is measured in.
+rule noise:
+    input:
+        ingested_volumes,
+    output:
+        paths.noise("{dataset}", "{channel}"),
+    log:
+        "logs/{dataset}/noise/{channel}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        index=lambda w: channel_of(w).index,
+        times=lambda w: dataset_of(w).times,
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["noise"],
+    script:
+        "../../scripts/measure_noise.py"
+
+
+rule consistency:
+    input:
+        paths.finished("{dataset}", "{method}"),
+        volumes=ingested_volumes,
+        psfs=of_channels(paths.psf),
+        noises=of_channels(paths.noise),
+        statistics=of_channels(paths.statistics),
+    output:
+        found=paths.consistency_record("{dataset}", "{method}"),
+        records=paths.evaluation("{dataset}", "{method}", "consistency"),
+    log:
+        "logs/{dataset}/consistency/{method}.log",
+    benchmark:
+        "benchmarks/{dataset}/consistency.{method}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda w, attempt: 2500 * attempt,
+        runtime=lambda w, attempt: 240 * attempt,
+    params:
+        channels=channel_indices,
+        times=lambda w: dataset_of(w).times,
+        memory_gb=RESTORATION.memory_gb,
+        seed=SETTINGS.seed,
+        version=VERSIONS["consistency"],
+    script:
+        "../../scripts/consistency.py"
+
+
+# Changes that are planted into restored phantoms: what the map finds, and what it cannot.
+rule planted_changes:
+    input:
+        psfs=of_channels(paths.psf),
+        tests=lambda w: [
+            paths.store_marker(paths.phantoms(w.dataset, c, "test"))
+            for c in dataset_of(w).channels
+        ],
+        restored=lambda w: [
+            paths.store_marker(paths.restored_phantoms(w.dataset, c, w.method))
+            for c in dataset_of(w).channels
+        ],
+    output:
+        paths.evaluation("{dataset}", "{method}", "planted"),
+    log:
+        "logs/{dataset}/evaluate/{method}.planted.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        channels=lambda w: list(dataset_of(w).channels),
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["consistency"],
+    script:
+        "../../scripts/planted_changes.py"
+
+
+# Pure dark noise, restored as the volumes are, on the CPU: nothing may appear.
+rule dark_noise:
+    input:
+        states=chain_states,
+        psfs=of_channels(paths.psf),
+        noises=of_channels(paths.noise),
+        statistics=of_channels(paths.statistics),
+    output:
+        paths.evaluation("{dataset}", "{method}", "dark"),
+    log:
+        "logs/{dataset}/evaluate/{method}.dark.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    params:
+        channels=lambda w: list(dataset_of(w).channels),
+        seed=SETTINGS.seed,
+        version=VERSIONS["consistency"],
+    script:
+        "../../scripts/dark_noise.py"

@@ -18,7 +18,17 @@ rule tables:
             category="Tables",
             labels={"dataset": "{dataset}", "table": "summary"},
         ),
-        conditions=paths.table("{dataset}", "conditions.csv"),
+        others=[
+            paths.table("{dataset}", f"{name}.csv")
+            for name in (
+                "headline",
+                "conditions",
+                "wrong_psf",
+                "papers",
+                "settings",
+                "guide",
+            )
+        ],
         cost=paths.table("{dataset}", "cost.csv"),
     log:
         "logs/{dataset}/tables.log",
@@ -63,6 +73,7 @@ rule report:
             category="Reports",
             labels={"dataset": "{dataset}"},
         ),
+        card=paths.card("{dataset}"),
     log:
         "logs/{dataset}/report.log",
     conda:
@@ -72,6 +83,30 @@ rule report:
         version=VERSIONS["report"],
     script:
         "../../scripts/report.py"
+
+
+# On demand: `snakemake … results/worm/volumes/w0042.html`.
+rule volume_page:
+    input:
+        CAPTIONS,
+        metrics=paths.table("{dataset}", "metrics.csv"),
+        restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
+    output:
+        report(
+            paths.volume_page("{dataset}", "{volume}"),
+            caption="../report/volume.rst",
+            category="Volumes",
+            labels={"dataset": "{dataset}", "volume": "{volume}"},
+        ),
+    log:
+        "logs/{dataset}/volumes/{volume}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        settings=values(SETTINGS),
+        version=VERSIONS["report"],
+    script:
+        "../../scripts/volume_page.py"
 
 
 rule index:

@@ -24,7 +24,7 @@ class Recipe:
     background: float
     """Mean counts of an empty place, camera offset included."""
     initial: float
-    """The even start, the same for all blocks: a fifth of the specimen's brightness."""
+    """The even start, the same for all blocks."""
     voxel_size_um: tuple[float, float, float]
     tv_weight: float = 0.0
     """λ of the total variation; 0 = none."""

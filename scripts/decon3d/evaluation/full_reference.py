@@ -7,7 +7,7 @@ memory than one block, whatever its size, and the values do not depend on the bl
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from skimage.metrics import structural_similarity
 
 from decon3d import __version__
 from decon3d.errors import UserError
+from decon3d.evaluation.kernel import Kernels
 from decon3d.evaluation.records import Record
 
 BLOCK = 128
@@ -201,6 +202,7 @@ def evaluate_phantoms(
     dataset: str,
     channel: str,
     method: str,
+    kernels: Kernels | None = None,
 ) -> list[Record]:
     """Measure a method on the phantoms' test split.
 
@@ -212,6 +214,8 @@ def evaluate_phantoms(
     restored_store
         Zarr group with `restored` (n, Z, Y, X; counts); None for the method `input`, the image
         as it is.
+    kernels
+        What this method and the others restore; gives the variant `common` where they differ.
 
     Returns
     -------
@@ -251,6 +255,13 @@ def evaluate_phantoms(
             "photons": None if measured else float(about["photons"][i]),
         }
         scores = compare(np.asarray(restored[i]), np.asarray(truth[i]))
+        if kernels is not None and not measured:
+            pair = kernels.applied(restored[i], truth[i], recipe=str(about["recipes"][i]))
+            scores += [
+                replace(score, variant="common")
+                for score in compare(*pair)
+                if score.variant == "affine" and score.metric != "ssim"
+            ]
         records += [_record(placed, score) for score in scores]
     return records
 

@@ -9,39 +9,53 @@ from typing import Any
 
 from decon3d.files import read_json, write_json
 
+COLUMNS = {
+    "dataset": "Dataset of the config.",
+    "channel": "Channel of the config.",
+    "method": "A method of the config, or `input`: the blurred image itself.",
+    "subject": "`phantoms/test/0007`, `pairs/test/0007`, `volume/<name>`; `sample/0000`: a block "
+    "of the data; `probe/beads`, `probe/balls`, `probe/psf_1.1`, `probe/dark`: simulated for this "
+    "measure alone; `probe/planted/0007`: a restored phantom into which changes were planted.",
+    "split": "`test` for phantoms, `measured` for measured pairs, `volume` for a dataset's own "
+    "volumes with truth, `data` for the same without truth, `probe` for simulated beads, balls and "
+    "noise pairs, `psf_0.75` … `psf_1.25` for a phantom through a PSF so much wider than the "
+    "method assumes.",
+    "recipe": "Recipe of what was simulated; empty for all others.",
+    "photons": "Mean photons of the brightest 0.1 % of the voxels of what was simulated; else "
+    "empty.",
+    "metric": "Name of the metric.",
+    "variant": "`unmatched`; `affine`: after the least-squares match of the prediction to the "
+    "truth (of SQUIRREL's to the raw image); `common`: so, at the widest target kernel of all "
+    "methods.",
+    "region": "What was measured: `volume`, planes `xy`, `xz`, `yz`, or an axis `z`, `y`, `x`.",
+    "range": "R = max - min of the truth in its unit (counts), where the metric uses it.",
+    "implementation": "What measured it and how: program, version, sampling; where the value is "
+    "missing, why.",
+    "value": "Empty where the metric is not defined or was not measured.",
+    "unit": "`dB`, `µm`, `counts`, or `1` for a pure number.",
+}
+"""The columns of `metrics.csv`, which are the fields of a `Record`, and their meaning."""
+
 
 @dataclass(frozen=True)
 class Record:
-    """A value of one metric for one subject; the fields are the columns of `metrics.csv`."""
+    """A value of one metric for one subject; `COLUMNS` explains the fields (empty = None)."""
 
     dataset: str
     channel: str
     method: str
-    """A method of the config, or `input`: the blurred image itself."""
     subject: str
-    """`phantoms/test/0007`, `pairs/test/0007` or `volume/<name>`."""
     split: str
-    """`test` for phantoms, `measured` for measured pairs, `volume` for a dataset's own volumes."""
     recipe: str | None
-    """Phantom recipe; None for all others."""
     photons: float | None
-    """Mean photons of a phantom's brightest 0.1 % of the voxels; None for all others."""
     metric: str
-    """`psnr`, `ssim` or `nrmse`."""
     variant: str
-    """`unmatched`, or `affine`: after the least-squares match of the prediction to the truth."""
     region: str
-    """Voxels that were compared: `volume`."""
     range: float | None
-    """R = max - min of the truth in its unit (counts), where the metric uses it."""
     implementation: str
     value: float
-    """NaN where the metric is not defined (stored as null)."""
+    """NaN where it is not defined (stored as null)."""
     unit: str
-    """`dB`, or `1` for a pure number."""
-
-
-COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:

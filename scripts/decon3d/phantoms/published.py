@@ -41,9 +41,11 @@ def rln_mixed(grid: Grid, *, rng: np.random.Generator) -> Volume:
             edges = rng.integers(2, longest, endpoint=True)
             start = np.floor(centre() - edges / 2 + 1).astype(int).tolist()
             stamp(volume, np.ones(edges, bool), start, value())
-    return gaussian_filter(volume, 0.7, mode="nearest")
+    return gaussian_filter(volume, RLN_SIGMA, mode="nearest")
 
 
+RLN_SIGMA = 0.7
+"""σ of the Gaussian that makes RLN's truth of its object, in voxels."""
 RLN_BOXES = (
     (2, 2, 2),  # dot
     (10, 2, 2), (2, 10, 2), (2, 2, 10),  # lines along z, y, x

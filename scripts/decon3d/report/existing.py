@@ -1,7 +1,8 @@
 """What a run has left behind: which method is complete, what was used, what to beware of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from decon3d import __version__, paths
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json
 from decon3d.report.labels import method_label
-from decon3d.settings import Settings
+from decon3d.settings import Dataset, Settings
 from decon3d.versions import installed
 from decon3d.volumes.inputs import list_volumes
 
 Rows = list[tuple[str, str]]
 LOG_LINES = 3
+SLACK = 1.05
+"""Voxels may be this much coarser than Nyquist's limit before it is worth a word."""
 
 
 @dataclass(frozen=True)
@@ -190,10 +193,12 @@ def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
 
 
 def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
-    """List what was odd: saturation, no numbers, clipping, networks trained for other data."""
-    found = []
+    """List what was odd: sampling, saturation, no numbers, clipping, networks for other data."""
+    found: list[str] = []
     for volume in volume_names(root, dataset=dataset, settings=settings):
         record = _read(root / paths.ingested(dataset, volume))
+        if "voxel_size_um" in record:
+            found += _sampling(settings.datasets[dataset], record["voxel_size_um"])
         for key, words in (
             ("saturated", "are saturated: their true brightness is lost, and restored values are "
              "too low around them"),
@@ -220,6 +225,29 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         ):
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
     return list(dict.fromkeys(found))
+
+
+def _sampling(dataset: Dataset, voxel_size_um: Sequence[float]) -> list[str]:
+    """Say where voxels are too coarse for what the objective passes.
+
+    Nyquist's limits of detection alone: λ / (4 NA) laterally, and λ / (2 n (1 - cos α)) axially,
+    sin α = NA / n (the extent of the widefield transfer function).
+    """
+    optics = dataset.optics
+    emission = min(channel.emission_um for channel in dataset.channels.values())
+    index = optics.immersion_index
+    cosine = sqrt(max(0.0, 1 - min(optics.numerical_aperture / index, 1.0) ** 2))
+    limits = {
+        "along Z": (voxel_size_um[0], emission / (2 * index * (1 - cosine))),
+        "in the plane": (max(voxel_size_um[1:]), emission / (4 * optics.numerical_aperture)),
+    }
+    return [
+        f"The voxels are {voxel:.3g} µm long {where}, and {limit:.3g} µm would be needed to see "
+        "all that the objective passes (Nyquist): finer structure is folded into coarser, and no "
+        "restoration can tell them apart."
+        for where, (voxel, limit) in limits.items()
+        if voxel > SLACK * limit
+    ]
 
 
 def _fill(volume: str, record: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Which figures a dataset gets, from what exists, and their captions.
 
-Each figure is written as PNG (150 dpi) and SVG under a fixed name; `figures/index.json` lists
+Each figure is written as PNG (300 dpi) and SVG under a fixed name; `figures/index.json` lists
 them with section, title and caption, and what could not be drawn.
 """
 
@@ -25,7 +25,9 @@ from decon3d.logs import log
 from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
-from decon3d.report.labels import INPUT, TRUTH, method_label, seen_recipes
+from decon3d.report.consistency import draw_consistency
+from decon3d.report.labels import INPUT, TRUTH, VOXELWISE, method_label, seen_recipes
+from decon3d.report.overview import shown_volumes, volume_rows
 from decon3d.report.tables import collect_metrics, with_groups
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Scene, Source, Triple, brightest, detail, overview
@@ -34,7 +36,7 @@ from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import open_volume
 
-DPI = 150
+DPI = 300
 INDEX = "index.json"
 PAIRS_SHOWN = 3
 TUNED_ON = {
@@ -112,6 +114,28 @@ def make_figures(root: Path, *, dataset: str, settings: Settings) -> list[Entry]
     return entries
 
 
+def volume_figures(root: Path, *, dataset: str, volume: str, settings: Settings) -> list[Entry]:
+    """Draw the figures of one volume, all channels.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow.
+    volume
+        Name of an ingested volume.
+    """
+    job = Job(root, dataset, settings)
+    folder = root / paths.figures(dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    with matplotlib.rc_context(plots.STYLE):
+        for channel in job.dataset.channels:
+            for entry, figure in _volume(job, volume, channel):
+                _save(figure, folder / entry.name)
+                entries.append(entry)
+    return entries
+
+
 def _save(figure: Figure, stem: Path) -> None:
     figure.savefig(f"{stem}.png", dpi=DPI, metadata={"Software": None})
     figure.set_layout_engine("none")  # it is laid out now; once more would take as long again
@@ -119,10 +143,12 @@ def _save(figure: Figure, stem: Path) -> None:
 
 
 def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
-    volumes = sorted(path.stem for path in job.root.glob(paths.ingested(job.name, "*")))
-    for volume in volumes:
+    rows = volume_rows(job.root, dataset=job.name, settings=job.settings)[1]
+    for volume in shown_volumes(rows):
         for channel in job.dataset.channels:
             yield f"volume {volume}, {channel}", partial(_volume, job, volume, channel)
+            what = f"consistency of {volume}, {channel}"
+            yield what, partial(_consistency, job, volume, channel)
     for channel in job.dataset.channels:
         if (job.root / paths.psf(job.name, channel)).is_file():
             yield f"PSF of {channel}", partial(_psf, job, channel)
@@ -151,12 +177,12 @@ def _of_channel(job: Job, channel: str) -> str:
 
 def _volume(job: Job, volume: str, channel: str) -> Drawn:
     record = load_record(job.root / paths.ingested(job.name, volume))
-    sources = _sources(job, record, channel)
+    panels = sources(job, record, channel)
     voxel = record.voxel_size_um
-    whole = [(s.label, overview(s, voxel_size_um=voxel)) for s in sources]
+    whole = [(s.label, overview(s, voxel_size_um=voxel)) for s in panels]
     raw = whole[0][1]
     place = brightest(raw)
-    crops = [(s.label, detail(s, centre_um=place, voxel_size_um=voxel)) for s in sources]
+    crops = [(s.label, detail(s, centre_um=place, voxel_size_um=voxel)) for s in panels]
     where = f"{volume}{_of_channel(job, channel)}"
     stem = f"{volume}_{channel}"
     figure, shown = plots.projections(whole)
@@ -200,21 +226,21 @@ def _projection_caption(shown: tuple[float, float]) -> str:
     )
 
 
-def _sources(job: Job, record: VolumeRecord, channel: str) -> list[Source]:
+def sources(job: Job, record: VolumeRecord, channel: str) -> list[Source]:
     """List the panels of a volume: raw, every method that has restored it, truth."""
     time = (job.dataset.times or [0])[0]
     index = job.dataset.channels[channel].index
     position = list(job.dataset.channels).index(channel)
-    sources = [Source("raw", job.root / record.path, time, index)]
+    found = [Source("raw", job.root / record.path, time, index)]
     for method in job.settings.methods:
         store = job.root / paths.restored(job.name, record.name, method)
         if _exists(store):
-            sources.append(Source(method_label(method), store, 0, position))
+            found.append(Source(method_label(method), store, 0, position))
     reference = _reference(job, record.name)
     if reference is not None:
         n_times, n_channels = open_volume(reference).shape[:2]
-        sources.append(Source(TRUTH, reference, min(time, n_times - 1), min(index, n_channels - 1)))
-    return sources
+        found.append(Source(TRUTH, reference, min(time, n_times - 1), min(index, n_channels - 1)))
+    return found
 
 
 def _reference(job: Job, volume: str) -> Path | None:
@@ -226,6 +252,13 @@ def _reference(job: Job, volume: str) -> Path | None:
     if reference is None or not (job.root / reference).exists():
         return None
     return job.root / reference
+
+
+def _consistency(job: Job, volume: str, channel: str) -> Drawn:
+    drawings = draw_consistency(
+        job.root, dataset=job.name, settings=job.settings, volume=volume, channel=channel
+    )
+    return [(Entry(d.name, "consistency", d.title, d.caption), d.figure) for d in drawings]
 
 
 def _psf(job: Job, channel: str) -> Drawn:
@@ -348,6 +381,8 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
 
 def _metrics(job: Job) -> Drawn:
     values = with_groups(collect_metrics(job.root, dataset=job.name), settings=job.settings)
+    values = values[values["metric"].isin(VOXELWISE) & values["group"].isin(plots.GROUP_STYLES)]
+    values = values[values["variant"] != "common"]
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):

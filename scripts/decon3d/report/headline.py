@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
-from decon3d.report.labels import GROUPS, INPUT, classical_methods, method_label
+from decon3d.report.labels import INPUT, classical_methods, method_label
 from decon3d.report.tables import values_by_subject, with_groups
 from decon3d.report.templating import number
 from decon3d.settings import ORACLE, Settings
@@ -55,7 +55,7 @@ def verdicts(metrics: pd.DataFrame, *, settings: Settings) -> list[Verdict]:
     grouped = grouped[grouped["metric"] == METRIC]
     found = []
     for channel in dict.fromkeys(grouped["channel"]):
-        for group in GROUPS:
+        for group in _WHERE:
             part = grouped[(grouped["channel"] == channel) & (grouped["group"] == group)]
             values = {
                 variant: {

@@ -1,36 +1,35 @@
 """How methods, metrics and groups of subjects are called where people read them."""
 
-from dataclasses import dataclass
-
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE, Metric
 from decon3d.phantoms.recipes import structures
 from decon3d.settings import METHOD_KINDS, ORACLE, Settings, is_network, is_oracle
 
+__all__ = ["METRICS", "VOXELWISE", "Metric"]
 INPUT = "input"
 TRUTH = "truth"
 
 
-@dataclass(frozen=True)
-class Metric:
-    """How to read a metric."""
-
-    label: str
-    unit: str
-    higher_is_better: bool
-    digits: int
-
-
-METRICS = {
-    "psnr": Metric("PSNR", "dB", True, 2),
-    "ssim": Metric("SSIM", "", True, 3),
-    "nrmse": Metric("NRMSE", "", False, 3),
-}
-VARIANTS = {"affine": "affine-matched", "unmatched": "as restored"}
+VARIANTS = {"affine": "affine-matched", "unmatched": "as restored", "common": "common kernel"}
 GROUPS = {
     "seen": "Seen structure",
     "unseen": "Unseen structure",
     "measured": "Measured pairs, other specimens",
     "volume": "The dataset's own volumes",
+    "data": "The data themselves, without truth",
+    "probe": "Simulated beads, balls and noise pairs",
+    "psf_0.75": "A phantom through a PSF 25 % narrower than assumed",
+    "psf_0.9": "A phantom through a PSF 10 % narrower than assumed",
+    "psf_1": "A phantom through the PSF as assumed",
+    "psf_1.1": "A phantom through a PSF 10 % wider than assumed",
+    "psf_1.25": "A phantom through a PSF 25 % wider than assumed",
 }
+ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "zero": "→ 0"}
+"""Which way is better."""
+REGIONS = {
+    "volume": "", "xy": "xy", "xz": "xz", "yz": "yz", "z": "along z", "y": "along y",
+    "x": "along x",
+}  # fmt: skip
+"""How what was measured of a volume is called."""
 
 
 NAMES = {"neurodecon": "NeuroDecon", "rl_residual": "RL residual"}

@@ -1,9 +1,8 @@
 """The report: one self-contained page per dataset, made from whatever exists, and an index.
 
-The page loads nothing, runs no script, and escapes every name and text from outside.
+The page loads nothing, escapes every name and text from outside, and runs no script but its own.
 """
 
-import base64
 import datetime
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,20 +13,23 @@ import yaml
 
 from decon3d import paths
 from decon3d.evaluation.records import COLUMNS
-from decon3d.files import read_json, write_text
+from decon3d.files import read_json, write_json, write_text
 from decon3d.logs import log
+from decon3d.report.embed import downloads, embedded, figures_by_section, other_tables
 from decon3d.report.existing import (
     data_warnings,
     effective_settings,
     incomplete_methods,
     provenance,
     psf_cards,
-    volume_names,
 )
-from decon3d.report.figures import INDEX, make_figures
-from decon3d.report.headline import verdicts
-from decon3d.report.labels import METRICS, method_label, seen_recipes
+from decon3d.report.figures import make_figures, volume_figures
+from decon3d.report.headline import Verdict, verdicts
+from decon3d.report.headline_table import headline
+from decon3d.report.labels import METRICS, VOXELWISE, method_label, seen_recipes
+from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
 from decon3d.report.pairs import pair_rows
+from decon3d.report.scenes import volume_scenes
 from decon3d.report.tables import (
     collect_cost,
     collect_metrics,
@@ -36,16 +38,18 @@ from decon3d.report.tables import (
     write_tables,
 )
 from decon3d.report.templating import render
+from decon3d.report.words import Methods, methods_paragraph, what_was_restored
 from decon3d.settings import Settings, is_trained
 
-EMBEDDED_BYTES = 15_000_000
-"""PNG bytes on the page; figures beyond are linked. The page is a third larger (base64)."""
+VIEWER_BYTES = 12_000_000
+"""Of all volumes in the viewer, as text; of those that do not fit, the detail page shows them."""
 SECTIONS = {
     "pictures": "Pictures",
+    "metrics": "Quality against the truth",
+    "consistency": "Consistency with the raw data",
     "psf": "Point spread function",
     "phantoms": "Phantoms with known truth",
     "pairs": "Measured pairs",
-    "metrics": "Quality against the truth",
     "tuning": "Tuning",
     "training": "Training",
 }
@@ -98,26 +102,62 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     cost = attempt("the cost", lambda: collect_cost(root, **named), nothing)
     summary = attempt("the summary", lambda: summarise(metrics, settings=settings), nothing)
     found = attempt("the headline", lambda: verdicts(metrics, settings=settings), [])
-    figures, undrawn = attempt("the figures", lambda: _figures(root, dataset), ({}, []))
+    first = attempt("the first table", lambda: headline(metrics, cost, settings=settings), nothing)
+    sections = dict(SECTIONS)
+    figures, undrawn = attempt(
+        "the figures",
+        lambda: figures_by_section(root, dataset=dataset, sections=sections),
+        ({}, []),
+    )
     cards = attempt("the PSF", lambda: psf_cards(root, **named), [])
     warnings = attempt("the volumes", lambda: data_warnings(root, **named), [])
     warnings += [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
+    facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
+    best = _pictured(root, rows, found, named)
+    attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
+    scenes = attempt("the viewer", lambda: _scenes(root, shown_volumes(rows), **named), [])
+    records = [row.record for row in rows if row.record is not None]
+    restored = attempt(
+        "what was restored",
+        lambda: what_was_restored(
+            sorted(records, key=lambda r: r.name),
+            dataset=settings.datasets[dataset], settings=settings,
+        ),
+        "",
+    )  # fmt: skip
+    hero = next((f for f in figures.get("pictures", []) if f["data"]), None)
+    if hero is not None:
+        figures["pictures"].remove(hero)
+    write_json(root / paths.card(dataset), _card(rows, found, restored))
     text = render(
         "page.html.j2",
         dataset=dataset,
         made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
         settings=settings,
         several_channels=len(settings.datasets[dataset].channels) > 1,
-        volumes=attempt("the list of volumes", lambda: volume_names(root, **named), []),
+        restored=restored,
+        hero=hero,
+        scenes=scenes,
+        facts=facts,
+        rows=rows,
+        odd=int(ODD),
         verdicts=found,
+        headline=first.to_dict(orient="records"),
         incomplete=attempt("the methods' state", lambda: incomplete_methods(root, **named), []),
-        sections=SECTIONS,
+        sections=sections,
         figures=figures,
         blocks=summary_blocks(summary) if len(summary) else [],
         cost=[_present(row) for row in cost.to_dict(orient="records")],
         methods=attempt("the settings", lambda: effective_settings(root, **named), []),
+        paragraph=attempt(
+            "the methods paragraph",
+            lambda: methods_paragraph(root, **named, measured=len(metrics) > 0),
+            Methods([], []),
+        ),
         psf_cards=cards,
         pairs=attempt("the measured pairs", lambda: pair_rows(root, **named), []),
+        downloads=attempt("the tables", lambda: downloads(root, dataset=dataset), []),
+        tables=attempt("other tables", lambda: other_tables(root, dataset=dataset), []),
         provenance=attempt("the provenance", lambda: provenance(root, **named), []),
         config=yaml.safe_dump(
             settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True
@@ -129,6 +169,77 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     path = root / paths.report(dataset)
     write_text(path, text)
     return path
+
+
+def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settings) -> Path:
+    """Write the page of one volume: the viewer and its figures, all that is known of it.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    named: dict[str, Any] = {"dataset": dataset, "settings": settings}
+    facts, rows = volume_rows(root, **named)
+    row = next(r for r in rows if r.name == volume)
+    of_volume = (f"{volume}:", f"{volume},")
+    folder = root / paths.figures(dataset)
+    figures = [
+        {**vars(entry), **embedded(folder / f"{entry.name}.png")}
+        for entry in volume_figures(root, volume=volume, **named)
+    ]
+    text = render(
+        "volume.html.j2",
+        dataset=dataset,
+        row=row,
+        facts=facts,
+        scenes=_scenes(root, [volume], **named),
+        figures=figures,
+        warnings=[w for w in data_warnings(root, **named) if w.startswith(of_volume)],
+        report=f"../{Path(paths.report(dataset)).name}",
+    )
+    path = root / paths.volume_page(dataset, volume)
+    write_text(path, text)
+    return path
+
+
+def _scenes(
+    root: Path, volumes: Iterable[str], *, dataset: str, settings: Settings
+) -> list[dict[str, Any]]:
+    """Make the viewer's scenes, as many as the page can carry; the first one always."""
+    scenes: list[dict[str, Any]] = []
+    size = 0
+    for scene in volume_scenes(root, volumes, dataset=dataset, settings=settings):
+        size += sum(
+            len(p["image"]) + len((p["overlay"] or {}).get("image", "")) for p in scene["panels"]
+        )
+        if scenes and size > VIEWER_BYTES:
+            break
+        scenes.append(scene)
+    return scenes
+
+
+def _pictured(
+    root: Path, rows: list[Row], found: list[Verdict], named: dict[str, Any]
+) -> str | None:
+    """Choose the method whose thumbnails stand beside the raw volumes': a winner, or the first."""
+    methods = [v.winner for v in found if v.winner] + list(named["settings"].methods)
+    return next((m for m in methods if any(m not in row.missing for row in rows)), None)
+
+
+def _card(rows: list[Row], found: list[Verdict], restored: str) -> dict[str, Any]:
+    return {
+        "restored": restored,
+        "volumes": len(rows),
+        "odd": [row.name for row in rows if row.odd],
+        "verdicts": [{"group": v.group, "channel": v.channel, "summary": v.summary} for v in found],
+        "pictures": rows[0].pictures if rows else [],
+    }
 
 
 def build_index(root: Path, datasets: Iterable[str]) -> Path:
@@ -144,33 +255,18 @@ def build_index(root: Path, datasets: Iterable[str]) -> Path:
             "dataset": name,
             "link": paths.report(name).removeprefix("results/"),
             "there": (root / paths.report(name)).is_file(),
+            "preview": paths.preview(name).removeprefix("results/")
+            if (root / paths.preview(name)).is_file()
+            else None,
+            "card": read_json(root / paths.card(name))
+            if (root / paths.card(name)).is_file()
+            else None,
         }
         for name in datasets
     ]
     path = root / paths.INDEX
     write_text(path, render("index.html.j2", pages=pages))
     return path
-
-
-def _figures(root: Path, dataset: str) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
-    """Read the figures by section, as data URIs as long as the page stays light."""
-    folder = root / paths.figures(dataset)
-    if not (folder / INDEX).is_file():
-        return {}, []
-    content = read_json(folder / INDEX)
-    by_section: dict[str, list[dict[str, Any]]] = {name: [] for name in SECTIONS}
-    left = EMBEDDED_BYTES
-    # The pictures come last: of 300 volumes the page embeds the first few.
-    for entry in sorted(content["figures"], key=lambda e: e["section"] == "pictures"):
-        picture = folder / f"{entry['name']}.png"
-        if not picture.is_file():
-            continue
-        left -= picture.stat().st_size
-        data = None
-        if left >= 0:
-            data = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
-        by_section[entry["section"]].append({**entry, "data": data})
-    return by_section, content["problems"]
 
 
 def _present(row: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +321,7 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
     caveats += [
         "Detail finer than the microscope passes cannot be verified from these data: there, every "
         "restoration adds what its assumptions, or its training, make likely.",
-        f"{', '.join(m.label for m in METRICS.values())} compare voxels. They do not count "
+        f"{', '.join(METRICS[m].label for m in VOXELWISE)} compare voxels. They do not count "
         "invented or missed objects.",
     ]
     return caveats

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from decon3d.evaluation.statistics import Estimate
-from decon3d.report.labels import METRICS, VARIANTS, method_label
+from decon3d.report.labels import METRICS, VARIANTS, VOXELWISE, method_label
 from decon3d.report.views import Scene, Triple, line
 
 WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
@@ -258,13 +258,14 @@ def metric_plot(
     methods
         From top to bottom.
     """
-    metrics = [m for m in METRICS if m in set(points["metric"])]
+    metrics = [m for m in VOXELWISE if m in set(points["metric"])]
     groups = [g for g in GROUP_STYLES if g in set(points["group"])]
     figure = Figure(
         figsize=(WIDTH, 2 * (0.85 + 0.2 * len(methods) * len(groups))), layout="constrained"
     )
-    grid = figure.subplots(len(VARIANTS), len(metrics), squeeze=False, sharey=True)
-    for row, variant in zip(grid, VARIANTS, strict=True):
+    variants = [v for v in VARIANTS if v in set(points["variant"])]
+    grid = figure.subplots(len(variants), len(metrics), squeeze=False, sharey=True)
+    for row, variant in zip(grid, variants, strict=True):
         for axes, metric in zip(row, metrics, strict=True):
             for k, group in enumerate(groups):
                 color, marker = GROUP_STYLES[group]

@@ -12,17 +12,27 @@ from decon3d import paths
 from decon3d.evaluation.records import COLUMNS, read_records
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
 from decon3d.files import read_json, write_text
-from decon3d.report.labels import GROUPS, METRICS, classical_methods, seen_recipes
+from decon3d.report import headline_table
+from decon3d.report.labels import (
+    GROUPS,
+    METRICS,
+    REGIONS,
+    VARIANTS,
+    classical_methods,
+    seen_recipes,
+)
+from decon3d.report.papers import as_papers_report
 from decon3d.report.templating import render
 from decon3d.settings import ORACLE, Settings
 
 SUMMARY_COLUMNS = (
-    "channel", "group", "metric", "variant", "method", "mean", "low", "high", "t_low", "t_high",
-    "n", "rank", "reference", "difference", "difference_low", "difference_high",
+    "channel", "group", "metric", "variant", "region", "method", "mean", "low", "high", "t_low",
+    "t_high", "n", "units", "rank", "reference", "difference", "difference_low", "difference_high",
     "difference_t_low", "difference_t_high", "difference_n", "clear",
 )  # fmt: skip
 CONDITION_COLUMNS = (
-    "channel", "group", "recipe", "photons", "metric", "variant", "method", "mean", "sd", "n",
+    "channel", "group", "recipe", "photons", "metric", "variant", "region", "method", "mean", "sd",
+    "n",
 )  # fmt: skip
 COST_COLUMNS = (
     "channel", "method", "stage", "jobs", "seconds", "mvoxel", "mvoxel_per_s", "peak_memory_gb",
@@ -44,10 +54,10 @@ def collect_metrics(root: Path, *, dataset: str) -> pd.DataFrame:
 
 
 def with_groups(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
-    """Add the column `group`: `seen` or `unseen` recipe in training, `measured`, or `volume`."""
+    """Add the column `group`: `seen` or `unseen` recipe in training; for all others the split."""
     seen = seen_recipes(settings)
     groups = [
-        split if split in ("measured", "volume") else "seen" if recipe in seen else "unseen"
+        split if split != "test" else "seen" if recipe in seen else "unseen"
         for split, recipe in zip(metrics["split"], metrics["recipe"], strict=True)
     ]
     return metrics.assign(group=groups)
@@ -74,20 +84,26 @@ def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
     -------
     DataFrame
         Mean with its bootstrap interval (`low`, `high`; below 30 subjects also Student's
-        `t_low`, `t_high`), n, rank (1 = best mean; none for an oracle), and the paired
+        `t_low`, `t_high`), n subjects, `units` (recipe × optics × training seed: one run has one
+        optics and one seed; the intervals over subjects do not cover others), rank (1 = best mean;
+        none for an oracle and where the metric ranks nothing), and the paired
         difference to the best classical method (`reference`), with intervals; `clear` says whether
         all of these leave out 0. Means are over subjects: one training seed, one microscope.
     """
     rows = []
-    keys = ["channel", "group", "metric", "variant"]
+    keys = ["channel", "group", "metric", "variant", "region"]
     for values, part in with_groups(metrics, settings=settings).groupby(keys, sort=False):
         place = dict(zip(keys, values, strict=True))
         name = "/".join(map(str, values))
-        rows += _summary_rows(place, values_by_subject(part), name, settings)
+        units = max(part["recipe"].nunique(), 1)
+        rows += [
+            {**row, "units": units}
+            for row in _summary_rows(place, values_by_subject(part), name, settings)
+        ]
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
-    order = {name: i for i, name in enumerate([*GROUPS, *METRICS, "affine", "unmatched"])}
+    order = {name: i for i, name in enumerate([*GROUPS, *METRICS, *VARIANTS, *REGIONS])}
     return table.sort_values(
-        ["channel", "group", "metric", "variant", "rank"],
+        ["channel", "group", "metric", "variant", "region", "rank"],
         key=lambda column: column if column.name in ("channel", "rank") else column.map(order),
         kind="stable",
         ignore_index=True,
@@ -97,19 +113,21 @@ def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
 def _summary_rows(
     place: dict[str, str], values: dict[str, dict[str, float]], name: str, settings: Settings
 ) -> list[dict[str, object]]:
-    sign = 1 if METRICS[place["metric"]].higher_is_better else -1
+    metric = METRICS[place["metric"]]
     means = {
         method: estimate_mean(
             list(by_subject.values()), seed=settings.seed, name=f"{name}/{method}"
         )
         for method, by_subject in values.items()
     }
-    competitors = [m for m in means if not m.endswith(ORACLE)]
-    ranked = sorted(competitors, key=lambda m: -sign * means[m].mean)
+    competitors = [m for m in means if not m.endswith(ORACLE) and math.isfinite(means[m].mean)]
+    ranked = sorted(competitors, key=lambda m: metric.badness(means[m].mean))
     reference = next((m for m in ranked if m in classical_methods(settings)), None)
     rows = []
     for method, mean in means.items():
-        row: dict[str, object] = {**place, "method": method, "rank": _rank(method, ranked)}
+        row: dict[str, object] = {**place, "method": method, "rank": math.nan}
+        if metric.ranked:
+            row["rank"] = _rank(method, ranked)
         row |= _columns(mean, "")
         if reference is not None and method != reference:
             difference = paired_difference(
@@ -142,7 +160,8 @@ def by_condition(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
         `mean`, sample standard deviation `sd` and `n` objects; `photons` is NaN where the doses
         of a recipe are spread over a range.
     """
-    kept = with_groups(metrics, settings=settings).query("split != 'volume'")
+    kept = with_groups(metrics, settings=settings)
+    kept = kept[~kept["split"].isin(["volume", "data"])]
     if settings.phantoms is None or settings.phantoms.test.doses is None:
         kept = kept.assign(photons=math.nan)
     keys = list(CONDITION_COLUMNS[:-3])
@@ -174,6 +193,9 @@ def collect_cost(root: Path, *, dataset: str, settings: Settings) -> pd.DataFram
         if markers:
             parts = [read_json(path) for path in markers]
             rows.append(_cost_row("all", method, "restoration", parts))
+        maps = root / paths.consistency_record(dataset, method)
+        if maps.is_file():
+            rows.append(_cost_row("all", method, "consistency", list(read_json(maps).values())))
     return pd.DataFrame(rows, columns=list(COST_COLUMNS))
 
 
@@ -200,15 +222,31 @@ def _cost_row(
 
 
 def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
-    """Write metrics, summary (also HTML), conditions and cost (CSV) from what exists."""
+    """Write all tables from what exists: CSV, the summary also as HTML.
+
+    `metrics` (every value), `headline` (five figures per method), `summary` (all means with
+    intervals), `conditions` (by recipe and dose), `wrong_psf`, `papers` (tests as papers report
+    them), `cost`, `settings` (what decided the numbers), `guide` (columns and metrics explained).
+    """
     metrics = collect_metrics(root, dataset=dataset)
     summary = summarise(metrics, settings=settings)
     cost = collect_cost(root, dataset=dataset, settings=settings)
     conditions = by_condition(metrics, settings=settings)
-    tables = {"metrics": metrics, "summary": summary, "conditions": conditions, "cost": cost}
+    first = headline_table.headline(metrics, cost, settings=settings)
+    tables = {
+        "metrics": metrics, "headline": first, "summary": summary, "conditions": conditions,
+        "wrong_psf": headline_table.wrong_psf(metrics), "papers": as_papers_report(metrics),
+        "cost": cost, "guide": headline_table.guide(),
+    }  # fmt: skip
     for name, table in tables.items():
         write_text(root / paths.table(dataset, f"{name}.csv"), table.to_csv(index=False))
-    page = render("summary.html.j2", dataset=dataset, blocks=summary_blocks(summary))
+    # Last, since it holds the hash of metrics.csv.
+    chosen = headline_table.settings_table(root, dataset=dataset, settings=settings)
+    write_text(root / paths.table(dataset, "settings.csv"), chosen.to_csv(index=False))
+    page = render(
+        "summary.html.j2", dataset=dataset, blocks=summary_blocks(summary),
+        headline=first.to_dict(orient="records"),
+    )  # fmt: skip
     write_text(root / paths.table(dataset, "summary.html"), page)
 
 
@@ -218,22 +256,23 @@ def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
     Returns
     -------
     list of dict
-        `channel`, `group`, `n`, `columns` ((metric, variant) in the order shown) and `rows`:
-        `method` and `cells`, its summary row per column with the cautious bounds of the
+        `channel`, `group`, `n`, `columns` ((metric, variant, region) in the order shown) and
+        `rows`: `method` and `cells`, its summary row per column with the cautious bounds of the
         intervals; the order is that of the mean affine PSNR.
     """
     blocks = []
-    for (channel, group), part in summary.groupby(["channel", "group"], sort=False):
-        columns = list(dict.fromkeys(zip(part["metric"], part["variant"], strict=True)))
+    shown = summary[~summary["group"].str.startswith("psf_")]  # these have a table of their own
+    for (channel, group), part in shown.groupby(["channel", "group"], sort=False):
+        keys = ["metric", "variant", "region"]
+        columns = list(dict.fromkeys(part[keys].itertuples(index=False, name=None)))
         methods = list(dict.fromkeys(part["method"]))
         references = {
-            column: set(cells["reference"].dropna())
-            for column, cells in part.groupby(["metric", "variant"])
+            column: set(cells["reference"].dropna()) for column, cells in part.groupby(keys)
         }
         cells = {
-            (r["method"], r["metric"], r["variant"]): {
+            (r["method"], *(r[key] for key in keys)): {
                 **r,
-                "is_reference": r["method"] in references[r["metric"], r["variant"]],
+                "is_reference": r["method"] in references[tuple(r[key] for key in keys)],
                 **_cautious(r, ""),
                 **_cautious(r, "difference_"),
             }

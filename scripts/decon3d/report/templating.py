@@ -1,12 +1,42 @@
 """The Jinja2 environment of the pages: everything from outside is escaped."""
 
+import base64
+import hashlib
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from decon3d.report.labels import GROUPS, METRICS, VARIANTS, method_label
+from decon3d.report.labels import ARROWS, GROUPS, METRICS, REGIONS, VARIANTS, method_label
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Script:
+    """The page's own script, and its hash: the page's policy lets nothing else run."""
+
+    text: Markup
+    sha256: str
+
+
+def inline_script(names: Sequence[str]) -> Script | None:
+    """Join scripts of this package into one; None for none."""
+    if not names:
+        return None
+    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in names]
+    text = '"use strict";\n' + "\n".join(parts)
+    sha256 = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Script(Markup(text), sha256)  # the package's own text, nothing from outside
+
+
+def title_of(name: str) -> str:
+    """Make a title of a file's or section's name."""
+    return name.replace("_", " ").capitalize()
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -38,7 +68,7 @@ def duration(seconds: Any) -> str:
 
 
 _ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -47,7 +77,14 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters.update(
     number=number, quantity=quantity, duration=duration, method=method_label
 )
-_ENVIRONMENT.globals.update(GROUPS=GROUPS, METRICS=METRICS, VARIANTS=VARIANTS)
+_ENVIRONMENT.globals.update(
+    ARROWS=ARROWS,
+    GROUPS=GROUPS,
+    METRICS=METRICS,
+    REGIONS=REGIONS,
+    VARIANTS=VARIANTS,
+    inline_script=inline_script,
+)
 
 
 def render(template: str, **values: Any) -> str:

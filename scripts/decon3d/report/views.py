@@ -15,6 +15,7 @@ from decon3d.volumes.reader import Volume, open_volume
 MOST_VOXELS = 4_000_000
 DETAIL_SHAPE = (64, 128, 128)
 Triple = tuple[float, float, float]
+Values = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -121,13 +121,33 @@ def _restored(
     name: str,
 ) -> Iterator[NDArray[np.float32]]:
     for i in progress(range(images.shape[0]), what=f"{name} on pairs", unit="volume"):
-        counts = np.asarray(images[i])
-        image = mark_image(counts, camera_offset=camera_offset)
-        statistics = ChannelStatistics.of_image(image, camera_offset=camera_offset)
-        state = prepare(statistics, central(image))
-        if i == 0:
-            claim_device(state, gpus=gpus, threads=threads)
-        restorer = open_restorer(state, threads=threads)
-        restored = restore_array(image, restorer, state)
-        absent = missing(image)
-        yield restored if absent is None else np.where(absent, counts, restored).astype(np.float32)
+        claim = {"gpus": gpus} if i == 0 else {}
+        options: dict[str, Any] = {"camera_offset": camera_offset, "threads": threads, **claim}
+        yield restore_image(np.asarray(images[i]), prepare=prepare, **options)
+
+
+def restore_image(
+    counts: NDArray[Any],
+    *,
+    prepare: Preparation,
+    camera_offset: float | None,
+    threads: int,
+    gpus: int | None = None,
+) -> NDArray[np.float32]:
+    """Restore one image (Z, Y, X, counts) with its own statistics, as if it were a dataset.
+
+    Parameters
+    ----------
+    prepare, camera_offset, threads
+        As for `restore_phantoms`.
+    gpus
+        Devices to claim first; None = they have been claimed.
+    """
+    image = mark_image(counts, camera_offset=camera_offset)
+    statistics = ChannelStatistics.of_image(image, camera_offset=camera_offset)
+    state = prepare(statistics, central(image))
+    if gpus is not None:
+        claim_device(state, gpus=gpus, threads=threads)
+    restored = restore_array(image, open_restorer(state, threads=threads), state)
+    absent = missing(image)
+    return restored if absent is None else np.where(absent, counts, restored).astype(np.float32)

@@ -3,7 +3,8 @@
 While a block is computed, a thread reads the next one and another writes the last one; neither gets
 further, so that memory stays that of a few blocks. Finished blocks are recorded in a progress file,
 by the hash of all that decides their voxels: a part that was killed, by whatever signal, goes on at
-its first unfinished block. Writing a block is atomic and can be repeated.
+its first unfinished block. Writing a block is atomic and can be repeated. On SIGTERM the present
+block is finished, for it may be the time limit that comes.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from decon3d.errors import DeviceMemoryError, UserError
 from decon3d.files import digest, write_json, write_text
+from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
 from decon3d.restoration.plan import Item, Plan, halve_blocks, load_plan
@@ -162,7 +164,8 @@ def run_part(
     Raises
     ------
     UserError
-        If the states are not those that the plan was made for.
+        If the states are not those that the plan was made for, or the job was told to stop (the
+        next attempt goes on).
     DeviceMemoryError
         If a block does not fit into the device's memory.
     ReplannedError
@@ -179,12 +182,15 @@ def run_part(
     opened: dict[int, Restorer] = {}
     outputs: dict[int, zarr.Array[Any]] = {}
     with (
+        told_to_stop() as stopped,
         ThreadPoolExecutor(1) as writer,
         progress(total=voxels / 1e6, what=f"{plan.method} part {part}", unit="Mvoxel") as bar,
     ):
         pending: Future[None] | None = None
         before = time.perf_counter()
         for item, values in _read_ahead(plan, todo):
+            if stopped():
+                break
             if item.channel not in opened:
                 opened[item.channel] = open_restorer(
                     states[item.channel], threads=threads, engine=plan.engine
@@ -215,6 +221,12 @@ def run_part(
             bar.update(item.voxels / 1e6)
         if pending is not None:
             pending.result()
+    left = sum(number not in record for number in numbers)
+    if left:
+        raise UserError(
+            f"part {part} of {plan.method} was told to stop (SIGTERM) with {left} of its blocks "
+            "left; the next attempt goes on there"
+        )
     lines = [record.lines[number] for number in numbers]
     write_json(
         marker,

@@ -19,8 +19,7 @@ TV_REACH = 4
 without (99.9th percentile), 1e-4 with it."""
 START = 0.06
 """The even start, relative to the foreground's brightness (the normalisation's scale). A brighter
-start leaves too much light in dark places: with 0.2, ten accelerated iterations give the cells of
-the light-sheet example 6 % more light above their surroundings, with this one 0.4 %."""
+start leaves too much light in dark places, where few iterations hardly move it."""
 ASSUMED_GAIN = 1.0
 """Counts per photon where read noise is modelled and `camera.gain` is null."""
 ASSUMED_READ_NOISE = 1.0

@@ -5,11 +5,8 @@ bundle. A training of the same settings, data and software goes on from there an
 weights that it would have had anyway.
 """
 
-import contextlib
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from numpy.typing import NDArray
 from decon3d.classical.estimates import Estimator
 from decon3d.errors import UserError
 from decon3d.files import digest
+from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.networks.bundle import software, write_bundle
 from decon3d.networks.description import TrainedOn
@@ -243,19 +241,6 @@ def train(
         estimates=estimates,
     )
     log.info("kept the weights of step %d (%s…)", state.best_step, bundle.weights_sha256[:12])
-
-
-@contextlib.contextmanager
-def told_to_stop() -> Iterator[Callable[[], bool]]:
-    """Say whether SIGTERM came (a time limit, a drained node), instead of dying of it."""
-    came: list[int] = []
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, lambda *_: came.append(1)) if in_main_thread else None
-    try:
-        yield lambda: bool(came)
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _mixed(training: Training, device: dict[str, Any]) -> bool:

@@ -57,6 +57,25 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
     return sources
 
 
+def previewed_volume(name: str, dataset: Dataset, volumes: dict[str, VolumeSource]) -> VolumeSource:
+    """Choose the volume that a preview shows: `datasets.<name>.preview.volume`, or the first.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such volume.
+    """
+    wanted = dataset.preview.volume
+    if wanted is None:
+        return next(iter(volumes.values()))
+    if wanted not in volumes:
+        some = ", ".join(list(volumes)[:5]) + (" …" if len(volumes) > 5 else "")
+        raise ConfigError(
+            [f"datasets.{name}.preview.volume: there is no volume {wanted!r}; known: {some}"]
+        )
+    return volumes[wanted]
+
+
 def _expand(key: str, entry: str | VolumeEntry) -> list[VolumeSource]:
     if isinstance(entry, VolumeEntry):
         reference = expand_path(entry.reference) if entry.reference else None

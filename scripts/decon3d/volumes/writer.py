@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,18 @@ def default_chunk(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     return (min(32, shape[0]), min(128, shape[1]), min(128, shape[2]))
 
 
-def write_pyramid(store: str | Path, *, level_0: zarr.Array[Any]) -> list[tuple[int, int, int]]:
-    """Add halved levels (block means) until a level is small, streaming from the one before.
+def write_pyramid(
+    store: str | Path, *, level_0: zarr.Array[Any], reduce: Callable[..., Any] | None = None
+) -> list[tuple[int, int, int]]:
+    """Add halved levels until a level is small, streaming from the one before.
 
     An axis is halved while it is longer than half the longest one, so that anisotropic stacks
     become more even.
+
+    Parameters
+    ----------
+    reduce
+        What becomes of the voxels that one is made of, called with `axis`; None = `mean_of_data`.
 
     Returns
     -------
@@ -84,7 +92,7 @@ def write_pyramid(store: str | Path, *, level_0: zarr.Array[Any]) -> list[tuple[
         step = tuple(2 if n * 2 > longest and n > 1 else 1 for n in previous.shape[2:])
         source = da.from_array(previous, chunks=_even(previous.shards or previous.chunks))
         coarse = da.coarsen(
-            mean_of_data, source, dict(enumerate((1, 1, *step))), trim_excess=True
+            reduce or mean_of_data, source, dict(enumerate((1, 1, *step))), trim_excess=True
         )  # fmt: skip
         if np.dtype(previous.dtype).kind in "ui":
             coarse = da.rint(coarse)
@@ -115,6 +123,14 @@ def mean_of_data(values: NDArray[Any], axis: Any = None, **options: Any) -> Any:
         return np.nanmean(values, axis=axis, **options)
 
 
+def largest_of_data(values: NDArray[Any], axis: Any = None, **_: Any) -> Any:
+    """Keep the value farthest from 0, with its sign; NaN where there is nothing else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of nothing: NaN, as it should be
+        high, low = np.nanmax(values, axis=axis), np.nanmin(values, axis=axis)
+    return np.where(-low > high, low, high)
+
+
 def _even(chunks: tuple[int, ...]) -> tuple[int, ...]:
     """Round chunk lengths up to even ones, so that a mean of two never straddles blocks."""
     return tuple(c + c % 2 if c > 1 else c for c in chunks)
@@ -130,6 +146,7 @@ def write_metadata(
     windows: list[tuple[float, float]],
     channel_colors: list[str] | None = None,
     time_interval_s: float | None = None,
+    kind: str = "mean",
     attributes: dict[str, Any] | None = None,
 ) -> None:
     """Write the group's `zarr.json` with validated OME-Zarr 0.5 metadata: the store is done.
@@ -140,6 +157,8 @@ def write_metadata(
         Downsampling of each level, from `write_pyramid`.
     windows
         Display range of each channel, in counts.
+    kind
+        How the levels were made, in a word.
     attributes
         Further attributes (provenance), beside `ome`.
     """
@@ -166,7 +185,7 @@ def write_metadata(
                 {"label": label, "color": color, "active": True, "window": window}
             )
         )
-    multiscale = Multiscale(axes=tuple(axes), datasets=tuple(datasets), name=name, type="mean")
+    multiscale = Multiscale(axes=tuple(axes), datasets=tuple(datasets), name=name, type=kind)
     ome = ImageAttrs(version="0.5", multiscales=[multiscale]).model_dump(
         mode="json", exclude_none=True
     )

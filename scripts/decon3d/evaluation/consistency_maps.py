@@ -1,0 +1,428 @@
+"""Consistency maps of whole volumes, block by block, however large: OME-Zarr and what it shows.
+
+The geometry is the block machine's; the reading of two volumes side by side, and the single job
+per method, are simpler than a restoration's. A volume whose map is finished for the same inputs is
+not looked at again.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from decon3d import __version__
+from decon3d.errors import UserError
+from decon3d.evaluation.consistency import (
+    BYTES_PER_VOXEL,
+    EPSILON,
+    THRESHOLD,
+    Checker,
+    FloatArray,
+    Scale,
+    beyond,
+    width_voxels,
+)
+from decon3d.evaluation.noise import Noise, draw_cells
+from decon3d.evaluation.not_verifiable import Support, not_verifiable
+from decon3d.evaluation.records import Record
+from decon3d.files import digest, read_json
+from decon3d.logs import log, progress
+from decon3d.optics.psf import Psf, fingerprint, half_width
+from decon3d.restoration.blocks import Block, Region, Triple, block_at, choose_block, grid
+from decon3d.restoration.part import peak_memory_gb
+from decon3d.restoration.sample import BLOCK
+from decon3d.seeds import generator
+from decon3d.versions import VERSIONS
+from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.no_data import read_marked
+from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.writer import create_level, largest_of_data, write_metadata, write_pyramid
+
+MEMORY_GB = 1.0
+"""Memory of a block, at most."""
+CELLS = 12
+"""Blocks of each time point and channel in which α, β and the energy are looked at; all where
+there are no more."""
+WORST = 10
+"""Places that are listed per time point and channel."""
+APART = 2.0
+"""Distance of two of them, in widths of the PSF, on one axis at least."""
+WINDOW = (-10.0, 10.0)
+
+
+@dataclass(frozen=True)
+class ChannelCheck:
+    """What one channel is checked with."""
+
+    name: str
+    index: int
+    """Channel of the raw volume."""
+    psf: Psf
+    noise: Noise
+    background: float
+    """Counts of empty places of the raw volumes."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A voxel whose z is farther from 0 than that of its surroundings."""
+
+    voxel: Triple
+    """Z, Y, X."""
+    z: float
+
+
+def check_volume(
+    record: VolumeRecord,
+    *,
+    restored: str,
+    store: str,
+    channels: Sequence[ChannelCheck],
+    times: Sequence[int] | None,
+    method: str,
+    memory_gb: float,
+    seed: int,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Write the consistency map of one restored volume, and say what it shows.
+
+    Parameters
+    ----------
+    record
+        The ingested raw volume.
+    restored
+        Store of the restored volume: these channels and times, in this order.
+    store
+        Where the map goes: float32, the axes, voxels, channels and times of the restored volume.
+        Coarser levels keep the value farthest from 0.
+    channels
+        With what each channel is checked.
+    times
+        The restored time points; None = all.
+    memory_gb
+        For a block; no more than 1 GB is used.
+    seed
+        The config's seed.
+
+    Returns
+    -------
+    dict
+        `voxels`, `seconds`, and `checks`: per time point and channel `alpha`, `beta`, `judged`
+        (share of the voxels with data), `flagged` (share of the judged ones with |z| ≥ 5), of which
+        `invented` (z < 0) and `missed`, `z_rms`, `not_verifiable` and `worst`; all JSON-able.
+    """
+    image, result = record.open(), open_volume(restored)
+    chosen = list(range(record.shape[0]) if times is None else times)
+    shape: Triple = record.shape[2:]
+    if result.shape != (len(chosen), len(channels), *shape):
+        raise UserError(
+            f"{restored} has the shape {result.shape} (T, C, Z, Y, X), and the raw volume asks for "
+            f"{(len(chosen), len(channels), *shape)}; restore it again"
+        )
+    made: Any = zarr.open_group(restored, mode="r").attrs.get("decon3d", {})
+    key = digest(
+        [asdict(record), made.get("key"), chosen, [_description(c) for c in channels], EPSILON,
+         THRESHOLD, seed, VERSIONS["consistency"]]
+    )  # fmt: skip
+    finished = Path(store) / "zarr.json"
+    if finished.exists():
+        known = read_json(finished)["attributes"].get("decon3d", {})
+        if known.get("key") == key:
+            log.info("%s: its map is there", record.name)
+            return dict(known["summary"])
+    if Path(store).exists():
+        shutil.rmtree(store)
+    started = time.perf_counter()
+    makers = [
+        Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
+        for c in channels
+    ]
+    z, y, x = (max(m.halo[axis] for m in makers) for axis in range(3))
+    try:
+        block, chunk = choose_block(
+            shape, halo=(z, y, x), stride=(1, 1, 1), bytes_per_voxel=BYTES_PER_VOXEL,
+            memory_bytes=min(memory_gb, MEMORY_GB) * 1e9,
+        )  # fmt: skip
+    except MemoryError as error:
+        raise UserError(
+            f"restoration.memory_gb: too little for the consistency map of {record.name}: {error}"
+        ) from None
+    level_0 = create_level(
+        store, shape=(len(chosen), len(channels), *shape), dtype="float32", chunk=chunk, shard=block
+    )
+    checks = []
+    voxels = prod(shape) * len(chosen) * len(channels)
+    with progress(
+        total=voxels / 1e6, what=f"consistency of {method}, {record.name}", unit="Mvoxel"
+    ) as bar:
+        for position, time_point in enumerate(chosen):
+            for c, (channel, checker) in enumerate(zip(channels, makers, strict=True)):
+                pair = _Pair(
+                    image, result, time_point, position, channel.index, c,
+                    record.fill(channel.index), shape,
+                )  # fmt: skip
+                rng = generator(seed, "consistency", record.name, channel.name, time_point)
+                cells = draw_cells(shape, count=CELLS, rng=rng)
+                scale, share = _look(pair, cells, checker)
+                tally = _Tally(channel.psf)
+                for place, values in _blocks(pair, checker, scale, block):
+                    level_0[(position, c, *place.write)] = values
+                    tally.add(place, values)
+                    bar.update(values.size / 1e6)
+                checks.append(
+                    {"channel": channel.name, "time": time_point, **asdict(scale),
+                     "not_verifiable": share, **tally.summary()}
+                )  # fmt: skip
+    factors = write_pyramid(store, level_0=level_0, reduce=largest_of_data)
+    summary = {
+        "voxels": voxels,
+        "seconds": round(time.perf_counter() - started, 3),
+        "peak_memory_gb": round(peak_memory_gb(), 3),
+        "checks": checks,
+    }
+    colors = record.channel_colors
+    write_metadata(
+        store,
+        name=f"{record.name} {method}: consistency (z)",
+        factors=factors,
+        voxel_size_um=record.voxel_size_um,
+        channel_names=[c.name for c in channels],
+        channel_colors=[colors[c.index] for c in channels if c.index < len(colors)],
+        windows=[WINDOW] * len(channels),
+        time_interval_s=record.time_interval_s,
+        kind="largest absolute value",
+        attributes={
+            "decon3d": {
+                "version": __version__, "method": method, "source": record.source, "key": key,
+                "epsilon": EPSILON, "threshold": THRESHOLD, "summary": summary,
+            }
+        },
+    )  # fmt: skip
+    return summary
+
+
+def _description(channel: ChannelCheck) -> dict[str, Any]:
+    return {
+        "name": channel.name, "index": channel.index, "psf": fingerprint(channel.psf),
+        "noise": asdict(channel.noise), "background": channel.background,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One time point and channel of a raw and of a restored volume."""
+
+    raw: Volume
+    restored: Volume
+    raw_time: int
+    restored_time: int
+    raw_channel: int
+    restored_channel: int
+    fill: float | None
+    shape: Triple
+
+    def read(self, place: Block) -> tuple[FloatArray, FloatArray]:
+        """Read a block with its halo; NaN beyond the volume."""
+        raw = read_marked(self.raw, self.raw_time, self.raw_channel, place.read, self.fill)
+        restored = self.restored.read(self.restored_time, self.restored_channel, place.read)
+        return beyond(raw, place.face), beyond(restored, place.face)
+
+
+def _around(region: Region, shape: Triple, halo: Triple) -> Block:
+    """Return any region of a volume with a halo, as a block."""
+    low = [r.start - h for r, h in zip(region, halo, strict=True)]
+    high = [r.stop + h for r, h in zip(region, halo, strict=True)]
+    read = [slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, shape, strict=True)]
+    face = [(r.start - a, b - r.stop) for r, a, b in zip(read, low, high, strict=True)]
+    inner = [slice(h, h + r.stop - r.start) for r, h in zip(region, halo, strict=True)]
+    return Block(region, tuple(read), tuple(face), tuple(inner))  # type: ignore[arg-type]
+
+
+def _look(pair: _Pair, cells: Sequence[Region], checker: Checker) -> tuple[Scale, float | None]:
+    """Fit α and β in some cells, and find the share of their energy that cannot be verified."""
+    samples, insides = [], []
+    for region in cells:
+        place = _around(region, pair.shape, half_width(checker.psf))
+        raw, restored = pair.read(place)
+        samples.append(checker.voxels(raw, restored))
+        insides.append(np.where(np.isnan(raw), np.nan, restored)[place.inner])
+    share = not_verifiable(insides, Support(checker.psf))
+    return checker.fit(samples), None if np.isnan(share) else share
+
+
+def _blocks(
+    pair: _Pair, checker: Checker, scale: Scale, block: Triple
+) -> Iterator[tuple[Block, FloatArray]]:
+    """Yield the map of every block of a time point and channel.
+
+    All blocks are filled up to one size, so that one blur serves them all.
+    """
+    for index in range(prod(grid(pair.shape, block))):
+        place = block_at(index, shape=pair.shape, block=block, halo=checker.halo)
+        raw, restored = pair.read(place)
+        size = [s.stop - s.start for s in place.write]
+        if np.isnan(raw[place.inner]).all():
+            yield place, np.full(size, np.nan, np.float32)
+            continue
+        rest = [(0, b - n) for b, n in zip(block, size, strict=True)]
+        values = checker.z(beyond(raw, rest), beyond(restored, rest), scale)
+        yield place, values[tuple(slice(0, n) for n in size)]
+
+
+def reblurred(
+    record: VolumeRecord,
+    restored: str,
+    *,
+    channel: ChannelCheck,
+    position: int,
+    time_point: int,
+    restored_time: int,
+    scale: Scale,
+    region: Region,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return a region's raw counts, restored counts, and what the restoration predicts of the raw.
+
+    Parameters
+    ----------
+    record, restored
+        The raw volume, and the store of the restored one.
+    channel, position
+        What the channel is checked with, and its place in the restored volume.
+    time_point, restored_time
+        In the raw and in the restored volume.
+    scale
+        As found for this time point and channel.
+    region
+        Slices (Z, Y, X).
+
+    Returns
+    -------
+    three arrays (Z, Y, X), float32
+        In counts; NaN where the raw volume has no data.
+    """
+    shape: Triple = record.shape[2:]
+    pair = _Pair(
+        record.open(), open_volume(restored), time_point, restored_time, channel.index, position,
+        record.fill(channel.index), shape,
+    )  # fmt: skip
+    checker = Checker(psf=channel.psf, noise=channel.noise, background=channel.background)
+    place = _around(region, shape, half_width(channel.psf))
+    raw, result = pair.read(place)
+    light, _ = checker.blurred(result, ~np.isnan(raw))
+    return raw[place.inner], result[place.inner], checker.predicted(light, scale)
+
+
+class _Tally:
+    """Counts what a map shows while it is made."""
+
+    def __init__(self, psf: Psf) -> None:
+        self.voxel_size_um = psf.voxel_size_um
+        z, y, x = (max(2, round(APART * w)) for w in width_voxels(psf))
+        self.apart: Triple = (z, y, x)
+        self.places: list[Place] = []
+        self.all = self.judged = self.invented = self.missed = 0
+        self.squares = 0.0
+
+    def add(self, place: Block, values: FloatArray) -> None:
+        """Count a block."""
+        self.all += values.size
+        self.judged += int(np.count_nonzero(~np.isnan(values)))
+        self.invented += int(np.count_nonzero(values <= -THRESHOLD))
+        self.missed += int(np.count_nonzero(values >= THRESHOLD))
+        self.squares += float(np.nansum(np.square(values), dtype=np.float64))
+        z, y, x = (s.start for s in place.write)
+        self.places += [
+            Place((p.voxel[0] + z, p.voxel[1] + y, p.voxel[2] + x), p.z)
+            for p in worst_places(values, apart=self.apart, count=WORST)
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """Return shares and worst places."""
+        judged = max(self.judged, 1)
+        worst = _spread(self.places, self.apart)[:WORST]
+        return {
+            "judged": self.judged / self.all,
+            "flagged": (self.invented + self.missed) / judged,
+            "invented": self.invented / judged,
+            "missed": self.missed / judged,
+            "z_rms": (self.squares / judged) ** 0.5,
+            "worst": [
+                {
+                    "voxel": list(p.voxel),
+                    "um": [
+                        round((i + 0.5) * v, 4)
+                        for i, v in zip(p.voxel, self.voxel_size_um, strict=True)
+                    ],
+                    "z": p.z,
+                }
+                for p in worst
+            ],
+        }
+
+
+def worst_places(values: FloatArray, *, apart: Triple, count: int) -> list[Place]:
+    """Find the places with the largest |z|, the largest first.
+
+    Parameters
+    ----------
+    values
+        z (Z, Y, X); NaN = not judged.
+    apart
+        Voxels (Z, Y, X) around each place in which no other one is looked for.
+    count
+        How many, at most.
+    """
+    size = np.abs(values)
+    size[np.isnan(size)] = -1
+    found = []
+    for _ in range(count):
+        z, y, x = (int(i) for i in np.unravel_index(int(np.argmax(size)), size.shape))
+        if size[z, y, x] < 0:
+            break
+        found.append(Place((z, y, x), float(values[z, y, x])))
+        size[
+            tuple(slice(max(i - a, 0), i + a + 1) for i, a in zip((z, y, x), apart, strict=True))
+        ] = -1
+    return found
+
+
+def _spread(places: list[Place], apart: Triple) -> list[Place]:
+    """Keep the largest of places that blocks on both sides of a face have found."""
+    kept: list[Place] = []
+    for place in sorted(places, key=lambda p: (-abs(p.z), p.voxel)):
+        if not any(
+            all(abs(a - b) <= d for a, b, d in zip(place.voxel, k.voxel, apart, strict=True))
+            for k in kept
+        ):
+            kept.append(place)
+    return kept
+
+
+def volume_records(
+    summary: dict[str, Any], *, dataset: str, method: str, volume: str
+) -> list[Record]:
+    """Make rows of `metrics.csv` of what a volume's map shows: means over its time points."""
+    records = []
+    for channel in dict.fromkeys(check["channel"] for check in summary["checks"]):
+        checks = [check for check in summary["checks"] if check["channel"] == channel]
+        shares = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
+        for metric, values, told in (
+            ("consistency_flagged", [c["flagged"] for c in checks],
+             f"share of voxels with |z| ≥ {THRESHOLD:g}, ε {EPSILON:g}"),
+            ("not_verifiable", shares, f"energy outside the OTF, Hann windows of {BLOCK}"),
+        ):  # fmt: skip
+            records.append(
+                Record(
+                    dataset=dataset, channel=channel, method=method, subject=f"volume/{volume}",
+                    split="data", recipe=None, photons=None, metric=metric, variant="unmatched",
+                    region="volume", range=None, implementation=f"decon3d {__version__}: {told}",
+                    value=float(np.mean(values)) if values else float("nan"), unit="1",
+                )
+            )  # fmt: skip
+    return records

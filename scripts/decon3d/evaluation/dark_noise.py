@@ -1,0 +1,110 @@
+"""Pure dark noise, restored: nothing may appear.
+
+A volume of nothing but noise, as empty places of the data have it (their level, variance and
+correlation), is restored as the data are. What comes out is blurred again by the PSF, and a place
+counts as an object where its image would stand out by 5 σ of the raw image's noise, for a filter as
+wide as the PSF: what a microscopist would take for one. A faithful restoration follows the noise,
+whose own highest place in such a volume lies at about 4 σ.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import label
+
+from decon3d import __version__
+from decon3d.evaluation.consistency import THRESHOLD, Checker, FloatArray, beyond, smooth
+from decon3d.evaluation.noise import Noise
+from decon3d.evaluation.records import Record
+from decon3d.logs import log
+from decon3d.optics.psf import Psf
+from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.blocks import Triple
+from decon3d.restoration.restorers import State, claim_device, open_restorer
+from decon3d.seeds import generator
+
+SHAPE: Triple = (32, 96, 96)
+
+
+def significance(restored: NDArray[np.floating], checker: Checker) -> FloatArray:
+    """Return how far a restoration's re-blurred light stands out of dark noise, in σ.
+
+    Parameters
+    ----------
+    restored
+        Counts (Z, Y, X) of nothing but noise. Its median is taken for the background: a level that
+        is off is no object.
+    checker
+        Of the noise and the background that were restored.
+    """
+    wide = beyond(restored, [(h, h) for h in checker.halo])
+    light, unseen = checker.blurred(wide, ~np.isnan(wide))
+    if unseen is not None:
+        light *= 1 - unseen  # there is nothing beyond the faces
+    values = smooth(light, checker.kernels)
+    plain = np.prod([np.square(k).sum() for k in checker.kernels]) * checker.excess
+    variance = checker.noise.variance(np.array([checker.background]))[0]
+    result: FloatArray = (values - np.median(values)) / np.float32(np.sqrt(plain * variance))
+    return result
+
+
+def evaluate_dark_noise(
+    states: Sequence[State],
+    *,
+    noise: Noise,
+    background: float,
+    psf: Psf,
+    dataset: str,
+    channel: str,
+    method: str,
+    seed: int,
+    threads: int,
+) -> list[Record]:
+    """Restore pure dark noise as the dataset's volumes are restored, and look for objects.
+
+    Parameters
+    ----------
+    states
+        The channel's prepared restorers, one after the other: the method's sources come first.
+    noise, background
+        Of the raw volumes: the noise, and the counts of empty places.
+    psf
+        The channel's.
+    threads
+        CPU threads; the volume is small, and no GPU is used.
+
+    Returns
+    -------
+    list of Record
+        `dark_objects`, the number of places above 5 σ, and `dark_peak`, the highest, in σ: subject
+        `probe/dark`, split `probe`.
+    """
+    values = noise.draw(SHAPE, counts=background, rng=generator(seed, "dark", dataset, channel))
+    for i, state in enumerate(states):
+        if i:  # as a restored volume is read that is restored again
+            values = np.maximum(values, 0)
+        state = replace(state, values={k: v for k, v in state.values.items() if k != "device"})
+        claim_device(state, gpus=0, threads=threads)
+        values = restore_array(values, open_restorer(state, threads=threads), state)
+    found = significance(
+        values, Checker(psf=psf, noise=noise, background=background, threads=threads)
+    )
+    objects, peak = label(found >= THRESHOLD)[1], float(found.max())
+    if objects:
+        log.warning(
+            "%s: %d object(s) above %g σ in pure dark noise, the highest %.1f σ",
+            method, objects, THRESHOLD, peak,
+        )  # fmt: skip
+    told = f"decon3d {__version__}: {' × '.join(map(str, SHAPE))} voxels, re-blurred"
+    return [
+        Record(
+            dataset=dataset, channel=channel, method=method, subject="probe/dark", split="probe",
+            recipe=None, photons=None, metric=metric, variant="unmatched", region="volume",
+            range=None, implementation=told, value=value, unit=unit,
+        )
+        for metric, value, unit in (
+            ("dark_objects", float(objects), "1"), ("dark_peak", peak, "σ")
+        )
+    ]  # fmt: skip

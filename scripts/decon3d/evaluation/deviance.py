@@ -1,0 +1,164 @@
+"""Held-out photons as a judge of any restoration, networks included: no truth is needed.
+
+A sample of the data is split binomially into two halves of its photons. Each half, doubled so that
+it has the brightness of the whole, is restored by the method as it is (its network, its iterations,
+its normalisation), blurred again by the PSF and compared with the *other* half by the Poisson
+deviance: 2 mean(n log(n / μ) - n + μ) per voxel, about 1 where only photon noise is left. What the
+restoration took from noise, the other half does not confirm.
+
+**It is blind to all that the blur removes**, so it cannot see what was invented beyond the
+microscope's cut-off, and it judges the method at half of the dose. It compares methods on the same
+data; between datasets it means nothing. Noise that is not a camera's (deskewed, filtered or summed
+images) makes the halves depend on each other and the deviance too small.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.classical.held_out import poisson_deviance
+from decon3d.classical.operators import Blur
+from decon3d.classical.photons import PhotonScale, split_photons
+from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
+from decon3d.optics.psf import Psf, half_width
+from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.restorers import State, open_restorer
+from decon3d.volumes.no_data import filled
+
+BLOCKS = 2
+SIZE = (32, 64, 64)
+"""The brightest blocks of the sample are split, the middle of each."""
+LEAST_MU = 1e-3
+"""Smallest expected number of photons."""
+SEEN = 0.9
+"""Share of a voxel's light that must come from within the block for it to count …"""
+LEAST_VOXELS = 0.5
+"""… but for a PSF so large that fewer than this share of the voxels would: then the best half."""
+
+FloatArray = NDArray[np.float32]
+Restore = Callable[[NDArray[Any]], NDArray[Any]]
+"""Counts (Z Y X, NaN = no data) to restored counts, background included."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What two halves of one block say."""
+
+    deviance: float
+    """Per voxel, mean of both directions."""
+    fsc_um: tuple[float, float]
+    """Where the two restored halves cease to agree, lateral and axial; NaN where they never do."""
+
+
+def restore_chain(states: Sequence[State], *, threads: int) -> Restore:
+    """Make the restoration of doubled halves by one method, after those that are its `source`.
+
+    Parameters
+    ----------
+    states
+        The prepared restorers, the first one sees the data; none = the image is left as it is.
+    threads
+        CPU threads.
+    """
+    doubled = [_for_doubled(state) for state in states]
+    restorers = [open_restorer(state, threads=threads) for state in doubled]
+
+    def restore(values: NDArray[Any]) -> NDArray[Any]:
+        for i, (state, restorer) in enumerate(zip(doubled, restorers, strict=True)):
+            values = restore_array(np.maximum(values, 0) if i else values, restorer, state)
+        return values
+
+    return restore
+
+
+def held_out(
+    block: NDArray[Any], *, restore: Restore, psf: Psf, scale: PhotonScale, seed: int
+) -> HeldOut:
+    """Split a block, restore both halves, and let each judge the other.
+
+    Parameters
+    ----------
+    block
+        Counts (Z Y X); NaN = no data. Of more than 32 × 64 × 64 voxels the middle is used.
+    restore
+        From `restore_chain`, or any function of counts at the block's brightness.
+    psf
+        The channel's; the restored half is blurred by it.
+    scale
+        The camera's.
+    seed
+        Of the split.
+    """
+    block = block[
+        tuple(
+            slice((n - min(n, s)) // 2, (n + min(n, s)) // 2)
+            for n, s in zip(block.shape, SIZE, strict=True)
+        )
+    ]
+    halves = split_photons(block, scale=scale, origin=(0, 0, 0), seed=seed)
+    restored = [restore(np.float32(2) * half) for half in halves]
+    z, y, x = block.shape
+    model = Blur((z, y, x), psf=psf.data)
+    found = [
+        deviance(values, other, model=model, psf=psf, scale=scale)
+        for values, other in zip(restored, halves[::-1], strict=True)
+    ]
+    lateral, axial = (
+        fsc_resolution_um(*restored, voxel_size_um=psf.voxel_size_um, direction=direction)
+        for direction in DIRECTIONS.values()
+    )
+    return HeldOut(float(np.mean(found)), (lateral, axial))
+
+
+def deviance(
+    restored: NDArray[Any], other: FloatArray, *, model: Blur, psf: Psf, scale: PhotonScale
+) -> float:
+    """Compare a restoration, blurred again, with half an image.
+
+    Parameters
+    ----------
+    restored
+        Counts (Z Y X) at the brightness of the whole image, background included; NaN = no data.
+    other
+        Half of an image, in counts, with half the dark level.
+
+    Returns
+    -------
+    float
+        Poisson deviance per voxel, over voxels with data whose light comes from within the block.
+    """
+    known = np.isfinite(restored)
+    expected = _blurred(filled(restored, 0.0), model, psf)
+    seen = _blurred(known.astype(np.float32), model, psf)
+    if not seen.max() > 0:
+        return math.nan
+    judged = seen >= min(SEEN, float(np.quantile(seen, 1 - LEAST_VOXELS)))
+    judged &= np.isfinite(other)
+    mu = (expected[judged] / seen[judged] - np.float32(scale.offset)) / np.float32(2 * scale.gain)
+    photons = (other[judged] - np.float32(scale.offset / 2)) / np.float32(scale.gain)
+    return poisson_deviance(np.maximum(photons, 0), np.maximum(mu, LEAST_MU))
+
+
+def _blurred(values: NDArray[Any], model: Blur, psf: Psf) -> FloatArray:
+    """Blur a block that is dark outside."""
+    return model.forward(np.pad(values.astype(np.float32), [(h, h) for h in half_width(psf)]))
+
+
+def _for_doubled(state: State) -> State:
+    """Fit a state to halves that were doubled: a photon is twice the counts, none is saturated."""
+
+    def changed(values: dict[str, Any]) -> dict[str, Any]:
+        photons = values.get("photons")
+        if photons:
+            photons = {**photons, "gain": 2 * photons["gain"]}
+        known = {"saturation": None, "photons": photons}
+        return values | {key: value for key, value in known.items() if key in values}
+
+    values = changed(state.values)
+    if "runs" in values:
+        values["runs"] = [{**run, "recipe": changed(run["recipe"])} for run in values["runs"]]
+    return replace(state, values=values)

@@ -1,0 +1,101 @@
+"""How much of a restoration no one can check: the light beyond what the microscope passes.
+
+The transfer function (OTF) is the Fourier transform of the PSF. Structure at frequencies where it
+is next to nothing leaves no trace in the raw image; what a restoration holds there follows from
+its assumptions or its training alone. That need not be wrong: sharp edges are of this kind.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from decon3d.optics.psf import Psf
+
+CONTRAST = 0.01
+"""|OTF| below which a frequency counts as not passed."""
+FLOOR = 3.0
+"""A measured PSF's own noise hides the end of its OTF: below so many times the median |OTF| of the
+highest frequencies (all axes beyond 80 % of the sampling's limit), nothing counts as passed."""
+MOST_FLOOR = 0.05
+"""That floor is no higher than this: a coarse grid has signal up to its highest frequencies."""
+
+
+class Support:
+    """Which frequencies a PSF passes, on the grid of any block.
+
+    Attributes
+    ----------
+    contrast
+        |OTF| from which on a frequency counts as passed.
+    """
+
+    def __init__(self, psf: Psf) -> None:
+        self._psf = np.asarray(psf.data, np.float32)
+        padded = tuple(max(n, 32) if n > 1 else 1 for n in self._psf.shape)
+        high = np.ones((1, 1, 1), bool)
+        for axis, n in enumerate(padded):
+            beyond = np.abs(np.fft.fftfreq(n)) > 0.4 if n > 1 else np.ones(1, bool)
+            high = high & np.expand_dims(beyond, [a for a in range(3) if a != axis])
+        otf = np.abs(fft.fftn(_folded(self._psf, padded)))
+        self.contrast = max(CONTRAST, min(FLOOR * float(np.median(otf[high])), MOST_FLOOR))
+        self.passed = lru_cache(maxsize=4)(self._passed)
+
+    def _passed(self, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+        otf = np.abs(fft.rfftn(_folded(self._psf, shape)))
+        return otf >= self.contrast * float(self._psf.sum())
+
+
+def _folded(psf: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Add up a PSF's periodic copies: its transform at the frequencies of a grid, exactly."""
+    for axis, n in enumerate(shape):
+        size = psf.shape[axis]
+        pad = [(0, 0)] * 3
+        pad[axis] = (0, ceil(size / n) * n - size)
+        parts = np.split(np.pad(psf, pad), ceil(size / n), axis=axis)
+        psf = np.sum(parts, axis=0)
+    return psf
+
+
+def energy_outside(values: NDArray[np.floating], support: Support) -> tuple[float, float]:
+    """Return a block's energy outside the OTF's support, and its energy in all.
+
+    Parameters
+    ----------
+    values
+        Restored counts (Z, Y, X); NaN = no data. The block's mean is taken off, and a Hann window
+        (Z, Y, X) put on, so that its faces do not count as structure.
+    """
+    window = np.ones((1, 1, 1))
+    for axis, n in enumerate(values.shape):
+        # A window of n + 2 without its zeros; a single plane keeps its weight.
+        line = np.hanning(n + 2)[1:-1] if n > 1 else np.ones(1)
+        window = window * np.expand_dims(line, [a for a in range(3) if a != axis])
+    valid = ~np.isnan(values)
+    if not valid.any():
+        return 0.0, 0.0
+    mean = np.average(np.where(valid, values, 0), weights=window * valid)
+    light = np.where(valid, values - mean, 0) * window
+    spectrum = np.square(np.abs(fft.rfftn(light.astype(np.float32))), dtype=np.float64)
+    half = np.full(spectrum.shape[2], 2.0)
+    half[0] = 1.0
+    if values.shape[2] % 2 == 0:
+        half[-1] = 1.0
+    spectrum *= half
+    z, y, x = values.shape
+    return float(spectrum[~support.passed((z, y, x))].sum()), float(spectrum.sum())
+
+
+def not_verifiable(blocks: Iterable[NDArray[np.floating]], support: Support) -> float:
+    """Return the share of some restored blocks' energy that lies outside the OTF's support.
+
+    Energy is the squared deviation from each block's mean. NaN where there is none.
+    """
+    outside, total = 0.0, 0.0
+    for block in blocks:
+        one, whole = energy_outside(block, support)
+        outside, total = outside + one, total + whole
+    return outside / total if total > 0 else float("nan")

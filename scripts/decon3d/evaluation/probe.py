@@ -1,0 +1,192 @@
+"""Probes: simulated objects whose restoration shows what a number over all voxels hides.
+
+Isolated beads tell width and place; isolated balls over a 20-fold range of brightness tell whether
+restored light is proportional to true light, on which channel ratios and traces depend. All are
+imaged through the channel's own PSF and camera, with the seed's noise, the same for every method.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.optics.psf import Psf, fwhm_um
+from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
+from decon3d.phantoms.grids import Grid, Shape, Volume
+from decon3d.phantoms.imaging import Camera, Exposure, form_image, margins
+from decon3d.restoration.blocks import Region
+
+CELLS = (2, 4, 4)
+"""Cells (Z, Y, X), each with one object in its middle, off the voxels' centres at random."""
+CELL_WIDTH = 5.0
+"""Edge of a cell, in FWHM of the PSF …"""
+CELL_VOXELS = (11, 31)
+"""… but within these bounds, in voxels."""
+BEAD_RADIUS = 1.0
+BALL_RADIUS = 2.0
+"""Radii, in smallest voxel edges."""
+RANGE = 20.0
+LEVELS = 8
+BEADS, BALLS = 12, 16
+"""Cells with beads and with balls; the others are empty, which gives the background."""
+LOST = 2.0
+"""A bead whose peak is farther than this from its place, in FWHM of the PSF, is lost."""
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Simulated objects in cells."""
+
+    exposure: Exposure
+    cells: list[Region]
+    radius: NDArray[np.float64]
+    """Of each cell's object, in smallest voxel edges; 0 = the cell is empty."""
+    brightness: NDArray[np.float64]
+    """By cell, relative."""
+    background: float
+    """Counts of an empty place."""
+    psf: Psf
+
+    @cached_property
+    def true_light(self) -> NDArray[np.float64]:
+        """Counts above the background, by cell."""
+        return light(self.exposure.object, self)
+
+
+def make_probe(
+    psf: Psf, *, photons: float, background_photons: float, camera: Camera,
+    rng: np.random.Generator,
+) -> Probe:  # fmt: skip
+    """Simulate one object per cell: equal beads, and balls of 8 levels of brightness; some empty.
+
+    Parameters
+    ----------
+    psf
+        Of the channel.
+    photons, background_photons
+        As in `form_image`.
+    camera
+        What becomes of the photons.
+    rng
+        Of places and noise.
+    """
+    count = int(np.prod(CELLS))
+    levels = np.resize(np.geomspace(1, RANGE, LEVELS), BALLS)
+    # A bead has half of the light of the brightest ball.
+    bead = RANGE / 2 * (BALL_RADIUS / BEAD_RADIUS) ** 3
+    kinds = [(BEAD_RADIUS, bead)] * BEADS + [(BALL_RADIUS, float(v)) for v in levels]
+    kinds += [(0.0, 0.0)] * (count - len(kinds))
+    kinds = [kinds[i] for i in rng.permutation(count)]
+    voxel = np.array(psf.voxel_size_um)
+    edges = [_cell_edge(w / v) for w, v in zip(_widths(psf), voxel, strict=True)]
+    around = margins(psf.data)
+    z, y, x = (n * e + 2 * m for n, e, m in zip(CELLS, edges, around, strict=True))
+    shape: Shape = (z, y, x)
+    cells, balls = [], []
+    for place, (radius, value) in zip(np.ndindex(CELLS), kinds, strict=True):
+        first = [int(p * e) for p, e in zip(place, edges, strict=True)]
+        cells.append(tuple(slice(a, a + e) for a, e in zip(first, edges, strict=True)))
+        middle = np.add(first, np.add(edges, rng.uniform(-1, 1, 3)) / 2) + around
+        if radius:
+            balls.append(ball(middle * voxel, radius * float(voxel.min()), brightness=value))
+    grid = Grid(shape, psf.voxel_size_um, float(voxel.min()))
+    exposure = form_image(
+        draw_ellipsoids(balls, grid, overlap="sum"), psf=psf.data, photons=photons,
+        background_photons=background_photons, camera=camera, rng=rng,
+    )  # fmt: skip
+    background = float(camera.counts(np.array([background_photons]))[0])
+    return Probe(exposure, cells, *np.array(kinds).T, background, psf)  # type: ignore[call-arg]
+
+
+def _widths(psf: Psf) -> tuple[float, float, float]:
+    return fwhm_um(psf.data, psf.voxel_size_um)
+
+
+def _cell_edge(width: float) -> int:
+    """Odd, so that a cell has a middle voxel."""
+    edge = ceil(min(max(CELL_WIDTH * width, CELL_VOXELS[0]), CELL_VOXELS[1]))
+    return edge + 1 - edge % 2
+
+
+def light(volume: NDArray[np.floating], probe: Probe) -> NDArray[np.float64]:
+    """Sum the counts above the background of every cell of a volume (Z Y X)."""
+    return np.array(
+        [float(np.sum(volume[cell] - probe.background, dtype=np.float64)) for cell in probe.cells]
+    )
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """Restored against true light per object."""
+
+    slope: float
+    """Of the light itself, by least squares with an intercept."""
+    exponent: float
+    """Of its logarithm; NaN where a level of brightness has no light above the empty cells'."""
+
+
+def proportion(restored: Volume, probe: Probe) -> Proportion:
+    """Compare restored with true light over the cells with balls and the empty ones (Z Y X)."""
+    found, true = light(restored, probe), probe.true_light
+    balls, empty = probe.radius == BALL_RADIUS, probe.radius == 0
+    slope = np.polyfit(true[balls | empty], found[balls | empty], 1)[0]
+    above = found - found[empty].mean()
+    of_level = [balls & (probe.brightness == v) for v in np.unique(probe.brightness[balls])]
+    means = np.array([[values[cells].mean() for values in (true, above)] for cells in of_level])
+    exponent = float("nan")
+    if (means > 0).all():
+        true_log, found_log = np.log(means).T
+        exponent = float(np.polyfit(true_log, found_log, 1)[0])
+    return Proportion(float(slope), exponent)
+
+
+@dataclass(frozen=True)
+class BeadImage:
+    """How beads look, as medians (width) and means (shift) over those that are found."""
+
+    fwhm_um: tuple[float, float, float]
+    """Z, Y, X."""
+    shift_um: tuple[float, float, float]
+    """Mean displacement from the true places (Z, Y, X)."""
+    found: int
+
+
+def bead_image(volume: Volume, probe: Probe) -> BeadImage:
+    """Measure the beads of a probe in a volume (Z Y X, counts): restored, or the image itself.
+
+    Widths are of the profiles through the peak, above the cell's median. Places are centroids of
+    what is above half of the peak, against those of the true object.
+    """
+    widths, shifts = [], []
+    reach = [LOST * w / v for w, v in zip(_widths(probe.psf), probe.psf.voxel_size_um, strict=True)]
+    for cell, radius in zip(probe.cells, probe.radius, strict=True):
+        if radius != BEAD_RADIUS:
+            continue
+        crop, true = (
+            np.asarray(values[cell], np.float64) for values in (volume, probe.exposure.object)
+        )
+        crop = crop - np.median(crop)
+        place = _centroid(true - probe.background)
+        peak = np.unravel_index(int(crop.argmax()), crop.shape)
+        if np.any(np.abs(np.subtract(peak, place)) > np.maximum(reach, 1.5)):
+            continue
+        try:
+            widths.append(fwhm_um(crop, probe.psf.voxel_size_um))
+        except ValueError:  # the profile never falls to half
+            continue
+        shifts.append((_centroid(crop) - place) * probe.psf.voxel_size_um)
+    if not widths:
+        nothing = (float("nan"),) * 3
+        return BeadImage(nothing, nothing, 0)  # type: ignore[arg-type]
+    z, y, x = np.median(widths, axis=0).tolist()
+    dz, dy, dx = np.mean(shifts, axis=0).tolist()
+    return BeadImage((z, y, x), (dz, dy, dx), len(widths))
+
+
+def _centroid(crop: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centroid, in voxels, of what is above half of the peak."""
+    weight = np.clip(crop - crop.max() / 2, 0, None)
+    grids = np.meshgrid(*map(np.arange, crop.shape), indexing="ij", sparse=True)
+    return np.array([float(np.sum(weight * g) / weight.sum()) for g in grids])

@@ -1,0 +1,245 @@
+"""What takes a method's own restorer: held-out photons on a sample of the data, and probes.
+
+One job per channel and method, networks included. The probes are simulated here; they need neither
+phantoms nor training, so that every dataset has them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d import __version__
+from decon3d.classical.held_out import LEAST_PHOTONS
+from decon3d.classical.photons import PhotonScale, photon_scale
+from decon3d.errors import UserError
+from decon3d.evaluation.catalogue import METRICS
+from decon3d.evaluation.deviance import BLOCKS, HeldOut, held_out, restore_chain
+from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
+from decon3d.evaluation.full_reference import compare
+from decon3d.evaluation.probe import (
+    BALL_RADIUS,
+    BEAD_RADIUS,
+    BEADS,
+    RANGE,
+    bead_image,
+    make_probe,
+    proportion,
+)
+from decon3d.evaluation.records import Record
+from decon3d.logs import log
+from decon3d.optics.psf import Psf
+from decon3d.phantoms import imaging
+from decon3d.phantoms.recipes import make_object
+from decon3d.phantoms.variation import Variation, varied_psf
+from decon3d.restoration.arrays import restore_image
+from decon3d.restoration.restorers import Preparation, State, claim_device
+from decon3d.seeds import generator, stream_seed
+from decon3d.settings import Camera, Channel, Optics
+
+WIDTHS = (0.75, 0.9, 1.0, 1.1, 1.25)
+"""Width of the PSF that images a phantom, relative to the one that the method assumes."""
+WRONG_PSF = ("tubules", (24, 48, 48))
+"""Recipe and voxels (Z, Y, X) of that phantom; one object, the same at every width."""
+_OWN = f"decon3d {__version__}"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method with all that it starts from: one entry each, the first sees the data."""
+
+    preparations: Sequence[Preparation] = ()
+    """Empty = the image is left as it is."""
+    states: Sequence[State] = ()
+    """Prepared for the channel."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all methods of one channel share."""
+
+    psf: Psf
+    optics: Optics
+    channel: Channel
+    camera: Camera
+    photons: float
+    """Dose of the probes."""
+    background_photons: float
+    seed: int
+    stream: tuple[str, ...]
+    """Names of dataset and channel."""
+
+
+def evaluate_sample(
+    method: Method,
+    bench: Bench,
+    *,
+    sample: Sequence[NDArray[Any]],
+    name: str,
+    threads: int,
+    gpus: int = 0,
+) -> list[Record]:
+    """Measure one method on one channel.
+
+    Parameters
+    ----------
+    sample
+        Blocks of the data (Z Y X, counts; NaN = no data), the brightest first.
+    name
+        The method's.
+    threads, gpus
+        CPU threads and devices that it may use.
+    """
+    for state in method.states:
+        claim_device(state, gpus=gpus, threads=threads)
+    placed: dict[str, Any] = {
+        "dataset": bench.stream[0],
+        "channel": bench.stream[1],
+        "method": name,
+    }
+    found: list[Record] = []
+    for part in (
+        _held_out(method, bench, sample, threads),
+        _probes(method, bench, threads),
+        _wrong_psf(method, bench, threads),
+    ):
+        for values in part:
+            found.append(Record(**placed, **values))
+            log.info("%s %s %s: %.4g", found[-1].subject, values["metric"], values["region"],
+                     values["value"])  # fmt: skip
+    return found
+
+
+def _row(
+    subject: str, split: str, metric: str, value: float, implementation: str, *,
+    variant: str = "unmatched", region: str = "volume", recipe: str | None = None,
+    photons: float | None = None, span: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "subject": subject, "split": split, "recipe": recipe, "photons": photons, "metric": metric,
+        "variant": variant, "region": region, "range": span, "implementation": implementation,
+        "value": value, "unit": METRICS[metric].unit or "1",
+    }  # fmt: skip
+
+
+def _held_out(
+    method: Method, bench: Bench, sample: Sequence[NDArray[Any]], threads: int
+) -> Iterator[dict[str, Any]]:
+    """Judge by held-out photons; NaN, with the reason, where the data do not tell photons."""
+    blocks = list(sample[:BLOCKS])
+    scale, reason = known_photons(sample, bench.camera)
+    found = [HeldOut(np.nan, (np.nan, np.nan))] * max(len(blocks), 1)
+    how = reason
+    if scale is not None:
+        how = f"gain {scale.gain:.4g} from {scale.gain_from}, dark level {scale.offset:.4g} counts"
+        restore = restore_chain(method.states, threads=threads)
+        seed = stream_seed(bench.seed, "held_out", *bench.stream) >> 1
+        found = [
+            held_out(block, restore=restore, psf=bench.psf, scale=scale, seed=seed + i)
+            for i, block in enumerate(blocks)
+        ]
+    else:
+        log.warning("held-out deviance: not measured: %s", reason)
+    text = f"{_OWN}, binomial halves of sample blocks, both ways; {how}"
+    for i, values in enumerate(found):
+        subject = f"sample/{i:04d}"
+        yield _row(subject, "data", "deviance", values.deviance, text)
+        for region, value in zip(DIRECTIONS, values.fsc_um, strict=True):
+            yield _row(subject, "data", "fsc", value, text + "; 1/7", region=region)
+
+
+def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[PhotonScale | None, str]:
+    """Find the camera's scale, or say why the photons of a sample cannot be split."""
+    try:
+        scale = photon_scale(
+            sample, offset=camera.offset, gain=camera.gain, read_noise=camera.read_noise
+        )
+    except UserError as error:
+        return None, str(error)
+    mean = float(np.mean([np.nanmean(scale.photons(b), dtype=np.float64) for b in sample]))
+    if mean < LEAST_PHOTONS:
+        return None, f"{mean:.2g} photons per voxel are too few to tell"
+    return scale, ""
+
+
+def _restored(
+    method: Method, counts: NDArray[Any], bench: Bench, threads: int
+) -> NDArray[np.float32]:
+    for i, prepare in enumerate(method.preparations):
+        counts = restore_image(
+            np.maximum(counts, 0) if i else counts, prepare=prepare, threads=threads,
+            camera_offset=None if i else bench.camera.offset,
+        )  # fmt: skip
+    return np.asarray(counts, np.float32)
+
+
+def _probes(method: Method, bench: Bench, threads: int) -> Iterator[dict[str, Any]]:
+    """Restore simulated beads and balls."""
+    probe = make_probe(
+        bench.psf, photons=bench.photons, background_photons=bench.background_photons,
+        camera=imaging.Camera.of(bench.camera),
+        rng=generator(bench.seed, "probe", "objects", *bench.stream),
+    )  # fmt: skip
+    restored = _restored(method, probe.exposure.images[0], bench, threads)
+    image, true = bead_image(restored, probe), bead_image(probe.exposure.object, probe).fwhm_um
+    smallest = min(bench.psf.voxel_size_um)
+    for i, axis in enumerate("zyx"):
+        how = (
+            f"{_OWN}, {image.found} of {BEADS} simulated beads of {2 * BEAD_RADIUS * smallest:.3g} "
+            f"µm (as drawn {true[i]:.3g} µm wide) found"
+        )
+        row: dict[str, Any] = {"region": axis, "photons": bench.photons, "recipe": "beads"}
+        yield _row("probe/beads", "probe", "bead_fwhm", image.fwhm_um[i], how, **row)
+        yield _row("probe/beads", "probe", "bead_shift", image.shift_um[i], how, **row)
+    found = proportion(restored, probe)
+    how = (
+        f"{_OWN}, simulated balls of {2 * BALL_RADIUS * smallest:.3g} µm, brightness 1 to {RANGE:g}"
+    )
+    row = {"photons": bench.photons, "recipe": "balls"}
+    yield _row("probe/balls", "probe", "object_slope", found.slope, how, **row)
+    yield _row("probe/balls", "probe", "object_exponent", found.exponent, how, **row)
+
+
+def _wrong_psf(method: Method, bench: Bench, threads: int) -> Iterator[dict[str, Any]]:
+    """Image one object by a PSF narrower and wider than assumed; with the right one, twice."""
+    recipe, shape = WRONG_PSF
+    psfs = {width: _stretched(bench, width) for width in WIDTHS}
+    widest = np.max([imaging.margins(psf.data) for psf in psfs.values()], axis=0)
+    structure = make_object(
+        recipe, shape=tuple(np.add(shape, 2 * widest).tolist()),
+        voxel_size_um=bench.psf.voxel_size_um,
+        rng=generator(bench.seed, "probe", "object", *bench.stream),
+    )  # fmt: skip
+    for width, psf in psfs.items():
+        spare = widest - imaging.margins(psf.data)
+        inner = tuple(slice(s, n - s) for s, n in zip(spare, structure.shape, strict=True))
+        exposure = imaging.form_image(
+            structure[inner], psf=psf.data, photons=bench.photons,
+            background_photons=bench.background_photons, camera=imaging.Camera.of(bench.camera),
+            rng=generator(bench.seed, "probe", "noise", *bench.stream), draws=2,
+        )  # fmt: skip
+        subject, split = f"probe/psf_{width:g}", f"psf_{width:g}"
+        row: dict[str, Any] = {"recipe": recipe, "photons": bench.photons}
+        restored = _restored(method, exposure.images[0], bench, threads)
+        for score in compare(restored, exposure.object):
+            yield _row(
+                subject, split, score.metric, score.value, score.implementation,
+                variant=score.variant, span=score.range, **row,
+            )  # fmt: skip
+        if width == 1:
+            second = _restored(method, exposure.images[1], bench, threads)
+            for region, direction in DIRECTIONS.items():
+                value = fsc_resolution_um(
+                    restored, second, voxel_size_um=psf.voxel_size_um, direction=direction
+                )
+                how = f"{_OWN}, two noise draws of one phantom; 1/7"
+                yield _row(subject, "probe", "fsc", value, how, region=region, **row)
+
+
+def _stretched(bench: Bench, width: float) -> Psf:
+    if width == 1:
+        return bench.psf
+    change = Variation(None, width)
+    return varied_psf(bench.psf, change, optics=bench.optics, channel=bench.channel)

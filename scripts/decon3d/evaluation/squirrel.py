@@ -1,0 +1,106 @@
+"""SQUIRREL: whether a restoration, blurred again, looks like the raw image (Culley et al. 2018).
+
+Culley et al., "Quantitative mapping and minimization of super-resolution optical imaging
+artifacts", Nature Methods 15, 263: α · (restored ⊗ Gaussian) + β is fitted to the raw image; RSE is
+the root mean square of what remains, RSP the Pearson correlation. Here in three dimensions, with
+one σ along Z and one in the plane, where the paper has images and one σ.
+
+**The raw image scores RSP 1 and RSE 0 against itself**, and a network that hands the image through
+scores nearly so: never rank by it alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, optimize
+
+from decon3d.restoration.blocks import Triple
+from decon3d.volumes.no_data import filled
+
+LARGEST: Triple = (32, 128, 128)
+"""Voxels (Z, Y, X) that are compared, in the middle of what is given."""
+
+
+@dataclass(frozen=True)
+class Squirrel:
+    """The fit of a restoration to its raw image."""
+
+    rsp: float
+    """Pearson correlation of the two; NaN where one of them is flat."""
+    rse: float
+    """Root mean square difference, in counts."""
+    slope: float
+    """α."""
+    offset: float
+    """β, in counts."""
+    sigma: tuple[float, float]
+    """σ along Z and in the plane, in voxels."""
+
+
+def squirrel(
+    restored: NDArray[Any], raw: NDArray[Any], *, start: Sequence[float] = (1.0, 1.0)
+) -> Squirrel:
+    """Fit α, β and σ, and compare.
+
+    Parameters
+    ----------
+    restored, raw
+        Z Y X (one plane: 1 Y X), the same shape; NaN = no data, taken as the mean. Of more than
+        32 × 128 × 128 voxels the middle is compared.
+    start
+        Where the search for σ starts (Z, plane), in voxels: the PSF's.
+
+    Notes
+    -----
+    Both are taken as mirrored at their faces, so that the cosine transform makes the Gaussian a
+    factor, and a step of the search costs no transform.
+    """
+    middle = tuple(
+        slice((n - min(n, m)) // 2, (n - min(n, m)) // 2 + min(n, m))
+        for n, m in zip(raw.shape, LARGEST, strict=True)
+    )
+    known = np.isfinite(raw[middle]) & np.isfinite(restored[middle])
+    images = [
+        filled(np.where(known, image[middle], np.nan), float(np.mean(image[middle][known])))
+        for image in (restored, raw)
+    ]
+    a, b = (fft.dctn(image.astype(np.float64), norm="ortho", workers=1) for image in images)
+    means = [float(image.mean()) for image in images]
+    a[0, 0, 0] = b[0, 0, 0] = 0.0  # the means belong to β
+    product, square, power = a * b, a * a, float(np.sum(b * b))
+    z, y, x = (
+        np.square(np.pi * np.arange(n) / n).reshape([-1 if i == axis else 1 for i in range(3)])
+        for axis, n in enumerate(raw[middle].shape)
+    )
+
+    def sums(sigma: Sequence[float]) -> tuple[float, float]:
+        along, inside = (np.exp(-0.5 * s**2 * w) for s, w in ((sigma[0], z), (sigma[1], y)))
+        inside_x = np.exp(-0.5 * sigma[1] ** 2 * x)
+        first = np.einsum("zyx,z,y,x->", product, along.ravel(), inside.ravel(), inside_x.ravel())
+        second = np.einsum(
+            "zyx,z,y,x->", square, along.ravel() ** 2, inside.ravel() ** 2, inside_x.ravel() ** 2
+        )
+        return float(first), float(second)
+
+    def loss(sigma: Sequence[float]) -> float:
+        covariance, variance = sums(sigma)
+        return -covariance / np.sqrt(variance * power) if variance * power > 0 else 0.0
+
+    flat = raw[middle].shape[0] == 1
+    bounds = [(0, 0) if flat else (0, 3 * max(start[0], 1)), (0, 3 * max(start[1], 1))]
+    best = optimize.minimize(loss, [0 if flat else start[0], start[1]], bounds=bounds)
+    covariance, variance = sums(best.x)
+    if not (variance > 0 and power > 0):
+        return Squirrel(float("nan"), float("nan"), 0.0, means[1], (0.0, 0.0))
+    slope = covariance / variance
+    rest = max(power - covariance * slope, 0.0) / raw[middle].size
+    return Squirrel(
+        rsp=covariance / float(np.sqrt(variance * power)),
+        rse=float(np.sqrt(rest)),
+        slope=slope,
+        offset=means[1] - slope * means[0],
+        sigma=(float(best.x[0]), float(best.x[1])),
+    )

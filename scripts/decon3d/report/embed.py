@@ -1,0 +1,109 @@
+"""What a page carries inside: figures as small pictures, tables to download and to read."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from decon3d import paths
+from decon3d.files import read_json
+from decon3d.report.templating import title_of
+
+FIGURE_BYTES = 6_000_000
+"""Of all figures on a page; those beyond are linked. On the page a byte takes 4/3 (base64)."""
+FIGURE_WIDTH = 1600
+LOSSLESS_BYTES = 200_000
+QUALITY = 88
+TABLE_BYTES = 500_000
+"""Of a table that is embedded for download; a larger one is linked."""
+TABLE_ROWS = 100
+"""Of a table that is shown; of a longer one the first rows are."""
+INDEX = "index.json"
+SHOWN_ELSEWHERE = ("metrics", "headline", "summary", "conditions", "cost")
+
+Figures = dict[str, list[dict[str, Any]]]
+
+
+def figures_by_section(
+    root: Path, *, dataset: str, sections: dict[str, str]
+) -> tuple[Figures, list[str]]:
+    """Read the figures by section, embedded as long as the page stays light.
+
+    Parameters
+    ----------
+    sections
+        Titles by name, in the order of the page; a figure of an unknown section adds it at the
+        end.
+
+    Returns
+    -------
+    figures, problems
+        Entries of `figures/index.json` with `data` (None: linked) and their pixels; what could
+        not be drawn.
+    """
+    folder = root / paths.figures(dataset)
+    if not (folder / INDEX).is_file():
+        return {}, []
+    content = read_json(folder / INDEX)
+    found: Figures = {name: [] for name in sections}
+    left = FIGURE_BYTES
+    # The pictures come last: of many volumes the page embeds the first few.
+    for entry in sorted(content["figures"], key=lambda e: e["section"] == "pictures"):
+        picture = folder / f"{entry['name']}.png"
+        if not picture.is_file():
+            continue
+        drawn = embedded(picture)
+        left -= len(drawn["data"]) * 3 // 4
+        if left < 0:
+            drawn["data"] = None
+        sections.setdefault(entry["section"], title_of(entry["section"]))
+        found.setdefault(entry["section"], []).append({**entry, **drawn})
+    return found, content["problems"]
+
+
+def embedded(picture: Path) -> dict[str, Any]:
+    """Return a picture as a WebP data URI of at most 1,600 pixels' width, with its size."""
+    image = Image.open(picture).convert("RGB")
+    if image.width > FIGURE_WIDTH:
+        height = round(image.height * FIGURE_WIDTH / image.width)
+        image = image.resize((FIGURE_WIDTH, height), Image.Resampling.LANCZOS)
+    content = _webp(image, lossless=True)
+    if len(content) > LOSSLESS_BYTES:
+        content = _webp(image, quality=QUALITY)
+    data = "data:image/webp;base64," + base64.b64encode(content).decode()
+    return {"data": data, "width": image.width, "height": image.height}
+
+
+def _webp(image: Image.Image, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", method=4, **options)
+    return stream.getvalue()
+
+
+def downloads(root: Path, *, dataset: str) -> list[dict[str, str]]:
+    """List the CSV tables: `name` and `href`, the table itself or, if large, a link to it."""
+    found = []
+    for path in sorted((root / paths.table(dataset, "")).glob("*.csv")):
+        href = f"tables/{path.name}"
+        if path.stat().st_size <= TABLE_BYTES:
+            href = "data:text/csv;base64," + base64.b64encode(path.read_bytes()).decode()
+        found.append({"name": path.name, "href": href})
+    return found
+
+
+def other_tables(root: Path, *, dataset: str) -> list[dict[str, Any]]:
+    """Read the tables that no section of the page shows, as text: `title`, `columns`, `rows`."""
+    found = []
+    for path in sorted((root / paths.table(dataset, "")).glob("*.csv")):
+        if path.stem in SHOWN_ELSEWHERE:
+            continue
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        rows = table.head(TABLE_ROWS).to_numpy().tolist()
+        found.append(
+            {"title": title_of(path.stem), "columns": list(table.columns), "rows": rows,
+             "left_out": len(table) - len(rows)}
+        )  # fmt: skip
+    return found

@@ -1,0 +1,129 @@
+"""The first table of a paper, and what makes its numbers reproducible.
+
+The headline has five figures per method: held-out deviance, NRMSE raw and affine-matched, width of
+beads, slope of brightness per object, and cost. All else stands in the summary.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from decon3d.evaluation.catalogue import METRICS
+from decon3d.evaluation.records import COLUMNS
+from decon3d.evaluation.statistics import estimate_mean
+from decon3d.report.existing import effective_settings, provenance
+from decon3d.settings import Settings
+
+HEADLINE_COLUMNS = (
+    "channel", "method", "deviance", "deviance_n", "nrmse", "nrmse_low", "nrmse_high",
+    "nrmse_affine", "nrmse_affine_low", "nrmse_affine_high", "nrmse_n", "nrmse_units", "nrmse_on",
+    "bead_fwhm_lateral_um", "bead_fwhm_axial_um", "object_slope", "seconds_per_mvoxel",
+    "setup_seconds",
+)  # fmt: skip
+TRUTHS = ("test", "measured", "volume")
+"""Splits with truth: the headline's NRMSE is measured on the first of them that there is."""
+WIDTH_COLUMNS = ("channel", "metric", "variant", "method")
+
+
+def headline(metrics: pd.DataFrame, cost: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
+    """Make the headline table.
+
+    Parameters
+    ----------
+    metrics, cost
+        Rows of `metrics.csv` and `cost.csv`.
+
+    Returns
+    -------
+    DataFrame
+        One row per channel and method, the methods in the config's order. Intervals are the wider
+        of bootstrap and t over the `nrmse_n` subjects; `nrmse_units` counts recipe × optics ×
+        training seed, of which one run has as many as recipes. `setup_seconds` is tuning and
+        training. NaN where something was not measured.
+    """
+    rows = []
+    order = ["input", *settings.methods]
+    for channel, part in metrics.groupby("channel", sort=False):
+        split = next((s for s in TRUTHS if (part["split"] == s).any()), None)
+        for method in (m for m in order if m in set(part["method"])):
+            own = part[part["method"] == method]
+            row: dict[str, Any] = {"channel": channel, "method": method, "nrmse_on": split}
+            deviance = own[own["metric"] == "deviance"]["value"].dropna()
+            row |= {"deviance": deviance.mean(), "deviance_n": len(deviance)}
+            true = own[(own["split"] == split) & (own["metric"] == "nrmse")]
+            for variant, name in (("unmatched", "nrmse"), ("affine", "nrmse_affine")):
+                values = true[true["variant"] == variant]["value"]
+                found = estimate_mean(
+                    list(values), seed=settings.seed, name=f"{name}/{channel}/{method}"
+                )
+                row |= {name: found.mean, "nrmse_n": found.n}
+                row |= dict(zip((f"{name}_low", f"{name}_high"), found.cautious, strict=True))
+            row["nrmse_units"] = true["recipe"].nunique() or int(len(true) > 0)
+            beads = own[own["metric"] == "bead_fwhm"].set_index("region")["value"]
+            row["bead_fwhm_lateral_um"] = beads.reindex(["y", "x"]).mean()
+            row["bead_fwhm_axial_um"] = beads.reindex(["z"]).mean()
+            row["object_slope"] = own[own["metric"] == "object_slope"]["value"].mean()
+            rows.append(row | _cost(cost, str(channel), method))
+    return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
+
+
+def _cost(cost: pd.DataFrame, channel: str, method: str) -> dict[str, float]:
+    own = cost[(cost["method"] == method) & cost["channel"].isin([channel, "all"])]
+    restored = own[own["stage"] == "restoration"]
+    voxels = restored["mvoxel"].sum()
+    return {
+        "seconds_per_mvoxel": restored["seconds"].sum() / voxels if voxels > 0 else np.nan,
+        "setup_seconds": own[own["stage"] != "restoration"]["seconds"].sum(),
+    }
+
+
+def wrong_psf(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Lay the test with a wrong PSF out: a row per method and metric, a column per width.
+
+    Returns
+    -------
+    DataFrame
+        Columns `psf_0.75` … `psf_1.25`: the PSF's width relative to the assumed one.
+    """
+    kept = metrics[metrics["split"].str.startswith("psf_")]
+    widths = sorted(set(kept["split"]), key=lambda s: float(s.removeprefix("psf_")))
+    table = kept.pivot_table("value", list(WIDTH_COLUMNS), "split", sort=False)
+    return table.reindex(columns=widths).reset_index().rename_axis(columns=None)
+
+
+def settings_table(root: Path, *, dataset: str, settings: Settings) -> pd.DataFrame:
+    """List everything that decided the numbers: settings as they took effect, versions, hashes.
+
+    Returns
+    -------
+    DataFrame
+        `method` (empty = of the whole run), `channel`, `key`, `value`.
+    """
+    named: dict[str, Any] = {"dataset": dataset, "settings": settings}
+    rows = [("", "", key, value) for key, value in provenance(root, **named)]
+    for item in effective_settings(root, **named):
+        rows += [(item["method"], item["channel"], key, value) for key, value in item["rows"]]
+    return pd.DataFrame(rows, columns=["method", "channel", "key", "value"])
+
+
+def guide() -> pd.DataFrame:
+    """Explain the columns of `metrics.csv` and every metric in it.
+
+    Returns
+    -------
+    DataFrame
+        `kind` (column or metric), `name`, `label`, `unit`, `better`, `ranked`, `meaning`: for a
+        metric, what it cannot tell.
+    """
+    rows: list[dict[str, Any]] = [
+        {"kind": "column", "name": name, "meaning": text} for name, text in COLUMNS.items()
+    ]
+    rows += [
+        {"kind": "metric", "name": name, "label": metric.label, "unit": metric.unit or "1",
+         "better": metric.target, "ranked": metric.ranked, "meaning": metric.caveat}
+        for name, metric in METRICS.items()
+    ]  # fmt: skip
+    columns = ["kind", "name", "label", "unit", "better", "ranked", "meaning"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,240 @@
+"""The volumes at a glance: thumbnails, what is known of each, and which ones differ."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from decon3d import paths
+from decon3d.errors import UserError
+from decon3d.files import read_json
+from decon3d.logs import log
+from decon3d.report.labels import INPUT, METRICS, method_label
+from decon3d.report.viewer import data_uri
+from decon3d.report.views import Values
+from decon3d.settings import Settings
+from decon3d.volumes.ingest import VolumeRecord, load_record
+from decon3d.volumes.reader import Volume, open_volume
+
+FEW = 4
+"""Up to this many volumes are all shown; of more, the most typical one and the odd ones."""
+ODD_SHOWN = 2
+LEAST = 5
+"""Volumes that it takes to tell an odd one."""
+ODD = 5.0
+"""Deviations from the median from which a volume is odd."""
+FLOOR = 0.02
+"""Least deviation, relative to the median: volumes that are all but equal hold no odd one."""
+BROKEN = 1e6
+"""Score of a volume that cannot be read."""
+THUMBNAIL = 96
+THUMBNAIL_QUALITY = 60
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number that is known of each volume: its column's head, unit and number of digits."""
+
+    label: str
+    unit: str = ""
+    digits: int = 2
+
+
+@dataclass
+class Row:
+    """A volume: pictures, numbers by fact, and in what it is odd."""
+
+    name: str
+    record: VolumeRecord | None
+    values: dict[str, float] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    score: float = 0.0
+    why: str = ""
+    pictures: list[tuple[str, str]] = field(default_factory=list)
+    page: str | None = None
+
+    @property
+    def shape(self) -> str:
+        """Voxels (Z, Y, X) in words."""
+        return " × ".join(map(str, self.record.shape[2:])) if self.record else "–"
+
+    @property
+    def odd(self) -> bool:
+        """Whether it deserves a look before the others."""
+        return bool(self.missing) or self.score >= ODD
+
+
+def volume_rows(
+    root: Path, *, dataset: str, settings: Settings
+) -> tuple[dict[str, Fact], list[Row]]:
+    """Collect what is known of each ingested volume, the odd ones first.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow.
+
+    Returns
+    -------
+    facts, rows
+        The columns, and the volumes: those that lack a result first, then by how far their
+        oddest number lies from the median of all volumes, in (robust) standard deviations.
+    """
+    facts: dict[str, Fact] = {}
+    rows = []
+    for path in sorted(root.glob(paths.ingested(dataset, "*"))):
+        try:
+            rows.append(_row(root, dataset, path.stem, settings, facts))
+        except Exception as error:  # one broken volume must not hide the others
+            log.warning("%s could not be read", path, exc_info=True)
+            rows.append(Row(path.stem, None, score=BROKEN, why=f"cannot be read: {error}"))
+    _add_metrics(root, dataset, facts, rows)
+    _score(facts, rows)
+    rows.sort(key=lambda row: (-len(row.missing), -row.score, row.name))
+    return {key: fact for key, fact in facts.items() if any(key in r.values for r in rows)}, rows
+
+
+def shown_volumes(rows: Sequence[Row]) -> list[str]:
+    """Choose the volumes that are shown in full: all of a few, else the typical and the odd."""
+    if len(rows) <= FEW:
+        return [row.name for row in sorted(rows, key=lambda row: row.name)]
+    typical = min(rows, key=lambda row: (len(row.missing), row.score))
+    odd = [row for row in rows if row is not typical and row.odd][:ODD_SHOWN]
+    return [typical.name, *(row.name for row in odd)]
+
+
+def add_pictures(
+    root: Path, rows: Sequence[Row], *, dataset: str, settings: Settings, method: str | None
+) -> None:
+    """Give each row thumbnails of the raw volume and of one method's: projections along Z."""
+    channel = next(iter(settings.datasets[dataset].channels.values()))
+    time = (settings.datasets[dataset].times or [0])[0]
+    for row in rows:
+        if row.record is None:
+            continue
+        wanted = [("raw", root / row.record.path, time, channel.index)]
+        if method is not None:
+            store = root / paths.restored(dataset, row.name, method)
+            wanted.append((method_label(method), store, 0, 0))
+        for label, path, moment, index in wanted:
+            try:
+                values = _smallest(path).read(moment, index, (slice(None),) * 3)
+            except (UserError, OSError, IndexError) as error:
+                log.debug("no thumbnail of %s: %s", path, error)
+                continue
+            row.pictures.append((label, _thumbnail(values.max(axis=0))))
+
+
+def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[str, Fact]) -> Row:
+    record = load_record(root / paths.ingested(dataset, volume))
+    channels = settings.datasets[dataset].channels
+    row = Row(volume, record)
+
+    def add(key: str, fact: Fact, value: float | None) -> None:
+        facts.setdefault(key, fact)
+        if value is not None and math.isfinite(value):
+            row.values[key] = float(value)
+
+    for name, channel in channels.items():
+        of = f", {name}" if len(channels) > 1 else ""
+        histogram = record.histogram(channel.index)
+        voxels = max(int(histogram.counts.sum()), 1)
+        add(f"background/{name}", Fact(f"Background{of}", "counts", 1), histogram.background()[0])
+        add(f"bright/{name}", Fact(f"Bright parts{of}", "counts", 0), histogram.percentile(99.9))
+        share = record.saturated[str(channel.index)] / voxels
+        add(f"saturated/{name}", Fact(f"Saturated{of}", "%", 3), 100 * share)
+    for method in settings.methods:
+        store = root / paths.restored(dataset, volume, method)
+        if not (store / "zarr.json").is_file():
+            row.missing.append(method)
+            continue
+        finished = root / paths.finished(dataset, method)
+        found = read_json(finished).get(volume, {}) if finished.is_file() else {}
+        seams = [s for s in found.get("seam_index", {}).values() if s is not None]
+        worst = max(seams, key=lambda s: abs(s - 1), default=None)
+        add(f"seam/{method}", Fact(f"Seams, {method_label(method)}", "", 2), worst)
+        _add_consistency(root, dataset, volume, method, add)
+    page = root / paths.volume_page(dataset, volume)
+    if page.is_file():
+        row.page = f"volumes/{volume}.html"
+    return row
+
+
+def _add_consistency(
+    root: Path, dataset: str, volume: str, method: str, add: Callable[[str, Fact, Any], None]
+) -> None:
+    """Add the shares that contradict the data, and that no data can check; the worst channel's."""
+    path = root / paths.consistency_record(dataset, method)
+    checks = (read_json(path).get(volume) or {}).get("checks", []) if path.is_file() else []
+    for key, words in (("flagged", "Against the data"), ("not_verifiable", "Not verifiable")):
+        shares = [100 * check[key] for check in checks if check.get(key) is not None]
+        fact = Fact(f"{words}, {method_label(method)}", "%", 2)
+        add(f"{key}/{method}", fact, max(shares, default=None))
+
+
+def _add_metrics(root: Path, dataset: str, facts: dict[str, Fact], rows: list[Row]) -> None:
+    """Add the affine-matched PSNR of volumes with truth."""
+    table = root / paths.table(dataset, "metrics.csv")
+    if not table.is_file():
+        return
+    metrics = pd.read_csv(table)
+    chosen = metrics[
+        (metrics["split"] == "volume") & (metrics["metric"] == "psnr")
+        & (metrics["variant"] == "affine")
+    ]  # fmt: skip
+    for (subject, method), values in chosen.groupby(["subject", "method"])["value"]:
+        fact = Fact(f"{METRICS['psnr'].label}, {method_label(str(method))}", "dB", 1)
+        for row in rows:
+            if subject == f"volume/{row.name}" and method != INPUT and values.notna().any():
+                facts.setdefault(f"psnr/{method}", fact)
+                row.values[f"psnr/{method}"] = float(values.mean())
+
+
+def _score(facts: dict[str, Fact], rows: list[Row]) -> None:
+    if len(rows) < LEAST:
+        return
+    for key, fact in facts.items():
+        known = np.array([row.values[key] for row in rows if key in row.values])
+        if len(known) < LEAST:
+            continue
+        median = float(np.median(known))
+        spread = 1.4826 * float(np.median(np.abs(known - median)))
+        spread = max(spread, FLOOR * abs(median), 1e-9 if fact.unit != "%" else 0.1)
+        for row in rows:
+            deviation = (row.values.get(key, median) - median) / spread
+            if abs(deviation) > row.score:
+                row.score = abs(deviation)
+                row.why = f"{fact.label}: {'high' if deviation > 0 else 'low'}"
+    for row in rows:
+        if row.score < ODD:
+            row.why = ""
+
+
+def _smallest(path: Path) -> Volume:
+    """Open the coarsest level of a volume's pyramid that is no smaller than a thumbnail."""
+    volume = open_volume(path)
+    level = 1
+    while path.is_dir():
+        try:
+            coarser = open_volume(path, level=level)
+        except UserError:
+            break
+        if min(coarser.shape[3:]) < THUMBNAIL:
+            break
+        volume, level = coarser, level + 1
+    return volume
+
+
+def _thumbnail(projection: Values) -> str:
+    """Draw a projection (Y, X) as a small grey picture, stretched to its own range."""
+    values = np.nan_to_num(projection.astype(np.float32))
+    low, high = np.percentile(values, [1, 99.8])
+    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
+    image = Image.fromarray((255 * grey).astype(np.uint8))
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return data_uri(image, quality=THUMBNAIL_QUALITY)

@@ -1,0 +1,182 @@
+"""The preview: a crop of one volume through every method that is ready, and what all will cost."""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+from decon3d import paths
+from decon3d.errors import UserError
+from decon3d.files import write_text
+from decon3d.report.labels import TRUTH, method_label
+from decon3d.report.templating import render
+from decon3d.report.viewer import Panel, viewer_scene
+from decon3d.report.views import Scene, Source, Triple, overview
+from decon3d.restoration.blocks import Region
+from decon3d.restoration.preview import Trial, try_method
+from decon3d.settings import Dataset, Settings, is_trained, is_tuned
+from decon3d.volumes.ingest import VolumeRecord, load_record
+from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume
+from decon3d.volumes.reader import open_volume
+
+CROP = (32, 160, 160)
+"""Largest crop (Z, Y, X)."""
+SNAP = 8
+"""The crop starts on multiples of this, as blocks do on a network's stride."""
+
+
+def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) -> Path:
+    """Try every method on a crop and write the page.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow; the volume is ingested and the PSFs are made.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    UserError
+        If `preview.roi` does not lie in the volume.
+    """
+    used = settings.datasets[dataset]
+    sources = list_volumes(dataset, used)
+    chosen = previewed_volume(dataset, used, sources)
+    record = load_record(root / paths.ingested(dataset, chosen.name))
+    time = (used.times or [0])[0]
+    region = _region(root, record, dataset=dataset, settings=settings, time=time)
+    shapes = [_shape(root, used, source) for source in sources.values()]
+    scenes, trials = [], []
+    for name, channel in used.channels.items():
+        raw = record.open().read(time, channel.index, region)
+        panels = [Panel("raw", _scene(raw, record, region))]
+        for method in settings.methods:
+            trial = try_method(
+                root, dataset=dataset, channel=name, method=method, settings=settings,
+                record=record, region=region, shapes=shapes, threads=threads,
+            )  # fmt: skip
+            trials.append(trial)
+            if trial.restored is not None:
+                panels.append(Panel(method_label(method), _scene(trial.restored, record, region)))
+        if chosen.reference is not None and (root / chosen.reference).exists():
+            truth = open_volume(root / chosen.reference)
+            moment, index = min(time, truth.shape[0] - 1), min(channel.index, truth.shape[1] - 1)
+            panels.append(Panel(TRUTH, _scene(truth.read(moment, index, region), record, region)))
+        scenes.append(
+            viewer_scene(
+                panels,
+                name=f"{chosen.name}, {name}" if len(used.channels) > 1 else chosen.name,
+                full_shape=(raw.shape[0], raw.shape[1], raw.shape[2]),
+                napari=f"napari {record.path}",
+            )
+        )
+    text = render(
+        "preview.html.j2",
+        dataset=dataset,
+        volume=chosen.name,
+        made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
+        volumes=len(sources),
+        where=_words(region, record),
+        scenes=scenes,
+        methods=_rows(trials, settings),
+        threads=threads,
+        before=_before(settings, dataset),
+        mvoxel=sum(np.prod(shape) for shape in shapes) / 1e6,
+    )
+    path = root / paths.preview(dataset)
+    write_text(path, text)
+    return path
+
+
+def _region(
+    root: Path, record: VolumeRecord, *, dataset: str, settings: Settings, time: int
+) -> Region:
+    """Return the crop of the config, or the place with the most light in the first channel."""
+    preview = settings.datasets[dataset].preview
+    shape = record.shape[2:]
+    if preview.roi is not None:
+        for (start, stop), n, axis in zip(preview.roi, shape, "ZYX", strict=True):
+            if stop > n:
+                raise UserError(
+                    f"datasets.{dataset}.preview.roi: {start} to {stop} along {axis}, but "
+                    f"{record.name} has {n} voxels there"
+                )
+        z, y, x = (slice(start, stop) for start, stop in preview.roi)
+        return (z, y, x)
+    index = next(iter(settings.datasets[dataset].channels.values())).index
+    scene = overview(
+        Source("raw", root / record.path, time, index), voxel_size_um=record.voxel_size_um
+    )
+    small = [n / m for n, m in zip(shape, scene.counts.shape, strict=True)]
+    size = [min(n, c) for n, c in zip(shape, CROP, strict=True)]
+    light = uniform_filter(
+        np.nan_to_num(scene.counts),
+        [max(1, round(c / s)) for c, s in zip(size, small, strict=True)],
+    )
+    place = np.unravel_index(int(np.argmax(light)), light.shape)
+    starts = [
+        min(max(int(p * s) - c // 2, 0), n - c) // SNAP * SNAP
+        for p, s, c, n in zip(place, small, size, shape, strict=True)
+    ]
+    z, y, x = (slice(start, start + c) for start, c in zip(starts, size, strict=True))
+    return (z, y, x)
+
+
+def _shape(root: Path, dataset: Dataset, source: VolumeSource) -> tuple[int, int, int, int, int]:
+    """Find a volume's shape (T, C, Z, Y, X) without reading it."""
+    if dataset.simulate is not None:
+        z, y, x = dataset.simulate[source.name].shape
+        return (1, len(dataset.channels), z, y, x)
+    return open_volume(root / source.path).shape
+
+
+def _scene(values: Any, record: VolumeRecord, region: Region) -> Scene:
+    z, y, x = (s.start * v for s, v in zip(region, record.voxel_size_um, strict=True))
+    corner: Triple = (z, y, x)
+    return Scene(np.asarray(values, np.float32), record.voxel_size_um, corner)
+
+
+def _words(region: Region, record: VolumeRecord) -> str:
+    ranges = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip("ZYX", region, strict=True))
+    return f"Voxels {ranges} of {record.name}"
+
+
+def _rows(trials: Sequence[Trial], settings: Settings) -> list[dict[str, Any]]:
+    """One row per method: over the channels, seconds and predictions are summed."""
+    rows = []
+    for method in settings.methods:
+        own = [t for t in trials if t.method == method]
+        done = [t for t in own if t.restored is not None]
+        values = done[0].values or {} if done else {}
+        shown = ", ".join(
+            f"λ {v:.2g}" if k == "tv_weight" else f"{v} {k}" for k, v in values.items()
+        )
+        rows.append(
+            {
+                "method": method,
+                "settings": shown or ("as trained" if done else "–"),
+                "seconds": sum(t.seconds for t in done) if done else None,
+                "predicted_s": sum(t.predicted_s for t in done) if len(done) == len(own) else None,
+                "notes": list(dict.fromkeys(note for t in own for note in t.notes)),
+            }
+        )
+    return rows
+
+
+def _before(settings: Settings, dataset: str) -> list[str]:
+    """List what the full run does before it restores, which the prediction leaves out."""
+    steps = []
+    if settings.has_pairs(dataset):
+        steps.append("measured pairs" if settings.datasets[dataset].pairs else "phantoms")
+    tuned = [method_label(n) for n, m in settings.methods.items() if is_tuned(m)]
+    trained = [method_label(n) for n, m in settings.methods.items() if is_trained(m)]
+    steps += [f"the search for {', '.join(tuned)}"] if tuned else []
+    steps += [f"the training of {', '.join(trained)}"] if trained else []
+    return steps

@@ -1,0 +1,207 @@
+"""The viewer's volumes: small 8-bit copies of raw, restored and true volumes, each one picture.
+
+Counts are stored as the square root of their place between two percentiles: shot noise is then
+even, and the dark parts of a restored volume, whose peaks are high, keep their steps.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from decon3d.evaluation.consistency import THRESHOLD
+from decon3d.report.views import Scene, Triple, Values, brightest
+
+MOST_VOXELS = 2_000_000
+MOST_OVERLAY_VOXELS = 250_000
+LONGEST = 4096
+QUALITY = 85
+STORED = (0.05, 99.99)
+"""Percentiles of a volume's counts between which they are stored; beyond, they are cut off."""
+SHOWN = (1.0, 99.8)
+"""Percentiles between black and white at first."""
+SATURATED = 15.0
+"""Deviation in σ from which the consistency map is laid over the image fully."""
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of the viewer: a volume, and its consistency map, if there is one.
+
+    The map is raw less re-blurred, in σ of the noise. Both cover the same space; the map may be on
+    a coarser grid.
+    """
+
+    label: str
+    scene: Scene
+    consistency: Values | None = None
+
+
+def viewer_scene(
+    panels: Sequence[Panel], *, name: str, full_shape: Shape, napari: str, note: str = ""
+) -> dict[str, Any]:
+    """Make what the page's script shows of one volume, as plain values.
+
+    Parameters
+    ----------
+    panels
+        The first one is the raw volume; all cover the same space.
+    name
+        What to call the volume.
+    full_shape
+        Voxels (Z, Y, X) at full resolution.
+    napari
+        The command that opens the volumes in full.
+    note
+        What else to know about it.
+
+    Returns
+    -------
+    dict
+        `shape` and `voxel_size_um` (Z, Y, X) of the copies, `start` (index of the plane, row and
+        column to begin with), `shared` (counts shown as black and white) and `panels`: `label`,
+        `image` (WebP, planes in rows of `columns`), `range` (counts stored as 0 and 255),
+        `window` (its own black and white) and `overlay`.
+    """
+    first = panels[0].scene
+    shape = small_shape(first.counts.shape, voxel_size_um=first.voxel_size_um, most=MOST_VOXELS)
+    size = first.size_um
+    voxel = (size[0] / shape[0], size[1] / shape[1], size[2] / shape[2])
+    volumes = [resampled(_finite(p.scene.counts), shape) for p in panels]
+    shared = np.percentile(np.stack([v[:, ::2, ::2] for v in volumes]), SHOWN)
+    place = brightest(Scene(volumes[0], voxel))
+    return {
+        "name": name,
+        "note": note,
+        "full_shape": list(full_shape),
+        "shape": list(shape),
+        "voxel_size_um": [float(f"{v:.6g}") for v in voxel],
+        "start": [
+            min(int(p / v), n - 1) for p, v, n in zip(place, voxel, shape, strict=True)
+        ],
+        "shared": _window(shared),
+        "panels": [
+            {"label": p.label, **_stored(v), "overlay": _overlay(p.consistency, voxel, shape)}
+            for p, v in zip(panels, volumes, strict=True)
+        ],
+        "napari": napari,
+    }  # fmt: skip
+
+
+def small_shape(shape: Sequence[int], *, voxel_size_um: Triple, most: int) -> Shape:
+    """Find the shape (Z, Y, X) of a copy of at most `most` voxels, as even in µm as it can be.
+
+    The axes with the finest voxels lose first.
+    """
+
+    def at(step: float) -> Shape:
+        z, y, x = (
+            max(1, min(n, LONGEST, int(n * min(1.0, v / step) + 1e-9)))
+            for n, v in zip(shape, voxel_size_um, strict=True)
+        )
+        return (z, y, x)
+
+    low = min(voxel_size_um)
+    if math.prod(at(low)) <= most:
+        return at(low)
+    high = max(n * v for n, v in zip(shape, voxel_size_um, strict=True))
+    for _ in range(50):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if math.prod(at(middle)) <= most else (middle, high)
+    return at(high)
+
+
+def resampled(values: Values, shape: Shape) -> Values:
+    """Average a volume (Z, Y, X) over the voxels of another grid of the same extent."""
+    for axis, count in enumerate(shape):
+        if values.shape[axis] != count:
+            values = _averaged(values, axis, count)
+    return values
+
+
+def _averaged(values: Values, axis: int, count: int) -> Values:
+    """Average along an axis: differences of the running sum between the new voxels' faces."""
+    n = values.shape[axis]
+    faces = np.linspace(0, n, count + 1)
+    whole = np.minimum(faces.astype(int), n - 1)
+    line = [1, 1, 1]
+    line[axis] = -1
+    before = np.cumsum(values, axis=axis, dtype=np.float64) - values
+    sums = before.take(whole, axis) + (faces - whole).reshape(line) * values.take(whole, axis)
+    return (np.diff(sums, axis=axis) * (count / n)).astype(np.float32)
+
+
+def _finite(values: Values) -> Values:
+    """Give voxels without numbers the smallest count."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return values
+    return np.where(finite, values, values[finite].min() if finite.any() else 0).astype(np.float32)
+
+
+def _stored(values: Values) -> dict[str, Any]:
+    low, high, *window = np.percentile(values, [*STORED, *SHOWN])
+    high = max(high, low + 1e-6)
+    scaled = np.sqrt(np.clip((values - low) / (high - low), 0, 1))
+    return {
+        **_picture(np.rint(255 * scaled).astype(np.uint8)),
+        "range": _window([low, high]),
+        "window": _window(window),
+    }
+
+
+def _window(bounds: Sequence[float] | NDArray[np.floating]) -> list[float]:
+    low, high = (float(f"{b:.6g}") for b in bounds)
+    return [low, high if high > low else low + 1.0]
+
+
+def _overlay(values: Values | None, voxel_size_um: Triple, shape: Shape) -> dict[str, Any] | None:
+    """Store a signed map as 128 + 127 · σ / `limit`; a copy keeps the largest deviation."""
+    if values is None:
+        return None
+    small = small_shape(shape, voxel_size_um=voxel_size_um, most=MOST_OVERLAY_VOXELS)
+    z, y, x = (min(n, m) for n, m in zip(small, values.shape, strict=True))
+    worst = _extreme(np.nan_to_num(values), (z, y, x))
+    scaled = np.clip(worst / SATURATED, -1, 1)
+    return {
+        **_picture(np.rint(128 + 127 * scaled).astype(np.uint8)),
+        "shape": [z, y, x],
+        "from": THRESHOLD,
+        "limit": SATURATED,
+    }
+
+
+def _extreme(values: Values, shape: Shape) -> Values:
+    """Take the value that is farthest from 0 among the voxels that fall into a coarser one."""
+    low = high = values
+    for axis, count in enumerate(shape):
+        starts = np.arange(count) * values.shape[axis] // count
+        low = np.minimum.reduceat(low, starts, axis=axis)
+        high = np.maximum.reduceat(high, starts, axis=axis)
+    return np.where(-low > high, low, high)
+
+
+def _picture(volume: NDArray[np.uint8]) -> dict[str, Any]:
+    """Lay the planes out in rows, as one picture that is about square."""
+    depth, height, width = volume.shape
+    columns = max(1, min(depth, round(math.sqrt(depth * height / width))))
+    rows = math.ceil(depth / columns)
+    padded = np.zeros((rows * columns, height, width), np.uint8)
+    padded[:depth] = volume
+    tiles = padded.reshape(rows, columns, height, width).swapaxes(1, 2)
+    sheet = tiles.reshape(rows * height, columns * width)
+    return {"image": data_uri(Image.fromarray(sheet), quality=QUALITY), "columns": columns}
+
+
+def data_uri(image: Image.Image, *, quality: int) -> str:
+    """Write a picture as WebP into a data URI."""
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -1,0 +1,196 @@
+"""The run in words: what was restored, and a methods paragraph with its citations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from decon3d import __version__, paths
+from decon3d.files import read_json
+from decon3d.report.labels import METRICS, VOXELWISE, method_label
+from decon3d.report.templating import number, quantity
+from decon3d.settings import Channel, Dataset, Optics, Settings, is_network, is_tuned
+from decon3d.volumes.ingest import VolumeRecord
+
+MODALITIES = {
+    "widefield": "widefield", "confocal": "confocal", "two_photon": "two-photon",
+    "light_sheet": "light-sheet", "sted": "STED",
+}  # fmt: skip
+SOURCES = {
+    "richardson": "W. H. Richardson, Bayesian-based iterative method of image restoration, J. Opt. "
+    "Soc. Am. 62, 55 (1972); L. B. Lucy, An iterative technique for the rectification of observed "
+    "distributions, Astron. J. 79, 745 (1974)",
+    "bertero": "M. Bertero and P. Boccacci, A simple method for the reduction of boundary effects "
+    "in the Richardson-Lucy approach to image deconvolution, Astron. Astrophys. 437, 369 (2005)",
+    "dey": "N. Dey et al., Richardson-Lucy algorithm with total variation regularization for 3D "
+    "confocal microscope deconvolution, Microsc. Res. Tech. 69, 260 (2006)",
+    "rln": "Y. Li et al., Incorporating the image formation process into deep learning improves "
+    "network performance, Nat. Methods 19, 1427 (2022)",
+    "neurodecon": "Sachuk et al., Int. J. Mol. Sci. 26, 8770 (2025), doi:10.3390/ijms26188770",
+    "care": "M. Weigert et al., Content-aware image restoration: pushing the limits of "
+    "fluorescence microscopy, Nat. Methods 15, 1090 (2018)",
+    "rcan": "J. Chen et al., Three-dimensional residual channel attention networks denoise and "
+    "sharpen fluorescence microscopy image volumes, Nat. Methods 18, 678 (2021)",
+    "wolf": "B. Richards and E. Wolf, Electromagnetic diffraction in optical systems II, Proc. R. "
+    "Soc. Lond. A 253, 358 (1959)",
+    "gibson": "S. F. Gibson and F. Lanni, Experimental test of an analytical model of aberration "
+    "in an oil-immersion objective lens, J. Opt. Soc. Am. A 9, 154 (1992)",
+    "wang": "Z. Wang et al., Image quality assessment: from error visibility to structural "
+    "similarity, IEEE Trans. Image Process. 13, 600 (2004)",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Methods:
+    """A methods paragraph: sentences with [n], and the references in that order."""
+
+    sentences: list[str]
+    references: list[str]
+
+
+class _Cited:
+    """Numbers the references in the order in which they are called."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def __call__(self, *keys: str) -> str:
+        for key in keys:
+            if key not in self.keys:
+                self.keys.append(key)
+        return "[" + ", ".join(str(self.keys.index(key) + 1) for key in keys) + "]"
+
+
+def what_was_restored(
+    records: Sequence[VolumeRecord], *, dataset: Dataset, settings: Settings
+) -> str:
+    """Say in a sentence or two what the data are and what was done to them."""
+    labels = [method_label(method) for method in settings.methods]
+    done = f"restored by {_and(labels)}"
+    if not records:
+        return f"Nothing has been ingested yet that could be {done}."
+    shapes = {r.shape[2:] for r in records}
+    count = f"{len(records)} volumes" if len(records) > 1 else "One volume"
+    first = records[0]
+    z, y, x = (
+        n * v for n, v in zip(first.shape[2:], first.voxel_size_um, strict=True)
+    )  # fmt: skip
+    size = (
+        f"{' × '.join(map(str, first.shape[2:]))} voxels, {quantity(z)} × {quantity(y)} × "
+        f"{quantity(x)} µm (Z, Y, X)"
+    )
+    times = {r.shape[0] for r in records}
+    moments = f", {max(times)} time points" if max(times) > 1 else ""
+    various = "of different sizes, the first " if len(shapes) > 1 else ""
+    channels = ", ".join(
+        f"{name} ({_in_file(first, c)}{1000 * c.emission_um:.0f} nm)"
+        for name, c in dataset.channels.items()
+    )
+    return (
+        f"{count} {various}of {size}{moments}, {_microscope(dataset.optics)}, "
+        f"channel{'s' if len(dataset.channels) > 1 else ''} {channels}, {done}."
+    )
+
+
+def _in_file(record: VolumeRecord, channel: Channel) -> str:
+    """Quote the file's own name of a channel, if it has one."""
+    names = record.channel_names
+    own = names[channel.index] if channel.index < len(names) else ""
+    return f"“{own}” in the file, " if own and not own.startswith("channel ") else ""
+
+
+def methods_paragraph(root: Path, *, dataset: str, settings: Settings, measured: bool) -> Methods:
+    """Write what a paper's methods section would say of this run, with the values in effect.
+
+    Parameters
+    ----------
+    measured
+        Whether metrics against a truth were computed.
+    """
+    cited = _Cited()
+    used = settings.datasets[dataset]
+    sentences = [f"Volumes were restored with decon3d {__version__}."]
+    for name, channel in used.channels.items():
+        info = _read((root / paths.psf(dataset, name)).with_suffix(".json"))
+        sentences.append(_psf(name, channel, used, info, cited))
+    sentences += [
+        _method(root, dataset, name, method, settings, cited)
+        for name, method in settings.methods.items()
+    ]
+    if measured:
+        names = _and([METRICS[m].label for m in VOXELWISE])
+        truth = "measured pairs" if used.pairs else "simulated volumes with known truth"
+        sentences.append(
+            f"Restorations were compared on {truth} by {names} {cited('wang')}, as restored and "
+            f"after an affine match of brightness {cited('care')}, with 95 % bootstrap intervals "
+            "over volumes."
+        )
+    sentences.append(f"Everything random follows from the seed {settings.seed}.")
+    return Methods(sentences, [SOURCES[key] for key in cited.keys])
+
+
+def _microscope(optics: Optics) -> str:
+    return (
+        f"{MODALITIES[optics.modality]} microscope of NA {optics.numerical_aperture:g} "
+        f"in n = {optics.immersion_index:g}"
+    )
+
+
+def _psf(name: str, channel: Channel, dataset: Dataset, info: dict[str, Any], cited: _Cited) -> str:
+    optics = dataset.optics
+    whose = "The point spread function" + (f" of {name}" if len(dataset.channels) > 1 else "")
+    widths = ""
+    if info.get("fwhm_um"):
+        z, y, x = (number(v, 3) for v in info["fwhm_um"])
+        widths = f" Its full width at half maximum was {z}, {y} and {x} µm (Z, Y, X)."
+    if channel.psf.source == "theory":
+        tilted = optics.depth_um and optics.sample_index
+        sources = ["wolf", *(["gibson"] if tilted else [])]
+        return (
+            f"{whose} was computed with the {optics.model} theory {cited(*sources)} for a "
+            f"{_microscope(optics)} at {1000 * channel.emission_um:.0f} nm.{widths}"
+        )
+    how = "averaged from fluorescent beads" if channel.psf.source == "beads" else "measured"
+    return f"{whose} was {how} and brought to the image's grid.{widths}"
+
+
+def _method(
+    root: Path, dataset: str, name: str, method: Any, settings: Settings, cited: _Cited
+) -> str:
+    label = method_label(name)
+    after = f", starting from the result of {method_label(method.source)}" if method.source else ""
+    channel = next(iter(settings.datasets[dataset].channels))
+    if not is_network(method):
+        values = _read(root / paths.prepared(dataset, channel, name)).get("values", {})
+        sources = ["richardson", "bertero", *(["dey"] if method.kind == "rltv" else [])]
+        kind = "Richardson-Lucy deconvolution" + (
+            " with total variation" if method.kind == "rltv" else ""
+        )
+        numbers = ""
+        if "iterations" in values:
+            weight = f", λ = {values['tv_weight']:.2g}" if values.get("tv_weight") else ""
+            chosen = ", chosen by a search" if is_tuned(method) else ""
+            numbers = f" ({values['iterations']} iterations{weight}{chosen})"
+        return f"{label} is {kind} {cited(*sources)}{numbers}{after}."
+    if method.kind == "bundle":
+        return f"{label} is a network trained before ({method.bundle}){after}."
+    model = _read(root / paths.model(dataset, channel, name) / "model.json")
+    reference = f" {cited(method.kind)}" if method.kind in SOURCES else ""
+    on = "measured pairs" if settings.datasets[dataset].pairs else "simulated pairs"
+    steps = f" for {method.training.steps:,} steps"
+    kept = f", of which step {model['best_step']:,} was kept by its error on validation pairs"
+    what = "residual network on Richardson-Lucy estimates" if method.kind == "rl_residual" else (
+        f"network {method_label(method.kind)}"
+    )  # fmt: skip
+    return (
+        f"{label} is the {what}{reference}, trained on {on}{steps}"
+        f"{kept if 'best_step' in model else ''}{after}."
+    )
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}

@@ -1,0 +1,16 @@
+"""The preview of one dataset."""
+
+from pathlib import Path
+
+from decon3d.logs import job_log
+from decon3d.report.preview import make_preview
+from decon3d.settings import Settings
+
+with job_log(snakemake.log[0]):
+    settings = Settings.model_validate(snakemake.params.settings)
+    make_preview(
+        Path(),
+        dataset=snakemake.wildcards.dataset,
+        settings=settings,
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,179 @@
+"""What a reader does with the pages, in a real browser."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPORT = "results/demo/report.html"
+GREYS = """canvas => {
+  const copy = Object.assign(document.createElement("canvas"), {width: 64, height: 64});
+  const context = copy.getContext("2d", {willReadFrequently: true});
+  context.drawImage(canvas, 0, 0, 64, 64);
+  return [...context.getImageData(0, 0, 64, 64).data].filter((_, i) => i % 4 === 0);
+}"""
+
+
+@pytest.fixture
+def page(visit, site):
+    opened = visit(site / REPORT)
+    yield opened
+    assert opened.trouble == []
+
+
+def pixels(page, number=0) -> str:
+    """What a panel shows, without a pointer's mark."""
+    page.mouse.move(1, 1)
+    return page.locator(".stage canvas").nth(number).evaluate("canvas => canvas.toDataURL()")
+
+
+def state(page, name: str) -> str:
+    return page.locator(".viewer").get_attribute(f"data-{name}")
+
+
+def press(page, text: str) -> None:
+    page.locator(".segments label", has_text=text).first.click()
+
+
+def test_every_panel_shows_a_section(page):
+    assert page.locator(".stage strong").all_inner_texts() == ["raw", "RL", "RLTV", "RLN", "truth"]
+    seen = {pixels(page, number) for number in range(5)}
+    assert len(seen) == 5
+    grey = page.locator(".stage canvas").first.evaluate(GREYS)
+    assert max(grey) > 200 and min(grey) < 20
+
+
+def test_the_slider_and_the_planes_change_the_section(page):
+    before = pixels(page)
+    page.locator("#viewer-slice").fill("3")
+    assert state(page, "index") == "3" and pixels(page) != before
+    assert "plane 4 of 20" in page.locator("[data-control=place]").inner_text()
+    press(page, "XZ")
+    assert state(page, "view") == "xz"
+    assert page.locator("#viewer-slice").get_attribute("max") == "39"
+    before = pixels(page)
+    page.get_by_label("Maximum projection").check()
+    assert pixels(page) != before
+
+
+def test_zoom_and_pan_are_shared_by_all_panels(page):
+    before = [pixels(page, number) for number in (0, 4)]
+    page.get_by_role("button", name="Zoom in").click()
+    assert float(state(page, "zoom")) == pytest.approx(1.5)
+    assert all(pixels(page, n) != old for n, old in zip((0, 4), before, strict=True))
+    centre = state(page, "centre")
+    box = page.locator(".stage canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 40, y - 20, steps=3)
+    page.mouse.up()
+    assert state(page, "centre") != centre
+    page.get_by_role("button", name="Fit").click()
+    assert state(page, "zoom") == "1.000" and pixels(page) == before[0]
+
+
+def test_the_swipe_shows_two_volumes_in_one_panel(page):
+    press(page, "Swipe")
+    assert page.locator(".stage canvas").count() == 1
+    page.locator("[data-control=right]").select_option("4")
+    swipe = page.locator("#viewer-swipe")
+    swipe.fill("100")
+    left = pixels(page)
+    swipe.fill("0")
+    right = pixels(page)
+    swipe.fill("50")
+    assert len({left, right, pixels(page)}) == 3
+
+
+def test_contrast_is_shared_or_each_its_own(page):
+    before = [pixels(page, number) for number in range(5)]
+    press(page, "Each its own")
+    assert [pixels(page, number) for number in range(5)] != before
+
+
+def test_the_consistency_map_is_laid_over_its_method(page):
+    before = [pixels(page, number) for number in range(3)]
+    page.get_by_label("Consistency with the data").check()
+    after = [pixels(page, number) for number in range(3)]
+    assert [a != b for a, b in zip(after, before, strict=True)] == [False, True, False]
+    assert "from 5 σ of the noise" in page.locator(".key").inner_text()
+    assert "invented" in page.locator(".key").inner_text()
+
+
+def test_keys_do_what_the_mouse_does(page):
+    page.locator(".stage").focus()
+    start = int(state(page, "index"))
+    page.keyboard.press("PageUp")
+    assert int(state(page, "index")) == start + 1
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowRight")
+    zoom, centre = float(state(page, "zoom")), [float(c) for c in state(page, "centre").split()]
+    assert zoom > 1 and centre[2] > 2.0
+    page.keyboard.press("2")
+    assert state(page, "view") == "xz"
+    page.keyboard.press("s")
+    assert page.locator(".stage canvas").count() == 1
+
+
+def test_counts_are_read_under_the_pointer(page):
+    page.locator(".stage canvas").first.hover()
+    texts = page.locator(".stage figcaption span").all_inner_texts()
+    assert len(texts) == 5 and all(text.endswith("counts") for text in texts)
+
+
+def test_a_click_on_a_head_sorts_the_table(page):
+    table = page.locator("table.sortable").first
+    head = table.locator("thead th").nth(1)
+    head.locator("button").click()
+    values = [float(v) for v in column(table)]
+    assert values == sorted(values) and head.get_attribute("aria-sort") == "ascending"
+    head.locator("button").click()
+    assert [float(v) for v in column(table)] == sorted(values, reverse=True)
+
+
+def column(table) -> list[str]:
+    cells = table.locator("tbody tr td:nth-child(2)")
+    return [cells.nth(i).get_attribute("data-value") for i in range(cells.count())]
+
+
+def test_tables_can_be_saved(page, site):
+    with page.expect_download() as download:
+        page.get_by_role("link", name="summary.csv").click()
+    saved = Path(download.value.path()).read_text()
+    assert saved == (site / "results/demo/tables/summary.csv").read_text()
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+@pytest.mark.parametrize("path", [REPORT, "results/index.html", "results/demo/volumes/cell.html"])
+def test_nothing_overflows(visit, site, path, width):
+    opened = visit(site / path, width=width)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.trouble == []
+
+
+def test_a_hostile_name_is_text(page):
+    text = page.locator("header").inner_text()
+    assert "“<img src=x onerror=alert(1)>” in the file" in text
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_no_script_but_the_pages_own_runs(visit, site):
+    opened = visit(site / REPORT)
+    opened.evaluate(
+        "() => { const s = document.createElement('script'); s.textContent = 'window.broken = 1';"
+        " document.body.append(s); }"
+    )
+    assert opened.evaluate("window.broken") is None
+    assert any("Content Security Policy" in trouble for trouble in opened.trouble)
+
+
+@pytest.mark.skipif(
+    "AXE" not in os.environ, reason="AXE=…/axe.min.js (npm pack axe-core) not given"
+)
+@pytest.mark.parametrize("path", [REPORT, "results/index.html", "results/demo/volumes/cell.html"])
+def test_axe_finds_nothing(visit, site, path):
+    opened = visit(site / path)
+    opened.evaluate(Path(os.environ["AXE"]).read_text())
+    found = opened.evaluate("axe.run()")["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []

@@ -1,0 +1,147 @@
+"""Metrics without truth: known cut-offs, blur and noise; worse images score worse."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from decon3d.evaluation.decorrelation import decorrelate
+from decon3d.evaluation.fsc import fsc_resolution_um, shells
+from decon3d.evaluation.squirrel import squirrel
+from decon3d.evaluation.texture import angular_second_moment
+
+VOXEL = (0.3, 0.1, 0.1)
+
+
+def band_limited(shape: tuple[int, ...], cutoffs, rng: np.random.Generator) -> np.ndarray:
+    """White noise without the frequencies beyond `cutoffs` (1 = Nyquist) of each axis; mean 0."""
+    axes = np.meshgrid(*(np.fft.fftfreq(n) * 2 for n in shape), indexing="ij", sparse=True)
+    radius = sum((k / c) ** 2 for k, c in zip(axes, cutoffs, strict=True))
+    spectrum = np.fft.fftn(rng.standard_normal(shape))
+    image = np.fft.ifftn(np.where(radius <= 1, spectrum, 0)).real
+    return image / image.std()
+
+
+@pytest.mark.parametrize("cutoff", [0.25, 0.4, 0.6])
+@pytest.mark.parametrize("noise", [0.1, 0.3])
+def test_decorrelation_finds_a_known_cutoff(cutoff: float, noise: float) -> None:
+    rng = np.random.default_rng(1)
+    image = band_limited((255, 301), (cutoff, cutoff), rng)
+    found = decorrelate(1000 + image + noise * rng.standard_normal(image.shape))
+    assert found.cutoff == pytest.approx(cutoff, rel=0.05)
+    assert found.resolution_um(0.1) == pytest.approx(0.2 / cutoff, rel=0.05)
+
+
+def test_decorrelation_along_the_rows_alone() -> None:
+    rng = np.random.default_rng(2)
+    image = band_limited((201, 301), (0.3, 0.7), rng)
+    image += 0.2 * rng.standard_normal(image.shape)
+    assert decorrelate(image, along_rows=True).cutoff == pytest.approx(0.3, rel=0.15)
+    assert decorrelate(image).cutoff == pytest.approx(0.7, rel=0.1)
+
+
+def test_decorrelation_falls_with_blur_and_its_amplitude_with_noise() -> None:
+    rng = np.random.default_rng(3)
+    image = gaussian_filter((rng.random((200, 200)) > 0.99).astype(float), 1) * 100
+    noise = rng.standard_normal(image.shape)
+    blurred = [decorrelate(gaussian_filter(image, s) + 0.02 * noise).cutoff for s in (0, 1, 2, 4)]
+    assert np.all(np.diff(blurred) < 0)
+    noisy = [decorrelate(image + s * noise).amplitude for s in (0.1, 0.5, 1)]
+    assert np.all(np.diff(noisy) < 0)
+
+
+def test_decorrelation_knows_its_limits() -> None:
+    assert np.isnan(decorrelate(np.ones((50, 50))).resolution_um(0.1))
+    assert decorrelate(np.ones((5, 50))).cutoff == 0
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((200, 200))
+    assert decorrelate(noise).cutoff > 0.9 or decorrelate(noise).cutoff == 0
+
+
+def test_missing_voxels_do_not_sharpen() -> None:
+    rng = np.random.default_rng(5)
+    image = 100 + band_limited((255, 255), (0.3, 0.3), rng)
+    image += 0.1 * rng.standard_normal(image.shape)
+    image[:, :80] = np.nan
+    assert decorrelate(image).cutoff == pytest.approx(0.3, rel=0.07)
+
+
+@pytest.mark.parametrize("sigma", [(1.5, 0.8), (0.7, 2.0)])
+def test_squirrel_finds_a_known_blur_scale_and_noise(sigma: tuple[float, float]) -> None:
+    rng = np.random.default_rng(6)
+    sharp = gaussian_filter((rng.random((24, 64, 64)) > 0.995).astype(float), 0.6) * 500
+    raw = 0.5 * gaussian_filter(sharp, (sigma[0], sigma[1], sigma[1])) + 100
+    raw += rng.normal(0, 0.2, raw.shape)
+    found = squirrel(sharp, raw, start=(1, 1))
+    assert found.sigma == pytest.approx(sigma, rel=0.05)
+    assert (found.slope, found.offset) == pytest.approx((0.5, 100), rel=0.02)
+    assert found.rse == pytest.approx(0.2, rel=0.05)
+    assert 0.97 < found.rsp < 1
+
+
+def test_squirrel_of_the_raw_image_itself_is_perfect() -> None:
+    raw = np.random.default_rng(7).random((8, 32, 32))
+    found = squirrel(raw, raw, start=(0, 0))
+    assert (found.rsp, found.rse) == pytest.approx((1, 0), abs=1e-6)
+    assert np.isnan(squirrel(np.ones((8, 16, 16)), raw[:, :16, :16]).rsp)
+
+
+def test_squirrel_of_an_invented_object_is_worse() -> None:
+    rng = np.random.default_rng(8)
+    sharp = gaussian_filter((rng.random((16, 48, 48)) > 0.995).astype(float), 0.6) * 500
+    raw = gaussian_filter(sharp, 1.5) + rng.normal(0, 0.5, sharp.shape)
+    fits = []
+    for height in (0, 1, 3, 10):
+        wrong = sharp.copy()
+        wrong[8, 20:24, 20:24] += 100 * height
+        fits.append(squirrel(wrong, raw))
+    assert np.all(np.diff([f.rsp for f in fits]) < 0)
+    assert np.all(np.diff([f.rse for f in fits]) > 0)
+
+
+@pytest.mark.parametrize("frequency", [1.2, 1.5])
+def test_fsc_finds_a_known_cutoff(frequency: float) -> None:
+    rng = np.random.default_rng(9)
+    cutoffs = [2 * frequency * voxel for voxel in VOXEL]
+    image = band_limited((64, 192, 192), cutoffs, rng)
+    noise = (np.pi / 6 * np.prod(cutoffs) * 2) ** -0.5  # half of the signal's power
+    pair = [100 + image + noise * rng.standard_normal(image.shape) for _ in range(2)]
+    for direction in ("lateral", "axial"):
+        found = fsc_resolution_um(*pair, voxel_size_um=VOXEL, direction=direction)
+        assert found == pytest.approx(1 / frequency, rel=0.05)
+
+
+def test_fsc_of_known_noise() -> None:
+    # Of signal s² and independent noise n² in every frequency the correlation is s² / (s² + n²).
+    noise = 1.0
+    rng = np.random.default_rng(10)
+    image = rng.standard_normal((32, 64, 64))
+    pair = [image + noise * rng.standard_normal(image.shape) for _ in range(2)]
+    _, correlation = shells(*pair, voxel_size_um=VOXEL, direction="lateral")
+    assert np.mean(correlation[3:]) == pytest.approx(0.5, abs=0.02)
+    found = fsc_resolution_um(*pair, voxel_size_um=VOXEL, direction="lateral")
+    assert found == pytest.approx(0.2)  # they agree up to Nyquist
+    independent = [rng.standard_normal(image.shape) for _ in range(2)]
+    found = fsc_resolution_um(*independent, voxel_size_um=VOXEL, direction="lateral")
+    assert not found < 1  # nothing, or by chance the coarsest shell
+
+
+def test_fsc_is_worse_with_more_noise() -> None:
+    rng = np.random.default_rng(11)
+    image = gaussian_filter((rng.random((32, 64, 64)) > 0.99).astype(float), 1) * 100
+    found = []
+    for noise in (0.1, 1, 4):
+        pair = [image + noise * rng.standard_normal(image.shape) for _ in range(2)]
+        found.append(fsc_resolution_um(*pair, voxel_size_um=VOXEL, direction="lateral"))
+    assert np.all(np.diff(found) > 0)
+
+
+def test_asm_of_known_and_of_noisier_planes() -> None:
+    assert angular_second_moment([np.ones((20, 20))]) == 1
+    halves = np.zeros((200, 200))
+    halves[:, 100:] = 1
+    # Two even halves: (p₀₀, p₁₁) = 1/2 each but for the border.
+    assert angular_second_moment([halves]) == pytest.approx(0.5, abs=0.01)
+    rng = np.random.default_rng(12)
+    noise = rng.standard_normal((100, 100))
+    assert angular_second_moment([noise]) < angular_second_moment([gaussian_filter(noise, 3)])
+    assert np.isnan(angular_second_moment([]))

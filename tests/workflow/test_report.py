@@ -1,0 +1,39 @@
+"""The preview before a run; after it the page of a volume, and Snakemake's own report."""
+
+import re
+
+import pytest
+from helpers import Workplace, simulated_dataset
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = Workplace(tmp_path_factory.mktemp("report"))
+    place.configure(
+        {
+            "datasets": {"d": simulated_dataset(preview={"roi": [[2, 10], [4, 28], [8, 32]]})},
+            "methods": {"rl": {"iterations": 4}, "rltv": {}, "rln": {}},
+        }
+    )
+    run = place.run("preview")
+    assert run.code == 0, run.output[-3000:]
+    assert set(run.jobs) == {"psf", "simulate", "ingest", "preview_dataset", "preview"}
+    return place
+
+
+def test_a_preview_shows_what_is_ready_and_says_what_is_not(place):
+    page = (place.folder / "results/d/preview.html").read_text()
+    assert "Voxels Z 2 to 9, Y 4 to 27, X 8 to 31 of small" in page
+    assert "not tuned yet" in page and "not trained yet (10,000 steps)" in page
+    labels = re.findall(r'"label": "(.*?)"', page)
+    assert labels == ["raw", "RL", "RLTV", "truth"]
+
+
+def test_pages_after_a_run(place):
+    place.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {"iterations": 4}}})
+    run = place.run("all", "results/d/volumes/small.html")
+    assert run.code == 0, run.output[-3000:]
+    assert "Look for yourself" in (place.folder / "results/d/volumes/small.html").read_text()
+    report = place.run("--report", "snakemake.zip", "all", "results/d/volumes/small.html")
+    assert report.code == 0, report.output[-3000:]
+    assert (place.folder / "snakemake.zip").stat().st_size > 100_000

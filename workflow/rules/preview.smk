@@ -1,0 +1,28 @@
+# `snakemake preview`: a crop of one volume of each dataset through every method that is ready,
+# before anything long is started.
+
+
+rule preview:
+    input:
+        expand(paths.preview("{dataset}"), dataset=SETTINGS.datasets),
+    localrule: True
+
+
+rule preview_dataset:
+    input:
+        volume=lambda w: paths.ingested(w.dataset, PREVIEWED[w.dataset].name),
+        psfs=per_channel(paths.psf),
+    output:
+        paths.preview("{dataset}"),
+    log:
+        "logs/{dataset}/preview.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda w, attempt: 6000 * attempt,
+    params:
+        settings=values(SETTINGS),
+        version=VERSIONS["preview"],
+    script:
+        "../../scripts/preview.py"
