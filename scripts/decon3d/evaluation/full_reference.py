@@ -256,7 +256,9 @@ def evaluate_phantoms(
         }
         scores = compare(np.asarray(restored[i]), np.asarray(truth[i]))
         if kernels is not None and not measured:
-            pair = kernels.applied(restored[i], truth[i], recipe=str(about["recipes"][i]))
+            pair = kernels.applied(
+                np.asarray(restored[i]), np.asarray(truth[i]), recipe=str(about["recipes"][i])
+            )
             scores += [
                 replace(score, variant="common")
                 for score in compare(*pair)
