@@ -9,7 +9,7 @@ import platform
 
 PACKAGES = (
     "numpy", "scipy", "zarr", "tifffile", "scikit-image", "pandas", "matplotlib", "tensorflow",
-    "tensorflow-cpu", "keras", "snakemake",
+    "tensorflow-cpu", "keras", "openvino", "snakemake",
 )  # fmt: skip
 VERSIONS = {
     "simulate": 3,

@@ -30,11 +30,11 @@ class Engine:
 
     @property
     def memory(self) -> float:
-        """Memory for a block, relative to TensorFlow's in float32: measured on RLN."""
+        """Memory for a block, relative to TensorFlow's in float32."""
         return MEMORY.get((self.name, self.precision), 1.0)
 
 
-MEMORY = {("openvino", "float32"): 1.0, ("openvino", "bfloat16"): 1.0}
+MEMORY = {("openvino", "float32"): 0.75, ("openvino", "bfloat16"): 0.65}
 TENSORFLOW = Engine()
 
 

@@ -1,6 +1,7 @@
 """Finish a restoration: completeness, pyramid, seams, metadata. Only then is it a valid volume."""
 
 import os
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,7 @@ def finish_volume(
                 "source": record.source,
                 "key": volume.key,
                 "restorers": plan.restorers,
+                "engine": None if plan.engine is None else asdict(plan.engine),
                 "seam_index": seams,
                 **issues,
                 **provenance,
