@@ -254,9 +254,10 @@ def evaluate_phantoms(
             "recipe": None if measured else str(about["recipes"][i]),
             "photons": None if measured else float(about["photons"][i]),
         }
-        scores = compare(np.asarray(restored[i]), np.asarray(truth[i]))
+        image, true = np.asarray(restored[i]), np.asarray(truth[i])
+        scores = compare(image, true)
         if kernels is not None and not measured:
-            pair = kernels.applied(restored[i], truth[i], recipe=str(about["recipes"][i]))
+            pair = kernels.applied(image, true, recipe=str(about["recipes"][i]))
             scores += [
                 replace(score, variant="common")
                 for score in compare(*pair)
