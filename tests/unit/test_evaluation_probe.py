@@ -13,7 +13,14 @@ from decon3d.evaluation.catalogue import HEADLINE, METRICS, VOXELWISE
 from decon3d.evaluation.deviance import held_out, restore_chain
 from decon3d.evaluation.kernel import Kernels
 from decon3d.evaluation.probe import BEADS, bead_image, make_probe, proportion
-from decon3d.evaluation.sample import Bench, Method, evaluate_sample, known_photons
+from decon3d.evaluation.sample import (
+    CORRELATED,
+    Bench,
+    Method,
+    correlation_of,
+    evaluate_sample,
+    known_photons,
+)
 from decon3d.evaluation.targets import TRUTH_SIGMA, target_kernels
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
@@ -151,6 +158,13 @@ def test_unknown_photons_are_a_reason_and_no_failure(psf: Psf) -> None:
     assert scale is None and "camera.gain" in reason
     scale, reason = known_photons([flat[0] - 2], CAMERA)  # 98 = the dark level
     assert scale is None and "too few" in reason
+
+
+def test_correlated_noise_is_told() -> None:
+    white = 100 + 2 * np.random.default_rng(6).poisson(50, (20, 64, 64)).astype(np.float32)
+    assert correlation_of([white], CAMERA) < CORRELATED
+    deskewed = gaussian_filter(white, (0.5, 0, 0))  # as interpolation along an axis makes it
+    assert correlation_of([deskewed], CAMERA) > CORRELATED
 
 
 def test_all_of_one_method(psf: Psf) -> None:

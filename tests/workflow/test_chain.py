@@ -24,7 +24,7 @@ RULES = {
 END = {"tables", "figures", "report", "index", "all"}
 RESTORE = {
     "restore_prepare", "restore_plan", "restore_finish", "consistency", "dark_noise",
-    "planted_changes", "evaluate_phantoms",
+    "planted_changes", "evaluate_phantoms", "evaluate_volumes",
 }  # fmt: skip
 VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.15, "PhysicalSizeX": 0.15}
 CONFIG = {
@@ -132,13 +132,13 @@ def test_a_second_run_does_nothing(finished):
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
-        (lambda c: c["methods"]["rl"].update(iterations=6), {"restore_part_cpu", "restore_phantoms_cpu", *RESTORE, *END}),
-        (lambda c: c["methods"]["rl"].update(device="gpu"), {"restore_part_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
-        (lambda c: c["methods"]["rln"]["training"].update(steps=6), {"train", "restore_part_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
-        (lambda c: c["restoration"].update(memory_gb=1.5), {"restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish", "consistency", *END}),
+        (lambda c: c["methods"]["rl"].update(iterations=6), {"restore_part_cpu", "evaluate_sample_cpu", "restore_phantoms_cpu", *RESTORE, *END}),
+        (lambda c: c["methods"]["rl"].update(device="gpu"), {"restore_part_gpu", "evaluate_sample_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
+        (lambda c: c["methods"]["rln"]["training"].update(steps=6), {"train", "restore_part_gpu", "evaluate_sample_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
+        (lambda c: c["restoration"].update(memory_gb=1.5), {"restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish", "consistency", "evaluate_volumes", *END}),
         (lambda c: c["phantoms"]["test"].update(count=2), {"phantoms", "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", "planted_changes", *END}),
-        (lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53), RULES - {"simulate", "tune", "evaluate_volumes", "ingest", "channel_statistics", "noise"}),
-        (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "noise", "restore_part_cpu", "restore_part_gpu", *RESTORE, *END} - {"evaluate_phantoms", "planted_changes"}),
+        (lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53), RULES - {"simulate", "tune", "ingest", "channel_statistics", "noise"}),
+        (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "noise", "restore_part_cpu", "restore_part_gpu", "evaluate_sample_cpu", "evaluate_sample_gpu", *RESTORE, *END} - {"evaluate_phantoms", "planted_changes"}),
     ],
     ids=["iterations", "device", "steps", "memory", "test count", "emission", "times"],
 )  # fmt: skip

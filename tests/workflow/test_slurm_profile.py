@@ -6,7 +6,7 @@ import numpy as np
 import tifffile
 from helpers import ROOT, simulated_dataset
 
-GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu"}
+GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu", "evaluate_sample_gpu"}
 LOCAL = {"channel_statistics", "restore_prepare", "restore_plan", "index", "all"}
 
 

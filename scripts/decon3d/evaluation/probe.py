@@ -87,7 +87,8 @@ def make_probe(
     cells, balls = [], []
     for place, (radius, value) in zip(np.ndindex(CELLS), kinds, strict=True):
         first = [int(p * e) for p, e in zip(place, edges, strict=True)]
-        cells.append(tuple(slice(a, a + e) for a, e in zip(first, edges, strict=True)))
+        sz, sy, sx = (slice(a, a + e) for a, e in zip(first, edges, strict=True))
+        cells.append((sz, sy, sx))
         middle = np.add(first, np.add(edges, rng.uniform(-1, 1, 3)) / 2) + around
         if radius:
             balls.append(ball(middle * voxel, radius * float(voxel.min()), brightness=value))
@@ -97,7 +98,8 @@ def make_probe(
         background_photons=background_photons, camera=camera, rng=rng,
     )  # fmt: skip
     background = float(camera.counts(np.array([background_photons]))[0])
-    return Probe(exposure, cells, *np.array(kinds).T, background, psf)  # type: ignore[call-arg]
+    radii, values = np.array(kinds).T
+    return Probe(exposure, cells, radii, values, background, psf)
 
 
 def _widths(psf: Psf) -> tuple[float, float, float]:
