@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds doctor test test-slurm lint bench lock reference
+.PHONY: help setup demo demo-seeds doctor test test-slurm lint bench faults lock reference
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
+	@echo "make faults  2 Gvoxel through RLN, killed three times, compared byte for byte (hours)"
 	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
 	@echo "make lock    renew the locks (needs uv)"
 
@@ -81,6 +82,10 @@ lint: $(DEV_STAMP)
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python tests/bench/run.py $(BENCH)
+
+# FAULTS="--gvoxel 0.05 --engine tensorflow" for a smaller one.
+faults: $(DEV_STAMP)
+	$(BIN)/python tests/faults/large_volume.py $(FAULTS)
 
 lock:
 	$(PYTHON) envs/lock.py

@@ -9,7 +9,7 @@ import platform
 
 PACKAGES = (
     "numpy", "scipy", "zarr", "tifffile", "scikit-image", "pandas", "matplotlib", "tensorflow",
-    "tensorflow-cpu", "keras", "snakemake",
+    "tensorflow-cpu", "keras", "openvino", "snakemake",
 )  # fmt: skip
 VERSIONS = {
     "simulate": 3,
@@ -24,7 +24,7 @@ VERSIONS = {
     "plan": 4,
     "restore": 4,
     "finish": 2,
-    "evaluate": 2,
+    "evaluate": 3,
     "noise": 1,
     "consistency": 1,
     "report": 5,

@@ -123,7 +123,7 @@ def test_counts_are_read_under_the_pointer(page):
 
 
 def test_a_click_on_a_head_sorts_the_table(page):
-    table = page.locator("table.sortable").first
+    table = page.get_by_role("region", name="Summary of").first.locator("table")
     head = table.locator("thead th").nth(1)
     head.locator("button").click()
     values = [float(v) for v in column(table)]

@@ -27,10 +27,11 @@ IMPATIENT = (
     "--max-jobs-per-timespan",
     "100/1s",
 )
-GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu"}
+GPU_RULES = {"train", "restore_part_gpu", "networks"}
+"""Or groups of rules: restored phantoms and samples."""
 ONE_TRAINING = {"steps": 40, "crop": [8, 16, 16], "batch": 2, "validate_every": 20}
 SPLIT = {"count": 1, "recipes": {"rln_mixed": 1}}
-VOLUME = {"simulate": {"small": {"shape": [12, 256, 256]}}}
+VOLUME = {"simulate": {"small": {"shape": [12, 192, 192]}}}
 CONFIG = {
     "datasets": {
         "one": simulated_dataset(**VOLUME),
@@ -174,9 +175,8 @@ def disturb(cluster, folder, run):
 
 def rule_of(record):
     """The rule, or group of rules, of a job on SLURM's record."""
-    names = ["train", "restore_part_gpu", "restore_part_cpu", "restore_phantoms_gpu",
-             "restore_phantoms_cpu", "restore_finish", "psf", "simulate", "ingest", "phantoms",
-             "evaluate", "pages", "dies_once", "over_time"]  # fmt: skip
+    names = ["train", "restore_part_gpu", "networks", "restore_finish", "psf", "simulate", "ingest",
+             "noise", "phantoms", "evaluate", "consistency", "pages", "dies_once", "over_time"]  # fmt: skip
     return next(n for n in names if record["Comment"].removeprefix("rule_").startswith(n))
 
 
@@ -186,6 +186,12 @@ def attempts(finished, *words):
     return [
         r for r in finished.records if rule_of(r) == rule and all(w in r["Comment"] for w in rest)
     ]
+
+
+def contents(folder):
+    """All files below a folder."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def test_slurm_ran_gpu_rules_on_gpu_nodes_and_all_others_elsewhere(finished):
@@ -201,21 +207,26 @@ def test_slurm_ran_gpu_rules_on_gpu_nodes_and_all_others_elsewhere(finished):
 def test_only_what_was_disturbed_was_submitted_twice(finished):
     again = Counter(rule_of(r) for r in finished.records if r["JobState"] != "COMPLETED")
     assert again == {"train": 1, "restore_part_gpu": 2}
-    # Both volumes are ingested in one job; so are three phantoms, four evaluations, three pages.
     rules = Counter(map(rule_of, finished.records)) - again
     assert rules == {
-        "psf": 2, "simulate": 2, "ingest": 1, "phantoms": 2, "train": 2, "restore_part_gpu": 2,
-        "restore_phantoms_gpu": 2, "restore_finish": 2, "evaluate": 2, "pages": 2,
+        "psf": 1, "simulate": 2, "ingest": 1, "noise": 1, "phantoms": 2, "train": 2, "networks": 2,
+        "restore_part_gpu": 2, "restore_finish": 2, "consistency": 2, "evaluate": 2, "pages": 2,
     }  # fmt: skip
 
 
 def test_every_job_says_itself_where_it_ran(finished):
     logs = finished.folder / "logs"
-    gpu = [*logs.glob("*/train/*"), *logs.glob("*/restore/rln.*"), *logs.glob("*/*/*.rln.log")]
-    gpu = {f for f in gpu if f.parent.name in ("train", "restore", "restore_phantoms")}
+    names = (
+        "train/gfp.rln",
+        "restore/rln.0",
+        "restore_phantoms/gfp.rln",
+        "evaluate/rln.sample.gfp",
+    )
+    gpu = {logs / d / f"{name}.log" for d in ("one", "two") for name in names}
     local = {f for n in ("statistics", "prepare", "plan") for f in logs.glob(f"*/{n}/*")}
     local.add(logs / "index.log")
-    assert len(gpu) == 6 and len(local) == 7
+    assert len(local) == 7
+    assert gpu | local < set(logs.rglob("*.log"))
     for file in logs.rglob("*.log"):
         line = file.read_text().splitlines()[0]
         if file in gpu:
@@ -269,8 +280,8 @@ def test_what_was_killed_or_stopped_is_byte_for_byte_what_a_local_run_makes(fini
     local = Workplace(tmp_path / "local")
     shutil.copytree(finished.folder, local.folder)
     for name in ("one", "two"):
-        for made in ("restored", "parts/rln", "plans/rln.json", "finished/rln.json"):
-            place = local.folder / "results" / name / made
+        for undone in ("restored", "parts/rln", "plans/rln.json", "finished/rln.json"):
+            place = local.folder / "results" / name / undone
             shutil.rmtree(place) if place.is_dir() else place.unlink()
     targets = [paths.finished(name, "rln") for name in ("one", "two")]
     run = local.run(*targets, "--cores", "4")
@@ -280,10 +291,8 @@ def test_what_was_killed_or_stopped_is_byte_for_byte_what_a_local_run_makes(fini
         plan = paths.plan(name, "rln")
         assert (local.folder / plan).read_bytes() == (finished.folder / plan).read_bytes()
         store = paths.restored(name, "small", "rln")
-        files = [f.relative_to(finished.folder) for f in (finished.folder / store).rglob("*")]
-        assert sum((finished.folder / f).is_file() for f in files) > 128
-        for file in filter(lambda f: (finished.folder / f).is_file(), files):
-            assert (local.folder / file).read_bytes() == (finished.folder / file).read_bytes(), file
+        made, again = (contents(place.folder / store) for place in (finished, local))
+        assert len(made) > 64 and made == again
 
 
 def test_a_job_that_failed_is_submitted_again_with_more_memory_and_time(failing):

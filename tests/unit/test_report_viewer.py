@@ -10,6 +10,8 @@ from PIL import Image
 from report_tree import VOXEL, make_settings, make_tree, write_volume
 
 from decon3d import paths
+from decon3d.files import write_json
+from decon3d.report.existing import data_warnings
 from decon3d.report.overview import Row, shown_volumes, volume_rows
 from decon3d.report.viewer import Panel, resampled, small_shape, viewer_scene
 from decon3d.report.views import Scene
@@ -122,3 +124,20 @@ def test_the_words_name_the_data_and_cite_what_was_used(tmp_path):
     ]
     for number in range(1, len(found.references) + 1):
         assert f"{number}]" in text or f"[{number}," in text or f" {number}," in text
+
+
+def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
+    settings = make_settings(tmp_path)
+    ingested = tmp_path / paths.ingested("demo", "cell")
+    for step, warned in ((0.36, False), (0.5, True)):
+        write_json(ingested, {"voxel_size_um": [step, 0.1, 0.1]})
+        found = data_warnings(tmp_path, dataset="demo", settings=settings)
+        # 0.525 µm / (2 · 1.333 · (1 - cos α)), sin α = 1.2 / 1.333
+        assert any("0.5 µm long along Z, and 0.349 µm would be" in w for w in found) == warned
+        assert not any("in the plane" in w for w in found)
+    checks = [{"not_verifiable": 0.021}, {"not_verifiable": None}]
+    write_json(tmp_path / paths.consistency_record("demo", "rl"), {"cell": {"checks": checks}})
+    found = data_warnings(tmp_path, dataset="demo", settings=settings)
+    assert any("restored energy: RL 2.10% (of all" in w for w in found)

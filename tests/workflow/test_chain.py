@@ -1,6 +1,7 @@
 """The whole chain on a tiny config: two volumes, two channels, three methods."""
 
 import copy
+import zipfile
 from dataclasses import asdict
 
 import numpy as np
@@ -24,7 +25,7 @@ RULES = {
 END = {"tables", "figures", "report", "index", "all"}
 RESTORE = {
     "restore_prepare", "restore_plan", "restore_finish", "consistency", "dark_noise",
-    "planted_changes", "evaluate_phantoms",
+    "planted_changes", "evaluate_phantoms", "evaluate_volumes",
 }  # fmt: skip
 VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.15, "PhysicalSizeX": 0.15}
 CONFIG = {
@@ -129,16 +130,28 @@ def test_a_second_run_does_nothing(finished):
     assert "Nothing to be done" in run.output
 
 
+def test_a_volume_has_a_page_when_asked_and_snakemake_its_report(finished):
+    place = finished[0]
+    page = "results/cells/volumes/two.html"
+    run = place.run(page)
+    assert run.code == 0 and set(run.jobs) == {"volume_page"}, run.output[-3000:]
+    assert "Look for yourself" in (place.folder / page).read_text()
+    report = place.run("--report", "snakemake.zip", "all", page)
+    assert report.code == 0, report.output[-3000:]
+    names = zipfile.ZipFile(place.folder / "snakemake.zip").namelist()
+    assert {"report.html", "summary.html", "two.html"} <= {name.split("/")[-1] for name in names}
+
+
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
-        (lambda c: c["methods"]["rl"].update(iterations=6), {"restore_part_cpu", "restore_phantoms_cpu", *RESTORE, *END}),
-        (lambda c: c["methods"]["rl"].update(device="gpu"), {"restore_part_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
-        (lambda c: c["methods"]["rln"]["training"].update(steps=6), {"train", "restore_part_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
-        (lambda c: c["restoration"].update(memory_gb=1.5), {"restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish", "consistency", *END}),
+        (lambda c: c["methods"]["rl"].update(iterations=6), {"restore_part_cpu", "evaluate_sample_cpu", "restore_phantoms_cpu", *RESTORE, *END}),
+        (lambda c: c["methods"]["rl"].update(device="gpu"), {"restore_part_gpu", "evaluate_sample_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
+        (lambda c: c["methods"]["rln"]["training"].update(steps=6), {"train", "restore_part_gpu", "evaluate_sample_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
+        (lambda c: c["restoration"].update(memory_gb=1.5), {"restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish", "consistency", "evaluate_volumes", *END}),
         (lambda c: c["phantoms"]["test"].update(count=2), {"phantoms", "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", "planted_changes", *END}),
-        (lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53), RULES - {"simulate", "tune", "evaluate_volumes", "ingest", "channel_statistics", "noise"}),
-        (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "noise", "restore_part_cpu", "restore_part_gpu", *RESTORE, *END} - {"evaluate_phantoms", "planted_changes"}),
+        (lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53), RULES - {"simulate", "tune", "ingest", "channel_statistics", "noise"}),
+        (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "noise", "restore_part_cpu", "restore_part_gpu", "evaluate_sample_cpu", "evaluate_sample_gpu", *RESTORE, *END} - {"evaluate_phantoms", "planted_changes"}),
     ],
     ids=["iterations", "device", "steps", "memory", "test count", "emission", "times"],
 )  # fmt: skip

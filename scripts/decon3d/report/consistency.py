@@ -32,9 +32,11 @@ HALF = (12, 24, 24)
 LIMIT = 10.0
 COLORS = "RdBu_r"
 LIMITS = (
-    "This is no truth detector. It is blind to all detail below the microscope's cut-off, and to "
-    "what hides under the error that the PSF is allowed (5 % of the light around). A restoration "
-    "that fits the data need not be true, and no method is ranked by this."
+    "Noise alone gives z a root mean square of 1; less where the error that the PSF is allowed, or "
+    "light from beyond the faces, outweighs the noise, and little can be told. This is no truth "
+    "detector. It is blind to all detail below the microscope's cut-off, and to what hides under "
+    "the PSF's allowed error (5 % of the light around). A restoration that fits the data need not "
+    "be true, and no method is ranked by this."
 )
 
 
@@ -59,7 +61,8 @@ def draw_consistency(
     for method in settings.methods:
         path = root / paths.consistency_record(dataset, method)
         summary = read_json(path).get(volume) if path.is_file() else None
-        if summary:
+        stores = (f(dataset, volume, method) for f in (paths.consistency, paths.restored))
+        if summary and all((root / paths.store_marker(s)).is_file() for s in stores):
             found[method] = next(c for c in summary["checks"] if c["channel"] == channel)
     if not found:
         return []
@@ -97,8 +100,8 @@ def draw_consistency(
             Drawing(
                 f"worst_{stem}_{method}", f"{where}: worst places of {method_label(method)}",
                 "The places where raw image and re-blurred restoration differ most, in their XY "
-                "plane; raw, re-blurred and restored counts each in the range of the raw image "
-                f"there. {LIMITS}",
+                "plane; raw, re-blurred and restored counts in the range of the raw image there. "
+                f"Below {THRESHOLD:g} σ it may be noise. No truth detector, no rank: see above.",
                 figure,
             )
         )  # fmt: skip
@@ -111,7 +114,8 @@ def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[
         f"{method_label(method)}: {check['flagged']:.2%} of the voxels are flagged "
         f"(|z| ≥ {THRESHOLD:g}; {check['invented']:.2%} invented, {check['missed']:.2%} missed), "
         f"α = {check['alpha']:.3g}, β = {check['beta']:.3g} counts"
-        f"{'' if check['fitted'] else ' (α not told by the data)'}."
+        f"{'' if check['fitted'] else ' (α not told by the data)'}; z has a root mean square of "
+        f"{check['z_rms']:.2f}."
     )
     if check["not_verifiable"] is not None:
         text += (
@@ -119,6 +123,23 @@ def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[
             "passes: not verifiable."
         )
     return " ".join([text, *probes(root, dataset, channel, method)])
+
+
+def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
+    """Name the methods that make objects of pure dark noise."""
+    found = []
+    for method in settings.methods:
+        path = root / paths.evaluation(dataset, method, "dark")
+        for record in read_records(path) if path.is_file() else []:
+            if record.metric == "dark_objects" and record.value > 0:
+                where = (
+                    f", {record.channel}" if len(settings.datasets[dataset].channels) > 1 else ""
+                )
+                found.append(
+                    f"{method_label(method)}{where}: made {record.value:g} object(s) above "
+                    f"{THRESHOLD:g} σ out of pure dark noise, in which there is nothing."
+                )
+    return found
 
 
 def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:

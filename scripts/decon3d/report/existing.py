@@ -224,7 +224,25 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
             _read(root / paths.plan(dataset, method)).get("warnings", {}).items()
         ):
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *_unverifiable(root, dataset, settings)]))
+
+
+def _unverifiable(root: Path, dataset: str, settings: Settings) -> list[str]:
+    """Say how much of each method's restored energy no data of this microscope can confirm."""
+    shares = {}
+    for method in settings.methods:
+        volumes = _read(root / paths.consistency_record(dataset, method)).values()
+        checks = [check for volume in volumes for check in volume["checks"]]
+        known = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
+        if known:
+            shares[method_label(method)] = max(known)
+    if not shares:
+        return []
+    listed = ", ".join(f"{label} {share:.2%}" for label, share in shares.items())
+    return [
+        "Not verifiable, because it lies outside what the microscope passes, is this share of the "
+        f"restored energy: {listed} (of all volumes the largest)."
+    ]
 
 
 def _sampling(dataset: Dataset, voxel_size_um: Sequence[float]) -> list[str]:

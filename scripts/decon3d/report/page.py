@@ -15,6 +15,7 @@ from decon3d import paths
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import read_json, write_json, write_text
 from decon3d.logs import log
+from decon3d.report.consistency import dark_warnings
 from decon3d.report.embed import downloads, embedded, figures_by_section, other_tables
 from decon3d.report.existing import (
     data_warnings,
@@ -111,6 +112,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     )
     cards = attempt("the PSF", lambda: psf_cards(root, **named), [])
     warnings = attempt("the volumes", lambda: data_warnings(root, **named), [])
+    warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     warnings += [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
     best = _pictured(root, rows, found, named)

@@ -1,5 +1,6 @@
 """A sample of a dataset: a few blocks on which parameters are decided without a truth."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -47,16 +48,21 @@ def sample_blocks(
     list of arrays (Z Y X)
         Counts, of up to 32 × 96 × 96 voxels; NaN = no data.
     """
-    places = [
-        (record, time, index)
+    # Blocks are counted through, not listed: a volume of 10 TB has 17 million.
+    stacks = [
+        (record, time)
         for record in records
         for time in (range(record.shape[0]) if times is None else times)
-        for index in range(prod(grid(_spatial(record), BLOCK)))
     ]
-    chosen = generator(seed, "sample", channel).permutation(len(places))[:CANDIDATES]
+    if not stacks:  # a method that decides nothing on a sample
+        return []
+    ends = np.cumsum([prod(grid(_spatial(record), BLOCK)) for record, _ in stacks])
+    chosen = generator(seed, "sample", channel).permutation(ends[-1])[:CANDIDATES]
     found = []
-    for place in chosen:
-        record, time, index = places[place]
+    for place in chosen.tolist():
+        stack = bisect_right(ends, place)
+        record, time = stacks[stack]
+        index = place - (int(ends[stack - 1]) if stack else 0)
         write = block_at(index, shape=_spatial(record), block=BLOCK, halo=(0, 0, 0)).write
         values = read_marked(record.open(), time, channel, write, record.fill(channel))
         light = float(np.nansum(values, dtype=np.float64))

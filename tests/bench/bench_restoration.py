@@ -1,0 +1,190 @@
+"""Restoration end to end, on two cores: compressed OME-Zarr in, RLN, compressed OME-Zarr out.
+
+The rival is RLN as anyone would run it: Keras' model in a `tf.function`, with the same halo and the
+same memory for a block, reading, computing and writing one after the other. Every run is a process
+of its own, so that peak memory and threads are its own. 9.85 Mvoxel/s is what the authors of RLN
+report for a GPU workstation.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import numpy as np
+from run import Row
+
+SHAPE = (256, 640, 640)
+MEMORY_GB = 1.0
+THREADS = 2
+REPEATS = 3
+
+
+def process(name: str, *arguments: object) -> dict[str, float]:
+    """Run a function of this file in a process of its own; what it prints last is its result."""
+    done = subprocess.run(
+        [sys.executable, __file__, name, *map(str, arguments)],
+        check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def make(folder: Path, *sizes: int) -> dict[str, float]:
+    """Write the volume, the bundle and the prepared state."""
+    from large_volumes import prepared, synthesise
+
+    shape = (sizes[0], sizes[1], sizes[2])
+    synthesise(folder / "v.zarr", shape)
+    prepared(folder / "bundle").save(folder / "state.json")
+    return {}
+
+
+def ours(folder: Path, engine: str, precision: str) -> dict[str, float]:
+    """Restore with the block machine."""
+    from large_volumes import described, planned
+
+    from decon3d.devices import limit_threads
+    from decon3d.restoration.part import restore_part
+    from decon3d.restoration.restorers import State, open_restorer
+    from decon3d.volumes.reader import open_volume
+
+    limit_threads(THREADS)
+    state = State.load(folder / "state.json")
+    record = described(folder / "v.zarr", open_volume(folder / "v.zarr").shape[2:])
+    target = folder / f"{engine}_{precision}_{time.time_ns()}"
+    open_restorer(state, threads=THREADS)  # imports and loading do not count, for either
+    started = time.perf_counter()
+    planned(target, record, state, memory_gb=MEMORY_GB, engine=engine, precision=precision)
+    planning = time.perf_counter() - started
+    marker = target / "0.json"
+    restore_part(target / "plan.json", [state], part=0, marker=marker, threads=THREADS)
+    seconds = time.perf_counter() - started
+    found = json.loads(marker.read_text())
+    return {
+        "rate": found["voxels"] / 1e6 / seconds,
+        "overhead": 1 - found["computing_seconds"] / seconds,
+        "planning": planning,
+        "memory": found["peak_memory_gb"],
+    }
+
+
+def plain(folder: Path) -> dict[str, float]:
+    """Restore as anyone would."""
+    import tensorflow as tf
+
+    from decon3d.devices import limit_threads
+    from decon3d.networks.bundle import load_bundle
+    from decon3d.restoration.blocks import choose_block
+    from decon3d.restoration.restorers import State
+    from decon3d.volumes.reader import open_volume
+    from decon3d.volumes.writer import create_level
+
+    limit_threads(THREADS)
+    values = State.load(folder / "state.json").values
+    model, info = load_bundle(folder / "bundle")
+    signature = [tf.TensorSpec((1, None, None, None, 1), tf.float32)]
+    run = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
+    volume = open_volume(folder / "v.zarr")
+    shape = volume.shape[2:]
+    block, chunk = choose_block(
+        shape, halo=info.halo, stride=info.stride, bytes_per_voxel=info.bytes_per_voxel,
+        memory_bytes=MEMORY_GB * 1e9,
+    )  # fmt: skip
+    started = time.perf_counter()
+    target = create_level(
+        folder / f"plain_{time.time_ns()}", shape=volume.shape, dtype="float32", chunk=chunk,
+        shard=block,
+    )  # fmt: skip
+    halo = info.halo[0]
+    for corner in product(*(range(0, n, b) for n, b in zip(shape, block, strict=True))):
+        write = [slice(c, min(c + b, n)) for c, b, n in zip(corner, block, shape, strict=True)]
+        read = [slice(max(w.start - halo, 0), min(w.stop + halo, n)) for w, n in zip(write, shape, strict=True)]  # fmt: skip
+        counts = volume.read(0, 0, (read[0], read[1], read[2])).astype(np.float32)
+        face = [
+            (r.start - (w.start - halo), w.stop + halo + (w.stop - w.start) % 2 - r.stop)
+            for w, r in zip(write, read, strict=True)
+        ]
+        counts = np.pad(counts, face, mode="symmetric")
+        result = run(((counts - values["offset"]) / values["scale"])[None, ..., None])
+        inner = tuple(slice(halo, halo + w.stop - w.start) for w in write)
+        restored = result.numpy()[0, ..., 0][inner] * values["scale"] + values["offset"]
+        target[(0, 0, *write)] = restored
+    return {"rate": np.prod(shape) / 1e6 / (time.perf_counter() - started)}
+
+
+def network(folder: Path, engine: str, precision: str) -> dict[str, float]:
+    """The network alone on one block, halo counted as work done: the engine's own rate."""
+    from decon3d.devices import limit_threads
+    from decon3d.networks.bundle import Predictor, load_bundle
+    from decon3d.networks.engines import Engine
+
+    limit_threads(THREADS)
+    model, info = load_bundle(folder / "bundle")
+    predictor = Predictor(model, info, engine=Engine(engine, precision), threads=THREADS)  # type: ignore[arg-type]
+    block = np.random.default_rng(0).random((128, 128, 128), np.float32)
+    predictor.predict(block)
+    seconds = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        predictor.predict(block)
+        seconds.append(time.perf_counter() - started)
+    return {"rate": block.size / 1e6 / float(np.median(seconds))}
+
+
+def on_paper(folder: Path) -> dict[str, float]:
+    """Plan 10 TB."""
+    import resource
+
+    from large_volumes import described, planned
+
+    from decon3d.restoration.restorers import State
+
+    state = State.load(folder / "state.json")
+    record = described(folder / "paper.zarr", (12_500, 20_000, 20_000))
+    started = time.perf_counter()
+    planned(folder / "paper", record, state, parts=1000)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return {"seconds": seconds, "memory": peak}
+
+
+def rows() -> Iterator[Row]:
+    """End to end, in turn; then the network alone; then planning on paper."""
+    engines = [("tensorflow", "float32", None)]
+    if find_spec("openvino") is not None:
+        engines += [("openvino", "float32", 1.3), ("openvino", "bfloat16", 2.0)]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        process("make", folder, *SHAPE)
+        rival = process("plain", folder)
+        yield Row(
+            "RLN end to end, plain tf.function", rival["rate"], "Mvoxel/s (GPU, authors: 9.85)"
+        )
+        for engine, precision, goal in engines:
+            found = process("ours", folder, engine, precision)
+            name = f"RLN end to end, {engine} {precision}"
+            yield Row(name, found["rate"], "Mvoxel/s (GPU, authors: 9.85)")
+            yield Row(f"{name} : plain", found["rate"] / rival["rate"], "", goal, at_least=True)
+            yield Row(f"{name}, not computing", 100 * found["overhead"], "%", 10)
+            yield Row(f"{name}, peak memory", found["memory"], "GB", 2)
+        for engine, precision, _ in engines:
+            rate = process("network", folder, engine, precision)["rate"]
+            yield Row(f"RLN alone on 128³, {engine} {precision}", rate, "Mvoxel/s")
+        paper = process("on_paper", folder)
+        yield Row("planning 10 TB, 1000 parts", paper["seconds"], "s", 10)
+        yield Row("planning 10 TB, peak memory", paper["memory"], "GB", 1)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+    os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+    name, folder, *arguments = sys.argv[1:]
+    sizes = [int(a) for a in arguments] if name == "make" else arguments
+    print(json.dumps({k: float(v) for k, v in globals()[name](Path(folder), *sizes).items()}))
