@@ -1,13 +1,17 @@
 """How a network and its best classical rival compare over several seeds: `make demo-seeds`.
 
 Each argument is a `metrics.csv` of a run with its own seed (other phantoms, other training). A
-run counts once: the mean over its test phantoms. The interval is Student's over the runs.
+run counts once per recipe: the mean over its test phantoms, whose number is only computing time.
+The unit is recipe × training seed (× optics, where the runs differ in them); intervals are
+Student's over the runs, and over all units the wider of Student's and the bootstrap's.
 """
 
 import sys
 
 import pandas as pd
 from scipy import stats
+
+from decon3d.evaluation.statistics import estimate_mean
 
 NETWORK, RIVAL = "rln", "rltv"
 
@@ -31,6 +35,12 @@ def main(paths: list[str]) -> None:
             f"{recipe}: {each}; mean {values.mean():+.2f} "
             f"(95 % interval {interval[0]:+.2f} … {interval[1]:+.2f}, n = {len(values)} seeds)"
         )
+    units = estimate_mean(table.to_numpy().ravel().tolist(), seed=1, name="units")
+    low, high = units.cautious
+    print(
+        f"all: mean {units.mean:+.2f} (95 % interval {low:+.2f} … {high:+.2f}, "
+        f"n = {units.n} units of recipe × seed)"
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,11 @@ with job_log(snakemake.log[0]):
         if volume in params.references:
             reference = params.references[volume]
             records += evaluate_volumes(
-                raw=record.path, reference=reference, volume=volume, **common
+                raw=record.path,
+                reference=reference,
+                volume=volume,
+                fills={name: record.fill(i) for name, i in params.channels.items()},
+                **common,
             )
         if volume in measured:
             records += measure_volume(record, psfs=psfs, seed=params.seed, **common)

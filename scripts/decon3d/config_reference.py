@@ -12,7 +12,7 @@ from decon3d import settings as s
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
 PAGE = "config/README.md"
-SECTIONS: list[tuple[str, type[s._Settings], str]] = [
+SECTIONS: list[tuple[str, type[s.Section], str]] = [
     ("", s.Settings, "The top level."),
     ("datasets.<name>", s.Dataset, "A dataset: volumes that share a microscope."),
     ("datasets.<name>.volumes[i]", s.VolumeEntry, "An entry of a list of volumes, if not a path."),
@@ -130,7 +130,7 @@ EXAMPLES = {
 }
 HEAD = """# The config, key by key
 
-Made from `scripts/decon3d/settings.py` by `make reference`; do not edit. `config.yaml` is a start,
+Made from `scripts/decon3d/settings` by `make reference`; do not edit. `config.yaml` is a start,
 `demo.yaml` and `examples/` show more. Lengths are µm, triples are in the order Z, Y, X, counts are
 what the camera's file holds. Names (datasets, channels, methods, volumes) are made of letters,
 digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are expanded; relative
@@ -157,7 +157,7 @@ def schema() -> dict[str, Any]:
 
 def schema_text() -> str:
     """Return the schema as YAML."""
-    head = "# Made from scripts/decon3d/settings.py by `make reference`; do not edit.\n"
+    head = "# Made from scripts/decon3d/settings by `make reference`; do not edit.\n"
     return head + yaml.safe_dump(schema(), sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -166,14 +166,14 @@ def page_text() -> str:
     return HEAD + "".join(_section(*section) for section in SECTIONS)
 
 
-def _section(key: str, model: type[s._Settings], text: str) -> str:
+def _section(key: str, model: type[s.Section], text: str) -> str:
     title = f"`{key}`" if key else "Top level"
     rows = "".join(_rows(model))
     head = "| key | meaning | default | example |\n|---|---|---|---|\n"
     return f"\n## {title}\n\n{text}\n\n{head}{rows}"
 
 
-def _rows(model: type[s._Settings]) -> Iterator[str]:
+def _rows(model: type[s.Section]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         meaning = (field.description or _inner_doc(field)).replace("\n", " ").replace("|", "\\|")
         choices = _choices(field.annotation)
@@ -185,7 +185,7 @@ def _rows(model: type[s._Settings]) -> Iterator[str]:
 
 
 def _inner_doc(field: FieldInfo) -> str:
-    model = s._inner_model(field.annotation)
+    model = s.inner_model(field.annotation)
     return f"{(model.__doc__ or '').splitlines()[0]} See below." if model else ""
 
 
@@ -211,7 +211,7 @@ def _plain(field: FieldInfo) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    if isinstance(value, s._Settings):
+    if isinstance(value, s.Section):
         return value.model_dump(mode="json", exclude_defaults=True)
     return [_jsonable(v) for v in value] if isinstance(value, tuple) else value
 

@@ -24,7 +24,7 @@ VERSIONS = {
     "plan": 4,
     "restore": 4,
     "finish": 2,
-    "evaluate": 2,
+    "evaluate": 3,
     "noise": 1,
     "consistency": 1,
     "report": 5,

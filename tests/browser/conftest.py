@@ -22,6 +22,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("decon3d.report.figures.DPI", 50)
+        patch.setattr("decon3d.evaluation.statistics.RESAMPLES", 99)
         settings = make_tree(root, count=2, channel_name=HOSTILE)
         sigmas = np.zeros((20, 40, 40), np.float32)
         sigmas[:, 10:20, 10:20], sigmas[:, 25:30, 25:30] = -12, 12

@@ -5,6 +5,9 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from decon3d.classical.photons import photon_scale
+from decon3d.evaluation.deviance import held_out, restore_chain
+from decon3d.evaluation.sample import CORRELATED, correlation_of
 from decon3d.optics.measured import psf_from_file
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
@@ -61,3 +64,22 @@ def test_the_integrated_intensity_of_cells_stays(cells):
         print(f"{cell.sum()} voxels: restored / raw = {after / before:.4f}")
         assert after == pytest.approx(before, rel=0.05)
     assert restored.max() > 1.3 * image.max()
+
+
+def test_held_out_photons_pick_a_number_of_iterations(cells):
+    """An interior one; and it is said that deskewing has made the noise of neighbours alike."""
+    image, psf = cells
+    sample = [image[:32, 96:288, 96:192], image[32:64, 192:288, 192:288]]
+    scale = photon_scale(sample, offset=OFFSET, gain=None, read_noise=1.5)
+    camera = Camera(offset=OFFSET, gain=scale.gain, read_noise=1.5)
+    statistics = ChannelStatistics.of_image(image, camera_offset=OFFSET)
+    found = {}
+    for iterations in (6, 30, 60):
+        method = METHOD_KINDS["rl"].model_validate({"kind": "rl", "iterations": iterations})
+        state = prepare_classical(method, statistics=statistics, psf=psf, tuned={}, camera=camera)
+        restore = restore_chain([state], threads=1)
+        block = image[:32, 112:176, 112:176]
+        found[iterations] = held_out(block, restore=restore, psf=psf, scale=scale, seed=1).deviance
+    print(found)
+    assert found[30] < found[6] and found[30] < found[60]
+    assert correlation_of(sample, camera) > CORRELATED

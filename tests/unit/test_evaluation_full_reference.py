@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from scipy.ndimage import gaussian_filter
 from skimage import data, metrics
@@ -138,3 +139,32 @@ def test_volume_with_times_is_one_subject(truth: np.ndarray) -> None:
     assert {r.subject for r in both} == {"volume/cell"} and len(both) == len(one)
     for a, b, c in zip(one, two, both, strict=True):
         assert c.value == pytest.approx((a.value + b.value) / 2)
+
+
+def test_voxels_without_data_change_nothing(tmp_path):
+    from test_volumes_no_data import deskewed
+
+    from decon3d.evaluation.volumes import evaluate_volumes
+
+    counts, outside = deskewed()
+    rng = np.random.default_rng(2)
+    truth = counts.astype(np.float32)
+    noisy = np.where(outside, 0, rng.poisson(truth) + 1).astype(np.uint16)
+    for name, values in (("raw", noisy), ("truth", truth)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="minisblack")
+
+    def measured(fill):
+        records = evaluate_volumes(
+            prediction=None, raw=str(tmp_path / "raw.tif"), reference=str(tmp_path / "truth.tif"),
+            channels={"a": 0}, times=None, dataset="d", volume="v", method="input",
+            fills={"a": fill},
+        )  # fmt: skip
+        return {(r.metric, r.variant): r.value for r in records}
+
+    there = ~outside
+    error = noisy[there] - truth[there].astype(float)
+    data_range = np.ptp(truth[there])
+    expected = 10 * np.log10(data_range**2 / np.mean(error**2))
+    assert measured(0.0)["psnr", "unmatched"] == pytest.approx(expected, abs=1e-6)
+    assert measured(None)["psnr", "unmatched"] > expected + 0.5
+    assert measured(0.0)["ssim", "unmatched"] < measured(None)["ssim", "unmatched"]

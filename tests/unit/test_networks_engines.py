@@ -92,6 +92,15 @@ def test_normalisations_and_attention_are_folded(networks):
     assert "Mean" in operations(rcan) and "Mean" not in operations(rcan, vectors)
 
 
+@pytest.mark.parametrize("kind", ["rln", "neurodecon"])
+def test_xla_compiles_the_function(networks, kind):
+    """As it is used on a GPU."""
+    block = BLOCK[None, :8, :16, :16, None]
+    function = tf.function(inference_function(networks[kind]), jit_compile=True)
+    expected = networks[kind](block, training=False).numpy()
+    assert np.abs(function(tf.constant(block)).numpy() - expected).max() < 1e-5 * expected.max()
+
+
 def test_memory_that_does_not_suffice_is_told_apart(networks):
     predictor = Predictor(networks["rln"], info(networks["rln"]))
 

@@ -47,8 +47,11 @@ def test_a_changed_shard_is_found(restored, damage):
 
 
 def test_a_volume_says_what_made_it(restored):
-    made, plan, _ = restored
+    made, plan, shards = restored
+    half = shards[0].with_suffix(".0a1b.partial")
+    half.write_bytes(b"killed")
     made.finish(plan)
+    assert not half.exists()
     content = json.loads((made.folder / "v.out" / "zarr.json").read_text())
     found = content["attributes"]["decon3d"]
     assert found["restorers"][0]["arrays_digest"] and found["key"] == plan.volumes[0].key

@@ -59,6 +59,7 @@ def test_ten_terabytes_are_planned_in_seconds(tmp_path):
 
 def test_a_sample_of_ten_terabytes_does_not_list_its_blocks(tmp_path):
     record = on_paper(tmp_path / "v.zarr", (12_500, 20_000, 20_000))
+    assert sample_blocks([], channel=0, times=None, seed=1) == []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = sample_blocks([record], channel=0, times=None, seed=1)
     assert 0 < len(found) <= CANDIDATES and not any(block.any() for block in found)

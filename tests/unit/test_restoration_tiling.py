@@ -59,7 +59,7 @@ def test_three_tilings_and_the_whole_agree(kind, tmp_path):
 def test_the_published_attention_leaves_what_the_calibrated_one_does_not(tmp_path):
     write(tmp_path, small("rcan"), "rcan")
     values = np.linspace(1, 8, SHAPE[2]) * image()  # blocks with different means
-    worst = {}
+    worst, seam = {}, {}
     for attention in ("calibrated", "per_block"):
         state = prepared(tmp_path, values, attention=attention)
         restorer = open_restorer(state, threads=1)
@@ -67,6 +67,10 @@ def test_the_published_attention_leaves_what_the_calibrated_one_does_not(tmp_pat
             restore_array(values, restorer, state, block=block) for block in (None, TILINGS[2])
         )
         worst[attention] = np.abs(tiled - whole).max() / whole.max()
+        change = seams(tiled, TILINGS[2]) - seams(whole, TILINGS[2])
+        seam[attention] = np.abs(change).max()
+    print(f"seam index, change by tiling: {seam}; largest difference: {worst}")
+    assert seam["per_block"] > 10 * seam["calibrated"]
     assert worst["per_block"] > 30 * worst["calibrated"]
 
 

@@ -1,6 +1,7 @@
 """The whole chain on a tiny config: two volumes, two channels, three methods."""
 
 import copy
+import zipfile
 from dataclasses import asdict
 
 import numpy as np
@@ -127,6 +128,18 @@ def test_a_second_run_does_nothing(finished):
     run = finished[0].run()
     assert run.code == 0
     assert "Nothing to be done" in run.output
+
+
+def test_a_volume_has_a_page_when_asked_and_snakemake_its_report(finished):
+    place = finished[0]
+    page = "results/cells/volumes/two.html"
+    run = place.run(page)
+    assert run.code == 0 and set(run.jobs) == {"volume_page"}, run.output[-3000:]
+    assert "Look for yourself" in (place.folder / page).read_text()
+    report = place.run("--report", "snakemake.zip", "all", page)
+    assert report.code == 0, report.output[-3000:]
+    names = zipfile.ZipFile(place.folder / "snakemake.zip").namelist()
+    assert {"report.html", "summary.html", "two.html"} <= {name.split("/")[-1] for name in names}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The preview before a run; after it the page of a volume, and Snakemake's own report."""
+"""The preview before a run."""
 
 import re
 
@@ -27,13 +27,3 @@ def test_a_preview_shows_what_is_ready_and_says_what_is_not(place):
     assert "not tuned yet" in page and "not trained yet (10,000 steps)" in page
     labels = re.findall(r'"label": "(.*?)"', page)
     assert labels == ["raw", "RL", "RLTV", "truth"]
-
-
-def test_pages_after_a_run(place):
-    place.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {"iterations": 4}}})
-    run = place.run("all", "results/d/volumes/small.html")
-    assert run.code == 0, run.output[-3000:]
-    assert "Look for yourself" in (place.folder / "results/d/volumes/small.html").read_text()
-    report = place.run("--report", "snakemake.zip", "all", "results/d/volumes/small.html")
-    assert report.code == 0, report.output[-3000:]
-    assert (place.folder / "snakemake.zip").stat().st_size > 100_000

@@ -186,6 +186,8 @@ rule dark_noise:
     conda:
         "../../envs/cpu.yaml"
     threads: 2
+    resources:
+        mem_mb=lambda w, attempt: 4000 * attempt,
     params:
         channels=lambda w: list(dataset_of(w).channels),
         seed=SETTINGS.seed,

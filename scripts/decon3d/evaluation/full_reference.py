@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 from skimage.metrics import structural_similarity
 
 from decon3d import __version__
@@ -73,7 +74,8 @@ def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
     ----------
     prediction, truth
         Z Y X, same shape and unit (counts), any real dtype; read block by block, so zarr and
-        dask arrays are never loaded whole.
+        dask arrays are never loaded whole. Where one of them is not finite there is no data: these
+        voxels, and the windows of SSIM that hold one, are left out.
 
     Returns
     -------
@@ -83,7 +85,8 @@ def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
         variants `unmatched` and `affine`. The affine variant measures slope · prediction +
         offset, fitted by least squares over the volume, because deconvolution may change the
         scale. Without `ssim` where an axis is shorter than its window of 11 voxels. PSNR and SSIM
-        are NaN where the truth is constant; PSNR is infinite where the two are equal.
+        are NaN where the truth is constant or nothing has data; PSNR is infinite where the two
+        are equal.
 
     Raises
     ------
@@ -124,18 +127,22 @@ def fit_affine(prediction: ArrayLike, truth: ArrayLike) -> AffineMatch:
         Slope 0 and the truth's mean where the prediction is constant. The range is max - min of
         the truth, the norm its root mean square.
     """
-    size = math.prod(truth.shape)
+    size = 0
     sums = np.zeros(2)
     squares = 0.0
     low, high = math.inf, -math.inf
-    for p, t in _blocks(prediction, truth):
+    for p, t in _with_data(prediction, truth):
+        size += t.size
         sums += p.sum(), t.sum()
         squares += float(np.sum(t * t))
-        low, high = min(low, float(t.min())), max(high, float(t.max()))
+        low = min(low, float(t.min(initial=math.inf)))
+        high = max(high, float(t.max(initial=-math.inf)))
+    if not size:
+        return AffineMatch(0.0, math.nan, math.nan, math.nan)
     mean_p, mean_t = sums / size
     # Centred sums in a second pass: counts on a high pedestal would lose their digits otherwise.
     variance = covariance = 0.0
-    for p, t in _blocks(prediction, truth):
+    for p, t in _with_data(prediction, truth):
         p -= mean_p
         variance += float(np.sum(p * p))
         covariance += float(np.sum(p * (t - mean_t)))
@@ -177,22 +184,27 @@ def ssim(
     if not data_range > 0:
         return math.nan
     total, count = 0.0, 0
-    # scikit-image's mean leaves out a rim as wide as the halo: the mean over a block with its
-    # halo is exactly the block's share of the mean over the volume.
+    inner = tuple(slice(SSIM_HALO, -SSIM_HALO) for _ in truth.shape)
+    # The mean leaves out a rim as wide as the halo: the sum over a block with its halo is exactly
+    # the block's share of the sum over the volume.
     for p, t in _blocks(prediction, truth, block=block, halo=SSIM_HALO):
-        voxels = math.prod(n - 2 * SSIM_HALO for n in t.shape)
-        total += voxels * float(
-            structural_similarity(
-                t,
-                slope * p + offset,
-                data_range=data_range,
-                gaussian_weights=True,
-                sigma=SSIM_SIGMA,
-                use_sample_covariance=False,
-            )
+        absent = ~(np.isfinite(p) & np.isfinite(t))
+        p[absent] = t[absent] = 0
+        _, similar = structural_similarity(
+            t,
+            slope * p + offset,
+            data_range=data_range,
+            gaussian_weights=True,
+            sigma=SSIM_SIGMA,
+            use_sample_covariance=False,
+            full=True,
         )
-        count += voxels
-    return total / count
+        if absent.any():
+            seen = ~maximum_filter(absent, size=2 * SSIM_HALO + 1)[inner]
+            total, count = total + float(similar[inner][seen].sum()), count + int(seen.sum())
+        else:
+            total, count = total + float(similar[inner].sum()), count + similar[inner].size
+    return total / count if count else math.nan
 
 
 def evaluate_phantoms(
@@ -370,10 +382,19 @@ def _blocks(
 def _mean_square_error(
     prediction: ArrayLike, truth: ArrayLike, slope: float, offset: float
 ) -> float:
-    total = 0.0
+    total, size = 0.0, 0
+    for p, t in _with_data(prediction, truth):
+        total, size = total + float(np.sum((slope * p + offset - t) ** 2)), size + t.size
+    return total / size if size else math.nan
+
+
+def _with_data(
+    prediction: ArrayLike, truth: ArrayLike
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield the voxels of both that have data, a block at a time."""
     for p, t in _blocks(prediction, truth):
-        total += float(np.sum((slope * p + offset - t) ** 2))
-    return total / math.prod(truth.shape)
+        there = np.isfinite(p) & np.isfinite(t)
+        yield (p.ravel(), t.ravel()) if there.all() else (p[there], t[there])
 
 
 def _psnr(error: float, data_range: float) -> float:

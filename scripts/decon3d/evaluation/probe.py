@@ -84,11 +84,12 @@ def make_probe(
     around = margins(psf.data)
     z, y, x = (n * e + 2 * m for n, e, m in zip(CELLS, edges, around, strict=True))
     shape: Shape = (z, y, x)
-    cells, balls = [], []
+    cells: list[Region] = []
+    balls = []
     for place, (radius, value) in zip(np.ndindex(CELLS), kinds, strict=True):
         first = [int(p * e) for p, e in zip(place, edges, strict=True)]
-        sz, sy, sx = (slice(a, a + e) for a, e in zip(first, edges, strict=True))
-        cells.append((sz, sy, sx))
+        a, b, c = (slice(n, n + e) for n, e in zip(first, edges, strict=True))
+        cells.append((a, b, c))
         middle = np.add(first, np.add(edges, rng.uniform(-1, 1, 3)) / 2) + around
         if radius:
             balls.append(ball(middle * voxel, radius * float(voxel.min()), brightness=value))
@@ -98,8 +99,8 @@ def make_probe(
         background_photons=background_photons, camera=camera, rng=rng,
     )  # fmt: skip
     background = float(camera.counts(np.array([background_photons]))[0])
-    radii, values = np.array(kinds).T
-    return Probe(exposure, cells, radii, values, background, psf)
+    radii, brightness = np.array(kinds).T
+    return Probe(exposure, cells, radii, brightness, background, psf)
 
 
 def _widths(psf: Psf) -> tuple[float, float, float]:

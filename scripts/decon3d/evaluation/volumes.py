@@ -1,8 +1,15 @@
 """Restored volumes of a dataset against the references that the config names."""
 
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
 from decon3d.errors import UserError
 from decon3d.evaluation.full_reference import evaluate_volume
 from decon3d.evaluation.records import Record
+from decon3d.volumes.no_data import CONTEXT, mark, missing
 from decon3d.volumes.reader import open_volume
 
 
@@ -16,6 +23,7 @@ def evaluate_volumes(
     dataset: str,
     volume: str,
     method: str,
+    fills: dict[str, float | None] | None = None,
 ) -> list[Record]:
     """Measure one volume, all channels, against its reference.
 
@@ -30,6 +38,9 @@ def evaluate_volumes(
         Names of the chosen channels with their index in the input.
     times
         Chosen time points; None = all.
+    fills
+        By channel: value of the raw volume's voxels without data, which are left out; None = all
+        have data.
 
     Raises
     ------
@@ -51,10 +62,31 @@ def evaluate_volumes(
             values = open_volume(prediction).data[:, position]
         records += evaluate_volume(
             values,
-            truth.data[chosen, index],
+            _where_data_are(
+                truth.data[chosen, index], image.data[chosen, index], (fills or {}).get(channel)
+            ),
             dataset=dataset,
             channel=channel,
             method=method,
             volume=volume,
         )
     return records
+
+
+def _where_data_are(truth: da.Array, raw: da.Array, fill: float | None) -> da.Array:
+    """Make the truth NaN where the raw volume has no data (both T Z Y X)."""
+    if fill is None and raw.dtype.kind != "f":
+        return truth
+    depth = dict(enumerate(CONTEXT))
+    marked = [
+        da.map_overlap(
+            lambda values: _absent(values, fill), r, depth=depth, boundary="none", dtype=bool
+        )
+        for r in raw
+    ]
+    return da.where(da.stack(marked), np.nan, truth)
+
+
+def _absent(values: NDArray[Any], fill: float | None) -> NDArray[np.bool_]:
+    found = missing(mark(values, fill))
+    return np.zeros(values.shape, bool) if found is None else found

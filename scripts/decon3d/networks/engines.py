@@ -1,8 +1,8 @@
 """Engines: what computes a network's function. TensorFlow, or OpenVINO on CPUs.
 
 OpenVINO (an optional extra, Apache 2.0) keeps the layout of its convolutions from one to the next
-and computes in bfloat16 where the CPU can, which TensorFlow on a CPU does not gain by. The engine
-is chosen once, in the plan: engines round differently, and no part may differ from another.
+and needs less memory; `make bench BENCH=restoration` compares them. The engine is chosen once, in
+the plan: engines round differently, and no part may differ from another.
 """
 
 from collections.abc import Callable
@@ -99,8 +99,8 @@ def _signature(function: "Callable[[tf.Tensor], tf.Tensor]", channels: int, **op
 def _tensorflow(function: "Callable[[tf.Tensor], tf.Tensor]", channels: int) -> Compiled:
     import tensorflow as tf
 
-    # XLA fuses on a GPU; on a CPU it has no fast convolutions (17 times slower for RLN). It
-    # compiles for one shape, and a plan's blocks have but one.
+    # XLA fuses on a GPU (tested on a CPU only, where it has no fast convolutions). It compiles for
+    # one shape, and a plan's blocks have but one.
     gpu = bool(tf.config.list_logical_devices("GPU"))
     run = _signature(function, channels, jit_compile=gpu)
     return lambda batch: run(batch).numpy()

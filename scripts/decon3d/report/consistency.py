@@ -61,7 +61,8 @@ def draw_consistency(
     for method in settings.methods:
         path = root / paths.consistency_record(dataset, method)
         summary = read_json(path).get(volume) if path.is_file() else None
-        if summary:
+        stores = (f(dataset, volume, method) for f in (paths.consistency, paths.restored))
+        if summary and all((root / paths.store_marker(s)).is_file() for s in stores):
             found[method] = next(c for c in summary["checks"] if c["channel"] == channel)
     if not found:
         return []

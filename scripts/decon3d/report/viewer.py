@@ -24,7 +24,7 @@ LONGEST = 4096
 QUALITY = 85
 STORED = (0.05, 99.99)
 """Percentiles of a volume's counts between which they are stored; beyond, they are cut off."""
-SHOWN = (1.0, 99.8)
+SHOWN = (1.0, 99.6)
 """Percentiles between black and white at first."""
 SATURATED = 15.0
 """Deviation in σ from which the consistency map is laid over the image fully."""

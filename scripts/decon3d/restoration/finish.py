@@ -70,6 +70,8 @@ def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]
 
 def _check_shards(plan: Plan, number: int, checksums: list[int], progress: Path) -> None:
     volume, first = plan.volumes[number], plan.starts[number]
+    for half_written in (Path(volume.store) / "0").rglob("*.partial"):
+        half_written.unlink()  # by a part that was killed, which wrote the whole shard later
     level_0: Any = zarr.open_array(str(Path(volume.store) / "0"), mode="r")
     rng = generator(0, "shards", volume.key)
     some = set(rng.permutation(volume.items)[:CHECKED_SHARDS].tolist())

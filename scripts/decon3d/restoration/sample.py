@@ -54,6 +54,8 @@ def sample_blocks(
         for record in records
         for time in (range(record.shape[0]) if times is None else times)
     ]
+    if not stacks:  # a method that decides nothing on a sample
+        return []
     ends = np.cumsum([prod(grid(_spatial(record), BLOCK)) for record, _ in stacks])
     chosen = generator(seed, "sample", channel).permutation(ends[-1])[:CANDIDATES]
     found = []

@@ -1,0 +1,107 @@
+"""The config as validated, immutable settings: every rule of the config lives here, once.
+
+`load_settings` checks everything at once and raises one `ConfigError` that lists all problems.
+The JSON schema in `workflow/schemas` is generated from these classes. Lengths are micrometres,
+triples are in the order Z, Y, X.
+"""
+
+from decon3d.settings.config import Restoration, Settings
+from decon3d.settings.datasets import Dataset, MeasuredPairs, Preview, Simulation, VolumeEntry
+from decon3d.settings.explain import inner_model
+from decon3d.settings.files import bundle_path, expand_path
+from decon3d.settings.loading import load_settings
+from decon3d.settings.methods import (
+    METHOD_KINDS,
+    ORACLE,
+    Bundle,
+    Care,
+    NeuroDecon,
+    Rcan,
+    Rl,
+    RlEstimate,
+    Rln,
+    RlResidual,
+    Rltv,
+    Trained,
+    is_network,
+    is_oracle,
+    is_trained,
+    is_tuned,
+    may_use_gpu,
+    needs_sample,
+)
+from decon3d.settings.microscope import (
+    Aberrations,
+    BeadsPsf,
+    Camera,
+    Channel,
+    FilePsf,
+    Normalisation,
+    Optics,
+    Sted,
+    TheoryPsf,
+)
+from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
+from decon3d.settings.training import (
+    CareTraining,
+    NeuroDeconTraining,
+    RcanTraining,
+    RlnTraining,
+    RlResidualTraining,
+    Training,
+)
+from decon3d.settings.values import NAME, RECIPES, Section
+
+__all__ = [
+    "METHOD_KINDS",
+    "NAME",
+    "ORACLE",
+    "RECIPES",
+    "Aberrations",
+    "BeadsPsf",
+    "Bundle",
+    "Camera",
+    "Care",
+    "CareTraining",
+    "Channel",
+    "Dataset",
+    "FilePsf",
+    "MeasuredPairs",
+    "NeuroDecon",
+    "NeuroDeconTraining",
+    "Normalisation",
+    "ObjectFile",
+    "Optics",
+    "Phantoms",
+    "Preview",
+    "PsfVariation",
+    "Rcan",
+    "RcanTraining",
+    "Restoration",
+    "Rl",
+    "RlEstimate",
+    "RlResidual",
+    "RlResidualTraining",
+    "Rln",
+    "RlnTraining",
+    "Rltv",
+    "Section",
+    "Settings",
+    "Simulation",
+    "Split",
+    "Sted",
+    "TheoryPsf",
+    "Trained",
+    "Training",
+    "VolumeEntry",
+    "bundle_path",
+    "expand_path",
+    "inner_model",
+    "is_network",
+    "is_oracle",
+    "is_trained",
+    "is_tuned",
+    "load_settings",
+    "may_use_gpu",
+    "needs_sample",
+]

@@ -1,0 +1,138 @@
+"""The whole config."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from decon3d.settings.datasets import Dataset
+from decon3d.settings.methods import ORACLE, Method, counts_photons, is_oracle, is_trained, is_tuned
+from decon3d.settings.phantoms import Phantoms
+from decon3d.settings.values import RESERVED_METHODS, Name, Section
+
+
+class Restoration(Section):
+    """How volumes are cut, worked on and written."""
+
+    parts: PositiveInt = 1
+    """Independent jobs per dataset and method."""
+    memory_gb: PositiveFloat = 2.0
+    """Memory that one job may use for its block, in GB."""
+    engine: Literal["auto", "tensorflow", "openvino"] = "auto"
+    """What computes networks. `openvino` is faster on CPUs (the extra `openvino`); `auto` takes it
+    where it is installed and the profile gives the restorations no GPU, else TensorFlow."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of networks' convolutions. `bfloat16` is faster where the CPU (AVX512_BF16, AMX) or GPU has
+    it. It moves RLN with its published weights by 6e-4 of the maximum on average, but single voxels
+    by up to 3 %: to look at, not to measure."""
+    output_dtype: Literal["float32", "input"] = "float32"
+    """Type of the restored counts; `input` rounds and clips to the input's, and reports it."""
+    ome_tiff: bool = False
+    """Write each restored volume as an OME-TIFF (BigTIFF, pyramid), too, beside its OME-Zarr."""
+
+
+class Settings(Section):
+    """The whole config."""
+
+    schema_version: Literal[1] = 1
+    """Version of this config format."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Everything random follows from it."""
+    require_gpu: bool = True
+    """A job that was given a GPU and does not see it fails; false = it works on the CPU."""
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    """Datasets by name."""
+    methods: Annotated[dict[Name, Method], Field(min_length=1)]
+    """Restoration methods by name; the kind defaults to the name."""
+    phantoms: Phantoms | None = None
+    """Null = made with the defaults if a method trains or tunes, else not at all."""
+    restoration: Restoration = Restoration()
+
+    @model_validator(mode="after")
+    def _names(self) -> "Settings":
+        taken = RESERVED_METHODS & set(self.methods)
+        if taken:
+            raise PydanticCustomError(
+                "methods",
+                "methods.{name}: this name is reserved for the report's own rows; rename it",
+                {"name": min(taken)},
+            )
+        for name, method in self.methods.items():
+            if is_oracle(method) != name.endswith(ORACLE):
+                raise PydanticCustomError(
+                    "methods",
+                    "methods.{name}: tune_on: test_truth (with iterations: tune) makes an oracle, "
+                    "and an oracle's name ends in {end}; no other method's does",
+                    {"name": name, "end": ORACLE},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _sources(self) -> "Settings":
+        for name, method in self.methods.items():
+            chain = [name]
+            while (source := self.methods[chain[-1]].source) is not None:
+                if source not in self.methods:
+                    raise PydanticCustomError(
+                        "methods",
+                        "methods.{name}.source: there is no method {source}; known: {known}",
+                        {"name": chain[-1], "source": repr(source),
+                         "known": ", ".join(n for n in self.methods if n != chain[-1])},
+                    )  # fmt: skip
+                if source in chain:
+                    raise PydanticCustomError(
+                        "methods",
+                        "methods.{name}.source: {circle} is a circle; one of them has to start "
+                        "from the raw volumes",
+                        {"name": name, "circle": " → ".join([*chain, source])},
+                    )
+                chain.append(source)
+            if method.source is not None and counts_photons(method):
+                raise PydanticCustomError(
+                    "methods",
+                    "methods.{name}: tune_on: data, stopping: rlgc and tv_weight: snr judge by the "
+                    "noise of photons, which restored volumes (source: {source}) no longer have",
+                    {"name": name, "source": method.source},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _training_data(self) -> "Settings":
+        if self.phantoms is not None and all(d.pairs for d in self.datasets.values()):
+            raise PydanticCustomError(
+                "methods",
+                "phantoms: every dataset has measured pairs, so that none are made; leave this out",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _depths(self) -> "Settings":
+        measured = [
+            f"datasets.{name}.channels.{channel}.psf"
+            for name, dataset in self.datasets.items()
+            for channel, value in dataset.channels.items()
+            if value.psf.source != "theory"
+        ]
+        for split in ("train", "val", "test") if self.phantoms and measured else ():
+            variation = getattr(self.phantoms, split).psf_variation
+            if variation and variation.depth_um:
+                raise PydanticCustomError(
+                    "phantoms",
+                    "phantoms.{split}.psf_variation.depth_um: {key} is measured, and how it would "
+                    "look at another depth is not known; vary its width",
+                    {"split": split, "key": measured[0]},
+                )
+        return self
+
+    @property
+    def simulated_pairs(self) -> Phantoms | None:
+        """The phantoms to make, or None where nothing asks for them."""
+        needed = any(
+            is_trained(m) or (is_tuned(m) and getattr(m, "tune_on", "") != "data")
+            for m in self.methods.values()
+        ) and not all(dataset.pairs for dataset in self.datasets.values())
+        return self.phantoms or (Phantoms() if needed else None)
+
+    def has_pairs(self, dataset: str) -> bool:
+        """Say whether a dataset has pairs with truth, measured ones or phantoms."""
+        return self.datasets[dataset].pairs is not None or self.simulated_pairs is not None

@@ -1,0 +1,151 @@
+"""Datasets in the config: volumes, measured pairs, what shares a microscope."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from decon3d.settings.microscope import Camera, Channel, Optics
+from decon3d.settings.values import Name, Recipe, Section, Shape, VoxelSize
+
+
+class VolumeEntry(Section):
+    """One volume by name."""
+
+    name: Name
+    """Its name in the results."""
+    path: str
+    """TIFF, OME-TIFF or OME-Zarr; environment variables are expanded."""
+    reference: str | None = None
+    """A volume of the same grid that is taken as the truth in the evaluation."""
+
+
+class Simulation(Section):
+    """A volume that the workflow makes itself, with its truth."""
+
+    shape: Shape
+    """Voxels (Z, Y, X)."""
+    recipe: Recipe = "rln_mixed"
+    """Phantom recipe of the object."""
+    photons: PositiveFloat = 200.0
+    """Mean photons of the brightest 0.1 % of the voxels."""
+    background_photons: Annotated[float, Field(ge=0)] = 5.0
+    """Photons of the even background."""
+
+
+def _one_group(value: str | None) -> str | None:
+    try:
+        groups = 1 if value is None else re.compile(value).groups
+    except re.error as error:
+        raise PydanticCustomError(
+            "pairs", "is no regular expression: {reason}", {"reason": str(error)}
+        ) from None
+    if groups != 1:
+        raise PydanticCustomError(
+            "pairs", "needs one group in parentheses, which names the specimen: '(fish[0-9]+)_'"
+        )
+    return value
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class MeasuredPairs(Section):
+    """Measured pairs of a raw and a true volume, in place of phantoms."""
+
+    raw: str | list[str]
+    """Volumes as the methods get them (low exposure, confocal …): a path, a folder, a glob, or a
+    list of these."""
+    truth: str | list[str]
+    """What they should become (high exposure, STED …), on the same voxel grid: as many files, in
+    the same order."""
+    specimen: Annotated[str | None, AfterValidator(_one_group)] = None
+    """Regular expression whose one group finds the specimen's name in the raw file's name; null =
+    every pair is a specimen of its own. Pairs of one specimen stay in one split."""
+    val: Share = 0.15
+    """Share of the specimens that pick the best weights and tune the baselines; at least one."""
+    test: Share = 0.15
+    """Share of the specimens that the report's numbers are measured on; at least one."""
+    shape: Shape | None = None
+    """Voxels (Z, Y, X) of the tiles that pairs are cut into; null = the smallest pair's, at most
+    64 × 256 × 256."""
+    tiles: PositiveInt = 4
+    """Tiles of a training pair, the brightest ones, at most; validation and test take one each."""
+    max_shift_um: PositiveFloat = 2.0
+    """A pair whose truth lies farther off is refused, in µm; smaller shifts are undone."""
+    max_drift_um: PositiveFloat = 0.5
+    """A pair whose parts (halves along Z, lateral quarters) are shifted differently by more than
+    this is refused, in µm: no translation lays it on top of each other."""
+
+
+def _crop(value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    for axis, (start, stop) in zip("ZYX", value, strict=True):
+        if stop <= start:
+            raise ValueError(f"along {axis}, {stop} is not behind {start}; give [start, stop]")
+    return value
+
+
+Bounds = tuple[Annotated[int, Field(ge=0)], PositiveInt]
+
+
+class Preview(Section):
+    """What `snakemake preview` shows."""
+
+    volume: Name | None = None
+    """Name of a volume; null = the first."""
+    roi: Annotated[tuple[Bounds, Bounds, Bounds], AfterValidator(_crop)] | None = None
+    """Crop, [start, stop] in voxels along Z, Y, X; null = 32 × 160 × 160 where there is most
+    light."""
+
+
+class Dataset(Section):
+    """Volumes that share a microscope: one PSF and one model per channel."""
+
+    volumes: str | list[str | VolumeEntry] | None = None
+    """A path, a glob, a list, or a sheet (.tsv / .csv with name, path, optional reference)."""
+    simulate: dict[Name, Simulation] | None = None
+    """Instead of `volumes`: volumes that the workflow makes itself, by name."""
+    voxel_size_um: VoxelSize | None = None
+    """Voxel size (Z, Y, X), in µm; null = from the metadata of the first volume."""
+    times: list[Annotated[int, Field(ge=0)]] | None = None
+    """Time points to restore, from 0; null = all."""
+    no_data: Literal["auto", "none"] | float = "auto"
+    """Value of voxels without data (fill of deskewing, stitching or padding): `auto` finds it, as a
+    value that whole places have and the dark does not; `none`; or a number. These voxels keep it;
+    all else leaves them out. What is not finite has no data either."""
+    pairs: MeasuredPairs | None = None
+    """Measured pairs that networks are trained, baselines tuned and all methods tested on; null =
+    phantoms."""
+    optics: Optics
+    camera: Camera = Camera()
+    preview: Preview = Preview()
+    channels: Annotated[dict[Name, Channel], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Dataset":
+        if (self.volumes is None) == (self.simulate is None):
+            raise PydanticCustomError(
+                "volumes", "give exactly one of `volumes` (your files) and `simulate` (made here)"
+            )
+        if self.simulate is not None and self.voxel_size_um is None:
+            raise PydanticCustomError(
+                "volumes", "voxel_size_um is missing; simulated volumes have no metadata"
+            )
+        for name, channel in self.channels.items():
+            if self.optics.modality == "two_photon" and channel.excitation_um is None:
+                raise PydanticCustomError(
+                    "channels",
+                    "channels.{name}.excitation_um is missing; two-photon excitation needs the "
+                    "laser's wavelength in µm, e.g. 0.92",
+                    {"name": name},
+                )
+        indices = [channel.index for channel in self.channels.values()]
+        if len(set(indices)) < len(indices):
+            raise PydanticCustomError("channels", "two channels have the same index")
+        if self.simulate is not None and max(indices) >= len(indices):
+            raise PydanticCustomError(
+                "channels",
+                "the channels of simulated volumes have the indices 0, 1, … without gaps",
+            )
+        return self

@@ -1,0 +1,132 @@
+"""Paths that the config names, and what is missing or wrong there."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from decon3d.errors import UserError
+from decon3d.networks.description import load_info
+from decon3d.settings.config import Settings
+from decon3d.settings.methods import METHOD_KINDS
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
+
+
+def expand_path(text: str) -> str:
+    """Expand `~`, `$NAME`, `${NAME}` and `${NAME:-default}` in a path, as a shell would.
+
+    Raises
+    ------
+    UserError
+        If a variable is not set and has no default.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[3]
+        found = os.environ.get(name) or match[2]
+        if found is None:
+            raise UserError(f"the environment variable {name} is not set (in {text!r})")
+        return found
+
+    return os.path.expanduser(_VARIABLE.sub(value, text))
+
+
+def wrong_starts(settings: Settings) -> list[str]:
+    """List the trainings that start from a bundle that cannot be read or is of another kind."""
+    problems = []
+    for name, method in settings.methods.items():
+        start = getattr(getattr(method, "training", None), "start_from", None)
+        if start is None:
+            continue
+        key = f"methods.{name}.training.start_from"
+        try:
+            kind = load_info(expand_path(start)).kind
+        except UserError as error:
+            problems.append(f"{key}: {error}")
+            continue
+        if kind != method.kind:
+            problems.append(f"{key}: {start} holds a network of kind {kind}, not {method.kind}")
+    return problems
+
+
+def missing_files(config: dict[str, Any]) -> list[str]:
+    """List the files that the config names and that are not there, whatever else is wrong."""
+    problems = []
+
+    def check(key: str, path: Any) -> None:
+        if not isinstance(path, str):
+            return
+        try:
+            expanded = expand_path(path)
+        except UserError as error:
+            problems.append(f"{key}: {error}")
+            return
+        if any(c in expanded for c in "*?["):
+            from decon3d.volumes.inputs import matches
+
+            if not matches(expanded):
+                problems.append(f"{key}: no file matches {expanded}")
+        elif not Path(expanded).exists():
+            problems.append(f"{key}: there is no file {expanded}")
+
+    def table(value: Any) -> dict[str, Any]:
+        return value if isinstance(value, dict) else {}
+
+    for name, dataset in table(config.get("datasets")).items():
+        dataset = table(dataset)
+        key = f"datasets.{name}"
+        volumes = dataset.get("volumes")
+        for i, entry in enumerate(volumes if isinstance(volumes, list) else [volumes]):
+            at = f"{key}.volumes[{i}]" if isinstance(volumes, list) else f"{key}.volumes"
+            if isinstance(entry, dict):
+                check(f"{at}.path", entry.get("path"))
+                check(f"{at}.reference", entry.get("reference"))
+            else:
+                check(at, entry)
+        for channel, value in table(dataset.get("channels")).items():
+            check(f"{key}.channels.{channel}.psf.path", table(table(value).get("psf")).get("path"))
+        for role in ("raw", "truth"):
+            entries = table(dataset.get("pairs")).get(role)
+            for entry in entries if isinstance(entries, list) else [entries]:
+                check(f"{key}.pairs.{role}", entry)
+    problems += _bundle_problems(table(config.get("methods")), table(config.get("datasets")))
+    for name, method in table(config.get("methods")).items():
+        start = table(table(method).get("training")).get("start_from")
+        check(f"methods.{name}.training.start_from", start)
+    for name, entry in table(table(config.get("phantoms")).get("objects")).items():
+        check(f"phantoms.objects.{name}.path", table(entry).get("path"))
+    return problems
+
+
+def bundle_path(bundle: str, channel: str) -> str:
+    """Return the folder that `methods.<name>.bundle` names for a channel."""
+    return expand_path(bundle.replace("{channel}", channel))
+
+
+def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[str]:
+    """Check the bundles that the config names, and read what they say of themselves."""
+    channels = {
+        str(channel)
+        for dataset in datasets.values()
+        if isinstance(dataset, dict) and isinstance(dataset.get("channels"), dict)
+        for channel in dataset["channels"]
+    }
+    problems = []
+    for name, method in methods.items():
+        bundle = method.get("bundle") if isinstance(method, dict) else None
+        if not isinstance(bundle, str):
+            continue
+        for channel in sorted(channels) or [""]:
+            try:
+                folder = Path(bundle_path(bundle, channel))
+                if not folder.is_dir():
+                    raise UserError(f"there is no folder {folder}")
+                info = load_info(folder)
+                if info.kind not in METHOD_KINDS:
+                    raise UserError(f"{folder} holds a network that is not known here: {info.kind}")
+                if not (folder / "model.keras").is_file():
+                    raise UserError(f"{folder / 'model.keras'} is missing")
+            except UserError as error:
+                problems.append(f"methods.{name}.bundle: {error}")
+    return list(dict.fromkeys(problems))

@@ -1,0 +1,48 @@
+"""Validate a config: all problems at once."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from decon3d.errors import ConfigError
+from decon3d.settings.config import Settings
+from decon3d.settings.explain import explained
+from decon3d.settings.files import missing_files, wrong_starts
+
+
+def load_settings(config: dict[str, Any]) -> Settings:
+    """Validate a config.
+
+    Parameters
+    ----------
+    config
+        The parsed YAML; not changed.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of the config, missing files included.
+    """
+    try:
+        settings = Settings.model_validate(_with_kinds(config))
+    except ValidationError as error:
+        problems = [explained(e) for e in error.errors(include_url=False)]
+        raise ConfigError(list(dict.fromkeys(problems)) + missing_files(config)) from None
+    problems = missing_files(config) or wrong_starts(settings)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _with_kinds(config: dict[str, Any]) -> dict[str, Any]:
+    """Let a method's kind default to `bundle` where one is named, else to the method's name."""
+    methods = config.get("methods")
+    if not isinstance(methods, dict):
+        return config
+    kinds = {}
+    for name, method in methods.items():
+        method = {} if method is None else method
+        if isinstance(method, dict) and "kind" not in method:
+            method = {"kind": "bundle" if "bundle" in method else str(name), **method}
+        kinds[name] = method
+    return {**config, "methods": kinds}

@@ -1,0 +1,304 @@
+"""Restoration methods in the config, and what can be asked of one."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from decon3d.settings.training import (
+    CareTraining,
+    NeuroDeconTraining,
+    RcanTraining,
+    RlnTraining,
+    RlResidualTraining,
+)
+from decon3d.settings.values import Name, Section
+
+Tuned = Literal["tune"]
+
+
+Stopping = Literal["fixed", "relative_change", "rlgc"]
+
+
+TuneOn = Literal["phantoms", "data", "test_truth"]
+
+
+ORACLE = "_oracle"
+"""End of the names of methods that are tuned on the test truth."""
+
+
+STOPPING_LIMIT = 500
+"""Iterations that a stopping rule may take unless the config says otherwise."""
+
+
+class MethodSection(Section):
+    """What all methods have in common."""
+
+    source: Name | None = None
+    """Another method, whose restored volumes this one starts from (first denoise, then sharpen):
+    negative counts become 0, the normalisation is theirs, and it is trained, tuned and tested on
+    what that method makes of the training data. Null = the raw volumes."""
+
+
+class _Iterative(MethodSection):
+    """What Richardson-Lucy and RLTV have in common."""
+
+    device: Literal["cpu", "gpu"] = "cpu"
+    """Where volumes and test phantoms are restored. `gpu`: on one GPU, by the rules for GPUs; it
+    needs CuPy (the extra `cupy`), fails without a GPU, and `restoration.memory_gb` is then the
+    GPU's memory. Searches and stopping rules run on the CPU. Tested with a stand-in for CuPy's
+    arrays only, not yet on a GPU; results differ from the CPU's by rounding."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limit(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("stopping", "fixed") == "fixed":
+            return values
+        # Momentum carries voxels past the point where the halves begin to disagree.
+        slow = {"acceleration": "none"} if values["stopping"] == "rlgc" else {}
+        return {"iterations": STOPPING_LIMIT, **slow, **values}
+
+    @model_validator(mode="after")
+    def _one_decision(self) -> "_Iterative":
+        stopping, iterations = getattr(self, "stopping", ""), getattr(self, "iterations", 1)
+        if stopping != "fixed" and iterations == "tune":
+            raise PydanticCustomError(
+                "tune",
+                "iterations: tune and stopping: {rule} both decide the number of iterations; leave "
+                "one of them out",
+                {"rule": stopping},
+            )
+        if stopping == "rlgc" and getattr(self, "acceleration", "none") != "none":
+            raise PydanticCustomError(
+                "tune",
+                "stopping: rlgc goes with acceleration: none: momentum runs on into the noise",
+            )
+        return self
+
+
+class Rl(_Iterative):
+    """Richardson-Lucy deconvolution."""
+
+    kind: Literal["rl"]
+    """Richardson-Lucy."""
+    iterations: PositiveInt | Tuned = 15
+    """Iterations, or `tune`: the best by `tune_on`; with a stopping rule the most (default 500)."""
+    stopping: Stopping = "fixed"
+    """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
+    halves of its photons disagree, all when < 1 % of a sample's voxels move."""
+    tune_on: TuneOn = "phantoms"
+    """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
+    `test_truth` (an oracle: the method's name must end in _oracle)."""
+    acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
+    """Momentum; without it about twice as many iterations are needed. With `stopping: rlgc` none,
+    since momentum runs on into the noise (7 dB lost at 50 photons)."""
+    back_projector: Literal["matched", "wiener_butterworth"] = "matched"
+    """`wiener_butterworth` (Guo 2020): one or two iterations, with acceleration: none."""
+
+    @model_validator(mode="after")
+    def _unmatched(self) -> "Rl":
+        if self.back_projector != "matched" and (
+            self.acceleration != "none" or self.stopping != "fixed"
+        ):
+            raise PydanticCustomError(
+                "tune",
+                "back_projector: {name} goes with acceleration: none and stopping: fixed (1 or 2 "
+                "iterations): it diverges otherwise",
+                {"name": self.back_projector},
+            )
+        return self
+
+
+class Rltv(_Iterative):
+    """Richardson-Lucy deconvolution with total variation (Dey 2006)."""
+
+    kind: Literal["rltv"]
+    """Richardson-Lucy with total variation."""
+    iterations: PositiveInt | Tuned = "tune"
+    """Iterations, or `tune`: the best by `tune_on`, together with tv_weight; with a stopping rule
+    the most (default 500)."""
+    tv_weight: PositiveFloat | Tuned | Literal["snr"] = "tune"
+    """λ of the total variation, differences relative to the smallest voxel; or `tune`; or `snr`:
+    50 / (SNR · smallest voxel in nm), from the brightest place of a sample (Laasmaa 2011)."""
+    stopping: Stopping = "fixed"
+    """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
+    halves of its photons disagree, all when < 1 % of a sample's voxels move."""
+    tune_on: TuneOn = "phantoms"
+    """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
+    `test_truth` (an oracle: the method's name must end in _oracle)."""
+    acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
+    """Momentum; without it about twice as many iterations are needed. With `stopping: rlgc` none,
+    since momentum runs on into the noise (7 dB lost at 50 photons)."""
+
+    @model_validator(mode="after")
+    def _together(self) -> "Rltv":
+        if (self.iterations == "tune") != (self.tv_weight == "tune"):
+            raise PydanticCustomError(
+                "tune", "iterations and tv_weight are tuned together: give `tune` for both or none"
+            )
+        return self
+
+
+class Rln(MethodSection):
+    """The Richardson-Lucy network (Li et al. 2022), trained on the pairs."""
+
+    kind: Literal["rln"]
+    """The Richardson-Lucy network."""
+    epsilon: PositiveFloat = 1e-4
+    """Added to the denominators of the network's two divisions."""
+    training: RlnTraining = RlnTraining()
+
+
+class NeuroDecon(MethodSection):
+    """NeuroDecon (Sachuk et al. 2025), trained on the pairs."""
+
+    kind: Literal["neurodecon"]
+    """NeuroDecon."""
+    large: bool = False
+    """The large form: 6,058,690 parameters in place of 1,509,331."""
+    training: NeuroDeconTraining = NeuroDeconTraining()
+
+
+class Care(MethodSection):
+    """CARE's U-Net (Weigert et al. 2018), trained on the pairs."""
+
+    kind: Literal["care"]
+    """CARE."""
+    depth: Annotated[int, Field(ge=1, le=4)] = 2
+    """Levels below the first."""
+    probabilistic: bool = False
+    """Learn the scale of a Laplace distribution beside the mean."""
+    training: CareTraining = CareTraining()
+
+
+class Rcan(MethodSection):
+    """3D-RCAN (Chen et al. 2021), trained on the pairs."""
+
+    kind: Literal["rcan"]
+    """3D-RCAN."""
+    groups: PositiveInt = 5
+    """Residual groups."""
+    blocks: PositiveInt = 3
+    """Residual blocks per group."""
+    channels: PositiveInt = 32
+    """Channels of every convolution."""
+    reduction: PositiveInt = 8
+    """Factor by which the attention narrows the channels."""
+    residual_scaling: PositiveFloat = 1.0
+    """Weight of a block's residual."""
+    loss: Literal["mae", "mse"] = "mae"
+    """Mean absolute or mean squared error."""
+    attention: Literal["calibrated", "per_block"] = "calibrated"
+    """Pooled vectors fixed on a sample of the data, so that any tiling restores the same, or those
+    of each block, as published."""
+    training: RcanTraining = RcanTraining()
+
+
+class RlEstimate(Section):
+    """A run of Richardson-Lucy (heavy ball) that a network looks at."""
+
+    iterations: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (25,)
+    """Iterations after which it does, ascending; an input channel each."""
+    tv_weight: Annotated[float, Field(ge=0)] = 0.0
+    """λ of the total variation, as RLTV's; 0 = none."""
+
+    @field_validator("iterations")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)):
+            raise PydanticCustomError("tune", "the iterations do not ascend")
+        return value
+
+
+class RlResidual(MethodSection):
+    """A network of this project that learns what Richardson-Lucy leaves undone."""
+
+    kind: Literal["rl_residual"]
+    """Richardson-Lucy's residual."""
+    estimates: Annotated[tuple[RlEstimate, ...], Field(min_length=1)] = (
+        RlEstimate(iterations=(8, 25)),
+        RlEstimate(iterations=(50,), tv_weight=0.0005),
+        RlEstimate(iterations=(50,), tv_weight=0.002),
+    )
+    """What the network looks at beside the image; it corrects the last estimate of the last run."""
+    channels: PositiveInt = 12
+    """Channels of the convolutions at full resolution; twice as many at half."""
+    biases: bool = False
+    """Whether the convolutions have biases. Without, a network that is given twice the counts
+    returns twice the counts, whatever the normalisation."""
+    training: RlResidualTraining = RlResidualTraining()
+
+
+class Bundle(MethodSection):
+    """A network that was trained before: no training, the bundle's folder is used."""
+
+    kind: Literal["bundle"]
+    """An existing bundle."""
+    bundle: str
+    """Folder with model.keras and model.json; variables are expanded, `{channel}` is the
+    channel's name."""
+
+
+Trained = Rln | NeuroDecon | Care | Rcan | RlResidual
+
+
+Method = Annotated[Rl | Rltv | Trained | Bundle, Field(discriminator="kind")]
+
+
+METHOD_KINDS: dict[str, type[Section]] = {
+    "rl": Rl,
+    "rltv": Rltv,
+    "rln": Rln,
+    "neurodecon": NeuroDecon,
+    "care": Care,
+    "rcan": Rcan,
+    "rl_residual": RlResidual,
+    "bundle": Bundle,
+}
+
+
+CLASSICAL = (Rl, Rltv)
+
+
+def is_tuned(method: Section) -> bool:
+    """Say whether a method's parameters are searched."""
+    return getattr(method, "iterations", None) == "tune"
+
+
+def is_oracle(method: Section) -> bool:
+    """Say whether a method is tuned on the test truth itself, so that it is no competitor."""
+    return is_tuned(method) and getattr(method, "tune_on", None) == "test_truth"
+
+
+def needs_sample(method: Section) -> bool:
+    """Say whether preparing a method needs blocks of the data themselves, and so some work."""
+    return (
+        getattr(method, "stopping", "fixed") != "fixed"
+        or getattr(method, "tv_weight", None) == "snr"
+        or getattr(method, "attention", None) == "calibrated"
+        or isinstance(method, Bundle)  # may hold a network whose attention is calibrated
+    )
+
+
+def counts_photons(method: Section) -> bool:
+    """Say whether a method's parameters follow from the noise of its input's photons."""
+    return (
+        (is_tuned(method) and getattr(method, "tune_on", None) == "data")
+        or getattr(method, "stopping", None) == "rlgc"
+        or getattr(method, "tv_weight", None) == "snr"
+    )
+
+
+def is_trained(method: Section) -> bool:
+    """Say whether a method trains a network."""
+    return hasattr(method, "training")
+
+
+def is_network(method: Section) -> bool:
+    """Say whether a method restores with a network."""
+    return not isinstance(method, CLASSICAL)
+
+
+def may_use_gpu(method: Section) -> bool:
+    """Say whether a method's restorations may use a GPU, and so go to the rules for GPUs."""
+    return is_network(method) or getattr(method, "device", "cpu") == "gpu"

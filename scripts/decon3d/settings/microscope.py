@@ -1,0 +1,213 @@
+"""The microscope in the config: optics, camera, PSF, channel. Lengths in µm."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from decon3d.settings.values import Index, Section, VoxelSize, Wavelength
+
+Waves = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Aberrations(Section):
+    """Zernike aberrations of the objective and the specimen, each by its RMS in waves.
+
+    Noll's normalisation and axes; see `decon3d.optics.zernike`.
+    """
+
+    defocus: Waves = 0.0
+    """Noll 4."""
+    astigmatism_0: Waves = 0.0
+    """Astigmatism along X and Y; Noll 6."""
+    astigmatism_45: Waves = 0.0
+    """Astigmatism along the diagonals; Noll 5."""
+    coma_x: Waves = 0.0
+    """Coma along X; Noll 8."""
+    coma_y: Waves = 0.0
+    """Coma along Y; Noll 7."""
+    trefoil_x: Waves = 0.0
+    """Trefoil, cosine; Noll 10."""
+    trefoil_y: Waves = 0.0
+    """Trefoil, sine; Noll 9."""
+    spherical: Waves = 0.0
+    """Primary spherical aberration; Noll 11."""
+    secondary_astigmatism_0: Waves = 0.0
+    """Secondary astigmatism along X and Y; Noll 12."""
+    secondary_astigmatism_45: Waves = 0.0
+    """Secondary astigmatism along the diagonals; Noll 13."""
+    quadrafoil_x: Waves = 0.0
+    """Quadrafoil, cosine; Noll 14."""
+    quadrafoil_y: Waves = 0.0
+    """Quadrafoil, sine; Noll 15."""
+    secondary_spherical: Waves = 0.0
+    """Secondary spherical aberration; Noll 22."""
+
+    @property
+    def terms(self) -> tuple[tuple[str, float], ...]:
+        """Names and values of those that are not 0."""
+        return tuple((name, value) for name, value in self if value)
+
+
+class Sted(Section):
+    """The depletion of STED: a doughnut by a vortex plate (2D)."""
+
+    depletion_um: Wavelength
+    """Wavelength of the depletion laser, in µm."""
+    saturation_factor: PositiveFloat
+    """I_sted / I_sat: intensity at the doughnut's crest over that which halves the fluorescence."""
+
+
+class Optics(Section):
+    """What the microscope is; shared by all volumes and channels of a dataset."""
+
+    modality: Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
+    """How the light is collected and the specimen lit."""
+    numerical_aperture: Annotated[float, Field(gt=0, lt=2)]
+    """Numerical aperture of the detecting objective."""
+    immersion_index: Index = 1.515
+    """Refractive index of the immersion medium."""
+    sample_index: Index | None = None
+    """Refractive index of the specimen's medium; null = as the immersion."""
+    depth_um: Annotated[float, Field(ge=0)] = 0.0
+    """Depth of the imaged structures below the coverslip, in µm."""
+    model: Literal["vectorial", "scalar"] = "vectorial"
+    """Diffraction model of the theoretical PSF."""
+    pinhole_au: PositiveFloat = 1.0
+    """Confocal and STED only: pinhole diameter in Airy units."""
+    sheet_thickness_um: PositiveFloat | None = None
+    """Light sheet only: full width at half maximum of the sheet, in µm."""
+    sted: Sted | None = None
+    """STED only: the depletion."""
+    aberrations: Aberrations = Aberrations()
+    """Zernike aberrations, each an RMS in waves of the emission (two-photon: of the excitation)."""
+
+    # Field validators, not one of the whole model: they run whatever else is wrong here.
+    @field_validator("immersion_index")
+    @classmethod
+    def _above_aperture(cls, value: float, info: ValidationInfo) -> float:
+        aperture = info.data.get("numerical_aperture")
+        if aperture is not None and aperture >= value:
+            raise PydanticCustomError(
+                "optics",
+                "{n} is not above numerical_aperture {na}, and no lens collects beyond 90°: check "
+                "both (water 1.333, glycerol 1.47, oil 1.515)",
+                {"na": f"{aperture:g}", "n": f"{value:g}"},
+            )
+        return value
+
+    @field_validator("sheet_thickness_um")
+    @classmethod
+    def _sheet(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is None and info.data.get("modality") == "light_sheet":
+            raise PydanticCustomError("optics", "is missing; a light sheet needs its FWHM in µm")
+        return value
+
+    @field_validator("sted")
+    @classmethod
+    def _depletion(cls, value: Sted | None, info: ValidationInfo) -> Sted | None:
+        modality = info.data.get("modality")
+        if value is None and modality == "sted":
+            raise PydanticCustomError(
+                "optics",
+                "is missing; STED needs its depletion, e.g. {example}",
+                {"example": "{depletion_um: 0.592, saturation_factor: 20}"},
+            )
+        if value is not None and modality not in ("sted", None):
+            raise PydanticCustomError(
+                "optics", "belongs to `modality: sted`, not to {modality}", {"modality": modality}
+            )
+        return value
+
+    @property
+    def specimen_index(self) -> float:
+        """Refractive index around the structures."""
+        return self.immersion_index if self.sample_index is None else self.sample_index
+
+
+class Camera(Section):
+    """How photons become counts: counts = gain · photons + offset, plus read noise."""
+
+    offset: Annotated[float, Field(ge=0)] | None = None
+    """Counts of a dark image; null = the background level estimated from the data. Known, it lets
+    Richardson-Lucy model the noise rightly, and take fewer iterations."""
+    gain: PositiveFloat | None = None
+    """Counts per photon; null = 1 where noise is simulated or read noise modelled, and estimated
+    from variance against mean where photons are split (`stopping: rlgc`, `tune_on: data`)."""
+    read_noise: Annotated[float, Field(ge=0)] | None = None
+    """Standard deviation of the read noise in photons, in RL's noise model and in simulation;
+    null = 1 is assumed (in the model only beside a known offset)."""
+    bits: Annotated[int, Field(ge=8, le=16)] | None = None
+    """Bits of the converter: simulated images are whole counts and saturate at 2^bits - 1.
+    Null = 16 for simulated volumes, which are files; phantoms are neither rounded nor clipped."""
+
+
+class TheoryPsf(Section):
+    """A PSF computed from the optics."""
+
+    source: Literal["theory"] = "theory"
+    """From theory."""
+
+
+class FilePsf(Section):
+    """A measured PSF: an image of one bead, on any voxel grid."""
+
+    source: Literal["file"]
+    """From a file."""
+    path: str
+    """TIFF of the PSF (Z Y X); environment variables are expanded."""
+    voxel_size_um: VoxelSize | None = None
+    """Voxel size of that file (Z, Y, X), in µm; null = from its metadata."""
+    accept_pedestal: bool = False
+    """Confirm that more than half of the file's sum may be removed as camera pedestal."""
+
+
+class BeadsPsf(Section):
+    """A measured PSF: a stack of many beads, which are found, judged and averaged."""
+
+    source: Literal["beads"]
+    """From a bead stack."""
+    path: str
+    """TIFF, OME-TIFF or OME-Zarr of the beads; environment variables are expanded."""
+    bead_diameter_um: Annotated[float, Field(gt=0, le=5)]
+    """Diameter of the beads, in µm; it is deconvolved out of the PSF and kept in the pair."""
+    voxel_size_um: VoxelSize | None = None
+    """Voxel size of that stack (Z, Y, X), in µm; null = from its metadata."""
+    channel: Annotated[int, Field(ge=0)] = 0
+    """Position on the channel axis of that stack, from 0."""
+    half_width_um: VoxelSize | None = None
+    """Half size (Z, Y, X) of the free space around a bead, in µm; null = 2.5 (light sheet 3,
+    widefield 4) widths of the beads."""
+    plane_tolerance_um: PositiveFloat | None = None
+    """Beads farther than this from the median bead along Z are rejected; null = none are."""
+
+
+Psf = Annotated[TheoryPsf | FilePsf | BeadsPsf, Field(discriminator="source")]
+
+
+PSF_SOURCES: dict[str, type[Section]] = {"theory": TheoryPsf, "file": FilePsf, "beads": BeadsPsf}
+
+
+class Normalisation(Section):
+    """A fixed affine map (counts - offset) / scale, in place of the estimated one."""
+
+    offset: Annotated[float, Field(ge=0)]
+    """Counts that become 0."""
+    scale: PositiveFloat
+    """Counts above the offset that become 1."""
+
+
+class Channel(Section):
+    """One fluorophore: where it lies in the files and how it shines."""
+
+    index: Annotated[int, Field(ge=0)] = 0
+    """Position on the channel axis of the input, from 0."""
+    emission_um: Wavelength
+    """Wavelength of the emission peak, in µm."""
+    excitation_um: Wavelength | None = None
+    """Wavelength of the excitation, in µm. Confocal and STED: null = 0.93 × the emission;
+    two-photon: the laser's, must be given."""
+    psf: Psf = TheoryPsf()
+    """Where the point spread function comes from."""
+    normalisation: Normalisation | None = None
+    """Fixed normalisation; null = estimated once over all volumes and time points."""

@@ -1,0 +1,113 @@
+"""Simulated training data in the config."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from decon3d.settings.values import RECIPES, Name, Section, Shape, Stretch, VoxelSize
+
+
+class ObjectFile(Section):
+    """A clean volume of your own as an object: random crops of it, flipped, scaled to 0 … 1."""
+
+    path: str
+    """TIFF, OME-TIFF or OME-Zarr, first time point and channel; variables are expanded."""
+    voxel_size_um: VoxelSize | None = None
+    """Its voxel size (Z, Y, X), in µm; null = from its metadata, else taken as the images'."""
+
+
+class PsfVariation(Section):
+    """How the PSF differs from volume to volume."""
+
+    depth_um: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = None
+    """Range of the depth below the coverslip, in µm, drawn evenly; null = `optics.depth_um`.
+    Theoretical PSFs only."""
+    width: tuple[Stretch, Stretch] | None = None
+    """Range of a factor that stretches the PSF in all directions, drawn log-uniformly."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "PsfVariation":
+        for key in ("depth_um", "width"):
+            low, high = getattr(self, key) or (0, 0)
+            if low > high:
+                raise PydanticCustomError(
+                    "photons", "{key}: the lower bound comes first", {"key": key}
+                )
+        return self
+
+
+class Split(Section):
+    """One split of the phantoms."""
+
+    count: PositiveInt
+    """Volumes per recipe entry of weight 1 in `test`; volumes in all for `train` and `val`."""
+    recipes: Annotated[dict[Name, PositiveFloat], Field(min_length=1)]
+    """Recipes, or names of your own `objects`, with their weights."""
+    doses: Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
+    """`test` only: photons; every object is imaged at each of them. Null = one image per object,
+    the doses spread over `photons`."""
+    psf_variation: PsfVariation | None = None
+    """Another PSF in every volume, for robust training or tests; null = the channel's in all."""
+
+
+class Phantoms(Section):
+    """Simulated pairs for training, tuning and tests with a known truth."""
+
+    shape: Shape = (48, 96, 96)
+    """Voxels of each volume (Z, Y, X)."""
+    train: Split = Split(count=16, recipes={"rln_mixed": 1})
+    """What the networks learn from."""
+    val: Split = Split(count=4, recipes={"rln_mixed": 1})
+    """What picks the best weights and tunes the baselines."""
+    test: Split = Split(count=8, recipes={"rln_mixed": 1, "tubules": 1})
+    """What the report's numbers with truth are measured on."""
+    photons: tuple[PositiveFloat, PositiveFloat] = (50.0, 500.0)
+    """Range of the mean photons of the brightest 0.1 % of the voxels, drawn log-uniformly."""
+    background_photons: Annotated[float, Field(ge=0)] = 5.0
+    """Photons of the even background."""
+    unit_um: PositiveFloat | None = None
+    """Length, in µm, of which the recipes' sizes are multiples (but for rln_mixed, which is in
+    voxels); null = the smallest voxel edge."""
+    objects: dict[Name, ObjectFile] = {}  # noqa: RUF012 (pydantic copies it)
+    """Clean volumes of your own by name; the names may stand among the `recipes`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Phantoms":
+        if self.photons[0] > self.photons[1]:
+            raise PydanticCustomError("photons", "photons: the lower bound comes first")
+        return self
+
+    @model_validator(mode="after")
+    def _known(self) -> "Phantoms":
+        taken = sorted(set(RECIPES) & set(self.objects))
+        if taken:
+            raise PydanticCustomError(
+                "phantoms",
+                "phantoms.objects.{name}: this name is a recipe's; rename it",
+                {"name": taken[0]},
+            )
+        known = {*RECIPES, *self.objects}
+        for split in ("train", "val"):
+            if getattr(self, split).doses is not None:
+                raise PydanticCustomError(
+                    "phantoms",
+                    "phantoms.{split}.doses: only `test` has set doses; here phantoms.photons is "
+                    "the range that they are drawn from",
+                    {"split": split},
+                )
+        for split in ("train", "val", "test"):
+            for name in sorted(set(getattr(self, split).recipes) - known):
+                raise PydanticCustomError(
+                    "phantoms",
+                    "phantoms.{split}.recipes: {name} is neither a recipe nor one of "
+                    "phantoms.objects; known: {known}",
+                    {"split": split, "name": repr(name), "known": ", ".join(sorted(known))},
+                )
+        return self
+
+    def of_split(self, split: str) -> "Phantoms":
+        """Return what one split depends on: the objects of others are left out."""
+        used = getattr(self, split).recipes
+        objects = {name: entry for name, entry in self.objects.items() if name in used}
+        return self.model_copy(update={"objects": objects})

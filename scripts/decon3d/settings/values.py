@@ -1,0 +1,73 @@
+"""Values of the config that several sections share: names, shapes, lengths in µm."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+from pydantic_core import PydanticCustomError
+
+NAME = r"^[A-Za-z0-9_-]+$"
+
+
+RESERVED_METHODS = {"input", "truth"}
+
+
+Recipe = Literal[
+    "rln_mixed", "spheres", "spheres_2x", "spheres_3x", "spheres_4x", "neurodecon", "broad",
+    "tubules", "membranes", "nuclei", "er_network",
+]  # fmt: skip
+
+
+RECIPES: tuple[str, ...] = get_args(Recipe)
+
+
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
+
+
+def _plausible_voxel(value: float) -> float:
+    if not 0.001 <= value <= 20:
+        hint = f"{value:g} nm is {value / 1000:g} µm" if value > 20 else "give micrometres"
+        raise PydanticCustomError(
+            "unit", "{value} µm is no voxel size of a light microscope ({hint})",
+            {"value": f"{value:g}", "hint": hint},
+        )  # fmt: skip
+    return value
+
+
+def _plausible_wavelength(value: float) -> float:
+    if not 0.2 <= value <= 2:
+        hint = f"{value:g} nm is {value / 1000:g} µm" if value > 2 else "give micrometres"
+        raise PydanticCustomError(
+            "unit", "{value} µm is no wavelength of visible light ({hint})",
+            {"value": f"{value:g}", "hint": hint},
+        )  # fmt: skip
+    return value
+
+
+Voxel = Annotated[float, AfterValidator(_plausible_voxel)]
+
+
+VoxelSize = tuple[Voxel, Voxel, Voxel]
+
+
+Wavelength = Annotated[float, AfterValidator(_plausible_wavelength)]
+
+
+Index = Annotated[float, Field(ge=1.0, le=2.0)]
+
+
+Stretch = Annotated[float, Field(ge=0.5, le=2.0)]
+
+
+class Section(BaseModel):
+    """A part of the config: frozen, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
