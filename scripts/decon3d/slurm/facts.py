@@ -1,6 +1,6 @@
 """What a cluster says of itself: partitions, GPUs, limits, accounting."""
 
-import os
+import getpass
 import re
 import subprocess
 from collections import Counter
@@ -100,7 +100,7 @@ def look(ask: Ask = ask, *, user: str | None = None) -> Cluster:
         raise UserError(f"no partition is up and has working nodes; sinfo says:\n{nodes}")
     config = read_config(ask(CONFIG) or "")
     accounting = ask(SACCT) is not None
-    user = user or os.environ.get("USER") or str(os.getuid())
+    user = user or getpass.getuser()
     said = (ask((*ASSOCIATIONS, f"user={user}")) or "") if accounting else ""
     rows = [line.split("|") for line in said.splitlines() if "|" in line]
     limits = [int(most) for _, most in rows if most.isdigit()]
