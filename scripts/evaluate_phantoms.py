@@ -1,26 +1,34 @@
-"""Compare a method's restored phantoms with their truth."""
+"""Compare a method's restored phantoms with their truth, and plant changes into them."""
 
 from pathlib import Path
 
 from decon3d.evaluation.full_reference import evaluate_phantoms
 from decon3d.evaluation.kernel import Kernels
+from decon3d.evaluation.planted import evaluate_planted
 from decon3d.evaluation.records import write_records
 from decon3d.logs import job_log
+from decon3d.optics.psf import load_psf
+from decon3d.settings import Camera
 
-names = snakemake.wildcards
+params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
 with job_log(snakemake.log[0]):
-    kernels = Kernels(**snakemake.params.kernels) if snakemake.params.kernels else None
-    restored = snakemake.input.restored or [None] * len(snakemake.params.channels)
+    kernels = Kernels(**params.kernels) if params.kernels else None
+    restored = files.restored or [None] * len(params.channels)
     records = []
-    for channel, test, result in zip(
-        snakemake.params.channels, snakemake.input.tests, restored, strict=True
+    for channel, test, result, psf in zip(
+        params.channels, files.tests, restored, files.psfs, strict=True
     ):
-        records += evaluate_phantoms(
-            test_store=Path(test).parent,
-            restored_store=Path(result).parent if result else None,
-            dataset=names.dataset,
-            channel=channel,
-            method=names.method,
-            kernels=kernels,
-        )
+        common = {
+            "test_store": Path(test).parent,
+            "restored_store": Path(result).parent if result else None,
+            "dataset": names.dataset, "channel": channel, "method": names.method,
+        }  # fmt: skip
+        records += evaluate_phantoms(kernels=kernels, **common)
+        if result:
+            records += evaluate_planted(
+                psf=load_psf(psf),
+                camera=Camera.model_validate(params.camera),
+                seed=params.seed,
+                **common,
+            )
     write_records(snakemake.output[0], records)

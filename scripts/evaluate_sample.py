@@ -1,6 +1,8 @@
-"""Measure a method by its own restorer: held-out photons, probes, a PSF other than assumed."""
+"""Measure a method by its own restorer: held-out photons, probes, wrong PSF, dark noise."""
 
 from decon3d.devices import granted_gpus
+from decon3d.evaluation.dark_noise import evaluate_dark_noise
+from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import write_records
 from decon3d.evaluation.sample import Bench, Method, evaluate_sample
 from decon3d.logs import job_log
@@ -9,7 +11,7 @@ from decon3d.phantoms.imaging import ASSUMED_GAIN
 from decon3d.restoration.restorers import State, preparation
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Camera, Channel, Optics
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.ingest import load_record, load_statistics
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0]):
@@ -45,4 +47,16 @@ with job_log(snakemake.log[0]):
     records = evaluate_sample(
         method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus
     )
+    if method.states:
+        records += evaluate_dark_noise(
+            method.states,
+            noise=load_noise(snakemake.input.noise),
+            background=load_statistics(snakemake.input.statistics).background,
+            psf=bench.psf,
+            dataset=names.dataset,
+            channel=names.channel,
+            method=names.method,
+            seed=params.seed,
+            threads=snakemake.threads,
+        )
     write_records(snakemake.output[0], records)

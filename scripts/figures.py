@@ -8,4 +8,9 @@ from decon3d.settings import Settings
 
 with job_log(snakemake.log[0]):
     settings = Settings.model_validate(snakemake.params.settings)
-    make_figures(Path(), dataset=snakemake.wildcards.dataset, settings=settings)
+    make_figures(
+        Path(),
+        dataset=snakemake.wildcards.dataset,
+        settings=settings,
+        processes=snakemake.threads,
+    )

@@ -102,7 +102,7 @@ def consistency_record(dataset: str, method: str) -> str:
 def evaluation(dataset: str, method: str, kind: str) -> str:
     """Metric records of a method.
 
-    Kind: `phantoms`, `volumes`, `sample.<channel>`, `consistency`, `planted` or `dark`.
+    Kind: `phantoms`, `volumes`, `sample.<channel>` or `consistency`.
     """
     return f"results/{dataset}/evaluation/{method}/{kind}.json"
 

@@ -44,7 +44,10 @@ def test_the_papers_tests_are_those_of_scipy() -> None:
     # All eight differences have one sign: p = 2 / 2⁸, times three pairs.
     assert pairs["p"].to_list() == pytest.approx([3 * 2 / 2**8] * 3)
     assert pairs.loc[("rl", "rln"), "difference"] == pytest.approx(-1, abs=0.3)
-    assert len(found[found["test"] == "tukey_hsd"]) == 3 and set(found["n"]) == {8}
+    tukey = found[found["test"] == "tukey_hsd"]
+    assert len(tukey) == 3 and set(found["n"]) == {8}
+    low = stats.tukey_hsd(*values.values()).confidence_interval(0.95).low
+    assert tukey["low"].to_list() == pytest.approx([low[0, 1], low[0, 2], low[1, 2]], rel=1e-4)
     assert as_papers_report(table({"rl": [1.0, 2], "rln": [2.0, 3]})).empty
 
 

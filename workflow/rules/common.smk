@@ -157,15 +157,6 @@ def source_times(wildcards):
     return dataset_of(wildcards).times if raw else None
 
 
-def chain_states(wildcards):
-    """The prepared restorers of a method's chain, all channels of each."""
-    return [
-        paths.prepared(wildcards.dataset, channel, method)
-        for method in chain_of(wildcards.method)
-        for channel in dataset_of(wildcards).channels
-    ]
-
-
 def of_channels(path):
     """Input function: a path of the contract that knows no method, for every channel."""
     return lambda w: [path(w.dataset, channel) for channel in dataset_of(w).channels]
@@ -275,18 +266,14 @@ def evaluations(wildcards):
     """The metric records of all methods, and of the blurred images themselves."""
     kinds = ["volumes", *(f"sample.{c}" for c in dataset_of(wildcards).channels)]
     kinds += ["phantoms"] if SETTINGS.has_pairs(wildcards.dataset) else []
+    found = {
+        "input": kinds,
+        **{method: [*kinds, "consistency"] for method in METHODS},
+    }
     return [
         paths.evaluation(wildcards.dataset, method, kind)
-        for method in ("input", *METHODS)
-        for kind in kinds
-    ] + [
-        paths.evaluation(wildcards.dataset, method, kind)
-        for method in METHODS
-        for kind in (
-            "consistency",
-            "dark",
-            *(["planted"] if kinds[-1:] == ["phantoms"] else []),
-        )
+        for method in found
+        for kind in found[method]
     ]
 
 

@@ -1,8 +1,10 @@
 # Metrics, one file of records per method, and the tables made of them.
 
 
+# The test split against its truth; and changes planted into it: what the consistency map finds.
 rule evaluate_phantoms:
     input:
+        psfs=of_channels(paths.psf),
         tests=lambda w: [
             paths.store_marker(paths.phantoms(w.dataset, c, "test"))
             for c in dataset_of(w).channels
@@ -20,8 +22,10 @@ rule evaluate_phantoms:
         "../../envs/cpu.yaml"
     params:
         channels=lambda w: list(dataset_of(w).channels),
+        camera=lambda w: values(dataset_of(w).camera),
         kernels=lambda w: target_kernels(SETTINGS, w.method),
-        version=VERSIONS["evaluate"],
+        seed=SETTINGS.seed,
+        version=[VERSIONS["evaluate"], VERSIONS["consistency"]],
     script:
         "../../scripts/evaluate_phantoms.py"
 
@@ -57,12 +61,14 @@ rule evaluate_volumes:
         "../../scripts/evaluate_volumes.py"
 
 
-# What takes the method itself: held-out photons, probes, a PSF other than assumed.
+# What takes the method itself: held-out photons, probes, a PSF other than assumed, dark noise.
 rule evaluate_sample_cpu:
     input:
         unpack(chain_inputs),
         sampled=ingested_volumes,
         psf=lambda w: paths.psf(w.dataset, w.channel),
+        noise=lambda w: paths.noise(w.dataset, w.channel),
+        statistics=lambda w: paths.statistics(w.dataset, w.channel),
     output:
         paths.evaluation("{dataset}", "{method}", "sample.{channel}"),
     log:
@@ -83,7 +89,7 @@ rule evaluate_sample_cpu:
         background_photons=PROBE.background_photons,
         times=lambda w: dataset_of(w).times,
         seed=SETTINGS.seed,
-        version=VERSIONS["evaluate"],
+        version=[VERSIONS["evaluate"], VERSIONS["consistency"]],
     script:
         "../../scripts/evaluate_sample.py"
 
@@ -143,54 +149,3 @@ rule consistency:
         version=VERSIONS["consistency"],
     script:
         "../../scripts/consistency.py"
-
-
-# Changes that are planted into restored phantoms: what the map finds, and what it cannot.
-rule planted_changes:
-    input:
-        psfs=of_channels(paths.psf),
-        tests=lambda w: [
-            paths.store_marker(paths.phantoms(w.dataset, c, "test"))
-            for c in dataset_of(w).channels
-        ],
-        restored=lambda w: [
-            paths.store_marker(paths.restored_phantoms(w.dataset, c, w.method))
-            for c in dataset_of(w).channels
-        ],
-    output:
-        paths.evaluation("{dataset}", "{method}", "planted"),
-    log:
-        "logs/{dataset}/evaluate/{method}.planted.log",
-    conda:
-        "../../envs/cpu.yaml"
-    params:
-        channels=lambda w: list(dataset_of(w).channels),
-        camera=lambda w: values(dataset_of(w).camera),
-        seed=SETTINGS.seed,
-        version=VERSIONS["consistency"],
-    script:
-        "../../scripts/planted_changes.py"
-
-
-# Pure dark noise, restored as the volumes are, on the CPU: nothing may appear.
-rule dark_noise:
-    input:
-        states=chain_states,
-        psfs=of_channels(paths.psf),
-        noises=of_channels(paths.noise),
-        statistics=of_channels(paths.statistics),
-    output:
-        paths.evaluation("{dataset}", "{method}", "dark"),
-    log:
-        "logs/{dataset}/evaluate/{method}.dark.log",
-    conda:
-        "../../envs/cpu.yaml"
-    threads: 2
-    resources:
-        mem_mb=lambda w, attempt: 4000 * attempt,
-    params:
-        channels=lambda w: list(dataset_of(w).channels),
-        seed=SETTINGS.seed,
-        version=VERSIONS["consistency"],
-    script:
-        "../../scripts/dark_noise.py"

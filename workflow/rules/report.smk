@@ -54,6 +54,7 @@ rule figures:
         "logs/{dataset}/figures.log",
     conda:
         "../../envs/cpu.yaml"
+    threads: 4
     params:
         settings=values(SETTINGS),
         version=VERSIONS["report"],

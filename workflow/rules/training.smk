@@ -17,6 +17,7 @@ rule train:
         "benchmarks/{dataset}/train.{channel}.{method}.tsv"
     wildcard_constraints:
         method=methods_where(is_trained),
+    priority: 10  # the longest jobs: what waits for them starts the sooner
     conda:
         "../../envs/gpu.yaml"
     threads: 8

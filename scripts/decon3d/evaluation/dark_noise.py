@@ -8,7 +8,6 @@ whose own highest place in such a volume lies at about 4 σ.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.blocks import Triple
-from decon3d.restoration.restorers import State, claim_device, open_restorer
+from decon3d.restoration.restorers import State, open_restorer
 from decon3d.seeds import generator
 
 SHAPE: Triple = (32, 96, 96)
@@ -68,12 +67,13 @@ def evaluate_dark_noise(
     ----------
     states
         The channel's prepared restorers, one after the other: the method's sources come first.
+        Their devices are claimed.
     noise, background
         Of the raw volumes: the noise, and the counts of empty places.
     psf
         The channel's.
     threads
-        CPU threads; the volume is small, and no GPU is used.
+        CPU threads.
 
     Returns
     -------
@@ -85,8 +85,6 @@ def evaluate_dark_noise(
     for i, state in enumerate(states):
         if i:  # as a restored volume is read that is restored again
             values = np.maximum(values, 0)
-        state = replace(state, values={k: v for k, v in state.values.items() if k != "device"})
-        claim_device(state, gpus=0, threads=threads)
         values = restore_array(values, open_restorer(state, threads=threads), state)
     found = significance(
         values, Checker(psf=psf, noise=noise, background=background, threads=threads)

@@ -1,8 +1,7 @@
 """Restored volumes of a dataset against the references that the config names."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +10,9 @@ from decon3d.evaluation.full_reference import evaluate_volume
 from decon3d.evaluation.records import Record
 from decon3d.volumes.no_data import CONTEXT, mark, missing
 from decon3d.volumes.reader import open_volume
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 
 def evaluate_volumes(
@@ -73,10 +75,12 @@ def evaluate_volumes(
     return records
 
 
-def _where_data_are(truth: da.Array, raw: da.Array, fill: float | None) -> da.Array:
+def _where_data_are(truth: "da.Array", raw: "da.Array", fill: float | None) -> "da.Array":
     """Make the truth NaN where the raw volume has no data (both T Z Y X)."""
     if fill is None and raw.dtype.kind != "f":
         return truth
+    import dask.array as da
+
     depth = dict(enumerate(CONTEXT))
     marked = [
         da.map_overlap(

@@ -1,13 +1,9 @@
 """One zarr v3 store per split: pairs of object and image, the same bytes however they are made."""
 
 import logging
-import multiprocessing
-import multiprocessing.connection
-import os
 import shutil
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +22,7 @@ from decon3d.phantoms.own import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
 from decon3d.versions import VERSIONS
+from decon3d.workers import worker_pool
 
 SplitName = Literal["train", "val", "test"]
 
@@ -290,10 +287,7 @@ def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]
         for member in planned:
             yield _make(job, member)
         return
-    # Fork, not spawn: spawn would run the caller's main script again, a Snakemake rule's included.
-    context = multiprocessing.get_context("fork")
-    workers = min(processes, len(planned))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
+    with worker_pool(min(processes, len(planned))) as pool:
         futures = [pool.submit(_make, job, member) for member in planned]
         try:
             for future in as_completed(futures):
@@ -305,19 +299,6 @@ def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is killed; else it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        multiprocessing.connection.wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _make(job: _Job, member: Member) -> int:

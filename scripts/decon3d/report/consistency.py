@@ -129,14 +129,12 @@ def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
     """Name the methods that make objects of pure dark noise."""
     found = []
     for method in settings.methods:
-        path = root / paths.evaluation(dataset, method, "dark")
-        for record in read_records(path) if path.is_file() else []:
-            if record.metric == "dark_objects" and record.value > 0:
-                where = (
-                    f", {record.channel}" if len(settings.datasets[dataset].channels) > 1 else ""
-                )
+        for channel in settings.datasets[dataset].channels:
+            objects = _probed(root, dataset, channel, method).get("dark_objects", [0.0])[0]
+            if objects > 0:
+                where = f", {channel}" if len(settings.datasets[dataset].channels) > 1 else ""
                 found.append(
-                    f"{method_label(method)}{where}: made {record.value:g} object(s) above "
+                    f"{method_label(method)}{where}: made {objects:g} object(s) above "
                     f"{THRESHOLD:g} σ out of pure dark noise, in which there is nothing."
                 )
     return found
@@ -144,12 +142,7 @@ def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
 
 def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
     """Say what planted changes and dark noise have shown of a method, where they were measured."""
-    values: dict[str, list[float]] = {}
-    for kind in ("planted", "dark"):
-        path = root / paths.evaluation(dataset, method, kind)
-        for record in read_records(path) if path.is_file() else []:
-            if record.channel == channel:
-                values.setdefault(record.metric, []).append(record.value)
+    values = _probed(root, dataset, channel, method)
     sentences = [
         verdict(change, float(np.mean(values[f"auc_{change}"])))
         for change in CHANGES
@@ -162,6 +155,17 @@ def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
             f"above {THRESHOLD:g} σ (the highest place: {values['dark_peak'][0]:.1f} σ)."
         )
     return sentences
+
+
+def _probed(root: Path, dataset: str, channel: str, method: str) -> dict[str, list[float]]:
+    """Read what the probes have given, by metric."""
+    values: dict[str, list[float]] = {}
+    for kind in ("phantoms", f"sample.{channel}"):
+        path = root / paths.evaluation(dataset, method, kind)
+        for record in read_records(path) if path.is_file() else []:
+            if record.channel == channel and record.split == "probe":
+                values.setdefault(record.metric, []).append(record.value)
+    return values
 
 
 def projections(

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,11 @@ def figures_by_section(
     found: Figures = {name: [] for name in sections}
     left = FIGURE_BYTES
     # The pictures come last: of many volumes the page embeds the first few.
-    for entry in sorted(content["figures"], key=lambda e: e["section"] == "pictures"):
-        picture = folder / f"{entry['name']}.png"
-        if not picture.is_file():
-            continue
-        drawn = embedded(picture)
+    entries = sorted(content["figures"], key=lambda e: e["section"] == "pictures")
+    pictures = [(e, p) for e in entries if (p := folder / f"{e['name']}.png").is_file()]
+    with ThreadPoolExecutor() as pool:  # Pillow works outside Python's lock
+        pages = list(pool.map(embedded, [picture for _, picture in pictures]))
+    for (entry, _), drawn in zip(pictures, pages, strict=True):
         left -= len(drawn["data"]) * 3 // 4
         if left < 0:
             drawn["data"] = None

@@ -5,6 +5,7 @@ them with section, title and caption, and what could not be drawn.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from decon3d.settings import Dataset, Settings
 from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import open_volume
+from decon3d.workers import worker_pool
 
 DPI = 300
 INDEX = "index.json"
@@ -80,13 +82,18 @@ class Job:
         return self.settings.datasets[self.name]
 
 
-def make_figures(root: Path, *, dataset: str, settings: Settings) -> list[Entry]:
+def make_figures(
+    root: Path, *, dataset: str, settings: Settings, processes: int = 1
+) -> list[Entry]:
     """Draw everything that can be drawn now; a figure that fails is noted and left out.
 
     Parameters
     ----------
     root
         The working directory of the workflow.
+    processes
+        How many figures are drawn at once. More than 1 only where no threads run yet, zarr's
+        included: processes are forked.
 
     Returns
     -------
@@ -98,14 +105,18 @@ def make_figures(root: Path, *, dataset: str, settings: Settings) -> list[Entry]
     folder.mkdir(parents=True, exist_ok=True)
     entries: list[Entry] = []
     problems: list[str] = []
-    with matplotlib.rc_context(plots.STYLE):
-        for what, draw in _tasks(job):
+    with ExitStack() as stack:
+        drawings: list[tuple[str, Callable[[], list[Entry]]]] = [
+            (what, partial(_draw, draw, folder)) for what, draw in _tasks(job)
+        ]
+        if processes > 1:
+            pool = stack.enter_context(worker_pool(processes))
+            drawings = [(what, pool.submit(draw).result) for what, draw in drawings]
+        for what, drawing in drawings:
             # A page must come out whatever state the results are in: a run that failed leaves
             # anything behind, so every error is caught here, logged, and shown on the page.
             try:
-                for entry, figure in draw():
-                    _save(figure, folder / entry.name)
-                    entries.append(entry)
+                entries += drawing()
             except Exception as error:
                 log.warning("%s could not be drawn", what, exc_info=True)
                 problems.append(f"{what} could not be drawn: {error}")
@@ -128,11 +139,18 @@ def volume_figures(root: Path, *, dataset: str, volume: str, settings: Settings)
     folder = root / paths.figures(dataset)
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
+    for channel in job.dataset.channels:
+        entries += _draw(partial(_volume, job, volume, channel), folder)
+    return entries
+
+
+def _draw(draw: Callable[[], Drawn], folder: Path) -> list[Entry]:
+    """Draw and write figures that belong together."""
+    entries = []
     with matplotlib.rc_context(plots.STYLE):
-        for channel in job.dataset.channels:
-            for entry, figure in _volume(job, volume, channel):
-                _save(figure, folder / entry.name)
-                entries.append(entry)
+        for entry, figure in draw():
+            _save(figure, folder / entry.name)
+            entries.append(entry)
     return entries
 
 

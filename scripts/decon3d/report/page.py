@@ -13,7 +13,7 @@ import yaml
 
 from decon3d import paths
 from decon3d.evaluation.records import COLUMNS
-from decon3d.files import read_json, write_json, write_text
+from decon3d.files import write_json, write_text
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
 from decon3d.report.embed import downloads, embedded, figures_by_section, other_tables
@@ -27,6 +27,7 @@ from decon3d.report.existing import (
 from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.headline import Verdict, verdicts
 from decon3d.report.headline_table import headline
+from decon3d.report.index import build_index
 from decon3d.report.labels import METRICS, VOXELWISE, method_label, seen_recipes
 from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
 from decon3d.report.pairs import pair_rows
@@ -242,33 +243,6 @@ def _card(rows: list[Row], found: list[Verdict], restored: str) -> dict[str, Any
         "verdicts": [{"group": v.group, "channel": v.channel, "summary": v.summary} for v in found],
         "pictures": rows[0].pictures if rows else [],
     }
-
-
-def build_index(root: Path, datasets: Iterable[str]) -> Path:
-    """Write results/index.html, which links the datasets' pages.
-
-    Parameters
-    ----------
-    datasets
-        Names; one without a page is listed as such.
-    """
-    pages = [
-        {
-            "dataset": name,
-            "link": paths.report(name).removeprefix("results/"),
-            "there": (root / paths.report(name)).is_file(),
-            "preview": paths.preview(name).removeprefix("results/")
-            if (root / paths.preview(name)).is_file()
-            else None,
-            "card": read_json(root / paths.card(name))
-            if (root / paths.card(name)).is_file()
-            else None,
-        }
-        for name in datasets
-    ]
-    path = root / paths.INDEX
-    write_text(path, render("index.html.j2", pages=pages))
-    return path
 
 
 def _present(row: dict[str, Any]) -> dict[str, Any]:

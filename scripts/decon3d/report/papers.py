@@ -5,7 +5,9 @@ were simulated**; they are here to be compared with published tables (NeuroDecon
 anything. What decides is the paired difference with its interval in the summary. Tests by SciPy.
 """
 
+import math
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -59,13 +61,16 @@ def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     anova = stats.f_oneway(*samples)
     yield {"test": "anova", "statistic": float(anova.statistic), "p": float(anova.pvalue)}
     tukey = stats.tukey_hsd(*samples)
-    interval = tukey.confidence_interval(0.95)
+    freedom = len(names) * (len(table) - 1)
+    error = np.mean([np.var(sample, ddof=1) for sample in samples])
+    half = _critical(len(names), freedom) * math.sqrt(error / len(table))
     pairs = list(combinations(range(len(names)), 2))
     for i, j in pairs:
         yield {
             "test": "tukey_hsd", "first": names[i], "second": names[j],
             "difference": float(tukey.statistic[i, j]), "p": float(tukey.pvalue[i, j]),
-            "low": float(interval.low[i, j]), "high": float(interval.high[i, j]),
+            "low": float(tukey.statistic[i, j]) - half,
+            "high": float(tukey.statistic[i, j]) + half,
         }  # fmt: skip
     signed = [stats.wilcoxon(samples[i], samples[j], zero_method="zsplit") for i, j in pairs]
     adjusted = holm(np.array([float(found.pvalue) for found in signed]))
@@ -75,6 +80,12 @@ def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
             "difference": float(np.mean(samples[i] - samples[j])),
             "statistic": float(found.statistic), "p": float(p),
         }  # fmt: skip
+
+
+@lru_cache
+def _critical(groups: int, freedom: int) -> float:
+    """Return the 95 % point of the studentized range: seconds of quadrature, for every table."""
+    return float(stats.studentized_range.ppf(0.95, groups, freedom))
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,13 @@ def viewer_scene(
     volumes = [resampled(_finite(p.scene.counts), shape) for p in panels]
     shared = np.percentile(np.stack([v[:, ::2, ::2] for v in volumes]), SHOWN)
     place = brightest(Scene(volumes[0], voxel))
+
+    def store(panel: Panel, volume: NDArray[np.float32]) -> dict[str, Any]:
+        overlay = _overlay(panel.consistency, voxel, shape)
+        return {"label": panel.label, **_stored(volume), "overlay": overlay}
+
+    with ThreadPoolExecutor() as pool:  # Pillow works outside Python's lock
+        stored = list(pool.map(store, panels, volumes))
     return {
         "name": name,
         "note": note,
@@ -87,10 +95,7 @@ def viewer_scene(
             min(int(p / v), n - 1) for p, v, n in zip(place, voxel, shape, strict=True)
         ],
         "shared": _window(shared),
-        "panels": [
-            {"label": p.label, **_stored(v), "overlay": _overlay(p.consistency, voxel, shape)}
-            for p, v in zip(panels, volumes, strict=True)
-        ],
+        "panels": stored,
         "napari": napari,
     }  # fmt: skip
 

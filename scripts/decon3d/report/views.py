@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -64,6 +63,8 @@ def overview(source: Source, *, voxel_size_um: Triple) -> Scene:
                 factor[axis] *= 2
     lazy = volume.data[source.time, source.channel]
     if factor != [1, 1, 1]:
+        import dask.array as da
+
         lazy = da.coarsen(np.mean, lazy, dict(enumerate(factor)), trim_excess=True)
     z, y, x = (
         v * max(1, round(whole / n)) * f

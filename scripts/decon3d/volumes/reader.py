@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 import tifffile
 import zarr
@@ -14,6 +13,9 @@ from numpy.typing import NDArray
 from ome_zarr_models import open_ome_zarr
 
 from decon3d.errors import UserError
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 AXES = "TCZYX"
 _MICROMETRES = {
@@ -63,8 +65,10 @@ class Volume:
         return np.maximum(values, 0) if self.clip_at_zero else values
 
     @cached_property
-    def data(self) -> da.Array:
+    def data(self) -> "da.Array":
         """The whole acquisition as a lazy dask array, T C Z Y X."""
+        import dask.array as da  # half a second or more, and most jobs read regions only
+
         values = da.from_array(self.array, chunks=getattr(self.array, "chunks", "auto"))
         present = [a for a in AXES if a in self.axes]
         values = values.transpose([self.axes.index(a) for a in present])

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dask
-import dask.array as da
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -85,6 +83,9 @@ def write_pyramid(
     list of (z, y, x)
         Downsampling factors of each level, level 0 included.
     """
+    import dask  # half a second or more, and most jobs write no pyramid
+    import dask.array as da
+
     factors = [(1, 1, 1)]
     previous = level_0
     while max(previous.shape[2:]) > SMALLEST_LEVEL:
