@@ -207,7 +207,9 @@ def evaluate_planted(
     about = test.attrs
     simulated = "measured" not in about
     records = []
-    recipes = [str(r) for r in about["recipes"]] if simulated else [None] * images.shape[0]
+    recipes: list[str | None] = [None] * images.shape[0]
+    if simulated:
+        recipes = [str(recipe) for recipe in about["recipes"]]
     for i in (i for i, r in enumerate(recipes) if recipes[:i].count(r) < OF_EACH):
         image = np.asarray(images[i])
         statistics = ChannelStatistics.of_image(image, camera_offset=camera.offset)
