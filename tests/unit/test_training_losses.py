@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.stats import laplace as laplace_distribution
 from skimage.metrics import structural_similarity
 
 from decon3d.networks.registry import network
+from decon3d.phantoms.recipes import make_object
+from decon3d.seeds import generator
 from decon3d.settings import METHOD_KINDS
 from decon3d.training.losses import global_ssim, hessian, laplace, rln_loss, windowed_ssim
 
@@ -69,10 +72,26 @@ def test_laplace_is_the_negative_log_likelihood():
     assert float(laplace(mean, scale, truth)) == pytest.approx(expected)
 
 
+def test_neurodecon_prefers_the_truth_only_with_the_weight_of_normalised_images():
+    truth = make_object(
+        "broad", shape=(16, 32, 32), voxel_size_um=(0.3, 0.1, 0.1), rng=generator(1, "hessian")
+    )[None, ..., None]
+    truth /= np.percentile(truth, 99.5)
+    empty, smooth = np.zeros_like(truth), gaussian_filter(truth, (0, 2, 2, 2, 0))
+
+    def loss(restored, **training):
+        method = METHOD_KINDS["neurodecon"](kind="neurodecon", training=training)
+        return float(network("neurodecon").loss(restored, truth, truth, method)["loss"])
+
+    assert loss(truth) < min(loss(smooth), loss(empty))
+    assert loss(empty, hessian_weight=0.78) < loss(truth, hessian_weight=0.78)
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "expected"),
     [
-        ("neurodecon", {}, lambda p, g: np.mean((p - g) ** 2) + 0.78 * float(hessian(p))),
+        ("neurodecon", {"training": {"hessian_weight": 0.78}},
+         lambda p, g: np.mean((p - g) ** 2) + 0.78 * float(hessian(p))),
         ("neurodecon", {"large": True},
          lambda p, g: np.abs(p - g).mean() + 0.15 * (1 - float(windowed_ssim(p, g)))),
         ("care", {}, lambda p, g: np.abs(p - g).mean()),

@@ -4,7 +4,7 @@ Pooling and up-sampling are lateral only (1, 2, 2); Z is never reduced. Trained 
 seen through a measured bead and the ideal bead, so that no PSF is ever estimated.
 
 - `neurodecon`, "base 16": 1,509,331 trainable parameters (and 1,474 statistics); MSE + 0.78 ×
-  Hessian; Adam with weight decay 1e-4, rate 1e-3.
+  Hessian, of images from 0 to 255 (`hessian_weight`); Adam with weight decay 1e-4, rate 1e-3.
 - `neurodecon_large`, "base 32": 6,058,690 (and 3,074); MAE + 0.3 · (1 − SSIM) / 2; AdamW with
   weight decay 1e-3, rate 1e-3, × 0.8 every 12,500 steps.
 
@@ -124,7 +124,7 @@ def _loss(
     else:
         parts = {
             "mse": tf.reduce_mean(tf.square(restored - truth)),
-            "hessian": 0.78 * hessian(restored),
+            "hessian": method.training.hessian_weight * hessian(restored),
         }
     return {"loss": tf.add_n(list(parts.values())), **parts}
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from pydantic_core import PydanticCustomError
 
 from decon3d.settings.values import Section, Shape
@@ -82,6 +82,10 @@ class NeuroDeconTraining(Training):
     """Steps per decay of the rate (`exponential`, `staircase`)."""
     decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
+    hessian_weight: NonNegativeFloat = 0.78 / 255
+    """Weight of the smoothness of the result (not of the large form), whose unit is the bright
+    foreground; 0.78 / 255 is the published 0.78 of images from 0 to 255. With 0.78 itself an empty
+    image would be better than the truth."""
 
 
 class CareTraining(Training):
