@@ -131,7 +131,7 @@ def lost_by_deviance(psf: Psf, photons: float, *, count: int = 4) -> tuple[int, 
         Iterations by either, of one number for all phantoms, and the loss of mean PSNR in dB.
     """
     deviance, quality = [], []
-    most = checkpoints(150)
+    most = checkpoints(400)
     for i in range(count):
         exposure = simulate(
             "rln_mixed", shape=(20, 40, 40), psf=psf.data, voxel_size_um=VOXEL, photons=photons,

@@ -1,5 +1,10 @@
 """Reading and writing volumes: axes, voxel sizes, counts."""
 
+import sys
+from datetime import timedelta
+from types import SimpleNamespace
+
+import dask.array as da
 import numpy as np
 import pytest
 import tifffile
@@ -172,3 +177,34 @@ def test_a_pyramid_averages_and_balances_the_axes(tmp_path):
     second = zarr.open_array(str(tmp_path / "v" / "2"))[0, 0]
     expected = data[0, 0].reshape(20, 75, 4, 70, 2).mean((2, 4))
     assert np.allclose(second, expected, rtol=1e-5)
+
+
+class VendorFile:
+    """What bioio gives of a file with two time points, two channels and five planes."""
+
+    scenes = ("first", "second")
+    physical_pixel_sizes = (0.3, 0.1, 0.1)
+    channel_names = ("dapi", "gfp")
+    time_interval = timedelta(seconds=2)
+    dims = SimpleNamespace(order="TCZYX")
+    counts = np.arange(2 * 2 * 5 * 6 * 7, dtype=np.uint16).reshape(2, 2, 5, 6, 7)
+
+    def __init__(self, path):
+        self.dask_data = da.from_array(self.counts)
+
+
+def test_a_vendor_format_is_read_through_bioio_where_it_is_installed(tmp_path, monkeypatch):
+    path = tmp_path / "cells.czi"
+    path.write_bytes(b"ZISRAWFILE")
+    monkeypatch.setitem(sys.modules, "bioio", None)
+    with pytest.raises(UserError, match="pip install bioio"):
+        open_volume(path)
+    refused = SimpleNamespace(UnsupportedFileFormatError=KeyError)
+    monkeypatch.setitem(sys.modules, "bioio", SimpleNamespace(BioImage=VendorFile))
+    monkeypatch.setitem(sys.modules, "bioio_base", SimpleNamespace(exceptions=refused))
+    monkeypatch.setitem(sys.modules, "bioio_base.exceptions", refused)
+    volume = open_volume(path)
+    assert volume.shape == (2, 2, 5, 6, 7) and volume.voxel_size_um == (0.3, 0.1, 0.1)
+    assert volume.channel_names == ("dapi", "gfp") and volume.time_interval_s == 2
+    region = (slice(1, 3), slice(0, 6), slice(2, 4))
+    assert np.array_equal(volume.read(1, 0, region), VendorFile.counts[1, 0][region])

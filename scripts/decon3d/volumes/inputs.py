@@ -10,7 +10,9 @@ from decon3d import paths
 from decon3d.errors import ConfigError
 from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path
 
-_ENDINGS = re.compile(r"\.(ome\.)?(tiff?|zarr|btf|tf8)/?$", re.IGNORECASE)
+_ENDINGS = re.compile(
+    r"\.(ome\.)?(tiff?|zarr|btf|tf8|czi|dv|ims|lif|lsm|nd2|oib|stk)/?$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ome_zarr_models import open_ome_zarr
 
 from decon3d.errors import UserError
+from decon3d.logs import log
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -76,7 +77,7 @@ class Volume:
 
 
 def open_volume(path: str | Path, *, level: int = 0, clip_at_zero: bool = False) -> Volume:
-    """Open a TIFF, ImageJ or OME-TIFF, or an OME-Zarr 0.4 / 0.5.
+    """Open a TIFF, ImageJ or OME-TIFF, an OME-Zarr 0.4 / 0.5, or what bioio reads if installed.
 
     Parameters
     ----------
@@ -172,8 +173,10 @@ def _channel_names(names: Sequence[Any], axes: str, shape: Sequence[int]) -> tup
 def _open_tiff(path: str) -> Volume:
     try:
         file = tifffile.TiffFile(path)
-    except (tifffile.TiffFileError, OSError) as error:
-        raise UserError(f"{path} is no TIFF that can be read: {error}") from None
+    except tifffile.TiffFileError as error:
+        return _open_vendor(path, str(error))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
     series = file.series[0]
     axes = series.axes
     unknown = [a for a in axes if a in "QI"]
@@ -209,6 +212,37 @@ def _open_tiff(path: str) -> Volume:
         path, array, axes, _voxel_size(path, sizes), (), (), float(interval) if interval else None
     )
     return replace(volume, channel_names=_channel_names(names, axes, array.shape))
+
+
+def _open_vendor(path: str, reason: str) -> Volume:
+    """Open the first scene of a microscope maker's format through bioio."""
+    try:
+        import bioio
+        from bioio_base.exceptions import UnsupportedFileFormatError
+    except ImportError:
+        raise UserError(
+            f"{path} is no TIFF that can be read: {reason}. For a microscope's own format install "
+            "bioio and its reader (`pip install bioio bioio-nd2`, bioio-lif …)"
+        ) from None
+    try:
+        image = bioio.BioImage(path)
+    except UnsupportedFileFormatError as error:
+        raise UserError(f"{path} is no TIFF, and bioio cannot read it: {error}") from None
+    if len(image.scenes) > 1:
+        log.warning("%s holds %d scenes; the first is taken", path, len(image.scenes))
+    sizes = [(float(v), "um") if v else None for v in image.physical_pixel_sizes]
+    interval = image.time_interval
+    array = image.dask_data  # T C Z Y X (an RGB picture has S, too)
+    _check_axes(path, image.dims.order)
+    return Volume(
+        path,
+        array,
+        AXES,
+        _voxel_size(path, sizes),
+        _channel_names(list(image.channel_names or ()), AXES, array.shape),
+        (),
+        interval.total_seconds() if interval else None,
+    )
 
 
 def _ome_pixels(xml: str) -> tuple[dict[str, Any], float | None]:
