@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
@@ -124,6 +123,8 @@ def fwhm_um(data: NDArray[np.floating], voxel_size_um: Triple) -> Triple:
 
 def _profile_width(profile: NDArray[np.floating]) -> float:
     """Width at half maximum of a profile, in samples."""
+    from scipy.interpolate import CubicSpline  # a quarter of a second, in every job otherwise
+
     padded = np.pad(np.asarray(profile, np.float64), 3)
     spline = CubicSpline(np.arange(len(padded)), padded)
     top = int(padded.argmax())

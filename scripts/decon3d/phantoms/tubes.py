@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from decon3d.phantoms.grids import Grid, Volume
 from decon3d.phantoms.objects import Tube, draw_tubes
@@ -49,6 +48,8 @@ def _winding_tube(
     rng: np.random.Generator,
 ) -> Tube:
     """Draw a tube whose axis passes through `start_um` and bends smoothly."""
+    from scipy.interpolate import PchipInterpolator  # as in `optics.psf`
+
     length = rng.uniform(40, 160)
     at = np.arange(0, length, STEP)
     knots = np.arange(0, length + BEND, BEND)
