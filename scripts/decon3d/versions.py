@@ -13,7 +13,7 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 3,
-    "ingest": 3,
+    "ingest": 4,
     "statistics": 3,
     "psf": 2,
     "phantoms": 3,

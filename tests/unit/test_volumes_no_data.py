@@ -53,6 +53,12 @@ def sparse():
     return image.astype(np.uint8)
 
 
+def padded_with_the_dark():
+    """A light-sheet camera's fill: its own offset, which many dark pixels have, too."""
+    dark = np.rint(np.random.default_rng(5).normal(100, 1.5, SHAPE)).astype(np.uint16)
+    return np.where(deskewed()[1], 98, dark).astype(np.uint16)
+
+
 def saturated():
     image = noise()
     image[5:15, 20:40, 20:40] = 4095
@@ -66,6 +72,7 @@ def saturated():
         (deskewed(fill=120)[0], None, 0.453),  # padded with the mean
         (np.pad(sparse(), ((0, 0), (8, 8), (8, 8))), None, 0.0),
         (np.pad(noise(3.0), ((0, 0), (8, 8), (8, 8))), 100.0, 0.368),
+        (padded_with_the_dark(), 98.0, 0.453),
         (saturated(), None, 0.0),
         (np.full(SHAPE, 7, np.uint16), None, 0.0),
         (noise()[:2, :3, :4], None, 0.0),

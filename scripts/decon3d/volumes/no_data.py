@@ -138,7 +138,7 @@ class Candidate:
     voxels: int
     """Voxels that `mark` would mark."""
     specks: int
-    """Other voxels among four neighbours (along Y and X) of the value."""
+    """Other voxels among four such neighbours (along Y and X)."""
 
     def __add__(self, other: "Candidate") -> "Candidate":
         return Candidate(self.voxels + other.voxels, self.specks + other.specks)
@@ -146,12 +146,10 @@ class Candidate:
 
 def candidate(values: NDArray[Any], fill: float) -> Candidate:
     """Look at a value that may be fill in a slab (Z, Y, X)."""
-    same = values == fill
-    rows, inner = same[:, 1:-1], same[:, 1:-1, 1:-1]
-    among = same[:, :-2, 1:-1] & same[:, 2:, 1:-1] & rows[:, :, :-2] & rows[:, :, 2:]
-    return Candidate(
-        int(np.count_nonzero(_filled(values, fill))), int(np.count_nonzero(among & ~inner))
-    )
+    absent = _filled(values, fill)
+    rows, inner = absent[:, 1:-1], absent[:, 1:-1, 1:-1]
+    among = absent[:, :-2, 1:-1] & absent[:, 2:, 1:-1] & rows[:, :, :-2] & rows[:, :, 2:]
+    return Candidate(int(np.count_nonzero(absent)), int(np.count_nonzero(among & ~inner)))
 
 
 def choose_fill(
