@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import distance_transform_edt
 
-from decon3d.evaluation.sampling import fade
+from decon3d.volumes.fading import fade, fade_missing
 
 EDGE = 20
 """Pixels over which the image fades to its mean towards its edges and to missing voxels."""
@@ -140,11 +139,8 @@ def _faded(image: Array) -> Array:
     known = np.isfinite(image)
     mean = float(image[known].mean())
     edge = min(EDGE, min(image.shape) // 4)
-    if known.all():
-        weight = np.outer(*(fade(n, edge) for n in image.shape))
-    else:
-        distance = distance_transform_edt(np.pad(known, 1))[1:-1, 1:-1] - 0.5
-        weight = 0.5 - 0.5 * np.cos(np.pi * np.clip(distance / edge, 0, 1))
+    weight = np.outer(*(fade(n, edge) for n in image.shape))
+    weight *= fade_missing(known, (edge, edge))
     # Less the mean: else A₀ would depend on the camera's offset.
     return weight * np.where(known, image - mean, 0)
 

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from decon3d.evaluation.sampling import fade
-from decon3d.volumes.no_data import filled
+from decon3d.volumes.fading import GAP, fade, fade_missing
 
 THRESHOLD = 1 / 7
 SECTOR = np.pi / 6
@@ -84,7 +83,11 @@ def shells(
         Mean frequency (1/µm) of each shell, from the lowest but zero to Nyquist, and Re Σ F₁F₂* /
         √(Σ|F₁|² Σ|F₂|²) in it. Shells are one frequency step of the direction's axis wide.
     """
-    spectra = [_spectrum(image) for image in (first, second)]
+    known = np.isfinite(first) & np.isfinite(second)
+    if not known.any():
+        return np.empty(0), np.empty(0)
+    gaps = fade_missing(known, [n * GAP for n in known.shape])
+    spectra = [_spectrum(image, known, gaps) for image in (first, second)]
     z, y, x = (
         np.abs(np.fft.fftfreq(n, d)) if axis < 2 else np.fft.rfftfreq(n, d)
         for axis, (n, d) in enumerate(zip(first.shape, voxel_size_um, strict=True))
@@ -112,10 +115,10 @@ def shells(
     return sums[enough] / count[enough], both[enough] / np.sqrt(one[enough] * other[enough])
 
 
-def _spectrum(image: NDArray[Any]) -> NDArray[np.complex128]:
-    """Transform an image, less its mean, faded at its faces, which do not fit together."""
-    mean = float(np.nanmean(image, dtype=np.float64))
-    values = filled(np.asarray(image, np.float64), mean) - mean
+def _spectrum(image: NDArray[Any], known: NDArray[np.bool_], gaps: Array) -> NDArray[np.complex128]:
+    """Transform an image, less its mean, faded at its faces and towards its gaps."""
+    mean = float(np.mean(image[known], dtype=np.float64))
+    values = np.where(known, np.asarray(image, np.float64) - mean, 0) * gaps
     for axis, n in enumerate(image.shape):
         values = values * np.expand_dims(fade(n, n * TAPER), [a for a in range(3) if a != axis])
     return fft.rfftn(values)

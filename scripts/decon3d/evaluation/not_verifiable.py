@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from decon3d.optics.psf import Psf
+from decon3d.volumes.fading import GAP, fade_missing
 
 CONTRAST = 0.01
 """|OTF| below which a frequency counts as not passed."""
@@ -67,7 +68,8 @@ def energy_outside(values: NDArray[np.floating], support: Support) -> tuple[floa
     ----------
     values
         Restored counts (Z, Y, X); NaN = no data. The block's mean is taken off, and a Hann window
-        (Z, Y, X) put on, so that its faces do not count as structure.
+        (Z, Y, X) put on, so that its faces do not count as structure; nor do edges of places
+        without data, towards which it fades, too.
     """
     window = np.ones((1, 1, 1))
     for axis, n in enumerate(values.shape):
@@ -77,7 +79,8 @@ def energy_outside(values: NDArray[np.floating], support: Support) -> tuple[floa
     valid = ~np.isnan(values)
     if not valid.any():
         return 0.0, 0.0
-    mean = np.average(np.where(valid, values, 0), weights=window * valid)
+    window = window * fade_missing(valid, [n * GAP for n in values.shape])
+    mean = np.average(np.where(valid, values, 0), weights=window)
     light = np.where(valid, values - mean, 0) * window
     spectrum = np.square(np.abs(fft.rfftn(light.astype(np.float32))), dtype=np.float64)
     half = np.full(spectrum.shape[2], 2.0)

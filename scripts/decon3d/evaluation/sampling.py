@@ -101,9 +101,3 @@ def planes(values: NDArray[Any], direction: str) -> Iterator[NDArray[Any]]:
         plane = values.take(index, axis)
         if np.isfinite(plane).mean() >= LEAST_DATA:
             yield plane
-
-
-def fade(size: int, edge: float) -> NDArray[np.float64]:
-    """Make weights of an axis that rise from 0 to 1 over `edge` voxels at either end (cosine)."""
-    distance = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
-    return 0.5 - 0.5 * np.cos(np.pi * np.minimum(distance / edge, 1))
