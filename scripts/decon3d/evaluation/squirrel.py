@@ -22,6 +22,8 @@ from decon3d.volumes.no_data import filled
 
 LARGEST: Triple = (32, 128, 128)
 """Voxels (Z, Y, X) that are compared, in the middle of what is given."""
+SEEN = 0.9
+"""Share of a voxel's blurred light that must come from known voxels for it to be compared."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,25 @@ def squirrel(
     Parameters
     ----------
     restored, raw
-        Z Y X (one plane: 1 Y X), the same shape; NaN = no data, taken as the mean. Of more than
-        32 × 128 × 128 voxels the middle is compared.
+        Z Y X (one plane: 1 Y X), the same shape; NaN = no data. Of more than 32 × 128 × 128 voxels
+        the middle is compared.
     start
         Where the search for σ starts (Z, plane), in voxels: the PSF's.
 
     Notes
     -----
     Both are taken as mirrored at their faces, so that the cosine transform makes the Gaussian a
-    factor, and a step of the search costs no transform.
+    factor, and a step of the search costs no transform. For that search, missing voxels are taken
+    as the mean; α, β, RSE and RSP are then of those voxels alone whose light, blurred, comes from
+    known ones, and is divided by the share that does (normalised convolution).
     """
     middle = tuple(
         slice((n - min(n, m)) // 2, (n - min(n, m)) // 2 + min(n, m))
         for n, m in zip(raw.shape, LARGEST, strict=True)
     )
     known = np.isfinite(raw[middle]) & np.isfinite(restored[middle])
+    if not known.any():
+        return Squirrel(float("nan"), float("nan"), 0.0, float("nan"), (0.0, 0.0))
     images = [
         filled(np.where(known, image[middle], np.nan), float(np.mean(image[middle][known])))
         for image in (restored, raw)
@@ -92,15 +98,35 @@ def squirrel(
     flat = raw[middle].shape[0] == 1
     bounds = [(0, 0) if flat else (0, 3 * max(start[0], 1)), (0, 3 * max(start[1], 1))]
     best = optimize.minimize(loss, [0 if flat else start[0], start[1]], bounds=bounds)
-    covariance, variance = sums(best.x)
+    nothing = Squirrel(float("nan"), float("nan"), 0.0, means[1], (0.0, 0.0))
+    if not (sums(best.x)[1] > 0 and power > 0):
+        return nothing
+    sigma = (float(best.x[0]), float(best.x[1]))
+    along, inside, inside_x = (
+        np.exp(-0.5 * s**2 * w) for s, w in zip((*sigma, sigma[1]), (z, y, x), strict=True)
+    )
+
+    def blurred(spectrum: NDArray[np.float64]) -> NDArray[np.float64]:
+        return fft.idctn(spectrum * along * inside * inside_x, norm="ortho", workers=1)
+
+    light, image, used = blurred(a), images[1], known
+    if not known.all():
+        seen = blurred(fft.dctn(known.astype(np.float64), norm="ortho", workers=1))
+        used = known & (seen >= min(SEEN, float(seen[known].max())))
+        light = light / np.where(used, seen, 1)
+    light, image = light[used], image[used].astype(np.float64)
+    offsets = float(light.mean()), float(image.mean())
+    light, image = light - offsets[0], image - offsets[1]
+    covariance, variance, power = (
+        float(np.vdot(*two)) for two in ((light, image), (light, light), (image, image))
+    )
     if not (variance > 0 and power > 0):
-        return Squirrel(float("nan"), float("nan"), 0.0, means[1], (0.0, 0.0))
+        return nothing
     slope = covariance / variance
-    rest = max(power - covariance * slope, 0.0) / raw[middle].size
     return Squirrel(
         rsp=covariance / float(np.sqrt(variance * power)),
-        rse=float(np.sqrt(rest)),
+        rse=float(np.sqrt(np.mean(np.square(image - slope * light)))),
         slope=slope,
-        offset=means[1] - slope * means[0],
-        sigma=(float(best.x[0]), float(best.x[1])),
+        offset=offsets[1] - slope * (offsets[0] + means[0]),
+        sigma=sigma,
     )
