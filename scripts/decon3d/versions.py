@@ -24,9 +24,9 @@ VERSIONS = {
     "plan": 4,
     "restore": 4,
     "finish": 2,
-    "evaluate": 3,
+    "evaluate": 4,
     "noise": 1,
-    "consistency": 1,
+    "consistency": 2,
     "report": 5,
     "preview": 1,
 }

@@ -15,7 +15,7 @@ from decon3d.evaluation.consistency_maps import (
 )
 from decon3d.evaluation.noise import Noise, load_noise, measure_noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
-from decon3d.evaluation.planted import DETECTABLE, pattern_of, planted_auc, verdict
+from decon3d.evaluation.planted import DETECTABLE, draw_places, pattern_of, planted_auc, verdict
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.restoration.restorers import State
@@ -238,6 +238,20 @@ def test_energy_outside_the_pass_band_is_not_verifiable():
     assert np.isnan(not_verifiable([np.full(SHAPE, 7.0)], support))
 
 
+def test_places_without_data_are_no_energy_outside_the_pass_band():
+    truth, _ = phantom(200)
+    judge = checker(Noise(1, 0, 1, WHITE, 0, "data"))
+    blurred = judge.blurred(truth, np.ones(truth.shape, bool))[0]
+    z, _, x = np.indices(blurred.shape)
+    slanted = (x < 25 - z // 2) | (x > 81 - z)
+    assert slanted.mean() > 0.35
+    for values in (blurred, blurred + 1000):
+        assert not_verifiable([np.where(slanted, np.nan, values)], Support(PSF)) < 4e-4
+    noise = np.random.default_rng(0).standard_normal(blurred.shape)
+    whole, part = (not_verifiable([n], Support(PSF)) for n in (noise, np.where(slanted, np.nan, noise)))  # fmt: skip
+    assert part == pytest.approx(whole, abs=0.02)
+
+
 def restored_store(path, values):
     """A finished restoration of one time point and channel."""
     level = create_level(path, shape=(1, 1, *values.shape), dtype="float32", chunk=(16, 32, 32))
@@ -325,6 +339,23 @@ def test_additions_are_found_and_what_is_below_the_resolution_is_not_verifiable(
     for change in ("lateral", "axial"):
         assert found[change] < DETECTABLE
         assert "not verifiable" in verdict(change, found[change])
+
+
+def test_planted_changes_are_found_beside_places_without_data():
+    truth, image = phantom(200)
+    judge = checker(measure_noise([image]))
+    z, _, x = np.indices(SHAPE)
+    slanted = (x < 15 - z // 2) | (x > 95 - z)
+    missing = np.where(slanted, np.nan, image)
+    holes = truth.astype(np.float32)
+    holes[10:14, 40:44, 60:64] = np.nan
+    for a, b in ((missing, truth), (image, holes), (missing, holes)):
+        found = planted_auc(a, b, checker=judge, rng=generator(1, "planted"))
+        assert found["added"] > 0.9 and found["lateral"] < DETECTABLE
+    places = draw_places(SHAPE, psf=PSF, rng=generator(1, "planted"), known=~slanted)
+    assert len(places) > 8 and not slanted[tuple(np.transpose(places))].any()
+    nothing = planted_auc(np.full(SHAPE, np.nan), truth, checker=judge, rng=generator(1, "planted"))
+    assert np.isnan(list(nothing.values())).all()
 
 
 def test_a_filament_broken_below_the_resolution_is_not_verifiable():

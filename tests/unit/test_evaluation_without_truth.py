@@ -21,6 +21,12 @@ def band_limited(shape: tuple[int, ...], cutoffs, rng: np.random.Generator) -> n
     return image / image.std()
 
 
+def slanted(shape: tuple[int, int, int]) -> np.ndarray:
+    """About 40 % of a volume, as deskewing leaves it without data."""
+    z, _, x = np.indices(shape)
+    return (x < 0.3 * shape[2] - z // 2) | (x > shape[2] - 1 - z)
+
+
 @pytest.mark.parametrize("cutoff", [0.25, 0.4, 0.6])
 @pytest.mark.parametrize("noise", [0.1, 0.3])
 def test_decorrelation_finds_a_known_cutoff(cutoff: float, noise: float) -> None:
@@ -98,6 +104,23 @@ def test_squirrel_of_an_invented_object_is_worse() -> None:
     assert np.all(np.diff([f.rse for f in fits]) > 0)
 
 
+@pytest.mark.parametrize("noise", [0.2, 2.0])
+def test_squirrel_is_of_the_voxels_that_have_data(noise: float) -> None:
+    rng = np.random.default_rng(6)
+    sharp = gaussian_filter((rng.random((24, 64, 64)) > 0.995).astype(float), 0.6) * 500
+    raw = 0.5 * gaussian_filter(sharp, (1.5, 0.8, 0.8)) + 100 + rng.normal(0, noise, sharp.shape)
+    whole = squirrel(sharp, raw)
+    found = squirrel(sharp, np.where(slanted(raw.shape), np.nan, raw))
+    assert found.rse == pytest.approx(noise, rel=0.07)
+    assert found.rsp == pytest.approx(whole.rsp, abs=0.02)
+    assert (found.slope, found.offset) == pytest.approx((0.5, 100), rel=0.03)
+    assert found.sigma == pytest.approx(whole.sigma, rel=0.04)
+
+
+def test_squirrel_without_any_data_is_nan() -> None:
+    assert np.isnan(squirrel(np.ones((8, 16, 16)), np.full((8, 16, 16), np.nan)).rsp)
+
+
 @pytest.mark.parametrize("frequency", [1.2, 1.5])
 def test_fsc_finds_a_known_cutoff(frequency: float) -> None:
     rng = np.random.default_rng(9)
@@ -135,6 +158,21 @@ def test_fsc_is_worse_with_more_noise() -> None:
     assert np.all(np.diff(found) > 0)
 
 
+def test_missing_voxels_do_not_look_like_agreement() -> None:
+    rng = np.random.default_rng(9)
+    cutoffs = [2 * 1.2 * voxel for voxel in VOXEL]
+    shape = (48, 128, 128)
+    uneven = gaussian_filter(rng.standard_normal(shape), 6)
+    image = band_limited(shape, cutoffs, rng) + 8 * uneven / uneven.std()
+    noise = (np.pi / 6 * np.prod(cutoffs) * 2) ** -0.5
+    whole = [100 + image + noise * rng.standard_normal(shape) for _ in range(2)]
+    part = [np.where(slanted(shape), np.nan, image) for image in whole]
+    options = {"voxel_size_um": VOXEL, "direction": "lateral"}
+    expected = fsc_resolution_um(*whole, **options)
+    assert fsc_resolution_um(*part, **options) == pytest.approx(expected, rel=0.05)
+    assert np.isnan(fsc_resolution_um(whole[0], np.full(shape, np.nan), **options))
+
+
 def test_asm_of_known_and_of_noisier_planes() -> None:
     assert angular_second_moment([np.ones((20, 20))]) == 1
     halves = np.zeros((200, 200))
@@ -145,3 +183,13 @@ def test_asm_of_known_and_of_noisier_planes() -> None:
     noise = rng.standard_normal((100, 100))
     assert angular_second_moment([noise]) < angular_second_moment([gaussian_filter(noise, 3)])
     assert np.isnan(angular_second_moment([]))
+
+
+def test_asm_leaves_missing_voxels_out() -> None:
+    plane = gaussian_filter(np.random.default_rng(12).standard_normal((200, 200)), 1)
+    expected = angular_second_moment([plane])
+    rows, columns = np.indices(plane.shape)
+    part = np.where(rows + columns < 160, np.nan, plane)
+    assert angular_second_moment([part]) == pytest.approx(expected, rel=0.05)
+    assert angular_second_moment([part, np.full((20, 20), np.nan)]) == angular_second_moment([part])
+    assert np.isnan(angular_second_moment([np.full((20, 20), np.nan)]))

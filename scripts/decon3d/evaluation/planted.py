@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 from decon3d import __version__
 from decon3d.classical.photons import NEIGHBOURS
@@ -27,6 +27,7 @@ from decon3d.restoration.blocks import Triple
 from decon3d.seeds import generator
 from decon3d.settings import Camera
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.no_data import filled
 
 Change = Literal["added", "lateral", "axial"]
 CHANGES: tuple[Change, ...] = ("added", "lateral", "axial")
@@ -100,10 +101,12 @@ def plant(
     checker: Checker,
     places: list[Triple],
 ) -> FloatArray:
-    """Plant changes of one class into a restored volume (Z, Y, X, counts)."""
+    """Plant changes of one class into a restored volume (Z, Y, X, counts; NaN = no data)."""
     pattern = pattern_of(change, checker)
     plain = np.prod([np.square(k).sum() for k in checker.kernels]) * checker.excess
-    counts = uniform_filter(image.astype(np.float32), NEIGHBOURS)
+    known = uniform_filter(np.isfinite(image).astype(np.float32), NEIGHBOURS)
+    counts = uniform_filter(filled(image, 0).astype(np.float32), NEIGHBOURS)
+    counts /= np.maximum(known, np.float32(1e-3))
     changed = restored.astype(np.float32)
     for place in places:
         sigma = np.sqrt(plain * checker.noise.variance(counts[place])[()])
@@ -111,14 +114,17 @@ def plant(
     return changed
 
 
-def draw_places(shape: Triple, *, psf: Psf, rng: np.random.Generator) -> list[Triple]:
-    """Draw voxels that lie apart from each other and from the faces."""
+def draw_places(
+    shape: Triple, *, psf: Psf, rng: np.random.Generator, known: NDArray[np.bool_]
+) -> list[Triple]:
+    """Draw voxels that lie apart from each other, from the faces and from what is not known."""
     widths = width_voxels(psf)
     rims = [min(round(w), (n - 1) // 2) for w, n in zip(widths, shape, strict=True)]
+    allowed = minimum_filter(known, size=[2 * r + 1 for r in rims], mode="nearest")
     kept: list[Triple] = []
     for _ in range(50 * PLACES):
         z, y, x = (int(rng.integers(r, n - r)) for r, n in zip(rims, shape, strict=True))
-        if all(
+        if allowed[z, y, x] and all(
             any(abs(a - b) > APART * w for a, b, w in zip((z, y, x), k, widths, strict=True))
             for k in kept
         ):
@@ -140,16 +146,21 @@ def planted_auc(
     Parameters
     ----------
     image, restored
-        Counts (Z, Y, X).
+        Counts (Z, Y, X); NaN in either = no data.
     checker
         Of this volume's background and noise.
 
     Returns
     -------
     dict
-        AUC of the largest |z| within half a PSF's width of the places.
+        AUC of the largest |z| within half a PSF's width of the places; NaN where there is none.
     """
-    places = draw_places(image.shape, psf=checker.psf, rng=rng)  # type: ignore[arg-type]
+    known = np.isfinite(image) & np.isfinite(restored)
+    if not known.all():
+        image = np.where(known, image, np.float32(np.nan))
+    places = draw_places(image.shape, psf=checker.psf, rng=rng, known=known)  # type: ignore[arg-type]
+    if not places:
+        return dict.fromkeys(CHANGES, float("nan"))
     plain, scale = checker.whole(image, restored)
     from scipy.stats import mannwhitneyu  # half a second, which maps alone need not wait for
 

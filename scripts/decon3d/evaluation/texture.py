@@ -28,19 +28,20 @@ def angular_second_moment(planes: Iterable[NDArray[Any]]) -> float:
     Parameters
     ----------
     planes
-        (rows, columns) each; NaN (no data) becomes the lowest level. Of no planes, the result is
-        NaN.
+        (rows, columns) each; NaN = no data: neighbours of which one is missing do not count, nor
+        do planes without any data. Of no planes, the result is NaN.
     """
-    images = list(planes)
+    images = [image for image in planes if np.isfinite(image).any()]
     if not images:
         return float("nan")
     low, high = np.nanpercentile(np.concatenate([image.ravel() for image in images]), RANGE)
     scale = LEVELS / max(high - low, 1e-30)
     moments = []
     for image in images:
-        levels = np.clip((np.nan_to_num(image, nan=low) - low) * scale, 0, LEVELS - 1)
+        levels = np.clip((image - low) * scale, 0, LEVELS - 1)
+        levels[np.isnan(levels)] = LEVELS  # a level of their own, which is cut off
         matrix = graycomatrix(
-            levels.astype(np.uint8), [DISTANCE], ANGLES, levels=LEVELS, symmetric=True, normed=True
+            levels.astype(np.uint8), [DISTANCE], ANGLES, levels=LEVELS + 1, symmetric=True
         )
-        moments.append(float(graycoprops(matrix, "ASM").mean()))
+        moments.append(float(graycoprops(matrix[:LEVELS, :LEVELS], "ASM").mean()))  # normed
     return float(np.mean(moments))
