@@ -24,10 +24,10 @@ VERSIONS = {
     "plan": 4,
     "restore": 4,
     "finish": 2,
-    "evaluate": 3,
+    "evaluate": 4,
     "noise": 1,
     "consistency": 1,
-    "report": 5,
+    "report": 6,
     "preview": 1,
 }
 
