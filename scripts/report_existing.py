@@ -24,5 +24,5 @@ if __name__ == "__main__":
         for dataset in settings.datasets:
             made = [*Path(paths.table(dataset, "")).glob("*"), Path(paths.report(dataset))]
             made += [Path(paths.figures(dataset), "index.json"), Path(paths.INDEX)]
-            for path in made:
+            for path in filter(Path.exists, made):
                 os.utime(path, (DAY, DAY))

@@ -27,7 +27,7 @@ VERSIONS = {
     "evaluate": 4,
     "noise": 1,
     "consistency": 2,
-    "report": 5,
+    "report": 6,
     "preview": 1,
 }
 

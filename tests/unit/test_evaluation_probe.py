@@ -240,7 +240,6 @@ def test_target_kernels_of_a_config() -> None:
 def test_every_metric_says_what_it_cannot_tell() -> None:
     for name, metric in METRICS.items():
         assert len(metric.caveat) > 30, name
-        assert metric.badness(1.0 if metric.better != "zero" else 0.0) <= metric.badness(3.0) or (
-            metric.better == "higher"
-        )
+        best = {"higher": 9.0, "lower": -9.0, "one": 1.0, "zero": 0.0}[metric.better]
+        assert all(metric.badness(best) < metric.badness(v) for v in (-3.0, 0.5, 3.0)), name
     assert set(HEADLINE) | set(VOXELWISE) <= set(METRICS)

@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 from test_report_headline import settings, table
 
-from decon3d.evaluation.catalogue import METRICS
+from decon3d.evaluation.catalogue import DEPENDENT, METRICS
 from decon3d.evaluation.records import COLUMNS
-from decon3d.report.headline_table import guide, headline, wrong_psf
+from decon3d.report.headline_table import guide, headline, shared_noise, wrong_psf
 from decon3d.report.labels import GROUPS, REGIONS, VARIANTS
 from decon3d.report.papers import as_papers_report, holm
 from decon3d.report.tables import COST_COLUMNS, summarise, summary_blocks
@@ -71,6 +71,7 @@ def test_headline_has_five_figures() -> None:
         [
             ("all", "rl", "restoration", 1, 6.0, 3.0, 0.5, 1, "CPU"),
             ("signal", "rl", "tuning", 1, 9.0, np.nan, np.nan, np.nan, None),
+            ("all", "rl", "consistency", 1, 50.0, np.nan, np.nan, np.nan, None),
         ],
         columns=list(COST_COLUMNS),
     )
@@ -78,7 +79,7 @@ def test_headline_has_five_figures() -> None:
     assert (row["deviance"], row["deviance_n"]) == (pytest.approx(1.1), 2)
     assert (row["nrmse"], row["nrmse_affine"]) == pytest.approx((0.315, 0.215))
     assert row["nrmse_low"] < 0.315 < row["nrmse_high"]
-    assert (row["nrmse_n"], row["nrmse_units"], row["nrmse_on"]) == (4, 1, "test")
+    assert (row["nrmse_n"], row["nrmse_units"], row["nrmse_on"]) == (4, 1, "unseen")
     assert (row["bead_fwhm_lateral_um"], row["bead_fwhm_axial_um"]) == pytest.approx((0.25, 0.6))
     assert (row["object_slope"], row["seconds_per_mvoxel"], row["setup_seconds"]) == (
         0.97,
@@ -94,6 +95,30 @@ def test_headline_without_truth_or_gain_has_gaps() -> None:
     assert np.isnan(row["deviance"]) and np.isnan(row["nrmse"]) and row["deviance_n"] == 0
     assert headline(rows(), cost, settings=settings()).empty
     assert summarise(rows(), settings=settings()).empty and wrong_psf(rows()).empty
+
+
+def test_headline_tells_seen_from_unseen_structure() -> None:
+    entries = [
+        {"method": "rl", "metric": "nrmse", "split": "test", "recipe": recipe, "value": value,
+         "subject": f"phantoms/test/{i}"}
+        for i, (recipe, value) in enumerate([("rln_mixed", 0.1), ("tubules", 0.4)])
+    ]  # fmt: skip
+    cost = pd.DataFrame(columns=list(COST_COLUMNS))
+    found = headline(rows(*entries), cost, settings=settings()).set_index("nrmse_on")["nrmse"]
+    assert found.to_dict() == {"seen": 0.1, "unseen": 0.4}
+
+
+def test_a_deviance_of_halves_that_share_noise_ranks_nothing() -> None:
+    entries = [
+        {"method": m, "metric": "deviance", "value": v, "implementation": f"here; {DEPENDENT}"}
+        for m, v in (("rl", 1.0), ("rln", 1.2))
+    ]
+    assert summarise(rows(*entries), settings=settings())["rank"].isna().all()
+    (warning,) = shared_noise(rows(*entries))
+    assert warning.startswith("Channel signal")
+    free = rows(*({**entry, "implementation": "here"} for entry in entries))
+    assert set(summarise(free, settings=settings())["rank"]) == {1, 2}
+    assert shared_noise(free) == []
 
 
 def test_wrong_psf_has_a_column_per_width() -> None:

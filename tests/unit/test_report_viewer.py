@@ -115,7 +115,7 @@ def test_the_words_name_the_data_and_cite_what_was_used(tmp_path):
     text = what_was_restored([rows[0].record], dataset=settings.datasets["demo"], settings=settings)
     assert text.startswith("One volume of 12 × 24 × 24 voxels, 2.4 × 2.4 × 2.4 µm (Z, Y, X)")
     assert "“488” in the file" in text
-    found = methods_paragraph(tmp_path, dataset="demo", settings=settings, measured=True)
+    found = methods_paragraph(tmp_path, dataset="demo", settings=settings, splits={"test"})
     text = " ".join(found.sentences)
     assert "RLN [5]" in text and "step 3,200 was kept" in text
     assert [r.split(",")[0] for r in found.references][:2] == [

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from math import prod
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from decon3d import paths
-from decon3d.errors import ConfigError
+from decon3d.errors import ConfigError, UserError
 from decon3d.evaluation.targets import target_kernels
 from decon3d.pairs.sources import SPLITS, list_pairs
 from decon3d.settings import (
@@ -98,6 +99,20 @@ def volume_file(path):
     names = ("zarr.json", ".zattrs")
     inside = [f"{path}/{n}" for n in names if Path(path, n).is_file()]
     return inside[0] if inside else path
+
+
+def volume_mb(wildcards):
+    """Size of a volume in megabytes, not compressed where it is an OME-Zarr."""
+    from decon3d.volumes.reader import open_volume
+
+    path = Path(VOLUMES[wildcards.dataset][wildcards.volume].path)
+    try:
+        volume = open_volume(path) if path.is_dir() else None
+    except UserError:  # ingest says it better
+        volume = None
+    if volume is not None:
+        return prod(volume.shape) * volume.dtype.itemsize // 10**6
+    return path.stat().st_size // 10**6 if path.is_file() else 0
 
 
 def voxel_size_source(wildcards):

@@ -32,6 +32,9 @@ rule ingest:
         "ingest"
     conda:
         "../../envs/cpu.yaml"
+    resources:
+        # At least 200 MB are read in a minute.
+        runtime=lambda w, attempt: attempt * (5 + volume_mb(w) // 200),
     params:
         source=lambda w: VOLUMES[w.dataset][w.volume].path,
         channels=channel_indices,

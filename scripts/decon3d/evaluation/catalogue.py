@@ -45,12 +45,16 @@ _ARTIFICIAL = (
     "outwards whether or not there is anything; it is no physical resolution."
 )
 
+DEPENDENT = "the halves are not independent"
+"""Stands in the `implementation` of a deviance that ranks nothing."""
+
 METRICS: dict[str, Metric] = {
     "deviance": Metric(
         "Held-out deviance", "", "lower", 4,
         "Half of the photons are restored, blurred again and compared with the other half; about 1 "
         "per voxel is what photon noise leaves. Blind to everything beyond the microscope's "
-        "cut-off, and it sees half the dose.",
+        "cut-off, and it sees half the dose. Noise that correlates between neighbours makes it "
+        "too small, the more so the more of the noise is restored; it ranks nothing there.",
     ),
     "psnr": Metric(
         "PSNR", "dB", "higher", 2,

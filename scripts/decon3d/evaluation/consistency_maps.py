@@ -411,9 +411,10 @@ def volume_records(
     records = []
     for channel in dict.fromkeys(check["channel"] for check in summary["checks"]):
         checks = [check for check in summary["checks"] if check["channel"] == channel]
+        judged = [check for check in checks if check["judged"] > 0]
         shares = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
         for metric, values, told in (
-            ("consistency_flagged", [c["flagged"] for c in checks],
+            ("consistency_flagged", [c["flagged"] for c in judged],
              f"share of voxels with |z| ≥ {THRESHOLD:g}, ε {EPSILON:g}"),
             ("not_verifiable", shares, f"energy outside the OTF, Hann windows of {BLOCK}"),
         ):  # fmt: skip

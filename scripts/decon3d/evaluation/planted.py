@@ -248,6 +248,8 @@ def verdict(change: Change, auc: float) -> str:
         "lateral": "Spots doubled below the resolution",
         "axial": "Patches doubled along Z below the axial resolution",
     }[change]
+    if change != "added":
+        return f"{what}: not verifiable; the map cannot tell them (AUC {auc:.2f})."
     if not auc >= DETECTABLE:
-        return f"{what}: not verifiable (AUC {auc:.2f}); the map cannot see them."
+        return f"{what}: hardly found by the map here (AUC {auc:.2f})."
     return f"{what}: found by the map (AUC {auc:.2f})."

@@ -32,7 +32,7 @@ COLUMNS = {
     "implementation": "What measured it and how: program, version, sampling; where the value is "
     "missing, why.",
     "value": "Empty where the metric is not defined or was not measured.",
-    "unit": "`dB`, `µm`, `counts`, or `1` for a pure number.",
+    "unit": "`dB`, `µm`, `counts`, `σ` (of the noise), or `1` for a pure number.",
 }
 """The columns of `metrics.csv`, which are the fields of a `Record`, and their meaning."""
 

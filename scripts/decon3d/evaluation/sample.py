@@ -15,7 +15,7 @@ from decon3d import __version__
 from decon3d.classical.held_out import LEAST_PHOTONS
 from decon3d.classical.photons import PhotonScale, photon_scale
 from decon3d.errors import UserError
-from decon3d.evaluation.catalogue import METRICS
+from decon3d.evaluation.catalogue import DEPENDENT, METRICS
 from decon3d.evaluation.deviance import BLOCKS, HeldOut, held_out, restore_chain
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.evaluation.full_reference import compare
@@ -147,8 +147,8 @@ def _held_out(
         shared = correlation_of(sample, bench.camera)
         if shared > CORRELATED:
             # Noise that the halves share looks like agreement.
-            how += f"; the noise of neighbours correlates ({shared:.2f}), so that the halves are "
-            how += "not independent: too many iterations look best, and FSC is not measured"
+            how += f"; the noise of neighbours correlates ({shared:.2f}), so that "
+            how += f"{DEPENDENT}: too many iterations look best, and FSC is not measured"
             log.warning("held-out deviance: %s", how)
             found = [replace(values, fsc_um=(np.nan, np.nan)) for values in found]
     else:

@@ -95,6 +95,8 @@ def draw_consistency(
         load_statistics(root / paths.statistics(dataset, channel)).background,
     )  # fmt: skip
     for method, values in found.items():
+        if not values["worst"]:
+            continue
         figure = _places(root, dataset, record, check, position, method, values)
         drawn.append(
             Drawing(

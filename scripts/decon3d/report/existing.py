@@ -69,6 +69,10 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
         compared = (root / paths.evaluation(dataset, method, "volumes")).is_file()
         if _has_reference(dataset, settings) and not compared:
             missing.append("evaluation on the volumes with truth")
+        probed = {f"sample.{c}": f"probes of {c}" for c in settings.datasets[dataset].channels}
+        for kind, what in {**probed, "consistency": "consistency map"}.items():
+            if not (root / paths.evaluation(dataset, method, kind)).is_file():
+                missing.append(what)
         if missing:
             logs = list(_logs(root, dataset, method))
             found.append(Incomplete(method, missing, logs, f"logs/{dataset}/"))

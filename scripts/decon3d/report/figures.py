@@ -27,9 +27,16 @@ from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
-from decon3d.report.labels import INPUT, TRUTH, VOXELWISE, method_label, seen_recipes
+from decon3d.report.labels import (
+    INPUT,
+    TRUTH,
+    VOXELWISE,
+    method_label,
+    seen_recipes,
+    with_groups,
+)
 from decon3d.report.overview import shown_volumes, volume_rows
-from decon3d.report.tables import collect_metrics, with_groups
+from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Scene, Source, Triple, brightest, detail, overview
 from decon3d.settings import Dataset, Settings

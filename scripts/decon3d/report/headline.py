@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
-from decon3d.report.labels import INPUT, classical_methods, method_label
-from decon3d.report.tables import values_by_subject, with_groups
+from decon3d.report.labels import INPUT, classical_methods, method_label, with_groups
+from decon3d.report.tables import values_by_subject
 from decon3d.report.templating import number
 from decon3d.settings import ORACLE, Settings
 

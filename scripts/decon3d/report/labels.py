@@ -1,8 +1,13 @@
 """How methods, metrics and groups of subjects are called where people read them."""
 
+from typing import TYPE_CHECKING
+
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE, Metric
 from decon3d.phantoms.recipes import structures
 from decon3d.settings import METHOD_KINDS, ORACLE, Settings, is_network, is_oracle
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["METRICS", "VOXELWISE", "Metric"]
 INPUT = "input"
@@ -63,3 +68,13 @@ def classical_methods(settings: Settings) -> list[str]:
         for name, method in settings.methods.items()
         if not is_network(method) and not is_oracle(method)
     ]
+
+
+def with_groups(metrics: "pd.DataFrame", *, settings: Settings) -> "pd.DataFrame":
+    """Add the column `group`: `seen` or `unseen` recipe in training; for all others the split."""
+    seen = seen_recipes(settings)
+    groups = [
+        split if split != "test" else "seen" if recipe in seen else "unseen"
+        for split, recipe in zip(metrics["split"], metrics["recipe"], strict=True)
+    ]
+    return metrics.assign(group=groups)

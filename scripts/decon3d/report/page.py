@@ -26,7 +26,7 @@ from decon3d.report.existing import (
 )
 from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.headline import Verdict, verdicts
-from decon3d.report.headline_table import headline
+from decon3d.report.headline_table import headline, shared_noise
 from decon3d.report.index import build_index
 from decon3d.report.labels import METRICS, VOXELWISE, method_label, seen_recipes
 from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
@@ -113,6 +113,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     )
     cards = attempt("the PSF", lambda: psf_cards(root, **named), [])
     warnings = attempt("the volumes", lambda: data_warnings(root, **named), [])
+    warnings += attempt("the deviance", lambda: shared_noise(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     warnings += [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
@@ -154,7 +155,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         methods=attempt("the settings", lambda: effective_settings(root, **named), []),
         paragraph=attempt(
             "the methods paragraph",
-            lambda: methods_paragraph(root, **named, measured=len(metrics) > 0),
+            lambda: methods_paragraph(root, **named, splits=set(metrics["split"])),
             Methods([], []),
         ),
         psf_cards=cards,

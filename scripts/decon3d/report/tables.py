@@ -13,13 +13,14 @@ from decon3d.evaluation.records import COLUMNS, read_records
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
 from decon3d.files import read_json, write_text
 from decon3d.report import headline_table
+from decon3d.report.headline_table import dependent
 from decon3d.report.labels import (
     GROUPS,
     METRICS,
     REGIONS,
     VARIANTS,
     classical_methods,
-    seen_recipes,
+    with_groups,
 )
 from decon3d.report.papers import as_papers_report
 from decon3d.report.templating import render
@@ -51,16 +52,6 @@ def collect_metrics(root: Path, *, dataset: str) -> pd.DataFrame:
     pattern = paths.evaluation(dataset, "*", "*")
     records = [r for path in sorted(root.glob(pattern)) for r in read_records(path)]
     return pd.DataFrame([asdict(r) for r in records], columns=list(COLUMNS))
-
-
-def with_groups(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
-    """Add the column `group`: `seen` or `unseen` recipe in training; for all others the split."""
-    seen = seen_recipes(settings)
-    groups = [
-        split if split != "test" else "seen" if recipe in seen else "unseen"
-        for split, recipe in zip(metrics["split"], metrics["recipe"], strict=True)
-    ]
-    return metrics.assign(group=groups)
 
 
 def values_by_subject(metrics: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -96,8 +87,9 @@ def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
         place = dict(zip(keys, values, strict=True))
         name = "/".join(map(str, values))
         units = max(part["recipe"].nunique(), 1)
+        fair = METRICS[part["metric"].iloc[0]].ranked and not dependent(part).any()
         rows += [
-            {**row, "units": units}
+            {**row, "units": units, "rank": row["rank"] if fair else math.nan}
             for row in _summary_rows(place, values_by_subject(part), name, settings)
         ]
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
@@ -125,9 +117,7 @@ def _summary_rows(
     reference = next((m for m in ranked if m in classical_methods(settings)), None)
     rows = []
     for method, mean in means.items():
-        row: dict[str, object] = {**place, "method": method, "rank": math.nan}
-        if metric.ranked:
-            row["rank"] = _rank(method, ranked)
+        row: dict[str, object] = {**place, "method": method, "rank": _rank(method, ranked)}
         row |= _columns(mean, "")
         if reference is not None and method != reference:
             difference = paired_difference(

@@ -1,6 +1,6 @@
 """The run in words: what was restored, and a methods paragraph with its citations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,10 @@ from decon3d.volumes.ingest import VolumeRecord
 MODALITIES = {
     "widefield": "widefield", "confocal": "confocal", "two_photon": "two-photon",
     "light_sheet": "light-sheet", "sted": "STED",
+}  # fmt: skip
+TRUTHS = {
+    "test": "simulated volumes with known truth", "measured": "measured pairs",
+    "volume": "volumes with a reference",
 }  # fmt: skip
 SOURCES = {
     "richardson": "W. H. Richardson, Bayesian-based iterative method of image restoration, J. Opt. "
@@ -99,13 +103,15 @@ def _in_file(record: VolumeRecord, channel: Channel) -> str:
     return f"“{own}” in the file, " if own and not own.startswith("channel ") else ""
 
 
-def methods_paragraph(root: Path, *, dataset: str, settings: Settings, measured: bool) -> Methods:
+def methods_paragraph(
+    root: Path, *, dataset: str, settings: Settings, splits: Collection[str]
+) -> Methods:
     """Write what a paper's methods section would say of this run, with the values in effect.
 
     Parameters
     ----------
-    measured
-        Whether metrics against a truth were computed.
+    splits
+        Splits of the metrics that were computed.
     """
     cited = _Cited()
     used = settings.datasets[dataset]
@@ -117,13 +123,13 @@ def methods_paragraph(root: Path, *, dataset: str, settings: Settings, measured:
         _method(root, dataset, name, method, settings, cited)
         for name, method in settings.methods.items()
     ]
-    if measured:
+    truths = [what for split, what in TRUTHS.items() if split in splits]
+    if truths:
         names = _and([METRICS[m].label for m in VOXELWISE])
-        truth = "measured pairs" if used.pairs else "simulated volumes with known truth"
         sentences.append(
-            f"Restorations were compared on {truth} by {names} {cited('wang')}, as restored and "
-            f"after an affine match of brightness {cited('care')}, with 95 % bootstrap intervals "
-            "over volumes."
+            f"Restorations were compared on {_and(truths)} by {names} {cited('wang')}, as restored "
+            f"and after an affine match of brightness {cited('care')}, with 95 % intervals over "
+            "volumes (the wider of percentile bootstrap and Student's t)."
         )
     sentences.append(f"Everything random follows from the seed {settings.seed}.")
     return Methods(sentences, [SOURCES[key] for key in cited.keys])
