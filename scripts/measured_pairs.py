@@ -19,5 +19,7 @@ with job_log(snakemake.log[0]):
         channel=params.index,
         only_channel=params.channels == 1,
         trust_metadata=params.voxel_size_um is None,
+        no_data=params.no_data,
+        camera_offset=params.camera_offset,
         key=f"datasets.{names.dataset}.pairs",
     )

@@ -17,7 +17,7 @@ VERSIONS = {
     "statistics": 3,
     "psf": 2,
     "phantoms": 3,
-    "pairs": 1,
+    "pairs": 2,
     "train": 6,
     "tune": 6,
     "prepare": 6,

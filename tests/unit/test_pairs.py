@@ -15,7 +15,7 @@ from decon3d.optics.psf import normalised_psf
 from decon3d.pairs.matching import Limits, align, aligned
 from decon3d.pairs.registration import covered, register
 from decon3d.pairs.sources import list_pairs
-from decon3d.pairs.stores import brightest_tiles, make_pairs, tile_shape
+from decon3d.pairs.stores import brightest_tiles, make_pairs, marked_pair, tile_shape
 from decon3d.settings import MeasuredPairs, load_settings
 from decon3d.training.crops import load_pairs
 from decon3d.volumes.normalisation import Histogram, normalisation_law
@@ -96,6 +96,39 @@ def test_a_pair_that_no_translation_mends_is_refused_by_name(spots):
         align(raw, raw[1:], **OPTIONS)
 
 
+def slanted():
+    """What deskewing leaves without data, a third of `SHAPE`."""
+    z, _, x = np.indices(SHAPE)
+    return (x < 15 - z // 2) | (x > 57 - z // 2)
+
+
+def test_voxels_without_data_move_no_pair_and_change_no_brightness(pair, spots):
+    raw, truth = pair
+    raw, truth = (np.where(slanted(), 0, values).astype(np.uint16) for values in (raw, truth))
+    raw, truth = marked_pair(raw, truth, no_data="auto", camera_offset=100)
+    assert np.array_equal(np.isnan(raw), slanted()) and np.array_equal(np.isnan(truth), slanted())
+    found = align(raw, truth, **OPTIONS)
+    assert np.divide(found.shift_um, VOXEL) == pytest.approx(SHIFT, abs=0.15)
+    assert found.slope == pytest.approx(2 * 30 / 600, rel=0.03)
+    assert found.offset == pytest.approx(100 + 6 - 0.1 * 70, abs=0.7)
+    assert found.correlation > 0.9
+    image, matched = aligned(raw, truth, found, voxel_size_um=VOXEL)
+    inside = covered(SHAPE, SHIFT)
+    assert np.array_equal(np.isnan(image), slanted()[inside])
+    error = (matched - (106 + 60 * points(spots)[inside]))[np.isfinite(matched)]
+    assert 0.6 * matched.size < error.size < 0.8 * matched.size
+    assert np.sqrt(np.mean(error**2)) < 0.03 * 60
+
+
+def test_a_truth_may_be_zero_without_objects(pair, spots):
+    truth = np.where(points(spots) > 0.1, 600 * points(spots), 0)
+    assert (truth == 0).mean() > 0.3
+    raw, same = marked_pair(pair[0], truth, no_data="auto", camera_offset=100)
+    assert np.isfinite(raw).all() and same is truth
+    _, marked = marked_pair(pair[0], truth, no_data=0, camera_offset=100)
+    assert np.isnan(marked).any()
+
+
 def dataset_of(folder, names, **options):
     config = copy.deepcopy(GOOD)
     for role in ("raw", "truth"):
@@ -169,3 +202,33 @@ def test_stores_are_like_those_of_phantoms(tmp_path, pair):
     assert loaded.normalisations == (law, law)
     difference = loaded.images - loaded.objects
     assert abs(difference.mean()) < 0.01 * loaded.objects.max()
+
+
+def test_tiles_hold_no_fill(tmp_path, pair):
+    dataset = dataset_of(tmp_path, ["a", "b", "c"])
+    sources = list_pairs("worm", dataset, seed=1)
+    for source in sources:
+        for path, values in zip((source.raw, source.truth), pair, strict=True):
+            tifffile.imwrite(path, np.where(slanted(), 0, values).astype(np.uint16))
+    spot = np.zeros((9, 9, 9))
+    spot[4, 4, 4] = 1
+    stores = {split: tmp_path / f"{split}.zarr" for split in ("train", "val", "test")}
+
+    def make(shape, **options):
+        make_pairs(
+            sources, stores=stores, record=tmp_path / "pairs.json",
+            pairs=MeasuredPairs(raw="", truth="", shape=shape, tiles=9),
+            psf=normalised_psf(gaussian_filter(spot, 1.5), VOXEL, {}),
+            channel=0, only_channel=True, trust_metadata=False, key="datasets.worm.pairs",
+            **options,
+        )  # fmt: skip
+        return zarr.open_group(stores["train"])
+
+    store = make((11, 30, 15), camera_offset=100)
+    row = read_json(tmp_path / "pairs.json")["pairs"][0]
+    assert row["no_data"] == pytest.approx(slanted().mean(), abs=0.06)
+    assert store["image"].shape[0] >= 2
+    assert store["image"][:].min() > 80 and store["object"][:].min() > 80
+    with pytest.raises(UserError, match=r"pairs\.shape: .*tif: no tile of \[20, 30, 60\].*no_data"):
+        make((20, 30, 60))
+    assert make((20, 30, 60), no_data="none")["image"][:].min() == 0

@@ -58,6 +58,8 @@ rule measured_pairs:
         index=lambda w: channel_of(w).index,
         channels=lambda w: len(dataset_of(w).channels),
         voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
+        no_data=lambda w: dataset_of(w).no_data,
+        camera_offset=lambda w: dataset_of(w).camera.offset,
         version=VERSIONS["pairs"],
     script:
         "../../scripts/measured_pairs.py"

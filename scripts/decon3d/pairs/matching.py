@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from decon3d.errors import UserError
-from decon3d.pairs.registration import Triple, Volume, covered, register, translate
+from decon3d.pairs.registration import Triple, Volume, covered, level, register, translate
 
 LEAST_CORRELATION = 0.3
 FWHM_PER_SIGMA = 2.3548
@@ -65,7 +65,7 @@ def align(
     Parameters
     ----------
     raw, truth
-        Axes Z Y X, same shape, counts.
+        Axes Z Y X, same shape, counts; NaN = no data.
     voxel_size_um, psf_fwhm_um
         Voxel size and widths of the PSF (Z, Y, X), in µm.
     limits
@@ -124,23 +124,23 @@ def match(
     Parameters
     ----------
     raw, truth
-        Axes Z Y X; the truth moved by `shift` voxels already.
+        Axes Z Y X; the truth moved by `shift` voxels already. Where one has no data (NaN), both are
+        taken as their means, which slope and offset map onto each other, too.
     psf_fwhm
         Widths of the PSF (Z, Y, X), in voxels.
     """
     inside = covered(raw.shape, shift)
     width = np.minimum(psf_fwhm / FWHM_PER_SIGMA, np.array(raw.shape) / 8)
-    a = _centred(raw[inside], SMOOTHING * width)
+    raw, truth = level(raw[inside], truth[inside])
+    a = _centred(raw, SMOOTHING * width)
     best = (0.0, 0.0, 0.0)
     for share in SHARES:
-        b = _centred(truth[inside], np.hypot(SMOOTHING, share) * width)
+        b = _centred(truth, np.hypot(SMOOTHING, share) * width)
         both, of_a, of_b = (float(np.vdot(u, v)) for u, v in ((a, b), (a, a), (b, b)))
         correlation = both / sqrt(of_a * of_b) if of_a > 0 and of_b > 0 else 0.0
         if correlation > best[2]:
             slope = both / of_b
-            offset = raw[inside].mean(dtype=np.float64) - slope * truth[inside].mean(
-                dtype=np.float64
-            )
+            offset = raw.mean(dtype=np.float64) - slope * truth.mean(dtype=np.float64)
             best = (slope, float(offset), correlation)
     return best
 
@@ -153,7 +153,7 @@ def _centred(volume: Volume, sigma: NDArray[np.floating]) -> NDArray[np.float64]
 def aligned(
     raw: NDArray[Any], truth: NDArray[Any], alignment: Alignment, *, voxel_size_um: Triple
 ) -> tuple[Volume, Volume]:
-    """Return raw and matched truth (counts, Z Y X) where both have voxels."""
+    """Return raw and matched truth (counts, Z Y X; NaN = no data) where both have voxels."""
     z, y, x = np.divide(alignment.shift_um, voxel_size_um)
     shift = (float(z), float(y), float(x))
     inside = covered(raw.shape, shift)

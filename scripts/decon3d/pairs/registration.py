@@ -10,6 +10,8 @@ from scipy import ndimage
 from scipy.signal.windows import tukey
 from skimage.registration import phase_cross_correlation
 
+from decon3d.volumes.fading import GAP, fade_missing
+
 Triple = tuple[float, float, float]
 Volume = NDArray[np.float32]
 
@@ -17,6 +19,8 @@ UPSAMPLING = 20
 """Shifts are found to a 20th of a voxel."""
 PART_EDGE = 12
 """Voxels that a part needs along an axis for its own shift to be found."""
+PART_DATA = 0.5
+"""Share of its voxels that must have data for that."""
 LIKENESS = 0.5
 """Correlation of raw and truth (smoothed by a voxel) above which a part's shift is believed."""
 
@@ -48,7 +52,7 @@ def register(fixed: Volume, moving: Volume, *, voxel_size_um: Triple) -> Registr
     Parameters
     ----------
     fixed, moving
-        Axes Z Y X, same shape, any unit each.
+        Axes Z Y X, same shape, any unit each; NaN = no data.
     voxel_size_um
         Voxel size (Z, Y, X), in µm.
     """
@@ -57,6 +61,8 @@ def register(fixed: Volume, moving: Volume, *, voxel_size_um: Triple) -> Registr
     found = []
     for part in parts(fixed.shape):
         a, b = fixed[part], moved[part]
+        if (np.isfinite(a) & np.isfinite(b)).mean() < PART_DATA:
+            continue
         rest = whole_and_fraction(a, b)
         if likeness(a, translate(b, rest)) >= LIKENESS:
             found.append(np.multiply(rest, voxel_size_um))
@@ -74,10 +80,29 @@ def whole_and_fraction(fixed: Volume, moving: Volume) -> Triple:
 
 
 def translate(volume: Volume, shift: Triple) -> Volume:
-    """Move a volume by a fraction of voxels (Z, Y, X): cubic spline, mirrored at the faces."""
+    """Move a volume by a fraction of voxels (Z, Y, X): cubic spline, mirrored at the faces.
+
+    Voxels that lie between ones without data (NaN) and others get none.
+    """
     if not np.any(shift):
         return volume
-    return ndimage.shift(volume, shift, order=3, mode="mirror")
+    absent = np.isnan(volume)
+    if not absent.any() or absent.all():
+        return ndimage.shift(volume, shift, order=3, mode="mirror")
+    nearest = ndimage.distance_transform_edt(absent, return_distances=False, return_indices=True)
+    moved = ndimage.shift(volume[tuple(nearest)], shift, order=3, mode="mirror")
+    touched = ndimage.shift(absent.astype(np.float32), shift, order=1, mode="mirror")
+    moved[touched > 1e-3] = np.nan
+    return moved
+
+
+def level(a: Volume, b: Volume) -> tuple[Volume, Volume]:
+    """Put each volume's mean where one of the two has no data (is NaN)."""
+    known = np.isfinite(a) & np.isfinite(b)
+    if known.all() or not known.any():
+        return np.nan_to_num(a), np.nan_to_num(b)
+    first, second = (np.where(known, v, v[known].mean(dtype=np.float64)) for v in (a, b))
+    return first.astype(np.float32), second.astype(np.float32)
 
 
 def covered(shape: tuple[int, ...], shift: Triple) -> tuple[slice, ...]:
@@ -103,7 +128,7 @@ def parts(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
 
 def likeness(a: Volume, b: Volume, sigma: Any = 1.0) -> float:
     """Correlate two volumes after a Gaussian blur of `sigma` voxels; 0 where one is constant."""
-    smooth = [ndimage.gaussian_filter(v, sigma, mode="nearest").ravel() for v in (a, b)]
+    smooth = [ndimage.gaussian_filter(v, sigma, mode="nearest").ravel() for v in level(a, b)]
     spread = [float(np.std(v, dtype=np.float64)) for v in smooth]
     return float(np.corrcoef(*smooth)[0, 1]) if min(spread) > 0 else 0.0
 
@@ -112,7 +137,10 @@ def _correlate(fixed: Volume, moving: Volume, upsampling: int) -> NDArray[np.flo
     window = np.ones((), np.float32)
     for n in fixed.shape:
         window = window[..., None] * (tukey(n, 0.5) if n > 2 else np.ones(n)).astype(np.float32)
-    pair = [(volume - volume.mean()) * window for volume in (fixed, moving)]
+    known = np.isfinite(fixed) & np.isfinite(moving)
+    if not known.all():
+        window = window * fade_missing(known, [n * GAP for n in known.shape]).astype(np.float32)
+    pair = [(volume - volume.mean()) * window for volume in level(fixed, moving)]
     shift, _, _ = phase_cross_correlation(*pair, upsample_factor=upsampling, normalization=None)
     return np.asarray(shift, np.float64)
 

@@ -20,8 +20,10 @@ from decon3d.pairs.matching import Alignment, Limits, align, aligned
 from decon3d.pairs.registration import Triple, Volume, covered
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.settings import MeasuredPairs
+from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.tally import fill_of
 
 Shape = tuple[int, int, int]
 LARGEST: Shape = (64, 256, 256)
@@ -43,6 +45,8 @@ def make_pairs(
     channel: int,
     only_channel: bool,
     trust_metadata: bool,
+    no_data: NoData = "auto",
+    camera_offset: float | None = None,
     key: str,
 ) -> None:
     """Register and match all pairs of a channel, cut them into tiles and write the three stores.
@@ -65,27 +69,36 @@ def make_pairs(
         Whether the dataset has one channel, so that files of a single channel are it.
     trust_metadata
         Whether voxel sizes in the files' metadata count (the config gave none).
+    no_data
+        How voxels without data are known in the raw volumes (see `marked_pair`); tiles hold none.
+    camera_offset
+        Counts of a dark raw image, if known: fill lies below.
     key
         The config's key, for messages.
 
     Raises
     ------
     UserError
-        If files cannot be read, do not belong together, or differ by more than the limits.
+        If files cannot be read, do not belong together, differ by more than the limits, or have no
+        tile without missing voxels.
     """
 
-    def read(path: str) -> NDArray[Any]:
-        return read_channel(
-            path, channel=channel, only_channel=only_channel,
-            voxel_size_um=psf.voxel_size_um if trust_metadata else None, key=key,
+    def read(source: PairSource) -> tuple[NDArray[Any], NDArray[Any]]:
+        raw, truth = (
+            read_channel(
+                path, channel=channel, only_channel=only_channel,
+                voxel_size_um=psf.voxel_size_um if trust_metadata else None, key=key,
+            )
+            for path in (source.raw, source.truth)
         )  # fmt: skip
+        return marked_pair(raw, truth, no_data=no_data, camera_offset=camera_offset)
 
     widths = fwhm_um(psf.data, psf.voxel_size_um)
     limits = Limits(pairs.max_shift_um, pairs.max_drift_um)
     found: list[Alignment] = []
     sizes: list[Shape] = []
     for source in progress(sources, what="register pairs", unit="pairs"):
-        raw, truth = read(source.raw), read(source.truth)
+        raw, truth = read(source)
         alignment = align(
             raw, truth, voxel_size_um=psf.voxel_size_um, psf_fwhm_um=widths, limits=limits,
             raw_file=source.raw, truth_file=source.truth,
@@ -97,10 +110,18 @@ def make_pairs(
     tiles: dict[str, list[tuple[int, Volume, Volume]]] = {split: [] for split in SPLITS}
     rows = []
     for index, (source, alignment) in enumerate(zip(sources, found, strict=True)):
-        raw, truth = read(source.raw), read(source.truth)
+        raw, truth = read(source)
         image, matched = aligned(raw, truth, alignment, voxel_size_um=psf.voxel_size_um)
         count = pairs.tiles if source.split == "train" else 1
-        chosen = brightest_tiles(matched, shape, count)
+        absent = ~(np.isfinite(image) & np.isfinite(matched))
+        chosen = brightest_tiles(np.where(absent, np.float32(np.nan), matched), shape, count)
+        if not chosen:
+            raise UserError(
+                f"{key}.shape: {source.raw} with {source.truth}: no tile of {list(shape)} voxels "
+                f"(Z, Y, X) has data throughout ({absent.mean():.0%} of what both cover has none: "
+                "fill or not finite); give smaller tiles, leave the pair out, or, if that is the "
+                "dark and no fill, set the dataset's `no_data: none`"
+            )
         tiles[source.split] += [(index, image[t], matched[t]) for t in chosen]
         level, sigma = Histogram.of(raw).background()
         rows.append(
@@ -108,6 +129,7 @@ def make_pairs(
                 **asdict(source),
                 **asdict(alignment),
                 "tiles": len(chosen),
+                "no_data": float(absent.mean()),
                 "background": level,
                 "background_sigma": sigma,
             }
@@ -176,6 +198,23 @@ def read_channel(
     return volume.read(0, channel, (slice(None), slice(None), slice(None)))
 
 
+def marked_pair(
+    raw: NDArray[Any], truth: NDArray[Any], *, no_data: NoData, camera_offset: float | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Make voxels without data NaN in a raw volume and its truth (Z, Y, X, counts).
+
+    What is fill is found in the raw volume: a truth may be 0 wherever there is no object. Of a
+    truth it is what has the raw volume's fill value, or what has no data there: deskewing and
+    stitching leave the same places empty in both.
+    """
+    fill = fill_of(raw, camera_offset=camera_offset, no_data=no_data)
+    raw, truth = mark(raw, fill), mark(truth, fill)
+    absent = missing(raw)
+    if absent is not None and absent.shape == truth.shape:
+        truth = np.where(absent, np.float32(np.nan), truth)
+    return raw, truth
+
+
 def tile_shape(wanted: Shape | None, sizes: list[Shape], files: list[str], key: str) -> Shape:
     """Choose the tiles' voxels (Z, Y, X): the config's, else the smallest pair's, cut to `LARGEST`.
 
@@ -199,8 +238,8 @@ def tile_shape(wanted: Shape | None, sizes: list[Shape], files: list[str], key: 
 def brightest_tiles(truth: Volume, shape: Shape, count: int) -> list[tuple[slice, ...]]:
     """Cut a volume into whole tiles, spread evenly, and keep those with the most light.
 
-    At most `count`; those with less than a tenth of the brightest one's light above the background
-    are left out.
+    At most `count`; those with less than a tenth of the brightest one's light above the background,
+    or with missing voxels (NaN), are left out.
     """
     starts = [
         np.linspace(0, n - t, n // t).round().astype(int)
@@ -212,7 +251,10 @@ def brightest_tiles(truth: Volume, shape: Shape, count: int) -> list[tuple[slice
         tuple(slice(int(a), int(a) + t) for a, t in zip(corner, shape, strict=True))
         for corner in product(*starts)
     ]
-    level = float(np.percentile(truth, 5))
+    tiles = [tile for tile in tiles if np.isfinite(truth[tile]).all()]
+    if not tiles:
+        return []
+    level = float(np.nanpercentile(truth, 5))
     light = [float(truth[tile].mean()) - level for tile in tiles]
     order = sorted(range(len(tiles)), key=lambda i: (-light[i], i))[:count]
     return [tiles[i] for i in sorted(order) if light[i] >= EMPTY * light[order[0]]]

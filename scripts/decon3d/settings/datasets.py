@@ -69,7 +69,7 @@ class MeasuredPairs(Section):
     """Share of the specimens that the report's numbers are measured on; at least one."""
     shape: Shape | None = None
     """Voxels (Z, Y, X) of the tiles that pairs are cut into; null = the smallest pair's, at most
-    64 × 256 × 256."""
+    64 × 256 × 256. Tiles with voxels without data are left out."""
     tiles: PositiveInt = 4
     """Tiles of a training pair, the brightest ones, at most; validation and test take one each."""
     max_shift_um: PositiveFloat = 2.0
@@ -113,7 +113,8 @@ class Dataset(Section):
     no_data: Literal["auto", "none"] | float = "auto"
     """Value of voxels without data (fill of deskewing, stitching or padding): `auto` finds it, as a
     value that whole places have and the dark does not; `none`; or a number. These voxels keep it;
-    all else leaves them out. What is not finite has no data either."""
+    all else leaves them out. What is not finite has no data either. Of measured pairs, `auto`
+    looks at the raw volume; its value counts in the truth, too."""
     pairs: MeasuredPairs | None = None
     """Measured pairs that networks are trained, baselines tuned and all methods tested on; null =
     phantoms."""

@@ -89,8 +89,15 @@ class Tally:
         return Counted(histogram, self._darkest, fill, filled, self._not_finite, self._saturated)
 
 
+def fill_of(
+    image: NDArray[Any], *, camera_offset: float | None = None, no_data: NoData = "auto"
+) -> float | None:
+    """Find the value of the voxels without data of one whole image (Z, Y, X); None = none has."""
+    tally = Tally(image.dtype, no_data=no_data)
+    tally.add(image)
+    return tally.counted(camera_offset=camera_offset).fill
+
+
 def mark_image(image: NDArray[Any], *, camera_offset: float | None = None) -> NDArray[Any]:
     """Find and mark what has no data in one whole image (Z, Y, X)."""
-    tally = Tally(image.dtype)
-    tally.add(image)
-    return mark(image, tally.counted(camera_offset=camera_offset).fill)
+    return mark(image, fill_of(image, camera_offset=camera_offset))
