@@ -99,8 +99,10 @@ def translate(volume: Volume, shift: Triple) -> Volume:
 def level(a: Volume, b: Volume) -> tuple[Volume, Volume]:
     """Put each volume's mean where one of the two has no data (is NaN)."""
     known = np.isfinite(a) & np.isfinite(b)
-    if known.all() or not known.any():
-        return np.nan_to_num(a), np.nan_to_num(b)
+    if known.all():
+        return a, b
+    if not known.any():
+        return np.zeros_like(a), np.zeros_like(b)
     first, second = (np.where(known, v, v[known].mean(dtype=np.float64)) for v in (a, b))
     return first.astype(np.float32), second.astype(np.float32)
 
