@@ -80,7 +80,7 @@ def _draw(panel: Axes, volume: NDArray[np.float32], size_um: tuple[float, float,
     low, high = np.percentile(np.concatenate([view.ravel() for view, _, _ in views]), (0.1, 99.9))
     for view, start, end in views:
         panel.imshow(
-            view, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest",
+            view, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="none",
             extent=(0, width, end, start),
         )  # fmt: skip
     panel.set_xlim(0, width)

@@ -247,14 +247,15 @@ def _places(
         ):
             shown = (COLORS, -LIMIT, LIMIT) if label == "z" else ("gray", low, max(high, low + 1))
             drawn = axes.imshow(
-                panel[plane], extent=extent, interpolation="nearest", cmap=shown[0],
+                panel[plane], extent=extent, interpolation="none", cmap=shown[0],
                 vmin=shown[1], vmax=shown[2],
             )  # fmt: skip
             image = drawn if label == "z" else image
             axes.plot(place["um"][2], place["um"][1], "o", markersize=14, fillstyle="none",
                       color="#E69F00")  # fmt: skip
-            axes.grid(False)
-            axes.set_title(label)
+            axes.set(xticks=[], yticks=[])
+            if row is grid[0]:
+                axes.set_title(label)
         at = ", ".join(quantity(v) for v in place["um"])
         row[0].set_ylabel(f"z = {place['z']:.1f} σ\nat {at} µm\n(Z, Y, X)")
     if image is not None:
