@@ -223,7 +223,7 @@ def _places(
     result = open_volume(root / paths.consistency(dataset, record.name, method))
     scale = Scale(values["alpha"], values["beta"], values["fitted"])
     worst = values["worst"][:SHOWN]
-    figure = Figure(figsize=(10, 2.5 * len(worst) + 0.3), layout="constrained")
+    figure = Figure(figsize=(8, 2 * len(worst) + 0.3), layout="constrained")
     grid = figure.subplots(len(worst), 4, squeeze=False)
     image = None
     for row, place in zip(grid, worst, strict=True):

@@ -80,7 +80,7 @@ def embedded(picture: Path) -> dict[str, Any]:
 
 def _webp(image: Image.Image, **options: Any) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, "WEBP", method=4, **options)
+    image.save(stream, "WEBP", method=2, **options)
     return stream.getvalue()
 
 
