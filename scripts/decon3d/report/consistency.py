@@ -102,7 +102,8 @@ def draw_consistency(
             Drawing(
                 f"worst_{stem}_{method}", f"{where}: worst places of {method_label(method)}",
                 "The places where raw image and re-blurred restoration differ most, in their XY "
-                "plane; raw, re-blurred and restored counts in the range of the raw image there. "
+                "plane; raw, re-blurred and restored counts in the range of the raw image there; "
+                f"{quantity((2 * HALF[2] + 1) * record.voxel_size_um[2])} µm wide. "
                 f"Below {THRESHOLD:g} σ it may be noise. No truth detector, no rank: see above.",
                 figure,
             )
@@ -254,7 +255,7 @@ def _places(
             axes.plot(place["um"][2], place["um"][1], "o", markersize=14, fillstyle="none",
                       color="#E69F00")  # fmt: skip
             axes.set(xticks=[], yticks=[])
-            if row is grid[0]:
+            if place is worst[0]:
                 axes.set_title(label)
         at = ", ".join(quantity(v) for v in place["um"])
         row[0].set_ylabel(f"z = {place['z']:.1f} σ\nat {at} µm\n(Z, Y, X)")
