@@ -62,6 +62,7 @@ rule over_time:
 rule ingest:
     output: "{i}.txt"
     group: "ingest"
+    resources: runtime=lambda wildcards, attempt: 5 * attempt
     shell: "touch {output}"
 
 rule train:
