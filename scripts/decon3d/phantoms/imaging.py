@@ -14,6 +14,7 @@ from decon3d.errors import UserError
 from decon3d.optics.psf import fwhm_um
 from decon3d.phantoms.grids import Shape, Volume, VoxelSize
 from decon3d.phantoms.own import OwnObject
+from decon3d.phantoms.poisson import poisson
 from decon3d.phantoms.recipes import SHARPER_THAN_IMAGE, make_object
 
 ASSUMED_OFFSET = 100.0
@@ -76,8 +77,7 @@ class Camera:
         """Draw one image of `photons` (expected, ≥ 0): Poisson and read noise, counts, float32."""
         counts = rng.standard_normal(photons.shape, dtype=np.float32)
         counts *= np.float32(self.read_noise)
-        for plane, expected in zip(counts, photons, strict=True):  # drawn as int64: never all
-            plane += rng.poisson(expected)
+        counts += poisson(photons.astype(np.float32, copy=False), rng)
         counts *= np.float32(self.gain)
         counts += np.float32(self.offset)
         if self.bits is not None:
