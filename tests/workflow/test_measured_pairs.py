@@ -1,15 +1,17 @@
 """Measured pairs, a method that starts from another's result, and a bundle used again."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 import zarr
-from helpers import Workplace, simulated_dataset
+from helpers import Workplace, bundle_info, simulated_dataset
 from scipy.ndimage import gaussian_filter
 
+from decon3d.files import write_json
 from decon3d.volumes.reader import open_volume
 
 TRAINING = {"steps": 4, "crop": [8, 16, 16], "batch": 2, "validate_every": 2}
@@ -30,6 +32,7 @@ CONFIG = {
         "rln": {"source": "first", "training": TRAINING},
     },
 }
+DATASET = simulated_dataset(voxel_size_um=[0.3, 0.15, 0.2])
 
 
 def write_files(folder):
@@ -109,24 +112,50 @@ def test_a_second_run_does_nothing(finished):
     assert run.code == 0 and "Nothing to be done" in run.output
 
 
-def test_a_bundle_restores_again_without_pairs_or_training(finished, workplace):
+@pytest.fixture(scope="module")
+def again(finished, tmp_path_factory):
+    """The bundle on another volume, beside one whose network is not what its description says."""
+    place = Workplace(tmp_path_factory.mktemp("again"))
+    (place.folder / "broken").mkdir()
+    write_json(place.folder / "broken" / "model.json", asdict(bundle_info()))
+    (place.folder / "broken" / "model.keras").write_bytes(b"another network")
     models = finished[0].folder / "results" / "fish" / "models"
-    dataset = simulated_dataset(voxel_size_um=[0.3, 0.15, 0.2])
-    config = {
-        "datasets": {"d": dataset},
-        "methods": {"night": {"bundle": "$MODELS/{channel}/rln"}},
-    }
-    workplace.configure(config)
-    run = workplace.run(MODELS=str(models))
+    bundle = {"bundle": f"{models}/{{channel}}/rln"}
+    place.configure(
+        {
+            "datasets": {"d": DATASET},
+            "methods": {"night": bundle, "day": {"bundle": "broken"}},
+        }
+    )
+    return place, bundle, place.run()
+
+
+def test_a_run_in_which_a_method_failed_has_a_report_and_can_go_on(again):
+    place, bundle, run = again
+    assert run.code != 0
+    page = (place.folder / "results" / "d" / "report.html").read_text()
+    assert "logs/d/restore/day.0.log" in page
+    log = (place.folder / "logs" / "d" / "restore" / "day.0.log").read_text()
+    assert "broken has changed since" in log and "Traceback" not in log
+    place.configure({"datasets": {"d": DATASET}, "methods": {"night": bundle}})
+    run = place.run()
     assert run.code == 0, run.output[-3000:]
+    assert "report" in run.jobs and "restore_part_gpu" not in run.jobs
+    assert "logs/d/restore" not in (place.folder / "results" / "d" / "report.html").read_text()
+
+
+def test_a_bundle_restores_again_without_pairs_or_training(again):
+    place, _, run = again
     assert not set(run.jobs) & {"phantoms", "measured_pairs", "train", "tune"}
-    page = (workplace.folder / "results" / "d" / "report.html").read_text()
+    page = (place.folder / "results" / "d" / "report.html").read_text()
     warning = (
         "the voxels are 0.3 × 0.15 × 0.2 µm wide (Z × Y × X), the network was trained for "
         "0.3 × 0.15 × 0.15 µm"
     )
     assert f"small, night: {warning}." in page
-    assert f"night on small: {warning}" in (workplace.folder / "logs/d/plan/night.log").read_text()
-    missing = workplace.run(MODELS=str(models / "nothing"))
+    assert f"night on small: {warning}" in (place.folder / "logs/d/plan/night.log").read_text()
+    missing_bundle = {"bundle": "$MODELS/{channel}/rln"}
+    place.configure({"datasets": {"d": DATASET}, "methods": {"night": missing_bundle}})
+    missing = place.run(MODELS="nothing")
     assert missing.code == 1 and "Job stats" not in missing.output
     assert "methods.night.bundle: there is no folder" in missing.output
