@@ -34,13 +34,21 @@ def networks():
     return {kind: small(kind) for kind in BUILD}
 
 
+def around(block, model):
+    """A block and its halo, mirrored."""
+    return np.pad(block, [(h, h) for h in info(model).halo], mode="symmetric")
+
+
 def restored(model, engine, block=BLOCK):
+    """A predictor, and what the network itself makes of the block in its halo."""
     vectors = calibrate(model, info(model).stride, [block]) if global_means(model) else []
     try:
         predictor = Predictor(model, info(model), vectors=vectors, engine=engine, threads=1)
     except UserError as error:  # no bfloat16 here
         pytest.skip(str(error))
-    return predictor, exact(model, vectors, block)
+    whole = exact(model, vectors, around(block, model))
+    inner = tuple(slice(h, h + n) for h, n in zip(predictor.halo, block.shape, strict=True))
+    return predictor, whole[inner]
 
 
 def exact(model, vectors, block):
@@ -61,12 +69,13 @@ def cases(precision):
 @pytest.mark.parametrize("engine", cases("float32"))
 def test_an_engine_moves_no_voxel_by_more_than_rounding(networks, kind, engine):
     predictor, expected = restored(networks[kind], engine)
-    result = predictor.predict(BLOCK)
+    block = around(BLOCK, networks[kind])
+    result = predictor.predict(block)
     tolerance = 1e-5 if engine.name == "tensorflow" else 1e-4
     assert np.abs(result - expected).max() <= tolerance * np.abs(expected).max()
     # Another shape, and back again.
-    assert predictor.predict(BLOCK[:8]).shape == (8, 32, 24)
-    assert np.array_equal(predictor.predict(BLOCK), result)
+    assert predictor.predict(around(BLOCK[:8], networks[kind])).shape == (8, 32, 24)
+    assert np.array_equal(predictor.predict(block), result)
 
 
 @pytest.mark.parametrize("engine", cases("bfloat16"))
@@ -74,6 +83,7 @@ def test_bfloat16_moves_the_published_network_a_little(reference_data, engine):
     folder = reference_data / "rln_checkpoint"
     block = np.load(folder / "reference.npz")["input"][0]
     predictor, expected = restored(rln.load_published(folder), engine, block)
+    block = around(block, rln.load_published(folder))
     error = (predictor.predict(block) - expected) / expected.max()
     assert 1e-5 < np.sqrt(np.mean(np.square(error))) < 2e-3
     assert np.abs(error).max() < 0.04
@@ -81,8 +91,9 @@ def test_bfloat16_moves_the_published_network_a_little(reference_data, engine):
 
 def test_normalisations_and_attention_are_folded(networks):
     def operations(model, vectors=()):
-        function = tf.function(inference_function(model, vectors=vectors))
-        graph = function.get_concrete_function(tf.TensorSpec((1, 8, 8, 8, 1))).graph
+        inference = inference_function(model, halo=info(model).halo, vectors=vectors)
+        spec = tf.TensorSpec((1, 64, 64, 64, 1))
+        graph = tf.function(inference).get_concrete_function(spec).graph
         return [operation.type for operation in graph.get_operations()]
 
     found = operations(networks["rln"])
@@ -95,9 +106,11 @@ def test_normalisations_and_attention_are_folded(networks):
 @pytest.mark.parametrize("kind", ["rln", "neurodecon"])
 def test_xla_compiles_the_function(networks, kind):
     """As it is used on a GPU."""
-    block = BLOCK[None, :8, :16, :16, None]
-    function = tf.function(inference_function(networks[kind]), jit_compile=True)
-    expected = networks[kind](block, training=False).numpy()
+    model = networks[kind]
+    block, halo = around(BLOCK[:8, :16, :16], model)[None, ..., None], info(model).halo
+    function = tf.function(inference_function(model, halo=halo), jit_compile=True)
+    z, y, x = (slice(h, -h) for h in halo)
+    expected = model(block, training=False).numpy()[:, z, y, x]
     assert np.abs(function(tf.constant(block)).numpy() - expected).max() < 1e-5 * expected.max()
 
 
@@ -109,7 +122,7 @@ def test_memory_that_does_not_suffice_is_told_apart(networks):
 
     predictor._run = exhausted
     with pytest.raises(DeviceMemoryError, match="OOM when allocating"):
-        predictor.predict(BLOCK)
+        predictor.predict(around(BLOCK, networks["rln"]))
 
 
 @pytest.mark.parametrize(

@@ -118,12 +118,13 @@ def test_laplace_of_known_values():
 def test_calibration_averages_what_the_blocks_show():
     tf.keras.utils.set_random_seed(2)
     model = rcan.build(groups=1, blocks=1, channels=4, reduction=1)
-    about = SimpleNamespace(halo=(3, 3, 3), stride=(1, 1, 1))
+    about = SimpleNamespace(halo=halo_and_stride(model)[0], stride=(1, 1, 1))
     rng = np.random.default_rng(0)
     blocks = [rng.uniform(0, 1, (4, 6, n)).astype(np.float32) for n in (8, 10)]
     seen = tf.keras.Model(model.input, model.get_layer("g0_b0_pooled").input)
     expected = np.mean([np.mean(seen(b[None, ..., None]), (0, 1, 2, 3)) for b in blocks], axis=0)
     vectors = calibrate(model, about.stride, blocks)
     assert vectors[0] == pytest.approx(expected, rel=1e-5)
-    averaged, fixed = (Predictor(model, about, vectors=v).predict(blocks[0]) for v in ((), vectors))
+    block = np.pad(blocks[0], about.halo[0], mode="symmetric")
+    averaged, fixed = (Predictor(model, about, vectors=v).predict(block) for v in ((), vectors))
     assert np.abs(fixed - averaged).max() > 1e-6

@@ -125,22 +125,21 @@ class Predictor:
         self.info = info
         self.halo = info.halo
         self.stride = info.stride
-        function = inference_function(model, vectors=vectors, precision=_factors(engine))
+        function = inference_function(
+            model, halo=info.halo, vectors=vectors, precision=_factors(engine)
+        )
         self._run = compiled(
             function, channels=model.input_shape[-1], engine=engine, threads=threads
         )
 
     def predict(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Restore a block to one (Z, Y, X), float32, network units.
-
-        The outer `halo` voxels of the result are right only where the block ends with the
-        volume.
+        """Restore the inner part of a block, to (Z, Y, X), float32, network units.
 
         Parameters
         ----------
         block
             (Z, Y, X), or (channels, Z, Y, X); float32, network units, lengths multiples of the
-            stride.
+            stride. Its outer `halo` voxels are context, and not in the result.
 
         Raises
         ------
@@ -150,6 +149,8 @@ class Predictor:
         shape = block.shape[-3:]
         if any(n % s for n, s in zip(shape, self.stride, strict=True)):
             raise ValueError(f"block of {shape} voxels, not a multiple of {self.stride}")
+        if any(n <= 2 * h for n, h in zip(shape, self.halo, strict=True)):
+            raise ValueError(f"block of {shape} voxels, all of them halo ({self.halo})")
         try:
             return self._run(_batch(block))[0, ..., 0]
         except tf.errors.ResourceExhaustedError as error:

@@ -108,7 +108,7 @@ class Restorer(Protocol):
         """Restore a block of counts (Z, Y, X, any dtype), halo included, to counts (float32).
 
         `origin` is the block's first voxel in the volume (negative in a mirrored halo). Voxels
-        without data are NaN; what comes out there is not used.
+        without data are NaN; what comes out there and in the halo is not used.
         """
         ...
 
@@ -387,13 +387,17 @@ class _Network:
         values = network_input(
             block, law=self.law, estimator=self.estimator, origin=origin, background=self.background
         )
+        halo = self.predictor.halo
         if self.estimator is None:
-            return self.law.invert(self.predictor.predict(values))
-        sizes = zip(block.shape, self.predictor.halo, self.predictor.stride, strict=True)
+            restored = np.full(block.shape, np.nan, np.float32)
+            inner = tuple(slice(h, n - h) for n, h in zip(block.shape, halo, strict=True))
+            restored[inner] = self.law.invert(self.predictor.predict(values))
+            return restored
+        sizes = zip(block.shape, halo, self.predictor.stride, strict=True)
         face = [(h, h + -n % s) for n, h, s in sizes]
-        restored = self.predictor.predict(np.pad(values, [(0, 0), *face], mode="symmetric"))
-        inner = tuple(slice(h, h + n) for n, (h, _) in zip(block.shape, face, strict=True))
-        return self.law.invert(restored[inner])
+        z, y, x = block.shape
+        seen = np.pad(values, [(0, 0), *face], mode="symmetric")
+        return self.law.invert(self.predictor.predict(seen)[:z, :y, :x])
 
 
 @lru_cache(maxsize=4)
