@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
-	@echo "make test    all tests      make lint   style and workflow checks"
-	@echo "make test-slurm   on a SLURM cluster of its own (as root)"
+	@echo "make test    all tests, those on a SLURM cluster of their own where it can be started"
+	@echo "make lint    style and workflow checks"
 	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
@@ -65,11 +65,11 @@ doctor: setup
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
-	@echo "Not among these: the tests on a SLURM cluster, \`make test-slurm\`."
+	@if command -v sbatch >/dev/null && [ "$$(id -u)" = 0 ]; then $(MAKE) test-slurm; else \
+	  echo "Left out: the tests on a SLURM cluster (make test-slurm), which need root and sbatch."; fi
 
 # On a SLURM cluster of its own, started from Debian's packages (slurmctld, slurmd, slurm-client,
-# munge) as root and ended again; it says what is missing. Every job there starts two Snakemakes:
-# too long for `make test`; CI runs both.
+# munge) as root and ended again; it says what is missing.
 test-slurm: $(DEV_STAMP)
 	$(BIN)/python -m pytest tests/slurm
 

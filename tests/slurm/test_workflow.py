@@ -62,6 +62,7 @@ rule over_time:
 rule ingest:
     output: "{i}.txt"
     group: "ingest"
+    resources: runtime=5
     shell: "touch {output}"
 
 rule train:

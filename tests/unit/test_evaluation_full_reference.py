@@ -17,6 +17,7 @@ from decon3d.evaluation.full_reference import (
     fit_affine,
     ssim,
 )
+from decon3d.evaluation.kernel import Kernels
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,26 @@ def test_phantoms_of_a_store(tmp_path, truth: np.ndarray) -> None:
             test_store=tmp_path / "test.zarr", restored_store=tmp_path / "old.zarr", method="rl",
             **names,
         )  # fmt: skip
+
+
+def test_the_common_kernel_gives_each_measure_as_restored_and_matched(tmp_path, truth):
+    """A restoration that is the truth at its own kernel, twice as bright: equal after the match."""
+    test = zarr.create_group(tmp_path / "test.zarr")
+    test.create_array("object", data=truth[None])
+    test.create_array("image", data=truth[None])
+    test.attrs.update(recipes=["tubules"], photons=[50.0])
+    blurred = 2 * gaussian_filter(truth[None], (0, 1.5, 1.5, 1.5), mode="nearest")
+    zarr.create_group(tmp_path / "m.zarr").create_array("restored", data=blurred)
+    records = evaluate_phantoms(
+        test_store=tmp_path / "test.zarr", restored_store=tmp_path / "m.zarr", method="m",
+        dataset="d", channel="c", kernels=Kernels(own=1.5, common=1.5),
+    )  # fmt: skip
+    found = {(r.metric, r.variant): r.value for r in records}
+    assert len(found) == 12
+    assert found["psnr", "common"] > 80 and found["ssim", "common"] > 0.9999
+    assert found["nrmse", "common_unmatched"] == pytest.approx(1, rel=1e-4)
+    assert found["ssim", "common_unmatched"] < 0.9
+    assert found["psnr", "affine"] < 40
 
 
 def test_volume_with_times_is_one_subject(truth: np.ndarray) -> None:

@@ -143,3 +143,18 @@ def test_the_choice_of_an_engine(monkeypatch, name, installed, gpu, chosen):
             choose_engine(name, "float32", gpu=gpu)
     else:
         assert choose_engine(name, "bfloat16", gpu=gpu) == Engine(chosen, "bfloat16")
+
+
+def test_margins_of_even_kernels_and_of_coarser_grids_are_kept():
+    """A convolution of even length reaches further on one side; halves are whole again."""
+    from keras import Input, Model, layers
+
+    tf.keras.utils.set_random_seed(1)
+    image = Input((None, None, None, 1))
+    fine = layers.Conv3D(2, (4, 3, 2), padding="same")(image)
+    coarse = layers.Conv3D(2, 3, padding="same")(layers.MaxPooling3D((1, 2, 2))(fine))
+    both = layers.Concatenate()([fine, layers.UpSampling3D((1, 2, 2))(coarse)])
+    model = Model(image, layers.Conv3D(1, 3, padding="same")(both))
+    predictor, expected = restored(model, Engine())
+    result = predictor.predict(around(BLOCK, model))
+    assert np.abs(result - expected).max() <= 1e-5 * np.abs(expected).max()

@@ -25,6 +25,7 @@ from decon3d.evaluation.records import Record
 
 BLOCK = 128
 SSIM_SIGMA = 1.5
+AT_COMMON_KERNEL = {"affine": "common", "unmatched": "common_unmatched"}
 SSIM_HALO = 5  # voxels: scikit-image cuts the Gaussian at 3.5 σ
 
 _OWN = f"decon3d {__version__}"
@@ -227,7 +228,8 @@ def evaluate_phantoms(
         Zarr group with `restored` (n, Z, Y, X; counts); None for the method `input`, the image
         as it is.
     kernels
-        What this method and the others restore; gives the variant `common` where they differ.
+        What this method and the others restore; gives the variants `common` and
+        `common_unmatched` where they differ.
 
     Returns
     -------
@@ -270,11 +272,7 @@ def evaluate_phantoms(
         scores = compare(image, true)
         if kernels is not None and not measured:
             pair = kernels.applied(image, true, recipe=str(about["recipes"][i]))
-            scores += [
-                replace(score, variant="common")
-                for score in compare(*pair)
-                if score.variant == "affine" and score.metric != "ssim"
-            ]
+            scores += [replace(s, variant=AT_COMMON_KERNEL[s.variant]) for s in compare(*pair)]
         records += [_record(placed, score) for score in scores]
     return records
 

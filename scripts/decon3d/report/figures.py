@@ -407,7 +407,7 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
 def _metrics(job: Job) -> Drawn:
     values = with_groups(collect_metrics(job.root, dataset=job.name), settings=job.settings)
     values = values[values["metric"].isin(VOXELWISE) & values["group"].isin(plots.GROUP_STYLES)]
-    values = values[values["variant"] != "common"]
+    values = values[~values["variant"].str.startswith("common")]
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):

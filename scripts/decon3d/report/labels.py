@@ -14,7 +14,12 @@ INPUT = "input"
 TRUTH = "truth"
 
 
-VARIANTS = {"affine": "affine-matched", "unmatched": "as restored", "common": "common kernel"}
+VARIANTS = {
+    "affine": "affine-matched",
+    "unmatched": "as restored",
+    "common": "common kernel, affine-matched",
+    "common_unmatched": "common kernel, as restored",
+}
 GROUPS = {
     "seen": "Seen structure",
     "unseen": "Unseen structure",
