@@ -87,6 +87,7 @@ def test_worse_scores_worse(truth: np.ndarray, variant: str) -> None:
     for series in (blurred, noisy):
         for metric, sign in (("psnr", 1), ("ssim", 1), ("nrmse", -1)):
             assert np.all(np.diff([sign * v[metric, variant] for v in series]) < 0)
+        assert np.all(np.diff([v["microssim", "affine"] for v in series]) < 0)
 
 
 def test_equal_and_empty_volumes(truth: np.ndarray) -> None:
@@ -96,7 +97,9 @@ def test_equal_and_empty_volumes(truth: np.ndarray) -> None:
 
 
 def test_thin_stack_has_no_ssim(truth: np.ndarray) -> None:
-    assert {s.metric for s in compare(truth[:10], truth[:10])} == {"psnr", "nrmse"}
+    assert {s.metric for s in compare(truth[:10], truth[:10])} == {"psnr", "nrmse", "microssim"}
+    narrow = truth[:, :10]
+    assert {s.metric for s in compare(narrow, narrow)} == {"psnr", "nrmse"}
 
 
 def test_shapes_must_agree(truth: np.ndarray) -> None:
@@ -117,7 +120,7 @@ def test_phantoms_of_a_store(tmp_path, truth: np.ndarray) -> None:
     )
     last = records[-1]
     assert (last.subject, last.recipe, last.photons) == ("phantoms/test/0001", "tubules", 400.0)
-    assert last.split == "test" and len(records) == 2 * 6
+    assert last.split == "test" and len(records) == 2 * 7
     raw = evaluate_phantoms(
         test_store=tmp_path / "test.zarr", restored_store=None, method="input", **names
     )
@@ -145,8 +148,12 @@ def test_the_common_kernel_gives_each_measure_as_restored_and_matched(tmp_path, 
         dataset="d", channel="c", kernels=Kernels(own=1.5, common=1.5),
     )  # fmt: skip
     found = {(r.metric, r.variant): r.value for r in records}
-    assert len(found) == 12
-    assert found["psnr", "common"] > 80 and found["ssim", "common"] > 0.9999
+    assert len(found) == 14
+    assert (
+        found["psnr", "common"] > 80
+        and found["microssim", "common"] > 0.9999
+        and found["ssim", "common"] > 0.9999
+    )
     assert found["nrmse", "common_unmatched"] == pytest.approx(1, rel=1e-4)
     assert found["ssim", "common_unmatched"] < 0.9
     assert found["psnr", "affine"] < 40

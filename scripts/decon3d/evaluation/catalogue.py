@@ -64,6 +64,11 @@ METRICS: dict[str, Metric] = {
         "SSIM", "", "higher", 3,
         "Saturates on dim images; its window is in voxels. Read it beside NRMSE.",
     ),
+    "microssim": Metric(
+        "MicroSSIM", "", "higher", 3,
+        "SSIM above the background, at the scale that is best for each image, in XY planes: it "
+        "does not saturate on dim images, and does not see a wrong scale or offset.",
+    ),
     "nrmse": Metric(
         "NRMSE", "", "lower", 3,
         "Compares voxels; as restored it also counts a wrong scale or offset.",

@@ -21,7 +21,9 @@ from skimage.metrics import structural_similarity
 from decon3d import __version__
 from decon3d.errors import UserError
 from decon3d.evaluation.kernel import Kernels
+from decon3d.evaluation.microssim import microssim
 from decon3d.evaluation.records import Record
+from decon3d.evaluation.sampling import PLANES, spread_parts
 
 BLOCK = 128
 SSIM_SIGMA = 1.5
@@ -33,6 +35,7 @@ _SSIM = (
     f"scikit-image {version('scikit-image')} structural_similarity, "
     f"Gaussian σ {SSIM_SIGMA:g} voxels (Wang 2004)"
 )
+_MICROSSIM = f"{_OWN}, on up to {PLANES} planes, at its own match (Ashesh 2024)"
 
 
 class ArrayLike(Protocol):
@@ -85,9 +88,10 @@ def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
         the root mean square of the truth, "euclidean") and `ssim` (see `ssim`), each in the
         variants `unmatched` and `affine`. The affine variant measures slope · prediction +
         offset, fitted by least squares over the volume, because deconvolution may change the
-        scale. Without `ssim` where an axis is shorter than its window of 11 voxels. PSNR and SSIM
-        are NaN where the truth is constant or nothing has data; PSNR is infinite where the two
-        are equal.
+        scale. And `microssim` of up to nine XY planes (of 512 × 512 voxels), at its own match.
+        Without the two where an axis is shorter than their windows of 11 voxels. PSNR and SSIM are
+        NaN where the truth is constant or nothing has data; PSNR is infinite where the two are
+        equal.
 
     Raises
     ------
@@ -111,6 +115,11 @@ def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
                 prediction, truth, data_range=match.truth_range, slope=slope, offset=offset
             )
             scores.append(Score("ssim", variant, value, match.truth_range, _SSIM, "1"))
+    if min(truth.shape[1:]) > 2 * SSIM_HALO:
+        parts = spread_parts(truth.shape)
+        planes = [np.stack([np.asarray(v[part]) for part in parts]) for v in (prediction, truth)]
+        value = microssim(*planes)
+        scores.append(Score("microssim", "affine", value, None, _MICROSSIM, "1"))
     return scores
 
 

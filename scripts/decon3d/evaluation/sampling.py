@@ -24,6 +24,8 @@ CANDIDATES = 12
 KEPT = 3
 PLANES = 9
 """Planes per direction and window, at most."""
+PLANE_PART = 512
+"""Rows and columns of a plane that are compared with a truth, at most."""
 LEAST_DATA = 0.5
 """Share of a plane's voxels that must have data."""
 DIRECTIONS = {"xy": 0, "xz": 1, "yz": 2}
@@ -95,9 +97,27 @@ def planes(values: NDArray[Any], direction: str) -> Iterator[NDArray[Any]]:
         Planes of which at least half has data (is not NaN).
     """
     axis = DIRECTIONS[direction]
-    size = values.shape[axis]
-    count = min(PLANES, size)
-    for index in np.unique(((np.arange(count) + 0.5) * size / count).astype(int)):
+    for index in plane_indices(values.shape[axis]):
         plane = values.take(index, axis)
         if np.isfinite(plane).mean() >= LEAST_DATA:
             yield plane
+
+
+def spread_parts(shape: Sequence[int]) -> list[tuple[int, slice, slice]]:
+    """Choose up to nine XY planes of a volume (Z, Y, X); of large planes a part each.
+
+    The parts lie along a diagonal of the volume and are at most 512 × 512 voxels.
+    """
+    z, y, x = shape
+    height, width = min(y, PLANE_PART), min(x, PLANE_PART)
+    parts = []
+    for index in plane_indices(z):
+        top, left = (y - height) * index // z, (x - width) * index // z
+        parts.append((int(index), slice(top, top + height), slice(left, left + width)))
+    return parts
+
+
+def plane_indices(size: int) -> NDArray[np.int64]:
+    """Choose up to nine evenly spaced planes of so many."""
+    count = min(PLANES, size)
+    return np.unique(((np.arange(count) + 0.5) * size / count).astype(np.int64))

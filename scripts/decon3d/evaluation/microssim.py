@@ -1,0 +1,76 @@
+"""MicroSSIM: structural similarity that does not saturate on dim images.
+
+Ashesh, Deschamps and Jug, "MicroSSIM: improved structural similarity for comparing microscopy
+data", arXiv:2408.08747 (2024). A camera's pedestal makes any two dim images similar, and so does a
+range that a few bright voxels set. So the background is taken off both images, and the prediction
+gets the one scale at which it is most similar.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.optimize import minimize_scalar
+
+BACKGROUND = 3
+"""Percentile of each image that is its background."""
+SIGMA = 1.5
+REACH = 5  # voxels: the Gaussian is cut at 3.5 σ, as for SSIM
+K1, K2 = 0.01, 0.03
+LARGEST = 32.0
+"""The scale is looked for up to so many times below and above that of the least squares."""
+
+
+def microssim(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Measure planes of a restoration against those of the truth.
+
+    Parameters
+    ----------
+    prediction, truth
+        (planes, rows, columns), at least 11 rows and columns; NaN = no data: windows that hold
+        one are left out.
+
+    Returns
+    -------
+    float
+        Mean over all windows of the planes, at the one scale > 0 of the prediction that makes it
+        largest: Gaussian window σ = 1.5 voxels in the plane, K1 0.01, K2 0.03, R = the truth's
+        maximum above its background. NaN where one of the two is constant.
+    """
+    absent = ~(np.isfinite(prediction) & np.isfinite(truth))
+    if absent.all():
+        return math.nan
+    pair = []
+    for image in (truth, prediction):
+        values = image.astype(np.float64)
+        values -= np.percentile(values[~absent], BACKGROUND)
+        values[absent] = 0
+        pair.append(values)
+    t, p = pair
+    data_range, squares = t.max(), np.sum(p * p)
+    if not (data_range > 0 and p.max() > 0):
+        return math.nan
+    window = maximum_filter(absent, (1, 2 * REACH + 1, 2 * REACH + 1))
+    window[:, :REACH] = window[:, -REACH:] = window[:, :, :REACH] = window[:, :, -REACH:] = True
+    inner = ~window
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return gaussian_filter(values, (0, SIGMA, SIGMA), truncate=3.5)[inner]
+
+    mean_t, mean_p = mean(t), mean(p)
+    var_t, var_p = mean(t * t) - mean_t**2, mean(p * p) - mean_p**2
+    covariance = mean(t * p) - mean_t * mean_p
+    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
+
+    def dissimilarity(log_scale: float) -> float:
+        a = math.exp(log_scale)
+        light = (2 * a * mean_t * mean_p + c1) / (mean_t**2 + a * a * mean_p**2 + c1)
+        structure = (2 * a * covariance + c2) / (var_t + a * a * var_p + c2)
+        return -float(np.mean(light * structure))
+
+    start = math.log(max(float(np.sum(t * p)) / float(squares), 1e-6 * data_range / p.max()))
+    reach = math.log(LARGEST)
+    found = minimize_scalar(dissimilarity, bounds=(start - reach, start + reach), method="bounded")
+    return -float(found.fun)
