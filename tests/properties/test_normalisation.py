@@ -37,14 +37,54 @@ def test_histograms_add_up():
     assert total.mean() == pytest.approx(both.mean(), abs=0.01)
 
 
-@pytest.mark.parametrize("empty", [1, 8])
-def test_the_scale_does_not_depend_on_how_much_is_empty(empty):
+def in_darkness(specimen, times):
+    """The specimen and so many times its voxels of darkness."""
+    dark = np.random.default_rng(1).poisson(20, (times * len(specimen), *specimen.shape[1:]))
+    return np.concatenate([specimen, 100 + dark]).astype(np.uint16)
+
+
+def law_of(image, **options):
+    return normalisation_law(Histogram.of(image), darkest=darkest_place(image), **options)
+
+
+@pytest.mark.parametrize("bright", [1.0, 0.02])
+@pytest.mark.parametrize("camera_offset", [None, 100.0])
+def test_the_scale_does_not_depend_on_how_much_is_empty(bright, camera_offset):
     rng = np.random.default_rng(1)
-    dark = rng.poisson(20, (empty * 4, 50, 50)) + 100
-    bright = rng.poisson(np.linspace(200, 900, 5000).reshape(2, 50, 50)) + 100
-    law = normalisation_law(Histogram.of(np.concatenate([dark, bright]).astype(np.uint16)))
-    assert law.offset == pytest.approx(120, abs=3)
-    assert law.scale == pytest.approx(880, rel=0.05)
+    light = np.where(rng.uniform(size=10_000) < bright, np.linspace(180, 880, 10_000), 0)
+    specimen = 120 + rng.poisson(light.reshape(4, 50, 50) + 20) - 20
+    laws = [law_of(in_darkness(specimen, n), camera_offset=camera_offset) for n in (1, 8, 64)]
+    offsets = [law.offset for law in laws]
+    assert offsets == pytest.approx([offsets[0]] * 3, abs=0.4)
+    assert offsets[0] == pytest.approx(camera_offset or 120, abs=1)
+    top = np.percentile(specimen[specimen > 200], 99.5)
+    assert laws[0].scale == pytest.approx(top - laws[0].offset, rel=0.02)
+    assert [law.scale for law in laws] == pytest.approx([laws[0].scale] * 3, rel=0.005)
+
+
+@pytest.mark.parametrize("photons", [0.05, 0.5, 2.0, 10.0, 100.0])
+def test_noise_alone_is_not_stretched(photons):
+    rng = np.random.default_rng(5)
+    image = (100 + rng.poisson(photons, (32, 64, 64))).astype(np.uint16)
+    for camera_offset in (None, 100.0):
+        law = law_of(image, camera_offset=camera_offset)
+        assert 5 * image.std() < law.scale < 12 * image.std() + 6 + photons
+
+
+def test_a_full_image_is_normalised_from_its_darkest_place():
+    rng = np.random.default_rng(6)
+    mean = rng.uniform(200, 900, (16, 64, 64))
+    mean[:4, :8, :8] = 105
+    image = rng.poisson(mean).astype(np.uint16)
+    law = law_of(image)
+    assert law.offset == pytest.approx(105, abs=4)
+    assert law.scale == pytest.approx(np.percentile(image, 99.5) - law.offset, rel=0.005)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_constant_image_has_a_scale(dtype):
+    law = law_of(np.full((8, 9, 10), 7, dtype))
+    assert law.offset == pytest.approx(7, abs=1) and 1 <= law.scale < 10
 
 
 def test_the_background_is_found():

@@ -14,7 +14,8 @@ from decon3d.training.crops import (
     load_pairs,
     prefetched,
 )
-from decon3d.volumes.normalisation import Histogram, Normalisation, normalisation_law
+from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.normalisation import Normalisation
 
 SHAPE = (16, 20, 24)
 NONE = Augmentation()
@@ -83,7 +84,7 @@ def test_one_map_for_image_and_object(tmp_path):
     group["image"], group["object"] = image, truth.astype(np.float32)
     pairs = load_pairs(tmp_path / "s.zarr", camera_offset=100.0)
     for index, law in enumerate(pairs.normalisations):
-        assert law == normalisation_law(Histogram.of(image[index]), camera_offset=100.0)
+        assert law == ChannelStatistics.of_image(image[index], camera_offset=100.0).normalisation
         np.testing.assert_array_equal(pairs.images[index], law.apply(image[index]))
         np.testing.assert_allclose(law.invert(pairs.objects[index]), truth[index], rtol=1e-6)
         assert pairs.noise[index] == pytest.approx(np.sqrt(110) / law.scale, rel=0.2)

@@ -40,8 +40,8 @@ from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import FOREGROUND_PERCENTILE, FOREGROUND_SIGMAS
 
 LAW = (
-    "per volume (counts - offset) / scale; offset: the camera's, or else the background level; "
-    f"scale: percentile {FOREGROUND_PERCENTILE:g} of the voxels above the background + "
+    "per volume (counts - offset) / scale; offset: the camera's, or else that of empty places; "
+    f"scale: percentile {FOREGROUND_PERCENTILE:g} of the voxels above empty places + "
     f"{FOREGROUND_SIGMAS:g} sigma, less the offset; the image's map for image and object"
 )
 

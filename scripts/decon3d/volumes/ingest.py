@@ -329,11 +329,12 @@ class ChannelStatistics:
         saturation: float | None = None,
     ) -> "ChannelStatistics":
         """Summarise a histogram of counts by the normalisation law."""
-        law = fixed or normalisation_law(histogram, camera_offset=camera_offset)
+        dark = np.inf if darkest is None else darkest
+        law = fixed or normalisation_law(histogram, darkest=dark, camera_offset=camera_offset)
         return cls(
             normalisation=law,
             normalisation_from="config" if fixed else "data",
-            background=empty_level(histogram, np.inf if darkest is None else darkest),
+            background=empty_level(histogram, dark),
             background_sigma=histogram.background()[1],
             mean=histogram.mean(),
             percentiles={f"{q:g}": histogram.percentile(q) for q in (0.1, 1, 50, 99, 99.9, 100)},

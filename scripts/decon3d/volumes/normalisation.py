@@ -1,8 +1,8 @@
 """The one normalisation law: an affine map per channel, and its inverse.
 
-Offset: the camera's, or else the background level. Scale: a high percentile of the *foreground*
-(what lies above the offset by three standard deviations of the background), so that a mostly
-empty volume is not stretched. The same law holds in training and in restoration.
+Offset: the camera's, or else the level of empty places. Scale: a high percentile of the
+*foreground* (what lies above empty places by six standard deviations of their noise), so that a
+mostly empty volume is not stretched. The same law holds in training and in restoration.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOREGROUND_PERCENTILE = 99.5
-FOREGROUND_SIGMAS = 3.0
+FOREGROUND_SIGMAS = 6.0
+"""Above empty places: as far as the noise of dark voxels hardly ever reaches (that of few photons is
+skewed), so that more darkness adds no foreground. With 3, it makes the scale smaller."""
 CELL = (4, 8, 8)
 WINDOW_SIGMAS = 1.5
 MEAN_SHIFTS = 10
@@ -134,12 +136,18 @@ class Histogram:
         smooth = np.convolve(self.counts, np.ones(2 * size + 1), mode="same")
         eligible = (self.levels >= low) & (self.levels <= high)
         level = float(self.levels[np.argmax(np.where(eligible, smooth, -1))])
-        below = self.levels <= level
-        weight = self.counts[below].astype(np.float64)
-        weight[-1] /= 2  # half of the mode's own bin lies above the level
-        weight[-1] = max(weight[-1], 1e-9)
-        spread = np.sqrt(np.average((self.levels[below] - level) ** 2, weights=weight))
-        return level, float(spread)
+        return level, self.spread_below(level)
+
+    def spread_below(self, level: float) -> float:
+        """Return the root mean square distance to a level of the values below it.
+
+        Of the level's own bin, the part below it counts. 0 where there are no values.
+        """
+        part = np.clip((level - self.levels) / self.width + 0.5, 0, 1)
+        weight = self.counts * part
+        if not weight.any():
+            return 0.0
+        return float(np.sqrt(np.average((self.levels - level) ** 2, weights=weight)))
 
 
 def cells_of(values: NDArray[Any]) -> NDArray[Any]:
@@ -201,19 +209,27 @@ def empty_level(histogram: Histogram, darkest: float) -> float:
     return level if darkest >= expected else darkest
 
 
-def normalisation_law(histogram: Histogram, *, camera_offset: float | None = None) -> Normalisation:
+def normalisation_law(
+    histogram: Histogram, *, darkest: float = np.inf, camera_offset: float | None = None
+) -> Normalisation:
     """Apply the law of this module to a histogram of counts.
+
+    Where nothing but noise is, the scale is about what noise could not reach.
 
     Parameters
     ----------
     histogram
         Of all voxels that share the normalisation.
+    darkest
+        As for `empty_level`.
     camera_offset
-        Counts of a dark image; None = the estimated background level.
+        Counts of a dark image; None = the level of empty places.
     """
-    level, sigma = histogram.background()
+    level = empty_level(histogram, darkest)
+    # Where hardly a photon falls, nothing lies below the level: the noise is below a count.
+    reach = FOREGROUND_SIGMAS * max(histogram.spread_below(level), histogram.width)
     offset = level if camera_offset is None else camera_offset
-    top = histogram.percentile(FOREGROUND_PERCENTILE, above=level + FOREGROUND_SIGMAS * sigma)
+    top = histogram.percentile(FOREGROUND_PERCENTILE, above=level + reach)
     if not np.isfinite(top) or top <= offset:
-        top = offset + max(sigma, 1.0)
+        top = max(level, offset) + reach
     return Normalisation(float(offset), float(top - offset))
