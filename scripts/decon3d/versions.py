@@ -21,7 +21,7 @@ VERSIONS = {
     "train": 7,
     "tune": 7,
     "prepare": 6,
-    "plan": 5,
+    "plan": 6,
     "restore": 6,
     "finish": 2,
     "evaluate": 5,

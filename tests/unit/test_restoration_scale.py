@@ -2,6 +2,7 @@
 
 import resource
 import time
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -10,6 +11,7 @@ import tifffile
 import zarr
 from test_classical_recipe import PSF, boxes
 
+from decon3d.restoration.blocks import BLOCK_COST
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State, prepare_classical
@@ -55,6 +57,23 @@ def test_ten_terabytes_are_planned_in_seconds(tmp_path):
     # All that a network computes twice because of the halo, with 2 GB for a block.
     computed = sum(part["computed_mvoxel"] for part in work) * 1e6
     assert computed < 1.9 * prod(shape)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_parts_cost_the_same_whatever_sizes_are_mixed(tmp_path, mirror):
+    large = on_paper(tmp_path / "large.zarr", (96, 768, 768))
+    small = on_paper(tmp_path / "small.zarr", (16, 64, 64))
+    stores = [str(tmp_path / "large"), *[str(tmp_path / "small")] * 500]
+    plan = make_plan(
+        method="rln", states={"a": replace(NETWORK, mirror=mirror)}, times=None, stores=stores,
+        records=[large, *[small] * 500], channels={"a": 0}, path=tmp_path / "plan.json",
+        restoration=Restoration(parts=4, memory_gb=0.25, engine="tensorflow"),
+    )  # fmt: skip
+    work = plan.work()
+    cost = [part["computed_mvoxel"] + part["blocks"] * BLOCK_COST / 1e6 for part in work]
+    assert plan.block_memory_gb * 1e3 / 250 < 0.05 * np.mean(cost)  # blocks are small
+    assert max(cost) < 1.05 * np.mean(cost)
+    assert max(part["blocks"] for part in work) > 1.5 * min(part["blocks"] for part in work)
 
 
 def test_a_sample_of_ten_terabytes_does_not_list_its_blocks(tmp_path):

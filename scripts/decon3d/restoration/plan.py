@@ -22,7 +22,14 @@ from decon3d.errors import DeviceMemoryError, UserError
 from decon3d.files import digest, read_json, write_json
 from decon3d.logs import log
 from decon3d.networks.engines import Engine, choose_engine
-from decon3d.restoration.blocks import Block, Triple, block_at, choose_block, grid
+from decon3d.restoration.blocks import (
+    BLOCK_COST,
+    Block,
+    Triple,
+    block_at,
+    choose_block,
+    grid,
+)
 from decon3d.restoration.restorers import State
 from decon3d.restoration.tiles import tile_of
 from decon3d.settings import Restoration
@@ -271,6 +278,7 @@ def make_plan(
                 key, {n: record.fill(i) for n, i in channels.items()}, record.clip_at_zero,
             )
         )  # fmt: skip
+    padded = [_padded(v.block, v.shape, halo, every[0].mirror) for v in volumes]
     plan = Plan(
         method=method,
         restorers=[s.description for s in every],
@@ -280,10 +288,8 @@ def make_plan(
         output_dtype=restoration.output_dtype,
         engine=engine,
         volumes=volumes,
-        bounds=_cut(volumes, restoration.parts),
-        block_memory_gb=max(_padded(v.block, v.shape, halo, every[0].mirror) for v in volumes)
-        * bytes_per_voxel
-        / 1e9,
+        bounds=_cut([v.items for v in volumes], padded, restoration.parts),
+        block_memory_gb=max(padded) * bytes_per_voxel / 1e9,
         warnings=warnings or {},
     )
     for volume in volumes:
@@ -366,11 +372,16 @@ def _padded(block: Triple, shape: Triple, halo: Triple, mirror: bool) -> int:
     return prod(b + 2 * h if mirror else min(b + 2 * h, n) for b, n, h in sizes)
 
 
-def _cut(volumes: list[VolumePlan], parts: int) -> list[int]:
-    """Cut the work list where the accumulated cost passes equal shares; parts may be empty."""
-    items = np.array([v.items for v in volumes])
+def _cut(items: list[int], padded: list[int], parts: int) -> list[int]:
+    """Cut the work list where the accumulated cost passes equal shares; parts may be empty.
+
+    Parameters
+    ----------
+    items, padded
+        Of each volume: its blocks, and the voxels of one with its halo.
+    """
     ends = np.concatenate([[0], np.cumsum(items)])
-    cost = np.concatenate([[0.0], np.cumsum(items * [float(prod(v.block)) for v in volumes])])
+    cost = np.concatenate([[0.0], np.cumsum(items * (np.array(padded) + BLOCK_COST))])
     shares = np.interp(np.linspace(0, cost[-1], parts + 1), cost, ends)
     bounds = np.rint(shares).astype(int).tolist()
     assert bounds[0] == 0 and bounds[-1] == ends[-1]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 FOREGROUND_PERCENTILE = 99.5
 FOREGROUND_SIGMAS = 6.0
-"""Above empty places: as far as the noise of dark voxels hardly ever reaches (that of few photons is
+"""Above empty places: what the noise of dark voxels hardly ever reaches (that of few photons is
 skewed), so that more darkness adds no foreground. With 3, it makes the scale smaller."""
 CELL = (4, 8, 8)
 WINDOW_SIGMAS = 1.5
