@@ -66,7 +66,7 @@ class _LoggedProgress(tqdm):  # type: ignore[type-arg]
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         if self.n and msg is None:  # an empty message would wipe a bar off the terminal
-            log.info("%s", self)
+            log.info("%s", str(self))  # as it is now
         return True
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ def progress(
     """Wrap `items` (or, with `items=None`, return a counter with `.update(n)`).
 
     Every `seconds` a line with the share done, the rate in `unit` per second and the time left
-    goes to the log.
+    goes to the log, and what `.set_postfix_str(text, refresh=False)` has added.
     """
     return _LoggedProgress(
         items,

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -102,6 +104,21 @@ def test_everything_survives_an_identity(machine):
         assert result.channel_names == ("rfp", "gfp")
         assert result.time_interval_s == 3.0
         Image.from_zarr(zarr.open_group(result.path, mode="r"))
+
+
+def test_progress_says_blocks_rate_and_time_left(machine, monkeypatch, caplog):
+    monkeypatch.setattr(part_module, "progress", partial(part_module.progress, seconds=0))
+    plan = machine.plan(memory_gb=1e-5)
+    blocks = plan.bounds[-1]
+    with caplog.at_level("INFO", logger="decon3d"):
+        machine.part(plan, 0)
+    lines = [m for m in caplog.messages if m.startswith("m part 0: ")]
+    print(lines[1])
+    number = r"[\d.]+[kM]?"
+    line = rf"m part 0: {number}/{number} voxel \(\d+ %\), +{number}voxel/s, [\d:]+ left, "
+    for count, text in enumerate(lines[:blocks], 1):
+        assert re.fullmatch(line + f"{count}/{blocks} blocks", text)
+    assert len(lines) >= blocks > 5
 
 
 def test_chosen_times_only(machine):

@@ -184,11 +184,13 @@ def run_part(
     with (
         told_to_stop() as stopped,
         ThreadPoolExecutor(1) as writer,
-        progress(total=voxels / 1e6, what=f"{plan.method} part {part}", unit="Mvoxel") as bar,
+        progress(
+            total=voxels, what=f"{plan.method} part {part}", unit="voxel", unit_scale=True
+        ) as bar,
     ):
         pending: Future[None] | None = None
         before = time.perf_counter()
-        for item, values in _read_ahead(plan, todo):
+        for count, (item, values) in enumerate(_read_ahead(plan, todo), 1):
             if stopped():
                 break
             if item.channel not in opened:
@@ -218,7 +220,8 @@ def run_part(
             }
             pending = writer.submit(_write, outputs[item.volume], item, *restored, record, spent)
             before = time.perf_counter()
-            bar.update(item.voxels / 1e6)
+            bar.set_postfix_str(f"{count}/{len(todo)} blocks", refresh=False)
+            bar.update(item.voxels)
         if pending is not None:
             pending.result()
     left = sum(number not in record for number in numbers)
