@@ -25,7 +25,7 @@ import zarr
 from numpy.typing import NDArray
 
 from decon3d.errors import DeviceMemoryError, UserError
-from decon3d.files import digest, write_json, write_text
+from decon3d.files import digest, read_json, write_json, write_text
 from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
@@ -108,31 +108,42 @@ def restore_part(
     """Restore one part of the plan at `path`, and start over whenever that is rewritten.
 
     It is rewritten with smaller blocks by the first part whose device's memory does not hold one.
+    That part also does again those that had finished by then, for their jobs are over.
 
     Parameters
     ----------
     states, part, marker, threads, device
-        As for `run_part`.
+        As for `run_part`; the markers of all parts lie in one folder.
     """
-    while True:
+    markers = {part: Path(marker)}
+    while markers:
         made = os.stat(path).st_mtime_ns
         plan = load_plan(path)
 
         def current(made: int = made) -> bool:
             return os.stat(path).st_mtime_ns == made
 
+        number = next(reversed(markers))  # its own part comes last, for it may be taken over, too
         try:
             run_part(
-                plan, states, part=part, marker=marker, threads=threads, device=device,
+                plan, states, part=number, marker=markers[number], threads=threads, device=device,
                 current=current,
             )  # fmt: skip
-            return
+            del markers[number]
         except DeviceMemoryError as error:
+            if current():
+                markers |= finished_parts(plan, Path(marker).parent)
             halved = halve_blocks(plan, path)
             log.warning("%s. All parts start over with half of that", error)
             log.info("restoration.memory_gb: %.3g would have fitted", halved.block_memory_gb)
         except ReplannedError:
             log.warning("another part has rewritten the plan; this one starts over")
+
+
+def finished_parts(plan: Plan, folder: Path) -> dict[int, Path]:
+    """Return the markers of the parts that are done, for this very plan, by their number."""
+    found = {path: read_json(path) for path in folder.glob("*.json")}
+    return {m["part"]: path for path, m in sorted(found.items()) if m["plan"] == plan.digest}
 
 
 def run_part(
@@ -230,6 +241,8 @@ def run_part(
             f"part {part} of {plan.method} was told to stop (SIGTERM) with {left} of its blocks "
             "left; the next attempt goes on there"
         )
+    if not current():  # who has rewritten the plan does not know of this part
+        raise ReplannedError
     lines = [record.lines[number] for number in numbers]
     write_json(
         marker,
