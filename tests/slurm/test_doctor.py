@@ -32,6 +32,11 @@ def test_the_doctor_sees_the_cluster_tries_its_nodes_and_writes_a_profile(cluste
     assert "a job in gpu: sees this folder and this Python; CUDA_VISIBLE_DEVICES = 0" in done.stdout
     written = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
     template = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+    asked = written.pop("set-resources")
+    assert asked["restore_part_gpu"].pop("most_minutes") == 2 * 24 * 60
+    for rule in ("restore_part_cpu", "restore_finish", "consistency"):
+        assert asked.pop(rule) == {"most_minutes": 7 * 24 * 60}
+    assert asked == template.pop("set-resources")
     assert written == {**template, "resources": ["gpu=2", "in_turn=1"]}
 
 

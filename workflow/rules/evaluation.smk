@@ -49,6 +49,14 @@ rule evaluate_volumes:
         "logs/{dataset}/evaluate/{method}.volumes.log",
     conda:
         "../../envs/cpu.yaml"
+    resources:
+        # Windows of some volumes, and all of those that have a reference.
+        runtime=runtime(
+            lambda w: mvoxels_of(w.dataset, referenced=True),
+            rule="evaluate_volumes",
+            of="compare",
+            least=60,
+        ),
     params:
         channels=channel_indices,
         times=lambda w: dataset_of(w).times,
@@ -140,7 +148,12 @@ rule consistency:
     threads: 2
     resources:
         mem_mb=lambda w, attempt: 2500 * attempt,
-        runtime=lambda w, attempt: 240 * attempt,
+        runtime=runtime(
+            lambda w: mvoxels_of(w.dataset),
+            rule="consistency",
+            of="consistency",
+            least=30,
+        ),
     params:
         channels=channel_indices,
         times=lambda w: dataset_of(w).times,

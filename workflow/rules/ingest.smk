@@ -34,7 +34,8 @@ rule ingest:
         "../../envs/cpu.yaml"
     resources:
         # At least 200 MB are read in a minute.
-        runtime=lambda w, attempt: attempt * (5 + volume_mb(w) // 200),
+        runtime=lambda w, attempt: attempt
+        * (5 + int(volume_size(w.dataset, w.volume)[0] / 200)),
     params:
         source=lambda w: VOLUMES[w.dataset][w.volume].path,
         channels=channel_indices,

@@ -81,8 +81,8 @@ rule restore_part_cpu:
         "../../envs/cpu.yaml"
     threads: 4
     resources:
-        mem_mb=lambda w, attempt: int(1000 * RESTORATION.memory_gb + 1500) * attempt,
-        runtime=lambda w, attempt: 720 * attempt,
+        mem_mb=block_mb,
+        runtime=part_runtime("restore_part_cpu"),
     params:
         version=VERSIONS["restore"],
     script:
@@ -94,6 +94,9 @@ use rule restore_part_cpu as restore_part_gpu with:
         method=methods_where(may_use_gpu),
     conda:
         "../../envs/gpu.yaml"
+    resources:
+        mem_mb=block_mb,
+        runtime=part_runtime("restore_part_gpu"),
 
 
 rule restore_finish:
@@ -107,6 +110,15 @@ rule restore_finish:
         "logs/{dataset}/finish/{method}.log",
     conda:
         "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=block_mb,  # each thread of the pyramid holds a block without its halo
+        runtime=runtime(
+            lambda w: mvoxels_of(w.dataset),
+            rule="restore_finish",
+            of="finish",
+            least=30,
+        ),
     params:
         settings=lambda w: values(method_of(w)),
         ome_tiff=RESTORATION.ome_tiff,

@@ -21,7 +21,8 @@ GPU_RULES = (
 class Need:
     """What a rule asks for at its first attempt; more each time."""
 
-    minutes: int
+    minutes: int | None
+    """None = it follows from the size of the data, up to `most_minutes`."""
     memory_mb: int | None = None
     """None = it follows from the config."""
     threads: int = 1
@@ -29,8 +30,10 @@ class Need:
 
 NEEDS = {
     "train": Need(720, 8000, 8),
-    "restore_part_gpu": Need(720, None, 4),
-    "restore_part_cpu": Need(720, None, 4),
+    "restore_part_gpu": Need(None, None, 4),
+    "restore_part_cpu": Need(None, None, 4),
+    "restore_finish": Need(None, None, 2),
+    "consistency": Need(None, 2500, 2),
 }
 """The rules that ask for most; a test compares this with the rules."""
 DEFAULT = Need(120, 4000)
@@ -200,7 +203,10 @@ def _cap(
     resources: dict[str, Any], need: Need, place: Partition, key: str, reasons: dict[str, str]
 ) -> None:
     """Keep what a rule asks for at its last attempt within a partition's limits."""
-    if place.minutes is not None and need.minutes * ATTEMPTS > place.minutes:
+    if place.minutes is not None and need.minutes is None:
+        resources["most_minutes"] = place.minutes
+        reasons[f"{key}.most_minutes"] = f"{place.name} allows {place.minutes} minutes"
+    elif place.minutes is not None and need.minutes * ATTEMPTS > place.minutes:
         resources["runtime"] = f"min({need.minutes} * attempt, {place.minutes})"
         reasons[f"{key}.runtime"] = f"{place.name} allows {place.minutes} minutes"
     if need.memory_mb and place.memory_mb and need.memory_mb * ATTEMPTS > place.memory_mb:
