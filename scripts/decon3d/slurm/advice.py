@@ -206,7 +206,7 @@ def _cap(
     if place.minutes is not None and need.minutes is None:
         resources["most_minutes"] = place.minutes
         reasons[f"{key}.most_minutes"] = f"{place.name} allows {place.minutes} minutes"
-    elif place.minutes is not None and need.minutes * ATTEMPTS > place.minutes:
+    elif place.minutes is not None and (need.minutes or 0) * ATTEMPTS > place.minutes:
         resources["runtime"] = f"min({need.minutes} * attempt, {place.minutes})"
         reasons[f"{key}.runtime"] = f"{place.name} allows {place.minutes} minutes"
     if need.memory_mb and place.memory_mb and need.memory_mb * ATTEMPTS > place.memory_mb:
