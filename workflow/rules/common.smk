@@ -125,28 +125,34 @@ def volume_size(dataset, volume):
 
 
 @lru_cache(maxsize=None)
-def mvoxels_of(dataset, referenced=False):
+def dataset_mvoxels(dataset, referenced=False):
     """Mvoxel that a dataset's restoration holds, or those of its volumes with a reference."""
     volumes = VOLUMES[dataset].items()
     names = [name for name, v in volumes if v.reference or not referenced]
     return sum(volume_size(dataset, name)[1] for name in names)
 
 
-# Mvoxel that a job does in a minute at least: half or less of what two slow cores do in `make demo`
-# (tables/cost.csv). A restoration that takes longer, with hundreds of iterations, is told to stop,
-# and goes on in its next attempt.
-MVOXELS_PER_MINUTE = {"restore": 5, "finish": 100, "consistency": 30, "compare": 30}
+# What a job does in a minute at least: half or less of what two slow cores do in `make demo`
+# (tables/cost.csv), in Mvoxel, or MB that are read. A restoration that takes longer, with hundreds
+# of iterations, is told to stop, and goes on in its next attempt.
+PER_MINUTE = {
+    "ingest": 200,
+    "restore": 5,
+    "finish": 100,
+    "consistency": 30,
+    "compare": 30,
+}
 
 
-def runtime(work, *, rule, of, least):
-    """Resource function: minutes for the Mvoxel that `work` tells, more with each attempt.
+def minutes_for(stage, amount, *, least):
+    """Resource function: minutes for the amount of work, more with each attempt.
 
-    The profile's `most_minutes` for the rule is the end of it.
+    A rule's `most_minutes` in the profile is the end of it.
     """
 
-    def minutes(wildcards, attempt):
-        given = workflow.resource_settings.overwrite_resources.get(rule, {})
-        needed = attempt * (least + int(work(wildcards) / MVOXELS_PER_MINUTE[of]))
+    def minutes(wildcards, attempt, rulename):
+        needed = attempt * (least + int(amount(wildcards) / PER_MINUTE[stage]))
+        given = workflow.resource_settings.overwrite_resources.get(rulename, {})
         if "most_minutes" in given:
             return min(needed, given["most_minutes"].value)
         return needed
@@ -157,15 +163,6 @@ def runtime(work, *, rule, of, least):
 def block_mb(wildcards, attempt):
     """Memory of a job that works block by block."""
     return int(1000 * RESTORATION.memory_gb + 1500) * attempt
-
-
-def part_runtime(rule):
-    """Runtime of one part: an equal share of the dataset."""
-
-    def share(wildcards):
-        return mvoxels_of(wildcards.dataset) / RESTORATION.parts
-
-    return runtime(share, rule=rule, of="restore", least=60)
 
 
 def voxel_size_source(wildcards):

@@ -51,11 +51,8 @@ rule evaluate_volumes:
         "../../envs/cpu.yaml"
     resources:
         # Windows of some volumes, and all of those that have a reference.
-        runtime=runtime(
-            lambda w: mvoxels_of(w.dataset, referenced=True),
-            rule="evaluate_volumes",
-            of="compare",
-            least=60,
+        runtime=minutes_for(
+            "compare", lambda w: dataset_mvoxels(w.dataset, referenced=True), least=60
         ),
     params:
         channels=channel_indices,
@@ -148,11 +145,8 @@ rule consistency:
     threads: 2
     resources:
         mem_mb=lambda w, attempt: 2500 * attempt,
-        runtime=runtime(
-            lambda w: mvoxels_of(w.dataset),
-            rule="consistency",
-            of="consistency",
-            least=30,
+        runtime=minutes_for(
+            "consistency", lambda w: dataset_mvoxels(w.dataset), least=30
         ),
     params:
         channels=channel_indices,

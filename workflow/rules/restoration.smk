@@ -82,7 +82,11 @@ rule restore_part_cpu:
     threads: 4
     resources:
         mem_mb=block_mb,
-        runtime=part_runtime("restore_part_cpu"),
+        runtime=minutes_for(
+            "restore",
+            lambda w: dataset_mvoxels(w.dataset) / RESTORATION.parts,
+            least=60,
+        ),
     params:
         version=VERSIONS["restore"],
     script:
@@ -94,9 +98,6 @@ use rule restore_part_cpu as restore_part_gpu with:
         method=methods_where(may_use_gpu),
     conda:
         "../../envs/gpu.yaml"
-    resources:
-        mem_mb=block_mb,
-        runtime=part_runtime("restore_part_gpu"),
 
 
 rule restore_finish:
@@ -113,12 +114,7 @@ rule restore_finish:
     threads: 2
     resources:
         mem_mb=block_mb,  # each thread of the pyramid holds a block without its halo
-        runtime=runtime(
-            lambda w: mvoxels_of(w.dataset),
-            rule="restore_finish",
-            of="finish",
-            least=30,
-        ),
+        runtime=minutes_for("finish", lambda w: dataset_mvoxels(w.dataset), least=30),
     params:
         settings=lambda w: values(method_of(w)),
         ome_tiff=RESTORATION.ome_tiff,
