@@ -49,6 +49,7 @@ rule evaluate_volumes:
         "logs/{dataset}/evaluate/{method}.volumes.log",
     conda:
         "../../envs/cpu.yaml"
+    threads: 2
     resources:
         # Windows of some volumes, and all of those that have a reference.
         runtime=minutes_for(
