@@ -55,6 +55,14 @@ class Volume:
         """Type of the stored counts."""
         return np.dtype(self.array.dtype)
 
+    @property
+    def chunk(self) -> tuple[int, int, int]:
+        """Voxels (Z, Y, X) that the file holds, and is read, as one."""
+        chunks = getattr(self.array, "chunks", None) or [1] * len(self.axes)
+        sizes = [c if isinstance(c, int) else max(c) for c in chunks]  # dask lists all
+        by_axis = dict(zip(self.axes, sizes, strict=True))
+        return (by_axis.get("Z", 1), by_axis["Y"], by_axis["X"])
+
     def read(self, time: int, channel: int, region: tuple[slice, slice, slice]) -> NDArray[Any]:
         """Read one region (Z, Y, X slices) of one time point and channel, as stored."""
         wanted = dict(zip(AXES, (time, channel, *region), strict=True))
