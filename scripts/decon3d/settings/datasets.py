@@ -122,6 +122,8 @@ class Dataset(Section):
     camera: Camera = Camera()
     preview: Preview = Preview()
     channels: Annotated[dict[Name, Channel], Field(min_length=1)]
+    """What is restored, by names for paths, tables and pages; in the restored volumes, a channel
+    keeps the name that its file gives it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Dataset":

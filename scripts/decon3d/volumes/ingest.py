@@ -4,7 +4,9 @@ An OME-Zarr is read where it lies. A TIFF is converted once, a slab of planes at
 known of the volume goes to a small JSON record, from which all later steps start.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,39 @@ class VolumeRecord:
     def open(self) -> Volume:
         """Open the view of the volume."""
         return open_volume(self.path, clip_at_zero=self.clip_at_zero)
+
+    def own_name(self, channel: int) -> str | None:
+        """Return the file's own name of a channel, if it has one."""
+        names = self.channel_names
+        own = names[channel] if channel < len(names) else ""
+        return None if own in ("", f"channel {channel}") else own
+
+    def kept(self, channels: dict[str, int], times: Sequence[int] | None) -> dict[str, Any]:
+        """Return what an output of some channels and time points keeps of the metadata.
+
+        Parameters
+        ----------
+        channels
+            The config's names, for channels without a name in the file, with the index there.
+        times
+            None = all.
+
+        Returns
+        -------
+        dict
+            `voxel_size_um`, `channel_names`, `channel_colors` and `time_interval_s`: between the
+            chosen time points, None where they are not evenly spaced.
+        """
+        colors = self.channel_colors
+        steps = set() if times is None else {b - a for a, b in pairwise(times)}
+        step = steps.pop() if len(steps) == 1 else 0 if steps else 1
+        interval = self.time_interval_s
+        return {
+            "voxel_size_um": self.voxel_size_um,
+            "channel_names": [self.own_name(i) or name for name, i in channels.items()],
+            "channel_colors": [colors[i] for i in channels.values() if i < len(colors)],
+            "time_interval_s": interval * step if interval is not None and step > 0 else None,
+        }
 
     def histogram(self, channel: int) -> Histogram:
         """Return the histogram of one channel over the selected time points."""

@@ -25,6 +25,12 @@ _MICROMETRES = {
     "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6, "meter": 1e6, "inch": 25400.0,
     "angstrom": 1e-4, "å": 1e-4,
 }  # fmt: skip
+_SECONDS = {
+    "": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3,
+    "millisecond": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "microsecond": 1e-6, "ns": 1e-9,
+    "nanosecond": 1e-9, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hr": 3600.0,
+    "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0,
+}  # fmt: skip
 _DTYPES = ("uint8", "uint16", "float32")
 
 
@@ -33,7 +39,8 @@ class Volume:
     """An acquisition, read on demand.
 
     `array` has the file's own axes, `axes` names them (a subset of T C Z Y X in any order);
-    everything else speaks T C Z Y X. With `clip_at_zero`, `read` gives 0 for negative counts.
+    everything else speaks T C Z Y X. `channel_colors` (RRGGBB) are those of all channels, or none.
+    With `clip_at_zero`, `read` gives 0 for negative counts.
     """
 
     path: str
@@ -143,8 +150,8 @@ def _open_zarr(path: str, level: int) -> Volume:
         axes,
         _voxel_size(path, [by_axis.get(a) for a in "ZYX"]),
         _channel_names([c.get("label") for c in channels], axes, array.shape),
-        tuple(str(c["color"]) for c in channels if "color" in c),
-        float(time[0]) if time and time[1] == "second" else None,
+        _channel_colors([c.get("color") for c in channels], axes, array.shape),
+        _interval(*time) if time and time[1] else None,
     )
 
 
@@ -163,6 +170,13 @@ def _voxel_size(
     return (result[0], result[1], result[2])
 
 
+def _interval(value: Any, unit: str) -> float | None:
+    """Convert the time between two time points to seconds; None where it is not known."""
+    # Not in lower case: OME's Ms are megaseconds.
+    seconds = float(value or 0) * _SECONDS.get(unit, 0.0)
+    return seconds if seconds > 0 else None
+
+
 def _check_axes(path: str, axes: str) -> None:
     if set(axes) - set(AXES) or not {"Y", "X"} <= set(axes) or len(set(axes)) < len(axes):
         raise UserError(
@@ -176,6 +190,15 @@ def _channel_names(names: Sequence[Any], axes: str, shape: Sequence[int]) -> tup
     count = dict(zip(axes, shape, strict=True)).get("C", 1)
     named = [str(n) if n else f"channel {i}" for i, n in enumerate(names)][:count]
     return tuple(named + [f"channel {i}" for i in range(len(named), count)])
+
+
+def _channel_colors(
+    colors: Sequence[str | None], axes: str, shape: Sequence[int]
+) -> tuple[str, ...]:
+    """Colour every channel, white (as OME does) where a file colours only others."""
+    count = dict(zip(axes, shape, strict=True)).get("C", 1)
+    found = [(color or "FFFFFF").lstrip("#").upper() for color in colors][:count]
+    return tuple(found + ["FFFFFF"] * (count - len(found))) if any(colors) else ()
 
 
 def _open_tiff(path: str) -> Volume:
@@ -192,12 +215,14 @@ def _open_tiff(path: str) -> Volume:
     if len(unknown) == 1 and "Z" not in axes:
         axes = axes.replace(unknown[0], "Z")
     _check_axes(path, axes)
-    array: Any = zarr.open(series.aszarr(), mode="r")
+    array: Any = zarr.open(series.aszarr(level=0), mode="r")
     sizes: list[tuple[float, str] | None] = [None, None, None]
     names: list[Any] = []
+    colors: list[str | None] = []
     interval = None
     if file.is_ome and file.ome_metadata:
-        pixels, interval = _ome_pixels(file.ome_metadata)
+        pixels = _ome_pixels(file.ome_metadata)
+        interval = _interval(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
         sizes = [
             (float(pixels[f"PhysicalSize{a}"]), str(pixels.get(f"PhysicalSize{a}Unit", "µm")))
             if f"PhysicalSize{a}" in pixels
@@ -205,7 +230,9 @@ def _open_tiff(path: str) -> Volume:
             for a in "ZYX"
         ]
         channels = pixels.get("Channel", [])
-        names = [c.get("Name") for c in (channels if isinstance(channels, list) else [channels])]
+        channels = channels if isinstance(channels, list) else [channels]
+        names = [c.get("Name") for c in channels]
+        colors = [_rgb(c.get("Color")) for c in channels]
     elif file.is_imagej:
         meta = file.imagej_metadata or {}
         unit = str(meta.get("unit", ""))
@@ -213,13 +240,19 @@ def _open_tiff(path: str) -> Volume:
             lateral = [_tag_size(file, tag) for tag in ("YResolution", "XResolution")]
             spacing = meta.get("spacing")
             sizes = [(v, unit) if v else None for v in (spacing, *lateral)]
-        interval = meta.get("finterval")
+        interval = _interval(meta.get("finterval"), str(meta.get("tunit", "sec")))
+        colors = ["".join(f"{v:02X}" for v in table[:, -1]) for table in meta.get("LUTs", ())]
     if "Z" not in axes and sizes[0] is None:
         sizes[0] = sizes[1]
-    volume = Volume(
-        path, array, axes, _voxel_size(path, sizes), (), (), float(interval) if interval else None
+    return Volume(
+        path,
+        array,
+        axes,
+        _voxel_size(path, sizes),
+        _channel_names(names, axes, array.shape),
+        _channel_colors(colors, axes, array.shape),
+        interval,
     )
-    return replace(volume, channel_names=_channel_names(names, axes, array.shape))
 
 
 def _open_vendor(path: str, reason: str) -> Volume:
@@ -253,14 +286,16 @@ def _open_vendor(path: str, reason: str) -> Volume:
     )
 
 
-def _ome_pixels(xml: str) -> tuple[dict[str, Any], float | None]:
-    """Read the first image's Pixels element: sizes, channels, time increment in seconds."""
+def _ome_pixels(xml: str) -> dict[str, Any]:
+    """Read the first image's Pixels element: sizes, channels, time increment."""
     images = tifffile.xml2dict(xml)["OME"]["Image"]
-    pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
-    interval = pixels.get("TimeIncrement")
-    if interval is not None and pixels.get("TimeIncrementUnit", "s") != "s":
-        interval = None
-    return pixels, interval
+    pixels: dict[str, Any] = (images[0] if isinstance(images, list) else images)["Pixels"]
+    return pixels
+
+
+def _rgb(color: Any) -> str | None:
+    """Return RRGGBB of OME's colour, RGBA as a signed integer of 32 bits; None if it is none."""
+    return f"{(color & 0xFFFFFFFF) >> 8:06X}" if isinstance(color, int) else None
 
 
 def _tag_size(file: tifffile.TiffFile, tag: str) -> float | None:
