@@ -26,7 +26,8 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.versions import VERSIONS
-from decon3d.volumes.inputs import list_volumes, previewed_volume
+from decon3d.volumes.inputs import list_volumes, previewed_volume, volume_files
+from decon3d.volumes.planes import plane_files
 
 try:
     SETTINGS = load_settings(config)
@@ -94,18 +95,13 @@ def values(settings, **options):
     return settings.model_dump(mode="json", **options)
 
 
-def volume_file(path):
-    """The file that stands for an input volume: itself, or an OME-Zarr's metadata."""
-    names = ("zarr.json", ".zattrs")
-    inside = [f"{path}/{n}" for n in names if Path(path, n).is_file()]
-    return inside[0] if inside else path
-
-
 def volume_mb(wildcards):
     """Size of a volume in megabytes, not compressed where it is an OME-Zarr."""
     from decon3d.volumes.reader import open_volume
 
     path = Path(VOLUMES[wildcards.dataset][wildcards.volume].path)
+    if planes := plane_files(path):
+        return sum(Path(plane).stat().st_size for plane in planes) // 10**6
     try:
         volume = open_volume(path) if path.is_dir() else None
     except UserError:  # ingest says it better
@@ -119,7 +115,7 @@ def voxel_size_source(wildcards):
     """The first volume where the voxel size comes from its metadata, else nothing."""
     if dataset_of(wildcards).voxel_size_um is not None:
         return []
-    return volume_file(first_volume(wildcards))
+    return volume_files(first_volume(wildcards))
 
 
 def first_volume(wildcards):
@@ -187,7 +183,8 @@ def pairs_store(wildcards, split):
 def pair_files(wildcards):
     """All files of a dataset's measured pairs."""
     pairs = MEASURED[wildcards.dataset]
-    return [volume_file(f) for pair in pairs for f in (pair.raw, pair.truth)]
+    named = [path for pair in pairs for path in (pair.raw, pair.truth)]
+    return [file for path in named for file in volume_files(path)]
 
 
 def part_markers(wildcards):
@@ -265,7 +262,8 @@ def chain_may_use_gpu(name):
 def own_objects(wildcards):
     """The files of the user's own objects that a split draws from."""
     objects = PHANTOMS.of_split(wildcards.split).objects
-    return [volume_file(expand_path(entry.path)) for entry in objects.values()]
+    named = [expand_path(entry.path) for entry in objects.values()]
+    return [file for path in named for file in volume_files(path)]
 
 
 def tuning_inputs(wildcards):

@@ -25,6 +25,7 @@ from decon3d.volumes.normalisation import (
     finite_range,
     normalisation_law,
 )
+from decon3d.volumes.planes import plane_files
 from decon3d.volumes.reader import Volume, open_volume
 from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
 from decon3d.volumes.tally import Counted, Tally
@@ -153,7 +154,7 @@ def ingest(
     Parameters
     ----------
     source
-        TIFF, OME-TIFF or OME-Zarr; never written to.
+        TIFF, OME-TIFF, OME-Zarr, or a folder of planes; never written to.
     record_path
         Where the JSON record goes; a converted TIFF goes beside it as `<name>.ome.zarr`.
     channels
@@ -192,7 +193,7 @@ def ingest(
     record_path = Path(record_path)
     record_path.parent.mkdir(parents=True, exist_ok=True)
     target = None
-    if not Path(source).is_dir():
+    if plane_files(source) or not Path(source).is_dir():
         store = record_path.with_name(f"{name}.ome.zarr")
         chunk = default_chunk((spatial[0], spatial[1], spatial[2]))
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)

@@ -14,23 +14,13 @@ from ome_zarr_models import open_ome_zarr
 
 from decon3d.errors import UserError
 from decon3d.logs import log
+from decon3d.volumes.planes import Planes, plane_files
+from decon3d.volumes.units import micrometres, seconds
 
 if TYPE_CHECKING:
     import dask.array as da
 
 AXES = "TCZYX"
-_MICROMETRES = {
-    "": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
-    "micrometre": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "nanometer": 1e-3, "mm": 1e3,
-    "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6, "meter": 1e6, "inch": 25400.0,
-    "angstrom": 1e-4, "å": 1e-4,
-}  # fmt: skip
-_SECONDS = {
-    "": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3,
-    "millisecond": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "microsecond": 1e-6, "ns": 1e-9,
-    "nanosecond": 1e-9, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hr": 3600.0,
-    "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0,
-}  # fmt: skip
 _DTYPES = ("uint8", "uint16", "float32")
 
 
@@ -97,7 +87,7 @@ def open_volume(path: str | Path, *, level: int = 0, clip_at_zero: bool = False)
     Parameters
     ----------
     path
-        The file, or an OME-Zarr's folder.
+        The file, an OME-Zarr's folder, or a folder with a TIFF for each plane.
     level
         Resolution level of an OME-Zarr's pyramid; 0 is full resolution.
     clip_at_zero
@@ -109,7 +99,10 @@ def open_volume(path: str | Path, *, level: int = 0, clip_at_zero: bool = False)
         If the file is none of these, or its axes or dtype are not supported.
     """
     path = str(path)
-    volume = _open_zarr(path, level) if Path(path).is_dir() else _open_tiff(path)
+    if planes := plane_files(path):
+        volume = _open_planes(path, planes, level)
+    else:
+        volume = _open_zarr(path, level) if Path(path).is_dir() else _open_tiff(path)
     if volume.dtype.name not in _DTYPES:
         raise UserError(
             f"{path}: counts of type {volume.dtype.name} are not supported; "
@@ -151,7 +144,7 @@ def _open_zarr(path: str, level: int) -> Volume:
         _voxel_size(path, [by_axis.get(a) for a in "ZYX"]),
         _channel_names([c.get("label") for c in channels], axes, array.shape),
         _channel_colors([c.get("color") for c in channels], axes, array.shape),
-        _interval(*time) if time and time[1] else None,
+        seconds(*time) if time else None,
     )
 
 
@@ -164,17 +157,11 @@ def _voxel_size(
         if entry is None or not entry[0]:
             return None
         size, unit = entry
-        if unit.lower() not in _MICROMETRES:
+        length = micrometres(size, unit)
+        if length is None:
             raise UserError(f"{path}: voxel size in the unit {unit!r}; give voxel_size_um instead")
-        result.append(float(size) * _MICROMETRES[unit.lower()])
+        result.append(length)
     return (result[0], result[1], result[2])
-
-
-def _interval(value: Any, unit: str) -> float | None:
-    """Convert the time between two time points to seconds; None where it is not known."""
-    # Not in lower case: OME's Ms are megaseconds.
-    seconds = float(value or 0) * _SECONDS.get(unit, 0.0)
-    return seconds if seconds > 0 else None
 
 
 def _check_axes(path: str, axes: str) -> None:
@@ -216,13 +203,47 @@ def _open_tiff(path: str) -> Volume:
         axes = axes.replace(unknown[0], "Z")
     _check_axes(path, axes)
     array: Any = zarr.open(series.aszarr(level=0), mode="r")
+    sizes, names, colors, interval = _tiff_metadata(file)
+    if "Z" not in axes and sizes[0] is None:
+        sizes[0] = sizes[1]
+    return Volume(
+        path,
+        array,
+        axes,
+        _voxel_size(path, sizes),
+        _channel_names(names, axes, array.shape),
+        _channel_colors(colors, axes, array.shape),
+        interval,
+    )
+
+
+def _open_planes(path: str, files: list[str], level: int) -> Volume:
+    if level:
+        raise UserError(f"{path} is a folder of planes, without a pyramid; no level {level}")
+    array = Planes(files)
+    with tifffile.TiffFile(files[0]) as file:
+        sizes, names, colors, _ = _tiff_metadata(file)
+    return Volume(
+        path,
+        array,
+        "ZYX",
+        _voxel_size(path, sizes),
+        _channel_names(names, "ZYX", array.shape),
+        _channel_colors(colors, "ZYX", array.shape),
+    )
+
+
+def _tiff_metadata(
+    file: tifffile.TiffFile,
+) -> tuple[list[tuple[float, str] | None], list[Any], list[str | None], float | None]:
+    """Read (size, unit) of Z, Y, X, names and colours of channels, and seconds between times."""
     sizes: list[tuple[float, str] | None] = [None, None, None]
     names: list[Any] = []
     colors: list[str | None] = []
     interval = None
     if file.is_ome and file.ome_metadata:
         pixels = _ome_pixels(file.ome_metadata)
-        interval = _interval(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
+        interval = seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
         sizes = [
             (float(pixels[f"PhysicalSize{a}"]), str(pixels.get(f"PhysicalSize{a}Unit", "µm")))
             if f"PhysicalSize{a}" in pixels
@@ -240,19 +261,9 @@ def _open_tiff(path: str) -> Volume:
             lateral = [_tag_size(file, tag) for tag in ("YResolution", "XResolution")]
             spacing = meta.get("spacing")
             sizes = [(v, unit) if v else None for v in (spacing, *lateral)]
-        interval = _interval(meta.get("finterval"), str(meta.get("tunit", "sec")))
+        interval = seconds(meta.get("finterval"), str(meta.get("tunit", "sec")))
         colors = ["".join(f"{v:02X}" for v in table[:, -1]) for table in meta.get("LUTs", ())]
-    if "Z" not in axes and sizes[0] is None:
-        sizes[0] = sizes[1]
-    return Volume(
-        path,
-        array,
-        axes,
-        _voxel_size(path, sizes),
-        _channel_names(names, axes, array.shape),
-        _channel_colors(colors, axes, array.shape),
-        interval,
-    )
+    return sizes, names, colors, interval
 
 
 def _open_vendor(path: str, reason: str) -> Volume:
