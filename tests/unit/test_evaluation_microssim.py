@@ -72,3 +72,10 @@ def test_parts_of_large_planes_lie_along_a_diagonal():
         assert rows.stop - rows.start == columns.stop - columns.start == PLANE_PART
         assert rows.start >= 0 and rows.stop <= 5000 and columns.stop <= 600
     assert np.all(np.diff([rows.start for _, rows, _ in parts]) > 300)
+
+
+def test_one_hot_voxel_changes_little(truth):
+    noisy = truth + np.random.default_rng(0).normal(0, 0.01, truth.shape)
+    value = microssim(noisy, truth)
+    noisy[0, 20, 20] = 1000 * truth.max()
+    assert microssim(noisy, truth) == pytest.approx(value, abs=0.05)

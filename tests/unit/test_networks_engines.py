@@ -158,3 +158,8 @@ def test_margins_of_even_kernels_and_of_coarser_grids_are_kept():
     predictor, expected = restored(model, Engine())
     result = predictor.predict(around(BLOCK, model))
     assert np.abs(result - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_halo_that_is_too_small_is_refused(networks):
+    with pytest.raises(ValueError, match="the network needs"):
+        inference_function(networks["rln"], halo=(10, 18, 18))

@@ -127,4 +127,7 @@ def test_calibration_averages_what_the_blocks_show():
     assert vectors[0] == pytest.approx(expected, rel=1e-5)
     block = np.pad(blocks[0], about.halo[0], mode="symmetric")
     averaged, fixed = (Predictor(model, about, vectors=v).predict(block) for v in ((), vectors))
+    z, y, x = (slice(h, -h) for h in about.halo)
+    whole = model(block[None, ..., None], training=False).numpy()[0, z, y, x, 0]
+    assert np.abs(averaged - whole).max() < 1e-5 * np.abs(whole).max()
     assert np.abs(fixed - averaged).max() > 1e-6

@@ -54,3 +54,10 @@ def test_no_light_no_photons_and_the_same_seed_the_same_numbers():
     rates = np.linspace(0, 100, 1000, dtype=np.float32)
     one, other = (poisson(rates, np.random.default_rng(7)) for _ in range(2))
     assert np.array_equal(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("rate", [-1.0, np.nan])
+def test_no_such_rate(rate):
+    with pytest.raises(ValueError):
+        poisson(np.array([1.0, rate], np.float32), np.random.default_rng(1))

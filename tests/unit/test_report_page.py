@@ -39,7 +39,7 @@ def test_metrics_table_is_the_contract(tree: Path) -> None:
     table = pd.read_csv(tree / "results/demo/tables/metrics.csv")
     assert tuple(table.columns) == tuple(COLUMNS)
     assert set(table["method"]) == {"input", "rl", "rltv", "rln"}
-    assert len(table) == 4 * (8 + 1) * 6
+    assert len(table) == 4 * (8 + 1) * 7
 
 
 def test_summary_ranks_and_pairs(tree: Path) -> None:
@@ -74,6 +74,7 @@ def test_conditions_are_means_per_recipe(tree: Path) -> None:
     assert row["mean"].item() == pytest.approx(values.mean())
     assert row["sd"].item() == pytest.approx(values.std(ddof=1))
     assert row["n"].item() == len(values)
+    assert row["voxel_anisotropy"].item() == pytest.approx(VOXEL[0] / VOXEL[2])
 
 
 def test_cost_sums_the_parts(tree: Path) -> None:

@@ -1,7 +1,8 @@
 """PSNR, SSIM and NRMSE of a restoration against the truth, raw and after an affine match.
 
-Everything is summed over blocks of at most `BLOCK` voxels an edge, so a volume needs little more
-memory than one block, whatever its size, and the values do not depend on the blocks.
+These are summed over blocks of at most `BLOCK` voxels an edge, so a volume needs little more memory
+than one block, whatever its size, and the values do not depend on the blocks. MicroSSIM is of some
+planes.
 """
 
 import itertools
@@ -35,7 +36,7 @@ _SSIM = (
     f"scikit-image {version('scikit-image')} structural_similarity, "
     f"Gaussian σ {SSIM_SIGMA:g} voxels (Wang 2004)"
 )
-_MICROSSIM = f"{_OWN}, on up to {PLANES} planes, at its own match (Ashesh 2024)"
+_MICROSSIM = f"{_OWN}, on up to {PLANES} planes, match fitted per volume (Ashesh 2024)"
 
 
 class ArrayLike(Protocol):
@@ -89,7 +90,7 @@ def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
         variants `unmatched` and `affine`. The affine variant measures slope · prediction +
         offset, fitted by least squares over the volume, because deconvolution may change the
         scale. And `microssim` of up to nine XY planes (of 512 × 512 voxels), at its own match.
-        Without the two where an axis is shorter than their windows of 11 voxels. PSNR and SSIM are
+        Without the two where an axis is shorter than their windows of 11 voxels. All but NRMSE are
         NaN where the truth is constant or nothing has data; PSNR is infinite where the two are
         equal.
 

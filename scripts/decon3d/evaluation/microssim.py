@@ -3,7 +3,8 @@
 Ashesh, Deschamps and Jug, "MicroSSIM: improved structural similarity for comparing microscopy
 data", arXiv:2408.08747 (2024). A camera's pedestal makes any two dim images similar, and so does a
 range that a few bright voxels set. So the background is taken off both images, and the prediction
-gets the one scale at which it is most similar.
+gets the one scale at which it is most similar. Here both are found for each volume (the authors fit
+them to a data set), and the window is that of Wang's SSIM: compare values of one program only.
 """
 
 import math
@@ -19,8 +20,8 @@ BACKGROUND = 3
 SIGMA = 1.5
 REACH = 5  # voxels: the Gaussian is cut at 3.5 σ, as for SSIM
 K1, K2 = 0.01, 0.03
-LARGEST = 32.0
-"""The scale is looked for up to so many times below and above that of the least squares."""
+SCALES = np.linspace(-9, 9, 25)
+"""Natural logarithms of the scales that are tried before the best is refined."""
 
 
 def microssim(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
@@ -49,12 +50,15 @@ def microssim(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
         values[absent] = 0
         pair.append(values)
     t, p = pair
-    data_range, squares = t.max(), np.sum(p * p)
+    data_range = t.max()
     if not (data_range > 0 and p.max() > 0):
         return math.nan
+    p *= data_range / p.max()
     window = maximum_filter(absent, (1, 2 * REACH + 1, 2 * REACH + 1))
     window[:, :REACH] = window[:, -REACH:] = window[:, :, :REACH] = window[:, :, -REACH:] = True
     inner = ~window
+    if not inner.any():
+        return math.nan
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return gaussian_filter(values, (0, SIGMA, SIGMA), truncate=3.5)[inner]
@@ -70,7 +74,7 @@ def microssim(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
         structure = (2 * a * covariance + c2) / (var_t + a * a * var_p + c2)
         return -float(np.mean(light * structure))
 
-    start = math.log(max(float(np.sum(t * p)) / float(squares), 1e-6 * data_range / p.max()))
-    reach = math.log(LARGEST)
-    found = minimize_scalar(dissimilarity, bounds=(start - reach, start + reach), method="bounded")
+    start = min(SCALES, key=dissimilarity)
+    step = SCALES[1] - SCALES[0]
+    found = minimize_scalar(dissimilarity, bounds=(start - step, start + step), method="bounded")
     return -float(found.fun)

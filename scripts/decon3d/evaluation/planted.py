@@ -249,7 +249,10 @@ def verdict(change: Change, auc: float) -> str:
         "axial": "Patches doubled along Z below the axial resolution",
     }[change]
     if change != "added":
-        return f"{what}: not verifiable; the map cannot tell them (AUC {auc:.2f})."
+        told = (
+            "tells them here by what else they change" if auc >= DETECTABLE else "cannot tell them"
+        )
+        return f"{what}: not verifiable; the map {told} (AUC {auc:.2f})."
     if not auc >= DETECTABLE:
         return f"{what}: hardly found by the map here (AUC {auc:.2f})."
     return f"{what}: found by the map (AUC {auc:.2f})."

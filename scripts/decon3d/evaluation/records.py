@@ -25,8 +25,8 @@ COLUMNS = {
     "empty.",
     "metric": "Name of the metric.",
     "variant": "`unmatched`; `affine`: after the least-squares match of the prediction to the "
-    "truth (of SQUIRREL's to the raw image); `common`, `common_unmatched`: after it and without, "
-    "at the widest target kernel of all methods.",
+    "truth (of SQUIRREL's to the raw image; MicroSSIM's is its own); `common`, `common_unmatched`: "
+    "after it and without, at the widest target kernel of all methods.",
     "region": "What was measured: `volume`, planes `xy`, `xz`, `yz`, or an axis `z`, `y`, `x`.",
     "range": "R = max - min of the truth in its unit (counts), where the metric uses it.",
     "implementation": "What measured it and how: program, version, sampling; where the value is "

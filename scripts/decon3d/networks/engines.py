@@ -34,7 +34,7 @@ class Engine:
         return MEMORY.get((self.name, self.precision), 1.0)
 
 
-MEMORY = {("openvino", "float32"): 0.7, ("openvino", "bfloat16"): 0.5}
+MEMORY = {("openvino", "float32"): 0.65, ("openvino", "bfloat16"): 0.48}
 TENSORFLOW = Engine()
 
 

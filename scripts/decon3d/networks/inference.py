@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from decon3d.networks.geometry import Margin, Triple, inputs_of, needs
+from decon3d.networks.geometry import Margin, Triple, halo_and_stride, inputs_of, needs
 from decon3d.networks.layers import ChannelMean, GlobalMean, global_means
 
 Function = Callable[[tf.Tensor], tf.Tensor]
@@ -55,7 +55,7 @@ def inference_function(
     model
         N Z Y X C to N Z Y X C, float32; its weights are taken as they are now.
     halo
-        Of the blocks (Z, Y, X), in voxels; at least the network's own.
+        Of the blocks (Z, Y, X), in voxels; at least the network's own, a multiple of its stride.
     vectors
         A vector for each of its global means, to which they are fixed; empty = they average.
     precision
@@ -66,7 +66,15 @@ def inference_function(
     callable
         Maps a batch (N Z Y X C, float32) as the model does, to rounding (and to `precision`),
         but without the halo: 2 · `halo` voxels less on each axis.
+
+    Raises
+    ------
+    ValueError
+        If the halo is not enough.
     """
+    least, stride = halo_and_stride(model)
+    if any(h < n or h % s for h, n, s in zip(halo, least, stride, strict=True)):
+        raise ValueError(f"a halo of {halo}; the network needs {least}, multiples of {stride}")
     steps = _steps(model, vectors, precision)
     first, last = id(model.inputs[0]), id(model.outputs[0])
     z, y, x = ((h, h) for h in halo)

@@ -187,5 +187,5 @@ NETWORK = Network(
     training_model=_training_model,
     loss=_loss,
     optimizer=lambda method: keras.optimizers.Adam(epsilon=1e-8),
-    bytes_per_voxel=lambda method: 190.0,
+    bytes_per_voxel=lambda method: 210.0,
 )

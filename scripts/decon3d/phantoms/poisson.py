@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
+from scipy.special import pdtr
 
 STEP_BITS = 4
 STEP = 2.0**-STEP_BITS
@@ -22,7 +22,7 @@ BIN_BITS = 9
 SLAB = 2**17
 """Voxels at a time."""
 MOST = 12
-"""Numbers that a remainder never reaches: less likely than a double can tell from 0."""
+"""Numbers that a remainder never reaches, to a double's rounding."""
 LAST = 160
 """Above it no number of a tabled rate lies: its probability is far below a double's rounding."""
 
@@ -32,9 +32,8 @@ def _tables() -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Tabulate 2 · (smallest number in the bin) + (whether there are others), and the CDFs."""
     numbers = np.arange(LAST + 1)
     rates = STEP * np.arange(1, HIGHEST / STEP)[:, None]
-    masses = np.exp(numbers * np.log(rates) - rates - gammaln(numbers + 1))
     cdf = np.ones((len(rates) + 1, LAST + 1))  # of the rate 0, above all
-    cdf[1:] = np.minimum(np.cumsum(masses, axis=1), 1)
+    cdf[1:] = pdtr(numbers, rates)
     cdf[:, -1] = np.inf
     edges = np.arange(2**BIN_BITS + 1) / 2**BIN_BITS
     low = np.stack([np.searchsorted(row, edges[:-1], side="right") for row in cdf])
@@ -56,6 +55,11 @@ def poisson(expected: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
     -------
     array of float32
         Whole numbers, in the shape of `expected`.
+
+    Raises
+    ------
+    ValueError
+        If a rate is negative, not a number, or too large for NumPy to draw.
     """
     drawn = np.empty(expected.size, np.float32)
     rates = expected.ravel()
@@ -94,6 +98,6 @@ def _drawn(rates: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.i
         numbers[above] += beyond
         mass *= rest / number
         reached += mass
-    bright = np.flatnonzero(rates >= HIGHEST)
+    bright = np.flatnonzero(~((rates >= 0) & (rates < HIGHEST)))
     numbers[bright] = rng.poisson(rates[bright])
     return numbers

@@ -32,8 +32,8 @@ SUMMARY_COLUMNS = (
     "difference_t_low", "difference_t_high", "difference_n", "clear",
 )  # fmt: skip
 CONDITION_COLUMNS = (
-    "channel", "group", "recipe", "photons", "metric", "variant", "region", "method", "mean", "sd",
-    "n",
+    "channel", "voxel_anisotropy", "group", "recipe", "photons", "metric", "variant", "region",
+    "method", "mean", "sd", "n",
 )  # fmt: skip
 COST_COLUMNS = (
     "channel", "method", "stage", "jobs", "seconds", "mvoxel", "mvoxel_per_s", "peak_memory_gb",
@@ -141,8 +141,15 @@ def _columns(estimate: Estimate, prefix: str) -> dict[str, object]:
     return {f"{prefix}{k}": v for k, v in values.items()} | ({} if prefix else {"mean": mean})
 
 
-def by_condition(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
+def by_condition(
+    metrics: pd.DataFrame, *, settings: Settings, anisotropy: dict[str, float]
+) -> pd.DataFrame:
     """Average every metric per recipe, and per dose where `phantoms.test.doses` sets them.
+
+    Parameters
+    ----------
+    anisotropy
+        Of each channel's voxels, Z over X: the tables of several datasets can be put together.
 
     Returns
     -------
@@ -154,6 +161,7 @@ def by_condition(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
     kept = kept[~kept["split"].isin(["volume", "data"])]
     if settings.phantoms is None or settings.phantoms.test.doses is None:
         kept = kept.assign(photons=math.nan)
+    kept = kept.assign(voxel_anisotropy=kept["channel"].map(anisotropy).astype(float))
     keys = list(CONDITION_COLUMNS[:-3])
     table = kept.groupby(keys, sort=False, dropna=False)["value"].agg(["mean", "std", "count"])
     table = table.reset_index().rename(columns={"std": "sd", "count": "n"})
@@ -215,13 +223,14 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     """Write all tables from what exists: CSV, the summary also as HTML.
 
     `metrics` (every value), `headline` (five figures per method), `summary` (all means with
-    intervals), `conditions` (by recipe and dose), `wrong_psf`, `papers` (tests as papers report
-    them), `cost`, `settings` (what decided the numbers), `guide` (columns and metrics explained).
+    intervals), `conditions` (by recipe, dose and anisotropy of the voxels), `wrong_psf`, `papers`
+    (tests as papers report them), `cost`, `settings` (what decided the numbers), `guide` (columns
+    and metrics explained).
     """
     metrics = collect_metrics(root, dataset=dataset)
     summary = summarise(metrics, settings=settings)
     cost = collect_cost(root, dataset=dataset, settings=settings)
-    conditions = by_condition(metrics, settings=settings)
+    conditions = by_condition(metrics, settings=settings, anisotropy=_anisotropy(root, dataset))
     first = headline_table.headline(metrics, cost, settings=settings)
     tables = {
         "metrics": metrics, "headline": first, "summary": summary, "conditions": conditions,
@@ -238,6 +247,15 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
         headline=first.to_dict(orient="records"),
     )  # fmt: skip
     write_text(root / paths.table(dataset, "summary.html"), page)
+
+
+def _anisotropy(root: Path, dataset: str) -> dict[str, float]:
+    """Read each channel's voxel length along Z over that along X from its PSF's record."""
+    found = {}
+    for path in root.glob(paths.psf(dataset, "*")):
+        z, _, x = read_json(path.with_suffix(".json"))["voxel_size_um"]
+        found[path.parent.name] = round(z / x, 3)
+    return found
 
 
 def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
