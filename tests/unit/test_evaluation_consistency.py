@@ -348,6 +348,7 @@ def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):
     summary, result = volume("map.ome.zarr")
     Image.from_zarr(zarr.open_group(result.path, mode="r"))
     assert result.voxel_size_um == pytest.approx(VOXEL)
+    assert result.channel_names == ("a",)  # as the raw volume calls it
     z = result.data[0, 0].compute()
     (check,) = summary["checks"]
     assert np.isnan(z[:, :, 128:]).all()

@@ -27,7 +27,8 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.versions import VERSIONS
-from decon3d.volumes.inputs import list_volumes, previewed_volume
+from decon3d.volumes.inputs import list_volumes, previewed_volume, volume_files
+from decon3d.volumes.planes import plane_files
 
 try:
     SETTINGS = load_settings(config)
@@ -95,13 +96,6 @@ def values(settings, **options):
     return settings.model_dump(mode="json", **options)
 
 
-def volume_file(path):
-    """The file that stands for an input volume: itself, or an OME-Zarr's metadata."""
-    names = ("zarr.json", ".zattrs")
-    inside = [f"{path}/{n}" for n in names if Path(path, n).is_file()]
-    return inside[0] if inside else path
-
-
 @lru_cache(maxsize=None)
 def volume_size(dataset, volume):
     """A volume's size, not compressed, in megabytes, and how many Mvoxel of it are restored."""
@@ -112,12 +106,14 @@ def volume_size(dataset, volume):
         mvoxels = len(chosen.channels) * prod(chosen.simulate[volume].shape) / 1e6
         return 2 * mvoxels, mvoxels
     path = Path(VOLUMES[dataset][volume].path)
+    planes = plane_files(path)
     try:
-        found = open_volume(path) if path.is_dir() else None
+        found = open_volume(path) if path.is_dir() and not planes else None
     except UserError:  # ingest says it better
         found = None
-    if found is None:  # a file: as if it were not compressed, in two bytes per voxel
-        mb = path.stat().st_size / 1e6 if path.is_file() else 0
+    if found is None:  # files: as if they were not compressed, in two bytes per voxel
+        files = [Path(plane) for plane in planes] or [path]
+        mb = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
         return mb, mb / 2
     times = found.shape[0] if chosen.times is None else len(chosen.times)
     mvoxels = times * len(chosen.channels) * prod(found.shape[2:]) / 1e6
@@ -169,7 +165,7 @@ def voxel_size_source(wildcards):
     """The first volume where the voxel size comes from its metadata, else nothing."""
     if dataset_of(wildcards).voxel_size_um is not None:
         return []
-    return volume_file(first_volume(wildcards))
+    return volume_files(first_volume(wildcards))
 
 
 def first_volume(wildcards):
@@ -237,7 +233,8 @@ def pairs_store(wildcards, split):
 def pair_files(wildcards):
     """All files of a dataset's measured pairs."""
     pairs = MEASURED[wildcards.dataset]
-    return [volume_file(f) for pair in pairs for f in (pair.raw, pair.truth)]
+    named = [path for pair in pairs for path in (pair.raw, pair.truth)]
+    return [file for path in named for file in volume_files(path)]
 
 
 def part_markers(wildcards):
@@ -315,7 +312,8 @@ def chain_may_use_gpu(name):
 def own_objects(wildcards):
     """The files of the user's own objects that a split draws from."""
     objects = PHANTOMS.of_split(wildcards.split).objects
-    return [volume_file(expand_path(entry.path)) for entry in objects.values()]
+    named = [expand_path(entry.path) for entry in objects.values()]
+    return [file for path in named for file in volume_files(path)]
 
 
 def tuning_inputs(wildcards):

@@ -35,9 +35,10 @@ rule evaluate_volumes:
     input:
         volumes=ingested_volumes,
         references=lambda w: [
-            volume_file(v.reference)
+            file
             for v in VOLUMES[w.dataset].values()
             if v.reference
+            for file in volume_files(v.reference)
         ],
         psfs=lambda w: [paths.psf(w.dataset, c) for c in dataset_of(w).channels],
         finished=lambda w: (

@@ -23,7 +23,7 @@ rule simulate:
 
 rule ingest:
     input:
-        lambda w: volume_file(VOLUMES[w.dataset][w.volume].path),
+        lambda w: volume_files(VOLUMES[w.dataset][w.volume].path),
     output:
         paths.ingested("{dataset}", "{volume}"),
     log:

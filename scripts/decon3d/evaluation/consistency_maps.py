@@ -212,16 +212,12 @@ def check_volume(
         "peak_memory_gb": round(peak_memory_gb(), 3),
         "checks": checks,
     }
-    colors = record.channel_colors
     write_metadata(
         store,
         name=f"{record.name} {method}: consistency (z)",
         factors=factors,
-        voxel_size_um=record.voxel_size_um,
-        channel_names=[c.name for c in channels],
-        channel_colors=[colors[c.index] for c in channels if c.index < len(colors)],
         windows=[WINDOW] * len(channels),
-        time_interval_s=record.time_interval_s,
+        **record.kept({c.name: c.index for c in channels}, chosen),
         kind="largest absolute value",
         attributes={
             "decon3d": {
