@@ -5,7 +5,7 @@ from decon3d.volumes.ingest import channel_statistics, load_record, save_statist
 from decon3d.volumes.normalisation import Normalisation
 
 params = snakemake.params
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     statistics = channel_statistics(
         [load_record(path) for path in snakemake.input],
         channel=params.index,

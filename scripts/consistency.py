@@ -10,7 +10,7 @@ from decon3d.optics.psf import load_psf
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     checks = [
         ChannelCheck(
             name, index, load_psf(psf), load_noise(noise), load_statistics(statistics).background

@@ -11,7 +11,7 @@ from decon3d.optics.psf import load_psf
 from decon3d.settings import Camera
 
 params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     kernels = Kernels(**params.kernels) if params.kernels else None
     restored = files.restored or [None] * len(params.channels)
     records = []

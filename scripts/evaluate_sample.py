@@ -14,7 +14,7 @@ from decon3d.settings import Camera, Channel, Optics
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params, names = snakemake.params, snakemake.wildcards
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     gpus = granted_gpus(snakemake.resources, required=snakemake.config.get("require_gpu", True))
     files = [
         {role: path for role in ("psf", "tuning", "bundle", "state")

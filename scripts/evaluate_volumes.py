@@ -9,7 +9,7 @@ from decon3d.optics.psf import load_psf
 from decon3d.volumes.ingest import load_record
 
 params, names = snakemake.params, snakemake.wildcards
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     psfs = dict(zip(params.channels, map(load_psf, snakemake.input.psfs), strict=True))
     found = {record.name: record for record in map(load_record, snakemake.input.volumes)}
     measured = chosen_volumes(list(found))

@@ -4,7 +4,7 @@ from decon3d.logs import job_log
 from decon3d.volumes.ingest import fills_of, ingest, load_record
 
 params = snakemake.params
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     no_data = params.no_data
     if params.raw_channels is not None:
         raw = load_record(snakemake.input.raw)

@@ -6,7 +6,7 @@ from decon3d.settings import Camera
 from decon3d.volumes.ingest import load_record
 
 params = snakemake.params
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     noise = channel_noise(
         [load_record(path) for path in snakemake.input],
         channel=params.index,

@@ -9,7 +9,7 @@ from decon3d.pairs.stores import make_pairs
 from decon3d.settings import MeasuredPairs
 
 params, names = snakemake.params, snakemake.wildcards
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     make_pairs(
         [PairSource(**source) for source in params.sources],
         stores={split: Path(snakemake.output[split]).parent for split in SPLITS},

@@ -8,7 +8,7 @@ from decon3d.phantoms.stores import make_split
 from decon3d.settings import Camera, Channel, Optics, Phantoms
 
 params, names = snakemake.params, snakemake.wildcards
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     phantoms = Phantoms.model_validate(params.phantoms)
     make_split(
         Path(snakemake.output.marker).parent,

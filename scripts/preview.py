@@ -6,7 +6,7 @@ from decon3d.logs import job_log
 from decon3d.report.preview import make_preview
 from decon3d.settings import Settings
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     settings = Settings.model_validate(snakemake.params.settings)
     make_preview(
         Path(),

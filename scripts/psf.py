@@ -7,7 +7,7 @@ from decon3d.settings import Channel, Optics
 from decon3d.volumes.ingest import voxel_size_of
 
 params, names = snakemake.params, snakemake.wildcards
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     key = f"datasets.{names.dataset}"
     size = voxel_size_of(params.first_volume, configured=params.voxel_size_um, key=key)
     psf = make_psf(

@@ -6,6 +6,6 @@ from decon3d.logs import job_log
 from decon3d.report.page import build_report
 from decon3d.settings import Settings
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     settings = Settings.model_validate(snakemake.params.settings)
     build_report(Path(), dataset=snakemake.wildcards.dataset, settings=settings)

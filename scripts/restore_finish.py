@@ -10,7 +10,7 @@ from decon3d.settings import load_settings
 from decon3d.volumes.ingest import load_record
 
 params = snakemake.params
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     plan = load_plan(snakemake.input.plan)
     issues = check_complete(plan, Path(snakemake.input.parts[0]).parent)
     found = {}

@@ -8,7 +8,7 @@ from decon3d.restoration.arrays import restore_phantoms
 from decon3d.restoration.restorers import preparation
 
 params = snakemake.params
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     gpus = granted_gpus(snakemake.resources, required=snakemake.config.get("require_gpu", True))
     restore_phantoms(
         Path(snakemake.input.test).parent,

@@ -9,7 +9,7 @@ from decon3d.settings import Restoration
 from decon3d.volumes.ingest import load_record
 
 params, names = snakemake.params, snakemake.wildcards
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     records = [load_record(path) for path in snakemake.input.volumes]
     loaded = map(State.load, snakemake.input.states)
     states = dict(zip(params.channels, loaded, strict=True))

@@ -6,7 +6,7 @@ from decon3d.restoration.sample import sample_blocks
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params = snakemake.params
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     prepare = preparation(
         params.method, dict(snakemake.input.items()),
         camera=params.camera, seed=params.seed, threads=snakemake.threads,

@@ -6,7 +6,7 @@ from decon3d.phantoms.simulated import simulate_volume
 from decon3d.settings import Camera, Simulation
 
 params = snakemake.params
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     psfs = dict(zip(params.channels, map(load_psf, snakemake.input.psfs), strict=True))
     simulate_volume(
         image_path=snakemake.output.image,

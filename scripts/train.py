@@ -6,7 +6,7 @@ from decon3d import devices
 from decon3d.logs import job_log
 
 params, names = snakemake.params, snakemake.wildcards
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     gpus = devices.granted_gpus(
         snakemake.resources, required=snakemake.config.get("require_gpu", True)
     )

@@ -10,7 +10,7 @@ from decon3d.settings import METHOD_KINDS, Camera
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params = snakemake.params
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     common = {
         "path": snakemake.output[0],
         "method": METHOD_KINDS[params.method["kind"]].model_validate(params.method),

@@ -7,6 +7,6 @@ from decon3d.report.page import build_volume_page
 from decon3d.settings import Settings
 
 names = snakemake.wildcards
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0], threads=snakemake.threads):
     settings = Settings.model_validate(snakemake.params.settings)
     build_volume_page(Path(), dataset=names.dataset, volume=names.volume, settings=settings)

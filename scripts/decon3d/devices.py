@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import decon3d.networks  # noqa: F401 (prepares TensorFlow's environment, does not import it)
 from decon3d.errors import UserError
 from decon3d.logs import log
+
+DRIVER = Path("/proc/driver/nvidia/version")
+"""What NVIDIA's kernel module says of itself."""
 
 
 def granted_gpus(resources: Mapping[str, Any], *, required: bool = True) -> int:
@@ -71,7 +75,17 @@ def configure(*, gpus: int, threads: int) -> dict[str, Any]:
     names = [tf.config.experimental.get_device_details(g).get("device_name", "GPU") for g in used]
     device = ", ".join(names) if names else "CPU"
     log.info("TensorFlow %s on %s, %d CPU threads", tf.__version__, device, threads)
+    if used:
+        cuda = tf.sysconfig.get_build_info().get("cuda_version", "unknown")
+        log.info("driver %s, CUDA %s", driver_version(), cuda)
     return {"device": device, "gpus": gpus, "threads": threads, "tensorflow": tf.__version__}
+
+
+def driver_version() -> str:
+    """Return the version of NVIDIA's driver, or `unknown`."""
+    said = DRIVER.read_text(encoding="utf-8") if DRIVER.is_file() else ""
+    found = re.search(r"^NVRM version:.*?\s(\d+(?:\.\d+)+)\s", said, re.MULTILINE)
+    return found[1] if found else "unknown"
 
 
 def limit_threads(threads: int) -> int:

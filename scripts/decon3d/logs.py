@@ -12,18 +12,26 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from decon3d.errors import UserError
+from decon3d.pools import limit_pools
 
 log = logging.getLogger("decon3d")
 T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def job_log(path: str | Path) -> Iterator[None]:
+def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     """Send the library's log to `path` and to the terminal while a job runs.
 
     A `UserError` ends the process with its message alone; any other exception leaves its
     traceback in the log. Either way the exit status is 1.
+
+    Parameters
+    ----------
+    threads
+        The job's, which it keeps to (`pools.limit_pools`); None = as many as it likes.
     """
+    if threads is not None:
+        limit_pools(threads)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     form = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S")

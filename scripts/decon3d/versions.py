@@ -13,7 +13,7 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 4,
-    "ingest": 4,
+    "ingest": 5,
     "statistics": 4,
     "psf": 2,
     "phantoms": 4,
@@ -23,10 +23,10 @@ VERSIONS = {
     "prepare": 6,
     "plan": 6,
     "restore": 6,
-    "finish": 2,
+    "finish": 3,
     "evaluate": 5,
     "noise": 1,
-    "consistency": 2,
+    "consistency": 3,
     "report": 6,
     "preview": 1,
 }

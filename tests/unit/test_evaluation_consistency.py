@@ -1,10 +1,14 @@
 """Consistency: white z on what fits, flags on what does not, and what it cannot see."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import zarr
 from ome_zarr_models.v05.image import Image
 
+from decon3d.errors import UserError
 from decon3d.evaluation import dark_noise
 from decon3d.evaluation.consistency import Checker, Scale, beyond, smooth
 from decon3d.evaluation.consistency_maps import (
@@ -305,10 +309,46 @@ def test_tiled_is_whole(volume):
     assert [p["voxel"] for p in first["worst"][:3]] == [p["voxel"] for p in second["worst"][:3]]
 
 
+def contents(folder):
+    """All files below a folder, but for the metadata with their seconds and memory."""
+    files = (f for f in folder.rglob("*") if f.is_file() and f != folder / "zarr.json")
+    return {str(f.relative_to(folder)): f.read_bytes() for f in files}
+
+
+def test_a_map_that_was_told_to_stop_goes_on(volume, tmp_path, monkeypatch):
+    computed, z = [], Checker.z
+
+    def counted(self, *arguments):
+        computed.append(len(computed))
+        if stop_at == len(computed):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return z(self, *arguments)
+
+    monkeypatch.setattr(Checker, "z", counted)
+    stop_at = None
+    whole, _ = volume("whole", memory_gb=0.02)
+    all_blocks = len(computed)
+    computed.clear()
+    stop_at = 3
+    with pytest.raises(UserError, match="told to stop"):
+        volume("map", memory_gb=0.02)
+    assert len(computed) == 3 < all_blocks
+    # As if it had been killed after it wrote the last block, in the middle of its note.
+    progress = tmp_path / "map" / "0.progress"
+    progress.write_text(progress.read_text()[:-9])
+    monkeypatch.setattr(Checker, "fit", None)
+    stop_at = None
+    again, _ = volume("map", memory_gb=0.02)
+    assert len(computed) == all_blocks + 1
+    assert again["checks"] == whole["checks"]
+    assert contents(tmp_path / "map") == contents(tmp_path / "whole")
+
+
 def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):
     summary, result = volume("map.ome.zarr")
     Image.from_zarr(zarr.open_group(result.path, mode="r"))
     assert result.voxel_size_um == pytest.approx(VOXEL)
+    assert result.channel_names == ("a",)  # as the raw volume calls it
     z = result.data[0, 0].compute()
     (check,) = summary["checks"]
     assert np.isnan(z[:, :, 128:]).all()

@@ -1,5 +1,6 @@
 """From a cluster's facts to a profile."""
 
+import copy
 import re
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 from helpers import ROOT
 
-from decon3d.slurm.advice import ATTEMPTS, DEFAULT, GPU_RULES, NEEDS, advise
+from decon3d.slurm.advice import ATTEMPTS, DEFAULT, GPU_RULES, LEAST, NEEDS, Need, advise
 from decon3d.slurm.facts import Cluster, Partition
 
 TEMPLATE = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
@@ -20,8 +21,15 @@ def with_partitions(*partitions):
     return replace(HOUSE, partitions=partitions)
 
 
-def test_what_the_profile_is_written_for_only_changes_the_cap_on_gpus():
-    assert advise(HOUSE, TEMPLATE).profile == {**TEMPLATE, "resources": ["gpu=2", "in_turn=1"]}
+def test_what_the_profile_is_written_for_only_gets_its_limits():
+    longest = {"restore_part_gpu": 2880, "restore_part_cpu": 10080, "restore_finish": 10080,
+               "consistency": 10080, "ingest": 10080 // 50, "ingest_restored": 10080 // 50,
+               "evaluate_volumes": 10080 // 8}  # fmt: skip
+    asked = copy.deepcopy(TEMPLATE["set-resources"])
+    for rule, minutes in longest.items():
+        asked.setdefault(rule, {})["most_minutes"] = minutes
+    changed = {"resources": ["gpu=2", "in_turn=1"], "set-resources": asked}
+    assert advise(HOUSE, TEMPLATE).profile == {**TEMPLATE, **changed}
 
 
 def test_accounting_decides_how_jobs_are_watched():
@@ -82,7 +90,9 @@ def test_no_attempt_asks_for_more_than_a_partition_has():
     assert most(profile["default-resources"]["mem_mb"]) == 10000
     assert most(profile["set-resources"]["train"]["runtime"]) == 1440
     assert most(profile["set-resources"]["train"]["mem_mb"]) == 16000
-    assert profile["set-threads"] == {"train": 6, "restore_part_cpu": 2}
+    assert most(profile["set-resources"]["measured_pairs"]["mem_mb"]) == 10000
+    on_cpu = {rule for rule, need in NEEDS.items() if need.threads > 2 and rule not in GPU_RULES}
+    assert profile["set-threads"] == {"train": 6, **dict.fromkeys(on_cpu, 2)}
     assert "ingest=8" in profile["group-components"]
     for key in advice.reasons:
         assert advice.value(key) is not None
@@ -95,16 +105,56 @@ def test_a_written_profile_says_why_and_reads_back():
     assert "# slurm-status-command: no accounting" in text
 
 
-@pytest.mark.parametrize("rule", NEEDS)
-def test_needs_are_those_of_the_rules(rule):
-    text = "\n".join(f.read_text() for f in (ROOT / "workflow" / "rules").glob("*.smk"))
-    inherited = {"restore_part_gpu": "restore_part_cpu"}.get(rule, rule)
-    body = re.search(rf"^rule {inherited}:\n(.*?)^(?:rule|use) ", text, re.DOTALL | re.MULTILINE)[1]
-    need = NEEDS[rule]
-    assert f"runtime=lambda w, attempt: {need.minutes} * attempt" in body
-    assert f"threads: {need.threads}\n" in body
-    if need.memory_mb:
-        assert f"mem_mb=lambda w, attempt: {need.memory_mb} * attempt" in body
+RULES = "\n".join(f.read_text() for f in (ROOT / "workflow" / "rules").glob("*.smk"))
+
+
+def body(rule):
+    """What a rule says, and the one that it takes the rest from."""
+    header = rf"^(?:rule {rule}|use rule \w+ as {rule} with):\n"
+    found = re.search(rf"{header}(.*?)(?=^\S|\Z)", RULES, re.DOTALL | re.MULTILINE)[1]
+    other = re.search(rf"^use rule (\w+) as {rule} with:", RULES, re.MULTILINE)
+    return found + (body(other[1]) if other else "")
+
+
+def said(rule, pattern):
+    """The first number that fits in a rule."""
+    found = re.search(pattern, body(rule))
+    return int(found[1]) if found else None
+
+
+def test_needs_are_those_of_the_rules():
+    for rule in re.findall(r"^(?:rule|use rule \w+ as) (\w+)(?: with)?:", RULES, re.MULTILINE):
+        need = NEEDS.get(rule, Need())
+        threads, memory = said(rule, r" threads: (\d+)"), said(rule, r"mem_mb=.* (\d+) \* attempt")
+        assert max(need.threads, 2) == max(threads or 1, 2), rule
+        assert need.memory_mb == (memory or 0) or memory <= DEFAULT.memory_mb, rule
+        assert need.minutes == (said(rule, r"runtime=lambda.* (\d+) \* attempt") or 0), rule
+        by_size = {"restore_part_gpu", "restore_part_cpu", "restore_finish", "consistency", *LEAST}
+        assert ("runtime=minutes_for(" in body(rule)) == (rule in by_size), rule
+    for rule in NEEDS:
+        assert body(rule)
+
+
+@pytest.mark.parametrize("limit", [60, 240, 720, 1440])
+def test_no_shared_job_asks_for_more_than_a_partition_allows(limit):
+    short = with_partitions(replace(CPU, minutes=limit), replace(GPU, minutes=limit))
+    profile = advise(short, TEMPLATE).profile
+    counts = dict(entry.split("=") for entry in profile["group-components"])
+    assert counts.keys() == dict(e.split("=") for e in TEMPLATE["group-components"]).keys()
+    default = profile["default-resources"]["runtime"]
+    of_group = {"ingest": ["ingest"], "ingest_restored": ["ingest_restored"]}
+    for entry in profile["groups"]:
+        rule, group = entry.split("=")
+        of_group.setdefault(group, []).append(rule)
+    for group, rules in of_group.items():
+        minutes = []
+        for rule in rules:
+            asked = profile["set-resources"][rule]
+            most = asked.get("most_minutes") or asked.get("runtime", default)
+            minutes.append(eval(str(most), {"attempt": ATTEMPTS, "min": min}))
+        together = sum(minutes) if group == "pages" else max(minutes) * int(counts[group])
+        assert 0 < together <= limit, group
+    assert ("evaluate=8" in profile["group-components"]) == (limit == 1440)
 
 
 def test_defaults_are_those_of_the_profile():

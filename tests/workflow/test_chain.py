@@ -110,7 +110,7 @@ def test_restored_volumes_keep_grid_channels_and_counts(finished, method):
         restored = open_volume(store)
         assert restored.shape == (2, 2, 12, 40, 36)
         assert restored.voxel_size_um == pytest.approx((0.3, 0.15, 0.15))
-        assert restored.channel_names == ("dapi", "gfp")
+        assert restored.channel_names == ("b", "a")  # the file's own
         assert np.isfinite(restored.data.compute()).all()
     if method != "rln":
         raw = tifffile.imread(folder / "data" / "two.ome.tif")[:, [1, 0]].astype(float)
@@ -204,3 +204,20 @@ def test_every_profile_can_be_dry_run_from_the_root(profile):
     run = Workplace(ROOT).snakemake("--profile", profile, "--dry-run", "--nolock")
     assert run.code == 0, run.output[-3000:]
     assert "restore_part" in run.output or "Nothing to be done" in run.output
+
+
+def test_a_folder_of_planes_is_ingested_again_when_one_of_them_changes(workplace):
+    planes = np.random.default_rng(0).integers(90, 200, (6, 40, 36)).astype(np.uint16)
+    folder = workplace.folder / "data" / "fish"
+    folder.mkdir(parents=True)
+    for z, plane in enumerate(planes):
+        tifffile.imwrite(folder / f"z{z}.tif", plane)
+    dataset = simulated_dataset(simulate=None, volumes="data/fish", voxel_size_um=[0.3, 0.1, 0.1])
+    workplace.configure({"datasets": {"d": dataset}, "methods": {"rl": {}}})
+    record = "results/d/ingest/fish.json"
+    run = workplace.run(record)
+    assert run.code == 0 and run.jobs == {"ingest": 1}, run.output[-3000:]
+    assert open_volume(workplace.folder / "results/d/ingest/fish.ome.zarr").shape[2:] == (6, 40, 36)
+    assert "Nothing to be done" in workplace.run("--dry-run", record).output
+    tifffile.imwrite(folder / "z3.tif", planes[4])  # the folder itself does not change
+    assert workplace.run("--dry-run", record).jobs == {"ingest": 1}

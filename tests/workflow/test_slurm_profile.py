@@ -6,6 +6,8 @@ import numpy as np
 import tifffile
 from helpers import ROOT, simulated_dataset
 
+from decon3d.volumes.writer import create_level, write_metadata
+
 GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu", "evaluate_sample_gpu"}
 LOCAL = {"channel_statistics", "restore_prepare", "restore_plan", "index", "all"}
 
@@ -45,3 +47,38 @@ def test_a_dataset_of_300_stacks_and_two_channels_is_at_most_40_jobs(workplace):
         if rule not in LOCAL:
             assert f"slurm_partition={'gpu' if on_gpu else 'cpu'}" in resources, rule
             assert ("gpu=1" in resources) == on_gpu, rule
+
+
+def test_time_follows_from_the_size_of_the_data(workplace):
+    """60 minutes and 0.2 for each Mvoxel of a part; and so on, up to a partition's limit."""
+    datasets = {}
+    for name, side in (("small", 100), ("brain", 6000)):
+        store = workplace.folder / f"{name}.ome.zarr"  # empty, so that any size is small
+        create_level(store, shape=(1, 2, 300, side, side), dtype="uint16", chunk=(300, 500, 500))
+        write_metadata(
+            store, name=name, factors=[(1, 1, 1)], voxel_size_um=(1, 1, 1),
+            channel_names=["a", "b"], windows=[(0, 1)] * 2,
+        )  # fmt: skip
+        datasets[name] = simulated_dataset(volumes=str(store))
+        del datasets[name]["simulate"]
+    workplace.configure(
+        {"datasets": datasets, "methods": {"rl": {}}, "restoration": {"parts": 4, "memory_gb": 2}}
+    )
+    run = workplace.run("--dry-run", "--set-resources", "consistency:most_minutes=300")
+    assert run.code == 0, run.output[-3000:]
+    found = re.findall(
+        r"^rule (\w+):\n(?:    .+\n)*?    wildcards: dataset=(\w+).*\n"
+        r"(?:    .+\n)*?    resources: (.*)",
+        run.output, re.MULTILINE,
+    )  # fmt: skip
+    asked = {
+        tuple(names): tuple(
+            int(re.search(rf"\b{key}=(\d+)", resources)[1]) for key in ("mem_mb", "runtime")
+        )
+        for *names, resources in found
+        if names[0] in ("restore_part_cpu", "restore_finish", "consistency")
+    }
+    assert asked["restore_part_cpu", "small"] == (3500, 60)
+    assert asked["restore_part_cpu", "brain"] == (3500, 60 + 10800 // 4 // 5)
+    assert asked["restore_finish", "brain"] == (3500, 30 + 10800 // 100)
+    assert asked["consistency", "small"] == (2500, 30) and asked["consistency", "brain"][1] == 300

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.versions import VERSIONS
-from decon3d.volumes.inputs import list_volumes, previewed_volume
+from decon3d.volumes.inputs import list_volumes, previewed_volume, volume_files
+from decon3d.volumes.planes import plane_files
 
 try:
     SETTINGS = load_settings(config)
@@ -94,32 +96,76 @@ def values(settings, **options):
     return settings.model_dump(mode="json", **options)
 
 
-def volume_file(path):
-    """The file that stands for an input volume: itself, or an OME-Zarr's metadata."""
-    names = ("zarr.json", ".zattrs")
-    inside = [f"{path}/{n}" for n in names if Path(path, n).is_file()]
-    return inside[0] if inside else path
-
-
-def volume_mb(wildcards):
-    """Size of a volume in megabytes, not compressed where it is an OME-Zarr."""
+@lru_cache(maxsize=None)
+def volume_size(dataset, volume):
+    """A volume's size, not compressed, in megabytes, and how many Mvoxel of it are restored."""
     from decon3d.volumes.reader import open_volume
 
-    path = Path(VOLUMES[wildcards.dataset][wildcards.volume].path)
+    chosen = SETTINGS.datasets[dataset]
+    if chosen.simulate is not None:
+        mvoxels = len(chosen.channels) * prod(chosen.simulate[volume].shape) / 1e6
+        return 2 * mvoxels, mvoxels
+    path = Path(VOLUMES[dataset][volume].path)
+    planes = plane_files(path)
     try:
-        volume = open_volume(path) if path.is_dir() else None
+        found = open_volume(path) if path.is_dir() and not planes else None
     except UserError:  # ingest says it better
-        volume = None
-    if volume is not None:
-        return prod(volume.shape) * volume.dtype.itemsize // 10**6
-    return path.stat().st_size // 10**6 if path.is_file() else 0
+        found = None
+    if found is None:  # files: as if they were not compressed, in two bytes per voxel
+        files = [Path(plane) for plane in planes] or [path]
+        mb = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+        return mb, mb / 2
+    times = found.shape[0] if chosen.times is None else len(chosen.times)
+    mvoxels = times * len(chosen.channels) * prod(found.shape[2:]) / 1e6
+    return prod(found.shape) * found.dtype.itemsize / 1e6, mvoxels
+
+
+@lru_cache(maxsize=None)
+def dataset_mvoxels(dataset, referenced=False):
+    """Mvoxel that a dataset's restoration holds, or those of its volumes with a reference."""
+    volumes = VOLUMES[dataset].items()
+    names = [name for name, v in volumes if v.reference or not referenced]
+    return sum(volume_size(dataset, name)[1] for name in names)
+
+
+# What a job does in a minute at least: half or less of what two slow cores do in `make demo`
+# (tables/cost.csv), in Mvoxel, or MB that are read. A restoration that takes longer, with hundreds
+# of iterations, is told to stop, and goes on in its next attempt.
+PER_MINUTE = {
+    "ingest": 200,
+    "restore": 5,
+    "finish": 100,
+    "consistency": 30,
+    "compare": 30,
+}
+
+
+def minutes_for(stage, amount, *, least):
+    """Resource function: minutes for the amount of work, more with each attempt.
+
+    A rule's `most_minutes` in the profile is the end of it.
+    """
+
+    def minutes(wildcards, attempt, rulename):
+        needed = attempt * (least + int(amount(wildcards) / PER_MINUTE[stage]))
+        given = workflow.resource_settings.overwrite_resources.get(rulename, {})
+        if "most_minutes" in given:
+            return min(needed, given["most_minutes"].value)
+        return needed
+
+    return minutes
+
+
+def block_mb(wildcards, attempt):
+    """Memory of a job that works block by block."""
+    return int(1000 * RESTORATION.memory_gb + 1500) * attempt
 
 
 def voxel_size_source(wildcards):
     """The first volume where the voxel size comes from its metadata, else nothing."""
     if dataset_of(wildcards).voxel_size_um is not None:
         return []
-    return volume_file(first_volume(wildcards))
+    return volume_files(first_volume(wildcards))
 
 
 def first_volume(wildcards):
@@ -187,7 +233,8 @@ def pairs_store(wildcards, split):
 def pair_files(wildcards):
     """All files of a dataset's measured pairs."""
     pairs = MEASURED[wildcards.dataset]
-    return [volume_file(f) for pair in pairs for f in (pair.raw, pair.truth)]
+    named = [path for pair in pairs for path in (pair.raw, pair.truth)]
+    return [file for path in named for file in volume_files(path)]
 
 
 def part_markers(wildcards):
@@ -265,7 +312,8 @@ def chain_may_use_gpu(name):
 def own_objects(wildcards):
     """The files of the user's own objects that a split draws from."""
     objects = PHANTOMS.of_split(wildcards.split).objects
-    return [volume_file(expand_path(entry.path)) for entry in objects.values()]
+    named = [expand_path(entry.path) for entry in objects.values()]
+    return [file for path in named for file in volume_files(path)]
 
 
 def tuning_inputs(wildcards):

@@ -35,9 +35,10 @@ rule evaluate_volumes:
     input:
         volumes=ingested_volumes,
         references=lambda w: [
-            volume_file(v.reference)
+            file
             for v in VOLUMES[w.dataset].values()
             if v.reference
+            for file in volume_files(v.reference)
         ],
         psfs=lambda w: [paths.psf(w.dataset, c) for c in dataset_of(w).channels],
         finished=lambda w: (
@@ -49,6 +50,12 @@ rule evaluate_volumes:
         "logs/{dataset}/evaluate/{method}.volumes.log",
     conda:
         "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        # Windows of some volumes, and all of those that have a reference.
+        runtime=minutes_for(
+            "compare", lambda w: dataset_mvoxels(w.dataset, referenced=True), least=60
+        ),
     params:
         channels=channel_indices,
         times=lambda w: dataset_of(w).times,
@@ -140,7 +147,9 @@ rule consistency:
     threads: 2
     resources:
         mem_mb=lambda w, attempt: 2500 * attempt,
-        runtime=lambda w, attempt: 240 * attempt,
+        runtime=minutes_for(
+            "consistency", lambda w: dataset_mvoxels(w.dataset), least=30
+        ),
     params:
         channels=channel_indices,
         times=lambda w: dataset_of(w).times,

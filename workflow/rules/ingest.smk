@@ -23,7 +23,7 @@ rule simulate:
 
 rule ingest:
     input:
-        lambda w: volume_file(VOLUMES[w.dataset][w.volume].path),
+        lambda w: volume_files(VOLUMES[w.dataset][w.volume].path),
     output:
         paths.ingested("{dataset}", "{volume}"),
     log:
@@ -33,8 +33,9 @@ rule ingest:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        # At least 200 MB are read in a minute.
-        runtime=lambda w, attempt: attempt * (5 + volume_mb(w) // 200),
+        runtime=minutes_for(
+            "ingest", lambda w: volume_size(w.dataset, w.volume)[0], least=5
+        ),
     params:
         source=lambda w: VOLUMES[w.dataset][w.volume].path,
         channels=channel_indices,

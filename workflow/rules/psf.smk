@@ -5,7 +5,7 @@ rule psf:
     input:
         voxel_size_source,
         lambda w: getattr(channel_of(w).psf, "path", [])
-        and volume_file(expand_path(channel_of(w).psf.path)),
+        and volume_files(expand_path(channel_of(w).psf.path)),
     output:
         psf=paths.psf("{dataset}", "{channel}"),
         record=str(Path(paths.psf("{dataset}", "{channel}")).with_suffix(".json")),

@@ -81,8 +81,12 @@ rule restore_part_cpu:
         "../../envs/cpu.yaml"
     threads: 4
     resources:
-        mem_mb=lambda w, attempt: int(1000 * RESTORATION.memory_gb + 1500) * attempt,
-        runtime=lambda w, attempt: 720 * attempt,
+        mem_mb=block_mb,
+        runtime=minutes_for(
+            "restore",
+            lambda w: dataset_mvoxels(w.dataset) / RESTORATION.parts,
+            least=60,
+        ),
     params:
         version=VERSIONS["restore"],
     script:
@@ -107,6 +111,10 @@ rule restore_finish:
         "logs/{dataset}/finish/{method}.log",
     conda:
         "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=block_mb,  # each thread of the pyramid holds a block without its halo
+        runtime=minutes_for("finish", lambda w: dataset_mvoxels(w.dataset), least=30),
     params:
         settings=lambda w: values(method_of(w)),
         ome_tiff=RESTORATION.ome_tiff,

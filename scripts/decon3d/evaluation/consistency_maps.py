@@ -2,12 +2,11 @@
 
 The geometry is the block machine's; the reading of two volumes side by side, and the single job
 per method, are simpler than a restoration's. A volume whose map is finished for the same inputs is
-not looked at again.
+not looked at again; one whose map was begun goes on at its first unfinished block.
 """
 
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -28,10 +27,12 @@ from decon3d.evaluation.consistency import (
     beyond,
     width_voxels,
 )
+from decon3d.evaluation.map_progress import begin_or_go_on
 from decon3d.evaluation.noise import Noise, draw_cells
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.evaluation.records import Record
 from decon3d.files import digest, read_json
+from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, half_width
 from decon3d.restoration.blocks import Block, Region, Triple, block_at, choose_block, grid
@@ -42,7 +43,7 @@ from decon3d.versions import VERSIONS
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
-from decon3d.volumes.writer import create_level, largest_of_data, write_metadata, write_pyramid
+from decon3d.volumes.writer import largest_of_data, write_metadata, write_pyramid
 
 MEMORY_GB = 1.0
 """Memory of a block, at most."""
@@ -116,6 +117,12 @@ def check_volume(
         `voxels`, `seconds`, and `checks`: per time point and channel `alpha`, `beta`, `judged`
         (share of the voxels with data), `flagged` (share of the judged ones with |z| ≥ 5), of which
         `invented` (z < 0) and `missed`, `z_rms`, `not_verifiable` and `worst`; all JSON-able.
+
+    Raises
+    ------
+    UserError
+        If the volumes do not fit each other, the memory is too little, or the job was told to stop
+        (the next attempt goes on).
     """
     image, result = record.open(), open_volume(restored)
     chosen = list(range(record.shape[0]) if times is None else times)
@@ -136,9 +143,6 @@ def check_volume(
         if known.get("key") == key:
             log.info("%s: its map is there", record.name)
             return dict(known["summary"])
-    if Path(store).exists():
-        shutil.rmtree(store)
-    started = time.perf_counter()
     makers = [
         Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
         for c in channels
@@ -153,49 +157,67 @@ def check_volume(
         raise UserError(
             f"restoration.memory_gb: too little for the consistency map of {record.name}: {error}"
         ) from None
-    level_0 = create_level(
-        store, shape=(len(chosen), len(channels), *shape), dtype="float32", chunk=chunk, shard=block
+    level_0, done = begin_or_go_on(
+        store, shape=(len(chosen), len(channels), *shape), chunk=chunk, block=block, key=key
     )
+    blocks = prod(grid(shape, block))
     checks = []
     voxels = prod(shape) * len(chosen) * len(channels)
-    with progress(
-        total=voxels / 1e6, what=f"consistency of {method}, {record.name}", unit="Mvoxel"
-    ) as bar:
+    with (
+        told_to_stop() as stopped,
+        progress(
+            total=voxels / 1e6,
+            what=f"consistency of {method}, {record.name}",
+            unit="Mvoxel",
+            initial=done.voxels / 1e6,
+        ) as bar,
+    ):
         for position, time_point in enumerate(chosen):
             for c, (channel, checker) in enumerate(zip(channels, makers, strict=True)):
                 pair = _Pair(
                     image, result, time_point, position, channel.index, c,
                     record.fill(channel.index), shape,
                 )  # fmt: skip
-                rng = generator(seed, "consistency", record.name, channel.name, time_point)
-                cells = draw_cells(shape, count=CELLS, rng=rng)
-                scale, share = _look(pair, cells, checker)
-                tally = _Tally(channel.psf)
-                for place, values in _blocks(pair, checker, scale, block):
+                if (position, c, None) not in done:
+                    rng = generator(seed, "consistency", record.name, channel.name, time_point)
+                    fitted, share = _look(pair, draw_cells(shape, count=CELLS, rng=rng), checker)
+                    done.add(position, c, None, not_verifiable=share, **asdict(fitted))
+                found = done[position, c, None]
+                scale = Scale(found["alpha"], found["beta"], found["fitted"])
+                apart = _apart(channel.psf)
+                todo = [index for index in range(blocks) if (position, c, index) not in done]
+                for index, place, values in _blocks(pair, checker, scale, block, todo):
                     level_0[(position, c, *place.write)] = values
-                    tally.add(place, values)
+                    done.add(position, c, index, **_shown(place, values, apart))
                     bar.update(values.size / 1e6)
+                    if stopped() and (left := blocks * len(chosen) * len(channels) - done.blocks):
+                        raise UserError(
+                            f"the consistency of {method}, {record.name}, was told to stop "
+                            f"(SIGTERM) with {left} of its blocks left; the next attempt goes on "
+                            "there"
+                        )
+                lines = [done[position, c, index] for index in range(blocks)]
                 checks.append(
                     {"channel": channel.name, "time": time_point, **asdict(scale),
-                     "not_verifiable": share, **tally.summary()}
+                     "not_verifiable": found["not_verifiable"],
+                     **_summary(lines, apart, channel.psf.voxel_size_um)}
                 )  # fmt: skip
+    for half_written in (Path(store) / "0").rglob("*.partial"):
+        half_written.unlink()  # by a job that was killed; the whole block was written later
+    started = time.perf_counter()
     factors = write_pyramid(store, level_0=level_0, reduce=largest_of_data)
     summary = {
         "voxels": voxels,
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": round(done.seconds + time.perf_counter() - started, 3),
         "peak_memory_gb": round(peak_memory_gb(), 3),
         "checks": checks,
     }
-    colors = record.channel_colors
     write_metadata(
         store,
         name=f"{record.name} {method}: consistency (z)",
         factors=factors,
-        voxel_size_um=record.voxel_size_um,
-        channel_names=[c.name for c in channels],
-        channel_colors=[colors[c.index] for c in channels if c.index < len(colors)],
         windows=[WINDOW] * len(channels),
-        time_interval_s=record.time_interval_s,
+        **record.kept({c.name: c.index for c in channels}, chosen),
         kind="largest absolute value",
         attributes={
             "decon3d": {
@@ -204,6 +226,7 @@ def check_volume(
             }
         },
     )  # fmt: skip
+    done.path.unlink()
     return summary
 
 
@@ -257,22 +280,22 @@ def _look(pair: _Pair, cells: Sequence[Region], checker: Checker) -> tuple[Scale
 
 
 def _blocks(
-    pair: _Pair, checker: Checker, scale: Scale, block: Triple
-) -> Iterator[tuple[Block, FloatArray]]:
-    """Yield the map of every block of a time point and channel.
+    pair: _Pair, checker: Checker, scale: Scale, block: Triple, todo: Iterable[int]
+) -> Iterator[tuple[int, Block, FloatArray]]:
+    """Yield the map of some blocks of a time point and channel, with their numbers.
 
     All blocks are filled up to one size, so that one blur serves them all.
     """
-    for index in range(prod(grid(pair.shape, block))):
+    for index in todo:
         place = block_at(index, shape=pair.shape, block=block, halo=checker.halo)
         raw, restored = pair.read(place)
         size = [s.stop - s.start for s in place.write]
         if np.isnan(raw[place.inner]).all():
-            yield place, np.full(size, np.nan, np.float32)
+            yield index, place, np.full(size, np.nan, np.float32)
             continue
         rest = [(0, b - n) for b, n in zip(block, size, strict=True)]
         values = checker.z(beyond(raw, rest), beyond(restored, rest), scale)
-        yield place, values[tuple(slice(0, n) for n in size)]
+        yield index, place, values[tuple(slice(0, n) for n in size)]
 
 
 def reblurred(
@@ -318,52 +341,55 @@ def reblurred(
     return raw[place.inner], result[place.inner], checker.predicted(light, scale)
 
 
-class _Tally:
-    """Counts what a map shows while it is made."""
+def _apart(psf: Psf) -> Triple:
+    """Distance (Z, Y, X) in voxels of two places that are listed."""
+    z, y, x = (max(2, round(APART * w)) for w in width_voxels(psf))
+    return (z, y, x)
 
-    def __init__(self, psf: Psf) -> None:
-        self.voxel_size_um = psf.voxel_size_um
-        z, y, x = (max(2, round(APART * w)) for w in width_voxels(psf))
-        self.apart: Triple = (z, y, x)
-        self.places: list[Place] = []
-        self.all = self.judged = self.invented = self.missed = 0
-        self.squares = 0.0
 
-    def add(self, place: Block, values: FloatArray) -> None:
-        """Count a block."""
-        self.all += values.size
-        self.judged += int(np.count_nonzero(~np.isnan(values)))
-        self.invented += int(np.count_nonzero(values <= -THRESHOLD))
-        self.missed += int(np.count_nonzero(values >= THRESHOLD))
-        self.squares += float(np.nansum(np.square(values), dtype=np.float64))
-        z, y, x = (s.start for s in place.write)
-        self.places += [
-            Place((p.voxel[0] + z, p.voxel[1] + y, p.voxel[2] + x), p.z)
-            for p in worst_places(values, apart=self.apart, count=WORST)
-        ]
+def _shown(place: Block, values: FloatArray, apart: Triple) -> dict[str, Any]:
+    """Count what a block shows."""
+    corner = [s.start for s in place.write]
+    return {
+        "voxels": values.size,
+        "judged": int(np.count_nonzero(~np.isnan(values))),
+        "invented": int(np.count_nonzero(values <= -THRESHOLD)),
+        "missed": int(np.count_nonzero(values >= THRESHOLD)),
+        "squares": float(np.nansum(np.square(values), dtype=np.float64)),
+        "worst": [
+            [*(i + c for i, c in zip(p.voxel, corner, strict=True)), p.z]
+            for p in worst_places(values, apart=apart, count=WORST)
+        ],
+    }
 
-    def summary(self) -> dict[str, Any]:
-        """Return shares and worst places."""
-        judged = max(self.judged, 1)
-        worst = _spread(self.places, self.apart)[:WORST]
-        return {
-            "judged": self.judged / self.all,
-            "flagged": (self.invented + self.missed) / judged,
-            "invented": self.invented / judged,
-            "missed": self.missed / judged,
-            "z_rms": (self.squares / judged) ** 0.5,
-            "worst": [
-                {
-                    "voxel": list(p.voxel),
-                    "um": [
-                        round((i + 0.5) * v, 4)
-                        for i, v in zip(p.voxel, self.voxel_size_um, strict=True)
-                    ],
-                    "z": p.z,
-                }
-                for p in worst
-            ],
-        }
+
+def _summary(
+    lines: list[dict[str, Any]], apart: Triple, voxel_size_um: tuple[float, float, float]
+) -> dict[str, Any]:
+    """Add up what the blocks of a time point and channel show: shares and worst places."""
+    total = {
+        name: sum(line[name] for line in lines)
+        for name in ("voxels", "judged", "invented", "missed", "squares")
+    }
+    judged = max(total["judged"], 1)
+    places = [Place((z, y, x), value) for line in lines for z, y, x, value in line["worst"]]
+    return {
+        "judged": total["judged"] / total["voxels"],
+        "flagged": (total["invented"] + total["missed"]) / judged,
+        "invented": total["invented"] / judged,
+        "missed": total["missed"] / judged,
+        "z_rms": (total["squares"] / judged) ** 0.5,
+        "worst": [
+            {
+                "voxel": list(p.voxel),
+                "um": [
+                    round((i + 0.5) * v, 4) for i, v in zip(p.voxel, voxel_size_um, strict=True)
+                ],
+                "z": p.z,
+            }
+            for p in _spread(places, apart)[:WORST]
+        ],
+    }
 
 
 def worst_places(values: FloatArray, *, apart: Triple, count: int) -> list[Place]:

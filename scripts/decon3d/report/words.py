@@ -98,9 +98,8 @@ def what_was_restored(
 
 def _in_file(record: VolumeRecord, channel: Channel) -> str:
     """Quote the file's own name of a channel, if it has one."""
-    names = record.channel_names
-    own = names[channel.index] if channel.index < len(names) else ""
-    return f"“{own}” in the file, " if own and not own.startswith("channel ") else ""
+    own = record.own_name(channel.index)
+    return f"“{own}” in the file, " if own else ""
 
 
 def methods_paragraph(

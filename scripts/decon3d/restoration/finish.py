@@ -17,7 +17,7 @@ from decon3d.logs import log
 from decon3d.restoration.part import finished_blocks
 from decon3d.restoration.plan import Item, Plan, VolumePlan
 from decon3d.seeds import generator
-from decon3d.versions import installed
+from decon3d.versions import VERSIONS, installed
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.ome_tiff import write_ome_tiff
@@ -113,7 +113,7 @@ def finish_volume(
     Parameters
     ----------
     record
-        What ingest found: voxel size, channel colours, time interval are kept.
+        What ingest found: voxel size, channel names and colours, time interval are kept.
     provenance
         What decides this volume (settings, seed); stored as attribute `decon3d`, with the state of
         each restorer (bundle and PSF by hash), the versions of the packages and the config's hash.
@@ -127,6 +127,7 @@ def finish_volume(
     dict
         Seam index per axis (`z`, `y`, `x`; 1 = no seam) where the volume has block faces.
     """
+    provenance = {**provenance, "finish": VERSIONS["finish"]}
     level_0: Any = zarr.open_array(str(Path(volume.store) / "0"), mode="r")
     if level_0.attrs.get("key") != volume.key:
         raise UserError(f"{volume.store} was made for another plan; run again")
@@ -138,16 +139,12 @@ def finish_volume(
     seams = seam_index(level_0, volume)
     top: Any = zarr.open_array(str(Path(volume.store) / str(len(factors) - 1)), mode="r")
     windows = [Histogram.of(top[:, c]).display() for c in range(len(volume.channels))]
-    colors = record.channel_colors
     write_metadata(
         volume.store,
         name=f"{volume.name} {plan.method}",
         factors=factors,
-        voxel_size_um=record.voxel_size_um,
-        channel_names=list(volume.channels),
-        channel_colors=[colors[i] for i in volume.channels.values() if i < len(colors)],
         windows=windows,
-        time_interval_s=record.time_interval_s,
+        **record.kept(volume.channels, volume.times),
         attributes={
             "decon3d": {
                 "version": __version__,
@@ -204,15 +201,11 @@ def export_ome_tiff(plan: Plan, volume: VolumePlan, record: VolumeRecord) -> Pat
     path = Path(volume.store.removesuffix(".ome.zarr") + ".ome.tif")
     if path.exists() and os.path.getmtime(path) >= os.path.getmtime(finished):
         return path
-    colors = record.channel_colors
     write_ome_tiff(
         path,
         zarr.open_array(str(Path(volume.store) / "0"), mode="r"),
         name=f"{volume.name} {plan.method}",
-        voxel_size_um=record.voxel_size_um,
-        channel_names=list(volume.channels),
-        channel_colors=[colors[i] for i in volume.channels.values() if i < len(colors)],
-        time_interval_s=record.time_interval_s,
+        **record.kept(volume.channels, volume.times),
     )
     log.info("%s: written", path)
     return path

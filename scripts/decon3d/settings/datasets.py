@@ -16,7 +16,8 @@ class VolumeEntry(Section):
     name: Name
     """Its name in the results."""
     path: str
-    """TIFF, OME-TIFF or OME-Zarr; environment variables are expanded."""
+    """TIFF, OME-TIFF, OME-Zarr, or a folder with a TIFF for each plane; environment variables are
+    expanded."""
     reference: str | None = None
     """A volume of the same grid that is taken as the truth in the evaluation."""
 
@@ -103,7 +104,9 @@ class Dataset(Section):
     """Volumes that share a microscope: one PSF and one model per channel."""
 
     volumes: str | list[str | VolumeEntry] | None = None
-    """A path, a glob, a list, or a sheet (.tsv / .csv with name, path, optional reference)."""
+    """A path, a glob, a list, or a sheet (.tsv / .csv with name, path, optional reference). A
+    volume is a TIFF, OME-TIFF or OME-Zarr, or a folder with a TIFF for each plane of one channel,
+    in the order of the numbers in their names."""
     simulate: dict[Name, Simulation] | None = None
     """Instead of `volumes`: volumes that the workflow makes itself, by name."""
     voxel_size_um: VoxelSize | None = None

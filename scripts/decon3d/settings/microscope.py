@@ -201,7 +201,8 @@ class Channel(Section):
     """One fluorophore: where it lies in the files and how it shines."""
 
     index: Annotated[int, Field(ge=0)] = 0
-    """Position on the channel axis of the input, from 0."""
+    """Position on the channel axis of the input, from 0. A channel that the input names keeps that
+    name in the restored volumes; paths, tables and pages have the config's."""
     emission_um: Wavelength
     """Wavelength of the emission peak, in µm."""
     excitation_um: Wavelength | None = None

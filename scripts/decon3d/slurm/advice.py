@@ -21,22 +21,39 @@ GPU_RULES = (
 class Need:
     """What a rule asks for at its first attempt; more each time."""
 
-    minutes: int
-    memory_mb: int | None = None
-    """None = it follows from the config."""
+    minutes: int = 0
+    """0 = those of the defaults."""
+    memory_mb: int = 0
+    """0 = that of the defaults, or it follows from the config."""
     threads: int = 1
 
 
 NEEDS = {
     "train": Need(720, 8000, 8),
-    "restore_part_gpu": Need(720, None, 4),
-    "restore_part_cpu": Need(720, None, 4),
+    "restore_part_gpu": Need(threads=4),
+    "restore_part_cpu": Need(threads=4),
+    "restore_prepare_on_sample": Need(threads=4),
+    "consistency": Need(memory_mb=2500, threads=2),
+    "tune": Need(threads=4),
+    "measured_pairs": Need(memory_mb=8000),
+    "pairs_after_gpu": Need(threads=4),
+    "pairs_after_cpu": Need(threads=4),
+    "restore_phantoms_gpu": Need(threads=4),
+    "restore_phantoms_cpu": Need(threads=4),
+    "evaluate_sample_gpu": Need(threads=4),
+    "evaluate_sample_cpu": Need(threads=4),
+    "figures": Need(threads=4),
+    "preview_dataset": Need(memory_mb=6000, threads=4),
 }
-"""The rules that ask for most; a test compares this with the rules."""
+"""The rules that ask for more than the defaults; a test compares this with the rules."""
+ALONE = ("restore_part_gpu", "restore_part_cpu", "restore_finish", "consistency")
+"""Rules with jobs of their own whose time follows from the size of the data."""
+LEAST = {"ingest": 10, "ingest_restored": 10, "evaluate_volumes": 60}
+"""Minutes of small volumes, for those among the rules that share jobs."""
+CHAINS = ("pages",)
+"""Groups in which a component is a chain of all their rules; else it is one job."""
 DEFAULT = Need(120, 4000)
 """The profile's `default-resources`."""
-INGEST_MINUTES = 5
-"""Of one small volume, in the profile; many share a job."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +136,10 @@ def advise(cluster: Cluster, template: Mapping[str, Any]) -> Advice:
             reasons[f"set-threads.{rule}"] = f"nodes of {place.name} have {place.cpus} CPUs"
         if not resources[rule]:
             del resources[rule]
-    _ingest(cpu, profile, reasons)
+    for rule in ALONE:
+        place = gpu if gpu and rule in GPU_RULES else cpu
+        _limit(profile, rule, place, place.minutes, reasons)
+    _groups(cpu, gpu, profile, reasons)
     for partition in cluster.partitions:
         if partition.broken and partition in (cpu, gpu):
             broken, all_ = partition.broken, partition.broken + partition.nodes
@@ -202,20 +222,63 @@ def _cap(
     """Keep what a rule asks for at its last attempt within a partition's limits."""
     if place.minutes is not None and need.minutes * ATTEMPTS > place.minutes:
         resources["runtime"] = f"min({need.minutes} * attempt, {place.minutes})"
-        reasons[f"{key}.runtime"] = f"{place.name} allows {place.minutes} minutes"
+        reasons[f"{key}.runtime"] = _allows(place)
     if need.memory_mb and place.memory_mb and need.memory_mb * ATTEMPTS > place.memory_mb:
         resources["mem_mb"] = f"min({need.memory_mb} * attempt, {place.memory_mb})"
         reasons[f"{key}.mem_mb"] = f"nodes of {place.name} have {place.memory_mb} MB"
 
 
-def _ingest(cpu: Partition, profile: dict[str, Any], reasons: dict[str, str]) -> None:
-    """Let fewer volumes share a job where jobs must be short."""
-    components = profile["group-components"]
-    for i, entry in enumerate(components):
-        group, count = entry.split("=")
-        most = int(count)
-        if group.startswith("ingest") and cpu.minutes is not None:
-            most = min(most, max(1, cpu.minutes // (2 * INGEST_MINUTES * ATTEMPTS)))
-        if most < int(count):
-            components[i] = f"{group}={most}"
-            reasons[f"group-components.{group}"] = f"{cpu.name} allows {cpu.minutes} minutes"
+def _limit(
+    profile: dict[str, Any], rule: str, place: Partition, most: int | None, reasons: dict[str, str]
+) -> None:
+    """End what grows with the data at a partition's limit."""
+    if most is not None:
+        profile["set-resources"].setdefault(rule, {})["most_minutes"] = most
+        reasons[f"set-resources.{rule}.most_minutes"] = _allows(place)
+
+
+def _allows(place: Partition) -> str:
+    return f"{place.name} allows {place.minutes} minutes"
+
+
+def _groups(
+    cpu: Partition, gpu: Partition | None, profile: dict[str, Any], reasons: dict[str, str]
+) -> None:
+    """Let fewer jobs share one where jobs must be short: one after the other, their times add up.
+
+    The memory of a shared job is that of its largest.
+    """
+    of_rule = {"ingest": "ingest", "ingest_restored": "ingest_restored"}
+    of_rule |= dict(entry.split("=") for entry in profile["groups"])
+    counts = dict(entry.split("=") for entry in profile["group-components"])
+    asked = profile["set-resources"]
+    for group in dict.fromkeys(of_rule.values()):
+        rules = [rule for rule in of_rule if of_rule[rule] == group]
+        place = gpu if gpu and set(rules) & set(GPU_RULES) else cpu
+        if place.minutes is None:
+            continue
+        minutes = {rule: _minutes(rule, asked) for rule in rules}
+        chain = group in CHAINS
+        longest = sum(minutes.values()) if chain else max(minutes.values())
+        count = int(counts.get(group, 1))
+        fitting = max(1, place.minutes // (longest * ATTEMPTS))
+        if fitting < count:
+            count = fitting
+            counts[group] = str(count)
+            reasons[f"group-components.{group}"] = _allows(place)
+        share = place.minutes // (count * (len(rules) if chain else 1))
+        for rule in rules:
+            if rule in LEAST:
+                _limit(profile, rule, place, share, reasons)
+            elif minutes[rule] * ATTEMPTS > share:
+                asked.setdefault(rule, {})["runtime"] = f"min({minutes[rule]} * attempt, {share})"
+                reasons[f"set-resources.{rule}.runtime"] = _allows(place)
+    profile["group-components"] = [f"{group}={count}" for group, count in counts.items()]
+
+
+def _minutes(rule: str, asked: dict[str, Any]) -> int:
+    """Return what a rule that shares a job asks for at its first attempt."""
+    runtime = asked.get(rule, {}).get("runtime")
+    if runtime is None:
+        return LEAST.get(rule, DEFAULT.minutes)
+    return int(str(runtime).split()[0])  # `60 * attempt`

@@ -4,7 +4,7 @@ An OME-Zarr is read where it lies. A TIFF is converted once, a slab of planes at
 known of the volume goes to a small JSON record, from which all later steps start.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,13 +22,14 @@ from decon3d.volumes.normalisation import (
     Normalisation,
     darkest_place,
     empty_level,
+    finite_range,
     normalisation_law,
 )
+from decon3d.volumes.planes import plane_files
 from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
 from decon3d.volumes.tally import Counted, Tally
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
-
-SLAB_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,39 @@ class VolumeRecord:
     def open(self) -> Volume:
         """Open the view of the volume."""
         return open_volume(self.path, clip_at_zero=self.clip_at_zero)
+
+    def own_name(self, channel: int) -> str | None:
+        """Return the file's own name of a channel, if it has one."""
+        names = self.channel_names
+        own = names[channel] if channel < len(names) else ""
+        return None if own in ("", f"channel {channel}") else own
+
+    def kept(self, channels: dict[str, int], times: Sequence[int] | None) -> dict[str, Any]:
+        """Return what an output of some channels and time points keeps of the metadata.
+
+        Parameters
+        ----------
+        channels
+            The config's names, for channels without a name in the file, with the index there.
+        times
+            None = all.
+
+        Returns
+        -------
+        dict
+            `voxel_size_um`, `channel_names`, `channel_colors` and `time_interval_s`: between the
+            chosen time points, None where they are not evenly spaced.
+        """
+        colors = self.channel_colors
+        steps = set() if times is None else {b - a for a, b in pairwise(times)}
+        step = steps.pop() if len(steps) == 1 else 0 if steps else 1
+        interval = self.time_interval_s
+        return {
+            "voxel_size_um": self.voxel_size_um,
+            "channel_names": [self.own_name(i) or name for name, i in channels.items()],
+            "channel_colors": [colors[i] for i in channels.values() if i < len(colors)],
+            "time_interval_s": interval * step if interval is not None and step > 0 else None,
+        }
 
     def histogram(self, channel: int) -> Histogram:
         """Return the histogram of one channel over the selected time points."""
@@ -120,7 +154,7 @@ def ingest(
     Parameters
     ----------
     source
-        TIFF, OME-TIFF or OME-Zarr; never written to.
+        TIFF, OME-TIFF, OME-Zarr, or a folder of planes; never written to.
     record_path
         Where the JSON record goes; a converted TIFF goes beside it as `<name>.ome.zarr`.
     channels
@@ -157,30 +191,29 @@ def ingest(
         raise UserError(f"{key}.times: {source} has {n_times} time point(s), none at {missing}")
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
     record_path = Path(record_path)
+    record_path.parent.mkdir(parents=True, exist_ok=True)
     target = None
-    if not Path(source).is_dir():
+    if plane_files(source) or not Path(source).is_dir():
         store = record_path.with_name(f"{name}.ome.zarr")
-        target = create_level(
-            store,
-            shape=volume.shape,
-            dtype=volume.dtype,
-            chunk=default_chunk((spatial[0], spatial[1], spatial[2])),
-        )
+        chunk = default_chunk((spatial[0], spatial[1], spatial[2]))
+        target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
     rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
     tallies = {i: _tally(volume, i, rules[i]) for i in channels.values()}
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
+    most = SLAB_BYTES // volume.dtype.itemsize
     with progress(total=planes, what=f"ingest {name}", unit="planes") as bar:
-        for time, channel, slab in _slabs(volume):
+        for time, channel, slab in slabs(volume):
             counts = time in used and channel in tallies
             if target is None and not counts:
                 continue
-            values = volume.read(time, channel, (slab, slice(None), slice(None)))
+            values = read_slab(volume, time, channel, slab, folder=record_path.parent)
             if target is not None:
-                target[time, channel, slab] = values
+                for rows, _ in strips(values.shape, multiple=chunk[1], most=most):
+                    target[time, channel, slab, rows] = values[:, rows]
             if counts:
                 tallies[channel].add(values)
-            bar.update(len(values))
+            bar.update(values.shape[0])
     found = {i: tally.counted(camera_offset=camera_offset) for i, tally in tallies.items()}
     if target is not None:
         windows = [
@@ -249,18 +282,6 @@ def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) 
     return {now[name]: "none" if fill is None else max(fill, 0.0) for name, fill in fills.items()}
 
 
-def _slabs(volume: Volume) -> Iterator[tuple[int, int, slice]]:
-    """Cut a volume into (time, channel, slice of planes), the planes in multiples of a chunk."""
-    n_times, n_channels, n_planes, *lateral = volume.shape
-    step = max(1, SLAB_BYTES // (int(np.prod(lateral)) * volume.dtype.itemsize))
-    step = max(32, step // 32 * 32)
-    edges = [*range(0, n_planes, step), n_planes]
-    for time in range(n_times):
-        for channel in range(n_channels):
-            for start, stop in pairwise(edges):
-                yield time, channel, slice(start, stop)
-
-
 def _tally(volume: Volume, channel: int, no_data: NoData) -> Tally:
     start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
     return Tally(volume.dtype, start=start, stop=stop, no_data=no_data)
@@ -268,14 +289,14 @@ def _tally(volume: Volume, channel: int, no_data: NoData) -> Tally:
 
 def _range(volume: Volume, channel: int) -> tuple[float, float]:
     """Find the finite range of a floating point channel, in one streaming pass."""
-    low, high = np.inf, -np.inf
-    for time, c, slab in _slabs(volume):
-        if c == channel:
-            values = volume.read(time, c, (slab, slice(None), slice(None)))
-            values = values[np.isfinite(values)]
-            low = min(low, values.min(initial=np.inf))
-            high = max(high, values.max(initial=-np.inf))
-    return (float(low), float(high)) if low < high else (0.0, 1.0)
+    ranges = [
+        finite_range(volume.read(time, c, (z, y, slice(None))))
+        for time, c, slab in slabs(volume)
+        if c == channel
+        for z, y in boxes(volume, slab)
+    ]
+    low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
+    return (low, high) if low < high else (0.0, 1.0)
 
 
 def _pack(histogram: Histogram) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import glob
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from decon3d import paths
 from decon3d.errors import ConfigError
 from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path
+from decon3d.volumes.planes import plane_files
 
 _ENDINGS = re.compile(
     r"\.(ome\.)?(tiff?|zarr|btf|tf8|czi|dv|ims|lif|lsm|nd2|oib|stk)/?$", re.IGNORECASE
@@ -25,8 +27,21 @@ class VolumeSource:
 
 
 def matches(pattern: str) -> list[str]:
-    """List the files (or OME-Zarr folders) that a glob names, sorted."""
+    """List the files (or folders: OME-Zarr, planes) that a glob names, sorted."""
     return sorted(glob.glob(pattern, recursive=True))
+
+
+def volume_files(path: str) -> list[str]:
+    """List the files whose change is a volume's: itself, or what stands for a folder.
+
+    Of an OME-Zarr, its metadata. Of a folder of planes, the folder, which changes when planes come
+    or go, and the newest plane: all of them would be thousands for a workflow to keep.
+    """
+    path = path.rstrip("/")
+    if planes := plane_files(path):
+        return [path, max(planes, key=lambda file: (os.stat(file).st_mtime_ns, file))]
+    inside = [f"{path}/{n}" for n in ("zarr.json", ".zattrs") if Path(path, n).is_file()]
+    return inside[:1] or [path]
 
 
 def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:

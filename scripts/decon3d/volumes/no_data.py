@@ -9,7 +9,7 @@ In memory, a voxel without data is NaN: counts are integers, or floats where NaN
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ BOX = (1, 2, 2)
 """Half size (Z, Y, X) of the box of one value."""
 CONTEXT = (3, 6, 6)
 """Voxels around a region (Z, Y, X) that the rule needs to see: three boxes."""
+CANDIDATE_REACH = CONTEXT[1] + 1
+"""Rows around those in which a candidate is counted: a speck's neighbours are marked voxels."""
 LEAST_CELL = 64
 """Voxels that a constant cell needs to be no chance; tiny volumes have smaller ones."""
 CANDIDATES = 3
@@ -116,19 +118,24 @@ def _spread(mask: NDArray[np.bool_], combine: np.ufunc) -> NDArray[np.bool_]:
     return mask
 
 
-def constant_values(values: NDArray[Any]) -> list[float]:
-    """List the values of the cells of 4 × 8 × 8 voxels of one value, the commonest ones first."""
+def constant_cells(values: NDArray[Any]) -> dict[float, int]:
+    """Count the cells of 4 × 8 × 8 voxels of one value, by their value."""
     cells = cells_of(values)
     nz, cz, ny, cy, nx, cx = cells.shape
     if cz * cy * cx < LEAST_CELL or 0 in (nz, ny, nx):
-        return []
+        return {}
     first = cells[:, 0, :, 0, :, 0]
     # Three voxels of each cell tell most apart; only the others are looked at in full.
     alike = (first == cells[:, -1, :, -1, :, -1]) & (first == cells[:, -1, :, 0, :, -1])
     some = cells.transpose(0, 2, 4, 1, 3, 5)[alike]
     constant = (some == some[:, :1, :1, :1]).all((1, 2, 3))
     found, counts = np.unique(first[alike][constant], return_counts=True)
-    return cast(list[float], found[np.argsort(-counts)][:CANDIDATES].astype(float).tolist())
+    return dict(zip(found.astype(float).tolist(), counts.tolist(), strict=True))
+
+
+def commonest(cells: dict[float, int]) -> list[float]:
+    """List a few values of constant cells, the commonest ones first, of equals the smallest."""
+    return sorted(cells, key=lambda value: (-cells[value], value))[:CANDIDATES]
 
 
 @dataclass(frozen=True)
@@ -144,12 +151,22 @@ class Candidate:
         return Candidate(self.voxels + other.voxels, self.specks + other.specks)
 
 
-def candidate(values: NDArray[Any], fill: float) -> Candidate:
-    """Look at a value that may be fill in a slab (Z, Y, X)."""
+def candidate(values: NDArray[Any], fill: float, rows: slice) -> Candidate:
+    """Look at a value that may be fill in some rows of a slab (Z, Y, X).
+
+    Parameters
+    ----------
+    values
+        The rows with `CANDIDATE_REACH` around them, or up to the faces.
+    rows
+        Those that count.
+    """
     absent = _filled(values, fill)
-    rows, inner = absent[:, 1:-1], absent[:, 1:-1, 1:-1]
-    among = absent[:, :-2, 1:-1] & absent[:, 2:, 1:-1] & rows[:, :, :-2] & rows[:, :, 2:]
-    return Candidate(int(np.count_nonzero(absent)), int(np.count_nonzero(among & ~inner)))
+    voxels = int(np.count_nonzero(absent[:, rows]))
+    absent = absent[:, max(rows.start - 1, 0) : rows.stop + 1]
+    middle, inner = absent[:, 1:-1], absent[:, 1:-1, 1:-1]
+    among = absent[:, :-2, 1:-1] & absent[:, 2:, 1:-1] & middle[:, :, :-2] & middle[:, :, 2:]
+    return Candidate(voxels, int(np.count_nonzero(among & ~inner)))
 
 
 def choose_fill(

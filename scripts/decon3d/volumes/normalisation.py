@@ -61,12 +61,11 @@ class Histogram:
         out.
         """
         values = np.asarray(values).ravel()
-        if values.dtype.kind in "ub" and values.dtype.itemsize <= 2:
+        if has_levels(values.dtype):
             return cls(0.0, 1.0, np.bincount(values.astype(np.uint16), minlength=bins))
         values = values[np.isfinite(values)].astype(np.float64)
         if stop is None:
-            start = float(values.min(initial=np.inf)) if values.size else 0.0
-            stop = float(values.max(initial=-np.inf)) if values.size else 1.0
+            start, stop = finite_range(values) if values.size else (0.0, 1.0)
         width = (stop - start) / bins or 1.0
         index = np.clip((values - start) / width, 0, bins - 1).astype(np.int64)
         return cls(start, width, np.bincount(index, minlength=bins))
@@ -148,6 +147,17 @@ class Histogram:
         if not weight.any():
             return 0.0
         return float(np.sqrt(np.average((self.levels - level) ** 2, weights=weight)))
+
+
+def has_levels(dtype: np.dtype[Any]) -> bool:
+    """Say whether a histogram has a bin for every level of a type."""
+    return dtype.kind in "ub" and dtype.itemsize <= 2
+
+
+def finite_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the smallest and the largest finite value; (∞, -∞) where there is none."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (np.inf, -np.inf)
 
 
 def cells_of(values: NDArray[Any]) -> NDArray[Any]:

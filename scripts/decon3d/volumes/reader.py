@@ -14,17 +14,13 @@ from ome_zarr_models import open_ome_zarr
 
 from decon3d.errors import UserError
 from decon3d.logs import log
+from decon3d.volumes.planes import Planes, plane_files
+from decon3d.volumes.units import micrometres, seconds
 
 if TYPE_CHECKING:
     import dask.array as da
 
 AXES = "TCZYX"
-_MICROMETRES = {
-    "": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
-    "micrometre": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "nanometer": 1e-3, "mm": 1e3,
-    "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6, "meter": 1e6, "inch": 25400.0,
-    "angstrom": 1e-4, "å": 1e-4,
-}  # fmt: skip
 _DTYPES = ("uint8", "uint16", "float32")
 
 
@@ -33,7 +29,8 @@ class Volume:
     """An acquisition, read on demand.
 
     `array` has the file's own axes, `axes` names them (a subset of T C Z Y X in any order);
-    everything else speaks T C Z Y X. With `clip_at_zero`, `read` gives 0 for negative counts.
+    everything else speaks T C Z Y X. `channel_colors` (RRGGBB) are those of all channels, or none.
+    With `clip_at_zero`, `read` gives 0 for negative counts.
     """
 
     path: str
@@ -54,6 +51,14 @@ class Volume:
     def dtype(self) -> np.dtype[Any]:
         """Type of the stored counts."""
         return np.dtype(self.array.dtype)
+
+    @property
+    def chunk(self) -> tuple[int, int, int]:
+        """Voxels (Z, Y, X) that the file holds, and is read, as one."""
+        chunks = getattr(self.array, "chunks", None) or [1] * len(self.axes)
+        sizes = [c if isinstance(c, int) else max(c) for c in chunks]  # dask lists all
+        by_axis = dict(zip(self.axes, sizes, strict=True))
+        return (by_axis.get("Z", 1), by_axis["Y"], by_axis["X"])
 
     def read(self, time: int, channel: int, region: tuple[slice, slice, slice]) -> NDArray[Any]:
         """Read one region (Z, Y, X slices) of one time point and channel, as stored."""
@@ -82,7 +87,7 @@ def open_volume(path: str | Path, *, level: int = 0, clip_at_zero: bool = False)
     Parameters
     ----------
     path
-        The file, or an OME-Zarr's folder.
+        The file, an OME-Zarr's folder, or a folder with a TIFF for each plane.
     level
         Resolution level of an OME-Zarr's pyramid; 0 is full resolution.
     clip_at_zero
@@ -94,7 +99,10 @@ def open_volume(path: str | Path, *, level: int = 0, clip_at_zero: bool = False)
         If the file is none of these, or its axes or dtype are not supported.
     """
     path = str(path)
-    volume = _open_zarr(path, level) if Path(path).is_dir() else _open_tiff(path)
+    if planes := plane_files(path):
+        volume = _open_planes(path, planes, level)
+    else:
+        volume = _open_zarr(path, level) if Path(path).is_dir() else _open_tiff(path)
     if volume.dtype.name not in _DTYPES:
         raise UserError(
             f"{path}: counts of type {volume.dtype.name} are not supported; "
@@ -135,8 +143,8 @@ def _open_zarr(path: str, level: int) -> Volume:
         axes,
         _voxel_size(path, [by_axis.get(a) for a in "ZYX"]),
         _channel_names([c.get("label") for c in channels], axes, array.shape),
-        tuple(str(c["color"]) for c in channels if "color" in c),
-        float(time[0]) if time and time[1] == "second" else None,
+        _channel_colors([c.get("color") for c in channels], axes, array.shape),
+        seconds(*time) if time else None,
     )
 
 
@@ -149,9 +157,10 @@ def _voxel_size(
         if entry is None or not entry[0]:
             return None
         size, unit = entry
-        if unit.lower() not in _MICROMETRES:
+        length = micrometres(size, unit)
+        if length is None:
             raise UserError(f"{path}: voxel size in the unit {unit!r}; give voxel_size_um instead")
-        result.append(float(size) * _MICROMETRES[unit.lower()])
+        result.append(length)
     return (result[0], result[1], result[2])
 
 
@@ -170,6 +179,15 @@ def _channel_names(names: Sequence[Any], axes: str, shape: Sequence[int]) -> tup
     return tuple(named + [f"channel {i}" for i in range(len(named), count)])
 
 
+def _channel_colors(
+    colors: Sequence[str | None], axes: str, shape: Sequence[int]
+) -> tuple[str, ...]:
+    """Colour every channel, white (as OME does) where a file colours only others."""
+    count = dict(zip(axes, shape, strict=True)).get("C", 1)
+    found = [(color or "FFFFFF").lstrip("#").upper() for color in colors][:count]
+    return tuple(found + ["FFFFFF"] * (count - len(found))) if any(colors) else ()
+
+
 def _open_tiff(path: str) -> Volume:
     try:
         file = tifffile.TiffFile(path)
@@ -184,12 +202,48 @@ def _open_tiff(path: str) -> Volume:
     if len(unknown) == 1 and "Z" not in axes:
         axes = axes.replace(unknown[0], "Z")
     _check_axes(path, axes)
-    array: Any = zarr.open(series.aszarr(), mode="r")
+    array: Any = zarr.open(series.aszarr(level=0), mode="r")
+    sizes, names, colors, interval = _tiff_metadata(file)
+    if "Z" not in axes and sizes[0] is None:
+        sizes[0] = sizes[1]
+    return Volume(
+        path,
+        array,
+        axes,
+        _voxel_size(path, sizes),
+        _channel_names(names, axes, array.shape),
+        _channel_colors(colors, axes, array.shape),
+        interval,
+    )
+
+
+def _open_planes(path: str, files: list[str], level: int) -> Volume:
+    if level:
+        raise UserError(f"{path} is a folder of planes, without a pyramid; no level {level}")
+    array = Planes(files)
+    with tifffile.TiffFile(files[0]) as file:
+        sizes, names, colors, _ = _tiff_metadata(file)
+    return Volume(
+        path,
+        array,
+        "ZYX",
+        _voxel_size(path, sizes),
+        _channel_names(names, "ZYX", array.shape),
+        _channel_colors(colors, "ZYX", array.shape),
+    )
+
+
+def _tiff_metadata(
+    file: tifffile.TiffFile,
+) -> tuple[list[tuple[float, str] | None], list[Any], list[str | None], float | None]:
+    """Read (size, unit) of Z, Y, X, names and colours of channels, and seconds between times."""
     sizes: list[tuple[float, str] | None] = [None, None, None]
     names: list[Any] = []
+    colors: list[str | None] = []
     interval = None
     if file.is_ome and file.ome_metadata:
-        pixels, interval = _ome_pixels(file.ome_metadata)
+        pixels = _ome_pixels(file.ome_metadata)
+        interval = seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
         sizes = [
             (float(pixels[f"PhysicalSize{a}"]), str(pixels.get(f"PhysicalSize{a}Unit", "µm")))
             if f"PhysicalSize{a}" in pixels
@@ -197,7 +251,9 @@ def _open_tiff(path: str) -> Volume:
             for a in "ZYX"
         ]
         channels = pixels.get("Channel", [])
-        names = [c.get("Name") for c in (channels if isinstance(channels, list) else [channels])]
+        channels = channels if isinstance(channels, list) else [channels]
+        names = [c.get("Name") for c in channels]
+        colors = [_rgb(c.get("Color")) for c in channels]
     elif file.is_imagej:
         meta = file.imagej_metadata or {}
         unit = str(meta.get("unit", ""))
@@ -205,13 +261,9 @@ def _open_tiff(path: str) -> Volume:
             lateral = [_tag_size(file, tag) for tag in ("YResolution", "XResolution")]
             spacing = meta.get("spacing")
             sizes = [(v, unit) if v else None for v in (spacing, *lateral)]
-        interval = meta.get("finterval")
-    if "Z" not in axes and sizes[0] is None:
-        sizes[0] = sizes[1]
-    volume = Volume(
-        path, array, axes, _voxel_size(path, sizes), (), (), float(interval) if interval else None
-    )
-    return replace(volume, channel_names=_channel_names(names, axes, array.shape))
+        interval = seconds(meta.get("finterval"), str(meta.get("tunit", "sec")))
+        colors = ["".join(f"{v:02X}" for v in table[:, -1]) for table in meta.get("LUTs", ())]
+    return sizes, names, colors, interval
 
 
 def _open_vendor(path: str, reason: str) -> Volume:
@@ -245,14 +297,16 @@ def _open_vendor(path: str, reason: str) -> Volume:
     )
 
 
-def _ome_pixels(xml: str) -> tuple[dict[str, Any], float | None]:
-    """Read the first image's Pixels element: sizes, channels, time increment in seconds."""
+def _ome_pixels(xml: str) -> dict[str, Any]:
+    """Read the first image's Pixels element: sizes, channels, time increment."""
     images = tifffile.xml2dict(xml)["OME"]["Image"]
-    pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
-    interval = pixels.get("TimeIncrement")
-    if interval is not None and pixels.get("TimeIncrementUnit", "s") != "s":
-        interval = None
-    return pixels, interval
+    pixels: dict[str, Any] = (images[0] if isinstance(images, list) else images)["Pixels"]
+    return pixels
+
+
+def _rgb(color: Any) -> str | None:
+    """Return RRGGBB of OME's colour, RGBA as a signed integer of 32 bits; None if it is none."""
+    return f"{(color & 0xFFFFFFFF) >> 8:06X}" if isinstance(color, int) else None
 
 
 def _tag_size(file: tifffile.TiffFile, tag: str) -> float | None:

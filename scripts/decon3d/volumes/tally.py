@@ -1,13 +1,29 @@
 """What is counted of one channel, slab by slab: histogram, darkest place, what has no data."""
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.volumes.no_data import Candidate, NoData, candidate, choose_fill, constant_values, mark
-from decon3d.volumes.normalisation import Histogram, darkest_place
+from decon3d.volumes.no_data import (
+    CANDIDATE_REACH,
+    Candidate,
+    NoData,
+    candidate,
+    choose_fill,
+    commonest,
+    constant_cells,
+    mark,
+)
+from decon3d.volumes.normalisation import CELL, Histogram, darkest_place, finite_range, has_levels
+from decon3d.volumes.slabs import SlabFile, strips
+
+STRIP_VOXELS = 2**23
+"""Counted at a time: 10 bytes each for integers, 40 for floats, on top of the slab."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +72,40 @@ class Tally:
         self._not_finite = 0
         self._saturated = 0
 
-    def add(self, values: NDArray[Any]) -> None:
-        """Count a slab (Z, Y, X)."""
-        part = Histogram.of(values, start=self._start, stop=self._stop)
-        self._histogram = part if self._histogram is None else self._histogram + part
-        for value in self._values_in(values):
-            known = self._candidates.get(value, Candidate(0, 0))
-            self._candidates[value] = known + candidate(values, value)
-            values = mark(values, value)
-        self._darkest = min(self._darkest, darkest_place(values))
+    def add(self, values: NDArray[Any] | SlabFile) -> None:
+        """Count a slab (Z, Y, X), some rows at a time; the result is that of all at once."""
+        cut = partial(strips, values.shape, multiple=CELL[1], most=STRIP_VOXELS)
+        start, stop = self._start, self._stop
+        if stop is None and not has_levels(values.dtype):
+            ranges = [finite_range(values[:, rows]) for rows, _ in cut()]
+            start, stop = min(r[0] for r in ranges), max(r[1] for r in ranges)
+            start, stop = (start, stop) if start <= stop else (0.0, 1.0)
+        cells: Counter[float] = Counter()
+        voxels = 0
+        for rows, _ in cut():
+            strip = values[:, rows]
+            part = Histogram.of(strip, start=start, stop=stop)
+            voxels += int(part.counts.sum())
+            self._histogram = part if self._histogram is None else self._histogram + part
+            if self._no_data == "auto":
+                cells.update(constant_cells(strip))
+        fills = self._fills(cells)
+        for rows, inner in cut(reach=CANDIDATE_REACH if fills else 0):
+            strip = values[:, rows]
+            for fill in fills:
+                known = self._candidates.get(fill, Candidate(0, 0))
+                self._candidates[fill] = known + candidate(strip, fill, inner)
+                strip = mark(strip, fill)
+            strip = strip[:, inner]
+            self._darkest = min(self._darkest, darkest_place(strip))
+            if self._largest is not None:
+                self._saturated += int(np.count_nonzero(strip == self._largest))
         if self._largest is None:
-            self._not_finite += int(np.size(values) - part.counts.sum())
-        else:
-            self._saturated += int(np.count_nonzero(values == self._largest))
+            self._not_finite += prod(values.shape) - voxels
 
-    def _values_in(self, values: NDArray[Any]) -> list[float]:
+    def _fills(self, cells: dict[float, int]) -> list[float]:
         if self._no_data == "auto":
-            return constant_values(values)
+            return commonest(cells)
         return [] if self._no_data == "none" else [float(self._no_data)]
 
     def counted(self, *, camera_offset: float | None = None) -> Counted:

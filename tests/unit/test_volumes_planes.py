@@ -1,0 +1,135 @@
+"""Inputs of many files: a folder of planes; and of large ones: BigTIFF, sharded OME-Zarr."""
+
+import os
+import tracemalloc
+
+import numpy as np
+import pytest
+import tifffile
+from test_volumes import VOXEL, run_ingest
+
+from decon3d.errors import UserError
+from decon3d.pairs.sources import _files
+from decon3d.settings import Dataset
+from decon3d.volumes.inputs import list_volumes, volume_files
+from decon3d.volumes.planes import plane_files
+from decon3d.volumes.reader import open_volume
+from decon3d.volumes.writer import create_level, write_metadata
+
+STACK = np.random.default_rng(0).integers(90, 4000, (12, 40, 36)).astype(np.uint16)
+WHOLE = (slice(None),) * 3
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Planes z0 … z11, and what else lies in such a folder."""
+    made = tmp_path / "fish"
+    made.mkdir()
+    for z, plane in enumerate(STACK):
+        ending = "TIF" if z == 3 else "tif"
+        tifffile.imwrite(made / f"fish z{z}.{ending}", plane, compression="zlib", rowsperstrip=7)
+    (made / "settings.xml").write_text("<exposure/>")
+    (made / "._fish z0.tif").write_text("macOS")
+    return made
+
+
+def test_a_folder_of_planes_is_one_stack(folder, tmp_path):
+    volume = open_volume(folder)
+    assert volume.shape == (1, 1, 12, 40, 36) and volume.dtype == np.uint16
+    assert volume.voxel_size_um is None
+    region = (slice(2, 11), slice(3, 30), slice(0, 9))  # z10 comes after z9, not after z1
+    assert np.array_equal(volume.read(0, 0, region), STACK[region])
+    assert np.array_equal(volume.data[0, 0].compute(), STACK)
+    record = run_ingest(folder, tmp_path, channels={"a": 0}, voxel_size_um=VOXEL)
+    assert record.path.endswith("results/v.ome.zarr")
+    assert np.array_equal(record.open().data[0, 0].compute(), STACK)
+    assert record.histogram(0).counts.sum() == STACK.size
+
+
+def test_planes_have_the_voxel_size_that_their_metadata_tell_in_full(tmp_path):
+    for z in range(3):
+        sizes = {f"PhysicalSize{a}": v for a, v in zip("ZYX", VOXEL, strict=True)}
+        meta = {"axes": "YX", **sizes, "Channel": {"Name": "gfp", "Color": 0x00FF00FF}}
+        tifffile.imwrite(tmp_path / f"{z}.ome.tif", STACK[z], ome=True, metadata=meta)
+    volume = open_volume(tmp_path)
+    assert volume.shape == (1, 1, 3, 40, 36) and volume.voxel_size_um == VOXEL
+    assert (volume.channel_names, volume.channel_colors) == (("gfp",), ("00FF00",))
+
+
+@pytest.mark.parametrize(
+    ("plane", "said"),
+    [
+        (STACK[0, :39], r"z5\.tif is a plane of \(39, 36\) uint16"),
+        (STACK[0].astype(np.uint8), r"z5\.tif is a plane of \(40, 36\) uint8"),
+        (STACK[:4], r"z5\.tif is not a single plane"),
+        (None, r"z5\.tif cannot be read"),
+    ],
+)
+def test_an_odd_plane_is_named(folder, plane, said, tmp_path):
+    name = folder / "fish z5.tif"
+    if plane is None:
+        name.write_bytes(b"half a TIFF")
+    else:
+        tifffile.imwrite(name, plane, photometric="minisblack")
+    with pytest.raises(UserError, match=said):
+        run_ingest(folder, tmp_path, channels={"a": 0}, voxel_size_um=VOXEL)
+
+
+def test_a_folder_of_volumes_is_no_volume(tmp_path):
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", STACK, photometric="minisblack")
+    with pytest.raises(UserError, match=r"a\.tif is not a single plane .* by a glob"):
+        open_volume(tmp_path)
+
+
+def test_planes_are_read_one_at_a_time(tmp_path):
+    plane = np.zeros((300, 300), np.uint16)
+    for z in range(40):
+        tifffile.imwrite(tmp_path / f"{z}.tif", plane)
+    volume = open_volume(tmp_path)
+    tracemalloc.start()
+    volume.read(0, 0, (slice(0, 40), slice(0, 10), slice(0, 10)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * plane.nbytes
+
+
+def test_the_config_lists_folders_as_volumes(folder):
+    optics = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333}
+    channels = {"a": {"emission_um": 0.5}}
+    dataset = Dataset(volumes=f"{folder.parent}/*/", optics=optics, channels=channels)
+    (found,) = list_volumes("d", dataset).values()
+    assert (found.name, found.path.rstrip("/")) == ("fish", str(folder))
+    assert len(_files(str(folder))) == 13  # of pairs, a folder holds volumes, as before
+
+
+def test_a_folder_changes_with_its_newest_plane(folder):
+    for z, file in enumerate(plane_files(folder)):
+        os.utime(file, (1000 + z % 7, 1000 + z % 7))
+    assert volume_files(f"{folder}/") == [str(folder), str(folder / "fish z6.tif")]
+    os.utime(folder / "fish z2.tif", (2000, 2000))
+    assert volume_files(str(folder)) == [str(folder), str(folder / "fish z2.tif")]
+
+
+def test_a_bigtiff_is_read(tmp_path):
+    path = tmp_path / "v.btf"
+    tifffile.imwrite(path, STACK, bigtiff=True, photometric="minisblack")
+    assert path.read_bytes()[2] == 43
+    assert np.array_equal(open_volume(path).read(0, 0, WHOLE), STACK)
+
+
+def test_a_sharded_ome_zarr_is_read_in_place(tmp_path):
+    store = tmp_path / "v.zarr"
+    level = create_level(
+        store, shape=(1, 1, *STACK.shape), dtype="uint16", chunk=(2, 10, 12), shard=(4, 20, 36)
+    )
+    level[0, 0] = STACK
+    write_metadata(
+        store, name="v", factors=[(1, 1, 1)], voxel_size_um=VOXEL, channel_names=["a"],
+        windows=[(0, 1)],
+    )  # fmt: skip
+    record = run_ingest(store, tmp_path, channels={"a": 0})
+    assert record.path == str(store) and not (tmp_path / "results" / "v.ome.zarr").exists()
+    assert record.open().array.shards == (1, 1, 4, 20, 36)
+    assert np.array_equal(record.open().read(0, 0, WHOLE), STACK)
+    assert record.histogram(0).counts.sum() == STACK.size
