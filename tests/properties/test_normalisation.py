@@ -129,6 +129,15 @@ def test_more_darkness_does_not_change_the_background():
     assert darkest_place(large) < darkest_place(small) < 9.6
 
 
+def test_a_place_that_is_dark_by_chance_is_not_the_background():
+    image = np.random.default_rng(5).poisson(10, (24, 64, 64)).astype(np.uint16)
+    histogram, noise = Histogram.of(image), np.sqrt(10) / 16  # of a cell's mean
+    level = empty_level(histogram, np.inf)
+    # One of the 384 cells in one of a hundred such images; in none of ten thousand.
+    assert empty_level(histogram, level - 4 * noise) == level
+    assert empty_level(histogram, level - 6 * noise) == level - 6 * noise
+
+
 def test_the_background_of_a_crowded_image_is_its_darkest_place():
     rng = np.random.default_rng(4)
     image = rng.poisson(np.full((16, 64, 64), 400.0))

@@ -18,7 +18,7 @@ skewed), so that more darkness adds no foreground. With 3, it makes the scale sm
 CELL = (4, 8, 8)
 WINDOW_SIGMAS = 1.5
 MEAN_SHIFTS = 10
-SLACK = 0.5
+SLACK = 1.0
 """Of the darkest cell, in standard deviations of a cell's mean."""
 
 
