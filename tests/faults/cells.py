@@ -15,6 +15,7 @@ from faults.place import STAGES, Place, Run, kinds, send
 
 Rng = np.random.Generator
 DAMAGES = ("cut", "flipped", "deleted", "exchanged")
+"""What is done to a file; only one of several of its kind can be exchanged."""
 KILLS = (
     "SIGKILL of the worker",
     "SIGTERM of the worker",
@@ -55,10 +56,11 @@ class Cell:
 
 @dataclass
 class Disturbed:
-    """What the fault did: in words, the run that it hit, if any, and how it is lifted."""
+    """What the fault did: in words, the run that it hit or killed, and how it is lifted."""
 
     what: str
     run: Run | None = None
+    killed: Run | None = None
     lift: Callable[[], None] = lambda: None
     other_inputs: bool = False
 
@@ -66,9 +68,9 @@ class Disturbed:
 def all_cells(suite: str, place: Place) -> list[Cell]:
     """List the cells of a suite; the kinds of files are those of its undisturbed results."""
     cells = []
-    for kind in kinds(place):
+    for kind, names in kinds(place).items():
         stage = kind.partition("/")[0] if "/" in kind else "report"
-        for damage in DAMAGES:
+        for damage in DAMAGES if len(names) > 1 else DAMAGES[:-1]:
             cells.append(Cell(suite, stage, damage, "finished", kind))
             if stage in SCRIPTS or stage in ("restored", "after"):
                 cells.append(Cell(suite, stage, damage, "between stages", kind))
@@ -165,7 +167,7 @@ def kill(cell: Cell, place: Place, rng: Rng) -> Disturbed:
         else:
             send(process.pid, number)
             what = f"signal {number} to Snakemake in {script}"
-    return Disturbed(what, place.wait(process))
+    return Disturbed(what, killed=place.wait(process))
 
 
 def _newest(place: Place) -> float:

@@ -60,7 +60,7 @@ ADVICE = re.compile(r"\b(?:delete|remove)\b(.*)", re.IGNORECASE)
 
 def classify(place: Place, disturbed: Disturbed, expected: dict[str, str]) -> tuple[str, str]:
     """Run the same command until the outcome is there; return it in a word, with what was seen."""
-    runs = [disturbed.run] if disturbed.run else []
+    runs = [run for run in (disturbed.run, disturbed.killed) if run]
     disturbed.lift()
     refused = False
     for _ in range(TRIES):
@@ -70,7 +70,7 @@ def classify(place: Place, disturbed: Disturbed, expected: dict[str, str]) -> tu
             break
         refused = refused or not run.output.startswith("LockException")
         follow(place, run)
-    told = [trouble for r in runs if (trouble := problem(r))]
+    told = [trouble for r in runs if (trouble := problem(r, silent=r is disturbed.killed))]
     if told:
         return told[0]
     if runs[-1].code != 0:
@@ -97,8 +97,11 @@ def verified(place: Place, expected: dict[str, str], wrong: list[str]) -> tuple[
     return "verify", last_error(run)
 
 
-def problem(run: Run) -> tuple[str, str] | None:
-    """Say what is wrong with how a run ended: it hung, or showed a traceback, or said nothing."""
+def problem(run: Run, *, silent: bool = False) -> tuple[str, str] | None:
+    """Say what is wrong with how a run ended: it hung, or showed a traceback, or said nothing.
+
+    A killed run may be `silent`.
+    """
     if run.code is None:
         return "HUNG", run.output[-300:]
     if "Traceback (most recent call last)" in run.output:
@@ -108,7 +111,7 @@ def problem(run: Run) -> tuple[str, str] | None:
         raised = re.findall(r"^(\w[\w.]*(?:Error|Exception|Interrupt|File)\b.*)$", run.output, re.M)
         inner = ":".join(frames[-1]) if frames else "?"
         return "TRACEBACK", f"{raised[0] if raised else '?'} ({inner})"
-    if run.code > 0 and not ERROR.search(run.output):
+    if run.code > 0 and not silent and not ERROR.search(run.output):
         return "TRACEBACK", f"no line says why: {run.output[-300:]}"
     return None
 

@@ -125,7 +125,7 @@ def work(options: argparse.Namespace) -> None:
             limit_memory()
         counts: Counter[str] = Counter()
         number, told = options.first, time.monotonic()
-        while time.monotonic() < end:
+        while number == options.first or time.monotonic() < end:
             target = targets[number % len(targets)]
             os.pwrite(at, f"{number:<12} {target.name:<20}".encode(), 0)
             case = draw(target, options.seed, number, folder / "case")
