@@ -36,6 +36,7 @@ from decon3d.optics.resampling import (
     crop_box,
     resample,
 )
+from decon3d.settings.microscope import Modality
 from decon3d.volumes.reader import open_volume
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,16 @@ Array = NDArray[np.float64]
 Triple = tuple[float, float, float]
 Half = tuple[int, int, int]
 
-REACH = {"widefield": 4.0, "light_sheet": 3.0, "confocal": 2.5}
+REACH: dict[Modality, float] = {
+    "widefield": 4.0,
+    "light_sheet": 3.0,
+    "confocal": 2.5,
+    "two_photon": 2.5,
+    "sted": 2.5,
+}
 """Half-width of the crop around a bead, in FWHM of the beads, where the config gives none. The
-wider it is, the fewer beads stand free; a confocal bead is dark there, a widefield one is not."""
+wider it is, the fewer beads stand free. A bead is dark there where a pinhole or two photons cut
+off the light from out of focus; in widefield it is not."""
 FEW = 5
 """Beads below which a warning is written."""
 LARGE = 1.0
@@ -79,7 +87,7 @@ def psf_from_beads(
     expected_fwhm_um: Triple,
     voxel_size_um: Triple | None = None,
     channel: int = 0,
-    modality: str = "confocal",
+    modality: Modality = "confocal",
     half_width_um: Triple | None = None,
     plane_tolerance_um: float | None = None,
     key: str = "psf",
