@@ -6,6 +6,7 @@ their transformations are checked strictly, names and colours of channels lenien
 
 import math
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from decon3d.errors import UserError
+from decon3d import errors
+from decon3d.errors import UserError, reason
 from decon3d.logs import log
 from decon3d.volumes.metadata import (
     channel_colors_of,
@@ -23,12 +25,11 @@ from decon3d.volumes.metadata import (
     voxel_size_um_of,
 )
 from decon3d.volumes.units import seconds
-from decon3d.volumes.volume import AXES, Volume
+from decon3d.volumes.volume import AXES, FROM_FILE, Reading, Volume
 from decon3d.volumes.zarr_metadata import (
     Node,
-    image_in,
+    images_in,
     inner_path,
-    multiscale_names,
     node_at,
     nodes_below,
 )
@@ -61,9 +62,10 @@ class ZarrArray:
             self.shape: tuple[int, ...] = tuple(self._array.shape)
             self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
             self.chunks: tuple[int, ...] = tuple(self._array.chunks)
+            self.shards: tuple[int, ...] | None = self._array.shards
         except Exception as error:
             raise UserError(
-                f"{path} cannot be opened: {_reason(error)}; if a codec or a type is named, save "
+                f"{path} cannot be opened: {reason(error)}; if a codec or a type is named, save "
                 "the array with another, else copy it again from its source"
             ) from None
         if min(self.chunks, default=1) < 1 or len(self.chunks) != len(self.shape):
@@ -80,21 +82,22 @@ class ZarrArray:
             raise
         except Exception as error:
             raise UserError(
-                f"{self._broken_file(region)} cannot be read: {_reason(error)}; copy it again from "
+                f"{self._broken_file(region)} cannot be read: {reason(error)}; copy it again from "
                 "its source, or write the volume again"
             ) from None
 
     def missing_share(self) -> float:
         """Return the share of chunk files (shards, if sharded) that do not exist: read as fill."""
-        try:
-            there, every = self._array.nchunks_initialized, self._array.nchunks
-        except Exception as error:
-            raise UserError(f"{self.path} cannot be listed: {_reason(error)}") from None
-        return 1 - there / every if every else 0.0
+        cells = self.shards or self.chunks
+        per_file = math.prod(c // own for c, own in zip(cells, self.chunks, strict=True))
+        files = math.prod(-(-n // c) for n, c in zip(self.shape, cells, strict=True))
+        with errors.reading(self.path):
+            there = self._array.nchunks_initialized // per_file
+        return 1 - there / files
 
     def _broken_file(self, region: tuple[Any, ...]) -> str:
         """Name the first chunk file of a region that cannot be read; the array if all can."""
-        cells = tuple(self._array.shards or self.chunks)
+        cells = self.shards or self.chunks
         ranges = []
         for wanted, size, cell in zip(region, self.shape, cells, strict=True):
             inside = (
@@ -105,15 +108,15 @@ class ZarrArray:
             ranges.append(range(inside.start // cell, (max(inside) // cell + 1) if inside else 0))
         for place in product(*ranges):
             try:
-                self._array[tuple(slice(i * c, (i + 1) * c) for i, c in zip(place, cells))]  # noqa: B905
+                self._array[
+                    tuple(slice(i * c, (i + 1) * c) for i, c in zip(place, cells, strict=True))
+                ]
             except Exception:
                 return f"{self.path}/{self._array.metadata.encode_chunk_key(place)}"
         return self.path
 
 
-def open_zarr(
-    path: str, level: int = 0, *, series: int | str | None = None, axes: str | None = None
-) -> Volume:
+def open_zarr(path: str, level: int = 0, reading: Reading = FROM_FILE) -> Volume:
     """Open an OME-Zarr image, or a zarr array.
 
     Parameters
@@ -122,25 +125,23 @@ def open_zarr(
         Folder of an image, of a collection (plate, well, bioformats2raw), or of a zarr array.
     level
         Resolution level of an image's pyramid; 0 is full resolution.
-    series
-        Which image of several: its number from 0, path inside or name.
-    axes
-        Axes in their order, instead of those in the metadata: letters of T C Z Y X.
+    reading
+        Which image of several, and what its axes are.
 
     Raises
     ------
     UserError
         If there is no such image, or its metadata does not say how to read it.
     """
-    inside = image_in(path, series)
-    if inside is not None:
-        path, series = f"{path.rstrip('/')}/{inside}", None
+    if images := images_in(path):
+        chosen = images[reading.choose(path, images)]
+        path, reading = f"{path.rstrip('/')}/{chosen}", replace(reading, series=None)
     node = node_at(path)
     if node is None or not (node.is_array or "multiscales" in node.ome):
         raise UserError(_not_an_image(path, node))
     if node.is_array:
-        return _plain_array(path, level, axes)
-    return _image(node, level, series, axes)
+        return _plain_array(path, level, reading.axes)
+    return _image(node, level, reading)
 
 
 def _plain_array(path: str, level: int, axes: str | None) -> Volume:
@@ -159,9 +160,9 @@ def _plain_array(path: str, level: int, axes: str | None) -> Volume:
     )  # fmt: skip
 
 
-def _image(node: Node, level: int, series: int | str | None, axes: str | None) -> Volume:
-    path = node.path
-    multiscale = _multiscale(node, series)
+def _image(node: Node, level: int, reading: Reading) -> Volume:
+    path, axes = node.path, reading.axes
+    multiscale = _multiscale(node, reading)
     if "image-label" in node.ome:
         raise UserError(f"{path} holds labels (a segmentation), not counts; name the image instead")
     datasets = [d for d in _list(multiscale.get("datasets")) if isinstance(d, dict)]
@@ -175,9 +176,9 @@ def _image(node: Node, level: int, series: int | str | None, axes: str | None) -
     if level == 0:
         _check_largest(path, array, datasets[1:])
     own = _axes(path, node, multiscale, array, given=axes)
-    named = axes or own
+    named = axes or own or ""
     _check_count(path, named, array)
-    scale, shift = _transformations(path, dataset, multiscale, array.ndim)
+    scale, _ = _transformations(path, dataset, multiscale, array.ndim)
     units = _units(multiscale, array.ndim)
     at = {a: i for i, a in enumerate(named)}
     sizes: list[tuple[float, str] | None] = [
@@ -188,10 +189,6 @@ def _image(node: Node, level: int, series: int | str | None, axes: str | None) -
         sizes = [None, None, None]  # voxels, not lengths
     elif not all(unit for _, unit in lateral):
         log.warning("%s gives no unit of length; taken as µm", path)
-    if "T" in at and scale is not None:
-        interval = seconds(scale[at["T"]], units[at["T"]])
-    else:
-        interval = None
     omero = node.ome.get("omero")
     listed = _list(omero.get("channels")) if isinstance(omero, dict) else []
     channels = [c if isinstance(c, dict) else {} for c in listed]
@@ -202,30 +199,18 @@ def _image(node: Node, level: int, series: int | str | None, axes: str | None) -
         voxel_size_um_of(path, sizes),
         channel_names_of([_label(c.get("label")) for c in channels], named, array.shape),
         channel_colors_of([color_of(c.get("color")) for c in channels], named, array.shape),
-        interval,
-        in_place=axes in (None, own) and series is None,
+        seconds(scale[at["T"]], units[at["T"]]) if "T" in at and scale is not None else None,
+        in_place=axes in (None, own) and reading.series is None,
     )
 
 
-def _multiscale(node: Node, series: int | str | None) -> dict[str, Any]:
+def _multiscale(node: Node, reading: Reading) -> dict[str, Any]:
     """Choose one of a group's multiscale images."""
-    path, names = node.path, multiscale_names(node)
-    listed = _list(node.ome["multiscales"])
-    if not listed or len(names) < len(listed):
-        raise UserError(f"{path}: its `multiscales` is not a list of images; write it again")
-    if series is None and len(listed) == 1:
-        chosen = 0
-    elif isinstance(series, int):
-        chosen = series
-    else:
-        chosen = names.index(series) if names.count(series) == 1 else -1
-    if not 0 <= chosen < len(listed):
-        raise UserError(
-            f"{path} holds {len(listed)} multiscale image(s), named {names}; choose one with "
-            f"`series`, by its number from 0 or by name{'' if series is None else f', not {series!r}'}"
-        )
-    found: dict[str, Any] = listed[chosen]
-    return found
+    listed = [m for m in _list(node.ome["multiscales"]) if isinstance(m, dict)]
+    if not listed:
+        raise UserError(f"{node.path}: its `multiscales` lists no image; write it again")
+    names = [_label(m.get("name")) or "" for m in listed]
+    return listed[reading.choose(node.path, names)]
 
 
 def _axes(
@@ -285,13 +270,12 @@ def _check_largest(path: str, array: ZarrArray, datasets: list[dict[str, Any]]) 
         inside = dataset.get("path")
         node = node_at(Path(path, inner_path(path, inside, "datasets")))
         shape = _list(node.array.get("shape")) if node else []
-        if len(shape) == array.ndim and all(isinstance(n, int) for n in shape):
-            if math.prod(shape) > math.prod(array.shape):
-                raise UserError(
-                    f"{path}: level {inside!r} is larger than the first; OME-Zarr lists the "
-                    f"largest first: name the array itself, {path}/{inside}, with `axes` and "
-                    "`voxel_size_um`"
-                )
+        known = len(shape) == array.ndim and all(isinstance(n, int) for n in shape)
+        if known and math.prod(shape) > math.prod(array.shape):
+            raise UserError(
+                f"{path}: level {inside!r} is larger than the first, against OME-Zarr's rule; "
+                f"name the array itself, {path}/{inside}, with `axes` and `voxel_size_um`"
+            )
 
 
 def _transformations(
@@ -360,12 +344,6 @@ def color_of(value: Any) -> str | None:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of what a library says."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _not_an_image(path: str, node: Node | None) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 
 _ENDINGS = (".tif", ".tiff")
-_OME_ZARR = ("zarr.json", ".zattrs", ".zgroup")
+_OME_ZARR = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 
 
 def plane_files(path: str | Path) -> list[str]:

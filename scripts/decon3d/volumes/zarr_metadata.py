@@ -104,56 +104,6 @@ def images_in(path: str | Path) -> list[str]:
     return found
 
 
-def image_in(path: str, series: int | str | None) -> str | None:
-    """Choose one image of a collection by its number (from 0), path inside or name.
-
-    Parameters
-    ----------
-    series
-        None = the only one.
-
-    Returns
-    -------
-    str or None
-        Its path inside; None if `path` is not a collection.
-
-    Raises
-    ------
-    UserError
-        If there is no such image, or several and no choice.
-    """
-    images = images_in(path)
-    if not images:
-        return None
-    known = f"{', '.join(images[:5])}{' …' if len(images) > 5 else ''}"
-    if series is None:
-        if len(images) == 1:
-            return images[0]
-        raise UserError(
-            f"{path} holds {len(images)} images ({known}); choose one with `series`, or give the "
-            f"image's own path: {path}/{images[0]}"
-        )
-    if isinstance(series, int):
-        if 0 <= series < len(images):
-            return images[series]
-    elif series in images:
-        return series
-    else:
-        named = [i for i in images if series in multiscale_names(node_at(Path(path, i)))]
-        if len(named) == 1:
-            return named[0]
-    raise UserError(
-        f"{path}: there is no image {series!r}; give `series` as a number from 0 to "
-        f"{len(images) - 1} or as one of {known}"
-    )
-
-
-def multiscale_names(node: Node | None) -> list[Any]:
-    """List the names of a group's multiscale images; None where one has no name."""
-    found = node.ome.get("multiscales") if node else None
-    return [m.get("name") for m in found if isinstance(m, dict)] if isinstance(found, list) else []
-
-
 def nodes_below(path: str | Path, depth: int = 2) -> list[str]:
     """List the zarr groups and arrays in a folder, the outermost of each branch only."""
     try:
@@ -170,11 +120,11 @@ def nodes_below(path: str | Path, depth: int = 2) -> list[str]:
 
 
 def _series(path: str | Path) -> list[str]:
-    """List the images of a bioformats2raw layout: those that `OME` lists, or else 0, 1, …"""
+    """List the images of a bioformats2raw layout: those that `OME` lists, or else from 0 on."""
     node = node_at(Path(path, "OME"))
     if node is not None and "series" in node.ome:
         return _paths(node, [{"path": p} for p in _list(node.ome["series"])], "series")
-    found = []
+    found: list[str] = []
     while is_node(Path(path, str(len(found)))):
         found.append(str(len(found)))
     return found
