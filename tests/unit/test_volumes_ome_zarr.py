@@ -183,6 +183,15 @@ def test_the_voxel_size_is_that_of_all_transformations_or_is_asked_for(ome, size
             run(path, tmp_path)
 
 
+def test_the_position_is_that_of_all_transformations(tmp_path):
+    shift = {"type": "translation", "translation": [0, 1, 2, -3]}
+    axes = [AXES[0], *({**a, "unit": "nanometer"} for a in AXES[1:])]
+    ome = transformed(SCALE, shift, coordinateTransformations=[SECOND, shift], axes=axes)
+    volume = open_volume(image(tmp_path / "v.zarr", ome=ome))
+    assert volume.position_um == pytest.approx((3e-3, 6e-3, -9e-3))
+    assert open_volume(image(tmp_path / "w.zarr")).position_um is None
+
+
 def test_the_oldest_versions_have_five_axes(tmp_path):
     ome = {"multiscales": [{"version": "0.1", "datasets": [{"path": "0"}]}]}
     path = image(tmp_path / "v.zarr", counts=COUNTS[np.newaxis], version=2, ome=ome)
@@ -204,7 +213,7 @@ BAD_LEVEL = [{"path": "../0", "coordinateTransformations": [SCALE]}]
         ({"multiscales": [multiscale(axes=[])]}, "lists no axes.*`axes`"),
         ({"multiscales": [multiscale(axes=None)]}, "lists no axes.*`axes`"),
         ({"multiscales": [multiscale(axes=[*AXES[:3], {"name": "k"}])]}, r"has the axes.*`axes`"),
-        ({"multiscales": [multiscale(axes=AXES[1:])]}, r"3 axes, ZYX, but its array the shape"),
+        ({"multiscales": [multiscale(axes=AXES[1:])]}, r"has the axes \['z', 'y', 'x'\].*`axes`.*shape \(2, 5"),
         ({"multiscales": [multiscale(axes=[{"name": "z", "type": "time"}, *AXES[1:]])]}, "the axis Z has the type 'time'"),
         (transformed({"type": "rotation", "rotation": []}), "transformation of the type 'rotation'"),
         (transformed({"type": "scale", "scale": [1, 1, 1]}), "needs 4 numbers above 0"),
@@ -316,7 +325,7 @@ def test_a_plain_array_needs_axes_and_a_voxel_size(version, dimensions, tmp_path
     if dimensions is None:
         with pytest.raises(UserError, match=r"v\.zarr is a zarr array of shape .*`axes`.*`voxel_s"):
             open_volume(path)
-    with pytest.raises(UserError, match="3 axes, ZYX, but its array the shape"):
+    with pytest.raises(UserError, match="axes: ZYX names 3 dimensions"):
         open_volume(path, reading=Reading(axes="ZYX"))
     reading = Reading(axes=None if dimensions else "CZYX")
     record = run(path, tmp_path, voxel_size_um=VOXEL, reading=reading)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 from decon3d.logs import log, progress
+from decon3d.volumes.metadata import chosen_voxel_size
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
     Histogram,
@@ -135,13 +136,8 @@ def voxel_size_of(
     """
     if configured is not None:
         return configured
-    found = open_volume(source).voxel_size_um
-    if found is None:
-        raise UserError(
-            f"{key}.voxel_size_um: {source} carries no voxel size; give it in the config as "
-            "[z, y, x] in µm"
-        )
-    return found
+    volume = open_volume(source)
+    return chosen_voxel_size(volume, configured=None, key=f"{key}.voxel_size_um")
 
 
 def ingest(
@@ -187,7 +183,7 @@ def ingest(
         If the volume lacks a channel, a time point or a voxel size, or cannot be read.
     """
     volume = open_volume(source, clip_at_zero=clip_at_zero, reading=reading)
-    size = voxel_size_of(source, configured=voxel_size_um, key=key)
+    size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
     for channel_name, index in channels.items():
         if index >= n_channels:

@@ -19,10 +19,11 @@ from decon3d import errors
 from decon3d.errors import UserError, reason
 from decon3d.logs import log
 from decon3d.volumes.metadata import (
+    axes_of,
     channel_colors_of,
     channel_names_of,
-    check_axes,
-    voxel_size_um_of,
+    position_of,
+    voxel_size_of,
 )
 from decon3d.volumes.units import seconds
 from decon3d.volumes.volume import AXES, FROM_FILE, Reading, Volume
@@ -148,13 +149,13 @@ def _plain_array(path: str, level: int, axes: str | None) -> Volume:
     if level:
         raise UserError(f"{path} is an array, without a pyramid; there is no level {level}")
     array = ZarrArray(path)
-    named = axes or array.dimension_names
-    if named is None:
+    found = array.dimension_names
+    if axes is None and found is None:
         raise UserError(
             f"{path} is a zarr array of shape {array.shape} without OME metadata; give the "
             "dataset's `axes`, e.g. ZYX, and `voxel_size_um` as [Z, Y, X]"
         )
-    _check_count(path, named, array)
+    named = axes_of(path, array.shape, found or "?" * array.ndim, axes)
     return Volume(
         path, array, named, None, channel_names_of([], named, array.shape), in_place=False
     )  # fmt: skip
@@ -176,19 +177,21 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
     if level == 0:
         _check_largest(path, array, datasets[1:])
     own = _axes(path, node, multiscale, array, given=axes)
-    named = axes or own or ""
-    _check_count(path, named, array)
-    scale, _ = _transformations(path, dataset, multiscale, array.ndim)
+    named = axes_of(path, array.shape, own or "?" * array.ndim, axes)
+    scale, shift = _transformations(path, dataset, multiscale, array.ndim)
     units = _units(multiscale, array.ndim)
     at = {a: i for i, a in enumerate(named)}
-    sizes: list[tuple[float, str] | None] = [
-        (scale[at[a]], units[at[a]]) if scale is not None and a in at else None for a in "ZYX"
-    ]
-    lateral = [s for s in sizes if s is not None]
-    if all(size == 1 and not unit for size, unit in lateral):
-        sizes = [None, None, None]  # voxels, not lengths
-    elif not all(unit for _, unit in lateral):
-        log.warning("%s gives no unit of length; taken as µm", path)
+
+    def along(values: list[float] | None) -> list[tuple[float, str] | None]:
+        return [(values[at[a]], units[at[a]]) if values and a in at else None for a in "ZYX"]
+
+    sizes = [entry for entry in along(scale) if entry is not None]
+    if not any(unit for _, unit in sizes):
+        if all(size == 1 for size, _ in sizes):
+            scale = shift = None  # voxels, not lengths
+        else:
+            log.warning("%s gives no unit of length; taken as µm", path)
+    size, problem = voxel_size_of(along(scale))
     omero = node.ome.get("omero")
     listed = _list(omero.get("channels")) if isinstance(omero, dict) else []
     channels = [c if isinstance(c, dict) else {} for c in listed]
@@ -196,10 +199,12 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
         path,
         array,
         named,
-        voxel_size_um_of(path, sizes),
+        size,
         channel_names_of([_label(c.get("label")) for c in channels], named, array.shape),
         channel_colors_of([color_of(c.get("color")) for c in channels], named, array.shape),
         seconds(scale[at["T"]], units[at["T"]]) if "T" in at and scale is not None else None,
+        voxel_size_problem=problem,
+        position_um=position_of(along(shift)),
         in_place=axes in (None, own) and reading.series is None,
     )
 
@@ -223,7 +228,7 @@ def _axes(
         return AXES  # 0.1 and 0.2 have these only
     names = [a.get("name") if isinstance(a, dict) else a for a in _list(listed)]
     letters = _axis_letters(names)
-    if letters is None or not names:
+    if letters is None or len(letters) != array.ndim:
         if given:
             return None
         where = f"has the axes {names}" if names else "lists no axes"
@@ -255,15 +260,6 @@ def _axis_letters(names: list[Any]) -> str | None:
     return "".join(letters) if letters and all(n in _TYPES for n in letters) else None
 
 
-def _check_count(path: str, axes: str, array: ZarrArray) -> None:
-    check_axes(path, axes)
-    if len(axes) != array.ndim:
-        raise UserError(
-            f"{path} has {len(axes)} axes, {axes}, but its array the shape {array.shape}; give the "
-            "dataset's `axes`, one letter for each"
-        )
-
-
 def _check_largest(path: str, array: ZarrArray, datasets: list[dict[str, Any]]) -> None:
     """Raise `UserError` if a later level is larger than the first."""
     for dataset in datasets:
@@ -280,9 +276,9 @@ def _check_largest(path: str, array: ZarrArray, datasets: list[dict[str, Any]]) 
 
 def _transformations(
     path: str, dataset: dict[str, Any], multiscale: dict[str, Any], ndim: int
-) -> tuple[list[float] | None, list[float]]:
-    """Join the transformations of a level and of all levels: scale (None = none) and shift."""
-    scale, shift, scaled = [1.0] * ndim, [0.0] * ndim, False
+) -> tuple[list[float] | None, list[float] | None]:
+    """Join the transformations of a level and of all levels: scale and shift; None = none."""
+    scale, shift, kinds = [1.0] * ndim, [0.0] * ndim, set()
     for table in (dataset, multiscale):
         listed = table.get("coordinateTransformations")
         for step in _list(listed) if listed is not None else []:
@@ -300,15 +296,15 @@ def _transformations(
                     f"{path} has the {kind} {step.get(kind)!r}; it needs {ndim} numbers"
                     f"{' above 0' if kind == 'scale' else ''}, one for each axis"
                 )
+            kinds.add(kind)
             if kind == "scale":
-                scaled = True
                 scale = [s * v for s, v in zip(scale, values, strict=True)]
                 shift = [s * v for s, v in zip(shift, values, strict=True)]
             else:
                 shift = [s + v for s, v in zip(shift, values, strict=True)]
     if not all(map(math.isfinite, (*scale, *shift))) or min(scale, default=1.0) <= 0:
         raise UserError(f"{path} has the scale {scale} and translation {shift}; write them again")
-    return scale if scaled else None, shift
+    return scale if "scale" in kinds else None, shift if "translation" in kinds else None
 
 
 def _numbers(values: Any) -> list[float] | None:

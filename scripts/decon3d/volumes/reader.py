@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from decon3d import errors
 from decon3d.errors import UserError
+from decon3d.volumes.metadata import check_stack
 from decon3d.volumes.ome_zarr import open_zarr
 from decon3d.volumes.planes import plane_files
 from decon3d.volumes.tiff import open_planes, open_tiff
@@ -42,23 +44,25 @@ def open_volume(
     Raises
     ------
     UserError
-        If the file is none of these, or its axes or dtype are not supported.
+        If the file is none of these, cannot be read, lacks planes, holds several images of which
+        none is chosen, is not a stack, or has axes or a dtype that are not supported.
     """
     path = str(path)
-    if path.lower().endswith(_ZIPPED) and Path(path).is_file():
-        raise UserError(f"{path} is a zipped OME-Zarr; unzip it into a folder and name that")
-    if planes := plane_files(path):
-        volume = open_planes(path, planes, level)
-    elif Path(path).is_dir():
-        volume = open_zarr(path, level, reading)
-    else:
-        volume = open_tiff(path)
+    with errors.reading(path):
+        if path.lower().endswith(_ZIPPED) and Path(path).is_file():
+            raise UserError(f"{path} is a zipped OME-Zarr; unzip it into a folder and name that")
+        if planes := plane_files(path):
+            volume = open_planes(path, planes, level, reading)
+        elif Path(path).is_dir():
+            volume = open_zarr(path, level, reading)
+        else:
+            volume = open_tiff(path, reading)
+        if level == 0:
+            check_stack(volume)
     found = volume.stored_dtype.name
     if found not in _KEPT + _CONVERTED:
         raise UserError(
             f"{path}: counts of type {found} are not supported; save it as {', '.join(_KEPT)}"
         )
-    if min(volume.shape) < 1:
-        raise UserError(f"{path} has the shape {volume.shape} (T, C, Z, Y, X); it holds no voxels")
     convert_to = None if found in _KEPT else "float32"
     return replace(volume, clip_at_zero=clip_at_zero, convert_to=convert_to)
