@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decon3d import paths
-from decon3d.errors import ConfigError
+from decon3d.errors import ConfigError, UserError
 from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path
 from decon3d.volumes.planes import plane_files
+from decon3d.volumes.zarr_metadata import images_in
 
 _ENDINGS = re.compile(
     r"\.(ome\.)?(tiff?|zarr|btf|tf8|czi|dv|ims|lif|lsm|nd2|oib|stk)/?$", re.IGNORECASE
@@ -27,8 +28,18 @@ class VolumeSource:
 
 
 def matches(pattern: str) -> list[str]:
-    """List the files (or folders: OME-Zarr, planes) that a glob names, sorted."""
-    return sorted(glob.glob(pattern, recursive=True))
+    """List the files (or folders: OME-Zarr, planes) that a glob names, sorted.
+
+    The longest leading part that exists as it is written is taken literally: `[1]` in a folder's
+    name is not a pattern.
+    """
+    if os.path.lexists(pattern):
+        return [pattern]
+    literal = pattern
+    while literal and not os.path.lexists(literal):
+        literal = literal.rpartition("/")[0]
+    rest = pattern[len(literal) :]
+    return sorted(glob.glob(glob.escape(literal) + rest, recursive=True))
 
 
 def volume_files(path: str) -> list[str]:
@@ -40,7 +51,11 @@ def volume_files(path: str) -> list[str]:
     path = path.rstrip("/")
     if planes := plane_files(path):
         return [path, max(planes, key=lambda file: (os.stat(file).st_mtime_ns, file))]
-    inside = [f"{path}/{n}" for n in ("zarr.json", ".zattrs") if Path(path, n).is_file()]
+    inside = [
+        f"{path}/{n}"
+        for n in ("zarr.json", ".zattrs", ".zarray", ".zgroup")
+        if Path(path, n).is_file()
+    ]
     return inside[:1] or [path]
 
 
@@ -60,7 +75,9 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
     entries = dataset.volumes if isinstance(dataset.volumes, list) else [dataset.volumes]
     sources: dict[str, VolumeSource] = {}
     problems = []
-    for source in (s for entry in entries for s in _expand(key, entry)):
+    series = getattr(dataset, "series", None)
+    found = (s for entry in entries for s in _expand(key, entry))
+    for source in found if series is not None else (one for s in found for one in _images(key, s)):
         if not re.match(NAME, source.name):
             problems.append(f"{key}: {source.name!r} is no usable name; use letters, digits, _, -")
         elif source.name in sources:
@@ -103,6 +120,30 @@ def _expand(key: str, entry: str | VolumeEntry) -> list[VolumeSource]:
     return [VolumeSource(volume_name(p), p) for p in (matches(path) or [path])]
 
 
+def _images(key: str, source: VolumeSource) -> list[VolumeSource]:
+    """List the images of a collection (plate, bioformats2raw) as volumes; any other is itself."""
+    try:
+        images = images_in(source.path)
+        truths = images_in(source.reference) if images and source.reference else images
+    except UserError:
+        return [source]  # said again, with the others' problems, when the volume is opened
+    if not images:
+        return [source]
+    if missing := set(images) - set(truths):
+        raise ConfigError(
+            [f"{key}: {source.reference} lacks the image {min(missing)} of {source.path}"]
+        )
+    only = len(images) == 1
+    return [
+        VolumeSource(
+            source.name if only else f"{source.name}_{_plain(image)}",
+            f"{source.path.rstrip('/')}/{image}",
+            f"{source.reference.rstrip('/')}/{image}" if source.reference else None,
+        )
+        for image in images
+    ]
+
+
 def _read_sheet(key: str, path: str) -> list[VolumeSource]:
     """Read a sheet of volumes; relative paths are relative to the sheet."""
     with open(path, newline="", encoding="utf-8-sig") as stream:
@@ -125,6 +166,15 @@ def _read_sheet(key: str, path: str) -> list[VolumeSource]:
 
 
 def volume_name(path: str) -> str:
-    """Make a volume's name from its file's: the endings go, odd characters become `_`."""
-    stem = _ENDINGS.sub("", path.rstrip("/")).rsplit("/", 1)[-1]
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", stem)
+    """Make a volume's name from its file's: the endings go, odd characters become `_`.
+
+    Of an image inside a `.zarr` folder it has the folder's name and its path inside.
+    """
+    parts = path.rstrip("/").split("/")
+    folders = [i for i, part in enumerate(parts) if part.lower().endswith(".zarr")]
+    first = folders[-1] if folders else len(parts) - 1
+    return _plain("_".join([_ENDINGS.sub("", parts[first]), *parts[first + 1 :]]))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
