@@ -14,13 +14,14 @@ from decon3d.volumes.checks import (
     reference_problems,
     volume_problems,
 )
-from decon3d.volumes.headers import CACHE, Header, read_headers
+from decon3d.volumes.headers import CACHE, Header, Source, read_headers
 from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume
+from decon3d.volumes.volume import Reading
 
 MOST_ALIKE = 3
 """Files with the same problem that have a line each; of more, one line names the first ones."""
 
-Headers = Mapping[str, Header | UserError]
+Headers = Mapping[Source, Header | UserError]
 
 
 @dataclass(frozen=True)
@@ -58,27 +59,32 @@ def list_inputs(settings: Settings) -> Inputs:
 
 def check_headers(
     settings: Settings, inputs: Inputs, *, cache: str | Path = CACHE
-) -> dict[str, Header]:
+) -> dict[Source, Header]:
     """Read the headers of all inputs and compare them with the config.
 
     Returns
     -------
     dict
-        By path: the header of every volume.
+        By path and reading: the header of every volume.
 
     Raises
     ------
     ConfigError
         With every problem of every file, one line each; files with the same problem share one.
     """
-    headers = read_headers(_paths(settings, inputs), cache=cache)
+    headers = read_headers(_sources(settings, inputs), cache=cache)
     problems = list(_object_problems(settings, headers))
     for name, dataset in settings.datasets.items():
         lines = list(dict.fromkeys(_dataset_problems(name, dataset, inputs, headers)))
-        problems += _grouped(lines, [*headers])
+        problems += _grouped(lines, [path for path, _ in headers])
     if problems:
         raise ConfigError(problems)
-    return {path: header for path, header in headers.items() if isinstance(header, Header)}
+    return {source: found for source, found in headers.items() if isinstance(found, Header)}
+
+
+def reading_of(dataset: Dataset) -> Reading:
+    """Return what a dataset's config says of how to read its volumes."""
+    return Reading(getattr(dataset, "series", None), getattr(dataset, "axes", None))
 
 
 def _grouped(lines: list[str], files: list[str]) -> Iterator[str]:
@@ -100,28 +106,28 @@ def _grouped(lines: list[str], files: list[str]) -> Iterator[str]:
         )
 
 
-def _paths(settings: Settings, inputs: Inputs) -> Iterator[str]:
+def _sources(settings: Settings, inputs: Inputs) -> Iterator[Source]:
     """List every file that is read as a volume."""
     for name, dataset in settings.datasets.items():
         if dataset.simulate is None:
             for source in inputs.volumes[name].values():
-                yield source.path
+                yield source.path, reading_of(dataset)
                 if source.reference:
-                    yield source.reference
+                    yield source.reference, Reading()
         for pair in inputs.pairs[name]:
-            yield pair.raw
-            yield pair.truth
+            yield pair.raw, Reading()
+            yield pair.truth, Reading()
         for channel in dataset.channels.values():
             if isinstance(channel.psf, BeadsPsf):
-                yield expand_path(channel.psf.path)
+                yield expand_path(channel.psf.path), Reading()
     if settings.phantoms:
         for entry in settings.phantoms.objects.values():
-            yield expand_path(entry.path)
+            yield expand_path(entry.path), Reading()
 
 
 def _object_problems(settings: Settings, headers: Headers) -> Iterator[str]:
     for name, entry in settings.phantoms.objects.items() if settings.phantoms else ():
-        header = headers[expand_path(entry.path)]
+        header = headers[expand_path(entry.path), Reading()]
         if isinstance(header, UserError):
             yield f"phantoms.objects.{name}.path: {header}"
 
@@ -136,7 +142,7 @@ def _dataset_problems(
     for channel, value in dataset.channels.items():
         yield from _psf_problems(value.psf, f"{key}.channels.{channel}.psf", headers)
     for path in (path for pair in inputs.pairs[name] for path in (pair.raw, pair.truth)):
-        header = headers[path]
+        header = headers[path, Reading()]
         if isinstance(header, UserError):
             yield f"{key}.pairs: {header}"
             continue
@@ -156,7 +162,7 @@ def _volumes_problems(
     channels = {channel: value.index for channel, value in dataset.channels.items()}
     sizes = []
     for source in sources:
-        header = headers[source.path]
+        header = headers[source.path, reading_of(dataset)]
         if isinstance(header, UserError):
             yield f"{key}.volumes: {header}"
             continue
@@ -170,7 +176,7 @@ def _volumes_problems(
         if dataset.voxel_size_um is None and header.voxel_size_um is not None:
             sizes.append((header.path, header.voxel_size_um))
         if source.reference is not None:
-            reference = headers[source.reference]
+            reference = headers[source.reference, Reading()]
             if isinstance(reference, UserError):
                 yield f"{key}.volumes: the reference {reference}"
             else:
@@ -180,7 +186,7 @@ def _volumes_problems(
 
 def _psf_problems(psf: object, key: str, headers: Headers) -> Iterator[str]:
     if isinstance(psf, BeadsPsf):
-        header = headers[expand_path(psf.path)]
+        header = headers[expand_path(psf.path), Reading()]
         if isinstance(header, UserError):
             yield f"{key}.path: {header}"
         else:

@@ -15,6 +15,7 @@ from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import Settings
 from decon3d.volumes import headers
 from decon3d.volumes.headers import Header, read_headers
+from decon3d.volumes.volume import Reading
 
 STACK = np.zeros((6, 16, 16), np.uint16)
 VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}
@@ -23,6 +24,10 @@ VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}
 def write(path, data=STACK, axes="ZYX", **metadata):
     tifffile.imwrite(path, data, ome=True, metadata={"axes": axes, **VOXEL, **metadata})
     return str(path)
+
+
+def sources(*paths):
+    return [(path, Reading()) for path in paths]
 
 
 def settings(volumes, channel=None, **changes):
@@ -73,7 +78,7 @@ def test_every_kind_of_problem_is_in_one_list(tmp_path):
     assert line("rgb.tif") and line("text.tif") and line("empty.tif") and line("folder")
     assert line("cut.ome.tif") and line("gone.tif", "does not exist; check the path")
     assert line("complex.ome.tif", "complex64")
-    assert line("datasets.d.voxel_size_um is missing", "bare.tif", "[Z, Y, X]")
+    assert line("datasets.d.voxel_size_um: ", "bare.tif", "[z, y, x]")
     assert line("datasets.d.channels.gfp.index: 1", "1 channel, counted from 0")
     assert line("datasets.d.times: 3", "1 time point, counted from 0")
     assert line("coarse.ome.tif has voxels of 0.6 × 0.1 × 0.1 µm", "voxel_size_um")
@@ -126,47 +131,53 @@ def test_one_bad_file_among_many_is_named_and_many_alike_share_a_line(tmp_path):
 def test_headers_are_read_once_and_again_where_a_file_changed(tmp_path, monkeypatch):
     paths = [write(tmp_path / f"{i}.ome.tif") for i in range(20)]
     cache = tmp_path / "cache" / "headers.json"
-    before = read_headers(paths, cache=cache)
+    before = read_headers(sources(*paths), cache=cache)
     assert all(isinstance(header, Header) for header in before.values())
     assert headers.kept_headers(cache) == before
     read = []
-    monkeypatch.setattr(headers, "read_header", lambda path: read.append(path) or before[path])
-    assert read_headers(paths, cache=cache) == before and not read
+    monkeypatch.setattr(
+        headers, "read_header", lambda source: read.append(source[0]) or before[source]
+    )
+    assert read_headers(sources(*paths), cache=cache) == before and not read
     stat = os.stat(paths[3])
     replaced = write(tmp_path / "other.ome.tif")  # same size, same time: another inode
     os.utime(replaced, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     os.replace(replaced, paths[3])
     os.utime(paths[4], ns=(0, 0))  # older than before
-    read_headers(paths, cache=cache)
+    read_headers(sources(*paths), cache=cache)
     assert sorted(read) == sorted(paths[3:5])
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', "\0\1", '{"PATH": {"stamp": 1}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"a": 1}', "\0\1", '[{"stamp": 1, "header": {"path": "PATH"}}]']
+)
 def test_a_damaged_cache_is_no_problem(tmp_path, content):
     path = write(tmp_path / "a.ome.tif")
     cache = tmp_path / "headers.json"
     cache.write_text(content.replace("PATH", path))
-    assert read_headers([path], cache=cache)[path].shape == (1, 1, 6, 16, 16)
-    assert list(json.loads(cache.read_text())) == [path]
+    (source,) = sources(path)
+    assert read_headers([source], cache=cache)[source].shape == (1, 1, 6, 16, 16)
+    assert [entry["header"]["path"] for entry in json.loads(cache.read_text())] == [path]
     folder = tmp_path / "a file" / "headers.json"  # cannot be written
     (tmp_path / "a file").touch()
-    assert isinstance(read_headers([path], cache=folder)[path], Header)
+    assert isinstance(read_headers([source], cache=folder)[source], Header)
 
 
 def test_problems_are_not_kept(tmp_path):
     path = str(tmp_path / "a.tif")
     (tmp_path / "a.tif").write_text("x")
-    assert isinstance(read_headers([path], cache=tmp_path / "c.json")[path], UserError)
+    (source,) = sources(path)
+    assert isinstance(read_headers([source], cache=tmp_path / "c.json")[source], UserError)
     assert not headers.kept_headers(tmp_path / "c.json")
 
 
 def test_the_metadata_of_an_ome_zarr_are_part_of_its_stamp(tmp_path):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     group.create_array("0", shape=(2, 2), dtype="u2")
-    before = headers._stamp(str(tmp_path / "a.zarr"))
+    before = headers._stamp(*sources(str(tmp_path / "a.zarr")))
     array = tmp_path / "a.zarr" / "0" / ".zarray"
     array.write_text(array.read_text().replace("2", "3"))
-    assert headers._stamp(str(tmp_path / "a.zarr")) != before
+    assert headers._stamp(*sources(str(tmp_path / "a.zarr"))) != before
 
 
 def test_300_headers_take_seconds_and_the_second_time_next_to_nothing(tmp_path):
@@ -174,6 +185,6 @@ def test_300_headers_take_seconds_and_the_second_time_next_to_nothing(tmp_path):
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        read_headers(paths, cache=tmp_path / "cache.json")
+        read_headers(sources(*paths), cache=tmp_path / "cache.json")
         seconds.append(time.perf_counter() - start)
     assert seconds[0] < 5 and seconds[1] < min(0.5, seconds[0])

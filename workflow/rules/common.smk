@@ -13,7 +13,7 @@ from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.evaluation.targets import target_kernels
 from decon3d.pairs.sources import SPLITS
-from decon3d.preflight import check_headers, list_inputs
+from decon3d.preflight import check_headers, list_inputs, reading_of
 from decon3d.settings import (
     NAME,
     Phantoms,
@@ -106,7 +106,7 @@ def volume_size(dataset, volume):
     if chosen.simulate is not None:
         mvoxels = len(chosen.channels) * prod(chosen.simulate[volume].shape) / 1e6
         return 2 * mvoxels, mvoxels
-    header = HEADERS.get(VOLUMES[dataset][volume].path)
+    header = HEADERS.get((VOLUMES[dataset][volume].path, reading_of(chosen)))
     if header is None:  # a job whose resources are those that the run gave it
         return 0, 0
     times = header.shape[0] if chosen.times is None else len(chosen.times)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from decon3d.errors import UserError
 from decon3d.volumes.headers import Header, Triple
+from decon3d.volumes.metadata import chosen_voxel_size
 
 SAME_VOXEL = 0.01
 """Largest relative difference between voxel sizes that are taken as equal."""
@@ -43,11 +45,10 @@ def volume_problems(
             f"{key}.times: {', '.join(map(str, missing))}, but {header.path} has {n_times} time "
             f"point{'s' * (n_times != 1)}, counted from 0"
         )
-    if voxel_size_um is None and header.voxel_size_um is None:
-        found.append(
-            f"{key}.voxel_size_um is missing, and the metadata of {header.path} hold no voxel "
-            "size; give [Z, Y, X] in µm"
-        )
+    try:
+        chosen_voxel_size(header, configured=voxel_size_um, key=f"{key}.voxel_size_um")
+    except UserError as error:
+        found.append(str(error))
     return found
 
 

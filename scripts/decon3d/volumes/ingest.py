@@ -18,6 +18,7 @@ from decon3d.files import read_json, write_json
 from decon3d.logs import log, progress
 from decon3d.volumes.checks import differing_voxels, volume_problems
 from decon3d.volumes.headers import Header
+from decon3d.volumes.metadata import chosen_voxel_size
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
     Histogram,
@@ -129,13 +130,8 @@ def voxel_size_of(
     """
     if configured is not None:
         return configured
-    found = open_volume(source).voxel_size_um
-    if found is None:
-        raise UserError(
-            f"{key}.voxel_size_um: {source} carries no voxel size; give it in the config as "
-            "[z, y, x] in µm"
-        )
-    return found
+    volume = open_volume(source)
+    return chosen_voxel_size(volume, configured=None, key=f"{key}.voxel_size_um")
 
 
 def ingest(
@@ -185,7 +181,7 @@ def ingest(
     )
     if problems:
         raise UserError("\n".join(problems))
-    size = voxel_size_of(source, configured=voxel_size_um, key=key)
+    size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
     record_path = Path(record_path)

@@ -8,16 +8,16 @@ from ome_zarr_models import open_ome_zarr
 
 from decon3d.errors import UserError
 from decon3d.volumes.metadata import (
+    axes_of,
     channel_colors_of,
     channel_names_of,
-    check_axes,
-    voxel_size_um_of,
+    voxel_size_of,
 )
 from decon3d.volumes.units import seconds
-from decon3d.volumes.volume import Volume
+from decon3d.volumes.volume import FROM_FILE, Reading, Volume
 
 
-def open_zarr(path: str, level: int) -> Volume:
+def open_zarr(path: str, level: int, reading: Reading = FROM_FILE) -> Volume:
     """Open one resolution level of an OME-Zarr image; 0 is full resolution.
 
     Raises
@@ -37,7 +37,7 @@ def open_zarr(path: str, level: int) -> Volume:
     dataset = multiscale.datasets[level]
     array = group[dataset.path]
     axes = "".join(str(axis.name) for axis in multiscale.axes).upper()
-    check_axes(path, axes)
+    axes = axes_of(path, array.shape, axes, reading.axes)
     scale = np.ones(len(axes))
     for transform in (
         *(multiscale.coordinateTransformations or ()),
@@ -50,12 +50,14 @@ def open_zarr(path: str, level: int) -> Volume:
     attributes: Any = group.attrs.get("ome", group.attrs)
     channels = list((attributes.get("omero") or {}).get("channels") or ())
     time = by_axis.get("T")
+    size, problem = voxel_size_of([by_axis.get(a) for a in "ZYX"])
     return Volume(
         path,
         array,
         axes,
-        voxel_size_um_of(path, [by_axis.get(a) for a in "ZYX"]),
+        size,
         channel_names_of([c.get("label") for c in channels], axes, array.shape),
         channel_colors_of([c.get("color") for c in channels], axes, array.shape),
         seconds(*time) if time else None,
+        voxel_size_problem=problem,
     )
