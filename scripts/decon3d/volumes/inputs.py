@@ -11,6 +11,7 @@ from decon3d.errors import ConfigError, UserError
 from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path
 from decon3d.volumes.planes import plane_files
 from decon3d.volumes.sheets import is_sheet, read_sheet
+from decon3d.volumes.zarr_metadata import images_in
 
 _ENDINGS = re.compile(
     r"\.(ome\.)?(tiff?|zarr|btf|tf8|czi|dv|ims|lif|lsm|nd2|oib|stk)/?$", re.IGNORECASE
@@ -29,11 +30,16 @@ class VolumeSource:
 def matches(pattern: str) -> list[str]:
     """List the files (or folders: OME-Zarr, planes) that a path or a glob names, sorted.
 
-    A path that exists is taken literally, whatever characters it holds.
+    The longest leading part that exists as it is written is taken literally: `[1]` in a folder's
+    name is not a pattern.
     """
     if os.path.lexists(pattern):
         return [pattern]
-    return sorted(glob.glob(pattern, recursive=True))
+    literal = pattern
+    while literal and not os.path.lexists(literal):
+        literal = literal.rpartition("/")[0]
+    rest = pattern[len(literal) :]
+    return sorted(glob.glob(glob.escape(literal) + rest, recursive=True))
 
 
 def volume_files(path: str) -> list[str]:
@@ -45,7 +51,11 @@ def volume_files(path: str) -> list[str]:
     path = path.rstrip("/")
     if planes := plane_files(path):
         return [path, max(planes, key=lambda file: (os.stat(file).st_mtime_ns, file))]
-    inside = [f"{path}/{n}" for n in ("zarr.json", ".zattrs") if Path(path, n).is_file()]
+    inside = [
+        f"{path}/{n}"
+        for n in ("zarr.json", ".zattrs", ".zarray", ".zgroup")
+        if Path(path, n).is_file()
+    ]
     return inside[:1] or [path]
 
 
@@ -68,6 +78,8 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
     for entry in entries:
         try:
             found = _expand(key, entry)
+            if getattr(dataset, "series", None) is None:
+                found = [image for source in found for image in _images(key, source)]
         except ConfigError as error:
             problems += error.problems
             continue
@@ -124,6 +136,30 @@ def _expand(key: str, entry: str | VolumeEntry) -> list[VolumeSource]:
     ]
 
 
+def _images(key: str, source: VolumeSource) -> list[VolumeSource]:
+    """List the images of a collection (plate, bioformats2raw) as volumes; any other is itself."""
+    try:
+        images = images_in(source.path)
+        truths = images_in(source.reference) if images and source.reference else images
+    except UserError:
+        return [source]  # said again, with the others' problems, when the volume is opened
+    if not images:
+        return [source]
+    if missing := set(images) - set(truths):
+        raise ConfigError(
+            [f"{key}: {source.reference} lacks the image {min(missing)} of {source.path}"]
+        )
+    only = len(images) == 1
+    return [
+        VolumeSource(
+            source.name if only else f"{source.name}_{_plain(image)}",
+            f"{source.path.rstrip('/')}/{image}",
+            f"{source.reference.rstrip('/')}/{image}" if source.reference else None,
+        )
+        for image in images
+    ]
+
+
 def _listed(key: str, sheet: str) -> list[VolumeSource]:
     """List the volumes of a sheet; relative paths are relative to the sheet."""
     sources, problems = [], []
@@ -147,6 +183,15 @@ def _listed(key: str, sheet: str) -> list[VolumeSource]:
 
 
 def volume_name(path: str) -> str:
-    """Make a volume's name from its file's: the endings go, odd characters become `_`."""
-    stem = _ENDINGS.sub("", path.rstrip("/")).rsplit("/", 1)[-1]
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", stem)
+    """Make a volume's name from its file's: the endings go, odd characters become `_`.
+
+    Of an image inside a `.zarr` folder it has the folder's name and its path inside.
+    """
+    parts = path.rstrip("/").split("/")
+    folders = [i for i, part in enumerate(parts) if part.lower().endswith(".zarr")]
+    first = folders[-1] if folders else len(parts) - 1
+    return _plain("_".join([_ENDINGS.sub("", parts[first]), *parts[first + 1 :]]))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
