@@ -103,14 +103,6 @@ def test_the_config_lists_folders_as_volumes(folder):
     assert len(_files(str(folder))) == 13  # of pairs, a folder holds volumes, as before
 
 
-def test_a_folder_changes_with_its_newest_plane(folder):
-    for z, file in enumerate(plane_files(folder)):
-        os.utime(file, (1000 + z % 7, 1000 + z % 7))
-    assert volume_files(f"{folder}/") == [str(folder), str(folder / "fish z6.tif")]
-    os.utime(folder / "fish z2.tif", (2000, 2000))
-    assert volume_files(str(folder)) == [str(folder), str(folder / "fish z2.tif")]
-
-
 def test_a_bigtiff_is_read(tmp_path):
     path = tmp_path / "v.btf"
     tifffile.imwrite(path, STACK, bigtiff=True, photometric="minisblack")
