@@ -208,7 +208,7 @@ BAD_LEVEL = [{"path": "../0", "coordinateTransformations": [SCALE]}]
         ({"multiscales": []}, "lists no image"),
         ({"multiscales": [multiscale(), multiscale(name="b")]}, r"holds 2 images.*`series`"),
         ({"multiscales": [multiscale(datasets=[])]}, r"0 level\(s\) of resolution"),
-        ({"multiscales": [multiscale(datasets=BAD_LEVEL)]}, "not inside the store"),
+        ({"multiscales": [multiscale(datasets=BAD_LEVEL)]}, "not a path inside the store"),
         ({"multiscales": [multiscale(datasets=[{"path": "7"}])]}, "v.zarr/7 is listed as an array, but missing"),
         ({"multiscales": [multiscale(axes=[])]}, "lists no axes.*`axes`"),
         ({"multiscales": [multiscale(axes=None)]}, "lists no axes.*`axes`"),
