@@ -28,12 +28,15 @@ from decon3d.settings import (
     load_settings,
     may_use_gpu,
     needs_sample,
+    path_problem,
 )
 from decon3d.versions import VERSIONS
 from decon3d.volumes.headers import kept_headers
 from decon3d.volumes.inputs import volume_files
 
 try:
+    if problem := path_problem(str(workflow.basedir)):
+        raise UserError(problem)
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
     SETTINGS = load_settings(config)
