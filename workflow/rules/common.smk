@@ -29,6 +29,7 @@ from decon3d.settings import (
 from decon3d.versions import VERSIONS
 from decon3d.volumes.inputs import list_volumes, previewed_volume, volume_files
 from decon3d.volumes.planes import plane_files
+from decon3d.volumes.volume import Reading
 
 try:
     SETTINGS = load_settings(config)
@@ -87,6 +88,11 @@ def channel_of(wildcards):
     return dataset_of(wildcards).channels[wildcards.channel]
 
 
+def reading_of(wildcards):
+    """What the config says about a dataset's files: `volumes.volume.Reading`, as plain values."""
+    return vars(Reading.of(dataset_of(wildcards)))
+
+
 def method_of(wildcards):
     return METHODS[wildcards.method]
 
@@ -108,7 +114,12 @@ def volume_size(dataset, volume):
     path = Path(VOLUMES[dataset][volume].path)
     planes = plane_files(path)
     try:
-        found = open_volume(path) if path.is_dir() and not planes else None
+        reading = Reading.of(chosen)
+        found = (
+            open_volume(path, reading=reading)
+            if path.is_dir() and not planes
+            else None
+        )
     except UserError:  # ingest says it better
         found = None
     if found is None:  # files: as if they were not compressed, in two bytes per voxel

@@ -9,7 +9,7 @@ from decon3d.errors import UserError
 from decon3d.evaluation.full_reference import evaluate_volume
 from decon3d.evaluation.records import Record
 from decon3d.volumes.no_data import CONTEXT, mark, missing
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -26,6 +26,7 @@ def evaluate_volumes(
     volume: str,
     method: str,
     fills: dict[str, float | None] | None = None,
+    reading: Reading = FROM_FILE,
 ) -> list[Record]:
     """Measure one volume, all channels, against its reference.
 
@@ -43,13 +44,15 @@ def evaluate_volumes(
     fills
         By channel: value of the raw volume's voxels without data, which are left out; None = all
         have data.
+    reading
+        Which image of the reference's file, and its axes.
 
     Raises
     ------
     UserError
         If the reference has another shape than the raw volume.
     """
-    truth, image = open_volume(reference), open_volume(raw)
+    truth, image = open_volume(reference, reading=reading), open_volume(raw)
     if truth.shape != image.shape:
         raise UserError(
             f"{reference} has the shape {truth.shape} and {image.path} {image.shape} (T, C, Z, Y, "

@@ -5,7 +5,7 @@ known of the volume goes to a small JSON record, from which all later steps star
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 from decon3d.logs import log, progress
-from decon3d.volumes.metadata import chosen_voxel_size
+from decon3d.volumes.metadata import chosen_voxel_size, contradiction
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
     Histogram,
@@ -27,9 +27,10 @@ from decon3d.volumes.normalisation import (
     normalisation_law,
 )
 from decon3d.volumes.planes import plane_files
-from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
 from decon3d.volumes.tally import Counted, Tally
+from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
 
 
@@ -39,7 +40,7 @@ class VolumeRecord:
 
     `histograms`, `darkest`, `not_finite`, `saturated`, `no_data` and `filled` are by channel index;
     `darkest` is the mean of the darkest place (None where there is none), `saturated` counts voxels
-    at the largest value of an integer type, `no_data` is the value of voxels without data (None
+    at or above `saturation`, `no_data` is the value of voxels without data (None
     where there is none) and `filled` their number; histograms and `darkest` leave them out.
     `clip_at_zero` says that negative counts are read as 0.
     """
@@ -61,6 +62,12 @@ class VolumeRecord:
     no_data: dict[str, float | None]
     filled: dict[str, int]
     clip_at_zero: bool = False
+    position_um: Triple | None = None
+    """Position (Z, Y, X) of the first voxel on the stage, in µm."""
+    saturation: float | None = None
+    """Counts at and above which a voxel is saturated; None = a floating point type has no such."""
+    warnings: list[str] = field(default_factory=list)
+    """What is odd about the file, in sentences for the report."""
 
     def open(self) -> Volume:
         """Open the view of the volume."""
@@ -85,8 +92,9 @@ class VolumeRecord:
         Returns
         -------
         dict
-            `voxel_size_um`, `channel_names`, `channel_colors` and `time_interval_s`: between the
-            chosen time points, None where they are not evenly spaced.
+            `voxel_size_um`, `position_um`, `channel_names`, `channel_colors` and
+            `time_interval_s`: between the chosen time points, None where they are not evenly
+            spaced.
         """
         colors = self.channel_colors
         steps = set() if times is None else {b - a for a, b in pairwise(times)}
@@ -94,6 +102,7 @@ class VolumeRecord:
         interval = self.time_interval_s
         return {
             "voxel_size_um": self.voxel_size_um,
+            "position_um": self.position_um,
             "channel_names": [self.own_name(i) or name for name, i in channels.items()],
             "channel_colors": [colors[i] for i in channels.values() if i < len(colors)],
             "time_interval_s": interval * step if interval is not None and step > 0 else None,
@@ -111,13 +120,14 @@ class VolumeRecord:
 def load_record(path: str | Path) -> VolumeRecord:
     """Read a record that `ingest` wrote."""
     values = read_json(path)
-    for key in ("shape", "voxel_size_um"):
-        values[key] = tuple(values[key])
+    for key in ("shape", "voxel_size_um", "position_um"):
+        if values.get(key) is not None:
+            values[key] = tuple(values[key])
     return VolumeRecord(**values)
 
 
 def voxel_size_of(
-    source: str, *, configured: tuple[float, float, float] | None, key: str
+    source: str, *, configured: Triple | None, key: str, reading: Reading = FROM_FILE
 ) -> tuple[float, float, float]:
     """Return a dataset's voxel size (Z, Y, X) in µm: the config's, or else the metadata's.
 
@@ -128,7 +138,7 @@ def voxel_size_of(
     """
     if configured is not None:
         return configured
-    volume = open_volume(source)
+    volume = open_volume(source, reading=reading)
     return chosen_voxel_size(volume, configured=None, key=f"{key}.voxel_size_um")
 
 
@@ -143,7 +153,9 @@ def ingest(
     key: str,
     no_data: NoData | dict[int, NoData] = "auto",
     camera_offset: float | None = None,
+    camera_bits: int | None = None,
     clip_at_zero: bool = False,
+    reading: Reading = FROM_FILE,
 ) -> VolumeRecord:
     """Bring one volume into the workflow.
 
@@ -165,15 +177,21 @@ def ingest(
         How voxels without data are known, for all channels or by channel index.
     camera_offset
         Counts of a dark image, if known: fill lies below.
+    camera_bits
+        Bits of the camera's converter, which decide where counts saturate; None = from the file.
     clip_at_zero
         Whether negative counts are taken as 0: those of a restored volume that is restored again.
+    reading
+        Which image of the file, and its axes: the config's `series` and `axes`.
 
     Raises
     ------
     UserError
         If the volume lacks a channel, a time point or a voxel size, or cannot be read.
     """
-    volume = open_volume(source, clip_at_zero=clip_at_zero)
+    volume = open_volume(source, clip_at_zero=clip_at_zero, reading=reading)
+    contradicted = contradiction(voxel_size_um, volume.voxel_size_um)
+    warnings = [contradicted] if contradicted else []
     size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
     for channel_name, index in channels.items():
@@ -194,7 +212,8 @@ def ingest(
         chunk = default_chunk((spatial[0], spatial[1], spatial[2]))
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
     rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
-    tallies = {i: _tally(volume, i, rules[i]) for i in channels.values()}
+    level = saturation_level(volume, camera_bits)
+    tallies = {i: _tally(volume, i, rules[i], level) for i in channels.values()}
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
     most = SLAB_BYTES // volume.dtype.itemsize
@@ -211,6 +230,7 @@ def ingest(
                 tallies[channel].add(values)
             bar.update(values.shape[0])
     found = {i: tally.counted(camera_offset=camera_offset) for i, tally in tallies.items()}
+    found, level = _without_wrong_bits(volume, found, level, camera_bits, key)
     if target is not None:
         windows = [
             found[c].histogram.display() if c in found else (0.0, 65535.0)
@@ -221,6 +241,7 @@ def ingest(
             name=name,
             factors=write_pyramid(store, level_0=target),
             voxel_size_um=size,
+            position_um=volume.position_um,
             channel_names=list(volume.channel_names),
             channel_colors=list(volume.channel_colors),
             windows=windows,
@@ -244,7 +265,12 @@ def ingest(
         no_data={str(i): c.fill for i, c in found.items()},
         filled={str(i): c.filled for i, c in found.items()},
         clip_at_zero=clip_at_zero,
+        position_um=volume.position_um,
+        saturation=level,
+        warnings=warnings,
     )
+    for text in warnings:
+        log.warning("%s: %s", name, text)
     for index, counted in found.items():
         _tell(f"{name}, channel {index}", counted)
     write_json(record_path, asdict(record))
@@ -278,9 +304,46 @@ def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) 
     return {now[name]: "none" if fill is None else max(fill, 0.0) for name, fill in fills.items()}
 
 
-def _tally(volume: Volume, channel: int, no_data: NoData) -> Tally:
+def _tally(volume: Volume, channel: int, no_data: NoData, saturation: float | None) -> Tally:
     start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
-    return Tally(volume.dtype, start=start, stop=stop, no_data=no_data)
+    return Tally(volume.dtype, start=start, stop=stop, no_data=no_data, saturation=saturation)
+
+
+def saturation_level(volume: Volume, camera_bits: int | None) -> float | None:
+    """Return the counts at which a volume saturates; None for a floating point type.
+
+    That is the largest number of the camera's bits, of those that the file states to be
+    significant, or of the type.
+    """
+    largest = saturation_of(volume.dtype)
+    bits = camera_bits or volume.significant_bits
+    return largest if largest is None or bits is None else min(largest, 2.0**bits - 1)
+
+
+def _without_wrong_bits(
+    volume: Volume,
+    found: dict[int, Counted],
+    level: float | None,
+    camera_bits: int | None,
+    key: str,
+) -> tuple[dict[int, Counted], float | None]:
+    """Refuse `camera.bits` that are too few for the counts; correct those that a file states."""
+    largest = saturation_of(volume.dtype)
+    if level is None or largest is None or level == largest:
+        return found, level
+    highest = max((c.histogram.percentile(100) for c in found.values()), default=0.0)
+    if not highest > level:
+        return found, level
+    if camera_bits is not None:
+        raise UserError(
+            f"{key}.camera.bits: {camera_bits} bits end at {level:g}, but {volume.path} holds "
+            f"counts up to {highest:g}; give the camera's bits, or null"
+        )
+    bits = volume.significant_bits
+    words = "%s states %s significant bits, but holds counts up to %g: taken as saturated at %g"
+    log.info(words, volume.path, bits, highest, largest)
+    full = {i: int(c.histogram.counts[c.histogram.index(largest)]) for i, c in found.items()}
+    return {i: replace(c, saturated=full[i]) for i, c in found.items()}, largest
 
 
 def _range(volume: Volume, channel: int) -> tuple[float, float]:
@@ -330,7 +393,7 @@ class ChannelStatistics:
     no_data: int = 0
     """Voxels of fill, which are in none of the numbers above."""
     saturation: float | None = None
-    """Counts at which a voxel is saturated: the largest value of an integer type."""
+    """Counts at which a voxel is saturated: the largest of the camera's bits or of the type."""
 
     @classmethod
     def of(
@@ -411,7 +474,7 @@ def channel_statistics(
             f"{key}: no volume holds data in the channel with index {channel}: all voxels are "
             f"fill or not finite; check {key}.no_data and the files"
         )
-    levels = {saturation_of(r.dtype) for r in records}
+    levels = {r.saturation for r in records}
     return ChannelStatistics.of(
         total,
         camera_offset=camera_offset,

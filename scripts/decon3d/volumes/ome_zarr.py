@@ -11,6 +11,7 @@ from decon3d.volumes.metadata import (
     axes_of,
     channel_colors_of,
     channel_names_of,
+    position_of,
     voxel_size_of,
 )
 from decon3d.volumes.units import seconds
@@ -38,18 +39,22 @@ def open_zarr(path: str, level: int, reading: Reading = FROM_FILE) -> Volume:
     array = group[dataset.path]
     axes = "".join(str(axis.name) for axis in multiscale.axes).upper()
     axes = axes_of(path, array.shape, axes, reading.axes)
-    scale = np.ones(len(axes))
+    scale, shift = np.ones(len(axes)), np.zeros(len(axes))
     for transform in (
-        *(multiscale.coordinateTransformations or ()),
         *dataset.coordinateTransformations,
+        *(multiscale.coordinateTransformations or ()),
     ):
         if transform.type == "scale":
-            scale = scale * np.asarray(transform.scale, float)
+            factor = np.asarray(transform.scale, float)
+            scale, shift = scale * factor, shift * factor
+        elif transform.type == "translation":
+            shift = shift + np.asarray(transform.translation, float)
     units = [str(getattr(axis, "unit", None) or "") for axis in multiscale.axes]
     by_axis = dict(zip(axes, zip(scale, units, strict=True), strict=True))
     attributes: Any = group.attrs.get("ome", group.attrs)
     channels = list((attributes.get("omero") or {}).get("channels") or ())
     time = by_axis.get("T")
+    places = dict(zip(axes, zip(shift, units, strict=True), strict=True))
     size, problem = voxel_size_of([by_axis.get(a) for a in "ZYX"])
     return Volume(
         path,
@@ -60,4 +65,5 @@ def open_zarr(path: str, level: int, reading: Reading = FROM_FILE) -> Volume:
         channel_colors_of([c.get("color") for c in channels], axes, array.shape),
         seconds(*time) if time else None,
         voxel_size_problem=problem,
+        position_um=position_of([places.get(a) for a in "ZYX"]),
     )
