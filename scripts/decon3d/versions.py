@@ -13,7 +13,7 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 4,
-    "ingest": 5,
+    "ingest": 6,
     "statistics": 4,
     "psf": 2,
     "phantoms": 4,

@@ -86,7 +86,7 @@ def test_a_bare_stack_is_z_y_x_without_a_voxel_size(tmp_path):
 
 @pytest.mark.parametrize(
     ("array", "said"),
-    [(np.zeros((4, 5, 6), np.int32), "int32"), (np.zeros((40, 50, 3), np.uint8), "RGB")],
+    [(np.zeros((4, 5, 6), np.complex64), "complex64"), (np.zeros((40, 50, 3), np.uint8), "RGB")],
 )
 def test_what_is_no_volume_is_refused(array, said, tmp_path):
     tifffile.imwrite(tmp_path / "v.tif", array, photometric="rgb" if array.ndim == 3 and array.shape[-1] == 3 else "minisblack")  # fmt: skip
@@ -130,7 +130,7 @@ def test_an_ome_zarr_is_read_in_place(tmp_path):
     ("options", "said"),
     [
         ({"channels": {"far": 3}}, r"datasets\.d\.channels\.far\.index: 3, but .* has 3 channel"),
-        ({"times": [0, 7]}, r"datasets\.d\.times: .* has 2 time point\(s\), none at \[7\]"),
+        ({"times": [0, 7]}, r"datasets\.d\.times: 7, but .* has 2 time points"),
     ],
 )
 def test_what_a_volume_lacks_is_named(options, said, tmp_path):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from decon3d.errors import UserError
 from decon3d.volumes.metadata import chosen_voxel_size
-from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.volume import Triple
 
 
@@ -37,9 +37,23 @@ def read_bead_file(
     UserError
         If the file is missing or cannot be read, is not one stack, or has no known voxel size.
     """
-    where = f"{key}.path ({path})"
+    volume, voxel = _open(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
+    whole = (slice(None), slice(None), slice(None))
+    return volume.read(0, 0, whole).astype(np.float64), voxel
+
+
+def check_bead_file(
+    path: Path, *, voxel_size_um: Triple | None, key: str, reading: Reading = FROM_FILE
+) -> None:
+    """Raise what `read_bead_file` would, as far as the file's header shows it."""
+    _open(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
+
+
+def _open(
+    path: Path, *, voxel_size_um: Triple | None, key: str, reading: Reading
+) -> tuple[Volume, Triple]:
     if not path.exists():
-        raise UserError(f"{where}: there is no such file")
+        raise UserError(f"{key}.path: {path} does not exist; check the path")
     try:
         volume = open_volume(path, reading=reading)
     except UserError as error:
@@ -47,9 +61,8 @@ def read_bead_file(
     times, channels, *_ = volume.shape
     if times > 1 or channels > 1:
         raise UserError(
-            f"{where}: not one stack of planes (Z Y X) but {times} time point(s) and {channels} "
-            f"channel(s); save the bead as a stack of its own, or name its axes in {key}.axes"
+            f"{key}.path ({path}): not one stack of planes (Z Y X) but {times} time point(s) and "
+            f"{channels} channel(s); save the bead as a stack of its own, or name its axes in "
+            f"{key}.axes"
         )
-    voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
-    whole = (slice(None), slice(None), slice(None))
-    return volume.read(0, 0, whole).astype(np.float64), voxel
+    return volume, chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")

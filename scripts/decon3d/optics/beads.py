@@ -37,6 +37,8 @@ from decon3d.optics.resampling import (
     resample,
 )
 from decon3d.settings.microscope import Modality
+from decon3d.volumes.checks import bead_stack_problems
+from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
@@ -288,14 +290,11 @@ def _read(
     if not Path(path).exists():
         raise UserError(f"{key}.path ({path}): there is no such file")
     volume = open_volume(path, reading=reading)
-    channels, planes = volume.shape[1:3]
-    if channel >= channels:
-        raise UserError(
-            f"{key}.channel is {channel}, but {path} has {channels} "
-            f"channel{'s' if channels > 1 else ''}, counted from 0"
-        )
-    if planes < 3:
-        raise UserError(f"{key}.path ({path}): {planes} planes are no stack of beads (Z Y X)")
+    problems = bead_stack_problems(
+        Header.of(volume), channel=channel, voxel_size_um=voxel_size_um, key=key
+    )
+    if problems:
+        raise UserError("\n".join(problems))
     voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():

@@ -1,7 +1,8 @@
 """Ingest: any input volume becomes one OME-Zarr view and the histograms of its channels.
 
-An OME-Zarr is read where it lies. A TIFF is converted once, a slab of planes at a time. What is
-known of the volume goes to a small JSON record, from which all later steps start.
+An OME-Zarr is read where it lies, if it needs no conversion. All else is converted once, a slab of
+planes at a time. What is known of the volume goes to a small JSON record, from which all later
+steps start.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 from decon3d.logs import log, progress
+from decon3d.volumes.checks import differing_voxels, volume_problems
+from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, contradiction
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
@@ -26,12 +29,15 @@ from decon3d.volumes.normalisation import (
     finite_range,
     normalisation_law,
 )
-from decon3d.volumes.planes import plane_files
+from decon3d.volumes.ome_zarr import ZarrArray
 from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
 from decon3d.volumes.tally import Counted, Tally
 from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
+
+_EXACT = 2**24
+"""Integers that float32 holds exactly are no larger."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,9 @@ class VolumeRecord:
     `darkest` is the mean of the darkest place (None where there is none), `saturated` counts voxels
     at or above `saturation`, `no_data` is the value of voxels without data (None
     where there is none) and `filled` their number; histograms and `darkest` leave them out.
-    `clip_at_zero` says that negative counts are read as 0.
+    `clip_at_zero` says that negative counts are read as 0. `stored_dtype` is the source's type,
+    `dtype` the view's; of integers that were converted, `stored_range` is their smallest and
+    largest value.
     """
 
     name: str
@@ -62,6 +70,8 @@ class VolumeRecord:
     no_data: dict[str, float | None]
     filled: dict[str, int]
     clip_at_zero: bool = False
+    stored_dtype: str = ""
+    stored_range: tuple[int, int] | None = None
     position_um: Triple | None = None
     """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     saturation: float | None = None
@@ -120,9 +130,8 @@ class VolumeRecord:
 def load_record(path: str | Path) -> VolumeRecord:
     """Read a record that `ingest` wrote."""
     values = read_json(path)
-    for key in ("shape", "voxel_size_um", "position_um"):
-        if values.get(key) is not None:
-            values[key] = tuple(values[key])
+    for key in ("shape", "voxel_size_um", "stored_range", "position_um"):
+        values[key] = values.get(key) and tuple(values[key])
     return VolumeRecord(**values)
 
 
@@ -190,24 +199,22 @@ def ingest(
         If the volume lacks a channel, a time point or a voxel size, or cannot be read.
     """
     volume = open_volume(source, clip_at_zero=clip_at_zero, reading=reading)
+    problems = volume_problems(
+        Header.of(volume), key=key, channels=channels, times=times, voxel_size_um=voxel_size_um
+    )
+    if problems:
+        raise UserError("\n".join(problems))
     contradicted = contradiction(voxel_size_um, volume.voxel_size_um)
     warnings = [contradicted] if contradicted else []
     size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
-    for channel_name, index in channels.items():
-        if index >= n_channels:
-            raise UserError(
-                f"{key}.channels.{channel_name}.index: {index}, but {source} has {n_channels} "
-                f"channel(s), counted from 0"
-            )
-    missing = [t for t in times or () if t >= n_times]
-    if missing:
-        raise UserError(f"{key}.times: {source} has {n_times} time point(s), none at {missing}")
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
     record_path = Path(record_path)
     record_path.parent.mkdir(parents=True, exist_ok=True)
+    _check_chunks(volume)
+    volume, stored_range = _as_stored_here(volume)
     target = None
-    if plane_files(source) or not Path(source).is_dir():
+    if not volume.in_place or volume.convert_to is not None:
         store = record_path.with_name(f"{name}.ome.zarr")
         chunk = default_chunk((spatial[0], spatial[1], spatial[2]))
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
@@ -250,7 +257,7 @@ def ingest(
     record = VolumeRecord(
         name=name,
         source=source,
-        path=source if target is None else str(store),
+        path=volume.path if target is None else str(store),
         shape=volume.shape,
         dtype=volume.dtype.name,
         voxel_size_um=size,
@@ -265,6 +272,8 @@ def ingest(
         no_data={str(i): c.fill for i, c in found.items()},
         filled={str(i): c.filled for i, c in found.items()},
         clip_at_zero=clip_at_zero,
+        stored_dtype=volume.stored_dtype.name,
+        stored_range=stored_range,
         position_um=volume.position_um,
         saturation=level,
         warnings=warnings,
@@ -306,7 +315,9 @@ def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) 
 
 def _tally(volume: Volume, channel: int, no_data: NoData, saturation: float | None) -> Tally:
     start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
-    return Tally(volume.dtype, start=start, stop=stop, no_data=no_data, saturation=saturation)
+    return Tally(
+        volume.stored_dtype, start=start, stop=stop, no_data=no_data, saturation=saturation
+    )
 
 
 def saturation_level(volume: Volume, camera_bits: int | None) -> float | None:
@@ -315,7 +326,7 @@ def saturation_level(volume: Volume, camera_bits: int | None) -> float | None:
     That is the largest number of the camera's bits, of those that the file states to be
     significant, or of the type.
     """
-    largest = saturation_of(volume.dtype)
+    largest = saturation_of(volume.stored_dtype)
     bits = camera_bits or volume.significant_bits
     return largest if largest is None or bits is None else min(largest, 2.0**bits - 1)
 
@@ -328,7 +339,7 @@ def _without_wrong_bits(
     key: str,
 ) -> tuple[dict[int, Counted], float | None]:
     """Refuse `camera.bits` that are too few for the counts; correct those that a file states."""
-    largest = saturation_of(volume.dtype)
+    largest = saturation_of(volume.stored_dtype)
     if level is None or largest is None or level == largest:
         return found, level
     highest = max((c.histogram.percentile(100) for c in found.values()), default=0.0)
@@ -344,6 +355,59 @@ def _without_wrong_bits(
     log.info(words, volume.path, bits, highest, largest)
     full = {i: int(c.histogram.counts[c.histogram.index(largest)]) for i, c in found.items()}
     return {i: replace(c, saturated=full[i]) for i, c in found.items()}, largest
+
+
+def _check_chunks(volume: Volume) -> None:
+    """Warn of chunks that a zarr store lacks; `UserError` if it has none.
+
+    Zarr reads them as its fill value, so they are true zeros, which many programs do not write, or
+    data that were lost or never written.
+    """
+    if not isinstance(volume.array, ZarrArray):
+        return
+    share = volume.array.missing_share()
+    if share == 1:
+        raise UserError(
+            f"{volume.array.path} has no chunk; all its voxels would be read as fill: copy it "
+            "again from its source, or leave the volume out"
+        )
+    if share:
+        log.warning(
+            "%s: %.3g %% of the chunks do not exist and are read as fill; if that is more than the "
+            "empty margin, data are missing: copy the volume again", volume.array.path, 100 * share,
+        )  # fmt: skip
+
+
+def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
+    """Choose the type of a volume whose own type is not stored here, in one streaming pass.
+
+    Integers that fit become uint16. Others become float32, with negative counts as they are; it
+    holds integers up to 2^24 exactly and rounds larger ones to 24 bits, which a warning says.
+
+    Returns
+    -------
+    (volume, (smallest, largest))
+        The range is None where the type is kept or of floating point.
+    """
+    if volume.convert_to is None or volume.stored_dtype.kind == "f":
+        return volume, None
+    stored = replace(volume, convert_to=None, clip_at_zero=False)
+    low, high = [], []
+    for time, channel, slab in slabs(stored):
+        for z, y in boxes(stored, slab):
+            values = stored.read(time, channel, (z, y, slice(None)))
+            low.append(int(values.min()))
+            high.append(int(values.max()))
+    found = min(low), max(high)
+    fits = found[0] >= 0 and found[1] <= np.iinfo(np.uint16).max
+    name = "uint16" if fits else "float32"
+    log.info("%s: %s from %d to %d becomes %s", volume.path, stored.dtype, *found, name)
+    if max(-found[0], found[1]) > _EXACT:
+        log.warning(
+            "%s: counts to %d; above %d float32 rounds them to 24 bits", volume.path,
+            max(found, key=abs), _EXACT,
+        )  # fmt: skip
+    return replace(volume, convert_to=name), found
 
 
 def _range(volume: Volume, channel: int) -> tuple[float, float]:
@@ -457,14 +521,10 @@ def channel_statistics(
         If the volumes differ in voxel size by more than 1 % (a dataset shares a microscope), or
         hold no data.
     """
+    problems = differing_voxels(((r.source, r.voxel_size_um) for r in records), key=key)
+    if problems:
+        raise UserError("\n".join(problems))
     first = records[0]
-    for record in records[1:]:
-        if not np.allclose(record.voxel_size_um, first.voxel_size_um, rtol=0.01):
-            raise UserError(
-                f"{key}: {record.source} has voxels of {record.voxel_size_um} µm but "
-                f"{first.source} of {first.voxel_size_um} µm (Z, Y, X); volumes of one dataset "
-                "share them: make two datasets, or set voxel_size_um if the metadata are wrong"
-            )
     darkest = [d for r in records if (d := r.darkest[str(channel)]) is not None]
     total = first.histogram(channel)
     for record in records[1:]:

@@ -15,7 +15,7 @@ from decon3d.errors import UserError, reading
 from decon3d.volumes.tiff_pages import check_pages, strict
 
 _ENDINGS = (".tif", ".tiff")
-_OME_ZARR = ("zarr.json", ".zattrs", ".zgroup")
+_ZARR = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 _NUMBER = re.compile(r"(\d+)")
 _OTHER_AXIS = re.compile(r"(?:^|[^a-z])(c|ch|channel|w|wave|wavelength|t|time|frame)[ _-]?$", re.I)
 """What stands before a number that counts channels or time points."""
@@ -23,7 +23,7 @@ _OTHER_AXIS = re.compile(r"(?:^|[^a-z])(c|ch|channel|w|wave|wavelength|t|time|fr
 
 def plane_files(path: str | Path) -> list[str]:
     """List the planes of a folder in natural order (z2 before z10); none if it is an OME-Zarr."""
-    if not Path(path).is_dir() or any(Path(path, name).exists() for name in _OME_ZARR):
+    if not Path(path).is_dir() or any(Path(path, name).exists() for name in _ZARR):
         return []
     with os.scandir(path) as entries:
         names = [e.name for e in entries if e.name.lower().endswith(_ENDINGS) and e.is_file()]

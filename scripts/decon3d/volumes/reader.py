@@ -13,7 +13,12 @@ from decon3d.volumes.volume import AXES, FROM_FILE, Reading, Volume
 
 __all__ = ["AXES", "FROM_FILE", "Reading", "Volume", "open_volume"]
 
-_DTYPES = ("uint8", "uint16", "float32")
+_KEPT = ("uint8", "uint16", "float32")
+_CONVERTED = (
+    "int8", "int16", "int32", "int64", "uint32", "uint64", "float16", "float64",
+)  # fmt: skip
+"""Types that are read as float32; ingest stores what fits as uint16."""
+_ZIPPED = (".zip", ".ozx")
 
 
 def open_volume(
@@ -23,7 +28,7 @@ def open_volume(
     clip_at_zero: bool = False,
     reading: Reading = FROM_FILE,
 ) -> Volume:
-    """Open a TIFF, ImageJ or OME-TIFF, an OME-Zarr 0.4 / 0.5, or what bioio reads if installed.
+    """Open a TIFF, ImageJ or OME-TIFF, an OME-Zarr or zarr array, or what bioio reads if installed.
 
     Parameters
     ----------
@@ -44,6 +49,8 @@ def open_volume(
     """
     path = str(path)
     with errors.reading(path):
+        if path.lower().endswith(_ZIPPED) and Path(path).is_file():
+            raise UserError(f"{path} is a zipped OME-Zarr; unzip it into a folder and name that")
         if planes := plane_files(path):
             volume = open_planes(path, planes, level, reading)
         elif Path(path).is_dir():
@@ -52,9 +59,10 @@ def open_volume(
             volume = open_tiff(path, reading)
         if level == 0:
             check_stack(volume)
-    if volume.dtype.name not in _DTYPES:
+    found = volume.stored_dtype.name
+    if found not in _KEPT + _CONVERTED:
         raise UserError(
-            f"{path}: counts of type {volume.dtype.name} are not supported; "
-            f"save it as {', '.join(_DTYPES)}"
+            f"{path}: counts of type {found} are not supported; save it as {', '.join(_KEPT)}"
         )
-    return replace(volume, clip_at_zero=True) if clip_at_zero else volume
+    convert_to = None if found in _KEPT else "float32"
+    return replace(volume, clip_at_zero=clip_at_zero, convert_to=convert_to)

@@ -48,7 +48,7 @@ class Tally:
     Parameters
     ----------
     dtype
-        Of the counts.
+        Of the counts in the file; the largest value of an integer type is saturated.
     start, stop
         Range of the histogram of a float type; integers have their own.
     no_data
@@ -104,7 +104,7 @@ class Tally:
             self._darkest = min(self._darkest, darkest_place(strip))
             if self._saturation is not None:
                 self._saturated += int(np.count_nonzero(strip >= self._saturation))
-        if self._largest is None:
+        if values.dtype.kind == "f":
             self._not_finite += prod(values.shape) - voxels
 
     def _fills(self, cells: dict[float, int]) -> list[float]:

@@ -77,7 +77,9 @@ class Volume:
 
     `array` has the file's own axes, `axes` names them (a subset of T C Z Y X in any order, and
     `SINGLE`); everything else speaks T C Z Y X. `channel_colors` (RRGGBB) are those of all
-    channels, or none. With `clip_at_zero`, `read` gives 0 for negative counts.
+    channels, or none. With `clip_at_zero`, `read` gives 0 for negative counts; with
+    `convert_to`, it gives counts of that type. `in_place` says that the file can be read again
+    later by its path alone.
     """
 
     path: str
@@ -94,6 +96,8 @@ class Volume:
     """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     significant_bits: int | None = None
     """Bits of the counts, where the file states fewer than its integer type has."""
+    convert_to: str | None = None
+    in_place: bool = False
     shape: tuple[int, int, int, int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,8 +106,13 @@ class Volume:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the stored counts."""
-        return np.dtype(self.array.dtype)
+        """Type of the counts that `read` gives."""
+        return np.dtype(self.convert_to) if self.convert_to else self.stored_dtype
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Type of the counts in the file, in the machine's byte order."""
+        return np.dtype(self.array.dtype).newbyteorder("=")
 
     @property
     def chunk(self) -> tuple[int, int, int]:
@@ -114,12 +123,12 @@ class Volume:
         return (by_axis.get("Z", 1), by_axis["Y"], by_axis["X"])
 
     def read(self, time: int, channel: int, region: tuple[slice, slice, slice]) -> NDArray[Any]:
-        """Read one region (Z, Y, X slices) of one time point and channel, as stored.
+        """Read one region (Z, Y, X slices) of one time point and channel.
 
         Raises
         ------
         UserError
-            If the file cannot be read there.
+            If the file cannot be read there, or holds values beyond the range of `dtype`.
         """
         wanted = dict(zip(AXES, (time, channel, *region), strict=True))
         place = tuple(wanted.get(a, 0) for a in self.axes)
@@ -131,6 +140,7 @@ class Volume:
         values = values.transpose([kept.index(a) for a in "ZYX" if a in kept])
         if "Z" not in kept:
             values = values[np.newaxis]
+        values = self._converted(values)
         return np.maximum(values, 0) if self.clip_at_zero else values
 
     @cached_property
@@ -139,8 +149,21 @@ class Volume:
         import dask.array as da  # half a second or more, and most jobs read regions only
 
         values = da.from_array(self.array, chunks=getattr(self.array, "chunks", "auto"))
+        values = values.map_blocks(self._converted, dtype=self.dtype)
         values = values[tuple(0 if a == SINGLE else slice(None) for a in self.axes)]
         axes = self.axes.replace(SINGLE, "")
         present = [a for a in AXES if a in axes]
         values = values.transpose([axes.index(a) for a in present])
         return values[tuple(slice(None) if a in axes else np.newaxis for a in AXES)]
+
+    def _converted(self, values: NDArray[Any]) -> NDArray[Any]:
+        with np.errstate(over="ignore"):
+            result = values.astype(self.dtype, copy=False)
+        if values.dtype.kind == "f" and values.dtype.itemsize > result.dtype.itemsize:
+            beyond = np.isinf(result) & np.isfinite(values)
+            if beyond.any():
+                raise UserError(
+                    f"{self.path} holds {values[beyond][0]:g}, beyond the range of "
+                    f"{self.dtype.name}; divide the counts by a constant"
+                )
+        return result
