@@ -14,7 +14,7 @@ from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.evaluation.targets import target_kernels
 from decon3d.pairs.sources import SPLITS
-from decon3d.preflight import check_headers, list_inputs, reading_of
+from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import (
     NAME,
     Phantoms,
@@ -33,6 +33,7 @@ from decon3d.settings import (
 from decon3d.versions import VERSIONS
 from decon3d.volumes.headers import kept_headers
 from decon3d.volumes.inputs import volume_files
+from decon3d.volumes.volume import Reading
 
 try:
     if problem := path_problem(str(workflow.basedir)):
@@ -107,6 +108,11 @@ def channel_of(wildcards):
     return dataset_of(wildcards).channels[wildcards.channel]
 
 
+def reading_of(wildcards):
+    """What the config says about a dataset's files: `volumes.volume.Reading`, as plain values."""
+    return vars(Reading.of(dataset_of(wildcards)))
+
+
 def method_of(wildcards):
     return METHODS[wildcards.method]
 
@@ -123,7 +129,7 @@ def volume_size(dataset, volume):
     if chosen.simulate is not None:
         mvoxels = len(chosen.channels) * prod(chosen.simulate[volume].shape) / 1e6
         return 2 * mvoxels, mvoxels
-    header = HEADERS.get((VOLUMES[dataset][volume].path, reading_of(chosen)))
+    header = HEADERS.get((VOLUMES[dataset][volume].path, Reading.of(chosen)))
     if header is None:  # a job whose resources are those that the run gave it
         return 0, 0
     times = header.shape[0] if chosen.times is None else len(chosen.times)
