@@ -78,7 +78,7 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
     for entry in entries:
         try:
             found = _expand(key, entry)
-            if getattr(dataset, "series", None) is None:
+            if dataset.series is None:
                 found = [image for source in found for image in _images(key, source)]
         except ConfigError as error:
             problems += error.problems
