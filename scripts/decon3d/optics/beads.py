@@ -37,6 +37,8 @@ from decon3d.optics.resampling import (
     resample,
 )
 from decon3d.settings.microscope import Modality
+from decon3d.volumes.checks import bead_stack_problems
+from decon3d.volumes.headers import Header
 from decon3d.volumes.reader import open_volume
 
 log = logging.getLogger(__name__)
@@ -282,20 +284,13 @@ def _read(
     if not Path(path).exists():
         raise UserError(f"{key}.path ({path}): there is no such file")
     volume = open_volume(path)
-    channels, planes = volume.shape[1:3]
-    if channel >= channels:
-        raise UserError(
-            f"{key}.channel is {channel}, but {path} has {channels} "
-            f"channel{'s' if channels > 1 else ''}, counted from 0"
-        )
-    if planes < 3:
-        raise UserError(f"{key}.path ({path}): {planes} planes are no stack of beads (Z Y X)")
+    problems = bead_stack_problems(
+        Header.of(volume), channel=channel, voxel_size_um=voxel_size_um, key=key
+    )
+    if problems:
+        raise UserError("\n".join(problems))
     voxel = voxel_size_um or volume.voxel_size_um
-    if voxel is None:
-        raise UserError(
-            f"{key}.voxel_size_um is missing: the metadata of {path} does not hold the voxel "
-            "size; give [z, y, x] in µm, e.g. [0.1, 0.1, 0.1]"
-        )
+    assert voxel is not None  # else it was a problem
     stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():
         raise UserError(f"{key}.path ({path}): holds NaN or infinite values; export it again")

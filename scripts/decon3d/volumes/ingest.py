@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 from decon3d.logs import log, progress
+from decon3d.volumes.checks import differing_voxels, volume_problems
+from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
@@ -183,17 +185,13 @@ def ingest(
         If the volume lacks a channel, a time point or a voxel size, or cannot be read.
     """
     volume = open_volume(source, clip_at_zero=clip_at_zero, reading=reading)
+    problems = volume_problems(
+        Header.of(volume), key=key, channels=channels, times=times, voxel_size_um=voxel_size_um
+    )
+    if problems:
+        raise UserError("\n".join(problems))
     size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
-    for channel_name, index in channels.items():
-        if index >= n_channels:
-            raise UserError(
-                f"{key}.channels.{channel_name}.index: {index}, but {source} has {n_channels} "
-                f"channel(s), counted from 0"
-            )
-    missing = [t for t in times or () if t >= n_times]
-    if missing:
-        raise UserError(f"{key}.times: {source} has {n_times} time point(s), none at {missing}")
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
     record_path = Path(record_path)
     record_path.parent.mkdir(parents=True, exist_ok=True)
@@ -460,14 +458,10 @@ def channel_statistics(
         If the volumes differ in voxel size by more than 1 % (a dataset shares a microscope), or
         hold no data.
     """
+    problems = differing_voxels(((r.source, r.voxel_size_um) for r in records), key=key)
+    if problems:
+        raise UserError("\n".join(problems))
     first = records[0]
-    for record in records[1:]:
-        if not np.allclose(record.voxel_size_um, first.voxel_size_um, rtol=0.01):
-            raise UserError(
-                f"{key}: {record.source} has voxels of {record.voxel_size_um} µm but "
-                f"{first.source} of {first.voxel_size_um} µm (Z, Y, X); volumes of one dataset "
-                "share them: make two datasets, or set voxel_size_um if the metadata are wrong"
-            )
     darkest = [d for r in records if (d := r.darkest[str(channel)]) is not None]
     total = first.histogram(channel)
     for record in records[1:]:

@@ -1,11 +1,14 @@
 """Metadata that every format has: axes, voxel size, position, names and colours of channels."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from decon3d.errors import UserError
 from decon3d.volumes.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, finite, micrometres
 from decon3d.volumes.volume import AXES, SINGLE, Triple, Volume
+
+if TYPE_CHECKING:
+    from decon3d.volumes.headers import Header
 
 Length = tuple[Any, str]
 """A size and its unit, as in the file."""
@@ -43,7 +46,7 @@ def voxel_size_of(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
     return (result[0], result[1], result[2]), ""
 
 
-def chosen_voxel_size(volume: Volume, *, configured: Triple | None, key: str) -> Triple:
+def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, key: str) -> Triple:
     """Return a volume's voxel size (Z, Y, X) in µm: the config's, or else the metadata's.
 
     Parameters
