@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.files import read_json, write_json
+from decon3d.files import read_record, write_record
 from decon3d.logs import log, progress
 from decon3d.volumes.checks import differing_voxels, volume_problems
 from decon3d.volumes.headers import Header
@@ -32,9 +32,10 @@ from decon3d.volumes.normalisation import (
 from decon3d.volumes.ome_zarr import ZarrArray
 from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
-from decon3d.volumes.tally import Counted, Tally
+from decon3d.volumes.tally import ContentHash, Counted, Tally
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
 
+_WHERE = ("source", "path", "voxel_size_from")
 _EXACT = 2**24
 """Integers that float32 holds exactly are no larger."""
 
@@ -47,9 +48,10 @@ class VolumeRecord:
     `darkest` is the mean of the darkest place (None where there is none), `saturated` counts voxels
     at the largest value of an integer type, `no_data` is the value of voxels without data (None
     where there is none) and `filled` their number; histograms and `darkest` leave them out.
-    `clip_at_zero` says that negative counts are read as 0. `stored_dtype` is the source's type,
-    `dtype` the view's; of integers that were converted, `stored_range` is their smallest and
-    largest value.
+    `clip_at_zero` says that negative counts are read as 0. `content` hashes the counts of each
+    channel and time point, by channel index and then time index, of those that are used.
+    `stored_dtype` is the source's type, `dtype` the view's; of integers that were converted,
+    `stored_range` is their smallest and largest value.
     """
 
     name: str
@@ -68,9 +70,15 @@ class VolumeRecord:
     saturated: dict[str, int]
     no_data: dict[str, float | None]
     filled: dict[str, int]
+    content: dict[str, dict[str, str]]
     clip_at_zero: bool = False
     stored_dtype: str = ""
     stored_range: tuple[int, int] | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What results are keyed on: all of the record but where the volume lies."""
+        return {k: v for k, v in asdict(self).items() if k not in _WHERE}
 
     def open(self) -> Volume:
         """Open the view of the volume."""
@@ -120,7 +128,7 @@ class VolumeRecord:
 
 def load_record(path: str | Path) -> VolumeRecord:
     """Read a record that `ingest` wrote."""
-    values = read_json(path)
+    values = read_record(path)
     for key in ("shape", "voxel_size_um", "stored_range"):
         values[key] = values.get(key) and tuple(values[key])
     return VolumeRecord(**values)
@@ -204,6 +212,7 @@ def ingest(
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
     rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
     tallies = {i: _tally(volume, i, rules[i]) for i in channels.values()}
+    hashes: dict[int, dict[int, ContentHash]] = {i: {} for i in tallies}
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
     most = SLAB_BYTES // volume.dtype.itemsize
@@ -218,6 +227,7 @@ def ingest(
                     target[time, channel, slab, rows] = values[:, rows]
             if counts:
                 tallies[channel].add(values)
+                hashes[channel].setdefault(time, ContentHash()).add(values)
             bar.update(values.shape[0])
     found = {i: tally.counted(camera_offset=camera_offset) for i, tally in tallies.items()}
     if target is not None:
@@ -252,13 +262,17 @@ def ingest(
         saturated={str(i): c.saturated for i, c in found.items()},
         no_data={str(i): c.fill for i, c in found.items()},
         filled={str(i): c.filled for i, c in found.items()},
+        content={
+            str(i): {str(t): content.hexdigest() for t, content in times_of.items()}
+            for i, times_of in hashes.items()
+        },
         clip_at_zero=clip_at_zero,
         stored_dtype=volume.stored_dtype.name,
         stored_range=stored_range,
     )
     for index, counted in found.items():
         _tell(f"{name}, channel {index}", counted)
-    write_json(record_path, asdict(record))
+    write_record(record_path, asdict(record))
     return record
 
 
@@ -486,12 +500,12 @@ def channel_statistics(
 
 def save_statistics(path: str | Path, statistics: ChannelStatistics) -> None:
     """Write statistics as JSON."""
-    write_json(path, asdict(statistics))
+    write_record(path, asdict(statistics))
 
 
 def load_statistics(path: str | Path) -> ChannelStatistics:
     """Read statistics that `save_statistics` wrote."""
-    values = read_json(path)
+    values = read_record(path)
     return ChannelStatistics(
         **{**values, "normalisation": Normalisation(**values["normalisation"])}
     )
