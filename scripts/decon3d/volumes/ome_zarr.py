@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from decon3d import errors
 from decon3d.errors import UserError, reason
 from decon3d.logs import log
+from decon3d.volumes.blosc import WholeChunkStore, uses_blosc
 from decon3d.volumes.metadata import (
     axes_of,
     channel_colors_of,
@@ -59,7 +60,8 @@ class ZarrArray:
         if node is None or not node.is_array:
             raise UserError(f"{path} is listed as an array, but missing; copy it from its source")
         try:
-            self._array: Any = zarr.open_array(path, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
+            store = WholeChunkStore(path, read_only=True) if uses_blosc(node.array) else path
+            self._array: Any = zarr.open_array(store, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
             self.shape: tuple[int, ...] = tuple(self._array.shape)
             self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
             self.chunks: tuple[int, ...] = tuple(self._array.chunks)
