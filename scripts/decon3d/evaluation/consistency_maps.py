@@ -134,7 +134,7 @@ def check_volume(
         )
     made: Any = zarr.open_group(restored, mode="r").attrs.get("decon3d", {})
     key = digest(
-        [asdict(record), made.get("key"), chosen, [_description(c) for c in channels], EPSILON,
+        [record.identity, made.get("key"), chosen, [_description(c) for c in channels], EPSILON,
          THRESHOLD, seed, VERSIONS["consistency"]]
     )  # fmt: skip
     finished = Path(store) / "zarr.json"

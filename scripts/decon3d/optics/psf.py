@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.files import read_json, write_json
+from decon3d.files import read_record, write_record
 
 Triple = tuple[float, float, float]
 
@@ -153,7 +153,7 @@ def save_psf(psf: Psf, path_tif: str | Path) -> None:
     for name, companion in psf.companions.items():
         _write_tiff(path.with_name(f"{name}.tif"), companion.data, companion.voxel_size_um)
     _write_tiff(path, psf.data, psf.voxel_size_um)
-    write_json(path.with_suffix(".json"), description(psf))
+    write_record(path.with_suffix(".json"), description(psf))
 
 
 def _write_tiff(path: Path, data: NDArray[np.float32], voxel_size_um: Triple) -> None:
@@ -196,7 +196,7 @@ def load_psf(path_tif: str | Path) -> Psf:
     for part in (path, beside):
         if not part.is_file():
             raise UserError(f"{part} is missing; a PSF consists of {path.name} and {beside.name}")
-    record = read_json(beside)
+    record = read_record(beside)
     z, y, x = record["voxel_size_um"]
     psf = Psf(tifffile.imread(path), (z, y, x), record)
     if fingerprint(psf) != record["fingerprint"]:

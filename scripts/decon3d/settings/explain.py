@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from pydantic_core.core_schema import ErrorType
+
 from decon3d.settings.config import Settings
 from decon3d.settings.methods import METHOD_KINDS
 from decon3d.settings.microscope import PSF_SOURCES
 from decon3d.settings.values import Section
 
-_OF_A_KEY = ("unit", "optics", "volumes", "pairs", "channels", "photons", "tune", "training")
-"""Types of the settings' own errors whose text follows the key."""
+_OF_PYDANTIC = frozenset(get_args(ErrorType))
 _OF_THE_CONFIG = ("methods", "phantoms")
 """Types of the settings' own errors whose text names the key itself."""
 _WORDS = {
@@ -129,7 +130,7 @@ def _own_line(error: Any, path: str) -> str:
         text = f"needs the key {context['discriminator'].strip(chr(39))}"
     elif kind == "string_pattern_mismatch":
         text = f"{given!r} cannot be a name; use letters, digits, _ and - only"
-    elif kind in _OF_A_KEY:
+    elif kind not in _OF_PYDANTIC:  # the settings' own
         text = error["msg"]
     elif kind == "value_error":
         text = str(context["error"])
