@@ -47,21 +47,21 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         If the file cannot be read or is incomplete, holds several images of which none is chosen,
         or its axes are not supported.
     """
-    try:
-        file = tifffile.TiffFile(path)
-    except tifffile.TiffFileError as error:
-        return open_vendor(path, str(error), reading)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    try:
-        with strict(path):
+    with strict(path):
+        try:
+            file = tifffile.TiffFile(path)
+        except tifffile.TiffFileError as error:
+            return open_vendor(path, str(error), reading)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+        try:
             len(file.pages)  # walks through all of them
             series, metadata = _image(path, file, reading)
             check_pages(path, series)
             array: Any = zarr.open(series.aszarr(level=0, squeeze=False), mode="r")
-    except BaseException:
-        file.close()
-        raise
+        except BaseException:
+            file.close()
+            raise
     axes = axes_of(path, array.shape, series.get_axes(squeeze=False), reading.axes)
     return _volume(path, array, axes, metadata)
 
