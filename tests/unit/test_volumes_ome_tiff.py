@@ -111,6 +111,16 @@ def test_a_set_of_files_is_read_from_any_of_them(channels):
         assert np.array_equal(volume.data[0].compute(), stack)
 
 
+def test_a_folder_with_a_set_is_that_set(channels):
+    files, stack = channels
+    volume = open_volume(files[0].parent)
+    assert volume.path == str(files[0].parent) and volume.shape == (1, 2, 4, 12, 10)
+    assert np.array_equal(volume.data[0].compute(), stack)
+    write(files[0].with_name("set_C2.ome.tif"), stack[0], "")
+    with pytest.raises(UserError, match=r"set_C2\.ome\.tif is not part of the set"):
+        open_volume(files[0].parent)
+
+
 def test_a_missing_file_of_a_set_is_named(channels):
     files, _ = channels
     files[1].unlink()
