@@ -1,6 +1,7 @@
 # The config, validated, and what the rules ask of it. No rules here.
 
 import json
+import re
 import subprocess
 import sys
 from functools import lru_cache
@@ -27,6 +28,7 @@ from decon3d.settings import (
     load_settings,
     may_use_gpu,
     needs_sample,
+    path_problem,
 )
 from decon3d.versions import VERSIONS
 from decon3d.volumes.headers import kept_headers
@@ -34,6 +36,8 @@ from decon3d.volumes.inputs import volume_files
 from decon3d.volumes.volume import Reading
 
 try:
+    if problem := path_problem(str(workflow.basedir)):
+        raise UserError(problem)
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
     SETTINGS = load_settings(config)
@@ -63,6 +67,19 @@ wildcard_constraints:
     volume=NAME.strip("^$"),
     split="|".join(SPLITS),
     part=r"\d+",
+
+
+def container_image():
+    """The container's image, or None where the clone's path does not suit a container's command."""
+    image = f"{workflow.basedir}/envs/decon3d.sif"
+    if re.fullmatch(r"[\w./+@,=-]+", image):
+        return image
+    if "APPTAINER" in {m.name for m in workflow.deployment_settings.deployment_method}:
+        sys.exit(
+            f"{workflow.basedir}: Apptainer cannot use a clone whose path has spaces or the shell's "
+            "characters; move the clone, or leave out `--sdm apptainer`"
+        )
+    return None
 
 
 def methods_where(test):
