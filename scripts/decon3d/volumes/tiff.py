@@ -48,7 +48,8 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         or its axes are not supported.
     """
     try:
-        file = tifffile.TiffFile(path)
+        with strict(path):  # a cut file may have lost its metadata
+            file = tifffile.TiffFile(path)
     except tifffile.TiffFileError as error:
         return open_vendor(path, str(error), reading)
     except OSError as error:
