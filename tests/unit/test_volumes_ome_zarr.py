@@ -179,7 +179,7 @@ def test_the_voxel_size_is_that_of_all_transformations_or_is_asked_for(ome, size
     path = image(tmp_path / "v.zarr", ome=ome)
     assert open_volume(path).voxel_size_um == size
     if size is None:
-        with pytest.raises(UserError, match=r"d\.voxel_size_um: .*v\.zarr carries no voxel size"):
+        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr states none"):
             run(path, tmp_path)
 
 
@@ -208,7 +208,7 @@ BAD_LEVEL = [{"path": "../0", "coordinateTransformations": [SCALE]}]
         ({"multiscales": []}, "lists no image"),
         ({"multiscales": [multiscale(), multiscale(name="b")]}, r"holds 2 images.*`series`"),
         ({"multiscales": [multiscale(datasets=[])]}, r"0 level\(s\) of resolution"),
-        ({"multiscales": [multiscale(datasets=BAD_LEVEL)]}, "not inside the store"),
+        ({"multiscales": [multiscale(datasets=BAD_LEVEL)]}, "not a path inside the store"),
         ({"multiscales": [multiscale(datasets=[{"path": "7"}])]}, "v.zarr/7 is listed as an array, but missing"),
         ({"multiscales": [multiscale(axes=[])]}, "lists no axes.*`axes`"),
         ({"multiscales": [multiscale(axes=None)]}, "lists no axes.*`axes`"),
@@ -244,6 +244,27 @@ def test_the_configs_axes_stand_above_the_metadata(tmp_path):
     path = image(tmp_path / "v.zarr", ome=ome)
     assert open_volume(path).shape[:2] == (2, 1)
     assert open_volume(path, reading=Reading(axes="CZYX")).shape[:2] == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("reading", "in_place"), [({}, True), ({"series": 0}, True), ({"axes": "CZYX"}, True), ({"axes": "TZYX"}, False)],
+)  # fmt: skip
+def test_an_image_is_read_in_place_if_it_says_itself_how(reading, in_place, tmp_path):
+    path = image(tmp_path / "v.zarr")
+    record = run(path, tmp_path, reading=Reading(**reading))
+    assert (record.path == path) == in_place
+    assert (
+        record.shape[:2]
+        == record.open().shape[:2]
+        == ((1, 2) if "T" not in reading.get("axes", "") else (2, 1))
+    )
+
+
+def test_an_image_whose_axes_only_the_config_knows_is_copied(tmp_path):
+    ome = {"multiscales": [multiscale(axes=[{"name": n} for n in "kzyx"])]}
+    path = image(tmp_path / "v.zarr", ome=ome)
+    record = run(path, tmp_path, reading=Reading(axes="CZYX"))
+    assert record.path != path and np.array_equal(record.open().read(0, 1, WHOLE), COUNTS[1])
 
 
 def test_contradicting_names_of_dimensions_are_refused(tmp_path):

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_va
 from pydantic_core import PydanticCustomError
 
 from decon3d.settings.microscope import Camera, Channel, Optics
-from decon3d.settings.values import Name, Recipe, Section, Shape, VoxelSize
+from decon3d.settings.values import Axes, Name, Recipe, Section, Series, Shape, VoxelSize
 
 
 class VolumeEntry(Section):
@@ -110,7 +110,14 @@ class Dataset(Section):
     simulate: dict[Name, Simulation] | None = None
     """Instead of `volumes`: volumes that the workflow makes itself, by name."""
     voxel_size_um: VoxelSize | None = None
-    """Voxel size (Z, Y, X), in µm; null = from the metadata of the first volume."""
+    """Voxel size (Z, Y, X), in µm, in place of the metadata's; null = from the metadata of the
+    first volume."""
+    series: Series | None = None
+    """Image to read from files that hold several (positions, scenes): its name, or its number from
+    0; null = the only one. Counts for references and measured pairs, too."""
+    axes: Axes | None = None
+    """Axes of the files, slowest first, e.g. ZYX or TZCYX, in place of the metadata's, without or
+    with those of length 1; null = from the metadata. Counts for references and pairs, too."""
     times: list[Annotated[int, Field(ge=0)]] | None = None
     """Time points to restore, from 0; null = all."""
     no_data: Literal["auto", "none"] | float = "auto"

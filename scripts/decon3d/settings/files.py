@@ -11,6 +11,7 @@ from decon3d.settings.config import Settings
 from decon3d.settings.methods import METHOD_KINDS
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
+_REPLACED = re.compile(r"\{\s*[.\w]+\s*(?:,.*)?\}|<[a-z][a-z0-9_]*>", re.DOTALL)
 
 
 def expand_path(text: str) -> str:
@@ -30,6 +31,20 @@ def expand_path(text: str) -> str:
         return found
 
     return os.path.expanduser(_VARIABLE.sub(value, text))
+
+
+def path_problem(path: str) -> str:
+    """Say why Snakemake cannot take a path as it is; empty if it can.
+
+    It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them.
+    """
+    found = _REPLACED.search(path)
+    if found is None:
+        return ""
+    return (
+        f"Snakemake replaces {found[0]!r} in a path, here in {path!r}; rename the file or folder, "
+        "or link it under another name (ln -s)"
+    )
 
 
 def wrong_starts(settings: Settings) -> list[str]:
@@ -62,6 +77,8 @@ def missing_files(config: dict[str, Any]) -> list[str]:
         except UserError as error:
             problems.append(f"{key}: {error}")
             return
+        if problem := path_problem(expanded):
+            problems.append(f"{key}: {problem}")
         if any(c in expanded for c in "*?["):
             from decon3d.volumes.inputs import matches
 
@@ -120,6 +137,8 @@ def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[
         for channel in sorted(channels) or [""]:
             try:
                 folder = Path(bundle_path(bundle, channel))
+                if problem := path_problem(str(folder)):
+                    raise UserError(problem)
                 if not folder.is_dir():
                     raise UserError(f"there is no folder {folder}")
                 info = load_info(folder)

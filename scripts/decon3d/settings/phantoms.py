@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.values import RECIPES, Name, Section, Shape, Stretch, VoxelSize
+from decon3d.settings.values import RECIPES, Axes, Name, Section, Series, Shape, Stretch, VoxelSize
 
 
 class ObjectFile(Section):
@@ -15,6 +15,10 @@ class ObjectFile(Section):
     """TIFF, OME-TIFF or OME-Zarr, first time point and channel; variables are expanded."""
     voxel_size_um: VoxelSize | None = None
     """Its voxel size (Z, Y, X), in µm; null = from its metadata, else taken as the images'."""
+    series: Series | None = None
+    """Name or number of its image in that file, if that holds several; null = the only one."""
+    axes: Axes | None = None
+    """Axes of that file, e.g. ZYX; null = from its metadata."""
 
 
 class PsfVariation(Section):

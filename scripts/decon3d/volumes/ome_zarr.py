@@ -27,7 +27,7 @@ from decon3d.volumes.metadata import (
     voxel_size_of,
 )
 from decon3d.volumes.units import seconds
-from decon3d.volumes.volume import AXES, FROM_FILE, Reading, Volume
+from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
 from decon3d.volumes.zarr_metadata import (
     Node,
     images_in,
@@ -165,7 +165,7 @@ def _plain_array(path: str, level: int, axes: str | None) -> Volume:
 
 def _image(node: Node, level: int, reading: Reading) -> Volume:
     path, axes = node.path, reading.axes
-    multiscale = _multiscale(node, reading)
+    multiscale, only = _multiscale(node, reading)
     if "image-label" in node.ome:
         raise UserError(f"{path} holds labels (a segmentation), not counts; name the image instead")
     datasets = [d for d in _list(multiscale.get("datasets")) if isinstance(d, dict)]
@@ -207,17 +207,17 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
         seconds(scale[at["T"]], units[at["T"]]) if "T" in at and scale is not None else None,
         voxel_size_problem=problem,
         position_um=position_of(along(shift)),
-        in_place=axes in (None, own) and reading.series is None,
+        in_place=only and own is not None and _same(named, own),
     )
 
 
-def _multiscale(node: Node, reading: Reading) -> dict[str, Any]:
-    """Choose one of a group's multiscale images."""
+def _multiscale(node: Node, reading: Reading) -> tuple[dict[str, Any], bool]:
+    """Choose one of a group's multiscale images; the flag says that it is the only one."""
     listed = [m for m in _list(node.ome["multiscales"]) if isinstance(m, dict)]
     if not listed:
         raise UserError(f"{node.path}: its `multiscales` lists no image; write it again")
     names = [_label(m.get("name")) or "" for m in listed]
-    return listed[reading.choose(node.path, names)]
+    return listed[reading.choose(node.path, names)], len(listed) == 1
 
 
 def _axes(
@@ -254,6 +254,11 @@ def _axes(
             "dimension_names; give the right ones as the dataset's `axes`"
         )
     return letters
+
+
+def _same(axes: str, own: str) -> bool:
+    """Return whether axes are those of the metadata, apart from dimensions of length 1."""
+    return all(a in (SINGLE, b) for a, b in zip(axes, own, strict=True))
 
 
 def _axis_letters(names: list[Any]) -> str | None:
