@@ -1,6 +1,5 @@
 """The PSF's files, and from a channel of the config to a PSF."""
 
-
 import numpy as np
 import pytest
 import tifffile

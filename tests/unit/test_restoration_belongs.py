@@ -58,9 +58,15 @@ def run(tmp_path, monkeypatch):
         plan_file, marker = tmp_path / "plan.json", tmp_path / "parts" / "0.json"
         store = str(tmp_path / "v.out")
         make_plan(
-            method="m", states={"a": state}, records=[record], stores=[store], channels={"a": 0},
-            times=None, restoration=Restoration(parts=1, memory_gb=1e-4), path=plan_file,
-        )  # fmt: skip
+            method="m",
+            states={"a": state},
+            records=[record],
+            stores=[store],
+            channels={"a": 0},
+            times=None,
+            restoration=Restoration(parts=1, memory_gb=1e-4),
+            path=plan_file,
+        )
         Identity.calls = 0
         restore_part(plan_file, [state], part=0, marker=marker, threads=1)
         plan = load_plan(plan_file)
@@ -68,9 +74,15 @@ def run(tmp_path, monkeypatch):
         finish_volume(plan, plan.volumes[0], record, provenance={}, issues=issues["v"])
         check = ChannelCheck("a", 0, PSF, NOISE, 100.0)
         mapped = check_volume(
-            record, restored=store, store=str(tmp_path / "v.map"), channels=[check], times=None,
-            method="m", memory_gb=1, seed=1,
-        )  # fmt: skip
+            record,
+            restored=store,
+            store=str(tmp_path / "v.map"),
+            channels=[check],
+            times=None,
+            method="m",
+            memory_gb=1,
+            seed=1,
+        )
         return Identity.calls, mapped, np.asarray(open_array(store))
 
     return whole
@@ -86,9 +98,15 @@ def write(path, image):
 
 def ingested(path, record, **options):
     return ingest(
-        str(path), record_path=record, name="v", channels={"a": 0},
-        voxel_size_um=(0.3, 0.1, 0.1), times=None, key="d", **options,
-    )  # fmt: skip
+        str(path),
+        record_path=record,
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=(0.3, 0.1, 0.1),
+        times=None,
+        key="d",
+        **options,
+    )
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -109,7 +127,9 @@ def test_what_is_equal_is_not_restored_again_wherever_it_lies(tmp_path, run):
     calls, second, values = run("copy.tif")
     assert (calls, second) == (0, first) and np.array_equal(values, IMAGE)
     big_endian = IMAGE.astype(">u2")
-    tifffile.imwrite(tmp_path / "big.tif", big_endian, byteorder=">", imagej=True, metadata={"axes": "TZYX"})  # fmt: skip
+    tifffile.imwrite(
+        tmp_path / "big.tif", big_endian, byteorder=">", imagej=True, metadata={"axes": "TZYX"}
+    )
     assert run("big.tif")[:2] == (0, first)
 
 

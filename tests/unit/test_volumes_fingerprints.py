@@ -55,7 +55,9 @@ def test_every_plane_counts(tmp_path):
 def test_every_file_of_an_ome_tiff_set_counts(tmp_path):
     xml = XML.format("a&amp;b.ome.tif") + XML.format("c.ome.tif")
     for name in ("a&b.ome.tif", "c.ome.tif"):
-        tifffile.imwrite(tmp_path / name, np.zeros((4, 4), np.uint8), description=xml, metadata=None)
+        tifffile.imwrite(
+            tmp_path / name, np.zeros((4, 4), np.uint8), description=xml, metadata=None
+        )
     assert ome_set(str(tmp_path / "c.ome.tif")) == [str(tmp_path / "a&b.ome.tif")]
     before = fresh_fingerprint(tmp_path / "c.ome.tif")
     replaced(tmp_path / "a&b.ome.tif", seconds=-1000)

@@ -63,6 +63,7 @@ rule evaluate_volumes:
             name: v.reference for name, v in VOLUMES[w.dataset].items() if v.reference
         },
         seen=references_seen,
+        reading=reading_of,
         seed=SETTINGS.seed,
         version=VERSIONS["evaluate"],
     script:

@@ -62,6 +62,7 @@ rule measured_pairs:
         no_data=lambda w: dataset_of(w).no_data,
         camera_offset=lambda w: dataset_of(w).camera.offset,
         seen=lambda w: fingerprint(pair_volumes(w)),
+        reading=reading_of,
         version=VERSIONS["pairs"],
     script:
         "../../scripts/measured_pairs.py"

@@ -17,6 +17,7 @@ rule psf:
         channel=lambda w: values(channel_of(w), exclude={"index", "normalisation"}),
         voxel_size_um=voxel_size,
         first_volume=lambda w: "" if voxel_size(w) else first_volume(w),
+        reading=lambda w: {} if voxel_size(w) else reading_of(w),
         seen=psf_seen,
         version=VERSIONS["psf"],
     script:

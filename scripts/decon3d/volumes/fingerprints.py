@@ -9,7 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import tifffile
@@ -48,7 +48,7 @@ def fresh_fingerprint(path: str | Path) -> str:
     return fingerprint(path)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fingerprint(path: str) -> str:
     if not os.path.isdir(path):
         return digest([_attributes(file) for file in (path, *ome_set(path))])

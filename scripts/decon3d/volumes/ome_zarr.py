@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from decon3d import errors
 from decon3d.errors import UserError, reason
-from decon3d.logs import log
+from decon3d.volumes.blosc import WholeChunkStore, uses_blosc
 from decon3d.volumes.metadata import (
     axes_of,
     channel_colors_of,
@@ -26,7 +26,7 @@ from decon3d.volumes.metadata import (
     voxel_size_of,
 )
 from decon3d.volumes.units import seconds
-from decon3d.volumes.volume import AXES, FROM_FILE, Reading, Volume
+from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
 from decon3d.volumes.zarr_metadata import (
     Node,
     images_in,
@@ -59,7 +59,8 @@ class ZarrArray:
         if node is None or not node.is_array:
             raise UserError(f"{path} is listed as an array, but missing; copy it from its source")
         try:
-            self._array: Any = zarr.open_array(path, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
+            store = WholeChunkStore(path, read_only=True) if uses_blosc(node.array) else path
+            self._array: Any = zarr.open_array(store, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
             self.shape: tuple[int, ...] = tuple(self._array.shape)
             self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
             self.chunks: tuple[int, ...] = tuple(self._array.chunks)
@@ -163,7 +164,7 @@ def _plain_array(path: str, level: int, axes: str | None) -> Volume:
 
 def _image(node: Node, level: int, reading: Reading) -> Volume:
     path, axes = node.path, reading.axes
-    multiscale = _multiscale(node, reading)
+    multiscale, only = _multiscale(node, reading)
     if "image-label" in node.ome:
         raise UserError(f"{path} holds labels (a segmentation), not counts; name the image instead")
     datasets = [d for d in _list(multiscale.get("datasets")) if isinstance(d, dict)]
@@ -182,15 +183,22 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
     units = _units(multiscale, array.ndim)
     at = {a: i for i, a in enumerate(named)}
 
-    def along(values: list[float] | None) -> list[tuple[float, str] | None]:
-        return [(values[at[a]], units[at[a]]) if values and a in at else None for a in "ZYX"]
+    spatial = [a for a in "ZYX" if a in at]
+    unitless = not any(units[at[a]] for a in spatial)
 
-    sizes = [entry for entry in along(scale) if entry is not None]
-    if not any(unit for _, unit in sizes):
-        if all(size == 1 for size, _ in sizes):
+    def along(values: list[float] | None) -> list[tuple[float, str] | None]:
+        if values is None:
+            return [None, None, None]
+        default = "" if unitless else "(none)"  # where others have one, this is not a length
+        entries = {a: (values[at[a]], units[at[a]] or default) for a in spatial}
+        return [entries.get(a) for a in "ZYX"]
+
+    note = ""
+    if scale is not None and unitless:
+        if all(scale[at[a]] == 1 for a in spatial):
             scale = shift = None  # voxels, not lengths
         else:
-            log.warning("%s gives no unit of length; taken as µm", path)
+            note = "the metadata gives the voxel size without a unit; it is taken as µm"
     size, problem = voxel_size_of(along(scale))
     omero = node.ome.get("omero")
     listed = _list(omero.get("channels")) if isinstance(omero, dict) else []
@@ -204,18 +212,19 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
         channel_colors_of([color_of(c.get("color")) for c in channels], named, array.shape),
         seconds(scale[at["T"]], units[at["T"]]) if "T" in at and scale is not None else None,
         voxel_size_problem=problem,
+        voxel_size_note=note,
         position_um=position_of(along(shift)),
-        in_place=axes in (None, own) and reading.series is None,
+        in_place=only and own is not None and _same(named, own),
     )
 
 
-def _multiscale(node: Node, reading: Reading) -> dict[str, Any]:
-    """Choose one of a group's multiscale images."""
+def _multiscale(node: Node, reading: Reading) -> tuple[dict[str, Any], bool]:
+    """Choose one of a group's multiscale images; the flag says that it is the only one."""
     listed = [m for m in _list(node.ome["multiscales"]) if isinstance(m, dict)]
     if not listed:
         raise UserError(f"{node.path}: its `multiscales` lists no image; write it again")
     names = [_label(m.get("name")) or "" for m in listed]
-    return listed[reading.choose(node.path, names)]
+    return listed[reading.choose(node.path, names)], len(listed) == 1
 
 
 def _axes(
@@ -252,6 +261,11 @@ def _axes(
             "dimension_names; give the right ones as the dataset's `axes`"
         )
     return letters
+
+
+def _same(axes: str, own: str) -> bool:
+    """Return whether axes are those of the metadata, apart from dimensions of length 1."""
+    return all(a in (SINGLE, b) for a, b in zip(axes, own, strict=True))
 
 
 def _axis_letters(names: list[Any]) -> str | None:

@@ -30,6 +30,11 @@ class Reading:
     series: int | str | None = None
     axes: str | None = None
 
+    @classmethod
+    def of(cls, section: Any) -> "Reading":
+        """Take `series` and `axes` of a section of the config: a dataset, a PSF, an object."""
+        return cls(section.series, section.axes)
+
     def choose(self, path: str, images: Sequence[str]) -> int:
         """Return the number of the image to read from a file.
 
@@ -87,6 +92,8 @@ class Volume:
     clip_at_zero: bool = False
     voxel_size_problem: str = ""
     """Why the voxel size that the file states cannot be used."""
+    voxel_size_note: str = ""
+    """What was assumed to read the voxel size that the file states."""
     position_um: Triple | None = None
     """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     significant_bits: int | None = None
