@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError, UserError
+from decon3d.files import remove_damaged
 from decon3d.pools import limit_pools
 
 log = logging.getLogger("decon3d")
@@ -48,6 +49,9 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     try:
         log.info("%s", where())
         yield
+    except DamagedError as error:
+        log.error("%s", remove_damaged(error))
+        raise SystemExit(1) from None
     except UserError as error:
         log.error("%s", error)
         raise SystemExit(1) from None

@@ -223,7 +223,7 @@ def ingest(
         write_metadata(
             store,
             name=name,
-            factors=write_pyramid(store, level_0=target),
+            factors=write_pyramid(store),
             voxel_size_um=size,
             channel_names=list(volume.channel_names),
             channel_colors=list(volume.channel_colors),

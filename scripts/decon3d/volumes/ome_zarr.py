@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-import zarr
 from ome_zarr_models import open_ome_zarr
 
 from decon3d.errors import UserError
+from decon3d.volumes.checked import open_group
 from decon3d.volumes.metadata import (
     channel_colors_of,
     channel_names_of,
@@ -26,7 +26,7 @@ def open_zarr(path: str, level: int) -> Volume:
         If the folder is not an OME-Zarr image, or lacks the level.
     """
     try:
-        group: Any = zarr.open_group(path, mode="r")
+        group: Any = open_group(path)
         image: Any = open_ome_zarr(group)
         multiscale = image.ome_attributes.multiscales[0]
     except (FileNotFoundError, ValueError, RuntimeError, AttributeError, IndexError) as error:
