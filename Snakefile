@@ -7,12 +7,20 @@
 #
 # This file is the map; rules lie by stage in workflow/rules, what they do in scripts/decon3d.
 
+import sys
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 # A config named on the command line or by a profile stands alone.
 if not workflow.config_settings.configfiles:
+    if not Path("config/config.yaml").is_file():
+        sys.exit(
+            f"There is no config/config.yaml in the working directory {Path.cwd()}. Name a config "
+            f"with --configfile, or change to the clone ({workflow.basedir})."
+        )
 
     configfile: "config/config.yaml"
 

@@ -42,7 +42,7 @@ def read_json(path: str | Path, *, beside: Iterable[str | Path] = ()) -> Any:
         value = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
         raise DamagedError(path, "is missing", files=beside) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DamagedError(path, "is damaged: it is not valid JSON", files=beside) from None
     if not isinstance(value, dict | list):
         raise DamagedError(path, "is damaged: it should hold an object or a list", files=beside)
@@ -79,18 +79,57 @@ def _signed(line: dict[str, Any]) -> dict[str, Any]:
     return {**line, "checksum": digest(line)}
 
 
-def remove_damaged(error: DamagedError) -> str:
+def remove_damaged(error: DamagedError, folder: str | Path) -> str:
     """Remove what is damaged and was made by the workflow; say what to do.
 
-    Only files in the folder `results` of the working directory are removed.
+    Nothing outside `folder` is removed, which is a dataset's in `results`.
     """
-    results = Path("results").resolve()
+    results = Path(folder).resolve()
     ours = [path for path in error.files if results in path.resolve().parents]
     if len(ours) < len(error.files):
         return f"{error}; replace it with an undamaged copy"
     for path in ours:
         path.unlink(missing_ok=True)
     return f"{error}; run the same command again, and it is made again"
+
+
+def write_record(path: str | Path, value: dict[str, Any]) -> None:
+    """Write an object as JSON with its place and its digest, which `read_record` verifies.
+
+    The place is the path below the folder `results`, or the name of the file where there is none.
+    """
+    parts = Path(path).absolute().parts
+    below = len(parts) - 1 - parts[::-1].index("results") if "results" in parts else -2
+    place = "/".join(parts[below + 1 :])
+    write_json(path, {**value, "written": {"to": place, "digest": digest([value, place])}})
+
+
+def read_record(path: str | Path, *, beside: Iterable[str | Path] = ()) -> dict[str, Any]:
+    """Read what `write_record` wrote.
+
+    Parameters
+    ----------
+    beside
+        Files that are made in one with it.
+
+    Raises
+    ------
+    DamagedError
+        If the content is not what was written, or was written to another place.
+    """
+    value = read_json(path, beside=beside)
+    written = value.pop("written", None) if isinstance(value, dict) else None
+    about = written if isinstance(written, dict) else {}
+    place = about.get("to")
+    if not isinstance(place, str) or about.get("digest") != digest([value, place]):
+        raise DamagedError(
+            path,
+            "was changed after it was written: its digest does not match its content",
+            files=beside,
+        )
+    if not f"/{Path(path).absolute().as_posix()}".endswith(f"/{place}"):
+        raise DamagedError(path, f"is a copy of {place}", files=beside)
+    return dict(value)
 
 
 def digest(value: Any) -> str:

@@ -12,7 +12,8 @@ from decon3d import config_reference
 from decon3d.errors import ConfigError
 from decon3d.files import write_json
 from decon3d.networks.description import BundleInfo, TrainedOn
-from decon3d.settings import expand_path, load_settings
+from decon3d.settings import check_config_files, expand_path, load_settings
+from decon3d.settings.duplicates import duplicate_keys
 from decon3d.volumes.inputs import list_volumes
 
 GOOD = {
@@ -172,3 +173,42 @@ def test_every_key_of_the_reference_page_has_a_meaning():
     rows = [r for r in config_reference.page_text().splitlines() if r.startswith("| `")]
     assert len(rows) > 60
     assert not [r for r in rows if not r.split("|")[2].strip()]
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path):
+    text = """\
+datasets:
+  worm: &a
+    optics: {modality: confocal}
+    channels:
+      gfp: {index: 0, index: 1}
+  fish: *a
+  worm:
+    <<: *a
+    volumes: [{name: a, name: b}]
+methods: {rl: {}}
+methods: {}
+"""
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    lost = "so the first one would be lost; rename or remove one of them"
+    found = duplicate_keys(path)
+    assert found == [
+        f"{path}, lines {lines}: the key {key} stands twice, {lost}"
+        for lines, key in (
+            ("5 and 5", "datasets.worm.channels.gfp.index"),
+            ("2 and 7", "datasets.worm"),
+            ("9 and 9", "datasets.worm.volumes[0].name"),
+            ("10 and 11", "methods"),
+        )
+    ]
+    (tmp_path / "good.yaml").write_text(text.splitlines()[0])
+    with pytest.raises(ConfigError, match="has 4 problems"):
+        check_config_files([tmp_path / "good.yaml", path])
+    (tmp_path / "c.json").write_text('{"a": {"b": 1,\n\t"b": 2}}')
+    assert "lines 1 and 2: the key a.b stands twice" in duplicate_keys(tmp_path / "c.json")[0]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.yaml")))
+def test_the_shipped_configs_give_no_key_twice(path):
+    assert duplicate_keys(path) == []

@@ -156,7 +156,7 @@ def test_a_store_without_its_manifest_or_metadata_is_still_ours(store):
 def test_a_chunk_that_is_missing_while_a_store_is_made_is_an_error(tmp_path):
     level = create_level(tmp_path / "v", shape=COUNTS.shape, dtype="uint16", chunk=CHUNK)
     level[0] = COUNTS[0]
-    with pytest.raises(DamagedError, match="0/c/1/0/0/0/0 is missing"):
+    with pytest.raises(DamagedError, match=r"0/c/1/0/\S+ is missing"):
         open_array(tmp_path / "v", "0")[1]
     with pytest.raises(DamagedError, match="is missing"):
         write_metadata(

@@ -10,13 +10,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from decon3d import paths
-from decon3d.errors import ConfigError, UserError
+from decon3d.errors import UserError
 from decon3d.evaluation.targets import target_kernels
-from decon3d.pairs.sources import SPLITS, list_pairs
+from decon3d.pairs.sources import SPLITS
+from decon3d.preflight import check_headers, list_inputs, reading_of
 from decon3d.settings import (
     NAME,
     Phantoms,
     bundle_path,
+    check_config_files,
     expand_path,
     is_network,
     is_oracle,
@@ -27,23 +29,24 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.versions import VERSIONS
-from decon3d.volumes.inputs import list_volumes, previewed_volume, volume_files
-from decon3d.volumes.planes import plane_files
+from decon3d.volumes.headers import kept_headers
+from decon3d.volumes.inputs import volume_files
 
 try:
+    if workflow.is_main_process:
+        check_config_files(workflow.configfiles)
     SETTINGS = load_settings(config)
-    VOLUMES = {name: list_volumes(name, d) for name, d in SETTINGS.datasets.items()}
-    PREVIEWED = {
-        name: previewed_volume(name, d, VOLUMES[name])
-        for name, d in SETTINGS.datasets.items()
-    }
-    MEASURED = {
-        name: list_pairs(name, d, seed=SETTINGS.seed)
-        for name, d in SETTINGS.datasets.items()
-    }
-except ConfigError as error:
+    INPUTS = list_inputs(SETTINGS)
+    # Headers are read once per run; every job reads the Snakefile again.
+    HEADERS = (
+        check_headers(SETTINGS, INPUTS) if workflow.is_main_process else kept_headers()
+    )
+except UserError as error:
     sys.exit(str(error))
 
+VOLUMES = INPUTS.volumes
+PREVIEWED = INPUTS.previewed
+MEASURED = INPUTS.pairs
 METHODS = SETTINGS.methods
 PHANTOMS = SETTINGS.simulated_pairs
 PROBE = PHANTOMS or Phantoms()  # whose doses the probes of the evaluation have
@@ -99,25 +102,16 @@ def values(settings, **options):
 @lru_cache(maxsize=None)
 def volume_size(dataset, volume):
     """A volume's size, not compressed, in megabytes, and how many Mvoxel of it are restored."""
-    from decon3d.volumes.reader import open_volume
-
     chosen = SETTINGS.datasets[dataset]
     if chosen.simulate is not None:
         mvoxels = len(chosen.channels) * prod(chosen.simulate[volume].shape) / 1e6
         return 2 * mvoxels, mvoxels
-    path = Path(VOLUMES[dataset][volume].path)
-    planes = plane_files(path)
-    try:
-        found = open_volume(path) if path.is_dir() and not planes else None
-    except UserError:  # ingest says it better
-        found = None
-    if found is None:  # files: as if they were not compressed, in two bytes per voxel
-        files = [Path(plane) for plane in planes] or [path]
-        mb = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
-        return mb, mb / 2
-    times = found.shape[0] if chosen.times is None else len(chosen.times)
-    mvoxels = times * len(chosen.channels) * prod(found.shape[2:]) / 1e6
-    return prod(found.shape) * found.dtype.itemsize / 1e6, mvoxels
+    header = HEADERS.get((VOLUMES[dataset][volume].path, reading_of(chosen)))
+    if header is None:  # a job whose resources are those that the run gave it
+        return 0, 0
+    times = header.shape[0] if chosen.times is None else len(chosen.times)
+    mvoxels = times * len(chosen.channels) * prod(header.shape[2:]) / 1e6
+    return prod(header.shape) * header.itemsize / 1e6, mvoxels
 
 
 @lru_cache(maxsize=None)

@@ -135,7 +135,7 @@ def check_volume(
         )
     made: Any = open_group(restored).attrs.get("decon3d", {})
     key = digest(
-        [asdict(record), made.get("key"), chosen, [_description(c) for c in channels], EPSILON,
+        [record.identity, made.get("key"), chosen, [_description(c) for c in channels], EPSILON,
          THRESHOLD, seed, VERSIONS["consistency"]]
     )  # fmt: skip
     finished = Path(store) / "zarr.json"

@@ -11,6 +11,7 @@ import zarr
 from decon3d.files import append_line, digest, read_lines, write_lines
 from decon3d.logs import log
 from decon3d.restoration.blocks import Triple
+from decon3d.volumes.checked import open_to_write
 from decon3d.volumes.manifest import Layout, begin_store, checksum_of
 from decon3d.volumes.writer import create_level
 
@@ -99,7 +100,7 @@ def begin_or_go_on(
     layout = Layout(shape, (1, 1, *block), (1, 1, *chunk))
     level_0 = Path(store) / "0"
     if (level_0 / "zarr.json").exists():
-        array = zarr.open_array(str(level_0), mode="r+")
+        array = open_to_write(level_0)
         if array.attrs.get("key") == key:
             begin_store(store)
             done = Done(Path(store) / PROGRESS, layout)

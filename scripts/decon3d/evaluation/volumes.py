@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.evaluation.full_reference import evaluate_volume
 from decon3d.evaluation.records import Record
+from decon3d.volumes.checks import reference_problems
+from decon3d.volumes.headers import Header
 from decon3d.volumes.no_data import CONTEXT, mark, missing
 from decon3d.volumes.reader import open_volume
 
@@ -47,14 +49,13 @@ def evaluate_volumes(
     Raises
     ------
     UserError
-        If the reference has another shape than the raw volume.
+        If the reference has another grid than the raw volume.
     """
     truth, image = open_volume(reference), open_volume(raw)
-    if truth.shape != image.shape:
-        raise UserError(
-            f"{reference} has the shape {truth.shape} and {image.path} {image.shape} (T, C, Z, Y, "
-            "X); a reference must lie on the volume's own grid"
-        )
+    key = f"datasets.{dataset}.volumes"
+    problems = reference_problems(Header.of(truth), Header.of(image), key=key)
+    if problems:
+        raise UserError("\n".join(problems))
     chosen = list(range(image.shape[0])) if times is None else times
     records: list[Record] = []
     for position, (channel, index) in enumerate(channels.items()):

@@ -17,7 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import decon3d
-from decon3d.errors import DeviceMemoryError, UserError
+from decon3d.errors import DamagedError, DeviceMemoryError, UserError
 from decon3d.files import file_digest, write_json
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, load_info
 from decon3d.networks.engines import TENSORFLOW, Engine, compiled
@@ -83,12 +83,14 @@ def load_bundle(folder: str | Path) -> tuple[keras.Model, BundleInfo]:
     info = load_info(folder)
     path = Path(folder) / "model.keras"
     if not path.is_file():
-        raise UserError(f"{path} is missing; model.json alone is no bundle")
-    if file_digest(path) != info.model_sha256:
-        raise UserError(
-            f"{path} is not the file that model.json describes (its hash differs): the copy is "
-            "damaged or the files come from two trainings; copy the whole folder again"
+        raise DamagedError(
+            path, "is missing beside model.json", files=[path.with_name("model.json")]
         )
+    if file_digest(path) != info.model_sha256:
+        raise DamagedError(
+            path, "is not the file that model.json describes (its hash differs)",
+            files=[path.with_name("model.json")],
+        )  # fmt: skip
     network(info.kind)  # registers its classes
     model = keras.saving.load_model(path, compile=False)
     if model.input_shape[-1] != info.input_channels:

@@ -141,15 +141,12 @@ def load_info(folder: str | Path) -> BundleInfo:
         If it is missing, or not of this schema.
     """
     path = Path(folder) / "model.json"
-    try:
-        content = read_json(path)
-    except FileNotFoundError:
+    if not path.is_file():
         raise UserError(
             f"{folder}: no model bundle here (model.json is missing); give the folder that "
             "`train` wrote, with model.keras and model.json"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from None
+        )
+    content = read_json(path)
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise UserError(

@@ -1,6 +1,8 @@
 """Read a TIFF that holds the image of a bead, and its voxel size."""
 
+import contextlib
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from decon3d.errors import UserError
+from decon3d.errors import UserError, reading
 
 Triple = tuple[float, float, float]
 
@@ -42,26 +44,44 @@ def read_bead_file(
     UserError
         If the file is missing or no TIFF, is not 3D, or has no known voxel size.
     """
-    where = f"{key}.path ({path})"
+    with _open(path, key) as file:
+        sizes, voxel = _header(file, path, voxel_size_um=voxel_size_um, key=key)
+        data = file.series[0].asarray()
+    return data.reshape(sizes).astype(np.float64), voxel
+
+
+def check_bead_file(path: Path, *, voxel_size_um: Triple | None, key: str) -> None:
+    """Raise what `read_bead_file` would, as far as the file's header shows it."""
+    with _open(path, key) as file:
+        _header(file, path, voxel_size_um=voxel_size_um, key=key)
+
+
+@contextlib.contextmanager
+def _open(path: Path, key: str) -> Iterator[tifffile.TiffFile]:
     if not path.is_file():
-        raise UserError(f"{where}: there is no such file")
-    try:
-        with tifffile.TiffFile(path) as tif:
-            series = tif.series[0]
-            axes, data = series.axes, series.asarray()
-            voxel = voxel_size_um or metadata_voxel_size(tif)
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
-        raise UserError(f"{where}: cannot be read as TIFF ({error})") from error
-    kept = [(axis, size) for axis, size in zip(axes, data.shape, strict=True) if size > 1]
+        raise UserError(f"{key}.path: {path} does not exist; check the path")
+    with reading(f"{key}.path: {path}"), tifffile.TiffFile(path) as file:
+        yield file
+
+
+def _header(
+    file: tifffile.TiffFile, path: Path, *, voxel_size_um: Triple | None, key: str
+) -> tuple[list[int], Triple]:
+    """Return the numbers of voxels and the voxel size (Z, Y, X) in µm."""
+    series = file.series[0]
+    voxel = voxel_size_um or metadata_voxel_size(file)
+    kept = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if size > 1]
     if len(kept) != 3 or kept[-1][0] != "X" or kept[-2][0] != "Y" or kept[0][0] in "CS":
         given = " × ".join(f"{axis} {size}" for axis, size in kept)
-        raise UserError(f"{where}: not one stack of planes (Z Y X) but {given or 'one voxel'}")
+        raise UserError(
+            f"{key}.path ({path}): not one stack of planes (Z Y X) but {given or 'one voxel'}"
+        )
     if voxel is None:
         raise UserError(
             f"{key}.voxel_size_um is missing: the metadata of {path} does not hold the voxel "
-            "size; give [z, y, x] in µm, e.g. [0.1, 0.1, 0.1]"
+            "size; give [Z, Y, X] in µm, e.g. [0.1, 0.1, 0.1]"
         )
-    return data.reshape([size for _, size in kept]).astype(np.float64), voxel
+    return [size for _, size in kept], voxel
 
 
 def metadata_voxel_size(tif: tifffile.TiffFile) -> Triple | None:

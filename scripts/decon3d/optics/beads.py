@@ -36,6 +36,9 @@ from decon3d.optics.resampling import (
     crop_box,
     resample,
 )
+from decon3d.settings.microscope import Modality
+from decon3d.volumes.checks import bead_stack_problems
+from decon3d.volumes.headers import Header
 from decon3d.volumes.reader import open_volume
 
 log = logging.getLogger(__name__)
@@ -44,9 +47,16 @@ Array = NDArray[np.float64]
 Triple = tuple[float, float, float]
 Half = tuple[int, int, int]
 
-REACH = {"widefield": 4.0, "light_sheet": 3.0, "confocal": 2.5}
+REACH: dict[Modality, float] = {
+    "widefield": 4.0,
+    "light_sheet": 3.0,
+    "confocal": 2.5,
+    "two_photon": 2.5,
+    "sted": 2.5,
+}
 """Half-width of the crop around a bead, in FWHM of the beads, where the config gives none. The
-wider it is, the fewer beads stand free; a confocal bead is dark there, a widefield one is not."""
+wider it is, the fewer beads stand free. A bead is dark there where a pinhole or two photons cut
+off the light from out of focus; in widefield it is not."""
 FEW = 5
 """Beads below which a warning is written."""
 LARGE = 1.0
@@ -79,7 +89,7 @@ def psf_from_beads(
     expected_fwhm_um: Triple,
     voxel_size_um: Triple | None = None,
     channel: int = 0,
-    modality: str = "confocal",
+    modality: Modality = "confocal",
     half_width_um: Triple | None = None,
     plane_tolerance_um: float | None = None,
     key: str = "psf",
@@ -274,20 +284,13 @@ def _read(
     if not Path(path).exists():
         raise UserError(f"{key}.path ({path}): there is no such file")
     volume = open_volume(path)
-    channels, planes = volume.shape[1:3]
-    if channel >= channels:
-        raise UserError(
-            f"{key}.channel is {channel}, but {path} has {channels} "
-            f"channel{'s' if channels > 1 else ''}, counted from 0"
-        )
-    if planes < 3:
-        raise UserError(f"{key}.path ({path}): {planes} planes are no stack of beads (Z Y X)")
+    problems = bead_stack_problems(
+        Header.of(volume), channel=channel, voxel_size_um=voxel_size_um, key=key
+    )
+    if problems:
+        raise UserError("\n".join(problems))
     voxel = voxel_size_um or volume.voxel_size_um
-    if voxel is None:
-        raise UserError(
-            f"{key}.voxel_size_um is missing: the metadata of {path} does not hold the voxel "
-            "size; give [z, y, x] in µm, e.g. [0.1, 0.1, 0.1]"
-        )
+    assert voxel is not None  # else it was a problem
     stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():
         raise UserError(f"{key}.path ({path}): holds NaN or infinite values; export it again")

@@ -21,6 +21,8 @@ from decon3d.pairs.registration import Triple, Volume, covered
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.settings import MeasuredPairs
 from decon3d.volumes.checked import OPTIONS
+from decon3d.volumes.checks import pair_problems
+from decon3d.volumes.headers import Header
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
@@ -181,22 +183,16 @@ def read_channel(
         If it is a time series, lacks the channel, or has other voxels than `voxel_size_um`.
     """
     volume = open_volume(path)
-    times, channels = volume.shape[:2]
-    if times > 1:
-        raise UserError(f"{key}: {path} has {times} time points; save them as single volumes")
-    if channel >= channels:
-        if channels > 1 or not only_channel:
-            raise UserError(
-                f"{key}: {path} has {channels} channel(s), the dataset's has the index {channel}; "
-                "pairs need the dataset's channels"
-            )
-        channel = 0
-    size = volume.voxel_size_um
-    if voxel_size_um and size and not np.allclose(size, voxel_size_um, rtol=0.01):
-        raise UserError(
-            f"{key}: {path} has voxels of {size} µm, the dataset of {voxel_size_um} µm (Z, Y, X); "
-            "resample it, or set voxel_size_um if the metadata are wrong"
-        )
+    problems = pair_problems(
+        Header.of(volume),
+        channel=channel,
+        only_channel=only_channel,
+        voxel_size_um=voxel_size_um,
+        key=key,
+    )
+    if problems:
+        raise UserError("\n".join(problems))
+    channel = min(channel, volume.shape[1] - 1)
     return volume.read(0, channel, (slice(None), slice(None), slice(None)))
 
 

@@ -22,7 +22,7 @@ from decon3d.phantoms.own import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
 from decon3d.versions import VERSIONS
-from decon3d.volumes.checked import OPTIONS
+from decon3d.volumes.checked import OPTIONS, open_to_write
 from decon3d.volumes.manifest import GROUP, MANIFEST, begin_store, check_bytes, finish_store
 from decon3d.workers import worker_pool
 
@@ -335,6 +335,6 @@ def _make(job: _Job, member: Member) -> int:
         own=job.own,
     )
     for name, values in zip(job.arrays, (exposure.object, *exposure.images), strict=True):
-        array = zarr.open_array(str(Path(job.path) / name), mode="r+")
+        array = open_to_write(Path(job.path) / name)
         array[member.index] = values
     return member.index

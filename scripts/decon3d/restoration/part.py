@@ -29,6 +29,7 @@ from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
 from decon3d.restoration.plan import Item, Plan, halve_blocks, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
+from decon3d.volumes.checked import open_to_write
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 
@@ -217,7 +218,7 @@ def run_part(
                 )
             if item.volume not in outputs:
                 store = Path(plan.volumes[item.volume].store) / "0"
-                outputs[item.volume] = zarr.open_array(str(store), mode="r+")
+                outputs[item.volume] = open_to_write(store)
             started = time.perf_counter()
             restored = restore_block(
                 opened[item.channel],

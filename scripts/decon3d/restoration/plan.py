@@ -19,7 +19,7 @@ import numpy as np
 import zarr
 
 from decon3d.errors import DeviceMemoryError, UserError
-from decon3d.files import digest, read_json, write_json
+from decon3d.files import digest, read_record, write_record
 from decon3d.logs import log
 from decon3d.networks.engines import Engine, choose_engine
 from decon3d.restoration.blocks import (
@@ -205,9 +205,15 @@ class Plan:
 
 
 def load_plan(path: str | Path) -> Plan:
-    """Read a plan that `make_plan` wrote."""
-    content = read_json(path)
-    for key in ("digest", "summary", "parts"):
+    """Read a plan that `make_plan` wrote.
+
+    Raises
+    ------
+    UserError
+        If its content is not what was written there.
+    """
+    content = read_record(path)
+    for key in ("summary", "parts"):
         content.pop(key)
     for volume in content["volumes"]:
         for key in ("shape", "chunk", "block"):
@@ -294,9 +300,9 @@ def make_plan(
                 f"{record.name}: {error}"
             ) from None
         kind = record.dtype if restoration.output_dtype == "input" else "float32"
-        states_and_engine = [s.description for s in every], engine and asdict(engine)
+        states_and_engine = [s.identity for s in every], engine and asdict(engine)
         key = digest(
-            [asdict(record), *states_and_engine, kind, chosen, channels, chunk, block,
+            [record.identity, *states_and_engine, kind, chosen, channels, chunk, block,
              VERSIONS["restore"]]
         )  # fmt: skip
         volumes.append(
@@ -374,8 +380,8 @@ def _write(plan: Plan, path: str | Path) -> None:
             "part %d: %d block(s), %.4g Mvoxel to compute, %.3g GB to write",
             number, part["blocks"], part["computed_mvoxel"], part["written_gb"],
         )  # fmt: skip
-    extra = {"digest": plan.digest, "summary": summary, "parts": work}
-    write_json(path, {**asdict(plan), **extra})
+    extra = {"summary": summary, "parts": work}
+    write_record(path, {**asdict(plan), **extra})
 
 
 def _worst(triples: list[Triple]) -> Triple:

@@ -13,7 +13,7 @@ from decon3d.classical.held_out import held_out_subjects
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
 from decon3d.errors import UserError
-from decon3d.files import write_json
+from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.richardson_lucy import base_recipe
@@ -135,7 +135,7 @@ def _search(
     content = asdict(result)
     curve = content.pop("curve")
     log.info("%s: chosen %s", method.kind, content)
-    write_json(
+    write_record(
         path,
         {
             "chosen": content,

@@ -7,6 +7,9 @@ from pydantic_core import PydanticCustomError
 
 from decon3d.settings.values import Index, Section, VoxelSize, Wavelength
 
+Modality = Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
+"""Kinds of microscope; tables that are looked up by one hold all of them."""
+
 Waves = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -61,7 +64,7 @@ class Sted(Section):
 class Optics(Section):
     """What the microscope is; shared by all volumes and channels of a dataset."""
 
-    modality: Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
+    modality: Modality
     """How the light is collected and the specimen lit."""
     numerical_aperture: Annotated[float, Field(gt=0, lt=2)]
     """Numerical aperture of the detecting objective."""

@@ -130,6 +130,14 @@ def open_array(store: str | Path, name: str) -> OwnArray:
     return OwnArray(array.async_array)
 
 
+def open_to_write(folder: str | Path) -> "zarr.Array[Any]":
+    """Open an array of a store that is being made, to write whole chunks or shards into it.
+
+    That chunks of nothing but the fill value are written, too, does not stand in the metadata.
+    """
+    return zarr.open_array(str(folder), mode="r+").with_config(OPTIONS["config"])
+
+
 def open_group(path: str | Path) -> Any:
     """Open a store for reading: one of ours checked (`open_store`), any other as it is."""
     return open_store(path) if is_own(path) else zarr.open_group(str(path), mode="r")

@@ -1,11 +1,12 @@
 """Ingest: any input volume becomes one OME-Zarr view and the histograms of its channels.
 
-An OME-Zarr is read where it lies. A TIFF is converted once, a slab of planes at a time. What is
-known of the volume goes to a small JSON record, from which all later steps start.
+An OME-Zarr is read where it lies, if it needs no conversion. All else is converted once, a slab of
+planes at a time. What is known of the volume goes to a small JSON record, from which all later
+steps start.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.files import read_json, write_json
+from decon3d.files import read_record, write_record
 from decon3d.logs import log, progress
+from decon3d.volumes.checks import differing_voxels, volume_problems
+from decon3d.volumes.headers import Header
+from decon3d.volumes.metadata import chosen_voxel_size
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
     Histogram,
@@ -25,11 +29,15 @@ from decon3d.volumes.normalisation import (
     finite_range,
     normalisation_law,
 )
-from decon3d.volumes.planes import plane_files
-from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.ome_zarr import ZarrArray
+from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
-from decon3d.volumes.tally import Counted, Tally
+from decon3d.volumes.tally import ContentHash, Counted, Tally
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
+
+_WHERE = ("source", "path", "voxel_size_from")
+_EXACT = 2**24
+"""Integers that float32 holds exactly are no larger."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,10 @@ class VolumeRecord:
     `darkest` is the mean of the darkest place (None where there is none), `saturated` counts voxels
     at the largest value of an integer type, `no_data` is the value of voxels without data (None
     where there is none) and `filled` their number; histograms and `darkest` leave them out.
-    `clip_at_zero` says that negative counts are read as 0.
+    `clip_at_zero` says that negative counts are read as 0. `content` hashes the counts of each
+    channel and time point, by channel index and then time index, of those that are used.
+    `stored_dtype` is the source's type, `dtype` the view's; of integers that were converted,
+    `stored_range` is their smallest and largest value.
     """
 
     name: str
@@ -59,7 +70,15 @@ class VolumeRecord:
     saturated: dict[str, int]
     no_data: dict[str, float | None]
     filled: dict[str, int]
+    content: dict[str, dict[str, str]]
     clip_at_zero: bool = False
+    stored_dtype: str = ""
+    stored_range: tuple[int, int] | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What results are keyed on: all of the record but where the volume lies."""
+        return {k: v for k, v in asdict(self).items() if k not in _WHERE}
 
     def open(self) -> Volume:
         """Open the view of the volume."""
@@ -109,9 +128,9 @@ class VolumeRecord:
 
 def load_record(path: str | Path) -> VolumeRecord:
     """Read a record that `ingest` wrote."""
-    values = read_json(path)
-    for key in ("shape", "voxel_size_um"):
-        values[key] = tuple(values[key])
+    values = read_record(path)
+    for key in ("shape", "voxel_size_um", "stored_range"):
+        values[key] = values.get(key) and tuple(values[key])
     return VolumeRecord(**values)
 
 
@@ -127,13 +146,8 @@ def voxel_size_of(
     """
     if configured is not None:
         return configured
-    found = open_volume(source).voxel_size_um
-    if found is None:
-        raise UserError(
-            f"{key}.voxel_size_um: {source} carries no voxel size; give it in the config as "
-            "[z, y, x] in µm"
-        )
-    return found
+    volume = open_volume(source)
+    return chosen_voxel_size(volume, configured=None, key=f"{key}.voxel_size_um")
 
 
 def ingest(
@@ -148,6 +162,7 @@ def ingest(
     no_data: NoData | dict[int, NoData] = "auto",
     camera_offset: float | None = None,
     clip_at_zero: bool = False,
+    reading: Reading = FROM_FILE,
 ) -> VolumeRecord:
     """Bring one volume into the workflow.
 
@@ -177,28 +192,27 @@ def ingest(
     UserError
         If the volume lacks a channel, a time point or a voxel size, or cannot be read.
     """
-    volume = open_volume(source, clip_at_zero=clip_at_zero)
-    size = voxel_size_of(source, configured=voxel_size_um, key=key)
+    volume = open_volume(source, clip_at_zero=clip_at_zero, reading=reading)
+    problems = volume_problems(
+        Header.of(volume), key=key, channels=channels, times=times, voxel_size_um=voxel_size_um
+    )
+    if problems:
+        raise UserError("\n".join(problems))
+    size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
-    for channel_name, index in channels.items():
-        if index >= n_channels:
-            raise UserError(
-                f"{key}.channels.{channel_name}.index: {index}, but {source} has {n_channels} "
-                f"channel(s), counted from 0"
-            )
-    missing = [t for t in times or () if t >= n_times]
-    if missing:
-        raise UserError(f"{key}.times: {source} has {n_times} time point(s), none at {missing}")
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
     record_path = Path(record_path)
     record_path.parent.mkdir(parents=True, exist_ok=True)
+    _check_chunks(volume)
+    volume, stored_range = _as_stored_here(volume)
     target = None
-    if plane_files(source) or not Path(source).is_dir():
+    if not volume.in_place or volume.convert_to is not None:
         store = record_path.with_name(f"{name}.ome.zarr")
         chunk = default_chunk((spatial[0], spatial[1], spatial[2]))
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
     rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
     tallies = {i: _tally(volume, i, rules[i]) for i in channels.values()}
+    hashes: dict[int, dict[int, ContentHash]] = {i: {} for i in tallies}
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
     most = SLAB_BYTES // volume.dtype.itemsize
@@ -213,6 +227,7 @@ def ingest(
                     target[time, channel, slab, rows] = values[:, rows]
             if counts:
                 tallies[channel].add(values)
+                hashes[channel].setdefault(time, ContentHash()).add(values)
             bar.update(values.shape[0])
     found = {i: tally.counted(camera_offset=camera_offset) for i, tally in tallies.items()}
     if target is not None:
@@ -233,7 +248,7 @@ def ingest(
     record = VolumeRecord(
         name=name,
         source=source,
-        path=source if target is None else str(store),
+        path=volume.path if target is None else str(store),
         shape=volume.shape,
         dtype=volume.dtype.name,
         voxel_size_um=size,
@@ -247,11 +262,17 @@ def ingest(
         saturated={str(i): c.saturated for i, c in found.items()},
         no_data={str(i): c.fill for i, c in found.items()},
         filled={str(i): c.filled for i, c in found.items()},
+        content={
+            str(i): {str(t): content.hexdigest() for t, content in times_of.items()}
+            for i, times_of in hashes.items()
+        },
         clip_at_zero=clip_at_zero,
+        stored_dtype=volume.stored_dtype.name,
+        stored_range=stored_range,
     )
     for index, counted in found.items():
         _tell(f"{name}, channel {index}", counted)
-    write_json(record_path, asdict(record))
+    write_record(record_path, asdict(record))
     return record
 
 
@@ -284,7 +305,60 @@ def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) 
 
 def _tally(volume: Volume, channel: int, no_data: NoData) -> Tally:
     start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
-    return Tally(volume.dtype, start=start, stop=stop, no_data=no_data)
+    return Tally(volume.stored_dtype, start=start, stop=stop, no_data=no_data)
+
+
+def _check_chunks(volume: Volume) -> None:
+    """Warn of chunks that a zarr store lacks; `UserError` if it has none.
+
+    Zarr reads them as its fill value, so they are true zeros, which many programs do not write, or
+    data that were lost or never written.
+    """
+    if not isinstance(volume.array, ZarrArray):
+        return
+    share = volume.array.missing_share()
+    if share == 1:
+        raise UserError(
+            f"{volume.array.path} has no chunk; all its voxels would be read as fill: copy it "
+            "again from its source, or leave the volume out"
+        )
+    if share:
+        log.warning(
+            "%s: %.3g %% of the chunks do not exist and are read as fill; if that is more than the "
+            "empty margin, data are missing: copy the volume again", volume.array.path, 100 * share,
+        )  # fmt: skip
+
+
+def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
+    """Choose the type of a volume whose own type is not stored here, in one streaming pass.
+
+    Integers that fit become uint16. Others become float32, with negative counts as they are; it
+    holds integers up to 2^24 exactly and rounds larger ones to 24 bits, which a warning says.
+
+    Returns
+    -------
+    (volume, (smallest, largest))
+        The range is None where the type is kept or of floating point.
+    """
+    if volume.convert_to is None or volume.stored_dtype.kind == "f":
+        return volume, None
+    stored = replace(volume, convert_to=None, clip_at_zero=False)
+    low, high = [], []
+    for time, channel, slab in slabs(stored):
+        for z, y in boxes(stored, slab):
+            values = stored.read(time, channel, (z, y, slice(None)))
+            low.append(int(values.min()))
+            high.append(int(values.max()))
+    found = min(low), max(high)
+    fits = found[0] >= 0 and found[1] <= np.iinfo(np.uint16).max
+    name = "uint16" if fits else "float32"
+    log.info("%s: %s from %d to %d becomes %s", volume.path, stored.dtype, *found, name)
+    if max(-found[0], found[1]) > _EXACT:
+        log.warning(
+            "%s: counts to %d; above %d float32 rounds them to 24 bits", volume.path,
+            max(found, key=abs), _EXACT,
+        )  # fmt: skip
+    return replace(volume, convert_to=name), found
 
 
 def _range(volume: Volume, channel: int) -> tuple[float, float]:
@@ -398,14 +472,10 @@ def channel_statistics(
         If the volumes differ in voxel size by more than 1 % (a dataset shares a microscope), or
         hold no data.
     """
+    problems = differing_voxels(((r.source, r.voxel_size_um) for r in records), key=key)
+    if problems:
+        raise UserError("\n".join(problems))
     first = records[0]
-    for record in records[1:]:
-        if not np.allclose(record.voxel_size_um, first.voxel_size_um, rtol=0.01):
-            raise UserError(
-                f"{key}: {record.source} has voxels of {record.voxel_size_um} µm but "
-                f"{first.source} of {first.voxel_size_um} µm (Z, Y, X); volumes of one dataset "
-                "share them: make two datasets, or set voxel_size_um if the metadata are wrong"
-            )
     darkest = [d for r in records if (d := r.darkest[str(channel)]) is not None]
     total = first.histogram(channel)
     for record in records[1:]:
@@ -415,7 +485,7 @@ def channel_statistics(
             f"{key}: no volume holds data in the channel with index {channel}: all voxels are "
             f"fill or not finite; check {key}.no_data and the files"
         )
-    levels = {saturation_of(r.dtype) for r in records}
+    levels = {saturation_of(r.stored_dtype or r.dtype) for r in records}
     return ChannelStatistics.of(
         total,
         camera_offset=camera_offset,
@@ -430,12 +500,12 @@ def channel_statistics(
 
 def save_statistics(path: str | Path, statistics: ChannelStatistics) -> None:
     """Write statistics as JSON."""
-    write_json(path, asdict(statistics))
+    write_record(path, asdict(statistics))
 
 
 def load_statistics(path: str | Path) -> ChannelStatistics:
     """Read statistics that `save_statistics` wrote."""
-    values = read_json(path)
+    values = read_record(path)
     return ChannelStatistics(
         **{**values, "normalisation": Normalisation(**values["normalisation"])}
     )

@@ -214,7 +214,7 @@ def is_own(store: str | Path) -> bool:
     try:
         content = json.loads((store / GROUP).read_bytes())
         return bool(content["attributes"]["manifest"] == MANIFEST)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -228,15 +228,20 @@ def load_manifest(store: str | Path) -> dict[str, Entry]:
     """
     path = Path(store) / MANIFEST
     try:
-        content = json.loads(path.read_bytes())
-        files = content["files"]
-        whole = content["digest"] == digest(files)
+        about = path.stat()
+        return _read_manifest(path, about.st_mtime_ns, about.st_size)
     except FileNotFoundError:
         raise DamagedError(path, "is missing") from None
     except (ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise DamagedError(path, "is damaged")
+        raise DamagedError(path, "is damaged") from None
+
+
+@lru_cache(maxsize=32)
+def _read_manifest(path: Path, modified: int, size: int) -> dict[str, Entry]:
+    content = json.loads(path.read_bytes())
+    files = content["files"]
+    if content["digest"] != digest(files):
+        raise ValueError("does not match its digest")
     return {name: (size, checksum) for name, (size, checksum) in files.items()}
 
 
