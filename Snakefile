@@ -25,11 +25,15 @@ if not workflow.config_settings.configfiles:
     configfile: "config/config.yaml"
 
 
-# Only with `--sdm apptainer`; envs/decon3d.def says how it is built.
-container: f"{workflow.basedir}/envs/decon3d.sif"
-
-
 include: "workflow/rules/common.smk"
+
+
+# Only with `--sdm apptainer`; envs/decon3d.def says how it is built.
+if image := container_image():
+
+    container: image
+
+
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/psf.smk"
 include: "workflow/rules/phantoms.smk"

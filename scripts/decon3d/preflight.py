@@ -82,11 +82,6 @@ def check_headers(
     return {source: found for source, found in headers.items() if isinstance(found, Header)}
 
 
-def reading_of(dataset: Dataset) -> Reading:
-    """Return what a dataset's config says of how to read its volumes."""
-    return Reading(getattr(dataset, "series", None), getattr(dataset, "axes", None))
-
-
 def _grouped(lines: list[str], files: list[str]) -> Iterator[str]:
     """Join lines that say the same of many files."""
     alike: dict[str, list[tuple[str, str]]] = {}
@@ -111,23 +106,23 @@ def _sources(settings: Settings, inputs: Inputs) -> Iterator[Source]:
     for name, dataset in settings.datasets.items():
         if dataset.simulate is None:
             for source in inputs.volumes[name].values():
-                yield source.path, reading_of(dataset)
+                yield source.path, Reading.of(dataset)
                 if source.reference:
-                    yield source.reference, Reading()
+                    yield source.reference, Reading.of(dataset)
         for pair in inputs.pairs[name]:
-            yield pair.raw, Reading()
-            yield pair.truth, Reading()
+            yield pair.raw, Reading.of(dataset)
+            yield pair.truth, Reading.of(dataset)
         for channel in dataset.channels.values():
             if isinstance(channel.psf, BeadsPsf):
-                yield expand_path(channel.psf.path), Reading()
+                yield expand_path(channel.psf.path), Reading.of(channel.psf)
     if settings.phantoms:
         for entry in settings.phantoms.objects.values():
-            yield expand_path(entry.path), Reading()
+            yield expand_path(entry.path), Reading.of(entry)
 
 
 def _object_problems(settings: Settings, headers: Headers) -> Iterator[str]:
     for name, entry in settings.phantoms.objects.items() if settings.phantoms else ():
-        header = headers[expand_path(entry.path), Reading()]
+        header = headers[expand_path(entry.path), Reading.of(entry)]
         if isinstance(header, UserError):
             yield f"phantoms.objects.{name}.path: {header}"
 
@@ -142,7 +137,7 @@ def _dataset_problems(
     for channel, value in dataset.channels.items():
         yield from _psf_problems(value.psf, f"{key}.channels.{channel}.psf", headers)
     for path in (path for pair in inputs.pairs[name] for path in (pair.raw, pair.truth)):
-        header = headers[path, Reading()]
+        header = headers[path, Reading.of(dataset)]
         if isinstance(header, UserError):
             yield f"{key}.pairs: {header}"
             continue
@@ -162,7 +157,7 @@ def _volumes_problems(
     channels = {channel: value.index for channel, value in dataset.channels.items()}
     sizes = []
     for source in sources:
-        header = headers[source.path, reading_of(dataset)]
+        header = headers[source.path, Reading.of(dataset)]
         if isinstance(header, UserError):
             yield f"{key}.volumes: {header}"
             continue
@@ -176,7 +171,7 @@ def _volumes_problems(
         if dataset.voxel_size_um is None and header.voxel_size_um is not None:
             sizes.append((header.path, header.voxel_size_um))
         if source.reference is not None:
-            reference = headers[source.reference, Reading()]
+            reference = headers[source.reference, Reading.of(dataset)]
             if isinstance(reference, UserError):
                 yield f"{key}.volumes: the reference {reference}"
             else:
@@ -186,7 +181,7 @@ def _volumes_problems(
 
 def _psf_problems(psf: object, key: str, headers: Headers) -> Iterator[str]:
     if isinstance(psf, BeadsPsf):
-        header = headers[expand_path(psf.path), Reading()]
+        header = headers[expand_path(psf.path), Reading.of(psf)]
         if isinstance(header, UserError):
             yield f"{key}.path: {header}"
         else:
@@ -197,6 +192,11 @@ def _psf_problems(psf: object, key: str, headers: Headers) -> Iterator[str]:
         from decon3d.optics.bead_file import check_bead_file
 
         try:
-            check_bead_file(Path(expand_path(psf.path)), voxel_size_um=psf.voxel_size_um, key=key)
+            check_bead_file(
+                Path(expand_path(psf.path)),
+                voxel_size_um=psf.voxel_size_um,
+                key=key,
+                reading=Reading.of(psf),
+            )
         except UserError as error:
             yield str(error)

@@ -85,7 +85,7 @@ def all_cells(suite: str, place: Place) -> list[Cell]:
 
 def disturb(cell: Cell, place: Place, other: Place, rng: Rng) -> Disturbed:
     """Do to a copy of the undisturbed workflow what the cell says."""
-    if cell.stage in ("figures", "report"):
+    if cell.stage in ("tables", "figures", "report"):
         place.target = "all"
     if cell.fault in DAMAGES:
         return damage(cell, place, rng)
@@ -189,7 +189,7 @@ def full_or_read_only(cell: Cell, place: Place, rng: Rng) -> Disturbed:
     if cell.fault == "read-only folder" and os.geteuid() != 0:
         subprocess.run(["chmod", "-R", "a-w", str(results)], check=True)
         run = place.run()
-        return Disturbed("chmod a-w", run, lambda: _chmod(results))
+        return Disturbed("chmod a-w", run, lift=lambda: _chmod(results))
     if os.geteuid() != 0:
         return Disturbed("SKIPPED: a full disk needs root, to mount one")
     left = _size(results)
@@ -208,7 +208,7 @@ def full_or_read_only(cell: Cell, place: Place, rng: Rng) -> Disturbed:
     options = f"remount,rw,size={2**28}"
     return Disturbed(
         f"{size} bytes" if cell.fault == "full disk" else "mounted read-only", run,
-        lambda: subprocess.run(["mount", "-o", options, str(results)], check=True) and None,
+        lift=lambda: subprocess.run(["mount", "-o", options, str(results)], check=True) and None,
     )  # fmt: skip
 
 
@@ -217,9 +217,10 @@ def _chmod(results: Path) -> None:
 
 
 def unmount(place: Place) -> None:
-    """Take a disk away again that was mounted for a cell."""
+    """Take a disk away again that was mounted for a cell; what is on it is kept beside it."""
     results = place.folder / "results"
     if results.is_mount():
+        subprocess.run(["cp", "-a", str(results), str(place.folder / "results.disk")], check=False)
         subprocess.run(["umount", "--lazy", str(results)], check=True)
 
 

@@ -58,7 +58,7 @@ QUICK_SECONDS = 480
 ADVICE = re.compile(r"\b(?:delete|remove)\b(.*)", re.IGNORECASE)
 
 
-def classify(place: Place, disturbed: Disturbed, expected: dict[str, str]) -> tuple[str, str]:
+def classify(place: Place, disturbed: Disturbed, expected: dict[str, Any]) -> tuple[str, str]:
     """Run the same command until the outcome is there; return it in a word, with what was seen."""
     runs = [run for run in (disturbed.run, disturbed.killed) if run]
     disturbed.lift()
@@ -84,7 +84,7 @@ def classify(place: Place, disturbed: Disturbed, expected: dict[str, str]) -> tu
     return "refused" if refused else "equal", last_error(runs[0]) if refused else ""
 
 
-def verified(place: Place, expected: dict[str, str], wrong: list[str]) -> tuple[str, str]:
+def verified(place: Place, expected: dict[str, Any], wrong: list[str]) -> tuple[str, str]:
     """Ask `verify` about results that differ, and do what it says."""
     run = place.run("verify")
     names = f"{len(wrong)} differ: {', '.join(wrong[:4])}"

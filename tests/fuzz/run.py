@@ -14,6 +14,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import resource
 import shutil
 import signal
@@ -47,7 +48,7 @@ class SlowError(Exception):
 def place_of(error: BaseException, what: str) -> str:
     """Name an exception and the innermost line of decon3d that it came through."""
     if type(error).__name__ == "WrongError":
-        return f"WRONG, {what}: {error}"
+        return f"WRONG, {re.sub(r'[0-9]+([./][0-9]+)+', 'N', what)}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "/decon3d/" in f.filename]
     if not own:

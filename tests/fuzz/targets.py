@@ -38,8 +38,8 @@ from decon3d.evaluation.records import Record, read_records, write_records
 from decon3d.networks.description import load_info
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.psf import load_psf, normalised_psf, save_psf
-from decon3d.pairs.sources import list_pairs
 from decon3d.phantoms.own import open_own_object
+from decon3d.preflight import check_headers, list_inputs
 from decon3d.restoration.finish import check_complete
 from decon3d.restoration.part import finished_parts, restore_part
 from decon3d.restoration.plan import load_plan, make_plan
@@ -52,7 +52,7 @@ from decon3d.volumes.ingest import (
     load_statistics,
     save_statistics,
 )
-from decon3d.volumes.inputs import list_volumes, previewed_volume, volume_files
+from decon3d.volumes.inputs import volume_files
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.writer import create_level, write_metadata
 
@@ -443,7 +443,7 @@ CONFIG: dict[str, Any] = {
             "times": [0],
             "preview": {"volume": "one", "roi": [[0, 4], [0, 8], [0, 8]]},
             "channels": {
-                "dapi": {"index": 1, "emission_um": 0.46, "psf": {"source": "file", "path": "data/one.tif"}},
+                "dapi": {"index": 1, "emission_um": 0.46, "psf": {"source": "file", "path": "data/psf.tiff", "voxel_size_um": [0.2, 0.1, 0.1]}},
                 "gfp": {"index": 0, "emission_um": 0.525, "excitation_um": 0.488},
             },
         },
@@ -506,9 +506,13 @@ def config_folder(folder: Path) -> None:
     """Write the files that `CONFIG` names."""
     (folder / "data" / "truth").mkdir(parents=True)
     (folder / "data" / "bundle").mkdir()
+    imagej = {"axes": "TZCYX", "spacing": 0.3, "unit": "um"}
+    write = tiff(imagej=True, metadata=imagej, resolution=(1 / 0.15, 1 / 0.15))
     for name in ("one", "two", "three"):
-        (folder / "data" / f"{name}.tif").write_bytes(tiff()(counts(2, 2, 4, 16, 16)))
-        (folder / "data" / "truth" / f"{name}.tif").write_bytes(tiff()(counts(2, 2, 4, 16, 16)))
+        for path in (f"data/{name}.tif", f"data/truth/{name}.tif"):
+            (folder / path).write_bytes(write(counts(1, 4, 2, 16, 16)))
+    stack = tiff(photometric="minisblack", metadata={"axes": "ZYX"})(counts(4, 16, 16))
+    (folder / "data" / "psf.tiff").write_bytes(stack)
     (folder / "data" / "sheet.csv").write_text(SHEET.replace("th,ree", "three"))
     (folder / "data" / "bundle" / "model.json").write_text(json.dumps(INFO))
     (folder / "data" / "bundle" / "model.keras").write_bytes(b"")
@@ -524,10 +528,7 @@ def read_config(text: str, folder: Path) -> None:
         return
     with contextlib.chdir(folder):
         settings = load_settings(config)
-        for name, dataset in settings.datasets.items():
-            found = list_volumes(name, dataset)
-            previewed_volume(name, dataset, found)
-            list_pairs(name, dataset, seed=settings.seed)
+        check_headers(settings, list_inputs(settings), cache="headers.json")
 
 
 class Config:

@@ -97,7 +97,7 @@ def test_an_ome_tiff_with_a_pyramid_is_read_at_full_resolution(tmp_path):
 def record(names, colors=()):
     return VolumeRecord(
         "v", "v", "v", (16, 2, 4, 5, 6), "uint16", VOXEL, "metadata", list(names), list(colors),
-        2.0, {}, {}, {}, {}, {}, {},
+        2.0, {}, {}, {}, {}, {}, {}, {},
     )  # fmt: skip
 
 

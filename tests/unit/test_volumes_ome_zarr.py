@@ -179,7 +179,7 @@ def test_the_voxel_size_is_that_of_all_transformations_or_is_asked_for(ome, size
     path = image(tmp_path / "v.zarr", ome=ome)
     assert open_volume(path).voxel_size_um == size
     if size is None:
-        with pytest.raises(UserError, match=r"d\.voxel_size_um: .*v\.zarr carries no voxel size"):
+        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr states none"):
             run(path, tmp_path)
 
 
@@ -208,7 +208,7 @@ BAD_LEVEL = [{"path": "../0", "coordinateTransformations": [SCALE]}]
         ({"multiscales": []}, "lists no image"),
         ({"multiscales": [multiscale(), multiscale(name="b")]}, r"holds 2 images.*`series`"),
         ({"multiscales": [multiscale(datasets=[])]}, r"0 level\(s\) of resolution"),
-        ({"multiscales": [multiscale(datasets=BAD_LEVEL)]}, "not inside the store"),
+        ({"multiscales": [multiscale(datasets=BAD_LEVEL)]}, "not a path inside the store"),
         ({"multiscales": [multiscale(datasets=[{"path": "7"}])]}, "v.zarr/7 is listed as an array, but missing"),
         ({"multiscales": [multiscale(axes=[])]}, "lists no axes.*`axes`"),
         ({"multiscales": [multiscale(axes=None)]}, "lists no axes.*`axes`"),
@@ -244,6 +244,27 @@ def test_the_configs_axes_stand_above_the_metadata(tmp_path):
     path = image(tmp_path / "v.zarr", ome=ome)
     assert open_volume(path).shape[:2] == (2, 1)
     assert open_volume(path, reading=Reading(axes="CZYX")).shape[:2] == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("reading", "in_place"), [({}, True), ({"series": 0}, True), ({"axes": "CZYX"}, True), ({"axes": "TZYX"}, False)],
+)  # fmt: skip
+def test_an_image_is_read_in_place_if_it_says_itself_how(reading, in_place, tmp_path):
+    path = image(tmp_path / "v.zarr")
+    record = run(path, tmp_path, reading=Reading(**reading))
+    assert (record.path == path) == in_place
+    assert (
+        record.shape[:2]
+        == record.open().shape[:2]
+        == ((1, 2) if "T" not in reading.get("axes", "") else (2, 1))
+    )
+
+
+def test_an_image_whose_axes_only_the_config_knows_is_copied(tmp_path):
+    ome = {"multiscales": [multiscale(axes=[{"name": n} for n in "kzyx"])]}
+    path = image(tmp_path / "v.zarr", ome=ome)
+    record = run(path, tmp_path, reading=Reading(axes="CZYX"))
+    assert record.path != path and np.array_equal(record.open().read(0, 1, WHOLE), COUNTS[1])
 
 
 def test_contradicting_names_of_dimensions_are_refused(tmp_path):
@@ -382,7 +403,8 @@ def test_counts_that_float32_rounds_are_told(tmp_path, caplog):
     counts[0, 0, 0, 0] = 2**24 + 1
     record = run(image(tmp_path / "v.zarr", counts=counts), tmp_path)
     assert record.stored_range == (90, 2**24 + 1)
-    assert "counts to 16777217; above 16777216 float32 rounds them" in caplog.text
+    assert "counts from 90 to 16777217; beyond 16777216 float32 rounds them" in caplog.text
+    assert len(record.warnings) == 1
 
 
 def test_counts_beyond_float32_are_refused(tmp_path):
@@ -397,10 +419,10 @@ def test_missing_chunks_are_told_with_their_share(options, tmp_path, caplog):
     path = image(tmp_path / "v.zarr", **options)
     chunks = sorted(p for p in (tmp_path / "v.zarr/0/c").rglob("*") if p.is_file())
     run(path, tmp_path)
-    assert "chunks do not exist" not in caplog.text
+    assert "do not exist" not in caplog.text
     chunks[-1].unlink()
     run(path, tmp_path)
-    assert f"{100 / len(chunks):.3g} % of the chunks do not exist" in caplog.text
+    assert f"{100 / len(chunks):.3g} % of the chunks of {path}/0 do not exist" in caplog.text
     for chunk in chunks[:-1]:
         chunk.unlink()
     with pytest.raises(UserError, match=r"v\.zarr/0 has no chunk"):

@@ -1,6 +1,7 @@
 # The config, validated, and what the rules ask of it. No rules here.
 
 import json
+import re
 import subprocess
 import sys
 from functools import lru_cache
@@ -13,7 +14,7 @@ from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.evaluation.targets import target_kernels
 from decon3d.pairs.sources import SPLITS
-from decon3d.preflight import check_headers, list_inputs, reading_of
+from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import (
     NAME,
     Phantoms,
@@ -27,12 +28,16 @@ from decon3d.settings import (
     load_settings,
     may_use_gpu,
     needs_sample,
+    path_problem,
 )
 from decon3d.versions import VERSIONS
 from decon3d.volumes.headers import kept_headers
 from decon3d.volumes.inputs import volume_files
+from decon3d.volumes.volume import Reading
 
 try:
+    if problem := path_problem(str(workflow.basedir), of_clone=True):
+        raise UserError(problem)
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
     SETTINGS = load_settings(config)
@@ -64,6 +69,19 @@ wildcard_constraints:
     part=r"\d+",
 
 
+def container_image():
+    """The container's image, or None where the clone's path does not suit a container's command."""
+    image = f"{workflow.basedir}/envs/decon3d.sif"
+    if re.fullmatch(r"[\w./+@,=-]+", image):
+        return image
+    if "APPTAINER" in {m.name for m in workflow.deployment_settings.deployment_method}:
+        sys.exit(
+            f"{workflow.basedir}: Apptainer cannot use a clone whose path has spaces or the shell's "
+            "characters; move the clone, or leave out `--sdm apptainer`"
+        )
+    return None
+
+
 def methods_where(test):
     """Regular expression of the names of the methods that pass a test."""
     return names_where(lambda name: test(METHODS[name]), *METHODS)
@@ -90,6 +108,11 @@ def channel_of(wildcards):
     return dataset_of(wildcards).channels[wildcards.channel]
 
 
+def reading_of(wildcards):
+    """What the config says about a dataset's files: `volumes.volume.Reading`, as plain values."""
+    return vars(Reading.of(dataset_of(wildcards)))
+
+
 def method_of(wildcards):
     return METHODS[wildcards.method]
 
@@ -106,7 +129,7 @@ def volume_size(dataset, volume):
     if chosen.simulate is not None:
         mvoxels = len(chosen.channels) * prod(chosen.simulate[volume].shape) / 1e6
         return 2 * mvoxels, mvoxels
-    header = HEADERS.get((VOLUMES[dataset][volume].path, reading_of(chosen)))
+    header = HEADERS.get((VOLUMES[dataset][volume].path, Reading.of(chosen)))
     if header is None:  # a job whose resources are those that the run gave it
         return 0, 0
     times = header.shape[0] if chosen.times is None else len(chosen.times)

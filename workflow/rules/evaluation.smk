@@ -62,6 +62,7 @@ rule evaluate_volumes:
         references=lambda w: {
             name: v.reference for name, v in VOLUMES[w.dataset].items() if v.reference
         },
+        reading=reading_of,
         seed=SETTINGS.seed,
         version=VERSIONS["evaluate"],
     script:

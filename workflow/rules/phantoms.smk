@@ -60,6 +60,7 @@ rule measured_pairs:
         voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
         no_data=lambda w: dataset_of(w).no_data,
         camera_offset=lambda w: dataset_of(w).camera.offset,
+        reading=reading_of,
         version=VERSIONS["pairs"],
     script:
         "../../scripts/measured_pairs.py"

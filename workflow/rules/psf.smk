@@ -18,6 +18,7 @@ rule psf:
         channel=lambda w: values(channel_of(w), exclude={"index", "normalisation"}),
         voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
         first_volume=lambda w: "" if dataset_of(w).voxel_size_um else first_volume(w),
+        reading=lambda w: {} if dataset_of(w).voxel_size_um else reading_of(w),
         version=VERSIONS["psf"],
     script:
         "../../scripts/psf.py"

@@ -11,7 +11,7 @@ from decon3d.evaluation.records import Record
 from decon3d.volumes.checks import reference_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.no_data import CONTEXT, mark, missing
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -28,6 +28,7 @@ def evaluate_volumes(
     volume: str,
     method: str,
     fills: dict[str, float | None] | None = None,
+    reading: Reading = FROM_FILE,
 ) -> list[Record]:
     """Measure one volume, all channels, against its reference.
 
@@ -45,13 +46,15 @@ def evaluate_volumes(
     fills
         By channel: value of the raw volume's voxels without data, which are left out; None = all
         have data.
+    reading
+        Which image of the reference's file, and its axes.
 
     Raises
     ------
     UserError
         If the reference has another grid than the raw volume.
     """
-    truth, image = open_volume(reference), open_volume(raw)
+    truth, image = open_volume(reference, reading=reading), open_volume(raw)
     key = f"datasets.{dataset}.volumes"
     problems = reference_problems(Header.of(truth), Header.of(image), key=key)
     if problems:

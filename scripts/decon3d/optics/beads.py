@@ -39,7 +39,8 @@ from decon3d.optics.resampling import (
 from decon3d.settings.microscope import Modality
 from decon3d.volumes.checks import bead_stack_problems
 from decon3d.volumes.headers import Header
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.metadata import chosen_voxel_size
+from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ def psf_from_beads(
     half_width_um: Triple | None = None,
     plane_tolerance_um: float | None = None,
     key: str = "psf",
+    reading: Reading = FROM_FILE,
 ) -> Psf:
     """Make a PSF and the pair from a stack of beads.
 
@@ -119,6 +121,8 @@ def psf_from_beads(
         Beads farther than this from the median bead along Z are rejected; None = none.
     key
         Config key of the PSF, for messages.
+    reading
+        Which image of the file, and its axes.
 
     Returns
     -------
@@ -134,7 +138,9 @@ def psf_from_beads(
         none that is good.
     """
     where = f"{key}.path ({path})"
-    stack, voxel = _read(path, voxel_size_um=voxel_size_um, channel=channel, key=key)
+    stack, voxel = _read(
+        path, voxel_size_um=voxel_size_um, channel=channel, key=key, reading=reading
+    )
     ball_fwhm = FWHM_OF_SIGMA * bead_diameter_um / np.sqrt(20)  # of the Gaussian of its variance
     z, y, x = (float(np.hypot(f, ball_fwhm)) for f in expected_fwhm_um)
     values = stack.astype(np.float32)
@@ -279,18 +285,17 @@ def asymmetry(psf: NDArray[np.floating], voxel_size_um: Triple) -> dict[str, Any
 
 
 def _read(
-    path: str | Path, *, voxel_size_um: Triple | None, channel: int, key: str
+    path: str | Path, *, voxel_size_um: Triple | None, channel: int, key: str, reading: Reading
 ) -> tuple[NDArray[Any], Triple]:
     if not Path(path).exists():
         raise UserError(f"{key}.path ({path}): there is no such file")
-    volume = open_volume(path)
+    volume = open_volume(path, reading=reading)
     problems = bead_stack_problems(
         Header.of(volume), channel=channel, voxel_size_um=voxel_size_um, key=key
     )
     if problems:
         raise UserError("\n".join(problems))
-    voxel = voxel_size_um or volume.voxel_size_um
-    assert voxel is not None  # else it was a problem
+    voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():
         raise UserError(f"{key}.path ({path}): holds NaN or infinite values; export it again")

@@ -11,6 +11,7 @@ from decon3d.optics.plausibility import compare_with_theory
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.theory import describe_theory
 from decon3d.settings import BeadsPsf, Channel, Optics, TheoryPsf, expand_path
+from decon3d.volumes.volume import Reading
 
 Triple = tuple[float, float, float]
 
@@ -81,6 +82,7 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             half_width_um=channel.psf.half_width_um,
             plane_tolerance_um=channel.psf.plane_tolerance_um,
             key=key,
+            reading=Reading.of(channel.psf),
         )
     else:
         measured = psf_from_file(
@@ -89,6 +91,7 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             target_voxel_size_um=voxel_size_um,
             accept_pedestal=channel.psf.accept_pedestal,
             key=key,
+            reading=Reading.of(channel.psf),
         )
     comparison = compare_with_theory(measured, theory, what=what, to_check=to_check, key=key)
     for text in comparison["warnings"][len(measured.record["warnings"]) :]:

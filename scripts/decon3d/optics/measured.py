@@ -23,6 +23,7 @@ from decon3d.optics.resampling import (
     crop_box,
     resample,
 )
+from decon3d.volumes.reader import FROM_FILE, Reading
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def psf_from_file(
     target_voxel_size_um: Triple,
     accept_pedestal: bool = False,
     key: str = "psf",
+    reading: Reading = FROM_FILE,
 ) -> Psf:
     """Make a PSF from the image of one bead.
 
@@ -56,6 +58,8 @@ def psf_from_file(
         Confirms that more than half of the file's sum may be removed as pedestal.
     key
         Config key of the PSF, for messages.
+    reading
+        Which image of the file, and its axes.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def psf_from_file(
         bead, a bead at its edge, two beads too close, or one that lies along Y or X.
     """
     path = Path(path)
-    data, voxel = read_bead_file(path, voxel_size_um=voxel_size_um, key=key)
+    data, voxel = read_bead_file(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
     where = f"{key}.path ({path})"
     data, missing = _without_nan(data, where)
     pedestal = float(np.median(data[outer_shell(data.shape)]))

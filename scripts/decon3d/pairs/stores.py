@@ -26,7 +26,7 @@ from decon3d.volumes.headers import Header
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 from decon3d.volumes.tally import fill_of
 
 Shape = tuple[int, int, int]
@@ -52,6 +52,7 @@ def make_pairs(
     no_data: NoData = "auto",
     camera_offset: float | None = None,
     key: str,
+    reading: Reading = FROM_FILE,
 ) -> None:
     """Register and match all pairs of a channel, cut them into tiles and write the three stores.
 
@@ -79,6 +80,8 @@ def make_pairs(
         Counts of a dark raw image, if known: fill lies below.
     key
         The config's key, for messages.
+    reading
+        Which image of the files, and its axes.
 
     Raises
     ------
@@ -92,6 +95,7 @@ def make_pairs(
             read_channel(
                 path, channel=channel, only_channel=only_channel,
                 voxel_size_um=psf.voxel_size_um if trust_metadata else None, key=key,
+                reading=reading,
             )
             for path in (source.raw, source.truth)
         )  # fmt: skip
@@ -174,6 +178,7 @@ def read_channel(
     only_channel: bool,
     voxel_size_um: Triple | None,
     key: str,
+    reading: Reading = FROM_FILE,
 ) -> NDArray[Any]:
     """Read one volume of a pair (Z, Y, X, counts as stored).
 
@@ -182,7 +187,7 @@ def read_channel(
     UserError
         If it is a time series, lacks the channel, or has other voxels than `voxel_size_um`.
     """
-    volume = open_volume(path)
+    volume = open_volume(path, reading=reading)
     problems = pair_problems(
         Header.of(volume),
         channel=channel,

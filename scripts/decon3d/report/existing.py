@@ -202,6 +202,7 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         record = _read(root / paths.ingested(dataset, volume))
         if "voxel_size_um" in record:
             found += _sampling(settings.datasets[dataset], record["voxel_size_um"])
+        found += [f"{volume}: {text}." for text in record.get("warnings", [])]
         for key, words in (
             ("saturated", "are saturated: their true brightness is lost, and restored values are "
              "too low around them"),

@@ -42,7 +42,7 @@ from decon3d.settings import Dataset, Settings
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import list_volumes
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.reader import Reading, open_volume
 from decon3d.workers import worker_pool
 
 DPI = 300
@@ -263,8 +263,10 @@ def sources(job: Job, record: VolumeRecord, channel: str) -> list[Source]:
             found.append(Source(method_label(method), store, 0, position))
     reference = _reference(job, record.name)
     if reference is not None:
-        n_times, n_channels = open_volume(reference).shape[:2]
-        found.append(Source(TRUTH, reference, min(time, n_times - 1), min(index, n_channels - 1)))
+        reading = Reading.of(job.dataset)
+        n_times, n_channels = open_volume(reference, reading=reading).shape[:2]
+        place = (min(time, n_times - 1), min(index, n_channels - 1))
+        found.append(Source(TRUTH, reference, *place, reading))
     return found
 
 

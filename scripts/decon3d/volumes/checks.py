@@ -163,11 +163,10 @@ def bead_stack_problems(
             f"{key}.path: {header.path} has {planes} plane{'s' * (planes != 1)}; a bead stack "
             "needs at least 3 (Z Y X)"
         )
-    if voxel_size_um is None and header.voxel_size_um is None:
-        found.append(
-            f"{key}.voxel_size_um is missing: the metadata of {header.path} hold no voxel size; "
-            "give [Z, Y, X] in µm, e.g. [0.1, 0.1, 0.1]"
-        )
+    try:
+        chosen_voxel_size(header, configured=voxel_size_um, key=f"{key}.voxel_size_um")
+    except UserError as error:
+        found.append(str(error))
     return found
 
 

@@ -23,7 +23,7 @@ CACHE = ".snakemake/decon3d/headers.json"
 THREADS = 16
 """Files opened at once: their time is a file server's, not a processor's."""
 _MOST_KEPT = 20_000
-_METADATA = ("zarr.json", ".zattrs", ".zgroup", "0/zarr.json", "0/.zarray")
+_METADATA = ("zarr.json", ".zattrs", ".zarray", ".zgroup", "0/zarr.json", "0/.zarray")
 
 
 @dataclass(frozen=True)

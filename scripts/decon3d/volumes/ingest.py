@@ -6,7 +6,7 @@ steps start.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from decon3d.files import read_record, write_record
 from decon3d.logs import log, progress
 from decon3d.volumes.checks import differing_voxels, volume_problems
 from decon3d.volumes.headers import Header
-from decon3d.volumes.metadata import chosen_voxel_size
+from decon3d.volumes.metadata import chosen_voxel_size, contradiction
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
     Histogram,
@@ -33,9 +33,10 @@ from decon3d.volumes.ome_zarr import ZarrArray
 from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
 from decon3d.volumes.tally import ContentHash, Counted, Tally
+from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
 
-_WHERE = ("source", "path", "voxel_size_from")
+_WHERE = ("source", "path", "voxel_size_from", "warnings")
 _EXACT = 2**24
 """Integers that float32 holds exactly are no larger."""
 
@@ -46,7 +47,7 @@ class VolumeRecord:
 
     `histograms`, `darkest`, `not_finite`, `saturated`, `no_data` and `filled` are by channel index;
     `darkest` is the mean of the darkest place (None where there is none), `saturated` counts voxels
-    at the largest value of an integer type, `no_data` is the value of voxels without data (None
+    at or above `saturation`, `no_data` is the value of voxels without data (None
     where there is none) and `filled` their number; histograms and `darkest` leave them out.
     `clip_at_zero` says that negative counts are read as 0. `content` hashes the counts of each
     channel and time point, by channel index and then time index, of those that are used.
@@ -74,10 +75,16 @@ class VolumeRecord:
     clip_at_zero: bool = False
     stored_dtype: str = ""
     stored_range: tuple[int, int] | None = None
+    position_um: Triple | None = None
+    """Position (Z, Y, X) of the first voxel on the stage, in µm."""
+    saturation: float | None = None
+    """Counts at and above which a voxel is saturated; None = a floating point type has no such."""
+    warnings: list[str] = field(default_factory=list)
+    """What is odd about the file, in sentences for the report."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What results are keyed on: all of the record but where the volume lies."""
+        """What results are keyed on: all of the record but where the volume lies and warnings."""
         return {k: v for k, v in asdict(self).items() if k not in _WHERE}
 
     def open(self) -> Volume:
@@ -103,8 +110,9 @@ class VolumeRecord:
         Returns
         -------
         dict
-            `voxel_size_um`, `channel_names`, `channel_colors` and `time_interval_s`: between the
-            chosen time points, None where they are not evenly spaced.
+            `voxel_size_um`, `position_um`, `channel_names`, `channel_colors` and
+            `time_interval_s`: between the chosen time points, None where they are not evenly
+            spaced.
         """
         colors = self.channel_colors
         steps = set() if times is None else {b - a for a, b in pairwise(times)}
@@ -112,6 +120,7 @@ class VolumeRecord:
         interval = self.time_interval_s
         return {
             "voxel_size_um": self.voxel_size_um,
+            "position_um": self.position_um,
             "channel_names": [self.own_name(i) or name for name, i in channels.items()],
             "channel_colors": [colors[i] for i in channels.values() if i < len(colors)],
             "time_interval_s": interval * step if interval is not None and step > 0 else None,
@@ -129,13 +138,13 @@ class VolumeRecord:
 def load_record(path: str | Path) -> VolumeRecord:
     """Read a record that `ingest` wrote."""
     values = read_record(path)
-    for key in ("shape", "voxel_size_um", "stored_range"):
+    for key in ("shape", "voxel_size_um", "stored_range", "position_um"):
         values[key] = values.get(key) and tuple(values[key])
     return VolumeRecord(**values)
 
 
 def voxel_size_of(
-    source: str, *, configured: tuple[float, float, float] | None, key: str
+    source: str, *, configured: Triple | None, key: str, reading: Reading = FROM_FILE
 ) -> tuple[float, float, float]:
     """Return a dataset's voxel size (Z, Y, X) in µm: the config's, or else the metadata's.
 
@@ -146,7 +155,7 @@ def voxel_size_of(
     """
     if configured is not None:
         return configured
-    volume = open_volume(source)
+    volume = open_volume(source, reading=reading)
     return chosen_voxel_size(volume, configured=None, key=f"{key}.voxel_size_um")
 
 
@@ -161,6 +170,7 @@ def ingest(
     key: str,
     no_data: NoData | dict[int, NoData] = "auto",
     camera_offset: float | None = None,
+    camera_bits: int | None = None,
     clip_at_zero: bool = False,
     reading: Reading = FROM_FILE,
 ) -> VolumeRecord:
@@ -184,8 +194,12 @@ def ingest(
         How voxels without data are known, for all channels or by channel index.
     camera_offset
         Counts of a dark image, if known: fill lies below.
+    camera_bits
+        Bits of the camera's converter, which decide where counts saturate; None = from the file.
     clip_at_zero
         Whether negative counts are taken as 0: those of a restored volume that is restored again.
+    reading
+        Which image of the file, and its axes: the config's `series` and `axes`.
 
     Raises
     ------
@@ -198,20 +212,28 @@ def ingest(
     )
     if problems:
         raise UserError("\n".join(problems))
+    contradicted = contradiction(voxel_size_um, volume.voxel_size_um)
+    warnings = [contradicted] if contradicted else []
     size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
     record_path = Path(record_path)
     record_path.parent.mkdir(parents=True, exist_ok=True)
-    _check_chunks(volume)
+    warnings += _missing_chunks(volume)
     volume, stored_range = _as_stored_here(volume)
+    if stored_range is not None and max(map(abs, stored_range)) > _EXACT:
+        warnings.append(
+            f"counts from {stored_range[0]} to {stored_range[1]}; beyond {_EXACT} float32 rounds "
+            "them to 24 bits"
+        )
     target = None
     if not volume.in_place or volume.convert_to is not None:
         store = record_path.with_name(f"{name}.ome.zarr")
         chunk = default_chunk((spatial[0], spatial[1], spatial[2]))
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
     rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
-    tallies = {i: _tally(volume, i, rules[i]) for i in channels.values()}
+    level = saturation_level(volume, camera_bits)
+    tallies = {i: _tally(volume, i, rules[i], level) for i in channels.values()}
     hashes: dict[int, dict[int, ContentHash]] = {i: {} for i in tallies}
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
@@ -230,6 +252,7 @@ def ingest(
                 hashes[channel].setdefault(time, ContentHash()).add(values)
             bar.update(values.shape[0])
     found = {i: tally.counted(camera_offset=camera_offset) for i, tally in tallies.items()}
+    found, level = _without_wrong_bits(volume, found, level, camera_bits, key)
     if target is not None:
         windows = [
             found[c].histogram.display() if c in found else (0.0, 65535.0)
@@ -240,6 +263,7 @@ def ingest(
             name=name,
             factors=write_pyramid(store),
             voxel_size_um=size,
+            position_um=volume.position_um,
             channel_names=list(volume.channel_names),
             channel_colors=list(volume.channel_colors),
             windows=windows,
@@ -269,7 +293,12 @@ def ingest(
         clip_at_zero=clip_at_zero,
         stored_dtype=volume.stored_dtype.name,
         stored_range=stored_range,
+        position_um=volume.position_um,
+        saturation=level,
+        warnings=warnings,
     )
+    for text in warnings:
+        log.warning("%s: %s", name, text)
     for index, counted in found.items():
         _tell(f"{name}, channel {index}", counted)
     write_record(record_path, asdict(record))
@@ -303,37 +332,77 @@ def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) 
     return {now[name]: "none" if fill is None else max(fill, 0.0) for name, fill in fills.items()}
 
 
-def _tally(volume: Volume, channel: int, no_data: NoData) -> Tally:
+def _tally(volume: Volume, channel: int, no_data: NoData, saturation: float | None) -> Tally:
     start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
-    return Tally(volume.stored_dtype, start=start, stop=stop, no_data=no_data)
+    return Tally(
+        volume.stored_dtype, start=start, stop=stop, no_data=no_data, saturation=saturation
+    )
 
 
-def _check_chunks(volume: Volume) -> None:
+def saturation_level(volume: Volume, camera_bits: int | None) -> float | None:
+    """Return the counts at which a volume saturates; None for a floating point type.
+
+    That is the largest number of the camera's bits, of those that the file states to be
+    significant, or of the type.
+    """
+    largest = saturation_of(volume.stored_dtype)
+    bits = camera_bits or volume.significant_bits
+    return largest if largest is None or bits is None else min(largest, 2.0**bits - 1)
+
+
+def _without_wrong_bits(
+    volume: Volume,
+    found: dict[int, Counted],
+    level: float | None,
+    camera_bits: int | None,
+    key: str,
+) -> tuple[dict[int, Counted], float | None]:
+    """Refuse `camera.bits` that are too few for the counts; correct those that a file states."""
+    largest = saturation_of(volume.stored_dtype)
+    if level is None or largest is None or level == largest:
+        return found, level
+    highest = max((c.histogram.percentile(100) for c in found.values()), default=0.0)
+    if not highest > level:
+        return found, level
+    if camera_bits is not None:
+        raise UserError(
+            f"{key}.camera.bits: {camera_bits} bits end at {level:g}, but {volume.path} holds "
+            f"counts up to {highest:g}; give the camera's bits, or null"
+        )
+    bits = volume.significant_bits
+    words = "%s states %s significant bits, but holds counts up to %g: taken as saturated at %g"
+    log.info(words, volume.path, bits, highest, largest)
+    full = {i: int(c.histogram.counts[c.histogram.index(largest)]) for i, c in found.items()}
+    return {i: replace(c, saturated=full[i]) for i, c in found.items()}, largest
+
+
+def _missing_chunks(volume: Volume) -> list[str]:
     """Warn of chunks that a zarr store lacks; `UserError` if it has none.
 
     Zarr reads them as its fill value, so they are true zeros, which many programs do not write, or
     data that were lost or never written.
     """
     if not isinstance(volume.array, ZarrArray):
-        return
+        return []
     share = volume.array.missing_share()
     if share == 1:
         raise UserError(
             f"{volume.array.path} has no chunk; all its voxels would be read as fill: copy it "
             "again from its source, or leave the volume out"
         )
-    if share:
-        log.warning(
-            "%s: %.3g %% of the chunks do not exist and are read as fill; if that is more than the "
-            "empty margin, data are missing: copy the volume again", volume.array.path, 100 * share,
-        )  # fmt: skip
+    if share == 0:
+        return []
+    return [
+        f"{100 * share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
+        "fill; if that is more than the empty margin, data are missing: copy the volume again"
+    ]
 
 
 def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
     """Choose the type of a volume whose own type is not stored here, in one streaming pass.
 
     Integers that fit become uint16. Others become float32, with negative counts as they are; it
-    holds integers up to 2^24 exactly and rounds larger ones to 24 bits, which a warning says.
+    holds integers up to 2^24 exactly and rounds larger ones to 24 bits.
 
     Returns
     -------
@@ -353,11 +422,6 @@ def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
     fits = found[0] >= 0 and found[1] <= np.iinfo(np.uint16).max
     name = "uint16" if fits else "float32"
     log.info("%s: %s from %d to %d becomes %s", volume.path, stored.dtype, *found, name)
-    if max(-found[0], found[1]) > _EXACT:
-        log.warning(
-            "%s: counts to %d; above %d float32 rounds them to 24 bits", volume.path,
-            max(found, key=abs), _EXACT,
-        )  # fmt: skip
     return replace(volume, convert_to=name), found
 
 
@@ -408,7 +472,7 @@ class ChannelStatistics:
     no_data: int = 0
     """Voxels of fill, which are in none of the numbers above."""
     saturation: float | None = None
-    """Counts at which a voxel is saturated: the largest value of an integer type."""
+    """Counts at which a voxel is saturated: the largest of the camera's bits or of the type."""
 
     @classmethod
     def of(
@@ -485,7 +549,7 @@ def channel_statistics(
             f"{key}: no volume holds data in the channel with index {channel}: all voxels are "
             f"fill or not finite; check {key}.no_data and the files"
         )
-    levels = {saturation_of(r.stored_dtype or r.dtype) for r in records}
+    levels = {r.saturation for r in records}
     return ChannelStatistics.of(
         total,
         camera_offset=camera_offset,

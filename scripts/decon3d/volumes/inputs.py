@@ -8,7 +8,7 @@ from pathlib import Path
 
 from decon3d import paths
 from decon3d.errors import ConfigError, UserError
-from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path
+from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path, path_problem
 from decon3d.volumes.planes import plane_files
 from decon3d.volumes.sheets import is_sheet, read_sheet
 from decon3d.volumes.zarr_metadata import images_in
@@ -78,7 +78,7 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
     for entry in entries:
         try:
             found = _expand(key, entry)
-            if getattr(dataset, "series", None) is None:
+            if dataset.series is None:
                 found = [image for source in found for image in _images(key, source)]
         except ConfigError as error:
             problems += error.problems
@@ -97,6 +97,8 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
                     f"{key}: {sources[source.name].path} and {source.path} would both be called "
                     f"{source.name!r}; give names in a list of {{name, path}} or a sheet"
                 )
+            named = filter(None, (source.path, source.reference))
+            problems += [f"{key}: {problem}" for path in named if (problem := path_problem(path))]
             sources[source.name] = source
     if problems:
         raise ConfigError(problems)
@@ -168,7 +170,9 @@ def _listed(key: str, sheet: str) -> list[VolumeSource]:
         paths_there = []
         for text in filter(None, (row.path, row.reference)):
             try:
-                path = str(Path(sheet).parent / expand_path(text))
+                path = str(Path(sheet).parent / text)
+                if not os.path.lexists(path):
+                    path = str(Path(sheet).parent / expand_path(text))
             except UserError as error:
                 problems.append(f"{where}: {error}")
                 continue

@@ -65,10 +65,11 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
     if configured is None:
         if found is None:
             stated = volume.voxel_size_problem
-            problem = f"{volume.path} carries no voxel size" + (
-                f" that can be used: {stated}" if stated else ""
+            problem = f"states one that cannot be used: {stated}" if stated else "states none"
+            raise UserError(
+                f"{key} is missing: {volume.path} {problem}; give [z, y, x] in µm, e.g. "
+                "[0.3, 0.1, 0.1]"
             )
-            raise UserError(f"{key}: {problem}; give it in the config as [z, y, x] in µm")
         return found
     if found is not None and not differ(configured, found):
         return configured
@@ -103,12 +104,9 @@ def _words(size: Triple) -> str:
 
 
 def position_of(places: Sequence[Length | None]) -> Triple | None:
-    """Convert a position (Z, Y, X) to µm, 0 where an axis has none; None if no axis has one."""
-    lengths = [None if place is None else micrometres(*place) for place in places]
-    if all(length is None for length in lengths):
-        return None
-    z, y, x = (length or 0.0 for length in lengths)
-    return (z, y, x)
+    """Convert a position (Z, Y, X) to µm, 0 where an axis has none; None if it is 0 on all."""
+    z, y, x = (0.0 if place is None else micrometres(*place) or 0.0 for place in places)
+    return (z, y, x) if z or y or x else None
 
 
 def axes_of(path: str, shape: Sequence[int], found: str, wanted: str | None = None) -> str:

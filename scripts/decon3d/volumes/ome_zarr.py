@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from decon3d import errors
 from decon3d.errors import UserError, reason
 from decon3d.logs import log
+from decon3d.volumes.blosc import WholeChunkStore, uses_blosc
 from decon3d.volumes.checked import open_store
 from decon3d.volumes.manifest import is_own
 from decon3d.volumes.metadata import (
@@ -28,7 +29,7 @@ from decon3d.volumes.metadata import (
     voxel_size_of,
 )
 from decon3d.volumes.units import seconds
-from decon3d.volumes.volume import AXES, FROM_FILE, Reading, Volume
+from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
 from decon3d.volumes.zarr_metadata import (
     Node,
     images_in,
@@ -62,11 +63,11 @@ class ZarrArray:
         if node is None or not node.is_array:
             raise UserError(f"{path} is listed as an array, but missing; copy it from its source")
         try:
-            self._array: Any = (
-                open_store(folder.parent)[folder.name]
-                if is_own(folder.parent)
-                else zarr.open_array(path, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
-            )
+            if is_own(folder.parent):
+                self._array: Any = open_store(folder.parent)[folder.name]
+            else:
+                store = WholeChunkStore(path, read_only=True) if uses_blosc(node.array) else path
+                self._array = zarr.open_array(store, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
             self.shape: tuple[int, ...] = tuple(self._array.shape)
             self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
             self.chunks: tuple[int, ...] = tuple(self._array.chunks)
@@ -174,7 +175,7 @@ def _plain_array(path: str, level: int, axes: str | None) -> Volume:
 
 def _image(node: Node, level: int, reading: Reading) -> Volume:
     path, axes = node.path, reading.axes
-    multiscale = _multiscale(node, reading)
+    multiscale, only = _multiscale(node, reading)
     if "image-label" in node.ome:
         raise UserError(f"{path} holds labels (a segmentation), not counts; name the image instead")
     datasets = [d for d in _list(multiscale.get("datasets")) if isinstance(d, dict)]
@@ -216,17 +217,17 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
         seconds(scale[at["T"]], units[at["T"]]) if "T" in at and scale is not None else None,
         voxel_size_problem=problem,
         position_um=position_of(along(shift)),
-        in_place=axes in (None, own) and reading.series is None,
+        in_place=only and own is not None and _same(named, own),
     )
 
 
-def _multiscale(node: Node, reading: Reading) -> dict[str, Any]:
-    """Choose one of a group's multiscale images."""
+def _multiscale(node: Node, reading: Reading) -> tuple[dict[str, Any], bool]:
+    """Choose one of a group's multiscale images; the flag says that it is the only one."""
     listed = [m for m in _list(node.ome["multiscales"]) if isinstance(m, dict)]
     if not listed:
         raise UserError(f"{node.path}: its `multiscales` lists no image; write it again")
     names = [_label(m.get("name")) or "" for m in listed]
-    return listed[reading.choose(node.path, names)]
+    return listed[reading.choose(node.path, names)], len(listed) == 1
 
 
 def _axes(
@@ -263,6 +264,11 @@ def _axes(
             "dimension_names; give the right ones as the dataset's `axes`"
         )
     return letters
+
+
+def _same(axes: str, own: str) -> bool:
+    """Return whether axes are those of the metadata, apart from dimensions of length 1."""
+    return all(a in (SINGLE, b) for a, b in zip(axes, own, strict=True))
 
 
 def _axis_letters(names: list[Any]) -> str | None:

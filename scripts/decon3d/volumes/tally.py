@@ -40,7 +40,7 @@ class Counted:
     """Voxels with that value in places without data."""
     not_finite: int
     saturated: int
-    """Voxels at the largest value of an integer type."""
+    """Voxels at or above the level of saturation."""
 
 
 class Tally:
@@ -54,6 +54,8 @@ class Tally:
         Range of the histogram of a float type; integers have their own.
     no_data
         How voxels without data are known.
+    saturation
+        Counts at and above which a voxel is saturated; None = the largest value of an integer type.
     """
 
     def __init__(
@@ -63,10 +65,12 @@ class Tally:
         start: float = 0.0,
         stop: float | None = None,
         no_data: NoData = "auto",
+        saturation: float | None = None,
     ) -> None:
         self._start, self._stop = start, stop
         self._no_data = no_data
         self._largest = np.iinfo(dtype).max if dtype.kind in "ui" else None
+        self._saturation = self._largest if saturation is None else saturation
         self._histogram: Histogram | None = None
         self._candidates: dict[float, Candidate] = {}
         self._darkest = np.inf
@@ -99,8 +103,8 @@ class Tally:
                 strip = mark(strip, fill)
             strip = strip[:, inner]
             self._darkest = min(self._darkest, darkest_place(strip))
-            if self._largest is not None:
-                self._saturated += int(np.count_nonzero(strip == self._largest))
+            if self._saturation is not None:
+                self._saturated += int(np.count_nonzero(strip >= self._saturation))
         if values.dtype.kind == "f":
             self._not_finite += prod(values.shape) - voxels
 

@@ -1,6 +1,7 @@
 """TIFF, ImageJ TIFF, OME-TIFF and folders of planes as a volume."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tifffile
@@ -47,29 +48,34 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         If the file cannot be read or is incomplete, holds several images of which none is chosen,
         or its axes are not supported.
     """
-    try:
-        file = tifffile.TiffFile(path)
-    except tifffile.TiffFileError as error:
-        return open_vendor(path, str(error), reading)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    try:
-        with strict(path):
+    with strict(path):
+        try:
+            file = tifffile.TiffFile(path)
+        except tifffile.TiffFileError as error:
+            return open_vendor(path, str(error), reading)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+        try:
             len(file.pages)  # walks through all of them
             series, metadata = _image(path, file, reading)
             check_pages(path, series)
             array: Any = zarr.open(series.aszarr(level=0, squeeze=False), mode="r")
-    except BaseException:
-        file.close()
-        raise
+        except BaseException:
+            file.close()
+            raise
     axes = axes_of(path, array.shape, series.get_axes(squeeze=False), reading.axes)
     return _volume(path, array, axes, metadata)
 
 
 def open_planes(path: str, files: list[str], level: int, reading: Reading = FROM_FILE) -> Volume:
-    """Open a folder with one TIFF file per plane (`planes.plane_files`) as one stack, Z Y X."""
+    """Open a folder with one TIFF file per plane (`planes.plane_files`).
+
+    They are one stack, Z Y X, or what their OME-XML says where it describes a set of files.
+    """
     if level:
         raise UserError(f"{path} is a folder of planes, without a pyramid; no level {level}")
+    if _is_ome_set(path, files):
+        return replace(open_tiff(files[0], reading), path=path)
     if reading.series is not None or reading.axes not in (None, "ZYX"):
         raise UserError(
             f"{path} is a folder of planes: one image with the axes ZYX; `series` and other `axes` "
@@ -79,6 +85,30 @@ def open_planes(path: str, files: list[str], level: int, reading: Reading = FROM
     with tifffile.TiffFile(files[0]) as file:
         metadata = _ome_or_imagej(files[0], file, single_plane=True)
     return _volume(path, array, "ZYX", metadata)
+
+
+def _is_ome_set(path: str, files: list[str]) -> bool:
+    """Say whether the XML of a folder's first file describes an image in several files.
+
+    Raises
+    ------
+    UserError
+        If the folder holds other files, too.
+    """
+    with strict(files[0]), tifffile.TiffFile(files[0]) as file:
+        if not file.is_ome or not file.ome_metadata:
+            return False
+        images = read_ome_xml(file.ome_metadata, files[0]).images
+    named = {os.path.basename(b.file) for image in images for b in image.blocks if b.file}
+    if not named:
+        return False
+    odd = [f for f in map(os.path.basename, files[1:]) if f not in named]
+    if odd:
+        raise UserError(
+            f"{path}: {odd[0]} is not part of the set of files that {os.path.basename(files[0])} "
+            "describes; keep each set in a folder of its own, or list one file of each"
+        )
+    return True
 
 
 def _volume(path: str, array: Any, axes: str, metadata: TiffMetadata) -> Volume:

@@ -30,6 +30,11 @@ class Reading:
     series: int | str | None = None
     axes: str | None = None
 
+    @classmethod
+    def of(cls, section: Any) -> "Reading":
+        """Take `series` and `axes` of a section of the config: a dataset, a PSF, an object."""
+        return cls(section.series, section.axes)
+
     def choose(self, path: str, images: Sequence[str]) -> int:
         """Return the number of the image to read from a file.
 

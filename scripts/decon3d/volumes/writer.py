@@ -187,6 +187,7 @@ def image_attributes(
     windows: list[tuple[float, float]],
     channel_colors: list[str] | None = None,
     time_interval_s: float | None = None,
+    position_um: tuple[float, float, float] | None = None,
     kind: str = "mean",
 ) -> dict[str, Any]:
     """Make the attributes of a group, validated OME-Zarr 0.5.
@@ -197,6 +198,8 @@ def image_attributes(
         Downsampling of each level, from `write_pyramid`.
     windows
         Display range of each channel, in counts.
+    position_um
+        Position (Z, Y, X) of the first voxel on the stage, in µm: the translation of level 0.
     kind
         How the levels were made, in a word.
     """
@@ -205,7 +208,9 @@ def image_attributes(
         scale = [time_interval_s or 1.0, 1.0]
         scale += [v * f for v, f in zip(voxel_size_um, factor, strict=True)]
         # The centre of a coarse voxel is the mean of the centres it was made of.
-        shift = [0.0, 0.0] + [v * (f - 1) / 2 for v, f in zip(voxel_size_um, factor, strict=True)]
+        shift = [0.0, 0.0]
+        for place, v, f in zip(position_um or (0.0, 0.0, 0.0), voxel_size_um, factor, strict=True):
+            shift.append(place + v * (f - 1) / 2)
         datasets.append(Dataset.build(path=str(level), scale=scale, translation=shift))
     axes = [
         Axis(name="t", type="time", unit="second" if time_interval_s else None),

@@ -160,6 +160,8 @@ def inner_path(path: str, value: Any, key: str) -> str:
         If it is not a path, or leads outside.
     """
     parts = value.strip("/").split("/") if isinstance(value, str) else [""]
-    if any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise UserError(f"{path}: {key} has the path {value!r}, which is not inside the store")
+    if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+        raise UserError(
+            f"{path}: {key} has the path {value!r}, which is not a path inside the store"
+        )
     return "/".join(parts)
