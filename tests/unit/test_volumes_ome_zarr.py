@@ -172,6 +172,7 @@ SECOND = {"type": "scale", "scale": [1, 2, 2, 2]}
         (transformed(SCALE, axes=[{"name": a, "type": "space" if a != "c" else "channel"} for a in "czyx"]), VOXEL),
         (transformed({"type": "scale", "scale": [1, 1, 1, 1]}, axes=list("czyx")), None),
         (transformed(), None),
+        (transformed(SCALE, axes=[AXES[0], {"name": "z"}, *AXES[2:]]), None),
         ({"multiscales": [{"version": "0.3", "axes": list("czyx"), "datasets": [{"path": "0"}]}]}, None),
     ],
 )  # fmt: skip
@@ -179,8 +180,14 @@ def test_the_voxel_size_is_that_of_all_transformations_or_is_asked_for(ome, size
     path = image(tmp_path / "v.zarr", ome=ome)
     assert open_volume(path).voxel_size_um == size
     if size is None:
-        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr states none"):
+        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr states "):
             run(path, tmp_path)
+
+
+def test_a_voxel_size_without_a_unit_is_told(tmp_path):
+    axes = [{"name": a} for a in "czyx"]
+    record = run(image(tmp_path / "v.zarr", ome=transformed(SCALE, axes=axes)), tmp_path)
+    assert record.voxel_size_um == VOXEL and "without a unit" in record.warnings[0]
 
 
 def test_the_position_is_that_of_all_transformations(tmp_path):

@@ -214,6 +214,8 @@ def ingest(
         raise UserError("\n".join(problems))
     contradicted = contradiction(voxel_size_um, volume.voxel_size_um)
     warnings = [contradicted] if contradicted else []
+    if voxel_size_um is None and volume.voxel_size_note:
+        warnings.append(volume.voxel_size_note)
     size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
