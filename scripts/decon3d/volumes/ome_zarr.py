@@ -5,6 +5,7 @@ their transformations are checked strictly, names and colours of channels lenien
 """
 
 import math
+import os
 import re
 from dataclasses import replace
 from itertools import product
@@ -30,6 +31,7 @@ from decon3d.volumes.metadata import (
 from decon3d.volumes.units import seconds
 from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
 from decon3d.volumes.zarr_metadata import (
+    MARKERS,
     Node,
     images_in,
     inner_path,
@@ -99,11 +101,16 @@ class ZarrArray:
     def missing_share(self) -> float:
         """Return the share of chunk files (shards, if sharded) that do not exist: read as fill."""
         cells = self.shards or self.chunks
-        per_file = math.prod(c // own for c, own in zip(cells, self.chunks, strict=True))
-        files = math.prod(-(-n // c) for n, c in zip(self.shape, cells, strict=True))
+        grid = [-(-n // c) for n, c in zip(self.shape, cells, strict=True)]
+        there = 0
         with errors.reading(self.path):
-            there = self._array.nchunks_initialized // per_file
-        return 1 - there / files
+            for folder, _, names in os.walk(self.path, onerror=_raise):
+                inside = os.path.relpath(folder, self.path)
+                for name in names:  # c/0/1/2, 0/1/2 or 0.1.2
+                    place = re.findall(r"\d+", f"{inside}/{name}")
+                    if name not in MARKERS and len(place) == self.ndim:
+                        there += all(int(i) < n for i, n in zip(place, grid, strict=True))
+        return 1 - there / math.prod(grid)
 
     def _broken_file(self, region: tuple[Any, ...]) -> str:
         """Name the first chunk file of a region that cannot be read; the array if all can."""
@@ -124,6 +131,10 @@ class ZarrArray:
             except Exception:
                 return f"{self.path}/{self._array.metadata.encode_chunk_key(place)}"
         return self.path
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def open_zarr(path: str, level: int = 0, reading: Reading = FROM_FILE) -> Volume:
