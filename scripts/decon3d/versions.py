@@ -15,7 +15,7 @@ VERSIONS = {
     "simulate": 4,
     "ingest": 5,
     "statistics": 4,
-    "psf": 2,
+    "psf": 3,
     "phantoms": 4,
     "pairs": 2,
     "train": 7,

@@ -158,8 +158,11 @@ class FilePsf(Section):
     """TIFF of the PSF (Z Y X); environment variables are expanded."""
     voxel_size_um: VoxelSize | None = None
     """Voxel size of that file (Z, Y, X), in µm; null = from its metadata."""
+    pedestal: Literal["auto", "none"] | Annotated[float, Field(ge=0)] = "auto"
+    """Counts of the camera and the background in that file, which are removed: auto = measured
+    where theory expects no light; none = 0; or a number of counts."""
     accept_pedestal: bool = False
-    """Confirm that more than half of the file's sum may be removed as camera pedestal."""
+    """Confirm that more than half of the file's sum may be removed as a measured pedestal."""
 
 
 class BeadsPsf(Section):
