@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds doctor test test-slurm lint bench faults lock reference
+.PHONY: help setup demo demo-seeds doctor test test-slurm lint bench faults faults-quick faults-large fuzz lock reference
 .DEFAULT_GOAL := help
 
 help:
@@ -13,7 +13,10 @@ help:
 	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
-	@echo "make faults  2 Gvoxel through RLN, killed three times, compared byte for byte (hours)"
+	@echo "make faults  kills, full disks, damaged files and changed inputs at every stage (hours)"
+	@echo "make faults-quick   a sample of them (less than 10 minutes)"
+	@echo "make faults-large   2 Gvoxel through RLN, killed three times, compared byte for byte (hours)"
+	@echo "make fuzz    mutated inputs, configs and intermediate files (FUZZ=\"--seconds 1800\")"
 	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
 	@echo "make lock    renew the locks (needs uv)"
 
@@ -83,9 +86,21 @@ lint: $(DEV_STAMP)
 bench: $(BENCH_STAMP)
 	$(BIN)/python tests/bench/run.py $(BENCH)
 
-# FAULTS="--gvoxel 0.05 --engine tensorflow" for a smaller one.
+# Stopped, it goes on where it was: build/faults holds what is done. FAULTS="--only 'chain . ingest'
+# --seeds 1" for some of the cells, FAULTS=--redo for those that ended badly.
 faults: $(DEV_STAMP)
+	$(BIN)/python tests/faults/run.py $(FAULTS)
+
+faults-quick: $(DEV_STAMP)
+	$(BIN)/python tests/faults/run.py --quick $(FAULTS)
+
+# FAULTS="--gvoxel 0.05 --engine tensorflow" for a smaller one.
+faults-large: $(DEV_STAMP)
 	$(BIN)/python tests/faults/large_volume.py $(FAULTS)
+
+# FUZZ="--seed 7 --seconds 1800"; one minute otherwise.
+fuzz: $(DEV_STAMP)
+	$(BIN)/python tests/fuzz/run.py $(FUZZ)
 
 lock:
 	$(PYTHON) envs/lock.py

@@ -7,21 +7,33 @@
 #
 # This file is the map; rules lie by stage in workflow/rules, what they do in scripts/decon3d.
 
+import sys
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 # A config named on the command line or by a profile stands alone.
 if not workflow.config_settings.configfiles:
+    if not Path("config/config.yaml").is_file():
+        sys.exit(
+            f"There is no config/config.yaml in the working directory {Path.cwd()}. Name a config "
+            f"with --configfile, or change to the clone ({workflow.basedir})."
+        )
 
     configfile: "config/config.yaml"
 
 
-# Only with `--sdm apptainer`; envs/decon3d.def says how it is built.
-container: f"{workflow.basedir}/envs/decon3d.sif"
-
-
 include: "workflow/rules/common.smk"
+
+
+# Only with `--sdm apptainer`; envs/decon3d.def says how it is built.
+if image := container_image():
+
+    container: image
+
+
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/psf.smk"
 include: "workflow/rules/phantoms.smk"

@@ -7,6 +7,7 @@ from decon3d.evaluation.without_truth import chosen_volumes, measure_volume
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume import Reading
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):
@@ -27,6 +28,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
                 raw=record.path,
                 reference=reference,
                 volume=volume,
+                reading=Reading(**params.reading),
                 fills={name: record.fill(i) for name, i in params.channels.items()},
                 **common,
             )

@@ -2,6 +2,7 @@
 
 from decon3d.logs import job_log
 from decon3d.volumes.ingest import fills_of, ingest, load_record
+from decon3d.volumes.volume import Reading
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
@@ -18,6 +19,8 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         times=params.times,
         no_data=no_data,
         camera_offset=params.camera_offset,
+        camera_bits=params.camera_bits,
+        reading=Reading(**params.reading),
         clip_at_zero=params.clip_at_zero,
         key=f"datasets.{snakemake.wildcards.dataset}",
     )

@@ -7,6 +7,7 @@ from decon3d.optics.psf import load_psf
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.pairs.stores import make_pairs
 from decon3d.settings import MeasuredPairs
+from decon3d.volumes.volume import Reading
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):
@@ -21,5 +22,6 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         trust_metadata=params.voxel_size_um is None,
         no_data=params.no_data,
         camera_offset=params.camera_offset,
+        reading=Reading(**params.reading),
         key=f"datasets.{names.dataset}.pairs",
     )

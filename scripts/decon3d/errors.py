@@ -1,11 +1,30 @@
 """Errors that are written for the person at the keyboard."""
 
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
 
 class UserError(Exception):
     """Something the user can mend: shown as its message alone, never with a traceback.
 
     The message says which config key or file, what is wrong and what would be right.
     """
+
+
+class DamagedError(UserError):
+    """A file that this project wrote is missing or damaged.
+
+    `files` are all that have to be made again with it, itself included. A job that ends with this
+    error removes those that lie in `results/` (`files.remove_damaged`), so that the next run of the
+    workflow makes them again.
+    """
+
+    def __init__(self, path: str | Path, problem: str, *, files: Iterable[str | Path] = ()) -> None:
+        self.path = Path(path)
+        self.problem = problem
+        self.files = (self.path, *map(Path, files))
+        super().__init__(f"{path} {problem}")
 
 
 class DeviceMemoryError(UserError):
@@ -19,3 +38,37 @@ class ConfigError(UserError):
         self.problems = problems
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__("\n".join([f"The config has {count}:", *(f"  - {p}" for p in problems)]))
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn any library's exception while something is read into a `UserError` of one line.
+
+    Parameters
+    ----------
+    what
+        What is read, with its file and plane or chunk, e.g. `data/a.tif, plane 3`; the message
+        is `<what> cannot be read: <reason>`.
+
+    Raises
+    ------
+    UserError
+        The block's own, as it is, or one that names the cause.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # each library has its own, and raises the built-in ones, too
+        raise UserError(f"{what} cannot be read: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of an exception's text, with its type where the text needs it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if not lines:
+        return type(error).__name__
+    bare = isinstance(error, LookupError | ArithmeticError | TypeError | AttributeError)
+    return f"{type(error).__name__}: {lines[0]}" if bare else lines[0]

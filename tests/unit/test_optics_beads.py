@@ -1,5 +1,7 @@
 """Bead stacks whose beads and PSF are known: which are used, where they lie, what comes out."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,11 +11,13 @@ from test_optics_resampling import gaussian
 from decon3d.errors import UserError
 from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.bead_average import average_beads
-from decon3d.optics.beads import asymmetry, psf_from_beads
+from decon3d.optics.beads import REACH, asymmetry, psf_from_beads
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um, load_psf, normalised_psf, save_psf
 from decon3d.report.beads import draw_beads
+from decon3d.report.words import MODALITIES
 from decon3d.settings import Channel, Optics
+from decon3d.settings.microscope import Modality
 
 VOXEL = (0.15, 0.06, 0.06)
 FWHM = (0.6, 0.25, 0.22)
@@ -185,6 +189,15 @@ def test_asymmetry_of_a_tilted_psf():
     found = asymmetry(data, (0.2, 0.1, 0.1))
     assert found["tilt"] == pytest.approx([0, 0.25], abs=0.01)
     assert found["mirrored"][1] == pytest.approx(0, abs=1e-3) and found["mirrored"][2] > 0.1
+
+
+def test_every_modality_has_its_reach_and_its_words():
+    assert set(REACH) == set(MODALITIES) == set(get_args(Modality))
+
+
+@pytest.mark.parametrize("modality", ["two_photon", "sted"])
+def test_beads_of_two_photon_and_sted_are_cut_out_as_confocal_ones(stack, psf, modality):
+    assert np.allclose(make(stack[1], modality=modality).data, psf.data)
 
 
 def test_stacks_that_cannot_be_used_are_refused(stack, tmp_path):

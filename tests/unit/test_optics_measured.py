@@ -89,7 +89,7 @@ def test_single_bad_voxels_are_mended(tmp_path):
         (np.zeros(SHAPE), "all voxels are 0"),
         (bead(height=0.1), "no bead stands out"),
         (np.minimum(bead(), 900), "saturated"),
-        (bead()[16], "not one stack of planes"),
+        (bead()[16], "no Z stack"),
         (bead().transpose(1, 0, 2), "longest along Y"),
         (bead() - bead(height=1000, sigma=(5, 3, 3)), "negative lobes"),
     ],

@@ -1,13 +1,12 @@
 """The PSF's files, and from a channel of the config to a PSF."""
 
-import json
-
 import numpy as np
 import pytest
 import tifffile
 from test_optics_resampling import gaussian
 
 from decon3d.errors import UserError
+from decon3d.files import read_record
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import (
     description,
@@ -42,7 +41,7 @@ def test_files_round_trip(tmp_path):
     assert np.array_equal(again.data, psf.data)
     assert again.voxel_size_um == VOXEL
     assert fingerprint(again) == fingerprint(psf)
-    record = json.loads((tmp_path / "deep" / "psf.json").read_text())
+    record = read_record(tmp_path / "deep" / "psf.json")
     assert record == description(psf)
     assert record["source"] == "theory"
     assert record["excitation_um"] == pytest.approx(0.93 * 0.525)

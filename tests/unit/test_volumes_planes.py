@@ -1,6 +1,5 @@
 """Inputs of many files: a folder of planes; and of large ones: BigTIFF, sharded OME-Zarr."""
 
-import os
 import tracemalloc
 
 import numpy as np
@@ -11,9 +10,8 @@ from test_volumes import VOXEL, run_ingest
 from decon3d.errors import UserError
 from decon3d.pairs.sources import _files
 from decon3d.settings import Dataset
-from decon3d.volumes.inputs import list_volumes, volume_files
-from decon3d.volumes.planes import plane_files
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.inputs import list_volumes
+from decon3d.volumes.reader import Reading, open_volume
 from decon3d.volumes.writer import create_level, write_metadata
 
 STACK = np.random.default_rng(0).integers(90, 4000, (12, 40, 36)).astype(np.uint16)
@@ -103,14 +101,6 @@ def test_the_config_lists_folders_as_volumes(folder):
     assert len(_files(str(folder))) == 13  # of pairs, a folder holds volumes, as before
 
 
-def test_a_folder_changes_with_its_newest_plane(folder):
-    for z, file in enumerate(plane_files(folder)):
-        os.utime(file, (1000 + z % 7, 1000 + z % 7))
-    assert volume_files(f"{folder}/") == [str(folder), str(folder / "fish z6.tif")]
-    os.utime(folder / "fish z2.tif", (2000, 2000))
-    assert volume_files(str(folder)) == [str(folder), str(folder / "fish z2.tif")]
-
-
 def test_a_bigtiff_is_read(tmp_path):
     path = tmp_path / "v.btf"
     tifffile.imwrite(path, STACK, bigtiff=True, photometric="minisblack")
@@ -133,3 +123,70 @@ def test_a_sharded_ome_zarr_is_read_in_place(tmp_path):
     assert record.open().array.shards == (1, 1, 4, 20, 36)
     assert np.array_equal(record.open().read(0, 0, WHOLE), STACK)
     assert record.histogram(0).counts.sum() == STACK.size
+
+
+def names_of(*patterns, count=6):
+    """Names of planes: `#` is their number."""
+    return [name.replace("#", str(z)) for name in patterns for z in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            names_of("z#.tif")[:3] + names_of("z#.tif")[4:],
+            r"between z2\.tif and z4\.tif .*3 is mis",
+        ),
+        (names_of("f_C0_z#.tif", "f_C1_z#.tif"), r"f_C0_z0\.tif.* count f_C# and _z#"),
+        (names_of("f_z#_ch00.tif", "f_z#_ch01.tif"), "one channel and time point"),
+        (names_of("f_w1_#.tif", "f_w2_#.tif"), "one channel and time point"),
+        (names_of("dapi_#.tif", "gfp_#.tif"), "gfp_0.* named unlike dapi_0"),
+        ([*names_of("z#.tif"), "MAX_z.tif"], r"MAX_z\.tif is named unlike z0\.tif"),
+        ([*names_of("z#.tif"), "MAX_z1.tif"], r"MAX_z1\.tif is named unlike z0\.tif"),
+        ([*names_of("z#.tif"), "z3 (copy).tif"], r"copy.* is named unlike"),
+        (["f_ch00.tif", "f_ch01.tif"], "count f_ch#, which looks like channels"),
+        (["f_c1.tif", "f_c2.tif", "f_c3.tif"], "looks like channels"),
+        (names_of("f_t#.tif"), "looks like channels or time points"),
+        ([*names_of("z#.tif"), "z03.tif"], "one channel and time point"),
+    ],
+)
+def test_names_that_are_not_one_sequence_are_refused(names, said, tmp_path):
+    for number, name in enumerate(names):
+        tifffile.imwrite(tmp_path / name, STACK[number % 12])
+    with pytest.raises(UserError, match=said):
+        open_volume(tmp_path)
+    volume = open_volume(tmp_path, reading=Reading(axes="ZYX"))  # as if confirmed
+    assert volume.shape[2] == len(names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        names_of("fish_ch00_z#.tif"),
+        names_of("#.ome.tif"),
+        [f"scan 2024-05-0{z + 1} 10h{7 * z:02d} plane {z:03d}.tif" for z in range(6)],
+        [f"z{5 * z}.tif" for z in range(6)],
+        [f"z{z:03d}_of_006.tiff" for z in range(1, 7)],
+    ],
+)
+def test_one_sequence_is_read_in_its_order(names, tmp_path):
+    for number, name in enumerate(names):
+        tifffile.imwrite(tmp_path / name, STACK[number])
+    assert np.array_equal(open_volume(tmp_path).read(0, 0, WHOLE), STACK[:6])
+
+
+def test_a_cut_plane_is_refused_by_name(folder, tmp_path):
+    whole = (folder / "fish z7.tif").read_bytes()
+    (folder / "fish z7.tif").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"fish z7\.tif"):
+        run_ingest(folder, tmp_path, channels={"a": 0}, voxel_size_um=VOXEL)
+
+
+def test_imagej_planes_state_no_step(tmp_path):
+    for z in range(3):
+        meta = {"axes": "YX", "unit": "um"}
+        tifffile.imwrite(
+            tmp_path / f"{z}.tif", STACK[z], imagej=True, resolution=(10, 10), metadata=meta
+        )
+    volume = open_volume(tmp_path)
+    assert volume.voxel_size_um is None and "no size along Z" in volume.voxel_size_problem

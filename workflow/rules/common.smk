@@ -1,6 +1,8 @@
 # The config, validated, and what the rules ask of it. No rules here.
 
 import json
+import os
+import re
 import subprocess
 import sys
 from functools import lru_cache
@@ -10,13 +12,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from decon3d import paths
-from decon3d.errors import ConfigError, UserError
+from decon3d.errors import UserError
 from decon3d.evaluation.targets import target_kernels
-from decon3d.pairs.sources import SPLITS, list_pairs
+from decon3d.pairs.sources import SPLITS
+from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import (
     NAME,
     Phantoms,
     bundle_path,
+    check_config_files,
     expand_path,
     is_network,
     is_oracle,
@@ -25,25 +29,31 @@ from decon3d.settings import (
     load_settings,
     may_use_gpu,
     needs_sample,
+    path_problem,
 )
 from decon3d.versions import VERSIONS
-from decon3d.volumes.inputs import list_volumes, previewed_volume, volume_files
-from decon3d.volumes.planes import plane_files
+from decon3d.volumes.fingerprints import fingerprint
+from decon3d.volumes.headers import kept_headers
+from decon3d.volumes.inputs import volume_files
+from decon3d.volumes.volume import Reading
 
 try:
+    if problem := path_problem(str(workflow.basedir), of_clone=True):
+        raise UserError(problem)
+    if workflow.is_main_process:
+        check_config_files(workflow.configfiles)
     SETTINGS = load_settings(config)
-    VOLUMES = {name: list_volumes(name, d) for name, d in SETTINGS.datasets.items()}
-    PREVIEWED = {
-        name: previewed_volume(name, d, VOLUMES[name])
-        for name, d in SETTINGS.datasets.items()
-    }
-    MEASURED = {
-        name: list_pairs(name, d, seed=SETTINGS.seed)
-        for name, d in SETTINGS.datasets.items()
-    }
-except ConfigError as error:
+    INPUTS = list_inputs(SETTINGS)
+    # Headers are read once per run; every job reads the Snakefile again.
+    HEADERS = (
+        check_headers(SETTINGS, INPUTS) if workflow.is_main_process else kept_headers()
+    )
+except UserError as error:
     sys.exit(str(error))
 
+VOLUMES = INPUTS.volumes
+PREVIEWED = INPUTS.previewed
+MEASURED = INPUTS.pairs
 METHODS = SETTINGS.methods
 PHANTOMS = SETTINGS.simulated_pairs
 PROBE = PHANTOMS or Phantoms()  # whose doses the probes of the evaluation have
@@ -59,6 +69,19 @@ wildcard_constraints:
     volume=NAME.strip("^$"),
     split="|".join(SPLITS),
     part=r"\d+",
+
+
+def container_image():
+    """The container's image, or None where the clone's path does not suit a container's command."""
+    image = f"{workflow.basedir}/envs/decon3d.sif"
+    if re.fullmatch(r"[\w./+@,=-]+", image):
+        return image
+    if "APPTAINER" in {m.name for m in workflow.deployment_settings.deployment_method}:
+        sys.exit(
+            f"{workflow.basedir}: Apptainer cannot use a clone whose path has spaces or the shell's "
+            "characters; move the clone, or leave out `--sdm apptainer`"
+        )
+    return None
 
 
 def methods_where(test):
@@ -87,6 +110,11 @@ def channel_of(wildcards):
     return dataset_of(wildcards).channels[wildcards.channel]
 
 
+def reading_of(wildcards):
+    """What the config says about a dataset's files: `volumes.volume.Reading`, as plain values."""
+    return vars(Reading.of(dataset_of(wildcards)))
+
+
 def method_of(wildcards):
     return METHODS[wildcards.method]
 
@@ -99,25 +127,16 @@ def values(settings, **options):
 @lru_cache(maxsize=None)
 def volume_size(dataset, volume):
     """A volume's size, not compressed, in megabytes, and how many Mvoxel of it are restored."""
-    from decon3d.volumes.reader import open_volume
-
     chosen = SETTINGS.datasets[dataset]
     if chosen.simulate is not None:
         mvoxels = len(chosen.channels) * prod(chosen.simulate[volume].shape) / 1e6
         return 2 * mvoxels, mvoxels
-    path = Path(VOLUMES[dataset][volume].path)
-    planes = plane_files(path)
-    try:
-        found = open_volume(path) if path.is_dir() and not planes else None
-    except UserError:  # ingest says it better
-        found = None
-    if found is None:  # files: as if they were not compressed, in two bytes per voxel
-        files = [Path(plane) for plane in planes] or [path]
-        mb = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
-        return mb, mb / 2
-    times = found.shape[0] if chosen.times is None else len(chosen.times)
-    mvoxels = times * len(chosen.channels) * prod(found.shape[2:]) / 1e6
-    return prod(found.shape) * found.dtype.itemsize / 1e6, mvoxels
+    header = HEADERS.get((VOLUMES[dataset][volume].path, Reading.of(chosen)))
+    if header is None:  # a job whose resources are those that the run gave it
+        return 0, 0
+    times = header.shape[0] if chosen.times is None else len(chosen.times)
+    mvoxels = times * len(chosen.channels) * prod(header.shape[2:]) / 1e6
+    return prod(header.shape) * header.itemsize / 1e6, mvoxels
 
 
 @lru_cache(maxsize=None)
@@ -161,15 +180,73 @@ def block_mb(wildcards, attempt):
     return int(1000 * RESTORATION.memory_gb + 1500) * attempt
 
 
-def voxel_size_source(wildcards):
-    """The first volume where the voxel size comes from its metadata, else nothing."""
-    if dataset_of(wildcards).voxel_size_um is not None:
-        return []
-    return volume_files(first_volume(wildcards))
+def voxel_size(wildcards):
+    """A dataset's voxel size: the config's, else that in the header of the first volume, if known.
+
+    The PSF follows from it, not from the file: a new volume with the same voxels changes nothing.
+    """
+    dataset = dataset_of(wildcards)
+    header = HEADERS.get((first_volume(wildcards), Reading.of(dataset)))
+    return dataset.voxel_size_um or (header and header.voxel_size_um)
 
 
 def first_volume(wildcards):
     return next(iter(VOLUMES[wildcards.dataset].values())).path
+
+
+def volume_seen(wildcards):
+    """A fingerprint of a volume from outside; those that the workflow simulates change by rules."""
+    if dataset_of(wildcards).simulate is not None:
+        return ""
+    return fingerprint(VOLUMES[wildcards.dataset][wildcards.volume].path)
+
+
+def references_seen(wildcards):
+    """A fingerprint of the references that the config names."""
+    if dataset_of(wildcards).simulate is not None:
+        return ""
+    volumes = VOLUMES[wildcards.dataset].values()
+    return fingerprint([v.reference for v in volumes if v.reference])
+
+
+def psf_seen(wildcards):
+    """A fingerprint of a PSF or bead stack from outside."""
+    named = getattr(channel_of(wildcards).psf, "path", None)
+    return fingerprint([expand_path(named)] if named else [])
+
+
+def bundles_seen(wildcards):
+    """A fingerprint of the bundles from outside that a method and those before it use.
+
+    Of all methods and channels, where the wildcards name none.
+    """
+    channel, method = wildcards.get("channel"), wildcards.get("method")
+    channels = [channel] if channel else dataset_of(wildcards).channels
+    methods = chain_of(method) if method else METHODS
+    named = [getattr(METHODS[name], "bundle", None) for name in methods]
+    folders = [bundle_path(b, c) for b in named if b for c in channels]
+    outside = [
+        folder for folder in folders if os.path.normpath(folder) not in made_bundles()
+    ]
+    return fingerprint(bundle_files(outside))
+
+
+def bundle_files(folders):
+    return [
+        f"{folder}/{n}" for folder in folders for n in ("model.json", "model.keras")
+    ]
+
+
+@lru_cache(maxsize=None)
+def made_bundles():
+    """The folders of the bundles that this workflow trains."""
+    trained = [name for name, method in METHODS.items() if is_trained(method)]
+    return {
+        paths.model(name, channel, method)
+        for name, dataset in SETTINGS.datasets.items()
+        for channel in dataset.channels
+        for method in trained
+    }
 
 
 def per_channel(path):
@@ -230,11 +307,15 @@ def pairs_store(wildcards, split):
     return paths.store_marker(store)
 
 
+def pair_volumes(wildcards):
+    """The volumes of a dataset's measured pairs."""
+    pairs = MEASURED[wildcards.dataset]
+    return [path for pair in pairs for path in (pair.raw, pair.truth)]
+
+
 def pair_files(wildcards):
     """All files of a dataset's measured pairs."""
-    pairs = MEASURED[wildcards.dataset]
-    named = [path for pair in pairs for path in (pair.raw, pair.truth)]
-    return [file for path in named for file in volume_files(path)]
+    return [file for path in pair_volumes(wildcards) for file in volume_files(path)]
 
 
 def part_markers(wildcards):
@@ -267,8 +348,7 @@ def trained_for(wildcards):
 def start_bundle(wildcards):
     """The files of the bundle that a training starts from, if it names one."""
     folder = method_of(wildcards).training.start_from
-    names = ("model.json", "model.keras")
-    return [f"{expand_path(folder)}/{name}" for name in names] if folder else []
+    return bundle_files([expand_path(folder)]) if folder else []
 
 
 def method_inputs(wildcards):
@@ -309,11 +389,15 @@ def chain_may_use_gpu(name):
     return any(may_use_gpu(METHODS[n]) for n in chain_of(name))
 
 
-def own_objects(wildcards):
-    """The files of the user's own objects that a split draws from."""
+def own_volumes(wildcards):
+    """The user's own objects that a split draws from."""
     objects = PHANTOMS.of_split(wildcards.split).objects
-    named = [expand_path(entry.path) for entry in objects.values()]
-    return [file for path in named for file in volume_files(path)]
+    return [expand_path(entry.path) for entry in objects.values()]
+
+
+def own_objects(wildcards):
+    """Their files."""
+    return [file for path in own_volumes(wildcards) for file in volume_files(path)]
 
 
 def tuning_inputs(wildcards):

@@ -18,7 +18,7 @@ from scipy.ndimage import correlate1d, maximum_filter, minimum_filter, uniform_f
 
 from decon3d.classical.photons import NEIGHBOURS, noise_law
 from decon3d.errors import UserError
-from decon3d.files import read_json, write_json
+from decon3d.files import read_record, write_record
 from decon3d.logs import log
 from decon3d.restoration.blocks import Region, Triple, block_at, grid
 from decon3d.restoration.sample import BLOCK
@@ -105,12 +105,12 @@ class Noise:
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON."""
-        write_json(path, asdict(self))
+        write_record(path, asdict(self))
 
 
 def load_noise(path: str | Path) -> Noise:
     """Read what `Noise.save` wrote."""
-    values: dict[str, Any] = read_json(path)
+    values = read_record(path)
     z, y, x = (tuple(curve) for curve in values.pop("correlation"))
     return Noise(**values, correlation=(z, y, x))
 

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.evaluation.full_reference import evaluate_volume
 from decon3d.evaluation.records import Record
+from decon3d.volumes.checks import reference_problems
+from decon3d.volumes.headers import Header
 from decon3d.volumes.no_data import CONTEXT, mark, missing
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -26,6 +28,7 @@ def evaluate_volumes(
     volume: str,
     method: str,
     fills: dict[str, float | None] | None = None,
+    reading: Reading = FROM_FILE,
 ) -> list[Record]:
     """Measure one volume, all channels, against its reference.
 
@@ -43,18 +46,19 @@ def evaluate_volumes(
     fills
         By channel: value of the raw volume's voxels without data, which are left out; None = all
         have data.
+    reading
+        Which image of the reference's file, and its axes.
 
     Raises
     ------
     UserError
-        If the reference has another shape than the raw volume.
+        If the reference has another grid than the raw volume.
     """
-    truth, image = open_volume(reference), open_volume(raw)
-    if truth.shape != image.shape:
-        raise UserError(
-            f"{reference} has the shape {truth.shape} and {image.path} {image.shape} (T, C, Z, Y, "
-            "X); a reference must lie on the volume's own grid"
-        )
+    truth, image = open_volume(reference, reading=reading), open_volume(raw)
+    key = f"datasets.{dataset}.volumes"
+    problems = reference_problems(Header.of(truth), Header.of(image), key=key)
+    if problems:
+        raise UserError("\n".join(problems))
     chosen = list(range(image.shape[0])) if times is None else times
     records: list[Record] = []
     for position, (channel, index) in enumerate(channels.items()):

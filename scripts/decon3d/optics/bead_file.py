@@ -1,36 +1,31 @@
-"""Read a TIFF that holds the image of a bead, and its voxel size."""
+"""Read a file that holds the image of a bead, and its voxel size."""
 
-import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-
-Triple = tuple[float, float, float]
-
-_MICROMETRES = {
-    "um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00b5m": 1.0, "micron": 1.0, "microns": 1.0,
-    "micrometer": 1.0, "nm": 1e-3, "mm": 1e3, "m": 1e6, "cm": 1e4, "inch": 25400.0,
-}  # fmt: skip
+from decon3d.volumes.metadata import chosen_voxel_size
+from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
+from decon3d.volumes.volume import Triple
 
 
 def read_bead_file(
-    path: Path, *, voxel_size_um: Triple | None, key: str
+    path: Path, *, voxel_size_um: Triple | None, key: str, reading: Reading = FROM_FILE
 ) -> tuple[NDArray[np.float64], Triple]:
-    """Read the first series of a TIFF as Z Y X, and its voxel size.
+    """Read a stack of one bead as Z Y X, and its voxel size.
 
     Parameters
     ----------
     path
-        TIFF, OME-TIFF or ImageJ TIFF.
+        Any volume that `open_volume` reads, with one time point and channel.
     voxel_size_um
         Given voxel size (Z, Y, X), in µm; None = from the metadata.
     key
         Config key of the PSF, for messages.
+    reading
+        Which image of the file, and its axes: the config's `series` and `axes`.
 
     Returns
     -------
@@ -40,59 +35,34 @@ def read_bead_file(
     Raises
     ------
     UserError
-        If the file is missing or no TIFF, is not 3D, or has no known voxel size.
+        If the file is missing or cannot be read, is not one stack, or has no known voxel size.
     """
-    where = f"{key}.path ({path})"
-    if not path.is_file():
-        raise UserError(f"{where}: there is no such file")
+    volume, voxel = _open(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
+    whole = (slice(None), slice(None), slice(None))
+    return volume.read(0, 0, whole).astype(np.float64), voxel
+
+
+def check_bead_file(
+    path: Path, *, voxel_size_um: Triple | None, key: str, reading: Reading = FROM_FILE
+) -> None:
+    """Raise what `read_bead_file` would, as far as the file's header shows it."""
+    _open(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
+
+
+def _open(
+    path: Path, *, voxel_size_um: Triple | None, key: str, reading: Reading
+) -> tuple[Volume, Triple]:
+    if not path.exists():
+        raise UserError(f"{key}.path: {path} does not exist; check the path")
     try:
-        with tifffile.TiffFile(path) as tif:
-            series = tif.series[0]
-            axes, data = series.axes, series.asarray()
-            voxel = voxel_size_um or metadata_voxel_size(tif)
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
-        raise UserError(f"{where}: cannot be read as TIFF ({error})") from error
-    kept = [(axis, size) for axis, size in zip(axes, data.shape, strict=True) if size > 1]
-    if len(kept) != 3 or kept[-1][0] != "X" or kept[-2][0] != "Y" or kept[0][0] in "CS":
-        given = " × ".join(f"{axis} {size}" for axis, size in kept)
-        raise UserError(f"{where}: not one stack of planes (Z Y X) but {given or 'one voxel'}")
-    if voxel is None:
+        volume = open_volume(path, reading=reading)
+    except UserError as error:
+        raise UserError(f"{key}.path: {error}") from None
+    times, channels, *_ = volume.shape
+    if times > 1 or channels > 1:
         raise UserError(
-            f"{key}.voxel_size_um is missing: the metadata of {path} does not hold the voxel "
-            "size; give [z, y, x] in µm, e.g. [0.1, 0.1, 0.1]"
+            f"{key}.path ({path}): not one stack of planes (Z Y X) but {times} time point(s) and "
+            f"{channels} channel(s); save the bead as a stack of its own, or name its axes in "
+            f"{key}.axes"
         )
-    return data.reshape([size for _, size in kept]).astype(np.float64), voxel
-
-
-def metadata_voxel_size(tif: tifffile.TiffFile) -> Triple | None:
-    """Voxel size (Z, Y, X) in µm from OME or ImageJ metadata; None where it is not all there."""
-    if tif.ome_metadata:
-        return _from_ome(tif.ome_metadata)
-    return _from_imagej(tif)
-
-
-def _from_ome(text: str) -> Triple | None:
-    pixels = next((e for e in ET.fromstring(text).iter() if e.tag.endswith("}Pixels")), None)
-    if pixels is None:
-        return None
-    sizes = []
-    for axis in "ZYX":
-        value = pixels.get(f"PhysicalSize{axis}")
-        unit = _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm").lower())
-        if value is None or unit is None:
-            return None
-        sizes.append(float(value) * unit)
-    return sizes[0], sizes[1], sizes[2]
-
-
-def _from_imagej(tif: tifffile.TiffFile) -> Triple | None:
-    metadata: dict[str, Any] = tif.imagej_metadata or {}
-    unit = _MICROMETRES.get(str(metadata.get("unit", "")).lower())
-    spacing = metadata.get("spacing")
-    tags = tif.series[0].keyframe.tags
-    if unit is None or not spacing or "XResolution" not in tags or "YResolution" not in tags:
-        return None
-    (xn, xd), (yn, yd) = tags["XResolution"].value, tags["YResolution"].value
-    if not (xn and yn and xd and yd):
-        return None
-    return float(spacing) * unit, yd / yn * unit, xd / xn * unit
+    return volume, chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")

@@ -37,7 +37,11 @@ from decon3d.optics.resampling import (
     resample,
 )
 from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
-from decon3d.volumes.reader import open_volume
+from decon3d.settings.microscope import Modality
+from decon3d.volumes.checks import bead_stack_problems
+from decon3d.volumes.headers import Header
+from decon3d.volumes.metadata import chosen_voxel_size
+from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +49,16 @@ Array = NDArray[np.float64]
 Triple = tuple[float, float, float]
 Half = tuple[int, int, int]
 
-REACH = {"widefield": 4.0, "light_sheet": 3.0, "confocal": 2.5}
+REACH: dict[Modality, float] = {
+    "widefield": 4.0,
+    "light_sheet": 3.0,
+    "confocal": 2.5,
+    "two_photon": 2.5,
+    "sted": 2.5,
+}
 """Half-width of the crop around a bead, in FWHM of the beads, where the config gives none. The
-wider it is, the fewer beads stand free; a confocal bead is dark there, a widefield one is not."""
+wider it is, the fewer beads stand free. A bead is dark there where a pinhole or two photons cut
+off the light from out of focus; in widefield it is not."""
 FEW = 5
 """Beads below which a warning is written."""
 LARGE = 1.0
@@ -80,11 +91,12 @@ def psf_from_beads(
     expected_fwhm_um: Triple,
     voxel_size_um: Triple | None = None,
     channel: int = 0,
-    modality: str = "confocal",
+    modality: Modality = "confocal",
     half_width_um: Triple | None = None,
     plane_tolerance_um: float | None = None,
     expected: Expected | None = None,
     key: str = "psf",
+    reading: Reading = FROM_FILE,
 ) -> Psf:
     """Make a PSF and the pair from a stack of beads.
 
@@ -114,6 +126,8 @@ def psf_from_beads(
         or sink into noise; None = nothing continues it.
     key
         Config key of the PSF, for messages.
+    reading
+        Which image of the file, and its axes.
 
     Returns
     -------
@@ -129,7 +143,9 @@ def psf_from_beads(
         none that is good.
     """
     where = f"{key}.path ({path})"
-    stack, voxel = _read(path, voxel_size_um=voxel_size_um, channel=channel, key=key)
+    stack, voxel = _read(
+        path, voxel_size_um=voxel_size_um, channel=channel, key=key, reading=reading
+    )
     ball_fwhm = FWHM_OF_SIGMA * bead_diameter_um / np.sqrt(20)  # of the Gaussian of its variance
     z, y, x = (float(np.hypot(f, ball_fwhm)) for f in expected_fwhm_um)
     values = stack.astype(np.float32)
@@ -288,25 +304,17 @@ def asymmetry(psf: NDArray[np.floating], voxel_size_um: Triple) -> dict[str, Any
 
 
 def _read(
-    path: str | Path, *, voxel_size_um: Triple | None, channel: int, key: str
+    path: str | Path, *, voxel_size_um: Triple | None, channel: int, key: str, reading: Reading
 ) -> tuple[NDArray[Any], Triple]:
     if not Path(path).exists():
         raise UserError(f"{key}.path ({path}): there is no such file")
-    volume = open_volume(path)
-    channels, planes = volume.shape[1:3]
-    if channel >= channels:
-        raise UserError(
-            f"{key}.channel is {channel}, but {path} has {channels} "
-            f"channel{'s' if channels > 1 else ''}, counted from 0"
-        )
-    if planes < 3:
-        raise UserError(f"{key}.path ({path}): {planes} planes are no stack of beads (Z Y X)")
-    voxel = voxel_size_um or volume.voxel_size_um
-    if voxel is None:
-        raise UserError(
-            f"{key}.voxel_size_um is missing: the metadata of {path} does not hold the voxel "
-            "size; give [z, y, x] in µm, e.g. [0.1, 0.1, 0.1]"
-        )
+    volume = open_volume(path, reading=reading)
+    problems = bead_stack_problems(
+        Header.of(volume), channel=channel, voxel_size_um=voxel_size_um, key=key
+    )
+    if problems:
+        raise UserError("\n".join(problems))
+    voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():
         raise UserError(f"{key}.path ({path}): holds NaN or infinite values; export it again")

@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from decon3d.errors import UserError
 from decon3d.optics.beads import psf_from_beads
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.microscope import excitation_wavelength
@@ -12,6 +13,7 @@ from decon3d.optics.plausibility import compare_with_theory
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.theory import describe_theory
 from decon3d.settings import BeadsPsf, Channel, Optics, TheoryPsf, expand_path
+from decon3d.volumes.volume import Reading
 
 Triple = tuple[float, float, float]
 
@@ -52,12 +54,15 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
     )
     if excitation is not None:
         common["excitation_um"] = excitation
-    theory, how = describe_theory(
-        optics=optics,
-        emission_um=channel.emission_um,
-        excitation_um=channel.excitation_um,
-        voxel_size_um=voxel_size_um,
-    )
+    try:
+        theory, how = describe_theory(
+            optics=optics,
+            emission_um=channel.emission_um,
+            excitation_um=channel.excitation_um,
+            voxel_size_um=voxel_size_um,
+        )
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
     if isinstance(channel.psf, TheoryPsf):
         method = (
             f"theory: {optics.modality}, {optics.model} diffraction by Gauss-Legendre "
@@ -86,6 +91,7 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             plane_tolerance_um=channel.psf.plane_tolerance_um,
             expected=expected,
             key=key,
+            reading=Reading.of(channel.psf),
         )
     else:
         measured = psf_from_file(
@@ -96,6 +102,7 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             pedestal=channel.psf.pedestal,
             accept_pedestal=channel.psf.accept_pedestal,
             key=key,
+            reading=Reading.of(channel.psf),
         )
     comparison = compare_with_theory(measured, theory, what=what, to_check=to_check, key=key)
     for text in comparison["warnings"][len(measured.record["warnings"]) :]:

@@ -19,6 +19,7 @@ from decon3d.optics.pedestal import Expected, Pedestal, find_pedestal, odd_plane
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import core_centroid, resample
 from decon3d.optics.tails import LARGEST_TAIL, SUPPORT_RULE, weight_on_grid, with_tails
+from decon3d.volumes.reader import FROM_FILE, Reading
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def psf_from_file(
     pedestal: Literal["auto", "none"] | float = "auto",
     accept_pedestal: bool = False,
     key: str = "psf",
+    reading: Reading = FROM_FILE,
 ) -> Psf:
     """Make a PSF from the image of one bead.
 
@@ -62,6 +64,8 @@ def psf_from_file(
         Confirms that more than half of the file's sum may be removed as a measured pedestal.
     key
         Config key of the PSF, for messages.
+    reading
+        Which image of the file, and its axes.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def psf_from_file(
         bead, a bead at its edge, two beads too close, or one that lies along Y or X.
     """
     path = Path(path)
-    data, voxel = read_bead_file(path, voxel_size_um=voxel_size_um, key=key)
+    data, voxel = read_bead_file(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
     where = f"{key}.path ({path})"
     data, missing = _without_nan(data, where)
     _refuse_corner(data, where)

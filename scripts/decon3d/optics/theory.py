@@ -20,6 +20,7 @@ from decon3d.optics.resampling import (
     AXIAL_FLOOR,
     LATERAL_ENERGY,
     OUTSIDE,
+    check_grid,
     crop_box,
     energy_box,
     resampling_matrix,
@@ -88,7 +89,8 @@ def theoretical_psf(
     Raises
     ------
     UserError
-        If a size is even, or a wavelength is missing.
+        If a size is even, a wavelength is missing, or the grid would be larger than
+        `resampling.LARGEST_GRID`.
 
     Notes
     -----
@@ -135,6 +137,7 @@ def describe_theory(
     lateral = LATERAL_BOUND.get(optics.modality, OTHER_LATERAL_BOUND)
     axial = AXIAL_BOUND.get(optics.modality, OTHER_AXIAL_BOUND)
     bounds = shape or _bounds(axial, lateral, _extent(microscope, focus), voxel_size_um)
+    check_grid(bounds, voxel_size_um=voxel_size_um)
     lay = _on_voxels if microscope.symmetric else _on_voxels_without_symmetry
     data = lay(microscope, focus.centre_um, bounds, voxel_size_um)
     if shape:
@@ -189,7 +192,7 @@ def _whole_light(microscope: Microscope, focus: Focus) -> float:
     reach = depth * sine / np.sqrt(1 - sine**2) + 8 * extent.lateral_fwhm_um
     r = np.linspace(0, reach, int(np.ceil(4 * reach / microscope.lateral_unit_um)) + 1)
     planes = microscope.on_radii(r_um=r, z_um=focus.centre_um[0] + z)
-    rings = np.trapezoid(2 * np.pi * r[:, None] * planes, r, axis=0)
+    rings = np.asarray(np.trapezoid(2 * np.pi * r[:, None] * planes, r, axis=0))
     return float(np.trapezoid(rings, z) + depth * (rings[:3].mean() + rings[-3:].mean()))
 
 
@@ -247,6 +250,7 @@ def _on_voxels_without_symmetry(
         places.append(centre + step * np.arange(-reach, reach + 1, dtype=np.float64))
         middles = reach + voxel / step * np.arange(-(n // 2), n // 2 + 1, dtype=np.float64)
         averages.append(resampling_matrix(middles, 2 * reach + 1, voxel / step))
+    check_grid([len(points) for points in places], voxel_size_um=voxel_size_um)
     data = microscope.on_grid(z_um=places[0], y_um=places[1], x_um=places[2])
     for axis, average in enumerate(averages):
         data = np.moveaxis(np.tensordot(average, data, axes=(1, axis)), 0, axis)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from decon3d.errors import ConfigError
 from decon3d.seeds import generator
-from decon3d.settings import Dataset, MeasuredPairs, expand_path
+from decon3d.settings import Dataset, MeasuredPairs, expand_path, path_problem
 from decon3d.volumes.inputs import matches, volume_name
 
 SPLITS = ("train", "val", "test")
@@ -44,6 +44,9 @@ def list_pairs(name: str, dataset: Dataset, *, seed: int) -> list[PairSource]:
         raise ConfigError(
             [f"{key}: {len(raw)} raw and {len(truth)} true volumes; each raw one needs its truth"]
         )
+    odd = [problem for path in raw + truth if (problem := path_problem(path))]
+    if odd:
+        raise ConfigError([f"{key}: {problem}" for problem in odd])
     both = sorted(set(raw) & set(truth))
     if both:
         raise ConfigError([f"{key}: {both[0]} is both raw and truth"])

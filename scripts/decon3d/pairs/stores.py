@@ -20,9 +20,13 @@ from decon3d.pairs.matching import Alignment, Limits, align, aligned
 from decon3d.pairs.registration import Triple, Volume, covered
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.settings import MeasuredPairs
+from decon3d.volumes.checked import OPTIONS
+from decon3d.volumes.checks import pair_problems
+from decon3d.volumes.headers import Header
+from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 from decon3d.volumes.tally import fill_of
 
 Shape = tuple[int, int, int]
@@ -48,6 +52,7 @@ def make_pairs(
     no_data: NoData = "auto",
     camera_offset: float | None = None,
     key: str,
+    reading: Reading = FROM_FILE,
 ) -> None:
     """Register and match all pairs of a channel, cut them into tiles and write the three stores.
 
@@ -75,6 +80,8 @@ def make_pairs(
         Counts of a dark raw image, if known: fill lies below.
     key
         The config's key, for messages.
+    reading
+        Which image of the files, and its axes.
 
     Raises
     ------
@@ -88,6 +95,7 @@ def make_pairs(
             read_channel(
                 path, channel=channel, only_channel=only_channel,
                 voxel_size_um=psf.voxel_size_um if trust_metadata else None, key=key,
+                reading=reading,
             )
             for path in (source.raw, source.truth)
         )  # fmt: skip
@@ -114,13 +122,15 @@ def make_pairs(
         image, matched = aligned(raw, truth, alignment, voxel_size_um=psf.voxel_size_um)
         count = pairs.tiles if source.split == "train" else 1
         absent = ~(np.isfinite(image) & np.isfinite(matched))
+        shares = [float((~np.isfinite(v)).mean()) for v in (raw, truth)]
         chosen = brightest_tiles(np.where(absent, np.float32(np.nan), matched), shape, count)
         if not chosen:
             raise UserError(
                 f"{key}.shape: {source.raw} with {source.truth}: no tile of {list(shape)} voxels "
-                f"(Z, Y, X) has data throughout ({absent.mean():.0%} of what both cover has none: "
-                "fill or not finite); give smaller tiles, leave the pair out, or, if that is the "
-                "dark and no fill, set the dataset's `no_data: none`"
+                f"(Z, Y, X) has data throughout ({shares[0]:.2%} of the raw volume and "
+                f"{shares[1]:.2%} of the truth have none: fill or not finite); give smaller tiles, "
+                "leave the pair out, or, if that is the dark and no fill, set the dataset's "
+                "`no_data: none`"
             )
         tiles[source.split] += [(index, image[t], matched[t]) for t in chosen]
         level, sigma = Histogram.of(raw).background()
@@ -129,7 +139,7 @@ def make_pairs(
                 **asdict(source),
                 **asdict(alignment),
                 "tiles": len(chosen),
-                "no_data": float(absent.mean()),
+                "no_data": float((~(np.isfinite(raw) & np.isfinite(truth))).mean()),
                 "background": level,
                 "background_sigma": sigma,
             }
@@ -170,6 +180,7 @@ def read_channel(
     only_channel: bool,
     voxel_size_um: Triple | None,
     key: str,
+    reading: Reading = FROM_FILE,
 ) -> NDArray[Any]:
     """Read one volume of a pair (Z, Y, X, counts as stored).
 
@@ -178,23 +189,17 @@ def read_channel(
     UserError
         If it is a time series, lacks the channel, or has other voxels than `voxel_size_um`.
     """
-    volume = open_volume(path)
-    times, channels = volume.shape[:2]
-    if times > 1:
-        raise UserError(f"{key}: {path} has {times} time points; save them as single volumes")
-    if channel >= channels:
-        if channels > 1 or not only_channel:
-            raise UserError(
-                f"{key}: {path} has {channels} channel(s), the dataset's has the index {channel}; "
-                "pairs need the dataset's channels"
-            )
-        channel = 0
-    size = volume.voxel_size_um
-    if voxel_size_um and size and not np.allclose(size, voxel_size_um, rtol=0.01):
-        raise UserError(
-            f"{key}: {path} has voxels of {size} µm, the dataset of {voxel_size_um} µm (Z, Y, X); "
-            "resample it, or set voxel_size_um if the metadata are wrong"
-        )
+    volume = open_volume(path, reading=reading)
+    problems = pair_problems(
+        Header.of(volume),
+        channel=channel,
+        only_channel=only_channel,
+        voxel_size_um=voxel_size_um,
+        key=key,
+    )
+    if problems:
+        raise UserError("\n".join(problems))
+    channel = min(channel, volume.shape[1] - 1)
     return volume.read(0, channel, (slice(None), slice(None), slice(None)))
 
 
@@ -273,10 +278,11 @@ def write_store(
             chunks=(1, *values[0].shape),
             dtype="float32",
             dimension_names=("volume", "z", "y", "x"),
+            **OPTIONS,
         )
         for index, volume in enumerate(values):
             array[index] = volume
-    zarr.create_group(str(path), attributes=attributes)
+    finish_store(path, attributes)
 
 
 def _covered_size(shape: tuple[int, ...], alignment: Alignment, voxel_size_um: Triple) -> Shape:

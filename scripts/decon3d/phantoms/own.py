@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from decon3d import settings
 from decon3d.errors import UserError
 from decon3d.phantoms.grids import Grid, Volume, VoxelSize, along
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class OwnObject:
     highest: float
     digest: str
     """Hash of its values."""
+    reading: Reading = FROM_FILE
+    """Which image of the file it is, and its axes."""
 
 
 def open_own_object(name: str, entry: settings.ObjectFile) -> OwnObject:
@@ -35,7 +37,8 @@ def open_own_object(name: str, entry: settings.ObjectFile) -> OwnObject:
     UserError
         If it cannot be read, holds NaN, or is flat.
     """
-    volume = open_volume(settings.expand_path(entry.path))
+    reading = Reading.of(entry)
+    volume = open_volume(settings.expand_path(entry.path), reading=reading)
     lowest, highest, content = np.inf, -np.inf, hashlib.sha256(str(volume.shape).encode())
     for z in range(volume.shape[2]):
         plane = volume.read(0, 0, (slice(z, z + 1), slice(None), slice(None)))
@@ -46,7 +49,12 @@ def open_own_object(name: str, entry: settings.ObjectFile) -> OwnObject:
     if not highest > lowest:
         raise UserError(f"phantoms.objects.{name}: {volume.path} is flat: all of it is {lowest:g}")
     voxel = entry.voxel_size_um or volume.voxel_size_um
-    return OwnObject(volume.path, voxel, lowest, highest, content.hexdigest()[:16])
+    if voxel is None and volume.voxel_size_problem:
+        raise UserError(
+            f"phantoms.objects.{name}.voxel_size_um: the voxel size that {volume.path} states "
+            f"cannot be used ({volume.voxel_size_problem}); give it here as [z, y, x] in µm"
+        )
+    return OwnObject(volume.path, voxel, lowest, highest, content.hexdigest()[:16], reading)
 
 
 def draw_crop(own: OwnObject, grid: Grid, *, rng: np.random.Generator) -> Volume:
@@ -60,7 +68,7 @@ def draw_crop(own: OwnObject, grid: Grid, *, rng: np.random.Generator) -> Volume
     -------
     array of float32, (Z, Y, X)
     """
-    volume = open_volume(own.path)
+    volume = open_volume(own.path, reading=own.reading)
     steps = np.divide(grid.voxel_size_um, own.voxel_size_um or grid.voxel_size_um)
     regions, folds, matrices = [], [], []
     for axis, (count, step) in enumerate(zip(grid.shape, steps, strict=True)):

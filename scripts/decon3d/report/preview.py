@@ -20,7 +20,7 @@ from decon3d.restoration.preview import Trial, try_method
 from decon3d.settings import Dataset, Settings, is_trained, is_tuned
 from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume
-from decon3d.volumes.reader import open_volume
+from decon3d.volumes.reader import Reading, open_volume
 
 CROP = (32, 160, 160)
 """Largest crop (Z, Y, X)."""
@@ -66,7 +66,7 @@ def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) 
             if trial.restored is not None:
                 panels.append(Panel(method_label(method), _scene(trial.restored, record, region)))
         if chosen.reference is not None and (root / chosen.reference).exists():
-            truth = open_volume(root / chosen.reference)
+            truth = open_volume(root / chosen.reference, reading=Reading.of(used))
             moment, index = min(time, truth.shape[0] - 1), min(channel.index, truth.shape[1] - 1)
             panels.append(Panel(TRUTH, _scene(truth.read(moment, index, region), record, region)))
         scenes.append(
@@ -134,7 +134,7 @@ def _shape(root: Path, dataset: Dataset, source: VolumeSource) -> tuple[int, int
     if dataset.simulate is not None:
         z, y, x = dataset.simulate[source.name].shape
         return (1, len(dataset.channels), z, y, x)
-    return open_volume(root / source.path).shape
+    return open_volume(root / source.path, reading=Reading.of(dataset)).shape
 
 
 def _scene(values: Any, record: VolumeRecord, region: Region) -> Scene:

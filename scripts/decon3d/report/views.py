@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from decon3d.errors import UserError
-from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 
 MOST_VOXELS = 4_000_000
 DETAIL_SHAPE = (64, 128, 128)
@@ -40,6 +40,7 @@ class Source:
     path: Path
     time: int
     channel: int
+    reading: Reading = FROM_FILE
 
 
 def overview(source: Source, *, voxel_size_um: Triple) -> Scene:
@@ -53,8 +54,8 @@ def overview(source: Source, *, voxel_size_um: Triple) -> Scene:
     voxel_size_um
         Of the full resolution (Z, Y, X).
     """
-    full = open_volume(source.path).shape[2:]
-    volume = _coarsest_needed(source.path)
+    full = open_volume(source.path, reading=source.reading).shape[2:]
+    volume = _coarsest_needed(source)
     factor = [1, 1, 1]
     while prod(-(-n // f) for n, f in zip(volume.shape[2:], factor, strict=True)) > MOST_VOXELS:
         longest = max(n / f for n, f in zip(volume.shape[2:], factor, strict=True))
@@ -73,13 +74,13 @@ def overview(source: Source, *, voxel_size_um: Triple) -> Scene:
     return Scene(np.asarray(lazy, np.float32), (z, y, x))
 
 
-def _coarsest_needed(path: Path) -> Volume:
-    volume = open_volume(path)
+def _coarsest_needed(source: Source) -> Volume:
+    volume = open_volume(source.path, reading=source.reading)
     level = 0
-    while path.is_dir() and prod(volume.shape[2:]) > MOST_VOXELS:
+    while source.path.is_dir() and prod(volume.shape[2:]) > MOST_VOXELS:
         level += 1
         try:
-            volume = open_volume(path, level=level)
+            volume = open_volume(source.path, level=level, reading=source.reading)
         except UserError:  # that was the last level
             break
     return volume
@@ -95,7 +96,7 @@ def detail(source: Source, *, centre_um: Triple, voxel_size_um: Triple) -> Scene
     voxel_size_um
         Of the full resolution (Z, Y, X).
     """
-    volume = open_volume(source.path)
+    volume = open_volume(source.path, reading=source.reading)
     slices = []
     for place, voxel, n, length in zip(
         centre_um, voxel_size_um, volume.shape[2:], DETAIL_SHAPE, strict=True

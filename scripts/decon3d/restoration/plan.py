@@ -19,7 +19,7 @@ import numpy as np
 import zarr
 
 from decon3d.errors import DeviceMemoryError, UserError
-from decon3d.files import digest, read_json, write_json
+from decon3d.files import digest, read_record, write_record
 from decon3d.logs import log
 from decon3d.networks.engines import Engine, choose_engine
 from decon3d.restoration.blocks import (
@@ -33,7 +33,9 @@ from decon3d.restoration.blocks import (
 from decon3d.restoration.restorers import State
 from decon3d.restoration.tiles import tile_of
 from decon3d.settings import Restoration
+from decon3d.versions import VERSIONS
 from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.manifest import checksum_of, inner_chunks
 from decon3d.volumes.writer import create_level
 
 
@@ -145,6 +147,28 @@ class Plan:
         )
         return Item(number, index, time, channel, geometry)
 
+    def shard(self, item: Item) -> Path:
+        """Return the file of level 0 that an item writes."""
+        volume = self.volumes[item.volume]
+        place = [w.start // b for w, b in zip(item.block.write, volume.block, strict=True)]
+        return Path(volume.store, "0", "c", *map(str, (item.time, item.channel, *place)))
+
+    def shard_checksum(self, item: Item) -> int:
+        """Return the checksum of the checksums in the file that an item writes.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If it is missing or damaged.
+        """
+        volume = self.volumes[item.volume]
+        extent = tuple(s.stop - s.start for s in item.block.write)
+        return checksum_of(self.shard(item), inner_chunks(volume.block, volume.chunk, extent))
+
+    def part_of(self, number: int) -> int:
+        """Return the part that does an item of the work list."""
+        return bisect_right(self.bounds, number) - 1
+
     def part(self, number: int) -> Iterator[Item]:
         """Walk through the work of one part."""
         return map(self.item, range(self.bounds[number], self.bounds[number + 1]))
@@ -181,9 +205,15 @@ class Plan:
 
 
 def load_plan(path: str | Path) -> Plan:
-    """Read a plan that `make_plan` wrote."""
-    content = read_json(path)
-    for key in ("digest", "summary", "parts"):
+    """Read a plan that `make_plan` wrote.
+
+    Raises
+    ------
+    UserError
+        If its content is not what was written there.
+    """
+    content = read_record(path)
+    for key in ("summary", "parts"):
         content.pop(key)
     for volume in content["volumes"]:
         for key in ("shape", "chunk", "block"):
@@ -270,8 +300,11 @@ def make_plan(
                 f"{record.name}: {error}"
             ) from None
         kind = record.dtype if restoration.output_dtype == "input" else "float32"
-        states_and_engine = [s.description for s in every], engine and asdict(engine)
-        key = digest([asdict(record), *states_and_engine, kind, chosen, channels, chunk, block])
+        states_and_engine = [s.identity for s in every], engine and asdict(engine)
+        key = digest(
+            [record.identity, *states_and_engine, kind, chosen, channels, chunk, block,
+             VERSIONS["restore"]]
+        )  # fmt: skip
         volumes.append(
             VolumePlan(
                 record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,
@@ -347,8 +380,8 @@ def _write(plan: Plan, path: str | Path) -> None:
             "part %d: %d block(s), %.4g Mvoxel to compute, %.3g GB to write",
             number, part["blocks"], part["computed_mvoxel"], part["written_gb"],
         )  # fmt: skip
-    extra = {"digest": plan.digest, "summary": summary, "parts": work}
-    write_json(path, {**asdict(plan), **extra})
+    extra = {"summary": summary, "parts": work}
+    write_record(path, {**asdict(plan), **extra})
 
 
 def _worst(triples: list[Triple]) -> Triple:

@@ -5,6 +5,9 @@ a `State`, a JSON and an npz that carry all a restoration needs; `open_restorer`
 restorer from it. A restorer that iterates with a PSF carries it in its state.
 """
 
+import hashlib
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
@@ -18,8 +21,8 @@ from decon3d.classical import device
 from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
-from decon3d.errors import DeviceMemoryError, UserError
-from decon3d.files import digest, file_digest, read_json, write_json
+from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reason
+from decon3d.files import digest, file_digest, read_record, write_record
 from decon3d.logs import log
 from decon3d.networks.description import load_info
 from decon3d.networks.engines import TENSORFLOW, Engine
@@ -62,17 +65,32 @@ class State:
         """Write `path` (JSON) and the arrays beside it (npz)."""
         with open(Path(path).with_suffix(".npz"), "wb") as stream:
             np.savez(stream, **cast(dict[str, Any], self.arrays))
-        write_json(path, self.description)
+        write_record(path, self.description)
 
     @classmethod
     def load(cls, path: str | Path) -> "State":
-        """Read what `save` wrote."""
-        content = read_json(path)
-        with np.load(Path(path).with_suffix(".npz")) as arrays:
-            loaded = {name: arrays[name] for name in arrays.files}
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DamagedError
+            If one of the two files is not what was written.
+        """
+        beside = Path(path).with_suffix(".npz")
+        content = read_record(path, beside=[beside])
+        try:
+            with np.load(beside) as arrays:
+                loaded = {name: arrays[name] for name in arrays.files}
+        except FileNotFoundError:
+            raise DamagedError(beside, "is missing", files=[path]) from None
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise DamagedError(beside, f"cannot be read: {reason(error)}", files=[path]) from None
         content.update(halo=tuple(content["halo"]), stride=tuple(content["stride"]))
-        content.pop("arrays_digest")
-        return cls(**content, arrays=loaded)
+        written = content.pop("arrays_digest")
+        state = cls(**content, arrays=loaded)
+        if state.description["arrays_digest"] != written:
+            raise DamagedError(beside, f"does not belong to {path}", files=[path])
+        return state
 
     @property
     def description(self) -> dict[str, Any]:
@@ -84,8 +102,14 @@ class State:
             "mirror": self.mirror,
             "bytes_per_voxel": self.bytes_per_voxel,
             "values": self.values,
-            "arrays_digest": digest({k: a.tobytes().hex() for k, a in self.arrays.items()}),
+            "arrays_digest": digest({k: _array_digest(a) for k, a in self.arrays.items()}),
         }
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the restored voxels: the description without the place of the bundle."""
+        values = {name: value for name, value in self.values.items() if name != "bundle"}
+        return {**self.description, "values": values}
 
     @property
     def of_network(self) -> bool:
@@ -96,6 +120,11 @@ class State:
     def needs_depth(self) -> bool:
         """Whether a single plane cannot be restored: by a network, or with a 3D PSF."""
         return self.of_network or ("psf" in self.arrays and len(self.arrays["psf"]) > 1)
+
+
+def _array_digest(array: NDArray[Any]) -> list[Any]:
+    values = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return [array.dtype.str, list(array.shape), values]
 
 
 Preparation = Callable[[ChannelStatistics, Sequence[NDArray[Any]]], State]
@@ -296,7 +325,7 @@ def preparation(
             attention=attention, threads=threads,
         )  # fmt: skip
     settings = cast(Rl | Rltv, METHOD_KINDS[method["kind"]].model_validate(method))
-    tuned = read_json(files["tuning"])["chosen"] if "tuning" in files else {}
+    tuned = read_record(files["tuning"])["chosen"] if "tuning" in files else {}
     return lambda statistics, sample: prepare_classical(
         settings, statistics=statistics, psf=psf, tuned=tuned, sample=sample, seed=seed,
         camera=used, threads=threads,

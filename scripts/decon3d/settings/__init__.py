@@ -7,8 +7,9 @@ triples are in the order Z, Y, X.
 
 from decon3d.settings.config import Restoration, Settings
 from decon3d.settings.datasets import Dataset, MeasuredPairs, Preview, Simulation, VolumeEntry
+from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.explain import inner_model
-from decon3d.settings.files import bundle_path, expand_path
+from decon3d.settings.files import bundle_path, expand_path, path_problem
 from decon3d.settings.loading import load_settings
 from decon3d.settings.methods import (
     METHOD_KINDS,
@@ -95,6 +96,7 @@ __all__ = [
     "Training",
     "VolumeEntry",
     "bundle_path",
+    "check_config_files",
     "expand_path",
     "inner_model",
     "is_network",
@@ -104,4 +106,5 @@ __all__ = [
     "load_settings",
     "may_use_gpu",
     "needs_sample",
+    "path_problem",
 ]

@@ -5,7 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.values import Index, Section, VoxelSize, Wavelength
+from decon3d.settings.values import Axes, Index, Section, Series, VoxelSize, Wavelength
+
+Modality = Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
+"""Kinds of microscope; tables that are looked up by one hold all of them."""
 
 Waves = Annotated[float, Field(ge=-1, le=1)]
 
@@ -61,7 +64,7 @@ class Sted(Section):
 class Optics(Section):
     """What the microscope is; shared by all volumes and channels of a dataset."""
 
-    modality: Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
+    modality: Modality
     """How the light is collected and the specimen lit."""
     numerical_aperture: Annotated[float, Field(gt=0, lt=2)]
     """Numerical aperture of the detecting objective."""
@@ -90,8 +93,8 @@ class Optics(Section):
         if aperture is not None and aperture >= value:
             raise PydanticCustomError(
                 "optics",
-                "{n} is not above numerical_aperture {na}, and no lens collects beyond 90°: check "
-                "both (water 1.333, glycerol 1.47, oil 1.515)",
+                "{n} must be greater than numerical_aperture {na}; check both (water 1.333, "
+                "glycerol 1.47, oil 1.515)",
                 {"na": f"{aperture:g}", "n": f"{value:g}"},
             )
         return value
@@ -100,7 +103,9 @@ class Optics(Section):
     @classmethod
     def _sheet(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is None and info.data.get("modality") == "light_sheet":
-            raise PydanticCustomError("optics", "is missing; a light sheet needs its FWHM in µm")
+            raise PydanticCustomError(
+                "optics", "is missing; a light sheet needs its thickness (FWHM) in µm"
+            )
         return value
 
     @field_validator("sted")
@@ -110,12 +115,14 @@ class Optics(Section):
         if value is None and modality == "sted":
             raise PydanticCustomError(
                 "optics",
-                "is missing; STED needs its depletion, e.g. {example}",
+                "is missing; STED needs the depletion, e.g. {example}",
                 {"example": "{depletion_um: 0.592, saturation_factor: 20}"},
             )
         if value is not None and modality not in ("sted", None):
             raise PydanticCustomError(
-                "optics", "belongs to `modality: sted`, not to {modality}", {"modality": modality}
+                "optics",
+                "needs `modality: sted`, but the modality is {modality}; remove one of them",
+                {"modality": modality},
             )
         return value
 
@@ -138,8 +145,9 @@ class Camera(Section):
     """Standard deviation of the read noise in photons, in RL's noise model and in simulation;
     null = 1 is assumed (in the model only beside a known offset)."""
     bits: Annotated[int, Field(ge=8, le=16)] | None = None
-    """Bits of the converter: simulated images are whole counts and saturate at 2^bits - 1.
-    Null = 16 for simulated volumes, which are files; phantoms are neither rounded nor clipped."""
+    """Bits of the converter: whole counts saturate at 2^bits - 1. Null = what the file states
+    (OME's SignificantBits), else those of its type; 16 for simulated volumes; phantoms are neither
+    rounded nor clipped."""
 
 
 class TheoryPsf(Section):
@@ -155,12 +163,16 @@ class FilePsf(Section):
     source: Literal["file"]
     """From a file."""
     path: str
-    """TIFF of the PSF (Z Y X); environment variables are expanded."""
+    """TIFF or OME-Zarr of the PSF (Z Y X); environment variables are expanded."""
     voxel_size_um: VoxelSize | None = None
     """Voxel size of that file (Z, Y, X), in µm; null = from its metadata."""
     pedestal: Literal["auto", "none"] | Annotated[float, Field(ge=0)] = "auto"
     """Counts of the camera and the background in that file, which are removed: auto = measured
     where theory expects no light; none = 0; or a number of counts."""
+    series: Series | None = None
+    """Name or number of its image in that file, if that holds several; null = the only one."""
+    axes: Axes | None = None
+    """Axes of that file, e.g. ZYX; null = from its metadata."""
     accept_pedestal: bool = False
     """Confirm that more than half of the file's sum may be removed as a measured pedestal."""
 
@@ -176,6 +188,10 @@ class BeadsPsf(Section):
     """Diameter of the beads, in µm; it is deconvolved out of the PSF and kept in the pair."""
     voxel_size_um: VoxelSize | None = None
     """Voxel size of that stack (Z, Y, X), in µm; null = from its metadata."""
+    series: Series | None = None
+    """Name or number of its image in that file, if that holds several; null = the only one."""
+    axes: Axes | None = None
+    """Axes of that file, e.g. CZYX; null = from its metadata."""
     channel: Annotated[int, Field(ge=0)] = 0
     """Position on the channel axis of that stack, from 0."""
     half_width_um: VoxelSize | None = None

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 from pydantic_core import PydanticCustomError
 
+from decon3d.volumes.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
+
 NAME = r"^[A-Za-z0-9_-]+$"
 
 
@@ -27,29 +29,52 @@ Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
 def _plausible_voxel(value: float) -> float:
-    if not 0.001 <= value <= 20:
-        hint = f"{value:g} nm is {value / 1000:g} µm" if value > 20 else "give micrometres"
-        raise PydanticCustomError(
-            "unit", "{value} µm is no voxel size of a light microscope ({hint})",
-            {"value": f"{value:g}", "hint": hint},
-        )  # fmt: skip
+    if not SMALLEST_VOXEL_UM <= value <= LARGEST_VOXEL_UM:
+        raise _outside(value, SMALLEST_VOXEL_UM, LARGEST_VOXEL_UM)
     return value
 
 
 def _plausible_wavelength(value: float) -> float:
     if not 0.2 <= value <= 2:
-        hint = f"{value:g} nm is {value / 1000:g} µm" if value > 2 else "give micrometres"
-        raise PydanticCustomError(
-            "unit", "{value} µm is no wavelength of visible light ({hint})",
-            {"value": f"{value:g}", "hint": hint},
-        )  # fmt: skip
+        raise _outside(value, 0.2, 2)
     return value
+
+
+def _outside(value: float, low: float, high: float) -> PydanticCustomError:
+    """Describe a length that is not plausible; it may have been given in nm."""
+    nanometres = low <= value / 1000 <= high
+    return PydanticCustomError(
+        "unit",
+        "{value} µm is outside {low}–{high} µm; {advice}",
+        {
+            "value": f"{value:g}",
+            "low": f"{low:g}",
+            "high": f"{high:g}",
+            "advice": f"did you mean {value / 1000:g}?" if nanometres else "give micrometres",
+        },
+    )
 
 
 Voxel = Annotated[float, AfterValidator(_plausible_voxel)]
 
 
 VoxelSize = tuple[Voxel, Voxel, Voxel]
+
+
+Series = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)]
+
+
+def _known_axes(value: str) -> str:
+    known = set(value) <= set("TCZYX") and len(set(value)) == len(value)
+    if not known or not {"Z", "Y", "X"} <= set(value):
+        raise PydanticCustomError(
+            "axes", "{value} does not name Z, Y, X and any of T and C, each once, e.g. TZYX",
+            {"value": repr(value)},
+        )  # fmt: skip
+    return value
+
+
+Axes = Annotated[str, AfterValidator(_known_axes)]
 
 
 Wavelength = Annotated[float, AfterValidator(_plausible_wavelength)]

@@ -1,11 +1,12 @@
 """Ingest: any input volume becomes one OME-Zarr view and the histograms of its channels.
 
-An OME-Zarr is read where it lies. A TIFF is converted once, a slab of planes at a time. What is
-known of the volume goes to a small JSON record, from which all later steps start.
+An OME-Zarr is read where it lies, if it needs no conversion. All else is converted once, a slab of
+planes at a time. What is known of the volume goes to a small JSON record, from which all later
+steps start.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.files import read_json, write_json
+from decon3d.files import read_record, write_record
 from decon3d.logs import log, progress
+from decon3d.volumes.checks import differing_voxels, volume_problems
+from decon3d.volumes.headers import Header
+from decon3d.volumes.metadata import chosen_voxel_size, contradiction
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
     Histogram,
@@ -25,11 +29,16 @@ from decon3d.volumes.normalisation import (
     finite_range,
     normalisation_law,
 )
-from decon3d.volumes.planes import plane_files
-from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.ome_zarr import ZarrArray
+from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
-from decon3d.volumes.tally import Counted, Tally
+from decon3d.volumes.tally import ContentHash, Counted, Tally
+from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
+
+_WHERE = ("source", "path", "voxel_size_from", "warnings")
+_EXACT = 2**24
+"""Integers that float32 holds exactly are no larger."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,12 @@ class VolumeRecord:
 
     `histograms`, `darkest`, `not_finite`, `saturated`, `no_data` and `filled` are by channel index;
     `darkest` is the mean of the darkest place (None where there is none), `saturated` counts voxels
-    at the largest value of an integer type, `no_data` is the value of voxels without data (None
+    at or above `saturation`, `no_data` is the value of voxels without data (None
     where there is none) and `filled` their number; histograms and `darkest` leave them out.
-    `clip_at_zero` says that negative counts are read as 0.
+    `clip_at_zero` says that negative counts are read as 0. `content` hashes the counts of each
+    channel and time point, by channel index and then time index, of those that are used.
+    `stored_dtype` is the source's type, `dtype` the view's; of integers that were converted,
+    `stored_range` is their smallest and largest value.
     """
 
     name: str
@@ -59,7 +71,21 @@ class VolumeRecord:
     saturated: dict[str, int]
     no_data: dict[str, float | None]
     filled: dict[str, int]
+    content: dict[str, dict[str, str]]
     clip_at_zero: bool = False
+    stored_dtype: str = ""
+    stored_range: tuple[int, int] | None = None
+    position_um: Triple | None = None
+    """Position (Z, Y, X) of the first voxel on the stage, in µm."""
+    saturation: float | None = None
+    """Counts at and above which a voxel is saturated; None = a floating point type has no such."""
+    warnings: list[str] = field(default_factory=list)
+    """What is odd about the file, in sentences for the report."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What results are keyed on: all of the record but where the volume lies and warnings."""
+        return {k: v for k, v in asdict(self).items() if k not in _WHERE}
 
     def open(self) -> Volume:
         """Open the view of the volume."""
@@ -84,8 +110,9 @@ class VolumeRecord:
         Returns
         -------
         dict
-            `voxel_size_um`, `channel_names`, `channel_colors` and `time_interval_s`: between the
-            chosen time points, None where they are not evenly spaced.
+            `voxel_size_um`, `position_um`, `channel_names`, `channel_colors` and
+            `time_interval_s`: between the chosen time points, None where they are not evenly
+            spaced.
         """
         colors = self.channel_colors
         steps = set() if times is None else {b - a for a, b in pairwise(times)}
@@ -93,6 +120,7 @@ class VolumeRecord:
         interval = self.time_interval_s
         return {
             "voxel_size_um": self.voxel_size_um,
+            "position_um": self.position_um,
             "channel_names": [self.own_name(i) or name for name, i in channels.items()],
             "channel_colors": [colors[i] for i in channels.values() if i < len(colors)],
             "time_interval_s": interval * step if interval is not None and step > 0 else None,
@@ -109,14 +137,14 @@ class VolumeRecord:
 
 def load_record(path: str | Path) -> VolumeRecord:
     """Read a record that `ingest` wrote."""
-    values = read_json(path)
-    for key in ("shape", "voxel_size_um"):
-        values[key] = tuple(values[key])
+    values = read_record(path)
+    for key in ("shape", "voxel_size_um", "stored_range", "position_um"):
+        values[key] = values.get(key) and tuple(values[key])
     return VolumeRecord(**values)
 
 
 def voxel_size_of(
-    source: str, *, configured: tuple[float, float, float] | None, key: str
+    source: str, *, configured: Triple | None, key: str, reading: Reading = FROM_FILE
 ) -> tuple[float, float, float]:
     """Return a dataset's voxel size (Z, Y, X) in µm: the config's, or else the metadata's.
 
@@ -127,13 +155,8 @@ def voxel_size_of(
     """
     if configured is not None:
         return configured
-    found = open_volume(source).voxel_size_um
-    if found is None:
-        raise UserError(
-            f"{key}.voxel_size_um: {source} carries no voxel size; give it in the config as "
-            "[z, y, x] in µm"
-        )
-    return found
+    volume = open_volume(source, reading=reading)
+    return chosen_voxel_size(volume, configured=None, key=f"{key}.voxel_size_um")
 
 
 def ingest(
@@ -147,7 +170,9 @@ def ingest(
     key: str,
     no_data: NoData | dict[int, NoData] = "auto",
     camera_offset: float | None = None,
+    camera_bits: int | None = None,
     clip_at_zero: bool = False,
+    reading: Reading = FROM_FILE,
 ) -> VolumeRecord:
     """Bring one volume into the workflow.
 
@@ -169,36 +194,49 @@ def ingest(
         How voxels without data are known, for all channels or by channel index.
     camera_offset
         Counts of a dark image, if known: fill lies below.
+    camera_bits
+        Bits of the camera's converter, which decide where counts saturate; None = from the file.
     clip_at_zero
         Whether negative counts are taken as 0: those of a restored volume that is restored again.
+    reading
+        Which image of the file, and its axes: the config's `series` and `axes`.
 
     Raises
     ------
     UserError
         If the volume lacks a channel, a time point or a voxel size, or cannot be read.
     """
-    volume = open_volume(source, clip_at_zero=clip_at_zero)
-    size = voxel_size_of(source, configured=voxel_size_um, key=key)
+    volume = open_volume(source, clip_at_zero=clip_at_zero, reading=reading)
+    problems = volume_problems(
+        Header.of(volume), key=key, channels=channels, times=times, voxel_size_um=voxel_size_um
+    )
+    if problems:
+        raise UserError("\n".join(problems))
+    contradicted = contradiction(voxel_size_um, volume.voxel_size_um)
+    warnings = [contradicted] if contradicted else []
+    if voxel_size_um is None and volume.voxel_size_note:
+        warnings.append(volume.voxel_size_note)
+    size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
-    for channel_name, index in channels.items():
-        if index >= n_channels:
-            raise UserError(
-                f"{key}.channels.{channel_name}.index: {index}, but {source} has {n_channels} "
-                f"channel(s), counted from 0"
-            )
-    missing = [t for t in times or () if t >= n_times]
-    if missing:
-        raise UserError(f"{key}.times: {source} has {n_times} time point(s), none at {missing}")
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
     record_path = Path(record_path)
     record_path.parent.mkdir(parents=True, exist_ok=True)
+    warnings += _missing_chunks(volume)
+    volume, stored_range = _as_stored_here(volume)
+    if stored_range is not None and max(map(abs, stored_range)) > _EXACT:
+        warnings.append(
+            f"counts from {stored_range[0]} to {stored_range[1]}; beyond {_EXACT} float32 rounds "
+            "them to 24 bits"
+        )
     target = None
-    if plane_files(source) or not Path(source).is_dir():
+    if not volume.in_place or volume.convert_to is not None:
         store = record_path.with_name(f"{name}.ome.zarr")
         chunk = default_chunk((spatial[0], spatial[1], spatial[2]))
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
     rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
-    tallies = {i: _tally(volume, i, rules[i]) for i in channels.values()}
+    level = saturation_level(volume, camera_bits)
+    tallies = {i: _tally(volume, i, rules[i], level) for i in channels.values()}
+    hashes: dict[int, dict[int, ContentHash]] = {i: {} for i in tallies}
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
     most = SLAB_BYTES // volume.dtype.itemsize
@@ -213,8 +251,10 @@ def ingest(
                     target[time, channel, slab, rows] = values[:, rows]
             if counts:
                 tallies[channel].add(values)
+                hashes[channel].setdefault(time, ContentHash()).add(values)
             bar.update(values.shape[0])
     found = {i: tally.counted(camera_offset=camera_offset) for i, tally in tallies.items()}
+    found, level = _without_wrong_bits(volume, found, level, camera_bits, key)
     if target is not None:
         windows = [
             found[c].histogram.display() if c in found else (0.0, 65535.0)
@@ -223,8 +263,9 @@ def ingest(
         write_metadata(
             store,
             name=name,
-            factors=write_pyramid(store, level_0=target),
+            factors=write_pyramid(store),
             voxel_size_um=size,
+            position_um=volume.position_um,
             channel_names=list(volume.channel_names),
             channel_colors=list(volume.channel_colors),
             windows=windows,
@@ -233,7 +274,7 @@ def ingest(
     record = VolumeRecord(
         name=name,
         source=source,
-        path=source if target is None else str(store),
+        path=volume.path if target is None else str(store),
         shape=volume.shape,
         dtype=volume.dtype.name,
         voxel_size_um=size,
@@ -247,11 +288,22 @@ def ingest(
         saturated={str(i): c.saturated for i, c in found.items()},
         no_data={str(i): c.fill for i, c in found.items()},
         filled={str(i): c.filled for i, c in found.items()},
+        content={
+            str(i): {str(t): content.hexdigest() for t, content in times_of.items()}
+            for i, times_of in hashes.items()
+        },
         clip_at_zero=clip_at_zero,
+        stored_dtype=volume.stored_dtype.name,
+        stored_range=stored_range,
+        position_um=volume.position_um,
+        saturation=level,
+        warnings=warnings,
     )
+    for text in warnings:
+        log.warning("%s: %s", name, text)
     for index, counted in found.items():
         _tell(f"{name}, channel {index}", counted)
-    write_json(record_path, asdict(record))
+    write_record(record_path, asdict(record))
     return record
 
 
@@ -282,9 +334,101 @@ def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) 
     return {now[name]: "none" if fill is None else max(fill, 0.0) for name, fill in fills.items()}
 
 
-def _tally(volume: Volume, channel: int, no_data: NoData) -> Tally:
+def _tally(volume: Volume, channel: int, no_data: NoData, saturation: float | None) -> Tally:
     start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
-    return Tally(volume.dtype, start=start, stop=stop, no_data=no_data)
+    return Tally(
+        volume.stored_dtype, start=start, stop=stop, no_data=no_data, saturation=saturation
+    )
+
+
+def saturation_level(volume: Volume, camera_bits: int | None) -> float | None:
+    """Return the counts at which a volume saturates; None for a floating point type.
+
+    That is the largest number of the camera's bits, of those that the file states to be
+    significant, or of the type.
+    """
+    largest = saturation_of(volume.stored_dtype)
+    bits = camera_bits or volume.significant_bits
+    return largest if largest is None or bits is None else min(largest, 2.0**bits - 1)
+
+
+def _without_wrong_bits(
+    volume: Volume,
+    found: dict[int, Counted],
+    level: float | None,
+    camera_bits: int | None,
+    key: str,
+) -> tuple[dict[int, Counted], float | None]:
+    """Refuse `camera.bits` that are too few for the counts; correct those that a file states."""
+    largest = saturation_of(volume.stored_dtype)
+    if level is None or largest is None or level == largest:
+        return found, level
+    highest = max((c.histogram.percentile(100) for c in found.values()), default=0.0)
+    if not highest > level:
+        return found, level
+    if camera_bits is not None:
+        raise UserError(
+            f"{key}.camera.bits: {camera_bits} bits end at {level:g}, but {volume.path} holds "
+            f"counts up to {highest:g}; give the camera's bits, or null"
+        )
+    bits = volume.significant_bits
+    words = "%s states %s significant bits, but holds counts up to %g: taken as saturated at %g"
+    log.info(words, volume.path, bits, highest, largest)
+
+    def full(histogram: Histogram) -> int:
+        end = histogram.start + len(histogram.counts) * histogram.width
+        return int(histogram.counts[histogram.index(largest)]) if end >= largest else 0
+
+    return {i: replace(c, saturated=full(c.histogram)) for i, c in found.items()}, largest
+
+
+def _missing_chunks(volume: Volume) -> list[str]:
+    """Warn of chunks that a zarr store lacks; `UserError` if it has none.
+
+    Zarr reads them as its fill value, so they are true zeros, which many programs do not write, or
+    data that were lost or never written.
+    """
+    if not isinstance(volume.array, ZarrArray):
+        return []
+    share = volume.array.missing_share()
+    if share == 1:
+        raise UserError(
+            f"{volume.array.path} has no chunk; all its voxels would be read as fill: copy it "
+            "again from its source, or leave the volume out"
+        )
+    if share == 0:
+        return []
+    return [
+        f"{100 * share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
+        "fill; if that is more than the empty margin, data are missing: copy the volume again"
+    ]
+
+
+def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
+    """Choose the type of a volume whose own type is not stored here, in one streaming pass.
+
+    Integers that fit become uint16. Others become float32, with negative counts as they are; it
+    holds integers up to 2^24 exactly and rounds larger ones to 24 bits.
+
+    Returns
+    -------
+    (volume, (smallest, largest))
+        The range is None where the type is kept or of floating point.
+    """
+    if volume.convert_to is None or volume.stored_dtype.kind == "f":
+        return volume, None
+    stored = replace(volume, convert_to=None, clip_at_zero=False)
+    low, high = [], []
+    for time, channel, slab in slabs(stored):
+        for z, y in boxes(stored, slab):
+            values = stored.read(time, channel, (z, y, slice(None)))
+            low.append(int(values.min()))
+            high.append(int(values.max()))
+    found = min(low), max(high)
+    fits = found[0] >= 0 and found[1] <= np.iinfo(np.uint16).max
+    name = "uint16" if fits else "float32"
+    log.info("%s: %s from %d to %d becomes %s", volume.path, stored.dtype, *found, name)
+    return replace(volume, convert_to=name), found
 
 
 def _range(volume: Volume, channel: int) -> tuple[float, float]:
@@ -334,7 +478,7 @@ class ChannelStatistics:
     no_data: int = 0
     """Voxels of fill, which are in none of the numbers above."""
     saturation: float | None = None
-    """Counts at which a voxel is saturated: the largest value of an integer type."""
+    """Counts at which a voxel is saturated: the largest of the camera's bits or of the type."""
 
     @classmethod
     def of(
@@ -398,14 +542,10 @@ def channel_statistics(
         If the volumes differ in voxel size by more than 1 % (a dataset shares a microscope), or
         hold no data.
     """
+    problems = differing_voxels(((r.source, r.voxel_size_um) for r in records), key=key)
+    if problems:
+        raise UserError("\n".join(problems))
     first = records[0]
-    for record in records[1:]:
-        if not np.allclose(record.voxel_size_um, first.voxel_size_um, rtol=0.01):
-            raise UserError(
-                f"{key}: {record.source} has voxels of {record.voxel_size_um} µm but "
-                f"{first.source} of {first.voxel_size_um} µm (Z, Y, X); volumes of one dataset "
-                "share them: make two datasets, or set voxel_size_um if the metadata are wrong"
-            )
     darkest = [d for r in records if (d := r.darkest[str(channel)]) is not None]
     total = first.histogram(channel)
     for record in records[1:]:
@@ -415,7 +555,7 @@ def channel_statistics(
             f"{key}: no volume holds data in the channel with index {channel}: all voxels are "
             f"fill or not finite; check {key}.no_data and the files"
         )
-    levels = {saturation_of(r.dtype) for r in records}
+    levels = {r.saturation for r in records}
     return ChannelStatistics.of(
         total,
         camera_offset=camera_offset,
@@ -430,12 +570,12 @@ def channel_statistics(
 
 def save_statistics(path: str | Path, statistics: ChannelStatistics) -> None:
     """Write statistics as JSON."""
-    write_json(path, asdict(statistics))
+    write_record(path, asdict(statistics))
 
 
 def load_statistics(path: str | Path) -> ChannelStatistics:
     """Read statistics that `save_statistics` wrote."""
-    values = read_json(path)
+    values = read_record(path)
     return ChannelStatistics(
         **{**values, "normalisation": Normalisation(**values["normalisation"])}
     )

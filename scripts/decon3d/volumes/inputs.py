@@ -1,6 +1,5 @@
 """Which volumes a dataset has: names and paths from a path, a glob, a list or a sheet."""
 
-import csv
 import glob
 import os
 import re
@@ -8,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decon3d import paths
-from decon3d.errors import ConfigError
-from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path
-from decon3d.volumes.planes import plane_files
+from decon3d.errors import ConfigError, UserError
+from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path, path_problem
+from decon3d.volumes.sheets import is_sheet, read_sheet
+from decon3d.volumes.zarr_metadata import images_in
 
 _ENDINGS = re.compile(
     r"\.(ome\.)?(tiff?|zarr|btf|tf8|czi|dv|ims|lif|lsm|nd2|oib|stk)/?$", re.IGNORECASE
@@ -27,20 +27,32 @@ class VolumeSource:
 
 
 def matches(pattern: str) -> list[str]:
-    """List the files (or folders: OME-Zarr, planes) that a glob names, sorted."""
-    return sorted(glob.glob(pattern, recursive=True))
+    """List the files (or folders: OME-Zarr, planes) that a path or a glob names, sorted.
+
+    The longest leading part that exists as it is written is taken literally: `[1]` in a folder's
+    name is not a pattern.
+    """
+    if os.path.lexists(pattern):
+        return [pattern]
+    literal = pattern
+    while literal and not os.path.lexists(literal):
+        literal = literal.rpartition("/")[0]
+    rest = pattern[len(literal) :]
+    return sorted(glob.glob(glob.escape(literal) + rest, recursive=True))
 
 
 def volume_files(path: str) -> list[str]:
     """List the files whose change is a volume's: itself, or what stands for a folder.
 
-    Of an OME-Zarr, its metadata. Of a folder of planes, the folder, which changes when planes come
-    or go, and the newest plane: all of them would be thousands for a workflow to keep.
+    Of an OME-Zarr, its metadata; of a folder of planes, the folder. What they do not show is in
+    the volume's fingerprint (`volumes.fingerprints`), a parameter of the rules.
     """
     path = path.rstrip("/")
-    if planes := plane_files(path):
-        return [path, max(planes, key=lambda file: (os.stat(file).st_mtime_ns, file))]
-    inside = [f"{path}/{n}" for n in ("zarr.json", ".zattrs") if Path(path, n).is_file()]
+    inside = [
+        f"{path}/{n}"
+        for n in ("zarr.json", ".zattrs", ".zarray", ".zgroup")
+        if Path(path, n).is_file()
+    ]
     return inside[:1] or [path]
 
 
@@ -50,7 +62,7 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
     Raises
     ------
     ConfigError
-        If names collide or are unusable, or a sheet lacks a column.
+        With every name that is unusable or given twice, and every problem of a sheet.
     """
     key = f"datasets.{name}.volumes"
     if dataset.simulate is not None:
@@ -60,15 +72,31 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
     entries = dataset.volumes if isinstance(dataset.volumes, list) else [dataset.volumes]
     sources: dict[str, VolumeSource] = {}
     problems = []
-    for source in (s for entry in entries for s in _expand(key, entry)):
-        if not re.match(NAME, source.name):
-            problems.append(f"{key}: {source.name!r} is no usable name; use letters, digits, _, -")
-        elif source.name in sources:
-            problems.append(
-                f"{key}: {sources[source.name].path} and {source.path} would both be called "
-                f"{source.name!r}; give names in a list of {{name, path}} or a sheet"
-            )
-        sources[source.name] = source
+    for entry in entries:
+        try:
+            found = _expand(key, entry)
+            if dataset.series is None:
+                found = [image for source in found for image in _images(key, source)]
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        except UserError as error:
+            problems.append(f"{key}: {error}")
+            continue
+        for source in found:
+            if not re.fullmatch(NAME, source.name):
+                problems.append(
+                    f"{key}: {source.name!r} cannot be a volume's name; use letters, digits, _ "
+                    f"and - only ({source.path})"
+                )
+            elif source.name in sources:
+                problems.append(
+                    f"{key}: {sources[source.name].path} and {source.path} would both be called "
+                    f"{source.name!r}; give names in a list of {{name, path}} or a sheet"
+                )
+            named = filter(None, (source.path, source.reference))
+            problems += [f"{key}: {problem}" for path in named if (problem := path_problem(path))]
+            sources[source.name] = source
     if problems:
         raise ConfigError(problems)
     return sources
@@ -98,33 +126,73 @@ def _expand(key: str, entry: str | VolumeEntry) -> list[VolumeSource]:
         reference = expand_path(entry.reference) if entry.reference else None
         return [VolumeSource(entry.name, expand_path(entry.path), reference)]
     path = expand_path(entry)
-    if path.endswith((".tsv", ".csv")):
-        return _read_sheet(key, path)
-    return [VolumeSource(volume_name(p), p) for p in (matches(path) or [path])]
-
-
-def _read_sheet(key: str, path: str) -> list[VolumeSource]:
-    """Read a sheet of volumes; relative paths are relative to the sheet."""
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t" if path.endswith(".tsv") else ","))
-    if not rows or not {"name", "path"} <= set(rows[0]):
-        raise ConfigError([f"{key}: the sheet {path} needs the columns name and path, and a row"])
-    folder = Path(path).parent
-    sources = [
-        VolumeSource(
-            row["name"],
-            str(folder / expand_path(row["path"])),
-            str(folder / expand_path(row["reference"])) if row.get("reference") else None,
+    return [
+        source
+        for found in matches(path) or [path]
+        for source in (
+            _listed(key, found) if is_sheet(found) else [VolumeSource(volume_name(found), found)]
         )
-        for row in rows
     ]
-    missing = [p for s in sources for p in (s.path, s.reference) if p and not Path(p).exists()]
-    if missing:
-        raise ConfigError([f"{key}: {path} names {p}, which is not there" for p in missing])
+
+
+def _images(key: str, source: VolumeSource) -> list[VolumeSource]:
+    """List the images of a collection (plate, bioformats2raw) as volumes; any other is itself."""
+    try:
+        images = images_in(source.path)
+        truths = images_in(source.reference) if images and source.reference else images
+    except UserError:
+        return [source]  # said again, with the others' problems, when the volume is opened
+    if not images:
+        return [source]
+    if missing := set(images) - set(truths):
+        raise ConfigError(
+            [f"{key}: {source.reference} lacks the image {min(missing)} of {source.path}"]
+        )
+    only = len(images) == 1
+    return [
+        VolumeSource(
+            source.name if only else f"{source.name}_{_plain(image)}",
+            f"{source.path.rstrip('/')}/{image}",
+            f"{source.reference.rstrip('/')}/{image}" if source.reference else None,
+        )
+        for image in images
+    ]
+
+
+def _listed(key: str, sheet: str) -> list[VolumeSource]:
+    """List the volumes of a sheet; relative paths are relative to the sheet."""
+    sources, problems = [], []
+    for row in read_sheet(sheet, key=key):
+        where = f"{key}: line {row.line} of {sheet}"
+        paths_there = []
+        for text in filter(None, (row.path, row.reference)):
+            try:
+                path = str(Path(sheet).parent / text)
+                if not os.path.lexists(path):
+                    path = str(Path(sheet).parent / expand_path(text))
+            except UserError as error:
+                problems.append(f"{where}: {error}")
+                continue
+            if not os.path.exists(path):
+                problems.append(f"{where} names {path}, which does not exist; check the path")
+            paths_there.append(path)
+        if len(paths_there) == 1 + bool(row.reference):
+            sources.append(VolumeSource(row.name, paths_there[0], *paths_there[1:]))
+    if problems:
+        raise ConfigError(problems)
     return sources
 
 
 def volume_name(path: str) -> str:
-    """Make a volume's name from its file's: the endings go, odd characters become `_`."""
-    stem = _ENDINGS.sub("", path.rstrip("/")).rsplit("/", 1)[-1]
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", stem)
+    """Make a volume's name from its file's: the endings go, odd characters become `_`.
+
+    Of an image inside a `.zarr` folder it has the folder's name and its path inside.
+    """
+    parts = path.rstrip("/").split("/")
+    folders = [i for i, part in enumerate(parts) if part.lower().endswith(".zarr")]
+    first = folders[-1] if folders else len(parts) - 1
+    return _plain("_".join([_ENDINGS.sub("", parts[first]), *parts[first + 1 :]]))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)

@@ -1,36 +1,196 @@
-"""Metadata that every format has: voxel size, axes, names and colours of channels."""
+"""Metadata that every format has: axes, voxel size, position, names and colours of channels."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from decon3d.errors import UserError
-from decon3d.volumes.units import micrometres
-from decon3d.volumes.volume import AXES
+from decon3d.volumes.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, finite, micrometres
+from decon3d.volumes.volume import AXES, SINGLE, Triple, Volume
+
+if TYPE_CHECKING:
+    from decon3d.volumes.headers import Header
+
+Length = tuple[Any, str]
+"""A size and its unit, as in the file."""
+CONTRADICTION = 1.05
+"""Ratio of two voxel sizes, above which they contradict each other."""
 
 
-def voxel_size_um_of(
-    path: str, sizes: Sequence[tuple[float, str] | None]
-) -> tuple[float, float, float] | None:
-    """Convert (size, unit) of Z, Y, X to µm; None where a size is not given."""
-    result = []
-    for entry in sizes:
-        if entry is None or not entry[0]:
-            return None
+def voxel_size_of(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
+    """Convert the sizes of a voxel along Z, Y, X to µm.
+
+    Returns
+    -------
+    tuple
+        Voxel size (Z, Y, X) in µm, or None with what is wrong. Both are empty where the file says
+        nothing: None, "".
+    """
+    result, problems = [], []
+    for axis, entry in zip("ZYX", sizes, strict=True):
+        if entry is None:
+            problems.append(f"it states no size along {axis}")
+            continue
         size, unit = entry
         length = micrometres(size, unit)
-        if length is None:
-            raise UserError(f"{path}: voxel size in the unit {unit!r}; give voxel_size_um instead")
-        result.append(length)
-    return (result[0], result[1], result[2])
+        if length is not None and SMALLEST_VOXEL_UM <= length <= LARGEST_VOXEL_UM:
+            result.append(length)
+        elif length is None and finite(size) is not None:
+            problems.append(f"its unit {unit!r} along {axis} is not a known length")
+        else:
+            problems.append(
+                f"{size} {unit or 'µm'} along {axis} is outside {SMALLEST_VOXEL_UM:g} to "
+                f"{LARGEST_VOXEL_UM:g} µm"
+            )
+    if problems:
+        return None, "" if all(entry is None for entry in sizes) else "; ".join(problems)
+    return (result[0], result[1], result[2]), ""
 
 
-def check_axes(path: str, axes: str) -> None:
-    """Raise `UserError` unless the axes are Y and X and any of T, C and Z, each once."""
-    if set(axes) - set(AXES) or not {"Y", "X"} <= set(axes) or len(set(axes)) < len(axes):
+def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, key: str) -> Triple:
+    """Return a volume's voxel size (Z, Y, X) in µm: the config's, or else the metadata's.
+
+    Parameters
+    ----------
+    key
+        Config key of the voxel size, for messages.
+
+    Raises
+    ------
+    UserError
+        If neither knows it, or the config's looks like X Y Z: it is the reversed size of the file,
+        or has rectangular pixels that are longer than the step in Z and that the file does not
+        confirm.
+    """
+    found = volume.voxel_size_um
+    if configured is None:
+        if found is None:
+            stated = volume.voxel_size_problem
+            problem = f"states one that cannot be used: {stated}" if stated else "states none"
+            raise UserError(
+                f"{key} is missing: {volume.path} {problem}; give [z, y, x] in µm, e.g. "
+                "[0.3, 0.1, 0.1]"
+            )
+        return found
+    if found is not None and not differ(configured, found):
+        return configured
+    z, y, x = configured
+    oblong = differ((y,), (x,)) and max(y, x) > CONTRADICTION * z
+    if oblong or (found is not None and not differ(configured[::-1], found)):
+        stated = "" if found is None else f"; the file states {_words(found)}"
         raise UserError(
-            f"{path} has the axes {axes}; volumes need Y and X and may have T, C and Z "
-            "(an RGB picture is no volume)"
+            f"{key}: {_words(configured)} has Y ≠ X or the reverse of the file's order; the axis "
+            f"order is Z Y X{stated}: give [z, y, x]"
         )
+    return configured
+
+
+def contradiction(configured: Triple | None, found: Triple | None) -> str:
+    """Say how a configured voxel size (Z, Y, X) contradicts the file's; empty if it does not."""
+    if configured is None or found is None or not differ(configured, found):
+        return ""
+    return (
+        f"the config's voxel size {_words(configured)} is used, but the file states {_words(found)}"
+    )
+
+
+def differ(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Say whether sizes differ by more than `CONTRADICTION` on any axis."""
+    ratios = (a / b for a, b in zip(one, other, strict=True))
+    return any(not 1 / CONTRADICTION <= ratio <= CONTRADICTION for ratio in ratios)
+
+
+def _words(size: Triple) -> str:
+    return f"[{', '.join(f'{v:.4g}' for v in size)}] µm (Z, Y, X)"
+
+
+def position_of(places: Sequence[Length | None]) -> Triple | None:
+    """Convert a position (Z, Y, X) to µm, 0 where an axis has none; None if it is 0 on all."""
+    z, y, x = (0.0 if place is None else micrometres(*place) or 0.0 for place in places)
+    return (z, y, x) if z or y or x else None
+
+
+def axes_of(path: str, shape: Sequence[int], found: str, wanted: str | None = None) -> str:
+    """Name every dimension of an array.
+
+    Parameters
+    ----------
+    shape
+        Of the array.
+    found
+        Letters that the file gives its dimensions. One of unknown meaning (Q, I) is Z where there
+        is no other Z: a stack without metadata.
+    wanted
+        Letters that the config gives them (`axes`), all or those longer than 1; None = the file's.
+
+    Returns
+    -------
+    str
+        A letter per dimension: T, C, Z, Y, X or `volume.SINGLE` for one of length 1 that has no
+        meaning here.
+
+    Raises
+    ------
+    UserError
+        If they do not fit the array, or are not Y and X and any of T, C and Z, each once.
+    """
+    sizes = " × ".join(f"{a} {n}" for a, n in zip(found, shape, strict=True))
+    if wanted is not None:
+        long = [n > 1 for n in shape]
+        letters = iter(wanted)
+        if len(wanted) == len(shape):
+            axes = wanted
+        elif len(wanted) == sum(long):
+            axes = "".join(next(letters) if is_long else SINGLE for is_long in long)
+        else:
+            raise UserError(
+                f"axes: {wanted} names {len(wanted)} dimensions, but {path} has {len(shape)} "
+                f"({sizes}); give one letter of T, C, Z, Y, X for each"
+            )
+    else:
+        axes = "".join(
+            SINGLE if n == 1 and a not in AXES else a for a, n in zip(found, shape, strict=True)
+        )
+        unknown = [a for a in axes if a in "QI"]
+        if len(unknown) == 1 and "Z" not in axes:
+            axes = axes.replace(unknown[0], "Z")
+    check_axes(path, axes, sizes)
+    return axes
+
+
+def check_axes(path: str, axes: str, sizes: str = "") -> None:
+    """Raise `UserError` unless the axes are Y and X and any of T, C and Z, each once."""
+    letters = axes.replace(SINGLE, "")
+    known = not set(letters) - set(AXES) and {"Y", "X"} <= set(letters)
+    if known and len(set(letters)) == len(letters):
+        return
+    if "S" in letters:
+        raise UserError(
+            f"{path} is an RGB picture (axes {letters}); save the channels as grey values"
+        )
+    raise UserError(
+        f"{path} has the axes {sizes or letters}; volumes need Y and X and may have T, C and Z, "
+        "each once; if you know what they mean, name them in the dataset's `axes`, e.g. TZYX"
+    )
+
+
+def check_stack(volume: Volume) -> None:
+    """Raise `UserError` if a volume is empty or one plane: an image, a time series, channels."""
+    times, channels, planes, height, width = volume.shape
+    if 0 in volume.shape:
+        sizes = " × ".join(f"{a} {n}" for a, n in zip(AXES, volume.shape, strict=True))
+        raise UserError(f"{volume.path} holds no voxels ({sizes}); export it again")
+    if planes > 1:
+        return
+    many = [f"{n} {what}" for n, what in ((times, "time points"), (channels, "channels")) if n > 1]
+    of = f"{' × '.join(many)} of one plane" if many else "one plane"
+    plane = f"{height} × {width}, Y × X"
+    text = f"{volume.path} holds {of} ({plane}), no Z stack; 2D images cannot be restored"
+    for axis, count, what in (("T", times, "time points"), ("C", channels, "channels")):
+        if count > 1:
+            letters = volume.axes.replace("Z", "").replace(SINGLE, "")
+            letters = "".join(a for a in letters if a in "YX" or volume.shape[AXES.index(a)] > 1)
+            text += f"; if the {what} are Z planes, give axes: {letters.replace(axis, 'Z')}"
+    raise UserError(text)
 
 
 def channel_names_of(names: Sequence[Any], axes: str, shape: Sequence[int]) -> tuple[str, ...]:

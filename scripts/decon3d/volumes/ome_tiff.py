@@ -24,6 +24,7 @@ def write_ome_tiff(
     channel_names: list[str],
     channel_colors: list[str],
     time_interval_s: float | None,
+    position_um: tuple[float, float, float] | None = None,
 ) -> None:
     """Write a volume as a tiled, compressed OME-TIFF, streaming, whole or not at all.
 
@@ -38,6 +39,8 @@ def write_ome_tiff(
         Z, Y, X, in µm.
     channel_colors
         RRGGBB; may be empty.
+    position_um
+        Position (Z, Y, X) of the first voxel on the stage, in µm; the planes follow along Z.
     """
     path = Path(path)
     depth = max(size for size in level_0.shape[3:])
@@ -57,6 +60,8 @@ def write_ome_tiff(
     }
     if time_interval_s is not None:
         metadata |= {"TimeIncrement": time_interval_s, "TimeIncrementUnit": "s"}
+    if position_um is not None:
+        metadata["Plane"] = _places(level_0.shape[:3], position_um, voxel_size_um[0])
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with tifffile.TiffWriter(temporary, bigtiff=True, ome=True) as file:
         for step in steps:
@@ -76,6 +81,22 @@ def write_ome_tiff(
                 metadata=metadata if full else None,
             )
     os.replace(temporary, path)
+
+
+def _places(
+    shape: tuple[int, int, int], position_um: tuple[float, float, float], step_um: float
+) -> dict[str, list[Any]]:
+    """Return the positions of all planes (T, C, Z) of a volume on the stage."""
+    times, channels, depth = shape
+    z, y, x = position_um
+    planes = times * channels * depth
+    places = {
+        "Z": [z + step_um * i for i in range(depth)] * (times * channels),
+        "Y": [y] * planes,
+        "X": [x] * planes,
+    }
+    units = {f"Position{axis}Unit": ["µm"] * planes for axis in places}
+    return {**{f"Position{axis}": values for axis, values in places.items()}, **units}
 
 
 def _signed(rgba: str) -> int:

@@ -1,6 +1,9 @@
 """A folder of TIFF files with one plane each, as light sheets write them: one stack."""
 
 import os
+import re
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +11,19 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from decon3d.errors import UserError
+from decon3d.errors import UserError, reading
+from decon3d.volumes.tiff_pages import check_pages, strict
 
 _ENDINGS = (".tif", ".tiff")
-_OME_ZARR = ("zarr.json", ".zattrs", ".zgroup")
+_ZARR = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+_NUMBER = re.compile(r"(\d+)")
+_OTHER_AXIS = re.compile(r"(?:^|[^a-z])(c|ch|channel|w|wave|wavelength|t|time|frame)[ _-]?$", re.I)
+"""What stands before a number that counts channels or time points."""
 
 
 def plane_files(path: str | Path) -> list[str]:
     """List the planes of a folder in natural order (z2 before z10); none if it is an OME-Zarr."""
-    if not Path(path).is_dir() or any(Path(path, name).exists() for name in _OME_ZARR):
+    if not Path(path).is_dir() or any(Path(path, name).exists() for name in _ZARR):
         return []
     with os.scandir(path) as entries:
         names = [e.name for e in entries if e.name.lower().endswith(_ENDINGS) and e.is_file()]
@@ -31,18 +38,23 @@ class Planes:
     ----------
     files
         From `plane_files`.
+    any_names
+        Whether to take the files in their natural order whatever their names say.
 
     Raises
     ------
     UserError
-        If a file holds no single plane of grey values, or cannot be read.
+        If a file does not hold a single plane of grey values, or cannot be read, or the names are
+        not those of one sequence.
     """
 
     ndim = 3
 
-    def __init__(self, files: list[str]) -> None:
+    def __init__(self, files: list[str], *, any_names: bool = False) -> None:
         self._files = files
         first = self._plane(0)
+        if not any_names:
+            self._files = in_sequence(files)
         self.dtype = first.dtype
         self.shape = (len(files), *first.shape)
         self.chunks = (1, *first.shape)
@@ -65,14 +77,79 @@ class Planes:
 
     def _plane(self, number: int) -> NDArray[Any]:
         name = self._files[number]
-        try:
-            with tifffile.TiffFile(name) as file:
-                page = file.pages[0]
-                if len(file.pages) > 1 or page.ndim != 2:
-                    raise UserError(
-                        f"{name} is not a single plane of grey values; a folder is one stack of "
-                        "such files (volumes of their own are listed by a glob: folder/*.tif)"
-                    )
-                return np.asarray(page.asarray())
-        except (OSError, ValueError, RuntimeError, tifffile.TiffFileError) as error:
-            raise UserError(f"{name} cannot be read: {error}") from None
+        with reading(name), strict(name), tifffile.TiffFile(name) as file:
+            page = file.pages.first
+            if len(file.pages) > 1 or page.ndim != 2:
+                raise UserError(
+                    f"{name} is not a single plane of grey values; a folder is one stack of "
+                    "such files (volumes of their own are listed by a glob: folder/*.tif)"
+                )
+            check_pages(name, tifffile.TiffPageSeries([page], page.shape, page.dtype, "YX"))
+            return np.asarray(page.asarray())
+
+
+def in_sequence(files: list[str]) -> list[str]:
+    """Sort the planes of one stack by the number in their names.
+
+    Raises
+    ------
+    UserError
+        If a name differs from the others in more than numbers, or a number is missing, or more
+        than one number counts: two channels or time points in one folder.
+    """
+    if len(files) < 2:
+        return files
+    folder = str(Path(files[0]).parent)
+    stems = {file: re.sub(r"(\.ome)?\.tiff?$", "", Path(file).name, flags=re.I) for file in files}
+    patterns = {file: _NUMBER.sub("#", stem) for file, stem in stems.items()}
+    counts = Counter(patterns.values())
+    if len(counts) > 1:
+        usual = counts.most_common(1)[0][0]
+        odd = [Path(file).name for file, pattern in patterns.items() if pattern != usual]
+        like = Path(next(f for f, pattern in patterns.items() if pattern == usual)).name
+        raise UserError(
+            f"{folder} is not one stack: {_some(odd)} is named unlike {like}; keep the planes of "
+            "one channel and time point in a folder of their own"
+        )
+    parts = {file: _NUMBER.split(stem) for file, stem in stems.items()}
+    fields = {
+        i: {file: int(parts[file][i]) for file in files} for i in range(1, len(parts[files[0]]), 2)
+    }
+    varying = {i: values for i, values in fields.items() if len(set(values.values())) > 1}
+    counting = [i for i, values in varying.items() if len(set(values.values())) == len(files)]
+    before = {i: parts[files[0]][i - 1] for i in varying}
+    if not counting:
+        numbers = " and ".join(f"{before[i]}#" for i in varying) or "nothing"
+        raise UserError(
+            f"{folder} is not one stack: its names ({Path(files[0]).name} …) count {numbers}; keep "
+            "the planes of one channel and time point in a folder of their own"
+        )
+    # A time stamp counts, too; the plane's number has the shortest range.
+    field = min(counting, key=lambda i: (_range(varying[i]), -i))
+    numbered = varying[field]
+    other = _OTHER_AXIS.search(before[field])
+    if other:
+        raise UserError(
+            f"{folder}: the names of its planes ({Path(files[0]).name} …) count {before[field]}#, "
+            "which looks like channels or time points; if these are Z planes, give the dataset's "
+            "axes: ZYX"
+        )
+    ordered = sorted(files, key=numbered.__getitem__)
+    steps = {numbered[b] - numbered[a] for a, b in pairwise(ordered)}
+    if len(steps) > 1:
+        step = min(steps)
+        a, b = next((a, b) for a, b in pairwise(ordered) if numbered[b] - numbered[a] != step)
+        raise UserError(
+            f"{folder}: no plane lies between {Path(a).name} and {Path(b).name} (number "
+            f"{numbered[a] + step} is missing); copy it, or give the dataset's axes: ZYX if the "
+            "stack is complete"
+        )
+    return ordered
+
+
+def _range(values: dict[str, int]) -> int:
+    return max(values.values()) - min(values.values())
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -3,19 +3,32 @@
 from dataclasses import replace
 from pathlib import Path
 
+from decon3d import errors
 from decon3d.errors import UserError
+from decon3d.volumes.metadata import check_stack
 from decon3d.volumes.ome_zarr import open_zarr
 from decon3d.volumes.planes import plane_files
 from decon3d.volumes.tiff import open_planes, open_tiff
-from decon3d.volumes.volume import AXES, Volume
+from decon3d.volumes.volume import AXES, FROM_FILE, Reading, Volume
 
-__all__ = ["AXES", "Volume", "open_volume"]
+__all__ = ["AXES", "FROM_FILE", "Reading", "Volume", "open_volume"]
 
-_DTYPES = ("uint8", "uint16", "float32")
+_KEPT = ("uint8", "uint16", "float32")
+_CONVERTED = (
+    "int8", "int16", "int32", "int64", "uint32", "uint64", "float16", "float64",
+)  # fmt: skip
+"""Types that are read as float32; ingest stores what fits as uint16."""
+_ZIPPED = (".zip", ".ozx")
 
 
-def open_volume(path: str | Path, *, level: int = 0, clip_at_zero: bool = False) -> Volume:
-    """Open a TIFF, ImageJ or OME-TIFF, an OME-Zarr 0.4 / 0.5, or what bioio reads if installed.
+def open_volume(
+    path: str | Path,
+    *,
+    level: int = 0,
+    clip_at_zero: bool = False,
+    reading: Reading = FROM_FILE,
+) -> Volume:
+    """Open a TIFF, ImageJ or OME-TIFF, an OME-Zarr or zarr array, or what bioio reads if installed.
 
     Parameters
     ----------
@@ -25,20 +38,31 @@ def open_volume(path: str | Path, *, level: int = 0, clip_at_zero: bool = False)
         Resolution level of an OME-Zarr's pyramid; 0 is full resolution.
     clip_at_zero
         Whether to read negative counts as 0: those of a restored volume that is restored again.
+    reading
+        Which image of a file of several, and what its axes are: the config's `series` and `axes`.
 
     Raises
     ------
     UserError
-        If the file is none of these, or its axes or dtype are not supported.
+        If the file is none of these, cannot be read, lacks planes, holds several images of which
+        none is chosen, is not a stack, or has axes or a dtype that are not supported.
     """
     path = str(path)
-    if planes := plane_files(path):
-        volume = open_planes(path, planes, level)
-    else:
-        volume = open_zarr(path, level) if Path(path).is_dir() else open_tiff(path)
-    if volume.dtype.name not in _DTYPES:
+    with errors.reading(path):
+        if path.lower().endswith(_ZIPPED) and Path(path).is_file():
+            raise UserError(f"{path} is a zipped OME-Zarr; unzip it into a folder and name that")
+        if planes := plane_files(path):
+            volume = open_planes(path, planes, level, reading)
+        elif Path(path).is_dir():
+            volume = open_zarr(path, level, reading)
+        else:
+            volume = open_tiff(path, reading)
+        if level == 0:
+            check_stack(volume)
+    found = volume.stored_dtype.name
+    if found not in _KEPT + _CONVERTED:
         raise UserError(
-            f"{path}: counts of type {volume.dtype.name} are not supported; "
-            f"save it as {', '.join(_DTYPES)}"
+            f"{path}: counts of type {found} are not supported; save it as {', '.join(_KEPT)}"
         )
-    return replace(volume, clip_at_zero=True) if clip_at_zero else volume
+    convert_to = None if found in _KEPT else "float32"
+    return replace(volume, clip_at_zero=clip_at_zero, convert_to=convert_to)

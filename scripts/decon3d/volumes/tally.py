@@ -1,5 +1,6 @@
-"""What is counted of one channel, slab by slab: histogram, darkest place, what has no data."""
+"""What is counted of one channel, slab by slab: histogram, darkest place, no data, a hash."""
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +40,7 @@ class Counted:
     """Voxels with that value in places without data."""
     not_finite: int
     saturated: int
-    """Voxels at the largest value of an integer type."""
+    """Voxels at or above the level of saturation."""
 
 
 class Tally:
@@ -48,11 +49,13 @@ class Tally:
     Parameters
     ----------
     dtype
-        Of the counts.
+        Of the counts in the file; the largest value of an integer type is saturated.
     start, stop
         Range of the histogram of a float type; integers have their own.
     no_data
         How voxels without data are known.
+    saturation
+        Counts at and above which a voxel is saturated; None = the largest value of an integer type.
     """
 
     def __init__(
@@ -62,10 +65,12 @@ class Tally:
         start: float = 0.0,
         stop: float | None = None,
         no_data: NoData = "auto",
+        saturation: float | None = None,
     ) -> None:
         self._start, self._stop = start, stop
         self._no_data = no_data
         self._largest = np.iinfo(dtype).max if dtype.kind in "ui" else None
+        self._saturation = self._largest if saturation is None else saturation
         self._histogram: Histogram | None = None
         self._candidates: dict[float, Candidate] = {}
         self._darkest = np.inf
@@ -98,9 +103,9 @@ class Tally:
                 strip = mark(strip, fill)
             strip = strip[:, inner]
             self._darkest = min(self._darkest, darkest_place(strip))
-            if self._largest is not None:
-                self._saturated += int(np.count_nonzero(strip == self._largest))
-        if self._largest is None:
+            if self._saturation is not None:
+                self._saturated += int(np.count_nonzero(strip >= self._saturation))
+        if values.dtype.kind == "f":
             self._not_finite += prod(values.shape) - voxels
 
     def _fills(self, cells: dict[float, int]) -> list[float]:
@@ -120,6 +125,33 @@ class Tally:
         if fill is not None and filled:
             histogram = histogram.without(fill, filled)
         return Counted(histogram, self._darkest, fill, filled, self._not_finite, self._saturated)
+
+
+class ContentHash:
+    """A hash of the counts of one channel and time point, in the order Z, Y, X.
+
+    It depends on the counts and their places only: not on how they are cut into slabs, nor on the
+    byte order of the file.
+    """
+
+    def __init__(self) -> None:
+        # With the SHA instructions of present CPUs faster than BLAKE2 (690 against 360 MB/s).
+        self._hash = hashlib.sha256()
+
+    def add(self, values: NDArray[Any] | SlabFile) -> None:
+        """Add the next slab (Z, Y, X)."""
+        planes, height, width = values.shape
+        little_endian = values.dtype.newbyteorder("<")
+        rows = max(1, STRIP_VOXELS // width)
+        thick = max(1, rows // height)
+        for z in range(0, planes, thick):
+            for y in range(0, height, rows):
+                part = values[z : z + thick, y : y + rows]
+                self._hash.update(np.ascontiguousarray(part, little_endian).view(np.uint8).data)
+
+    def hexdigest(self) -> str:
+        """Return 32 hexadecimal digits."""
+        return self._hash.hexdigest()[:32]
 
 
 def fill_of(

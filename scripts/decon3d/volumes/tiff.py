@@ -1,5 +1,7 @@
 """TIFF, ImageJ TIFF, OME-TIFF and folders of planes as a volume."""
 
+import os
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tifffile
@@ -7,118 +9,217 @@ import zarr
 
 from decon3d.errors import UserError
 from decon3d.volumes.metadata import (
+    Length,
+    axes_of,
     channel_colors_of,
     channel_names_of,
-    check_axes,
-    voxel_size_um_of,
+    position_of,
+    voxel_size_of,
 )
+from decon3d.volumes.ome_xml import OmeImage, read_ome_xml
 from decon3d.volumes.planes import Planes
-from decon3d.volumes.units import seconds
+from decon3d.volumes.tiff_pages import check_pages, image_series, ome_series, strict
+from decon3d.volumes.units import finite, micrometres, seconds
 from decon3d.volumes.vendor import open_vendor
-from decon3d.volumes.volume import Volume
+from decon3d.volumes.volume import FROM_FILE, Reading, Volume
+
+Sizes = tuple[Length | None, Length | None, Length | None]
+_CENTIMETRE = 3
 
 
-def open_tiff(path: str) -> Volume:
-    """Open the first series of a TIFF, or a microscope maker's format that bioio reads.
+@dataclass(frozen=True)
+class TiffMetadata:
+    """What a TIFF says about its image; sizes and position along Z, Y, X with their units."""
+
+    voxel: Sizes = (None, None, None)
+    position: Sizes = (None, None, None)
+    channel_names: tuple[Any, ...] = ()
+    channel_colors: tuple[str | None, ...] = ()
+    time_interval_s: float | None = None
+    significant_bits: int | None = None
+
+
+def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
+    """Open one image of a TIFF, or a microscope maker's format that bioio reads.
 
     Raises
     ------
     UserError
-        If the file cannot be read, or its axes are not supported.
+        If the file cannot be read or is incomplete, holds several images of which none is chosen,
+        or its axes are not supported.
     """
-    try:
-        file = tifffile.TiffFile(path)
-    except tifffile.TiffFileError as error:
-        return open_vendor(path, str(error))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    series = file.series[0]
-    axes = series.axes
-    unknown = [a for a in axes if a in "QI"]
-    # A stack without metadata has one axis of unknown meaning: it is Z.
-    if len(unknown) == 1 and "Z" not in axes:
-        axes = axes.replace(unknown[0], "Z")
-    check_axes(path, axes)
-    array: Any = zarr.open(series.aszarr(level=0), mode="r")
-    sizes, names, colors, interval = _tiff_metadata(file)
-    if "Z" not in axes and sizes[0] is None:
-        sizes[0] = sizes[1]
+    with strict(path):
+        try:
+            file = tifffile.TiffFile(path)
+        except tifffile.TiffFileError as error:
+            return open_vendor(path, str(error), reading)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+        try:
+            len(file.pages)  # walks through all of them
+            series, metadata = _image(path, file, reading)
+            check_pages(path, series)
+            array: Any = zarr.open(series.aszarr(level=0, squeeze=False), mode="r")
+        except BaseException:
+            file.close()
+            raise
+    axes = axes_of(path, array.shape, series.get_axes(squeeze=False), reading.axes)
+    return _volume(path, array, axes, metadata)
+
+
+def open_planes(path: str, files: list[str], level: int, reading: Reading = FROM_FILE) -> Volume:
+    """Open a folder with one TIFF file per plane (`planes.plane_files`).
+
+    They are one stack, Z Y X, or what their OME-XML says where it describes a set of files.
+    """
+    if level:
+        raise UserError(f"{path} is a folder of planes, without a pyramid; no level {level}")
+    if _is_ome_set(path, files):
+        return replace(open_tiff(files[0], reading), path=path)
+    if reading.series is not None or reading.axes not in (None, "ZYX"):
+        raise UserError(
+            f"{path} is a folder of planes: one image with the axes ZYX; `series` and other `axes` "
+            "do not apply to it"
+        )
+    array = Planes(files, any_names=reading.axes == "ZYX")
+    with tifffile.TiffFile(files[0]) as file:
+        metadata = _ome_or_imagej(files[0], file, single_plane=True)
+    return _volume(path, array, "ZYX", metadata)
+
+
+def _is_ome_set(path: str, files: list[str]) -> bool:
+    """Say whether the XML of a folder's first file describes an image in several files.
+
+    Raises
+    ------
+    UserError
+        If the folder holds other files, too.
+    """
+    with strict(files[0]), tifffile.TiffFile(files[0]) as file:
+        if not file.is_ome or not file.ome_metadata:
+            return False
+        images = read_ome_xml(file.ome_metadata, files[0]).images
+    named = {os.path.basename(b.file) for image in images for b in image.blocks if b.file}
+    if not named:
+        return False
+    odd = [f for f in map(os.path.basename, files[1:]) if f not in named]
+    if odd:
+        raise UserError(
+            f"{path}: {odd[0]} is not part of the set of files that {os.path.basename(files[0])} "
+            "describes; keep each set in a folder of its own, or list one file of each"
+        )
+    return True
+
+
+def _volume(path: str, array: Any, axes: str, metadata: TiffMetadata) -> Volume:
+    size, problem = voxel_size_of(metadata.voxel)
     return Volume(
         path,
         array,
         axes,
-        voxel_size_um_of(path, sizes),
-        channel_names_of(names, axes, array.shape),
-        channel_colors_of(colors, axes, array.shape),
-        interval,
+        size,
+        channel_names_of(metadata.channel_names, axes, array.shape),
+        channel_colors_of(metadata.channel_colors, axes, array.shape),
+        metadata.time_interval_s,
+        voxel_size_problem=problem,
+        position_um=position_of(metadata.position),
+        significant_bits=metadata.significant_bits,
     )
 
 
-def open_planes(path: str, files: list[str], level: int) -> Volume:
-    """Open a folder with one TIFF file per plane (`planes.plane_files`) as one stack, Z Y X."""
-    if level:
-        raise UserError(f"{path} is a folder of planes, without a pyramid; no level {level}")
-    array = Planes(files)
-    with tifffile.TiffFile(files[0]) as file:
-        sizes, names, colors, _ = _tiff_metadata(file)
-    return Volume(
-        path,
-        array,
-        "ZYX",
-        voxel_size_um_of(path, sizes),
-        channel_names_of(names, "ZYX", array.shape),
-        channel_colors_of(colors, "ZYX", array.shape),
-    )
-
-
-def _tiff_metadata(
-    file: tifffile.TiffFile,
-) -> tuple[list[tuple[float, str] | None], list[Any], list[str | None], float | None]:
-    """Read (size, unit) of Z, Y, X, names and colours of channels, and seconds between times."""
-    sizes: list[tuple[float, str] | None] = [None, None, None]
-    names: list[Any] = []
-    colors: list[str | None] = []
-    interval = None
+def _image(
+    path: str, file: tifffile.TiffFile, reading: Reading
+) -> tuple[tifffile.TiffPageSeries, TiffMetadata]:
+    """Choose the image to read, with what the file says about it."""
     if file.is_ome and file.ome_metadata:
-        pixels = _ome_pixels(file.ome_metadata)
-        interval = seconds(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
+        described = read_ome_xml(file.ome_metadata, path)
+        images = [image for image in described.images if not image.is_label] or described.images
+        image = images[reading.choose(path, [image.name for image in images])]
+        return ome_series(path, file, described, image), _of_ome(image)
+    found = image_series(file)
+    if not found:
+        raise UserError(f"{path} holds no image; export it again")
+    series = found[reading.choose(path, [series.name for series in found])]
+    if file.is_imagej:
+        metadata = _of_imagej(file)
+        _refuse_fewer(path, file, series)
+        return series, metadata
+    return series, TiffMetadata()
+
+
+def _refuse_fewer(path: str, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Refuse an ImageJ file with fewer planes than it states."""
+    stated = (file.imagej_metadata or {}).get("images", 1)
+    planes = series.size // max(1, series.keyframe.size)
+    if isinstance(stated, int) and stated > planes:
+        raise UserError(
+            f"{path} is incomplete: ImageJ's metadata state {stated} planes, but it holds "
+            f"{planes}; copy or export it again"
+        )
+
+
+def _ome_or_imagej(path: str, file: tifffile.TiffFile, *, single_plane: bool) -> TiffMetadata:
+    if file.is_ome and file.ome_metadata:
+        return _of_ome(read_ome_xml(file.ome_metadata, path).images[0])
+    return _of_imagej(file, single_plane=single_plane) if file.is_imagej else TiffMetadata()
+
+
+def _of_ome(image: OmeImage) -> TiffMetadata:
+    return TiffMetadata(
+        image.voxel,
+        image.position,
+        image.channel_names,
+        image.channel_colors,
+        None if image.interval is None else seconds(*image.interval),
+        image.significant_bits,
+    )
+
+
+def _of_imagej(file: tifffile.TiffFile, *, single_plane: bool = False) -> TiffMetadata:
+    """Read ImageJ's calibration, as ImageJ does.
+
+    Where a unit is given, a size without a number is 1.0 (`ij.io.FileInfo`): ImageJ does not write
+    a spacing of 1. `yunit` and `zunit` are given where they differ from `unit`. Resolutions per
+    centimetre beside a unit of µm are converted.
+    """
+    meta = file.imagej_metadata or {}
+    unit = str(meta.get("unit", "")).strip()
+    units = [str(meta.get(f"{axis}unit", "") or unit).strip() for axis in "zyx"]
+    sizes: list[Length | None] = [None, None, None]
+    if not _is_pixel(unit):
+        spacing = finite(meta.get("spacing", 1.0))
+        tags = ("YResolution", "XResolution")
+        values = [spacing, *(_tag_size(file, tag) for tag in tags)]
+        factors = [1.0, *[_of_centimetres(file, u) for u in units[1:]]]
         sizes = [
-            (float(pixels[f"PhysicalSize{a}"]), str(pixels.get(f"PhysicalSize{a}Unit", "µm")))
-            if f"PhysicalSize{a}" in pixels
-            else None
-            for a in "ZYX"
+            (None if v is None else v * f, u)
+            for v, f, u in zip(values, factors, units, strict=True)
         ]
-        channels = pixels.get("Channel", [])
-        channels = channels if isinstance(channels, list) else [channels]
-        names = [c.get("Name") for c in channels]
-        colors = [_rgb(c.get("Color")) for c in channels]
-    elif file.is_imagej:
-        meta = file.imagej_metadata or {}
-        unit = str(meta.get("unit", ""))
-        if unit and unit.lower() not in ("pixel", "pixels"):
-            lateral = [_tag_size(file, tag) for tag in ("YResolution", "XResolution")]
-            spacing = meta.get("spacing")
-            sizes = [(v, unit) if v else None for v in (spacing, *lateral)]
-        interval = seconds(meta.get("finterval"), str(meta.get("tunit", "sec")))
-        colors = ["".join(f"{v:02X}" for v in table[:, -1]) for table in meta.get("LUTs", ())]
-    return sizes, names, colors, interval
+        if single_plane and "spacing" not in meta:
+            sizes[0] = None
+    return TiffMetadata(
+        (sizes[0], sizes[1], sizes[2]),
+        channel_colors=tuple(
+            "".join(f"{v:02X}" for v in table[:, -1]) for table in meta.get("LUTs", ())
+        ),
+        time_interval_s=seconds(meta.get("finterval"), str(meta.get("tunit", "sec"))),
+    )
 
 
-def _ome_pixels(xml: str) -> dict[str, Any]:
-    """Read the first image's Pixels element: sizes, channels, time increment."""
-    images = tifffile.xml2dict(xml)["OME"]["Image"]
-    pixels: dict[str, Any] = (images[0] if isinstance(images, list) else images)["Pixels"]
-    return pixels
+def _is_pixel(unit: str) -> bool:
+    return unit.lower() in ("", "pixel", "pixels")
 
 
-def _rgb(color: Any) -> str | None:
-    """Return RRGGBB of OME's colour, RGBA as a signed integer of 32 bits; None if it is none."""
-    return f"{(color & 0xFFFFFFFF) >> 8:06X}" if isinstance(color, int) else None
+def _of_centimetres(file: tifffile.TiffFile, unit: str) -> float:
+    """Return what a resolution per centimetre is multiplied with for a unit of µm."""
+    per = file.pages.first.tags.valueof("ResolutionUnit", 1)
+    return 1e4 if per == _CENTIMETRE and micrometres(1, unit) == 1.0 else 1.0
 
 
 def _tag_size(file: tifffile.TiffFile, tag: str) -> float | None:
-    """Pixel size from a resolution tag (pixels per unit)."""
-    value = file.pages[0].tags.get(tag)  # type: ignore[union-attr]
-    if value is None or not value.value[0]:
-        return None
-    return float(value.value[1]) / float(value.value[0])
+    """Pixel size from a resolution tag (pixels per unit); 1 without the tag."""
+    value = file.pages.first.tags.valueof(tag)
+    if value is None:
+        return 1.0
+    pixels, units = (finite(v) or 0.0 for v in value)
+    return units / pixels if pixels else None

@@ -1,5 +1,6 @@
 """One acquisition, read on demand, with its axes, voxel size and channel names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -7,29 +8,98 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.errors import UserError, reading
+
 if TYPE_CHECKING:
     import dask.array as da
 
 AXES = "TCZYX"
+SINGLE = "_"
+"""In a volume's axes: a dimension of length 1 without a meaning here."""
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a dataset's config says about its files.
+
+    `series` is the name or number (from 0) of the image in a file of several; `axes` are the
+    letters of its dimensions, in place of the file's. None = from the file.
+    """
+
+    series: int | str | None = None
+    axes: str | None = None
+
+    @classmethod
+    def of(cls, section: Any) -> "Reading":
+        """Take `series` and `axes` of a section of the config: a dataset, a PSF, an object."""
+        return cls(section.series, section.axes)
+
+    def choose(self, path: str, images: Sequence[str]) -> int:
+        """Return the number of the image to read from a file.
+
+        Parameters
+        ----------
+        images
+            Their names, in order; pyramid levels, labels and thumbnails are not among them.
+
+        Raises
+        ------
+        UserError
+            If the file holds several images and none is chosen, or the chosen one is not there.
+        """
+        listed = ", ".join(f"{i} ({name})" if name else str(i) for i, name in enumerate(images))
+        if self.series is None:
+            if len(images) > 1:
+                raise UserError(
+                    f"{path} holds {len(images)} images: {listed}; choose one by its number or "
+                    "name with the dataset's `series`"
+                )
+            return 0
+        named = [i for i, name in enumerate(images) if name == str(self.series)]
+        if len(named) == 1:
+            return named[0]
+        if isinstance(self.series, int) and 0 <= self.series < len(images):
+            return self.series
+        raise UserError(
+            f"series: {path} holds {'several images' if named else 'no image'} {self.series!r}; "
+            f"it has {listed}; give a number or a name of these"
+        )
+
+
+FROM_FILE = Reading()
+"""The only image of a file, with the file's own axes."""
 
 
 @dataclass(frozen=True)
 class Volume:
     """An acquisition, read on demand.
 
-    `array` has the file's own axes, `axes` names them (a subset of T C Z Y X in any order);
-    everything else speaks T C Z Y X. `channel_colors` (RRGGBB) are those of all channels, or none.
-    With `clip_at_zero`, `read` gives 0 for negative counts.
+    `array` has the file's own axes, `axes` names them (a subset of T C Z Y X in any order, and
+    `SINGLE`); everything else speaks T C Z Y X. `channel_colors` (RRGGBB) are those of all
+    channels, or none. With `clip_at_zero`, `read` gives 0 for negative counts; with
+    `convert_to`, it gives counts of that type. `in_place` says that the file can be read again
+    later by its path alone.
     """
 
     path: str
     array: Any
     axes: str
-    voxel_size_um: tuple[float, float, float] | None
+    voxel_size_um: Triple | None
     channel_names: tuple[str, ...]
     channel_colors: tuple[str, ...] = ()
     time_interval_s: float | None = None
     clip_at_zero: bool = False
+    voxel_size_problem: str = ""
+    """Why the voxel size that the file states cannot be used."""
+    voxel_size_note: str = ""
+    """What was assumed to read the voxel size that the file states."""
+    position_um: Triple | None = None
+    """Position (Z, Y, X) of the first voxel on the stage, in µm."""
+    significant_bits: int | None = None
+    """Bits of the counts, where the file states fewer than its integer type has."""
+    convert_to: str | None = None
+    in_place: bool = False
     shape: tuple[int, int, int, int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,8 +108,13 @@ class Volume:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the stored counts."""
-        return np.dtype(self.array.dtype)
+        """Type of the counts that `read` gives."""
+        return np.dtype(self.convert_to) if self.convert_to else self.stored_dtype
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Type of the counts in the file, in the machine's byte order."""
+        return np.dtype(self.array.dtype).newbyteorder("=")
 
     @property
     def chunk(self) -> tuple[int, int, int]:
@@ -50,13 +125,24 @@ class Volume:
         return (by_axis.get("Z", 1), by_axis["Y"], by_axis["X"])
 
     def read(self, time: int, channel: int, region: tuple[slice, slice, slice]) -> NDArray[Any]:
-        """Read one region (Z, Y, X slices) of one time point and channel, as stored."""
+        """Read one region (Z, Y, X slices) of one time point and channel.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be read there, or holds values beyond the range of `dtype`.
+        """
         wanted = dict(zip(AXES, (time, channel, *region), strict=True))
-        values = np.asarray(self.array[tuple(wanted[a] for a in self.axes)])
+        place = tuple(wanted.get(a, 0) for a in self.axes)
+        first, last, _ = region[0].indices(self.shape[2])
+        where = f"{self.path}, time {time}, channel {channel}, planes {first} to {last - 1}"
+        with reading(where):
+            values = np.asarray(self.array[place])
         kept = [a for a in self.axes if a in "ZYX"]
         values = values.transpose([kept.index(a) for a in "ZYX" if a in kept])
         if "Z" not in kept:
             values = values[np.newaxis]
+        values = self._converted(values)
         return np.maximum(values, 0) if self.clip_at_zero else values
 
     @cached_property
@@ -65,6 +151,21 @@ class Volume:
         import dask.array as da  # half a second or more, and most jobs read regions only
 
         values = da.from_array(self.array, chunks=getattr(self.array, "chunks", "auto"))
-        present = [a for a in AXES if a in self.axes]
-        values = values.transpose([self.axes.index(a) for a in present])
-        return values[tuple(slice(None) if a in self.axes else np.newaxis for a in AXES)]
+        values = values.map_blocks(self._converted, dtype=self.dtype)
+        values = values[tuple(0 if a == SINGLE else slice(None) for a in self.axes)]
+        axes = self.axes.replace(SINGLE, "")
+        present = [a for a in AXES if a in axes]
+        values = values.transpose([axes.index(a) for a in present])
+        return values[tuple(slice(None) if a in axes else np.newaxis for a in AXES)]
+
+    def _converted(self, values: NDArray[Any]) -> NDArray[Any]:
+        with np.errstate(over="ignore"):
+            result = values.astype(self.dtype, copy=False)
+        if values.dtype.kind == "f" and values.dtype.itemsize > result.dtype.itemsize:
+            beyond = np.isinf(result) & np.isfinite(values)
+            if beyond.any():
+                raise UserError(
+                    f"{self.path} holds {values[beyond][0]:g}, beyond the range of "
+                    f"{self.dtype.name}; divide the counts by a constant"
+                )
+        return result

@@ -1,0 +1,202 @@
+"""The inputs that a config names, and every problem that their headers show, before any job."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from decon3d.errors import ConfigError, UserError
+from decon3d.pairs.sources import PairSource, list_pairs
+from decon3d.settings import BeadsPsf, Dataset, FilePsf, Settings, expand_path
+from decon3d.volumes.checks import (
+    bead_stack_problems,
+    differing_voxels,
+    pair_problems,
+    reference_problems,
+    volume_problems,
+)
+from decon3d.volumes.headers import CACHE, Header, Source, read_headers
+from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume
+from decon3d.volumes.volume import Reading
+
+MOST_ALIKE = 3
+"""Files with the same problem that have a line each; of more, one line names the first ones."""
+
+Headers = Mapping[Source, Header | UserError]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the datasets of a config hold, by the datasets' names."""
+
+    volumes: dict[str, dict[str, VolumeSource]]
+    previewed: dict[str, VolumeSource]
+    pairs: dict[str, list[PairSource]]
+
+
+def list_inputs(settings: Settings) -> Inputs:
+    """Find all volumes and measured pairs of a config.
+
+    Raises
+    ------
+    ConfigError
+        With the problems of all datasets: names, sheets, specimens.
+    """
+    problems: list[str] = []
+    found = Inputs({}, {}, {})
+    for name, dataset in settings.datasets.items():
+        try:
+            found.volumes[name] = list_volumes(name, dataset)
+            found.previewed[name] = previewed_volume(name, dataset, found.volumes[name])
+            found.pairs[name] = list_pairs(name, dataset, seed=settings.seed)
+        except ConfigError as error:
+            problems += error.problems
+        except UserError as error:
+            problems.append(f"datasets.{name}: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def check_headers(
+    settings: Settings, inputs: Inputs, *, cache: str | Path = CACHE
+) -> dict[Source, Header]:
+    """Read the headers of all inputs and compare them with the config.
+
+    Returns
+    -------
+    dict
+        By path and reading: the header of every volume.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of every file, one line each; files with the same problem share one.
+    """
+    headers = read_headers(_sources(settings, inputs), cache=cache)
+    problems = list(_object_problems(settings, headers))
+    for name, dataset in settings.datasets.items():
+        lines = list(dict.fromkeys(_dataset_problems(name, dataset, inputs, headers)))
+        problems += _grouped(lines, [path for path, _ in headers])
+    if problems:
+        raise ConfigError(problems)
+    return {source: found for source, found in headers.items() if isinstance(found, Header)}
+
+
+def _grouped(lines: list[str], files: list[str]) -> Iterator[str]:
+    """Join lines that say the same of many files."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for line in lines:
+        # the longest: one path may be the start of another
+        file = max((path for path in files if path in line), key=len, default="")
+        alike.setdefault(line.replace(file, "…") if file else line, []).append((line, file))
+    for group in alike.values():
+        if len(group) <= MOST_ALIKE:
+            yield from (line for line, _ in group)
+            continue
+        others = [Path(file).name for _, file in group[1:]]
+        more = "" if len(others) <= MOST_ALIKE else ", …"
+        yield (
+            f"{group[0][0]} (the same holds for {len(others)} more: "
+            f"{', '.join(others[:MOST_ALIKE])}{more})"
+        )
+
+
+def _sources(settings: Settings, inputs: Inputs) -> Iterator[Source]:
+    """List every file that is read as a volume."""
+    for name, dataset in settings.datasets.items():
+        if dataset.simulate is None:
+            for source in inputs.volumes[name].values():
+                yield source.path, Reading.of(dataset)
+                if source.reference:
+                    yield source.reference, Reading.of(dataset)
+        for pair in inputs.pairs[name]:
+            yield pair.raw, Reading.of(dataset)
+            yield pair.truth, Reading.of(dataset)
+        for channel in dataset.channels.values():
+            if isinstance(channel.psf, BeadsPsf):
+                yield expand_path(channel.psf.path), Reading.of(channel.psf)
+    if settings.phantoms:
+        for entry in settings.phantoms.objects.values():
+            yield expand_path(entry.path), Reading.of(entry)
+
+
+def _object_problems(settings: Settings, headers: Headers) -> Iterator[str]:
+    for name, entry in settings.phantoms.objects.items() if settings.phantoms else ():
+        header = headers[expand_path(entry.path), Reading.of(entry)]
+        if isinstance(header, UserError):
+            yield f"phantoms.objects.{name}.path: {header}"
+
+
+def _dataset_problems(
+    name: str, dataset: Dataset, inputs: Inputs, headers: Headers
+) -> Iterator[str]:
+    key = f"datasets.{name}"
+    channels = {channel: value.index for channel, value in dataset.channels.items()}
+    if dataset.simulate is None:
+        yield from _volumes_problems(key, dataset, list(inputs.volumes[name].values()), headers)
+    for channel, value in dataset.channels.items():
+        yield from _psf_problems(value.psf, f"{key}.channels.{channel}.psf", headers)
+    for path in (path for pair in inputs.pairs[name] for path in (pair.raw, pair.truth)):
+        header = headers[path, Reading.of(dataset)]
+        if isinstance(header, UserError):
+            yield f"{key}.pairs: {header}"
+            continue
+        for index in channels.values():
+            yield from pair_problems(
+                header,
+                channel=index,
+                only_channel=len(channels) == 1,
+                voxel_size_um=dataset.voxel_size_um,
+                key=f"{key}.pairs",
+            )
+
+
+def _volumes_problems(
+    key: str, dataset: Dataset, sources: list[VolumeSource], headers: Headers
+) -> Iterator[str]:
+    channels = {channel: value.index for channel, value in dataset.channels.items()}
+    sizes = []
+    for source in sources:
+        header = headers[source.path, Reading.of(dataset)]
+        if isinstance(header, UserError):
+            yield f"{key}.volumes: {header}"
+            continue
+        yield from volume_problems(
+            header,
+            key=key,
+            channels=channels,
+            times=dataset.times,
+            voxel_size_um=dataset.voxel_size_um,
+        )
+        if dataset.voxel_size_um is None and header.voxel_size_um is not None:
+            sizes.append((header.path, header.voxel_size_um))
+        if source.reference is not None:
+            reference = headers[source.reference, Reading.of(dataset)]
+            if isinstance(reference, UserError):
+                yield f"{key}.volumes: the reference {reference}"
+            else:
+                yield from reference_problems(reference, header, key=f"{key}.volumes")
+    yield from differing_voxels(sizes, key=key)
+
+
+def _psf_problems(psf: object, key: str, headers: Headers) -> Iterator[str]:
+    if isinstance(psf, BeadsPsf):
+        header = headers[expand_path(psf.path), Reading.of(psf)]
+        if isinstance(header, UserError):
+            yield f"{key}.path: {header}"
+        else:
+            yield from bead_stack_problems(
+                header, channel=psf.channel, voxel_size_um=psf.voxel_size_um, key=key
+            )
+    elif isinstance(psf, FilePsf):
+        from decon3d.optics.bead_file import check_bead_file
+
+        try:
+            check_bead_file(
+                Path(expand_path(psf.path)),
+                voxel_size_um=psf.voxel_size_um,
+                key=key,
+                reading=Reading.of(psf),
+            )
+        except UserError as error:
+            yield str(error)

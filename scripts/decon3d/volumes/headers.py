@@ -1,0 +1,188 @@
+"""Headers of volumes: grid, type and voxel size, read in parallel and kept between runs."""
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from decon3d.errors import UserError, reading
+from decon3d.files import read_json, write_json
+from decon3d.versions import VERSIONS
+from decon3d.volumes.planes import plane_files
+from decon3d.volumes.volume import Reading, Triple, Volume
+
+Source = tuple[str, Reading]
+"""A path, and what the config says of how to read it."""
+Shape = tuple[int, int, int, int, int]
+Stamp = list[list[int | str]]
+
+CACHE = ".snakemake/decon3d/headers.json"
+"""Where a run keeps the headers, below the working directory."""
+THREADS = 16
+"""Files opened at once: their time is a file server's, not a processor's."""
+_MOST_KEPT = 20_000
+_METADATA = ("zarr.json", ".zattrs", ".zarray", ".zgroup", "0/zarr.json", "0/.zarray")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a volume's metadata say.
+
+    Attributes
+    ----------
+    path
+        The volume.
+    shape
+        Voxels (T, C, Z, Y, X).
+    itemsize
+        Bytes of a voxel.
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm; None = unknown.
+    voxel_size_problem
+        Why the voxel size that the file states cannot be used.
+    """
+
+    path: str
+    shape: Shape
+    itemsize: int
+    voxel_size_um: Triple | None
+    voxel_size_problem: str = ""
+
+    @classmethod
+    def of(cls, volume: Volume) -> "Header":
+        """Return the header of an opened volume."""
+        return cls(
+            volume.path,
+            volume.shape,
+            volume.dtype.itemsize,
+            volume.voxel_size_um,
+            volume.voxel_size_problem,
+        )
+
+
+def read_header(source: Source) -> Header:
+    """Read the header of one volume.
+
+    Raises
+    ------
+    UserError
+        If the file does not exist or cannot be read as a volume.
+    """
+    from decon3d.volumes.reader import open_volume  # half a second, and most runs have a cache
+
+    path, how = source
+    if not os.path.exists(path):
+        raise UserError(f"{path} does not exist; check the path")
+    with reading(path):
+        # Its own path: an image inside a collection has another.
+        return replace(Header.of(open_volume(path, reading=how)), path=path)
+
+
+def read_headers(
+    sources: Iterable[Source], *, cache: str | Path = CACHE
+) -> dict[Source, Header | UserError]:
+    """Read the headers of many volumes in parallel, those of unchanged files from a cache.
+
+    A file is unchanged if its size, modification time (ns) and inode are. Problems are not kept.
+
+    Parameters
+    ----------
+    sources
+        The volumes.
+    cache
+        A JSON file; made or replaced if need be. If it is damaged or cannot be written, the
+        headers are read from the files.
+
+    Returns
+    -------
+    dict
+        By source: the header, or the error of a file that cannot be read.
+    """
+    wanted = list(dict.fromkeys(sources))
+    kept = _load(cache)
+    with ThreadPoolExecutor(THREADS) as pool:
+        stamps = dict(zip(wanted, pool.map(_stamp, wanted), strict=True))
+        found: dict[Source, Header | UserError] = {
+            source: kept[source][1]
+            for source in wanted
+            if source in kept and kept[source][0] == stamps[source]
+        }
+        new = [source for source in wanted if source not in found]
+        if new:
+            import decon3d.volumes.reader  # noqa: F401 (once, before the threads)
+        found |= dict(zip(new, pool.map(_header_or_error, new), strict=True))
+    if new:
+        read = {s: (stamps[s], h) for s in new if isinstance(h := found[s], Header)}
+        _save(cache, {**kept, **read} if len(kept) < _MOST_KEPT else read)
+    return found
+
+
+def kept_headers(cache: str | Path = CACHE) -> dict[Source, Header]:
+    """Return the headers that an earlier `read_headers` kept, without a look at the files."""
+    return {source: header for source, (_, header) in _load(cache).items()}
+
+
+def _header_or_error(source: Source) -> Header | UserError:
+    try:
+        return read_header(source)
+    except UserError as error:
+        return error
+
+
+def _stamp(source: Source) -> Stamp:
+    """Return what changes with a volume's header: name, size, time and inode of its files."""
+    path, _ = source
+    planes = plane_files(path)
+    inside = [*planes[:1], *planes[-1:]] or [f"{path}/{name}" for name in _METADATA]
+    stamp: Stamp = [[VERSIONS["ingest"]]]
+    for name in (path, *inside):
+        try:
+            stat = os.stat(name)
+        except OSError:  # most have one of the metadata files only
+            continue
+        stamp.append([name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
+    return stamp
+
+
+def _load(cache: str | Path) -> dict[Source, tuple[Stamp, Header]]:
+    try:
+        return dict(_entry(**values) for values in read_json(cache))
+    except Exception:  # whatever is in it: it is only a cache
+        return {}
+
+
+def _entry(
+    *, stamp: Stamp, series: int | str | None, axes: str | None, header: dict[str, Any]
+) -> tuple[Source, tuple[Stamp, Header]]:
+    size = header["voxel_size_um"]
+    found = Header(
+        **{
+            **header,
+            "shape": _ints(header["shape"]),
+            "voxel_size_um": None if size is None else _floats(size),
+        }
+    )
+    return (found.path, Reading(series, axes)), (stamp, found)
+
+
+def _ints(values: Sequence[Any]) -> Shape:
+    t, c, z, y, x = (int(v) for v in values)
+    return t, c, z, y, x
+
+
+def _floats(values: Sequence[Any]) -> Triple:
+    z, y, x = (float(v) for v in values)
+    return z, y, x
+
+
+def _save(cache: str | Path, entries: dict[Source, tuple[Stamp, Header]]) -> None:
+    values = [
+        {"stamp": stamp, "series": how.series, "axes": how.axes, "header": asdict(header)}
+        for (_, how), (stamp, header) in entries.items()
+    ]
+    try:
+        write_json(cache, values)
+    except (OSError, ValueError):  # a folder that cannot be written to: the next run reads again
+        return

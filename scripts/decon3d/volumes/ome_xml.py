@@ -1,0 +1,324 @@
+"""What the XML of an OME-TIFF says: its images, where their planes lie, and their metadata."""
+
+import itertools
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from decon3d.errors import UserError
+from decon3d.volumes.metadata import Length
+
+MOST_PLANES = 10_000_000
+_LABELS = {"label", "label image", "macro", "macro image", "thumbnail", "thumbnail image"}
+
+
+@dataclass(frozen=True)
+class PlaneBlock:
+    """One TiffData element: consecutive planes of an image in consecutive pages of a file.
+
+    `first` is the number of the first plane, the last axis of `OmeImage.axes` varying fastest.
+    `count` None = as many as the file has pages. `file` None = the file that holds the XML.
+    """
+
+    first: int
+    page: int
+    count: int | None
+    file: str | None
+    uuid: str | None
+
+
+@dataclass(frozen=True)
+class OmeImage:
+    """One Image element.
+
+    `axes` are those of the planes in the file's order, slowest first (e.g. TCZ), with `sizes`;
+    `plane` is (Y, X). `sizes_of_voxel` and `position` are along Z, Y, X.
+    """
+
+    name: str
+    axes: str
+    sizes: tuple[int, ...]
+    plane: tuple[int, int]
+    samples: int
+    blocks: tuple[PlaneBlock, ...]
+    voxel: tuple[Length | None, Length | None, Length | None]
+    position: tuple[Length | None, Length | None, Length | None]
+    interval: Length | None
+    channel_names: tuple[str | None, ...]
+    channel_colors: tuple[str | None, ...]
+    significant_bits: int | None
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it is the picture of a slide's label or a thumbnail, by its name."""
+        return self.name.strip().lower() in _LABELS
+
+    @property
+    def planes(self) -> int:
+        """Number of planes."""
+        return prod(self.sizes)
+
+    def place(self, plane: int) -> str:
+        """Say where a plane lies, e.g. `T 0, C 1, Z 12`."""
+        words = []
+        for axis, size in zip(reversed(self.axes), reversed(self.sizes), strict=True):
+            plane, index = divmod(plane, size)
+            words.append(f"{axis} {index}")
+        return ", ".join(reversed(words))
+
+
+@dataclass(frozen=True)
+class OmeFile:
+    """The images of an OME-XML that have planes in one file."""
+
+    uuid: str | None
+    images: tuple[OmeImage, ...]
+
+
+def read_ome_xml(text: str, path: str) -> OmeFile:
+    """Read the XML of an OME-TIFF, or of the companion file that it names.
+
+    Parameters
+    ----------
+    text
+        OME-XML of the file's first page.
+    path
+        The file.
+
+    Returns
+    -------
+    OmeFile
+        Images with at least one plane in this file. In their blocks, `file` is None for this file
+        and otherwise a path.
+
+    Raises
+    ------
+    UserError
+        If the XML cannot be read, names no plane of this file, or names planes that its own sizes
+        exclude; or the companion file is missing.
+    """
+    root = _parse(text, path)
+    uuid = root.get("UUID")
+    binary = _child(root, "BinaryOnly")
+    if binary is not None:
+        companion = _beside(path, binary.get("MetadataFile") or "")
+        if not os.path.isfile(companion):
+            raise UserError(
+                f"{path}: its metadata are in {companion}, which is missing; copy it beside this "
+                "file"
+            )
+        uuid = binary.get("UUID") or uuid
+        root = _parse(Path(companion).read_text("utf-8-sig"), companion)
+    images = [_image(element, path) for element in _children(root, "Image")]
+    own = os.path.basename(path).lower()
+    names_this = any(
+        block.file is not None and os.path.basename(block.file).lower() == own
+        for image in images
+        for block in image.blocks
+    )
+
+    def is_here(block: PlaneBlock) -> bool:
+        if block.uuid is None and block.file is None:
+            return True
+        if block.file is not None and os.path.basename(block.file).lower() == own:
+            return True
+        # A file that was renamed is still known by its UUID.
+        return not names_this and block.uuid is not None and block.uuid == uuid
+
+    found = []
+    for image in images:
+        here = [is_here(block) for block in image.blocks]
+        if any(here):
+            blocks = [
+                PlaneBlock(b.first, b.page, b.count, None, None)
+                if is_own
+                else PlaneBlock(b.first, b.page, b.count, _beside(path, b.file or ""), b.uuid)
+                for b, is_own in zip(image.blocks, here, strict=True)
+            ]
+            found.append(_with_blocks(image, blocks))
+    if not found:
+        raise UserError(
+            f"{path}: its OME-XML describes {len(images)} image(s), none with a plane in this "
+            "file; was it renamed? Give it its first name, or export it again"
+        )
+    return OmeFile(uuid, tuple(found))
+
+
+def file_uuid(text: str | None) -> str | None:
+    """Return the UUID that an OME-XML gives its file; None if it gives none."""
+    if not text:
+        return None
+    try:
+        root = ET.fromstring(_clean(text))
+    except ET.ParseError:
+        return None
+    binary = _child(root, "BinaryOnly")
+    return (None if binary is None else binary.get("UUID")) or root.get("UUID")
+
+
+def _clean(text: str) -> str:
+    return text.lstrip("\ufeff\x00 \r\n\t").rstrip("\x00")
+
+
+def _parse(text: str, path: str) -> ET.Element:
+    try:
+        root = ET.fromstring(_clean(text).encode())
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise UserError(
+            f"{path}: its OME-XML cannot be read ({error}); export the file again"
+        ) from None
+    if _tag(root) != "OME":
+        raise UserError(f"{path}: its OME-XML starts with {_tag(root)}, not OME; export it again")
+    return root
+
+
+def _tag(element: ET.Element) -> str:
+    return element.tag.rsplit("}", 1)[-1]
+
+
+def _children(element: ET.Element, tag: str) -> Iterator[ET.Element]:
+    return (child for child in element if _tag(child) == tag)
+
+
+def _child(element: ET.Element, tag: str) -> ET.Element | None:
+    return next(_children(element, tag), None)
+
+
+def _beside(path: str, name: str) -> str:
+    """Return the path of a file that the XML names: within the folder of the file itself."""
+    name = name.replace("\\", "/")
+    if os.path.isabs(name) or ":" in name or ".." in name.split("/"):
+        name = name.rsplit("/", 1)[-1]
+    return os.path.join(os.path.dirname(path), name)
+
+
+def _with_blocks(image: OmeImage, blocks: list[PlaneBlock]) -> OmeImage:
+    return OmeImage(**{**image.__dict__, "blocks": tuple(blocks)})
+
+
+def _whole(element: ET.Element, name: str, path: str, default: int | None = None) -> int:
+    """Read an attribute that is a whole number."""
+    text = element.get(name)
+    if text is None and default is not None:
+        return default
+    try:
+        value = int(text or "")
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**31:
+        raise UserError(
+            f"{path}: {name} of {_tag(element)} in its OME-XML is {text!r}, not a whole number; "
+            "export the file again"
+        )
+    return value
+
+
+def _image(element: ET.Element, path: str) -> OmeImage:
+    pixels = _child(element, "Pixels")
+    if pixels is None:
+        raise UserError(f"{path}: an Image in its OME-XML has no Pixels; export the file again")
+    order = pixels.get("DimensionOrder", "XYZCT")
+    if sorted(order) != sorted("XYZCT") or not order.startswith("XY"):
+        raise UserError(
+            f"{path}: DimensionOrder {order!r} in its OME-XML is not XY and Z, C, T in any order; "
+            "export the file again"
+        )
+    channels = list(_children(pixels, "Channel"))
+    samples = [_whole(c, "SamplesPerPixel", path, 1) for c in channels] or [1]
+    axes = order[:1:-1]
+    size = {axis: _whole(pixels, f"Size{axis}", path) for axis in "XYZCT"}
+    if max(samples) > 1:  # one page has all samples: as many channels as pages
+        size["C"] = max(1, size["C"] // max(samples))
+    sizes = tuple(size[axis] for axis in axes)
+    if 0 in size.values() or prod(sizes) > MOST_PLANES:
+        raise UserError(
+            f"{path}: its OME-XML states "
+            f"{' × '.join(f'{axis} {n}' for axis, n in size.items())}; export the file again"
+        )
+    blocks = [_block(data, axes, sizes, path) for data in _children(pixels, "TiffData")]
+    bits = pixels.get("SignificantBits")
+    return OmeImage(
+        name=element.get("Name") or element.get("ID") or "",
+        axes=axes,
+        sizes=sizes,
+        plane=(size["Y"], size["X"]),
+        samples=max(samples),
+        blocks=tuple(blocks or [PlaneBlock(0, 0, None, None, None)]),
+        voxel=_triple(pixels, "PhysicalSize{}", "PhysicalSize{}Unit", "µm"),
+        position=_position(element, pixels),
+        interval=(
+            (pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
+            if "TimeIncrement" in pixels.attrib
+            else None
+        ),
+        channel_names=tuple(c.get("Name") for c in channels),
+        channel_colors=tuple(_rgb(c.get("Color")) for c in channels),
+        significant_bits=int(bits) if bits and bits.isdecimal() and len(bits) < 3 else None,
+    )
+
+
+def _block(data: ET.Element, axes: str, sizes: tuple[int, ...], path: str) -> PlaneBlock:
+    indices = [_whole(data, f"First{axis}", path, 0) for axis in axes]
+    first = 0
+    for axis, index, size in zip(axes, indices, sizes, strict=True):
+        if index >= size:
+            raise UserError(
+                f"{path}: TiffData in its OME-XML starts at {axis} {index}, but Size{axis} is "
+                f"{size}; export the file again"
+            )
+        first = first * size + index
+    count: int | None = None
+    if "PlaneCount" in data.attrib or "NumPlanes" in data.attrib:
+        count = _whole(data, "PlaneCount" if "PlaneCount" in data.attrib else "NumPlanes", path)
+    elif "IFD" in data.attrib:
+        count = 1
+    uuid = _child(data, "UUID")
+    return PlaneBlock(
+        first,
+        _whole(data, "IFD", path, 0),
+        count or None,
+        None if uuid is None else uuid.get("FileName"),
+        None if uuid is None else (uuid.text or "").strip() or None,
+    )
+
+
+def _triple(
+    element: ET.Element, size: str, unit: str, default: str
+) -> tuple[Length | None, Length | None, Length | None]:
+    z, y, x = (
+        (element.get(size.format(axis)), element.get(unit.format(axis), default))
+        if size.format(axis) in element.attrib
+        else None
+        for axis in "ZYX"
+    )
+    return z, y, x
+
+
+def _position(
+    image: ET.Element, pixels: ET.Element
+) -> tuple[Length | None, Length | None, Length | None]:
+    """Read the position of the first plane, or of the stage label.
+
+    OME's unit is "reference frame" where none is given, which is no length; programs that give
+    none write µm.
+    """
+    planes = list(itertools.islice(_children(pixels, "Plane"), MOST_PLANES))
+    zero = [p for p in planes if all(p.get(f"The{axis}", "0") == "0" for axis in "ZCT")]
+    for plane in zero[:1]:
+        found = _triple(plane, "Position{}", "Position{}Unit", "µm")
+        if any(found):
+            return found
+    label = _child(image, "StageLabel")
+    return (None, None, None) if label is None else _triple(label, "{}", "{}Unit", "µm")
+
+
+def _rgb(color: str | None) -> str | None:
+    """Return RRGGBB of OME's colour, RGBA as a signed integer of 32 bits; None if it is none."""
+    try:
+        value = int(color or "")
+    except ValueError:
+        return None
+    return f"{(value & 0xFFFFFFFF) >> 8:06X}"

@@ -1,0 +1,190 @@
+"""Headers of all inputs: every problem before any job, in one list, read once."""
+
+import json
+import os
+import time
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from helpers import simulated_dataset
+
+from decon3d.errors import ConfigError, UserError
+from decon3d.preflight import check_headers, list_inputs
+from decon3d.settings import Settings
+from decon3d.volumes import headers
+from decon3d.volumes.headers import Header, read_headers
+from decon3d.volumes.volume import Reading
+
+STACK = np.zeros((6, 16, 16), np.uint16)
+VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}
+
+
+def write(path, data=STACK, axes="ZYX", **metadata):
+    tifffile.imwrite(path, data, ome=True, metadata={"axes": axes, **VOXEL, **metadata})
+    return str(path)
+
+
+def sources(*paths):
+    return [(path, Reading()) for path in paths]
+
+
+def settings(volumes, channel=None, **changes):
+    """A dataset of files, without a voxel size of its own."""
+    dataset = {
+        **simulated_dataset(), "simulate": None, "voxel_size_um": None, "volumes": volumes, **changes
+    }  # fmt: skip
+    dataset["channels"] = {"gfp": {"emission_um": 0.525, **(channel or {})}}
+    return Settings.model_validate({"datasets": {"d": dataset}, "methods": {"rl": {"kind": "rl"}}})
+
+
+def problems(config, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        check_headers(config, list_inputs(config), cache=tmp_path / "cache.json")
+    return caught.value.problems
+
+
+def test_every_kind_of_problem_is_in_one_list(tmp_path):
+    good = write(tmp_path / "good.ome.tif")
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((6, 16, 16, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(tmp_path / "bare.tif", STACK)
+    (tmp_path / "text.tif").write_text("no TIFF")
+    (tmp_path / "empty.tif").touch()
+    (tmp_path / "folder").mkdir()
+    write(tmp_path / "coarse.ome.tif", PhysicalSizeZ=0.6)
+    write(tmp_path / "small.ome.tif", STACK[:, :8])
+    write(tmp_path / "complex.ome.tif", STACK.astype(np.complex64))
+    (tmp_path / "cut.ome.tif").write_bytes((tmp_path / "good.ome.tif").read_bytes()[:100])
+    names = [
+        "good.ome",
+        "rgb",
+        "bare",
+        "text",
+        "empty",
+        "coarse.ome",
+        "complex.ome",
+        "cut.ome",
+        "gone",
+    ]
+    volumes = [{"name": n.replace(".", "_"), "path": str(tmp_path / f"{n}.tif")} for n in names]
+    volumes.append({"name": "folder", "path": str(tmp_path / "folder")})
+    volumes.append({"name": "ref", "path": good, "reference": str(tmp_path / "small.ome.tif")})
+    found = problems(settings(volumes, {"index": 1}, times=[0, 3]), tmp_path)
+
+    def line(*words):
+        return [text for text in found if all(word in text for word in words)]
+
+    assert line("rgb.tif") and line("text.tif") and line("empty.tif") and line("folder")
+    assert line("cut.ome.tif") and line("gone.tif", "does not exist; check the path")
+    assert line("complex.ome.tif", "complex64")
+    assert line("datasets.d.voxel_size_um is missing: ", "bare.tif", "[z, y, x]")
+    assert line("datasets.d.channels.gfp.index: 1", "1 channel, counted from 0")
+    assert line("datasets.d.times: 3", "1 time point, counted from 0")
+    assert line("coarse.ome.tif has voxels of 0.6 × 0.1 × 0.1 µm", "voxel_size_um")
+    assert line("the reference", "small.ome.tif", "1 × 1 × 6 × 8 × 16")
+    assert not [text for text in found if "\n" in text or "Error" in text]
+    assert len(found) == len(set(found))
+
+
+def test_psf_files_bead_stacks_pairs_and_objects_are_looked_at_too(tmp_path):
+    good = write(tmp_path / "good.ome.tif")
+    (tmp_path / "text.tif").write_text("no TIFF")
+    text = str(tmp_path / "text.tif")
+    tifffile.imwrite(tmp_path / "bare.tif", STACK)
+    bare = str(tmp_path / "bare.tif")
+    for psf, said in (
+        ({"source": "file", "path": text}, "datasets.d.channels.gfp.psf.path: "),
+        ({"source": "file", "path": bare}, "datasets.d.channels.gfp.psf.voxel_size_um is missing"),
+        ({"source": "beads", "path": text, "bead_diameter_um": 0.1}, "datasets.d.channels.gfp.psf.path: "),
+        ({"source": "beads", "path": bare, "bead_diameter_um": 0.1}, "datasets.d.channels.gfp.psf.voxel_size_um is missing"),
+        ({"source": "beads", "path": good, "bead_diameter_um": 0.1, "channel": 2}, "datasets.d.channels.gfp.psf.channel is 2"),
+    ):  # fmt: skip
+        (found,) = problems(settings(good, {"psf": psf}), tmp_path)
+        assert found.startswith(said)
+    series = write(tmp_path / "series.ome.tif", np.stack([STACK] * 2), "TZYX")
+    raw = [good, write(tmp_path / "b.ome.tif"), text]
+    truth = [series, write(tmp_path / "c.ome.tif", PhysicalSizeX=0.2), bare]
+    pairs = {"raw": raw, "truth": truth}
+    found = problems(settings(good, pairs=pairs, voxel_size_um=[0.3, 0.1, 0.1]), tmp_path)
+    assert [line.split(": ")[0] for line in found] == ["datasets.d.pairs"] * 3
+    assert "has 2 time points" in found[0] and "0.3 × 0.1 × 0.2 µm" in found[1]
+    assert text in found[2]
+    whole = settings(good).model_dump()
+    whole["phantoms"] = {"objects": {"mine": {"path": text}}}
+    (found,) = problems(Settings.model_validate(whole), tmp_path)
+    assert found.startswith("phantoms.objects.mine.path: ") and text in found
+
+
+def test_one_bad_file_among_many_is_named_and_many_alike_share_a_line(tmp_path):
+    for i in range(40):
+        write(tmp_path / f"v{i:02d}.ome.tif")
+    (tmp_path / "v17.ome.tif").write_bytes(b"II*\0\0\0\0\0")
+    pattern = str(tmp_path / "*.tif")
+    (found,) = problems(settings(pattern), tmp_path)
+    assert "v17.ome.tif" in found
+    first, second = problems(settings(pattern, {"index": 2}), tmp_path)
+    assert "v17.ome.tif" in second
+    assert first.endswith("(the same holds for 38 more: v01.ome.tif, v02.ome.tif, v03.ome.tif, …)")
+
+
+def test_headers_are_read_once_and_again_where_a_file_changed(tmp_path, monkeypatch):
+    paths = [write(tmp_path / f"{i}.ome.tif") for i in range(20)]
+    cache = tmp_path / "cache" / "headers.json"
+    before = read_headers(sources(*paths), cache=cache)
+    assert all(isinstance(header, Header) for header in before.values())
+    assert headers.kept_headers(cache) == before
+    read = []
+    monkeypatch.setattr(
+        headers, "read_header", lambda source: read.append(source[0]) or before[source]
+    )
+    assert read_headers(sources(*paths), cache=cache) == before and not read
+    stat = os.stat(paths[3])
+    replaced = write(tmp_path / "other.ome.tif")  # same size, same time: another inode
+    os.utime(replaced, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    os.replace(replaced, paths[3])
+    os.utime(paths[4], ns=(0, 0))  # older than before
+    read_headers(sources(*paths), cache=cache)
+    assert sorted(read) == sorted(paths[3:5])
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"a": 1}', "\0\1", '[{"stamp": 1, "header": {"path": "PATH"}}]']
+)
+def test_a_damaged_cache_is_no_problem(tmp_path, content):
+    path = write(tmp_path / "a.ome.tif")
+    cache = tmp_path / "headers.json"
+    cache.write_text(content.replace("PATH", path))
+    (source,) = sources(path)
+    assert read_headers([source], cache=cache)[source].shape == (1, 1, 6, 16, 16)
+    assert [entry["header"]["path"] for entry in json.loads(cache.read_text())] == [path]
+    folder = tmp_path / "a file" / "headers.json"  # cannot be written
+    (tmp_path / "a file").touch()
+    assert isinstance(read_headers([source], cache=folder)[source], Header)
+
+
+def test_problems_are_not_kept(tmp_path):
+    path = str(tmp_path / "a.tif")
+    (tmp_path / "a.tif").write_text("x")
+    (source,) = sources(path)
+    assert isinstance(read_headers([source], cache=tmp_path / "c.json")[source], UserError)
+    assert not headers.kept_headers(tmp_path / "c.json")
+
+
+def test_the_metadata_of_an_ome_zarr_are_part_of_its_stamp(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", shape=(2, 2), dtype="u2")
+    before = headers._stamp(*sources(str(tmp_path / "a.zarr")))
+    array = tmp_path / "a.zarr" / "0" / ".zarray"
+    array.write_text(array.read_text().replace("2", "3"))
+    assert headers._stamp(*sources(str(tmp_path / "a.zarr"))) != before
+
+
+def test_300_headers_take_seconds_and_the_second_time_next_to_nothing(tmp_path):
+    paths = [write(tmp_path / f"{i}.ome.tif") for i in range(300)]
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        read_headers(sources(*paths), cache=tmp_path / "cache.json")
+        seconds.append(time.perf_counter() - start)
+    assert seconds[0] < 5 and seconds[1] < min(0.5, seconds[0])
