@@ -67,7 +67,11 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
             file.close()
             raise
     axes = axes_of(path, array.shape, series.get_axes(squeeze=False), reading.axes)
-    return _volume(path, array, axes, metadata)
+    volume = _volume(path, array, axes, metadata)
+    if not series.is_multifile:
+        return volume
+    files = {page.parent.filehandle.path for page in series._pages if page is not None}
+    return replace(volume, files=tuple(sorted(os.path.realpath(name) for name in files)))
 
 
 def open_planes(path: str, files: list[str], level: int, reading: Reading = FROM_FILE) -> Volume:

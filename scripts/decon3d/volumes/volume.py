@@ -98,6 +98,8 @@ class Volume:
     """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     significant_bits: int | None = None
     """Bits of the counts, where the file states fewer than its integer type has."""
+    files: tuple[str, ...] = ()
+    """All files of a set that is one volume; empty for a volume in one file or folder."""
     convert_to: str | None = None
     in_place: bool = False
     shape: tuple[int, int, int, int, int] = field(init=False)
