@@ -13,7 +13,7 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 4,
-    "ingest": 9,
+    "ingest": 10,
     "statistics": 6,
     "psf": 4,
     "phantoms": 5,
@@ -21,7 +21,7 @@ VERSIONS = {
     "train": 7,
     "tune": 8,
     "prepare": 7,
-    "plan": 8,
+    "plan": 9,
     "restore": 7,
     "finish": 6,
     "evaluate": 6,
