@@ -4,9 +4,11 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from decon3d.errors import UserError
 from decon3d.optics.beads import psf_from_beads
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.microscope import excitation_wavelength
+from decon3d.optics.pedestal import expected_light
 from decon3d.optics.plausibility import compare_with_theory
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.theory import describe_theory
@@ -52,12 +54,15 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
     )
     if excitation is not None:
         common["excitation_um"] = excitation
-    theory, how = describe_theory(
-        optics=optics,
-        emission_um=channel.emission_um,
-        excitation_um=channel.excitation_um,
-        voxel_size_um=voxel_size_um,
-    )
+    try:
+        theory, how = describe_theory(
+            optics=optics,
+            emission_um=channel.emission_um,
+            excitation_um=channel.excitation_um,
+            voxel_size_um=voxel_size_um,
+        )
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
     if isinstance(channel.psf, TheoryPsf):
         method = (
             f"theory: {optics.modality}, {optics.model} diffraction by Gauss-Legendre "
@@ -66,6 +71,9 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
         )
         record = {"source": "theory", "method": method, **common, **how}
         return normalised_psf(theory, voxel_size_um, record)
+    expected = expected_light(
+        optics, emission_um=channel.emission_um, theory=theory, voxel_size_um=voxel_size_um
+    )
     name, to_check = Path(channel.psf.path).name, f"{key}.voxel_size_um"
     what = f"the bead in {name}"
     if isinstance(channel.psf, BeadsPsf):
@@ -81,6 +89,7 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             modality=optics.modality,
             half_width_um=channel.psf.half_width_um,
             plane_tolerance_um=channel.psf.plane_tolerance_um,
+            expected=expected,
             key=key,
             reading=Reading.of(channel.psf),
         )
@@ -89,6 +98,8 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             expand_path(channel.psf.path),
             voxel_size_um=channel.psf.voxel_size_um,
             target_voxel_size_um=voxel_size_um,
+            expected=expected,
+            pedestal=channel.psf.pedestal,
             accept_pedestal=channel.psf.accept_pedestal,
             key=key,
             reading=Reading.of(channel.psf),
