@@ -36,7 +36,7 @@ from decon3d.volumes.inputs import volume_files
 from decon3d.volumes.volume import Reading
 
 try:
-    if problem := path_problem(str(workflow.basedir)):
+    if problem := path_problem(str(workflow.basedir), of_clone=True):
         raise UserError(problem)
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)

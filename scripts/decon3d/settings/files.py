@@ -17,6 +17,8 @@ _REPLACED = re.compile(r"\{\s*[.\w]+\s*(?:,.*)?\}|<[a-z][a-z0-9_]*>", re.DOTALL)
 def expand_path(text: str) -> str:
     """Expand `~`, `$NAME`, `${NAME}` and `${NAME:-default}` in a path, as a shell would.
 
+    A path that exists as it is written is taken literally.
+
     Raises
     ------
     UserError
@@ -33,15 +35,19 @@ def expand_path(text: str) -> str:
             )
         return found
 
+    if os.path.lexists(text):
+        return text
     return os.path.expanduser(_VARIABLE.sub(value, text))
 
 
-def path_problem(path: str) -> str:
+def path_problem(path: str, *, of_clone: bool = False) -> str:
     """Say why Snakemake cannot take a path as it is; empty if it can.
 
-    It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them.
+    It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them;
+    in the path of the clone it takes every brace for the start or end of a name.
     """
-    found = _REPLACED.search(path)
+    found = re.search(r"[{}]", path) if of_clone else None
+    found = found or _REPLACED.search(path)
     if found is None:
         return ""
     return (

@@ -170,7 +170,9 @@ def _listed(key: str, sheet: str) -> list[VolumeSource]:
         paths_there = []
         for text in filter(None, (row.path, row.reference)):
             try:
-                path = str(Path(sheet).parent / expand_path(text))
+                path = str(Path(sheet).parent / text)
+                if not os.path.lexists(path):
+                    path = str(Path(sheet).parent / expand_path(text))
             except UserError as error:
                 problems.append(f"{where}: {error}")
                 continue

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from decon3d import errors
 from decon3d.errors import UserError, reason
-from decon3d.logs import log
 from decon3d.volumes.blosc import WholeChunkStore, uses_blosc
 from decon3d.volumes.metadata import (
     axes_of,
@@ -184,15 +183,22 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
     units = _units(multiscale, array.ndim)
     at = {a: i for i, a in enumerate(named)}
 
-    def along(values: list[float] | None) -> list[tuple[float, str] | None]:
-        return [(values[at[a]], units[at[a]]) if values and a in at else None for a in "ZYX"]
+    spatial = [a for a in "ZYX" if a in at]
+    unitless = not any(units[at[a]] for a in spatial)
 
-    sizes = [entry for entry in along(scale) if entry is not None]
-    if not any(unit for _, unit in sizes):
-        if all(size == 1 for size, _ in sizes):
+    def along(values: list[float] | None) -> list[tuple[float, str] | None]:
+        if values is None:
+            return [None, None, None]
+        default = "" if unitless else "(none)"  # where others have one, this is not a length
+        entries = {a: (values[at[a]], units[at[a]] or default) for a in spatial}
+        return [entries.get(a) for a in "ZYX"]
+
+    note = ""
+    if scale is not None and unitless:
+        if all(scale[at[a]] == 1 for a in spatial):
             scale = shift = None  # voxels, not lengths
         else:
-            log.warning("%s gives no unit of length; taken as µm", path)
+            note = "the metadata gives the voxel size without a unit; it is taken as µm"
     size, problem = voxel_size_of(along(scale))
     omero = node.ome.get("omero")
     listed = _list(omero.get("channels")) if isinstance(omero, dict) else []
@@ -206,6 +212,7 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
         channel_colors_of([color_of(c.get("color")) for c in channels], named, array.shape),
         seconds(scale[at["T"]], units[at["T"]]) if "T" in at and scale is not None else None,
         voxel_size_problem=problem,
+        voxel_size_note=note,
         position_um=position_of(along(shift)),
         in_place=only and own is not None and _same(named, own),
     )
