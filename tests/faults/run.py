@@ -68,7 +68,7 @@ def classify(place: Place, disturbed: Disturbed, expected: dict[str, Any]) -> tu
         runs.append(run)
         if run.code == 0:
             break
-        refused = refused or not run.output.startswith("LockException")
+        refused = True
         follow(place, run)
     told = [trouble for r in runs if (trouble := problem(r, silent=r is disturbed.killed))]
     if told:
@@ -118,7 +118,7 @@ def problem(run: Run, *, silent: bool = False) -> tuple[str, str] | None:
 
 def last_error(run: Run) -> str:
     """Return the line that says what is wrong."""
-    lines = [line for line in run.output.splitlines() if re.match(r"\d\d:\d\d:\d\d E ", line)]
+    lines = [line for line in run.output.splitlines() if ERROR.match(line)]
     return (lines or run.output.strip().splitlines() or [""])[-1][:300]
 
 
