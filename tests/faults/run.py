@@ -45,6 +45,7 @@ from faults.place import (  # noqa: E402
     SUITES,
     Place,
     Run,
+    code,
     copied,
     differences,
     outcome_of,
@@ -216,10 +217,11 @@ def table(results: Iterable[dict[str, Any]]) -> str:
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """Read what was done before; of a cell that was done twice, the last."""
+    """Read what was done before with the same code; of a cell that was done twice, the last."""
     if not path.exists():
         return []
     lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [line for line in lines if line["code"] == code()]
     return list({(line["cell"], line["seed"]): line for line in lines}.values())
 
 
@@ -264,7 +266,7 @@ def main(options: argparse.Namespace) -> int:
         except Exception:
             traceback.print_exc()
             raise
-        result["folder"] = str(folder)
+        result |= {"folder": str(folder), "code": code()}
         with open(path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(result) + "\n")
         print(
