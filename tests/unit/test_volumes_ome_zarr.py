@@ -8,6 +8,7 @@ import zarr
 
 from decon3d.errors import UserError
 from decon3d.settings import Dataset
+from decon3d.volumes.headers import kept_headers, read_headers
 from decon3d.volumes.ingest import channel_statistics, ingest, load_record
 from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import Reading, open_volume
@@ -102,6 +103,12 @@ def test_a_bioformats2raw_layout_is_many_volumes(version, listed, tmp_path):
     assert first(str(tmp_path / "slide.zarr"), series=1) == 1
 
 
+def test_the_header_of_a_chosen_image_is_kept_for_the_next_run(tmp_path):
+    source = (bioformats2raw(tmp_path / "slide.zarr"), Reading(series=1))
+    read_headers([source], cache=tmp_path / "headers.json")
+    assert source in kept_headers(tmp_path / "headers.json")
+
+
 def test_a_truth_of_many_images_belongs_to_the_volume_of_the_same_place(tmp_path):
     entry = {
         "name": "p",
@@ -119,6 +126,13 @@ def test_a_listed_image_that_is_missing_is_named(tmp_path):
     path = plate(tmp_path / "p.zarr")
     (tmp_path / "p.zarr/B/3/1").rename(tmp_path / "moved")
     with pytest.raises(UserError, match=r"p.zarr: the image B/3/1 is listed but missing"):
+        open_volume(path)
+
+
+def test_a_gap_among_numbered_images_is_named(tmp_path):
+    path = bioformats2raw(tmp_path / "s.zarr", listed=False, count=3)
+    (tmp_path / "s.zarr/1").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"s.zarr: the image 1 is listed but missing"):
         open_volume(path)
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import decon3d
-from decon3d.errors import DeviceMemoryError, UserError, reading
+from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reading
 from decon3d.files import file_digest, write_json
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, check_bundle
 from decon3d.networks.engines import TENSORFLOW, Engine, compiled
@@ -84,9 +84,10 @@ def load_bundle(folder: str | Path) -> tuple[keras.Model, BundleInfo]:
     info = check_bundle(folder)
     path = Path(folder) / "model.keras"
     if file_digest(path) != info.model_sha256:
-        raise UserError(
-            f"{path} is not the file that model.json describes (its hash differs): the copy is "
-            "damaged or the files come from two trainings; copy the whole folder again"
+        raise DamagedError(
+            path,
+            "is not the file that model.json describes (its hash differs)",
+            files=[path.with_name("model.json")],
         )
     network(info.kind)  # registers its classes
     with reading(str(path)):

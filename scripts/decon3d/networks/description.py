@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from decon3d.errors import UserError, reading
+from decon3d.errors import DamagedError, UserError, reading, reason
 from decon3d.files import read_json
 
 SCHEMA_VERSION = 1
@@ -182,11 +182,17 @@ def check_bundle(folder: str | Path) -> BundleInfo:
     info = load_info(folder)
     path = Path(folder) / "model.keras"
     if not path.is_file():
-        raise UserError(f"{path} is missing; copy the whole folder of the bundle")
-    with reading(str(path)), zipfile.ZipFile(path) as archive:
-        model = json.loads(archive.read("config.json"))["config"]
+        raise DamagedError(
+            path, "is missing beside model.json", files=[path.with_name("model.json")]
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            model = json.loads(archive.read("config.json"))["config"]
         name = str(model["name"]).removesuffix("_large")
         channels = model["layers"][0]["config"]["batch_shape"][-1]
+    except Exception as error:  # of a file that is cut off: zipfile, zlib, JSON, lookups
+        beside = path.with_name("model.json")
+        raise DamagedError(path, f"cannot be read: {reason(error)}", files=[beside]) from None
     if name in KINDS and name != info.kind:
         raise UserError(
             f"{path} holds a network of kind {name}, but model.json says {info.kind}; copy the "

@@ -20,8 +20,10 @@ from decon3d.pairs.matching import Alignment, Limits, align, aligned
 from decon3d.pairs.registration import Triple, Volume, covered
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.settings import MeasuredPairs
+from decon3d.volumes.checked import OPTIONS
 from decon3d.volumes.checks import pair_problems
 from decon3d.volumes.headers import Header
+from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
@@ -274,10 +276,11 @@ def write_store(
             chunks=(1, *values[0].shape),
             dtype="float32",
             dimension_names=("volume", "z", "y", "x"),
+            **OPTIONS,
         )
         for index, volume in enumerate(values):
             array[index] = volume
-    zarr.create_group(str(path), attributes=attributes)
+    finish_store(path, attributes)
 
 
 def _covered_size(shape: tuple[int, ...], alignment: Alignment, voxel_size_um: Triple) -> Shape:

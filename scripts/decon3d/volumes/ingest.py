@@ -263,7 +263,7 @@ def ingest(
         write_metadata(
             store,
             name=name,
-            factors=write_pyramid(store, level_0=target),
+            factors=write_pyramid(store),
             voxel_size_um=size,
             position_um=volume.position_um,
             channel_names=list(volume.channel_names),

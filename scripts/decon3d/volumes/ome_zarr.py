@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from decon3d import errors
 from decon3d.errors import UserError, reason
 from decon3d.volumes.blosc import WholeChunkStore, uses_blosc
+from decon3d.volumes.checked import open_store
+from decon3d.volumes.manifest import is_own
 from decon3d.volumes.metadata import (
     axes_of,
     channel_colors_of,
@@ -55,16 +57,22 @@ class ZarrArray:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        folder = Path(path)
         node = node_at(path)
         if node is None or not node.is_array:
             raise UserError(f"{path} is listed as an array, but missing; copy it from its source")
         try:
-            store = WholeChunkStore(path, read_only=True) if uses_blosc(node.array) else path
-            self._array: Any = zarr.open_array(store, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
+            if is_own(folder.parent):
+                self._array: Any = open_store(folder.parent)[folder.name]
+            else:
+                store = WholeChunkStore(path, read_only=True) if uses_blosc(node.array) else path
+                self._array = zarr.open_array(store, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
             self.shape: tuple[int, ...] = tuple(self._array.shape)
             self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
             self.chunks: tuple[int, ...] = tuple(self._array.chunks)
             self.shards: tuple[int, ...] | None = self._array.shards
+        except UserError:
+            raise
         except Exception as error:
             raise UserError(
                 f"{path} cannot be opened: {reason(error)}; if a codec or a type is named, save "
@@ -80,7 +88,7 @@ class ZarrArray:
     def __getitem__(self, region: tuple[Any, ...]) -> NDArray[Any]:
         try:
             return np.asarray(self._array[region])
-        except MemoryError:
+        except (MemoryError, UserError):
             raise
         except Exception as error:
             raise UserError(
@@ -135,6 +143,8 @@ def open_zarr(path: str, level: int = 0, reading: Reading = FROM_FILE) -> Volume
     UserError
         If there is no such image, or its metadata does not say how to read it.
     """
+    if is_own(path):
+        open_store(path)  # compares its metadata with the manifest
     if images := images_in(path):
         chosen = images[reading.choose(path, images)]
         path, reading = f"{path.rstrip('/')}/{chosen}", replace(reading, series=None)
