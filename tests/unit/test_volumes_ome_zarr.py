@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from decon3d.errors import UserError
@@ -417,6 +418,19 @@ def test_other_types_are_converted_exactly(kind, low, high, becomes, tmp_path):
     if full:
         found = channel_statistics([record], channel=0, camera_offset=None, fixed=None, key="d")
         assert found.saturation == high
+
+
+@pytest.mark.parametrize(("bits", "stated"), [(12, None), (None, 12), (None, 8)])
+def test_bits_of_converted_counts(bits, stated, tmp_path):
+    counts = COUNTS.astype(np.int16).clip(0, 4000)
+    counts[0, 0, 0, 0], counts[0, 0, 0, 1:4] = -20, 4095
+    path = str(tmp_path / "v.ome.tif")
+    meta = {"axes": "CZYX", **{f"PhysicalSize{a}": v for a, v in zip("ZYX", VOXEL, strict=True)}}
+    tifffile.imwrite(path, counts, metadata={**meta, "SignificantBits": stated or 16})
+    record = run(path, tmp_path, camera_bits=bits)
+    assert (record.dtype, record.stored_range) == ("float32", (-20, 4095))
+    assert record.saturated == {"0": 3 if 12 in (bits, stated) else 0}
+    assert np.array_equal(record.open().read(0, 0, WHOLE), counts[0])
 
 
 def test_counts_that_float32_rounds_are_told(tmp_path, caplog):

@@ -374,8 +374,12 @@ def _without_wrong_bits(
     bits = volume.significant_bits
     words = "%s states %s significant bits, but holds counts up to %g: taken as saturated at %g"
     log.info(words, volume.path, bits, highest, largest)
-    full = {i: int(c.histogram.counts[c.histogram.index(largest)]) for i, c in found.items()}
-    return {i: replace(c, saturated=full[i]) for i, c in found.items()}, largest
+
+    def full(histogram: Histogram) -> int:
+        end = histogram.start + len(histogram.counts) * histogram.width
+        return int(histogram.counts[histogram.index(largest)]) if end >= largest else 0
+
+    return {i: replace(c, saturated=full(c.histogram)) for i, c in found.items()}, largest
 
 
 def _missing_chunks(volume: Volume) -> list[str]:
