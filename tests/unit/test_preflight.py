@@ -11,7 +11,7 @@ import zarr
 from helpers import simulated_dataset
 
 from decon3d.errors import ConfigError, UserError
-from decon3d.preflight import check_headers, list_inputs
+from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
 from decon3d.settings import Settings
 from decon3d.volumes import headers
 from decon3d.volumes.headers import Header, read_headers
@@ -188,3 +188,34 @@ def test_300_headers_take_seconds_and_the_second_time_next_to_nothing(tmp_path):
         read_headers(sources(*paths), cache=tmp_path / "cache.json")
         seconds.append(time.perf_counter() - start)
     assert seconds[0] < 5 and seconds[1] < min(0.5, seconds[0])
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    check_places(tmp_path)
+    (tmp_path / "logs").touch()
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "results")
+    with pytest.raises(ConfigError) as caught:
+        check_places(tmp_path)
+    first, second = caught.value.problems
+    assert first.startswith(f"{tmp_path}/results cannot be written to; ")
+    assert second == f"{tmp_path}/logs is not a folder; move it away"
+
+
+def test_targets_of_unknown_datasets_and_methods_are_named(tmp_path):
+    known = settings(write(tmp_path / "a.ome.tif"))
+    good = [
+        "-n",
+        "preview",
+        "results/d/report.html",
+        "results/index.html",
+        "results/d/finished/rl.json",
+    ]
+    check_targets(good, known)
+    wrong = ["results/worm/report.html", "results/d/restored/v/rln.ome.zarr/zarr.json"]
+    with pytest.raises(ConfigError) as caught:
+        check_targets([*good, *wrong], known)
+    assert caught.value.problems == [
+        "results/worm/report.html: unknown dataset 'worm'; known: d",
+        "results/d/restored/v/rln.ome.zarr/zarr.json: unknown method 'rln'; known: rl",
+    ]

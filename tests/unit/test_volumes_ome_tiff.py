@@ -219,6 +219,25 @@ def test_an_xml_without_namespace_or_with_a_byte_order_mark_is_read(tmp_path):
     assert open_volume(tmp_path / "a.tif").voxel_size_um == VOXEL
 
 
+def test_an_axis_of_two_meanings_is_asked_about(tmp_path):
+    along = '<Modulo><ModuloAlongZ Type="phase" Start="0" End="1"/></Modulo>'
+    note = '<XMLAnnotation ID="Annotation:0" Namespace="openmicroscopy.org/omero/dimension/modulo">'
+    notes = f"<StructuredAnnotations>{note}<Value>{along}</Value></XMLAnnotation>"
+    body = pixels((4, 12, 10), block(count=4)) + '<AnnotationRef ID="Annotation:0"/>'
+    xml = document(image("a", body), notes + "</StructuredAnnotations>")
+    write(tmp_path / "a.tif", counts(0), xml)
+    with pytest.raises(UserError, match="Z axis holds a second one"):
+        open_volume(tmp_path / "a.tif")
+    assert open_volume(tmp_path / "a.tif", reading=Reading(axes="ZYX")).shape[2] == 4
+
+
+def test_two_pages_for_a_plane_are_refused(tmp_path):
+    data = block(count=4) + block(ifd=3, count=1, Z=2)
+    write(tmp_path / "a.tif", counts(0), document(image("a", pixels((4, 12, 10), data))))
+    with pytest.raises(UserError, match=r"two pages for the plane at T 0, C 0, Z 2"):
+        open_volume(tmp_path / "a.tif")
+
+
 @pytest.fixture
 def scenes(tmp_path):
     """One file with two stacks and a label."""

@@ -50,6 +50,8 @@ class OmeImage:
     channel_names: tuple[str | None, ...]
     channel_colors: tuple[str | None, ...]
     significant_bits: int | None
+    modulo: str
+    """Axes that hold a second one (phase, angle, wavelength …), of ZCT."""
 
     @property
     def is_label(self) -> bool:
@@ -112,7 +114,8 @@ def read_ome_xml(text: str, path: str) -> OmeFile:
             )
         uuid = binary.get("UUID") or uuid
         root = _parse(Path(companion).read_text("utf-8-sig"), companion)
-    images = [_image(element, path) for element in _children(root, "Image")]
+    modulo = _modulo(root)
+    images = [_image(element, path, modulo) for element in _children(root, "Image")]
     own = os.path.basename(path).lower()
     names_this = any(
         block.file is not None and os.path.basename(block.file).lower() == own
@@ -216,7 +219,18 @@ def _whole(element: ET.Element, name: str, path: str, default: int | None = None
     return value
 
 
-def _image(element: ET.Element, path: str) -> OmeImage:
+def _modulo(root: ET.Element) -> dict[str, str]:
+    """Return, by annotation, the axes that OME's modulo annotations split in two."""
+    found: dict[str, str] = {}
+    for annotations in _children(root, "StructuredAnnotations"):
+        for annotation in annotations:
+            along = [_tag(e) for e in annotation.iter() if _tag(e).startswith("ModuloAlong")]
+            if along:
+                found[annotation.get("ID", "")] = "".join(tag[-1] for tag in along)
+    return found
+
+
+def _image(element: ET.Element, path: str, modulo: dict[str, str]) -> OmeImage:
     pixels = _child(element, "Pixels")
     if pixels is None:
         raise UserError(f"{path}: an Image in its OME-XML has no Pixels; export the file again")
@@ -256,6 +270,11 @@ def _image(element: ET.Element, path: str) -> OmeImage:
         ),
         channel_names=tuple(c.get("Name") for c in channels),
         channel_colors=tuple(_rgb(c.get("Color")) for c in channels),
+        modulo="".join(
+            modulo.get(ref.get("ID", ""), "")
+            for parent in (element, pixels)
+            for ref in _children(parent, "AnnotationRef")
+        ),
         significant_bits=int(bits) if bits and bits.isdecimal() and len(bits) < 3 else None,
     )
 

@@ -58,6 +58,9 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         try:
             len(file.pages)  # walks through all of them
             series, metadata = _image(path, file, reading)
+            bits = series.keyframe.bitspersample
+            if metadata.significant_bits is None and bits < 8 * series.dtype.itemsize:
+                metadata = replace(metadata, significant_bits=bits)
             check_pages(path, series)
             array: Any = zarr.open(series.aszarr(level=0, squeeze=False), mode="r")
         except BaseException:
@@ -135,6 +138,12 @@ def _image(
         described = read_ome_xml(file.ome_metadata, path)
         images = [image for image in described.images if not image.is_label] or described.images
         image = images[reading.choose(path, [image.name for image in images])]
+        if image.modulo and reading.axes is None:
+            raise UserError(
+                f"{path}: its {image.modulo} axis holds a second one (phase, angle, wavelength "
+                "…; OME's ModuloAlong annotation); save each of these as a volume of its own, or "
+                "name all axes in the dataset's `axes` to read them one after the other"
+            )
         return ome_series(path, file, described, image), _of_ome(image)
     found = image_series(file)
     if not found:

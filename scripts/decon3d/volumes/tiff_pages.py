@@ -94,8 +94,13 @@ def ome_series(
             )
         source.pages.useframes = True
         source.pages.set_keyframe(block.page)
-        for i in range(count):
-            pages[block.first + i] = source.pages[block.page + i]
+        for plane in range(block.first, block.first + count):
+            if pages[plane] is not None:
+                raise UserError(
+                    f"{path}: its OME-XML states two pages for the plane at {image.place(plane)}; "
+                    "export the file again"
+                )
+            pages[plane] = source.pages[block.page + plane - block.first]
     missing = [i for i, page in enumerate(pages) if page is None]
     if missing:
         raise UserError(
