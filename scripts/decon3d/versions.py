@@ -24,7 +24,7 @@ VERSIONS = {
     "plan": 8,
     "restore": 7,
     "finish": 5,
-    "evaluate": 5,
+    "evaluate": 6,
     "noise": 2,
     "consistency": 5,
     "report": 6,
