@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,7 +48,7 @@ def read_json(path: str | Path, *, beside: Iterable[str | Path] = ()) -> Any:
 
 def _load(path: str | Path, beside: Iterable[str | Path]) -> Any:
     try:
-        value = json.loads(Path(path).read_bytes(), parse_constant=_refuse)
+        value = json.loads(Path(path).read_bytes(), parse_constant=_finite, parse_float=_finite)
     except FileNotFoundError:
         raise DamagedError(path, "is missing", files=beside) from None
     except (ValueError, RecursionError):
@@ -57,9 +58,12 @@ def _load(path: str | Path, beside: Iterable[str | Path]) -> Any:
     return value
 
 
-def _refuse(constant: str) -> None:
-    """Refuse NaN and infinities, which `write_json` does not write."""
-    raise ValueError(constant)
+def _finite(text: str) -> float:
+    """Read a number; NaN and infinities are refused, for `write_json` does not write them."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def append_line(path: str | Path, line: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
     with open(path, encoding="utf-8", errors="replace") as stream:
         for text in stream:
             with contextlib.suppress(ValueError):
-                line = json.loads(text, parse_constant=_refuse)
+                line = json.loads(text, parse_constant=_finite, parse_float=_finite)
                 if isinstance(line, dict):
                     body = {key: value for key, value in line.items() if key != "checksum"}
                     if line == _signed(body):
