@@ -266,6 +266,13 @@ def test_what_cannot_be_read_is_refused_with_the_reason(ome, said, tmp_path):
     assert "\n" not in str(error.value) and "v.zarr" in str(error.value)
 
 
+def test_metadata_of_version_04_in_a_group_of_zarr_3_is_read(tmp_path):
+    path = image(tmp_path / "v.zarr")
+    attributes = {"multiscales": [multiscale(version="0.4")]}
+    edit(tmp_path / "v.zarr/zarr.json", attributes=attributes)
+    assert open_volume(path).voxel_size_um == VOXEL
+
+
 def test_one_of_several_multiscales_is_chosen(tmp_path):
     other = multiscale(name="b", datasets=[{"path": "1", "coordinateTransformations": [SCALE]}])
     path = image(tmp_path / "v.zarr", ome={"multiscales": [multiscale(name="a"), other]})
