@@ -163,6 +163,22 @@ def test_a_damaged_cache_is_no_problem(tmp_path, content):
     assert isinstance(read_headers([source], cache=folder)[source], Header)
 
 
+def test_what_failed_beside_others_is_read_once_more_alone(tmp_path, monkeypatch):
+    paths = [write(tmp_path / f"{i}.ome.tif") for i in range(3)]
+    calls = []
+
+    def read(source):
+        calls.append(source[0])
+        if source[0] == paths[1] and calls.count(paths[1]) == 1:
+            raise UserError("Too many open files")
+        return Header(source[0], (1, 1, 6, 16, 16), 2, None)
+
+    monkeypatch.setattr(headers, "read_header", read)
+    found = read_headers(sources(*paths), cache=tmp_path / "c.json")
+    assert all(isinstance(header, Header) for header in found.values())
+    assert sorted(calls) == sorted([*paths, paths[1]])
+
+
 def test_problems_are_not_kept(tmp_path):
     path = str(tmp_path / "a.tif")
     (tmp_path / "a.tif").write_text("x")
