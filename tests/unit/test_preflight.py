@@ -78,7 +78,7 @@ def test_every_kind_of_problem_is_in_one_list(tmp_path):
     assert line("rgb.tif") and line("text.tif") and line("empty.tif") and line("folder")
     assert line("cut.ome.tif") and line("gone.tif", "does not exist; check the path")
     assert line("complex.ome.tif", "complex64")
-    assert line("datasets.d.voxel_size_um is missing: ", "bare.tif", "[z, y, x]")
+    assert line("datasets.d.voxel_size_um is missing: ", "bare.tif", "[Z, Y, X]")
     assert line("datasets.d.channels.gfp.index: 1", "1 channel, counted from 0")
     assert line("datasets.d.times: 3", "1 time point, counted from 0")
     assert line("coarse.ome.tif has voxels of 0.6 × 0.1 × 0.1 µm", "voxel_size_um")
