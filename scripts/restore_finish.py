@@ -12,7 +12,8 @@ from decon3d.volumes.ingest import load_record
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
     plan = load_plan(snakemake.input.plan)
-    issues = check_complete(plan, Path(snakemake.input.parts[0]).parent)
+    progress = Path(snakemake.input.parts[0]).parent
+    issues = check_complete(plan, progress)
     found = {}
     for volume, path in zip(plan.volumes, snakemake.input.volumes, strict=True):
         record = load_record(path)
@@ -22,6 +23,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
             record,
             provenance={"settings": params.settings, "seed": params.seed},
             issues=issues[volume.name],
+            progress=progress,
             config=digest(load_settings(snakemake.config).model_dump(mode="json")),
         )
         if params.ome_tiff:

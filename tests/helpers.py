@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+import zarr
 
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, TrainedOn
+from decon3d.volumes.writer import create_level, image_attributes
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -60,6 +62,16 @@ class Workplace:
             "--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "profiles" / "local"),
             "--configfile", "config.yaml", "--cores", "1", *arguments, **environment,
         )  # fmt: skip
+
+
+def volume_on_paper(store: Path, *, shape, channels=("a",), chunk, voxel_size_um=(1, 1, 1)) -> None:
+    """An OME-Zarr of uint16 (T, C, Z, Y, X) from elsewhere, which stores no chunk: all zeros."""
+    create_level(store, shape=shape, dtype="uint16", chunk=chunk)
+    attributes = image_attributes(
+        name="v", factors=[(1, 1, 1)], voxel_size_um=voxel_size_um, channel_names=list(channels),
+        windows=[(0, 1000)] * len(channels),
+    )  # fmt: skip
+    zarr.create_group(store, attributes=attributes)
 
 
 def bundle_info(**changes) -> BundleInfo:

@@ -69,7 +69,7 @@ def write_volume(store: Path, values: np.ndarray) -> None:
     level = create_level(store, shape=(1, 1, *values.shape), dtype="float32",
                          chunk=default_chunk(values.shape))  # fmt: skip
     level[0, 0] = values
-    factors = write_pyramid(store, level_0=level)
+    factors = write_pyramid(store)
     write_metadata(
         store,
         name="x",

@@ -1,7 +1,8 @@
 """Errors that are written for the person at the keyboard."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -9,6 +10,21 @@ class UserError(Exception):
 
     The message says which config key or file, what is wrong and what would be right.
     """
+
+
+class DamagedError(UserError):
+    """A file that this project wrote is missing or damaged.
+
+    `files` are all that have to be made again with it, itself included. A job that ends with this
+    error removes those that lie in `results/` (`files.remove_damaged`), so that the next run of the
+    workflow makes them again.
+    """
+
+    def __init__(self, path: str | Path, problem: str, *, files: Iterable[str | Path] = ()) -> None:
+        self.path = Path(path)
+        self.problem = problem
+        self.files = (self.path, *map(Path, files))
+        super().__init__(f"{path} {problem}")
 
 
 class DeviceMemoryError(UserError):

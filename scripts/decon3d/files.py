@@ -1,12 +1,14 @@
 """Small files written whole or not at all, and hashes of what was read."""
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -18,14 +20,77 @@ def write_text(path: str | Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: Any, *, indent: int | None = 1) -> None:
     """Write `value` as JSON (keys in their order, NaN refused), whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def read_json(path: str | Path, *, beside: Iterable[str | Path] = ()) -> Any:
+    """Read a JSON file that this project wrote: an object or a list.
+
+    Parameters
+    ----------
+    beside
+        Files that are made in one with it.
+
+    Raises
+    ------
+    DamagedError
+        If the file is missing, cut off or not JSON.
+    """
+    try:
+        value = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise DamagedError(path, "is missing", files=beside) from None
+    except (ValueError, RecursionError):
+        raise DamagedError(path, "is damaged: it is not valid JSON", files=beside) from None
+    if not isinstance(value, dict | list):
+        raise DamagedError(path, "is damaged: it should hold an object or a list", files=beside)
+    return value
+
+
+def append_line(path: str | Path, line: dict[str, Any]) -> dict[str, Any]:
+    """Append a JSON line with its own checksum to a progress file; return the line as read."""
+    with open(path, "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(_signed(line)) + "\n")
+    return line
+
+
+def write_lines(path: str | Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write a progress file that `read_lines` reads, whole or not at all."""
+    write_text(path, "".join(json.dumps(_signed(line)) + "\n" for line in lines))
+
+
+def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
+    """Read a progress file; a line that is cut off or altered is left out, so that it is redone."""
+    if not Path(path).exists():
+        return
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        for text in stream:
+            with contextlib.suppress(ValueError):
+                line = json.loads(text)
+                if isinstance(line, dict):
+                    body = {key: value for key, value in line.items() if key != "checksum"}
+                    if line == _signed(body):
+                        yield body
+
+
+def _signed(line: dict[str, Any]) -> dict[str, Any]:
+    return {**line, "checksum": digest(line)}
+
+
+def remove_damaged(error: DamagedError, folder: str | Path) -> str:
+    """Remove what is damaged and was made by the workflow; say what to do.
+
+    Nothing outside `folder` is removed, which is a dataset's in `results`.
+    """
+    results = Path(folder).resolve()
+    ours = [path for path in error.files if results in path.resolve().parents]
+    if len(ours) < len(error.files):
+        return f"{error}; replace it with an undamaged copy"
+    for path in ours:
+        path.unlink(missing_ok=True)
+    return f"{error}; run the same command again, and it is made again"
 
 
 def write_record(path: str | Path, value: dict[str, Any]) -> None:
@@ -39,25 +104,32 @@ def write_record(path: str | Path, value: dict[str, Any]) -> None:
     write_json(path, {**value, "written": {"to": place, "digest": digest([value, place])}})
 
 
-def read_record(path: str | Path) -> dict[str, Any]:
+def read_record(path: str | Path, *, beside: Iterable[str | Path] = ()) -> dict[str, Any]:
     """Read what `write_record` wrote.
+
+    Parameters
+    ----------
+    beside
+        Files that are made in one with it.
 
     Raises
     ------
-    UserError
+    DamagedError
         If the content is not what was written, or was written to another place.
     """
-    value: dict[str, Any] = read_json(path)
-    written = value.pop("written", {"to": ""})
-    place: str = written["to"]
-    if written.get("digest") != digest([value, place]):
-        raise UserError(
-            f"{path} was changed after it was written: its digest does not match its content; "
-            "delete it and run again"
+    value = read_json(path, beside=beside)
+    written = value.pop("written", None) if isinstance(value, dict) else None
+    about = written if isinstance(written, dict) else {}
+    place = about.get("to")
+    if not isinstance(place, str) or about.get("digest") != digest([value, place]):
+        raise DamagedError(
+            path,
+            "was changed after it was written: its digest does not match its content",
+            files=beside,
         )
     if not f"/{Path(path).absolute().as_posix()}".endswith(f"/{place}"):
-        raise UserError(f"{path} is a copy of {place}; delete it and run again")
-    return value
+        raise DamagedError(path, f"is a copy of {place}", files=beside)
+    return dict(value)
 
 
 def digest(value: Any) -> str:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError, UserError
+from decon3d.files import remove_damaged
 from decon3d.pools import limit_pools
 
 log = logging.getLogger("decon3d")
@@ -22,8 +23,9 @@ T = TypeVar("T")
 def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     """Send the library's log to `path` and to the terminal while a job runs.
 
-    A `UserError` ends the process with its message alone; any other exception leaves its
-    traceback in the log. Either way the exit status is 1.
+    A `UserError` ends the process with its message alone; what a `DamagedError` names is removed if
+    it lies in the results of the job's dataset (the log is `logs/<dataset>/…`). Any other exception
+    leaves its traceback in the log. Either way the exit status is 1.
 
     Parameters
     ----------
@@ -48,6 +50,10 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     try:
         log.info("%s", where())
         yield
+    except DamagedError as error:
+        dataset = path.parent.relative_to("logs").parts[:1] if path.is_relative_to("logs") else ()
+        log.error("%s", remove_damaged(error, Path("results", *(dataset or ["-"]))))
+        raise SystemExit(1) from None
     except UserError as error:
         log.error("%s", error)
         raise SystemExit(1) from None

@@ -217,9 +217,10 @@ def _chmod(results: Path) -> None:
 
 
 def unmount(place: Place) -> None:
-    """Take a disk away again that was mounted for a cell."""
+    """Take a disk away again that was mounted for a cell; what is on it is kept beside it."""
     results = place.folder / "results"
     if results.is_mount():
+        subprocess.run(["cp", "-a", str(results), str(place.folder / "results.disk")], check=False)
         subprocess.run(["umount", "--lazy", str(results)], check=True)
 
 

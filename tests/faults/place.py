@@ -255,10 +255,7 @@ def outcome_of(place: Place) -> dict[str, Any]:
             found[name] = f"unreadable: {type(error).__name__}"
     for path in sorted(place.results.glob("tables/*.csv")):
         if path.name not in UNSTABLE:
-            with open(path, newline="", errors="replace") as stream:
-                found[f"tables/{path.name}"] = [
-                    [_number(cell) for cell in row] for row in csv.reader(stream)
-                ]
+            found[f"tables/{path.name}"] = _rows(path)
     for path in sorted(place.results.glob("evaluation/*/*.json")):
         found[str(path.relative_to(place.results))] = _parsed(path)
     return found
@@ -275,6 +272,14 @@ def alike(one: Any, other: Any) -> bool:
             one != one and other != other
         )
     return bool(one == other)
+
+
+def _rows(path: Path) -> list[list[float | str]]:
+    """Read a table, but for its columns of seconds."""
+    with open(path, newline="", errors="replace") as stream:
+        head, *rows = [*csv.reader(stream)] or [[]]
+    kept = [i for i, name in enumerate(head) if "seconds" not in name]
+    return [[_number(row[i]) for i in kept if i < len(row)] for row in (head, *rows)]
 
 
 def _number(text: str) -> float | str:

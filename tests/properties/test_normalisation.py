@@ -138,6 +138,14 @@ def test_a_place_that_is_dark_by_chance_is_not_the_background():
     assert empty_level(histogram, level - 6 * noise) == level - 6 * noise
 
 
+def test_few_values_with_gaps_have_an_empty_level():
+    # In these, the mean shift's window comes to lie where no value is.
+    values = np.array([3.2, 11.1, 12.1, 22.1, 22.7, 25.8, 28.5, 34.4, 236.3, 242.8, 249.3, 267.0,
+                       272.2, 400.3, 519.8, 564.5, 595.2, 914.5, 992.5, 1071.8, 1118.2, 1262.1])  # fmt: skip
+    level = empty_level(Histogram.of(values), np.inf)
+    assert values.min() <= level <= np.median(values)
+
+
 def test_the_background_of_a_crowded_image_is_its_darkest_place():
     rng = np.random.default_rng(4)
     image = rng.poisson(np.full((16, 64, 64), 400.0))

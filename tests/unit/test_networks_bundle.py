@@ -1,7 +1,9 @@
 """The bundle comes back as it was written, or says what is wrong."""
 
+import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from decon3d.errors import UserError
-from decon3d.files import read_json, write_json
+from decon3d.files import file_digest, read_json, write_json
 from decon3d.networks import rln
 from decon3d.networks.bundle import Predictor, load_bundle, write_bundle
 from decon3d.networks.description import TrainedOn
@@ -102,3 +104,30 @@ def test_the_packages_import_without_tensorflow():
     )
     scripts = Path(rln.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=scripts, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "changes", [{"halo": [16, 18, 18]}, {"stride": [1, 2, 2]}, {"global_means": True}]
+)
+def test_the_geometry_in_model_json_is_compared_with_the_network(written, tmp_path, changes):
+    folder = copy(written[0], tmp_path)
+    path = folder / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(UserError, match="halo, stride or global_means is not that of the network"):
+        load_bundle(folder)
+
+
+def test_a_network_that_cannot_be_loaded_is_one_line(written, tmp_path):
+    folder = copy(written[0], tmp_path)
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["config.json"] = parts["config.json"].replace(b'"Conv3D"', b'"Conv9D"')
+    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    path = folder / "model.json"
+    known = {**json.loads(path.read_text()), "model_sha256": file_digest(folder / "model.keras")}
+    path.write_text(json.dumps(known))
+    with pytest.raises(UserError, match=r"model\.keras cannot be read: ") as caught:
+        load_bundle(folder)
+    assert "\n" not in str(caught.value)

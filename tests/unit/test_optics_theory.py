@@ -181,3 +181,12 @@ def test_support_follows_the_crop_rule():
 def test_even_shape_is_refused():
     with pytest.raises(UserError, match="odd"):
         theoretical_psf(optics=optics(), emission_um=0.5, voxel_size_um=(0.1,) * 3, shape=(4, 5, 5))
+
+
+@pytest.mark.parametrize("voxel", [(0.001, 0.001, 0.001), (0.3, 0.001, 0.001)])
+@pytest.mark.parametrize("aberrations", [{}, {"coma_x": 0.1}])
+def test_a_psf_larger_than_memory_is_refused(voxel, aberrations):
+    with pytest.raises(UserError, match=r"GB; at most .* check voxel_size_um"):
+        theoretical_psf(
+            optics=optics(aberrations=aberrations), emission_um=0.525, voxel_size_um=voxel
+        )

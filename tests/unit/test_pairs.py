@@ -232,3 +232,44 @@ def test_tiles_hold_no_fill(tmp_path, pair):
     with pytest.raises(UserError, match=r"pairs\.shape: .*tif: no tile of \[20, 30, 60\].*no_data"):
         make((20, 30, 60))
     assert make((20, 30, 60), no_data="none")["image"][:].min() == 0
+
+
+def with_nan(truth, share):
+    """Make a share of the truth's voxels NaN, in single voxels, and one of them infinite."""
+    holes = np.random.default_rng(5).random(truth.shape) < share
+    values = np.where(holes, np.nan, truth).astype(np.float32)
+    values[0, 0, 0] = np.inf
+    return values
+
+
+def test_nan_in_the_truth_does_not_move_it(pair):
+    raw, truth = marked_pair(pair[0], with_nan(pair[1], 0.01), no_data="none", camera_offset=100)
+    found = align(raw, truth, **OPTIONS)
+    assert np.divide(found.shift_um, VOXEL) == pytest.approx(SHIFT, abs=0.1)
+    assert found.slope == pytest.approx(0.1, rel=0.03)
+
+
+def test_nan_in_the_truth_is_left_out_and_its_share_is_told(tmp_path, pair):
+    sources = list_pairs("worm", dataset_of(tmp_path, ["a", "b", "c"]), seed=1)
+    truth = with_nan(pair[1], 0.0)
+    truth[:, :16] = np.nan  # a quarter
+    for source in sources:
+        tifffile.imwrite(source.raw, pair[0].astype(np.uint16))
+        tifffile.imwrite(source.truth, truth)
+    spot = np.zeros((9, 9, 9))
+    spot[4, 4, 4] = 1
+
+    def make(shape):
+        make_pairs(
+            sources, stores={s: tmp_path / f"{s}.zarr" for s in ("train", "val", "test")},
+            record=tmp_path / "pairs.json", pairs=MeasuredPairs(raw="", truth="", shape=shape),
+            psf=normalised_psf(gaussian_filter(spot, 1.5), VOXEL, {}), no_data="none",
+            channel=0, only_channel=True, trust_metadata=False, key="datasets.worm.pairs",
+        )  # fmt: skip
+
+    make((20, 20, 30))
+    assert np.isfinite(zarr.open_group(tmp_path / "train.zarr")["object"][:]).all()
+    for row in read_json(tmp_path / "pairs.json")["pairs"]:
+        assert row["no_data"] == pytest.approx(0.25, abs=0.001)
+    with pytest.raises(UserError, match=r"0\.00% of the raw volume and 25\.00% of the truth"):
+        make((20, 60, 60))

@@ -144,7 +144,9 @@ def test_a_killed_run_leaves_no_worker_and_is_finished_to_the_same_bytes(tmp_pat
         time.sleep(0.05)
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert 3 <= len(read_json(record)["done"]) < 20
-    (path / "image" / "c" / "0" / "0" / "0" / "0.0123abcd.partial").write_bytes(b"torn")
+    torn = path / "image" / "c" / "0" / "0" / "0" / "0.0123abcd.partial"
+    torn.parent.mkdir(parents=True, exist_ok=True)
+    torn.write_bytes(b"torn")
     make(path, split=LONG, processes=2)
     assert content(path) == content(make(tmp_path / "whole.zarr", split=LONG))
 

@@ -77,9 +77,13 @@ def sends_nothing(code, tmp_path):
         command = [tracer, "-f", "-qq", "-e", "trace=connect", "-o", "trace.txt", *command]
     path = os.pathsep.join(map(str, (ROOT / "scripts", ROOT / "tests", ROOT / "tests" / "unit")))
     done = subprocess.run(
-        command, cwd=tmp_path, env=as_a_user(tmp_path, path), capture_output=True, text=True,
+        command,
+        cwd=tmp_path,
+        env=as_a_user(tmp_path, path),
+        capture_output=True,
+        text=True,
         timeout=300,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     trace = tmp_path / "trace.txt"
     assert not trace.exists() or "AF_INET" not in trace.read_text()

@@ -86,7 +86,14 @@ def machine(tmp_path):
         def finish(self, plan):
             issues = check_complete(plan, tmp_path / "parts")
             for volume, record in zip(plan.volumes, self.records, strict=True):
-                finish_volume(plan, volume, record, provenance={}, issues=issues[volume.name])
+                finish_volume(
+                    plan,
+                    volume,
+                    record,
+                    provenance={},
+                    issues=issues[volume.name],
+                    progress=tmp_path / "parts",
+                )
 
     return Machine()
 
@@ -203,7 +210,7 @@ def test_another_setting_starts_over(machine):
     machine.part(plan, 0)
     machine.finish(plan)
     plan = machine.plan(state=replace(IDENTITY, values={"iterations": 2}))
-    with pytest.raises(UserError, match="blocks are not done"):
+    with pytest.raises(UserError, match="is not recorded as done, and 3 more"):
         machine.finish(plan)
     assert not (machine.folder / "v.out" / "zarr.json").exists()
 
@@ -211,7 +218,7 @@ def test_another_setting_starts_over(machine):
 def test_an_unfinished_volume_is_not_valid(machine):
     plan = machine.plan(parts=2)
     machine.part(plan, 0)
-    with pytest.raises(UserError, match="4 blocks are not done"):
+    with pytest.raises(UserError, match="is not recorded as done"):
         machine.finish(plan)
 
 

@@ -75,7 +75,12 @@ def test_what_is_not_finite_stays_so_and_pyramids_average_the_rest(tmp_path, kno
     assert np.array_equal(result[finite], image[finite])
     assert (marker["no_data"], marker["not_finite"]) == ((~finite).sum(), 0)
     finish_volume(
-        plan, plan.volumes[0], record, provenance={}, issues=check_complete(plan, tmp_path)["v"]
+        plan,
+        plan.volumes[0],
+        record,
+        provenance={},
+        progress=tmp_path,
+        issues=check_complete(plan, tmp_path)["v"],
     )
     coarse = zarr.open_array(str(tmp_path / "v.out" / "1"))[0, 0]
     expected = np.where(np.isfinite(image), image, np.nan).reshape(4, 30, 100, 2)

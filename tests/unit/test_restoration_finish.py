@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from test_restoration import known_restorer, machine  # noqa: F401
+from test_restoration import Known, known_restorer, machine  # noqa: F401
 from test_volumes import TCZYX, VOXEL
 
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError
 from decon3d.report.existing import _seams
 from decon3d.restoration.finish import export_ome_tiff
 from decon3d.volumes.ome_tiff import write_ome_tiff
@@ -29,21 +29,46 @@ def restored(machine):  # noqa: F811
 def test_a_missing_shard_is_found(restored):
     made, plan, shards = restored
     shards[7].unlink()
-    with pytest.raises(UserError, match=r"/0/c/\S+ is missing; delete the folder \S+parts"):
+    with pytest.raises(DamagedError, match=r"/0/c/\S+ is missing") as found:
         made.finish(plan)
+    assert found.value.files[-2:] == (shards[7], made.folder / "parts" / "0.json")
 
 
-@pytest.mark.parametrize("damage", ["cut", "other"])
-def test_a_changed_shard_is_found(restored, damage):
+@pytest.mark.parametrize("damage", ["cut", "other", "flipped", "exchanged", "zeros", "empty"])
+@pytest.mark.parametrize("seed", range(4))
+def test_every_changed_shard_is_found_and_done_again(restored, damage, seed):
     made, plan, shards = restored
+    rng = np.random.default_rng(seed)
+    shard, other = (shards[i] for i in rng.permutation(len(shards))[:2])
+    before = {path: path.read_bytes() for path in shards}
+    content = before[shard]
     if damage == "cut":
-        for shard in shards:  # a few are checked: here all are wrong
-            shard.write_bytes(shard.read_bytes()[:20])
-    else:
+        shard.write_bytes(content[: int(rng.integers(1, len(content)))])
+    elif damage == "other":
         level_0 = zarr.open_array(str(made.folder / "v.out" / "0"), mode="r+")
-        level_0[:] = level_0[:] + 1
-    with pytest.raises(UserError, match="does not hold what was written"):
+        item = plan.item(int(rng.integers(plan.bounds[-1])))
+        place = (item.time, item.channel, *item.block.write)
+        level_0[place] = level_0[place] + 1
+    elif damage == "flipped":
+        bit = int(rng.integers(8 * len(content)))
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        shard.write_bytes(changed)
+    elif damage == "exchanged":
+        shard.write_bytes(before[other])
+        other.write_bytes(content)
+    else:
+        shard.write_bytes(bytes(len(content) if damage == "zeros" else 0))
+    calls = Known.calls
+    with pytest.raises(DamagedError) as found:
         made.finish(plan)
+    for path in found.value.files:  # as `files.remove_damaged` does for files in `results`
+        path.unlink(missing_ok=True)
+    assert not (made.folder / "parts" / "0.json").exists()
+    made.part(plan, 0)
+    assert Known.calls - calls <= 2
+    made.finish(plan)
+    assert {path: path.read_bytes() for path in shards} == before
 
 
 def test_a_volume_says_what_made_it(restored):

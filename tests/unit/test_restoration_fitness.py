@@ -62,4 +62,4 @@ def test_the_second_step_sees_what_the_first_makes_of_the_pairs(tmp_path, monkey
     made = zarr.open_group(tmp_path / "after.zarr", mode="r")
     assert np.allclose(made["image"][:], np.maximum(2 * image - 100, 0))
     assert np.array_equal(made["object"][:], image + 1)
-    assert made.attrs.asdict() == {"photons": [1, 2], "source": "denoised"}
+    assert {"photons": [1, 2], "source": "denoised"}.items() <= made.attrs.asdict().items()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from helpers import volume_on_paper
 from test_classical_recipe import PSF, boxes
 
 from decon3d.restoration.blocks import BLOCK_COST
@@ -18,17 +19,12 @@ from decon3d.restoration.restorers import State, prepare_classical
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
 from decon3d.settings import Camera, Restoration, Rl
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
-from decon3d.volumes.writer import create_level, write_metadata
 
 NETWORK = State("rln", (18, 18, 18), (2, 2, 2), True, 250.0, {"bundle": "b"})
 
 
 def on_paper(store, shape):
-    create_level(store, shape=(1, 1, *shape), dtype="uint16", chunk=(32, 128, 128))
-    write_metadata(
-        store, name="v", factors=[(1, 1, 1)], voxel_size_um=(1, 1, 1), channel_names=["a"],
-        windows=[(0, 1)],
-    )  # fmt: skip
+    volume_on_paper(store, shape=(1, 1, *shape), chunk=(32, 128, 128))
     return VolumeRecord(
         "v", str(store), str(store), (1, 1, *shape), "uint16", (1, 1, 1), "metadata", ["a"], [],
         None, {}, {"0": None}, {"0": 0}, {"0": 0}, {"0": None}, {"0": 0},

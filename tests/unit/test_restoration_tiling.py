@@ -91,8 +91,9 @@ def through_everything(folder, values, **options):
     )  # fmt: skip
     assert plan.bounds[-1] >= 8
     run_part(plan, [state], part=0, marker=folder / "parts" / "0.json", threads=1)
-    issues = check_complete(plan, folder / "parts")
-    finish_volume(plan, plan.volumes[0], record, provenance={}, issues=issues["v"])
+    parts = folder / "parts"
+    issues = check_complete(plan, parts)["v"]
+    finish_volume(plan, plan.volumes[0], record, provenance={}, issues=issues, progress=parts)
     return open_volume(folder / "v.out")
 
 

@@ -172,7 +172,7 @@ def test_a_pyramid_averages_and_balances_the_axes(tmp_path):
     data = RNG.normal(100, 5, (1, 1, 20, 300, 140)).astype(np.float32)
     level = create_level(tmp_path / "v", shape=data.shape, dtype="float32", chunk=(20, 64, 64))
     level[:] = data
-    factors = write_pyramid(tmp_path / "v", level_0=level)
+    factors = write_pyramid(tmp_path / "v")
     assert factors == [(1, 1, 1), (1, 2, 1), (1, 4, 2)]
     second = zarr.open_array(str(tmp_path / "v" / "2"))[0, 0]
     expected = data[0, 0].reshape(20, 75, 4, 70, 2).mean((2, 4))

@@ -9,7 +9,7 @@ from test_volumes import VOXEL, ome_tiff, run_ingest
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.reader import open_volume
-from decon3d.volumes.writer import create_level, write_metadata
+from decon3d.volumes.writer import create_level, image_attributes
 
 COUNTS = np.random.default_rng(0).integers(90, 4000, (4, 3, 5, 24, 20)).astype(np.uint16)
 COLORS = ("0000FF", "FF8000", "FFFFFF")
@@ -38,14 +38,12 @@ def as_imagej(path, interval, unit):
 def as_ome_zarr(path, interval, unit):
     level = create_level(path, shape=COUNTS.shape, dtype="uint16", chunk=(5, 24, 20))
     level[:] = COUNTS
-    write_metadata(
-        path, name="v", factors=[(1, 1, 1)], voxel_size_um=VOXEL, windows=[(0, 1)] * 3,
+    attributes = image_attributes(
+        name="v", factors=[(1, 1, 1)], voxel_size_um=VOXEL, windows=[(0, 1)] * 3,
         channel_names=["dapi", "gfp", "rfp"], channel_colors=list(COLORS), time_interval_s=interval,
     )  # fmt: skip
-    group = zarr.open_group(path, mode="r+")
-    ome = group.attrs["ome"]
-    ome["multiscales"][0]["axes"][0]["unit"] = unit
-    group.attrs["ome"] = ome
+    attributes["ome"]["multiscales"][0]["axes"][0]["unit"] = unit
+    zarr.create_group(path, attributes=attributes)
 
 
 @pytest.mark.parametrize(

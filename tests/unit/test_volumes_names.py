@@ -27,11 +27,23 @@ def test_an_odd_name_is_taken_literally(odd, tmp_path):
     assert not path_problem(str(files[0]))
     found = list_volumes("d", dataset(f"{folder}/*.tif"))
     assert sorted(v.path for v in found.values()) == sorted(str(f) for f in files)
+    assert list_volumes("d", dataset(str(files[0])))[volume_name(str(files[0]))].path == str(
+        files[0]
+    )
     sheet = tmp_path / "sheet.tsv"
     if "\n" not in odd:
         quoted = f"{odd}/{odd}.tif".replace('"', '""')
         sheet.write_text(f'name\tpath\nx\t"{quoted}"\n', encoding="utf-8")
         assert list_volumes("d", dataset(str(sheet)))["x"].path == str(files[0])
+
+
+def test_a_dollar_in_a_path_that_exists_is_no_variable(tmp_path):
+    path = tmp_path / "a$nope.tif"
+    path.touch()
+    (tmp_path / "sheet.csv").write_text("name,path\nx,a$nope.tif\n")
+    for volumes in (path, tmp_path / "sheet.csv"):
+        (found,) = list_volumes("d", dataset(str(volumes))).values()
+        assert found.path == str(path)
 
 
 def test_a_pattern_is_one_where_nothing_has_its_name(tmp_path):

@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from decon3d.errors import UserError
 from decon3d.settings import Dataset
+from decon3d.volumes.headers import kept_headers, read_headers
 from decon3d.volumes.ingest import channel_statistics, ingest, load_record
 from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import Reading, open_volume
@@ -102,6 +104,12 @@ def test_a_bioformats2raw_layout_is_many_volumes(version, listed, tmp_path):
     assert first(str(tmp_path / "slide.zarr"), series=1) == 1
 
 
+def test_the_header_of_a_chosen_image_is_kept_for_the_next_run(tmp_path):
+    source = (bioformats2raw(tmp_path / "slide.zarr"), Reading(series=1))
+    read_headers([source], cache=tmp_path / "headers.json")
+    assert source in kept_headers(tmp_path / "headers.json")
+
+
 def test_a_truth_of_many_images_belongs_to_the_volume_of_the_same_place(tmp_path):
     entry = {
         "name": "p",
@@ -119,6 +127,13 @@ def test_a_listed_image_that_is_missing_is_named(tmp_path):
     path = plate(tmp_path / "p.zarr")
     (tmp_path / "p.zarr/B/3/1").rename(tmp_path / "moved")
     with pytest.raises(UserError, match=r"p.zarr: the image B/3/1 is listed but missing"):
+        open_volume(path)
+
+
+def test_a_gap_among_numbered_images_is_named(tmp_path):
+    path = bioformats2raw(tmp_path / "s.zarr", listed=False, count=3)
+    (tmp_path / "s.zarr/1").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"s.zarr: the image 1 is listed but missing"):
         open_volume(path)
 
 
@@ -172,6 +187,7 @@ SECOND = {"type": "scale", "scale": [1, 2, 2, 2]}
         (transformed(SCALE, axes=[{"name": a, "type": "space" if a != "c" else "channel"} for a in "czyx"]), VOXEL),
         (transformed({"type": "scale", "scale": [1, 1, 1, 1]}, axes=list("czyx")), None),
         (transformed(), None),
+        (transformed(SCALE, axes=[AXES[0], {"name": "z"}, *AXES[2:]]), None),
         ({"multiscales": [{"version": "0.3", "axes": list("czyx"), "datasets": [{"path": "0"}]}]}, None),
     ],
 )  # fmt: skip
@@ -179,8 +195,14 @@ def test_the_voxel_size_is_that_of_all_transformations_or_is_asked_for(ome, size
     path = image(tmp_path / "v.zarr", ome=ome)
     assert open_volume(path).voxel_size_um == size
     if size is None:
-        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr states none"):
+        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr states "):
             run(path, tmp_path)
+
+
+def test_a_voxel_size_without_a_unit_is_told(tmp_path):
+    axes = [{"name": a} for a in "czyx"]
+    record = run(image(tmp_path / "v.zarr", ome=transformed(SCALE, axes=axes)), tmp_path)
+    assert record.voxel_size_um == VOXEL and "without a unit" in record.warnings[0]
 
 
 def test_the_position_is_that_of_all_transformations(tmp_path):
@@ -398,12 +420,26 @@ def test_other_types_are_converted_exactly(kind, low, high, becomes, tmp_path):
         assert found.saturation == high
 
 
+@pytest.mark.parametrize(("bits", "stated"), [(12, None), (None, 12), (None, 8)])
+def test_bits_of_converted_counts(bits, stated, tmp_path):
+    counts = COUNTS.astype(np.int16).clip(0, 4000)
+    counts[0, 0, 0, 0], counts[0, 0, 0, 1:4] = -20, 4095
+    path = str(tmp_path / "v.ome.tif")
+    meta = {"axes": "CZYX", **{f"PhysicalSize{a}": v for a, v in zip("ZYX", VOXEL, strict=True)}}
+    tifffile.imwrite(path, counts, metadata={**meta, "SignificantBits": stated or 16})
+    record = run(path, tmp_path, camera_bits=bits)
+    assert (record.dtype, record.stored_range) == ("float32", (-20, 4095))
+    assert record.saturated == {"0": 3 if 12 in (bits, stated) else 0}
+    assert np.array_equal(record.open().read(0, 0, WHOLE), counts[0])
+
+
 def test_counts_that_float32_rounds_are_told(tmp_path, caplog):
     counts = COUNTS.astype(np.uint32)
     counts[0, 0, 0, 0] = 2**24 + 1
     record = run(image(tmp_path / "v.zarr", counts=counts), tmp_path)
     assert record.stored_range == (90, 2**24 + 1)
-    assert "counts to 16777217; above 16777216 float32 rounds them" in caplog.text
+    assert "counts from 90 to 16777217; beyond 16777216 float32 rounds them" in caplog.text
+    assert len(record.warnings) == 1
 
 
 def test_counts_beyond_float32_are_refused(tmp_path):
@@ -418,10 +454,10 @@ def test_missing_chunks_are_told_with_their_share(options, tmp_path, caplog):
     path = image(tmp_path / "v.zarr", **options)
     chunks = sorted(p for p in (tmp_path / "v.zarr/0/c").rglob("*") if p.is_file())
     run(path, tmp_path)
-    assert "chunks do not exist" not in caplog.text
+    assert "do not exist" not in caplog.text
     chunks[-1].unlink()
     run(path, tmp_path)
-    assert f"{100 / len(chunks):.3g} % of the chunks do not exist" in caplog.text
+    assert f"{100 / len(chunks):.3g} % of the chunks of {path}/0 do not exist" in caplog.text
     for chunk in chunks[:-1]:
         chunk.unlink()
     with pytest.raises(UserError, match=r"v\.zarr/0 has no chunk"):

@@ -1,6 +1,5 @@
 """Inputs of many files: a folder of planes; and of large ones: BigTIFF, sharded OME-Zarr."""
 
-import os
 import tracemalloc
 
 import numpy as np
@@ -11,8 +10,7 @@ from test_volumes import VOXEL, run_ingest
 from decon3d.errors import UserError
 from decon3d.pairs.sources import _files
 from decon3d.settings import Dataset
-from decon3d.volumes.inputs import list_volumes, volume_files
-from decon3d.volumes.planes import plane_files
+from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import Reading, open_volume
 from decon3d.volumes.writer import create_level, write_metadata
 
@@ -101,14 +99,6 @@ def test_the_config_lists_folders_as_volumes(folder):
     (found,) = list_volumes("d", dataset).values()
     assert (found.name, found.path.rstrip("/")) == ("fish", str(folder))
     assert len(_files(str(folder))) == 13  # of pairs, a folder holds volumes, as before
-
-
-def test_a_folder_changes_with_its_newest_plane(folder):
-    for z, file in enumerate(plane_files(folder)):
-        os.utime(file, (1000 + z % 7, 1000 + z % 7))
-    assert volume_files(f"{folder}/") == [str(folder), str(folder / "fish z6.tif")]
-    os.utime(folder / "fish z2.tif", (2000, 2000))
-    assert volume_files(str(folder)) == [str(folder), str(folder / "fish z2.tif")]
 
 
 def test_a_bigtiff_is_read(tmp_path):

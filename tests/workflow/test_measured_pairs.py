@@ -158,4 +158,4 @@ def test_a_bundle_restores_again_without_pairs_or_training(again):
     place.configure({"datasets": {"d": DATASET}, "methods": {"night": missing_bundle}})
     missing = place.run(MODELS="nothing")
     assert missing.code == 1 and "Job stats" not in missing.output
-    assert "methods.night.bundle: there is no folder nothing/" in missing.output
+    assert "methods.night.bundle: the folder nothing/" in missing.output

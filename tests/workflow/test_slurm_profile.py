@@ -4,9 +4,7 @@ import re
 
 import numpy as np
 import tifffile
-from helpers import ROOT, simulated_dataset
-
-from decon3d.volumes.writer import create_level, write_metadata
+from helpers import ROOT, simulated_dataset, volume_on_paper
 
 GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu", "evaluate_sample_gpu"}
 LOCAL = {"channel_statistics", "restore_prepare", "restore_plan", "index", "all"}
@@ -54,11 +52,9 @@ def test_time_follows_from_the_size_of_the_data(workplace):
     datasets = {}
     for name, side in (("small", 100), ("brain", 6000)):
         store = workplace.folder / f"{name}.ome.zarr"  # empty, so that any size is small
-        create_level(store, shape=(1, 2, 300, side, side), dtype="uint16", chunk=(300, 500, 500))
-        write_metadata(
-            store, name=name, factors=[(1, 1, 1)], voxel_size_um=(1, 1, 1),
-            channel_names=["a", "b"], windows=[(0, 1)] * 2,
-        )  # fmt: skip
+        volume_on_paper(
+            store, shape=(1, 2, 300, side, side), channels=("a", "b"), chunk=(300, 500, 500)
+        )
         datasets[name] = simulated_dataset(volumes=str(store))
         del datasets[name]["simulate"]
     workplace.configure(

@@ -1,6 +1,7 @@
 # The config, validated, and what the rules ask of it. No rules here.
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,12 +32,13 @@ from decon3d.settings import (
     path_problem,
 )
 from decon3d.versions import VERSIONS
+from decon3d.volumes.fingerprints import fingerprint
 from decon3d.volumes.headers import kept_headers
 from decon3d.volumes.inputs import volume_files
 from decon3d.volumes.volume import Reading
 
 try:
-    if problem := path_problem(str(workflow.basedir)):
+    if problem := path_problem(str(workflow.basedir), of_clone=True):
         raise UserError(problem)
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
@@ -178,15 +180,73 @@ def block_mb(wildcards, attempt):
     return int(1000 * RESTORATION.memory_gb + 1500) * attempt
 
 
-def voxel_size_source(wildcards):
-    """The first volume where the voxel size comes from its metadata, else nothing."""
-    if dataset_of(wildcards).voxel_size_um is not None:
-        return []
-    return volume_files(first_volume(wildcards))
+def voxel_size(wildcards):
+    """A dataset's voxel size: the config's, else that in the header of the first volume, if known.
+
+    The PSF follows from it, not from the file: a new volume with the same voxels changes nothing.
+    """
+    dataset = dataset_of(wildcards)
+    header = HEADERS.get((first_volume(wildcards), Reading.of(dataset)))
+    return dataset.voxel_size_um or (header and header.voxel_size_um)
 
 
 def first_volume(wildcards):
     return next(iter(VOLUMES[wildcards.dataset].values())).path
+
+
+def volume_seen(wildcards):
+    """A fingerprint of a volume from outside; those that the workflow simulates change by rules."""
+    if dataset_of(wildcards).simulate is not None:
+        return ""
+    return fingerprint(VOLUMES[wildcards.dataset][wildcards.volume].path)
+
+
+def references_seen(wildcards):
+    """A fingerprint of the references that the config names."""
+    if dataset_of(wildcards).simulate is not None:
+        return ""
+    volumes = VOLUMES[wildcards.dataset].values()
+    return fingerprint([v.reference for v in volumes if v.reference])
+
+
+def psf_seen(wildcards):
+    """A fingerprint of a PSF or bead stack from outside."""
+    named = getattr(channel_of(wildcards).psf, "path", None)
+    return fingerprint([expand_path(named)] if named else [])
+
+
+def bundles_seen(wildcards):
+    """A fingerprint of the bundles from outside that a method and those before it use.
+
+    Of all methods and channels, where the wildcards name none.
+    """
+    channel, method = wildcards.get("channel"), wildcards.get("method")
+    channels = [channel] if channel else dataset_of(wildcards).channels
+    methods = chain_of(method) if method else METHODS
+    named = [getattr(METHODS[name], "bundle", None) for name in methods]
+    folders = [bundle_path(b, c) for b in named if b for c in channels]
+    outside = [
+        folder for folder in folders if os.path.normpath(folder) not in made_bundles()
+    ]
+    return fingerprint(bundle_files(outside))
+
+
+def bundle_files(folders):
+    return [
+        f"{folder}/{n}" for folder in folders for n in ("model.json", "model.keras")
+    ]
+
+
+@lru_cache(maxsize=None)
+def made_bundles():
+    """The folders of the bundles that this workflow trains."""
+    trained = [name for name, method in METHODS.items() if is_trained(method)]
+    return {
+        paths.model(name, channel, method)
+        for name, dataset in SETTINGS.datasets.items()
+        for channel in dataset.channels
+        for method in trained
+    }
 
 
 def per_channel(path):
@@ -247,11 +307,15 @@ def pairs_store(wildcards, split):
     return paths.store_marker(store)
 
 
+def pair_volumes(wildcards):
+    """The volumes of a dataset's measured pairs."""
+    pairs = MEASURED[wildcards.dataset]
+    return [path for pair in pairs for path in (pair.raw, pair.truth)]
+
+
 def pair_files(wildcards):
     """All files of a dataset's measured pairs."""
-    pairs = MEASURED[wildcards.dataset]
-    named = [path for pair in pairs for path in (pair.raw, pair.truth)]
-    return [file for path in named for file in volume_files(path)]
+    return [file for path in pair_volumes(wildcards) for file in volume_files(path)]
 
 
 def part_markers(wildcards):
@@ -284,8 +348,7 @@ def trained_for(wildcards):
 def start_bundle(wildcards):
     """The files of the bundle that a training starts from, if it names one."""
     folder = method_of(wildcards).training.start_from
-    names = ("model.json", "model.keras")
-    return [f"{expand_path(folder)}/{name}" for name in names] if folder else []
+    return bundle_files([expand_path(folder)]) if folder else []
 
 
 def method_inputs(wildcards):
@@ -326,11 +389,15 @@ def chain_may_use_gpu(name):
     return any(may_use_gpu(METHODS[n]) for n in chain_of(name))
 
 
-def own_objects(wildcards):
-    """The files of the user's own objects that a split draws from."""
+def own_volumes(wildcards):
+    """The user's own objects that a split draws from."""
     objects = PHANTOMS.of_split(wildcards.split).objects
-    named = [expand_path(entry.path) for entry in objects.values()]
-    return [file for path in named for file in volume_files(path)]
+    return [expand_path(entry.path) for entry in objects.values()]
+
+
+def own_objects(wildcards):
+    """Their files."""
+    return [file for path in own_volumes(wildcards) for file in volume_files(path)]
 
 
 def tuning_inputs(wildcards):

@@ -62,6 +62,7 @@ rule evaluate_volumes:
         references=lambda w: {
             name: v.reference for name, v in VOLUMES[w.dataset].items() if v.reference
         },
+        seen=references_seen,
         reading=reading_of,
         seed=SETTINGS.seed,
         version=VERSIONS["evaluate"],
@@ -96,6 +97,7 @@ rule evaluate_sample_cpu:
         photons=list(PROBE.photons),
         background_photons=PROBE.background_photons,
         times=lambda w: dataset_of(w).times,
+        seen=bundles_seen,
         seed=SETTINGS.seed,
         version=[VERSIONS["evaluate"], VERSIONS["consistency"]],
     script:

@@ -38,6 +38,7 @@ rule ingest:
         ),
     params:
         source=lambda w: VOLUMES[w.dataset][w.volume].path,
+        seen=volume_seen,
         channels=channel_indices,
         voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
         times=lambda w: dataset_of(w).times,

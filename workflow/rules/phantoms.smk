@@ -26,6 +26,7 @@ rule phantoms:
             channel_of(w), exclude={"index", "normalisation", "psf"}
         ),
         camera=lambda w: values(dataset_of(w).camera),
+        seen=lambda w: fingerprint(own_volumes(w)),
         seed=SETTINGS.seed,
         version=VERSIONS["phantoms"],
     script:
@@ -60,6 +61,7 @@ rule measured_pairs:
         voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
         no_data=lambda w: dataset_of(w).no_data,
         camera_offset=lambda w: dataset_of(w).camera.offset,
+        seen=lambda w: fingerprint(pair_volumes(w)),
         reading=reading_of,
         version=VERSIONS["pairs"],
     script:
@@ -85,6 +87,7 @@ rule pairs_after_cpu:
     params:
         method=lambda w: values(method_of(w), exclude={"training"}),
         camera=lambda w: values(dataset_of(w).camera),
+        seen=bundles_seen,
         seed=SETTINGS.seed,
         version=VERSIONS["restore"],
     script:

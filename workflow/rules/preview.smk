@@ -23,6 +23,7 @@ rule preview_dataset:
         mem_mb=lambda w, attempt: 6000 * attempt,
     params:
         settings=values(SETTINGS),
+        seen=bundles_seen,
         version=VERSIONS["preview"],
     script:
         "../../scripts/preview.py"

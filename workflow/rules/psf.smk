@@ -3,7 +3,6 @@
 
 rule psf:
     input:
-        voxel_size_source,
         lambda w: getattr(channel_of(w).psf, "path", [])
         and volume_files(expand_path(channel_of(w).psf.path)),
     output:
@@ -16,9 +15,10 @@ rule psf:
     params:
         optics=lambda w: values(dataset_of(w).optics),
         channel=lambda w: values(channel_of(w), exclude={"index", "normalisation"}),
-        voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
-        first_volume=lambda w: "" if dataset_of(w).voxel_size_um else first_volume(w),
-        reading=lambda w: {} if dataset_of(w).voxel_size_um else reading_of(w),
+        voxel_size_um=voxel_size,
+        first_volume=lambda w: "" if voxel_size(w) else first_volume(w),
+        reading=lambda w: {} if voxel_size(w) else reading_of(w),
+        seen=psf_seen,
         version=VERSIONS["psf"],
     script:
         "../../scripts/psf.py"

@@ -3,6 +3,8 @@
 # After an error they are made from what exists (`onerror:`) and dated 1970. The caption files
 # among the inputs are newer than that, so the next run makes them again, whatever was missing.
 
+OTHER_TABLES = ("headline", "conditions", "wrong_psf", "papers", "settings", "guide")
+
 
 rule tables:
     input:
@@ -18,17 +20,7 @@ rule tables:
             category="Tables",
             labels={"dataset": "{dataset}", "table": "summary"},
         ),
-        others=[
-            paths.table("{dataset}", f"{name}.csv")
-            for name in (
-                "headline",
-                "conditions",
-                "wrong_psf",
-                "papers",
-                "settings",
-                "guide",
-            )
-        ],
+        others=[paths.table("{dataset}", f"{name}.csv") for name in OTHER_TABLES],
         cost=paths.table("{dataset}", "cost.csv"),
     log:
         "logs/{dataset}/tables.log",
@@ -65,6 +57,11 @@ rule figures:
 rule report:
     input:
         CAPTIONS,
+        # So that a table that was deleted is made again.
+        tables=[
+            paths.table("{dataset}", f"{name}.csv")
+            for name in ("summary", "cost", *OTHER_TABLES)
+        ],
         summary=paths.table("{dataset}", "summary.html"),
         figures=f"{paths.figures('{dataset}')}/index.json",
     output:

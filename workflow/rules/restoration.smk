@@ -26,6 +26,7 @@ rule restore_prepare:
         index=lambda w: source_indices(w)[w.channel],
         times=source_times,
         seed=SETTINGS.seed,
+        seen=bundles_seen,
         version=VERSIONS["prepare"],
     script:
         "../../scripts/restore_prepare.py"
@@ -60,6 +61,7 @@ rule restore_plan:
         times=source_times,
         restoration=values(RESTORATION, exclude={"ome_tiff"}),
         gpu=gives_gpu("restore_part_gpu"),
+        seen=bundles_seen,
         version=VERSIONS["plan"],
     script:
         "../../scripts/restore_plan.py"
@@ -142,6 +144,7 @@ rule restore_phantoms_cpu:
     params:
         method=lambda w: values(method_of(w), exclude={"training"}),
         camera=lambda w: values(dataset_of(w).camera),
+        seen=bundles_seen,
         seed=SETTINGS.seed,
         version=VERSIONS["restore"],
     script:

@@ -28,6 +28,7 @@ rule train:
         method=lambda w: values(method_of(w)),
         camera=lambda w: values(dataset_of(w).camera),
         seed=SETTINGS.seed,
+        seen=lambda w: fingerprint(start_bundle(w)),
         version=VERSIONS["train"],
     script:
         "../../scripts/train.py"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from decon3d import __version__
 from decon3d.errors import UserError
@@ -40,7 +39,9 @@ from decon3d.restoration.part import peak_memory_gb
 from decon3d.restoration.sample import BLOCK
 from decon3d.seeds import generator
 from decon3d.versions import VERSIONS
+from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.manifest import damages
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 from decon3d.volumes.writer import largest_of_data, write_metadata, write_pyramid
@@ -132,7 +133,7 @@ def check_volume(
             f"{restored} has the shape {result.shape} (T, C, Z, Y, X), and the raw volume asks for "
             f"{(len(chosen), len(channels), *shape)}; restore it again"
         )
-    made: Any = zarr.open_group(restored, mode="r").attrs.get("decon3d", {})
+    made: Any = open_group(restored).attrs.get("decon3d", {})
     key = digest(
         [record.identity, made.get("key"), chosen, [_description(c) for c in channels], EPSILON,
          THRESHOLD, seed, VERSIONS["consistency"]]
@@ -140,7 +141,7 @@ def check_volume(
     finished = Path(store) / "zarr.json"
     if finished.exists():
         known = read_json(finished)["attributes"].get("decon3d", {})
-        if known.get("key") == key:
+        if known.get("key") == key and not damages(store, look="checksums"):
             log.info("%s: its map is there", record.name)
             return dict(known["summary"])
     makers = [
@@ -187,6 +188,8 @@ def check_volume(
                 apart = _apart(channel.psf)
                 todo = [index for index in range(blocks) if (position, c, index) not in done]
                 for index, place, values in _blocks(pair, checker, scale, block, todo):
+                    # zarr reads a shard at an edge before it writes it; an old one may be damaged.
+                    done.shard(position, c, index).unlink(missing_ok=True)
                     level_0[(position, c, *place.write)] = values
                     done.add(position, c, index, **_shown(place, values, apart))
                     bar.update(values.size / 1e6)
@@ -202,10 +205,8 @@ def check_volume(
                      "not_verifiable": found["not_verifiable"],
                      **_summary(lines, apart, channel.psf.voxel_size_um)}
                 )  # fmt: skip
-    for half_written in (Path(store) / "0").rglob("*.partial"):
-        half_written.unlink()  # by a job that was killed; the whole block was written later
     started = time.perf_counter()
-    factors = write_pyramid(store, level_0=level_0, reduce=largest_of_data)
+    factors = write_pyramid(store, reduce=largest_of_data)
     summary = {
         "voxels": voxels,
         "seconds": round(done.seconds + time.perf_counter() - started, 3),

@@ -25,6 +25,7 @@ from decon3d.evaluation.kernel import Kernels
 from decon3d.evaluation.microssim import microssim
 from decon3d.evaluation.records import Record
 from decon3d.evaluation.sampling import PLANES, spread_parts
+from decon3d.volumes.checked import open_group
 
 BLOCK = 128
 SSIM_SIGMA = 1.5
@@ -252,14 +253,12 @@ def evaluate_phantoms(
     UserError
         If the two stores do not belong together.
     """
-    test = zarr.open_group(str(test_store), mode="r")
+    test = open_group(test_store)
     truth = _array(test, "object", test_store)
     if restored_store is None:
         restored = _array(test, "image", test_store)
     else:
-        restored = _array(
-            zarr.open_group(str(restored_store), mode="r"), "restored", restored_store
-        )
+        restored = _array(open_group(restored_store), "restored", restored_store)
     if restored.shape != truth.shape:
         raise UserError(
             f"{restored_store} has the shape {restored.shape}, {test_store} has {truth.shape}; "

@@ -1,17 +1,18 @@
 """What is done of a consistency map, so that a job that was killed goes on there."""
 
-import json
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 
-from decon3d.files import digest, write_text
+from decon3d.files import append_line, digest, read_lines, write_lines
 from decon3d.logs import log
 from decon3d.restoration.blocks import Triple
-from decon3d.restoration.part import read_lines
+from decon3d.volumes.checked import open_to_write
+from decon3d.volumes.manifest import Layout, begin_store, checksum_of
 from decon3d.volumes.writer import create_level
 
 PROGRESS = "0.progress"
@@ -19,12 +20,22 @@ PROGRESS = "0.progress"
 
 
 class Done:
-    """What is done of a map: a JSON line for each scale that was fitted and each block."""
+    """What is done of a map: a JSON line for each scale that was fitted and each block.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path
+        Of the progress file, in the store. Blocks whose shard was changed since are left out.
+    layout
+        Of level 0: each block is a shard.
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
         self.path = path
-        self._lines = {tuple(line["of"]): line for line in read_lines(path)}
-        write_text(path, "".join(json.dumps(line) + "\n" for line in self._lines.values()))
+        self._layout = layout
+        lines = {tuple(line["of"]): line for line in read_lines(path)}
+        self._lines = {of: line for of, line in lines.items() if self._is_whole(of, line)}
+        write_lines(path, self._lines.values())
         self._before = time.perf_counter()
 
     def __contains__(self, of: tuple[int, int, int | None]) -> bool:
@@ -53,9 +64,32 @@ class Done:
         now = time.perf_counter()
         spent, self._before = round(now - self._before, 4), now
         line = {"of": [position, channel, block], "seconds": spent, **values}
-        with open(self.path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
-        self._lines[position, channel, block] = line
+        if block is not None:
+            line["shard"] = self._checksum(position, channel, block)
+        self._lines[position, channel, block] = append_line(self.path, line)
+
+    def shard(self, position: int, channel: int, block: int) -> Path:
+        """Return the file of level 0 that holds a block."""
+        return self.path.parent / "0" / self._key(position, channel, block)
+
+    def _key(self, position: int, channel: int, block: int) -> str:
+        shape, file = self._layout.shape[2:], self._layout.file[2:]
+        counts = [-(-n // f) for n, f in zip(shape, file, strict=True)]
+        return "/".join(map(str, ("c", position, channel, *np.unravel_index(block, counts))))
+
+    def _checksum(self, position: int, channel: int, block: int) -> int:
+        key = self._key(position, channel, block)
+        return checksum_of(self.path.parent / "0" / key, self._layout.inner(key))
+
+    def _is_whole(self, of: tuple[int, int, int | None], line: dict[str, Any]) -> bool:
+        """Return whether a block's shard holds what was written."""
+        position, channel, block = of
+        if block is None:
+            return True
+        try:
+            return bool(self._checksum(position, channel, block) == line["shard"])
+        except (OSError, ValueError):
+            return False
 
 
 def begin_or_go_on(
@@ -63,11 +97,13 @@ def begin_or_go_on(
 ) -> "tuple[zarr.Array[Any], Done]":
     """Open the map's level 0 where it was begun for the same key and blocks, or begin it."""
     key = digest([key, chunk, block])
+    layout = Layout(shape, (1, 1, *block), (1, 1, *chunk))
     level_0 = Path(store) / "0"
     if (level_0 / "zarr.json").exists():
-        array = zarr.open_array(str(level_0), mode="r+")
+        array = open_to_write(level_0)
         if array.attrs.get("key") == key:
-            done = Done(Path(store) / PROGRESS)
+            begin_store(store)
+            done = Done(Path(store) / PROGRESS, layout)
             log.info("%s: going on after %d block(s)", store, done.blocks)
             return array, done
     if Path(store).exists():
@@ -75,4 +111,4 @@ def begin_or_go_on(
     array = create_level(
         store, shape=shape, dtype="float32", chunk=chunk, shard=block, attributes={"key": key}
     )
-    return array, Done(Path(store) / PROGRESS)
+    return array, Done(Path(store) / PROGRESS, layout)

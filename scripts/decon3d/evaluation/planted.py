@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
@@ -26,6 +25,7 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
 from decon3d.seeds import generator
 from decon3d.settings import Camera
+from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.no_data import filled
 
@@ -211,9 +211,9 @@ def evaluate_planted(
         Metrics `auc_added`, `auc_lateral` and `auc_axial` for the first volumes of each recipe:
         subjects `probe/planted/0000` …, split `probe`.
     """
-    test: Any = zarr.open_group(str(test_store), mode="r")
+    test: Any = open_group(test_store)
     images = test["image"]
-    restored: Any = zarr.open_group(str(restored_store), mode="r")["restored"]
+    restored: Any = open_group(restored_store)["restored"]
     noise = measure_noise([np.asarray(image) for image in images], camera=camera)
     about = test.attrs
     simulated = "measured" not in about

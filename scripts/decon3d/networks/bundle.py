@@ -17,10 +17,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import decon3d
-from decon3d.errors import DeviceMemoryError, UserError
+from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reading
 from decon3d.files import file_digest, write_json
-from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, load_info
+from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, check_bundle
 from decon3d.networks.engines import TENSORFLOW, Engine, compiled
+from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.inference import inference_function
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
@@ -80,21 +81,22 @@ def load_bundle(folder: str | Path) -> tuple[keras.Model, BundleInfo]:
     UserError
         If a file is missing, was changed since it was written, or is of another schema.
     """
-    info = load_info(folder)
+    info = check_bundle(folder)
     path = Path(folder) / "model.keras"
-    if not path.is_file():
-        raise UserError(f"{path} is missing; model.json alone is no bundle")
     if file_digest(path) != info.model_sha256:
-        raise UserError(
-            f"{path} is not the file that model.json describes (its hash differs): the copy is "
-            "damaged or the files come from two trainings; copy the whole folder again"
+        raise DamagedError(
+            path,
+            "is not the file that model.json describes (its hash differs)",
+            files=[path.with_name("model.json")],
         )
     network(info.kind)  # registers its classes
-    model = keras.saving.load_model(path, compile=False)
-    if model.input_shape[-1] != info.input_channels:
+    with reading(str(path)):
+        model = keras.saving.load_model(path, compile=False)
+        geometry = halo_and_stride(model)
+    if geometry != (info.halo, info.stride) or bool(global_means(model)) != info.global_means:
         raise UserError(
-            f"{path}: the network takes {model.input_shape[-1]} channels, model.json says "
-            f"{info.input_channels}"
+            f"{Path(folder) / 'model.json'}: halo, stride or global_means is not that of the "
+            "network in model.keras; copy the whole folder again"
         )
     return model, info
 

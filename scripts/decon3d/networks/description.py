@@ -1,17 +1,23 @@
 """What is known of a trained network: the bundle's `model.json`, read without TensorFlow."""
 
+import json
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError, UserError, reading, reason
 from decon3d.files import read_json
 
 SCHEMA_VERSION = 1
+KINDS = ("rln", "neurodecon", "care", "rcan", "rl_residual")
+"""Networks that a bundle may hold; each is a file of this package."""
 _strict = ConfigDict(extra="forbid")
 Range = tuple[float, float]
+_Positive = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=_strict)
@@ -109,10 +115,10 @@ class BundleInfo:
     schema_version: int
     kind: str
     options: dict[str, Any]
-    input_channels: int
-    halo: tuple[int, int, int]
-    stride: tuple[int, int, int]
-    bytes_per_voxel: float
+    input_channels: _Positive
+    halo: tuple[_Count, _Count, _Count]
+    stride: tuple[_Positive, _Positive, _Positive]
+    bytes_per_voxel: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     global_means: bool
     target_kernel: str
     voxel_size_um: tuple[float, float, float]
@@ -138,27 +144,63 @@ def load_info(folder: str | Path) -> BundleInfo:
     Raises
     ------
     UserError
-        If it is missing, or not of this schema.
+        If it is missing, cannot be read, or is not of this schema.
     """
     path = Path(folder) / "model.json"
-    try:
-        content = read_json(path)
-    except FileNotFoundError:
+    if not path.is_file():
         raise UserError(
-            f"{folder}: no model bundle here (model.json is missing); give the folder that "
-            "`train` wrote, with model.keras and model.json"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from None
+            f"{folder} holds no model bundle (model.json is missing); give the folder that `train` "
+            "wrote, with model.keras and model.json"
+        )
+    with reading(str(path)):
+        content = read_json(path)
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise UserError(
-            f"{path}: schema_version is {version}, this version of decon3d reads {SCHEMA_VERSION}"
+            f"{path}: schema_version is {version}, but this version of decon3d reads "
+            f"{SCHEMA_VERSION}; train the network again"
         )
     try:
         return TypeAdapter(BundleInfo).validate_python(content)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Input ').lower()}"
+            for e in error.errors()
         )
-        raise UserError(f"{path}: {problems}") from None
+        raise UserError(f"{path}: {problems}; copy the bundle again from its source") from None
+
+
+def check_bundle(folder: str | Path) -> BundleInfo:
+    """Compare a bundle's files with each other, as far as that needs no TensorFlow.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or cannot be read, or `model.keras` holds another kind of network or
+        takes other channels than `model.json` says.
+    """
+    info = load_info(folder)
+    path = Path(folder) / "model.keras"
+    if not path.is_file():
+        raise DamagedError(
+            path, "is missing beside model.json", files=[path.with_name("model.json")]
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            model = json.loads(archive.read("config.json"))["config"]
+        name = str(model["name"]).removesuffix("_large")
+        channels = model["layers"][0]["config"]["batch_shape"][-1]
+    except Exception as error:  # of a file that is cut off: zipfile, zlib, JSON, lookups
+        beside = path.with_name("model.json")
+        raise DamagedError(path, f"cannot be read: {reason(error)}", files=[beside]) from None
+    if name in KINDS and name != info.kind:
+        raise UserError(
+            f"{path} holds a network of kind {name}, but model.json says {info.kind}; copy the "
+            "whole folder of the bundle again"
+        )
+    if channels != info.input_channels:
+        raise UserError(
+            f"{path} takes {channels} channel(s), but model.json says {info.input_channels}; copy "
+            "the whole folder of the bundle again"
+        )
+    return info

@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from decon3d.errors import UserError
 from decon3d.optics.beads import psf_from_beads
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.microscope import excitation_wavelength
@@ -52,12 +53,15 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
     )
     if excitation is not None:
         common["excitation_um"] = excitation
-    theory, how = describe_theory(
-        optics=optics,
-        emission_um=channel.emission_um,
-        excitation_um=channel.excitation_um,
-        voxel_size_um=voxel_size_um,
-    )
+    try:
+        theory, how = describe_theory(
+            optics=optics,
+            emission_um=channel.emission_um,
+            excitation_um=channel.excitation_um,
+            voxel_size_um=voxel_size_um,
+        )
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
     if isinstance(channel.psf, TheoryPsf):
         method = (
             f"theory: {optics.modality}, {optics.model} diffraction by Gauss-Legendre "

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError, reason
 from decon3d.files import read_record, write_record
 
 Triple = tuple[float, float, float]
@@ -188,20 +188,24 @@ def load_psf(path_tif: str | Path) -> Psf:
 
     Raises
     ------
-    UserError
-        If a file is missing, or TIFF and record do not belong together.
+    DamagedError
+        If a file is missing or damaged, or TIFF and record do not belong together.
     """
     path = Path(path_tif)
     beside = path.with_suffix(".json")
-    for part in (path, beside):
-        if not part.is_file():
-            raise UserError(f"{part} is missing; a PSF consists of {path.name} and {beside.name}")
-    record = read_record(beside)
+    record = read_record(beside, beside=[path])
+    if not path.is_file():
+        raise DamagedError(path, f"is missing beside {beside.name}", files=[beside])
     z, y, x = record["voxel_size_um"]
-    psf = Psf(tifffile.imread(path), (z, y, x), record)
+    try:
+        data = tifffile.imread(path)
+    except Exception as error:  # of tifffile, its codecs or struct
+        raise DamagedError(path, f"cannot be read: {reason(error)}", files=[beside]) from None
+    if list(data.shape) != record["shape"]:
+        raise DamagedError(path, f"does not have the shape {record['shape']}", files=[beside])
+    psf = Psf(data, (z, y, x), record)
     if fingerprint(psf) != record["fingerprint"]:
-        raise UserError(
-            f"{path} is not the PSF that {beside.name} describes (another fingerprint); "
-            "delete both and make the PSF again"
+        raise DamagedError(
+            path, f"is not the PSF that {beside.name} describes (fingerprint)", files=[beside]
         )
     return psf

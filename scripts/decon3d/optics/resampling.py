@@ -1,9 +1,14 @@
 """PSFs on other voxel grids: resampling with the flux kept, sub-voxel centring, the crop rule."""
 
+from collections.abc import Sequence
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.interpolate import BSpline
+
+from decon3d.errors import UserError
 
 Array = NDArray[np.float64]
 Triple = tuple[float, float, float]
@@ -12,10 +17,23 @@ LATERAL_ENERGY = 1e-4
 """Share of the energy that the lateral crop may leave outside."""
 AXIAL_FLOOR = 1e-3
 """On-axis value, relative to the peak, below which planes are cropped."""
+LARGEST_GRID = 2**26
+"""Voxels of the largest grid that a PSF is computed on: 0.5 GB, and a few copies."""
 _FINE = 8  # grid points per voxel on which the core's centroid is taken
 
 _SPLINE = BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
 _SPLINE_INTEGRAL = _SPLINE.antiderivative()
+
+
+def check_grid(shape: Sequence[int], *, voxel_size_um: Triple) -> None:
+    """Raise `UserError` if a grid (Z, Y, X) for a PSF has more than `LARGEST_GRID` voxels."""
+    voxels = prod(shape)
+    if voxels > LARGEST_GRID:
+        raise UserError(
+            f"voxels of {' × '.join(f'{v:.4g}' for v in voxel_size_um)} µm (Z, Y, X) would need a "
+            f"grid of {' × '.join(map(str, shape))} points for the PSF, {8 * voxels / 1e9:.3g} GB; "
+            f"at most {LARGEST_GRID:,} points are computed: check voxel_size_um and the optics"
+        )
 
 
 def resample(
@@ -42,6 +60,11 @@ def resample(
     numpy.ndarray
         float64, axes Z Y X, odd sizes, as large as needed to cover `data`.
 
+    Raises
+    ------
+    UserError
+        If it would be larger than `LARGEST_GRID`.
+
     Notes
     -----
     Cubic spline interpolation. Where an axis becomes coarser (t > s), the spline is averaged over
@@ -51,11 +74,12 @@ def resample(
     result = np.asarray(data, np.float64)
     middle = centre or tuple((n - 1) / 2 for n in result.shape)
     flux = result.sum()
-    for axis in range(3):
+    steps = np.divide(target_voxel_size_um, voxel_size_um)
+    reaches = [max(m, n - 1 - m) + 0.5 for m, n in zip(middle, result.shape, strict=True)]
+    halves = [max(int(np.ceil(r / s - 0.5)), 0) for r, s in zip(reaches, steps, strict=True)]
+    check_grid([2 * half + 1 for half in halves], voxel_size_um=target_voxel_size_um)
+    for axis, (step, half) in enumerate(zip(steps, halves, strict=True)):
         size = result.shape[axis]
-        step = target_voxel_size_um[axis] / voxel_size_um[axis]
-        reach = max(middle[axis], size - 1 - middle[axis]) + 0.5
-        half = max(int(np.ceil(reach / step - 0.5)), 0)
         points = middle[axis] + step * np.arange(-half, half + 1)
         matrix = resampling_matrix(points, size, np.sqrt(max(step**2 - 1, 0)))
         result = np.moveaxis(np.tensordot(matrix, result, axes=(1, axis)), 0, axis) * step

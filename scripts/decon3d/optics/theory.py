@@ -16,7 +16,13 @@ from decon3d.errors import UserError
 from decon3d.optics.diffraction import RADIAL_STEPS
 from decon3d.optics.focus import Focus, find_focus, locate_focus, strehl_ratio
 from decon3d.optics.microscope import Microscope
-from decon3d.optics.resampling import AXIAL_FLOOR, LATERAL_ENERGY, crop_box, resampling_matrix
+from decon3d.optics.resampling import (
+    AXIAL_FLOOR,
+    LATERAL_ENERGY,
+    check_grid,
+    crop_box,
+    resampling_matrix,
+)
 from decon3d.settings import Optics
 
 Array = NDArray[np.float64]
@@ -72,7 +78,8 @@ def theoretical_psf(
     Raises
     ------
     UserError
-        If a size is even, or a wavelength is missing.
+        If a size is even, a wavelength is missing, or the grid would be larger than
+        `resampling.LARGEST_GRID`.
 
     Notes
     -----
@@ -118,6 +125,7 @@ def describe_theory(
     )
     lateral = LATERAL_BOUND.get(optics.modality, OTHER_LATERAL_BOUND)
     bounds = shape or _bounds(lateral, _extent(microscope, focus), voxel_size_um)
+    check_grid(bounds, voxel_size_um=voxel_size_um)
     lay = _on_voxels if microscope.symmetric else _on_voxels_without_symmetry
     data = lay(microscope, focus.centre_um, bounds, voxel_size_um)
     box = (slice(None),) * 3 if shape else crop_box(data)
@@ -208,6 +216,7 @@ def _on_voxels_without_symmetry(
         places.append(centre + step * np.arange(-reach, reach + 1, dtype=np.float64))
         middles = reach + voxel / step * np.arange(-(n // 2), n // 2 + 1, dtype=np.float64)
         averages.append(resampling_matrix(middles, 2 * reach + 1, voxel / step))
+    check_grid([len(points) for points in places], voxel_size_um=voxel_size_um)
     data = microscope.on_grid(z_um=places[0], y_um=places[1], x_um=places[2])
     for axis, average in enumerate(averages):
         data = np.moveaxis(np.tensordot(average, data, axes=(1, axis)), 0, axis)

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from decon3d.errors import UserError
-from decon3d.pairs.registration import Triple, Volume, covered, level, register, translate
+from decon3d.pairs.registration import (
+    Triple,
+    Volume,
+    covered,
+    level,
+    register,
+    translate,
+    without_small_holes,
+)
 
 LEAST_CORRELATION = 0.3
 FWHM_PER_SIGMA = 2.3548
@@ -83,7 +91,7 @@ def align(
             f"{truth_file} has {truth.shape} voxels, {raw_file} has {raw.shape} (Z, Y, X); a "
             "truth must lie on its raw volume's grid: resample it"
         )
-    a, b = raw.astype(np.float32), truth.astype(np.float32)
+    a, b = (without_small_holes(v.astype(np.float32)) for v in (raw, truth))
     found = register(a, b, voxel_size_um=voxel_size_um)
     slope, offset, correlation = match(
         a, translate(b, found.shift), found.shift, np.divide(psf_fwhm_um, voxel_size_um)

@@ -96,6 +96,20 @@ def translate(volume: Volume, shift: Triple) -> Volume:
     return moved
 
 
+def without_small_holes(volume: Volume) -> Volume:
+    """Fill holes of single voxels (NaN) with their nearest neighbour, for registration.
+
+    Larger places without data stay NaN. Scattered NaN, as of dead pixels, would hide the volume
+    from the correlation, which fades out around each.
+    """
+    absent = np.isnan(volume)
+    small = absent & ~ndimage.binary_opening(absent, np.ones((2, 2, 2)))
+    if not small.any() or absent.all():
+        return volume
+    nearest = ndimage.distance_transform_edt(absent, return_distances=False, return_indices=True)
+    return np.where(small, volume[tuple(nearest)], volume)
+
+
 def level(a: Volume, b: Volume) -> tuple[Volume, Volume]:
     """Put each volume's mean where one of the two has no data (is NaN)."""
     known = np.isfinite(a) & np.isfinite(b)

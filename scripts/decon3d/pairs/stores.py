@@ -20,8 +20,10 @@ from decon3d.pairs.matching import Alignment, Limits, align, aligned
 from decon3d.pairs.registration import Triple, Volume, covered
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.settings import MeasuredPairs
+from decon3d.volumes.checked import OPTIONS
 from decon3d.volumes.checks import pair_problems
 from decon3d.volumes.headers import Header
+from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
@@ -120,13 +122,15 @@ def make_pairs(
         image, matched = aligned(raw, truth, alignment, voxel_size_um=psf.voxel_size_um)
         count = pairs.tiles if source.split == "train" else 1
         absent = ~(np.isfinite(image) & np.isfinite(matched))
+        shares = [float((~np.isfinite(v)).mean()) for v in (raw, truth)]
         chosen = brightest_tiles(np.where(absent, np.float32(np.nan), matched), shape, count)
         if not chosen:
             raise UserError(
                 f"{key}.shape: {source.raw} with {source.truth}: no tile of {list(shape)} voxels "
-                f"(Z, Y, X) has data throughout ({absent.mean():.0%} of what both cover has none: "
-                "fill or not finite); give smaller tiles, leave the pair out, or, if that is the "
-                "dark and no fill, set the dataset's `no_data: none`"
+                f"(Z, Y, X) has data throughout ({shares[0]:.2%} of the raw volume and "
+                f"{shares[1]:.2%} of the truth have none: fill or not finite); give smaller tiles, "
+                "leave the pair out, or, if that is the dark and no fill, set the dataset's "
+                "`no_data: none`"
             )
         tiles[source.split] += [(index, image[t], matched[t]) for t in chosen]
         level, sigma = Histogram.of(raw).background()
@@ -135,7 +139,7 @@ def make_pairs(
                 **asdict(source),
                 **asdict(alignment),
                 "tiles": len(chosen),
-                "no_data": float(absent.mean()),
+                "no_data": float((~(np.isfinite(raw) & np.isfinite(truth))).mean()),
                 "background": level,
                 "background_sigma": sigma,
             }
@@ -274,10 +278,11 @@ def write_store(
             chunks=(1, *values[0].shape),
             dtype="float32",
             dimension_names=("volume", "z", "y", "x"),
+            **OPTIONS,
         )
         for index, volume in enumerate(values):
             array[index] = volume
-    zarr.create_group(str(path), attributes=attributes)
+    finish_store(path, attributes)
 
 
 def _covered_size(shape: tuple[int, ...], alignment: Alignment, voxel_size_um: Triple) -> Shape:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from decon3d.volumes.checked import open_group
 
 COLUMNS = 6
 CELLS = 12
@@ -32,11 +33,9 @@ def contact_sheet(store_path: str | Path) -> Figure:
         dose (of a measured pair its file), and where the PSF varies, its depth and width. A
         projection of the whole would hide what walls and networks look like.
     """
-    about: dict[str, Any] = zarr.open_group(str(store_path), mode="r").attrs.asdict()
-    arrays: dict[str, Any] = {
-        name: zarr.open_array(str(Path(store_path) / name), mode="r")
-        for name in ("object", "image")
-    }
+    store = open_group(store_path)
+    about: dict[str, Any] = store.attrs.asdict()
+    arrays: dict[str, Any] = {name: store[name] for name in ("object", "image")}
     picked = pick(about.get("recipes", ["pair"] * about["volumes"]))
     columns = min(COLUMNS, len(picked))
     rows = -(-len(picked) // columns)

@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 
 from decon3d import __version__, settings
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError, UserError
 from decon3d.files import digest, read_json, write_json
 from decon3d.logs import progress
 from decon3d.optics.psf import Psf, fingerprint
@@ -22,6 +22,8 @@ from decon3d.phantoms.own import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
 from decon3d.versions import VERSIONS
+from decon3d.volumes.checked import OPTIONS, open_to_write
+from decon3d.volumes.manifest import GROUP, MANIFEST, begin_store, check_bytes, finish_store
 from decon3d.workers import worker_pool
 
 SplitName = Literal["train", "val", "test"]
@@ -228,7 +230,7 @@ def make_split(
         log.info("%s is complete", path)
         record.unlink(missing_ok=True)
         return
-    done = set(_resume(record, attributes["digest"], path))
+    done = set(_resume(record, attributes["digest"], job))
     if not done:
         _start(path, job, len(planned), record)
     left = [member for member in planned if member.index not in done]
@@ -237,7 +239,7 @@ def make_split(
     ):
         done.add(index)
         write_json(record, {"digest": attributes["digest"], "done": sorted(done)})
-    zarr.create_group(str(path), attributes=attributes)
+    finish_store(path, attributes)
     record.unlink(missing_ok=True)
 
 
@@ -248,22 +250,34 @@ def _finished(path: Path) -> str | None:
     return read_json(path / "zarr.json").get("attributes", {}).get("digest")
 
 
-def _resume(record: Path, wanted: str, path: Path) -> list[int]:
+def _resume(record: Path, wanted: str, job: _Job) -> list[int]:
     """List the volumes that an interrupted run with the same settings has finished."""
+    path = Path(job.path)
     if not record.exists() or not path.exists():
         return []
-    found = read_json(record)
-    if found["digest"] != wanted:
+    try:
+        found = read_json(record)
+        if found["digest"] != wanted:
+            return []
+    except (DamagedError, KeyError, TypeError):
         return []
-    for torn in path.rglob("*.partial"):  # what zarr was writing when the run was killed
-        torn.unlink()
-    return found["done"]
+    begin_store(path)
+    return [index for index in found["done"] if all(_is_whole(job, n, index) for n in job.arrays)]
+
+
+def _is_whole(job: _Job, name: str, index: int) -> bool:
+    """Return whether a finished volume lies there undamaged."""
+    try:
+        check_bytes(Path(job.path, name, "c", str(index), "0", "0", "0"), None)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _start(path: Path, job: _Job, count: int, record: Path) -> None:
     """Clear the folder and make the empty arrays."""
     if path.exists():
-        known = {"zarr.json", "object", "image", "image_b"}
+        known = {GROUP, MANIFEST, "object", "image", "image_b"}
         foreign = sorted({entry.name for entry in path.iterdir()} - known)
         if foreign:
             raise UserError(
@@ -278,6 +292,7 @@ def _start(path: Path, job: _Job, count: int, record: Path) -> None:
             chunks=(1, *job.shape),
             dtype="float32",
             dimension_names=("volume", "z", "y", "x"),
+            **OPTIONS,
         )
 
 
@@ -320,6 +335,6 @@ def _make(job: _Job, member: Member) -> int:
         own=job.own,
     )
     for name, values in zip(job.arrays, (exposure.object, *exposure.images), strict=True):
-        array = zarr.open_array(str(Path(job.path) / name), mode="r+")
+        array = open_to_write(Path(job.path) / name)
         array[member.index] = values
     return member.index

@@ -6,14 +6,13 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-import zarr
-
 from decon3d import __version__, paths
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json
 from decon3d.report.labels import method_label
 from decon3d.settings import Dataset, Settings
 from decon3d.versions import installed
+from decon3d.volumes.checked import open_group
 from decon3d.volumes.inputs import list_volumes
 
 Rows = list[tuple[str, str]]
@@ -216,7 +215,7 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         for method in settings.methods:
             store = root / paths.restored(dataset, volume, method)
             if (store / "zarr.json").is_file():
-                attributes: Any = zarr.open_group(str(store), mode="r").attrs.get("decon3d", {})
+                attributes: Any = open_group(store).attrs.get("decon3d", {})
                 for key, words in (
                     ("clipped", "were clipped to the range of the output's type"),
                     ("not_finite", "came out as no finite numbers and were set to 0"),

@@ -15,7 +15,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import tifffile
-import zarr
 from matplotlib.figure import Figure
 
 from decon3d import paths
@@ -40,6 +39,7 @@ from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Scene, Source, Triple, brightest, detail, overview
 from decon3d.settings import Dataset, Settings
+from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import Reading, open_volume
@@ -313,7 +313,7 @@ def _beads(job: Job, channel: str) -> Drawn:
 def _contact_sheet(job: Job, channel: str, split: str) -> Drawn:
     """Draw volumes of every recipe of a split."""
     store = job.root / paths.phantoms(job.name, channel, split)
-    about: Any = zarr.open_group(str(store), mode="r").attrs
+    about: Any = open_group(store).attrs
     measured = "measured" in about
     depth, height, width = np.multiply(about["shape"], about["voxel_size_um"])
     used = {"train": "the networks learn from", "test": "the numbers are measured on"}[split]
@@ -332,7 +332,7 @@ def _contact_sheet(job: Job, channel: str, split: str) -> Drawn:
 def _phantoms(job: Job, channel: str) -> Drawn:
     """Draw the first phantom of each recipe, or the first measured pairs."""
     store = job.root / paths.phantoms(job.name, channel, "test")
-    test: Any = zarr.open_group(str(store), mode="r")
+    test: Any = open_group(store)
     voxel: Triple = tuple(test.attrs["voxel_size_um"])
     measured = "measured" in test.attrs
     recipes: list[str] = test.attrs["names"][:PAIRS_SHOWN] if measured else test.attrs["recipes"]
@@ -340,7 +340,7 @@ def _phantoms(job: Job, channel: str) -> Drawn:
     for method in job.settings.methods:
         path = job.root / paths.restored_phantoms(job.name, channel, method)
         if _exists(path):
-            group: Any = zarr.open_group(str(path), mode="r")
+            group: Any = open_group(path)
             restored[method_label(method)] = group["restored"]
     drawn: Drawn = []
     for recipe in dict.fromkeys(recipes):

@@ -1,5 +1,6 @@
 """Restoration of whole arrays in memory, through the same blocks as a volume on disk."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from decon3d.restoration.restorers import (
     open_restorer,
 )
 from decon3d.restoration.sample import central
+from decon3d.volumes.checked import OPTIONS, open_group
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import missing
 from decon3d.volumes.tally import mark_image
 
@@ -72,14 +75,16 @@ def restore_phantoms(
     gpus, threads
         Devices that a network may use, and CPU threads.
     """
-    images: Any = zarr.open_group(str(test_store), mode="r")["image"]
-    group = zarr.open_group(str(store), mode="w")
-    restored = group.create_array(
-        "restored", shape=images.shape, chunks=(1, *images.shape[1:]), dtype="float32"
-    )
+    images: Any = open_group(test_store)["image"]
+    shutil.rmtree(store, ignore_errors=True)
+    restored = zarr.create_array(
+        str(Path(store) / "restored"), shape=images.shape, chunks=(1, *images.shape[1:]),
+        dtype="float32", **OPTIONS,
+    )  # fmt: skip
     options: dict[str, Any] = {"camera_offset": camera_offset, "gpus": gpus, "threads": threads}
     for i, values in enumerate(_restored(images, prepare=prepare, name=name, **options)):
         restored[i] = values
+    finish_store(store, {})
 
 
 def restore_pairs(
@@ -102,7 +107,7 @@ def restore_pairs(
     prepare, camera_offset, gpus, threads
         As for `restore_phantoms`.
     """
-    group: Any = zarr.open_group(str(store), mode="r")
+    group: Any = open_group(store)
     options: dict[str, Any] = {"camera_offset": camera_offset, "gpus": gpus, "threads": threads}
     restored = list(_restored(group["image"], prepare=prepare, name=name, **options))
     images = [np.maximum(image, 0) for image in restored]

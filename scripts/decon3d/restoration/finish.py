@@ -5,20 +5,19 @@ from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
-import zarr
 
 from decon3d import __version__
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError, UserError
 from decon3d.files import read_json
 from decon3d.logs import log
-from decon3d.restoration.part import finished_blocks
-from decon3d.restoration.plan import Item, Plan, VolumePlan
-from decon3d.seeds import generator
+from decon3d.restoration.part import finished_blocks, shard_problem
+from decon3d.restoration.plan import Plan, VolumePlan
 from decon3d.versions import VERSIONS, installed
+from decon3d.volumes.checked import open_array, open_store
 from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.manifest import begin_store, damages
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.writer import write_metadata, write_pyramid
@@ -27,16 +26,14 @@ FACES = 16
 """Block faces that are looked at per axis."""
 FACE_LENGTH = 1024
 """Voxels of a face that are looked at along its two axes, in its middle."""
-CHECKED_SHARDS = 16
-"""Shards of each volume that are read again and compared with what was recorded."""
 COUNTS = ("clipped", "not_finite", "no_data")
 
 
 def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]]:
     """Check that every shard of every volume is recorded as done and lies there as it was written.
 
-    A shard is one block. Some of them, drawn at random, are read again and compared by CRC-32 with
-    what their part wrote; that all can be decoded shows when the pyramid is made of them.
+    A shard is one block. The checksums in each are compared with what its part recorded; the
+    voxels are compared with these checksums when the pyramid is made of them.
 
     Parameters
     ----------
@@ -50,53 +47,37 @@ def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]
 
     Raises
     ------
-    UserError
-        If blocks are missing or were changed.
+    DamagedError
+        If shards are missing or were changed; with the markers of their parts, to be done again.
     """
-    done = finished_blocks(Path(progress), plan, range(plan.bounds[-1]))
+    progress = Path(progress)
+    done = finished_blocks(progress, plan, range(plan.bounds[-1]))
     issues = {}
-    for number, volume in enumerate(plan.volumes):
-        items = range(plan.starts[number], plan.starts[number + 1])
-        found = [done[i] for i in items if i in done]
-        if len(found) < volume.items:
-            raise UserError(
-                f"{volume.store}: {volume.items - len(found)} of {volume.items} blocks are not "
-                f"done; delete the markers in {progress} and run again"
-            )
-        _check_shards(plan, number, [line["crc32"] for line in found], Path(progress))
-        issues[volume.name] = {k: sum(f[k] for f in found) for k in COUNTS}
+    for volume in plan.volumes:
+        items = _items(plan, volume)
+        problems = {
+            i: shard_problem(plan, i, done[i]) if i in done else "is not recorded as done"
+            for i in items
+        }
+        bad = {i: problem for i, problem in problems.items() if problem is not None}
+        if bad:
+            raise _undone(plan, bad, progress)
+        issues[volume.name] = {k: sum(done[i][k] for i in items) for k in COUNTS}
     return issues
 
 
-def _check_shards(plan: Plan, number: int, checksums: list[int], progress: Path) -> None:
-    volume, first = plan.volumes[number], plan.starts[number]
-    for half_written in (Path(volume.store) / "0").rglob("*.partial"):
-        half_written.unlink()  # by a part that was killed, which wrote the whole shard later
-    level_0: Any = zarr.open_array(str(Path(volume.store) / "0"), mode="r")
-    rng = generator(0, "shards", volume.key)
-    some = set(rng.permutation(volume.items)[:CHECKED_SHARDS].tolist())
-    for index, checksum in enumerate(checksums):
-        item = plan.item(first + index)
-        place = [w.start // b for w, b in zip(item.block.write, volume.block, strict=True)]
-        name = level_0.metadata.encode_chunk_key((item.time, item.channel, *place))
-        if not (Path(volume.store) / "0" / name).is_file():
-            problem = "is missing"
-        elif index in some and _checksum(level_0, item) != checksum:
-            problem = "does not hold what was written"
-        else:
-            continue
-        raise UserError(
-            f"{volume.store}/0/{name} {problem}; delete the folder {progress} and run again"
-        )
+def _items(plan: Plan, volume: VolumePlan) -> range:
+    number = plan.volumes.index(volume)
+    return range(plan.starts[number], plan.starts[number + 1])
 
 
-def _checksum(level_0: Any, item: Item) -> int | None:
-    """Read a shard; None where it cannot be decoded."""
-    try:
-        values = level_0[(item.time, item.channel, *item.block.write)]
-    except (ValueError, RuntimeError, OSError):
-        return None
-    return crc32(np.ascontiguousarray(values).data)
+def _undone(plan: Plan, bad: dict[int, str], progress: Path) -> DamagedError:
+    """Name the first of some damaged shards, by item, and list all with their parts' markers."""
+    shards = {i: plan.shard(plan.item(i)) for i in bad}
+    markers = {progress / f"{plan.part_of(i)}.json" for i in bad}
+    first, problem = next(iter(bad.items()))
+    more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return DamagedError(shards[first], problem + more, files=[*shards.values(), *sorted(markers)])
 
 
 def finish_volume(
@@ -106,6 +87,7 @@ def finish_volume(
     *,
     provenance: dict[str, Any],
     issues: dict[str, int],
+    progress: str | Path,
     config: str = "",
 ) -> dict[str, float]:
     """Write one restored volume's pyramid and metadata.
@@ -119,8 +101,15 @@ def finish_volume(
         each restorer (bundle and PSF by hash), the versions of the packages and the config's hash.
     issues
         From `check_complete`.
+    progress
+        Folder of the parts' progress records.
     config
         Hash of the whole config.
+
+    Raises
+    ------
+    DamagedError
+        If a shard does not hold what its checksums say; with its part's marker, to be done again.
 
     Returns
     -------
@@ -128,17 +117,24 @@ def finish_volume(
         Seam index per axis (`z`, `y`, `x`; 1 = no seam) where the volume has block faces.
     """
     provenance = {**provenance, "finish": VERSIONS["finish"]}
-    level_0: Any = zarr.open_array(str(Path(volume.store) / "0"), mode="r")
+    level_0: Any = open_array(volume.store, "0")
     if level_0.attrs.get("key") != volume.key:
         raise UserError(f"{volume.store} was made for another plan; run again")
     finished = Path(volume.store) / "zarr.json"
     made = read_json(finished)["attributes"]["decon3d"] if finished.exists() else {}
-    if made.get("key") == volume.key and {**made, **provenance} == made:
+    same = made.get("key") == volume.key and {**made, **provenance} == made
+    if same and not damages(volume.store, look="checksums"):
         return dict(made["seam_index"])
-    factors = write_pyramid(volume.store, level_0=level_0)
-    seams = seam_index(level_0, volume)
-    top: Any = zarr.open_array(str(Path(volume.store) / str(len(factors) - 1)), mode="r")
-    windows = [Histogram.of(top[:, c]).display() for c in range(len(volume.channels))]
+    begin_store(volume.store)
+    try:
+        factors = write_pyramid(volume.store)
+        seams = seam_index(level_0, volume)
+        top: Any = open_array(volume.store, str(len(factors) - 1))
+        windows = [Histogram.of(top[:, c]).display() for c in range(len(volume.channels))]
+    except DamagedError as error:
+        shards = ((i, plan.shard(plan.item(i))) for i in _items(plan, volume))
+        bad = {i: error.problem for i, shard in shards if shard == error.path}
+        raise _undone(plan, bad, Path(progress)) if bad else error from None
     write_metadata(
         volume.store,
         name=f"{volume.name} {plan.method}",
@@ -203,7 +199,7 @@ def export_ome_tiff(plan: Plan, volume: VolumePlan, record: VolumeRecord) -> Pat
         return path
     write_ome_tiff(
         path,
-        zarr.open_array(str(Path(volume.store) / "0"), mode="r"),
+        open_store(volume.store)["0"],
         name=f"{volume.name} {plan.method}",
         **record.kept(volume.channels, volume.times),
     )

@@ -7,8 +7,6 @@ its first unfinished block. Writing a block is atomic and can be repeated. On SI
 block is finished, for it may be the time limit that comes.
 """
 
-import contextlib
-import json
 import os
 import resource
 import sys
@@ -25,12 +23,13 @@ import zarr
 from numpy.typing import NDArray
 
 from decon3d.errors import DeviceMemoryError, UserError
-from decon3d.files import digest, read_json, write_json, write_text
+from decon3d.files import append_line, digest, read_json, read_lines, write_json, write_lines
 from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
 from decon3d.restoration.plan import Item, Plan, halve_blocks, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
+from decon3d.volumes.checked import open_to_write
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 
@@ -46,10 +45,10 @@ class ProgressRecord:
         keys = {v.key for v in plan.volumes}
         self.path = path
         self.plan = plan
-        own = [line for line in read_lines(path) if line["key"] in keys]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in own))
+        write_lines(path, (line for line in read_lines(path) if line["key"] in keys))
         numbers = range(plan.bounds[part], plan.bounds[part + 1])
-        self.lines = finished_blocks(path.parent, plan, numbers)
+        done = finished_blocks(path.parent, plan, numbers)
+        self.lines = {n: line for n, line in done.items() if shard_problem(plan, n, line) is None}
 
     def __contains__(self, number: int) -> bool:
         return number in self.lines
@@ -58,18 +57,27 @@ class ProgressRecord:
         """Note that an item of the work list is done, on disk at once."""
         volume, index = self.plan.place(number)
         line = {"key": self.plan.volumes[volume].key, "item": index, **values}
-        with open(self.path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
-        self.lines[number] = line
+        self.lines[number] = append_line(self.path, line)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a progress file; a line cut off by a kill is left out, so that its block is redone."""
-    if path.exists():
-        with open(path, encoding="utf-8") as stream:
-            for text in stream:
-                with contextlib.suppress(json.JSONDecodeError):
-                    yield json.loads(text)
+def shard_problem(plan: Plan, number: int, line: dict[str, Any]) -> str | None:
+    """Compare the shard of an item with what was recorded when it was written.
+
+    Not the voxels are compared, but the checksums in the shard; reading the voxels compares these.
+
+    Returns
+    -------
+    str or None
+        What is wrong; None = nothing.
+    """
+    item = plan.item(number)
+    try:
+        found = plan.shard_checksum(item)
+    except FileNotFoundError:
+        return "is missing"
+    except ValueError as error:
+        return str(error)
+    return None if found == line["shard"] else "does not hold what was written"
 
 
 def finished_blocks(folder: Path, plan: Plan, numbers: range) -> dict[int, dict[str, Any]]:
@@ -210,7 +218,7 @@ def run_part(
                 )
             if item.volume not in outputs:
                 store = Path(plan.volumes[item.volume].store) / "0"
-                outputs[item.volume] = zarr.open_array(str(store), mode="r+")
+                outputs[item.volume] = open_to_write(store)
             started = time.perf_counter()
             restored = restore_block(
                 opened[item.channel],
@@ -229,7 +237,9 @@ def run_part(
                 "seconds": round(time.perf_counter() - before, 4),
                 "computing_seconds": round(computing, 4),
             }
-            pending = writer.submit(_write, outputs[item.volume], item, *restored, record, spent)
+            pending = writer.submit(
+                _write, outputs[item.volume], plan, item, *restored, record, spent
+            )
             before = time.perf_counter()
             bar.set_postfix_str(f"{count}/{len(todo)} blocks", refresh=False)
             bar.update(item.voxels)
@@ -294,6 +304,7 @@ def _read_ahead(plan: Plan, todo: list[int]) -> Iterator[tuple[Item, NDArray[Any
 
 def _write(
     output: "zarr.Array[Any]",
+    plan: Plan,
     item: Item,
     values: NDArray[np.float32],
     absent: NDArray[np.bool_] | None,
@@ -314,6 +325,9 @@ def _write(
         clipped = int(np.count_nonzero((values < info.min) | (values > info.max)))
         values = np.clip(values, info.min, info.max)
     final = np.ascontiguousarray(values, dtype=output.dtype)
+    shard = plan.shard(item)
+    # zarr reads a shard at a volume's edge before it writes it: an old, damaged one would stop it.
+    shard.unlink(missing_ok=True)
     output[(item.time, item.channel, *item.block.write)] = final
     record.add(
         item.number,
@@ -322,6 +336,7 @@ def _write(
         not_finite=not_finite,
         no_data=0 if absent is None else int(np.count_nonzero(absent)),
         crc32=crc32(final.data),
+        shard=plan.shard_checksum(item),
         **spent,
     )
 

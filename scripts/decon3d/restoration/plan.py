@@ -33,7 +33,9 @@ from decon3d.restoration.blocks import (
 from decon3d.restoration.restorers import State
 from decon3d.restoration.tiles import tile_of
 from decon3d.settings import Restoration
+from decon3d.versions import VERSIONS
 from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.manifest import checksum_of, inner_chunks
 from decon3d.volumes.writer import create_level
 
 
@@ -144,6 +146,28 @@ class Plan:
             mirror=self.mirror,
         )
         return Item(number, index, time, channel, geometry)
+
+    def shard(self, item: Item) -> Path:
+        """Return the file of level 0 that an item writes."""
+        volume = self.volumes[item.volume]
+        place = [w.start // b for w, b in zip(item.block.write, volume.block, strict=True)]
+        return Path(volume.store, "0", "c", *map(str, (item.time, item.channel, *place)))
+
+    def shard_checksum(self, item: Item) -> int:
+        """Return the checksum of the checksums in the file that an item writes.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If it is missing or damaged.
+        """
+        volume = self.volumes[item.volume]
+        extent = tuple(s.stop - s.start for s in item.block.write)
+        return checksum_of(self.shard(item), inner_chunks(volume.block, volume.chunk, extent))
+
+    def part_of(self, number: int) -> int:
+        """Return the part that does an item of the work list."""
+        return bisect_right(self.bounds, number) - 1
 
     def part(self, number: int) -> Iterator[Item]:
         """Walk through the work of one part."""
@@ -277,7 +301,10 @@ def make_plan(
             ) from None
         kind = record.dtype if restoration.output_dtype == "input" else "float32"
         states_and_engine = [s.identity for s in every], engine and asdict(engine)
-        key = digest([record.identity, *states_and_engine, kind, chosen, channels, chunk, block])
+        key = digest(
+            [record.identity, *states_and_engine, kind, chosen, channels, chunk, block,
+             VERSIONS["restore"]]
+        )  # fmt: skip
         volumes.append(
             VolumePlan(
                 record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,

@@ -6,6 +6,8 @@ restorer from it. A restorer that iterates with a PSF carries it in its state.
 """
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
@@ -19,7 +21,7 @@ from decon3d.classical import device
 from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
-from decon3d.errors import DeviceMemoryError, UserError
+from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reason
 from decon3d.files import digest, file_digest, read_record, write_record
 from decon3d.logs import log
 from decon3d.networks.description import load_info
@@ -71,18 +73,23 @@ class State:
 
         Raises
         ------
-        UserError
+        DamagedError
             If one of the two files is not what was written.
         """
-        content = read_record(path)
-        with np.load(Path(path).with_suffix(".npz")) as arrays:
-            loaded = {name: arrays[name] for name in arrays.files}
+        beside = Path(path).with_suffix(".npz")
+        content = read_record(path, beside=[beside])
+        try:
+            with np.load(beside) as arrays:
+                loaded = {name: arrays[name] for name in arrays.files}
+        except FileNotFoundError:
+            raise DamagedError(beside, "is missing", files=[path]) from None
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise DamagedError(beside, f"cannot be read: {reason(error)}", files=[path]) from None
         content.update(halo=tuple(content["halo"]), stride=tuple(content["stride"]))
         written = content.pop("arrays_digest")
         state = cls(**content, arrays=loaded)
         if state.description["arrays_digest"] != written:
-            arrays = Path(path).with_suffix(".npz")
-            raise UserError(f"{arrays} does not belong to {path}; delete both and run again")
+            raise DamagedError(beside, f"does not belong to {path}", files=[path])
         return state
 
     @property

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from decon3d.classical.held_out import held_out_subjects
@@ -20,6 +19,7 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
 from decon3d.settings import Camera, Rl, Rltv
+from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.tally import mark_image
 
@@ -57,7 +57,7 @@ def tune_on_phantoms(
         If the optimum sits on an edge of the search: no baseline is shown below its best.
     """
     started = time.perf_counter()
-    group: Any = zarr.open_group(str(store), mode="r")
+    group: Any = open_group(store)
     images = [
         mark_image(np.asarray(image), camera_offset=camera.offset) for image in group["image"]
     ]

@@ -54,16 +54,22 @@ class Settings(Section):
         if taken:
             raise PydanticCustomError(
                 "methods",
-                "methods.{name}: this name is reserved for the report's own rows; rename it",
+                "methods.{name}: the report uses this name for its own rows; rename the method",
                 {"name": min(taken)},
             )
         for name, method in self.methods.items():
             if is_oracle(method) != name.endswith(ORACLE):
                 raise PydanticCustomError(
                     "methods",
-                    "methods.{name}: tune_on: test_truth (with iterations: tune) makes an oracle, "
-                    "and an oracle's name ends in {end}; no other method's does",
-                    {"name": name, "end": ORACLE},
+                    "methods.{name}: {problem}; rename it",
+                    {
+                        "name": name,
+                        "problem": f"the name of a method with tune_on: test_truth and iterations: "
+                        f"tune must end in {ORACLE}"
+                        if is_oracle(method)
+                        else f"only a method with tune_on: test_truth and iterations: tune may "
+                        f"have a name that ends in {ORACLE}",
+                    },
                 )
         return self
 
@@ -75,23 +81,24 @@ class Settings(Section):
                 if source not in self.methods:
                     raise PydanticCustomError(
                         "methods",
-                        "methods.{name}.source: there is no method {source}; known: {known}",
+                        "methods.{name}.source: unknown method {source}; known: {known}",
                         {"name": chain[-1], "source": repr(source),
                          "known": ", ".join(n for n in self.methods if n != chain[-1])},
                     )  # fmt: skip
                 if source in chain:
                     raise PydanticCustomError(
                         "methods",
-                        "methods.{name}.source: {circle} is a circle; one of them has to start "
-                        "from the raw volumes",
+                        "methods.{name}.source: {circle} is a cycle; one of these methods must "
+                        "start from the raw volumes (source: null)",
                         {"name": name, "circle": " → ".join([*chain, source])},
                     )
                 chain.append(source)
             if method.source is not None and counts_photons(method):
                 raise PydanticCustomError(
                     "methods",
-                    "methods.{name}: tune_on: data, stopping: rlgc and tv_weight: snr judge by the "
-                    "noise of photons, which restored volumes (source: {source}) no longer have",
+                    "methods.{name}: tune_on: data, stopping: rlgc and tv_weight: snr need photon "
+                    "noise, which restored volumes (source: {source}) no longer have; remove these "
+                    "options or `source`",
                     {"name": name, "source": method.source},
                 )
         return self
@@ -101,7 +108,8 @@ class Settings(Section):
         if self.phantoms is not None and all(d.pairs for d in self.datasets.values()):
             raise PydanticCustomError(
                 "methods",
-                "phantoms: every dataset has measured pairs, so that none are made; leave this out",
+                "phantoms: every dataset has measured pairs, so no phantoms are made; remove this "
+                "section",
             )
         return self
 
@@ -118,8 +126,8 @@ class Settings(Section):
             if variation and variation.depth_um:
                 raise PydanticCustomError(
                     "phantoms",
-                    "phantoms.{split}.psf_variation.depth_um: {key} is measured, and how it would "
-                    "look at another depth is not known; vary its width",
+                    "phantoms.{split}.psf_variation.depth_um: {key} is measured, so the PSF at "
+                    "other depths is unknown; vary `width` instead",
                     {"split": split, "key": measured[0]},
                 )
         return self

@@ -40,11 +40,15 @@ def _one_group(value: str | None) -> str | None:
         groups = 1 if value is None else re.compile(value).groups
     except re.error as error:
         raise PydanticCustomError(
-            "pairs", "is no regular expression: {reason}", {"reason": str(error)}
+            "pairs",
+            "is not a regular expression: {reason}; correct the pattern",
+            {"reason": str(error)},
         ) from None
     if groups != 1:
         raise PydanticCustomError(
-            "pairs", "needs one group in parentheses, which names the specimen: '(fish[0-9]+)_'"
+            "pairs",
+            "needs exactly one group in parentheses, which holds the specimen's name, e.g. "
+            "'(fish[0-9]+)_'",
         )
     return value
 
@@ -55,10 +59,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class MeasuredPairs(Section):
     """Measured pairs of a raw and a true volume, in place of phantoms."""
 
-    raw: str | list[str]
+    raw: str | Annotated[list[str], Field(min_length=1)]
     """Volumes as the methods get them (low exposure, confocal …): a path, a folder, a glob, or a
     list of these."""
-    truth: str | list[str]
+    truth: str | Annotated[list[str], Field(min_length=1)]
     """What they should become (high exposure, STED …), on the same voxel grid: as many files, in
     the same order."""
     specimen: Annotated[str | None, AfterValidator(_one_group)] = None
@@ -83,7 +87,9 @@ class MeasuredPairs(Section):
 def _crop(value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     for axis, (start, stop) in zip("ZYX", value, strict=True):
         if stop <= start:
-            raise ValueError(f"along {axis}, {stop} is not behind {start}; give [start, stop]")
+            raise ValueError(
+                f"along {axis}, {stop} is not greater than {start}; give [start, stop]"
+            )
     return value
 
 
@@ -103,11 +109,13 @@ class Preview(Section):
 class Dataset(Section):
     """Volumes that share a microscope: one PSF and one model per channel."""
 
-    volumes: str | list[str | VolumeEntry] | None = None
+    volumes: str | Annotated[list[str | VolumeEntry], Field(min_length=1)] | None = None
     """A path, a glob, a list, or a sheet (.tsv / .csv with name, path, optional reference). A
-    volume is a TIFF, OME-TIFF or OME-Zarr, or a folder with a TIFF for each plane of one channel,
-    in the order of the numbers in their names."""
-    simulate: dict[Name, Simulation] | None = None
+    volume is a TIFF, OME-TIFF or OME-Zarr, a zarr array (with `axes` and `voxel_size_um`), or a
+    folder with a TIFF for each plane of one channel, in the order of the numbers in their names. A
+    plate or a bioformats2raw folder is a volume per image, e.g. plate_A_1_0 for well A/1, field 0.
+    Names are taken literally before they are taken as a pattern."""
+    simulate: Annotated[dict[Name, Simulation], Field(min_length=1)] | None = None
     """Instead of `volumes`: volumes that the workflow makes itself, by name."""
     voxel_size_um: VoxelSize | None = None
     """Voxel size (Z, Y, X), in µm, in place of the metadata's; null = from the metadata of the
@@ -118,7 +126,7 @@ class Dataset(Section):
     axes: Axes | None = None
     """Axes of the files, slowest first, e.g. ZYX or TZCYX, in place of the metadata's, without or
     with those of length 1; null = from the metadata. Counts for references and pairs, too."""
-    times: list[Annotated[int, Field(ge=0)]] | None = None
+    times: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     """Time points to restore, from 0; null = all."""
     no_data: Literal["auto", "none"] | float = "auto"
     """Value of voxels without data (fill of deskewing, stitching or padding): `auto` finds it, as a
@@ -137,11 +145,12 @@ class Dataset(Section):
     def _one_source(self) -> "Dataset":
         if (self.volumes is None) == (self.simulate is None):
             raise PydanticCustomError(
-                "volumes", "give exactly one of `volumes` (your files) and `simulate` (made here)"
+                "volumes",
+                "give exactly one of `volumes` (your files) and `simulate` (simulated here)",
             )
         if self.simulate is not None and self.voxel_size_um is None:
             raise PydanticCustomError(
-                "volumes", "voxel_size_um is missing; simulated volumes have no metadata"
+                "volumes", "voxel_size_um is missing; simulated volumes need it, as [Z, Y, X] in µm"
             )
         for name, channel in self.channels.items():
             if self.optics.modality == "two_photon" and channel.excitation_um is None:
@@ -153,10 +162,12 @@ class Dataset(Section):
                 )
         indices = [channel.index for channel in self.channels.values()]
         if len(set(indices)) < len(indices):
-            raise PydanticCustomError("channels", "two channels have the same index")
+            raise PydanticCustomError(
+                "channels", "two channels have the same index; give each channel its own"
+            )
         if self.simulate is not None and max(indices) >= len(indices):
             raise PydanticCustomError(
                 "channels",
-                "the channels of simulated volumes have the indices 0, 1, … without gaps",
+                "the channels of simulated volumes need the indices 0, 1, … without gaps",
             )
         return self

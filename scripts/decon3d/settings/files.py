@@ -1,14 +1,14 @@
 """Paths that the config names, and what is missing or wrong there."""
 
+import glob
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 from decon3d.errors import UserError
-from decon3d.networks.description import load_info
+from decon3d.networks.description import KINDS, check_bundle
 from decon3d.settings.config import Settings
-from decon3d.settings.methods import METHOD_KINDS
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
 _REPLACED = re.compile(r"\{\s*[.\w]+\s*(?:,.*)?\}|<[a-z][a-z0-9_]*>", re.DOTALL)
@@ -16,6 +16,8 @@ _REPLACED = re.compile(r"\{\s*[.\w]+\s*(?:,.*)?\}|<[a-z][a-z0-9_]*>", re.DOTALL)
 
 def expand_path(text: str) -> str:
     """Expand `~`, `$NAME`, `${NAME}` and `${NAME:-default}` in a path, as a shell would.
+
+    A path that exists as it is written is taken literally.
 
     Raises
     ------
@@ -27,18 +29,25 @@ def expand_path(text: str) -> str:
         name = match[1] or match[3]
         found = os.environ.get(name) or match[2]
         if found is None:
-            raise UserError(f"the environment variable {name} is not set (in {text!r})")
+            raise UserError(
+                f"the environment variable {name} is not set (in {text!r}); set it, or give a "
+                f"default: ${{{name}:-…}}"
+            )
         return found
 
+    if os.path.lexists(text):
+        return text
     return os.path.expanduser(_VARIABLE.sub(value, text))
 
 
-def path_problem(path: str) -> str:
+def path_problem(path: str, *, of_clone: bool = False) -> str:
     """Say why Snakemake cannot take a path as it is; empty if it can.
 
-    It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them.
+    It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them;
+    in the path of the clone it takes every brace for the start or end of a name.
     """
-    found = _REPLACED.search(path)
+    found = re.search(r"[{}]", path) if of_clone else None
+    found = found or _REPLACED.search(path)
     if found is None:
         return ""
     return (
@@ -56,12 +65,15 @@ def wrong_starts(settings: Settings) -> list[str]:
             continue
         key = f"methods.{name}.training.start_from"
         try:
-            kind = load_info(expand_path(start)).kind
+            kind = check_bundle(expand_path(start)).kind
         except UserError as error:
             problems.append(f"{key}: {error}")
             continue
         if kind != method.kind:
-            problems.append(f"{key}: {start} holds a network of kind {kind}, not {method.kind}")
+            problems.append(
+                f"{key}: {start} holds a network of kind {kind}, not {method.kind}; give a bundle "
+                f"of kind {method.kind}"
+            )
     return problems
 
 
@@ -69,7 +81,7 @@ def missing_files(config: dict[str, Any]) -> list[str]:
     """List the files that the config names and that are not there, whatever else is wrong."""
     problems = []
 
-    def check(key: str, path: Any) -> None:
+    def check(key: str, path: Any, *, pattern: bool = False) -> None:
         if not isinstance(path, str):
             return
         try:
@@ -79,13 +91,15 @@ def missing_files(config: dict[str, Any]) -> list[str]:
             return
         if problem := path_problem(expanded):
             problems.append(f"{key}: {problem}")
-        if any(c in expanded for c in "*?["):
+        if os.path.exists(expanded):
+            return
+        if pattern and glob.has_magic(expanded):
             from decon3d.volumes.inputs import matches
 
             if not matches(expanded):
-                problems.append(f"{key}: no file matches {expanded}")
-        elif not Path(expanded).exists():
-            problems.append(f"{key}: there is no file {expanded}")
+                problems.append(f"{key}: no file matches {expanded}; check the pattern")
+        else:
+            problems.append(f"{key}: {expanded or repr(path)} does not exist; check the path")
 
     def table(value: Any) -> dict[str, Any]:
         return value if isinstance(value, dict) else {}
@@ -100,13 +114,13 @@ def missing_files(config: dict[str, Any]) -> list[str]:
                 check(f"{at}.path", entry.get("path"))
                 check(f"{at}.reference", entry.get("reference"))
             else:
-                check(at, entry)
+                check(at, entry, pattern=True)
         for channel, value in table(dataset.get("channels")).items():
             check(f"{key}.channels.{channel}.psf.path", table(table(value).get("psf")).get("path"))
         for role in ("raw", "truth"):
             entries = table(dataset.get("pairs")).get(role)
             for entry in entries if isinstance(entries, list) else [entries]:
-                check(f"{key}.pairs.{role}", entry)
+                check(f"{key}.pairs.{role}", entry, pattern=True)
     problems += _bundle_problems(table(config.get("methods")), table(config.get("datasets")))
     for name, method in table(config.get("methods")).items():
         start = table(table(method).get("training")).get("start_from")
@@ -140,12 +154,13 @@ def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[
                 if problem := path_problem(str(folder)):
                     raise UserError(problem)
                 if not folder.is_dir():
-                    raise UserError(f"there is no folder {folder}")
-                info = load_info(folder)
-                if info.kind not in METHOD_KINDS:
-                    raise UserError(f"{folder} holds a network that is not known here: {info.kind}")
-                if not (folder / "model.keras").is_file():
-                    raise UserError(f"{folder / 'model.keras'} is missing")
+                    raise UserError(f"the folder {folder} does not exist; check the path")
+                kind = check_bundle(folder).kind
+                if kind not in KINDS:
+                    raise UserError(
+                        f"{folder} holds a network of unknown kind {kind!r}; known: "
+                        f"{', '.join(KINDS)}"
+                    )
             except UserError as error:
                 problems.append(f"methods.{name}.bundle: {error}")
     return list(dict.fromkeys(problems))

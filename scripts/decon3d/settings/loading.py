@@ -23,11 +23,13 @@ def load_settings(config: dict[str, Any]) -> Settings:
     ConfigError
         With every problem of the config, missing files included.
     """
+    if not isinstance(config, dict):
+        raise ConfigError([f"the config must hold keys, such as `datasets:`, not {config!r}"])
     try:
         settings = Settings.model_validate(_with_kinds(config))
     except ValidationError as error:
-        problems = [explained(e) for e in error.errors(include_url=False)]
-        raise ConfigError(list(dict.fromkeys(problems)) + missing_files(config)) from None
+        problems = explained(error.errors(include_url=False))
+        raise ConfigError(problems + missing_files(config)) from None
     problems = missing_files(config) or wrong_starts(settings)
     if problems:
         raise ConfigError(problems)

@@ -64,14 +64,14 @@ class _Iterative(MethodSection):
         if stopping != "fixed" and iterations == "tune":
             raise PydanticCustomError(
                 "tune",
-                "iterations: tune and stopping: {rule} both decide the number of iterations; leave "
-                "one of them out",
+                "iterations: tune and stopping: {rule} both choose the number of iterations; "
+                "remove one of them",
                 {"rule": stopping},
             )
         if stopping == "rlgc" and getattr(self, "acceleration", "none") != "none":
             raise PydanticCustomError(
                 "tune",
-                "stopping: rlgc goes with acceleration: none: momentum runs on into the noise",
+                "stopping: rlgc needs acceleration: none, since momentum amplifies noise",
             )
         return self
 
@@ -102,8 +102,8 @@ class Rl(_Iterative):
         ):
             raise PydanticCustomError(
                 "tune",
-                "back_projector: {name} goes with acceleration: none and stopping: fixed (1 or 2 "
-                "iterations): it diverges otherwise",
+                "back_projector: {name} needs acceleration: none and stopping: fixed (1 or 2 "
+                "iterations); otherwise it diverges",
                 {"name": self.back_projector},
             )
         return self
@@ -134,7 +134,8 @@ class Rltv(_Iterative):
     def _together(self) -> "Rltv":
         if (self.iterations == "tune") != (self.tv_weight == "tune"):
             raise PydanticCustomError(
-                "tune", "iterations and tv_weight are tuned together: give `tune` for both or none"
+                "tune",
+                "iterations and tv_weight are tuned together; give `tune` for both or for neither",
             )
         return self
 
@@ -206,7 +207,7 @@ class RlEstimate(Section):
     @classmethod
     def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if list(value) != sorted(set(value)):
-            raise PydanticCustomError("tune", "the iterations do not ascend")
+            raise PydanticCustomError("tune", "the iterations must ascend; sort them, each once")
         return value
 
 

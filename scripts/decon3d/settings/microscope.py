@@ -93,8 +93,8 @@ class Optics(Section):
         if aperture is not None and aperture >= value:
             raise PydanticCustomError(
                 "optics",
-                "{n} is not above numerical_aperture {na}, and no lens collects beyond 90°: check "
-                "both (water 1.333, glycerol 1.47, oil 1.515)",
+                "{n} must be greater than numerical_aperture {na}; check both (water 1.333, "
+                "glycerol 1.47, oil 1.515)",
                 {"na": f"{aperture:g}", "n": f"{value:g}"},
             )
         return value
@@ -103,7 +103,9 @@ class Optics(Section):
     @classmethod
     def _sheet(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is None and info.data.get("modality") == "light_sheet":
-            raise PydanticCustomError("optics", "is missing; a light sheet needs its FWHM in µm")
+            raise PydanticCustomError(
+                "optics", "is missing; a light sheet needs its thickness (FWHM) in µm"
+            )
         return value
 
     @field_validator("sted")
@@ -113,12 +115,14 @@ class Optics(Section):
         if value is None and modality == "sted":
             raise PydanticCustomError(
                 "optics",
-                "is missing; STED needs its depletion, e.g. {example}",
+                "is missing; STED needs the depletion, e.g. {example}",
                 {"example": "{depletion_um: 0.592, saturation_factor: 20}"},
             )
         if value is not None and modality not in ("sted", None):
             raise PydanticCustomError(
-                "optics", "belongs to `modality: sted`, not to {modality}", {"modality": modality}
+                "optics",
+                "needs `modality: sted`, but the modality is {modality}; remove one of them",
+                {"modality": modality},
             )
         return value
 

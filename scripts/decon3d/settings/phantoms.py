@@ -36,7 +36,7 @@ class PsfVariation(Section):
             low, high = getattr(self, key) or (0, 0)
             if low > high:
                 raise PydanticCustomError(
-                    "photons", "{key}: the lower bound comes first", {"key": key}
+                    "photons", "{key}: give the lower bound first", {"key": key}
                 )
         return self
 
@@ -79,7 +79,7 @@ class Phantoms(Section):
     @model_validator(mode="after")
     def _ordered(self) -> "Phantoms":
         if self.photons[0] > self.photons[1]:
-            raise PydanticCustomError("photons", "photons: the lower bound comes first")
+            raise PydanticCustomError("photons", "photons: give the lower bound first")
         return self
 
     @model_validator(mode="after")
@@ -88,7 +88,7 @@ class Phantoms(Section):
         if taken:
             raise PydanticCustomError(
                 "phantoms",
-                "phantoms.objects.{name}: this name is a recipe's; rename it",
+                "phantoms.objects.{name}: a recipe has this name; rename the object",
                 {"name": taken[0]},
             )
         known = {*RECIPES, *self.objects}
@@ -96,16 +96,16 @@ class Phantoms(Section):
             if getattr(self, split).doses is not None:
                 raise PydanticCustomError(
                     "phantoms",
-                    "phantoms.{split}.doses: only `test` has set doses; here phantoms.photons is "
-                    "the range that they are drawn from",
+                    "phantoms.{split}.doses: only `test` takes doses; remove them, and set the "
+                    "range with phantoms.photons",
                     {"split": split},
                 )
         for split in ("train", "val", "test"):
             for name in sorted(set(getattr(self, split).recipes) - known):
                 raise PydanticCustomError(
                     "phantoms",
-                    "phantoms.{split}.recipes: {name} is neither a recipe nor one of "
-                    "phantoms.objects; known: {known}",
+                    "phantoms.{split}.recipes: unknown recipe {name}; known, with "
+                    "phantoms.objects: {known}",
                     {"split": split, "name": repr(name), "known": ", ".join(sorted(known))},
                 )
         return self

@@ -55,7 +55,7 @@ class Training(Section):
     @classmethod
     def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value and value[0] > value[1]:
-            raise PydanticCustomError("training", "the lower bound comes first")
+            raise PydanticCustomError("training", "give the lower bound first")
         return value
 
 

@@ -30,23 +30,29 @@ Shape = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 def _plausible_voxel(value: float) -> float:
     if not SMALLEST_VOXEL_UM <= value <= LARGEST_VOXEL_UM:
-        nm = value > LARGEST_VOXEL_UM
-        hint = f"{value:g} nm is {value / 1000:g} µm" if nm else "give micrometres"
-        raise PydanticCustomError(
-            "unit", "{value} µm is no voxel size of a light microscope ({hint})",
-            {"value": f"{value:g}", "hint": hint},
-        )  # fmt: skip
+        raise _outside(value, SMALLEST_VOXEL_UM, LARGEST_VOXEL_UM)
     return value
 
 
 def _plausible_wavelength(value: float) -> float:
     if not 0.2 <= value <= 2:
-        hint = f"{value:g} nm is {value / 1000:g} µm" if value > 2 else "give micrometres"
-        raise PydanticCustomError(
-            "unit", "{value} µm is no wavelength of visible light ({hint})",
-            {"value": f"{value:g}", "hint": hint},
-        )  # fmt: skip
+        raise _outside(value, 0.2, 2)
     return value
+
+
+def _outside(value: float, low: float, high: float) -> PydanticCustomError:
+    """Describe a length that is not plausible; it may have been given in nm."""
+    nanometres = low <= value / 1000 <= high
+    return PydanticCustomError(
+        "unit",
+        "{value} µm is outside {low}–{high} µm; {advice}",
+        {
+            "value": f"{value:g}",
+            "low": f"{low:g}",
+            "high": f"{high:g}",
+            "advice": f"did you mean {value / 1000:g}?" if nanometres else "give micrometres",
+        },
+    )
 
 
 Voxel = Annotated[float, AfterValidator(_plausible_voxel)]

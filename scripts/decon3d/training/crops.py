@@ -19,6 +19,7 @@ from decon3d.logs import progress
 from decon3d.networks.inputs import network_input
 from decon3d.seeds import generator
 from decon3d.training.augmentation import Augmentation, Shape, moved, turns_over
+from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.no_data import missing
 from decon3d.volumes.normalisation import Histogram, Normalisation, darkest_place
@@ -103,7 +104,7 @@ def load_pairs(
         If the store is not there or is not one of pairs.
     """
     try:
-        group = zarr.open_group(store, mode="r")
+        group = open_group(store)
         image: Any = group["image"]
         truth: Any = group["object"]
     except (GroupNotFoundError, ArrayNotFoundError, FileNotFoundError, KeyError):

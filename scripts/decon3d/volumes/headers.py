@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,8 @@ def read_header(source: Source) -> Header:
     if not os.path.exists(path):
         raise UserError(f"{path} does not exist; check the path")
     with reading(path):
-        return Header.of(open_volume(path, reading=how))
+        # Its own path: an image inside a collection has another.
+        return replace(Header.of(open_volume(path, reading=how)), path=path)
 
 
 def read_headers(

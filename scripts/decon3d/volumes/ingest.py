@@ -214,13 +214,20 @@ def ingest(
         raise UserError("\n".join(problems))
     contradicted = contradiction(voxel_size_um, volume.voxel_size_um)
     warnings = [contradicted] if contradicted else []
+    if voxel_size_um is None and volume.voxel_size_note:
+        warnings.append(volume.voxel_size_note)
     size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
     record_path = Path(record_path)
     record_path.parent.mkdir(parents=True, exist_ok=True)
-    _check_chunks(volume)
+    warnings += _missing_chunks(volume)
     volume, stored_range = _as_stored_here(volume)
+    if stored_range is not None and max(map(abs, stored_range)) > _EXACT:
+        warnings.append(
+            f"counts from {stored_range[0]} to {stored_range[1]}; beyond {_EXACT} float32 rounds "
+            "them to 24 bits"
+        )
     target = None
     if not volume.in_place or volume.convert_to is not None:
         store = record_path.with_name(f"{name}.ome.zarr")
@@ -256,7 +263,7 @@ def ingest(
         write_metadata(
             store,
             name=name,
-            factors=write_pyramid(store, level_0=target),
+            factors=write_pyramid(store),
             voxel_size_um=size,
             position_um=volume.position_um,
             channel_names=list(volume.channel_names),
@@ -367,36 +374,41 @@ def _without_wrong_bits(
     bits = volume.significant_bits
     words = "%s states %s significant bits, but holds counts up to %g: taken as saturated at %g"
     log.info(words, volume.path, bits, highest, largest)
-    full = {i: int(c.histogram.counts[c.histogram.index(largest)]) for i, c in found.items()}
-    return {i: replace(c, saturated=full[i]) for i, c in found.items()}, largest
+
+    def full(histogram: Histogram) -> int:
+        end = histogram.start + len(histogram.counts) * histogram.width
+        return int(histogram.counts[histogram.index(largest)]) if end >= largest else 0
+
+    return {i: replace(c, saturated=full(c.histogram)) for i, c in found.items()}, largest
 
 
-def _check_chunks(volume: Volume) -> None:
+def _missing_chunks(volume: Volume) -> list[str]:
     """Warn of chunks that a zarr store lacks; `UserError` if it has none.
 
     Zarr reads them as its fill value, so they are true zeros, which many programs do not write, or
     data that were lost or never written.
     """
     if not isinstance(volume.array, ZarrArray):
-        return
+        return []
     share = volume.array.missing_share()
     if share == 1:
         raise UserError(
             f"{volume.array.path} has no chunk; all its voxels would be read as fill: copy it "
             "again from its source, or leave the volume out"
         )
-    if share:
-        log.warning(
-            "%s: %.3g %% of the chunks do not exist and are read as fill; if that is more than the "
-            "empty margin, data are missing: copy the volume again", volume.array.path, 100 * share,
-        )  # fmt: skip
+    if share == 0:
+        return []
+    return [
+        f"{100 * share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
+        "fill; if that is more than the empty margin, data are missing: copy the volume again"
+    ]
 
 
 def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
     """Choose the type of a volume whose own type is not stored here, in one streaming pass.
 
     Integers that fit become uint16. Others become float32, with negative counts as they are; it
-    holds integers up to 2^24 exactly and rounds larger ones to 24 bits, which a warning says.
+    holds integers up to 2^24 exactly and rounds larger ones to 24 bits.
 
     Returns
     -------
@@ -416,11 +428,6 @@ def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
     fits = found[0] >= 0 and found[1] <= np.iinfo(np.uint16).max
     name = "uint16" if fits else "float32"
     log.info("%s: %s from %d to %d becomes %s", volume.path, stored.dtype, *found, name)
-    if max(-found[0], found[1]) > _EXACT:
-        log.warning(
-            "%s: counts to %d; above %d float32 rounds them to 24 bits", volume.path,
-            max(found, key=abs), _EXACT,
-        )  # fmt: skip
     return replace(volume, convert_to=name), found
 
 

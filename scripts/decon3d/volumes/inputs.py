@@ -9,7 +9,6 @@ from pathlib import Path
 from decon3d import paths
 from decon3d.errors import ConfigError, UserError
 from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path, path_problem
-from decon3d.volumes.planes import plane_files
 from decon3d.volumes.sheets import is_sheet, read_sheet
 from decon3d.volumes.zarr_metadata import images_in
 
@@ -45,12 +44,10 @@ def matches(pattern: str) -> list[str]:
 def volume_files(path: str) -> list[str]:
     """List the files whose change is a volume's: itself, or what stands for a folder.
 
-    Of an OME-Zarr, its metadata. Of a folder of planes, the folder, which changes when planes come
-    or go, and the newest plane: all of them would be thousands for a workflow to keep.
+    Of an OME-Zarr, its metadata; of a folder of planes, the folder. What they do not show is in
+    the volume's fingerprint (`volumes.fingerprints`), a parameter of the rules.
     """
     path = path.rstrip("/")
-    if planes := plane_files(path):
-        return [path, max(planes, key=lambda file: (os.stat(file).st_mtime_ns, file))]
     inside = [
         f"{path}/{n}"
         for n in ("zarr.json", ".zattrs", ".zarray", ".zgroup")
@@ -170,7 +167,9 @@ def _listed(key: str, sheet: str) -> list[VolumeSource]:
         paths_there = []
         for text in filter(None, (row.path, row.reference)):
             try:
-                path = str(Path(sheet).parent / expand_path(text))
+                path = str(Path(sheet).parent / text)
+                if not os.path.lexists(path):
+                    path = str(Path(sheet).parent / expand_path(text))
             except UserError as error:
                 problems.append(f"{where}: {error}")
                 continue

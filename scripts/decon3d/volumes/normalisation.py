@@ -213,8 +213,10 @@ def empty_level(histogram: Histogram, darkest: float) -> float:
     # Where hardly a photon falls, no count lies below the mode, and the noise is below a count.
     sigma = max(sigma, histogram.width)
     for _ in range(MEAN_SHIFTS):
-        near = np.abs(histogram.levels - level) <= WINDOW_SIGMAS * sigma
-        level = float(np.average(histogram.levels, weights=histogram.counts * near))
+        near = histogram.counts * (np.abs(histogram.levels - level) <= WINDOW_SIGMAS * sigma)
+        if not near.any():  # the mean lies in a gap of the histogram
+            break
+        level = float(np.average(histogram.levels, weights=near))
     noise = sigma / np.sqrt(np.prod(CELL))
     cells = max(histogram.counts.sum() / np.prod(CELL), 1.0)
     expected = level - (np.sqrt(2 * np.log(cells)) + SLACK) * noise

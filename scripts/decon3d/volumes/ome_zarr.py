@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from decon3d import errors
 from decon3d.errors import UserError, reason
-from decon3d.logs import log
 from decon3d.volumes.blosc import WholeChunkStore, uses_blosc
+from decon3d.volumes.checked import open_store
+from decon3d.volumes.manifest import is_own
 from decon3d.volumes.metadata import (
     axes_of,
     channel_colors_of,
@@ -56,16 +57,22 @@ class ZarrArray:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        folder = Path(path)
         node = node_at(path)
         if node is None or not node.is_array:
             raise UserError(f"{path} is listed as an array, but missing; copy it from its source")
         try:
-            store = WholeChunkStore(path, read_only=True) if uses_blosc(node.array) else path
-            self._array: Any = zarr.open_array(store, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
+            if is_own(folder.parent):
+                self._array: Any = open_store(folder.parent)[folder.name]
+            else:
+                store = WholeChunkStore(path, read_only=True) if uses_blosc(node.array) else path
+                self._array = zarr.open_array(store, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
             self.shape: tuple[int, ...] = tuple(self._array.shape)
             self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
             self.chunks: tuple[int, ...] = tuple(self._array.chunks)
             self.shards: tuple[int, ...] | None = self._array.shards
+        except UserError:
+            raise
         except Exception as error:
             raise UserError(
                 f"{path} cannot be opened: {reason(error)}; if a codec or a type is named, save "
@@ -81,7 +88,7 @@ class ZarrArray:
     def __getitem__(self, region: tuple[Any, ...]) -> NDArray[Any]:
         try:
             return np.asarray(self._array[region])
-        except MemoryError:
+        except (MemoryError, UserError):
             raise
         except Exception as error:
             raise UserError(
@@ -136,6 +143,8 @@ def open_zarr(path: str, level: int = 0, reading: Reading = FROM_FILE) -> Volume
     UserError
         If there is no such image, or its metadata does not say how to read it.
     """
+    if is_own(path):
+        open_store(path)  # compares its metadata with the manifest
     if images := images_in(path):
         chosen = images[reading.choose(path, images)]
         path, reading = f"{path.rstrip('/')}/{chosen}", replace(reading, series=None)
@@ -184,15 +193,22 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
     units = _units(multiscale, array.ndim)
     at = {a: i for i, a in enumerate(named)}
 
-    def along(values: list[float] | None) -> list[tuple[float, str] | None]:
-        return [(values[at[a]], units[at[a]]) if values and a in at else None for a in "ZYX"]
+    spatial = [a for a in "ZYX" if a in at]
+    unitless = not any(units[at[a]] for a in spatial)
 
-    sizes = [entry for entry in along(scale) if entry is not None]
-    if not any(unit for _, unit in sizes):
-        if all(size == 1 for size, _ in sizes):
+    def along(values: list[float] | None) -> list[tuple[float, str] | None]:
+        if values is None:
+            return [None, None, None]
+        default = "" if unitless else "(none)"  # where others have one, this is not a length
+        entries = {a: (values[at[a]], units[at[a]] or default) for a in spatial}
+        return [entries.get(a) for a in "ZYX"]
+
+    note = ""
+    if scale is not None and unitless:
+        if all(scale[at[a]] == 1 for a in spatial):
             scale = shift = None  # voxels, not lengths
         else:
-            log.warning("%s gives no unit of length; taken as µm", path)
+            note = "the metadata gives the voxel size without a unit; it is taken as µm"
     size, problem = voxel_size_of(along(scale))
     omero = node.ome.get("omero")
     listed = _list(omero.get("channels")) if isinstance(omero, dict) else []
@@ -206,6 +222,7 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
         channel_colors_of([color_of(c.get("color")) for c in channels], named, array.shape),
         seconds(scale[at["T"]], units[at["T"]]) if "T" in at and scale is not None else None,
         voxel_size_problem=problem,
+        voxel_size_note=note,
         position_um=position_of(along(shift)),
         in_place=only and own is not None and _same(named, own),
     )

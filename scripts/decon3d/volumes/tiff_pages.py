@@ -20,7 +20,7 @@ _BROKEN = re.compile(
     re.IGNORECASE,
 )
 _HARMLESS = re.compile(r"coercing|InterColorProfile|IJMetadata|datetime|page name", re.IGNORECASE)
-_NAME = re.compile(r"<tifffile\.\w+ [^>]*>\s*")
+_NAME = re.compile(r"<(tifffile\.)?\w+[ .][^>]*> (raised \w+)?\s*")
 
 
 class _Complaints(logging.Handler):

@@ -92,6 +92,8 @@ class Volume:
     clip_at_zero: bool = False
     voxel_size_problem: str = ""
     """Why the voxel size that the file states cannot be used."""
+    voxel_size_note: str = ""
+    """What was assumed to read the voxel size that the file states."""
     position_um: Triple | None = None
     """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     significant_bits: int | None = None

@@ -13,9 +13,9 @@ from ome_zarr_models.common.omero import Channel, Omero, Window
 from ome_zarr_models.v05.axes import Axis
 from ome_zarr_models.v05.image import ImageAttrs
 from ome_zarr_models.v05.multiscales import Dataset, Multiscale
-from zarr.codecs import BloscCodec
 
-from decon3d.files import write_json
+from decon3d.volumes.checked import OPTIONS, open_array
+from decon3d.volumes.manifest import begin_store, finish_store
 
 DIMENSIONS = ("t", "c", "z", "y", "x")
 COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF", "FFFFFF")
@@ -43,6 +43,7 @@ def create_level(
     chunk, shard
         Z, Y, X; a chunk holds one time point and channel. The shard is a multiple of the chunk.
     """
+    begin_store(store)
     folder = Path(store) / str(level)
     if folder.exists():
         shutil.rmtree(folder)
@@ -52,11 +53,9 @@ def create_level(
         dtype=dtype,
         chunks=(1, 1, *chunk),
         shards=None if shard is None else (1, 1, *shard),
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
-        fill_value=0,
         dimension_names=DIMENSIONS,
         attributes=attributes or {},
-        config={"write_empty_chunks": True},
+        **OPTIONS,
     )
 
 
@@ -66,9 +65,9 @@ def default_chunk(shape: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def write_pyramid(
-    store: str | Path, *, level_0: zarr.Array[Any], reduce: Callable[..., Any] | None = None
+    store: str | Path, *, reduce: Callable[..., Any] | None = None
 ) -> list[tuple[int, int, int]]:
-    """Add halved levels until a level is small, streaming from the one before.
+    """Add halved levels to level 0 until a level is small, streaming from the one before.
 
     An axis is halved while it is longer than half the longest one, so that anisotropic stacks
     become more even.
@@ -82,12 +81,17 @@ def write_pyramid(
     -------
     list of (z, y, x)
         Downsampling factors of each level, level 0 included.
+
+    Raises
+    ------
+    DamagedError
+        If a chunk is missing or damaged.
     """
     import dask  # half a second or more, and most jobs write no pyramid
     import dask.array as da
 
     factors = [(1, 1, 1)]
-    previous = level_0
+    previous = open_array(store, "0")
     while max(previous.shape[2:]) > SMALLEST_LEVEL:
         longest = max(previous.shape[2:])
         step = tuple(2 if n * 2 > longest and n > 1 else 1 for n in previous.shape[2:])
@@ -111,8 +115,25 @@ def write_pyramid(
             da.store(coarse, target, lock=False, compute=True)
         z, y, x = (f * s for f, s in zip(factors[-1], step, strict=True))
         factors.append((z, y, x))
-        previous = target
+        previous = open_array(store, str(len(factors) - 1))
+    _read_odd_ends(store, factors)
+    for folder in Path(store).iterdir():  # of an earlier attempt with more levels
+        if folder.name.isdecimal() and int(folder.name) >= len(factors):
+            shutil.rmtree(folder)
     return factors
+
+
+def _read_odd_ends(store: str | Path, factors: list[tuple[int, int, int]]) -> None:
+    """Read what a halving leaves out of level 0, so that all its checksums are compared."""
+    level_0 = open_array(store, "0")
+    times, channels, *shape = level_0.shape
+    for axis, (size, step) in enumerate(zip(shape, factors[min(1, len(factors) - 1)], strict=True)):
+        if size % step:
+            region = [slice(None)] * 3
+            region[axis] = slice(size - 1, size)
+            for time in range(times):
+                for channel in range(channels):
+                    level_0[(time, channel, *region)]
 
 
 def mean_of_data(values: NDArray[Any], axis: Any = None, **options: Any) -> Any:
@@ -138,7 +159,26 @@ def _even(chunks: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def write_metadata(
-    store: str | Path,
+    store: str | Path, *, attributes: dict[str, Any] | None = None, **options: Any
+) -> None:
+    """Write the manifest and the group's `zarr.json` (`image_attributes`): the store is done.
+
+    Parameters
+    ----------
+    attributes
+        Further attributes (provenance), beside `ome`.
+    options
+        As for `image_attributes`.
+
+    Raises
+    ------
+    DamagedError
+        If a chunk is missing or damaged.
+    """
+    finish_store(store, {**image_attributes(**options), **(attributes or {})})
+
+
+def image_attributes(
     *,
     name: str,
     factors: list[tuple[int, int, int]],
@@ -149,9 +189,8 @@ def write_metadata(
     time_interval_s: float | None = None,
     position_um: tuple[float, float, float] | None = None,
     kind: str = "mean",
-    attributes: dict[str, Any] | None = None,
-) -> None:
-    """Write the group's `zarr.json` with validated OME-Zarr 0.5 metadata: the store is done.
+) -> dict[str, Any]:
+    """Make the attributes of a group, validated OME-Zarr 0.5.
 
     Parameters
     ----------
@@ -163,8 +202,6 @@ def write_metadata(
         Position (Z, Y, X) of the first voxel on the stage, in µm: the translation of level 0.
     kind
         How the levels were made, in a word.
-    attributes
-        Further attributes (provenance), beside `ome`.
     """
     datasets = []
     for level, factor in enumerate(factors):
@@ -196,9 +233,4 @@ def write_metadata(
         mode="json", exclude_none=True
     )
     ome["omero"] = Omero(channels=channels).model_dump(mode="json")
-    content = {
-        "zarr_format": 3,
-        "node_type": "group",
-        "attributes": {"ome": ome, **(attributes or {})},
-    }
-    write_json(Path(store) / "zarr.json", content)
+    return {"ome": ome}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decon3d.errors import UserError
+from decon3d.errors import UserError, reason
 
 MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 """Files that make a folder a node of a zarr store."""
@@ -124,10 +124,11 @@ def _series(path: str | Path) -> list[str]:
     node = node_at(Path(path, "OME"))
     if node is not None and "series" in node.ome:
         return _paths(node, [{"path": p} for p in _list(node.ome["series"])], "series")
-    found: list[str] = []
-    while is_node(Path(path, str(len(found)))):
-        found.append(str(len(found)))
-    return found
+    try:
+        names = [p.name for p in Path(path).iterdir() if p.name.isdecimal() and is_node(p)]
+    except OSError as error:
+        raise UserError(f"{path} cannot be listed: {reason(error)}") from None
+    return [str(i) for i in range(len(names))]  # a gap is one that is missing
 
 
 def _fields(path: str | Path) -> list[str]:

@@ -1,0 +1,104 @@
+"""Fingerprints of files that come from outside: what changes when a file is replaced.
+
+Modification times alone miss a file that is replaced by an older one (`mv`, `cp -p`, rsync). Only
+directories and file attributes are read, so that a workflow can ask for each of its inputs.
+"""
+
+import html
+import os
+import re
+import stat
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import tifffile
+
+from decon3d.files import digest
+from decon3d.volumes.planes import plane_files
+
+MOST_FILES = 10_000
+"""Files of a folder that are all looked at."""
+SAMPLED = 1_000
+"""Files that are looked at in a folder with more; its subfolders are all looked at."""
+_TIFF = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
+_OTHERS = re.compile(r"""\b(?:FileName|MetadataFile)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+
+
+def fingerprint(paths: str | Path | Iterable[str | Path]) -> str:
+    """Hash what tells one version of some volumes or files from another.
+
+    Of a file, a folder of planes and a set of OME-TIFFs: size, modification time (ns) and inode of
+    every file. Of another folder, such as an OME-Zarr: names, sizes and modification times of its
+    files, or where it has more than `MOST_FILES`, their number, the modification times of its
+    folders, and `SAMPLED` files spread evenly.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    several = [paths] if isinstance(paths, str | Path) else paths
+    return digest([_fingerprint(str(path)) for path in several])
+
+
+def fresh_fingerprint(path: str | Path) -> str:
+    """Return `fingerprint` of the present state, whatever this process has seen before."""
+    _fingerprint.cache_clear()
+    return fingerprint(path)
+
+
+@cache
+def _fingerprint(path: str) -> str:
+    if not os.path.isdir(path):
+        return digest([_attributes(file) for file in (path, *ome_set(path))])
+    if planes := plane_files(path):
+        return digest([_attributes(file) for file in planes])
+    return _of_folder(path)
+
+
+def ome_set(path: str) -> list[str]:
+    """List the other files that the OME-XML of a TIFF names, without a look at their content."""
+    if not path.lower().endswith(_TIFF):
+        return []
+    try:
+        with tifffile.TiffFile(path) as file:
+            text = file.pages.first.description
+    except Exception:  # whatever is wrong with it: the reader says so
+        return []
+    found: dict[str, None] = {}
+    if "OME" in text:
+        for match in _OTHERS.finditer(text):
+            name = html.unescape(match[1] or match[2] or "")
+            found[os.path.join(os.path.dirname(path), name)] = None
+    return sorted(name for name in found if os.path.basename(name) != os.path.basename(path))
+
+
+def _attributes(path: str) -> tuple[str, int, int, int] | None:
+    """Return name, size, time and inode of a file; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size
+    return os.path.basename(path), size, found.st_mtime_ns, found.st_ino
+
+
+def _of_folder(path: str) -> str:
+    folders: list[str] = []
+    files: list[str] = []
+    for folder, below, names in os.walk(path):
+        below.sort()
+        folders.append(folder)
+        files += [os.path.join(folder, name) for name in sorted(names)]
+    looked_at = files
+    if len(files) > MOST_FILES:
+        some = [files[i * len(files) // SAMPLED] for i in range(SAMPLED)]
+        looked_at = [*folders, *some]
+    # No inodes: on some file systems they differ from node to node.
+    seen = [
+        (os.path.relpath(file, path), *found[1:3])
+        for file in looked_at
+        if (found := _attributes(file)) is not None
+    ]
+    return digest([len(files), seen])

@@ -1,0 +1,340 @@
+"""The manifest of a finished store: every file with its size and checksum.
+
+Every chunk that is written here ends in the CRC-32C of its bytes (the codec `crc32c`), and a shard
+in an index that says where its chunks lie. The manifest holds the checksum of a file's checksums,
+so that it is made and compared without reading the voxels: the codec holds the voxels against the
+chunk's checksum, the manifest holds the chunk's checksum against its place.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from decon3d.errors import DamagedError
+from decon3d.files import digest, write_json, write_text
+
+MANIFEST = "manifest.json"
+GROUP = "zarr.json"
+CHECKSUM = 4
+"""Bytes of a checksum at the end of a chunk or of a shard's index."""
+ABSENT = 2**64 - 1
+"""Offset, in a shard's index, of a chunk that is not there."""
+
+Shape = tuple[int, ...]
+Entry = tuple[int, int]
+"""Size in bytes, and checksum."""
+
+
+Inner = tuple[bool, ...] | None
+"""For each chunk of a shard, whether it lies in the array; None = the file is one chunk."""
+
+
+@lru_cache(maxsize=1024)
+def inner_chunks(shard: Shape, chunk: Shape, extent: Shape) -> tuple[bool, ...]:
+    """Say of each chunk of a shard whether it lies in the array, at whose end a shard may be cut.
+
+    Parameters
+    ----------
+    shard, chunk
+        Voxels along each axis.
+    extent
+        Voxels of the shard that lie in the array.
+    """
+    axes = [
+        [start < end for start in range(0, size, step)]
+        for size, step, end in zip(shard, chunk, extent, strict=True)
+    ]
+    return tuple(all(place) for place in product(*axes))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an array is cut into files: voxels of the array, of a file, and of a chunk in a shard."""
+
+    shape: Shape
+    file: Shape
+    chunk: Shape | None
+
+    @classmethod
+    def of(cls, metadata: dict[str, Any]) -> "Layout":
+        """Read an array's `zarr.json`."""
+        file = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        codec = metadata["codecs"][0]
+        sharded = codec["name"] == "sharding_indexed"
+        chunk = tuple(codec["configuration"]["chunk_shape"]) if sharded else None
+        return cls(tuple(metadata["shape"]), file, chunk)
+
+    def files(self) -> Iterator[str]:
+        """Name all files of the array, relative to its folder."""
+        counts = (range(-(-n // f)) for n, f in zip(self.shape, self.file, strict=True))
+        for place in product(*counts):
+            yield "/".join(["c", *map(str, place)])
+
+    def inner(self, key: str) -> Inner:
+        """Say which chunks the file of a name must hold."""
+        if self.chunk is None:
+            return None
+        place = map(int, key.rpartition("c/")[2].split("/"))
+        cut = zip(place, self.file, self.shape, strict=True)
+        return inner_chunks(self.file, self.chunk, tuple(min(f, n - i * f) for i, f, n in cut))
+
+
+def crc32c(data: bytes, before: int = 0) -> int:
+    """CRC-32C of bytes; `before` is that of what comes before them."""
+    import google_crc32c  # comes with zarr; not needed to compare sizes
+
+    return int(google_crc32c.extend(before, data))
+
+
+def checksum_of(path: Path, inner: Inner) -> int:
+    """Return the checksum of a file's checksums, without reading its voxels.
+
+    Parameters
+    ----------
+    inner
+        Which chunks the file must hold.
+
+    Raises
+    ------
+    ValueError
+        If the file is too short, or its index is damaged or lacks a chunk.
+    """
+    with open(path, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        if inner is None:
+            return crc32c(_read(stream, size - CHECKSUM, CHECKSUM))
+        found = 0
+        for offset, length in _index(stream, size, inner):
+            found = crc32c(_read(stream, offset + length - CHECKSUM, CHECKSUM), found)
+        return found
+
+
+def check_bytes(path: Path, inner: Inner) -> None:
+    """Compare all bytes of a chunk or shard with the checksums in it.
+
+    Raises
+    ------
+    ValueError
+        If they do not match.
+    """
+    with open(path, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        parts = [(0, size)] if inner is None else _index(stream, size, inner)
+        for offset, length in parts:
+            _checked(_read(stream, offset, length))
+
+
+def _index(stream: BinaryIO, size: int, inner: tuple[bool, ...]) -> list[Entry]:
+    length = 16 * len(inner) + CHECKSUM
+    content = _checked(_read(stream, size - length, length))
+    numbers = struct.unpack(f"<{2 * len(inner)}Q", content[:-CHECKSUM])
+    places = list(zip(numbers[::2], numbers[1::2], strict=True))
+    if any(needed and ABSENT in place for needed, place in zip(inner, places, strict=True)):
+        raise ValueError("lacks a chunk")
+    return [place for place in places if ABSENT not in place]
+
+
+def _read(stream: BinaryIO, offset: int, length: int) -> bytes:
+    if offset < 0 or length < CHECKSUM:
+        raise ValueError("is cut off")
+    stream.seek(offset)
+    content = stream.read(length)
+    if len(content) < length:
+        raise ValueError("is cut off")
+    return content
+
+
+def _checked(content: bytes) -> bytes:
+    if crc32c(content[:-CHECKSUM]) != int.from_bytes(content[-CHECKSUM:], "little"):
+        raise ValueError("does not match its checksum")
+    return content
+
+
+def finish_store(store: str | Path, attributes: dict[str, Any]) -> None:
+    """Write a store's manifest and then its group's `zarr.json`: only now is the store finished.
+
+    Parameters
+    ----------
+    store
+        Folder with an array in each subfolder.
+    attributes
+        Of the group; `manifest` is added, the manifest's name.
+
+    Raises
+    ------
+    DamagedError
+        If a chunk of an array is missing or damaged.
+    """
+    store = Path(store)
+    content = {
+        "zarr_format": 3, "node_type": "group", "attributes": {**attributes, "manifest": MANIFEST},
+    }  # fmt: skip
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    data = text.encode()
+    files: dict[str, Entry] = {GROUP: (len(data), crc32c(data))}
+    for array in sorted(path.parent for path in store.glob(f"*/{GROUP}")):
+        data = (array / GROUP).read_bytes()
+        files[f"{array.name}/{GROUP}"] = (len(data), crc32c(data))
+        layout = layout_of(array)
+        for key in layout.files():
+            path = array / key
+            try:
+                entry = (path.stat().st_size, checksum_of(path, layout.inner(key)))
+            except FileNotFoundError:
+                raise DamagedError(path, "is missing") from None
+            except ValueError as error:
+                raise DamagedError(path, str(error)) from None
+            files[f"{array.name}/{key}"] = entry
+    write_json(store / MANIFEST, {"digest": digest(files), "files": files}, indent=None)
+    write_text(store / GROUP, text)
+
+
+def begin_store(store: str | Path) -> None:
+    """Take the mark of a finished store away before anything in it changes.
+
+    What writers that were killed left half-written in it is removed, too.
+    """
+    for name in (GROUP, MANIFEST):
+        (Path(store) / name).unlink(missing_ok=True)
+    for half_written in Path(store).rglob("*.partial"):
+        half_written.unlink(missing_ok=True)
+
+
+def is_own(store: str | Path) -> bool:
+    """Return whether a folder is a store that was finished here, by its manifest or its flag."""
+    store = Path(store)
+    if (store / MANIFEST).is_file():
+        return True
+    try:
+        content = json.loads((store / GROUP).read_bytes())
+        return bool(content["attributes"]["manifest"] == MANIFEST)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def load_manifest(store: str | Path) -> dict[str, Entry]:
+    """Read a finished store's manifest.
+
+    Raises
+    ------
+    DamagedError
+        If it is missing or altered.
+    """
+    path = Path(store) / MANIFEST
+    try:
+        about = path.stat()
+        return _read_manifest(path, about.st_mtime_ns, about.st_size)
+    except FileNotFoundError:
+        raise DamagedError(path, "is missing") from None
+    except (ValueError, KeyError, TypeError):
+        raise DamagedError(path, "is damaged") from None
+
+
+@lru_cache(maxsize=32)
+def _read_manifest(path: Path, modified: int, size: int) -> dict[str, Entry]:
+    content = json.loads(path.read_bytes())
+    files = content["files"]
+    if content["digest"] != digest(files):
+        raise ValueError("does not match its digest")
+    return {name: (size, checksum) for name, (size, checksum) in files.items()}
+
+
+def damages(
+    store: str | Path, *, look: Literal["sizes", "checksums", "bytes"] = "bytes"
+) -> list[DamagedError]:
+    """List the missing, altered and damaged files of a finished store.
+
+    Parameters
+    ----------
+    look
+        At the files' sizes alone, which opens none; also at the checksums in them; or at all bytes.
+    """
+    store = Path(store)
+    try:
+        files = load_manifest(store)
+    except DamagedError as error:
+        return [error]
+    found: dict[str, DamagedError] = {}
+    for name, entry in sorted(files.items(), key=lambda item: not item[0].endswith(GROUP)):
+        try:
+            if look == "sizes":
+                _check_size(store / name, entry[0])
+            elif f"{name.partition('/')[0]}/{GROUP}" not in found:  # else it cannot be understood
+                check_file(store, name, entry, look=look)
+        except DamagedError as error:
+            found[name] = error
+    return list(found.values())
+
+
+def _check_size(path: Path, size: int) -> None:
+    try:
+        there = os.stat(path).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        raise DamagedError(path, "is missing") from None
+    if there != size:
+        raise DamagedError(path, f"has {there} bytes instead of {size}")
+
+
+def check_file(
+    store: Path, name: str, entry: Entry, *, look: Literal["checksums", "bytes"] = "checksums"
+) -> None:
+    """Compare a file of a finished store with the manifest.
+
+    Parameters
+    ----------
+    name
+        Of the file, within the store.
+    entry
+        What the manifest says.
+    look
+        At the size and the checksums in the file, or also at all its bytes.
+
+    Raises
+    ------
+    DamagedError
+        If it is missing or differs.
+    """
+    path = store / name
+    _check_size(path, entry[0])
+    try:
+        if name.endswith(GROUP):
+            found = crc32c(path.read_bytes())
+        else:
+            inner = layout_of(store / name.partition("/")[0]).inner(name)
+            found = checksum_of(path, inner)
+            if look == "bytes":
+                check_bytes(path, inner)
+    except FileNotFoundError:
+        raise DamagedError(path, "is missing") from None
+    except ValueError as error:
+        raise DamagedError(path, str(error)) from None
+    if found != entry[1]:
+        raise DamagedError(path, "does not hold what was written")
+
+
+@lru_cache(maxsize=64)
+def _layout(path: Path, modified: int) -> Layout:
+    return Layout.of(json.loads(path.read_bytes()))
+
+
+def layout_of(array: Path) -> Layout:
+    """Read how an array is cut.
+
+    Raises
+    ------
+    DamagedError
+        If its `zarr.json` is missing or damaged.
+    """
+    path = array / GROUP
+    try:
+        return _layout(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        raise DamagedError(path, "is missing") from None
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise DamagedError(path, "is damaged") from None
