@@ -137,9 +137,11 @@ digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are
 paths start at the working directory. An unknown key, a wrong unit or a missing file is an error,
 and all errors of a config are told at once, before any job starts.
 
-A PSF file is an image of one bead. Its camera pedestal is estimated and removed, its bead isolated,
-brought to the image's grid and centred; `results/<dataset>/psf/<channel>/psf.json` says what was
-removed. Where more than half of its sum is pedestal, `accept_pedestal: true` must confirm it.
+A PSF file is an image of one bead. Its camera pedestal is measured where theory expects no light
+and removed (`pedestal: none` or a number of counts sets it), its bead isolated, brought to the
+image's grid and centred; where the file ends or sinks into noise, theory continues it.
+`results/<dataset>/psf/<channel>/psf.json` says what was removed and added. Where more than half of
+its sum is pedestal, `accept_pedestal: true` must confirm it.
 
 A bead stack holds many beads of one known diameter. They are found, the good ones are averaged, and
 the diameter is deconvolved out; the report shows every bead and why it was not used. Beside the PSF

@@ -1,6 +1,7 @@
 """Logging of a long job: one format, in the rule's log and on the terminal, with progress."""
 
 import contextlib
+import copy
 import logging
 import os
 import socket
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from decon3d.errors import DamagedError, UserError
 from decon3d.files import remove_damaged
 from decon3d.pools import limit_pools
+from decon3d.watchdog import progressed, watched
 
 log = logging.getLogger("decon3d")
 T = TypeVar("T")
@@ -25,7 +27,8 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
 
     A `UserError` ends the process with its message alone; what a `DamagedError` names is removed if
     it lies in the results of the job's dataset (the log is `logs/<dataset>/…`). Any other exception
-    leaves its traceback in the log. Either way the exit status is 1.
+    leaves its traceback in the log's file, and one line on the terminal that names the file. Either
+    way the exit status is 1. A job that hangs is ended (`watchdog`).
 
     Parameters
     ----------
@@ -36,20 +39,22 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
         limit_pools(threads)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    form = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S")
+    form = "%(asctime)s %(levelname).1s %(message)s"
     handlers: list[logging.Handler] = [
         logging.FileHandler(path, mode="w", encoding="utf-8"),
         logging.StreamHandler(sys.stderr),
     ]
+    handlers[0].setFormatter(logging.Formatter(form, "%H:%M:%S"))
+    handlers[1].setFormatter(_WithoutTraceback(form, "%H:%M:%S"))
     for handler in handlers:
-        handler.setFormatter(form)
         log.addHandler(handler)
     log.setLevel(logging.INFO)
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addHandler(handlers[0])
     try:
         log.info("%s", where())
-        yield
+        with watched(path):
+            yield
     except DamagedError as error:
         dataset = path.parent.relative_to("logs").parts[:1] if path.is_relative_to("logs") else ()
         log.error("%s", remove_damaged(error, Path("results", *(dataset or ["-"]))))
@@ -57,14 +62,26 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     except UserError as error:
         log.error("%s", error)
         raise SystemExit(1) from None
-    except Exception:
-        log.exception("the job failed")
+    except Exception as error:
+        log.exception("unexpected %s: %s; traceback in %s", type(error).__name__, error, path)
         raise SystemExit(1) from None
     finally:
         logging.getLogger("py.warnings").removeHandler(handlers[0])
         for handler in handlers:
             log.removeHandler(handler)
             handler.close()
+
+
+class _WithoutTraceback(logging.Formatter):
+    """One line for the exception that ended a job, as the terminal shows it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not record.exc_info:
+            return super().format(record)
+        shown = copy.copy(record)
+        shown.exc_info = shown.exc_text = None
+        shown.msg, shown.args = " ".join(record.getMessage().split()), ()
+        return super().format(shown)
 
 
 def where() -> str:
@@ -82,6 +99,10 @@ class _LoggedProgress(tqdm):  # type: ignore[type-arg]
         if self.n and msg is None:  # an empty message would wipe a bar off the terminal
             log.info("%s", str(self))  # as it is now
         return True
+
+    def update(self, n: float | None = 1) -> bool | None:
+        progressed()
+        return super().update(n)
 
     def close(self) -> None:
         if not self.disable and self.n and self.n != self.last_print_n:

@@ -1,6 +1,8 @@
 """The inputs that a config names, and every problem that their headers show, before any job."""
 
-from collections.abc import Iterator, Mapping
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +14,17 @@ from decon3d.volumes.checks import (
     differing_voxels,
     pair_problems,
     reference_problems,
+    shared_files,
     volume_problems,
 )
 from decon3d.volumes.headers import CACHE, Header, Source, read_headers
 from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume
 from decon3d.volumes.volume import Reading
 
+_RESULT = re.compile(
+    r"(\./)?results/(?P<dataset>[^/]+)/"
+    r"((finished|restored/[^/]+|models/[^/]+)/(?P<method>[A-Za-z0-9_-]+)(\.|/))?"
+)
 MOST_ALIKE = 3
 """Files with the same problem that have a line each; of more, one line names the first ones."""
 
@@ -55,6 +62,50 @@ def list_inputs(settings: Settings) -> Inputs:
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def check_places(folder: str | Path = ".") -> None:
+    """Refuse a working directory in which the workflow cannot write its files.
+
+    Raises
+    ------
+    ConfigError
+        With every folder of the workflow that is a file or cannot be written to.
+    """
+    problems = []
+    for name in ("results", "logs", "benchmarks"):
+        path = Path(folder, name)
+        if path.exists() and not path.is_dir():
+            problems.append(f"{path.resolve()} is not a folder; move it away")
+        elif not os.access(path if path.exists() else folder, os.W_OK | os.X_OK):
+            problems.append(
+                f"{path.resolve()} cannot be written to; change its permissions, or choose another "
+                "working directory with --directory"
+            )
+    if problems:
+        raise ConfigError(problems)
+
+
+def check_targets(arguments: Iterable[str], settings: Settings) -> None:
+    """Refuse arguments of the command line that name results of an unknown dataset or method.
+
+    Raises
+    ------
+    ConfigError
+        With the names that are known.
+    """
+    problems = []
+    for argument in arguments:
+        match = _RESULT.match(argument)
+        if match is None:
+            continue
+        for what, known in (("dataset", settings.datasets), ("method", settings.methods)):
+            name = match[what]
+            if name is not None and name not in known:
+                some = ", ".join([*known][:10]) + (", …" if len(known) > 10 else "")
+                problems.append(f"{argument}: unknown {what} {name!r}; known: {some}")
+    if problems:
+        raise ConfigError(problems)
 
 
 def check_headers(
@@ -155,12 +206,13 @@ def _volumes_problems(
     key: str, dataset: Dataset, sources: list[VolumeSource], headers: Headers
 ) -> Iterator[str]:
     channels = {channel: value.index for channel, value in dataset.channels.items()}
-    sizes = []
+    sizes, known = [], []
     for source in sources:
         header = headers[source.path, Reading.of(dataset)]
         if isinstance(header, UserError):
             yield f"{key}.volumes: {header}"
             continue
+        known.append(header)
         yield from volume_problems(
             header,
             key=key,
@@ -177,6 +229,7 @@ def _volumes_problems(
             else:
                 yield from reference_problems(reference, header, key=f"{key}.volumes")
     yield from differing_voxels(sizes, key=key)
+    yield from shared_files(known, key=key)
 
 
 def _psf_problems(psf: object, key: str, headers: Headers) -> Iterator[str]:

@@ -427,7 +427,10 @@ class Beads:
             path.write_bytes(mutate_bytes(rng, self.files[name]))
         voxel = None if rng.random() < 0.7 else (0.2, 0.1, 0.1)
         return Case(
-            name, lambda: psf_from_file(path, voxel_size_um=voxel, target_voxel_size_um=(0.3, 0.15, 0.15))
+            name,
+            lambda: psf_from_file(
+                path, voxel_size_um=voxel, target_voxel_size_um=(0.3, 0.15, 0.15), accept_pedestal=True
+            ),
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import zarr
 from helpers import simulated_dataset
 
 from decon3d.errors import ConfigError, UserError
-from decon3d.preflight import check_headers, list_inputs
+from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
 from decon3d.settings import Settings
 from decon3d.volumes import headers
 from decon3d.volumes.headers import Header, read_headers
@@ -188,3 +188,70 @@ def test_300_headers_take_seconds_and_the_second_time_next_to_nothing(tmp_path):
         read_headers(sources(*paths), cache=tmp_path / "cache.json")
         seconds.append(time.perf_counter() - start)
     assert seconds[0] < 5 and seconds[1] < min(0.5, seconds[0])
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    check_places(tmp_path)
+    (tmp_path / "logs").touch()
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "results")
+    with pytest.raises(ConfigError) as caught:
+        check_places(tmp_path)
+    first, second = caught.value.problems
+    assert first.startswith(f"{tmp_path}/results cannot be written to; ")
+    assert second == f"{tmp_path}/logs is not a folder; move it away"
+
+
+def test_targets_of_unknown_datasets_and_methods_are_named(tmp_path):
+    known = settings(write(tmp_path / "a.ome.tif"))
+    good = [
+        "-n",
+        "preview",
+        "results/d/report.html",
+        "results/index.html",
+        "results/d/finished/rl.json",
+    ]
+    check_targets(good, known)
+    wrong = ["results/worm/report.html", "results/d/restored/v/rln.ome.zarr/zarr.json"]
+    with pytest.raises(ConfigError) as caught:
+        check_targets([*good, *wrong], known)
+    assert caught.value.problems == [
+        "results/worm/report.html: unknown dataset 'worm'; known: d",
+        "results/d/restored/v/rln.ome.zarr/zarr.json: unknown method 'rln'; known: rl",
+    ]
+
+
+def test_two_files_of_one_volume_are_told(tmp_path):
+    parts = ["a_C0.ome.tif", "a_C1.ome.tif"]
+    data = "".join(
+        f'<TiffData IFD="0" PlaneCount="6" FirstC="{c}"><UUID FileName="{name}">urn:uuid:{c}</UUID>'
+        "</TiffData>"
+        for c, name in enumerate(parts)
+    )
+    sizes = " ".join(f'{key}="{value}"' for key, value in VOXEL.items())
+    for c, name in enumerate(parts):
+        xml = (
+            f'<OME UUID="urn:uuid:{c}"><Image Name="a"><Pixels DimensionOrder="XYZCT" Type="uint16" '
+            f'SizeX="16" SizeY="16" SizeZ="6" SizeC="2" SizeT="1" {sizes}>{data}</Pixels></Image>'
+            "</OME>"
+        )
+        tifffile.imwrite(tmp_path / name, STACK, description=xml, metadata=None)
+    (text,) = problems(settings(f"{tmp_path}/*.ome.tif"), tmp_path)
+    assert "a_C1.ome.tif" in text and "a_C0.ome.tif are files of one volume" in text
+    one = settings(str(tmp_path / parts[0]))
+    (header,) = check_headers(one, list_inputs(one), cache=tmp_path / "cache.json").values()
+    assert header.shape == (1, 2, 6, 16, 16)
+
+
+def test_series_and_axes_reach_the_files(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "v.ome.tif", ome=True) as file:
+        for name in ("left", "right"):
+            file.write(STACK, metadata={"axes": "TYX", "Name": name, **VOXEL})
+    path = str(tmp_path / "v.ome.tif")
+    (text,) = problems(settings(path), tmp_path)
+    assert "2 images: 0 (left), 1 (right)" in text
+    (text,) = problems(settings(path, series="left"), tmp_path)
+    assert "6 time points of one plane" in text and "axes: ZYX" in text
+    right = settings(path, series=1, axes="ZYX")
+    found = check_headers(right, list_inputs(right), cache=tmp_path / "cache.json")
+    assert found[path, Reading(1, "ZYX")].shape == (1, 1, 6, 16, 16)

@@ -15,9 +15,10 @@ from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.evaluation.targets import target_kernels
 from decon3d.pairs.sources import SPLITS
-from decon3d.preflight import check_headers, list_inputs
+from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
 from decon3d.settings import (
     NAME,
+    RESERVED_METHODS,
     Phantoms,
     bundle_path,
     check_config_files,
@@ -44,10 +45,12 @@ try:
         check_config_files(workflow.configfiles)
     SETTINGS = load_settings(config)
     INPUTS = list_inputs(SETTINGS)
-    # Headers are read once per run; every job reads the Snakefile again.
-    HEADERS = (
-        check_headers(SETTINGS, INPUTS) if workflow.is_main_process else kept_headers()
-    )
+    if workflow.is_main_process:  # once per run: every job reads the Snakefile again
+        check_places()
+        check_targets(sys.argv[1:], SETTINGS)
+        HEADERS = check_headers(SETTINGS, INPUTS)
+    else:
+        HEADERS = kept_headers()
 except UserError as error:
     sys.exit(str(error))
 
@@ -62,10 +65,11 @@ NO_NAME = r"[^\s\S]"
 CAPTIONS = str(Path(workflow.basedir) / "workflow" / "report" / "page.rst")
 
 
+# What another config's datasets and methods have left is no output of this one's rules.
 wildcard_constraints:
-    dataset=NAME.strip("^$"),
-    channel=NAME.strip("^$"),
-    method=NAME.strip("^$"),
+    dataset="|".join(SETTINGS.datasets),
+    channel="|".join({c: None for d in SETTINGS.datasets.values() for c in d.channels}),
+    method="|".join([*METHODS, *sorted(RESERVED_METHODS)]),
     volume=NAME.strip("^$"),
     split="|".join(SPLITS),
     part=r"\d+",

@@ -9,6 +9,7 @@ from decon3d.errors import ConfigError
 from decon3d.seeds import generator
 from decon3d.settings import Dataset, MeasuredPairs, expand_path, path_problem
 from decon3d.volumes.inputs import matches, volume_name
+from decon3d.volumes.zarr_metadata import is_node
 
 SPLITS = ("train", "val", "test")
 
@@ -80,16 +81,12 @@ def _files(entries: str | list[str]) -> list[str]:
     found = []
     for entry in [entries] if isinstance(entries, str) else entries:
         path = expand_path(entry)
-        if Path(path).is_dir() and not _is_volume(path):
+        if Path(path).is_dir() and not is_node(path):
             inside = (p for p in sorted(Path(path).iterdir()) if not p.name.startswith("."))
-            found += [str(p) for p in inside if p.is_file() or _is_volume(p)]
+            found += [str(p) for p in inside if p.is_file() or is_node(p)]
         else:
             found += matches(path) or [path]
     return found
-
-
-def _is_volume(path: str | Path) -> bool:
-    return any(Path(path, name).is_file() for name in ("zarr.json", ".zattrs"))
 
 
 def _specimens(raw: list[str], pairs: MeasuredPairs, key: str) -> list[str]:

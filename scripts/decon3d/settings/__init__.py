@@ -51,13 +51,14 @@ from decon3d.settings.training import (
     RlResidualTraining,
     Training,
 )
-from decon3d.settings.values import NAME, RECIPES, Section
+from decon3d.settings.values import NAME, RECIPES, RESERVED_METHODS, Section
 
 __all__ = [
     "METHOD_KINDS",
     "NAME",
     "ORACLE",
     "RECIPES",
+    "RESERVED_METHODS",
     "Aberrations",
     "BeadsPsf",
     "Bundle",

@@ -42,6 +42,8 @@ class Header:
         Voxel size (Z, Y, X), in µm; None = unknown.
     voxel_size_problem
         Why the voxel size that the file states cannot be used.
+    files
+        All files of a set that is one volume; empty for a volume in one file or folder.
     """
 
     path: str
@@ -49,6 +51,7 @@ class Header:
     itemsize: int
     voxel_size_um: Triple | None
     voxel_size_problem: str = ""
+    files: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, volume: Volume) -> "Header":
@@ -59,6 +62,7 @@ class Header:
             volume.dtype.itemsize,
             volume.voxel_size_um,
             volume.voxel_size_problem,
+            volume.files,
         )
 
 
@@ -162,6 +166,7 @@ def _entry(
             **header,
             "shape": _ints(header["shape"]),
             "voxel_size_um": None if size is None else _floats(size),
+            "files": tuple(header["files"]),
         }
     )
     return (found.path, Reading(series, axes)), (stamp, found)

@@ -5,6 +5,7 @@ their transformations are checked strictly, names and colours of channels lenien
 """
 
 import math
+import os
 import re
 from dataclasses import replace
 from itertools import product
@@ -30,6 +31,7 @@ from decon3d.volumes.metadata import (
 from decon3d.volumes.units import seconds
 from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
 from decon3d.volumes.zarr_metadata import (
+    MARKERS,
     Node,
     images_in,
     inner_path,
@@ -38,7 +40,7 @@ from decon3d.volumes.zarr_metadata import (
 )
 
 _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
-_OLD = ("0.1", "0.2", "0.3")
+_WITHOUT_AXES = ("0.1", "0.2")
 
 
 class ZarrArray:
@@ -99,11 +101,16 @@ class ZarrArray:
     def missing_share(self) -> float:
         """Return the share of chunk files (shards, if sharded) that do not exist: read as fill."""
         cells = self.shards or self.chunks
-        per_file = math.prod(c // own for c, own in zip(cells, self.chunks, strict=True))
-        files = math.prod(-(-n // c) for n, c in zip(self.shape, cells, strict=True))
+        grid = [-(-n // c) for n, c in zip(self.shape, cells, strict=True)]
+        there = 0
         with errors.reading(self.path):
-            there = self._array.nchunks_initialized // per_file
-        return 1 - there / files
+            for folder, _, names in os.walk(self.path, onerror=_raise):
+                inside = os.path.relpath(folder, self.path)
+                for name in names:  # c/0/1/2, 0/1/2 or 0.1.2
+                    place = re.findall(r"\d+", f"{inside}/{name}")
+                    if name not in MARKERS and len(place) == self.ndim:
+                        there += all(int(i) < n for i, n in zip(place, grid, strict=True))
+        return 1 - there / math.prod(grid)
 
     def _broken_file(self, region: tuple[Any, ...]) -> str:
         """Name the first chunk file of a region that cannot be read; the array if all can."""
@@ -124,6 +131,10 @@ class ZarrArray:
             except Exception:
                 return f"{self.path}/{self._array.metadata.encode_chunk_key(place)}"
         return self.path
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def open_zarr(path: str, level: int = 0, reading: Reading = FROM_FILE) -> Volume:
@@ -187,14 +198,23 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
     array = ZarrArray(f"{path.rstrip('/')}/{inner_path(path, dataset.get('path'), 'datasets')}")
     if level == 0:
         _check_largest(path, array, datasets[1:])
-    own = _axes(path, node, multiscale, array, given=axes)
+    own = None
+    try:
+        own = _axes(path, node, multiscale, array)
+    except UserError:
+        if axes is None:
+            raise
     named = axes_of(path, array.shape, own or "?" * array.ndim, axes)
-    scale, shift = _transformations(path, dataset, multiscale, array.ndim)
-    units = _units(multiscale, array.ndim)
     at = {a: i for i, a in enumerate(named)}
-
     spatial = [a for a in "ZYX" if a in at]
+    units = _units(multiscale, array.ndim)
     unitless = not any(units[at[a]] for a in spatial)
+    note = ""
+    try:
+        scale, shift = _transformations(dataset, multiscale, array.ndim)
+        problem = ""
+    except ValueError as error:
+        scale, shift, problem = None, None, str(error)
 
     def along(values: list[float] | None) -> list[tuple[float, str] | None]:
         if values is None:
@@ -203,13 +223,13 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
         entries = {a: (values[at[a]], units[at[a]] or default) for a in spatial}
         return [entries.get(a) for a in "ZYX"]
 
-    note = ""
+    interval = seconds(scale[at["T"]], units[at["T"]]) if "T" in at and scale is not None else None
     if scale is not None and unitless:
         if all(scale[at[a]] == 1 for a in spatial):
             scale = shift = None  # voxels, not lengths
         else:
             note = "the metadata gives the voxel size without a unit; it is taken as µm"
-    size, problem = voxel_size_of(along(scale))
+    size, unusable = voxel_size_of(along(scale))
     omero = node.ome.get("omero")
     listed = _list(omero.get("channels")) if isinstance(omero, dict) else []
     channels = [c if isinstance(c, dict) else {} for c in listed]
@@ -220,8 +240,8 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
         size,
         channel_names_of([_label(c.get("label")) for c in channels], named, array.shape),
         channel_colors_of([color_of(c.get("color")) for c in channels], named, array.shape),
-        seconds(scale[at["T"]], units[at["T"]]) if "T" in at and scale is not None else None,
-        voxel_size_problem=problem,
+        interval,
+        voxel_size_problem=problem or unusable,
         voxel_size_note=note,
         position_um=position_of(along(shift)),
         in_place=only and own is not None and _same(named, own),
@@ -237,26 +257,20 @@ def _multiscale(node: Node, reading: Reading) -> tuple[dict[str, Any], bool]:
     return listed[reading.choose(node.path, names)], len(listed) == 1
 
 
-def _axes(
-    path: str, node: Node, multiscale: dict[str, Any], array: ZarrArray, *, given: str | None
-) -> str | None:
-    """Read an image's axes; with `given` ones, None where the metadata has no clear answer."""
+def _axes(path: str, node: Node, multiscale: dict[str, Any], array: ZarrArray) -> str:
+    """Read an image's axes; `UserError` where the metadata has no clear answer."""
     version = multiscale.get("version", node.ome.get("version"))
     listed = multiscale.get("axes")
-    if listed is None and array.ndim == 5 and version in (None, *_OLD[:2]):
-        return AXES  # 0.1 and 0.2 have these only
+    if listed is None and array.ndim == 5 and version in (None, *_WITHOUT_AXES):
+        return AXES  # all that these versions have
     names = [a.get("name") if isinstance(a, dict) else a for a in _list(listed)]
     letters = _axis_letters(names)
     if letters is None or len(letters) != array.ndim:
-        if given:
-            return None
         where = f"has the axes {names}" if names else "lists no axes"
         raise UserError(
             f"{path} {where} (OME-Zarr version {version or 'unknown'}); give the dataset's `axes`, "
             f"letters of TCZYX for the shape {array.shape}"
         )
-    if given:
-        return letters
     for letter, axis in zip(letters, _list(listed), strict=True):
         kind = axis.get("type") if isinstance(axis, dict) else None
         if kind in ("time", "channel", "space") and kind != _TYPES[letter]:
@@ -299,26 +313,31 @@ def _check_largest(path: str, array: ZarrArray, datasets: list[dict[str, Any]]) 
 
 
 def _transformations(
-    path: str, dataset: dict[str, Any], multiscale: dict[str, Any], ndim: int
+    dataset: dict[str, Any], multiscale: dict[str, Any], ndim: int
 ) -> tuple[list[float] | None, list[float] | None]:
-    """Join the transformations of a level and of all levels: scale and shift; None = none."""
+    """Join the transformations of a level and of all levels: scale and shift; None = none.
+
+    Raises
+    ------
+    ValueError
+        If one is not read here, or is broken.
+    """
     scale, shift, kinds = [1.0] * ndim, [0.0] * ndim, set()
     for table in (dataset, multiscale):
-        listed = table.get("coordinateTransformations")
-        for step in _list(listed) if listed is not None else []:
+        for step in _list(table.get("coordinateTransformations")):
             kind = step.get("type") if isinstance(step, dict) else None
             if kind == "identity":
                 continue
             if kind not in ("scale", "translation"):
-                raise UserError(
-                    f"{path} has a coordinate transformation of the type {kind!r}; only scale and "
-                    "translation are read: give `voxel_size_um` and name the array itself"
+                raise ValueError(
+                    f"it has a coordinate transformation of the type {kind!r}; only scale and "
+                    "translation are read"
                 )
             values = _numbers(step.get(kind))
             if values is None or len(values) != ndim or (kind == "scale" and min(values) <= 0):
-                raise UserError(
-                    f"{path} has the {kind} {step.get(kind)!r}; it needs {ndim} numbers"
-                    f"{' above 0' if kind == 'scale' else ''}, one for each axis"
+                above = " above 0" if kind == "scale" else ""
+                raise ValueError(
+                    f"its {kind} {step.get(kind)!r} needs {ndim} numbers{above}, one for each axis"
                 )
             kinds.add(kind)
             if kind == "scale":
@@ -327,7 +346,7 @@ def _transformations(
             else:
                 shift = [s + v for s, v in zip(shift, values, strict=True)]
     if not all(map(math.isfinite, (*scale, *shift))) or min(scale, default=1.0) <= 0:
-        raise UserError(f"{path} has the scale {scale} and translation {shift}; write them again")
+        raise ValueError(f"its scale is {scale}, its translation {shift}")
     return scale if "scale" in kinds else None, shift if "translation" in kinds else None
 
 

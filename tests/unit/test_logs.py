@@ -1,0 +1,47 @@
+"""How a job ends that goes wrong: one line on the terminal, everything in the log's file."""
+
+import pytest
+
+from decon3d.errors import UserError, reading, reason
+from decon3d.logs import job_log, log
+
+
+def test_a_user_error_is_one_line_in_both(tmp_path, capsys):
+    path = tmp_path / "logs" / "job.log"
+    with pytest.raises(SystemExit) as ended, job_log(path):
+        log.info("half done")
+        raise UserError("the file a.tif is damaged; copy it again")
+    assert ended.value.code == 1
+    for text in (path.read_text(), capsys.readouterr().err):
+        lines = text.splitlines()
+        assert len(lines) == 3 and lines[2].endswith(" E the file a.tif is damaged; copy it again")
+
+
+def test_the_traceback_of_another_error_is_in_the_file_only(tmp_path, capsys):
+    path = tmp_path / "job.log"
+    with pytest.raises(SystemExit) as ended, job_log(path):
+        raise ZeroDivisionError("division\nby zero")
+    assert ended.value.code == 1
+    assert "Traceback (most recent call last)" in path.read_text()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith(f"unexpected ZeroDivisionError: division by zero; traceback in {path}")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("axes"), "KeyError: 'axes'"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+        (RuntimeError(), "RuntimeError"),
+        (ValueError("\n first line \nsecond"), "first line"),
+        (FileNotFoundError(2, "No such file or directory", "a"), "No such file or directory"),
+    ],
+)
+def test_any_error_while_reading_is_one_line_with_the_file(error, said):
+    assert reason(error) == said
+    with pytest.raises(UserError) as caught, reading("a.tif, plane 3"):
+        raise error
+    assert str(caught.value) == f"a.tif, plane 3 cannot be read: {said}"
+    with pytest.raises(UserError, match=r"^as it is$"), reading("a.tif"):
+        raise UserError("as it is")

@@ -1,0 +1,60 @@
+"""What a user sees of a wrong config, wrong files and a wrong command line: plain lines, no job."""
+
+import numpy as np
+import tifffile
+from helpers import ROOT, simulated_dataset
+
+STACK = np.zeros((6, 16, 16), np.uint16)
+METADATA = {"axes": "ZYX", "PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.15, "PhysicalSizeX": 0.15}
+
+
+def files(workplace, **changes):
+    """A dataset of the files in `data/`, without a voxel size of its own."""
+    (workplace.folder / "data").mkdir(exist_ok=True)
+    dataset = simulated_dataset(simulate=None, voxel_size_um=None, volumes="data/*", **changes)
+    workplace.configure({"datasets": {"d": dataset}, "methods": {"rl": {}}})
+    return workplace.folder / "data"
+
+
+def refused(run, *said):
+    assert run.code == 1
+    for text in said:
+        assert run.output.count(text) == 1, run.output
+    assert not [word for word in ("Traceback", "Job stats", "Building DAG") if word in run.output]
+    assert len(run.output.splitlines()) < 10 + len(said)
+
+
+def test_all_wrong_files_are_named_once_before_any_job(workplace):
+    data = files(workplace)
+    for i in range(5):
+        tifffile.imwrite(data / f"good{i}.ome.tif", STACK, ome=True, metadata=METADATA)
+    tifffile.imwrite(data / "rgb.tif", np.zeros((16, 16, 3), np.uint8), photometric="rgb")
+    (data / "text.tif").write_text("no TIFF")
+    (data / "cut.tif").write_bytes((data / "good0.ome.tif").read_bytes()[:200])
+    run = workplace.run()
+    refused(run, "The config has 3 problems:", "data/rgb.tif", "data/text.tif", "data/cut.tif")
+    for name in ("rgb", "text", "cut"):
+        (data / f"{name}.tif").unlink()
+    run = workplace.run("--dry-run")
+    assert run.code == 0 and run.jobs["ingest"] == 5
+    assert (workplace.folder / ".snakemake" / "decon3d" / "headers.json").is_file()
+
+
+def test_jobs_do_not_read_the_headers_again(workplace):
+    data = files(workplace)
+    tifffile.imwrite(data / "a.ome.tif", STACK, ome=True, metadata=METADATA)
+    assert workplace.run("--dry-run").code == 0
+    (data / "b.tif").write_text("no TIFF")  # comes while the run goes on
+    assert workplace.run("--dry-run", "--mode", "subprocess").code == 0
+    refused(workplace.run("--dry-run"), "data/b.tif")
+
+
+def test_a_key_that_stands_twice_a_wrong_target_and_another_directory(workplace):
+    workplace.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}}})
+    run = workplace.run("--dry-run", "results/worm/report.html")
+    refused(run, "results/worm/report.html: unknown dataset 'worm'; known: d")
+    path = workplace.folder / "config.yaml"
+    path.write_text(path.read_text() + "methods: {rl: {iterations: 3}}\n")
+    refused(workplace.run("--dry-run"), "config.yaml, lines ", "the key methods stands twice")
+    run = workplace.snakemake("--snakefile", str(ROOT / "Snakefile"), "--cores", "1", "--dry-run")
+    refused(run, f"There is no config/config.yaml in the working directory {workplace.folder}.")
