@@ -519,10 +519,10 @@ def config_folder(folder: Path) -> None:
     (folder / "data" / "psf.tiff").write_bytes(stack)
     (folder / "data" / "sheet.csv").write_text(SHEET.replace("th,ree", "three"))
     (folder / "data" / "bundle" / "model.json").write_text(json.dumps(INFO))
+    layers = [{"config": {"batch_shape": [None, None, None, None, INFO["input_channels"]]}}]
     with zipfile.ZipFile(folder / "data" / "bundle" / "model.keras", "w") as archive:
-        layer = {"config": {"batch_shape": [None, None, None, None, 1]}}
-        model = {"config": {"name": "rln", "layers": [layer]}}
-        archive.writestr("config.json", json.dumps(model))
+        network = {"config": {"name": INFO["kind"], "layers": layers}}
+        archive.writestr("config.json", json.dumps(network))
 
 
 def read_config(text: str, folder: Path, path: Path) -> None:
