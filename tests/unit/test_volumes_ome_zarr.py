@@ -102,6 +102,9 @@ def test_a_bioformats2raw_layout_is_many_volumes(version, listed, tmp_path):
     assert list(found) == ["one", "single", "slide_0", "slide_1"]
     assert first(found["slide_1"].path) == 1
     assert first(str(tmp_path / "slide.zarr"), series=1) == 1
+    assert first(str(tmp_path / "slide.zarr"), series="fish 1") == 1
+    with pytest.raises(UserError, match=r"no image 'fish 7'; it has 0 \(fish 0\), 1 \(fish 1\)"):
+        open_volume(tmp_path / "slide.zarr", reading=Reading(series="fish 7"))
 
 
 def test_the_header_of_a_chosen_image_is_kept_for_the_next_run(tmp_path):
