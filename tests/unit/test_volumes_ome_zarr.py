@@ -1,6 +1,7 @@
 """OME-Zarr as others write it: read leniently where nothing depends on it, else refused in words."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -486,3 +487,13 @@ def test_missing_chunks_are_told_with_their_share(options, tmp_path, caplog):
         chunk.unlink()
     with pytest.raises(UserError, match=r"v\.zarr/0 has no chunk"):
         run(path, tmp_path)
+
+
+def test_the_chunks_of_a_wrong_shape_are_not_listed_one_by_one(tmp_path):
+    path = image(tmp_path / "v.zarr")
+    edit(tmp_path / "v.zarr/0/zarr.json", shape=[2, 10**8, 10**8, 10**8])
+    tracemalloc.start()
+    there, full = open_volume(path).array.chunk_files()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert there == 12 and full > 10**19 and peak < 10**7

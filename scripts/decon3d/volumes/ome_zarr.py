@@ -98,8 +98,8 @@ class ZarrArray:
                 "its source, or write the volume again"
             ) from None
 
-    def missing_share(self) -> float:
-        """Return the share of chunk files (shards, if sharded) that do not exist: read as fill."""
+    def chunk_files(self) -> tuple[int, int]:
+        """Count the chunk files (shards, if sharded) that exist, and those of a full array."""
         cells = self.shards or self.chunks
         grid = [-(-n // c) for n, c in zip(self.shape, cells, strict=True)]
         there = 0
@@ -110,7 +110,7 @@ class ZarrArray:
                     place = re.findall(r"\d+", f"{inside}/{name}")
                     if name not in MARKERS and len(place) == self.ndim:
                         there += all(int(i) < n for i, n in zip(place, grid, strict=True))
-        return 1 - there / math.prod(grid)
+        return there, math.prod(grid)
 
     def _broken_file(self, region: tuple[Any, ...]) -> str:
         """Name the first chunk file of a region that cannot be read; the array if all can."""
