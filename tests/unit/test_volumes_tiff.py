@@ -69,6 +69,10 @@ def test_a_file_that_shrinks_after_it_was_opened_names_its_planes(tmp_path):
         file.truncate(20000)
     with pytest.raises(UserError, match=r"v\.tif, time 0, channel 0, planes 2 to 11 cannot be re"):
         volume.read(0, 0, (slice(2, 12), slice(None), slice(None)))
+    with pytest.raises(
+        UserError, match=r"v\.tif, from T 0, Z \d+, C 0, Y 0, X 0 on, cannot be read"
+    ):
+        volume.data.compute(scheduler="sync")
 
 
 def test_imagej_states_more_planes_than_there_are(tmp_path):

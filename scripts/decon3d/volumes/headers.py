@@ -1,5 +1,6 @@
 """Headers of volumes: grid, type and voxel size, read in parallel and kept between runs."""
 
+import gc
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,8 @@ class Header:
         Voxel size (Z, Y, X), in µm; None = unknown.
     voxel_size_problem
         Why the voxel size that the file states cannot be used.
+    files
+        All files of a set that is one volume; empty for a volume in one file or folder.
     """
 
     path: str
@@ -49,6 +52,7 @@ class Header:
     itemsize: int
     voxel_size_um: Triple | None
     voxel_size_problem: str = ""
+    files: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, volume: Volume) -> "Header":
@@ -59,6 +63,7 @@ class Header:
             volume.dtype.itemsize,
             volume.voxel_size_um,
             volume.voxel_size_problem,
+            volume.files,
         )
 
 
@@ -113,6 +118,10 @@ def read_headers(
         if new:
             import decon3d.volumes.reader  # noqa: F401 (once, before the threads)
         found |= dict(zip(new, pool.map(_header_or_error, new), strict=True))
+    doubtful = [source for source in new if isinstance(found[source], UserError)]
+    if doubtful:  # once more, alone: tifffile's complaints do not say of which thread's file they
+        gc.collect()  # are, and many files may have been open at once
+    found |= {source: _header_or_error(source) for source in doubtful}
     if new:
         read = {s: (stamps[s], h) for s in new if isinstance(h := found[s], Header)}
         _save(cache, {**kept, **read} if len(kept) < _MOST_KEPT else read)
@@ -162,6 +171,7 @@ def _entry(
             **header,
             "shape": _ints(header["shape"]),
             "voxel_size_um": None if size is None else _floats(size),
+            "files": tuple(header["files"]),
         }
     )
     return (found.path, Reading(series, axes)), (stamp, found)

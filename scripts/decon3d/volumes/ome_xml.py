@@ -2,16 +2,21 @@
 
 import itertools
 import os
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+import tifffile
+
 from decon3d.errors import UserError
 from decon3d.volumes.metadata import Length
 
 MOST_PLANES = 10_000_000
+_START = re.compile(r"<(\w+:)?OME[\s>]")
+_TYPES = {"float": "float32", "double": "float64"}
 _LABELS = {"label", "label image", "macro", "macro image", "thumbnail", "thumbnail image"}
 
 
@@ -50,6 +55,8 @@ class OmeImage:
     channel_names: tuple[str | None, ...]
     channel_colors: tuple[str | None, ...]
     significant_bits: int | None
+    type: str
+    """numpy's name of the type of its counts, or what else the XML says."""
     modulo: str
     """Axes that hold a second one (phase, angle, wavelength …), of ZCT."""
 
@@ -113,7 +120,7 @@ def read_ome_xml(text: str, path: str) -> OmeFile:
                 "file"
             )
         uuid = binary.get("UUID") or uuid
-        root = _parse(Path(companion).read_text("utf-8-sig"), companion)
+        root = _parse(_text_of(companion), companion)
     modulo = _modulo(root)
     images = [_image(element, path, modulo) for element in _children(root, "Image")]
     own = os.path.basename(path).lower()
@@ -148,6 +155,20 @@ def read_ome_xml(text: str, path: str) -> OmeFile:
             "file; was it renamed? Give it its first name, or export it again"
         )
     return OmeFile(uuid, tuple(found))
+
+
+def ome_xml_of(file: tifffile.TiffFile) -> str | None:
+    """Return the OME-XML of a TIFF's first page, damaged or not; None if it has none."""
+    text = file.ome_metadata if file.is_ome else file.pages.first.description
+    return text if text and (file.is_ome or _START.search(text)) else None
+
+
+def _text_of(companion: str) -> str:
+    """Return the OME-XML of a companion file: XML, or the first OME-TIFF of a set."""
+    if Path(companion).suffix.lower() not in (".tif", ".tiff", ".btf", ".tf8"):
+        return Path(companion).read_text("utf-8-sig")
+    with tifffile.TiffFile(companion) as file:
+        return ome_xml_of(file) or ""
 
 
 def file_uuid(text: str | None) -> str | None:
@@ -270,6 +291,7 @@ def _image(element: ET.Element, path: str, modulo: dict[str, str]) -> OmeImage:
         ),
         channel_names=tuple(c.get("Name") for c in channels),
         channel_colors=tuple(_rgb(c.get("Color")) for c in channels),
+        type=_TYPES.get(pixels.get("Type", ""), pixels.get("Type", "")),
         modulo="".join(
             modulo.get(ref.get("ID", ""), "")
             for parent in (element, pixels)

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from decon3d.errors import UserError, reason
-from decon3d.volumes.ome_xml import OmeFile, OmeImage, PlaneBlock, file_uuid
+from decon3d.volumes.ome_xml import OmeFile, OmeImage, PlaneBlock, file_uuid, ome_xml_of
 
 _BROKEN = re.compile(
     r"zeroed|missing|fail|corrupt|truncat|invalid|out of range|discontiguous|not match|raised",
@@ -115,6 +115,7 @@ def ome_series(
             f"{path}: its OME-XML states planes of {image.plane} (Y, X), but its pages have "
             f"{keyframe.shape}; export it again"
         )
+    _refuse_other_sign(path, image, np.dtype(keyframe.dtype))
     for other in pages:
         assert other is not None
         if isinstance(other, tifffile.TiffPage) and other.hash != keyframe.hash:
@@ -138,6 +139,18 @@ def ome_series(
     )
 
 
+def _refuse_other_sign(path: str, image: OmeImage, dtype: np.dtype[Any]) -> None:
+    """Refuse pages that are, say, unsigned integers where the XML states signed ones."""
+    if image.type not in np.sctypeDict:
+        return
+    stated = np.dtype(image.type)
+    if stated.itemsize == dtype.itemsize and stated.kind != dtype.kind and stated.kind in "iuf":
+        raise UserError(
+            f"{path}: its OME-XML states counts of type {stated}, but its pages hold {dtype}; "
+            "export it again"
+        )
+
+
 def _open_other(path: str, block: PlaneBlock, own_uuid: str | None) -> tifffile.TiffFile:
     """Open another file of a set, after a look at its UUID."""
     name = str(block.file)
@@ -151,7 +164,7 @@ def _open_other(path: str, block: PlaneBlock, own_uuid: str | None) -> tifffile.
     except (OSError, ValueError, tifffile.TiffFileError) as error:
         text = f"{name}, which belongs to {path}, cannot be read: {reason(error)}"
         raise UserError(text) from None
-    uuid = file_uuid(other.ome_metadata)
+    uuid = file_uuid(ome_xml_of(other))
     if uuid is not None and block.uuid is not None and uuid not in (block.uuid, own_uuid):
         other.close()
         raise UserError(
