@@ -390,16 +390,17 @@ def _missing_chunks(volume: Volume) -> list[str]:
     """
     if not isinstance(volume.array, ZarrArray):
         return []
-    share = volume.array.missing_share()
-    if share == 1:
+    there, full = volume.array.chunk_files()
+    if there == 0:
         raise UserError(
             f"{volume.array.path} has no chunk; all its voxels would be read as fill: copy it "
             "again from its source, or leave the volume out"
         )
-    if share == 0:
+    if there == full:
         return []
+    share = 100 * (full - there) / full
     return [
-        f"{100 * share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
+        f"{share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
         "fill; if that is more than the empty margin, data are missing: copy the volume again"
     ]
 
