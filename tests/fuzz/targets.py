@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, prod
@@ -518,7 +519,10 @@ def config_folder(folder: Path) -> None:
     (folder / "data" / "psf.tiff").write_bytes(stack)
     (folder / "data" / "sheet.csv").write_text(SHEET.replace("th,ree", "three"))
     (folder / "data" / "bundle" / "model.json").write_text(json.dumps(INFO))
-    (folder / "data" / "bundle" / "model.keras").write_bytes(b"")
+    layers = [{"config": {"batch_shape": [None, None, None, None, INFO["input_channels"]]}}]
+    with zipfile.ZipFile(folder / "data" / "bundle" / "model.keras", "w") as archive:
+        network = {"config": {"name": INFO["kind"], "layers": layers}}
+        archive.writestr("config.json", json.dumps(network))
 
 
 def read_config(text: str, folder: Path) -> None:

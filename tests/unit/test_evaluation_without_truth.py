@@ -63,6 +63,53 @@ def test_decorrelation_falls_with_blur_and_its_amplitude_with_noise() -> None:
     assert np.all(np.diff(noisy) < 0)
 
 
+@pytest.mark.parametrize("mean", [2000, 8000])
+def test_a0_includes_the_mean_as_published(mean: int) -> None:
+    """A point of 1 on a level: |F| is 1 everywhere, but `mean` at frequency 0.
+
+    Within r = 1/49 (1.02 steps of frequency) lie 5 of N frequencies, so there
+    d = (mean + 4) / (√(mean² + N - 1) √5), the largest until the last ones.
+    """
+    image = np.full((101, 101), (mean - 1) / 101**2)
+    image[50, 50] += 1
+    v = np.linspace(-1, 1, 101)
+    inside = np.count_nonzero(np.hypot(*np.meshgrid(v, v)) < 1)
+    expected = (mean + 4) / np.sqrt(5 * (mean**2 + inside - 1))
+    assert decorrelate(image).amplitude == pytest.approx(expected, rel=1e-3)
+
+
+def direct_d0(image: np.ndarray) -> np.ndarray:
+    """d at 50 radii by its definition, on the whole plane; the edges of the image are even."""
+    spectrum = np.fft.fftshift(np.fft.fft2(image))
+    v, u = (np.linspace(-1, 1, n) for n in image.shape)
+    radius = np.hypot(v[:, None], u)
+    spectrum = np.where(radius < 1, spectrum, 0)
+    unit = np.where(radius < 1, spectrum / np.abs(spectrum).clip(1e-300), 0)
+    norm = np.sqrt(np.sum(np.abs(spectrum) ** 2))
+    return np.array(
+        [
+            np.sum((spectrum * unit.conj()).real[radius < r])
+            / (norm * max(np.sqrt(np.sum(np.abs(unit[radius < r]) ** 2)), 1e-300))
+            for r in np.linspace(0, 1, 50)
+        ]
+    )
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.02, 2.0])
+def test_a0_is_the_maximum_of_the_published_curve(mean: float) -> None:
+    """At a mean of 2 that is the first radius, else the one where the signal ends."""
+    rng = np.random.default_rng(8)
+    shape = (151, 171)
+    inner = np.zeros(shape)
+    inner[22:-22, 22:-22] = np.outer(*(np.hanning(n - 44) for n in shape))
+    image = inner * (band_limited(shape, (0.3, 0.3), rng) + 0.3 * rng.normal(size=shape))
+    image += mean - inner * (image.sum() / inner.sum())  # the edges, which fade, are the mean
+    curve = direct_d0(image)
+    place = int(curve[:40].argmax())
+    assert place == 1 if mean == 2 else 5 < place < 35
+    assert decorrelate(image).amplitude == pytest.approx(curve[place], rel=2e-3)
+
+
 def test_decorrelation_knows_its_limits() -> None:
     assert np.isnan(decorrelate(np.ones((50, 50))).resolution_um(0.1))
     assert decorrelate(np.ones((5, 50))).cutoff == 0

@@ -97,4 +97,4 @@ def test_wrong_voxel_size_of_a_file_is_refused(tmp_path):
     assert make(VOXEL).record["source"] == "file"
     with pytest.raises(UserError, match=r"along Z.*c\.psf\.voxel_size_um"):
         make((0.05, 0.1, 0.1))
-    assert "wrong voxel size" in make((1.0, 0.1, 0.1)).record["warnings"][0]
+    assert any("wrong voxel size" in w for w in make((1.0, 0.1, 0.1)).record["warnings"])

@@ -105,7 +105,8 @@ METRICS: dict[str, Metric] = {
     "decorrelation_a0": Metric(
         "Decorrelation A₀", "", "higher", 3,
         "Correlation of the image with its normalised spectrum, a measure of the signal-to-noise "
-        "ratio; any smoothing raises it.",
+        "ratio; any smoothing raises it. As published, it includes the image's mean and so depends "
+        "on the background and the camera's offset.",
         ranked=False,
     ),
     "rsp": Metric(

@@ -44,7 +44,8 @@ class Decorrelation:
     cutoff: float
     """k_c: highest frequency with signal, 1 = Nyquist; 0 = none found."""
     amplitude: float
-    """A₀ of the unfiltered image, 0 … 1: grows with the signal-to-noise ratio."""
+    """A₀ of the unfiltered image, 0 … 1: grows with the signal-to-noise ratio. As published, the
+    image keeps its mean, so that A₀ depends on the background and the camera's offset."""
 
     def resolution_um(self, pixel_um: float) -> float:
         """Return 2 · pixel / k_c in µm, NaN where no cut-off was found."""
@@ -59,7 +60,9 @@ def decorrelate(plane: NDArray[Any], *, along_rows: bool = False) -> Decorrelati
         d(r) = Σ_{<r} Re(F I*) / (‖F‖ ‖I_{<r}‖),
 
     for F itself and for F (1 - exp(-2 g² r²)) with ten g; k_c is the largest position of a local
-    maximum. A second pass, with finer radii and g around the first's, refines it.
+    maximum. A second pass, with finer radii and g around the first's, refines it. A₀ is the height
+    of that maximum for F itself, which includes the image's mean, as in ImDecorr. The search for
+    k_c leaves the mean out, so that k_c does not depend on the offset.
 
     Parameters
     ----------
@@ -78,11 +81,13 @@ def decorrelate(plane: NDArray[Any], *, along_rows: bool = False) -> Decorrelati
     rows, columns = (n - 1 + n % 2 for n in plane.shape)  # odd
     if min(rows, columns) < SMALLEST:
         return Decorrelation(0.0, float("nan"))
-    radius, magnitude = _spectrum(_faded(np.asarray(plane[:rows, :columns], float)), along_rows)
+    faded, mean = _faded(np.asarray(plane[:rows, :columns], float))
+    radius, magnitude = _spectrum(faded, along_rows)
     if not magnitude.any():
         return Decorrelation(0.0, float("nan"))
     curves = _Curves(radius, magnitude)
     radii = np.linspace(0, 1, RADII)
+    _, a0 = _local_maximum(curves.with_zero(abs(faded.sum() + mean * faded.size), radii))
     place, amplitude = _local_maximum(curves.at(None, radii))
     first = float(radii[place])
     strongest = max(rows, columns) / 2 if first == 0 else 2 / first
@@ -96,7 +101,7 @@ def decorrelate(plane: NDArray[Any], *, along_rows: bool = False) -> Decorrelati
     refined = max(
         curves.peak(g, finer) for g in np.geomspace(filters[best], filters[best + 1], FILTERS)
     )
-    return Decorrelation(refined or top, amplitude)
+    return Decorrelation(refined or top, a0)
 
 
 class _Curves:
@@ -121,6 +126,17 @@ class _Curves:
         norm = np.sqrt(np.sum(values**2) * np.maximum(count, 1))
         return sums[count] / norm if norm[0] > 0 else np.zeros(len(radii))
 
+    def with_zero(self, magnitude: float, radii: Array) -> Array:
+        """Return d at some radii, unfiltered, with this magnitude at frequency 0.
+
+        The spectrum here is one half of the plane, in which frequency 0 counts half.
+        """
+        values = self.magnitude[self.radius > 0]
+        sums = magnitude / 2 + np.concatenate([[0.0], np.cumsum(values)])
+        count = np.searchsorted(self.radius[self.radius > 0], radii, side="left")
+        norm = np.sqrt((magnitude**2 / 2 + np.sum(values**2)) * (count + 0.5))
+        return np.where(radii > 0, sums[count] / norm, 0.0)
+
 
 def _spectrum(image: Array, along_rows: bool) -> tuple[Array, Array]:
     """Return radius (1 = Nyquist) and magnitude of the frequencies with radius below 1."""
@@ -135,15 +151,17 @@ def _spectrum(image: Array, along_rows: bool) -> tuple[Array, Array]:
     return radius[chosen], spectrum[chosen]
 
 
-def _faded(image: Array) -> Array:
-    """Fade to the mean over `EDGE` pixels towards edges and missing pixels, by a cosine."""
+def _faded(image: Array) -> tuple[Array, float]:
+    """Fade to the mean over `EDGE` pixels towards edges and missing pixels, by a cosine.
+
+    Returns the image less its mean, and the mean.
+    """
     known = np.isfinite(image)
     mean = float(image[known].mean())
     edge = min(EDGE, min(image.shape) // 4)
     weight = np.outer(*(fade(n, edge) for n in image.shape))
     weight *= fade_missing(known, (edge, edge))
-    # Less the mean: else A₀ would depend on the camera's offset.
-    return weight * np.where(known, image - mean, 0)
+    return weight * np.where(known, image - mean, 0), mean
 
 
 def _local_maximum(curve: Array) -> tuple[int, float]:

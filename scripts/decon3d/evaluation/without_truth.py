@@ -30,7 +30,7 @@ _PLANES = f"up to {PLANES} planes per direction of up to 3 windows of 64 × 256 
 IMPLEMENTATIONS = {
     "decorrelation": f"{_OWN} after Descloux 2019: 50 radii, 10 filters, 2 passes; {_PLANES}; xz, "
     "yz: frequencies within 22.5° of Z",
-    "decorrelation_a0": f"{_OWN} after Descloux 2019: less the mean; {_PLANES}",
+    "decorrelation_a0": f"{_OWN} after Descloux 2019, the mean included; {_PLANES}",
     "rsp": f"{_OWN} after Culley 2018, in 3D: σ along Z and in the plane fitted",
     "rse": f"{_OWN} after Culley 2018, in 3D: σ along Z and in the plane fitted",
     "asm": "scikit-image graycomatrix, 64 levels (0.1 to 99.9 %), distance 1, 4 angles, symmetric, "

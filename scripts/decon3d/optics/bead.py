@@ -24,6 +24,8 @@ CLOSE = 4.0
 """Distance in FWHM below which two beads' images cannot be told apart."""
 DEEPEST_LOBE = 0.05
 """Depth of negative lobes, relative to the peak, that no measured intensity has."""
+SMOOTHED = (2 * np.sqrt(np.pi)) ** -1.5
+"""What a Gaussian of σ 1 voxel leaves of white noise, in 3D."""
 _TAPER = 4  # voxels over which the bead fades out beyond its support
 _RING = (5, 11)  # voxels beyond the support in which the local background is taken
 
@@ -41,7 +43,21 @@ class _Detection:
     """Extent of the core along Z, Y, X, in voxels."""
 
 
-def isolate_bead(data: Array, *, where: str) -> tuple[Array, dict[str, Any]]:
+@dataclass(frozen=True)
+class Isolated:
+    """The one bead of an image."""
+
+    data: Array
+    """float64, axes Z Y X, shape of the image, not negative; 0 away from the bead."""
+    weight: Array
+    """1 where the image was kept, 0 where it was not, between them at the edge of the support."""
+    record: dict[str, Any]
+    """Noise, bead, other beads, local background, voxels mended, warnings; JSON-able."""
+
+
+def isolate_bead(
+    data: Array, *, where: str, dark: Mask | None = None, everywhere: bool = False
+) -> Isolated:
     """Cut the brightest bead out of an image.
 
     Parameters
@@ -50,12 +66,12 @@ def isolate_bead(data: Array, *, where: str) -> tuple[Array, dict[str, Any]]:
         Axes Z Y X, the pedestal removed.
     where
         What to call the image in messages.
-
-    Returns
-    -------
-    tuple
-        The bead alone (same shape, 0 elsewhere, not negative) and a JSON-able record: noise,
-        bead, other beads, local background, voxels mended, warnings.
+    dark
+        Voxels without light, in which noise is measured; None = there are none: noise is measured
+        from differences of neighbours at the image's faces.
+    everywhere
+        The bead's light fills the image (widefield): what lies around the support is light as
+        well, not a local background.
 
     Raises
     ------
@@ -70,10 +86,9 @@ def isolate_bead(data: Array, *, where: str) -> tuple[Array, dict[str, Any]]:
     are, but for those below five standard deviations of the noise, which fade into the smoothed
     ones, so that clipping at 0 does not turn noise into light.
     """
-    shell = outer_shell(data.shape)
-    noise = _spread(data[shell])
+    noise = _noise(data, dark)
     clean, hot = _without_hot_voxels(data, noise)
-    found = _detect(clean, shell, where)
+    found = _detect(clean, noise if dark is None else None, dark, where)
     _refuse_saturated(clean, found, where)
     warnings = _check_lobes(found, where)
     others, claimed = _other_beads(found, where, warnings)
@@ -82,12 +97,12 @@ def isolate_bead(data: Array, *, where: str) -> tuple[Array, dict[str, Any]]:
     support = ndimage.binary_fill_holes(labels == labels[found.peak])
     distance = ndimage.distance_transform_edt(~support)
     ring = (distance > _RING[0]) & (distance < _RING[1]) & ~claimed
-    local = float(np.median(clean[ring])) if ring.sum() > 100 else 0.0
+    local = float(np.median(clean[ring])) if ring.sum() > 100 and not everywhere else 0.0
     fade = np.where(distance < _TAPER, 0.5 + 0.5 * np.cos(np.pi * distance / _TAPER), 0)
     fade[claimed] = 0
     trust = np.clip(found.smooth / (5 * noise), 0, 1) if noise > 0 else 1.0
     bead = np.clip((trust * clean + (1 - trust) * found.smooth - local) * fade, 0, None)
-    return bead, {
+    record = {
         "noise_counts": round(noise, 4),
         "bead": {
             "voxel": list(found.peak),
@@ -99,6 +114,16 @@ def isolate_bead(data: Array, *, where: str) -> tuple[Array, dict[str, Any]]:
         "hot_voxels_mended": hot,
         "warnings": warnings,
     }
+    return Isolated(bead, fade, record)
+
+
+def _noise(data: Array, dark: Mask | None) -> float:
+    """Standard deviation of a voxel's noise."""
+    if dark is not None:
+        return _spread(data[dark])
+    shell = outer_shell(data.shape)
+    both = shell[..., 1:] & shell[..., :-1]
+    return _spread(np.diff(data, axis=2)[both]) / float(np.sqrt(2))
 
 
 def outer_shell(shape: tuple[int, ...]) -> Mask:
@@ -124,9 +149,10 @@ def _without_hot_voxels(data: Array, noise: float) -> tuple[Array, int]:
     return np.where(hot, ndimage.median_filter(data, 3), data), int(hot.sum())
 
 
-def _detect(clean: Array, shell: Mask, where: str) -> _Detection:
+def _detect(clean: Array, noise: float | None, dark: Mask | None, where: str) -> _Detection:
+    """Find the bead above the smoothed image's noise: of the dark voxels, or of white noise."""
     smooth = ndimage.gaussian_filter(clean, 1.0, mode="nearest")
-    sigma = _spread(smooth[shell])
+    sigma = _spread(smooth[dark]) if noise is None else SMOOTHED * noise
     peak = tuple(int(i) for i in np.unravel_index(int(smooth.argmax()), smooth.shape))
     height = float(smooth[peak])
     if height <= DETECTION_SIGMAS * sigma:

@@ -120,7 +120,7 @@ def centred_crop(
     )
     crop = _middle(laid, half_width)
     if local_background:
-        crop = crop - _clipped_mean(crop[_faces(crop.shape)])[0]
+        crop = crop - _clipped_mean(crop[faces(crop.shape)])[0]
     return crop
 
 
@@ -159,7 +159,7 @@ def average_beads(crops: Sequence[Array], heights: Sequence[float], *, noise: fl
         halves = [(scaled[k::2] * weight[k::2]).sum(axis=0) / weight[k::2].sum() for k in (0, 1)]
         lit = mean > 0.1 * mean.max()
         half_split = float(np.sqrt(np.mean((halves[0] - halves[1])[lit] ** 2)) / 2)
-    _, left = _clipped_mean(mean[_faces(mean.shape)])
+    _, left = _clipped_mean(mean[faces(mean.shape)])
     return Average(mean, left, half_split, outliers)
 
 
@@ -185,7 +185,7 @@ def _middle(data: Array, half_width: Half) -> Array:
     return data
 
 
-def _faces(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def faces(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Mark the outermost two voxels."""
     faces = np.ones(shape, bool)
     faces[2:-2, 2:-2, 2:-2] = False

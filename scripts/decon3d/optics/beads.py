@@ -18,24 +18,25 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest
 from decon3d.optics.ball import FWHM_OF_SIGMA, ITERATIONS, SIEVE, ideal_ball, without_ball
-from decon3d.optics.bead import isolate_bead
+from decon3d.optics.bead import isolate_bead, outer_shell
 from decon3d.optics.bead_average import (
     Average,
     average_beads,
     centred_crop,
     correlations,
+    faces,
     plane_background,
 )
 from decon3d.optics.bead_detection import Candidate, find_candidates, median_fwhm_um
 from decon3d.optics.bead_rejection import Rejection, reject_by_place, reject_odd
+from decon3d.optics.pedestal import Expected, laid
 from decon3d.optics.psf import Companion, Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import (
-    AXIAL_FLOOR,
-    LATERAL_ENERGY,
     core_centroid,
     crop_box,
     resample,
 )
+from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
 from decon3d.settings.microscope import Modality
 from decon3d.volumes.checks import bead_stack_problems
 from decon3d.volumes.headers import Header
@@ -93,6 +94,7 @@ def psf_from_beads(
     modality: Modality = "confocal",
     half_width_um: Triple | None = None,
     plane_tolerance_um: float | None = None,
+    expected: Expected | None = None,
     key: str = "psf",
     reading: Reading = FROM_FILE,
 ) -> Psf:
@@ -119,6 +121,9 @@ def psf_from_beads(
         Half size of the crops (Z, Y, X), in µm; None = by `REACH`.
     plane_tolerance_um
         Beads farther than this from the median bead along Z are rejected; None = none.
+    expected
+        Theory's PSF on the target's voxels, which continues the measured one where the crops end
+        or sink into noise; None = nothing continues it.
     key
         Config key of the PSF, for messages.
     reading
@@ -171,11 +176,26 @@ def psf_from_beads(
     mean = average_beads(
         [judged.crops[i] for i in used], [candidates[i].height for i in used], noise=judged.noise
     )
-    bead, isolated = isolate_bead(mean.data, where=f"{where}, mean of {len(used)} beads")
+    raised = _with_own_tail(mean.data, voxel, expected) if modality != "widefield" else mean.data
+    isolated = isolate_bead(
+        raised,
+        where=f"{where}, mean of {len(used)} beads",
+        dark=None if modality == "widefield" else outer_shell(raised.shape),
+        everywhere=modality == "widefield",
+    )
+    bead = isolated.data
     sharp = without_ball(bead, diameter_um=bead_diameter_um, voxel_size_um=voxel)
     centre = core_centroid(sharp.data)
     grids = [_on_grid(data, voxel, target_voxel_size_um, centre) for data in (sharp.data, bead)]
-    psf, measured = (grid[crop_box(grid)] for grid in grids)
+    weight = weight_on_grid(
+        isolated.weight,
+        voxel_size_um=voxel,
+        target_voxel_size_um=target_voxel_size_um,
+        centre=centre,
+    )
+    theory = np.zeros((1, 1, 1)) if expected is None else expected.data
+    psf, shares = with_tails(grids[0], weight, theory)
+    measured = grids[1][crop_box(grids[1])]
     coarser = [max(a, b) for a, b in zip(voxel, target_voxel_size_um, strict=True)]
     ideal = ideal_ball(
         diameter_um=bead_diameter_um,
@@ -184,7 +204,7 @@ def psf_from_beads(
         averaged_over_um=(coarser[0], coarser[1], coarser[2]),
     )
     width = fwhm_um(bead, voxel)
-    warnings = [*isolated["warnings"], *_warnings(len(used), mean, bead_diameter_um, width)]
+    warnings = [*isolated.record["warnings"], *_warnings(len(used), mean, bead_diameter_um, width)]
     for text in warnings:
         log.warning("%s: %s", where, text)
     pictured = _pictured(judged)
@@ -193,8 +213,8 @@ def psf_from_beads(
         "method": "beads of a stack: found, judged, centred, averaged, isolated (voxels below 5 "
         "standard deviations of the noise fade into the image smoothed by one voxel, dark beyond "
         "the bead's support), the ball deconvolved out (non-negative least squares "
-        "with a Gaussian sieve), resampled, cropped "
-        "(decon3d.optics.beads)",
+        "with a Gaussian sieve), resampled, continued by theory, "
+        "cropped (decon3d.optics.beads)",
         "file": {
             "path": str(path),
             "digest": _digest(Path(path)),
@@ -238,9 +258,8 @@ def psf_from_beads(
         "centring": "centroid of the PSF's core (what exceeds half of the maximum); the pair's "
         "measured bead is laid on the same point",
         "support": {
-            "rule": f"axially to the last plane with an on-axis value ≥ {AXIAL_FLOOR:g} of the "
-            f"peak; laterally {LATERAL_ENERGY:g} of the energy may lie outside",
-            "energy_kept": round(float(psf.sum() / grids[0].sum()), 6),
+            "rule": SUPPORT_RULE,
+            **shares,
         },
         "warnings": warnings,
         "candidates": [
@@ -364,6 +383,19 @@ def _warnings(used: int, mean: Average, diameter_um: float, width_um: Triple) ->
 def _on_grid(data: Array, voxel: Triple, target: Triple, centre: Triple) -> Array:
     laid = resample(data, voxel_size_um=voxel, target_voxel_size_um=target, centre=centre)
     return np.clip(laid, 0, None)  # the spline may undershoot beside steep edges
+
+
+def _with_own_tail(mean: Array, voxel: Triple, expected: Expected | None) -> Array:
+    """Give back the light that was taken off as the local background at the crops' faces.
+
+    The crop's sum is then A · (theory's sum in the crop), its level at the faces A · (theory's).
+    """
+    if expected is None:
+        return mean
+    light = laid(expected, voxel, mean.shape, tuple(n // 2 for n in mean.shape))
+    tail = float(light[faces(mean.shape)].mean())
+    scale = mean.sum() / (light.sum() - tail * mean.size)
+    return mean + scale * tail
 
 
 def _pictured(judged: _Judged) -> list[int]:

@@ -8,6 +8,7 @@ from decon3d.errors import UserError
 from decon3d.optics.beads import psf_from_beads
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.microscope import excitation_wavelength
+from decon3d.optics.pedestal import expected_light
 from decon3d.optics.plausibility import compare_with_theory
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.theory import describe_theory
@@ -70,6 +71,9 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
         )
         record = {"source": "theory", "method": method, **common, **how}
         return normalised_psf(theory, voxel_size_um, record)
+    expected = expected_light(
+        optics, emission_um=channel.emission_um, theory=theory, voxel_size_um=voxel_size_um
+    )
     name, to_check = Path(channel.psf.path).name, f"{key}.voxel_size_um"
     what = f"the bead in {name}"
     if isinstance(channel.psf, BeadsPsf):
@@ -85,6 +89,7 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             modality=optics.modality,
             half_width_um=channel.psf.half_width_um,
             plane_tolerance_um=channel.psf.plane_tolerance_um,
+            expected=expected,
             key=key,
             reading=Reading.of(channel.psf),
         )
@@ -93,6 +98,8 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             expand_path(channel.psf.path),
             voxel_size_um=channel.psf.voxel_size_um,
             target_voxel_size_um=voxel_size_um,
+            expected=expected,
+            pedestal=channel.psf.pedestal,
             accept_pedestal=channel.psf.accept_pedestal,
             key=key,
             reading=Reading.of(channel.psf),

@@ -6,23 +6,19 @@ stated in the record, and what cannot be mended is refused by name.
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
 from decon3d.files import file_digest
-from decon3d.optics.bead import isolate_bead, outer_shell
+from decon3d.optics.bead import isolate_bead
 from decon3d.optics.bead_file import read_bead_file
+from decon3d.optics.pedestal import Expected, Pedestal, find_pedestal, odd_planes
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
-from decon3d.optics.resampling import (
-    AXIAL_FLOOR,
-    LATERAL_ENERGY,
-    core_centroid,
-    crop_box,
-    resample,
-)
+from decon3d.optics.resampling import core_centroid, resample
+from decon3d.optics.tails import LARGEST_TAIL, SUPPORT_RULE, weight_on_grid, with_tails
 from decon3d.volumes.reader import FROM_FILE, Reading
 
 log = logging.getLogger(__name__)
@@ -31,6 +27,8 @@ Triple = tuple[float, float, float]
 
 LARGEST_PEDESTAL = 0.5
 """Share of a file's sum that may be removed as pedestal without being confirmed."""
+WRAPPED = 0.1
+"""Height at the opposite face, relative to a peak at a face, of a PSF in the FFT's order."""
 LARGEST_ELONGATION = 1.5
 """A bead that much longer along Y or X than along Z lies in a transposed file."""
 
@@ -40,6 +38,8 @@ def psf_from_file(
     *,
     voxel_size_um: Triple | None = None,
     target_voxel_size_um: Triple,
+    expected: Expected | None = None,
+    pedestal: Literal["auto", "none"] | float = "auto",
     accept_pedestal: bool = False,
     key: str = "psf",
     reading: Reading = FROM_FILE,
@@ -54,8 +54,14 @@ def psf_from_file(
         Voxel size of the file (Z, Y, X), in µm; None = from its metadata.
     target_voxel_size_um
         Voxel size of the image to restore (Z, Y, X), in µm.
+    expected
+        Theory's PSF on the target's voxels: it says where the file is dark, and continues the
+        measurement where that ends. None = the outer eighth of the file is dark, and nothing
+        continues.
+    pedestal
+        "auto" measures it in the dark places; "none" and a number of counts set it.
     accept_pedestal
-        Confirms that more than half of the file's sum may be removed as pedestal.
+        Confirms that more than half of the file's sum may be removed as a measured pedestal.
     key
         Config key of the PSF, for messages.
     reading
@@ -65,7 +71,8 @@ def psf_from_file(
     -------
     Psf
         Its record states the pedestal and the share of the sum removed, the noise, the bead's
-        place, other beads, the shift, the support and the widths before and after.
+        place, other beads, the shift, the support, the share of the light from theory and the
+        widths before and after.
 
     Raises
     ------
@@ -78,35 +85,53 @@ def psf_from_file(
     data, voxel = read_bead_file(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
     where = f"{key}.path ({path})"
     data, missing = _without_nan(data, where)
-    pedestal = float(np.median(data[outer_shell(data.shape)]))
-    share = _pedestal_share(data, pedestal)
-    if share > LARGEST_PEDESTAL and not accept_pedestal:
+    _refuse_corner(data, where)
+    level = find_pedestal(data, voxel_size_um=voxel, expected=expected, given=pedestal)
+    share = _pedestal_share(data, level.counts)
+    if share > LARGEST_PEDESTAL and pedestal == "auto" and not accept_pedestal:
         raise UserError(
-            f"{where}: {share:.1%} of the file's sum is a pedestal of {pedestal:g} counts (camera "
-            f"offset or background). If that is so, confirm it with {key}.accept_pedestal: true"
+            f"{where}: {share:.1%} of the file's sum is a pedestal of {level.counts:g} counts "
+            f"(camera offset or background). If that is so, confirm it with {key}.accept_pedestal: "
+            f"true; if not, set {key}.pedestal: none"
         )
-    bead, found = isolate_bead(data - pedestal, where=where)
-    if pedestal < -max(3 * found["noise_counts"], 1e-9):
-        found["warnings"].append(
-            f"the background is negative ({pedestal:g} counts): something was subtracted from the "
-            "file before; it was brought to 0"
-        )
-    measured = fwhm_um(bead, voxel)
-    _refuse_transposed(measured, where)
-    centre = core_centroid(bead)
-    grid = resample(
-        bead, voxel_size_um=voxel, target_voxel_size_um=target_voxel_size_um, centre=centre
+    widefield = expected is not None and not expected.sectioning
+    found = isolate_bead(
+        data - level.counts,
+        where=where,
+        dark=level.dark,
+        everywhere=widefield,
     )
-    grid = np.clip(grid, 0, None)  # the spline may undershoot beside steep edges
-    box = crop_box(grid)
-    cropped = grid[box]
-    _warn_if_coarse(found["warnings"], measured, target_voxel_size_um)
-    for text in found["warnings"]:
+    warnings = [*found.record["warnings"], *level.warnings, *_negative(level, found.record)]
+    if expected is not None and level.light is not None:
+        warnings += odd_planes(
+            found.data, found.weight, level.light, sectioning=expected.sectioning
+        )
+    measured = fwhm_um(found.data, voxel)
+    _refuse_transposed(measured, where)
+    centre = core_centroid(found.data)
+    grids = {"voxel_size_um": voxel, "target_voxel_size_um": target_voxel_size_um, "centre": centre}
+    # the spline may undershoot beside steep edges
+    grid = np.clip(resample(found.data, **grids), 0, None)
+    theory = np.zeros((1, 1, 1)) if expected is None else expected.covering(grid.shape)
+    depth = data.shape[0] * voxel[0] / target_voxel_size_um[0]
+    psf, shares = with_tails(
+        grid,
+        weight_on_grid(found.weight, **grids),
+        theory,
+        half_planes=round((depth - 1) / 2) if widefield else None,
+    )
+    if shares["share_from_theory"] > LARGEST_TAIL:
+        warnings.append(
+            f"{shares['share_from_theory']:.0%} of the PSF's light comes from theory, because the "
+            "file is too small or too noisy to show it: use a larger crop or a brighter bead"
+        )
+    _warn_if_coarse(warnings, measured, target_voxel_size_um)
+    for text in warnings:
         log.warning("%s: %s", where, text)
     record = {
         "source": "file",
-        "method": "one bead of a file: pedestal removed, isolated, centred, resampled, cropped "
-        "(decon3d.optics.measured)",
+        "method": "one bead of a file: pedestal removed, isolated, centred, resampled, continued "
+        "by theory, cropped (decon3d.optics.measured)",
         "file": {
             "path": str(path),
             "digest": file_digest(path),
@@ -114,26 +139,50 @@ def psf_from_file(
             "voxel_size_um": list(voxel),
         },
         "pedestal": {
-            "counts": pedestal,
+            "counts": level.counts,
             "share_of_sum_removed": round(share, 6),
-            "estimate": "median of the outer eighth of the image; what is left around the bead: "
-            "local_background_counts",
+            "estimate": f"{level.how}; what is left around the bead: local_background_counts",
             "confirmed": accept_pedestal,
         },
         "nan_voxels_mended": missing,
-        **found,
+        **found.record,
+        "warnings": warnings,
         "fwhm_in_file_um": [round(width, 5) for width in measured],
         "centring": "centroid of the core (what exceeds half of the maximum), resampled there",
         "shift_voxels": [
             round((n - 1) / 2 - c, 4) for n, c in zip(data.shape, centre, strict=True)
         ],
         "support": {
-            "rule": f"axially to the last plane with an on-axis value ≥ {AXIAL_FLOOR:g} of the "
-            f"peak; laterally {LATERAL_ENERGY:g} of the energy may lie outside",
-            "energy_kept": round(float(cropped.sum() / grid.sum()), 6),
+            "rule": SUPPORT_RULE,
+            **shares,
         },
     }
-    return normalised_psf(cropped, target_voxel_size_um, record)
+    return normalised_psf(psf, target_voxel_size_um, record)
+
+
+def _negative(level: Pedestal, found: dict[str, Any]) -> list[str]:
+    if level.counts >= -max(3 * found["noise_counts"], 1e-9):
+        return []
+    return [
+        f"the background is negative ({level.counts:g} counts): something was subtracted from the "
+        "file before; it was brought to 0"
+    ]
+
+
+def _refuse_corner(data: NDArray[np.float64], where: str) -> None:
+    """Refuse a PSF in the order of the FFT: it goes on at the opposite face."""
+    peak = [int(i) for i in np.unravel_index(int(data.argmax()), data.shape)]
+    base = float(np.median(data))
+    for axis, (place, size) in enumerate(zip(peak, data.shape, strict=True)):
+        opposite = list(peak)
+        opposite[axis] = size - 1 if place == 0 else 0
+        across = float(data[tuple(opposite)]) - base
+        if place in (0, size - 1) and size > 4 and across > WRAPPED * (data.max() - base):
+            raise UserError(
+                f"{where}: the PSF's centre is the first voxel along {'ZYX'[axis]} (peak at voxel "
+                f"{peak}) and it goes on at the opposite face, as the FFT orders it: shift it to "
+                "the middle with fftshift (numpy.fft.fftshift) and save it again"
+            )
 
 
 def _without_nan(data: NDArray[np.float64], where: str) -> tuple[NDArray[np.float64], int]:

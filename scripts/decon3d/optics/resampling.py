@@ -17,6 +17,8 @@ LATERAL_ENERGY = 1e-4
 """Share of the energy that the lateral crop may leave outside."""
 AXIAL_FLOOR = 1e-3
 """On-axis value, relative to the peak, below which planes are cropped."""
+OUTSIDE = 2e-4
+"""Share of the light that `energy_box` may leave outside per axis."""
 LARGEST_GRID = 2**26
 """Voxels of the largest grid that a PSF is computed on: 0.5 GB, and a few copies."""
 _FINE = 8  # grid points per voxel on which the core's centroid is taken
@@ -165,3 +167,27 @@ def crop_box(data: NDArray[np.floating]) -> tuple[slice, slice, slice]:
         half[axis] = int(np.argmax(outside < LATERAL_ENERGY / 2))  # half for each of two axes
     z, y, x = (slice(m - h, m + h + 1) for m, h in zip(middle, half, strict=True))
     return z, y, x
+
+
+def energy_box(data: NDArray[np.floating]) -> tuple[slice, slice, slice]:
+    """Find the smallest box that leaves at most `OUTSIDE` of the light out per axis.
+
+    Parameters
+    ----------
+    data
+        Axes Z Y X, odd sizes, centred on the middle voxel.
+
+    Returns
+    -------
+    tuple of slice
+        Symmetric about the middle voxel.
+    """
+    box = []
+    for axis, n in enumerate(data.shape):
+        profile = data.sum(axis=tuple(a for a in range(3) if a != axis), dtype=np.float64)
+        folded = profile[n // 2 :].copy()
+        folded[1:] += profile[: n // 2][::-1]
+        outside = 1 - np.cumsum(folded) / folded.sum()
+        half = int(np.argmax(outside <= OUTSIDE))
+        box.append(slice(n // 2 - half, n // 2 + half + 1))
+    return box[0], box[1], box[2]

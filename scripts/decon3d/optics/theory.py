@@ -19,8 +19,10 @@ from decon3d.optics.microscope import Microscope
 from decon3d.optics.resampling import (
     AXIAL_FLOOR,
     LATERAL_ENERGY,
+    OUTSIDE,
     check_grid,
     crop_box,
+    energy_box,
     resampling_matrix,
 )
 from decon3d.settings import Optics
@@ -28,19 +30,28 @@ from decon3d.settings import Optics
 Array = NDArray[np.float64]
 Voxel = tuple[float, float, float]
 
-AXIAL_BOUND = 6.0
+AXIAL_BOUND = {"widefield": 6.0, "two_photon": 5.0}
+OTHER_AXIAL_BOUND = 8.0
 LATERAL_BOUND = {"widefield": 16.0}
 OTHER_LATERAL_BOUND = 8.0
 """Half-width of the largest support, in axial and lateral FWHM. The axial tail of a widefield PSF
 never ends and its energy per plane does not fall, so the support must be bounded by a rule: here
 the planes stay as many as a stack commonly has, and laterally there is room for the cone of
-defocus. Where the illumination ends the cone, eight widths leave 2 to 3 % of the light outside,
-thinly spread over the Airy rings; twice as many would double every block's halo for 1 %."""
+defocus. Where the illumination ends the cone, its planes are dim but large: a confocal PSF that
+ends where its axis falls below a thousandth of the peak lacks 8 to 10 % of its light, which makes
+objects too dim by as much. Within eight widths all but 4 % of it lies, the rest thinly spread;
+twice as many would double every block's halo for 2 %."""
 CROP_RULE = (
     "axially to the last plane with an on-axis value ≥ {floor:g} of the peak, at most {axial:g} "
     "axial FWHM from the centre; laterally {energy:g} of the energy may lie outside, at most "
-    "{lateral:g} lateral FWHM from the centre (STED: of the spot without depletion)"
+    "{lateral:g} lateral FWHM from the centre"
 )
+SECTION_RULE = (
+    "per axis {energy:g} of the energy may lie outside, at most {axial:g} axial and {lateral:g} "
+    "lateral FWHM from the centre (STED: of the spot without depletion)"
+)
+WHOLE = 12.0
+"""Half-depth, in axial FWHM, within which the light of a sectioning microscope is integrated."""
 GRID_STEPS = 6
 """Points of the fine grid per period of the finest detail, where there is no symmetry."""
 _GUARD = 8  # points beyond the voxels: what the spline's end spoils falls by 0.27 per point
@@ -66,8 +77,8 @@ def theoretical_psf(
     voxel_size_um
         Size of a voxel (Z, Y, X), in µm. Z is the step of the stage; it grows with depth.
     shape
-        Odd numbers of voxels (Z, Y, X); None = by the crop rule of `resampling.crop_box` within
-        `AXIAL_BOUND` and `LATERAL_BOUND`.
+        Odd numbers of voxels (Z, Y, X); None = by `resampling.crop_box` (widefield) or
+        `resampling.energy_box` within `AXIAL_BOUND` and `LATERAL_BOUND`.
 
     Returns
     -------
@@ -124,16 +135,19 @@ def describe_theory(
         optics=optics, emission_um=emission_um, excitation_um=excitation_um
     )
     lateral = LATERAL_BOUND.get(optics.modality, OTHER_LATERAL_BOUND)
-    bounds = shape or _bounds(lateral, _extent(microscope, focus), voxel_size_um)
+    axial = AXIAL_BOUND.get(optics.modality, OTHER_AXIAL_BOUND)
+    bounds = shape or _bounds(axial, lateral, _extent(microscope, focus), voxel_size_um)
     check_grid(bounds, voxel_size_um=voxel_size_um)
     lay = _on_voxels if microscope.symmetric else _on_voxels_without_symmetry
     data = lay(microscope, focus.centre_um, bounds, voxel_size_um)
-    box = (slice(None),) * 3 if shape else crop_box(data)
-    cropped = data[box]
-    rule = CROP_RULE.format(
-        floor=AXIAL_FLOOR, axial=AXIAL_BOUND, energy=LATERAL_ENERGY, lateral=lateral
-    )
-    rule = "given shape" if shape else rule
+    if shape:
+        cropped, rule = data, "given shape"
+    elif optics.modality == "widefield":
+        cropped, rule = data[crop_box(data)], CROP_RULE
+    else:
+        cropped, rule = data[energy_box(data)], SECTION_RULE
+    energy = LATERAL_ENERGY if rule is CROP_RULE else OUTSIDE
+    rule = rule.format(floor=AXIAL_FLOOR, axial=axial, energy=energy, lateral=lateral)
     support = {"rule": rule, "bounds": list(bounds), "energy_kept": cropped.sum() / data.sum()}
     if optics.modality in (
         "widefield",
@@ -143,6 +157,8 @@ def describe_theory(
         support["focal_plane_energy_kept"] = planes[len(planes) // 2]
         if optics.modality == "widefield":
             support["edge_plane_energy_kept"] = planes[0]
+    elif microscope.symmetric and not shape and not microscope.depletion:
+        support["light_kept"] = cropped.sum() / _whole_light(microscope, focus)
     shift_um = np.subtract(focus.centre_um, (optics.depth_um, 0.0, 0.0))
     record = {
         "symmetric": microscope.symmetric,
@@ -164,10 +180,28 @@ def _extent(microscope: Microscope, focus: Focus) -> Focus:
     return find_focus(replace(microscope, depletion=None)) if microscope.depletion else focus
 
 
-def _bounds(lateral: float, focus: Focus, voxel_size_um: Voxel) -> tuple[int, int, int]:
+def _whole_light(microscope: Microscope, focus: Focus) -> float:
+    """Integrate all light of a sectioning microscope, in µm³ units.
+
+    Over the cone within `WHOLE` axial FWHM; beyond, planes fall with the square of the distance.
+    """
+    extent = _extent(microscope, focus)
+    depth = WHOLE * extent.axial_fwhm_um
+    z = np.linspace(-depth, depth, 2 * int(np.ceil(3 * depth / microscope.axial_unit_um)) + 1)
+    sine = min(microscope.lens.numerical_aperture / microscope.lens.immersion_index, 0.95)
+    reach = depth * sine / np.sqrt(1 - sine**2) + 8 * extent.lateral_fwhm_um
+    r = np.linspace(0, reach, int(np.ceil(4 * reach / microscope.lateral_unit_um)) + 1)
+    planes = microscope.on_radii(r_um=r, z_um=focus.centre_um[0] + z)
+    rings = np.asarray(np.trapezoid(2 * np.pi * r[:, None] * planes, r, axis=0))
+    return float(np.trapezoid(rings, z) + depth * (rings[:3].mean() + rings[-3:].mean()))
+
+
+def _bounds(
+    axial: float, lateral: float, focus: Focus, voxel_size_um: Voxel
+) -> tuple[int, int, int]:
     """Return the largest shape that the crop rule may keep."""
     widths = (
-        AXIAL_BOUND * focus.axial_fwhm_um,
+        axial * focus.axial_fwhm_um,
         lateral * focus.lateral_fwhm_um,
         lateral * focus.lateral_fwhm_um,
     )

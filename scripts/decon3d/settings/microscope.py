@@ -166,12 +166,15 @@ class FilePsf(Section):
     """TIFF or OME-Zarr of the PSF (Z Y X); environment variables are expanded."""
     voxel_size_um: VoxelSize | None = None
     """Voxel size of that file (Z, Y, X), in µm; null = from its metadata."""
+    pedestal: Literal["auto", "none"] | Annotated[float, Field(ge=0)] = "auto"
+    """Counts of the camera and the background in that file, which are removed: auto = measured
+    where theory expects no light; none = 0; or a number of counts."""
     series: Series | None = None
     """Name or number of its image in that file, if that holds several; null = the only one."""
     axes: Axes | None = None
     """Axes of that file, e.g. ZYX; null = from its metadata."""
     accept_pedestal: bool = False
-    """Confirm that more than half of the file's sum may be removed as camera pedestal."""
+    """Confirm that more than half of the file's sum may be removed as a measured pedestal."""
 
 
 class BeadsPsf(Section):

@@ -470,6 +470,7 @@ class ChannelStatistics:
     background: float
     """Of empty places; see `normalisation.empty_level`."""
     background_sigma: float
+    """Noise there: root mean square distance of the counts below."""
     mean: float
     percentiles: dict[str, float]
     voxels: int
@@ -496,11 +497,12 @@ class ChannelStatistics:
         """Summarise a histogram of counts by the normalisation law."""
         dark = np.inf if darkest is None else darkest
         law = fixed or normalisation_law(histogram, darkest=dark, camera_offset=camera_offset)
+        level = empty_level(histogram, dark)
         return cls(
             normalisation=law,
             normalisation_from="config" if fixed else "data",
-            background=empty_level(histogram, dark),
-            background_sigma=histogram.background()[1],
+            background=level,
+            background_sigma=histogram.spread_below(level),
             mean=histogram.mean(),
             percentiles={f"{q:g}": histogram.percentile(q) for q in (0.1, 1, 50, 99, 99.9, 100)},
             voxels=int(histogram.counts.sum()),

@@ -1,0 +1,83 @@
+"""Continue a measured PSF by theory where its image ends or sinks into noise.
+
+A PSF without its dim tails is too bright in its core by their share of the light, and objects
+restored with it are too dim by the same share: their tails come back as haze around them.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.optics.resampling import OUTSIDE, energy_box, resample
+
+Array = NDArray[np.float64]
+Triple = tuple[float, float, float]
+
+SUPPORT_RULE = f"per axis {OUTSIDE:g} of the light may lie outside"
+LARGEST_TAIL = 0.3
+"""Share of the light by theory from which a warning is written."""
+
+
+def weight_on_grid(
+    weight: Array, *, voxel_size_um: Triple, target_voxel_size_um: Triple, centre: Triple
+) -> Array:
+    """Lay the weight of a measurement (0 … 1, axes Z Y X) on the image's grid, as `resample`."""
+    sized = resample(
+        weight,
+        voxel_size_um=voxel_size_um,
+        target_voxel_size_um=target_voxel_size_um,
+        centre=centre,
+    )
+    volume = np.prod(target_voxel_size_um) / np.prod(voxel_size_um)
+    return np.clip(sized / volume, 0, 1)
+
+
+def with_tails(
+    measured: Array,
+    weight: Array,
+    theory: NDArray[np.floating],
+    *,
+    half_planes: int | None = None,
+) -> tuple[Array, dict[str, Any]]:
+    """Continue a measured PSF by the theoretical one.
+
+    Parameters
+    ----------
+    measured
+        Axes Z Y X, odd sizes, centred, not negative, faded out where `weight` is below 1.
+    weight
+        Of the same shape: 1 where the measurement holds, 0 where it does not.
+    theory
+        On the same voxels, odd sizes, centred, not negative.
+    half_planes
+        Planes kept on each side of the middle; None = as many as hold light. All planes of a
+        widefield PSF hold the same light, so their number is a convention, which a file sets.
+
+    Returns
+    -------
+    tuple
+        `measured + (1 - weight) · A · theory` on the union of both supports, cropped by
+        `SUPPORT_RULE`; A makes the light where the measurement holds equal to theory's there. And a
+        JSON-able record of the shares of the light.
+    """
+    shape = [max(n, m) for n, m in zip(measured.shape, theory.shape, strict=True)]
+    m, w, t = (_padded(np.asarray(a, np.float64), shape) for a in (measured, weight, theory))
+    covered = float((w * t).sum())
+    scale = float(m.sum()) / covered if covered > 0 else 0.0
+    tail = (1 - w) * scale * t
+    if half_planes is not None:
+        inner = slice(max(shape[0] // 2 - half_planes, 0), shape[0] // 2 + half_planes + 1)
+        m, tail = m[inner], tail[inner]
+    whole = m + tail
+    box = energy_box(whole)
+    kept, total = whole[box], float(whole.sum())
+    return kept, {
+        "measured_share": round(float(m[box].sum() / kept.sum()), 6),
+        "share_from_theory": round(float(tail[box].sum() / kept.sum()), 6),
+        "energy_kept": round(float(kept.sum() / total), 6),
+    }
+
+
+def _padded(data: Array, shape: list[int]) -> Array:
+    return np.pad(data, [((n - k) // 2,) * 2 for n, k in zip(shape, data.shape, strict=True)])
