@@ -23,7 +23,7 @@ import zarr
 from numpy.typing import NDArray
 
 from decon3d.errors import DeviceMemoryError, UserError
-from decon3d.files import append_line, digest, read_json, read_lines, write_json, write_lines
+from decon3d.files import append_line, digest, read_lines, read_record, write_lines, write_record
 from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
@@ -150,7 +150,7 @@ def restore_part(
 
 def finished_parts(plan: Plan, folder: Path) -> dict[int, Path]:
     """Return the markers of the parts that are done, for this very plan, by their number."""
-    found = {path: read_json(path) for path in folder.glob("*.json")}
+    found = {path: read_record(path) for path in folder.glob("*.json")}
     return {m["part"]: path for path, m in sorted(found.items()) if m["plan"] == plan.digest}
 
 
@@ -254,7 +254,7 @@ def run_part(
     if not current():  # who has rewritten the plan does not know of this part
         raise ReplannedError
     lines = [record.lines[number] for number in numbers]
-    write_json(
+    write_record(
         marker,
         {
             "method": plan.method,

@@ -18,8 +18,13 @@ TV_REACH = 4
 """Voxels of halo for the total variation: with a compact PSF 3e-4 of the maximum differ at a seam
 without (99.9th percentile), 1e-4 with it."""
 START = 0.06
-"""The even start, relative to the foreground's brightness (the normalisation's scale). A brighter
-start leaves too much light in dark places, where few iterations hardly move it."""
+"""What floors are relative to, as a share of the foreground's brightness (the normalisation's
+scale): the smallest start is a hundredth of it."""
+CALM = 5.0
+"""Expected counts of an empty place, in standard deviations of its noise, at least. Per iteration,
+noise grows in the dark by about the reciprocal, and specks with it. With a background of 2 photons
+and a read noise of 1.5, they reach 37 counts after 15 accelerated iterations from the same start
+without damping, 12 with it, at 0.4 dB more on the specimen."""
 ASSUMED_GAIN = 1.0
 """Counts per photon where read noise is modelled and `camera.gain` is null."""
 ASSUMED_READ_NOISE = 1.0
@@ -42,8 +47,11 @@ def base_recipe(
     `camera.offset` is null, the whole background counts as light. A normalisation that the config
     fixes fixes the background, too.
 
-    The even start is a share of the specimen's brightness. The mean of all voxels would do as well,
-    but it depends on how much darkness lies around the specimen, and so would the result.
+    Where the background without the dark level is less than 5 standard deviations of the noise of
+    empty places, the difference is added to image and model (`Recipe.damping`).
+
+    Floors are a share of the specimen's brightness. The mean of all voxels would do as well, but it
+    depends on how much darkness lies around the specimen, and so would the result.
     """
     fixed = statistics.normalisation_from == "config"
     offset = camera.offset or 0.0
@@ -61,6 +69,7 @@ def base_recipe(
         acceleration=method.acceleration,
         back_projector=getattr(method, "back_projector", "matched"),
         dark_level=min(dark, background),
+        damping=max(CALM * statistics.background_sigma - (background - min(dark, background)), 0.0),
         saturation=statistics.saturation,
     )
 

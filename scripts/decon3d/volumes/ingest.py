@@ -390,16 +390,17 @@ def _missing_chunks(volume: Volume) -> list[str]:
     """
     if not isinstance(volume.array, ZarrArray):
         return []
-    share = volume.array.missing_share()
-    if share == 1:
+    there, full = volume.array.chunk_files()
+    if there == 0:
         raise UserError(
             f"{volume.array.path} has no chunk; all its voxels would be read as fill: copy it "
             "again from its source, or leave the volume out"
         )
-    if share == 0:
+    if there == full:
         return []
+    share = 100 * (full - there) / full
     return [
-        f"{100 * share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
+        f"{share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
         "fill; if that is more than the empty margin, data are missing: copy the volume again"
     ]
 
@@ -470,6 +471,7 @@ class ChannelStatistics:
     background: float
     """Of empty places; see `normalisation.empty_level`."""
     background_sigma: float
+    """Noise there: root mean square distance of the counts below."""
     mean: float
     percentiles: dict[str, float]
     voxels: int
@@ -496,11 +498,12 @@ class ChannelStatistics:
         """Summarise a histogram of counts by the normalisation law."""
         dark = np.inf if darkest is None else darkest
         law = fixed or normalisation_law(histogram, darkest=dark, camera_offset=camera_offset)
+        level = empty_level(histogram, dark)
         return cls(
             normalisation=law,
             normalisation_from="config" if fixed else "data",
-            background=empty_level(histogram, dark),
-            background_sigma=histogram.background()[1],
+            background=level,
+            background_sigma=histogram.spread_below(level),
             mean=histogram.mean(),
             percentiles={f"{q:g}": histogram.percentile(q) for q in (0.1, 1, 50, 99, 99.9, 100)},
             voxels=int(histogram.counts.sum()),
