@@ -158,10 +158,19 @@ def test_dim_haze_is_kept_in_a_real_frame(reference_data):
     assert statistics.background == pytest.approx(1.28, abs=0.03)  # 1, before
     state = prepare_classical(Rl(kind="rl"), statistics=statistics, psf=psf, tuned={})
     result = restore_array(image, open_restorer(state, threads=1), state)
-    assert (result - 1).sum() == pytest.approx((image - 1.0).sum(), rel=0.015)
-    dim = gaussian_filter(image.astype(np.float32), 4)
-    dim = dim <= np.percentile(dim, 50)
-    assert (result - 1)[dim].mean() == pytest.approx((image - 1.0)[dim].mean(), rel=0.03)
+    # Beads that a face cuts take light from beyond it: 1.005 for the whole frame.
+    assert (result - 1).sum() == pytest.approx((image - 1.0).sum(), rel=0.02)
+    z, y, x = (n // 2 for n in psf.data.shape)
+    core = psf.data[z - 10 : z + 11, y - 14 : y + 15, x - 14 : x + 15]
+    inner = (slice(10, -10), slice(14, -14), slice(14, -14))
+    above = image[inner] - 1.0
+    model = Blur(above.shape, psf=core / core.sum())
+    left = above + 1 - model.forward(result)
+    dim = gaussian_filter(image.astype(np.float32), 6)[inner]
+    dim = dim <= np.median(dim)
+    for region in (dim, ~dim):
+        noise = np.sqrt(above[region].sum())
+        assert abs(left[region].sum()) <= max(0.01 * above[region].sum(), 3 * noise)
 
 
 def specimen(seed=0):
