@@ -1,5 +1,6 @@
 """Headers of volumes: grid, type and voxel size, read in parallel and kept between runs."""
 
+import gc
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,10 @@ def read_headers(
         if new:
             import decon3d.volumes.reader  # noqa: F401 (once, before the threads)
         found |= dict(zip(new, pool.map(_header_or_error, new), strict=True))
+    doubtful = [source for source in new if isinstance(found[source], UserError)]
+    if doubtful:  # once more, alone: tifffile's complaints do not say of which thread's file they
+        gc.collect()  # are, and many files may have been open at once
+    found |= {source: _header_or_error(source) for source in doubtful}
     if new:
         read = {s: (stamps[s], h) for s in new if isinstance(h := found[s], Header)}
         _save(cache, {**kept, **read} if len(kept) < _MOST_KEPT else read)

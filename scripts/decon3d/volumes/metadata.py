@@ -67,7 +67,7 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
             stated = volume.voxel_size_problem
             problem = f"states one that cannot be used: {stated}" if stated else "states none"
             raise UserError(
-                f"{key} is missing: {volume.path} {problem}; give [z, y, x] in µm, e.g. "
+                f"{key} is missing: {volume.path} {problem}; give [Z, Y, X] in µm, e.g. "
                 "[0.3, 0.1, 0.1]"
             )
         return found
@@ -79,7 +79,7 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
         stated = "" if found is None else f"; the file states {_words(found)}"
         raise UserError(
             f"{key}: {_words(configured)} has Y ≠ X or the reverse of the file's order; the axis "
-            f"order is Z Y X{stated}: give [z, y, x]"
+            f"order is Z Y X{stated}: give [Z, Y, X]"
         )
     return configured
 
