@@ -160,17 +160,9 @@ def test_dim_haze_is_kept_in_a_real_frame(reference_data):
     result = restore_array(image, open_restorer(state, threads=1), state)
     # Beads that a face cuts take light from beyond it: 1.005 for the whole frame.
     assert (result - 1).sum() == pytest.approx((image - 1.0).sum(), rel=0.02)
-    z, y, x = (n // 2 for n in psf.data.shape)
-    core = psf.data[z - 10 : z + 11, y - 14 : y + 15, x - 14 : x + 15]
-    inner = (slice(10, -10), slice(14, -14), slice(14, -14))
-    above = image[inner] - 1.0
-    model = Blur(above.shape, psf=core / core.sum())
-    left = above + 1 - model.forward(result)
-    dim = gaussian_filter(image.astype(np.float32), 6)[inner]
-    dim = dim <= np.median(dim)
-    for region in (dim, ~dim):
-        noise = np.sqrt(above[region].sum())
-        assert abs(left[region].sum()) <= max(0.01 * above[region].sum(), 3 * noise)
+    dim = image <= 2  # nine voxels of ten
+    assert image[dim].mean() - 1 == pytest.approx(0.28, abs=0.02)
+    assert 0.28 < result[dim].mean() - 1 < 0.4  # 0.05, before; some are dim by chance only
 
 
 def specimen(seed=0):
