@@ -13,7 +13,7 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 4,
-    "ingest": 9,
+    "ingest": 10,
     "statistics": 7,
     "psf": 4,
     "phantoms": 5,
@@ -21,7 +21,7 @@ VERSIONS = {
     "train": 8,
     "tune": 9,
     "prepare": 8,
-    "plan": 8,
+    "plan": 9,
     "restore": 8,
     "finish": 6,
     "evaluate": 6,

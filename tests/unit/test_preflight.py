@@ -179,6 +179,19 @@ def test_what_failed_beside_others_is_read_once_more_alone(tmp_path, monkeypatch
     assert sorted(calls) == sorted([*paths, paths[1]])
 
 
+def test_the_other_files_of_a_set_are_part_of_its_stamp(tmp_path, monkeypatch):
+    path, other = write(tmp_path / "a.ome.tif"), write(tmp_path / "b.ome.tif")
+    header = Header(path, (1, 1, 6, 16, 16), 2, None, files=(path, other))
+    read = []
+    monkeypatch.setattr(headers, "read_header", lambda source: read.append(source) or header)
+    for _ in range(2):
+        read_headers(sources(path), cache=tmp_path / "c.json")
+    assert len(read) == 1
+    (tmp_path / "b.ome.tif").unlink()
+    read_headers(sources(path), cache=tmp_path / "c.json")
+    assert len(read) == 2
+
+
 def test_problems_are_not_kept(tmp_path):
     path = str(tmp_path / "a.tif")
     (tmp_path / "a.tif").write_text("x")

@@ -1,5 +1,7 @@
 """TIFF files as programs write them, whole or damaged: read right, or refused."""
 
+import logging
+
 import numpy as np
 import pytest
 import tifffile
@@ -50,6 +52,21 @@ def test_a_cut_file_is_refused(write, compression, tmp_path):
         (tmp_path / "c.tif").write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(UserError, match=r"c\.tif"):
             open_volume(tmp_path / "c.tif")
+
+
+@pytest.mark.parametrize("write", [ome, bare])
+def test_a_file_cut_within_its_pages_is_refused_with_a_silent_log(write, tmp_path):
+    write(tmp_path / "v.tif")
+    whole = (tmp_path / "v.tif").read_bytes()
+    with tifffile.TiffFile(tmp_path / "v.tif") as file:
+        pages = [page.offset for page in file.pages]
+    log = logging.getLogger("tifffile")
+    for place in (pages[6] + 5, pages[7] - 2, pages[-1] + 20):
+        log.setLevel(logging.CRITICAL)
+        (tmp_path / "c.tif").write_bytes(whole[:place])
+        with pytest.raises(UserError, match=r"c\.tif is incomplete"):
+            open_volume(tmp_path / "c.tif")
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.mark.parametrize("write", [page_by_page, bare, plain, ome, imagej])

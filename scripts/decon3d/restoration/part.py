@@ -30,6 +30,7 @@ from decon3d.restoration.empty import restore_block
 from decon3d.restoration.plan import Item, Plan, halve_blocks, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
 from decon3d.volumes.checked import open_to_write
+from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 
@@ -183,8 +184,8 @@ def run_part(
     Raises
     ------
     UserError
-        If the states are not those that the plan was made for, or the job was told to stop (the
-        next attempt goes on).
+        If the states are not those that the plan was made for, a volume that is read in place has
+        changed, or the job was told to stop (the next attempt goes on).
     DeviceMemoryError
         If a block does not fit into the device's memory.
     ReplannedError
@@ -245,6 +246,8 @@ def run_part(
             bar.update(item.voxels)
         if pending is not None:
             pending.result()
+    for index in {plan.place(number)[0] for number in todo}:
+        check_unchanged(plan.volumes[index].view, plan.volumes[index].seen)
     left = sum(number not in record for number in numbers)
     if left:
         raise UserError(

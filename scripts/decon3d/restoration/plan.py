@@ -79,6 +79,8 @@ class VolumePlan:
     no_data: dict[str, float | None]
     """Value of the voxels without data, by channel; None = there is none."""
     clip_at_zero: bool = False
+    seen: str = ""
+    """Fingerprint of a view that is not ours, to be checked when it has been read."""
 
     @property
     def blocks(self) -> int:
@@ -309,6 +311,7 @@ def make_plan(
             VolumePlan(
                 record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,
                 key, {n: record.fill(i) for n, i in channels.items()}, record.clip_at_zero,
+                record.seen,
             )
         )  # fmt: skip
     padded = [_padded(v.block, v.shape, halo, every[0].mirror) for v in volumes]

@@ -18,7 +18,7 @@ from decon3d.volumes.metadata import (
 )
 from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
-from decon3d.volumes.tiff_pages import check_pages, image_series, ome_series, strict
+from decon3d.volumes.tiff_pages import check_chain, check_pages, image_series, ome_series, strict
 from decon3d.volumes.units import finite, micrometres, seconds
 from decon3d.volumes.vendor import open_vendor
 from decon3d.volumes.volume import FROM_FILE, Reading, Volume
@@ -56,7 +56,7 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
         try:
-            len(file.pages)  # walks through all of them
+            check_chain(path, file)
             series, metadata = _image(path, file, reading)
             bits = series.keyframe.bitspersample
             if metadata.significant_bits is None and bits < 8 * series.dtype.itemsize:
