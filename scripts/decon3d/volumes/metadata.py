@@ -190,6 +190,8 @@ def check_stack(volume: Volume) -> None:
             letters = volume.axes.replace("Z", "").replace(SINGLE, "")
             letters = "".join(a for a in letters if a in "YX" or volume.shape[AXES.index(a)] > 1)
             text += f"; if the {what} are Z planes, give axes: {letters.replace(axis, 'Z')}"
+    if not many:
+        text += "; if it is one plane of a stack, name the folder with all planes instead"
     raise UserError(text)
 
 
