@@ -78,6 +78,8 @@ EXAMPLES = {
     "volumes": "data/worm/*.ome.tif",
     "simulate": "{demo: {shape: [64, 192, 192]}}",
     "voxel_size_um": "[0.3, 0.1, 0.1]",
+    "series": "Position 2",
+    "axes": "TZCYX",
     "times": "[0, 5, 10]",
     "modality": "confocal",
     "numerical_aperture": "1.2",

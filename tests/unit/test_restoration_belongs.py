@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import zarr
 
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError, UserError
 from decon3d.evaluation.consistency_maps import ChannelCheck, check_volume
 from decon3d.evaluation.noise import Noise
 from decon3d.files import read_record, write_record
@@ -18,7 +18,7 @@ from decon3d.optics.psf import normalised_psf
 from decon3d.restoration import part as part_module
 from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import restore_part
-from decon3d.restoration.plan import load_plan, make_plan
+from decon3d.restoration.plan import check_stores, load_plan, make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
 from decon3d.volumes import slabs, tally
@@ -186,6 +186,23 @@ def test_an_edited_plan_is_refused_and_the_advice_helps(tmp_path, run, edit):
         restore_part(path, [STATE], part=0, marker=tmp_path / "parts" / "0.json", threads=1)
     path.unlink()
     assert run()[0] == 0
+
+
+def test_an_older_plan_is_refused_and_the_advice_helps(tmp_path, run):
+    path = tmp_path / "plan.json"
+    write(tmp_path / "v.tif", IMAGE)
+    run()
+    shutil.copy2(path, tmp_path / "old.json")
+    write(tmp_path / "v.tif", CHANGES["flipped in Z"])
+    run()
+    other = replace(STATE, values={"iterations": 2})
+    with pytest.raises(DamagedError, match="was made for other prepared states"):
+        restore_part(path, [other], part=0, marker=tmp_path / "parts" / "0.json", threads=1)
+    shutil.copy2(tmp_path / "old.json", path)
+    with pytest.raises(DamagedError, match=r"plan\.json is not the plan that .* was created for"):
+        check_stores(load_plan(path), path)
+    path.unlink()
+    assert np.array_equal(run()[2], CHANGES["flipped in Z"])
 
 
 def test_a_record_in_another_place_is_refused(tmp_path):

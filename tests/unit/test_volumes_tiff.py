@@ -237,6 +237,24 @@ def test_axes_that_do_not_fit_are_refused(tmp_path):
     assert open_volume(tmp_path / "q.tif", reading=Reading(axes="CZYX")).shape[:3] == (1, 3, 4)
 
 
+def test_axes_are_given_with_or_without_those_of_length_one(tmp_path):
+    data = np.random.default_rng(2).integers(0, 99, (8, 1, 2, 16, 12)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "v.tif", data, imagej=True, metadata={"axes": "TZCYX"})
+    for axes in ("ZCYX", "ZTCYX"):
+        volume = open_volume(tmp_path / "v.tif", reading=Reading(axes=axes))
+        assert volume.shape == (1, 2, 8, 16, 12)
+        assert np.array_equal(volume.read(0, 1, WHOLE), data[:, 0, 1])
+        assert np.array_equal(volume.data[0, 1].compute(), data[:, 0, 1])
+
+
+def test_exchanged_axes_need_a_voxel_size(tmp_path):
+    imagej(tmp_path / "v.tif")
+    volume = open_volume(tmp_path / "v.tif", reading=Reading(axes="YZX"))
+    assert volume.shape == (1, 1, 40, 12, 36) and volume.voxel_size_um is None
+    assert "`axes` exchange" in volume.voxel_size_problem
+    assert np.array_equal(volume.read(0, 0, WHOLE), STACK.transpose(1, 0, 2))
+
+
 def two_stacks(path, second, **options):
     with tifffile.TiffWriter(path) as file:
         file.write(STACK, photometric="minisblack", metadata={"axes": "ZYX"})

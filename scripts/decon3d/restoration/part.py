@@ -22,7 +22,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from decon3d.errors import DeviceMemoryError, UserError
+from decon3d.errors import DamagedError, DeviceMemoryError, UserError
 from decon3d.files import append_line, digest, read_lines, read_record, write_lines, write_record
 from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
@@ -123,11 +123,20 @@ def restore_part(
     ----------
     states, part, marker, threads, device
         As for `run_part`; the markers of all parts lie in one folder.
+
+    Raises
+    ------
+    DamagedError
+        If the plan is not the one that was made for these states.
+    UserError
+        As `run_part` does.
     """
     markers = {part: Path(marker)}
     while markers:
         made = os.stat(path).st_mtime_ns
         plan = load_plan(path)
+        if [s.description for s in states] != plan.restorers:
+            raise DamagedError(path, "was made for other prepared states")
 
         def current(made: int = made) -> bool:
             return os.stat(path).st_mtime_ns == made
@@ -184,15 +193,13 @@ def run_part(
     Raises
     ------
     UserError
-        If the states are not those that the plan was made for, a volume that is read in place has
-        changed, or the job was told to stop (the next attempt goes on).
+        If a volume that is read in place has changed, or the job was told to stop (the next
+        attempt goes on).
     DeviceMemoryError
         If a block does not fit into the device's memory.
     ReplannedError
         If the plan no longer holds.
     """
-    if [s.description for s in states] != plan.restorers:
-        raise UserError(f"the plan of {plan.method} is older than its states; remake the plan")
     marker = Path(marker)
     record = ProgressRecord(marker.with_suffix(".progress"), plan, part)
     numbers = range(plan.bounds[part], plan.bounds[part + 1])

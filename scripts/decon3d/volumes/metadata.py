@@ -135,12 +135,12 @@ def axes_of(path: str, shape: Sequence[int], found: str, wanted: str | None = No
     """
     sizes = " × ".join(f"{a} {n}" for a, n in zip(found, shape, strict=True))
     if wanted is not None:
-        long = [n > 1 for n in shape]
-        letters = iter(wanted)
-        if len(wanted) == len(shape):
-            axes = wanted
-        elif len(wanted) == sum(long):
-            axes = "".join(next(letters) if is_long else SINGLE for is_long in long)
+        known = [n > 1 or a in AXES for a, n in zip(found, shape, strict=True)]
+        for named in ([True] * len(shape), known, [n > 1 for n in shape]):
+            if len(wanted) == sum(named):
+                letters = iter(wanted)
+                axes = "".join(next(letters) if is_named else SINGLE for is_named in named)
+                break
         else:
             raise UserError(
                 f"axes: {wanted} names {len(wanted)} dimensions, but {path} has {len(shape)} "

@@ -66,8 +66,12 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         except BaseException:
             file.close()
             raise
-    axes = axes_of(path, array.shape, series.get_axes(squeeze=False), reading.axes)
+    stated = series.get_axes(squeeze=False)
+    axes = axes_of(path, array.shape, stated, reading.axes)
     volume = _volume(path, array, axes, metadata)
+    if any(a != s and {a, s} <= set("ZYX") for a, s in zip(axes, stated, strict=True)):
+        problem = f"the config's `axes` exchange the {stated.replace('S', '')} of the file"
+        volume = replace(volume, voxel_size_um=None, voxel_size_problem=problem, position_um=None)
     if not series.is_multifile:
         return volume
     files = {page.parent.filehandle.path for page in series._pages if page is not None}
