@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds doctor test test-slurm lint bench faults faults-quick faults-large fuzz lock reference
+.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint bench faults faults-quick faults-large fuzz lock reference
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make lint    style and workflow checks"
 	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
+	@echo "make verify  read all results: what is missing or damaged (RESULTS=folder)"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
 	@echo "make faults  kills, full disks, damaged files and changed inputs at every stage (hours)"
 	@echo "make faults-quick   a sample of them (less than 10 minutes)"
@@ -65,6 +66,10 @@ demo-seeds: setup
 # DOCTOR="--write mine" writes profiles/mine/config.yaml, DOCTOR=--try runs tiny jobs, too.
 doctor: setup
 	$(BIN)/python scripts/doctor.py $(DOCTOR)
+
+RESULTS ?= results
+verify: setup
+	$(BIN)/python scripts/verify.py $(RESULTS)
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)

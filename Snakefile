@@ -43,6 +43,7 @@ include: "workflow/rules/restoration.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/preview.smk"
+include: "workflow/rules/verify.smk"
 
 
 rule all:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from decon3d.errors import DamagedError, UserError
 from decon3d.files import remove_damaged
 from decon3d.pools import limit_pools
+from decon3d.watchdog import progressed, watched
 
 log = logging.getLogger("decon3d")
 T = TypeVar("T")
@@ -27,7 +28,7 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     A `UserError` ends the process with its message alone; what a `DamagedError` names is removed if
     it lies in the results of the job's dataset (the log is `logs/<dataset>/…`). Any other exception
     leaves its traceback in the log's file, and one line on the terminal that names the file. Either
-    way the exit status is 1.
+    way the exit status is 1. A job that hangs is ended (`watchdog`).
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     logging.getLogger("py.warnings").addHandler(handlers[0])
     try:
         log.info("%s", where())
-        yield
+        with watched(path):
+            yield
     except DamagedError as error:
         dataset = path.parent.relative_to("logs").parts[:1] if path.is_relative_to("logs") else ()
         log.error("%s", remove_damaged(error, Path("results", *(dataset or ["-"]))))
@@ -97,6 +99,10 @@ class _LoggedProgress(tqdm):  # type: ignore[type-arg]
         if self.n and msg is None:  # an empty message would wipe a bar off the terminal
             log.info("%s", str(self))  # as it is now
         return True
+
+    def update(self, n: float | None = 1) -> bool | None:
+        progressed()
+        return super().update(n)
 
     def close(self) -> None:
         if not self.disable and self.n and self.n != self.last_print_n:

@@ -14,6 +14,7 @@ from decon3d.volumes.checks import (
     differing_voxels,
     pair_problems,
     reference_problems,
+    shared_files,
     volume_problems,
 )
 from decon3d.volumes.headers import CACHE, Header, Source, read_headers
@@ -205,12 +206,13 @@ def _volumes_problems(
     key: str, dataset: Dataset, sources: list[VolumeSource], headers: Headers
 ) -> Iterator[str]:
     channels = {channel: value.index for channel, value in dataset.channels.items()}
-    sizes = []
+    sizes, known = [], []
     for source in sources:
         header = headers[source.path, Reading.of(dataset)]
         if isinstance(header, UserError):
             yield f"{key}.volumes: {header}"
             continue
+        known.append(header)
         yield from volume_problems(
             header,
             key=key,
@@ -227,6 +229,7 @@ def _volumes_problems(
             else:
                 yield from reference_problems(reference, header, key=f"{key}.volumes")
     yield from differing_voxels(sizes, key=key)
+    yield from shared_files(known, key=key)
 
 
 def _psf_problems(psf: object, key: str, headers: Headers) -> Iterator[str]:

@@ -78,7 +78,7 @@ def test_every_kind_of_problem_is_in_one_list(tmp_path):
     assert line("rgb.tif") and line("text.tif") and line("empty.tif") and line("folder")
     assert line("cut.ome.tif") and line("gone.tif", "does not exist; check the path")
     assert line("complex.ome.tif", "complex64")
-    assert line("datasets.d.voxel_size_um is missing: ", "bare.tif", "[z, y, x]")
+    assert line("datasets.d.voxel_size_um is missing: ", "bare.tif", "[Z, Y, X]")
     assert line("datasets.d.channels.gfp.index: 1", "1 channel, counted from 0")
     assert line("datasets.d.times: 3", "1 time point, counted from 0")
     assert line("coarse.ome.tif has voxels of 0.6 × 0.1 × 0.1 µm", "voxel_size_um")
@@ -163,6 +163,35 @@ def test_a_damaged_cache_is_no_problem(tmp_path, content):
     assert isinstance(read_headers([source], cache=folder)[source], Header)
 
 
+def test_what_failed_beside_others_is_read_once_more_alone(tmp_path, monkeypatch):
+    paths = [write(tmp_path / f"{i}.ome.tif") for i in range(3)]
+    calls = []
+
+    def read(source):
+        calls.append(source[0])
+        if source[0] == paths[1] and calls.count(paths[1]) == 1:
+            raise UserError("Too many open files")
+        return Header(source[0], (1, 1, 6, 16, 16), 2, None)
+
+    monkeypatch.setattr(headers, "read_header", read)
+    found = read_headers(sources(*paths), cache=tmp_path / "c.json")
+    assert all(isinstance(header, Header) for header in found.values())
+    assert sorted(calls) == sorted([*paths, paths[1]])
+
+
+def test_the_other_files_of_a_set_are_part_of_its_stamp(tmp_path, monkeypatch):
+    path, other = write(tmp_path / "a.ome.tif"), write(tmp_path / "b.ome.tif")
+    header = Header(path, (1, 1, 6, 16, 16), 2, None, files=(path, other))
+    read = []
+    monkeypatch.setattr(headers, "read_header", lambda source: read.append(source) or header)
+    for _ in range(2):
+        read_headers(sources(path), cache=tmp_path / "c.json")
+    assert len(read) == 1
+    (tmp_path / "b.ome.tif").unlink()
+    read_headers(sources(path), cache=tmp_path / "c.json")
+    assert len(read) == 2
+
+
 def test_problems_are_not_kept(tmp_path):
     path = str(tmp_path / "a.tif")
     (tmp_path / "a.tif").write_text("x")
@@ -219,3 +248,39 @@ def test_targets_of_unknown_datasets_and_methods_are_named(tmp_path):
         "results/worm/report.html: unknown dataset 'worm'; known: d",
         "results/d/restored/v/rln.ome.zarr/zarr.json: unknown method 'rln'; known: rl",
     ]
+
+
+def test_two_files_of_one_volume_are_told(tmp_path):
+    parts = ["a_C0.ome.tif", "a_C1.ome.tif"]
+    data = "".join(
+        f'<TiffData IFD="0" PlaneCount="6" FirstC="{c}"><UUID FileName="{name}">urn:uuid:{c}</UUID>'
+        "</TiffData>"
+        for c, name in enumerate(parts)
+    )
+    sizes = " ".join(f'{key}="{value}"' for key, value in VOXEL.items())
+    for c, name in enumerate(parts):
+        xml = (
+            f'<OME UUID="urn:uuid:{c}"><Image Name="a"><Pixels DimensionOrder="XYZCT" Type="uint16" '
+            f'SizeX="16" SizeY="16" SizeZ="6" SizeC="2" SizeT="1" {sizes}>{data}</Pixels></Image>'
+            "</OME>"
+        )
+        tifffile.imwrite(tmp_path / name, STACK, description=xml, metadata=None)
+    (text,) = problems(settings(f"{tmp_path}/*.ome.tif"), tmp_path)
+    assert "a_C1.ome.tif" in text and "a_C0.ome.tif are files of one volume" in text
+    one = settings(str(tmp_path / parts[0]))
+    (header,) = check_headers(one, list_inputs(one), cache=tmp_path / "cache.json").values()
+    assert header.shape == (1, 2, 6, 16, 16)
+
+
+def test_series_and_axes_reach_the_files(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "v.ome.tif", ome=True) as file:
+        for name in ("left", "right"):
+            file.write(STACK, metadata={"axes": "TYX", "Name": name, **VOXEL})
+    path = str(tmp_path / "v.ome.tif")
+    (text,) = problems(settings(path), tmp_path)
+    assert "2 images: 0 (left), 1 (right)" in text
+    (text,) = problems(settings(path, series="left"), tmp_path)
+    assert "6 time points of one plane" in text and "axes: ZYX" in text
+    right = settings(path, series=1, axes="ZYX")
+    found = check_headers(right, list_inputs(right), cache=tmp_path / "cache.json")
+    assert found[path, Reading(1, "ZYX")].shape == (1, 1, 6, 16, 16)

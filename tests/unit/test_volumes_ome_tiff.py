@@ -87,6 +87,33 @@ def test_one_uuid_in_all_files_does_not_mix_them(tmp_path):
         assert np.array_equal(open_volume(tmp_path / f"p{i}.tif").read(0, 0, WHOLE), counts(i))
 
 
+def test_files_of_one_name_in_several_folders_are_told_apart_by_uuid(tmp_path):
+    images = [
+        image(f"P{i}", pixels((4, 12, 10), block(f"P{i}\\\\a.tif", count=4, uuid=f"u{i}")))
+        for i in range(2)
+    ]
+    for i in range(2):
+        (tmp_path / f"P{i}").mkdir()
+        write(tmp_path / f"P{i}" / "a.tif", counts(i), document(*images, uuid=f"u{i}"))
+        volume = open_volume(tmp_path / f"P{i}" / "a.tif")
+        assert np.array_equal(volume.read(0, 0, WHOLE), counts(i))
+    write(tmp_path / "a.tif", counts(2), document(*images, uuid="u2"))
+    with pytest.raises(UserError, match="none with a plane in this file"):
+        open_volume(tmp_path / "a.tif")
+
+
+def test_a_declared_encoding_is_that_of_the_companion(tmp_path):
+    full = document(image("µ", pixels((4, 12, 10), block("a.tif", count=4, uuid="u1"))))
+    full = full.replace("UTF-8", "UTF-16")
+    (tmp_path / "a.companion.ome").write_bytes(full.encode("utf-16"))
+    only = f"<OME {NAMESPACE}><BinaryOnly MetadataFile='a.companion.ome' UUID='urn:uuid:u1'/></OME>"
+    write(tmp_path / "a.tif", counts(1), only)
+    assert open_volume(tmp_path / "a.tif").voxel_size_um == VOXEL
+    alone = document(image("a", pixels((4, 12, 10), block(count=4)))).replace("UTF-8", "UTF-16")
+    write(tmp_path / "b.tif", counts(1), alone)
+    assert open_volume(tmp_path / "b.tif").voxel_size_um == VOXEL
+
+
 @pytest.fixture
 def channels(tmp_path):
     """A file for each of two channels, as Bio-Formats writes them."""
@@ -155,6 +182,38 @@ def test_a_companion_file_is_read_or_missed(tmp_path):
     assert np.array_equal(open_volume(tmp_path / "a.tif").read(0, 0, WHOLE), stack)
     (tmp_path / "a.companion.ome").unlink()
     with pytest.raises(UserError, match=r"a\.companion\.ome, which is missing"):
+        open_volume(tmp_path / "a.tif")
+
+
+def test_the_first_file_of_a_set_may_hold_the_xml_of_all(tmp_path):
+    """As some programs write positions: BinaryOnly in all files but the first."""
+    images = [image(f"P{i}", pixels((4, 12, 10), block(f"p{i}.tif", count=4))) for i in range(2)]
+    write(tmp_path / "p0.tif", counts(0), document(*images, uuid="p0.tif"))
+    only = f"<OME {NAMESPACE}><BinaryOnly MetadataFile='p0.tif' UUID='urn:uuid:p1.tif'/></OME>"
+    write(tmp_path / "p1.tif", counts(1), only)
+    for i in range(2):
+        assert np.array_equal(open_volume(tmp_path / f"p{i}.tif").read(0, 0, WHOLE), counts(i))
+
+
+def test_an_xml_with_a_prefix_or_a_comment_at_its_end_is_read(tmp_path):
+    stack = counts(6, (2, 4, 12, 10))
+    plain = document(image("a", pixels(stack.shape, block(count=8))))
+    prefixed = plain.replace("xmlns=", "xmlns:ome=")
+    for tag in ("OME", "Image", "Pixels", "TiffData"):
+        prefixed = prefixed.replace(f"<{tag} ", f"<ome:{tag} ").replace(
+            f"</{tag}>", f"</ome:{tag}>"
+        )
+    for text in (prefixed, f"{plain}<!-- written by a program -->", f"{plain}  \n\n   "):
+        write(tmp_path / "a.tif", stack, text)
+        volume = open_volume(tmp_path / "a.tif")
+        assert np.array_equal(volume.data[0].compute(), stack)
+        assert volume.voxel_size_um == VOXEL
+
+
+def test_counts_of_another_sign_than_stated_are_refused(tmp_path):
+    xml = document(image("a", pixels((4, 12, 10), block(count=4)))).replace("uint16", "int16")
+    write(tmp_path / "a.tif", counts(0), xml)
+    with pytest.raises(UserError, match="states counts of type int16, but its pages hold uint16"):
         open_volume(tmp_path / "a.tif")
 
 

@@ -16,6 +16,7 @@ from decon3d.errors import UserError
 from decon3d.evaluation.targets import target_kernels
 from decon3d.pairs.sources import SPLITS
 from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
+from decon3d.restoration.remake import remake_missing
 from decon3d.settings import (
     NAME,
     RESERVED_METHODS,
@@ -53,6 +54,12 @@ try:
         HEADERS = kept_headers()
 except UserError as error:
     sys.exit(str(error))
+
+if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
+    LOOK_ONLY = workflow.output_settings.dryrun or "verify" in sys.argv
+    for name in SETTINGS.datasets:
+        for line in remake_missing(name, dry_run=LOOK_ONLY):
+            print(line, file=sys.stderr)
 
 VOLUMES = INPUTS.volumes
 PREVIEWED = INPUTS.previewed

@@ -112,9 +112,9 @@ class Dataset(Section):
     volumes: str | Annotated[list[str | VolumeEntry], Field(min_length=1)] | None = None
     """A path, a glob, a list, or a sheet (.tsv / .csv with name, path, optional reference). A
     volume is a TIFF, OME-TIFF or OME-Zarr, a zarr array (with `axes` and `voxel_size_um`), or a
-    folder with a TIFF for each plane of one channel, in the order of the numbers in their names. A
-    plate or a bioformats2raw folder is a volume per image, e.g. plate_A_1_0 for well A/1, field 0.
-    Names are taken literally before they are taken as a pattern."""
+    folder with a TIFF for each plane of one channel, in the order of the numbers in their names.
+    Without `series`, a plate or a bioformats2raw folder is a volume per image, e.g. plate_A_1_0 for
+    well A/1, field 0. Names are taken literally before they are taken as a pattern."""
     simulate: Annotated[dict[Name, Simulation], Field(min_length=1)] | None = None
     """Instead of `volumes`: volumes that the workflow makes itself, by name."""
     voxel_size_um: VoxelSize | None = None

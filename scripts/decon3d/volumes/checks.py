@@ -79,6 +79,20 @@ def differing_voxels(sizes: Iterable[tuple[str, Triple]], *, key: str) -> list[s
     ]
 
 
+def shared_files(headers: Iterable[Header], *, key: str) -> list[str]:
+    """List the volumes of a dataset that are the same set of files, named by two of them."""
+    found = []
+    first: dict[tuple[str, ...], str] = {}
+    for header in headers:
+        known = first.setdefault(header.files, header.path) if header.files else header.path
+        if known != header.path:
+            found.append(
+                f"{key}.volumes: {header.path} and {known} are files of one volume (their OME-XML "
+                "says so); list one of them"
+            )
+    return found
+
+
 def reference_problems(reference: Header, volume: Header, *, key: str) -> list[str]:
     """List why a volume cannot be the truth of another."""
     if reference.shape != volume.shape:

@@ -16,9 +16,9 @@ from decon3d.volumes.metadata import (
     position_of,
     voxel_size_of,
 )
-from decon3d.volumes.ome_xml import OmeImage, read_ome_xml
+from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
-from decon3d.volumes.tiff_pages import check_pages, image_series, ome_series, strict
+from decon3d.volumes.tiff_pages import check_chain, check_pages, image_series, ome_series, strict
 from decon3d.volumes.units import finite, micrometres, seconds
 from decon3d.volumes.vendor import open_vendor
 from decon3d.volumes.volume import FROM_FILE, Reading, Volume
@@ -56,7 +56,7 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
         try:
-            len(file.pages)  # walks through all of them
+            check_chain(path, file)
             series, metadata = _image(path, file, reading)
             bits = series.keyframe.bitspersample
             if metadata.significant_bits is None and bits < 8 * series.dtype.itemsize:
@@ -66,8 +66,16 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         except BaseException:
             file.close()
             raise
-    axes = axes_of(path, array.shape, series.get_axes(squeeze=False), reading.axes)
-    return _volume(path, array, axes, metadata)
+    stated = series.get_axes(squeeze=False)
+    axes = axes_of(path, array.shape, stated, reading.axes)
+    volume = _volume(path, array, axes, metadata)
+    if any(a != s and {a, s} <= set("ZYX") for a, s in zip(axes, stated, strict=True)):
+        problem = f"the config's `axes` exchange the {stated.replace('S', '')} of the file"
+        volume = replace(volume, voxel_size_um=None, voxel_size_problem=problem, position_um=None)
+    if not series.is_multifile:
+        return volume
+    files = {page.parent.filehandle.path for page in series._pages if page is not None}
+    return replace(volume, files=tuple(sorted(os.path.realpath(name) for name in files)))
 
 
 def open_planes(path: str, files: list[str], level: int, reading: Reading = FROM_FILE) -> Volume:
@@ -99,9 +107,10 @@ def _is_ome_set(path: str, files: list[str]) -> bool:
         If the folder holds other files, too.
     """
     with strict(files[0]), tifffile.TiffFile(files[0]) as file:
-        if not file.is_ome or not file.ome_metadata:
+        text = ome_xml_of(file)
+        if text is None:
             return False
-        images = read_ome_xml(file.ome_metadata, files[0]).images
+        images = read_ome_xml(text, files[0]).images
     named = {os.path.basename(b.file) for image in images for b in image.blocks if b.file}
     if not named:
         return False
@@ -134,8 +143,9 @@ def _image(
     path: str, file: tifffile.TiffFile, reading: Reading
 ) -> tuple[tifffile.TiffPageSeries, TiffMetadata]:
     """Choose the image to read, with what the file says about it."""
-    if file.is_ome and file.ome_metadata:
-        described = read_ome_xml(file.ome_metadata, path)
+    text = ome_xml_of(file)
+    if text is not None:
+        described = read_ome_xml(text, path)
         images = [image for image in described.images if not image.is_label] or described.images
         image = images[reading.choose(path, [image.name for image in images])]
         if image.modulo and reading.axes is None:
@@ -168,8 +178,9 @@ def _refuse_fewer(path: str, file: tifffile.TiffFile, series: tifffile.TiffPageS
 
 
 def _ome_or_imagej(path: str, file: tifffile.TiffFile, *, single_plane: bool) -> TiffMetadata:
-    if file.is_ome and file.ome_metadata:
-        return _of_ome(read_ome_xml(file.ome_metadata, path).images[0])
+    text = ome_xml_of(file)
+    if text is not None:
+        return _of_ome(read_ome_xml(text, path).images[0])
     return _of_imagej(file, single_plane=single_plane) if file.is_imagej else TiffMetadata()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from decon3d.errors import UserError, reason
-from decon3d.volumes.ome_xml import OmeFile, OmeImage, PlaneBlock, file_uuid
+from decon3d.volumes.ome_xml import OmeFile, OmeImage, PlaneBlock, file_uuid, ome_xml_of
 
 _BROKEN = re.compile(
     r"zeroed|missing|fail|corrupt|truncat|invalid|out of range|discontiguous|not match|raised",
@@ -45,6 +45,8 @@ def strict(path: str) -> Iterator[None]:
     tifffile reads such files with zeros where data are missing.
     """
     log = logging.getLogger("tifffile")
+    if not log.isEnabledFor(logging.WARNING):
+        log.setLevel(logging.WARNING)  # else tifffile would not say what is wrong
     complaints = _Complaints()
     log.addHandler(complaints)
     try:
@@ -56,6 +58,23 @@ def strict(path: str) -> Iterator[None]:
             f"{path} is incomplete or damaged: {complaints.found[0].splitlines()[0]}; copy or "
             "export it again"
         )
+
+
+def check_chain(path: str, file: tifffile.TiffFile) -> None:
+    """Raise `UserError` if a file's chain of pages breaks off, or a tag of its first page is lost.
+
+    tifffile takes a broken chain for a shorter file, and a lost description for none.
+    """
+    place = file.pages.next_page_offset  # reads the whole chain
+    handle, size = file.filehandle, file.tiff.offsetsize
+    end = b""
+    if place is not None:
+        handle.seek(place)
+        end = handle.read(size)
+    lost = [tag.name for tag in file.pages.first.tags if tag.value is None and tag.count]
+    if len(end) < size or any(end) or lost:
+        what = f"its tag {lost[0]} is lost" if lost else f"page {len(file.pages)} is lost"
+        raise UserError(f"{path} is incomplete or damaged: {what}; copy or export it again")
 
 
 def ome_series(
@@ -115,6 +134,7 @@ def ome_series(
             f"{path}: its OME-XML states planes of {image.plane} (Y, X), but its pages have "
             f"{keyframe.shape}; export it again"
         )
+    _refuse_other_sign(path, image, np.dtype(keyframe.dtype))
     for other in pages:
         assert other is not None
         if isinstance(other, tifffile.TiffPage) and other.hash != keyframe.hash:
@@ -138,6 +158,18 @@ def ome_series(
     )
 
 
+def _refuse_other_sign(path: str, image: OmeImage, dtype: np.dtype[Any]) -> None:
+    """Refuse pages that are, say, unsigned integers where the XML states signed ones."""
+    if image.type not in np.sctypeDict:
+        return
+    stated = np.dtype(image.type)
+    if stated.itemsize == dtype.itemsize and stated.kind != dtype.kind and stated.kind in "iuf":
+        raise UserError(
+            f"{path}: its OME-XML states counts of type {stated}, but its pages hold {dtype}; "
+            "export it again"
+        )
+
+
 def _open_other(path: str, block: PlaneBlock, own_uuid: str | None) -> tifffile.TiffFile:
     """Open another file of a set, after a look at its UUID."""
     name = str(block.file)
@@ -151,7 +183,7 @@ def _open_other(path: str, block: PlaneBlock, own_uuid: str | None) -> tifffile.
     except (OSError, ValueError, tifffile.TiffFileError) as error:
         text = f"{name}, which belongs to {path}, cannot be read: {reason(error)}"
         raise UserError(text) from None
-    uuid = file_uuid(other.ome_metadata)
+    uuid = file_uuid(ome_xml_of(other))
     if uuid is not None and block.uuid is not None and uuid not in (block.uuid, own_uuid):
         other.close()
         raise UserError(

@@ -59,8 +59,9 @@ class Reading:
         named = [i for i, name in enumerate(images) if name == str(self.series)]
         if len(named) == 1:
             return named[0]
-        if isinstance(self.series, int) and 0 <= self.series < len(images):
-            return self.series
+        number = int(self.series) if str(self.series).isdecimal() else -1
+        if not named and 0 <= number < len(images):
+            return number
         raise UserError(
             f"series: {path} holds {'several images' if named else 'no image'} {self.series!r}; "
             f"it has {listed}; give a number or a name of these"
@@ -98,6 +99,8 @@ class Volume:
     """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     significant_bits: int | None = None
     """Bits of the counts, where the file states fewer than its integer type has."""
+    files: tuple[str, ...] = ()
+    """All files of a set that is one volume; empty for a volume in one file or folder."""
     convert_to: str | None = None
     in_place: bool = False
     shape: tuple[int, int, int, int, int] = field(init=False)
@@ -150,7 +153,8 @@ class Volume:
         """The whole acquisition as a lazy dask array, T C Z Y X."""
         import dask.array as da  # half a second or more, and most jobs read regions only
 
-        values = da.from_array(self.array, chunks=getattr(self.array, "chunks", "auto"))
+        chunks = getattr(self.array, "chunks", "auto")
+        values = da.from_array(_Guarded(self.array, self.axes, self.path), chunks=chunks)
         values = values.map_blocks(self._converted, dtype=self.dtype)
         values = values[tuple(0 if a == SINGLE else slice(None) for a in self.axes)]
         axes = self.axes.replace(SINGLE, "")
@@ -169,3 +173,17 @@ class Volume:
                     f"{self.dtype.name}; divide the counts by a constant"
                 )
         return result
+
+
+class _Guarded:
+    """An array whose errors name its file and the region that was read."""
+
+    def __init__(self, array: Any, axes: str, path: str) -> None:
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, len(array.shape)
+        self._array, self._axes, self._path = array, axes, path
+
+    def __getitem__(self, region: tuple[slice, ...]) -> NDArray[Any]:
+        starts = (s.start or 0 if isinstance(s, slice) else s for s in region)
+        place = [f"{a} {s}" for a, s in zip(self._axes, starts, strict=False) if a != SINGLE]
+        with reading(f"{self._path}, from {', '.join(place)} on,"):
+            return np.asarray(self._array[region])

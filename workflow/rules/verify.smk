@@ -1,0 +1,14 @@
+# `snakemake verify`: everything in results is read; a line for each damage, exit status 1.
+
+
+rule verify:
+    log:
+        "logs/verify.log",
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        script=str(Path(workflow.basedir) / "scripts" / "verify.py"),
+        python=sys.executable,
+    shell:
+        "{params.python:q} {params.script:q} results 2>&1 | tee {log:q}"
