@@ -4,7 +4,7 @@ from decon3d import paths
 from decon3d.evaluation.consistency_maps import ChannelCheck, check_volume, volume_records
 from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import write_records
-from decon3d.files import write_json
+from decon3d.files import write_record
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.volumes.ingest import load_record, load_statistics
@@ -36,5 +36,5 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         records += volume_records(
             found[record.name], dataset=names.dataset, method=names.method, volume=record.name
         )
-    write_json(snakemake.output.found, found)
+    write_record(snakemake.output.found, found)
     write_records(snakemake.output.records, records)

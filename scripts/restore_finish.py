@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from decon3d.files import digest, write_json
+from decon3d.files import digest, write_record
 from decon3d.logs import job_log
 from decon3d.restoration.finish import check_complete, export_ome_tiff, finish_volume
-from decon3d.restoration.plan import load_plan
+from decon3d.restoration.plan import check_stores, load_plan
 from decon3d.settings import load_settings
 from decon3d.volumes.ingest import load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
     plan = load_plan(snakemake.input.plan)
+    check_stores(plan, snakemake.input.plan)
     progress = Path(snakemake.input.parts[0]).parent
     issues = check_complete(plan, progress)
     found = {}
@@ -29,4 +30,4 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         if params.ome_tiff:
             export_ome_tiff(plan, volume, record)
         found[volume.name] = {"store": volume.store, "seam_index": seams, **issues[volume.name]}
-    write_json(snakemake.output[0], found)
+    write_record(snakemake.output[0], found)

@@ -50,6 +50,7 @@ def described(store: Path, shape: tuple[int, int, int]) -> VolumeRecord:
     return VolumeRecord(
         "v", str(store), str(store), (1, 1, *shape), "uint16", VOXEL, "metadata", ["a"], [], None,
         {}, {"0": None}, {"0": 0}, {"0": 0}, {"0": None}, {"0": 0},
+        content={"0": {"0": ""}},
     )  # fmt: skip
 
 

@@ -78,6 +78,8 @@ EXAMPLES = {
     "volumes": "data/worm/*.ome.tif",
     "simulate": "{demo: {shape: [64, 192, 192]}}",
     "voxel_size_um": "[0.3, 0.1, 0.1]",
+    "series": "Position 2",
+    "axes": "TZCYX",
     "times": "[0, 5, 10]",
     "modality": "confocal",
     "numerical_aperture": "1.2",
@@ -134,8 +136,9 @@ Made from `scripts/decon3d/settings` by `make reference`; do not edit. `config.y
 `demo.yaml` and `examples/` show more. Lengths are µm, triples are in the order Z, Y, X, counts are
 what the camera's file holds. Names (datasets, channels, methods, volumes) are made of letters,
 digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are expanded; relative
-paths start at the working directory. An unknown key, a wrong unit or a missing file is an error,
-and all errors of a config are told at once, before any job starts.
+paths start at the working directory. The run ends before any job starts, with one list of all
+problems, if a key is unknown or stands twice, a value is wrong, or a file is missing, damaged or
+does not fit.
 
 A PSF file is an image of one bead. Its camera pedestal is measured where theory expects no light
 and removed (`pedestal: none` or a number of counts sets it), its bead isolated, brought to the

@@ -37,7 +37,14 @@ class ConfigError(UserError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n".join([f"The config has {count}:", *(f"  - {p}" for p in problems)]))
+        super().__init__(
+            "\n".join([f"The config has {count}:", *(f"  - {_line(p)}" for p in problems)])
+        )
+
+
+def _line(problem: str) -> str:
+    """Keep a problem on one line, whatever name it holds."""
+    return problem.replace("\n", "\\n").replace("\r", "\\r")
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -107,6 +108,8 @@ def write_json(path: str | Path, value: Any, *, indent: int | None = 1) -> None:
 def read_json(path: str | Path, *, beside: Iterable[str | Path] = ()) -> Any:
     """Read a JSON file that this project wrote: an object or a list.
 
+    What `write_record` wrote is verified.
+
     Parameters
     ----------
     beside
@@ -115,16 +118,30 @@ def read_json(path: str | Path, *, beside: Iterable[str | Path] = ()) -> Any:
     Raises
     ------
     DamagedError
-        If the file is missing, cut off or not JSON.
+        If the file is missing, cut off, not JSON, or altered.
     """
+    value = _load(path, beside)
+    signed = isinstance(value, dict) and "written" in value
+    return _verified(value, path, beside) if signed else value
+
+
+def _load(path: str | Path, beside: Iterable[str | Path]) -> Any:
     try:
-        value = json.loads(Path(path).read_bytes())
+        value = json.loads(Path(path).read_bytes(), parse_constant=_finite, parse_float=_finite)
     except FileNotFoundError:
         raise DamagedError(path, "is missing", files=beside) from None
     except (ValueError, RecursionError):
         raise DamagedError(path, "is damaged: it is not valid JSON", files=beside) from None
     if not isinstance(value, dict | list):
         raise DamagedError(path, "is damaged: it should hold an object or a list", files=beside)
+    return value
+
+
+def _finite(text: str) -> float:
+    """Read a number; NaN and infinities are refused, for `write_json` does not write them."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
     return value
 
 
@@ -147,7 +164,7 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
     with open(path, encoding="utf-8", errors="replace") as stream:
         for text in stream:
             with contextlib.suppress(ValueError):
-                line = json.loads(text)
+                line = json.loads(text, parse_constant=_finite, parse_float=_finite)
                 if isinstance(line, dict):
                     body = {key: value for key, value in line.items() if key != "checksum"}
                     if line == _signed(body):
@@ -196,7 +213,11 @@ def read_record(path: str | Path, *, beside: Iterable[str | Path] = ()) -> dict[
     DamagedError
         If the content is not what was written, or was written to another place.
     """
-    value = read_json(path, beside=beside)
+    return _verified(_load(path, beside), path, beside)
+
+
+def _verified(value: Any, path: str | Path, beside: Iterable[str | Path]) -> dict[str, Any]:
+    """Compare an object with its digest and its place, and return it without them."""
     written = value.pop("written", None) if isinstance(value, dict) else None
     about = written if isinstance(written, dict) else {}
     place = about.get("to")

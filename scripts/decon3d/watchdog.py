@@ -21,6 +21,8 @@ IDLE_SECONDS = 3600.0
 """Without progress and without CPU time: the job hangs."""
 IDLE_SHARE = 0.005
 """CPUs in use below which a job is idle; the thread pools of libraries wake up now and then."""
+LOCKED = 4
+"""Times as long, where C code that hangs keeps the interpreter's lock; or the job was suspended."""
 BUSY_SECONDS = 48 * 3600.0
 """Without progress, whatever CPU time is used. A block takes minutes, at most a few hours."""
 LEAVING_SECONDS = 600.0
@@ -78,9 +80,7 @@ class Watchdog(threading.Thread):
 
     def _arm(self) -> None:
         """Have the process ended even where C code that hangs keeps this thread from running."""
-        faulthandler.dump_traceback_later(
-            IDLE_SECONDS + 2 * TICK_SECONDS, exit=True, file=self._log
-        )
+        faulthandler.dump_traceback_later(LOCKED * IDLE_SECONDS, exit=True, file=self._log)
 
     def leave(self) -> None:
         """Note that the job is over."""
@@ -90,9 +90,13 @@ class Watchdog(threading.Thread):
     def run(self) -> None:
         """Watch until the job is over, and then until the process is."""
         seen, since, used = self._progress, time.monotonic(), cpu_seconds()
+        now = since
         while not self._left.wait(TICK_SECONDS):
             self._arm()
-            now = time.monotonic()
+            before, now = now, time.monotonic()
+            was_stopped = now - before > IDLE_SECONDS / 2  # by SIGSTOP, as schedulers suspend jobs
+            if was_stopped:
+                self.progressed()
             if self._progress != seen:
                 seen, since, used = self._progress, now, cpu_seconds()
             elif now - seen > BUSY_SECONDS:

@@ -25,7 +25,7 @@ KILLS = (
 """What is done to a running job of each stage."""
 DISKS = ("full disk", "read-only folder")
 BEFORE = ("newer", "older", "same time", "touched", "chunks in place")
-"""How inputs are replaced after a run."""
+"""How inputs are replaced after a run; in place: of an OME-Zarr its chunks, not its metadata."""
 DURING = ("ingest", "restore_part", "evaluate_volumes")
 """Scripts that run while the inputs are replaced."""
 SCRIPTS = {
@@ -265,8 +265,7 @@ def _replace(mine: Path, theirs: Path, how: str) -> None:
     """Put other files where the inputs are, each by one rename."""
     for new in sorted(p for p in theirs.rglob("*") if p.is_file()):
         old = mine / new.relative_to(theirs)
-        chunk = new.suffix != ".tif" and not new.name.startswith(".z")
-        if how == "chunks in place" and not chunk:
+        if how == "chunks in place" and new.name.startswith(".z"):
             continue
         before = old.stat()
         copy = old.with_name(f"{old.name}.copy")

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -205,13 +206,25 @@ def write_inputs(folder: Path, *, other: bool) -> None:
     group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
 
 
+@cache
+def code() -> str:
+    """Hash the workflow and the library: results of another code are not compared."""
+    found = hashlib.sha256()
+    for folder in ("scripts", "workflow", "profiles"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                found.update(path.read_bytes())
+    return found.hexdigest()[:16]
+
+
 def undisturbed(base: Path, suite: str, *, other: bool = False) -> Place:
-    """Return the finished workflow of a suite, made if it is not there yet.
+    """Return the finished workflow of a suite, made if it is not there yet or of another code.
 
     The config and the inputs lie in it; `base` holds one such folder per suite.
     """
     place = Place(base / f"{suite}{'-other' if other else ''}", cores=2)
-    if (place.folder / "done").exists():
+    done = place.folder / "done"
+    if done.exists() and done.read_text() == code():
         return place
     shutil.rmtree(place.folder, ignore_errors=True)
     write_inputs(place.folder / "data", other=other)
@@ -226,7 +239,7 @@ def undisturbed(base: Path, suite: str, *, other: bool = False) -> Place:
         run = place.run(target)
         if run.code != 0:
             raise RuntimeError(f"the undisturbed run failed:\n{run.output[-4000:]}")
-    (place.folder / "done").touch()
+    done.write_text(code())
     return place
 
 

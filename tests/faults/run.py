@@ -45,6 +45,7 @@ from faults.place import (  # noqa: E402
     SUITES,
     Place,
     Run,
+    code,
     copied,
     differences,
     outcome_of,
@@ -68,7 +69,7 @@ def classify(place: Place, disturbed: Disturbed, expected: dict[str, Any]) -> tu
         runs.append(run)
         if run.code == 0:
             break
-        refused = refused or not run.output.startswith("LockException")
+        refused = True
         follow(place, run)
     told = [trouble for r in runs if (trouble := problem(r, silent=r is disturbed.killed))]
     if told:
@@ -118,7 +119,7 @@ def problem(run: Run, *, silent: bool = False) -> tuple[str, str] | None:
 
 def last_error(run: Run) -> str:
     """Return the line that says what is wrong."""
-    lines = [line for line in run.output.splitlines() if re.match(r"\d\d:\d\d:\d\d E ", line)]
+    lines = [line for line in run.output.splitlines() if ERROR.match(line)]
     return (lines or run.output.strip().splitlines() or [""])[-1][:300]
 
 
@@ -216,10 +217,11 @@ def table(results: Iterable[dict[str, Any]]) -> str:
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """Read what was done before; of a cell that was done twice, the last."""
+    """Read what was done before with the same code; of a cell that was done twice, the last."""
     if not path.exists():
         return []
     lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [line for line in lines if line["code"] == code()]
     return list({(line["cell"], line["seed"]): line for line in lines}.values())
 
 
@@ -264,7 +266,7 @@ def main(options: argparse.Namespace) -> int:
         except Exception:
             traceback.print_exc()
             raise
-        result["folder"] = str(folder)
+        result |= {"folder": str(folder), "code": code()}
         with open(path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(result) + "\n")
         print(

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, prod
@@ -44,7 +45,7 @@ from decon3d.restoration.finish import check_complete
 from decon3d.restoration.part import finished_parts, restore_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State, open_restorer, prepare_classical
-from decon3d.settings import ObjectFile, Restoration, Rl, load_settings
+from decon3d.settings import ObjectFile, Restoration, Rl, check_config_files, load_settings
 from decon3d.volumes.ingest import (
     channel_statistics,
     ingest,
@@ -518,18 +519,23 @@ def config_folder(folder: Path) -> None:
     (folder / "data" / "psf.tiff").write_bytes(stack)
     (folder / "data" / "sheet.csv").write_text(SHEET.replace("th,ree", "three"))
     (folder / "data" / "bundle" / "model.json").write_text(json.dumps(INFO))
-    (folder / "data" / "bundle" / "model.keras").write_bytes(b"")
+    layers = [{"config": {"batch_shape": [None, None, None, None, INFO["input_channels"]]}}]
+    with zipfile.ZipFile(folder / "data" / "bundle" / "model.keras", "w") as archive:
+        network = {"config": {"name": INFO["kind"], "layers": layers}}
+        archive.writestr("config.json", json.dumps(network))
 
 
-def read_config(text: str, folder: Path) -> None:
-    """Do what the workflow does with a config before any job."""
+def read_config(text: str, folder: Path, path: Path) -> None:
+    """Do what the workflow does before any job with the config at `path`, in a folder of inputs."""
+    path.write_text(text, encoding="utf-8", errors="replace")
     try:
         config = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return  # Snakemake's own message
     if not isinstance(config, dict):
         return
     with contextlib.chdir(folder):
+        check_config_files([path])
         settings = load_settings(config)
         check_headers(settings, list_inputs(settings), cache="headers.json")
 
@@ -543,15 +549,14 @@ class Config:
         config_folder(folder)
         self.folder = folder
         self.text = yaml.safe_dump(CONFIG, sort_keys=False)
-        read_config(self.text, folder)
+        read_config(self.text, folder, folder / "config.yaml")
 
     def case(self, rng: Rng, folder: Path) -> Case:
         if rng.random() < 0.8:
             text = yaml.safe_dump(mutate_value(rng, CONFIG), sort_keys=False, allow_unicode=True)
         else:
             text = mutate_text(rng, self.text)
-        (folder / "config.yaml").write_text(text, encoding="utf-8", errors="replace")
-        return Case("config", lambda: read_config(text, self.folder))
+        return Case("config", lambda: read_config(text, self.folder, folder / "config.yaml"))
 
 
 class Sheet:
@@ -579,7 +584,7 @@ class Sheet:
         (folder / path.name).write_bytes(data)
         dataset = {**CONFIG["datasets"]["sheet"], "volumes": f"data/fuzz.{ending}"}
         config = yaml.safe_dump({"datasets": {"sheet": dataset}, "methods": {"rl": {}}})
-        return Case(ending, lambda: read_config(config, self.folder))
+        return Case(ending, lambda: read_config(config, self.folder, folder / "config.yaml"))
 
 
 class ModelJson:

@@ -78,7 +78,7 @@ def test_every_kind_of_problem_is_in_one_list(tmp_path):
     assert line("rgb.tif") and line("text.tif") and line("empty.tif") and line("folder")
     assert line("cut.ome.tif") and line("gone.tif", "does not exist; check the path")
     assert line("complex.ome.tif", "complex64")
-    assert line("datasets.d.voxel_size_um is missing: ", "bare.tif", "[z, y, x]")
+    assert line("datasets.d.voxel_size_um is missing: ", "bare.tif", "[Z, Y, X]")
     assert line("datasets.d.channels.gfp.index: 1", "1 channel, counted from 0")
     assert line("datasets.d.times: 3", "1 time point, counted from 0")
     assert line("coarse.ome.tif has voxels of 0.6 × 0.1 × 0.1 µm", "voxel_size_um")
@@ -161,6 +161,35 @@ def test_a_damaged_cache_is_no_problem(tmp_path, content):
     folder = tmp_path / "a file" / "headers.json"  # cannot be written
     (tmp_path / "a file").touch()
     assert isinstance(read_headers([source], cache=folder)[source], Header)
+
+
+def test_what_failed_beside_others_is_read_once_more_alone(tmp_path, monkeypatch):
+    paths = [write(tmp_path / f"{i}.ome.tif") for i in range(3)]
+    calls = []
+
+    def read(source):
+        calls.append(source[0])
+        if source[0] == paths[1] and calls.count(paths[1]) == 1:
+            raise UserError("Too many open files")
+        return Header(source[0], (1, 1, 6, 16, 16), 2, None)
+
+    monkeypatch.setattr(headers, "read_header", read)
+    found = read_headers(sources(*paths), cache=tmp_path / "c.json")
+    assert all(isinstance(header, Header) for header in found.values())
+    assert sorted(calls) == sorted([*paths, paths[1]])
+
+
+def test_the_other_files_of_a_set_are_part_of_its_stamp(tmp_path, monkeypatch):
+    path, other = write(tmp_path / "a.ome.tif"), write(tmp_path / "b.ome.tif")
+    header = Header(path, (1, 1, 6, 16, 16), 2, None, files=(path, other))
+    read = []
+    monkeypatch.setattr(headers, "read_header", lambda source: read.append(source) or header)
+    for _ in range(2):
+        read_headers(sources(path), cache=tmp_path / "c.json")
+    assert len(read) == 1
+    (tmp_path / "b.ome.tif").unlink()
+    read_headers(sources(path), cache=tmp_path / "c.json")
+    assert len(read) == 2
 
 
 def test_problems_are_not_kept(tmp_path):

@@ -222,12 +222,6 @@ def test_an_unfinished_volume_is_not_valid(machine):
         machine.finish(plan)
 
 
-def test_a_plan_of_other_states_is_refused(machine):
-    plan = machine.plan()
-    with pytest.raises(UserError, match="older than its states"):
-        machine.part(plan, 0, LOCAL)
-
-
 def test_too_little_memory_is_named(machine):
     with pytest.raises(UserError, match=r"restoration\.memory_gb"):
         machine.plan(state=replace(IDENTITY, bytes_per_voxel=1e9))

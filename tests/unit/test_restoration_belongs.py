@@ -1,6 +1,7 @@
 """A result belongs to its input: other voxels are restored again, equal ones are not."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 import tifffile
 import zarr
 
-from decon3d.errors import UserError
+from decon3d.errors import DamagedError, UserError
 from decon3d.evaluation.consistency_maps import ChannelCheck, check_volume
 from decon3d.evaluation.noise import Noise
 from decon3d.files import read_record, write_record
@@ -17,7 +18,7 @@ from decon3d.optics.psf import normalised_psf
 from decon3d.restoration import part as part_module
 from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import restore_part
-from decon3d.restoration.plan import load_plan, make_plan
+from decon3d.restoration.plan import check_stores, load_plan, make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
 from decon3d.volumes import slabs, tally
@@ -187,6 +188,23 @@ def test_an_edited_plan_is_refused_and_the_advice_helps(tmp_path, run, edit):
     assert run()[0] == 0
 
 
+def test_an_older_plan_is_refused_and_the_advice_helps(tmp_path, run):
+    path = tmp_path / "plan.json"
+    write(tmp_path / "v.tif", IMAGE)
+    run()
+    shutil.copy2(path, tmp_path / "old.json")
+    write(tmp_path / "v.tif", CHANGES["flipped in Z"])
+    run()
+    other = replace(STATE, values={"iterations": 2})
+    with pytest.raises(DamagedError, match="was made for other prepared states"):
+        restore_part(path, [other], part=0, marker=tmp_path / "parts" / "0.json", threads=1)
+    shutil.copy2(tmp_path / "old.json", path)
+    with pytest.raises(DamagedError, match=r"plan\.json is not the plan that .* was created for"):
+        check_stores(load_plan(path), path)
+    path.unlink()
+    assert np.array_equal(run()[2], CHANGES["flipped in Z"])
+
+
 def test_a_record_in_another_place_is_refused(tmp_path):
     ours, theirs = tmp_path / "results" / "d" / "a.json", tmp_path / "results" / "d" / "b.json"
     write_record(ours, {"x": 1})
@@ -221,3 +239,57 @@ def test_an_edited_record_is_refused(tmp_path):
     (tmp_path / "v.json").write_text(text.replace('"name": "v"', '"name": "w"'))
     with pytest.raises(UserError, match=r"was changed after it was written"):
         load_record(tmp_path / "v.json")
+
+
+@pytest.fixture
+def in_place(tmp_path):
+    """An OME-Zarr of another program, which is read in place."""
+    store = tmp_path / "v.tif"  # where `run` looks
+    axes = [{"name": "t", "type": "time"}]
+    axes += [{"name": a, "type": "space", "unit": "micrometer"} for a in "zyx"]
+    scale = [{"type": "scale", "scale": [1, 0.3, 0.1, 0.1]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    ome = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    group = zarr.open_group(store, mode="w", attributes={"ome": ome})
+    names = ("t", "z", "y", "x")
+    group.create_array("0", data=IMAGE, chunks=(1, 8, 24, 24), dimension_names=names)
+    return store
+
+
+def test_chunks_rewritten_in_place_are_restored_again(run, in_place):
+    calls, _, values = run()
+    assert calls > 0 and np.array_equal(values, IMAGE)
+    assert run()[0] == 0
+    zarr.open_array(in_place / "0", mode="r+")[1] = IMAGE[1, ::-1]
+    calls, _, values = run()
+    assert calls > 0 and np.array_equal(values[1], IMAGE[1, ::-1])
+
+
+def test_a_volume_that_changes_while_it_is_restored_fails_and_the_advice_helps(
+    run, in_place, monkeypatch
+):
+    restore = Identity.restore
+
+    def changing(self, block, origin):
+        zarr.open_array(in_place / "0", mode="r+")[1] = IMAGE[0]
+        return restore(self, block, origin)
+
+    monkeypatch.setattr(Identity, "restore", changing)
+    with pytest.raises(UserError, match=r"v\.tif has changed since .*run the same command again"):
+        run()
+    monkeypatch.setattr(Identity, "restore", restore)
+    assert np.array_equal(run()[2], np.stack([IMAGE[0], IMAGE[0]]))
+
+
+def test_a_file_that_changes_while_it_is_ingested_fails(tmp_path, monkeypatch):
+    write(tmp_path / "v.tif", IMAGE)
+    add = ContentHash.add
+
+    def changing(self, values):
+        os.utime(tmp_path / "v.tif", (1, 1))
+        add(self, values)
+
+    monkeypatch.setattr(ContentHash, "add", changing)
+    with pytest.raises(UserError, match=r"v\.tif has changed since"):
+        ingested(tmp_path / "v.tif", tmp_path / "v.json")
+    assert not (tmp_path / "v.json").exists()

@@ -28,6 +28,7 @@ def on_paper(store, shape):
     return VolumeRecord(
         "v", str(store), str(store), (1, 1, *shape), "uint16", (1, 1, 1), "metadata", ["a"], [],
         None, {}, {"0": None}, {"0": 0}, {"0": 0}, {"0": None}, {"0": 0},
+        content={"0": {"0": ""}},
     )  # fmt: skip
 
 

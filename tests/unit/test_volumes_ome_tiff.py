@@ -87,6 +87,33 @@ def test_one_uuid_in_all_files_does_not_mix_them(tmp_path):
         assert np.array_equal(open_volume(tmp_path / f"p{i}.tif").read(0, 0, WHOLE), counts(i))
 
 
+def test_files_of_one_name_in_several_folders_are_told_apart_by_uuid(tmp_path):
+    images = [
+        image(f"P{i}", pixels((4, 12, 10), block(f"P{i}\\\\a.tif", count=4, uuid=f"u{i}")))
+        for i in range(2)
+    ]
+    for i in range(2):
+        (tmp_path / f"P{i}").mkdir()
+        write(tmp_path / f"P{i}" / "a.tif", counts(i), document(*images, uuid=f"u{i}"))
+        volume = open_volume(tmp_path / f"P{i}" / "a.tif")
+        assert np.array_equal(volume.read(0, 0, WHOLE), counts(i))
+    write(tmp_path / "a.tif", counts(2), document(*images, uuid="u2"))
+    with pytest.raises(UserError, match="none with a plane in this file"):
+        open_volume(tmp_path / "a.tif")
+
+
+def test_a_declared_encoding_is_that_of_the_companion(tmp_path):
+    full = document(image("µ", pixels((4, 12, 10), block("a.tif", count=4, uuid="u1"))))
+    full = full.replace("UTF-8", "UTF-16")
+    (tmp_path / "a.companion.ome").write_bytes(full.encode("utf-16"))
+    only = f"<OME {NAMESPACE}><BinaryOnly MetadataFile='a.companion.ome' UUID='urn:uuid:u1'/></OME>"
+    write(tmp_path / "a.tif", counts(1), only)
+    assert open_volume(tmp_path / "a.tif").voxel_size_um == VOXEL
+    alone = document(image("a", pixels((4, 12, 10), block(count=4)))).replace("UTF-8", "UTF-16")
+    write(tmp_path / "b.tif", counts(1), alone)
+    assert open_volume(tmp_path / "b.tif").voxel_size_um == VOXEL
+
+
 @pytest.fixture
 def channels(tmp_path):
     """A file for each of two channels, as Bio-Formats writes them."""

@@ -1,6 +1,7 @@
 """OME-Zarr as others write it: read leniently where nothing depends on it, else refused in words."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -102,6 +103,9 @@ def test_a_bioformats2raw_layout_is_many_volumes(version, listed, tmp_path):
     assert list(found) == ["one", "single", "slide_0", "slide_1"]
     assert first(found["slide_1"].path) == 1
     assert first(str(tmp_path / "slide.zarr"), series=1) == 1
+    assert first(str(tmp_path / "slide.zarr"), series="fish 1") == 1
+    with pytest.raises(UserError, match=r"no image 'fish 7'; it has 0 \(fish 0\), 1 \(fish 1\)"):
+        open_volume(tmp_path / "slide.zarr", reading=Reading(series="fish 7"))
 
 
 def test_the_header_of_a_chosen_image_is_kept_for_the_next_run(tmp_path):
@@ -483,3 +487,13 @@ def test_missing_chunks_are_told_with_their_share(options, tmp_path, caplog):
         chunk.unlink()
     with pytest.raises(UserError, match=r"v\.zarr/0 has no chunk"):
         run(path, tmp_path)
+
+
+def test_the_chunks_of_a_wrong_shape_are_not_listed_one_by_one(tmp_path):
+    path = image(tmp_path / "v.zarr")
+    edit(tmp_path / "v.zarr/0/zarr.json", shape=[2, 10**8, 10**8, 10**8])
+    tracemalloc.start()
+    there, full = open_volume(path).array.chunk_files()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert there == 12 and full > 10**19 and peak < 10**7

@@ -1,5 +1,7 @@
 """TIFF files as programs write them, whole or damaged: read right, or refused."""
 
+import logging
+
 import numpy as np
 import pytest
 import tifffile
@@ -50,6 +52,21 @@ def test_a_cut_file_is_refused(write, compression, tmp_path):
         (tmp_path / "c.tif").write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(UserError, match=r"c\.tif"):
             open_volume(tmp_path / "c.tif")
+
+
+@pytest.mark.parametrize("write", [ome, bare])
+def test_a_file_cut_within_its_pages_is_refused_with_a_silent_log(write, tmp_path):
+    write(tmp_path / "v.tif")
+    whole = (tmp_path / "v.tif").read_bytes()
+    with tifffile.TiffFile(tmp_path / "v.tif") as file:
+        pages = [page.offset for page in file.pages]
+    log = logging.getLogger("tifffile")
+    for place in (pages[6] + 5, pages[7] - 2, pages[-1] + 20):
+        log.setLevel(logging.CRITICAL)
+        (tmp_path / "c.tif").write_bytes(whole[:place])
+        with pytest.raises(UserError, match=r"c\.tif is incomplete"):
+            open_volume(tmp_path / "c.tif")
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.mark.parametrize("write", [page_by_page, bare, plain, ome, imagej])
@@ -218,6 +235,24 @@ def test_axes_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(UserError, match="name them in the dataset's `axes`"):
         open_volume(tmp_path / "q.tif")
     assert open_volume(tmp_path / "q.tif", reading=Reading(axes="CZYX")).shape[:3] == (1, 3, 4)
+
+
+def test_axes_are_given_with_or_without_those_of_length_one(tmp_path):
+    data = np.random.default_rng(2).integers(0, 99, (8, 1, 2, 16, 12)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "v.tif", data, imagej=True, metadata={"axes": "TZCYX"})
+    for axes in ("ZCYX", "ZTCYX"):
+        volume = open_volume(tmp_path / "v.tif", reading=Reading(axes=axes))
+        assert volume.shape == (1, 2, 8, 16, 12)
+        assert np.array_equal(volume.read(0, 1, WHOLE), data[:, 0, 1])
+        assert np.array_equal(volume.data[0, 1].compute(), data[:, 0, 1])
+
+
+def test_exchanged_axes_need_a_voxel_size(tmp_path):
+    imagej(tmp_path / "v.tif")
+    volume = open_volume(tmp_path / "v.tif", reading=Reading(axes="YZX"))
+    assert volume.shape == (1, 1, 40, 12, 36) and volume.voxel_size_um is None
+    assert "`axes` exchange" in volume.voxel_size_problem
+    assert np.array_equal(volume.read(0, 0, WHOLE), STACK.transpose(1, 0, 2))
 
 
 def two_stacks(path, second, **options):

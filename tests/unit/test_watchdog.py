@@ -1,6 +1,7 @@
 """A job that hangs ends: with one line, its threads in the log, and status 1."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -27,12 +28,11 @@ HANGS = {
     "C code that keeps the interpreter's lock": ("ctypes.PyDLL(None).sleep(60)", "Timeout"),
     "an endless loop": ("burn(60)", "made no progress for 3 s"),
     "the end": (
-        "threading.Thread(target=time.sleep, args=(60,)).start()", "process did not end within"
+        "threading.Thread(target=time.sleep, args=(60,)).start()",
+        "process did not end within",
     ),
-    "a child": (
-        "import subprocess; subprocess.run(['sleep', '20'])", "nor used the CPU"
-    ),
-}  # fmt: skip
+    "a child": ("import subprocess; subprocess.run(['sleep', '20'])", "nor used the CPU"),
+}
 WORKS = {
     "a slow block": "burn(2)",
     "a slow child": (
@@ -46,9 +46,13 @@ WORKS = {
 def run(tmp_path, job):
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", JOB.format(job=job)], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, timeout=50,
-    )  # fmt: skip
+        [sys.executable, "-c", JOB.format(job=job)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+        timeout=50,
+    )
     return done, time.monotonic() - started
 
 
@@ -68,3 +72,18 @@ def test_a_job_that_works_or_gets_on_is_left_alone(tmp_path, how):
     done, seconds = run(tmp_path, WORKS[how])
     assert done.returncode == 0, done.stderr
     assert seconds > 1.5
+
+
+def test_a_suspended_job_goes_on(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOB.format(job="print('on', flush=True); burn(1)")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"on\n"
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0

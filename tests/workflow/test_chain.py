@@ -1,6 +1,7 @@
 """The whole chain on a tiny config: two volumes, two channels, two methods."""
 
 import copy
+import os
 import zipfile
 
 import numpy as np
@@ -163,6 +164,16 @@ def test_a_changed_key_reruns_what_depends_on_it(finished, change, rules):
     finally:
         place.configure(CONFIG)
     assert set(run.jobs) == rules, run.output[-3000:]
+
+
+def test_a_touched_volume_is_ingested_again_and_nothing_is_trained(finished):
+    place, _ = finished
+    volume = place.folder / "data" / "one.ome.tif"  # the voxel size comes from its metadata
+    before = volume.stat()
+    os.utime(volume)
+    run = place.run("--dry-run")
+    os.utime(volume, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert run.jobs["ingest"] == 1 and not set(run.jobs) & {"psf", "phantoms", "train"}
 
 
 def test_only_the_changed_channel_is_trained_again(finished):

@@ -23,7 +23,9 @@ from decon3d.classical.richardson_lucy import (
     FLOOR,
     Acceleration,
     FloatArray,
+    Start,
     checked_image,
+    data_start,
     even_start,
     saturated,
 )
@@ -49,6 +51,7 @@ def iterate_consensus(
     tv_weight: float = 0.0,
     voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
     acceleration: Acceleration = "heavy_ball",
+    start: Start = "even",
     saturation: float | None = None,
 ) -> Iterator[tuple[int, FloatArray, Any]]:
     """Iterate without end; yield (iteration from 1, estimate, share of voxels that moved).
@@ -57,7 +60,7 @@ def iterate_consensus(
 
     Parameters
     ----------
-    image, model, background, initial, tv_weight, voxel_size_um, acceleration, saturation
+    image, model, background, initial, tv_weight, voxel_size_um, acceleration, start, saturation
         As for `richardson_lucy`.
     scale
         The camera's: which counts are one photon.
@@ -78,8 +81,13 @@ def iterate_consensus(
         for half in halves:
             half[absent] = 0
     put = model.device.put
+    weights = model.weights_without(absent)
+    if start == "data":
+        x = data_start(g, model, weights, absent, background=background, initial=initial)
+    else:
+        x = even_start(weights, initial)
     return _iterations(
-        [put(half) for half in halves], model, model.weights_without(absent), put(absent),
+        [put(half) for half in halves], model, weights, x, put(absent),
         np.float32(background), np.float32(initial), tv_weight, voxel_size_um,
         acceleration == "heavy_ball", put(saturated(image, saturation)),
     )  # fmt: skip
@@ -89,6 +97,7 @@ def _iterations(
     halves: list[FloatArray],
     model: Blur,
     weights: FloatArray,
+    x: FloatArray,
     absent: NDArray[np.bool_] | None,
     background: np.float32,
     initial: np.float32,
@@ -98,7 +107,6 @@ def _iterations(
     full: NDArray[np.bool_] | None,
 ) -> Iterator[tuple[int, FloatArray, Any]]:
     floor = np.float32(FLOOR) * initial
-    x = even_start(weights, float(initial))
     before = x
     for k in count(1):
         point = x

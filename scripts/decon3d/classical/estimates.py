@@ -60,7 +60,7 @@ class Estimator:
         Returns
         -------
         array (estimates, Z, Y, X), float32
-            In counts, background included, in the order of the runs and their iterations.
+            In counts ≥ 0, background included, in the order of the runs and their iterations.
         """
         model = self._model(block.shape)  # type: ignore[arg-type]
         count = sum(len(run.iterations) for run in self.runs)
@@ -70,8 +70,7 @@ class Estimator:
             steps = run.recipe.iterate(block, model=model, origin=origin)
             for k, estimate in islice(steps, run.iterations[-1]):
                 if k in run.iterations:
-                    values = self._device.get(estimate)
-                    np.add(values, np.float32(run.recipe.background), out=result[done])
+                    result[done] = run.recipe.restored(block, estimate, model=model)
                     done += 1
         return result
 

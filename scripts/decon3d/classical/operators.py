@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decon3d.classical.device import CPU, Device
+from decon3d.classical.light import neighbourhood
 from decon3d.classical.slabs import Slabs
 from decon3d.errors import UserError
 
@@ -59,6 +60,8 @@ class Blur:
         Shape of the object's domain, N + P - 1.
     inside
         Where the image lies in the object's domain: slices of Z, Y, X.
+    neighbourhood
+        What local means are taken over (Z, Y, X), in voxels; see `light`.
     device
         As given.
     slabs
@@ -84,6 +87,7 @@ class Blur:
         self.shape = shape
         self.object_shape: Shape = (shape[0] + p[0] - 1, shape[1] + p[1] - 1, shape[2] + p[2] - 1)
         self.inside = tuple(slice(m // 2, m // 2 + n) for n, m in zip(shape, p, strict=True))
+        self.neighbourhood = neighbourhood(psf)
         self.device = device
         self.slabs = Slabs(threads) if device.is_host else Slabs(whole=True)
         self._lengths = [

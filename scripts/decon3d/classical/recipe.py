@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
 from decon3d.classical.consensus import iterate_consensus
 from decon3d.classical.device import CPU, Device
+from decon3d.classical.light import light_left
 from decon3d.classical.operators import Blur, Shape
 from decon3d.classical.photons import PhotonScale
-from decon3d.classical.richardson_lucy import Acceleration, FloatArray, iterate
+from decon3d.classical.richardson_lucy import Acceleration, FloatArray, iterate, saturated
+from decon3d.volumes.no_data import missing
 
 BackProjector = Literal["matched", "wiener_butterworth"]
 
@@ -24,7 +26,8 @@ class Recipe:
     background: float
     """Mean counts of an empty place, camera offset included."""
     initial: float
-    """The even start, the same for all blocks."""
+    """Brightness in counts above the background that floors are relative to, the same for all
+    blocks; the start itself is made from the data (`richardson_lucy.data_start`)."""
     voxel_size_um: tuple[float, float, float]
     tv_weight: float = 0.0
     """λ of the total variation; 0 = none."""
@@ -35,6 +38,9 @@ class Recipe:
     photons² times the gain. It is taken from the image and from the model, so that the variance is
     right in the dark (Snyder et al. 1995). May be negative. Left in the model, an offset of 100
     counts damps the steps of a dim image: the same optimum takes up to 3 times the iterations."""
+    damping: float = 0.0
+    """Counts ≥ 0 that are added to the image and to the model alike, as if empty places had so much
+    more variance: it slows the growth of specks in the dark, and of dim structure less."""
     photons: PhotonScale | None = None
     """The camera's scale, where voxels stop by gradient consensus."""
     seed: int = 0
@@ -60,7 +66,7 @@ class Recipe:
         """Return the recipe of an image that got half of the photons."""
         return replace(
             self, background=self.background / 2, initial=self.initial / 2,
-            dark_level=self.dark_level / 2, saturation=None,
+            dark_level=self.dark_level / 2, damping=self.damping / 2, saturation=None,
         )  # fmt: skip
 
     def model(self, shape: Shape, *, psf: ArrayLike, threads: int, device: Device = CPU) -> Blur:
@@ -94,18 +100,49 @@ class Recipe:
         """Iterate as `iterate` does with `photons`; yield the share of moving voxels, too."""
         assert self.photons is not None
         image, options = self._prepared(image)
-        offset = self.photons.offset - self.dark_level
+        offset = self.photons.offset - self.dark_level + self.damping
         scale = replace(self.photons, offset=offset)
         yield from iterate_consensus(
             image, model=model, scale=scale, seed=self.seed, origin=origin, **options
         )
 
+    def restored(self, image: NDArray[Any], estimate: FloatArray, *, model: Blur) -> FloatArray:
+        """Return restored counts: an estimate, the background, and the light that they leave over.
+
+        Parameters
+        ----------
+        image
+            Counts (Z Y X), as given to `iterate`; NaN = no data.
+        estimate
+            What `iterate` yielded last; it is not changed.
+
+        Returns
+        -------
+        array (Z Y X), float32, NumPy's
+            Counts ≥ 0, background included. The blurred result has the image's total, in every
+            region a few times wider than the PSF, too; see `light`.
+        """
+        get, background = model.device.get, np.float32(self.background)
+        expected = get(model.forward(cast(FloatArray, estimate.base)))
+        expected += background
+        result = light_left(
+            image, expected=expected, size=model.neighbourhood, absent=missing(image),
+            full=saturated(image, self._largest(image)),
+        )  # fmt: skip
+        result += get(estimate)
+        result += background
+        return np.maximum(result, np.float32(0), out=result)
+
+    def _largest(self, image: NDArray[Any]) -> float | None:
+        """Return the counts at and above which voxels of an image are saturated, or None."""
+        if self.saturation is None and image.dtype.kind in "ui":
+            return float(np.iinfo(image.dtype).max)
+        return self.saturation
+
     def _prepared(self, image: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Take the dark level from the image and from the model."""
-        dark = self.dark_level
-        largest = self.saturation
-        if largest is None and image.dtype.kind in "ui":
-            largest = float(np.iinfo(image.dtype).max)
+        """Take the dark level, less the damping, from the image and from the model."""
+        dark = self.dark_level - self.damping
+        largest = self._largest(image)
         if dark:
             image = image.astype(np.float32) - np.float32(dark)
         return image, {
@@ -114,5 +151,6 @@ class Recipe:
             "tv_weight": self.tv_weight,
             "voxel_size_um": self.voxel_size_um,
             "acceleration": self.acceleration,
+            "start": "data",
             "saturation": None if largest is None else largest - dark,
         }

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.classical.light import LEAST_START, local_mean
 from decon3d.classical.operators import Blur
 from decon3d.classical.total_variation import tv_denominator
 from decon3d.errors import UserError
@@ -27,6 +28,7 @@ from decon3d.volumes.no_data import missing
 
 FloatArray = NDArray[np.float32]
 Acceleration = Literal["heavy_ball", "none"]
+Start = Literal["even", "data"]
 
 FLOOR = 1e-6
 """Smallest estimate with momentum and smallest expected count, relative to the start."""
@@ -42,6 +44,7 @@ def richardson_lucy(
     tv_weight: float = 0.0,
     voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
     acceleration: Acceleration = "heavy_ball",
+    start: Start = "even",
     saturation: float | None = None,
     callback: Callable[[int, FloatArray], None] | None = None,
 ) -> FloatArray:
@@ -62,13 +65,16 @@ def richardson_lucy(
     iterations
         Number of iterations.
     initial
-        Even start value in counts above the background, the same for all blocks of a volume.
+        Start value in counts above the background, the same for all blocks of a volume.
     tv_weight
         λ of the total variation; 0 = none.
     voxel_size_um
         Voxel size (Z, Y, X) in µm; only the total variation uses it.
     acceleration
         "heavy_ball" or "none".
+    start
+        "even": `initial` everywhere. "data": the local mean of the image above the background,
+        and at least a hundredth of `initial`; see `data_start`.
     saturation
         Counts at and above which a voxel is saturated: its true count is at least that, so that
         it may raise the estimate but never lower it. None = no voxel is.
@@ -88,7 +94,7 @@ def richardson_lucy(
     """
     steps = iterate(
         image, model=model, background=background, initial=initial, tv_weight=tv_weight,
-        voxel_size_um=voxel_size_um, acceleration=acceleration, saturation=saturation,
+        voxel_size_um=voxel_size_um, acceleration=acceleration, start=start, saturation=saturation,
     )  # fmt: skip
     if iterations < 1:
         raise UserError(f"iterations is {iterations}; at least 1 is needed")
@@ -107,6 +113,7 @@ def iterate(
     tv_weight: float = 0.0,
     voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
     acceleration: Acceleration = "heavy_ball",
+    start: Start = "even",
     saturation: float | None = None,
 ) -> Iterator[tuple[int, FloatArray]]:
     """Iterate without end; yield (iteration from 1, estimate).
@@ -116,9 +123,15 @@ def iterate(
     """
     g = checked_image(image, background=background, initial=initial)
     full = saturated(image, saturation)
+    absent = missing(image)
+    weights = model.weights_without(absent)
+    if start == "data":
+        x = data_start(g, model, weights, absent, background=background, initial=initial)
+    else:
+        x = even_start(weights, initial)
     return _iterations(
-        model.device.put(g), model, model.weights_without(missing(image)), np.float32(background),
-        initial, tv_weight, voxel_size_um, acceleration == "heavy_ball", model.device.put(full),
+        model.device.put(g), model, weights, x, np.float32(background), initial, tv_weight,
+        voxel_size_um, acceleration == "heavy_ball", model.device.put(full),
     )  # fmt: skip
 
 
@@ -126,6 +139,7 @@ def _iterations(
     g: FloatArray,
     model: Blur,
     weights: FloatArray,
+    x: FloatArray,
     background: np.float32,
     initial: float,
     tv_weight: float,
@@ -134,7 +148,6 @@ def _iterations(
     full: NDArray[np.bool_] | None,
 ) -> Iterator[tuple[int, FloatArray]]:
     floor = np.float32(FLOOR * initial)
-    x = even_start(weights, initial)
     point = x.copy() if momentum else x  # p; with momentum its buffer holds x_before, first
     spare = np.empty_like(x)
     ratio = np.empty_like(g)
@@ -182,6 +195,42 @@ def _iterations(
 def even_start(weights: FloatArray, initial: float) -> FloatArray:
     """Make the first estimate: `initial` wherever the image sees the object, else 0."""
     x = np.full_like(weights, initial)
+    x[weights == 0] = 0
+    return x
+
+
+def data_start(
+    g: FloatArray,
+    model: Blur,
+    weights: FloatArray,
+    absent: NDArray[np.bool_] | None,
+    *,
+    background: float,
+    initial: float,
+) -> FloatArray:
+    """Make the first estimate from the image: W Hᵀ of its local mean above the background.
+
+    Near the result, momentum has no long way on which it overshoots, and the start depends on
+    nothing far away. Averaged, the noise of empty places leaves next to nothing above 0, from which
+    specks would grow.
+
+    Parameters
+    ----------
+    g
+        Checked image (Z Y X), a NumPy array.
+    weights
+        On the model's device, of the object's domain; so is the result.
+    absent
+        Voxels without data, or None.
+    background, initial
+        As for `richardson_lucy`.
+    """
+    above = local_mean(g, model.neighbourhood, absent=absent) - np.float32(background)
+    if absent is not None:
+        above[absent] = 0
+    x = model.adjoint(model.device.put(above))
+    x *= weights
+    np.maximum(x, np.float32(LEAST_START * initial), out=x)
     x[weights == 0] = 0
     return x
 

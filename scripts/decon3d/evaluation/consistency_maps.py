@@ -40,6 +40,7 @@ from decon3d.restoration.sample import BLOCK
 from decon3d.seeds import generator
 from decon3d.versions import VERSIONS
 from decon3d.volumes.checked import open_group
+from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import damages
 from decon3d.volumes.no_data import read_marked
@@ -207,6 +208,7 @@ def check_volume(
                      **_summary(lines, apart, channel.psf.voxel_size_um)}
                 )  # fmt: skip
     started = time.perf_counter()
+    check_unchanged(record.path, record.seen)
     factors = write_pyramid(store, reduce=largest_of_data)
     summary = {
         "voxels": voxels,

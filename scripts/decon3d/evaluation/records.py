@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decon3d.files import read_json, write_json
+from decon3d.errors import DamagedError
+from decon3d.files import digest, read_json, write_json
 
 COLUMNS = {
     "dataset": "Dataset of the config.",
@@ -59,8 +60,12 @@ class Record:
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
-    """Write records as a JSON list, whole or not at all; values that are not finite become null."""
-    write_json(path, [_finite(dataclasses.asdict(record)) for record in records])
+    """Write records as a JSON list, whole or not at all; values that are not finite become null.
+
+    Each has a `checksum` of its own, which `read_records` verifies.
+    """
+    rows = (_finite(dataclasses.asdict(record)) for record in records)
+    write_json(path, [{**row, "checksum": digest(row)} for row in rows])
 
 
 def read_records(path: str | Path) -> list[Record]:
@@ -68,11 +73,16 @@ def read_records(path: str | Path) -> list[Record]:
 
     Raises
     ------
-    TypeError
-        If an entry has other fields than a `Record`.
+    DamagedError
+        If a record was changed after it was written.
     """
-    rows: list[dict[str, Any]] = read_json(path)
-    return [Record(**{**r, "value": math.nan if r["value"] is None else r["value"]}) for r in rows]
+    found = []
+    for row in read_json(path):
+        checksum = row.pop("checksum", None) if isinstance(row, dict) else None
+        if checksum is None or checksum != digest(row):
+            raise DamagedError(path, "holds a record that was changed after it was written")
+        found.append(Record(**{**row, "value": math.nan if row["value"] is None else row["value"]}))
+    return found
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

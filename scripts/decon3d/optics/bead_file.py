@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.volumes.metadata import chosen_voxel_size
+from decon3d.logs import log
+from decon3d.volumes.metadata import chosen_voxel_size, contradiction
 from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.volume import Triple
 
@@ -38,6 +39,8 @@ def read_bead_file(
         If the file is missing or cannot be read, is not one stack, or has no known voxel size.
     """
     volume, voxel = _open(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
+    if text := contradiction(voxel_size_um, volume.voxel_size_um):
+        log.warning("%s (%s): %s", key, path, text)
     whole = (slice(None), slice(None), slice(None))
     return volume.read(0, 0, whole).astype(np.float64), voxel
 

@@ -40,7 +40,7 @@ from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
 from decon3d.settings.microscope import Modality
 from decon3d.volumes.checks import bead_stack_problems
 from decon3d.volumes.headers import Header
-from decon3d.volumes.metadata import chosen_voxel_size
+from decon3d.volumes.metadata import chosen_voxel_size, contradiction
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 log = logging.getLogger(__name__)
@@ -315,6 +315,8 @@ def _read(
     if problems:
         raise UserError("\n".join(problems))
     voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
+    if text := contradiction(voxel_size_um, volume.voxel_size_um):
+        log.warning("%s (%s): %s", key, path, text)
     stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():
         raise UserError(f"{key}.path ({path}): holds NaN or infinite values; export it again")

@@ -201,7 +201,10 @@ def load_psf(path_tif: str | Path) -> Psf:
         raise DamagedError(path, f"cannot be read: {reason(error)}", files=[beside]) from None
     if list(data.shape) != record["shape"]:
         raise DamagedError(path, f"does not have the shape {record['shape']}", files=[beside])
-    psf = Psf(data, (z, y, x), record)
+    try:
+        psf = Psf(data, (z, y, x), record)
+    except ValueError as error:
+        raise DamagedError(path, f"is damaged: {error}", files=[beside]) from None
     if fingerprint(psf) != record["fingerprint"]:
         raise DamagedError(
             path, f"is not the PSF that {beside.name} describes (fingerprint)", files=[beside]

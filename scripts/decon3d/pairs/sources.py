@@ -43,21 +43,24 @@ def list_pairs(name: str, dataset: Dataset, *, seed: int) -> list[PairSource]:
     raw, truth = (_files(entries) for entries in (dataset.pairs.raw, dataset.pairs.truth))
     if len(raw) != len(truth):
         raise ConfigError(
-            [f"{key}: {len(raw)} raw and {len(truth)} true volumes; each raw one needs its truth"]
+            [
+                f"{key}: {len(raw)} raw and {len(truth)} true volumes; give one true volume for "
+                "each raw one"
+            ]
         )
     odd = [problem for path in raw + truth if (problem := path_problem(path))]
     if odd:
         raise ConfigError([f"{key}: {problem}" for problem in odd])
     both = sorted(set(raw) & set(truth))
     if both:
-        raise ConfigError([f"{key}: {both[0]} is both raw and truth"])
+        raise ConfigError([f"{key}: {both[0]} is both raw and truth; remove it from one of them"])
     specimens = _specimens(raw, dataset.pairs, key)
     names = sorted(set(specimens))
     if len(names) < len(SPLITS):
         raise ConfigError(
             [
-                f"{key}: {len(names)} specimen(s) ({', '.join(names)}); train, val and test need "
-                "one each, since no specimen may be in two of them"
+                f"{key}: only {len(names)} specimen(s) ({', '.join(names)}); give at least "
+                "three, since train, val and test need one each"
             ]
         )
     shuffled = generator(seed, "pairs", name).permutation(names).tolist()
@@ -100,5 +103,7 @@ def _specimens(raw: list[str], pairs: MeasuredPairs, key: str) -> list[str]:
     found = [re.search(pairs.specimen, Path(path).name) for path in raw]
     lost = [path for path, match in zip(raw, found, strict=True) if match is None]
     if lost:
-        raise ConfigError([f"{key}.specimen: {pairs.specimen!r} finds nothing in {lost[0]}"])
+        raise ConfigError(
+            [f"{key}.specimen: {pairs.specimen!r} does not match {lost[0]}; correct the pattern"]
+        )
     return [str(match[1]) for match in found if match is not None]

@@ -52,7 +52,7 @@ def open_own_object(name: str, entry: settings.ObjectFile) -> OwnObject:
     if voxel is None and volume.voxel_size_problem:
         raise UserError(
             f"phantoms.objects.{name}.voxel_size_um: the voxel size that {volume.path} states "
-            f"cannot be used ({volume.voxel_size_problem}); give it here as [z, y, x] in µm"
+            f"cannot be used ({volume.voxel_size_problem}); give it here as [Z, Y, X] in µm"
         )
     return OwnObject(volume.path, voxel, lowest, highest, content.hexdigest()[:16], reading)
 

@@ -61,9 +61,13 @@ def _moving(recipe: Recipe, block: NDArray[Any], psf: ArrayLike, threads: int) -
 
 def _changes(recipe: Recipe, block: NDArray[Any], psf: ArrayLike, threads: int) -> Iterator[float]:
     model = recipe.model(block.shape, psf=psf, threads=threads)  # type: ignore[arg-type]
-    before = np.full(block.shape, recipe.initial, np.float32)
+    before: NDArray[np.float32] | None = None
     for _, estimate in recipe.iterate(block, model=model):
-        yield float(np.linalg.norm(estimate - before)) / max(float(np.linalg.norm(before)), 1e-30)
+        if before is None:  # the first iteration has no estimate before it
+            yield 1.0
+        else:
+            size = max(float(np.linalg.norm(before)), 1e-30)
+            yield float(np.linalg.norm(estimate - before)) / size
         before = estimate.copy()
 
 

@@ -22,15 +22,15 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from decon3d.errors import DeviceMemoryError, UserError
+from decon3d.errors import DamagedError, DeviceMemoryError, UserError
 from decon3d.files import (
     announce_output,
     append_line,
     digest,
-    read_json,
     read_lines,
-    write_json,
+    read_record,
     write_lines,
+    write_record,
 )
 from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
@@ -38,6 +38,7 @@ from decon3d.restoration.empty import restore_block
 from decon3d.restoration.plan import Item, Plan, halve_blocks, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
 from decon3d.volumes.checked import open_to_write
+from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 
@@ -130,11 +131,20 @@ def restore_part(
     ----------
     states, part, marker, threads, device
         As for `run_part`; the markers of all parts lie in one folder.
+
+    Raises
+    ------
+    DamagedError
+        If the plan is not the one that was made for these states.
+    UserError
+        As `run_part` does.
     """
     markers = {part: Path(marker)}
     while markers:
         made = os.stat(path).st_mtime_ns
         plan = load_plan(path)
+        if [s.description for s in states] != plan.restorers:
+            raise DamagedError(path, "was made for other prepared states")
 
         def current(made: int = made) -> bool:
             return os.stat(path).st_mtime_ns == made
@@ -158,7 +168,7 @@ def restore_part(
 
 def finished_parts(plan: Plan, folder: Path) -> dict[int, Path]:
     """Return the markers of the parts that are done, for this very plan, by their number."""
-    found = {path: read_json(path) for path in folder.glob("*.json")}
+    found = {path: read_record(path) for path in folder.glob("*.json")}
     return {m["part"]: path for path, m in sorted(found.items()) if m["plan"] == plan.digest}
 
 
@@ -191,15 +201,13 @@ def run_part(
     Raises
     ------
     UserError
-        If the states are not those that the plan was made for, or the job was told to stop (the
-        next attempt goes on).
+        If a volume that is read in place has changed, or the job was told to stop (the next
+        attempt goes on).
     DeviceMemoryError
         If a block does not fit into the device's memory.
     ReplannedError
         If the plan no longer holds.
     """
-    if [s.description for s in states] != plan.restorers:
-        raise UserError(f"the plan of {plan.method} is older than its states; remake the plan")
     marker = Path(marker)
     record = ProgressRecord(marker.with_suffix(".progress"), plan, part)
     numbers = range(plan.bounds[part], plan.bounds[part + 1])
@@ -254,6 +262,8 @@ def run_part(
             bar.update(item.voxels)
         if pending is not None:
             pending.result()
+    for index in {plan.place(number)[0] for number in todo}:
+        check_unchanged(plan.volumes[index].view, plan.volumes[index].seen)
     left = sum(number not in record for number in numbers)
     if left:
         raise UserError(
@@ -263,7 +273,7 @@ def run_part(
     if not current():  # who has rewritten the plan does not know of this part
         raise ReplannedError
     lines = [record.lines[number] for number in numbers]
-    write_json(
+    write_record(
         marker,
         {
             "method": plan.method,

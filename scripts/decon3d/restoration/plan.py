@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from decon3d.errors import DeviceMemoryError, UserError
+from decon3d.errors import DamagedError, DeviceMemoryError, UserError
 from decon3d.files import digest, read_record, write_record
 from decon3d.logs import log
 from decon3d.networks.engines import Engine, choose_engine
@@ -34,6 +34,7 @@ from decon3d.restoration.restorers import State
 from decon3d.restoration.tiles import tile_of
 from decon3d.settings import Restoration
 from decon3d.versions import VERSIONS
+from decon3d.volumes.checked import open_array
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import checksum_of, inner_chunks
 from decon3d.volumes.writer import create_level
@@ -79,6 +80,8 @@ class VolumePlan:
     no_data: dict[str, float | None]
     """Value of the voxels without data, by channel; None = there is none."""
     clip_at_zero: bool = False
+    seen: str = ""
+    """Fingerprint of a view that is not ours, to be checked when it has been read."""
 
     @property
     def blocks(self) -> int:
@@ -309,6 +312,7 @@ def make_plan(
             VolumePlan(
                 record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,
                 key, {n: record.fill(i) for n, i in channels.items()}, record.clip_at_zero,
+                record.seen,
             )
         )  # fmt: skip
     padded = [_padded(v.block, v.shape, halo, every[0].mirror) for v in volumes]
@@ -329,6 +333,19 @@ def make_plan(
         _create(volume)
     _write(plan, path)
     return plan
+
+
+def check_stores(plan: Plan, path: str | Path) -> None:
+    """Check that the outputs were created for the plan at `path`, as an older one's were not.
+
+    Raises
+    ------
+    DamagedError
+        If one was not: the plan is to be made again.
+    """
+    for volume in plan.volumes:
+        if open_array(volume.store, "0").attrs.get("key") != volume.key:
+            raise DamagedError(path, f"is not the plan that {volume.store} was created for")
 
 
 def halve_blocks(plan: Plan, path: str | Path) -> Plan:

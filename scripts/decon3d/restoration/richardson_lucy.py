@@ -6,6 +6,8 @@ Shared by the classical methods, their tuning, and the networks that look at the
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.recipe import Recipe
 from decon3d.networks.description import Estimate
@@ -18,8 +20,13 @@ TV_REACH = 4
 """Voxels of halo for the total variation: with a compact PSF 3e-4 of the maximum differ at a seam
 without (99.9th percentile), 1e-4 with it."""
 START = 0.06
-"""The even start, relative to the foreground's brightness (the normalisation's scale). A brighter
-start leaves too much light in dark places, where few iterations hardly move it."""
+"""What floors are relative to, as a share of the foreground's brightness (the normalisation's
+scale): the smallest start is a hundredth of it."""
+CALM = 0.03
+"""How much noise may change a voxel of an empty place per iteration, at most, relative to the
+expected counts there. Specks grow with it. With a Gaussian PSF of σ 1 voxel, a background of 2
+photons and a read noise of 1.5, it is 0.07 without damping, and specks reach 36 counts within 15
+accelerated iterations; with damping 18, at 0.3 dB more on a specimen of 200 photons."""
 ASSUMED_GAIN = 1.0
 """Counts per photon where read noise is modelled and `camera.gain` is null."""
 ASSUMED_READ_NOISE = 1.0
@@ -42,8 +49,12 @@ def base_recipe(
     `camera.offset` is null, the whole background counts as light. A normalisation that the config
     fixes fixes the background, too.
 
-    The even start is a share of the specimen's brightness. The mean of all voxels would do as well,
-    but it depends on how much darkness lies around the specimen, and so would the result.
+    Back projected noise changes an empty voxel by a share in every iteration. Where that is more
+    than `CALM`, counts are added to image and model (`Recipe.damping`) until it is not: with narrow
+    PSFs and few photons.
+
+    Floors are a share of the specimen's brightness. The mean of all voxels would do as well, but it
+    depends on how much darkness lies around the specimen, and so would the result.
     """
     fixed = statistics.normalisation_from == "config"
     offset = camera.offset or 0.0
@@ -54,13 +65,16 @@ def base_recipe(
     if read_noise is None:
         read_noise = 0.0 if camera.offset is None else ASSUMED_READ_NOISE
     dark = offset - (camera.gain or ASSUMED_GAIN) * read_noise**2
+    dark = min(dark, background)
+    grain = float(np.linalg.norm(psf.data)) * statistics.background_sigma
     return Recipe(
         background=background,
         initial=max(START * (law.offset + law.scale - background), 1e-3 * law.scale),
         voxel_size_um=psf.voxel_size_um,
         acceleration=method.acceleration,
         back_projector=getattr(method, "back_projector", "matched"),
-        dark_level=min(dark, background),
+        dark_level=dark,
+        damping=max(grain / CALM - (background - dark), 0.0),
         saturation=statistics.saturation,
     )
 

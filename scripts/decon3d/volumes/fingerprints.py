@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tifffile
 
+from decon3d.errors import UserError
 from decon3d.files import digest
 from decon3d.volumes.planes import plane_files
 
@@ -46,6 +47,21 @@ def fresh_fingerprint(path: str | Path) -> str:
     """Return `fingerprint` of the present state, whatever this process has seen before."""
     _fingerprint.cache_clear()
     return fingerprint(path)
+
+
+def check_unchanged(path: str | Path, seen: str) -> None:
+    """Check that a volume is as it was when its fingerprint was taken; an empty one fits all.
+
+    Raises
+    ------
+    UserError
+        If it is not.
+    """
+    if seen and fresh_fingerprint(path) != seen:
+        raise UserError(
+            f"{path} has changed since this run began to read it; run the same command again when "
+            "nothing writes to it: it is read again, and restored again if its counts changed"
+        )
 
 
 @cache

@@ -1,7 +1,8 @@
 """Headers of volumes: grid, type and voxel size, read in parallel and kept between runs."""
 
+import gc
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -107,20 +108,19 @@ def read_headers(
     wanted = list(dict.fromkeys(sources))
     kept = _load(cache)
     with ThreadPoolExecutor(THREADS) as pool:
-        stamps = dict(zip(wanted, pool.map(_stamp, wanted), strict=True))
-        found: dict[Source, Header | UserError] = {
-            source: kept[source][1]
-            for source in wanted
-            if source in kept and kept[source][0] == stamps[source]
-        }
-        new = [source for source in wanted if source not in found]
+        same = dict(zip(wanted, pool.map(lambda s: _is_unchanged(s, kept), wanted), strict=True))
+        new = [source for source in wanted if not same[source]]
         if new:
             import decon3d.volumes.reader  # noqa: F401 (once, before the threads)
-        found |= dict(zip(new, pool.map(_header_or_error, new), strict=True))
+        read = dict(zip(new, pool.map(_stamp_and_header, new), strict=True))
+    doubtful = [source for source, (_, found) in read.items() if isinstance(found, UserError)]
+    if doubtful:  # once more, alone: tifffile's complaints do not say of which thread's file they
+        gc.collect()  # are, and many files may have been open at once
+    read |= {source: _stamp_and_header(source) for source in doubtful}
     if new:
-        read = {s: (stamps[s], h) for s in new if isinstance(h := found[s], Header)}
-        _save(cache, {**kept, **read} if len(kept) < _MOST_KEPT else read)
-    return found
+        good = {s: (stamp, h) for s, (stamp, h) in read.items() if isinstance(h, Header)}
+        _save(cache, {**kept, **good} if len(kept) < _MOST_KEPT else good)
+    return {source: kept[source][1] if same[source] else read[source][1] for source in wanted}
 
 
 def kept_headers(cache: str | Path = CACHE) -> dict[Source, Header]:
@@ -128,26 +128,41 @@ def kept_headers(cache: str | Path = CACHE) -> dict[Source, Header]:
     return {source: header for source, (_, header) in _load(cache).items()}
 
 
-def _header_or_error(source: Source) -> Header | UserError:
+def _is_unchanged(source: Source, kept: Mapping[Source, tuple[Stamp, Header]]) -> bool:
+    if source not in kept:
+        return False
+    stamp, header = kept[source]
+    return stamp == _stamp(source) + _attributes(header.files)
+
+
+def _stamp_and_header(source: Source) -> tuple[Stamp, Header | UserError]:
+    """Read a header, and what tells whether it is still right."""
+    stamp = _stamp(source)  # first: a file that changes meanwhile is read again
     try:
-        return read_header(source)
+        header = read_header(source)
     except UserError as error:
-        return error
+        return stamp, error
+    return stamp + _attributes(header.files), header
 
 
 def _stamp(source: Source) -> Stamp:
-    """Return what changes with a volume's header: name, size, time and inode of its files."""
+    """Return what changes with the files that a path stands for."""
     path, _ = source
     planes = plane_files(path)
     inside = [*planes[:1], *planes[-1:]] or [f"{path}/{name}" for name in _METADATA]
-    stamp: Stamp = [[VERSIONS["ingest"]]]
-    for name in (path, *inside):
+    return [[VERSIONS["ingest"]], *_attributes([path, *inside])]
+
+
+def _attributes(names: Iterable[str]) -> Stamp:
+    """Return name, size, time and inode of the files that exist."""
+    found: Stamp = []
+    for name in names:
         try:
             stat = os.stat(name)
-        except OSError:  # most have one of the metadata files only
+        except OSError:  # most volumes have one of the metadata files only
             continue
-        stamp.append([name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
-    return stamp
+        found.append([name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
+    return found
 
 
 def _load(cache: str | Path) -> dict[Source, tuple[Stamp, Header]]:

@@ -19,6 +19,7 @@ from decon3d.errors import UserError
 from decon3d.files import announce_output, read_record, write_record
 from decon3d.logs import log, progress
 from decon3d.volumes.checks import differing_voxels, volume_problems
+from decon3d.volumes.fingerprints import check_unchanged, fresh_fingerprint
 from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, contradiction
 from decon3d.volumes.no_data import NoData
@@ -37,7 +38,7 @@ from decon3d.volumes.tally import ContentHash, Counted, Tally
 from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
 
-_WHERE = ("source", "path", "voxel_size_from", "warnings")
+_WHERE = ("source", "path", "seen", "voxel_size_from", "warnings")
 _EXACT = 2**24
 """Integers that float32 holds exactly are no larger."""
 
@@ -51,7 +52,8 @@ class VolumeRecord:
     at or above `saturation`, `no_data` is the value of voxels without data (None
     where there is none) and `filled` their number; histograms and `darkest` leave them out.
     `clip_at_zero` says that negative counts are read as 0. `content` hashes the counts of each
-    channel and time point, by channel index and then time index, of those that are used.
+    channel and time point, by channel index and then time index, of those that are used. `seen` is
+    the fingerprint of a volume from outside that is read in place (`volumes.fingerprints`).
     `stored_dtype` is the source's type, `dtype` the view's; of integers that were converted,
     `stored_range` is their smallest and largest value.
     """
@@ -74,6 +76,7 @@ class VolumeRecord:
     filled: dict[str, int]
     content: dict[str, dict[str, str]]
     clip_at_zero: bool = False
+    seen: str = ""
     stored_dtype: str = ""
     stored_range: tuple[int, int] | None = None
     position_um: Triple | None = None
@@ -207,7 +210,9 @@ def ingest(
     UserError
         If the volume lacks a channel, a time point or a voxel size, or cannot be read.
     """
+    before = fresh_fingerprint(source)
     volume = open_volume(source, clip_at_zero=clip_at_zero, reading=reading)
+    seen = fresh_fingerprint(volume.path)
     problems = volume_problems(
         Header.of(volume), key=key, channels=channels, times=times, voxel_size_um=voxel_size_um
     )
@@ -295,6 +300,7 @@ def ingest(
             for i, times_of in hashes.items()
         },
         clip_at_zero=clip_at_zero,
+        seen=seen if target is None and not clip_at_zero else "",
         stored_dtype=volume.stored_dtype.name,
         stored_range=stored_range,
         position_um=volume.position_um,
@@ -305,6 +311,7 @@ def ingest(
         log.warning("%s: %s", name, text)
     for index, counted in found.items():
         _tell(f"{name}, channel {index}", counted)
+    check_unchanged(source, before)
     write_record(record_path, asdict(record))
     return record
 
@@ -392,16 +399,17 @@ def _missing_chunks(volume: Volume) -> list[str]:
     """
     if not isinstance(volume.array, ZarrArray):
         return []
-    share = volume.array.missing_share()
-    if share == 1:
+    there, full = volume.array.chunk_files()
+    if there == 0:
         raise UserError(
             f"{volume.array.path} has no chunk; all its voxels would be read as fill: copy it "
             "again from its source, or leave the volume out"
         )
-    if share == 0:
+    if there == full:
         return []
+    share = 100 * (full - there) / full
     return [
-        f"{100 * share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
+        f"{share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
         "fill; if that is more than the empty margin, data are missing: copy the volume again"
     ]
 
@@ -472,6 +480,7 @@ class ChannelStatistics:
     background: float
     """Of empty places; see `normalisation.empty_level`."""
     background_sigma: float
+    """Noise there: root mean square distance of the counts below."""
     mean: float
     percentiles: dict[str, float]
     voxels: int
@@ -498,11 +507,12 @@ class ChannelStatistics:
         """Summarise a histogram of counts by the normalisation law."""
         dark = np.inf if darkest is None else darkest
         law = fixed or normalisation_law(histogram, darkest=dark, camera_offset=camera_offset)
+        level = empty_level(histogram, dark)
         return cls(
             normalisation=law,
             normalisation_from="config" if fixed else "data",
-            background=empty_level(histogram, dark),
-            background_sigma=histogram.background()[1],
+            background=level,
+            background_sigma=histogram.spread_below(level),
             mean=histogram.mean(),
             percentiles={f"{q:g}": histogram.percentile(q) for q in (0.1, 1, 50, 99, 99.9, 100)},
             voxels=int(histogram.counts.sum()),

@@ -116,7 +116,7 @@ def previewed_volume(name: str, dataset: Dataset, volumes: dict[str, VolumeSourc
     if wanted not in volumes:
         some = ", ".join(list(volumes)[:5]) + (" …" if len(volumes) > 5 else "")
         raise ConfigError(
-            [f"datasets.{name}.preview.volume: there is no volume {wanted!r}; known: {some}"]
+            [f"datasets.{name}.preview.volume: unknown volume {wanted!r}; known: {some}"]
         )
     return volumes[wanted]
 

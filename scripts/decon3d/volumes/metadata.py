@@ -67,7 +67,7 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
             stated = volume.voxel_size_problem
             problem = f"states one that cannot be used: {stated}" if stated else "states none"
             raise UserError(
-                f"{key} is missing: {volume.path} {problem}; give [z, y, x] in µm, e.g. "
+                f"{key} is missing: {volume.path} {problem}; give [Z, Y, X] in µm, e.g. "
                 "[0.3, 0.1, 0.1]"
             )
         return found
@@ -79,7 +79,7 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
         stated = "" if found is None else f"; the file states {_words(found)}"
         raise UserError(
             f"{key}: {_words(configured)} has Y ≠ X or the reverse of the file's order; the axis "
-            f"order is Z Y X{stated}: give [z, y, x]"
+            f"order is Z Y X{stated}: give [Z, Y, X]"
         )
     return configured
 
@@ -135,12 +135,12 @@ def axes_of(path: str, shape: Sequence[int], found: str, wanted: str | None = No
     """
     sizes = " × ".join(f"{a} {n}" for a, n in zip(found, shape, strict=True))
     if wanted is not None:
-        long = [n > 1 for n in shape]
-        letters = iter(wanted)
-        if len(wanted) == len(shape):
-            axes = wanted
-        elif len(wanted) == sum(long):
-            axes = "".join(next(letters) if is_long else SINGLE for is_long in long)
+        known = [n > 1 or a in AXES for a, n in zip(found, shape, strict=True)]
+        for named in ([True] * len(shape), known, [n > 1 for n in shape]):
+            if len(wanted) == sum(named):
+                letters = iter(wanted)
+                axes = "".join(next(letters) if is_named else SINGLE for is_named in named)
+                break
         else:
             raise UserError(
                 f"axes: {wanted} names {len(wanted)} dimensions, but {path} has {len(shape)} "

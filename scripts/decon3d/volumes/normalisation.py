@@ -210,6 +210,8 @@ def empty_level(histogram: Histogram, darkest: float) -> float:
         From `darkest_place`; infinite if not known.
     """
     level, sigma = histogram.background()
+    # Where hardly a photon falls, no count lies below the mode, and the noise is below a count.
+    sigma = max(sigma, histogram.width)
     for _ in range(MEAN_SHIFTS):
         near = histogram.counts * (np.abs(histogram.levels - level) <= WINDOW_SIGMAS * sigma)
         if not near.any():  # the mean lies in a gap of the histogram

@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -120,24 +120,10 @@ def read_ome_xml(text: str, path: str) -> OmeFile:
                 "file"
             )
         uuid = binary.get("UUID") or uuid
-        root = _parse(_text_of(companion), companion)
+        root = _parse(_content_of(companion), companion)
     modulo = _modulo(root)
     images = [_image(element, path, modulo) for element in _children(root, "Image")]
-    own = os.path.basename(path).lower()
-    names_this = any(
-        block.file is not None and os.path.basename(block.file).lower() == own
-        for image in images
-        for block in image.blocks
-    )
-
-    def is_here(block: PlaneBlock) -> bool:
-        if block.uuid is None and block.file is None:
-            return True
-        if block.file is not None and os.path.basename(block.file).lower() == own:
-            return True
-        # A file that was renamed is still known by its UUID.
-        return not names_this and block.uuid is not None and block.uuid == uuid
-
+    is_here = _of_file(images, _base(path), uuid)
     found = []
     for image in images:
         here = [is_here(block) for block in image.blocks]
@@ -157,16 +143,39 @@ def read_ome_xml(text: str, path: str) -> OmeFile:
     return OmeFile(uuid, tuple(found))
 
 
+def _of_file(images: list[OmeImage], own: str, uuid: str | None) -> Callable[[PlaneBlock], bool]:
+    """Return what says whether a block lies in the file that holds the XML.
+
+    By its name, unless files of several folders have it: then, or where a file was renamed, by its
+    UUID.
+    """
+    blocks = [block for image in images for block in image.blocks]
+    named = {b.uuid for b in blocks if b.file is not None and _base(b.file) == own}
+
+    def is_here(block: PlaneBlock) -> bool:
+        if block.uuid is None and block.file is None:
+            return True
+        if not named or len(named) > 1:
+            return block.uuid is not None and block.uuid == uuid
+        return block.file is not None and _base(block.file) == own
+
+    return is_here
+
+
+def _base(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1].lower()
+
+
 def ome_xml_of(file: tifffile.TiffFile) -> str | None:
     """Return the OME-XML of a TIFF's first page, damaged or not; None if it has none."""
     text = file.ome_metadata if file.is_ome else file.pages.first.description
     return text if text and (file.is_ome or _START.search(text)) else None
 
 
-def _text_of(companion: str) -> str:
+def _content_of(companion: str) -> str | bytes:
     """Return the OME-XML of a companion file: XML, or the first OME-TIFF of a set."""
     if Path(companion).suffix.lower() not in (".tif", ".tiff", ".btf", ".tf8"):
-        return Path(companion).read_text("utf-8-sig")
+        return Path(companion).read_bytes()
     with tifffile.TiffFile(companion) as file:
         return ome_xml_of(file) or ""
 
@@ -187,9 +196,9 @@ def _clean(text: str) -> str:
     return text.lstrip("\ufeff\x00 \r\n\t").rstrip("\x00")
 
 
-def _parse(text: str, path: str) -> ET.Element:
+def _parse(text: str | bytes, path: str) -> ET.Element:
     try:
-        root = ET.fromstring(_clean(text).encode())
+        root = ET.fromstring(_clean(text) if isinstance(text, str) else text)
     except (ET.ParseError, ValueError, LookupError) as error:
         raise UserError(
             f"{path}: its OME-XML cannot be read ({error}); export the file again"

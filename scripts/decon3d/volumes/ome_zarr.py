@@ -98,8 +98,8 @@ class ZarrArray:
                 "its source, or write the volume again"
             ) from None
 
-    def missing_share(self) -> float:
-        """Return the share of chunk files (shards, if sharded) that do not exist: read as fill."""
+    def chunk_files(self) -> tuple[int, int]:
+        """Count the chunk files (shards, if sharded) that exist, and those of a full array."""
         cells = self.shards or self.chunks
         grid = [-(-n // c) for n, c in zip(self.shape, cells, strict=True)]
         there = 0
@@ -110,7 +110,7 @@ class ZarrArray:
                     place = re.findall(r"\d+", f"{inside}/{name}")
                     if name not in MARKERS and len(place) == self.ndim:
                         there += all(int(i) < n for i, n in zip(place, grid, strict=True))
-        return 1 - there / math.prod(grid)
+        return there, math.prod(grid)
 
     def _broken_file(self, region: tuple[Any, ...]) -> str:
         """Name the first chunk file of a region that cannot be read; the array if all can."""
@@ -157,7 +157,9 @@ def open_zarr(path: str, level: int = 0, reading: Reading = FROM_FILE) -> Volume
     if is_own(path):
         open_store(path)  # compares its metadata with the manifest
     if images := images_in(path):
-        chosen = images[reading.choose(path, images)]
+        named = isinstance(reading.series, str) and reading.series not in images
+        names = [_name_of(f"{path}/{image}") for image in images] if named else images
+        chosen = images[reading.choose(path, names)]
         path, reading = f"{path.rstrip('/')}/{chosen}", replace(reading, series=None)
     node = node_at(path)
     if node is None or not (node.is_array or "multiscales" in node.ome):
@@ -165,6 +167,13 @@ def open_zarr(path: str, level: int = 0, reading: Reading = FROM_FILE) -> Volume
     if node.is_array:
         return _plain_array(path, level, reading.axes)
     return _image(node, level, reading)
+
+
+def _name_of(path: str) -> str:
+    """Return the name that an image of a collection has in its metadata, or its path."""
+    listed = _list(_ome_of(path).get("multiscales"))
+    name = listed[0].get("name") if len(listed) == 1 and isinstance(listed[0], dict) else None
+    return _label(name) or path
 
 
 def _plain_array(path: str, level: int, axes: str | None) -> Volume:

@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError, reading
-from decon3d.volumes.tiff_pages import check_pages, strict
+from decon3d.volumes.tiff_pages import check_chain, check_pages, strict
 
 _ENDINGS = (".tif", ".tiff")
 _ZARR = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
@@ -78,6 +78,7 @@ class Planes:
     def _plane(self, number: int) -> NDArray[Any]:
         name = self._files[number]
         with reading(name), strict(name), tifffile.TiffFile(name) as file:
+            check_chain(name, file)
             page = file.pages.first
             if len(file.pages) > 1 or page.ndim != 2:
                 raise UserError(

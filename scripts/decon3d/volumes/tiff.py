@@ -18,7 +18,7 @@ from decon3d.volumes.metadata import (
 )
 from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
-from decon3d.volumes.tiff_pages import check_pages, image_series, ome_series, strict
+from decon3d.volumes.tiff_pages import check_chain, check_pages, image_series, ome_series, strict
 from decon3d.volumes.units import finite, micrometres, seconds
 from decon3d.volumes.vendor import open_vendor
 from decon3d.volumes.volume import FROM_FILE, Reading, Volume
@@ -56,7 +56,7 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
         try:
-            len(file.pages)  # walks through all of them
+            check_chain(path, file)
             series, metadata = _image(path, file, reading)
             bits = series.keyframe.bitspersample
             if metadata.significant_bits is None and bits < 8 * series.dtype.itemsize:
@@ -66,8 +66,12 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
         except BaseException:
             file.close()
             raise
-    axes = axes_of(path, array.shape, series.get_axes(squeeze=False), reading.axes)
+    stated = series.get_axes(squeeze=False)
+    axes = axes_of(path, array.shape, stated, reading.axes)
     volume = _volume(path, array, axes, metadata)
+    if any(a != s and {a, s} <= set("ZYX") for a, s in zip(axes, stated, strict=True)):
+        problem = f"the config's `axes` exchange the {stated.replace('S', '')} of the file"
+        volume = replace(volume, voxel_size_um=None, voxel_size_problem=problem, position_um=None)
     if not series.is_multifile:
         return volume
     files = {page.parent.filehandle.path for page in series._pages if page is not None}

@@ -45,6 +45,8 @@ def strict(path: str) -> Iterator[None]:
     tifffile reads such files with zeros where data are missing.
     """
     log = logging.getLogger("tifffile")
+    if not log.isEnabledFor(logging.WARNING):
+        log.setLevel(logging.WARNING)  # else tifffile would not say what is wrong
     complaints = _Complaints()
     log.addHandler(complaints)
     try:
@@ -56,6 +58,23 @@ def strict(path: str) -> Iterator[None]:
             f"{path} is incomplete or damaged: {complaints.found[0].splitlines()[0]}; copy or "
             "export it again"
         )
+
+
+def check_chain(path: str, file: tifffile.TiffFile) -> None:
+    """Raise `UserError` if a file's chain of pages breaks off, or a tag of its first page is lost.
+
+    tifffile takes a broken chain for a shorter file, and a lost description for none.
+    """
+    place = file.pages.next_page_offset  # reads the whole chain
+    handle, size = file.filehandle, file.tiff.offsetsize
+    end = b""
+    if place is not None:
+        handle.seek(place)
+        end = handle.read(size)
+    lost = [tag.name for tag in file.pages.first.tags if tag.value is None and tag.count]
+    if len(end) < size or any(end) or lost:
+        what = f"its tag {lost[0]} is lost" if lost else f"page {len(file.pages)} is lost"
+        raise UserError(f"{path} is incomplete or damaged: {what}; copy or export it again")
 
 
 def ome_series(

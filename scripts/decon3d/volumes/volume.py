@@ -59,8 +59,9 @@ class Reading:
         named = [i for i, name in enumerate(images) if name == str(self.series)]
         if len(named) == 1:
             return named[0]
-        if isinstance(self.series, int) and 0 <= self.series < len(images):
-            return self.series
+        number = int(self.series) if str(self.series).isdecimal() else -1
+        if not named and 0 <= number < len(images):
+            return number
         raise UserError(
             f"series: {path} holds {'several images' if named else 'no image'} {self.series!r}; "
             f"it has {listed}; give a number or a name of these"

@@ -1,0 +1,245 @@
+"""Light is kept and the dark stays dark, by every rule, through a restoration's own constants."""
+
+import numpy as np
+import pytest
+import tifffile
+from scipy.ndimage import binary_dilation, gaussian_filter
+from test_classical_richardson_lucy import gaussian_psf
+
+from decon3d.classical.light import light_left, local_mean, neighbourhood
+from decon3d.classical.operators import Blur
+from decon3d.optics.psf import normalised_psf
+from decon3d.optics.theory import theoretical_psf
+from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.restorers import open_restorer, prepare_classical
+from decon3d.settings import Camera, Optics, Rl, Rltv
+from decon3d.volumes.ingest import ChannelStatistics
+
+VOXEL = (1.0, 1.0, 1.0)
+PSF = normalised_psf(gaussian_psf((9, 9, 9), (1.0, 1.0, 1.0)), VOXEL, {})
+SHAPE = (40, 64, 64)
+METHODS = {
+    "fixed": Rl(kind="rl"),
+    "plain": Rl(kind="rl", acceleration="none", iterations=30),
+    "relative change": Rl(kind="rl", stopping="relative_change"),
+    "gradient consensus": Rl(kind="rl", stopping="rlgc"),
+    # No likelihood is maximised here: what is left changes sign within the width of the PSF.
+    "back projector": Rl(
+        kind="rl", iterations=2, acceleration="none", back_projector="wiener_butterworth"
+    ),
+    "RLTV": Rltv(kind="rltv", iterations=40, tv_weight=0.005),
+}
+
+
+def balls(
+    photons, *, background=2.0, haze=0.0, gain=2.0, offset=100.0, read_noise=1.5, radius=3.0, seed=0
+):
+    """Balls over a 20-fold range of brightness, the brightest of so many photons in the image.
+
+    Returns
+    -------
+    counts, expected counts, true counts above the offset's, labels
+        (Z Y X); the first is the image, the last two are of the object.
+    """
+    rng = np.random.default_rng(seed)
+    model = Blur(SHAPE, psf=PSF.data)
+    truth = np.zeros(model.object_shape, np.float32)
+    labels = np.zeros(model.object_shape, int)
+    places = np.indices(truth.shape)
+    levels = rng.permutation(np.geomspace(1, 20, 12))
+    for i, level in enumerate(levels):
+        z, y, x = 14 + 20 * (i // 6), 16 + 19 * (i // 2 % 3), 24 + 24 * (i % 2)
+        centre = np.array([z, y, x]) + rng.uniform(-1, 1, 3)
+        inside = ((places - centre[:, None, None, None]) ** 2).sum(0) <= radius**2
+        truth[inside], labels[inside] = level, i + 1
+    truth *= photons / max(float(model.forward(truth).max()), 1e-9) if photons else 0
+    if haze:
+        truth += haze * (1 + np.sin(places[2] / 9).astype(np.float32))
+    light = np.maximum(model.forward(truth), 0) + background
+    counts = gain * (rng.poisson(light) + rng.normal(0, read_noise, SHAPE)) + offset
+    inside = model.inside
+    return counts, gain * light + offset, gain * truth[inside], labels[inside]
+
+
+def restored(image, method, camera, **options):
+    statistics = ChannelStatistics.of_image(image, camera_offset=camera.offset)
+    state = prepare_classical(
+        method, statistics=statistics, psf=PSF, tuned={}, camera=camera, sample=[image], **options
+    )
+    return restore_array(image, open_restorer(state, threads=1), state), state
+
+
+def reblurred(counts):
+    """Blur restored counts; at the faces, what lies beyond them is not known."""
+    return Blur(tuple(n - 8 for n in SHAPE), psf=PSF.data).forward(counts.astype(np.float32))
+
+
+INNER = (slice(4, -4),) * 3
+
+
+CAMERA = Camera(offset=100, gain=2, read_noise=1.5)
+SCENES = {
+    "dense": {"photons": 200.0, "radius": 6.0},
+    "sparse": {"photons": 200.0, "radius": 1.5},
+    "dim": {"photons": 15.0},
+    "hazy": {"photons": 60.0, "haze": 3.0},
+}
+
+
+def residuals(image, result, expected, labels, gain):
+    """Σ(g - Hx - b) and what it may be, for the frame, its dimmer half and each object."""
+    left = image[INNER] - reblurred(result)
+    near = [binary_dilation(labels == i, iterations=3)[INNER] for i in range(1, labels.max() + 1)]
+    image, expected = image[INNER], expected[INNER]
+    regions = {"frame": np.ones(left.shape, bool), "dim half": expected <= np.median(expected)}
+    regions |= {f"object {i}": region for i, region in enumerate(near, 1)}
+    dark = expected.min()
+    for name, region in regions.items():
+        light = (image - dark)[region].sum()
+        noise = np.sqrt(gain * (np.maximum(expected - 100, 1) + gain * 2.25)[region].sum())
+        yield name, left[region].sum(), max(0.01 * abs(light), 3 * noise)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_light_is_kept_everywhere(scene, method):
+    image, expected, _, labels = balls(**SCENES[scene])
+    result, _ = restored(image.astype(np.float32), METHODS[method], CAMERA)
+    share = {"RLTV": 0.03, "back projector": 0.12}.get(method, 0.01)
+    for name, left, limit in residuals(image, result, expected, labels, 2.0):
+        print(f"{scene}, {method}, {name}: {left:.0f} of {limit:.0f}")
+        assert abs(left) <= limit * share / 0.01, name
+
+
+@pytest.mark.parametrize(
+    ("dtype", "gain", "offset", "camera"),
+    [
+        (np.uint8, 1.0, 0.0, Camera()),
+        (np.uint8, 1.0, 10.0, Camera(offset=10, gain=1, read_noise=1.5)),
+        (np.uint16, 2.0, 100.0, Camera()),
+        (np.uint16, 8.0, 700.0, Camera(offset=700)),
+        (np.float32, 0.01, 0.0, Camera()),
+    ],
+)
+def test_the_light_is_kept_for_any_type_and_offset(dtype, gain, offset, camera):
+    image, _, _, _ = balls(50.0, gain=gain, offset=offset)
+    if np.dtype(dtype).kind == "u":
+        image = np.clip(np.rint(image), 0, np.iinfo(dtype).max)
+    image = image.astype(dtype)
+    result, _ = restored(image, Rl(kind="rl"), camera)
+    level = offset + gain * 2
+    left = image[INNER].astype(np.float64) - reblurred(result)
+    above = (image[INNER] - level).sum(dtype=np.float64)
+    noise = gain * np.sqrt(left.size * (above / left.size / gain + 4.25))
+    assert abs(left.sum()) <= max(0.01 * above, 3 * noise)
+
+
+def test_objects_keep_the_truth_s_light():
+    image, _, truth, labels = balls(200.0)
+    above = restored(image.astype(np.float32), Rl(kind="rl"), CAMERA)[0] - 104
+    assert above.sum() == pytest.approx(truth.sum(), rel=0.02)
+    for i in range(1, 13):
+        near = binary_dilation(labels == i, iterations=4)
+        noise = np.sqrt((2 * (truth[near] + 4) + 9).sum())
+        limit = float(0.02 * truth[near].sum() + 3 * noise)
+        assert above[near].sum() == pytest.approx(truth[near].sum(), abs=limit)
+
+
+def test_dim_haze_is_kept_in_a_real_frame(reference_data):
+    """Eight bits, one count of offset, a third of a count of haze: 0.62 of the light, before."""
+    image = tifffile.imread(reference_data / "beads_8bit" / "stack.tif")[10:50, 40:160, 60:180]
+    voxel = (0.09997, 0.04439, 0.04439)
+    optics = Optics(modality="confocal", numerical_aperture=1.4, immersion_index=1.518)
+    psf = normalised_psf(
+        theoretical_psf(optics=optics, emission_um=0.58, excitation_um=0.543, voxel_size_um=voxel),
+        voxel, {},
+    )  # fmt: skip
+    statistics = ChannelStatistics.of_image(image)
+    assert statistics.background == pytest.approx(1.28, abs=0.03)  # 1, before
+    state = prepare_classical(Rl(kind="rl"), statistics=statistics, psf=psf, tuned={})
+    result = restore_array(image, open_restorer(state, threads=1), state)
+    # Beads that a face cuts take light from beyond it: 1.005 for the whole frame.
+    assert (result - 1).sum() == pytest.approx((image - 1.0).sum(), rel=0.02)
+    dim = image <= 2  # nine voxels of ten
+    assert image[dim].mean() - 1 == pytest.approx(0.28, abs=0.02)
+    assert 0.28 < result[dim].mean() - 1 < 0.4  # 0.05, before; some are dim by chance only
+
+
+def specimen(seed=0):
+    """A textured cell of 200 photons in a frame eight times its size."""
+    rng = np.random.default_rng(seed)
+    model = Blur((48, 96, 96), psf=PSF.data)
+    z, y, x = np.indices((24, 48, 48))
+    field = gaussian_filter(rng.normal(size=z.shape), 1.5)
+    shape = ((z - 11.5) / 9.5) ** 2 + ((y - 23.5) / 20) ** 2 + ((x - 23.5) / 20) ** 2 < 1
+    truth = np.zeros(model.object_shape, np.float32)
+    truth[16:40, 28:76, 28:76] = np.where(shape, np.clip(field / field.std() - 0.3, 0, None), 0)
+    truth *= 200 / model.forward(truth).max()
+    light = np.maximum(model.forward(truth), 0) + 2
+    image = 100 + 2 * (rng.poisson(light) + rng.normal(0, 1.5, light.shape))
+    return image.astype(np.float32), 2 * truth[model.inside]
+
+
+def psnr(result, truth):
+    return 10 * np.log10(truth.max() ** 2 / np.mean((result - truth) ** 2))
+
+
+def test_no_specks_far_from_a_specimen():
+    image, truth = specimen()
+    far = ~binary_dilation(truth > 0, iterations=9)
+    near = (slice(12, 36), slice(24, 72), slice(24, 72))
+    assert 20 < (image - 104)[far].max() < 25
+    for method, quality in ((Rl(kind="rl"), 32.6), (METHODS["RLTV"], 32.6)):
+        above = restored(image, method, CAMERA)[0] - 104
+        found = above[far].max(), np.percentile(above[far], 99.9)
+        print(method.kind, found, psnr(above[near], truth[near]))
+        # 82 and 37 before, RLTV 105 and 48
+        assert found[0] <= (33 if method.kind == "rl" else 45) and found[1] <= 17
+        assert abs(above[far].mean()) < 0.05
+        assert psnr(above[near], truth[near]) > quality
+
+
+def test_dim_objects_keep_their_brightness():
+    shares = []
+    for seed in (1, 2):
+        image, _, truth, labels = balls(50.0, seed=seed)
+        above = restored(image.astype(np.float32), Rl(kind="rl"), CAMERA)[0] - 104
+        empty = above[~binary_dilation(labels > 0, iterations=6)].mean()
+        near = [binary_dilation(labels == i, iterations=2) for i in range(1, 13)]
+        pairs = sorted((truth[n].sum(), (above[n] - empty).sum()) for n in near)
+        shares.append([found / true for true, found in pairs])
+    third = np.mean(shares, axis=0)
+    print(third)
+    assert 0.95 < third[:4].mean() < 1.1
+    assert third[8:].mean() == pytest.approx(1, abs=0.02)
+
+
+def test_local_means_know_faces_and_holes():
+    flat = np.full((6, 9, 10), 3.0, np.float32)
+    np.testing.assert_allclose(local_mean(flat, (3, 5, 5), passes=2), 3, rtol=1e-5)
+    absent = np.zeros(flat.shape, bool)
+    absent[:, :, 4:] = True
+    holes = np.where(absent, np.nan, flat).astype(np.float32)
+    got = local_mean(holes, (3, 5, 5), passes=2, absent=absent)
+    np.testing.assert_allclose(got[:, :, :8], 3, rtol=1e-5)
+    assert not got[:, :, 9].any()  # sees nothing
+    # The image ends where its data end.
+    noise = np.random.default_rng(0).normal(size=flat.shape).astype(np.float32)
+    cut = local_mean(noise[:, :, :4], (3, 5, 5))
+    np.testing.assert_allclose(
+        local_mean(noise, (3, 5, 5), absent=absent)[:, :, :4], cut, atol=1e-5
+    )
+
+
+def test_saturated_voxels_claim_no_light():
+    image = np.full((5, 9, 9), 10.0, np.float32)
+    image[2, 4, 4] = 255
+    options = {"expected": np.full(image.shape, 10.0, np.float32), "size": (3, 3, 3)}
+    assert light_left(image, **options).max() > 1
+    assert not light_left(image, full=image == 255, **options).any()
+
+
+def test_a_neighbourhood_is_twice_the_width_of_the_psf():
+    assert neighbourhood(PSF.data) == (5, 5, 5)
+    assert neighbourhood(gaussian_psf((1, 9, 9))) == (1, 7, 7)
+    assert neighbourhood(np.ones((1, 1, 1), np.float32)) == (1, 1, 1)
