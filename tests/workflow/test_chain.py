@@ -2,6 +2,9 @@
 
 import copy
 import os
+import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
