@@ -238,6 +238,44 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+DIGESTS = "digests.json"
+"""Name of the file that holds the hashes of the files beside it."""
+
+
+def write_digests(paths: Iterable[str | Path]) -> None:
+    """Write the hashes of finished files of one folder beside them, for `check_digests`."""
+    files = sorted(map(Path, paths))
+    write_record(files[0].with_name(DIGESTS), {path.name: file_digest(path) for path in files})
+
+
+def check_digests(path: str | Path) -> None:
+    """Compare the files of a folder with their hashes at `path`.
+
+    Raises
+    ------
+    DamagedError
+        If a file was changed after it was written. A missing file is the workflow's to make again.
+    """
+    for name, known in read_record(path).items():
+        file = Path(path).with_name(name)
+        if file.is_file() and file_digest(file) != known:
+            raise DamagedError(file, "was changed after it was written")
+
+
+def check_rows(path: str | Path, rows: Any) -> None:
+    """Compare the objects of a list that was read from `path` with their checksums.
+
+    Raises
+    ------
+    DamagedError
+        If one was changed after it was written, or has no checksum.
+    """
+    for row in rows:
+        body = {k: v for k, v in row.items() if k != "checksum"} if isinstance(row, dict) else {}
+        if not body or row != _signed(body):
+            raise DamagedError(path, "holds a record that was changed after it was written")
+
+
 def file_digest(path: str | Path) -> str:
     """Hash a file's bytes: 16 hexadecimal digits of its SHA-256."""
     with open(path, "rb") as stream:

@@ -442,6 +442,11 @@ def gives_gpu(rule):
     return bool({"gpu", "gres"} & set(given))
 
 
+def partial_report(wildcards):
+    """What says that the pages were made of partial results, if they ever were."""
+    return [paths.PARTIAL_REPORT] if Path(paths.PARTIAL_REPORT).is_file() else []
+
+
 def report_what_is_there():
     """After an error: pages from what exists, so that nothing that was done goes unseen."""
     if shutil.disk_usage(".").free < 50e6:
