@@ -1,16 +1,19 @@
 """Pages from whatever results exist: `python scripts/report_existing.py < CONFIG.yaml`.
 
-Run by the workflow after an error; can be run by hand at any time. The files are dated 1970, so
-that the next run of the workflow does not take them for its own and makes them again.
+Run by the workflow after an error; can be run by hand at any time. The files are dated 1970 and
+an input of their rules is written anew, so that the next run of the workflow does not take them for
+its own and makes them again.
 """
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import yaml
 
 from decon3d import paths
+from decon3d.files import write_text
 from decon3d.logs import job_log
 from decon3d.report.page import report_what_exists
 from decon3d.settings import load_settings
@@ -20,6 +23,7 @@ DAY = 24 * 3600  # not 0, which Snakemake takes for "no time"
 if __name__ == "__main__":
     with job_log("logs/report_existing.log"):
         settings = load_settings(yaml.safe_load(sys.stdin))
+        write_text(paths.PARTIAL_REPORT, f"{time.time_ns()}\n")
         report_what_exists(Path(), settings)
         for dataset in settings.datasets:
             made = [*Path(paths.table(dataset, "")).glob("*"), Path(paths.report(dataset))]

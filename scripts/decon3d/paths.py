@@ -7,6 +7,9 @@ the `{wildcard}` itself it returns the pattern that the workflow's rules use.
 INDEX = "results/index.html"
 """Links the pages of all datasets."""
 
+PARTIAL_REPORT = "logs/partial_report.txt"
+"""When pages were last made of what there was, after an error: an input of the pages' rules."""
+
 
 def psf(dataset: str, channel: str) -> str:
     """PSF on the image's grid (`psf.json` lies beside it)."""

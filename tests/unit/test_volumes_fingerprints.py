@@ -89,3 +89,14 @@ def test_of_many_files_a_sample_and_all_folders_are_looked_at(tmp_path, monkeypa
     # As zarr writes: a new file in the old one's place.
     replaced(store / "0" / "c" / "1" / "7", seconds=-1000)
     assert fresh_fingerprint(store) != before
+
+
+def test_linked_folders_are_looked_into_once(tmp_path):
+    store = tmp_path / "v.zarr"
+    write_zarr(tmp_path / "elsewhere")
+    store.mkdir()
+    (store / "0").symlink_to(tmp_path / "elsewhere" / "0")
+    (tmp_path / "elsewhere" / "0" / "loop").symlink_to(tmp_path / "elsewhere" / "0")
+    before = fresh_fingerprint(store)
+    os.utime(tmp_path / "elsewhere" / "0" / "c" / "1" / "5", ns=(10**18, 10**18))
+    assert fresh_fingerprint(store) != before

@@ -206,7 +206,11 @@ def test_an_oblong_pixel_that_the_file_confirms_is_taken(tmp_path):
         ("TYX", (40, 16, 12), "40 time points of one plane .*give axes: ZYX"),
         ("CYX", (40, 16, 12), "40 channels of one plane .*give axes: ZYX"),
         ("TCYX", (9, 2, 16, 12), "9 time points × 2 channels .*axes: ZCYX.*axes: TZYX"),
-        ("YX", (16, 12), r"one plane \(16 × 12, Y × X\), no Z stack; 2D images cannot"),
+        (
+            "YX",
+            (16, 12),
+            r"one plane \(16 × 12, Y × X\), no Z stack; 2D images cannot.*name the folder",
+        ),
     ],
 )
 def test_planes_without_z_are_asked_about(axes, shape, said, tmp_path):

@@ -2,6 +2,9 @@
 
 import copy
 import os
+import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -127,6 +130,17 @@ def test_a_second_run_does_nothing(finished):
     run = finished[0].run()
     assert run.code == 0
     assert "Nothing to be done" in run.output
+
+
+def test_pages_of_partial_results_are_made_again(finished, tmp_path):
+    place = Workplace(tmp_path / "copy")
+    shutil.copytree(finished[0].folder, place.folder, copy_function=shutil.copy2)
+    for folder in ("finished", "evaluation", "plans"):
+        shutil.rmtree(place.folder / "results" / "cells" / folder)
+    script = [sys.executable, str(ROOT / "scripts" / "report_existing.py")]
+    config = (place.folder / "config.yaml").read_text()
+    subprocess.run(script, cwd=place.folder, input=config, text=True, check=True)
+    assert {"tables", "report", "restore_finish"} <= set(place.run("--dry-run").jobs)
 
 
 def test_a_volume_has_a_page_when_asked_and_snakemake_its_report(finished):

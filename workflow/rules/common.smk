@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from functools import lru_cache
@@ -441,8 +442,16 @@ def gives_gpu(rule):
     return bool({"gpu", "gres"} & set(given))
 
 
+def partial_report(wildcards):
+    """What says that the pages were made of partial results, if they ever were."""
+    return [paths.PARTIAL_REPORT] if Path(paths.PARTIAL_REPORT).is_file() else []
+
+
 def report_what_is_there():
     """After an error: pages from what exists, so that nothing that was done goes unseen."""
+    if shutil.disk_usage(".").free < 50e6:
+        print("The disk is full: no page was made of what exists.", file=sys.stderr)
+        return
     script = Path(workflow.basedir) / "scripts" / "report_existing.py"
     subprocess.run(
         [sys.executable, str(script)], input=json.dumps(config), text=True, check=False

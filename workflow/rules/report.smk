@@ -1,7 +1,8 @@
 # Tables, figures and pages.
 #
-# After an error they are made from what exists (`onerror:`) and dated 1970. The caption files
-# among the inputs are newer than that, so the next run makes them again, whatever was missing.
+# After an error they are made from what exists (`onerror:`) and dated 1970. Files among the inputs
+# are newer than that, and one has changed (Snakemake takes an unchanged one for older), so the next
+# run makes them again, whatever was missing.
 
 OTHER_TABLES = ("headline", "conditions", "wrong_psf", "papers", "settings", "guide")
 
@@ -10,6 +11,7 @@ rule tables:
     input:
         evaluations,
         CAPTIONS,
+        partial_report,
         restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
     output:
         metrics=paths.table("{dataset}", "metrics.csv"),
@@ -37,6 +39,7 @@ rule figures:
     input:
         ingested_volumes,
         CAPTIONS,
+        partial_report,
         metrics=paths.table("{dataset}", "metrics.csv"),
         restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
         psfs=per_channel(paths.psf),
@@ -57,6 +60,7 @@ rule figures:
 rule report:
     input:
         CAPTIONS,
+        partial_report,
         # So that a table that was deleted is made again.
         tables=[
             paths.table("{dataset}", f"{name}.csv")
@@ -87,6 +91,7 @@ rule report:
 rule volume_page:
     input:
         CAPTIONS,
+        partial_report,
         metrics=paths.table("{dataset}", "metrics.csv"),
         restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
     output:
@@ -110,6 +115,7 @@ rule volume_page:
 rule index:
     input:
         CAPTIONS,
+        partial_report,
         expand(paths.report("{dataset}"), dataset=SETTINGS.datasets),
     output:
         paths.INDEX,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decon3d.errors import DamagedError
-from decon3d.files import digest, read_json, write_json
+from decon3d.files import check_rows, digest, read_json, write_json
 
 COLUMNS = {
     "dataset": "Dataset of the config.",
@@ -76,13 +75,12 @@ def read_records(path: str | Path) -> list[Record]:
     DamagedError
         If a record was changed after it was written.
     """
-    found = []
-    for row in read_json(path):
-        checksum = row.pop("checksum", None) if isinstance(row, dict) else None
-        if checksum is None or checksum != digest(row):
-            raise DamagedError(path, "holds a record that was changed after it was written")
-        found.append(Record(**{**row, "value": math.nan if row["value"] is None else row["value"]}))
-    return found
+    rows = read_json(path)
+    check_rows(path, rows)
+    bodies = [{k: v for k, v in row.items() if k != "checksum"} for row in rows]
+    return [
+        Record(**{**b, "value": math.nan if b["value"] is None else b["value"]}) for b in bodies
+    ]
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

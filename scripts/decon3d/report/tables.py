@@ -11,7 +11,7 @@ import pandas as pd
 from decon3d import paths
 from decon3d.evaluation.records import COLUMNS, read_records
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
-from decon3d.files import read_json, write_text
+from decon3d.files import read_json, write_digests, write_text
 from decon3d.report import headline_table
 from decon3d.report.headline_table import dependent
 from decon3d.report.labels import (
@@ -247,13 +247,15 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
         headline=first.to_dict(orient="records"),
     )  # fmt: skip
     write_text(root / paths.table(dataset, "summary.html"), page)
+    names = [f"{name}.csv" for name in (*tables, "settings")] + ["summary.html"]
+    write_digests(root / paths.table(dataset, name) for name in names)
 
 
 def _anisotropy(root: Path, dataset: str) -> dict[str, float]:
     """Read each channel's voxel length along Z over that along X from its PSF's record."""
     found = {}
-    for path in root.glob(paths.psf(dataset, "*")):
-        z, _, x = read_json(path.with_suffix(".json"))["voxel_size_um"]
+    for path in root.glob(str(Path(paths.psf(dataset, "*")).with_suffix(".json"))):
+        z, _, x = read_json(path)["voxel_size_um"]
         found[path.parent.name] = round(z / x, 3)
     return found
 

@@ -100,11 +100,22 @@ def _attributes(path: str) -> tuple[str, int, int, int] | None:
     return os.path.basename(path), size, found.st_mtime_ns, found.st_ino
 
 
+def _is_new(folder: str, links: set[str]) -> bool:
+    """Return whether a folder is none that a link has led to before; links may form a circle."""
+    if not os.path.islink(folder):
+        return True
+    target = os.path.realpath(folder)
+    new = target not in links
+    links.add(target)
+    return new
+
+
 def _of_folder(path: str) -> str:
     folders: list[str] = []
     files: list[str] = []
-    for folder, below, names in os.walk(path):
-        below.sort()
+    links: set[str] = set()
+    for folder, below, names in os.walk(path, followlinks=True):
+        below[:] = [name for name in sorted(below) if _is_new(os.path.join(folder, name), links)]
         folders.append(folder)
         files += [os.path.join(folder, name) for name in sorted(names)]
     looked_at = files

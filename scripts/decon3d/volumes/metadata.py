@@ -78,7 +78,7 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
     if oblong or (found is not None and not differ(configured[::-1], found)):
         stated = "" if found is None else f"; the file states {_words(found)}"
         raise UserError(
-            f"{key}: {_words(configured)} has Y ≠ X or the reverse of the file's order; the axis "
+            f"{key}: {_words(configured)} has Y ≠ X, as a size in the order X Y Z has; the axis "
             f"order is Z Y X{stated}: give [Z, Y, X]"
         )
     return configured
@@ -190,6 +190,8 @@ def check_stack(volume: Volume) -> None:
             letters = volume.axes.replace("Z", "").replace(SINGLE, "")
             letters = "".join(a for a in letters if a in "YX" or volume.shape[AXES.index(a)] > 1)
             text += f"; if the {what} are Z planes, give axes: {letters.replace(axis, 'Z')}"
+    if not many:
+        text += "; if it is one plane of a stack, name the folder with all planes instead"
     raise UserError(text)
 
 

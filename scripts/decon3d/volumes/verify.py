@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decon3d.errors import DamagedError, UserError, reason
-from decon3d.files import read_json, read_record
+from decon3d.files import DIGESTS, check_digests, check_rows, read_json
 from decon3d.volumes.manifest import GROUP, MANIFEST, damages
 
 
@@ -40,9 +40,11 @@ def finished_stores(dataset: str | Path) -> Iterator[Finished]:
     dataset = Path(dataset)
     for record in sorted(dataset.glob("ingest/*.json")):
         store = record.with_name(f"{record.stem}.ome.zarr")
-        if (store / MANIFEST).is_file() or Path(
-            str(_read(record).get("path", ""))
-        ).name == store.name:
+        # A store that is read in place lies elsewhere, and may have the same name.
+        path = Path("/", str(_read(record).get("path", "")))
+        if (store / MANIFEST).is_file() or store.absolute().parts[
+            -len(path.parts) + 1 :
+        ] == path.parts[1:]:
             yield Finished(store, (record,))
     for record in sorted(dataset.glob("finished/*.json")):
         for volume in _read(record):
@@ -75,8 +77,8 @@ def missing_files(dataset: str | Path) -> Iterator[tuple[Finished, list[DamagedE
 def verify(results: str | Path) -> Iterator[DamagedError]:
     """Read everything in a results tree that can be checked, and yield what is wrong.
 
-    Stores are compared with their manifests, byte by byte; records with their digests; other JSON
-    and the archives (`.npz`, `.keras`) are read.
+    Stores are compared with their manifests, byte by byte; records and tables with their digests;
+    other JSON and the archives (`.npz`, `.keras`) are read.
 
     Parameters
     ----------
@@ -115,8 +117,10 @@ def _files(folder: Path) -> Iterator[Path]:
 def _check(path: Path) -> None:
     if path.suffix == ".json":
         content = read_json(path)
-        if isinstance(content, dict) and "written" in content:
-            read_record(path)
+        if path.name == DIGESTS:
+            check_digests(path)
+        elif isinstance(content, list) and path.parent.parent.name == "evaluation":
+            check_rows(path, content)
     elif path.suffix in (".npz", ".keras"):
         try:
             with zipfile.ZipFile(path) as archive:

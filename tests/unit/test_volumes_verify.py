@@ -1,0 +1,51 @@
+"""`verify` names tables and records that were altered, and takes no input for a store of ours."""
+
+import json
+
+import pytest
+
+from decon3d.evaluation.records import Record, read_records, write_records
+from decon3d.files import read_json, write_digests, write_record
+from decon3d.volumes.verify import finished_stores, verify
+
+ROW = Record("d", "a", "rl", "volume/v", "test", None, None, "psnr", "unmatched", "volume", 1.0,
+             "own", 31.25, "dB")  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path):
+    dataset = tmp_path / "results" / "d"
+    (dataset / "tables").mkdir(parents=True)
+    (dataset / "tables" / "metrics.csv").write_text("value\n31.25\n")
+    write_digests([dataset / "tables" / "metrics.csv"])
+    write_records(dataset / "evaluation" / "rl" / "volumes.json", [ROW])
+    write_record(dataset / "parts" / "rl" / "0.json", {"part": 0, "plan": "x"})
+    return tmp_path / "results"
+
+
+@pytest.mark.parametrize(
+    "name", ["tables/metrics.csv", "evaluation/rl/volumes.json", "parts/rl/0.json"]
+)
+def test_a_changed_digit_is_named(results, name):
+    assert list(verify(results)) == []
+    path = results / "d" / name
+    text = path.read_text()
+    path.write_text(text.replace("31.25", "31.75").replace('"part": 0', '"part": 1'))
+    assert path.read_text() != text
+    assert [error.path for error in verify(results)] == [path]
+
+
+def test_records_are_read_as_written_and_other_numbers_are_refused(results):
+    path = results / "d" / "evaluation" / "rl" / "volumes.json"
+    assert read_records(path) == [ROW]
+    for bad in ("NaN", "1e999"):
+        path.write_text(json.dumps([{"value": 0.5}]).replace("0.5", bad))
+        with pytest.raises(Exception, match="not valid JSON"):
+            read_json(path)
+
+
+def test_an_input_that_is_read_in_place_is_not_a_store_of_ours(tmp_path):
+    folder = tmp_path / "results" / "d"
+    for name, path in (("one", "results/d/ingest/one.ome.zarr"), ("two", "data/two.ome.zarr")):
+        write_record(folder / "ingest" / f"{name}.json", {"path": path})
+    assert [f.store.name for f in finished_stores(folder)] == ["one.ome.zarr"]
