@@ -61,9 +61,8 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
         log.error("%s", remove_damaged(error, Path("results", *(dataset or ["-"]))))
         raise SystemExit(1) from None
     except Exception as error:
-        if (told := full_disk(error, "results" if Path("results").is_dir() else ".")) or (
-            told := no_access(error)
-        ):
+        folder = "results" if Path("results").is_dir() else "."
+        if told := full_disk(error, folder) or no_access(error):
             log.error("%s", told)
         elif isinstance(error, UserError):
             log.error("%s", error)
