@@ -76,8 +76,8 @@ def check_places(folder: str | Path = ".") -> None:
     problems = []
     for name in ("results", "logs", "benchmarks"):
         path = Path(folder, name)
-        if path.exists() and not path.is_dir():
-            problems.append(f"{path.resolve()} is not a folder; move it away")
+        if os.path.lexists(path) and not path.is_dir():  # a file, or a link that leads nowhere
+            problems.append(f"{path.absolute()} is not a folder; move it away")
         elif not os.access(path if path.exists() else folder, os.W_OK | os.X_OK):
             problems.append(
                 f"{path.resolve()} cannot be written to; change its permissions, or choose another "
