@@ -29,6 +29,9 @@ _RESULT = re.compile(
 MOST_ALIKE = 3
 """Files with the same problem that have a line each; of more, one line names the first ones."""
 
+MOST_PROBLEMS = 200
+"""Problems of one dataset that are listed; the others are counted."""
+
 Headers = Mapping[Source, Header | UserError]
 
 
@@ -130,7 +133,9 @@ def check_headers(
     problems = list(_object_problems(settings, headers))
     for name, dataset in settings.datasets.items():
         lines = list(dict.fromkeys(_dataset_problems(name, dataset, inputs, headers)))
-        problems += _grouped(lines, [path for path, _ in headers])
+        problems += _grouped(lines[:MOST_PROBLEMS], [path for path, _ in headers])
+        if len(lines) > MOST_PROBLEMS:
+            problems.append(f"datasets.{name}: {len(lines) - MOST_PROBLEMS} more problems")
     if problems:
         raise ConfigError(problems)
     return {source: found for source, found in headers.items() if isinstance(found, Header)}
