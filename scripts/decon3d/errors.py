@@ -70,6 +70,11 @@ def reading(what: str) -> Iterator[None]:
         raise UserError(f"{what} cannot be read: {reason(error)}") from error
 
 
+def unforeseen(error: BaseException) -> bool:
+    """Return whether an error needs its traceback: it is not one for the person at the keyboard."""
+    return not isinstance(error, UserError)
+
+
 def reason(error: BaseException) -> str:
     """Return the first line of an exception's text, with its type where the text needs it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -1,24 +1,103 @@
 """Small files written whole or not at all, and hashes of what was read."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
+import re
+import shutil
+import socket
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from decon3d.errors import DamagedError
 
+DAY_SECONDS = 24 * 3600
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path, *, ending: str = "") -> Iterator[Path]:
+    """Yield a temporary file beside `path` that takes its place at the end, whole or not at all.
+
+    What killed processes of this machine, or others more than a day ago, left of it is removed.
+
+    Parameters
+    ----------
+    ending
+        Of the temporary file's name, where a writer goes by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix, host = f".{path.name}.", socket.gethostname()
+    with os.scandir(path.parent) as entries:
+        found = [entry for entry in entries if entry.name.startswith(prefix)]
+    for entry in found:
+        if _is_left_over(entry, entry.name.removeprefix(prefix), host):
+            Path(entry.path).unlink(missing_ok=True)
+    temporary = path.with_name(f"{prefix}{host}.{os.getpid()}.part{ending}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_left_over(entry: "os.DirEntry[str]", rest: str, host: str) -> bool:
+    writer = re.fullmatch(r"(?:(?P<host>.+)\.)?(?P<pid>\d+)\.part(\.\w+)?", rest)
+    if writer is None:
+        return False
+    if writer["host"] == host:
+        try:
+            os.kill(int(writer["pid"]), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return int(writer["pid"]) == os.getpid()
+    try:
+        return time.time() - entry.stat().st_mtime > DAY_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_announced: list[str] = []
+
+
+def announce_output(gigabytes: float) -> None:
+    """Note how much this job writes at most, for the message of a full disk."""
+    _announced[:] = [f"this job writes up to {gigabytes:.2g} GB before compression; "]
+
+
+def full_disk(error: BaseException | None, folder: str | Path) -> str | None:
+    """Say that an error comes of a full disk, and how much is free in a folder; None if not so."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    full = any(isinstance(e, OSError) and e.errno in DISK_FULL for e in chain)
+    if not full and not any("No space left on device" in str(e) for e in chain):
+        return None
+    named = next((e.filename for e in chain if isinstance(e, OSError) and e.filename), None)
+    place = Path(os.path.abspath(named or folder))
+    while not place.is_dir():
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    return (
+        f"{place}: the disk is full ({usage.free / 1e9:.3g} of {usage.total / 1e9:.3g} GB are "
+        f"free); {''.join(_announced)}free some space, or ask for a larger quota, and run the same "
+        "command again"
+    )
+
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` through a temporary file, so that a reader never sees half of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any, *, indent: int | None = 1) -> None:

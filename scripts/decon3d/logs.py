@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from decon3d.errors import DamagedError, UserError
-from decon3d.files import remove_damaged
+from decon3d.files import full_disk, remove_damaged
 from decon3d.pools import limit_pools
 from decon3d.watchdog import progressed, watched
 
@@ -50,6 +50,7 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
         log.addHandler(handler)
     log.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log on a full disk must not hide what went wrong
     logging.getLogger("py.warnings").addHandler(handlers[0])
     try:
         log.info("%s", where())
@@ -59,17 +60,21 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
         dataset = path.parent.relative_to("logs").parts[:1] if path.is_relative_to("logs") else ()
         log.error("%s", remove_damaged(error, Path("results", *(dataset or ["-"]))))
         raise SystemExit(1) from None
-    except UserError as error:
-        log.error("%s", error)
-        raise SystemExit(1) from None
     except Exception as error:
-        log.exception("unexpected %s: %s; traceback in %s", type(error).__name__, error, path)
+        if told := full_disk(error, "results" if Path("results").is_dir() else "."):
+            log.error("%s", told)
+        elif isinstance(error, UserError):
+            log.error("%s", error)
+        else:
+            name = type(error).__name__
+            log.exception("unexpected %s: %s; traceback in %s", name, error, path)
         raise SystemExit(1) from None
     finally:
         logging.getLogger("py.warnings").removeHandler(handlers[0])
         for handler in handlers:
             log.removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):  # of a full disk
+                handler.close()
 
 
 class _WithoutTraceback(logging.Formatter):

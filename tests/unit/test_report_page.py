@@ -1,6 +1,7 @@
 """Tables, figures and page from a small results tree that a run might have left behind."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -14,10 +15,12 @@ import tifffile
 from report_tree import VOXEL, make_settings, make_tree, write_volume
 
 from decon3d import paths
+from decon3d.errors import DamagedError
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import write_text
-from decon3d.report.page import report_what_exists
+from decon3d.report.page import build_report, report_what_exists
 from decon3d.report.plots import projections
+from decon3d.report.tables import write_tables
 from decon3d.report.views import Scene, Source, brightest, detail, line, overview
 
 
@@ -149,6 +152,43 @@ def test_broken_results_still_give_a_page(tree: Path, tmp_path: Path, monkeypatc
     assert "the metrics could not be read" in text
     assert "volume cell, signal could not be drawn" in text
     assert "Training of RLN" in text
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_subset_of_the_results_gives_a_page(tree: Path, tmp_path: Path, caplog, seed) -> None:
+    rng = np.random.default_rng(seed)
+    root = tmp_path / "copy"
+    shutil.copytree(tree, root)
+    results = root / "results"
+    single = [f for f in results.rglob("*") if f.is_file() and ".zarr" not in str(f)]
+    every = sorted([*single, *results.rglob("*.zarr")])
+    share = (0.05, 0.3, 0.6)[seed % 3]
+    gone = [path for path in every if rng.random() < share]
+    for path in gone:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    settings = make_settings(tree)
+    with caplog.at_level("WARNING", logger="decon3d"):
+        write_tables(root, dataset="demo", settings=settings)
+        build_report(root, dataset="demo", settings=settings)
+    text = (results / "demo/report.html").read_text()
+    assert "could not be read" not in text and not caplog.messages, gone
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_results_are_named_on_the_page(tree: Path, tmp_path: Path, caplog, seed) -> None:
+    rng = np.random.default_rng(seed)
+    root = tmp_path / "copy"
+    shutil.copytree(tree, root)
+    files = sorted(f for f in (root / "results").rglob("*.json") if "figures" not in f.parts)
+    for path in rng.permutation(files)[:6]:
+        path.write_bytes(path.read_bytes()[: int(rng.integers(path.stat().st_size - 3))])
+    settings = make_settings(tree)
+    with caplog.at_level("WARNING", logger="decon3d"):
+        with contextlib.suppress(DamagedError):
+            write_tables(root, dataset="demo", settings=settings)
+        build_report(root, dataset="demo", settings=settings)
+    assert not [record for record in caplog.records if record.exc_info]
+    assert len((root / "results/demo/report.html").read_text()) > 10_000
 
 
 def test_overview_of_a_large_volume_is_small(tmp_path: Path, monkeypatch) -> None:

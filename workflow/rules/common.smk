@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from functools import lru_cache
@@ -448,6 +449,9 @@ def partial_report(wildcards):
 
 def report_what_is_there():
     """After an error: pages from what exists, so that nothing that was done goes unseen."""
+    if shutil.disk_usage(".").free < 50e6:
+        print("The disk is full: no page was made of what exists.", file=sys.stderr)
+        return
     script = Path(workflow.basedir) / "scripts" / "report_existing.py"
     subprocess.run(
         [sys.executable, str(script)], input=json.dumps(config), text=True, check=False

@@ -30,7 +30,7 @@ from decon3d.evaluation.map_progress import begin_or_go_on
 from decon3d.evaluation.noise import Noise, draw_cells
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.evaluation.records import Record
-from decon3d.files import digest, read_json
+from decon3d.files import announce_output, digest, read_json
 from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, half_width
@@ -162,6 +162,7 @@ def check_volume(
     level_0, done = begin_or_go_on(
         store, shape=(len(chosen), len(channels), *shape), chunk=chunk, block=block, key=key
     )
+    announce_output(1.4 * 4 * prod(level_0.shape) / 1e9)  # float32, and the pyramid
     blocks = prod(grid(shape, block))
     checks = []
     voxels = prod(shape) * len(chosen) * len(channels)

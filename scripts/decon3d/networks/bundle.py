@@ -5,7 +5,6 @@ A folder with `model.keras` (the network), `model.json` (`description.BundleInfo
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 import decon3d
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reading
-from decon3d.files import file_digest, write_json
+from decon3d.files import file_digest, replacing, write_json
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, check_bundle
 from decon3d.networks.engines import TENSORFLOW, Engine, compiled
 from decon3d.networks.geometry import halo_and_stride
@@ -59,9 +58,8 @@ def write_bundle(folder: str | Path, model: keras.Model, **info: Any) -> BundleI
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".model.{os.getpid()}.keras"
-    model.save(temporary)
-    os.replace(temporary, folder / "model.keras")
+    with replacing(folder / "model.keras", ending=".keras") as temporary:
+        model.save(temporary)
     bundle = BundleInfo(
         schema_version=SCHEMA_VERSION,
         versions=software(),

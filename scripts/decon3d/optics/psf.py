@@ -1,7 +1,6 @@
 """The PSF as everything else uses it: the array, its voxel size, how it came about; its files."""
 
 import hashlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from decon3d.errors import DamagedError, reason
-from decon3d.files import read_record, write_record
+from decon3d.files import read_record, replacing, write_record
 
 Triple = tuple[float, float, float]
 
@@ -158,15 +157,14 @@ def save_psf(psf: Psf, path_tif: str | Path) -> None:
 
 def _write_tiff(path: Path, data: NDArray[np.float32], voxel_size_um: Triple) -> None:
     dz, dy, dx = voxel_size_um
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    tifffile.imwrite(
-        temporary,
-        data,
-        imagej=True,
-        resolution=(1 / dx, 1 / dy),
-        metadata={"axes": "TZYX"[-data.ndim :], "spacing": dz, "unit": "um"},
-    )
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            data,
+            imagej=True,
+            resolution=(1 / dx, 1 / dy),
+            metadata={"axes": "TZYX"[-data.ndim :], "spacing": dz, "unit": "um"},
+        )
 
 
 def description(psf: Psf) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Whole volumes with their truth, all channels, as files that look like a microscope's."""
 
 import hashlib
-import os
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from decon3d import settings
+from decon3d.files import replacing
 from decon3d.optics.psf import Psf
 from decon3d.phantoms.grids import VoxelSize
 from decon3d.phantoms.imaging import Camera, simulate
@@ -112,8 +112,6 @@ def _write(
     path: Path, data: NDArray[np.generic], voxel_size_um: VoxelSize, channels: list[str]
 ) -> None:
     """Write (T, C, Z, Y, X) with its voxel size (Z, Y, X) and channel names."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     metadata: dict[str, object] = {
         "axes": "TCZYX",
         "Channel": {"Name": channels},
@@ -123,5 +121,5 @@ def _write(
     for axis, size in zip("ZYX", voxel_size_um, strict=True):
         metadata[f"PhysicalSize{axis}"] = size
         metadata[f"PhysicalSize{axis}Unit"] = "µm"
-    tifffile.imwrite(temporary, data, ome=True, photometric="minisblack", metadata=metadata)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        tifffile.imwrite(temporary, data, ome=True, photometric="minisblack", metadata=metadata)

@@ -18,7 +18,7 @@ import tifffile
 from matplotlib.figure import Figure
 
 from decon3d import paths
-from decon3d.errors import UserError
+from decon3d.errors import UserError, unforeseen
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import read_json, write_json
 from decon3d.logs import log
@@ -125,7 +125,7 @@ def make_figures(
             try:
                 entries += drawing()
             except Exception as error:
-                log.warning("%s could not be drawn", what, exc_info=True)
+                log.warning("%s could not be drawn: %s", what, error, exc_info=unforeseen(error))
                 problems.append(f"{what} could not be drawn: {error}")
     content = {"figures": [asdict(entry) for entry in entries], "problems": problems}
     write_json(folder / INDEX, content)

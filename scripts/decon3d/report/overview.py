@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from decon3d import paths
-from decon3d.errors import UserError
+from decon3d.errors import UserError, unforeseen
 from decon3d.files import read_json
 from decon3d.logs import log
 from decon3d.report.labels import INPUT, METRICS, method_label
@@ -91,7 +91,7 @@ def volume_rows(
         try:
             rows.append(_row(root, dataset, path.stem, settings, facts))
         except Exception as error:  # one broken volume must not hide the others
-            log.warning("%s could not be read", path, exc_info=True)
+            log.warning("%s could not be read: %s", path, error, exc_info=unforeseen(error))
             rows.append(Row(path.stem, None, score=BROKEN, why=f"cannot be read: {error}"))
     _add_metrics(root, dataset, facts, rows)
     _score(facts, rows)

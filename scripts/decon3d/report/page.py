@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from decon3d import paths
+from decon3d.errors import unforeseen
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import write_json, write_text
 from decon3d.logs import log
@@ -33,6 +34,7 @@ from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volum
 from decon3d.report.pairs import pair_rows
 from decon3d.report.scenes import volume_scenes
 from decon3d.report.tables import (
+    COST_COLUMNS,
     collect_cost,
     collect_metrics,
     summarise,
@@ -66,8 +68,8 @@ def report_what_exists(root: Path, settings: Settings) -> None:
         for make in (write_tables, make_figures):
             try:
                 make(root, dataset=dataset, settings=settings)
-            except Exception:
-                log.warning("%s: %s failed", dataset, make.__name__, exc_info=True)
+            except Exception as error:
+                log.warning("%s: %s: %s", dataset, make.__name__, error, exc_info=unforeseen(error))
         build_report(root, dataset=dataset, settings=settings)
     build_index(root, settings.datasets)
 
@@ -93,7 +95,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         try:
             return make()
         except Exception as error:
-            log.warning("%s: %s", dataset, what, exc_info=True)
+            log.warning("%s: %s: %s", dataset, what, error, exc_info=unforeseen(error))
             problems.append(f"{what} could not be read: {error}")
             return otherwise
 
@@ -101,7 +103,8 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     nothing = pd.DataFrame()
     unmeasured = pd.DataFrame(columns=list(COLUMNS))
     metrics = attempt("the metrics", lambda: collect_metrics(root, dataset=dataset), unmeasured)
-    cost = attempt("the cost", lambda: collect_cost(root, **named), nothing)
+    uncounted = pd.DataFrame(columns=list(COST_COLUMNS))
+    cost = attempt("the cost", lambda: collect_cost(root, **named), uncounted)
     summary = attempt("the summary", lambda: summarise(metrics, settings=settings), nothing)
     found = attempt("the headline", lambda: verdicts(metrics, settings=settings), [])
     first = attempt("the first table", lambda: headline(metrics, cost, settings=settings), nothing)

@@ -254,8 +254,8 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
 def _anisotropy(root: Path, dataset: str) -> dict[str, float]:
     """Read each channel's voxel length along Z over that along X from its PSF's record."""
     found = {}
-    for path in root.glob(paths.psf(dataset, "*")):
-        z, _, x = read_json(path.with_suffix(".json"))["voxel_size_um"]
+    for path in root.glob(str(Path(paths.psf(dataset, "*")).with_suffix(".json"))):
+        z, _, x = read_json(path)["voxel_size_um"]
         found[path.parent.name] = round(z / x, 3)
     return found
 

@@ -183,14 +183,13 @@ def _method(
     reference = f" {cited(method.kind)}" if method.kind in SOURCES else ""
     on = "measured pairs" if settings.datasets[dataset].pairs else "simulated pairs"
     steps = f" for {method.training.steps:,} steps"
-    kept = f", of which step {model['best_step']:,} was kept by its error on validation pairs"
+    kept = ""
+    if "best_step" in model:
+        kept = f", of which step {model['best_step']:,} was kept by its error on validation pairs"
     what = "residual network on Richardson-Lucy estimates" if method.kind == "rl_residual" else (
         f"network {method_label(method.kind)}"
     )  # fmt: skip
-    return (
-        f"{label} is the {what}{reference}, trained on {on}{steps}"
-        f"{kept if 'best_step' in model else ''}{after}."
-    )
+    return f"{label} is the {what}{reference}, trained on {on}{steps}{kept}{after}."
 
 
 def _and(words: Sequence[str]) -> str:

@@ -23,7 +23,15 @@ import zarr
 from numpy.typing import NDArray
 
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError
-from decon3d.files import append_line, digest, read_lines, read_record, write_lines, write_record
+from decon3d.files import (
+    announce_output,
+    append_line,
+    digest,
+    read_lines,
+    read_record,
+    write_lines,
+    write_record,
+)
 from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
@@ -205,6 +213,7 @@ def run_part(
     numbers = range(plan.bounds[part], plan.bounds[part + 1])
     todo = [number for number in numbers if number not in record]
     voxels = sum(plan.item(number).voxels for number in todo)
+    announce_output(voxels * np.dtype(plan.volumes[0].dtype).itemsize / 1e9)
     log.info("part %d: %d block(s) to do, %.1f Mvoxel", part, len(todo), voxels / 1e6)
     opened: dict[int, Restorer] = {}
     outputs: dict[int, zarr.Array[Any]] = {}

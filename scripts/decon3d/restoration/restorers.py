@@ -22,7 +22,7 @@ from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reason
-from decon3d.files import digest, file_digest, read_record, write_record
+from decon3d.files import digest, file_digest, read_record, replacing, write_record
 from decon3d.logs import log
 from decon3d.networks.description import load_info
 from decon3d.networks.engines import TENSORFLOW, Engine
@@ -63,7 +63,8 @@ class State:
 
     def save(self, path: str | Path) -> None:
         """Write `path` (JSON) and the arrays beside it (npz)."""
-        with open(Path(path).with_suffix(".npz"), "wb") as stream:
+        beside = Path(path).with_suffix(".npz")
+        with replacing(beside) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, **cast(dict[str, Any], self.arrays))
         write_record(path, self.description)
 

@@ -1,13 +1,16 @@
 """The whole state of a training in one file, so that a killed one goes on where it was."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from decon3d.errors import reason
+from decon3d.files import replacing
+from decon3d.logs import log
 
 Arrays = list[NDArray[Any]]
 
@@ -34,31 +37,32 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the state, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         named = {
             f"{name}_{i}": array
             for name in ("weights", "optimizer", "best")
             for i, array in enumerate(getattr(self, name))
         }
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with open(temporary, "wb") as stream:
+        with replacing(path) as temporary, open(temporary, "wb") as stream:
             text = json.dumps({"key": self.key, **self.values})
             np.savez(stream, values=np.array(text), **named)
-        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: Path, *, key: str) -> "Checkpoint | None":
-        """Read the state of the training called `key`; None if there is none."""
+        """Read the state of the training called `key`; None if there is none, or it is damaged."""
         if not path.exists():
             return None
-        with np.load(path) as content:
-            values = json.loads(str(content["values"]))
-            if values.pop("key") != key:
-                return None
-            arrays = {
-                name: [content[f"{name}_{i}"] for i in range(_count(content.files, name))]
-                for name in ("weights", "optimizer", "best")
-            }
+        try:
+            with np.load(path) as content:
+                values = json.loads(str(content["values"]))
+                if values.pop("key") != key:
+                    return None
+                arrays = {
+                    name: [content[f"{name}_{i}"] for i in range(_count(content.files, name))]
+                    for name in ("weights", "optimizer", "best")
+                }
+        except Exception as error:  # numpy's, zipfile's, zlib's, JSON's
+            log.warning("%s is damaged (%s); the training starts over", path, reason(error))
+            return None
         return cls(key=key, values=values, **arrays)
 
 

@@ -8,6 +8,7 @@ steps start.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.files import read_record, write_record
+from decon3d.files import announce_output, read_record, write_record
 from decon3d.logs import log, progress
 from decon3d.volumes.checks import differing_voxels, volume_problems
 from decon3d.volumes.fingerprints import check_unchanged, fresh_fingerprint
@@ -237,6 +238,7 @@ def ingest(
     if not volume.in_place or volume.convert_to is not None:
         store = record_path.with_name(f"{name}.ome.zarr")
         chunk = default_chunk((spatial[0], spatial[1], spatial[2]))
+        announce_output(1.4 * prod(volume.shape) * volume.dtype.itemsize / 1e9)  # and the pyramid
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
     rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
     level = saturation_level(volume, camera_bits)

@@ -1,6 +1,5 @@
 """OME-TIFF: one BigTIFF with a pyramid per plane, for programs that do not read OME-Zarr."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from decon3d.files import replacing
 from decon3d.volumes.writer import SMALLEST_LEVEL, mean_of_data
 
 TILE = 256
@@ -62,8 +62,10 @@ def write_ome_tiff(
         metadata |= {"TimeIncrement": time_interval_s, "TimeIncrementUnit": "s"}
     if position_um is not None:
         metadata["Plane"] = _places(level_0.shape[:3], position_um, voxel_size_um[0])
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with tifffile.TiffWriter(temporary, bigtiff=True, ome=True) as file:
+    with (
+        replacing(path) as temporary,
+        tifffile.TiffWriter(temporary, bigtiff=True, ome=True) as file,
+    ):
         for step in steps:
             full = step == 1
             height, width = (size // step for size in level_0.shape[3:])
@@ -80,7 +82,6 @@ def write_ome_tiff(
                 subfiletype=0 if full else 1,
                 metadata=metadata if full else None,
             )
-    os.replace(temporary, path)
 
 
 def _places(
