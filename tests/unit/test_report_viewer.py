@@ -17,6 +17,7 @@ from decon3d.report.viewer import Panel, resampled, small_shape, viewer_scene
 from decon3d.report.views import Scene
 from decon3d.report.words import methods_paragraph, what_was_restored
 from decon3d.volumes.ingest import ingest
+from decon3d.volumes.metadata import contradiction
 
 
 @pytest.mark.parametrize(
@@ -141,3 +142,13 @@ def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
     write_json(tmp_path / paths.consistency_record("demo", "rl"), {"cell": {"checks": checks}})
     found = data_warnings(tmp_path, dataset="demo", settings=settings)
     assert any("restored energy: RL 2.10% (of all" in w for w in found)
+
+
+def test_what_ingest_warned_of_is_said(tmp_path):
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
+    text = contradiction((0.3, 0.065, 0.065), (0.3, 0.13, 0.13))
+    ingested = {"voxel_size_um": [0.3, 0.065, 0.065], "warnings": [text]}
+    write_json(tmp_path / paths.ingested("demo", "cell"), ingested)
+    found = data_warnings(tmp_path, dataset="demo", settings=make_settings(tmp_path))
+    assert any(w.startswith("cell: ") and "[0.3, 0.13, 0.13]" in w for w in found)
