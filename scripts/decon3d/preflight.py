@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from decon3d.errors import ConfigError, UserError
@@ -87,7 +88,9 @@ def check_places(folder: str | Path = ".") -> None:
 
 
 def check_targets(arguments: Iterable[str], settings: Settings) -> None:
-    """Refuse arguments of the command line that name results of an unknown dataset or method.
+    """Refuse targets on the command line that name results of an unknown dataset or method.
+
+    Targets are what stands before the first option; a path behind one may be an option's value.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def check_targets(arguments: Iterable[str], settings: Settings) -> None:
         With the names that are known.
     """
     problems = []
-    for argument in arguments:
+    for argument in takewhile(lambda a: not a.startswith("-"), arguments):
         match = _RESULT.match(argument)
         if match is None:
             continue

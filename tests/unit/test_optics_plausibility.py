@@ -1,5 +1,7 @@
 """Measured PSFs that are not what the config says: refused by name, or told, never silent."""
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
@@ -98,7 +100,15 @@ def test_light_sheet_file_is_refused_by_name(raw, make, change, options, message
         make(change(raw), **options)
 
 
-@pytest.mark.parametrize("factor", [0.667, 1.25, 1.5, 2.0])
+@pytest.mark.parametrize("factor", [0.5, 2.0, 3.0])
+def test_a_far_wrong_step_is_refused_with_the_right_one(raw, make, factor):
+    with pytest.raises(UserError, match=r"psf\.accept_mismatch: true") as refusal:
+        make(raw, voxel=(0.1 * factor, 0.1019, 0.1019))
+    fitting = re.search(r"voxels (are|of) ([\d.]+) µm (long )?along Z", str(refusal.value))
+    assert fitting is not None and float(fitting[2]) == pytest.approx(0.1, rel=0.2)
+
+
+@pytest.mark.parametrize("factor", [0.75, 1.25, 1.5])
 def test_wrong_step_is_told_with_the_right_one(raw, make, factor):
     warnings = make(raw, voxel=(0.1 * factor, 0.1019, 0.1019)).record["warnings"]
     (told,) = [w for w in warnings if "would fit" in w]

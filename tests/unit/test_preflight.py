@@ -192,6 +192,16 @@ def test_the_other_files_of_a_set_are_part_of_its_stamp(tmp_path, monkeypatch):
     assert len(read) == 2
 
 
+def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(headers, "plane_files", refuse)
+    (source,) = sources(str(tmp_path))
+    error = read_headers([source], cache=tmp_path / "c.json")[source]
+    assert str(error) == f"{tmp_path} cannot be read: Permission denied"
+
+
 def test_problems_are_not_kept(tmp_path):
     path = str(tmp_path / "a.tif")
     (tmp_path / "a.tif").write_text("x")
@@ -234,13 +244,12 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
 def test_targets_of_unknown_datasets_and_methods_are_named(tmp_path):
     known = settings(write(tmp_path / "a.ome.tif"))
     good = [
-        "-n",
         "preview",
         "results/d/report.html",
         "results/index.html",
         "results/d/finished/rl.json",
     ]
-    check_targets(good, known)
+    check_targets([*good, "--report", "results/old/report.html"], known)
     wrong = ["results/worm/report.html", "results/d/restored/v/rln.ome.zarr/zarr.json"]
     with pytest.raises(ConfigError) as caught:
         check_targets([*good, *wrong], known)

@@ -497,3 +497,14 @@ def test_the_chunks_of_a_wrong_shape_are_not_listed_one_by_one(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert there == 12 and full > 10**19 and peak < 10**7
+
+
+def test_an_axis_that_is_too_long_is_refused_at_once(tmp_path):
+    zarr.create_array(
+        tmp_path / "v.zarr", shape=(4, 8, 8), chunks=(2, 8, 8), dtype="u2", zarr_format=2
+    )
+    metadata = tmp_path / "v.zarr" / ".zarray"
+    content = json.loads(metadata.read_text())
+    metadata.write_text(json.dumps({**content, "shape": [10**30, 8, 8]}))
+    with pytest.raises(UserError, match="an axis has at most"):
+        open_volume(tmp_path / "v.zarr", reading=Reading(axes="ZYX"))

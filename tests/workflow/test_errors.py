@@ -51,10 +51,11 @@ def test_jobs_do_not_read_the_headers_again(workplace):
 
 def test_a_key_that_stands_twice_a_wrong_target_and_another_directory(workplace):
     workplace.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}}})
-    run = workplace.run("--dry-run", "results/worm/report.html")
+    clone = ("--snakefile", str(ROOT / "Snakefile"), "--cores", "1", "--dry-run")
+    run = workplace.snakemake("results/worm/report.html", *clone, "--configfile", "config.yaml")
     refused(run, "results/worm/report.html: unknown dataset 'worm'; known: d")
     path = workplace.folder / "config.yaml"
     path.write_text(path.read_text() + "methods: {rl: {iterations: 3}}\n")
     refused(workplace.run("--dry-run"), "config.yaml, lines ", "the key methods stands twice")
-    run = workplace.snakemake("--snakefile", str(ROOT / "Snakefile"), "--cores", "1", "--dry-run")
+    run = workplace.snakemake(*clone)
     refused(run, f"There is no config/config.yaml in the working directory {workplace.folder}.")

@@ -101,10 +101,18 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             expected=expected,
             pedestal=channel.psf.pedestal,
             accept_pedestal=channel.psf.accept_pedestal,
+            accept_mismatch=channel.psf.accept_mismatch,
             key=key,
             reading=Reading.of(channel.psf),
         )
-    comparison = compare_with_theory(measured, theory, what=what, to_check=to_check, key=key)
+    comparison = compare_with_theory(
+        measured,
+        theory,
+        what=what,
+        to_check=to_check,
+        key=key,
+        accept_mismatch=channel.psf.accept_mismatch,
+    )
     for text in comparison["warnings"][len(measured.record["warnings"]) :]:
         log.warning("%s: %s", key, text)
     return replace(measured, record={**measured.record, **common, **comparison})

@@ -18,7 +18,14 @@ from decon3d.optics.bead_file import read_bead_file
 from decon3d.optics.pedestal import Expected, Pedestal, find_pedestal, odd_planes
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import core_centroid, resample
-from decon3d.optics.tails import LARGEST_TAIL, SUPPORT_RULE, weight_on_grid, with_tails
+from decon3d.optics.tails import (
+    LARGEST_CUT,
+    LARGEST_TAIL,
+    SUPPORT_RULE,
+    cut_of_cone,
+    weight_on_grid,
+    with_tails,
+)
 from decon3d.volumes.reader import FROM_FILE, Reading
 
 log = logging.getLogger(__name__)
@@ -41,6 +48,7 @@ def psf_from_file(
     expected: Expected | None = None,
     pedestal: Literal["auto", "none"] | float = "auto",
     accept_pedestal: bool = False,
+    accept_mismatch: bool = False,
     key: str = "psf",
     reading: Reading = FROM_FILE,
 ) -> Psf:
@@ -62,6 +70,8 @@ def psf_from_file(
         "auto" measures it in the dark places; "none" and a number of counts set it.
     accept_pedestal
         Confirms that more than half of the file's sum may be removed as a measured pedestal.
+    accept_mismatch
+        Confirms that the bead may be longest along Y or X.
     key
         Config key of the PSF, for messages.
     reading
@@ -107,19 +117,28 @@ def psf_from_file(
             found.data, found.weight, level.light, sectioning=expected.sectioning
         )
     measured = fwhm_um(found.data, voxel)
-    _refuse_transposed(measured, where)
+    if not accept_mismatch:
+        _refuse_transposed(measured, where, key)
     centre = core_centroid(found.data)
     grids = {"voxel_size_um": voxel, "target_voxel_size_um": target_voxel_size_um, "centre": centre}
     # the spline may undershoot beside steep edges
     grid = np.clip(resample(found.data, **grids), 0, None)
     theory = np.zeros((1, 1, 1)) if expected is None else expected.covering(grid.shape)
-    depth = data.shape[0] * voxel[0] / target_voxel_size_um[0]
-    psf, shares = with_tails(
-        grid,
-        weight_on_grid(found.weight, **grids),
-        theory,
-        half_planes=round((depth - 1) / 2) if widefield else None,
-    )
+    frame = [
+        2 * round((n * v / t - 1) / 2) + 1
+        for n, v, t in zip(data.shape, voxel, target_voxel_size_um, strict=True)
+    ]
+    weight = weight_on_grid(found.weight, **grids)
+    psf, shares = with_tails(grid, weight, theory, frame=frame if widefield else None)
+    if expected is not None and widefield:
+        shares["beyond_frame"] = round(cut_of_cone(psf), 4)
+        if shares["beyond_frame"] > LARGEST_CUT:
+            warnings.append(
+                f"the file's frame cuts off {shares['beyond_frame']:.0%} of the light cone, so "
+                "haze is left around objects and brightness is not right: use a file that "
+                f"is wider than {data.shape[0] * voxel[0] * expected.tangent:.2g} µm, or one with "
+                "fewer planes"
+            )
     if shares["share_from_theory"] > LARGEST_TAIL:
         warnings.append(
             f"{shares['share_from_theory']:.0%} of the PSF's light comes from theory, because the "
@@ -205,13 +224,14 @@ def _pedestal_share(data: NDArray[np.float64], pedestal: float) -> float:
     return float(min(pedestal * data.size / total, 1.0)) if pedestal > 0 and total > 0 else 0.0
 
 
-def _refuse_transposed(widths_um: Triple, where: str) -> None:
+def _refuse_transposed(widths_um: Triple, where: str, key: str) -> None:
     z, y, x = widths_um
     for name, along, across in (("Y", y, x), ("X", x, y)):
         if along > LARGEST_ELONGATION * max(z, across):
             raise UserError(
                 f"{where}: the bead is longest along {name} (FWHM Z {z:.3g}, Y {y:.3g}, X {x:.3g} "
-                "µm); a PSF is longest along Z: the file's axes seem transposed; save it as Z Y X"
+                "µm); a PSF is longest along Z: the file's axes seem transposed; save it as Z Y "
+                f"X, or confirm it with {key}.accept_mismatch: true"
             )
 
 

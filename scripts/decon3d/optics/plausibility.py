@@ -1,4 +1,4 @@
-"""Hold a measured PSF against the theory of the same microscope: what is odd is said or refused."""
+"""Compare a measured PSF with theory; warn about odd ones and reject contradictory ones."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
+from decon3d.optics.mismatch import find_mismatch
 from decon3d.optics.psf import Psf, fwhm_um
 
 NARROWER_THAN_LIGHT = 0.7
@@ -25,7 +26,13 @@ ASYMMETRIC = 0.05
 
 
 def compare_with_theory(
-    measured: Psf, theory: NDArray[np.floating], *, what: str, to_check: str, key: str
+    measured: Psf,
+    theory: NDArray[np.floating],
+    *,
+    what: str,
+    to_check: str,
+    key: str,
+    accept_mismatch: bool = False,
 ) -> dict[str, Any]:
     """Compare a measured PSF with the theoretical one.
 
@@ -41,6 +48,8 @@ def compare_with_theory(
         Config keys that may be wrong where its width is.
     key
         Config key of the PSF, for messages.
+    accept_mismatch
+        Confirms a PSF that contradicts theory; the contradiction becomes a warning.
 
     Returns
     -------
@@ -51,18 +60,33 @@ def compare_with_theory(
     Raises
     ------
     UserError
-        If a width is one that light cannot have.
+        If a width is one that light cannot have, or if a wrong step along Z, exchanged axes or a
+        second bead explain the PSF far better than a right file (`mismatch.find_mismatch`).
     """
     found = fwhm_um(measured.data, measured.voxel_size_um)
     expected = fwhm_um(theory, measured.voxel_size_um)
     ratios = [f / e for f, e in zip(found, expected, strict=True)]
     warnings = list(measured.record["warnings"])
-    for axis, ratio, width, limit in zip("ZYX", ratios, found, expected, strict=True):
+    mismatch = find_mismatch(
+        measured.data,
+        theory,
+        voxel_size_um=measured.voxel_size_um,
+        file_voxel_size_um=measured.record["file"]["voxel_size_um"],
+    )
+    confirm = f"{key}.accept_mismatch: true"
+    if mismatch is not None:
+        text = f"{what} contradicts the dataset's optics: {mismatch.text} (check {to_check})"
+        if not accept_mismatch:
+            raise UserError(f"{key}: {text}; if the PSF is right nevertheless, set {confirm}")
+        warnings.append(text)
+    steps = measured.record["file"]["voxel_size_um"]
+    for axis, ratio, width, limit, step in zip("ZYX", ratios, found, expected, steps, strict=True):
         text = f"{what} is {width:.3g} µm wide along {axis}, where theory says {limit:.3g} µm"
-        if ratio < NARROWER_THAN_LIGHT:
+        if ratio < NARROWER_THAN_LIGHT and not accept_mismatch:
             raise UserError(
-                f"{key}: {text}; light cannot be focused so tightly: check {to_check}, the "
-                "dataset's optics and emission_um"
+                f"{key}: {text}; light cannot be focused so tightly; voxels of {step / ratio:.3g} "
+                f"µm along {axis} in place of {step:g} would fit: check {to_check}, the dataset's "
+                f"optics and emission_um, or confirm it with {confirm}"
             )
         if ratio < SUSPICIOUSLY_NARROW:
             warnings.append(

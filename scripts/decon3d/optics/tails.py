@@ -4,6 +4,7 @@ A PSF without its dim tails is too bright in its core by their share of the ligh
 restored with it are too dim by the same share: their tails come back as haze around them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ Triple = tuple[float, float, float]
 SUPPORT_RULE = f"per axis {OUTSIDE:g} of the light may lie outside"
 LARGEST_TAIL = 0.3
 """Share of the light by theory from which a warning is written."""
+
+
+LARGEST_CUT = 0.1
+"""Share of a cone's light beyond a file's frame from which a warning is written."""
 
 
 def weight_on_grid(
@@ -38,7 +43,7 @@ def with_tails(
     weight: Array,
     theory: NDArray[np.floating],
     *,
-    half_planes: int | None = None,
+    frame: Sequence[int] | None = None,
 ) -> tuple[Array, dict[str, Any]]:
     """Continue a measured PSF by the theoretical one.
 
@@ -50,9 +55,9 @@ def with_tails(
         Of the same shape: 1 where the measurement holds, 0 where it does not.
     theory
         On the same voxels, odd sizes, centred, not negative.
-    half_planes
-        Planes kept on each side of the middle; None = as many as hold light. All planes of a
-        widefield PSF hold the same light, so their number is a convention, which a file sets.
+    frame
+        Odd shape to which the result is cut; None = as far as there is light. All planes of a
+        widefield PSF hold the same light and its cone has no end, so a file's frame is kept.
 
     Returns
     -------
@@ -66,8 +71,11 @@ def with_tails(
     covered = float((w * t).sum())
     scale = float(m.sum()) / covered if covered > 0 else 0.0
     tail = (1 - w) * scale * t
-    if half_planes is not None:
-        inner = slice(max(shape[0] // 2 - half_planes, 0), shape[0] // 2 + half_planes + 1)
+    if frame is not None:
+        inner = tuple(
+            slice(max((n - k) // 2, 0), (n + min(k, n)) // 2)
+            for n, k in zip(shape, frame, strict=True)
+        )
         m, tail = m[inner], tail[inner]
     whole = m + tail
     box = energy_box(whole)
@@ -77,6 +85,15 @@ def with_tails(
         "share_from_theory": round(float(tail[box].sum() / kept.sum()), 6),
         "energy_kept": round(float(kept.sum() / total), 6),
     }
+
+
+def cut_of_cone(psf: Array) -> float:
+    """Estimate the share of a widefield PSF's light beyond its frame.
+
+    Axes Z Y X. All planes hold the same light; the focal plane's lies within any frame.
+    """
+    planes = psf.sum(axis=(1, 2))
+    return max(float(1 - planes.mean() / planes[len(planes) // 2]), 0.0)
 
 
 def _padded(data: Array, shape: list[int]) -> Array:

@@ -112,10 +112,11 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ({}, []),
     )
     cards = attempt("the PSF", lambda: psf_cards(root, **named), [])
-    warnings = attempt("the volumes", lambda: data_warnings(root, **named), [])
+    # The PSF's first: whatever is wrong with it is wrong with every method.
+    warnings = [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
+    warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
     warnings += attempt("the deviance", lambda: shared_noise(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
-    warnings += [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
     best = _pictured(root, rows, found, named)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)

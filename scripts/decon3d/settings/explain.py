@@ -90,7 +90,7 @@ def _must_be(words: list[str], given: Any) -> str:
 
 def _close(given: Any, words: list[str]) -> str:
     """Suggest the allowed word that is closest to a wrong one."""
-    allowed = [word for text in words for word in re.split(r", | or ", text)]
+    allowed = [word for text in words for word in re.split(r", | or ", text) if " " not in word]
     close = difflib.get_close_matches(given, allowed, n=1) if isinstance(given, str) else []
     return f"; did you mean {close[0]}?" if close else ""
 

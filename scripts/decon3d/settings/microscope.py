@@ -175,6 +175,9 @@ class FilePsf(Section):
     """Axes of that file, e.g. ZYX; null = from its metadata."""
     accept_pedestal: bool = False
     """Confirm that more than half of the file's sum may be removed as a measured pedestal."""
+    accept_mismatch: bool = False
+    """Confirm that the PSF is right although its shape contradicts theory (step, axes, a second
+    bead, a width that light cannot have)."""
 
 
 class BeadsPsf(Section):
@@ -199,6 +202,9 @@ class BeadsPsf(Section):
     widefield 4) widths of the beads."""
     plane_tolerance_um: PositiveFloat | None = None
     """Beads farther than this from the median bead along Z are rejected; null = none are."""
+    accept_mismatch: bool = False
+    """Confirm that the PSF is right although its shape contradicts theory (step, axes, a second
+    bead, a width that light cannot have)."""
 
 
 Psf = Annotated[TheoryPsf | FilePsf | BeadsPsf, Field(discriminator="source")]

@@ -132,13 +132,17 @@ def _is_unchanged(source: Source, kept: Mapping[Source, tuple[Stamp, Header]]) -
     if source not in kept:
         return False
     stamp, header = kept[source]
-    return stamp == _stamp(source) + _attributes(header.files)
+    try:
+        return stamp == _stamp(source) + _attributes(header.files)
+    except UserError:
+        return False
 
 
 def _stamp_and_header(source: Source) -> tuple[Stamp, Header | UserError]:
     """Read a header, and what tells whether it is still right."""
-    stamp = _stamp(source)  # first: a file that changes meanwhile is read again
+    stamp: Stamp = []
     try:
+        stamp = _stamp(source)  # first: a file that changes meanwhile is read again
         header = read_header(source)
     except UserError as error:
         return stamp, error
@@ -148,7 +152,8 @@ def _stamp_and_header(source: Source) -> tuple[Stamp, Header | UserError]:
 def _stamp(source: Source) -> Stamp:
     """Return what changes with the files that a path stands for."""
     path, _ = source
-    planes = plane_files(path)
+    with reading(path):
+        planes = plane_files(path)
     inside = [*planes[:1], *planes[-1:]] or [f"{path}/{name}" for name in _METADATA]
     return [[VERSIONS["ingest"]], *_attributes([path, *inside])]
 

@@ -78,7 +78,7 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
     if oblong or (found is not None and not differ(configured[::-1], found)):
         stated = "" if found is None else f"; the file states {_words(found)}"
         raise UserError(
-            f"{key}: {_words(configured)} has Y ≠ X or the reverse of the file's order; the axis "
+            f"{key}: {_words(configured)} has Y ≠ X, as a size in the order X Y Z has; the axis "
             f"order is Z Y X{stated}: give [Z, Y, X]"
         )
     return configured

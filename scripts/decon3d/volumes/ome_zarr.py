@@ -42,6 +42,9 @@ from decon3d.volumes.zarr_metadata import (
 _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 _WITHOUT_AXES = ("0.1", "0.2")
 
+_LONGEST = 2**31 - 1
+"""Voxels along an axis; beyond it, zarr counts chunks for ever."""
+
 
 class ZarrArray:
     """A zarr array, read on demand; what cannot be read is named by its file.
@@ -80,6 +83,11 @@ class ZarrArray:
                 f"{path} cannot be opened: {reason(error)}; if a codec or a type is named, save "
                 "the array with another, else copy it again from its source"
             ) from None
+        if max(self.shape, default=0) > _LONGEST:
+            raise UserError(
+                f"{path} states {self.shape} voxels, but an axis has at most {_LONGEST}; its "
+                "metadata is damaged: copy it from its source"
+            )
         if min(self.chunks, default=1) < 1 or len(self.chunks) != len(self.shape):
             raise UserError(f"{path} has chunks of {self.chunks} voxels; copy it from its source")
         self.ndim = len(self.shape)
