@@ -65,6 +65,7 @@ def _is_left_over(entry: "os.DirEntry[str]", rest: str, host: str) -> bool:
 
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_ACCESS = (errno.EROFS, errno.EACCES, errno.EPERM)
 _announced: list[str] = []
 
 
@@ -91,6 +92,16 @@ def full_disk(error: BaseException | None, folder: str | Path) -> str | None:
         f"{place}: the disk is full ({usage.free / 1e9:.3g} of {usage.total / 1e9:.3g} GB are "
         f"free); {''.join(_announced)}free some space, or ask for a larger quota, and run the same "
         "command again"
+    )
+
+
+def no_access(error: BaseException) -> str | None:
+    """Say that an error comes of a file or folder without access or read-only; None if not so."""
+    if not isinstance(error, OSError) or error.errno not in NO_ACCESS or not error.filename:
+        return None
+    return (
+        f"{error.filename}: {error.strerror}; make the folder {Path(error.filename).parent} "
+        "readable and writable, and run the same command again"
     )
 
 

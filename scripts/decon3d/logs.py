@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from decon3d.errors import DamagedError, UserError
-from decon3d.files import full_disk, remove_damaged
+from decon3d.files import full_disk, no_access, remove_damaged
 from decon3d.pools import limit_pools
 from decon3d.watchdog import progressed, watched
 
@@ -61,7 +61,8 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
         log.error("%s", remove_damaged(error, Path("results", *(dataset or ["-"]))))
         raise SystemExit(1) from None
     except Exception as error:
-        if told := full_disk(error, "results" if Path("results").is_dir() else "."):
+        folder = "results" if Path("results").is_dir() else "."
+        if told := full_disk(error, folder) or no_access(error):
             log.error("%s", told)
         elif isinstance(error, UserError):
             log.error("%s", error)

@@ -29,6 +29,9 @@ _RESULT = re.compile(
 MOST_ALIKE = 3
 """Files with the same problem that have a line each; of more, one line names the first ones."""
 
+MOST_PROBLEMS = 200
+"""Problems of one dataset that are listed; the others are counted."""
+
 Headers = Mapping[Source, Header | UserError]
 
 
@@ -76,8 +79,8 @@ def check_places(folder: str | Path = ".") -> None:
     problems = []
     for name in ("results", "logs", "benchmarks"):
         path = Path(folder, name)
-        if path.exists() and not path.is_dir():
-            problems.append(f"{path.resolve()} is not a folder; move it away")
+        if os.path.lexists(path) and not path.is_dir():  # a file, or a link that leads nowhere
+            problems.append(f"{path.absolute()} is not a folder; move it away")
         elif not os.access(path if path.exists() else folder, os.W_OK | os.X_OK):
             problems.append(
                 f"{path.resolve()} cannot be written to; change its permissions, or choose another "
@@ -130,7 +133,9 @@ def check_headers(
     problems = list(_object_problems(settings, headers))
     for name, dataset in settings.datasets.items():
         lines = list(dict.fromkeys(_dataset_problems(name, dataset, inputs, headers)))
-        problems += _grouped(lines, [path for path, _ in headers])
+        problems += _grouped(lines[:MOST_PROBLEMS], [path for path, _ in headers])
+        if len(lines) > MOST_PROBLEMS:
+            problems.append(f"datasets.{name}: {len(lines) - MOST_PROBLEMS} more problems")
     if problems:
         raise ConfigError(problems)
     return {source: found for source, found in headers.items() if isinstance(found, Header)}

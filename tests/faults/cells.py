@@ -196,7 +196,7 @@ def full_or_read_only(cell: Cell, place: Place, rng: Rng) -> Disturbed:
     kept = Path(tempfile.mkdtemp(dir=place.folder))
     shutil.move(str(results), kept)
     results.mkdir()
-    room = left + 4096 * 20 + int(rng.uniform(0.05, 0.9) * max(0, before - left))
+    room = left + 4096 * 4 + int(rng.uniform(0, 0.6) * max(0, before - left))
     size = room if cell.fault == "full disk" else 2**28
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "faults", str(results)], check=True

@@ -274,7 +274,7 @@ def outcome_of(place: Place) -> dict[str, Any]:
         if path.name not in UNSTABLE:
             found[f"tables/{path.name}"] = _rows(path)
     for path in sorted(place.results.glob("evaluation/*/*.json")):
-        found[str(path.relative_to(place.results))] = _parsed(path)
+        found[str(path.relative_to(place.results))] = _without_checksums(_parsed(path))
     return found
 
 
@@ -321,6 +321,13 @@ def _parsed(path: Path) -> Any:
         return json.loads(path.read_text())
     except ValueError:
         return path.read_bytes().hex()
+
+
+def _without_checksums(rows: Any) -> Any:
+    """Leave out what differs with the last bit of a value."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return rows
+    return [{key: value for key, value in row.items() if key != "checksum"} for row in rows]
 
 
 def _hash(value: Any) -> str:

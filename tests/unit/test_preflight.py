@@ -232,11 +232,13 @@ def test_300_headers_take_seconds_and_the_second_time_next_to_nothing(tmp_path):
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
     check_places(tmp_path)
     (tmp_path / "logs").touch()
+    (tmp_path / "benchmarks").symlink_to(tmp_path / "gone")
     (tmp_path / "results").mkdir()
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "results")
     with pytest.raises(ConfigError) as caught:
         check_places(tmp_path)
-    first, second = caught.value.problems
+    first, second, third = caught.value.problems
+    assert third == f"{tmp_path}/benchmarks is not a folder; move it away"
     assert first.startswith(f"{tmp_path}/results cannot be written to; ")
     assert second == f"{tmp_path}/logs is not a folder; move it away"
 

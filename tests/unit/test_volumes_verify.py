@@ -1,11 +1,13 @@
 """`verify` names tables and records that were altered, and takes no input for a store of ours."""
 
+import errno
 import json
 
 import pytest
 
 from decon3d.evaluation.records import Record, read_records, write_records
 from decon3d.files import read_json, write_digests, write_record
+from decon3d.logs import job_log
 from decon3d.volumes.verify import finished_stores, verify
 
 ROW = Record("d", "a", "rl", "volume/v", "test", None, None, "psnr", "unmatched", "volume", 1.0,
@@ -42,6 +44,19 @@ def test_records_are_read_as_written_and_other_numbers_are_refused(results):
         path.write_text(json.dumps([{"value": 0.5}]).replace("0.5", bad))
         with pytest.raises(Exception, match="not valid JSON"):
             read_json(path)
+
+
+def test_a_read_only_folder_ends_a_job_in_one_line(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system", "results/d/psf.json")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("decon3d.files.os.replace", refuse)
+    with pytest.raises(SystemExit), job_log("logs/d/psf.log"):
+        write_record("results/d/psf.json", {})
+    for text in (capsys.readouterr().err, (tmp_path / "logs/d/psf.log").read_text()):
+        assert "E results/d/psf.json: Read-only file system; make the folder results/d" in text
+        assert "Traceback" not in text
 
 
 def test_an_input_that_is_read_in_place_is_not_a_store_of_ours(tmp_path):

@@ -201,11 +201,18 @@ def prepare_classical(
     halo = halo_of(runs, psf=psf)
     values = {
         **recipe.values,
+        "background_error": statistics.background_error,
         "iterations": int(iterations),
         **stop,
         **({"device": "gpu"} if method.device == "gpu" else {}),
         "psf_fingerprint": fingerprint(psf),
     }
+    log.info(
+        "%s: background %.5g ± %.2g counts (95 %%), to which every neighbourhood adds its own",
+        method.kind,
+        recipe.background,
+        1.96 * statistics.background_error,
+    )
     log.info("%s: %s, halo %s", method.kind, values, halo)
     return State(
         kind=method.kind,
