@@ -11,6 +11,7 @@ from decon3d.volumes.normalisation import (
     Normalisation,
     darkest_place,
     empty_level,
+    level_error,
     normalisation_law,
 )
 
@@ -152,3 +153,15 @@ def test_the_background_of_a_crowded_image_is_its_darkest_place():
     image[:4, :8, :8] = rng.poisson(105, (4, 8, 8))
     level = empty_level(Histogram.of(image.astype(np.uint16)), darkest_place(image))
     assert level == pytest.approx(105, abs=4)
+
+
+@pytest.mark.parametrize("photons", [0.1, 0.35, 1.0])
+def test_the_background_of_few_counts_is_not_a_whole_count(photons):
+    rng = np.random.default_rng(0)
+    image = (1 + rng.poisson(photons, (32, 64, 64))).astype(np.uint8)
+    image[:8] += rng.poisson(np.linspace(0, 90, 64), (8, 64, 64)).astype(np.uint8)
+    histogram = Histogram.of(image)
+    level = empty_level(histogram, darkest_place(image))
+    # The mean of counts within a window around the mode is a little below that of all.
+    assert 1 + 0.6 * photons < level < 1 + 1.1 * photons
+    assert 0 < level_error(histogram, level, np.inf) < 0.01

@@ -11,7 +11,8 @@ from test_optics_resampling import gaussian
 from decon3d.errors import UserError
 from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.bead_average import average_beads
-from decon3d.optics.beads import REACH, asymmetry, psf_from_beads
+from decon3d.optics.bead_detection import Candidate
+from decon3d.optics.beads import REACH, asymmetry, field_variation, psf_from_beads
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um, load_psf, normalised_psf, save_psf
 from decon3d.report.beads import draw_beads
@@ -183,6 +184,19 @@ def test_a_speck_on_one_bead_does_not_reach_the_average():
     assert mended.outliers > 0
 
 
+def test_widths_over_the_field_are_compared():
+    """Eight beads, those at larger X wider along Y by 20 %."""
+    rng = np.random.default_rng(0)
+    beads = [
+        Candidate((10.0, 20.0, x), 100.0, (0.6, (0.24 if x > 50 else 0.2) + rng.normal(0, 0.002), 0.2), 50.0)
+        for x in (10.0, 20.0, 30.0, 40.0, 60.0, 70.0, 80.0, 90.0)
+    ]  # fmt: skip
+    (half,) = field_variation(beads, (21, 101, 101))
+    assert (half["axis"], half["width"], half["beads"]) == ("X", "Y", [4, 4])
+    assert half["change"] == pytest.approx(0.2, abs=0.02) and half["uncertainty"] < 0.02
+    assert field_variation(beads[:4], (21, 101, 101)) == []
+
+
 def test_asymmetry_of_a_tilted_psf():
     z, y, x = (g - n // 2 for g, n in zip(np.indices((21, 31, 31)), (21, 31, 31), strict=True))
     data = np.exp(-(z**2) / 18 - y**2 / 8 - (x - 0.5 * z) ** 2 / 8)
@@ -246,5 +260,6 @@ def test_the_reference_beads(reference_data, tmp_path):
         from_beads(0.2)  # the image is no wider than such a ball alone
     _, caption = draw_beads(tmp_path / "psf.tif")
     assert caption.startswith("4 of 4 beads were used")
+    assert caption.endswith("too few beads to compare widths over the field.")
     save_psf(normalised_psf(made.data, made.voxel_size_um, {}), tmp_path / "psf.tif")
     assert not (tmp_path / "bead_measured.tif").exists()

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 from debye import debye_psf
+from scipy import ndimage, signal
 
+from decon3d.classical.operators import Blur
+from decon3d.classical.richardson_lucy import richardson_lucy
 from decon3d.errors import UserError
 from decon3d.optics.build import make_psf
 from decon3d.settings import Channel, Optics
@@ -109,3 +112,23 @@ def test_a_widefield_file_for_a_confocal_is_told(make, cone) -> None:
 def test_a_centre_in_the_corner_is_told_by_its_name(make, cone, axes) -> None:
     with pytest.raises(UserError, match="fftshift"):
         make(np.fft.ifftshift(cone, axes=axes))
+
+
+def test_a_widefield_file_restores_the_light(make, cone) -> None:
+    """Balls in the middle of a stack that the file's own PSF blurred: all of their light."""
+    rng = np.random.default_rng(0)
+    truth = np.zeros((36, 120, 120))
+    z, y, x = np.indices(truth.shape)
+    for _ in range(8):
+        place = rng.uniform((15, 45, 45), (21, 75, 75))
+        ball = ((z - place[0]) * 2) ** 2 + (y - place[1]) ** 2 + (x - place[2]) ** 2 < 16
+        truth[ball] += rng.uniform(2000, 20000)
+    blurred = signal.fftconvolve(truth, cone / cone.sum(), mode="same")
+    image = rng.poisson(np.clip(blurred, 0, None) + 10).astype(np.float32)
+    restored = richardson_lucy(
+        image, model=Blur(image.shape, psf=make(cone).data), background=10.0, iterations=25,
+        initial=float(image.mean() - 10),
+    )  # fmt: skip
+    near = ndimage.binary_dilation(truth > 0, iterations=4)
+    assert restored.sum() == pytest.approx(truth.sum(), rel=0.02)
+    assert restored[near].sum() == pytest.approx(truth.sum(), rel=0.02)

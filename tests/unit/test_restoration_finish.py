@@ -71,6 +71,31 @@ def test_every_changed_shard_is_found_and_done_again(restored, damage, seed):
     assert {path: path.read_bytes() for path in shards} == before
 
 
+@pytest.mark.parametrize("damage", ["cut", "missing", "key", "shape"])
+def test_a_damaged_level_0_is_made_again_with_the_plan(restored, damage):
+    made, plan, shards = restored
+    metadata = made.folder / "v.out" / "0" / "zarr.json"
+    text = metadata.read_text()
+    if damage == "missing":
+        metadata.unlink()
+    else:
+        key = plan.volumes[0].key
+        other = text.replace(key, key[::-1]) if damage == "key" else text.replace("40", "41")
+        metadata.write_text(text[:90] if damage == "cut" else other)
+    with pytest.raises(DamagedError, match=r"v\.out/0/zarr\.json") as found:
+        made.finish(plan)
+    assert made.folder / "parts" / "0.json" in found.value.files
+    for path in found.value.files:
+        path.unlink(missing_ok=True)
+    with pytest.raises(DamagedError, match=r"zarr\.json is missing"):
+        shards[0].unlink()
+        made.part(plan, 0)
+    plan = made.plan(output_dtype="input", memory_gb=1e-5)
+    made.part(plan, 0)
+    made.finish(plan)
+    assert np.array_equal(open_volume(made.folder / "v.out").data.compute(), TCZYX[:, [2, 1]])
+
+
 def test_a_volume_says_what_made_it(restored):
     made, plan, shards = restored
     half = shards[0].with_suffix(".0a1b.partial")

@@ -61,6 +61,10 @@ wider it is, the fewer beads stand free. A bead is dark there where a pinhole or
 off the light from out of focus; in widefield it is not."""
 FEW = 5
 """Beads below which a warning is written."""
+REGION = 3
+"""Beads that a half of the field needs for its widths to be compared."""
+UNEVEN_FIELD = 0.1
+"""Relative difference of widths between halves of the field from which a warning is written."""
 LARGE = 1.0
 """Bead diameter over the lateral FWHM of its image from which the PSF rests on the diameter."""
 MOST_PICTURED = 12
@@ -176,7 +180,7 @@ def psf_from_beads(
     mean = average_beads(
         [judged.crops[i] for i in used], [candidates[i].height for i in used], noise=judged.noise
     )
-    raised = _with_own_tail(mean.data, voxel, expected) if modality != "widefield" else mean.data
+    raised = _with_own_tail(mean.data, voxel, expected, widefield=modality == "widefield")
     isolated = isolate_bead(
         raised,
         where=f"{where}, mean of {len(used)} beads",
@@ -204,7 +208,12 @@ def psf_from_beads(
         averaged_over_um=(coarser[0], coarser[1], coarser[2]),
     )
     width = fwhm_um(bead, voxel)
-    warnings = [*isolated.record["warnings"], *_warnings(len(used), mean, bead_diameter_um, width)]
+    field = field_variation([candidates[i] for i in used], stack.shape)
+    warnings = [
+        *_uneven_field(field),
+        *isolated.record["warnings"],
+        *_warnings(len(used), mean, bead_diameter_um, width),
+    ]
     for text in warnings:
         log.warning("%s: %s", where, text)
     pictured = _pictured(judged)
@@ -234,6 +243,7 @@ def psf_from_beads(
                 round(float(s), 5)
                 for s in np.std([candidates[i].fwhm_um or () for i in used], axis=0)
             ],
+            "over_the_field": field,
             "pictured": pictured,
         },
         "noise_left": {
@@ -274,6 +284,62 @@ def psf_from_beads(
         "beads": Companion(np.stack([judged.crops[i] for i in pictured]).astype(np.float32), voxel),
     }
     return Psf(result.data, result.voxel_size_um, record, companions)
+
+
+def field_variation(beads: Sequence[Candidate], shape: Sequence[int]) -> list[dict[str, Any]]:
+    """Compare the beads' widths between the halves of the field.
+
+    Parameters
+    ----------
+    beads
+        Used beads.
+    shape
+        Of the stack (Z, Y, X), in voxels.
+
+    Returns
+    -------
+    list of dict
+        Per axis with at least `REGION` beads in both halves: `axis`, `beads` and `fwhm_um` (the
+        median Z, Y, X) of the first and the second half, and of the width that differs most
+        relative to its uncertainty: `width` (its axis), `change` (second half over first, less 1)
+        and `uncertainty` (one standard error).
+    """
+    found = []
+    fitted = [b for b in beads if b.fwhm_um is not None]
+    places = np.array([b.position for b in fitted]).reshape(-1, 3)
+    widths = np.array([b.fwhm_um for b in fitted]).reshape(-1, 3)
+    for axis, name in enumerate("ZYX"):
+        first = places[:, axis] < (shape[axis] - 1) / 2
+        halves = [widths[first], widths[~first]]
+        if min(len(h) for h in halves) < REGION:
+            continue
+        low, high = (np.median(h, axis=0) for h in halves)
+        # a median's standard error is 1.25 times the mean's
+        errors = [1.25 * h.std(axis=0, ddof=1) / np.sqrt(len(h)) for h in halves]
+        change = high / low - 1
+        error = np.maximum(np.hypot(*errors) / low, 1e-6)
+        most = int(np.argmax(np.abs(change) / error))
+        found.append(
+            {
+                "axis": name,
+                "beads": [len(h) for h in halves],
+                "fwhm_um": [[round(float(w), 5) for w in h] for h in (low, high)],
+                "width": "ZYX"[most],
+                "change": round(float(change[most]), 4),
+                "uncertainty": round(float(error[most]), 4),
+            }
+        )
+    return found
+
+
+def _uneven_field(field: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"the PSF differs over the field: beads in the second half along {half['axis']} are "
+        f"{half['change']:+.0%} wide along {half['width']} compared with the first half; one PSF "
+        "for the whole field is an average"
+        for half in field
+        if abs(half["change"]) > max(UNEVEN_FIELD, 3 * half["uncertainty"])
+    ]
 
 
 def asymmetry(psf: NDArray[np.floating], voxel_size_um: Triple) -> dict[str, Any]:
@@ -387,17 +453,25 @@ def _on_grid(data: Array, voxel: Triple, target: Triple, centre: Triple) -> Arra
     return np.clip(laid, 0, None)  # the spline may undershoot beside steep edges
 
 
-def _with_own_tail(mean: Array, voxel: Triple, expected: Expected | None) -> Array:
-    """Give back the light that was taken off as the local background at the crops' faces.
+def _with_own_tail(
+    mean: Array, voxel: Triple, expected: Expected | None, *, widefield: bool
+) -> Array:
+    """Give back the bead's own light that was taken off with the background.
 
-    The crop's sum is then A · (theory's sum in the crop), its level at the faces A · (theory's).
+    The background was measured where the bead's tails and its neighbours' haze reach: at the
+    crop's faces, or (widefield) plane by plane. A, the scale of theory, follows from the light
+    above the level at the border; then the border is lifted to A · theory's level there.
     """
     if expected is None:
         return mean
     light = laid(expected, voxel, mean.shape, tuple(n // 2 for n in mean.shape))
-    tail = float(light[faces(mean.shape)].mean())
-    scale = mean.sum() / (light.sum() - tail * mean.size)
-    return mean + scale * tail
+    if widefield:
+        ring = faces(mean.shape)[mean.shape[0] // 2]
+        seen, tail = (a[:, ring].mean(axis=1)[:, None, None] for a in (mean, light))
+    else:
+        seen, tail = np.zeros((1, 1, 1)), light[faces(mean.shape)].mean().reshape(1, 1, 1)
+    scale = (mean - seen).sum() / (light - tail).sum()
+    return mean - seen + scale * tail
 
 
 def _pictured(judged: _Judged) -> list[int]:

@@ -145,7 +145,19 @@ def _caption(info: dict[str, Any]) -> str:
         f"{_widths(info['fwhm_um'])} µm, the bead's diameter of {beads['diameter_um']:g} µm taken "
         f"out. Noise left: {100 * info['noise_left']['of_peak']:.2g} % of the peak."
     )
-    return text
+    return f"{text} {_over_the_field(beads.get('over_the_field', []))}"
+
+
+def _over_the_field(halves: list[dict[str, Any]]) -> str:
+    """Say how the widths differ between the halves of the field."""
+    if not halves:
+        return "There are too few beads to compare widths over the field."
+    listed = "; ".join(
+        f"along {half['axis']} {100 * half['change']:+.1f} ± {100 * half['uncertainty']:.1f} % "
+        f"(width along {half['width']})"
+        for half in halves
+    )
+    return f"Change of the beads' widths from the first to the second half of the field: {listed}."
 
 
 def _widths(values: Sequence[float]) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d import __version__
-from decon3d.errors import DamagedError, UserError
+from decon3d.errors import DamagedError
 from decon3d.files import read_json
 from decon3d.logs import log
 from decon3d.restoration.part import finished_blocks, shard_problem
-from decon3d.restoration.plan import Plan, VolumePlan
+from decon3d.restoration.plan import Plan, VolumePlan, check_level_0
 from decon3d.versions import VERSIONS, installed
 from decon3d.volumes.checked import open_array, open_store
 from decon3d.volumes.ingest import VolumeRecord
@@ -121,9 +121,14 @@ def finish_volume(
         `seam_index`.
     """
     provenance = {**provenance, "finish": VERSIONS["finish"]}
+    try:
+        check_level_0(volume)
+    except DamagedError as error:
+        parts = Path(progress)  # all have to be done again, for a plan that makes the level 0
+        plan_file = parts.parents[1] / "plans" / f"{plan.method}.json"
+        files = [plan_file, *sorted(parts.glob("*.json"))]
+        raise DamagedError(error.path, error.problem, files=files) from None
     level_0: Any = open_array(volume.store, "0")
-    if level_0.attrs.get("key") != volume.key:
-        raise UserError(f"{volume.store} was made for another plan; run again")
     finished = Path(volume.store) / "zarr.json"
     made = read_json(finished)["attributes"]["decon3d"] if finished.exists() else {}
     same = made.get("key") == volume.key and {**made, **provenance} == made

@@ -35,7 +35,7 @@ from decon3d.files import (
 from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
-from decon3d.restoration.plan import Item, Plan, halve_blocks, load_plan
+from decon3d.restoration.plan import Item, Plan, check_level_0, halve_blocks, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
 from decon3d.volumes.checked import open_to_write
 from decon3d.volumes.fingerprints import check_unchanged
@@ -156,6 +156,11 @@ def restore_part(
                 current=current,
             )  # fmt: skip
             del markers[number]
+        except DamagedError as error:
+            if error.path.name != "zarr.json":
+                raise
+            # The plan makes the empty level 0: it has to be made again, too.
+            raise DamagedError(error.path, error.problem, files=[*error.files, path]) from None
         except DeviceMemoryError as error:
             if current():
                 markers |= finished_parts(plan, Path(marker).parent)
@@ -234,6 +239,7 @@ def run_part(
                     states[item.channel], threads=threads, engine=plan.engine
                 )
             if item.volume not in outputs:
+                check_level_0(plan.volumes[item.volume], of_plan=False)
                 store = Path(plan.volumes[item.volume].store) / "0"
                 outputs[item.volume] = open_to_write(store)
             started = time.perf_counter()

@@ -19,7 +19,7 @@ import numpy as np
 import zarr
 
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError
-from decon3d.files import digest, read_record, write_record
+from decon3d.files import digest, read_json, read_record, write_record
 from decon3d.logs import log
 from decon3d.networks.engines import Engine, choose_engine
 from decon3d.restoration.blocks import (
@@ -36,7 +36,7 @@ from decon3d.settings import Restoration
 from decon3d.versions import VERSIONS
 from decon3d.volumes.checked import open_array
 from decon3d.volumes.ingest import VolumeRecord
-from decon3d.volumes.manifest import checksum_of, inner_chunks
+from decon3d.volumes.manifest import Layout, checksum_of, inner_chunks
 from decon3d.volumes.writer import create_level
 
 
@@ -441,11 +441,11 @@ def _cut(items: list[int], padded: list[int], parts: int) -> list[int]:
 
 def _create(volume: VolumePlan) -> None:
     """Create the empty level 0, unless it is there for the same key."""
-    level_0 = Path(volume.store) / "0"
-    if (level_0 / "zarr.json").exists():
-        if zarr.open_array(str(level_0), mode="r").attrs.get("key") == volume.key:
-            return
-        shutil.rmtree(volume.store)
+    try:
+        check_level_0(volume)
+        return
+    except DamagedError:  # or not there yet, or of another plan
+        shutil.rmtree(volume.store, ignore_errors=True)
     create_level(
         volume.store,
         shape=(len(volume.times), len(volume.channels), *volume.shape),
@@ -454,6 +454,32 @@ def _create(volume: VolumePlan) -> None:
         shard=volume.block,
         attributes={"key": volume.key},
     )
+
+
+def check_level_0(volume: VolumePlan, *, of_plan: bool = True) -> None:
+    """Check that a volume's empty level 0 was made, and for this plan.
+
+    Parameters
+    ----------
+    of_plan
+        Whether to compare the plan's key, too, which another part may be rewriting.
+
+    Raises
+    ------
+    DamagedError
+        If its metadata are missing, damaged, or of another plan.
+    """
+    path = Path(volume.store, "0", "zarr.json")
+    metadata = read_json(path)
+    try:
+        key, dtype = metadata["attributes"]["key"], metadata["data_type"]
+        layout = Layout.of(metadata)
+    except (KeyError, TypeError, IndexError):
+        raise DamagedError(path, "is damaged") from None
+    shape = (len(volume.times), len(volume.channels), *volume.shape)
+    wanted = Layout(shape, (1, 1, *volume.block), (1, 1, *volume.chunk))
+    if (dtype, layout) != (volume.dtype, wanted) or (of_plan and key != volume.key):
+        raise DamagedError(path, "is damaged, or was made for another plan")
 
 
 def _summary(plan: Plan) -> str:

@@ -22,7 +22,7 @@ from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reason
-from decon3d.files import digest, file_digest, read_record, replacing, write_record
+from decon3d.files import digest, read_record, replacing, write_record
 from decon3d.logs import log
 from decon3d.networks.description import load_info
 from decon3d.networks.engines import TENSORFLOW, Engine
@@ -201,11 +201,18 @@ def prepare_classical(
     halo = halo_of(runs, psf=psf)
     values = {
         **recipe.values,
+        "background_error": statistics.background_error,
         "iterations": int(iterations),
         **stop,
         **({"device": "gpu"} if method.device == "gpu" else {}),
         "psf_fingerprint": fingerprint(psf),
     }
+    log.info(
+        "%s: background %.5g ± %.2g counts (95 %%), to which every neighbourhood adds its own",
+        method.kind,
+        recipe.background,
+        1.96 * statistics.background_error,
+    )
     log.info("%s: %s, halo %s", method.kind, values, halo)
     return State(
         kind=method.kind,
@@ -448,7 +455,10 @@ def _load(bundle: str, bundle_digest: str, threads: int) -> Any:
     from decon3d import devices
     from decon3d.networks.bundle import load_bundle
 
-    if file_digest(Path(bundle) / "model.keras") != bundle_digest:
-        raise UserError(f"{bundle} has changed since the restoration was planned; run again")
     devices.limit_threads(threads)
-    return load_bundle(bundle)
+    model, info = load_bundle(bundle)
+    if info.model_sha256 != bundle_digest:
+        raise UserError(
+            f"{bundle} has changed since the restoration was planned; run the same command again"
+        )
+    return model, info

@@ -29,6 +29,7 @@ from decon3d.volumes.normalisation import (
     darkest_place,
     empty_level,
     finite_range,
+    level_error,
     normalisation_law,
 )
 from decon3d.volumes.ome_zarr import ZarrArray
@@ -490,6 +491,8 @@ class ChannelStatistics:
     """Voxels of fill, which are in none of the numbers above."""
     saturation: float | None = None
     """Counts at which a voxel is saturated: the largest of the camera's bits or of the type."""
+    background_error: float = 0.0
+    """Standard error of `background`; see `normalisation.level_error`."""
 
     @classmethod
     def of(
@@ -520,6 +523,7 @@ class ChannelStatistics:
             not_finite=not_finite,
             no_data=no_data,
             saturation=saturation,
+            background_error=level_error(histogram, level, dark),
         )
 
     @classmethod

@@ -223,6 +223,19 @@ def empty_level(histogram: Histogram, darkest: float) -> float:
     return level if darkest >= expected else darkest
 
 
+def level_error(histogram: Histogram, level: float, darkest: float) -> float:
+    """Return the standard error of what `empty_level` found, in counts.
+
+    It is that of a mean over the voxels within 1.5 standard deviations of the level, or over the
+    darkest place, where that is the level. That other places are the empty ones is not in it.
+    """
+    sigma = max(histogram.spread_below(level), 0.29 * histogram.width)  # of rounding alone
+    if level == darkest:
+        return float(sigma / np.sqrt(np.prod(CELL)))
+    near = np.abs(histogram.levels - level) <= WINDOW_SIGMAS * max(sigma, histogram.width)
+    return float(sigma / np.sqrt(max(histogram.counts[near].sum(), 1)))
+
+
 def normalisation_law(
     histogram: Histogram, *, darkest: float = np.inf, camera_offset: float | None = None
 ) -> Normalisation:
