@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -261,10 +260,7 @@ def outcome_of(place: Place) -> dict[str, Any]:
         name = str(store.relative_to(place.results))
         try:
             group: Any = zarr.open_group(store, mode="r")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of files that are not zarr's
-                arrays = sorted(group.arrays())
-            for key, array in arrays:
+            for key, array in sorted(group.arrays()):
                 values = np.ascontiguousarray(array[...])
                 found[f"{name}/{key}"] = hashlib.sha256(values.tobytes()).hexdigest()[:16]
             found[f"{name}/attributes"] = _hash(group.attrs.asdict().get("ome"))

@@ -27,6 +27,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -227,6 +228,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 def main(options: argparse.Namespace) -> int:
     """Do the cells that are not done, print the table; exit status 1 if one ended badly."""
+    warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr")
     started = time.monotonic()
     base = options.folder.resolve()
     base.mkdir(parents=True, exist_ok=True)
