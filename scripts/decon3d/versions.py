@@ -15,7 +15,7 @@ VERSIONS = {
     "simulate": 4,
     "ingest": 10,
     "statistics": 7,
-    "psf": 4,
+    "psf": 5,
     "phantoms": 5,
     "pairs": 4,
     "train": 8,

@@ -84,6 +84,20 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
     return configured
 
 
+def size_warnings(volume: Volume, configured: Triple | None) -> list[str]:
+    """List what is odd about a volume's voxel size, in words for the report.
+
+    Parameters
+    ----------
+    configured
+        The config's voxel size (Z, Y, X), in µm; None = the metadata's counts.
+    """
+    if configured is None:
+        return [volume.voxel_size_note] if volume.voxel_size_note else []
+    text = contradiction(configured, volume.voxel_size_um)
+    return [text] if text else []
+
+
 def contradiction(configured: Triple | None, found: Triple | None) -> str:
     """Say how a configured voxel size (Z, Y, X) contradicts the file's; empty if it does not."""
     if configured is None or found is None or not differ(configured, found):
