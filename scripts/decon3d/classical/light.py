@@ -4,10 +4,9 @@ Richardson-Lucy with a known background keeps the total of the counts only where
 image fits on average. Two things stand against it. Momentum from an even start far above a dim
 haze undershoots, and the haze is gone within 15 iterations. And an estimate ≥ 0 follows the noise
 of empty places upwards but not downwards, so that it is too bright there by some per cent of the
-background. So iterations start from the data, and what the expected image differs from the counts
-by, on average over a neighbourhood, is added to the restored background: the most likely one there
-for the estimate at hand. The total is then kept whatever background was assumed and wherever
-the iteration stops, and so is that of every region a few times wider than the PSF.
+background. So iterations start from the data, and the result gets the light of the image
+(`with_light_of`). The total is then kept whatever background was assumed and wherever the iteration
+stops, and so is that of every region a few times wider than the PSF.
 """
 
 import numpy as np
@@ -19,12 +18,16 @@ Shape = tuple[int, int, int]
 
 LEAST_SHARE = 1e-3
 """Share of a neighbourhood that must be seen."""
+RATIO = (np.float32(-0.5), np.float32(1))
+"""Bounds of the ratio of counts to the expected ones, less 1."""
+LEAST_LIGHT = 1e-6
+"""Expected counts, relative to the largest, below which nothing is expected."""
 LEAST_START = 0.01
 """Smallest start relative to the recipe's even one: a voxel that starts at 0 stays there."""
 
 
-def neighbourhood(psf: NDArray[np.floating]) -> Shape:
-    """Return the neighbourhood (Z, Y, X) of a PSF in voxels: odd, about twice its width.
+def neighbourhood(psf: NDArray[np.floating], times: float = 2) -> Shape:
+    """Return a neighbourhood (Z, Y, X) in voxels: odd, about so many times as wide as a PSF.
 
     The width is the integral of the line through the PSF's brightest voxel over its value (for a
     Gaussian 1.06 times the full width at half maximum). A neighbourhood is no larger than the PSF.
@@ -33,7 +36,7 @@ def neighbourhood(psf: NDArray[np.floating]) -> Shape:
     widths = []
     for axis, size in enumerate(psf.shape):
         line = psf[tuple(slice(None) if a == axis else p for a, p in enumerate(peak))]
-        widths.append(min(2 * int(line.sum() / line.max()) + 1, size))
+        widths.append(min(2 * int(times / 2 * line.sum() / line.max()) + 1, size))
     z, y, x = widths
     return (z, y, x)
 
@@ -78,34 +81,47 @@ def local_mean(
     return np.where(seen, values / np.where(seen, share, np.float32(1)), np.float32(0))
 
 
-def light_left(
-    image: NDArray[np.generic],
+def with_light_of(
+    image: FloatArray,
+    restored: FloatArray,
     *,
     expected: FloatArray,
-    size: Shape,
-    absent: NDArray[np.bool_] | None = None,
-    full: NDArray[np.bool_] | None = None,
+    size: Shape | None,
+    wide: Shape,
+    unknown: NDArray[np.bool_] | None = None,
 ) -> FloatArray:
-    """Average what the counts exceed the expected image by over a neighbourhood, in two passes.
+    """Give a restored image the light of the image that it was made from.
+
+    What the counts exceed the expected ones by is spread over a wide neighbourhood: over a narrow
+    one, it makes dark rims around bright beads where the PSF is not quite right.
 
     Parameters
     ----------
-    image, expected
-        Counts, and those that the estimate and the background lead to (Z Y X).
+    image, restored, expected
+        Counts above the dark level (Z Y X): as seen, estimate and background, and those blurred.
     size
-        From `neighbourhood`.
-    absent
-        Voxels without data: they do not count.
-    full
-        Saturated voxels: more counts are expected there than are seen, so that they do not count.
+        Neighbourhood (Z, Y, X), in voxels, odd, within which objects are first multiplied by the
+        ratio of the counts to the expected ones; None = they are not. An unmatched back projector
+        leaves up to a tenth of their light too much.
+    wide
+        Neighbourhood for the rest.
+    unknown
+        Voxels that do not count: those without data, and saturated ones, where more is expected
+        than is seen.
 
     Returns
     -------
     array (Z Y X), float32
-        Counts of either sign.
+        Counts above the dark level, of either sign.
     """
-    unknown = absent
-    if full is not None:
-        unknown = full if absent is None else full | absent
-    difference = np.subtract(image, expected, dtype=np.float32)
-    return local_mean(difference, size, passes=2, absent=unknown)
+    difference = image - expected
+    if size is not None:
+        ratio = local_mean(difference, size, absent=unknown)
+        mean = local_mean(expected, size, absent=unknown)
+        ratio /= np.maximum(mean, np.float32(LEAST_LIGHT * float(mean.max()) + 1e-30))
+        np.clip(ratio, *RATIO, out=ratio)
+        difference -= ratio * expected
+        restored = restored + restored * ratio
+    result = local_mean(difference, wide, passes=2, absent=unknown)
+    result += restored
+    return result

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
 from decon3d.classical.consensus import iterate_consensus
 from decon3d.classical.device import CPU, Device
-from decon3d.classical.light import light_left
+from decon3d.classical.light import with_light_of
 from decon3d.classical.operators import Blur, Shape
 from decon3d.classical.photons import PhotonScale
 from decon3d.classical.richardson_lucy import Acceleration, FloatArray, iterate, saturated
@@ -107,7 +107,7 @@ class Recipe:
         )
 
     def restored(self, image: NDArray[Any], estimate: FloatArray, *, model: Blur) -> FloatArray:
-        """Return restored counts: an estimate, the background, and the light that they leave over.
+        """Return restored counts: an estimate and the background, with the light of the image.
 
         Parameters
         ----------
@@ -122,15 +122,24 @@ class Recipe:
             Counts ≥ 0, background included. The blurred result has the image's total, in every
             region a few times wider than the PSF, too; see `light`.
         """
-        get, background = model.device.get, np.float32(self.background)
+        get = model.device.get
+        dark = np.float32(min(self.dark_level, self.background))
+        light = np.float32(self.background) - dark
         expected = get(model.forward(cast(FloatArray, estimate.base)))
-        expected += background
-        result = light_left(
-            image, expected=expected, size=model.neighbourhood, absent=missing(image),
-            full=saturated(image, self._largest(image)),
-        )  # fmt: skip
-        result += get(estimate)
-        result += background
+        expected += light
+        unknown = missing(image)
+        full = saturated(image, self._largest(image))
+        if full is not None:
+            unknown = full if unknown is None else full | unknown
+        result = with_light_of(
+            np.subtract(image, dark, dtype=np.float32),
+            get(estimate) + light,
+            expected=expected,
+            size=None if self.back_projector == "matched" else model.neighbourhood,
+            wide=model.wide_neighbourhood,
+            unknown=unknown,
+        )
+        result += dark
         return np.maximum(result, np.float32(0), out=result)
 
     def _largest(self, image: NDArray[Any]) -> float | None:
