@@ -13,7 +13,7 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 4,
-    "ingest": 10,
+    "ingest": 11,
     "statistics": 7,
     "psf": 5,
     "phantoms": 5,
