@@ -83,6 +83,17 @@ def test_pipes_and_empty_files_are_refused(tmp_path):
     refused(tmp_path / "l.tif", "symbolic links")
 
 
+def test_a_link_that_leads_nowhere_does_not_shorten_a_stack(tmp_path):
+    for number, plane in enumerate(STACK):
+        tifffile.imwrite(tmp_path / f"z{number}.tif", plane)
+    (tmp_path / "z9.tif").mkdir()
+    assert np.array_equal(voxels(tmp_path), STACK)
+    for place in (tmp_path / "gone.tif", tmp_path / "z5.tif"):  # nowhere, and in a circle
+        os.symlink(place, tmp_path / "z5.tif")
+        refused(tmp_path, "z5.tif is a link to a file that is missing")
+        (tmp_path / "z5.tif").unlink()
+
+
 XML = """<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"
 UUID="urn:uuid:{own}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8"
 SizeX="24" SizeY="20" SizeZ="5" SizeC="2" SizeT="1"><Channel ID="Channel:0:0"/>

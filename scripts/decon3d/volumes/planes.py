@@ -22,13 +22,37 @@ _OTHER_AXIS = re.compile(r"(?:^|[^a-z])(c|ch|channel|w|wave|wavelength|t|time|fr
 
 
 def plane_files(path: str | Path) -> list[str]:
-    """List the planes of a folder in natural order (z2 before z10); none if it is an OME-Zarr."""
+    """List the planes of a folder in natural order (z2 before z10); none if it is an OME-Zarr.
+
+    Raises
+    ------
+    UserError
+        If one is no file: a link to a file that is missing would shorten the stack.
+    """
     if not Path(path).is_dir() or any(Path(path, name).exists() for name in _ZARR):
         return []
     with os.scandir(path) as entries:
-        names = [e.name for e in entries if e.name.lower().endswith(_ENDINGS) and e.is_file()]
-    order = tifffile.natural_sorted(name for name in names if not name.startswith("."))
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(_ENDINGS)
+            and not entry.name.startswith(".")
+            and _is_plane(entry)
+        ]
+    order = tifffile.natural_sorted(names)
     return [str(Path(path, name)) for name in order]
+
+
+def _is_plane(entry: os.DirEntry[str]) -> bool:
+    try:
+        if entry.is_file() or entry.is_dir():
+            return entry.is_file()
+    except OSError:  # links in a circle
+        pass
+    raise UserError(
+        f"{entry.path} is a link to a file that is missing, or a pipe; restore the file or remove "
+        "the link"
+    )
 
 
 class Planes:
