@@ -143,6 +143,12 @@ def in_sequence(files: list[str]) -> list[str]:
         i: {file: int(parts[file][i]) for file in files} for i in range(1, len(parts[files[0]]), 2)
     }
     varying = {i: values for i, values in fields.items() if len(set(values.values())) > 1}
+    for i in [i for i in varying if i + 2 in varying and parts[files[0]][i + 1] == "."]:
+        whole, decimals = varying.pop(i), varying.pop(i + 2)  # z0.9um, z1.2um: one number
+        digits = {len(parts[file][i + 2]) for file in files}
+        if len(digits) == 1:
+            scale = 10 ** digits.pop()
+            varying[i] = {file: whole[file] * scale + decimals[file] for file in files}
     counting = [i for i, values in varying.items() if len(set(values.values())) == len(files)]
     before = {i: parts[files[0]][i - 1] for i in varying}
     if not counting:
