@@ -47,6 +47,23 @@ def test_imagej_counts_its_planes(tmp_path):
     refused(tmp_path / "v.tif", "state 4 planes, but it holds 5")
 
 
+def test_the_colour_of_a_single_channel_of_imagej(tmp_path):
+    green = np.zeros((3, 256), np.uint8)
+    green[1] = np.arange(256)
+    options = {"imagej": True, "metadata": {"axes": "ZYX", "LUTs": [green], "mode": "composite"}}
+    tifffile.imwrite(tmp_path / "v.tif", STACK, **options)
+    assert open_volume(tmp_path / "v.tif").channel_colors == ("00FF00",)
+
+
+def test_decimal_numbers_of_planes_are_in_order(tmp_path):
+    planes = np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 6), np.uint8)
+    for number, plane in enumerate(planes):
+        tifffile.imwrite(tmp_path / f"z{0.3 * number:.1f}um.tif", plane)
+    assert np.array_equal(voxels(tmp_path), planes)
+    (tmp_path / "z2.7um.tif").rename(tmp_path / "z2.70um.tif")
+    refused(tmp_path, "is not one stack")
+
+
 @pytest.mark.parametrize("folder", [False, True])
 def test_inverted_counts_and_colour_tables_are_refused(folder, tmp_path):
     def write(**options):
@@ -81,6 +98,17 @@ def test_pipes_and_empty_files_are_refused(tmp_path):
     refused(tmp_path / "e.tif", "is empty")
     os.symlink(tmp_path / "l.tif", tmp_path / "l.tif")
     refused(tmp_path / "l.tif", "symbolic links")
+
+
+def test_a_link_that_leads_nowhere_does_not_shorten_a_stack(tmp_path):
+    for number, plane in enumerate(STACK):
+        tifffile.imwrite(tmp_path / f"z{number}.tif", plane)
+    (tmp_path / "z9.tif").mkdir()
+    assert np.array_equal(voxels(tmp_path), STACK)
+    for place in (tmp_path / "gone.tif", tmp_path / "z5.tif"):  # nowhere, and in a circle
+        os.symlink(place, tmp_path / "z5.tif")
+        refused(tmp_path, "z5.tif is a link to a file that is missing")
+        (tmp_path / "z5.tif").unlink()
 
 
 XML = """<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"
