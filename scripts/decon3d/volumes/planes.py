@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError, reading
-from decon3d.volumes.tiff_pages import check_chain, check_pages, strict
+from decon3d.volumes.tiff_pages import check_chain, check_grey, check_pages, strict
 
 _ENDINGS = (".tif", ".tiff")
 _ZARR = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
@@ -85,6 +85,8 @@ class Planes:
                     f"{name} is not a single plane of grey values; a folder is one stack of "
                     "such files (volumes of their own are listed by a glob: folder/*.tif)"
                 )
+            if not file.is_imagej:
+                check_grey(name, page)
             check_pages(name, tifffile.TiffPageSeries([page], page.shape, page.dtype, "YX"))
             return np.asarray(page.asarray())
 
