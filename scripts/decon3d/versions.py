@@ -13,9 +13,9 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 4,
-    "ingest": 10,
+    "ingest": 11,
     "statistics": 7,
-    "psf": 4,
+    "psf": 6,
     "phantoms": 5,
     "pairs": 4,
     "train": 8,

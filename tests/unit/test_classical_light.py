@@ -20,7 +20,7 @@ PSF = normalised_psf(gaussian_psf((9, 9, 9), (1.0, 1.0, 1.0)), VOXEL, {})
 SHAPE = (40, 64, 64)
 METHODS = {
     "fixed": Rl(kind="rl"),
-    "plain": Rl(kind="rl", acceleration="none", iterations=30),
+    "plain": Rl(kind="rl", acceleration="none", iterations=40),
     "relative change": Rl(kind="rl", stopping="relative_change"),
     "gradient consensus": Rl(kind="rl", stopping="rlgc"),
     # No likelihood is maximised here: what is left changes sign within the width of the PSF.

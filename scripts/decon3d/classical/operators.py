@@ -88,7 +88,7 @@ class Blur:
         self.object_shape: Shape = (shape[0] + p[0] - 1, shape[1] + p[1] - 1, shape[2] + p[2] - 1)
         self.inside = tuple(slice(m // 2, m // 2 + n) for n, m in zip(shape, p, strict=True))
         self.neighbourhood = neighbourhood(psf)
-        self.wide_neighbourhood = neighbourhood(psf, 6)
+        self.wide_neighbourhood = neighbourhood(psf, 3)
         self.device = device
         self.slabs = Slabs(threads) if device.is_host else Slabs(whole=True)
         self._lengths = [

@@ -131,11 +131,13 @@ class Recipe:
         full = saturated(image, self._largest(image))
         if full is not None:
             unknown = full if unknown is None else full | unknown
+        # Neither an unmatched back projector nor voxels that stop early fit the counts' totals.
+        likeliest = self.back_projector == "matched" and self.photons is None
         result = with_light_of(
             np.subtract(image, dark, dtype=np.float32),
             get(estimate) + light,
             expected=expected,
-            size=None if self.back_projector == "matched" else model.neighbourhood,
+            size=None if likeliest else model.neighbourhood,
             wide=model.wide_neighbourhood,
             unknown=unknown,
         )
