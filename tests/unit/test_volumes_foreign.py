@@ -64,6 +64,20 @@ def test_decimal_numbers_of_planes_are_in_order(tmp_path):
     refused(tmp_path, "is not one stack")
 
 
+@pytest.mark.parametrize("names", ["{i:05}_t0000_c{c:02}_z{z:03}", "{i:05}_{c}_{z}", "{i}_c{c}"])
+def test_a_running_number_beside_two_axes_is_no_stack(names, tmp_path):
+    for i in range(6):
+        name = names.format(i=i, c=i // 3, z=i % 3)
+        tifffile.imwrite(tmp_path / f"{name}.tif", STACK[0])
+    refused(tmp_path, "one channel and time point in a folder of their own")
+
+
+def test_a_time_stamp_that_repeats_is_no_axis(tmp_path):
+    for i, plane in enumerate(STACK):
+        tifffile.imwrite(tmp_path / f"z{i:03}_120{i // 3}-{(40 * i) % 60}.tif", plane)
+    assert np.array_equal(voxels(tmp_path), STACK)
+
+
 @pytest.mark.parametrize("folder", [False, True])
 def test_inverted_counts_and_colour_tables_are_refused(folder, tmp_path):
     def write(**options):
