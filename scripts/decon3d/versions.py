@@ -15,7 +15,7 @@ VERSIONS = {
     "simulate": 4,
     "ingest": 11,
     "statistics": 7,
-    "psf": 5,
+    "psf": 6,
     "phantoms": 5,
     "pairs": 4,
     "train": 8,
