@@ -157,3 +157,12 @@ def test_a_copy_in_place_of_another_file_of_a_set_is_refused(opened, tmp_path):
     files = ome_set(tmp_path / "set")
     shutil.copy(files[0], files[1])
     refused(files[opened], "one is a copy of the other")
+
+
+def test_a_number_that_is_also_the_name_of_another_image_is_asked_about():
+    names = ["1", "2", "3"]
+    assert Reading("1").choose("f", names) == 0  # quoted: a name
+    assert Reading(0).choose("f", names) == 0
+    assert Reading(3).choose("f", names) == 2
+    with pytest.raises(UserError, match=r"number 1 and another with that name.*in quotes"):
+        Reading(1).choose("f", names)
