@@ -21,7 +21,7 @@ _BROKEN = re.compile(
     re.IGNORECASE,
 )
 _HARMLESS = re.compile(
-    r"coercing|InterColorProfile|IJMetadata|datetime|page name|read_micromanager_metadata",
+    r"coercing|InterColorProfile|IJMetadata|datetime|page name|subfiletype|read_micromanager",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"<(tifffile\.)?\w+[ .][^>]*> (raised \w+)?\s*")
