@@ -334,9 +334,16 @@ def check_stores(plan: Plan, path: str | Path) -> None:
     Raises
     ------
     DamagedError
-        If one was not: the plan is to be made again.
+        If one was not, or is missing: the plan and all parts are to be made again.
     """
+    path = Path(path)
+    parts = path.parents[1] / "parts" / plan.method
     for volume in plan.volumes:
+        try:
+            check_level_0(volume, of_plan=False)
+        except DamagedError as error:
+            files = [path, *sorted(parts.glob("*.json"))]
+            raise DamagedError(error.path, error.problem, files=files) from None
         if open_array(volume.store, "0").attrs.get("key") != volume.key:
             raise DamagedError(path, f"is not the plan that {volume.store} was created for")
 
