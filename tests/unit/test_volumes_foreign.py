@@ -35,6 +35,15 @@ def test_a_stack_written_plane_by_plane_is_one_stack(tmp_path):
     refused(tmp_path / "v.tif", "choose one")
 
 
+def test_planes_of_unknown_order_are_asked_about(tmp_path):
+    tag = (51123, "s", 0, '{"Channel": "a"}', False)  # Micro-Manager's, without its index
+    tifffile.imwrite(
+        tmp_path / "v.tif", STACK, metadata=None, photometric="minisblack", extratags=[tag]
+    )
+    refused(tmp_path / "v.tif", "micromanager wrote about the order of its 5 planes")
+    assert np.array_equal(voxels(tmp_path / "v.tif", axes="ZYX"), STACK)
+
+
 def imagej(path, lines, stack=STACK):
     text = "ImageJ=1.53t\n" + lines
     tifffile.imwrite(path, stack, description=text, metadata=None, photometric="minisblack")
