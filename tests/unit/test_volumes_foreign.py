@@ -35,6 +35,15 @@ def test_a_stack_written_plane_by_plane_is_one_stack(tmp_path):
     refused(tmp_path / "v.tif", "choose one")
 
 
+def test_planes_of_unknown_order_are_asked_about(tmp_path):
+    tag = (51123, "s", 0, '{"Channel": "a"}', False)  # Micro-Manager's, without its index
+    tifffile.imwrite(
+        tmp_path / "v.tif", STACK, metadata=None, photometric="minisblack", extratags=[tag]
+    )
+    refused(tmp_path / "v.tif", "micromanager wrote about the order of its 5 planes")
+    assert np.array_equal(voxels(tmp_path / "v.tif", axes="ZYX"), STACK)
+
+
 def imagej(path, lines, stack=STACK):
     text = "ImageJ=1.53t\n" + lines
     tifffile.imwrite(path, stack, description=text, metadata=None, photometric="minisblack")
@@ -62,6 +71,20 @@ def test_decimal_numbers_of_planes_are_in_order(tmp_path):
     assert np.array_equal(voxels(tmp_path), planes)
     (tmp_path / "z2.7um.tif").rename(tmp_path / "z2.70um.tif")
     refused(tmp_path, "is not one stack")
+
+
+@pytest.mark.parametrize("names", ["{i:05}_t0000_c{c:02}_z{z:03}", "{i:05}_{c}_{z}", "{i}_c{c}"])
+def test_a_running_number_beside_two_axes_is_no_stack(names, tmp_path):
+    for i in range(6):
+        name = names.format(i=i, c=i // 3, z=i % 3)
+        tifffile.imwrite(tmp_path / f"{name}.tif", STACK[0])
+    refused(tmp_path, "one channel and time point in a folder of their own")
+
+
+def test_a_time_stamp_that_repeats_is_no_axis(tmp_path):
+    for i, plane in enumerate(STACK):
+        tifffile.imwrite(tmp_path / f"z{i:03}_120{i // 3}-{(40 * i) % 60}.tif", plane)
+    assert np.array_equal(voxels(tmp_path), STACK)
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -143,3 +166,12 @@ def test_a_copy_in_place_of_another_file_of_a_set_is_refused(opened, tmp_path):
     files = ome_set(tmp_path / "set")
     shutil.copy(files[0], files[1])
     refused(files[opened], "one is a copy of the other")
+
+
+def test_a_number_that_is_also_the_name_of_another_image_is_asked_about():
+    names = ["1", "2", "3"]
+    assert Reading("1").choose("f", names) == 0  # quoted: a name
+    assert Reading(0).choose("f", names) == 0
+    assert Reading(3).choose("f", names) == 2
+    with pytest.raises(UserError, match=r"number 1 and another with that name.*in quotes"):
+        Reading(1).choose("f", names)

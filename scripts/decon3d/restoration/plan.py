@@ -265,8 +265,7 @@ def make_plan(
     Raises
     ------
     UserError
-        If the smallest block does not fit the memory, or a volume is a single plane and the method
-        needs a stack, or the engine cannot be had.
+        If the smallest block does not fit the memory, or the engine is not available.
     """
     every = [states[name] for name in channels]
     halo = _worst([s.halo for s in every])
@@ -280,12 +279,6 @@ def make_plan(
     volumes = []
     for record, store in zip(records, stores, strict=True):
         shape = (record.shape[2], record.shape[3], record.shape[4])
-        if shape[0] == 1 and any(s.needs_depth for s in every):
-            raise UserError(
-                f"{record.source} is a single plane, and {method} works in three dimensions "
-                "(a network, or a PSF of several planes): give a stack, or, for rl and rltv, a "
-                "measured PSF of one plane (psf: {source: file})"
-            )
         chosen = list(range(record.shape[0])) if times is None else list(times)
         units = len(chosen) * len(channels) * len(records)
         try:

@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,8 @@ def in_sequence(files: list[str]) -> list[str]:
             varying[i] = {file: whole[file] * scale + decimals[file] for file in files}
     counting = [i for i, values in varying.items() if len(set(values.values())) == len(files)]
     before = {i: parts[files[0]][i - 1] for i in varying}
-    if not counting:
+    repeated = [i for i in varying if i not in counting]
+    if not counting or _other_axes([varying[i] for i in repeated], [before[i] for i in repeated]):
         numbers = " and ".join(f"{before[i]}#" for i in varying) or "nothing"
         raise UserError(
             f"{folder} is not one stack: its names ({Path(files[0]).name} …) count {numbers}; keep "
@@ -178,6 +180,15 @@ def in_sequence(files: list[str]) -> list[str]:
             "stack is complete"
         )
     return ordered
+
+
+def _other_axes(repeated: list[dict[str, int]], before: list[str]) -> bool:
+    """Say whether numbers that repeat, beside one that counts all files, are other axes."""
+    if any(map(_OTHER_AXIS.search, before)):
+        return True
+    places = {tuple(values[file] for values in repeated) for file in next(iter(repeated), {})}
+    cells = prod(len(set(values.values())) for values in repeated)
+    return len(repeated) > 1 and len(places) == cells == len(repeated[0])
 
 
 def _range(values: dict[str, int]) -> int:
