@@ -27,7 +27,7 @@ VERSIONS = {
     "evaluate": 6,
     "noise": 2,
     "consistency": 5,
-    "report": 6,
+    "report": 7,
     "preview": 1,
 }
 

@@ -47,6 +47,37 @@ def test_imagej_counts_its_planes(tmp_path):
     refused(tmp_path / "v.tif", "state 4 planes, but it holds 5")
 
 
+def test_the_colour_of_a_single_channel_of_imagej(tmp_path):
+    green = np.zeros((3, 256), np.uint8)
+    green[1] = np.arange(256)
+    options = {"imagej": True, "metadata": {"axes": "ZYX", "LUTs": [green], "mode": "composite"}}
+    tifffile.imwrite(tmp_path / "v.tif", STACK, **options)
+    assert open_volume(tmp_path / "v.tif").channel_colors == ("00FF00",)
+
+
+def test_decimal_numbers_of_planes_are_in_order(tmp_path):
+    planes = np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 6), np.uint8)
+    for number, plane in enumerate(planes):
+        tifffile.imwrite(tmp_path / f"z{0.3 * number:.1f}um.tif", plane)
+    assert np.array_equal(voxels(tmp_path), planes)
+    (tmp_path / "z2.7um.tif").rename(tmp_path / "z2.70um.tif")
+    refused(tmp_path, "is not one stack")
+
+
+@pytest.mark.parametrize("names", ["{i:05}_t0000_c{c:02}_z{z:03}", "{i:05}_{c}_{z}", "{i}_c{c}"])
+def test_a_running_number_beside_two_axes_is_no_stack(names, tmp_path):
+    for i in range(6):
+        name = names.format(i=i, c=i // 3, z=i % 3)
+        tifffile.imwrite(tmp_path / f"{name}.tif", STACK[0])
+    refused(tmp_path, "one channel and time point in a folder of their own")
+
+
+def test_a_time_stamp_that_repeats_is_no_axis(tmp_path):
+    for i, plane in enumerate(STACK):
+        tifffile.imwrite(tmp_path / f"z{i:03}_120{i // 3}-{(40 * i) % 60}.tif", plane)
+    assert np.array_equal(voxels(tmp_path), STACK)
+
+
 @pytest.mark.parametrize("folder", [False, True])
 def test_inverted_counts_and_colour_tables_are_refused(folder, tmp_path):
     def write(**options):
@@ -83,6 +114,17 @@ def test_pipes_and_empty_files_are_refused(tmp_path):
     refused(tmp_path / "l.tif", "symbolic links")
 
 
+def test_a_link_that_leads_nowhere_does_not_shorten_a_stack(tmp_path):
+    for number, plane in enumerate(STACK):
+        tifffile.imwrite(tmp_path / f"z{number}.tif", plane)
+    (tmp_path / "z9.tif").mkdir()
+    assert np.array_equal(voxels(tmp_path), STACK)
+    for place in (tmp_path / "gone.tif", tmp_path / "z5.tif"):  # nowhere, and in a circle
+        os.symlink(place, tmp_path / "z5.tif")
+        refused(tmp_path, "z5.tif is a link to a file that is missing")
+        (tmp_path / "z5.tif").unlink()
+
+
 XML = """<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"
 UUID="urn:uuid:{own}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8"
 SizeX="24" SizeY="20" SizeZ="5" SizeC="2" SizeT="1"><Channel ID="Channel:0:0"/>
@@ -115,3 +157,12 @@ def test_a_copy_in_place_of_another_file_of_a_set_is_refused(opened, tmp_path):
     files = ome_set(tmp_path / "set")
     shutil.copy(files[0], files[1])
     refused(files[opened], "one is a copy of the other")
+
+
+def test_a_number_that_is_also_the_name_of_another_image_is_asked_about():
+    names = ["1", "2", "3"]
+    assert Reading("1").choose("f", names) == 0  # quoted: a name
+    assert Reading(0).choose("f", names) == 0
+    assert Reading(3).choose("f", names) == 2
+    with pytest.raises(UserError, match=r"number 1 and another with that name.*in quotes"):
+        Reading(1).choose("f", names)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import tifffile
 import zarr
 
@@ -219,6 +220,8 @@ def _of_imagej(file: tifffile.TiffFile, *, single_plane: bool = False) -> TiffMe
     centimetre beside a unit of µm are converted.
     """
     meta = file.imagej_metadata or {}
+    tables = meta.get("LUTs", ())
+    tables = [tables] if isinstance(tables, np.ndarray) else tables  # tifffile unpacks a single one
     unit = str(meta.get("unit", "")).strip()
     units = [str(meta.get(f"{axis}unit", "") or unit).strip() for axis in "zyx"]
     sizes: list[Length | None] = [None, None, None]
@@ -235,9 +238,7 @@ def _of_imagej(file: tifffile.TiffFile, *, single_plane: bool = False) -> TiffMe
             sizes[0] = None
     return TiffMetadata(
         (sizes[0], sizes[1], sizes[2]),
-        channel_colors=tuple(
-            "".join(f"{v:02X}" for v in table[:, -1]) for table in meta.get("LUTs", ())
-        ),
+        channel_colors=tuple("".join(f"{v:02X}" for v in table[:, -1]) for table in tables),
         time_interval_s=seconds(meta.get("finterval"), str(meta.get("tunit", "sec"))),
     )
 
