@@ -170,7 +170,8 @@ def _image(
     found = image_series(file)
     if not found:
         raise UserError(f"{path} holds no image; export it again")
-    series = found[reading.choose(path, [series.name for series in found])]
+    names = [series.name or " × ".join(map(str, series.shape)) for series in found]
+    series = found[reading.choose(path, names)]
     if file.is_imagej:
         metadata = _of_imagej(file)
         _refuse_miscount(path, file, series)
