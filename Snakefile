@@ -50,6 +50,8 @@ rule all:
     default_target: True
     input:
         paths.INDEX,
+        # So that a record or a table of a method that was deleted is made again.
+        what_methods_leave,
     localrule: True
 
 

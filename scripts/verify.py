@@ -6,6 +6,13 @@ from pathlib import Path
 from decon3d.volumes.verify import verify
 
 
+def advice(path: Path) -> str:
+    """Say how a file is made again; those of stores are missed by the workflow, others not."""
+    if any(part.endswith(".zarr") for part in path.parts[:-1]):
+        return f"to have it made again, delete {path} and run the workflow"
+    return f"to have it made again, delete {path}, run the workflow with this path as its target"
+
+
 def main(folder: str) -> int:
     """Print a line for each damage; return the exit status."""
     results = Path(folder)
@@ -15,7 +22,7 @@ def main(folder: str) -> int:
     found = 0
     for error in verify(results):
         found += 1
-        print(f"Error: {error}; to have it made again, delete {error.path} and run the workflow")
+        print(f"Error: {error}; {advice(error.path)}")
     print(f"{folder}: {found} damaged file(s)" if found else f"{folder}: undamaged")
     return 1 if found else 0
 

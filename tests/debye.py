@@ -1,6 +1,7 @@
 """PSFs by a quadrature of their own: the scalar Debye integral, pixel by pixel, for tests."""
 
 import numpy as np
+from scipy import fft
 from scipy.interpolate import CubicSpline
 from scipy.special import j0
 
@@ -43,3 +44,17 @@ def debye_psf(
         for dx in offsets * voxel_um[2]:
             result += profile(np.hypot.outer(y + dy, x + dx))
     return np.clip(np.moveaxis(result, -1, 0), 0, None) / points**2
+
+
+def seen_ball(psf, voxel_um, *, diameter_um) -> np.ndarray:
+    """Light per voxel around an even ball in place of the point; axes Z Y X."""
+    sizes = [fft.next_fast_len(n + 8, real=True) for n in psf.shape]
+    z, y, x = (np.fft.fftfreq(n, v) for n, v in zip(sizes, voxel_um, strict=True))
+    u = (
+        np.pi
+        * diameter_um
+        * np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x[: sizes[2] // 2 + 1] ** 2)
+    )
+    u[0, 0, 0] = 1e-3
+    seen = fft.irfftn(fft.rfftn(psf, sizes) * 3 * (np.sin(u) - u * np.cos(u)) / u**3, sizes)
+    return np.clip(seen[tuple(slice(n) for n in psf.shape)], 0, None)

@@ -259,18 +259,26 @@ def write_digests(paths: Iterable[str | Path]) -> None:
     write_record(files[0].with_name(DIGESTS), {path.name: file_digest(path) for path in files})
 
 
-def check_digests(path: str | Path) -> None:
+def check_digests(path: str | Path, *, beside: Iterable[str | Path] = ()) -> None:
     """Compare the files of a folder with their hashes at `path`.
+
+    Parameters
+    ----------
+    beside
+        Files that are to be made again where one is missing or changed.
 
     Raises
     ------
     DamagedError
-        If a file was changed after it was written. A missing file is the workflow's to make again.
+        If a file is missing, or was changed after it was written.
     """
-    for name, known in read_record(path).items():
+    beside = list(beside)
+    for name, known in read_record(path, beside=beside).items():
         file = Path(path).with_name(name)
-        if file.is_file() and file_digest(file) != known:
-            raise DamagedError(file, "was changed after it was written")
+        if not file.is_file():
+            raise DamagedError(file, "is missing", files=beside)
+        if file_digest(file) != known:
+            raise DamagedError(file, "was changed after it was written", files=beside)
 
 
 def check_rows(path: str | Path, rows: Any) -> None:

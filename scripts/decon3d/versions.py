@@ -13,9 +13,9 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 4,
-    "ingest": 10,
+    "ingest": 11,
     "statistics": 7,
-    "psf": 4,
+    "psf": 6,
     "phantoms": 5,
     "pairs": 4,
     "train": 8,
@@ -27,7 +27,7 @@ VERSIONS = {
     "evaluate": 6,
     "noise": 2,
     "consistency": 5,
-    "report": 6,
+    "report": 7,
     "preview": 1,
 }
 

@@ -109,6 +109,12 @@ def test_the_right_beads_are_used_and_the_reasons_are_right(stack, psf):
     assert "wide along X" in seen[12]["reason"]
 
 
+def test_a_configured_size_that_contradicts_the_stack_is_recorded(stack):
+    z, y, x = VOXEL
+    odd = make(stack[1], voxel_size_um=(1.1 * z, y, x), plane_tolerance_um=1)
+    assert any("but the file states" in text for text in odd.record["warnings"])
+
+
 def test_places_are_known_to_a_tenth_of_a_voxel(stack, psf):
     places, _ = stack
     for bead in psf.record["candidates"]:

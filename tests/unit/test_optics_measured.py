@@ -117,6 +117,10 @@ def test_voxel_size_from_imagej_and_ome(tmp_path):
         tifffile.imwrite(tmp_path / name, image, **options)
         psf = psf_from_file(tmp_path / name, target_voxel_size_um=VOXEL)
         assert psf.record["file"]["voxel_size_um"] == pytest.approx(VOXEL, rel=1e-5)
+    odd = psf_from_file(
+        tmp_path / "ome.tif", voxel_size_um=(0.25, 0.1, 0.1), target_voxel_size_um=VOXEL
+    )
+    assert any("file states [0.2, 0.1, 0.1]" in text for text in odd.record["warnings"])
     tifffile.imwrite(tmp_path / "bare.tif", image)
     with pytest.raises(UserError, match=r"psf\.voxel_size_um is missing"):
         psf_from_file(tmp_path / "bare.tif", target_voxel_size_um=VOXEL)

@@ -89,7 +89,9 @@ def test_two_photon_needs_the_laser_and_sted_its_depletion():
         "datasets.d: channels.gfp.excitation_um is missing; two-photon excitation needs"
     )
     assert said("sted").startswith("datasets.d.optics.sted: is missing; STED needs")
-    assert "belongs to `modality: sted`" in said("confocal", sted=depletion(20))
+    assert "needs `modality: sted`, but the modality is confocal" in said(
+        "confocal", sted=depletion(20)
+    )
     assert "did you mean spherical?" in said("widefield", aberrations={"spherica": 0.1})
 
 

@@ -203,6 +203,11 @@ def test_an_older_plan_is_refused_and_the_advice_helps(tmp_path, run):
         check_stores(load_plan(path), path)
     path.unlink()
     assert np.array_equal(run()[2], CHANGES["flipped in Z"])
+    plan = load_plan(path)
+    shutil.rmtree(plan.volumes[0].store)
+    with pytest.raises(DamagedError, match=r"zarr\.json is missing") as found:
+        check_stores(plan, path)
+    assert path in found.value.files
 
 
 def test_a_record_in_another_place_is_refused(tmp_path):

@@ -11,13 +11,12 @@ from test_classical_recipe import PSF, boxes
 from test_restoration import IDENTITY, LOCAL, Known
 from test_volumes_no_data import RNG, deskewed
 
-from decon3d.errors import UserError
 from decon3d.networks.inputs import network_input
 from decon3d.restoration import part as part_module
 from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import make_plan
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.restorers import prepare_classical
 from decon3d.settings import Camera, Restoration, Rl
 from decon3d.volumes.ingest import channel_statistics, ingest
 from decon3d.volumes.normalisation import Normalisation
@@ -116,15 +115,3 @@ def test_a_network_sees_background_where_nothing_is():
     counts[0] = np.nan
     values = network_input(counts, law=Normalisation(100, 50), background=110)[0]
     assert np.allclose(values[0], 0.2) and np.allclose(values[1:], 1)
-
-
-def test_a_single_plane_needs_a_method_for_planes(tmp_path):
-    image = RNG.poisson(50, (1, 40, 44)).astype(np.uint16)
-    record = volume(tmp_path, image)
-    network = State("rln", (18, 18, 18), (2, 2, 2), True, 4.0, {"bundle": "b"})
-    solid = State("rl", (3, 3, 3), (1, 1, 1), False, 4.0, {}, {"psf": PSF.data})
-    for state in (network, solid):
-        with pytest.raises(UserError, match="is a single plane, and m works in three dimensions"):
-            planned(tmp_path, record, state)
-    flat = PSF.data.sum(0, keepdims=True)
-    planned(tmp_path, record, State("rl", (3, 3, 3), (1, 1, 1), False, 4.0, {}, {"psf": flat}))

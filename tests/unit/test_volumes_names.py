@@ -1,5 +1,7 @@
 """Names from outside are taken literally, or refused by name where Snakemake cannot take them."""
 
+import os
+
 import pytest
 from helpers import simulated_dataset
 
@@ -65,6 +67,13 @@ def test_what_snakemake_replaces_is_refused_by_name(odd, tmp_path):
     with pytest.raises(ConfigError, match=said):
         named = {"name": "x", "path": str(path)}
         load_settings({"datasets": {"d": {**simulated_dataset(), "simulate": None, "volumes": [named]}}, "methods": {"rl": {}}})  # fmt: skip
+
+
+def test_a_name_in_an_older_encoding_is_refused(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.tif")).touch()
+    with pytest.raises(ConfigError, match=r"caf\\udce9.tif' is not UTF-8") as raised:
+        list_volumes("d", dataset(f"{tmp_path}/*.tif"))
+    str(raised.value).encode()
 
 
 @pytest.mark.parametrize(

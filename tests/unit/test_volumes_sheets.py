@@ -1,5 +1,7 @@
 """Sheets of volumes, in every form that spreadsheet programs write, and with every fault."""
 
+import os
+
 import pytest
 
 from decon3d.errors import ConfigError, UserError
@@ -110,3 +112,18 @@ def test_a_glob_of_sheets_and_odd_names(tmp_path):
     assert list(list_volumes("d", dataset(str(tmp_path / "*.csv")))) == ["a", "b"]
     literal = list_volumes("d", dataset(str(tmp_path / "x [1].tif")))
     assert [v.path for v in literal.values()] == [str(tmp_path / "x [1].tif")]
+
+
+def test_one_file_twice_and_a_volume_as_its_own_reference_are_said(tmp_path):
+    (tmp_path / "a.tif").touch()
+    path = str(tmp_path / "a.tif")
+    with pytest.raises(ConfigError, match=r"a\.tif is listed twice"):
+        list_volumes("d", dataset([str(tmp_path / "*.tif"), path]))
+    with pytest.raises(ConfigError, match="own reference"):
+        list_volumes("d", dataset([{"name": "a", "path": path, "reference": path}]))
+
+
+def test_a_pipe_is_no_sheet(tmp_path):
+    os.mkfifo(tmp_path / "s.csv")
+    with pytest.raises(UserError, match=r"s\.csv cannot be read: it is not a file"):
+        read_sheet(tmp_path / "s.csv", key="k")

@@ -3,11 +3,15 @@
 import errno
 import json
 
+import numpy as np
 import pytest
 
+from decon3d.errors import DamagedError
 from decon3d.evaluation.records import Record, read_records, write_records
 from decon3d.files import read_json, write_digests, write_record
 from decon3d.logs import job_log
+from decon3d.optics.psf import Psf, save_psf
+from decon3d.report.page import check_drawn
 from decon3d.volumes.verify import finished_stores, verify
 
 ROW = Record("d", "a", "rl", "volume/v", "test", None, None, "psnr", "unmatched", "volume", 1.0,
@@ -35,6 +39,39 @@ def test_a_changed_digit_is_named(results, name):
     path.write_text(text.replace("31.25", "31.75").replace('"part": 0', '"part": 1'))
     assert path.read_text() != text
     assert [error.path for error in verify(results)] == [path]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "empty", "missing"])
+@pytest.mark.parametrize("name", ["psf.tif", "psf.json"])
+def test_a_damaged_psf_is_named(tmp_path, name, damage):
+    path = tmp_path / "results" / "d" / "psf" / "a" / name
+    data = np.full((3, 3, 3), 1 / 27, np.float32)
+    save_psf(Psf(data, (0.3, 0.1, 0.1)), path.with_name("psf.tif"))
+    assert list(verify(tmp_path / "results")) == []
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if damage == "flipped" else b"")
+    if damage == "missing":
+        path.unlink()
+    assert path in [error.path for error in verify(tmp_path / "results")]
+
+
+def test_a_page_is_not_made_of_a_changed_table_or_figure(results):
+    check_drawn(results.parent, dataset="d")
+    table = results / "d" / "tables" / "metrics.csv"
+    table.write_text("value\n31.75\n")
+    with pytest.raises(DamagedError, match=r"metrics\.csv was changed"):
+        check_drawn(results.parent, dataset="d")
+    index = results / "d" / "figures" / "index.json"
+    write_digests([table])
+    index.parent.mkdir()
+    for name in ("index.json", "a.png"):
+        index.with_name(name).write_text("{}")
+    write_digests([index, index.with_name("a.png")])
+    index.with_name("a.png").unlink()
+    with pytest.raises(DamagedError, match=r"a\.png is missing") as found:
+        check_drawn(results.parent, dataset="d")
+    assert index in found.value.files  # so that the workflow makes all of them again
 
 
 def test_records_are_read_as_written_and_other_numbers_are_refused(results):

@@ -1,5 +1,7 @@
 """What a user sees of a wrong config, wrong files and a wrong command line: plain lines, no job."""
 
+import re
+
 import numpy as np
 import tifffile
 from helpers import ROOT, simulated_dataset
@@ -59,3 +61,11 @@ def test_a_key_that_stands_twice_a_wrong_target_and_another_directory(workplace)
     refused(workplace.run("--dry-run"), "config.yaml, lines ", "the key methods stands twice")
     run = workplace.snakemake(*clone)
     refused(run, f"There is no config/config.yaml in the working directory {workplace.folder}.")
+
+
+def test_the_records_of_methods_are_targets_of_their_own(workplace):
+    workplace.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}}})
+    output = workplace.run("--dry-run").output
+    (targets,) = re.findall(r"^(?:local)?rule all:\n\s+input: (.*)", output, re.MULTILINE)
+    for path in ("finished/rl.json", "consistency/rl.json", "evaluation/rl/volumes.json"):
+        assert f"results/d/{path}" in targets

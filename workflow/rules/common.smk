@@ -56,8 +56,8 @@ try:
 except UserError as error:
     sys.exit(str(error))
 
+LOOK_ONLY = workflow.output_settings.dryrun or "verify" in sys.argv
 if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
-    LOOK_ONLY = workflow.output_settings.dryrun or "verify" in sys.argv
     for name in SETTINGS.datasets:
         for line in remake_missing(name, dry_run=LOOK_ONLY):
             print(line, file=sys.stderr)
@@ -423,17 +423,40 @@ def tuning_inputs(wildcards):
 
 def evaluations(wildcards):
     """The metric records of all methods, and of the blurred images themselves."""
-    kinds = ["volumes", *(f"sample.{c}" for c in dataset_of(wildcards).channels)]
-    kinds += ["phantoms"] if SETTINGS.has_pairs(wildcards.dataset) else []
+    return evaluation_files(wildcards.dataset)
+
+
+def evaluation_files(dataset):
+    """The same, by the name of the dataset."""
+    kinds = [
+        "volumes",
+        *(f"sample.{c}" for c in SETTINGS.datasets[dataset].channels),
+    ]
+    kinds += ["phantoms"] if SETTINGS.has_pairs(dataset) else []
     found = {
         "input": kinds,
         **{method: [*kinds, "consistency"] for method in METHODS},
     }
     return [
-        paths.evaluation(wildcards.dataset, method, kind)
+        paths.evaluation(dataset, method, kind)
         for method in found
         for kind in found[method]
     ]
+
+
+def what_methods_leave(wildcards):
+    """The records of what all methods restored, mapped and measured, in all datasets.
+
+    Where the pages are there, Snakemake would not miss them.
+    """
+    found = []
+    for dataset in SETTINGS.datasets:
+        for method in METHODS:
+            found.append(paths.finished(dataset, method))
+            found.append(paths.consistency_record(dataset, method))
+        found += evaluation_files(dataset)
+        found.append(paths.table(dataset, "metrics.csv"))
+    return found
 
 
 def gives_gpu(rule):
@@ -449,6 +472,8 @@ def partial_report(wildcards):
 
 def report_what_is_there():
     """After an error: pages from what exists, so that nothing that was done goes unseen."""
+    if LOOK_ONLY:  # `snakemake verify` writes nothing but its log
+        return
     if shutil.disk_usage(".").free < 50e6:
         print("The disk is full: no page was made of what exists.", file=sys.stderr)
         return

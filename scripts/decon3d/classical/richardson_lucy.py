@@ -16,6 +16,12 @@ that of plain iterations on a pollen-like volume of 30 to 300 photons (`make ben
 BENCH=classical`), and it passes that best after 3 to 5 iterations, so that too many iterations add
 more noise than plain ones do. Momentum that restarts where it works against the correction gained
 nothing from this start, and lost 0.15 dB on a specimen of 200 photons.
+
+Points narrower than a voxel snap to the grid. The estimate is not negative, so no mixture of voxels
+blurs to the image of a point between them; the most likely mixture is nearer to the closest voxel.
+With the exact PSF and without noise, the centroid of a confocal point comes out up to 0.06 voxel
+off. Balls of two voxels' diameter, as beads are, come out within 0.03 voxel (`make bench
+BENCH=beads`).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -6,15 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.logs import log
-from decon3d.volumes.metadata import chosen_voxel_size, contradiction
+from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.volume import Triple
 
 
 def read_bead_file(
     path: Path, *, voxel_size_um: Triple | None, key: str, reading: Reading = FROM_FILE
-) -> tuple[NDArray[np.float64], Triple]:
+) -> tuple[NDArray[np.float64], Triple, list[str]]:
     """Read a stack of one bead as Z Y X, and its voxel size.
 
     Parameters
@@ -31,7 +30,8 @@ def read_bead_file(
     Returns
     -------
     tuple
-        float64 array, axes Z Y X, and the voxel size (Z, Y, X) in µm.
+        float64 array, axes Z Y X, the voxel size (Z, Y, X) in µm, and what is odd about that size,
+        in words for the report.
 
     Raises
     ------
@@ -39,10 +39,9 @@ def read_bead_file(
         If the file is missing or cannot be read, is not one stack, or has no known voxel size.
     """
     volume, voxel = _open(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
-    if text := contradiction(voxel_size_um, volume.voxel_size_um):
-        log.warning("%s (%s): %s", key, path, text)
     whole = (slice(None), slice(None), slice(None))
-    return volume.read(0, 0, whole).astype(np.float64), voxel
+    data = volume.read(0, 0, whole).astype(np.float64)
+    return data, voxel, size_warnings(volume, voxel_size_um)
 
 
 def check_bead_file(

@@ -40,7 +40,7 @@ from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
 from decon3d.settings.microscope import Modality
 from decon3d.volumes.checks import bead_stack_problems
 from decon3d.volumes.headers import Header
-from decon3d.volumes.metadata import chosen_voxel_size, contradiction
+from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def psf_from_beads(
         none that is good.
     """
     where = f"{key}.path ({path})"
-    stack, voxel = _read(
+    stack, voxel, odd = _read(
         path, voxel_size_um=voxel_size_um, channel=channel, key=key, reading=reading
     )
     ball_fwhm = FWHM_OF_SIGMA * bead_diameter_um / np.sqrt(20)  # of the Gaussian of its variance
@@ -210,6 +210,7 @@ def psf_from_beads(
     width = fwhm_um(bead, voxel)
     field = field_variation([candidates[i] for i in used], stack.shape)
     warnings = [
+        *odd,
         *_uneven_field(field),
         *isolated.record["warnings"],
         *_warnings(len(used), mean, bead_diameter_um, width),
@@ -371,7 +372,7 @@ def asymmetry(psf: NDArray[np.floating], voxel_size_um: Triple) -> dict[str, Any
 
 def _read(
     path: str | Path, *, voxel_size_um: Triple | None, channel: int, key: str, reading: Reading
-) -> tuple[NDArray[Any], Triple]:
+) -> tuple[NDArray[Any], Triple, list[str]]:
     if not Path(path).exists():
         raise UserError(f"{key}.path ({path}): there is no such file")
     volume = open_volume(path, reading=reading)
@@ -381,14 +382,12 @@ def _read(
     if problems:
         raise UserError("\n".join(problems))
     voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
-    if text := contradiction(voxel_size_um, volume.voxel_size_um):
-        log.warning("%s (%s): %s", key, path, text)
     stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():
         raise UserError(f"{key}.path ({path}): holds NaN or infinite values; export it again")
     if stack.min() == stack.max():
         raise UserError(f"{key}.path ({path}): all voxels are {stack.flat[0]:g}; there is no bead")
-    return stack, voxel
+    return stack, voxel, size_warnings(volume, voxel_size_um)
 
 
 def _half_width(reach_um: Sequence[float], voxel: Triple) -> Half:

@@ -60,6 +60,7 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
             emission_um=channel.emission_um,
             excitation_um=channel.excitation_um,
             voxel_size_um=voxel_size_um,
+            beside_measured=not isinstance(channel.psf, TheoryPsf),
         )
     except UserError as error:
         raise UserError(f"{key}: {error}") from None

@@ -92,7 +92,7 @@ def psf_from_file(
         bead, a bead at its edge, two beads too close, or one that lies along Y or X.
     """
     path = Path(path)
-    data, voxel = read_bead_file(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
+    data, voxel, odd = read_bead_file(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
     where = f"{key}.path ({path})"
     data, missing = _without_nan(data, where)
     _refuse_corner(data, where)
@@ -111,7 +111,7 @@ def psf_from_file(
         dark=level.dark,
         everywhere=widefield,
     )
-    warnings = [*found.record["warnings"], *level.warnings, *_negative(level, found.record)]
+    warnings = [*odd, *found.record["warnings"], *level.warnings, *_negative(level, found.record)]
     if expected is not None and level.light is not None:
         warnings += odd_planes(
             found.data, found.weight, level.light, sectioning=expected.sectioning

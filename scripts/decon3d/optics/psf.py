@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from decon3d.errors import DamagedError, reason
-from decon3d.files import read_record, replacing, write_record
+from decon3d.files import read_record, replacing, write_digests, write_record
 
 Triple = tuple[float, float, float]
 
@@ -153,6 +153,8 @@ def save_psf(psf: Psf, path_tif: str | Path) -> None:
         _write_tiff(path.with_name(f"{name}.tif"), companion.data, companion.voxel_size_um)
     _write_tiff(path, psf.data, psf.voxel_size_um)
     write_record(path.with_suffix(".json"), description(psf))
+    companions = [path.with_name(f"{name}.tif") for name in psf.companions]
+    write_digests([path, path.with_suffix(".json"), *companions])
 
 
 def _write_tiff(path: Path, data: NDArray[np.float32], voxel_size_um: Triple) -> None:

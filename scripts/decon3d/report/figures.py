@@ -14,14 +14,14 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-import tifffile
 from matplotlib.figure import Figure
 
 from decon3d import paths
 from decon3d.errors import UserError, unforeseen
 from decon3d.evaluation.statistics import estimate_mean
-from decon3d.files import read_json, write_json
+from decon3d.files import read_json, write_digests, write_json
 from decon3d.logs import log
+from decon3d.optics.psf import load_psf
 from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
@@ -129,6 +129,8 @@ def make_figures(
                 problems.append(f"{what} could not be drawn: {error}")
     content = {"figures": [asdict(entry) for entry in entries], "problems": problems}
     write_json(folder / INDEX, content)
+    drawn = [folder / f"{entry.name}.{ending}" for entry in entries for ending in ("png", "svg")]
+    write_digests([folder / INDEX, *filter(Path.is_file, drawn)])
     return entries
 
 
@@ -300,7 +302,7 @@ def _psf(job: Job, channel: str) -> Drawn:
     entry = Entry(
         f"psf_{channel}", "psf", f"Point spread function{_of_channel(job, channel)}", caption
     )
-    figure = plots.psf_views(tifffile.imread(path), voxel_size_um=voxel, fwhm_um=fwhm)
+    figure = plots.psf_views(load_psf(path).data, voxel_size_um=voxel, fwhm_um=fwhm)
     return [(entry, figure)]
 
 

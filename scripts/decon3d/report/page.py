@@ -14,7 +14,7 @@ import yaml
 from decon3d import paths
 from decon3d.errors import unforeseen
 from decon3d.evaluation.records import COLUMNS
-from decon3d.files import write_json, write_text
+from decon3d.files import DIGESTS, check_digests, write_digests, write_json, write_text
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
 from decon3d.report.embed import downloads, embedded, figures_by_section, other_tables
@@ -72,6 +72,20 @@ def report_what_exists(root: Path, settings: Settings) -> None:
                 log.warning("%s: %s: %s", dataset, make.__name__, error, exc_info=unforeseen(error))
         build_report(root, dataset=dataset, settings=settings)
     build_index(root, settings.datasets)
+
+
+def check_drawn(root: Path, *, dataset: str) -> None:
+    """Compare a dataset's tables and figures with their digests before a page is made of them.
+
+    Raises
+    ------
+    DamagedError
+        If one is missing or was changed: with the file that has the workflow make all again.
+    """
+    tables, figures = root / paths.table(dataset, DIGESTS), root / paths.figures(dataset)
+    check_digests(tables, beside=[tables.with_name("metrics.csv")])
+    if (figures / DIGESTS).is_file():  # a volume's page needs none
+        check_digests(figures / DIGESTS, beside=[figures / "index.json"])
 
 
 def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
@@ -176,6 +190,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     )
     path = root / paths.report(dataset)
     write_text(path, text)
+    write_digests([path, root / paths.card(dataset)])
     return path
 
 

@@ -265,8 +265,7 @@ def make_plan(
     Raises
     ------
     UserError
-        If the smallest block does not fit the memory, or a volume is a single plane and the method
-        needs a stack, or the engine cannot be had.
+        If the smallest block does not fit the memory, or the engine is not available.
     """
     every = [states[name] for name in channels]
     halo = _worst([s.halo for s in every])
@@ -280,12 +279,6 @@ def make_plan(
     volumes = []
     for record, store in zip(records, stores, strict=True):
         shape = (record.shape[2], record.shape[3], record.shape[4])
-        if shape[0] == 1 and any(s.needs_depth for s in every):
-            raise UserError(
-                f"{record.source} is a single plane, and {method} works in three dimensions "
-                "(a network, or a PSF of several planes): give a stack, or, for rl and rltv, a "
-                "measured PSF of one plane (psf: {source: file})"
-            )
         chosen = list(range(record.shape[0])) if times is None else list(times)
         units = len(chosen) * len(channels) * len(records)
         try:
@@ -341,9 +334,16 @@ def check_stores(plan: Plan, path: str | Path) -> None:
     Raises
     ------
     DamagedError
-        If one was not: the plan is to be made again.
+        If one was not, or is missing: the plan and all parts are to be made again.
     """
+    path = Path(path)
+    parts = path.parents[1] / "parts" / plan.method
     for volume in plan.volumes:
+        try:
+            check_level_0(volume, of_plan=False)
+        except DamagedError as error:
+            files = [path, *sorted(parts.glob("*.json"))]
+            raise DamagedError(error.path, error.problem, files=files) from None
         if open_array(volume.store, "0").attrs.get("key") != volume.key:
             raise DamagedError(path, f"is not the plan that {volume.store} was created for")
 

@@ -117,11 +117,6 @@ class State:
         """Whether a network restores, so that an engine is needed."""
         return "bundle" in self.values
 
-    @property
-    def needs_depth(self) -> bool:
-        """Whether a single plane cannot be restored: by a network, or with a 3D PSF."""
-        return self.of_network or ("psf" in self.arrays and len(self.arrays["psf"]) > 1)
-
 
 def _array_digest(array: NDArray[Any]) -> list[Any]:
     values = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

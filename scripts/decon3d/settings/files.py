@@ -44,8 +44,14 @@ def path_problem(path: str, *, of_clone: bool = False) -> str:
     """Say why Snakemake cannot take a path as it is; empty if it can.
 
     It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them;
-    in the path of the clone it takes every brace for the start or end of a name.
+    in the path of the clone it takes every brace for the start or end of a name. It writes paths as
+    UTF-8, which a name in an older encoding is not.
     """
+    if any("\ud800" <= letter <= "\udfff" for letter in path):  # bytes that are no text
+        return (
+            f"the name {path!r} is not UTF-8, which Snakemake needs; rename the file or folder, or "
+            "link it under another name (ln -s)"
+        )
     found = re.search(r"[{}]", path) if of_clone else None
     found = found or _REPLACED.search(path)
     if found is None:

@@ -21,7 +21,7 @@ from decon3d.logs import log, progress
 from decon3d.volumes.checks import differing_voxels, volume_problems
 from decon3d.volumes.fingerprints import check_unchanged, fresh_fingerprint
 from decon3d.volumes.headers import Header
-from decon3d.volumes.metadata import chosen_voxel_size, contradiction
+from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import (
     Histogram,
@@ -219,10 +219,7 @@ def ingest(
     )
     if problems:
         raise UserError("\n".join(problems))
-    contradicted = contradiction(voxel_size_um, volume.voxel_size_um)
-    warnings = [contradicted] if contradicted else []
-    if voxel_size_um is None and volume.voxel_size_note:
-        warnings.append(volume.voxel_size_note)
+    warnings = size_warnings(volume, voxel_size_um)
     size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
     log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)

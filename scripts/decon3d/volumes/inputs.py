@@ -89,10 +89,16 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
                     f"{key}: {source.name!r} cannot be a volume's name; use letters, digits, _ "
                     f"and - only ({source.path})"
                 )
+            elif source.name in sources and _is_same(source.path, sources[source.name].path):
+                problems.append(f"{key}: {source.path} is listed twice; remove one entry")
             elif source.name in sources:
                 problems.append(
                     f"{key}: {sources[source.name].path} and {source.path} would both be called "
                     f"{source.name!r}; give names in a list of {{name, path}} or a sheet"
+                )
+            if source.reference and _is_same(source.path, source.reference):
+                problems.append(
+                    f"{key}: {source.path} is its own reference; give the volume that is the truth"
                 )
             named = filter(None, (source.path, source.reference))
             problems += [f"{key}: {problem}" for path in named if (problem := path_problem(path))]
@@ -100,6 +106,10 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
     if problems:
         raise ConfigError(problems)
     return sources
+
+
+def _is_same(path: str, other: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def previewed_volume(name: str, dataset: Dataset, volumes: dict[str, VolumeSource]) -> VolumeSource:

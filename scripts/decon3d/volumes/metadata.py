@@ -84,6 +84,20 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
     return configured
 
 
+def size_warnings(volume: Volume, configured: Triple | None) -> list[str]:
+    """List what is odd about a volume's voxel size, in words for the report.
+
+    Parameters
+    ----------
+    configured
+        The config's voxel size (Z, Y, X), in µm; None = the metadata's counts.
+    """
+    if configured is None:
+        return [volume.voxel_size_note] if volume.voxel_size_note else []
+    text = contradiction(configured, volume.voxel_size_um)
+    return [text] if text else []
+
+
 def contradiction(configured: Triple | None, found: Triple | None) -> str:
     """Say how a configured voxel size (Z, Y, X) contradicts the file's; empty if it does not."""
     if configured is None or found is None or not differ(configured, found):
@@ -118,7 +132,7 @@ def axes_of(path: str, shape: Sequence[int], found: str, wanted: str | None = No
         Of the array.
     found
         Letters that the file gives its dimensions. One of unknown meaning (Q, I) is Z where there
-        is no other Z: a stack without metadata.
+        is no other Z longer than 1: a stack without metadata.
     wanted
         Letters that the config gives them (`axes`), all or those longer than 1; None = the file's.
 
@@ -151,8 +165,9 @@ def axes_of(path: str, shape: Sequence[int], found: str, wanted: str | None = No
             SINGLE if n == 1 and a not in AXES else a for a, n in zip(found, shape, strict=True)
         )
         unknown = [a for a in axes if a in "QI"]
-        if len(unknown) == 1 and "Z" not in axes:
-            axes = axes.replace(unknown[0], "Z")
+        longer = {a for a, n in zip(axes, shape, strict=True) if n > 1}
+        if len(unknown) == 1 and "Z" not in longer:
+            axes = axes.replace("Z", SINGLE).replace(unknown[0], "Z")
     check_axes(path, axes, sizes)
     return axes
 
@@ -165,7 +180,9 @@ def check_axes(path: str, axes: str, sizes: str = "") -> None:
         return
     if "S" in letters:
         raise UserError(
-            f"{path} is an RGB picture (axes {letters}); save the channels as grey values"
+            f"{path} is an RGB picture (axes {sizes or letters}); save the channels as grey "
+            "values, or, if it holds channels or planes that a program took for colours, name "
+            "all axes in the dataset's `axes`, e.g. CZYX"
         )
     raise UserError(
         f"{path} has the axes {sizes or letters}; volumes need Y and X and may have T, C and Z, "

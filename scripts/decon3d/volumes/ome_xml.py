@@ -221,11 +221,17 @@ def _child(element: ET.Element, tag: str) -> ET.Element | None:
 
 
 def _beside(path: str, name: str) -> str:
-    """Return the path of a file that the XML names: within the folder of the file itself."""
+    """Return the path of a file that the XML names: within the folder of the file itself.
+
+    Of a link, that is the link's folder, or else the folder that it leads to.
+    """
     name = name.replace("\\", "/")
     if os.path.isabs(name) or ":" in name or ".." in name.split("/"):
         name = name.rsplit("/", 1)[-1]
-    return os.path.join(os.path.dirname(path), name)
+    beside = os.path.join(os.path.dirname(path), name)
+    if os.path.islink(path) and not os.path.exists(beside):
+        return os.path.join(os.path.dirname(os.path.realpath(path)), name)
+    return beside
 
 
 def _with_blocks(image: OmeImage, blocks: list[PlaneBlock]) -> OmeImage:

@@ -317,16 +317,19 @@ def _axis_letters(names: list[Any]) -> str | None:
 
 def _check_largest(path: str, array: ZarrArray, datasets: list[dict[str, Any]]) -> None:
     """Raise `UserError` if a later level is larger than the first."""
+    largest, name = math.prod(array.shape), ""
     for dataset in datasets:
         inside = dataset.get("path")
         node = node_at(Path(path, inner_path(path, inside, "datasets")))
         shape = _list(node.array.get("shape")) if node else []
         known = len(shape) == array.ndim and all(isinstance(n, int) for n in shape)
-        if known and math.prod(shape) > math.prod(array.shape):
-            raise UserError(
-                f"{path}: level {inside!r} is larger than the first, against OME-Zarr's rule; "
-                f"name the array itself, {path}/{inside}, with `axes` and `voxel_size_um`"
-            )
+        if known and math.prod(shape) > largest:
+            largest, name = math.prod(shape), str(inside)
+    if name:
+        raise UserError(
+            f"{path}: level {name!r} is larger than the first, against OME-Zarr's rule; name the "
+            f"array itself, {path}/{name}, with `axes` and `voxel_size_um`"
+        )
 
 
 def _transformations(

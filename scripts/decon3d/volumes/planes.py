@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError, reading
-from decon3d.volumes.tiff_pages import check_chain, check_pages, strict
+from decon3d.volumes.tiff_pages import check_chain, check_grey, check_pages, strict
 
 _ENDINGS = (".tif", ".tiff")
 _ZARR = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
@@ -22,13 +23,37 @@ _OTHER_AXIS = re.compile(r"(?:^|[^a-z])(c|ch|channel|w|wave|wavelength|t|time|fr
 
 
 def plane_files(path: str | Path) -> list[str]:
-    """List the planes of a folder in natural order (z2 before z10); none if it is an OME-Zarr."""
+    """List the planes of a folder in natural order (z2 before z10); none if it is an OME-Zarr.
+
+    Raises
+    ------
+    UserError
+        If one is no file: a link to a file that is missing would shorten the stack.
+    """
     if not Path(path).is_dir() or any(Path(path, name).exists() for name in _ZARR):
         return []
     with os.scandir(path) as entries:
-        names = [e.name for e in entries if e.name.lower().endswith(_ENDINGS) and e.is_file()]
-    order = tifffile.natural_sorted(name for name in names if not name.startswith("."))
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(_ENDINGS)
+            and not entry.name.startswith(".")
+            and _is_plane(entry)
+        ]
+    order = tifffile.natural_sorted(names)
     return [str(Path(path, name)) for name in order]
+
+
+def _is_plane(entry: os.DirEntry[str]) -> bool:
+    try:
+        if entry.is_file() or entry.is_dir():
+            return entry.is_file()
+    except OSError:  # links in a circle
+        pass
+    raise UserError(
+        f"{entry.path} is a link to a file that is missing, or a pipe; restore the file or remove "
+        "the link"
+    )
 
 
 class Planes:
@@ -85,6 +110,8 @@ class Planes:
                     f"{name} is not a single plane of grey values; a folder is one stack of "
                     "such files (volumes of their own are listed by a glob: folder/*.tif)"
                 )
+            if not file.is_imagej:
+                check_grey(name, page)
             check_pages(name, tifffile.TiffPageSeries([page], page.shape, page.dtype, "YX"))
             return np.asarray(page.asarray())
 
@@ -117,9 +144,16 @@ def in_sequence(files: list[str]) -> list[str]:
         i: {file: int(parts[file][i]) for file in files} for i in range(1, len(parts[files[0]]), 2)
     }
     varying = {i: values for i, values in fields.items() if len(set(values.values())) > 1}
+    for i in [i for i in varying if i + 2 in varying and parts[files[0]][i + 1] == "."]:
+        whole, decimals = varying.pop(i), varying.pop(i + 2)  # z0.9um, z1.2um: one number
+        digits = {len(parts[file][i + 2]) for file in files}
+        if len(digits) == 1:
+            scale = 10 ** digits.pop()
+            varying[i] = {file: whole[file] * scale + decimals[file] for file in files}
     counting = [i for i, values in varying.items() if len(set(values.values())) == len(files)]
     before = {i: parts[files[0]][i - 1] for i in varying}
-    if not counting:
+    repeated = [i for i in varying if i not in counting]
+    if not counting or _other_axes([varying[i] for i in repeated], [before[i] for i in repeated]):
         numbers = " and ".join(f"{before[i]}#" for i in varying) or "nothing"
         raise UserError(
             f"{folder} is not one stack: its names ({Path(files[0]).name} …) count {numbers}; keep "
@@ -146,6 +180,15 @@ def in_sequence(files: list[str]) -> list[str]:
             "stack is complete"
         )
     return ordered
+
+
+def _other_axes(repeated: list[dict[str, int]], before: list[str]) -> bool:
+    """Say whether numbers that repeat, beside one that counts all files, are other axes."""
+    if any(map(_OTHER_AXIS.search, before)):
+        return True
+    places = {tuple(values[file] for values in repeated) for file in next(iter(repeated), {})}
+    cells = prod(len(set(values.values())) for values in repeated)
+    return len(repeated) > 1 and len(places) == cells == len(repeated[0])
 
 
 def _range(values: dict[str, int]) -> int:

@@ -1,5 +1,7 @@
 """Open any supported volume as one lazily read T C Z Y X array with its voxel size."""
 
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +51,7 @@ def open_volume(
     """
     path = str(path)
     with errors.reading(path):
+        _check_kind(path)
         if path.lower().endswith(_ZIPPED) and Path(path).is_file():
             raise UserError(f"{path} is a zipped OME-Zarr; unzip it into a folder and name that")
         if planes := plane_files(path):
@@ -66,3 +69,14 @@ def open_volume(
         )
     convert_to = None if found in _KEPT else "float32"
     return replace(volume, clip_at_zero=clip_at_zero, convert_to=convert_to)
+
+
+def _check_kind(path: str) -> None:
+    """Refuse an empty file, and a pipe or device: reading one may never end."""
+    kind = os.stat(path)
+    if stat.S_ISDIR(kind.st_mode):
+        return
+    if not stat.S_ISREG(kind.st_mode):
+        raise UserError(f"{path} is a pipe or a device; give a file or a folder")
+    if not kind.st_size:
+        raise UserError(f"{path} is empty (0 bytes); copy or export it again")

@@ -57,6 +57,8 @@ def read_sheet(path: str | Path, *, key: str) -> list[Row]:
         If the file cannot be read.
     """
     with reading(f"the sheet {path}"):
+        if not Path(path).is_file():  # reading a pipe may never end
+            raise OSError(0, "it is not a file; save the sheet as one")
         text = _decoded(Path(path).read_bytes())
         lines = text.splitlines(keepends=True)
         declared = lines[0].strip().strip('"') if lines else ""

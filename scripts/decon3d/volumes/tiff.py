@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import tifffile
 import zarr
 
@@ -18,7 +19,14 @@ from decon3d.volumes.metadata import (
 )
 from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
-from decon3d.volumes.tiff_pages import check_chain, check_pages, image_series, ome_series, strict
+from decon3d.volumes.tiff_pages import (
+    check_chain,
+    check_grey,
+    check_pages,
+    image_series,
+    ome_series,
+    strict,
+)
 from decon3d.volumes.units import finite, micrometres, seconds
 from decon3d.volumes.vendor import open_vendor
 from decon3d.volumes.volume import FROM_FILE, Reading, Volume
@@ -62,6 +70,8 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
             if metadata.significant_bits is None and bits < 8 * series.dtype.itemsize:
                 metadata = replace(metadata, significant_bits=bits)
             check_pages(path, series)
+            if not file.is_imagej:  # its counts are as stored, whatever colours they have
+                check_grey(path, series.keyframe)
             array: Any = zarr.open(series.aszarr(level=0, squeeze=False), mode="r")
         except BaseException:
             file.close()
@@ -161,15 +171,22 @@ def _image(
     series = found[reading.choose(path, [series.name for series in found])]
     if file.is_imagej:
         metadata = _of_imagej(file)
-        _refuse_fewer(path, file, series)
+        _refuse_miscount(path, file, series)
         return series, metadata
     return series, TiffMetadata()
 
 
-def _refuse_fewer(path: str, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-    """Refuse an ImageJ file with fewer planes than it states."""
+def _refuse_miscount(path: str, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Refuse an ImageJ file with fewer planes than it states, or more."""
     stated = (file.imagej_metadata or {}).get("images", 1)
     planes = series.size // max(1, series.keyframe.size)
+    if len(file.pages) > planes:
+        extra: Any = file.pages.get(planes, aspage=True)
+        if extra.hash == series.keyframe.hash:
+            raise UserError(
+                f"{path}: ImageJ's metadata state {planes} planes, but it holds {len(file.pages)}; "
+                "export it again"
+            )
     if isinstance(stated, int) and stated > planes:
         raise UserError(
             f"{path} is incomplete: ImageJ's metadata state {stated} planes, but it holds "
@@ -203,6 +220,8 @@ def _of_imagej(file: tifffile.TiffFile, *, single_plane: bool = False) -> TiffMe
     centimetre beside a unit of µm are converted.
     """
     meta = file.imagej_metadata or {}
+    tables = meta.get("LUTs", ())
+    tables = [tables] if isinstance(tables, np.ndarray) else tables  # tifffile unpacks a single one
     unit = str(meta.get("unit", "")).strip()
     units = [str(meta.get(f"{axis}unit", "") or unit).strip() for axis in "zyx"]
     sizes: list[Length | None] = [None, None, None]
@@ -219,9 +238,7 @@ def _of_imagej(file: tifffile.TiffFile, *, single_plane: bool = False) -> TiffMe
             sizes[0] = None
     return TiffMetadata(
         (sizes[0], sizes[1], sizes[2]),
-        channel_colors=tuple(
-            "".join(f"{v:02X}" for v in table[:, -1]) for table in meta.get("LUTs", ())
-        ),
+        channel_colors=tuple("".join(f"{v:02X}" for v in table[:, -1]) for table in tables),
         time_interval_s=seconds(meta.get("finterval"), str(meta.get("tunit", "sec"))),
     )
 

@@ -1,6 +1,7 @@
 """The pages of TIFF files: which belong to an image, and whether all of them are there."""
 
 import contextlib
+import filecmp
 import logging
 import os
 import re
@@ -184,6 +185,12 @@ def _open_other(path: str, block: PlaneBlock, own_uuid: str | None) -> tifffile.
         text = f"{name}, which belongs to {path}, cannot be read: {reason(error)}"
         raise UserError(text) from None
     uuid = file_uuid(ome_xml_of(other))
+    if uuid is not None and uuid == own_uuid and filecmp.cmp(name, path, shallow=False):
+        other.close()
+        raise UserError(
+            f"{name} and {path} are two files of a set, but one is a copy of the other; copy the "
+            "files of the set again"
+        )
     if uuid is not None and block.uuid is not None and uuid not in (block.uuid, own_uuid):
         other.close()
         raise UserError(
@@ -261,10 +268,25 @@ def _inside(path: str, pieces: Any, file: tifffile.TiffFile, what: str) -> None:
         )
 
 
+def check_grey(path: str, page: Any) -> None:
+    """Raise `UserError` if the numbers of a page are no counts: inverted, or places in a table."""
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        raise UserError(
+            f"{path} states that 0 is white (PhotometricInterpretation 0), so that its counts may "
+            "be inverted; save it with 0 as black"
+        )
+    table = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
+    if table is not None and (np.diff(table.sum(axis=0, dtype=np.int64)) < 0).any():
+        raise UserError(
+            f"{path} holds places in a table of colours, not counts; save it as grey values"
+        )
+
+
 def image_series(file: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
     """List the images of a file without OME-XML: no pyramid levels, reduced images or labels.
 
-    A smaller single plane beside a stack is its thumbnail.
+    A smaller single plane beside a stack is its thumbnail. Nameless planes that are all alike are
+    one stack, written plane by plane.
     """
     found = []
     for series in file.series:
@@ -283,7 +305,12 @@ def image_series(file: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
             and (height < most and width < wide)
         )
 
-    return [series for series in own if series is largest or not is_thumbnail(series)]
+    kept = [series for series in own if series is largest or not is_thumbnail(series)]
+    planes = [s.keyframe for s in kept if not s.name and prod(s.shape) == s.keyframe.size]
+    if len(kept) < 2 or len(planes) < len(kept) or len({page.hash for page in planes}) > 1:
+        return kept
+    shape, axes = (len(planes), *planes[0].shape), f"I{planes[0].axes}"
+    return [tifffile.TiffPageSeries(planes, shape, planes[0].dtype, axes, parent=file)]
 
 
 def _is_reduced(series: tifffile.TiffPageSeries) -> bool:

@@ -57,6 +57,12 @@ class Reading:
                 )
             return 0
         named = [i for i, name in enumerate(images) if name == str(self.series)]
+        is_number = isinstance(self.series, int) and self.series < len(images)
+        if is_number and named not in ([], [self.series]):
+            raise UserError(
+                f"series: {path} has an image with the number {self.series} and another with that "
+                f"name: {listed}; give the name of the right one in quotes"
+            )
         if len(named) == 1:
             return named[0]
         number = int(self.series) if str(self.series).isdecimal() else -1
