@@ -149,12 +149,10 @@ def iterate(
     else:
         x = even_start(weights, initial)
     g = model.device.put(g)
-    ground: np.float32 | FloatArray = np.float32(background)
-    if calm:
-        ground = np.maximum(np.float32(calm) * weights[model.inside], ground)
-        g += ground - np.float32(background)
-        if absent is not None:
-            g[model.device.put(absent)] = 0
+    ground = np.maximum(np.float32(calm) * weights[model.inside], np.float32(background))
+    g += ground - np.float32(background)
+    if absent is not None:
+        g[model.device.put(absent)] = 0
     return _iterations(
         g, model, weights, x, ground, initial, tv_weight,
         voxel_size_um, acceleration == "heavy_ball", model.device.put(full),
@@ -166,7 +164,7 @@ def _iterations(
     model: Blur,
     weights: FloatArray,
     x: FloatArray,
-    background: np.float32 | FloatArray,
+    background: FloatArray,
     initial: float,
     tv_weight: float,
     voxel_size_um: Sequence[float],
@@ -193,7 +191,7 @@ def _iterations(
 
         def compare(planes: slice) -> None:
             expected = ratio[planes]
-            expected += background if background.ndim == 0 else background[planes]
+            expected += background[planes]
             np.maximum(expected, floor, out=expected)
             np.divide(g[planes], expected, out=expected)
             if full is not None:
