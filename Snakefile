@@ -50,8 +50,8 @@ rule all:
     default_target: True
     input:
         paths.INDEX,
-        # So that a record or a table of a method that was deleted is made again.
-        what_methods_leave,
+        # So that a record that was deleted, or lost by a failed job, is made again.
+        all_records,
     localrule: True
 
 

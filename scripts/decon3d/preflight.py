@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -19,7 +20,7 @@ from decon3d.volumes.checks import (
     volume_problems,
 )
 from decon3d.volumes.headers import CACHE, Header, Source, read_headers
-from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume
+from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume, volume_files
 from decon3d.volumes.volume import Reading
 
 _RESULT = re.compile(
@@ -33,6 +34,8 @@ MOST_PROBLEMS = 200
 """Problems of one dataset that are listed; the others are counted."""
 
 Headers = Mapping[Source, Header | UserError]
+CLOCK_SECONDS = 60
+"""By so much may the clocks of two machines differ."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,20 @@ def check_headers(
         problems += _grouped(lines[:MOST_PROBLEMS], [path for path, _ in headers])
         if len(lines) > MOST_PROBLEMS:
             problems.append(f"datasets.{name}: {len(lines) - MOST_PROBLEMS} more problems")
+    paths = [path for path, _ in headers]
+    problems += _grouped(list(_future_problems(paths)), paths)
     if problems:
         raise ConfigError(problems)
     return {source: found for source, found in headers.items() if isinstance(found, Header)}
+
+
+def _future_problems(paths: Iterable[str]) -> Iterator[str]:
+    """Name inputs with a date in the future, which Snakemake takes for newer than their results."""
+    now = time.time()
+    for path in dict.fromkeys(paths):
+        for file in filter(os.path.exists, volume_files(path)):
+            if os.stat(file).st_mtime > now + CLOCK_SECONDS:
+                yield f"{path} has a date in the future; correct the clock, or touch {file}"
 
 
 def _grouped(lines: list[str], files: list[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -225,6 +226,16 @@ def test_headers_that_are_kept_are_not_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr("decon3d.volumes.headers.read_header", read.append)
     assert read_headers(sources(*paths), cache=tmp_path / "cache.json") == first
     assert read == []
+
+
+def test_a_date_in_the_future_is_named_before_any_job(tmp_path):
+    path = write(tmp_path / "a.ome.tif")
+    os.utime(path, (time.time() + 3600,) * 2)
+    assert problems(settings(path), tmp_path) == [
+        f"{path} has a date in the future; correct the clock, or touch {path}"
+    ]
+    os.utime(path)
+    check_headers(settings(path), list_inputs(settings(path)), cache=tmp_path / "cache.json")
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):

@@ -32,7 +32,16 @@ def test_a_stack_written_plane_by_plane_is_one_stack(tmp_path):
     assert np.array_equal(voxels(tmp_path / "v.tif"), STACK)
     with tifffile.TiffWriter(tmp_path / "v.tif", append=True) as file:
         file.write(STACK[0, :10])
-    refused(tmp_path / "v.tif", "choose one")
+    refused(tmp_path / "v.tif", r"6 images: 0 \(20 × 24\).*5 \(10 × 24\); choose one")
+
+
+def test_planes_of_unknown_order_are_asked_about(tmp_path):
+    tag = (51123, "s", 0, '{"Channel": "a"}', False)  # Micro-Manager's, without its index
+    tifffile.imwrite(
+        tmp_path / "v.tif", STACK, metadata=None, photometric="minisblack", extratags=[tag]
+    )
+    refused(tmp_path / "v.tif", "micromanager wrote about the order of its 5 planes")
+    assert np.array_equal(voxels(tmp_path / "v.tif", axes="ZYX"), STACK)
 
 
 def imagej(path, lines, stack=STACK):
@@ -164,5 +173,7 @@ def test_a_number_that_is_also_the_name_of_another_image_is_asked_about():
     assert Reading("1").choose("f", names) == 0  # quoted: a name
     assert Reading(0).choose("f", names) == 0
     assert Reading(3).choose("f", names) == 2
+    with pytest.raises(UserError, match=r"300 images: 0 \(a\), .*19 \(a\), …; choose"):
+        Reading().choose("f", ["a"] * 300)
     with pytest.raises(UserError, match=r"number 1 and another with that name.*in quotes"):
         Reading(1).choose("f", names)

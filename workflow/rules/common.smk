@@ -444,16 +444,32 @@ def evaluation_files(dataset):
     ]
 
 
-def what_methods_leave(wildcards):
-    """The records of what all methods restored, mapped and measured, in all datasets.
+def all_records(wildcards):
+    """What has to be there when all is done: the records of every stage, in all datasets.
 
-    Where the pages are there, Snakemake would not miss them.
+    Where a later file is there, Snakemake does not miss an earlier one: one that a failed job has
+    taken with it, after its input had changed, would leave the old results in place.
     """
     found = []
     for dataset in SETTINGS.datasets:
-        for method in METHODS:
-            found.append(paths.finished(dataset, method))
-            found.append(paths.consistency_record(dataset, method))
+        channels = SETTINGS.datasets[dataset].channels
+        sources = [None, *{m.source: None for m in METHODS.values() if m.source}]
+        for source in sources:
+            found += [paths.ingested(dataset, v, source) for v in VOLUMES[dataset]]
+            found += [paths.statistics(dataset, c, source) for c in channels]
+        found += [
+            path(dataset, c) for c in channels for path in (paths.psf, paths.noise)
+        ]
+        for name, method in METHODS.items():
+            found += [paths.prepared(dataset, c, name) for c in channels]
+            if is_trained(method):
+                found += [
+                    f"{paths.model(dataset, c, name)}/model.json" for c in channels
+                ]
+            found += [
+                path(dataset, name)
+                for path in (paths.plan, paths.finished, paths.consistency_record)
+            ]
         found += evaluation_files(dataset)
         found.append(paths.table(dataset, "metrics.csv"))
     return found

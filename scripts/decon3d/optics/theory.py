@@ -41,7 +41,7 @@ defocus. Where the illumination ends the cone, its planes are dim but large: a c
 ends where its axis falls below a thousandth of the peak lacks 8 to 10 % of its light, which makes
 objects too dim by as much. Within eight widths all but 4 % of it lies, the rest thinly spread;
 twice as many would double every block's halo for 2 %."""
-BESIDE_MEASURED = 1.5
+BESIDE_MEASURED = 1.75
 """Factor on these bounds where theory continues a sectioning microscope's measured PSF, whose user
 wants counts to 1 %. A widefield PSF's light per plane does not fall, so no factor helps there."""
 CROP_RULE = (

@@ -33,6 +33,8 @@ from decon3d.volumes.volume import FROM_FILE, Reading, Volume
 
 Sizes = tuple[Length | None, Length | None, Length | None]
 _CENTIMETRE = 3
+_MAKERS = {"ndtiff", "micromanager", "scanimage", "fluoview", "lsm", "stk"}
+"""Kinds of TIFF that keep the order of their planes in metadata of their own."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +170,20 @@ def _image(
     found = image_series(file)
     if not found:
         raise UserError(f"{path} holds no image; export it again")
-    series = found[reading.choose(path, [series.name for series in found])]
+    names = [series.name or " × ".join(map(str, series.shape)) for series in found]
+    series = found[reading.choose(path, names)]
     if file.is_imagej:
         metadata = _of_imagej(file)
         _refuse_miscount(path, file, series)
         return series, metadata
+    makers = _MAKERS & set(file.flags)
+    unordered = series.kind in ("uniform", "generic") and len(series._pages) > 1
+    if makers and unordered and reading.axes is None:
+        raise UserError(
+            f"{path}: what {min(makers)} wrote about the order of its {len(series._pages)} planes "
+            "is missing or cannot be read; copy the whole folder (with NDTiff.index, if there is "
+            "one), or name all axes in the dataset's `axes`"
+        )
     return series, TiffMetadata()
 
 

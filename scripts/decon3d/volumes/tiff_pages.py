@@ -20,7 +20,10 @@ _BROKEN = re.compile(
     r"zeroed|missing|fail|corrupt|truncat|invalid|out of range|discontiguous|not match|raised",
     re.IGNORECASE,
 )
-_HARMLESS = re.compile(r"coercing|InterColorProfile|IJMetadata|datetime|page name", re.IGNORECASE)
+_HARMLESS = re.compile(
+    r"coercing|InterColorProfile|IJMetadata|datetime|page name|subfiletype|read_micromanager",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"<(tifffile\.)?\w+[ .][^>]*> (raised \w+)?\s*")
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 AXES = "TCZYX"
 SINGLE = "_"
 """In a volume's axes: a dimension of length 1 without a meaning here."""
+MOST_LISTED = 20
+"""Images of a file that a message lists."""
 Triple = tuple[float, float, float]
 
 
@@ -48,7 +50,9 @@ class Reading:
         UserError
             If the file holds several images and none is chosen, or the chosen one is not there.
         """
-        listed = ", ".join(f"{i} ({name})" if name else str(i) for i, name in enumerate(images))
+        some = enumerate(images[:MOST_LISTED])
+        listed = ", ".join(f"{i} ({name})" if name else str(i) for i, name in some)
+        listed += ", …" if len(images) > MOST_LISTED else ""
         if self.series is None:
             if len(images) > 1:
                 raise UserError(
