@@ -199,6 +199,45 @@ def test_no_specks_far_from_a_specimen():
         assert psnr(above[near], truth[near]) > quality
 
 
+@pytest.mark.parametrize(
+    "method",
+    [Rl(kind="rl"), Rl(kind="rl", iterations=40), METHODS["RLTV"]],
+    ids=["rl", "rl, 40 iterations", "rltv"],
+)
+def test_faces_get_no_more_specks_than_the_middle(method):
+    light = np.full(SHAPE, 3.0)
+    rng = np.random.default_rng(0)
+    image = 100 + 2 * (rng.poisson(light) + rng.normal(0, 1.5, SHAPE))
+    above = restored(image.astype(np.float32), method, CAMERA)[0] - 106
+    middle = np.zeros(SHAPE, bool)
+    middle[INNER] = True
+    shares = [
+        np.percentile(above[~middle], q) / np.percentile(above[middle], q) for q in (99.9, 100)
+    ]
+    print(shares)
+    assert max(shares) < 1.5
+
+
+def test_objects_at_a_face_keep_their_light():
+    model = Blur(SHAPE, psf=PSF.data)
+    truth = np.zeros(model.object_shape, np.float32)
+    z, y, x = np.indices(truth.shape)
+    for depth, row, column in ((20, 4, 20), (4, 36, 36), (20, 1, 52), (4, 4, 4)):  # 4 = at a face
+        truth[(z - depth) ** 2 + (y - row) ** 2 + (x - column) ** 2 <= 9] = 1
+    truth *= 100 / model.forward(truth).max()
+    light = np.maximum(model.forward(truth), 0) + 2
+    rng = np.random.default_rng(0)
+    image = 100 + 2 * (rng.poisson(light) + rng.normal(0, 1.5, light.shape))
+    above = restored(image.astype(np.float32), Rl(kind="rl"), CAMERA)[0] - 104
+    inside = model.inside
+    true = 2 * truth[inside]
+    shares = []
+    for place in (np.s_[10:23, :8, 8:25], np.s_[:8, 24:41, 24:41], np.s_[:8, :8, :8]):
+        shares.append(above[place].sum() / true[place].sum())
+    print(shares)
+    assert shares == pytest.approx([1, 1, 1], abs=0.15)
+
+
 def test_dim_objects_keep_their_brightness():
     shares = []
     for seed in (1, 2):

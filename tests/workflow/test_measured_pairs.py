@@ -1,6 +1,7 @@
 """Measured pairs, a method that starts from another's result, and a bundle used again."""
 
 import json
+import zipfile
 from dataclasses import asdict
 
 import numpy as np
@@ -114,11 +115,13 @@ def test_a_second_run_does_nothing(finished):
 
 @pytest.fixture(scope="module")
 def again(finished, tmp_path_factory):
-    """The bundle on another volume, beside one whose network is not what its description says."""
+    """The bundle on another volume, beside one whose network has lost its weights."""
     place = Workplace(tmp_path_factory.mktemp("again"))
     (place.folder / "broken").mkdir()
     write_json(place.folder / "broken" / "model.json", asdict(bundle_info()))
-    (place.folder / "broken" / "model.keras").write_bytes(b"another network")
+    layers = [{"config": {"batch_shape": [None, None, None, None, 1]}}]
+    with zipfile.ZipFile(place.folder / "broken" / "model.keras", "w") as network:
+        network.writestr("config.json", json.dumps({"config": {"name": "rln", "layers": layers}}))
     models = finished[0].folder / "results" / "fish" / "models"
     bundle = {"bundle": f"{models}/{{channel}}/rln"}
     place.configure(
@@ -136,7 +139,7 @@ def test_a_run_in_which_a_method_failed_has_a_report_and_can_go_on(again):
     page = (place.folder / "results" / "d" / "report.html").read_text()
     assert "logs/d/restore/day.0.log" in page
     log = (place.folder / "logs" / "d" / "restore" / "day.0.log").read_text()
-    assert "broken has changed since" in log and "Traceback" not in log
+    assert "is not the file that model.json describes" in log and "Traceback" not in log
     place.configure({"datasets": {"d": DATASET}, "methods": {"night": bundle}})
     run = place.run()
     assert run.code == 0, run.output[-3000:]

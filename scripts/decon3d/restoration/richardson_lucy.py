@@ -51,7 +51,8 @@ def base_recipe(
 
     Back projected noise changes an empty voxel by a share in every iteration. Where that is more
     than `CALM`, counts are added to image and model (`Recipe.damping`) until it is not: with narrow
-    PSFs and few photons.
+    PSFs and few photons. At faces, the boundary weights amplify the noise, and more is added
+    (`Recipe.calm`).
 
     Floors are a share of the specimen's brightness. The mean of all voxels would do as well, but it
     depends on how much darkness lies around the specimen, and so would the result.
@@ -66,7 +67,7 @@ def base_recipe(
         read_noise = 0.0 if camera.offset is None else ASSUMED_READ_NOISE
     dark = offset - (camera.gain or ASSUMED_GAIN) * read_noise**2
     dark = min(dark, background)
-    grain = float(np.linalg.norm(psf.data)) * statistics.background_sigma
+    calm = float(np.linalg.norm(psf.data)) * statistics.background_sigma / CALM
     return Recipe(
         background=background,
         initial=max(START * (law.offset + law.scale - background), 1e-3 * law.scale),
@@ -74,7 +75,8 @@ def base_recipe(
         acceleration=method.acceleration,
         back_projector=getattr(method, "back_projector", "matched"),
         dark_level=dark,
-        damping=max(grain / CALM - (background - dark), 0.0),
+        damping=max(calm - (background - dark), 0.0),
+        calm=calm,
         saturation=statistics.saturation,
     )
 
