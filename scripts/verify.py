@@ -3,14 +3,25 @@
 import sys
 from pathlib import Path
 
+from decon3d.files import DIGESTS
 from decon3d.volumes.verify import verify
+
+TARGETS = {"figures": "index.json", "tables": "metrics.csv"}
+"""The file of a folder that the workflow makes all others with."""
 
 
 def advice(path: Path) -> str:
     """Say how a file is made again; those of stores are missed by the workflow, others not."""
     if any(part.endswith(".zarr") for part in path.parts[:-1]):
         return f"to have it made again, delete {path} and run the workflow"
-    return f"to have it made again, delete {path}, run the workflow with this path as its target"
+    target = path
+    if path.parent.name in TARGETS:
+        target = path.with_name(TARGETS[path.parent.name])
+    elif path.parent.parent.name == "psf":
+        target = path.with_name("psf.tif")
+    elif path.name == DIGESTS:
+        target = path.with_name("report.html")
+    return f"to have it made again, delete {target} and run the workflow with that path as target"
 
 
 def main(folder: str) -> int:

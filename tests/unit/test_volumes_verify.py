@@ -2,6 +2,7 @@
 
 import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from decon3d.logs import job_log
 from decon3d.optics.psf import Psf, save_psf
 from decon3d.report.page import check_drawn
 from decon3d.volumes.verify import finished_stores, verify
+from verify import advice
 
 ROW = Record("d", "a", "rl", "volume/v", "test", None, None, "psnr", "unmatched", "volume", 1.0,
              "own", 31.25, "dB")  # fmt: skip
@@ -72,6 +74,22 @@ def test_a_page_is_not_made_of_a_changed_table_or_figure(results):
     with pytest.raises(DamagedError, match=r"a\.png is missing") as found:
         check_drawn(results.parent, dataset="d")
     assert index in found.value.files  # so that the workflow makes all of them again
+
+
+@pytest.mark.parametrize(
+    ("damaged", "deleted"),
+    [
+        ("figures/a.png", "figures/index.json"),
+        ("tables/digests.json", "tables/metrics.csv"),
+        ("psf/a/psf.json", "psf/a/psf.tif"),
+        ("digests.json", "report.html"),
+        ("plans/rl.json", "plans/rl.json"),
+        ("ingest/v.ome.zarr/0/zarr.json", "ingest/v.ome.zarr/0/zarr.json"),
+    ],
+)
+def test_the_advice_names_a_file_that_the_workflow_makes(damaged, deleted):
+    place = Path("results/d")
+    assert f"delete {place / deleted} and run" in advice(place / damaged)
 
 
 def test_records_are_read_as_written_and_other_numbers_are_refused(results):
