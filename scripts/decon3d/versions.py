@@ -21,7 +21,7 @@ VERSIONS = {
     "train": 8,
     "tune": 10,
     "prepare": 9,
-    "plan": 9,
+    "plan": 10,
     "restore": 9,
     "finish": 6,
     "evaluate": 6,

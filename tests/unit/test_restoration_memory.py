@@ -1,6 +1,7 @@
 """A device whose memory does not hold a block: the plan is rewritten, the work starts over."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,10 +10,14 @@ from scipy.ndimage import uniform_filter
 from test_restoration import LOCAL, known_restorer, machine  # noqa: F401
 from test_volumes import TCZYX
 
+from decon3d.classical.estimates import Estimator, Run
+from decon3d.classical.photons import PhotonScale
+from decon3d.classical.recipe import Recipe
 from decon3d.errors import DeviceMemoryError
 from decon3d.restoration import part as part_module
 from decon3d.restoration.part import ReplannedError, restore_part, run_part
 from decon3d.restoration.plan import halve_blocks, load_plan
+from decon3d.restoration.richardson_lucy import bytes_per_voxel
 
 
 class Small:
@@ -102,3 +107,25 @@ def test_what_no_halving_helps_is_said(planned):
     Small.holds = 1
     with pytest.raises(DeviceMemoryError, match="not even small blocks fit"):
         restored(made, 0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"tv_weight": 0.005}, {"photons": PhotonScale(0.0, 1.0, "config")}],
+    ids=["rl", "rltv", "consensus"],
+)
+def test_a_block_takes_no_more_memory_than_planned(options):
+    psf = np.zeros((9, 9, 9), np.float32)
+    psf[4, 4, 4] = 1
+    recipe = Recipe(background=10.0, initial=2.0, voxel_size_um=(1.0, 1.0, 1.0), **options)
+    runs = [Run(recipe, (2,))]
+    block = np.full((48, 96, 96), 12, np.float32)
+    tracemalloc.start()
+    try:
+        result = Estimator(runs, psf=psf, threads=1)(block)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    used = (peak - result.nbytes) / block.size
+    print(used, bytes_per_voxel(runs))
+    assert 0.75 * bytes_per_voxel(runs) < used < bytes_per_voxel(runs)
