@@ -12,16 +12,17 @@ TARGETS = {"figures": "index.json", "tables": "metrics.csv"}
 
 def advice(path: Path) -> str:
     """Say how a file is made again; those of stores are missed by the workflow, others not."""
+    target, how = path, " with {} as target"
     if any(part.endswith(".zarr") for part in path.parts[:-1]):
-        return f"to have it made again, delete {path} and run the workflow"
-    target = path
-    if path.parent.name in TARGETS:
+        how = ""
+    elif path.parent.name in TARGETS:
         target = path.with_name(TARGETS[path.parent.name])
     elif path.parent.parent.name == "psf":
         target = path.with_name("psf.tif")
     elif path.name == DIGESTS:
         target = path.with_name("report.html")
-    return f"to have it made again, delete {target} and run the workflow with that path as target"
+    first = f"delete {target} and " if target.exists() else ""
+    return f"to have it made again, {first}run the workflow{how.format(target)}"
 
 
 def main(folder: str) -> int:

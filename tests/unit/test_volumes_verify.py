@@ -2,7 +2,6 @@
 
 import errno
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,9 +86,12 @@ def test_a_page_is_not_made_of_a_changed_table_or_figure(results):
         ("ingest/v.ome.zarr/0/zarr.json", "ingest/v.ome.zarr/0/zarr.json"),
     ],
 )
-def test_the_advice_names_a_file_that_the_workflow_makes(damaged, deleted):
-    place = Path("results/d")
-    assert f"delete {place / deleted} and run" in advice(place / damaged)
+def test_the_advice_names_a_file_that_the_workflow_makes(damaged, deleted, tmp_path):
+    target = tmp_path / "results" / "d" / deleted
+    assert "delete" not in advice(target.parents[1] / "gone.zarr" / "c")  # what is missing
+    target.parent.mkdir(parents=True)
+    target.touch()
+    assert f"delete {target} and run" in advice(tmp_path / "results" / "d" / damaged)
 
 
 def test_records_are_read_as_written_and_other_numbers_are_refused(results):
