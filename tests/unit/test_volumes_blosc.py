@@ -36,3 +36,13 @@ def test_a_cut_chunk_of_incompressible_data_is_refused_by_name(tmp_path, version
 def test_the_store_of_another_codec_is_not_looked_at(tmp_path):
     zarr.create_array(tmp_path / "v.zarr", data=np.zeros((2, 4, 4), "u2"), compressors=None)
     assert not (ZarrArray(str(tmp_path / "v.zarr"))[:, :, :]).any()
+
+
+def test_an_empty_shard_is_not_one_that_was_never_written(tmp_path):
+    array = zarr.create_array(
+        str(tmp_path / "a"), shape=(4, 8, 8), chunks=(2, 4, 4), shards=(4, 8, 8), dtype="uint16"
+    )
+    array[:] = 7
+    (tmp_path / "a" / "c" / "0" / "0" / "0").write_bytes(b"")
+    with pytest.raises(UserError, match="0/0/0 cannot be read: the file is empty"):
+        ZarrArray(str(tmp_path / "a"))[:, :, :]

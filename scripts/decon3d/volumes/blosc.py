@@ -1,4 +1,4 @@
-"""Chunks that Blosc has compressed, refused where they are cut.
+"""Chunk files that are refused where they are cut: empty ones, and those that Blosc has compressed.
 
 Blosc's decoder trusts the length that a chunk's header states and does not compare it with the
 bytes there are: of incompressible data it copies whatever lies in memory beyond a cut chunk's end.
@@ -22,7 +22,23 @@ def uses_blosc(array: dict[str, Any]) -> bool:
     return bool(names) and names[-1] in ("blosc", "numcodecs.blosc")
 
 
-class WholeChunkStore(LocalStore):
+class FilledFileStore(LocalStore):
+    """A local store of an array; zarr reads an empty shard as one that was never written."""
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """Read a file; raise `ValueError` for one that is empty."""
+        found = await super().get(key, prototype, byte_range)
+        if found is not None and len(found) == 0 and not (self.root / key).stat().st_size:
+            raise ValueError("the file is empty")
+        return found
+
+
+class WholeChunkStore(FilledFileStore):
     """A local store of an array whose chunks are Blosc's."""
 
     async def get(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from decon3d import errors
 from decon3d.errors import UserError, reason
-from decon3d.volumes.blosc import WholeChunkStore, uses_blosc
+from decon3d.volumes.blosc import FilledFileStore, WholeChunkStore, uses_blosc
 from decon3d.volumes.checked import open_store
 from decon3d.volumes.manifest import is_own
 from decon3d.volumes.metadata import (
@@ -70,7 +70,8 @@ class ZarrArray:
             if is_own(folder.parent):
                 self._array: Any = open_store(folder.parent)[folder.name]
             else:
-                store = WholeChunkStore(path, read_only=True) if uses_blosc(node.array) else path
+                kind = WholeChunkStore if uses_blosc(node.array) else FilledFileStore
+                store = kind(path, read_only=True)
                 self._array = zarr.open_array(store, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
             self.shape: tuple[int, ...] = tuple(self._array.shape)
             self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
