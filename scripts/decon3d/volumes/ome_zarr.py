@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from decon3d import errors
 from decon3d.errors import UserError, reason
-from decon3d.volumes.blosc import FilledFileStore, WholeChunkStore, uses_blosc
 from decon3d.volumes.checked import open_store
 from decon3d.volumes.manifest import is_own
 from decon3d.volumes.metadata import (
@@ -30,6 +29,7 @@ from decon3d.volumes.metadata import (
 )
 from decon3d.volumes.units import seconds
 from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
+from decon3d.volumes.whole_files import FilledFileStore, WholeChunkStore, uses_blosc
 from decon3d.volumes.zarr_metadata import (
     MARKERS,
     Node,
