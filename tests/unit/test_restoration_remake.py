@@ -107,7 +107,7 @@ def test_what_is_missing_is_made_again_to_the_same_bytes(finished, damage):
     do()
     before = contents()
     (told,) = remake_missing("d", dry_run=True)
-    assert told.endswith("it is made again") and contents() == before
+    assert told.endswith("a run without a target makes it again") and contents() == before
     assert Path(paths.finished("d", "m")).exists()
     assert remake_missing("d", dry_run=False) == [told]
     run()
@@ -125,7 +125,7 @@ def test_pairs_and_phantoms_are_made_again(tmp_path, monkeypatch):
     assert remake_missing("d", dry_run=False) == []
     (store / "image/c/1/0/0/0").unlink()
     (told,) = remake_missing("d", dry_run=False)
-    assert told == f"{store}/image/c/1/0/0/0 is missing; it is made again"
+    assert told == f"{store}/image/c/1/0/0/0 is missing; a run without a target makes it again"
     assert not (store / "zarr.json").exists()
 
 

@@ -29,7 +29,7 @@ def remake_missing(dataset: str, *, dry_run: bool) -> list[str]:
     told = []
     for finished, damages in missing_files(Path("results", dataset)):
         more = f", and {len(damages) - 1} more" if len(damages) > 1 else ""
-        told.append(f"{damages[0]}{more}; it is made again")
+        told.append(f"{damages[0]}{more}; a run without a target makes it again")
         if not dry_run:
             _forget(finished, [error.path for error in damages])
     return told
