@@ -16,7 +16,7 @@ VERSIONS = {
     "ingest": 11,
     "statistics": 7,
     "psf": 6,
-    "phantoms": 6,
+    "phantoms": 7,
     "pairs": 4,
     "train": 9,
     "tune": 11,

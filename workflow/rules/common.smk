@@ -405,6 +405,13 @@ def chain_may_use_gpu(name):
     return any(may_use_gpu(METHODS[n]) for n in chain_of(name))
 
 
+def measured_light(wildcards):
+    """The record of light and camera in the data, where the phantoms' config leaves any open."""
+    if not PHANTOMS.needs_data(dataset_of(wildcards).camera):
+        return []
+    return [paths.noise(wildcards.dataset, wildcards.channel)]
+
+
 def own_volumes(wildcards):
     """The user's own objects that a split draws from."""
     objects = PHANTOMS.of_split(wildcards.split).objects

@@ -6,6 +6,7 @@ rule phantoms:
     input:
         own_objects,
         psf=paths.psf("{dataset}", "{channel}"),
+        measured=measured_light,
     output:
         marker=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "{split}")),
     log:

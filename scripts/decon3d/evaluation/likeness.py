@@ -61,7 +61,7 @@ class Likeness:
     coarser: float | None
     """Mean wavelength of the data's structures over that of the phantoms'."""
     noise: float
-    """Standard deviation of the noise in the data over that in the phantoms, at equal brightness."""
+    """Standard deviation of the noise in the data over the phantoms', at equal brightness."""
 
     @property
     def differences(self) -> list[str]:
@@ -125,15 +125,16 @@ def compare(
     """
     ours = [_photons(image, camera) for image in data]
     theirs = [_photons(image, phantom_camera) for image in phantoms]
-    raw, simulated = (np.concatenate([p[np.isfinite(p)] for p in found]) for found in (ours, theirs))
+    both = (ours, theirs)
+    raw, simulated = (np.concatenate([p[np.isfinite(p)] for p in found]) for found in both)
     if not len(raw) or not len(simulated):
         raise ValueError("no voxels to compare")
     y_raw, y_simulated = (np.quantile(_stabilised(v), QUANTILES) for v in (raw, simulated))
     wasserstein = float(np.abs(y_raw - y_simulated).mean())
     dark = min(float(np.quantile(y, 0.05)) for y in (y_raw, y_simulated))
-    heights = float(np.clip(y_raw - dark, 0, None).mean() + np.clip(y_simulated - dark, 0, None).mean())
+    heights = sum(float(np.clip(y - dark, 0, None).mean()) for y in (y_raw, y_simulated))
     (bright, filled), (bright_simulated, filled_simulated) = map(_signal, (raw, simulated))
-    spectra = [_spectrum([_stabilised(p) for p in found], voxel_size_um) for found in (ours, theirs)]
+    spectra = [_spectrum([_stabilised(p) for p in found], voxel_size_um) for found in both]
     octaves = coarser = None
     if spectra[0] is not None and spectra[1] is not None:
         octaves, coarser = _spectral_distance(spectra[0], spectra[1])

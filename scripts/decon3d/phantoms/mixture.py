@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
-from decon3d.phantoms.ellipsoids import Ellipsoid, ball, coverage, draw_ellipsoids
+from decon3d.phantoms.ellipsoids import Ellipsoid, ball, coverage, draw_ellipsoids, within
 from decon3d.phantoms.grids import Grid, Volume
 from decon3d.phantoms.objects import draw_tubes
 from decon3d.phantoms.textures import haze, textured_nuclei
@@ -51,13 +52,10 @@ def _flat(grid: Grid, rng: np.random.Generator) -> Volume:
     for _ in range(grid.count(FLAT_DENSITY)):
         axes = np.diag(rng.uniform(4, 9, 3) * unit)
         outer = Ellipsoid(_place(grid, rng), axes, rng.uniform(0.3, 1))
-        (z, y, x), wall = coverage(outer, grid)
+        window, wall = coverage(outer, grid)
         inner, core = coverage(outer.scaled(1 - rng.uniform(0.15, 0.4)), grid)
-        inside = tuple(
-            slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, (z, y, x), strict=True)
-        )
-        wall[inside] -= core
-        part = volume[z, y, x]
+        wall[within(inner, window)] -= core
+        part = volume[window]
         np.maximum(part, np.float32(outer.brightness) * np.maximum(wall, 0), out=part)
     return volume
 
@@ -94,5 +92,5 @@ KINDS: tuple[tuple[Callable[[Grid, np.random.Generator], Volume], float], ...] =
 """The kinds of objects, and the factor on their brightness where they are the brightest kind."""
 
 
-def _place(grid: Grid, rng: np.random.Generator) -> np.ndarray:
+def _place(grid: Grid, rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.uniform(0, grid.box_um)
