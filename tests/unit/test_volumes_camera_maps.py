@@ -1,14 +1,19 @@
 """A camera's maps from its frames, and volumes corrected by them, on a simulated camera."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pytest
 import tifffile
 
 from decon3d.errors import DamagedError, UserError
+from decon3d.evaluation.noise import channel_noise
+from decon3d.settings import Camera
+from decon3d.volumes.camera import record_of, resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
 from decon3d.volumes.camera_maps import Correction, load_maps, save_maps
+from decon3d.volumes.ingest import channel_statistics, ingest
 from decon3d.volumes.reader import open_volume
 
 SHAPE = (120, 160)
@@ -152,3 +157,72 @@ def test_clipped_dark_frames_are_odd(camera, tmp_path):
     dim = Simulated(camera.offset - 98, camera.gain, camera.read_noise)
     found = measure_maps(write(tmp_path / "d.tif", dim.frames(0, 20, np.random.default_rng(4))))
     assert "the camera's offset cuts the noise off" in found.about.warnings[0]
+
+
+@pytest.fixture(scope="module")
+def recorded(camera, maps, tmp_path_factory):
+    """A volume of even light with bright and saturated places, as recorded, and the maps' file."""
+    folder, rng = tmp_path_factory.mktemp("recorded"), np.random.default_rng(5)
+    photons = np.full(SHAPE, 50.0)
+    photons[40:60, 40:60] = 400
+    raw = np.minimum(camera.frames(photons, 16, rng), 1023)
+    raw[:, 100:104, 100:104] = 1023
+    save_maps(folder / "maps.json", maps)
+    return folder, raw
+
+
+def ingested(folder, raw, *, metadata=None, **options):
+    tifffile.imwrite(folder / "v.tif", raw, imagej=True, metadata=metadata or {"axes": "ZYX"})
+    return ingest(
+        str(folder / "v.tif"), record_path=folder / "v.json", name="v", channels={"gfp": 0},
+        voxel_size_um=(0.3, 0.1, 0.1), times=None, key="datasets.worm",
+        camera_maps=folder / "maps.json", **{"camera_bits": 10, **options},
+    )  # fmt: skip
+
+
+def test_an_ingested_volume_is_corrected_and_says_so(recorded, camera, maps):
+    folder, raw = recorded
+    record = ingested(folder, raw)
+    values = record.open().read(0, 0, (slice(None),) * 3)
+    assert (record.dtype, record.stored_dtype) == ("float32", "uint16")
+    expected = maps.about.offset + maps.about.gain * 50
+    assert values[:, :30].mean() == pytest.approx(expected, rel=0.01)
+    assert record.calibration["level"] == maps.about.offset
+    assert record.calibration["bad_pixels"] == 4 and record.calibration["digest"]
+    assert record.saturated["0"] >= 16 * 16
+    assert (values[:, 100:104, 100:104] == np.float32(record.saturation)).all()
+    assert record.saturation > 1023
+    found = channel_statistics([record], channel=0, camera_offset=None, fixed=None, key="k")
+    assert found.normalisation.offset == pytest.approx(maps.about.offset)
+    # The config's offset is the level; the results are then keyed on other counts.
+    other = ingested(folder, raw, camera_offset=10.0)
+    assert other.identity != record.identity
+    assert other.open().read(0, 0, (slice(None),) * 3)[:, :30].mean() == pytest.approx(expected - maps.about.offset + 10, rel=0.01)  # fmt: skip
+
+
+def test_the_frames_take_the_place_of_what_the_config_lacks(recorded, maps):
+    record = ingested(*recorded)
+    _, found = channel_noise([record], channel=0, times=None, camera=Camera(), seed=1)
+    assert found == record_of(json.loads(json.dumps(asdict(found))))
+    resolved = resolve_camera(Camera(), found)
+    about = maps.about
+    assert (resolved.offset, resolved.gain, resolved.read_noise) == pytest.approx((about.offset, about.gain, about.read_noise))  # fmt: skip
+    assert resolved.gain_from == "frames" and resolved.assumed == ()
+    mine = resolve_camera(Camera(gain=1.5), found)
+    assert (mine.gain, mine.gain_from) == (1.5, "config")
+    assert mine.read_noise == pytest.approx(about.read_noise_counts / 1.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        (lambda v: v[:, :, :150], {}, "worm.camera.dark: the frames have 120 × 160 pixels .Y, X., but .*v.tif 120 × 150; give frames"),
+        (lambda v: np.where(np.indices(v.shape)[1] < 4, 0, v).astype(np.uint16), {}, r"camera.dark: 3.\d\d% of the voxels of .*v.tif are 0"),
+        (lambda v: v, {"camera_bits": 9}, "camera.bits: 9 bits end at 511, but .*v.tif holds counts up to 1023"),
+        (lambda v: v, {"no_data": 0.0}, "no_data: 0.0 beside camera.dark"),
+    ],
+)  # fmt: skip
+def test_a_volume_that_is_not_of_that_camera_is_refused(recorded, change, options, said):
+    folder, raw = recorded
+    with pytest.raises(UserError, match=said):
+        ingested(folder, change(raw), **options)
