@@ -18,6 +18,7 @@ VERSIONS = {
     "statistics": 7,
     "psf": 6,
     "phantoms": 7,
+    "likeness": 1,
     "pairs": 4,
     "train": 9,
     "tune": 11,

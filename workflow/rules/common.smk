@@ -466,6 +466,18 @@ def evaluation_files(dataset):
     ]
 
 
+def likeness_records(wildcards):
+    """How alike phantoms and data are, where the dataset has phantoms."""
+    return likeness_files(wildcards.dataset)
+
+
+def likeness_files(dataset):
+    """The same, by the name of the dataset."""
+    if PHANTOMS is None or MEASURED[dataset]:
+        return []
+    return [paths.likeness(dataset, c) for c in SETTINGS.datasets[dataset].channels]
+
+
 def all_records(wildcards):
     """What has to be there when all is done: the records of every stage, in all datasets.
 
@@ -495,6 +507,7 @@ def all_records(wildcards):
                 for path in (paths.plan, paths.finished, paths.consistency_record)
             ]
         found += evaluation_files(dataset)
+        found += likeness_files(dataset)
         found.append(paths.table(dataset, "metrics.csv"))
     return found
 

@@ -5,16 +5,21 @@ Both are compared as images, in counts. Counts become units of noise first, y = 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, uniform_filter
 
+from decon3d.logs import log
 from decon3d.volumes.camera import Camera
+from decon3d.volumes.checked import open_group
 from decon3d.volumes.no_data import missing
 
 Images = Sequence[NDArray[np.generic]]
+Triple = tuple[float, float, float]
 
 QUANTILES = (np.arange(2000) + 0.5) / 2000
 BRIGHTEST = 0.001
@@ -92,6 +97,66 @@ class Likeness:
         return found
 
 
+def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> dict[str, Any]:
+    """Compare the phantoms of each recipe of a store with blocks of the data.
+
+    Parameters
+    ----------
+    sample
+        Blocks of the data (Z, Y, X) in counts; NaN = no data.
+    store
+        Zarr group with `image` (n, Z, Y, X) in counts, as `phantoms.stores` makes it.
+    camera
+        The channel's, resolved.
+
+    Returns
+    -------
+    dict
+        `camera` and `phantom_camera`; `recipes`: per recipe the fields of `Likeness` and its
+        `differences`, the most alike first; `curves`: histogram and spectrum of the data and of
+        each recipe.
+    """
+    group: Any = open_group(store)
+    about = group.attrs.asdict()
+    made = about["camera"]
+    phantom_camera = Camera(made["offset"], made["gain"], made["read_noise"], made["bits"])
+    voxel = tuple(about["voxel_size_um"])
+    found, curves = [], {"data": _curves(sample, camera, voxel)}
+    for recipe in dict.fromkeys(about["recipes"]):
+        chosen = [i for i, name in enumerate(about["recipes"]) if name == recipe]
+        images = [np.asarray(group["image"][i]) for i in chosen]
+        found.append(
+            compare(
+                sample, images, recipe=recipe, camera=camera, phantom_camera=phantom_camera,
+                voxel_size_um=voxel,
+            )
+        )  # fmt: skip
+        curves[recipe] = _curves(images, phantom_camera, voxel)
+    found.sort(key=lambda each: (len(each.differences), each.histogram))
+    for each in found:
+        log.info("likeness: %s", each)
+    return {
+        "camera": asdict(camera),
+        "phantom_camera": asdict(phantom_camera),
+        "recipes": [{**asdict(each), "differences": each.differences} for each in found],
+        "curves": curves,
+    }
+
+
+def _curves(images: Images, camera: Camera, voxel_size_um: Triple) -> dict[str, Any]:
+    """Return histogram and spectrum for a figure."""
+    photons = [_photons(image, camera) for image in images]
+    values = np.concatenate([_stabilised(p[np.isfinite(p)]) for p in photons])
+    share, edges = np.histogram(values, bins=80)
+    spectrum = _spectrum([_stabilised(p) for p in photons], voxel_size_um)
+    return {
+        "noise_units": [round(float(v), 3) for v in (edges[1:] + edges[:-1]) / 2],
+        "share": [round(float(v), 7) for v in share / share.sum() / np.diff(edges)],
+        "frequency": [] if spectrum is None else [round(float(v), 5) for v in spectrum[0]],
+        "power": [] if spectrum is None else [round(float(v), 6) for v in spectrum[1]],
+    }
+
+
 def _times(ratio: float) -> float:
     return max(ratio, 1 / ratio)
 
@@ -103,7 +168,7 @@ def _factor(ratio: float, above: str, below: str) -> tuple[str, str]:
 
 def compare(
     data: Images, phantoms: Images, *, recipe: str, camera: Camera, phantom_camera: Camera,
-    voxel_size_um: tuple[float, float, float],
+    voxel_size_um: Triple,
 ) -> Likeness:  # fmt: skip
     """Compare phantoms with blocks of the data.
 
@@ -175,7 +240,7 @@ def _signal(photons: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _spectrum(
-    images: Sequence[NDArray[np.float32]], voxel_size_um: tuple[float, float, float]
+    images: Sequence[NDArray[np.float32]], voxel_size_um: Triple
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Average the power of XY planes over rings, above the noise's; by frequency (1 / µm).
 
