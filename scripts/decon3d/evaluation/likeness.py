@@ -274,7 +274,9 @@ def _spectrum(
     mean = power / np.maximum(count, 1)
     floor = mean[-2:].mean()
     centre = np.sqrt(edges[1:] * edges[:-1])
+    # From the first ring on that is not clearly above the floor, all is noise.
     clear = mean > floor * (1.05 + 4 / np.sqrt(np.maximum(samples, 1)))
+    clear = np.logical_and.accumulate(clear | (count == 0)) & (count > 0)
     light = np.where(clear, mean - floor, 0) * centre**3
     return None if not light.sum() > 0 else (centre / step, light / light.sum())
 

@@ -18,26 +18,32 @@ HAZE = (0.01, 0.1)
 the haze: in the image it is a few times as strong."""
 
 
+SPARSEST = 0.2
+"""Share of the objects that the sparsest volumes have of each kind."""
+
+
 def mixture(grid: Grid, *, rng: np.random.Generator) -> Volume:
     """Draw all kinds of objects in one volume, so that none of them decides alone what is best.
 
     Solid and hollow ellipsoids (piecewise flat), curved tubes, points, and textured nuclei with
     soft rims are drawn in one volume and added. The brightest kind has a level of 1, the others
     of 0.15 … 1 (log-uniform); tubes are twice and points four times as bright, since the blur
-    dims them most. Haze lies over everything.
+    dims them most. Of each kind there are 0.2 … 1 times as many as stated below (log-uniform).
+    Haze lies over everything.
     """
     levels = np.exp(rng.uniform(np.log(FAINTEST), 0, len(KINDS)))
     levels /= levels.max()
     volume = np.zeros(grid.shape, np.float32)
     for (draw, gain), level in zip(KINDS, levels, strict=True):
-        volume += draw(grid, rng) * np.float32(gain * level)
+        density = float(np.exp(rng.uniform(np.log(SPARSEST), 0)))
+        volume += draw(grid, rng, density) * np.float32(gain * level)
     veil = haze(grid, rng=rng)
     veil *= np.float32(np.exp(rng.uniform(*np.log(HAZE)))) / veil.mean()
     volume += veil
     return volume
 
 
-def _flat(grid: Grid, rng: np.random.Generator) -> Volume:
+def _flat(grid: Grid, rng: np.random.Generator, density: float) -> Volume:
     """Draw balls and hollow ellipsoids of even brightness 0.3 … 1 with sharp edges.
 
     Half of them are solid balls of radius 2 … 7 u; half are ellipsoids with semi-axes of 4 … 9 u
@@ -46,10 +52,10 @@ def _flat(grid: Grid, rng: np.random.Generator) -> Volume:
     unit = grid.unit_um
     balls = [
         ball(_place(grid, rng), rng.uniform(2, 7) * unit, brightness=rng.uniform(0.3, 1))
-        for _ in range(grid.count(FLAT_DENSITY))
+        for _ in range(grid.count(density * FLAT_DENSITY))
     ]
     volume = draw_ellipsoids(balls, grid, overlap="brighter")
-    for _ in range(grid.count(FLAT_DENSITY)):
+    for _ in range(grid.count(density * FLAT_DENSITY)):
         axes = np.diag(rng.uniform(4, 9, 3) * unit)
         outer = Ellipsoid(_place(grid, rng), axes, rng.uniform(0.3, 1))
         window, wall = coverage(outer, grid)
@@ -63,13 +69,13 @@ def _flat(grid: Grid, rng: np.random.Generator) -> Volume:
 FLAT_DENSITY = 4e-5  # per u³, of either kind
 
 
-def _thin(grid: Grid, rng: np.random.Generator) -> Volume:
+def _thin(grid: Grid, rng: np.random.Generator, density: float) -> Volume:
     """Draw curved tubes of radius 0.5 … 2 u that fill 0.6 % of the volume."""
-    tubes = winding_tubes(grid, share=0.006, radii=(0.5, 2.0), rng=rng)
+    tubes = winding_tubes(grid, share=0.006 * density, radii=(0.5, 2.0), rng=rng)
     return draw_tubes(tubes, shape=grid.shape, voxel_size_um=grid.voxel_size_um)
 
 
-def _points(grid: Grid, rng: np.random.Generator) -> Volume:
+def _points(grid: Grid, rng: np.random.Generator, density: float) -> Volume:
     """Draw balls of radius 0.7 … 1.3 u and brightness 0.2 … 1 (log-uniform), one per 6 000 u³."""
     points = [
         ball(
@@ -77,16 +83,16 @@ def _points(grid: Grid, rng: np.random.Generator) -> Volume:
             rng.uniform(0.7, 1.3) * grid.unit_um,
             brightness=np.exp(rng.uniform(np.log(0.2), 0)),
         )
-        for _ in range(grid.count(1 / 6000))
+        for _ in range(grid.count(density / 6000))
     ]
     return draw_ellipsoids(points, grid, overlap="sum")
 
 
-def _smooth(grid: Grid, rng: np.random.Generator) -> Volume:
-    return textured_nuclei(grid, rng=rng)
+def _smooth(grid: Grid, rng: np.random.Generator, density: float) -> Volume:
+    return textured_nuclei(grid, rng=rng, density=density)
 
 
-KINDS: tuple[tuple[Callable[[Grid, np.random.Generator], Volume], float], ...] = (
+KINDS: tuple[tuple[Callable[[Grid, np.random.Generator, float], Volume], float], ...] = (
     (_flat, 1), (_thin, 2), (_points, 4), (_smooth, 0.5),
 )  # fmt: skip
 """The kinds of objects, and the factor on their brightness where they are the brightest kind."""

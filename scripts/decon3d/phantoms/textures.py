@@ -12,14 +12,15 @@ REACH = 2.0
 """Bodies are drawn out to this multiple of their semi-axes: bends and rims end before."""
 
 
-def textured_nuclei(grid: Grid, *, rng: np.random.Generator) -> Volume:
+def textured_nuclei(grid: Grid, *, rng: np.random.Generator, density: float = 1.0) -> Volume:
     """Draw bodies with soft rims and a texture on all scales, as stained nuclei and cells are.
 
     One mean radius per volume, 8 … 28 u (log-uniform). Each body is an ellipsoid of any
     orientation whose semi-axes are 0.7 … 1.3 of it, bent by a random field, with a rim 0.1 … 0.6
     of its radius wide and a brightness of 0.4 … 1. The texture multiplies them: the exponential
     of 0.15 … 0.5 times a random field whose spectral density falls as 1 / frequency^2.5 … 4,
-    from half the radius down to 1 u.
+    from half the radius down to 1 u. With a
+    `density` below 1 there are fewer bodies.
     """
     unit = grid.unit_um
     radius = unit * float(np.exp(rng.uniform(np.log(8), np.log(28))))
@@ -29,7 +30,7 @@ def textured_nuclei(grid: Grid, *, rng: np.random.Generator) -> Volume:
     # Centres may lie outside, so that the faces look like the middle.
     box = grid.box_um + 2 * radius
     volume = np.zeros(grid.shape, np.float32)
-    for _ in range(max(1, round(float(box.prod()) / (APART * radius) ** 3))):
+    for _ in range(max(1, round(density * float(box.prod()) / (APART * radius) ** 3))):
         centre = rng.uniform(0, box) - radius
         turn = Rotation.random(random_state=rng).as_matrix()
         axes = turn * (radius * rng.uniform(0.7, 1.3, 3))
@@ -40,7 +41,7 @@ def textured_nuclei(grid: Grid, *, rng: np.random.Generator) -> Volume:
         inside *= inside * (3 - 2 * inside)  # no edge at either end of the rim
         np.maximum(volume[window], bright * inside, out=volume[window])
     if not volume.any():  # every body lay outside the faces
-        return textured_nuclei(grid, rng=rng)
+        return textured_nuclei(grid, rng=rng, density=density)
     volume *= np.exp(contrast * texture)
     return volume
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from decon3d import paths
 from decon3d.files import read_record
-from decon3d.report.plots import COLORS, GREY, WIDTH
+from decon3d.report.plots import COLORS, WIDTH
 from decon3d.report.templating import number, quantity
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Settings
@@ -44,14 +45,15 @@ def draw_likeness(
     )  # fmt: skip
     recipes: list[str] = group.attrs["recipes"]
     rows = {"your data": [_photons(_middle(block), record["camera"]) for block in sample]}
-    for recipe in dict.fromkeys(recipes):
+    for recipe in (found["recipe"] for found in record["recipes"]):
         of_recipe = [i for i, name in enumerate(recipes) if name == recipe]
         places = np.linspace(0, len(of_recipe) - 1, min(SHOWN, len(of_recipe))).round().astype(int)
         rows[recipe] = [
             _photons(_middle(np.asarray(group["image"][of_recipe[i]])), record["phantom_camera"])
             for i in places
         ]
-    low, high = np.nanpercentile(np.concatenate([c.ravel() for c in rows["your data"]]), (1, 99.9))
+    pooled = np.concatenate([crop.ravel() for row in rows.values() for crop in row])
+    low, high = np.nanpercentile(pooled, (1, 99))
     widest = max(c.shape[1] * width_um for row in rows.values() for c in row)
     tallest = max(c.shape[0] * height_um for row in rows.values() for c in row)
     cell = 0.8 * WIDTH / SHOWN
@@ -157,4 +159,5 @@ def _draw_curves(figure: Any, curves: dict[str, Any]) -> None:
     spectrum.set_xscale("log")
     spectrum.set_yscale("log")
     spectrum.set_xlabel("frequency in XY (1/µm)")
-    spectrum.set_ylabel("share of the power", color=GREY)
+    spectrum.set_ylabel("share of the power")
+    spectrum.xaxis.set_minor_formatter(NullFormatter())
