@@ -24,10 +24,10 @@ VERSIONS = {
     "plan": 10,
     "restore": 9,
     "finish": 6,
-    "evaluate": 6,
+    "evaluate": 7,
     "noise": 2,
     "consistency": 5,
-    "report": 7,
+    "report": 8,
     "preview": 1,
 }
 

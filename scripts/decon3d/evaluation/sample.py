@@ -84,6 +84,7 @@ def evaluate_sample(
     name: str,
     threads: int,
     gpus: int = 0,
+    background: float | None = None,
 ) -> list[Record]:
     """Measure one method on one channel.
 
@@ -95,6 +96,8 @@ def evaluate_sample(
         The method's.
     threads, gpus
         CPU threads and devices that it may use.
+    background
+        Counts of empty places of the data; None = the camera's dark level.
     """
     for state in method.states:
         claim_device(state, gpus=gpus, threads=threads)
@@ -105,7 +108,7 @@ def evaluate_sample(
     }
     found: list[Record] = []
     for part in (
-        _held_out(method, bench, sample, threads),
+        _held_out(method, bench, sample, background, threads),
         _probes(method, bench, threads),
         _wrong_psf(method, bench, threads),
     ):
@@ -129,7 +132,11 @@ def _row(
 
 
 def _held_out(
-    method: Method, bench: Bench, sample: Sequence[NDArray[Any]], threads: int
+    method: Method,
+    bench: Bench,
+    sample: Sequence[NDArray[Any]],
+    background: float | None,
+    threads: int,
 ) -> Iterator[dict[str, Any]]:
     """Judge by held-out photons; NaN, with the reason, where the data do not tell photons."""
     blocks = list(sample[:BLOCKS])
@@ -141,7 +148,14 @@ def _held_out(
         restore = restore_chain(method.states, threads=threads)
         seed = stream_seed(bench.seed, "held_out", *bench.stream) >> 1
         found = [
-            held_out(block, restore=restore, psf=bench.psf, scale=scale, seed=seed + i)
+            held_out(
+                block,
+                restore=restore,
+                psf=bench.psf,
+                scale=scale,
+                seed=seed + i,
+                background=background,
+            )
             for i, block in enumerate(blocks)
         ]
         shared = correlation_of(sample, bench.camera)
@@ -157,6 +171,9 @@ def _held_out(
     for i, values in enumerate(found):
         subject = f"sample/{i:04d}"
         yield _row(subject, "data", "deviance", values.deviance, text)
+        for part, value in enumerate(values.parts):
+            yield _row(f"{subject}/{part:02d}", "data", "deviance_part", value, text)
+        yield _row(subject, "data", "light", values.light, text)
         for region, value in zip(DIRECTIONS, values.fsc_um, strict=True):
             yield _row(subject, "data", "fsc", value, text + "; 1/7", region=region)
 
