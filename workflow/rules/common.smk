@@ -25,6 +25,7 @@ from decon3d.settings import (
     bundle_path,
     check_config_files,
     expand_path,
+    instrument_folders,
     is_network,
     is_oracle,
     is_trained,
@@ -33,6 +34,7 @@ from decon3d.settings import (
     may_use_gpu,
     needs_sample,
     path_problem,
+    with_files,
 )
 from decon3d.versions import VERSIONS
 from decon3d.volumes.fingerprints import fingerprint
@@ -45,7 +47,9 @@ try:
         raise UserError(problem)
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
-    SETTINGS = load_settings(config)
+    FOLDERS = instrument_folders(workflow.configfiles, workflow.basedir)
+    CONFIG = with_files(config, FOLDERS)
+    SETTINGS = load_settings(CONFIG)
     INPUTS = list_inputs(SETTINGS)
     if workflow.is_main_process:  # once per run: every job reads the Snakefile again
         check_places()
@@ -495,5 +499,8 @@ def report_what_is_there():
         return
     script = Path(workflow.basedir) / "scripts" / "report_existing.py"
     subprocess.run(
-        [sys.executable, str(script)], input=json.dumps(config), text=True, check=False
+        [sys.executable, str(script)],
+        input=json.dumps(CONFIG, default=str),  # dates
+        text=True,
+        check=False,
     )

@@ -10,6 +10,7 @@ from decon3d.settings.datasets import Dataset, MeasuredPairs, Preview, Simulatio
 from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.explain import inner_model
 from decon3d.settings.files import bundle_path, expand_path, path_problem
+from decon3d.settings.instruments import BeadStack, Instrument, InstrumentChannel, Objective
 from decon3d.settings.loading import load_settings
 from decon3d.settings.methods import (
     METHOD_KINDS,
@@ -43,6 +44,7 @@ from decon3d.settings.microscope import (
     TheoryPsf,
 )
 from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
+from decon3d.settings.profiles import instrument_folders, with_files
 from decon3d.settings.training import (
     CareTraining,
     NeuroDeconTraining,
@@ -60,6 +62,7 @@ __all__ = [
     "RECIPES",
     "RESERVED_METHODS",
     "Aberrations",
+    "BeadStack",
     "BeadsPsf",
     "Bundle",
     "Camera",
@@ -68,11 +71,14 @@ __all__ = [
     "Channel",
     "Dataset",
     "FilePsf",
+    "Instrument",
+    "InstrumentChannel",
     "MeasuredPairs",
     "NeuroDecon",
     "NeuroDeconTraining",
     "Normalisation",
     "ObjectFile",
+    "Objective",
     "Optics",
     "Phantoms",
     "Preview",
@@ -100,6 +106,7 @@ __all__ = [
     "check_config_files",
     "expand_path",
     "inner_model",
+    "instrument_folders",
     "is_network",
     "is_oracle",
     "is_trained",
@@ -108,4 +115,5 @@ __all__ = [
     "may_use_gpu",
     "needs_sample",
     "path_problem",
+    "with_files",
 ]

@@ -180,11 +180,9 @@ class FilePsf(Section):
     bead, a width that light cannot have)."""
 
 
-class BeadsPsf(Section):
-    """A measured PSF: a stack of many beads, which are found, judged and averaged."""
+class BeadImages(Section):
+    """A stack of many beads, and how it is read."""
 
-    source: Literal["beads"]
-    """From a bead stack."""
     path: str
     """TIFF, OME-TIFF or OME-Zarr of the beads; environment variables are expanded."""
     bead_diameter_um: Annotated[float, Field(gt=0, le=5)]
@@ -195,8 +193,6 @@ class BeadsPsf(Section):
     """Name or number of its image in that file, if that holds several; null = the only one."""
     axes: Axes | None = None
     """Axes of that file, e.g. CZYX; null = from its metadata."""
-    channel: Annotated[int, Field(ge=0)] = 0
-    """Position on the channel axis of that stack, from 0."""
     half_width_um: VoxelSize | None = None
     """Half size (Z, Y, X) of the free space around a bead, in µm; null = 2.5 (light sheet 3,
     widefield 4) widths of the beads."""
@@ -205,6 +201,15 @@ class BeadsPsf(Section):
     accept_mismatch: bool = False
     """Confirm that the PSF is right although its shape contradicts theory (step, axes, a second
     bead, a width that light cannot have)."""
+
+
+class BeadsPsf(BeadImages):
+    """A measured PSF: a stack of many beads, which are found, judged and averaged."""
+
+    source: Literal["beads"]
+    """From a bead stack."""
+    channel: Annotated[int, Field(ge=0)] = 0
+    """Position on the channel axis of that stack, from 0."""
 
 
 Psf = Annotated[TheoryPsf | FilePsf | BeadsPsf, Field(discriminator="source")]
