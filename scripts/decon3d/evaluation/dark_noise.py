@@ -63,6 +63,7 @@ def evaluate_dark_noise(
     method: str,
     seed: int,
     threads: int,
+    shape: Triple = SHAPE,
 ) -> list[Record]:
     """Restore pure dark noise as the dataset's volumes are restored, and look for objects.
 
@@ -77,6 +78,8 @@ def evaluate_dark_noise(
         The channel's.
     threads
         CPU threads.
+    shape
+        Voxels of the noise (Z, Y, X).
 
     Returns
     -------
@@ -85,7 +88,7 @@ def evaluate_dark_noise(
         `dark_specks`, the brightest voxels in σ of the raw noise, which was not blurred: subject
         `probe/dark`, split `probe`.
     """
-    values = noise.draw(SHAPE, counts=background, rng=generator(seed, "dark", dataset, channel))
+    values = noise.draw(shape, counts=background, rng=generator(seed, "dark", dataset, channel))
     for i, state in enumerate(states):
         if i:  # as a restored volume is read that is restored again
             values = np.maximum(values, 0)
@@ -101,7 +104,7 @@ def evaluate_dark_noise(
             "%s: %d object(s) above %g σ in pure dark noise, the highest %.1f σ",
             method, objects, THRESHOLD, peak,
         )  # fmt: skip
-    told = f"decon3d {__version__}: {' × '.join(map(str, SHAPE))} voxels, re-blurred"
+    told = f"decon3d {__version__}: {' × '.join(map(str, shape))} voxels, re-blurred"
     return [
         Record(
             dataset=dataset, channel=channel, method=method, subject="probe/dark", split="probe",

@@ -21,6 +21,7 @@ VARIANTS = {
     "common_unmatched": "common kernel, as restored",
 }
 GROUPS = {
+    "simulated": "Simulated objects",
     "seen": "Simulated objects, seen structure",
     "unseen": "Simulated objects, unseen structure",
     "measured": "Measured pairs, other specimens",

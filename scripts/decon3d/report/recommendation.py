@@ -26,6 +26,7 @@ METRIC = "psnr"
 TIE_DB = 0.1
 """Mean differences below this are a tie."""
 EVIDENCE = {
+    "simulated": "simulated objects",
     "unseen": "simulated objects",
     "seen": "simulated objects",
     "measured": "measured pairs",
@@ -93,7 +94,7 @@ class Recommendation:
     @property
     def simulated(self) -> bool:
         """Whether the group that ranks consists of simulated objects."""
-        return bool({"seen", "unseen"} & set(self.groups))
+        return bool({"simulated", "seen", "unseen"} & set(self.groups))
 
     @property
     def ranked(self) -> dict[str, dict[str, Rank]]:
@@ -141,6 +142,8 @@ def recommend(
     """
     grouped = with_groups(metrics, settings=settings)
     grouped = with_volumes(grouped, settings=settings, specimens=specimens)
+    if not any(map(is_network, settings.methods.values())):  # none has learnt from any structure
+        grouped = grouped.replace({"group": {"seen": "simulated", "unseen": "simulated"}})
     found = []
     for channel in dict.fromkeys(grouped["channel"]):
         part = grouped[grouped["channel"] == channel]
