@@ -33,6 +33,9 @@ EVIDENCE = {
     "volume": "your own volumes with truth",
 }
 """What methods are ranked on, the first that there is: the group, and how sentences call it."""
+SIMULATED = {"simulated", "unseen", "seen"}
+REASONS = 2
+"""Reasons against a method that the sentence names; the table has all."""
 COLUMNS = (
     "channel", "method", "recommended", "vetoed", "evidence", "check", "value", "low", "high", "n",
     "reference", "veto", "sentence",
@@ -88,13 +91,14 @@ class Recommendation:
 
     @property
     def groups(self) -> list[str]:
-        """Groups of subjects with truth that there are."""
-        return list(dict.fromkeys(rank.group for rank in self.ranks))
+        """The groups of simulated objects; where there are none, all groups with truth."""
+        there = list(dict.fromkeys(rank.group for rank in self.ranks))
+        return [group for group in there if group in SIMULATED] or there
 
     @property
     def simulated(self) -> bool:
-        """Whether the group that ranks consists of simulated objects."""
-        return bool({"simulated", "seen", "unseen"} & set(self.groups))
+        """Whether the groups consist of simulated objects."""
+        return bool(SIMULATED & set(self.groups))
 
     @property
     def ranked(self) -> dict[str, dict[str, Rank]]:
@@ -295,7 +299,7 @@ class _Channel:
         where: str,
     ) -> tuple[str | None, str]:
         """Choose a method and say why."""
-        against = {m: _and([c.why for c in checks[m] if c.veto]) for m in self.methods}
+        against = {m: _reasons(checks[m]) for m in self.methods}
         start = reference or self.methods[0]
         if reference is None and len(self.methods) > 1:
             return None, (
@@ -316,21 +320,18 @@ class _Channel:
         name = method_label(chosen) + (f", {self.said[chosen]}" if self.said[chosen] else "")
         if len(self.methods) == 1:
             return chosen, f"Use {name}: nothing in your data speaks against it, the only method."
-        denied = [
-            f"{method_label(m)} is ahead on {where} by {number(leads[m].mean, 1)} dB and "
-            f"{against[m]}"
-            for m in leads
-            if against[m] and leads[m].mean > (leads[chosen].mean if chosen in leads else 0)
-        ]
         if chosen != start:
-            denied.insert(
-                0,
-                f"it is ahead of {method_label(start)} on {where} by {_decibels(leads[chosen])}, "
-                "and your data do not speak against it",
+            return chosen, (
+                f"Use {name}: it is ahead of {method_label(start)} on {where} by "
+                f"{_decibels(leads[chosen])}, and your data do not speak against it."
             )
-        if not denied:
-            denied.append(self._no_lead(where, list(differences.values())))
-        return chosen, f"Use {name}: {'. '.join(denied)}."
+        if leads:  # all of them vetoed; the table tells of those that lead by less
+            first = max(leads, key=lambda m: leads[m].mean)
+            return chosen, (
+                f"Use {name}: {method_label(first)} is ahead on {where} by "
+                f"{number(leads[first].mean, 1)} dB and {against[first]}."
+            )
+        return chosen, f"Use {name}: {self._no_lead(where, list(differences.values()))}."
 
     def _first(
         self,
@@ -370,5 +371,8 @@ def _decibels(estimate: Estimate | None) -> str:
     )
 
 
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join(parts)
+def _reasons(checks: Sequence[Check]) -> str:
+    """Join what speaks against a method, what can be seen first."""
+    order = list(CHECKS)
+    found = sorted((c for c in checks if c.veto), key=lambda c: order.index(c.name))
+    return " and ".join(check.why for check in found[:REASONS])

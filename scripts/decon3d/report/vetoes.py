@@ -45,14 +45,14 @@ class Column:
 
 
 CHECKS = {
-    "deviance": Column("Held-out photons", "worse by, per voxel (standard errors)"),
-    "light": Column("Light", "lost or added"),
     "staircase": Column("Flat patches", "flat voxels of the foreground"),
+    "light": Column("Light", "lost or added"),
     "specks": Column("Specks in the dark", "of dark noise, in its σ"),
     "consistency": Column("Against the raw data", "voxels that contradict it"),
+    "deviance": Column("Held-out photons", "worse by, per voxel (standard errors)"),
     "range": Column("Within the training's range", "networks only"),
 }
-"""Every check, in the order of the columns."""
+"""Every check, in the order of the columns; what can be seen in pictures comes first."""
 
 
 @dataclass(frozen=True)
