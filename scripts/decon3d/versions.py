@@ -19,15 +19,15 @@ VERSIONS = {
     "phantoms": 6,
     "pairs": 4,
     "train": 9,
-    "tune": 11,
-    "prepare": 10,
+    "tune": 12,
+    "prepare": 11,
     "plan": 10,
     "restore": 10,
     "finish": 6,
     "evaluate": 7,
     "noise": 3,
     "consistency": 6,
-    "report": 7,
+    "report": 8,
     "preview": 1,
 }
 
