@@ -13,7 +13,8 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 4,
-    "ingest": 11,
+    "camera_maps": 1,
+    "ingest": 12,
     "statistics": 7,
     "psf": 6,
     "phantoms": 6,

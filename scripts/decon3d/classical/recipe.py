@@ -41,8 +41,6 @@ class Recipe:
     damping: float = 0.0
     """Counts ≥ 0 that are added to the image and to the model alike, as if empty places had so much
     more variance: it slows the growth of specks in the dark, and of dim structure less."""
-    calm: float = 0.0
-    """Least background in counts, more at faces; see `richardson_lucy`."""
     photons: PhotonScale | None = None
     """The camera's scale, where voxels stop by gradient consensus."""
     seed: int = 0
@@ -68,8 +66,7 @@ class Recipe:
         """Return the recipe of an image that got half of the photons."""
         return replace(
             self, background=self.background / 2, initial=self.initial / 2,
-            dark_level=self.dark_level / 2, damping=self.damping / 2, calm=self.calm / 2,
-            saturation=None,
+            dark_level=self.dark_level / 2, damping=self.damping / 2, saturation=None,
         )  # fmt: skip
 
     def model(self, shape: Shape, *, psf: ArrayLike, threads: int, device: Device = CPU) -> Blur:
@@ -95,7 +92,7 @@ class Recipe:
                 yield k, estimate
             return
         image, options = self._prepared(image)
-        yield from iterate(image, model=model, calm=self.calm, **options)
+        yield from iterate(image, model=model, even_noise=True, **options)
 
     def consensus(
         self, image: NDArray[Any], *, model: Blur, origin: tuple[int, int, int] = (0, 0, 0)

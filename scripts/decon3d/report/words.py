@@ -123,6 +123,7 @@ def methods_paragraph(
     cited = _Cited()
     used = settings.datasets[dataset]
     sentences = [f"Volumes were restored with decon3d {__version__}."]
+    sentences += _calibration(_read(root / paths.camera_maps(dataset)), used)
     for name, channel in used.channels.items():
         info = _read((root / paths.psf(dataset, name)).with_suffix(".json"))
         sentences.append(_psf(name, channel, used, info, cited))
@@ -140,6 +141,26 @@ def methods_paragraph(
         )
     sentences.append(f"Everything random follows from the seed {settings.seed}.")
     return Methods(sentences, [SOURCES[key] for key in cited.keys])
+
+
+def _calibration(info: dict[str, Any], dataset: Dataset) -> list[str]:
+    """Say how the counts were corrected by the camera's frames."""
+    if dataset.camera.dark is None or not info:
+        return []
+    bad = info["bad_pixels"]
+    flat, gain = "", ""
+    if info["gain"] is not None:
+        flat = f" and {info['flat_frames']} flat"
+        gain = (
+            f", each divided by its pixel's relative gain (mean {info['gain']:.3g} counts per "
+            f"photon, standard deviation {info['gain_spread']:.1%})"
+        )
+    mended = f"; {bad} bad pixels took the median of their neighbours" if bad else ""
+    return [
+        f"Counts were corrected pixel by pixel with {info['dark_frames']} dark{flat} frames of the "
+        f"camera: the offset of each pixel (mean {info['offset']:.4g}, standard deviation "
+        f"{info['offset_spread']:.3g} counts) was replaced by the mean{gain}{mended}."
+    ]
 
 
 def _microscope(optics: Optics) -> str:
