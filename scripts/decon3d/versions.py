@@ -25,10 +25,10 @@ VERSIONS = {
     "plan": 10,
     "restore": 10,
     "finish": 6,
-    "evaluate": 7,
+    "evaluate": 8,
     "noise": 3,
     "consistency": 6,
-    "report": 7,
+    "report": 8,
     "preview": 1,
 }
 
