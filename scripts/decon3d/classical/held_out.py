@@ -13,5 +13,13 @@ def poisson_deviance(observed: NDArray[np.floating], expected: NDArray[np.floati
 
     Voxels without data (NaN) do not count.
     """
+    return float(np.nanmean(voxel_deviance(observed, expected)))
+
+
+def voxel_deviance(
+    observed: NDArray[np.floating], expected: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return the deviance of each voxel, 2 (n log(n / μ) - n + μ), of photons n ≥ 0, μ > 0."""
     n, mu = np.asarray(observed, np.float64), np.asarray(expected, np.float64)
-    return float(2 * np.nanmean(xlogy(n, n / mu) - n + mu))
+    result: NDArray[np.float64] = 2 * (xlogy(n, n / mu) - n + mu)
+    return result

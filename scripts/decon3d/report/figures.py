@@ -26,6 +26,7 @@ from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
+from decon3d.report.independent import VOLUME, with_volumes
 from decon3d.report.labels import (
     INPUT,
     TRUTH,
@@ -35,6 +36,7 @@ from decon3d.report.labels import (
     with_groups,
 )
 from decon3d.report.overview import shown_volumes, volume_rows
+from decon3d.report.pairs import test_specimens
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Scene, Source, Triple, brightest, detail, overview
@@ -409,14 +411,20 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
 
 
 def _metrics(job: Job) -> Drawn:
+    specimens = test_specimens(job.root, dataset=job.name, settings=job.settings)
     values = with_groups(collect_metrics(job.root, dataset=job.name), settings=job.settings)
+    values = with_volumes(values, settings=job.settings, specimens=specimens)
     values = values[values["metric"].isin(VOXELWISE) & values["group"].isin(plots.GROUP_STYLES)]
     values = values[~values["variant"].str.startswith("common")]
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):
         means = {
-            key: estimate_mean(list(part["value"]), seed=job.settings.seed, name="/".join(key))
+            key: estimate_mean(
+                list(part.groupby(VOLUME)["value"].mean()),
+                seed=job.settings.seed,
+                name="/".join(key),
+            )
             for key, part in points.groupby(keys)
         }
         order = [INPUT, *job.settings.methods]
