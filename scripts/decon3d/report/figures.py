@@ -53,9 +53,9 @@ PAIRS_SHOWN = 3
 TUNED_ON = {
     "phantoms": "Mean affine-matched PSNR on the validation volumes.",
     "data": (
-        "Half of the photons of some blocks of the data were restored and predicted the other "
-        "half: minus the Poisson deviance per voxel. It needs no truth, but is blind beyond what "
-        "the microscope passes, and stops early, since half the light was seen."
+        "Minus the squared error that is predicted from the noise of some blocks of the data, "
+        "relative to their squared light and up to a constant (Stein's unbiased risk). It needs no "
+        "truth; what lies beyond the microscope's cut-off it can only estimate."
     ),
     "test_truth": (
         "An oracle: mean affine-matched PSNR on the test volumes themselves. No such choice can "
@@ -393,7 +393,7 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     chosen = found["chosen"]
     weight = f"λ = {chosen['tv_weight']:.2g} and " if chosen["tv_weight"] else ""
     on_data = found["on"] == "data"
-    score = f"{-chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
+    score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
         f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. A "
         "peak inside the searched range means that the method is not handicapped by its settings."
