@@ -1,4 +1,4 @@
-"""Measure the noise of one channel in the raw volumes."""
+"""Measure the noise and the camera of one channel in the raw volumes."""
 
 from decon3d.evaluation.noise import channel_noise
 from decon3d.logs import job_log
@@ -7,11 +7,11 @@ from decon3d.volumes.ingest import load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
-    noise = channel_noise(
+    noise, found = channel_noise(
         [load_record(path) for path in snakemake.input],
         channel=params.index,
         times=params.times,
         camera=Camera.model_validate(params.camera),
         seed=params.seed,
     )
-    noise.save(snakemake.output[0])
+    noise.save(snakemake.output[0], camera=found)

@@ -7,7 +7,7 @@ would. Both are measured, in what second differences leave of the images (see
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +24,10 @@ from decon3d.restoration.blocks import Region, Triple, block_at, grid
 from decon3d.restoration.sample import BLOCK
 from decon3d.seeds import generator
 from decon3d.settings import Camera
+from decon3d.volumes.camera import CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import filled, missing, read_marked
+from decon3d.volumes.photon_transfer import measure_camera
 
 SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0]) / 6**0.5
 AUTOCORRELATION = {0: 1.0, 1: -4 / 6, 2: 1 / 6}
@@ -103,14 +105,15 @@ class Noise:
         sigma = float(np.sqrt(self.variance(np.array([counts]))[0]))
         return (counts + sigma * values / max(values.std(), 1e-9)).astype(np.float32)
 
-    def save(self, path: str | Path) -> None:
-        """Write it as JSON."""
-        write_record(path, asdict(self))
+    def save(self, path: str | Path, *, camera: CameraRecord | None = None) -> None:
+        """Write it as JSON, with what the data say of the camera; see `volumes.camera`."""
+        write_record(path, {**asdict(self), "camera": asdict(camera or CameraRecord())})
 
 
 def load_noise(path: str | Path) -> Noise:
-    """Read what `Noise.save` wrote."""
+    """Read what `Noise.save` wrote, without the camera."""
     values = read_record(path)
+    values.pop("camera", None)
     z, y, x = (tuple(curve) for curve in values.pop("correlation"))
     return Noise(**values, correlation=(z, y, x))
 
@@ -246,8 +249,10 @@ def channel_noise(
     times: Sequence[int] | None,
     camera: Camera,
     seed: int,
-) -> Noise:
-    """Measure the noise of one channel in blocks from all volumes and times of a dataset.
+) -> tuple[Noise, CameraRecord]:
+    """Measure the noise and the camera of one channel in blocks of a dataset.
+
+    Blocks are drawn from all volumes and times.
 
     Parameters
     ----------
@@ -275,4 +280,9 @@ def channel_noise(
         volume = record.open()
         for region in draw_cells((z, y, x), count=-(-CELLS // len(chosen)), rng=rng):
             sample.append(read_marked(volume, time, channel, region, record.fill(channel)))
-    return measure_noise(sample, camera=camera)
+    levels = {record.saturation for record in records}
+    found = measure_camera(sample, saturation=levels.pop() if len(levels) == 1 else None)
+    known = records[0].calibration
+    if known is not None:
+        found = replace(found, frames=(known["level"], known["gain"], known["read_noise_counts"]))
+    return measure_noise(sample, camera=camera), found

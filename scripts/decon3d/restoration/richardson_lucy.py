@@ -53,8 +53,7 @@ def base_recipe(
 
     Back projected noise changes an empty voxel by a share in every iteration. Where that is more
     than `CALM`, counts are added to image and model (`Recipe.damping`) until it is not: with narrow
-    PSFs and few photons. At faces, the boundary weights amplify the noise, and more is added
-    (`Recipe.calm`).
+    PSFs and few photons. At faces, the iteration adds more (`even_noise`).
 
     Floors are a share of the specimen's brightness. The mean of all voxels would do as well, but it
     depends on how much darkness lies around the specimen, and so would the result.
@@ -78,7 +77,6 @@ def base_recipe(
         back_projector=getattr(method, "back_projector", "matched"),
         dark_level=dark,
         damping=max(calm - (background - dark), 0.0),
-        calm=calm,
         saturation=statistics.saturation,
     )
 

@@ -1,0 +1,190 @@
+"""A channel's camera: what the data say of it, what the config says, and what is assumed.
+
+counts = gain · (photons + N(0, read_noise²)) + offset. The variance of the counts is a line over
+their mean, gain · (counts - dark_level), with dark_level = offset - gain · read_noise²: the line
+gives the gain and the dark level, but not the offset and the read noise apart, which only dark
+frames do. Noise models and the splitting of photons need no more.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from decon3d.files import read_record
+
+Interval = tuple[float, float]
+Source = Literal["config", "frames", "data", "assumed"]
+
+ASSUMED_GAIN = 1.0
+"""Counts per photon, where neither the config nor the data tell the gain."""
+ASSUMED_READ_NOISE = 1.0
+"""Photons, at most, where the read noise cannot be told from the offset."""
+ASSUMED_OFFSET = 100.0
+"""Counts, where there are no data."""
+GAIN_WIDTH = 0.5
+"""Widest 95 % interval of a usable gain, from its middle, relative to it."""
+
+
+class Configured(Protocol):
+    """What the config says of a camera; None = not known."""
+
+    @property
+    def offset(self) -> float | None:
+        """Counts of a dark image."""
+
+    @property
+    def gain(self) -> float | None:
+        """Counts per photon."""
+
+    @property
+    def read_noise(self) -> float | None:
+        """Photons."""
+
+    @property
+    def bits(self) -> int | None:
+        """Of the converter."""
+
+
+@dataclass(frozen=True)
+class CameraRecord:
+    """What the volumes say of the camera of one channel; counts, axes Z Y X."""
+
+    gain: float | None = None
+    """Slope of the variance against the mean, in counts per photon; None = the data do not tell."""
+    gain_interval: Interval | None = None
+    """95 %."""
+    dark_level: float | None = None
+    """Counts at which the variance is 0, by the same line; None = the data do not tell."""
+    dark_level_interval: Interval | None = None
+    """95 %."""
+    plateau: float | None = None
+    """Counts of the darkest places: offset and background light."""
+    curve: tuple[tuple[float, float, float], ...] = ()
+    """Of voxels of like brightness: mean counts, noise variance in counts², its standard error."""
+    correlation: tuple[tuple[float, ...], ...] = ((0.0, 0.0),) * 3
+    """Of the noise of neighbours 1 and 2 voxels away along Z, Y, X; the variances are corrected."""
+    bright: Interval | None = None
+    """Counts above the plateau of the brightest 0.1 % of a block's voxels: 10th and 90th percentile
+    over the blocks with signal; None = no block has any."""
+    blocks: int = 0
+    """Blocks that were read."""
+    bits: int | None = None
+    """Bits that the counts need; None = they are no integers."""
+    saturation: float | None = None
+    """Counts at which a voxel is saturated."""
+    frames: tuple[float, float | None, float] | None = None
+    """From the camera's dark and flat frames: offset in counts, gain in counts per photon (None =
+    there were no flat ones), read noise in counts. They are believed before the data."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera in numbers, all of them known, measured or assumed."""
+
+    offset: float = ASSUMED_OFFSET
+    """Counts of a dark image."""
+    gain: float = ASSUMED_GAIN
+    """Counts per photon."""
+    read_noise: float = ASSUMED_READ_NOISE
+    """Photons."""
+    bits: int | None = None
+    """Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped."""
+    gain_from: Source = "config"
+    assumed: tuple[str, ...] = ()
+    """What is neither configured nor measured, in sentences for the report."""
+
+    @property
+    def dark_level(self) -> float:
+        """Counts of a Poisson variable of mean 0: where the noise variance would be 0."""
+        return self.offset - self.gain * self.read_noise**2
+
+
+@dataclass(frozen=True)
+class Dose:
+    """Light of a channel, in photons per voxel."""
+
+    photons: Interval | None
+    """Above the background, of the brightest 0.1 % of a block's voxels: 10th and 90th percentile
+    over the blocks with signal; None = no block has any."""
+    background_photons: float
+    """Of the darkest places."""
+
+
+def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Camera:
+    """Fill what the config leaves null from the data, or else by assumption.
+
+    Parameters
+    ----------
+    configured
+        The dataset's camera, as the config has it. Its numbers are kept.
+    measured
+        What the data say; None = there are no data.
+
+    Returns
+    -------
+    Camera
+        `assumed` lists in sentences what comes from neither.
+    """
+    measured = measured or CameraRecord()
+    offset, gain, read = configured.offset, configured.gain, configured.read_noise
+    gain_from: Source = "config"
+    if measured.frames is not None:
+        level, slope, noise = measured.frames
+        offset = level if offset is None else offset
+        if gain is None and slope is not None:
+            gain, gain_from = slope, "frames"
+        divisor = measured.gain if gain is None else gain
+        read = noise / divisor if read is None and divisor is not None else read
+    if offset is not None and gain is not None and read is not None:
+        return Camera(offset, gain, read, configured.bits, gain_from)
+    assumed = []
+    if gain is None:
+        gain, gain_from = measured.gain, "data"
+    if gain is None:
+        gain, gain_from = ASSUMED_GAIN, "assumed"
+        assumed.append(
+            f"camera.gain is not known from these data; assumed {ASSUMED_GAIN:g} count per photon"
+        )
+    dark = measured.dark_level
+    if offset is None:
+        if read is None:
+            read = ASSUMED_READ_NOISE
+            if dark is not None and measured.plateau is not None:
+                read = min(read, max((measured.plateau - dark) / gain, 0.0) ** 0.5)
+            assumed.append(
+                "camera.offset and camera.read_noise are not known apart; assumed a read noise of "
+                f"{read:.2g} photons"
+            )
+        offset = ASSUMED_OFFSET if dark is None else dark + gain * read**2
+    elif read is None:
+        read = ASSUMED_READ_NOISE if dark is None else max((offset - dark) / gain, 0.0) ** 0.5
+    assert read is not None
+    return Camera(offset, gain, read, configured.bits, gain_from, tuple(assumed))
+
+
+def dose_of(measured: CameraRecord, camera: Camera) -> Dose:
+    """Say how many photons a channel's data hold, by its resolved camera."""
+    plateau = camera.offset if measured.plateau is None else measured.plateau
+    bright = measured.bright and (
+        measured.bright[0] / camera.gain,
+        measured.bright[1] / camera.gain,
+    )
+    return Dose(bright, max((plateau - camera.offset) / camera.gain, 0.0))
+
+
+def load_camera(path: str | Path) -> CameraRecord:
+    """Read the camera from a channel's noise record, `results/{dataset}/noise/{channel}.json`."""
+    return record_of(read_record(path)["camera"])
+
+
+def record_of(values: dict[str, Any]) -> CameraRecord:
+    """Make a record of what JSON returned."""
+    pairs = ("gain_interval", "dark_level_interval", "bright", "frames")
+    return CameraRecord(
+        **{
+            **values,
+            **{key: values.get(key) and tuple(values[key]) for key in pairs},
+            "curve": tuple(tuple(point) for point in values["curve"]),
+            "correlation": tuple(tuple(axis) for axis in values["correlation"]),
+        }
+    )
