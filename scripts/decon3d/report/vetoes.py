@@ -136,6 +136,10 @@ class _Pair:
 
 
 def _deviance(pair: _Pair) -> Check | None:
+    if pair.reference == INPUT:
+        # The raw volume is blurred once more here, which takes its noise: it then predicts smooth
+        # objects well, and is itself 3 dB farther from the truth (haze of 20 photons).
+        return None
     one, other = pair.values("deviance_part")
     shared = sorted(set(one) & set(other))
     if len(shared) < LEAST_PARTS:
