@@ -417,10 +417,13 @@ def chain_may_use_gpu(name):
 
 
 def measured_light(wildcards):
-    """The record of light and camera in the data, where the phantoms' config leaves any open."""
+    """The record of light and camera in the data, where the phantoms' config leaves any open.
+
+    It counts when the phantoms are first made: one more volume is no reason to train again.
+    """
     if not PHANTOMS.needs_data(dataset_of(wildcards).camera):
         return []
-    return [paths.noise(wildcards.dataset, wildcards.channel)]
+    return [ancient(paths.noise(wildcards.dataset, wildcards.channel))]
 
 
 def own_volumes(wildcards):

@@ -29,7 +29,7 @@ rule phantoms:
         camera=lambda w: values(dataset_of(w).camera),
         seen=lambda w: fingerprint(own_volumes(w)),
         seed=SETTINGS.seed,
-        version=VERSIONS["phantoms"],
+        version=[VERSIONS["phantoms"], VERSIONS["noise"]],
     script:
         "../../scripts/phantoms.py"
 

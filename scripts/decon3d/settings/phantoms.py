@@ -69,8 +69,8 @@ class Phantoms(Section):
     """What the report's numbers with truth are measured on."""
     photons: tuple[PositiveFloat, PositiveFloat] | None = None
     """Range of the mean photons of the brightest 0.1 % of the voxels above the background, drawn
-    log-uniformly; null = that of the data, block by block. New volumes change it, and what was
-    tuned or trained is made again; a range given here stays."""
+    log-uniformly; null = that of the blocks of the data when the phantoms are first made. Volumes
+    that are added later do not change it; the report says if they are unlike."""
     background_photons: Annotated[float, Field(ge=0)] | None = None
     """Photons of the even background; null = those of the darkest places of the data."""
     unit_um: PositiveFloat | None = None
