@@ -43,6 +43,7 @@ from decon3d.report.tables import (
     write_tables,
 )
 from decon3d.report.templating import render
+from decon3d.report.vetoes import painted
 from decon3d.report.words import Methods, methods_paragraph, what_was_restored
 from decon3d.settings import Settings, is_trained
 
@@ -137,6 +138,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
     warnings += attempt("the likeness", lambda: likeness_warnings(root, **named), [])
     warnings += attempt("the deviance", lambda: shared_noise(metrics), [])
+    warnings += attempt("the staircase", lambda: painted(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
     best = _pictured(rows, advice, settings)
