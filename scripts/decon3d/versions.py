@@ -30,6 +30,7 @@ VERSIONS = {
     "consistency": 6,
     "report": 7,
     "preview": 1,
+    "instrument": 1,
 }
 
 

@@ -10,6 +10,9 @@ from pydantic_core import PydanticCustomError
 from decon3d.settings.microscope import BeadImages, BeadsPsf, Camera, Files, Optics
 from decon3d.settings.values import Day, Name, Section, Wavelength
 
+UNDATED = "undated"
+"""Stands for the day of frames that have none."""
+
 
 class _Dated(Protocol):
     @property
@@ -157,6 +160,12 @@ class Instrument(Section):
             kept["reference_channel"] = stack.channels[self.reference]
             kept["align"] = self.chromatic == "apply"
         return BeadsPsf(source="beads", channel=stack.channels[channel], **kept)
+
+    @property
+    def frame_days(self) -> list[str]:
+        """Days of the camera's frames, the first one first; those of `camera` are undated."""
+        days = sorted(str(frames.date) for frames in self.frames)
+        return [*([UNDATED] if self.camera.dark is not None else []), *days]
 
     def frames_for(self, day: datetime.date | None) -> CameraFrames | None:
         """Choose the camera's frames for an acquisition on a day (None = the newest)."""
