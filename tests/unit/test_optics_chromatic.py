@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 from scipy import ndimage
+from simulated_beads import write_beads
 
 from decon3d.errors import UserError
 from decon3d.optics.build import make_psf
@@ -25,23 +26,9 @@ def channel(psf=None, **options):
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     """Beads of 0.05 µm in two channels, and one that shines in the second only."""
-    rng = np.random.default_rng(1)
-    bead = make_psf(optics=OPTICS, channel=channel(), voxel_size_um=VOXEL, key="k").data
-    image = np.zeros((2, 41, 120, 150))
-    for number, (row, column) in enumerate(np.ndindex(3, 4)):
-        place = np.array([20, 20 + 38 * row, 20 + 36 * column]) + rng.uniform(-1, 1, 3)
-        height = rng.uniform(2000, 4000)
-        for c in range(2) if number else [1]:
-            centre = place + np.multiply(SHIFT, c)
-            whole = np.round(centre).astype(int)
-            moved = ndimage.shift(bead / bead.max(), centre - whole, order=5)
-            start = whole - np.array(bead.shape) // 2
-            inside = [slice(max(a, 0), min(a + n, m)) for a, n, m in zip(start, bead.shape, image.shape[1:], strict=True)]  # fmt: skip
-            part = tuple(slice(i.start - a, i.stop - a) for i, a in zip(inside, start, strict=True))
-            image[(c, *inside)] += height * np.clip(moved, 0, None)[part]
-    counts = (rng.poisson(np.clip(image, 0, None) + 5) + 100).astype(np.uint16)
     path = tmp_path_factory.mktemp("beads") / "two.tif"
-    tifffile.imwrite(path, counts.swapaxes(0, 1), imagej=True, metadata={"axes": "ZCYX"})
+    bead = make_psf(optics=OPTICS, channel=channel(), voxel_size_um=VOXEL, key="k").data
+    write_beads(path, bead, shift=SHIFT)
     return {"path": str(path), "bead_diameter_um": 0.05, "voxel_size_um": VOXEL}
 
 

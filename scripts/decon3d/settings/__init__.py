@@ -52,6 +52,7 @@ from decon3d.settings.microscope import (
 )
 from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
 from decon3d.settings.profiles import (
+    chosen,
     instrument_files,
     instrument_folders,
     read_instrument,
@@ -118,6 +119,7 @@ __all__ = [
     "VolumeEntry",
     "bundle_path",
     "check_config_files",
+    "chosen",
     "expand_path",
     "inner_model",
     "instrument_files",
