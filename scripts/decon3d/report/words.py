@@ -9,7 +9,15 @@ from decon3d import __version__, paths
 from decon3d.files import read_json
 from decon3d.report.labels import METRICS, VOXELWISE, method_label
 from decon3d.report.templating import number, quantity
-from decon3d.settings import Channel, Dataset, Optics, Settings, is_network, is_tuned
+from decon3d.settings import (
+    Channel,
+    Dataset,
+    Optics,
+    Settings,
+    is_automatic,
+    is_network,
+    is_tuned,
+)
 from decon3d.volumes.ingest import VolumeRecord
 
 MODALITIES = {
@@ -195,7 +203,7 @@ def _method(
         numbers = ""
         if "iterations" in values:
             weight = f", λ = {values['tv_weight']:.2g}" if values.get("tv_weight") else ""
-            chosen = ", chosen by a search" if is_tuned(method) else ""
+            chosen = _how_chosen(method, values)
             numbers = f" ({values['iterations']} iterations{weight}{chosen})"
         return f"{label} is {kind} {cited(*sources)}{numbers}{after}."
     if method.kind == "bundle":
@@ -211,6 +219,16 @@ def _method(
         f"network {method_label(method.kind)}"
     )  # fmt: skip
     return f"{label} is the {what}{reference}, trained on {on}{steps}{kept}{after}."
+
+
+def _how_chosen(method: Any, values: dict[str, Any]) -> str:
+    """Say where the number of iterations comes from, if not from the config."""
+    if is_tuned(method):
+        return ", chosen by a search"
+    if not is_automatic(method):
+        return ""
+    choice = values["choice"]
+    return ", chosen from the data" if choice["from_data"] else f", since {choice['reason']}"
 
 
 def _and(words: Sequence[str]) -> str:
