@@ -31,6 +31,7 @@ VERSIONS = {
     "consistency": 6,
     "report": 9,
     "preview": 1,
+    "instrument": 1,
 }
 
 
