@@ -7,10 +7,10 @@ from decon3d.evaluation.records import write_records
 from decon3d.evaluation.sample import Bench, Method, evaluate_sample
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
-from decon3d.phantoms.imaging import ASSUMED_GAIN
 from decon3d.restoration.restorers import State, preparation
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Camera, Channel, Optics
+from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params, names = snakemake.params, snakemake.wildcards
@@ -21,8 +21,9 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
          if (path := snakemake.input.get(f"{role}_{i}"))}
         for i in range(len(params.methods))
     ]  # fmt: skip
-    # The probes are simulated, with a gain of 1 where the camera's is not known.
-    camera = {**params.camera, "gain": params.camera["gain"] or ASSUMED_GAIN}
+    camera = resolve_camera(
+        Camera.model_validate(params.camera), load_camera(snakemake.input.noise)
+    )
     method = Method(
         preparations=[
             preparation(settings, found, camera=camera, seed=params.seed, threads=snakemake.threads)
@@ -34,7 +35,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         psf=load_psf(snakemake.input.psf),
         optics=Optics.model_validate(params.optics),
         channel=Channel.model_validate(params.channel),
-        camera=Camera.model_validate(params.camera),
+        camera=camera,
         photons=(params.photons[0] * params.photons[1]) ** 0.5,
         background_photons=params.background_photons,
         seed=params.seed,

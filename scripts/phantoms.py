@@ -6,6 +6,7 @@ from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.phantoms.stores import make_split
 from decon3d.settings import Camera, Channel, Optics, Phantoms
+from decon3d.volumes.camera import load_camera, resolve_camera
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):
@@ -18,7 +19,9 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         psf=load_psf(snakemake.input.psf),
         optics=Optics.model_validate(params.optics),
         channel=Channel.model_validate(params.channel),
-        camera=Camera.model_validate(params.camera),
+        camera=resolve_camera(
+            Camera.model_validate(params.camera), load_camera(snakemake.input.get("noise"))
+        ),
         seed=params.seed,
         stream=(names.dataset, names.channel),
         processes=snakemake.threads,

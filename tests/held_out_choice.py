@@ -12,8 +12,8 @@ from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import generator
-from decon3d.settings import Camera as CameraSettings
 from decon3d.settings import Optics, Rl
+from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
 
 VOXEL = (0.3, 0.15, 0.15)

@@ -26,7 +26,6 @@ from decon3d.phantoms.stores import make_split, members
 from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.seeds import generator
 from decon3d.settings import (
-    Camera,
     Channel,
     ObjectFile,
     Optics,
@@ -35,6 +34,7 @@ from decon3d.settings import (
     Simulation,
     Split,
 )
+from decon3d.volumes.camera import Camera
 
 PHANTOMS = Phantoms(
     shape=(8, 16, 16),

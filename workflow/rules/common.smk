@@ -261,6 +261,19 @@ def made_bundles():
     }
 
 
+def camera_known(wildcards):
+    """Whether the config gives all numbers of a dataset's camera."""
+    camera = dataset_of(wildcards).camera
+    return None not in (camera.offset, camera.gain, camera.read_noise)
+
+
+def camera_record(wildcards):
+    """What the data say of a channel's camera, where the config leaves something open."""
+    if camera_known(wildcards):
+        return {}
+    return {"noise": paths.noise(wildcards.dataset, wildcards.channel)}
+
+
 def per_channel(path):
     """Input function: a path of the contract, for every channel of a dataset."""
 

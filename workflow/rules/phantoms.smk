@@ -5,6 +5,7 @@
 rule phantoms:
     input:
         own_objects,
+        unpack(camera_record),
         psf=paths.psf("{dataset}", "{channel}"),
     output:
         marker=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "{split}")),
@@ -72,6 +73,7 @@ rule measured_pairs:
 rule pairs_after_cpu:
     input:
         unpack(method_inputs),
+        unpack(camera_record),
         pairs=lambda w: pairs_store(w, w.split),
     output:
         marker=paths.store_marker(

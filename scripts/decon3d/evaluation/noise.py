@@ -7,7 +7,6 @@ would. Both are measured; see `volumes.photon_transfer`.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,18 +15,14 @@ from numpy.typing import NDArray
 
 from decon3d.files import read_record, write_record
 from decon3d.logs import log
-from decon3d.restoration.blocks import Region, Triple, block_at, grid
-from decon3d.restoration.sample import BLOCK
-from decon3d.seeds import generator
+from decon3d.restoration.blocks import Triple
+from decon3d.restoration.sample import channel_camera
 from decon3d.volumes.camera import Camera, CameraRecord, Configured, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord
-from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.photon_transfer import LAGS, measure_camera
 
 FLOOR = 0.05
 """Smallest variance, relative to where the law is known best."""
-CELLS = 12
-"""Blocks of a channel in which the noise is measured."""
 
 Curve = tuple[float, ...]
 
@@ -142,13 +137,6 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
     return noise
 
 
-def draw_cells(shape: Triple, *, count: int, rng: np.random.Generator) -> list[Region]:
-    """Draw cells of at most 32 × 96 × 96 voxels (Z, Y, X) of a volume, all if there are no more."""
-    total = prod(grid(shape, BLOCK))
-    chosen = sorted(rng.permutation(total)[:count].tolist())
-    return [block_at(i, shape=shape, block=BLOCK, halo=(0, 0, 0)).write for i in chosen]
-
-
 def channel_noise(
     records: Sequence[VolumeRecord],
     *,
@@ -174,19 +162,5 @@ def channel_noise(
     seed
         The config's seed.
     """
-    rng = generator(seed, "noise", channel)
-    places = [
-        (record, time)
-        for record in records
-        for time in (range(record.shape[0]) if times is None else times)
-    ]
-    chosen = [places[i] for i in rng.permutation(len(places))[:CELLS]]
-    sample = []
-    for record, time in chosen:
-        z, y, x = record.shape[2:]
-        volume = record.open()
-        for region in draw_cells((z, y, x), count=-(-CELLS // len(chosen)), rng=rng):
-            sample.append(read_marked(volume, time, channel, region, record.fill(channel)))
-    levels = {record.saturation for record in records}
-    found = measure_camera(sample, saturation=levels.pop() if len(levels) == 1 else None)
+    found = channel_camera(records, channel=channel, times=times, seed=seed)
     return noise_of(found, camera=resolve_camera(camera, found)), found

@@ -9,17 +9,13 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from decon3d import settings
 from decon3d.errors import UserError
 from decon3d.optics.psf import fwhm_um
 from decon3d.phantoms.grids import Shape, Volume, VoxelSize
 from decon3d.phantoms.own import OwnObject
 from decon3d.phantoms.poisson import poisson
 from decon3d.phantoms.recipes import SHARPER_THAN_IMAGE, make_object
-
-ASSUMED_OFFSET = 100.0
-ASSUMED_GAIN = 1.0
-ASSUMED_READ_NOISE = 1.0
+from decon3d.volumes import camera as cameras
 
 BRIGHTEST = 0.001
 """Share of the voxels whose mean is the dose of photons."""
@@ -34,21 +30,16 @@ FAINT = 0.1
 class Camera:
     """A camera in numbers: counts = gain · (photons + N(0, read_noise²)) + offset."""
 
-    offset: float = ASSUMED_OFFSET
-    gain: float = ASSUMED_GAIN
-    read_noise: float = ASSUMED_READ_NOISE
+    offset: float = cameras.ASSUMED_OFFSET
+    gain: float = cameras.ASSUMED_GAIN
+    read_noise: float = cameras.ASSUMED_READ_NOISE
     bits: int | None = None
     """Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped."""
 
     @classmethod
-    def of(cls, camera: settings.Camera) -> "Camera":
-        """Take a config's camera; what it leaves open is assumed as this module says."""
-        return cls(
-            offset=ASSUMED_OFFSET if camera.offset is None else camera.offset,
-            gain=ASSUMED_GAIN if camera.gain is None else camera.gain,
-            read_noise=ASSUMED_READ_NOISE if camera.read_noise is None else camera.read_noise,
-            bits=camera.bits,
-        )
+    def of(cls, resolved: cameras.Camera) -> "Camera":
+        """Take a camera as `volumes.camera.resolve_camera` returns it."""
+        return cls(resolved.offset, resolved.gain, resolved.read_noise, resolved.bits)
 
     def check_range(self, photons: float) -> None:
         """Refuse a dose whose counts this camera cannot hold.

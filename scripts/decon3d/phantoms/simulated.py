@@ -15,6 +15,7 @@ from decon3d.optics.psf import Psf
 from decon3d.phantoms.grids import VoxelSize
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.seeds import generator
+from decon3d.volumes import camera as cameras
 
 FILE_BITS = 16
 
@@ -25,7 +26,7 @@ def simulate_volume(
     truth_path: str | Path,
     simulation: settings.Simulation,
     psfs: dict[str, Psf],
-    camera: settings.Camera,
+    camera: cameras.Camera,
     seed: int,
     dataset: str,
     volume: str,
@@ -56,7 +57,7 @@ def draw_volume(
     *,
     simulation: settings.Simulation,
     psfs: dict[str, Psf],
-    camera: settings.Camera,
+    camera: cameras.Camera,
     seed: int,
     dataset: str,
     volume: str,
@@ -70,7 +71,7 @@ def draw_volume(
     psfs
         By channel, in the order of the channel axis; they give the voxel size.
     camera
-        The config's camera; what it leaves open is assumed (see `imaging`).
+        The dataset's.
     seed, dataset, volume
         Name the random streams, together with the channel: every channel has its own object.
 

@@ -22,6 +22,7 @@ from decon3d.phantoms.own import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
 from decon3d.versions import VERSIONS
+from decon3d.volumes import camera as cameras
 from decon3d.volumes.checked import OPTIONS, open_to_write
 from decon3d.volumes.manifest import GROUP, MANIFEST, begin_store, check_bytes, finish_store
 from decon3d.workers import worker_pool
@@ -145,7 +146,7 @@ def make_split(
     psf: Psf,
     optics: settings.Optics,
     channel: settings.Channel,
-    camera: settings.Camera,
+    camera: cameras.Camera,
     seed: int,
     stream: tuple[str, ...],
     processes: int = 1,
@@ -170,7 +171,7 @@ def make_split(
     optics, channel
         The microscope and the fluorophore, for PSFs at other depths.
     camera
-        The config's camera; what it leaves open is assumed (see `imaging`).
+        The dataset's.
     seed, stream
         The config's seed, and the names of dataset and channel; see `members`.
     processes

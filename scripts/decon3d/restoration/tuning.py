@@ -18,7 +18,8 @@ from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
-from decon3d.settings import Camera, Rl, Rltv
+from decon3d.settings import Rl, Rltv
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.tally import mark_image
@@ -59,12 +60,12 @@ def tune_on_phantoms(
     started = time.perf_counter()
     group: Any = open_group(store)
     images = [
-        mark_image(np.asarray(image), camera_offset=camera.offset) for image in group["image"]
+        mark_image(np.asarray(image), camera_offset=camera.known_offset) for image in group["image"]
     ]
     recipes = [
         base_recipe(
             method, psf=psf, camera=camera,
-            statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
+            statistics=ChannelStatistics.of_image(image, camera_offset=camera.known_offset),
         )
         for image in images
     ]  # fmt: skip
@@ -103,9 +104,7 @@ def tune_on_data(
         If the optimum sits on an edge of the search, or the data do not tell the gain.
     """
     started = time.perf_counter()
-    scale = photon_scale(
-        sample, offset=camera.offset, gain=camera.gain, read_noise=camera.read_noise
-    )
+    scale = photon_scale(camera)
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     seed = stream_seed(seed, "held_out") >> 1
     subjects = held_out_subjects(sample, recipe=recipe, scale=scale, seed=seed)

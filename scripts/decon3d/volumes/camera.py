@@ -102,6 +102,11 @@ class Camera:
     """What is neither configured nor measured, in sentences for the report."""
 
     @property
+    def known_offset(self) -> float | None:
+        """The offset where the config gives it, for normalisation and fill; else None."""
+        return self.offset if self.offset_from == "config" else None
+
+    @property
     def dark_level(self) -> float:
         """Counts of a Poisson variable of mean 0: where the noise variance would be 0."""
         return self.offset - self.gain * self.read_noise**2
