@@ -74,12 +74,12 @@ SIGNAL = 6.0
 
 LAGS = 2
 """Lags (voxels) over which the noise may be correlated."""
-ALONG = 2
-"""Order of the difference along the axis whose correlation is measured."""
-SIGNIFICANT = 50.0
-"""A correlation below this over the root of the number of voxels is taken as 0: three standard
-errors, measured on white noise."""
-LEAST_CORRELATION = 0.03
+ALONG = (0, 2)
+"""Orders of the difference along the axis whose correlation is measured."""
+SIGNIFICANT = {0: 15.0, 2: 50.0}
+"""By that order: a correlation below this over the root of the number of voxels is taken as 0;
+three standard errors, measured on white noise."""
+LEAST_CORRELATION = 0.02
 """Smaller ones are taken as 0."""
 
 
@@ -468,8 +468,8 @@ def noise_correlation(sample: Sequence[NDArray[Any]]) -> tuple[tuple[Curve, Curv
     three curves, voxels
         Correlation of neighbours 1 and 2 voxels away by axis; voxels that it was measured in.
     """
-    most = LAGS + ALONG  # where white noise leaves nothing, correlated noise still leaves something
-    products, squares, pairs = np.zeros((3, 3, most + 1))
+    sums = {order: np.zeros((2, 3, LAGS + order + 1)) for order in ALONG}
+    voxels = 0
     for block in sample:
         if min(block.shape[1:]) < 2 * SHELL[2]:
             continue
@@ -478,37 +478,67 @@ def noise_correlation(sample: Sequence[NDArray[Any]]) -> tuple[tuple[Curve, Curv
         if not used.any():
             continue
         used &= unevenness <= np.median(unevenness[used])
+        voxels += int(np.count_nonzero(used))
         for axis in range(3):
-            # The order along the axis is low, so that correlation can be told; structure is
-            # removed by those along the others.
-            noise = values
+            across = values
             for other, n in enumerate(block.shape):
-                order = 0 if n < SHELL[0] else ALONG if other == axis else ORDERS[other]
-                noise = correlate1d(noise, DIFFERENCES[order], axis=other)
-            noise = _of_variance_one(noise, shell, used)
-            line, seen = np.moveaxis(noise, axis, 0), np.moveaxis(used, axis, 0)
-            for lag in range(min(most + 1, len(line))):
-                cut = len(line) - lag
-                both = seen[:cut] & seen[lag:]
-                one, other_one = line[:cut][both], line[lag:][both]
-                products[axis, lag] += np.vdot(one, other_one)
-                squares[axis, lag] += np.sqrt(np.vdot(one, one) * np.vdot(other_one, other_one))
-                pairs[axis, lag] += len(one)
-    voxels = int(pairs[0, 0])
-    if not products[0, 0] > 0:
-        return ((0.0,) * LAGS,) * 3, voxels
-    ratios = products / np.maximum(squares, 1e-30)
-    least = max(SIGNIFICANT / voxels**0.5, LEAST_CORRELATION)
+                if other != axis and n >= SHELL[0]:
+                    across = correlate1d(across, DIFFERENCES[ORDERS[other]], axis=other)
+            for order, total in sums.items():
+                noise = across
+                if order and block.shape[axis] >= SHELL[0]:
+                    noise = correlate1d(across, DIFFERENCES[order], axis=axis)
+                total[:, axis] += _products(
+                    _of_variance_one(noise, shell, used), used, axis, LAGS + order
+                )
     curves = []
     for axis in range(3):
-        if pairs[axis, most] < voxels / 100:  # too few planes
-            curves.append((0.0,) * LAGS)
-            continue
-        curve = _significant(_solve(ratios[axis], LAGS), least)
-        if curve[1] == 0:
-            curve = _significant([*_solve(ratios[axis], 1), 0.0], least)
-        curves.append(curve)
+        found = {}
+        for order, (products, squares) in sums.items():
+            if squares[axis, -1] > squares[axis, 0] / 100:  # else there are too few planes
+                least = max(SIGNIFICANT[order] / voxels**0.5, LEAST_CORRELATION)
+                found[order] = _solved(products[axis] / squares[axis], order, least)
+        curves.append(_agreed(found, voxels))
     return (curves[0], curves[1], curves[2]), voxels
+
+
+def _products(
+    noise: FloatArray, used: NDArray[np.bool_], axis: int, most: int
+) -> NDArray[np.float64]:
+    """Sum the products of voxels of some lag along an axis, and the size that they may have.
+
+    Returns
+    -------
+    array (2, lags from 0)
+    """
+    result = np.zeros((2, most + 1))
+    line, seen = np.moveaxis(noise, axis, 0), np.moveaxis(used, axis, 0)
+    for lag in range(min(most + 1, len(line))):
+        both = seen[: len(line) - lag] & seen[lag:]
+        one, other = line[: len(line) - lag][both], line[lag:][both]
+        result[:, lag] = np.vdot(one, other), np.sqrt(np.vdot(one, one) * np.vdot(other, other))
+    return result
+
+
+def _solved(ratio: NDArray[np.float64], order: int, least: float) -> Curve:
+    """Find the correlation along an axis; values below `least` are taken as 0."""
+    first, second = _solve(ratio, LAGS, order)
+    if abs(second) < least:
+        first, second = _solve(ratio, 1, order)[0], 0.0
+    return (first, second) if abs(first) >= least else (0.0, second)
+
+
+def _agreed(found: dict[int, Curve], voxels: int) -> Curve:
+    """Choose between what was found without a difference along an axis, and with one.
+
+    The first is more precise by far, but structure adds to it.
+    """
+    none = (0.0,) * LAGS
+    plain, robust = (found.get(order, none) for order in ALONG)
+    apart = SIGNIFICANT[ALONG[1]] / max(voxels, 1) ** 0.5
+    if len(found) == 1 or abs(plain[0] - robust[0]) < apart:
+        return plain
+    return robust
 
 
 def _of_variance_one(noise: FloatArray, shell: FloatArray, used: NDArray[np.bool_]) -> FloatArray:
@@ -524,13 +554,9 @@ def _of_variance_one(noise: FloatArray, shell: FloatArray, used: NDArray[np.bool
     return result
 
 
-def _significant(curve: Sequence[float], least: float) -> Curve:
-    return tuple(float(rho) if abs(rho) >= least else 0.0 for rho in curve)
-
-
-def _solve(ratio: NDArray[np.float64], lags: int) -> list[float]:
-    """Find the correlation whose second difference has the autocorrelation `ratio` (by lag)."""
-    kernel = DIFFERENCES[ALONG]
+def _solve(ratio: NDArray[np.float64], lags: int, order: int) -> list[float]:
+    """Find the correlation whose difference has the autocorrelation `ratio` (by lag)."""
+    kernel = DIFFERENCES[order]
     lagged = np.correlate(kernel, kernel, "full")[len(kernel) - 1 :]
 
     def own(lag: int) -> float:
