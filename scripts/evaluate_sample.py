@@ -5,6 +5,7 @@ from decon3d.evaluation.dark_noise import evaluate_dark_noise
 from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import write_records
 from decon3d.evaluation.sample import Bench, Method, evaluate_sample
+from decon3d.evaluation.staircase import staircase_records
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.restoration.restorers import State, preparation
@@ -45,14 +46,22 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         [load_record(path) for path in snakemake.input.sampled],
         channel=params.channel["index"], times=params.times, seed=params.seed,
     )  # fmt: skip
+    statistics = load_statistics(snakemake.input.statistics)
+    background = statistics.background
     records = evaluate_sample(
-        method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus
-    )
+        method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus,
+        background=background,
+    )  # fmt: skip
+    records += staircase_records(
+        method.states, sample=sample, psf=bench.psf, statistics=statistics, camera=bench.camera,
+        dataset=names.dataset, channel=names.channel, method=names.method,
+        threads=snakemake.threads,
+    )  # fmt: skip
     if method.states:
         records += evaluate_dark_noise(
             method.states,
             noise=load_noise(snakemake.input.noise),
-            background=load_statistics(snakemake.input.statistics).background,
+            background=background,
             psf=bench.psf,
             dataset=names.dataset,
             channel=names.channel,

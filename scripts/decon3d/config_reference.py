@@ -42,6 +42,21 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
     ),
     ("datasets.<name>.channels.<name>.psf", s.BeadsPsf, "With `source: beads`."),
     ("datasets.<name>.channels.<name>.normalisation", s.Normalisation, "Fixed normalisation."),
+    (
+        "instruments.<name>",
+        s.Instrument,
+        "A microscope, here or in a file `instruments/<name>.yaml` beside the config, which begins "
+        "with these keys. A dataset names it with its objective (`instrument: spinning1_60x`) and "
+        "then needs only its files and channels.",
+    ),
+    ("instruments.<name>.channels.<name>", s.InstrumentChannel, "A channel of a microscope."),
+    ("instruments.<name>.objectives.<name>", s.Objective, "An objective of a microscope."),
+    (
+        "instruments.<name>.frames[i]",
+        s.CameraFrames,
+        "Dated frames of the camera, in place of `dark` and `flat` in its `camera`.",
+    ),
+    ("instruments.<name>.objectives.<name>.beads[i]", s.BeadStack, "A dated stack of beads."),
     ("methods.<name> (kind: rl)", s.Rl, "Richardson-Lucy."),
     ("methods.<name> (kind: rltv)", s.Rltv, "Richardson-Lucy with total variation."),
     ("methods.<name> (kind: rln)", s.Rln, "The Richardson-Lucy network, trained on the pairs."),
@@ -129,6 +144,19 @@ EXAMPLES = {
     "phantoms": "{photons: [50, 500]}",
     "optics": "{modality: confocal, numerical_aperture: 1.2, immersion_index: 1.333}",
     "channels": "{gfp: {index: 0, emission_um: 0.525}}",
+    "instrument": "spinning1_60x",
+    "dark": "camera/dark_*.tif",
+    "flat": "camera/flat_*.tif",
+    "frames": "[{date: 2026-03-02, dark: dark.tif, flat: flat.tif}]",
+    "instruments": "{spinning1: {channels: …, objectives: …}}",
+    "date": "2026-03-02",
+    "title": "Spinning disk 1",
+    "Instrument.channels": "{gfp: {emission_um: 0.525, excitation_um: 0.488}}",
+    "objectives": "{60x: {optics: …, beads: …}}",
+    "pixel_size_um": "0.108",
+    "beads": "[{date: 2026-03-02, path: beads.tif, bead_diameter_um: 0.1, channels: {gfp: 0}}]",
+    "BeadStack.channels": "{gfp: 0, mcherry: 1}",
+    "BeadStack.path": "beads/2026-03-02.ome.tif",
 }
 HEAD = """# The config, key by key
 

@@ -222,7 +222,9 @@ def undisturbed(base: Path, suite: str, *, other: bool = False) -> Place:
 
     The config and the inputs lie in it; `base` holds one such folder per suite.
     """
-    place = Place(base / f"{suite}{'-other' if other else ''}", cores=2)
+    # Training on other cores ends in other last bits, and cells run on one.
+    cores = 1 if suite == "network" else 2
+    place = Place(base / f"{suite}{'-other' if other else ''}", cores=cores)
     done = place.folder / "done"
     if done.exists() and done.read_text() == code():
         return place

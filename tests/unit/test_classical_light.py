@@ -64,10 +64,10 @@ def balls(
     return counts, gain * light + offset, gain * truth[inside], labels[inside]
 
 
-def restored(image, method, camera, **options):
+def restored(image, method, camera, *, psf=PSF, **options):
     statistics = ChannelStatistics.of_image(image, camera_offset=camera.offset)
     state = prepare_classical(
-        method, statistics=statistics, psf=PSF, tuned={}, camera=camera, sample=[image], **options
+        method, statistics=statistics, psf=psf, tuned={}, camera=camera, sample=[image], **options
     )
     return restore_array(image, open_restorer(state, threads=1), state), state
 
@@ -169,15 +169,19 @@ def test_dim_haze_is_kept_in_a_real_frame(reference_data):
     assert 0.28 < result[dim].mean() - 1 < 0.4  # 0.05, before; some are dim by chance only
 
 
-def specimen(seed=0):
+def specimen(shape=(48, 96, 96), cell=(24, 48, 48), psf=PSF, seed=0):
     """A textured cell of 200 photons in a frame eight times its size."""
     rng = np.random.default_rng(seed)
-    model = Blur((48, 96, 96), psf=PSF.data)
-    z, y, x = np.indices((24, 48, 48))
-    field = gaussian_filter(rng.normal(size=z.shape), 1.5)
-    shape = ((z - 11.5) / 9.5) ** 2 + ((y - 23.5) / 20) ** 2 + ((x - 23.5) / 20) ** 2 < 1
+    model = Blur(shape, psf=psf.data)
+    field = gaussian_filter(rng.normal(size=cell), 1.5)
+    centre = [(n - 1) / 2 for n in cell]
+    places = np.indices(cell)
+    inside = sum(((p - c) / (0.83 * c)) ** 2 for p, c in zip(places, centre, strict=True)) < 1
     truth = np.zeros(model.object_shape, np.float32)
-    truth[16:40, 28:76, 28:76] = np.where(shape, np.clip(field / field.std() - 0.3, 0, None), 0)
+    at = tuple(
+        slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(truth.shape, cell, strict=True)
+    )
+    truth[at] = np.where(inside, np.clip(field / field.std() - 0.3, 0, None), 0)
     truth *= 200 / model.forward(truth).max()
     light = np.maximum(model.forward(truth), 0) + 2
     image = 100 + 2 * (rng.poisson(light) + rng.normal(0, 1.5, light.shape))
@@ -203,23 +207,58 @@ def test_no_specks_far_from_a_specimen():
         assert psnr(above[near], truth[near]) > quality
 
 
-@pytest.mark.parametrize(
-    "method",
-    [Rl(kind="rl"), Rl(kind="rl", iterations=40), METHODS["RLTV"]],
-    ids=["rl", "rl, 40 iterations", "rltv"],
-)
-def test_faces_get_no_more_specks_than_the_middle(method):
-    light = np.full(SHAPE, 3.0)
+def widefield_psf():
+    voxel = (0.4, 0.13, 0.13)
+    optics = Optics(modality="widefield", numerical_aperture=1.2, immersion_index=1.333)
+    psf = theoretical_psf(optics=optics, emission_um=0.525, voxel_size_um=voxel)
+    return normalised_psf(psf, voxel, {})
+
+
+EMPTY = {
+    "rl": Rl(kind="rl", iterations=15),
+    "rl, 40 iterations": Rl(kind="rl", iterations=40),
+    "plain": METHODS["plain"],
+    "rlgc": Rl(kind="rl", stopping="rlgc", iterations=15),
+    "rltv": METHODS["RLTV"],
+}
+
+
+@pytest.mark.parametrize("modality", ["confocal", "widefield"])
+@pytest.mark.parametrize("method", EMPTY)
+def test_faces_get_no_more_specks_than_the_middle(method, modality):
+    """In a widefield stack they got 4 times as bright, and 12 times within 40 iterations."""
+    psf, face = (PSF, (4, 4, 4)) if modality == "confocal" else (widefield_psf(), (5, 8, 8))
     rng = np.random.default_rng(0)
-    image = 100 + 2 * (rng.poisson(light) + rng.normal(0, 1.5, SHAPE))
-    above = restored(image.astype(np.float32), method, CAMERA)[0] - 106
+    image = 100 + 2 * (rng.poisson(3.0, SHAPE) + rng.normal(0, 1.5, SHAPE))
+    above = restored(image.astype(np.float32), EMPTY[method], CAMERA, psf=psf)[0] - 106
     middle = np.zeros(SHAPE, bool)
-    middle[INNER] = True
+    middle[tuple(slice(n, -n) for n in face)] = True
     shares = [
         np.percentile(above[~middle], q) / np.percentile(above[middle], q) for q in (99.9, 100)
     ]
-    print(shares)
-    assert max(shares) < 1.5
+    print(shares, above.max())
+    assert shares[0] < 1.3 and shares[1] < 2
+    assert abs(above.mean()) < 0.2
+    if modality == "widefield" and method != "rl, 40 iterations":
+        assert above.max() < 6  # the brightest voxel of the image: 22
+
+
+def test_a_widefield_specimen_leaves_no_shell_at_the_faces():
+    """A textured cell in the middle of a dark stack; beyond it is nothing."""
+    psf = widefield_psf()
+    image, truth = specimen(shape=(32, 64, 64), cell=(12, 28, 28), psf=psf)
+    faces = np.ones(image.shape, bool)
+    faces[3:-3, 5:-5, 5:-5] = False
+    near = (slice(9, 23), slice(16, 48), slice(16, 48))
+    for iterations, brightest, quality in ((15, 4, 26), (40, 60, 30)):
+        above = restored(image, Rl(kind="rl", iterations=iterations), CAMERA, psf=psf)[0] - 104
+        light = above[near].sum() / truth.sum()
+        specks = np.percentile(above[faces], 99.9)
+        print(specks, truth.max(), above[faces].mean(), light, psnr(above[near], truth[near]))
+        assert specks < brightest and abs(above[faces].mean()) < 0.5
+        assert above.sum() == pytest.approx((image - 104).sum(), rel=0.05)
+        assert light == pytest.approx(1, abs=0.04)  # 0.57 of it in the image
+        assert psnr(above[near], truth[near]) > quality
 
 
 def test_objects_at_a_face_keep_their_light():
@@ -253,7 +292,7 @@ def test_dim_objects_keep_their_brightness():
         shares.append([found / true for true, found in pairs])
     third = np.mean(shares, axis=0)
     print(third)
-    assert 0.95 < third[:4].mean() < 1.1
+    assert 0.95 < third[:4].mean() < 1.12
     assert third[8:].mean() == pytest.approx(1, abs=0.02)
 
 

@@ -56,6 +56,14 @@ def test_imagej_counts_its_planes(tmp_path):
     refused(tmp_path / "v.tif", "state 4 planes, but it holds 5")
 
 
+def test_counts_with_a_calibration_function_of_imagej(tmp_path):
+    line = "images=5\nslices=5\nunit=um\nspacing=0.3\ncf=0\nc0={}\nc1={}\nvunit=Gray Value\n"
+    imagej(tmp_path / "v.tif", line.format(-32768.0, 1.0))  # signed 16 bits
+    refused(tmp_path / "v.tif", r"calibration function .*-32768.*32-bit")
+    imagej(tmp_path / "v.tif", line.format(0.0, 1.0))
+    assert np.array_equal(voxels(tmp_path / "v.tif"), STACK)
+
+
 def test_the_colour_of_a_single_channel_of_imagej(tmp_path):
     green = np.zeros((3, 256), np.uint8)
     green[1] = np.arange(256)

@@ -25,14 +25,17 @@ from decon3d.settings import (
     bundle_path,
     check_config_files,
     expand_path,
+    instrument_folders,
     is_network,
     is_oracle,
     is_trained,
     is_tuned,
+    listed_files,
     load_settings,
     may_use_gpu,
     needs_sample,
     path_problem,
+    with_files,
 )
 from decon3d.versions import VERSIONS
 from decon3d.volumes.fingerprints import fingerprint
@@ -45,7 +48,9 @@ try:
         raise UserError(problem)
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
-    SETTINGS = load_settings(config)
+    FOLDERS = instrument_folders(workflow.configfiles, workflow.basedir)
+    CONFIG = with_files(config, FOLDERS)
+    SETTINGS = load_settings(CONFIG)
     INPUTS = list_inputs(SETTINGS)
     if workflow.is_main_process:  # once per run: every job reads the Snakefile again
         check_places()
@@ -211,6 +216,16 @@ def volume_seen(wildcards):
     if dataset_of(wildcards).simulate is not None:
         return ""
     return fingerprint(VOLUMES[wildcards.dataset][wildcards.volume].path)
+
+
+def frame_lists(camera):
+    """The files of a camera's dark and flat frames."""
+    return {role: listed_files(getattr(camera, role)) for role in ("dark", "flat")}
+
+
+def camera_frames(camera):
+    """The same, as one list."""
+    return [file for files in frame_lists(camera).values() for file in files]
 
 
 def references_seen(wildcards):
@@ -467,6 +482,8 @@ def all_records(wildcards):
     for dataset in SETTINGS.datasets:
         channels = SETTINGS.datasets[dataset].channels
         sources = [None, *{m.source: None for m in METHODS.values() if m.source}]
+        if SETTINGS.datasets[dataset].camera.dark:
+            found.append(paths.camera_maps(dataset))
         for source in sources:
             found += [paths.ingested(dataset, v, source) for v in VOLUMES[dataset]]
             found += [paths.statistics(dataset, c, source) for c in channels]
@@ -508,5 +525,8 @@ def report_what_is_there():
         return
     script = Path(workflow.basedir) / "scripts" / "report_existing.py"
     subprocess.run(
-        [sys.executable, str(script)], input=json.dumps(config), text=True, check=False
+        [sys.executable, str(script)],
+        input=json.dumps(CONFIG, default=str),  # dates
+        text=True,
+        check=False,
     )

@@ -7,14 +7,13 @@ camera's offset and gain must be known or estimated.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from decon3d.errors import UserError
-from decon3d.volumes.camera import Camera
+from decon3d.volumes.camera import Camera, Source
 
 FloatArray = NDArray[np.float32]
 
@@ -29,8 +28,8 @@ class PhotonScale:
     """Counts of a Poisson variable of mean 0: the dark level less the read noise's variance."""
     gain: float
     """Counts per photon."""
-    gain_from: Literal["config", "data"]
-    """Whether the gain was given or estimated."""
+    gain_from: Source
+    """Where the gain comes from."""
 
     def photons(self, counts: NDArray[np.generic]) -> FloatArray:
         """Convert counts to photons, float32; they may come out negative or fractional."""

@@ -41,8 +41,6 @@ class Recipe:
     damping: float = 0.0
     """Counts ≥ 0 that are added to the image and to the model alike, as if empty places had so much
     more variance: it slows the growth of specks in the dark, and of dim structure less."""
-    calm: float = 0.0
-    """Least background in counts, more at faces; see `richardson_lucy`."""
     photons: PhotonScale | None = None
     """The camera's scale, where voxels stop by gradient consensus."""
     seed: int = 0
@@ -68,8 +66,7 @@ class Recipe:
         """Return the recipe of an image that got half of the photons."""
         return replace(
             self, background=self.background / 2, initial=self.initial / 2,
-            dark_level=self.dark_level / 2, damping=self.damping / 2, calm=self.calm / 2,
-            saturation=None,
+            dark_level=self.dark_level / 2, damping=self.damping / 2, saturation=None,
         )  # fmt: skip
 
     def model(self, shape: Shape, *, psf: ArrayLike, threads: int, device: Device = CPU) -> Blur:
@@ -95,7 +92,7 @@ class Recipe:
                 yield k, estimate
             return
         image, options = self._prepared(image)
-        yield from iterate(image, model=model, calm=self.calm, **options)
+        yield from iterate(image, model=model, even_noise=True, **options)
 
     def consensus(
         self, image: NDArray[Any], *, model: Blur, origin: tuple[int, int, int] = (0, 0, 0)
@@ -131,7 +128,7 @@ class Recipe:
         expected = get(model.forward(cast(FloatArray, estimate.base)))
         expected += light
         unknown = missing(image)
-        full = saturated(image, self._largest(image))
+        full = saturated(image, self.largest(image))
         if full is not None:
             unknown = full if unknown is None else full | unknown
         # Neither an unmatched back projector nor voxels that stop early fit the counts' totals.
@@ -147,8 +144,8 @@ class Recipe:
         result += dark
         return np.maximum(result, np.float32(0), out=result)
 
-    def _largest(self, image: NDArray[Any]) -> float | None:
-        """Return the counts at and above which voxels of an image are saturated, or None."""
+    def largest(self, image: NDArray[Any]) -> float | None:
+        """Return the counts at and above which an image's voxels are saturated; None = none are."""
         if self.saturation is None and image.dtype.kind in "ui":
             return float(np.iinfo(image.dtype).max)
         return self.saturation
@@ -156,7 +153,7 @@ class Recipe:
     def _prepared(self, image: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
         """Take the dark level, less the damping, from the image and from the model."""
         dark = self.dark_level - self.damping
-        largest = self._largest(image)
+        largest = self.largest(image)
         if dark:
             image = image.astype(np.float32) - np.float32(dark)
         return image, {

@@ -8,6 +8,13 @@ with Bertero's weights W = 1 / Hᵀm (`operators`; m is 1 where the image has da
 give neither ratio nor weight), Dey's total variation (`total_variation`) and, for
 plain iterations, p = x. The gain of the camera cancels: counts in, counts out.
 
+W amplifies noise. Where the image sees half of a voxel's light, W is 2, and noise changes an empty
+voxel by twice the share per iteration that it does in the middle. Specks grow exponentially: with a
+widefield PSF they get 4 times as bright at the faces within 15 accelerated iterations, and 12 times
+within 40. With `even_noise`, b (W - 1) counts are added to the image and to the model, wherever
+W > 1 within the image. Noise then changes empty voxels everywhere by about the same share. The
+optimum of noise-free data stays where it is; dim objects at faces take more iterations.
+
 Momentum is the scaled heavy ball: p = max(x + α (x - x_before), 1e-6 × mean) with
 α = (k - 1) / (k + 2) at iteration k. It reaches the quality of plain iterations in about half of
 their number. What it costs depends on the start. From an even one far above a dim haze it
@@ -57,7 +64,7 @@ def richardson_lucy(
     acceleration: Acceleration = "heavy_ball",
     start: Start = "even",
     saturation: float | None = None,
-    calm: float = 0.0,
+    even_noise: bool = False,
     callback: Callable[[int, FloatArray], None] | None = None,
 ) -> FloatArray:
     """Deconvolve one image or block.
@@ -90,11 +97,9 @@ def richardson_lucy(
     saturation
         Counts at and above which a voxel is saturated: its true count is at least that, so that
         it may raise the estimate but never lower it. None = no voxel is.
-    calm
-        Least background in counts where the image sees all light of an object voxel. Where it
-        sees a share, it is divided by the share (multiplied by W). Where `background` is less, the
-        rest is added to the image and to the model. This slows the growth of specks at faces,
-        where W amplifies noise. 0 = nothing is added.
+    even_noise
+        Add b (W - 1) counts to the image and to the model, where W > 1, so that specks grow at
+        faces as slowly as in the middle; see above.
     callback
         Called with the iteration, from 1, and the estimate after it (a view on the model's
         device: copy to keep).
@@ -112,7 +117,7 @@ def richardson_lucy(
     steps = iterate(
         image, model=model, background=background, initial=initial, tv_weight=tv_weight,
         voxel_size_um=voxel_size_um, acceleration=acceleration, start=start, saturation=saturation,
-        calm=calm,
+        even_noise=even_noise,
     )  # fmt: skip
     if iterations < 1:
         raise UserError(f"iterations is {iterations}; at least 1 is needed")
@@ -133,7 +138,7 @@ def iterate(
     acceleration: Acceleration = "heavy_ball",
     start: Start = "even",
     saturation: float | None = None,
-    calm: float = 0.0,
+    even_noise: bool = False,
 ) -> Iterator[tuple[int, FloatArray]]:
     """Iterate without end; yield (iteration from 1, estimate).
 
@@ -149,8 +154,10 @@ def iterate(
     else:
         x = even_start(weights, initial)
     g = model.device.put(g)
-    ground = np.maximum(np.float32(calm) * weights[model.inside], np.float32(background))
-    g += ground - np.float32(background)
+    ground = np.full_like(g, background)
+    if even_noise:
+        ground *= np.maximum(weights[model.inside], np.float32(1))
+        g += ground - np.float32(background)
     if absent is not None:
         g[model.device.put(absent)] = 0
     return _iterations(

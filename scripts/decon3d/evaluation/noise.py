@@ -6,7 +6,7 @@ would. Both are measured; see `volumes.photon_transfer`.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -163,4 +163,7 @@ def channel_noise(
         The config's seed.
     """
     found = channel_camera(records, channel=channel, times=times, seed=seed)
+    known = records[0].calibration
+    if known is not None:
+        found = replace(found, frames=(known["level"], known["gain"], known["read_noise_counts"]))
     return noise_of(found, camera=resolve_camera(camera, found)), found

@@ -51,8 +51,7 @@ def base_recipe(
 
     Back projected noise changes an empty voxel by a share in every iteration. Where that is more
     than `CALM`, counts are added to image and model (`Recipe.damping`) until it is not: with narrow
-    PSFs and few photons. At faces, the boundary weights amplify the noise, and more is added
-    (`Recipe.calm`).
+    PSFs and few photons. At faces, the iteration adds more (`even_noise`).
 
     Floors are a share of the specimen's brightness. The mean of all voxels would do as well, but it
     depends on how much darkness lies around the specimen, and so would the result.
@@ -61,7 +60,7 @@ def base_recipe(
     law = statistics.normalisation
     background = law.offset if fixed else statistics.background
     dark = 0.0
-    if camera is not None and camera.offset_from == "config":
+    if camera is not None and camera.offset_from in ("config", "frames"):
         background = max(background, camera.offset)
     if camera is not None and camera.offset_from != "assumed":
         dark = camera.dark_level
@@ -75,7 +74,6 @@ def base_recipe(
         back_projector=getattr(method, "back_projector", "matched"),
         dark_level=dark,
         damping=max(calm - (background - dark), 0.0),
-        calm=calm,
         saturation=statistics.saturation,
     )
 

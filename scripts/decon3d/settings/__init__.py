@@ -9,7 +9,14 @@ from decon3d.settings.config import Restoration, Settings
 from decon3d.settings.datasets import Dataset, MeasuredPairs, Preview, Simulation, VolumeEntry
 from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.explain import inner_model
-from decon3d.settings.files import bundle_path, expand_path, path_problem
+from decon3d.settings.files import bundle_path, expand_path, listed_files, path_problem
+from decon3d.settings.instruments import (
+    BeadStack,
+    CameraFrames,
+    Instrument,
+    InstrumentChannel,
+    Objective,
+)
 from decon3d.settings.loading import load_settings
 from decon3d.settings.methods import (
     METHOD_KINDS,
@@ -24,6 +31,7 @@ from decon3d.settings.methods import (
     RlResidual,
     Rltv,
     Trained,
+    is_automatic,
     is_network,
     is_oracle,
     is_trained,
@@ -43,6 +51,7 @@ from decon3d.settings.microscope import (
     TheoryPsf,
 )
 from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
+from decon3d.settings.profiles import instrument_folders, with_files
 from decon3d.settings.training import (
     CareTraining,
     NeuroDeconTraining,
@@ -60,19 +69,24 @@ __all__ = [
     "RECIPES",
     "RESERVED_METHODS",
     "Aberrations",
+    "BeadStack",
     "BeadsPsf",
     "Bundle",
     "Camera",
+    "CameraFrames",
     "Care",
     "CareTraining",
     "Channel",
     "Dataset",
     "FilePsf",
+    "Instrument",
+    "InstrumentChannel",
     "MeasuredPairs",
     "NeuroDecon",
     "NeuroDeconTraining",
     "Normalisation",
     "ObjectFile",
+    "Objective",
     "Optics",
     "Phantoms",
     "Preview",
@@ -100,12 +114,16 @@ __all__ = [
     "check_config_files",
     "expand_path",
     "inner_model",
+    "instrument_folders",
+    "is_automatic",
     "is_network",
     "is_oracle",
     "is_trained",
     "is_tuned",
+    "listed_files",
     "load_settings",
     "may_use_gpu",
     "needs_sample",
     "path_problem",
+    "with_files",
 ]

@@ -6,6 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from decon3d.settings.datasets import Dataset
+from decon3d.settings.instruments import Instrument
 from decon3d.settings.methods import ORACLE, Method, counts_photons, is_oracle, is_trained, is_tuned
 from decon3d.settings.phantoms import Phantoms
 from decon3d.settings.values import RESERVED_METHODS, Name, Section
@@ -42,6 +43,9 @@ class Settings(Section):
     """A job that was given a GPU and does not see it fails; false = it works on the CPU."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Datasets by name."""
+    instruments: dict[Name, Instrument] = {}  # noqa: RUF012 (pydantic copies it)
+    """Microscopes by name. Each may have a file of its own instead, `instruments/<name>.yaml`
+    beside the config or in the clone's `config`; paths in that file start at its folder."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """Restoration methods by name; the kind defaults to the name."""
     phantoms: Phantoms | None = None

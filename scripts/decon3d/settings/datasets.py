@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_va
 from pydantic_core import PydanticCustomError
 
 from decon3d.settings.microscope import Camera, Channel, Optics
-from decon3d.settings.values import Axes, Name, Recipe, Section, Series, Shape, VoxelSize
+from decon3d.settings.values import Axes, Day, Name, Recipe, Section, Series, Shape, VoxelSize
 
 
 class VolumeEntry(Section):
@@ -133,6 +133,13 @@ class Dataset(Section):
     value that whole places have and the dark does not; `none`; or a number. These voxels keep it;
     all else leaves them out. What is not finite has no data either. Of measured pairs, `auto`
     looks at the raw volume; its value counts in the truth, too."""
+    instrument: str | None = None
+    """Microscope and objective that recorded these volumes, e.g. `spinning1_60x` for the objective
+    `60x` of `instruments/spinning1.yaml`. It gives the optics, the camera, and by the channels'
+    names their wavelengths and PSFs; keys of the dataset override it."""
+    date: Day | None = None
+    """Day of the acquisition, YYYY-MM-DD: of the instrument, the newest bead stack and camera
+    frames up to that day are taken; null = the newest."""
     pairs: MeasuredPairs | None = None
     """Measured pairs that networks are trained, baselines tuned and all methods tested on; null =
     phantoms."""
@@ -151,6 +158,14 @@ class Dataset(Section):
         if self.simulate is not None and self.voxel_size_um is None:
             raise PydanticCustomError(
                 "volumes", "voxel_size_um is missing; simulated volumes need it, as [Z, Y, X] in µm"
+            )
+        if self.camera.dark is not None and (self.simulate or self.pairs):
+            what = "simulated volumes" if self.simulate else "measured pairs"
+            raise PydanticCustomError(
+                "camera",
+                "camera.dark is for volumes as the camera recorded them, and {what} are not "
+                "corrected by it; remove it (camera: {none}), and give offset, gain and read_noise",
+                {"what": what, "none": "{dark: null, flat: null}"},
             )
         for name, channel in self.channels.items():
             if self.optics.modality == "two_photon" and channel.excitation_um is None:

@@ -8,6 +8,7 @@ from decon3d.errors import ConfigError
 from decon3d.settings.config import Settings
 from decon3d.settings.explain import explained
 from decon3d.settings.files import missing_files, wrong_starts
+from decon3d.settings.profiles import merged
 
 
 def load_settings(config: dict[str, Any]) -> Settings:
@@ -21,10 +22,12 @@ def load_settings(config: dict[str, Any]) -> Settings:
     Raises
     ------
     ConfigError
-        With every problem of the config, missing files included.
+        With every problem of the config, missing files included. Problems of its instruments come
+        first, alone: the datasets take their keys from there.
     """
     if not isinstance(config, dict):
         raise ConfigError([f"the config must hold keys, such as `datasets:`, not {config!r}"])
+    config = merged(config)
     try:
         settings = Settings.model_validate(_with_kinds(config))
     except ValidationError as error:

@@ -10,6 +10,8 @@ from decon3d.settings.values import Axes, Index, Section, Series, VoxelSize, Wav
 Modality = Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
 """Kinds of microscope; tables that are looked up by one hold all of them."""
 
+Files = str | Annotated[list[str], Field(min_length=1)]
+
 Waves = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -149,6 +151,23 @@ class Camera(Section):
     (OME's SignificantBits), else those of its type; 16 for simulated volumes; phantoms are neither
     rounded nor clipped."""
 
+    dark: Files | None = None
+    """Frames without light, with the camera's settings of the data: a file with many frames, a
+    pattern, or a list; at least 10 frames, 100 are better. Each pixel's own offset is then replaced
+    by their mean before all else, and bad pixels by the median of their neighbours."""
+    flat: Files | None = None
+    """Frames of even, constant light at about half of the camera's range, as `dark`. The gain is
+    measured from them, too, and that of each pixel replaced by the mean."""
+
+    @field_validator("flat")
+    @classmethod
+    def _with_dark(cls, value: Files | None, info: ValidationInfo) -> Files | None:
+        if value is not None and info.data.get("dark") is None:
+            raise PydanticCustomError(
+                "camera", "needs `dark`, too: the gain follows from both; add dark frames"
+            )
+        return value
+
 
 class TheoryPsf(Section):
     """A PSF computed from the optics."""
@@ -180,11 +199,9 @@ class FilePsf(Section):
     bead, a width that light cannot have)."""
 
 
-class BeadsPsf(Section):
-    """A measured PSF: a stack of many beads, which are found, judged and averaged."""
+class BeadImages(Section):
+    """A stack of many beads, and how it is read."""
 
-    source: Literal["beads"]
-    """From a bead stack."""
     path: str
     """TIFF, OME-TIFF or OME-Zarr of the beads; environment variables are expanded."""
     bead_diameter_um: Annotated[float, Field(gt=0, le=5)]
@@ -195,8 +212,6 @@ class BeadsPsf(Section):
     """Name or number of its image in that file, if that holds several; null = the only one."""
     axes: Axes | None = None
     """Axes of that file, e.g. CZYX; null = from its metadata."""
-    channel: Annotated[int, Field(ge=0)] = 0
-    """Position on the channel axis of that stack, from 0."""
     half_width_um: VoxelSize | None = None
     """Half size (Z, Y, X) of the free space around a bead, in µm; null = 2.5 (light sheet 3,
     widefield 4) widths of the beads."""
@@ -205,6 +220,15 @@ class BeadsPsf(Section):
     accept_mismatch: bool = False
     """Confirm that the PSF is right although its shape contradicts theory (step, axes, a second
     bead, a width that light cannot have)."""
+
+
+class BeadsPsf(BeadImages):
+    """A measured PSF: a stack of many beads, which are found, judged and averaged."""
+
+    source: Literal["beads"]
+    """From a bead stack."""
+    channel: Annotated[int, Field(ge=0)] = 0
+    """Position on the channel axis of that stack, from 0."""
 
 
 Psf = Annotated[TheoryPsf | FilePsf | BeadsPsf, Field(discriminator="source")]

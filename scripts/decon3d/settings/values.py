@@ -1,8 +1,9 @@
 """Values of the config that several sections share: names, shapes, lengths in µm."""
 
-from typing import Annotated, Literal, get_args
+import datetime
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 from pydantic_core import PydanticCustomError
 
 from decon3d.volumes.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
@@ -75,6 +76,23 @@ def _known_axes(value: str) -> str:
 
 
 Axes = Annotated[str, AfterValidator(_known_axes)]
+
+
+def _day(value: Any) -> Any:
+    """Refuse what pydantic would also take for a date: numbers of seconds, and times."""
+    if isinstance(value, str):
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            pass
+    elif isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        return value
+    raise PydanticCustomError(
+        "day", "{value} is not a date; give YYYY-MM-DD, e.g. 2026-03-02", {"value": repr(value)}
+    )
+
+
+Day = Annotated[datetime.date, BeforeValidator(_day)]
 
 
 Wavelength = Annotated[float, AfterValidator(_plausible_wavelength)]

@@ -16,7 +16,7 @@ import numpy as np
 from decon3d.files import read_record
 
 Interval = tuple[float, float]
-Source = Literal["config", "data", "assumed"]
+Source = Literal["config", "frames", "data", "assumed"]
 
 ASSUMED_GAIN = 1.0
 """Counts per photon, where neither the config nor the data tell the gain."""
@@ -82,6 +82,9 @@ class CameraRecord:
     """Bits that the counts need; None = they are no integers."""
     saturation: float | None = None
     """Counts at which a voxel is saturated."""
+    frames: tuple[float, float | None, float] | None = None
+    """From the camera's dark and flat frames: offset in counts, gain in counts per photon (None =
+    there were no flat ones), read noise in counts. They are believed before the data."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +143,18 @@ def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Cam
     """
     measured = measured or CameraRecord()
     offset, gain, read = configured.offset, configured.gain, configured.read_noise
-    if offset is not None and gain is not None and read is not None:
-        return Camera(offset, gain, read, configured.bits)
-    assumed = []
     gain_from: Source = "config"
+    offset_from: Source = "config"
+    if measured.frames is not None:
+        level, slope, noise = measured.frames
+        offset, offset_from = (level, "frames") if offset is None else (offset, "config")
+        if gain is None and slope is not None:
+            gain, gain_from = slope, "frames"
+        divisor = measured.gain if gain is None else gain
+        read = noise / divisor if read is None and divisor is not None else read
+    if offset is not None and gain is not None and read is not None:
+        return Camera(offset, gain, read, configured.bits, gain_from, offset_from)
+    assumed = []
     if gain is None:
         found = _gain_of(measured, offset, read)
         gain, gain_from = (ASSUMED_GAIN, "assumed") if found is None else (found, "data")
@@ -155,7 +166,9 @@ def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Cam
     dark = measured.dark_level if gain == measured.gain else _dark_level(measured.curve, gain)
     if offset is not None:
         read, words = _read_noise(measured, offset, read, gain, dark)
-        return Camera(offset, gain, read, configured.bits, gain_from, "config", (*assumed, *words))
+        return Camera(
+            offset, gain, read, configured.bits, gain_from, offset_from, (*assumed, *words)
+        )
     if dark is None:
         read = ASSUMED_READ_NOISE if read is None else read
         offset = ASSUMED_OFFSET
@@ -232,11 +245,11 @@ def load_camera(path: str | Path | None) -> CameraRecord | None:
 
 def record_of(values: dict[str, Any]) -> CameraRecord:
     """Make a record of what JSON returned."""
-    pairs = ("gain_interval", "dark_level_interval", "bright")
+    pairs = ("gain_interval", "dark_level_interval", "bright", "frames")
     return CameraRecord(
         **{
             **values,
-            **{key: values[key] and tuple(values[key]) for key in pairs},
+            **{key: values.get(key) and tuple(values[key]) for key in pairs},
             "curve": tuple(tuple(point) for point in values["curve"]),
             "correlation": tuple(tuple(axis) for axis in values["correlation"]),
         }

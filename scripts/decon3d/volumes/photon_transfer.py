@@ -265,6 +265,8 @@ def _shell(
     zero = np.float32(values.mean())  # so that squares keep their digits
 
     def mean_of(array: FloatArray) -> FloatArray:
+        if many == few:  # nothing is around so small a block
+            return uniform_filter(array, size)
         wide = uniform_filter(array, size)
         return (many * wide - few * uniform_filter(array, inner)) / np.float32(many - few)
 

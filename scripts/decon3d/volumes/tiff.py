@@ -175,6 +175,7 @@ def _image(
     if file.is_imagej:
         metadata = _of_imagej(file)
         _refuse_miscount(path, file, series)
+        _refuse_calibrated(path, file)
         return series, metadata
     makers = _MAKERS & set(file.flags)
     unordered = series.kind in ("uniform", "generic") and len(series._pages) > 1
@@ -185,6 +186,22 @@ def _image(
             "one), or name all axes in the dataset's `axes`"
         )
     return series, TiffMetadata()
+
+
+def _refuse_calibrated(path: str, file: tifffile.TiffFile) -> None:
+    """Refuse counts that ImageJ shows through a calibration function, as those of signed 16 bits.
+
+    The function is written as `cf` (its kind), `c0`, `c1` …; a straight line from 0 with slope 1
+    changes nothing.
+    """
+    meta = file.imagej_metadata or {}
+    coefficients = [meta[f"c{i}"] for i in range(10) if f"c{i}" in meta]
+    if "cf" in meta and (meta["cf"] != 0 or coefficients != [0.0, 1.0]):
+        raise UserError(
+            f"{path}: its counts have a calibration function in ImageJ (cf {meta['cf']}, "
+            f"coefficients {coefficients}), as images of signed 16 bits have; open it in ImageJ, "
+            "convert it with Image > Type > 32-bit, and save it again"
+        )
 
 
 def _refuse_miscount(path: str, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:

@@ -1,0 +1,158 @@
+"""Instruments in the config: microscopes with their objectives, cameras and bead stacks."""
+
+import datetime
+from collections.abc import Iterable
+from typing import Annotated, Protocol, TypeVar
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from decon3d.settings.microscope import BeadImages, Camera, Files, Optics
+from decon3d.settings.values import Day, Name, Section, Wavelength
+
+
+class _Dated(Protocol):
+    @property
+    def date(self) -> datetime.date: ...
+
+
+Dated = TypeVar("Dated", bound=_Dated)
+
+
+def latest(entries: Iterable[Dated], day: datetime.date | None) -> Dated | None:
+    """Choose the newest entry up to a day (None = of all); if all are later, the first one.
+
+    Returns
+    -------
+    Dated or None
+        None where there is no entry.
+    """
+    by_date = sorted(entries, key=lambda entry: entry.date)
+    earlier = [entry for entry in by_date if day is None or entry.date <= day]
+    chosen = earlier or by_date[:1]
+    return chosen[-1] if chosen else None
+
+
+class BeadStack(BeadImages):
+    """A stack of beads that was recorded on a known day, in one or more channels."""
+
+    date: Day
+    """Day of the recording, YYYY-MM-DD."""
+    channels: Annotated[dict[Name, Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    """Channels of the instrument that the stack shows, with their positions on its channel axis,
+    from 0."""
+
+
+class CameraFrames(Section):
+    """Dark and flat frames of a camera, recorded on a known day."""
+
+    date: Day
+    """Day of the recording, YYYY-MM-DD."""
+    dark: Files
+    """As `dark` of a dataset's camera."""
+    flat: Files | None = None
+    """As `flat` of a dataset's camera."""
+
+
+class InstrumentChannel(Section):
+    """A channel of a microscope: a laser and a filter."""
+
+    emission_um: Wavelength
+    """Wavelength of the emission peak, in µm."""
+    excitation_um: Wavelength | None = None
+    """Wavelength of the excitation, in µm; null = as for a dataset's channel."""
+
+
+class Objective(Section):
+    """An objective of a microscope, with all that is in the light's path beside it."""
+
+    optics: Optics
+    """The optics with this objective."""
+    pixel_size_um: PositiveFloat | None = None
+    """Length of a pixel in the specimen, in µm; a volume with other pixels along Y and X has a
+    warning on its page."""
+    beads: list[BeadStack] = []  # noqa: RUF012 (pydantic copies it)
+    """Bead stacks, in any order; without any, PSFs come from theory."""
+
+    @model_validator(mode="after")
+    def _one_a_day(self) -> "Objective":
+        seen: set[tuple[str, datetime.date]] = set()
+        for stack in self.beads:
+            for channel in stack.channels:
+                if (channel, stack.date) in seen:
+                    raise PydanticCustomError(
+                        "beads",
+                        "two bead stacks of the channel {channel} have the date {date}; keep one",
+                        {"channel": channel, "date": str(stack.date)},
+                    )
+                seen.add((channel, stack.date))
+        return self
+
+    def stack_of(self, channel: str, day: datetime.date | None) -> BeadStack | None:
+        """Choose the bead stack of a channel for an acquisition on a day (None = the newest)."""
+        return latest((stack for stack in self.beads if channel in stack.channels), day)
+
+
+class Instrument(Section):
+    """A microscope: what a facility knows of it, for all datasets that are recorded with it."""
+
+    title: str = ""
+    """Its name in words, for its page."""
+    camera: Camera = Camera()
+    """The camera."""
+    frames: list[CameraFrames] = []  # noqa: RUF012 (pydantic copies it)
+    """The camera's dark and flat frames, in any order; a dataset takes the newest up to its
+    `date`."""
+    channels: Annotated[dict[Name, InstrumentChannel], Field(min_length=1)]
+    """Channels by name; a dataset's channel with one of these names takes its wavelengths and its
+    PSF."""
+    objectives: Annotated[dict[Name, Objective], Field(min_length=1)]
+    """Objectives by name. A dataset names one as `<instrument>_<objective>`, or just the instrument
+    where there is only one objective."""
+    stale_after_days: PositiveInt = 180
+    """Days after which a bead stack or a camera's frames are too old for an acquisition; older ones
+    are used, with a warning."""
+
+    @model_validator(mode="after")
+    def _one_set_of_frames(self) -> "Instrument":
+        dates = [str(frames.date) for frames in self.frames]
+        if twice := sorted({d for d in dates if dates.count(d) > 1}):
+            raise PydanticCustomError(
+                "camera", "two entries of `frames` have the date {date}; keep one",
+                {"date": twice[0]},
+            )  # fmt: skip
+        if self.frames and self.camera.dark is not None:
+            raise PydanticCustomError(
+                "camera", "camera.dark stands beside `frames`; move it there, with its date"
+            )
+        return self
+
+    def frames_for(self, day: datetime.date | None) -> CameraFrames | None:
+        """Choose the camera's frames for an acquisition on a day (None = the newest)."""
+        return latest(self.frames, day)
+
+    @model_validator(mode="after")
+    def _known_channels(self) -> "Instrument":
+        for name, objective in self.objectives.items():
+            for i, stack in enumerate(objective.beads):
+                for channel in stack.channels:
+                    if channel not in self.channels:
+                        raise PydanticCustomError(
+                            "beads",
+                            "objectives.{name}.beads[{i}].channels names the unknown channel "
+                            "{channel}; this instrument has {known}",
+                            {
+                                "name": name, "i": i, "channel": repr(channel),
+                                "known": ", ".join(self.channels),
+                            },
+                        )  # fmt: skip
+            if objective.optics.modality == "two_photon":
+                for channel, value in self.channels.items():
+                    if value.excitation_um is None:
+                        raise PydanticCustomError(
+                            "channels",
+                            "channels.{name}.excitation_um is missing; two-photon excitation needs "
+                            "the laser's wavelength in µm, e.g. 0.92",
+                            {"name": channel},
+                        )
+        return self

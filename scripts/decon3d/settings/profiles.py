@@ -1,0 +1,278 @@
+"""From `instrument: spinning1_60x` to the optics, camera and channels of a dataset.
+
+The keys of the instrument are put below those of the dataset before the config is validated, so
+that everything else sees a dataset with optics, camera and PSFs of its own.
+"""
+
+import datetime
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from decon3d.errors import ConfigError, reading
+from decon3d.settings.duplicates import duplicate_keys
+from decon3d.settings.explain import explained
+from decon3d.settings.instruments import BeadStack, Instrument, Objective
+from decon3d.settings.microscope import BeadImages
+
+FOLDER = "instruments"
+"""Folder of the instruments' files, beside a config."""
+_ENDINGS = (".yaml", ".yml")
+
+
+def instrument_files(folders: Iterable[str | Path]) -> dict[str, Path]:
+    """List the instruments' files of some folders by the instruments' names; the first one wins."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(Path(folder).glob("*")):
+            if path.suffix in _ENDINGS and path.is_file():
+                found.setdefault(path.stem, path)
+    return found
+
+
+def instrument_folders(configs: Iterable[str | Path], clone: str | Path) -> list[Path]:
+    """List where instruments' files are looked for: beside the configs, then in the clone."""
+    beside = [Path(config).parent / FOLDER for config in configs]
+    return list(dict.fromkeys([*beside, Path(clone, "config", FOLDER)]))
+
+
+def read_instrument(path: Path) -> Any:
+    """Read an instrument's file; its relative paths then start at the working directory.
+
+    Raises
+    ------
+    ConfigError
+        If the file is not YAML, has a key twice, or holds a wrong value: with all problems.
+    UserError
+        If the file cannot be read.
+    """
+    with reading(str(path)):
+        value = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    if problems := duplicate_keys(path):
+        raise ConfigError(problems)
+    value = _with_paths(value, path.parent)
+    try:
+        Instrument.model_validate(value)
+    except ValidationError as error:
+        prefix = f"instruments.{path.stem}"
+        raise ConfigError(
+            [
+                f"{path}: {line.removeprefix(prefix).lstrip('.: ')}"
+                for line in _explained(path.stem, error)
+            ]
+        ) from None
+    return value
+
+
+def with_files(config: Any, folders: Iterable[str | Path]) -> Any:
+    """Add the instruments that the datasets name and the config lacks, from their files.
+
+    Parameters
+    ----------
+    config
+        The parsed YAML; not changed.
+    folders
+        Where the files lie; see `instrument_folders`.
+
+    Raises
+    ------
+    ConfigError
+        With the problems of the files.
+    """
+    wanted = {
+        name
+        for dataset in _table(_table(config).get("datasets")).values()
+        if isinstance(name := _table(dataset).get("instrument"), str)
+    }
+    if not wanted:
+        return config
+    known = _table(config.get("instruments"))
+    files = instrument_files(folders)
+    needed = [
+        stem
+        for stem in files
+        if stem not in known and any(n == stem or n.startswith(f"{stem}_") for n in wanted)
+    ]
+    # An instrument may be named by a dataset wrongly; the message lists all that there are.
+    lost = {n for n in wanted if not any(n == s or n.startswith(f"{s}_") for s in [*known, *files])}
+    found, problems = {}, []
+    for stem in sorted(files if lost else needed):
+        try:
+            found[stem] = read_instrument(files[stem])
+        except ConfigError as error:
+            problems += error.problems if stem in needed else []
+    if problems:
+        raise ConfigError(problems)
+    return {**config, "instruments": {**found, **known}}
+
+
+def merged(config: dict[str, Any]) -> dict[str, Any]:
+    """Put the keys of each dataset's instrument below those of the dataset.
+
+    Raises
+    ------
+    ConfigError
+        If an instrument is wrong or unknown, or lacks a channel of the dataset.
+    """
+    raw = config.get("instruments")
+    instruments: dict[str, Instrument] = {}
+    problems: list[str] = []
+    for name, value in _table(raw).items():
+        try:
+            instruments[str(name)] = Instrument.model_validate(value)
+        except ValidationError as error:
+            problems += _explained(str(name), error)
+    if problems:
+        raise ConfigError(problems)
+    if not isinstance(config.get("datasets"), dict):
+        return config
+    datasets = {}
+    for name, dataset in config["datasets"].items():
+        named = _table(dataset).get("instrument")
+        if isinstance(named, str):
+            dataset = _filled(f"datasets.{name}", dataset, named, instruments, problems)
+        datasets[name] = dataset
+    if problems:
+        raise ConfigError(problems)
+    return {**config, "datasets": datasets}
+
+
+def by_name(instruments: Mapping[str, Instrument]) -> dict[str, tuple[str, str]]:
+    """List the names that a dataset may give, each with the instrument and its objective."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, instrument in instruments.items():
+        for objective in instrument.objectives:
+            found[f"{name}_{objective}"] = name, objective
+        if len(instrument.objectives) == 1:
+            found[name] = name, next(iter(instrument.objectives))
+    return found
+
+
+def chosen(
+    instruments: Mapping[str, Instrument], named: str | None
+) -> tuple[Instrument, Objective] | None:
+    """Return the instrument and objective that a dataset of a valid config names, if any."""
+    if named is None:
+        return None
+    name, objective = by_name(instruments)[named]
+    return instruments[name], instruments[name].objectives[objective]
+
+
+def _filled(
+    key: str,
+    dataset: dict[str, Any],
+    named: str,
+    instruments: Mapping[str, Instrument],
+    problems: list[str],
+) -> dict[str, Any]:
+    known = by_name(instruments)
+    if named not in known:
+        problems.append(f"{key}.instrument: {_unknown(named, instruments, list(known))}")
+        return dataset
+    instrument, objective = chosen(instruments, named) or (None, None)
+    assert instrument is not None and objective is not None
+    day = _day_of(dataset)
+    result = dict(dataset)
+    result["optics"] = _over(_plain(objective.optics), dataset.get("optics"))
+    camera = _plain(instrument.camera)
+    if frames := instrument.frames_for(day):
+        camera |= {key: value for key, value in _plain(frames).items() if key != "date"}
+    result["camera"] = _over(camera, dataset.get("camera"))
+    if not isinstance(dataset.get("channels"), dict):
+        return result
+    result["channels"] = {}
+    for name, channel in dataset["channels"].items():
+        base: dict[str, Any] = {}
+        if name in instrument.channels:
+            base = _plain(instrument.channels[name])
+            if stack := objective.stack_of(name, day):
+                base["psf"] = _psf(stack, name)
+        elif "emission_um" not in _table(channel):
+            problems.append(
+                f"{key}.channels.{name}: the instrument {named} has no channel {name!r}; it has "
+                f"{', '.join(instrument.channels)}: use one of these names, or give emission_um"
+            )
+        result["channels"][name] = _over(base, channel)
+    return result
+
+
+def _unknown(named: str, instruments: Mapping[str, Instrument], known: list[str]) -> str:
+    if named in instruments:
+        objectives = ", ".join(instruments[named].objectives)
+        some = next(iter(instruments[named].objectives))
+        return f"{named} has the objectives {objectives}; name one of them, e.g. {named}_{some}"
+    if not known:
+        return (
+            f"unknown instrument {named!r}; none was found: write {FOLDER}/<name>.yaml beside the "
+            "config (config/examples/instruments has one)"
+        )
+    close = difflib.get_close_matches(named, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"unknown instrument {named!r}; known: {', '.join(sorted(known))}{hint}"
+
+
+def _psf(stack: BeadStack, channel: str) -> dict[str, Any]:
+    """Write a bead stack as the `psf` of one of its channels."""
+    values = _plain(stack)
+    kept = {k: v for k, v in values.items() if k in BeadImages.model_fields}
+    return {"source": "beads", **kept, "channel": stack.channels[channel]}
+
+
+def _day_of(dataset: dict[str, Any]) -> datetime.date | None:
+    """Return a dataset's date; None where it is missing, or wrong: then validation says so."""
+    value = dataset.get("date")
+    if isinstance(value, str):
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, datetime.date) else None
+
+
+def _over(base: dict[str, Any], given: Any) -> Any:
+    """Put given keys over those of the instrument; a wrong value is left for the validation."""
+    if given is None:
+        return base
+    return {**base, **given} if isinstance(given, dict) else given
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    values: dict[str, Any] = section.model_dump(mode="json", exclude_unset=True)
+    return values
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _explained(name: str, error: ValidationError) -> list[str]:
+    errors = error.errors(include_url=False)
+    return explained({**e, "loc": ("instruments", name, *e["loc"])} for e in errors)
+
+
+def _with_paths(value: Any, folder: Path) -> Any:
+    """Let an instrument's relative paths start at the working directory instead of `folder`."""
+    if isinstance(value, dict):
+        return {
+            k: _placed(v, folder) if k in _PATHS else _with_paths(v, folder)
+            for k, v in value.items()
+        }
+    return [_with_paths(v, folder) for v in value] if isinstance(value, list) else value
+
+
+_PATHS = ("path", "dark", "flat")
+
+
+def _placed(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_placed(v, folder) for v in value]
+    if not isinstance(value, str) or value.startswith(("~", "$", "/")) or not value:
+        return value
+    path = os.path.normpath(folder / value)
+    near = os.path.relpath(path)
+    return path if near.startswith("..") else near
