@@ -18,6 +18,7 @@ VERSIONS = {
     "statistics": 7,
     "psf": 6,
     "phantoms": 7,
+    "likeness": 1,
     "pairs": 4,
     "train": 10,
     "tune": 13,
@@ -30,6 +31,7 @@ VERSIONS = {
     "consistency": 7,
     "report": 9,
     "preview": 1,
+    "instrument": 1,
 }
 
 

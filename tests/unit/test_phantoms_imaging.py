@@ -17,7 +17,6 @@ from decon3d.phantoms.imaging import (
 )
 from decon3d.phantoms.recipes import make_object
 from decon3d.seeds import generator
-from decon3d.volumes import camera as cameras
 
 NOISELESS = Camera(offset=0, gain=1, read_noise=0)
 
@@ -180,8 +179,8 @@ def test_the_first_draw_does_not_depend_on_the_second():
 
 
 def test_a_camera_takes_what_the_config_leaves_open():
-    assert Camera.of(cameras.Camera()) == Camera(offset=100, gain=1, read_noise=1)
-    given = Camera.of(cameras.Camera(offset=0, gain=0.5, read_noise=0))
+    assert Camera.of(settings.Camera()) == Camera(offset=100, gain=1, read_noise=1)
+    given = Camera.of(settings.Camera(offset=0, gain=0.5, read_noise=0))
     assert given == Camera(offset=0, gain=0.5, read_noise=0)
 
 

@@ -15,7 +15,6 @@ from decon3d.optics.psf import Psf
 from decon3d.phantoms.grids import VoxelSize
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.seeds import generator
-from decon3d.volumes import camera as cameras
 
 FILE_BITS = 16
 
@@ -26,7 +25,7 @@ def simulate_volume(
     truth_path: str | Path,
     simulation: settings.Simulation,
     psfs: dict[str, Psf],
-    camera: cameras.Camera,
+    camera: settings.Camera,
     seed: int,
     dataset: str,
     volume: str,
@@ -57,7 +56,7 @@ def draw_volume(
     *,
     simulation: settings.Simulation,
     psfs: dict[str, Psf],
-    camera: cameras.Camera,
+    camera: settings.Camera,
     seed: int,
     dataset: str,
     volume: str,
@@ -71,7 +70,7 @@ def draw_volume(
     psfs
         By channel, in the order of the channel axis; they give the voxel size.
     camera
-        The dataset's.
+        The config's camera; what it leaves open is assumed (see `imaging`).
     seed, dataset, volume
         Name the random streams, together with the channel: every channel has its own object.
 
