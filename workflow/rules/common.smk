@@ -600,7 +600,8 @@ def all_records(wildcards):
             ]
         found += evaluation_files(dataset)
         found += likeness_files(dataset)
-        found.append(paths.table(dataset, "metrics.csv"))
+        found += [paths.table(dataset, "metrics.csv"), paths.report(dataset)]
+        found.append(f"{paths.figures(dataset)}/index.json")
     return found
 
 
