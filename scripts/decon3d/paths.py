@@ -76,6 +76,11 @@ def measured_pairs(dataset: str, channel: str) -> str:
     return f"results/{dataset}/training/{channel}/pairs.json"
 
 
+def likeness(dataset: str, channel: str) -> str:
+    """How alike a channel's test phantoms and its data are."""
+    return f"results/{dataset}/likeness/{channel}.json"
+
+
 def model(dataset: str, channel: str, method: str) -> str:
     """Folder of a trained network's bundle."""
     return f"results/{dataset}/models/{channel}/{method}"

@@ -489,6 +489,16 @@ def chain_may_use_gpu(name):
     return any(may_use_gpu(METHODS[n]) for n in chain_of(name))
 
 
+def measured_light(wildcards):
+    """The record of light and camera in the data, where the phantoms' config leaves any open.
+
+    It counts when the phantoms are first made: one more volume is no reason to train again.
+    """
+    if not PHANTOMS.needs_data(dataset_of(wildcards).camera):
+        return []
+    return [ancient(paths.noise(wildcards.dataset, wildcards.channel))]
+
+
 def own_volumes(wildcards):
     """The user's own objects that a split draws from."""
     objects = PHANTOMS.of_split(wildcards.split).objects
@@ -532,6 +542,18 @@ def evaluation_files(dataset):
     ]
 
 
+def likeness_records(wildcards):
+    """How alike phantoms and data are, where the dataset has phantoms."""
+    return likeness_files(wildcards.dataset)
+
+
+def likeness_files(dataset):
+    """The same, by the name of the dataset."""
+    if PHANTOMS is None or MEASURED[dataset]:
+        return []
+    return [paths.likeness(dataset, c) for c in SETTINGS.datasets[dataset].channels]
+
+
 def all_records(wildcards):
     """What has to be there when all is done: the records of every stage, in all datasets.
 
@@ -561,6 +583,7 @@ def all_records(wildcards):
                 for path in (paths.plan, paths.finished, paths.consistency_record)
             ]
         found += evaluation_files(dataset)
+        found += likeness_files(dataset)
         found.append(paths.table(dataset, "metrics.csv"))
     return found
 

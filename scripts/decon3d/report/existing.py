@@ -237,7 +237,23 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
             _read(root / paths.plan(dataset, method)).get("warnings", {}).items()
         ):
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
+    found += _nominal(root, dataset, settings)
     return list(dict.fromkeys([*found, *_unverifiable(root, dataset, settings)]))
+
+
+def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:
+    """Say where `iterations: auto` could not choose."""
+    found = []
+    for method in settings.methods:
+        for channel in settings.datasets[dataset].channels:
+            values = _read(root / paths.prepared(dataset, channel, method)).get("values", {})
+            choice = values.get("choice")
+            if choice and not choice["from_data"]:
+                found.append(
+                    f"{channel}, {method_label(method)}: {choice['iterations']} iterations were "
+                    f"taken and not chosen from the data, since {choice['reason']}."
+                )
+    return found
 
 
 def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) -> list[str]:
