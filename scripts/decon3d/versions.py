@@ -27,6 +27,7 @@ VERSIONS = {
     "finish": 6,
     "evaluate": 9,
     "noise": 3,
+    "psf_fit": 1,
     "consistency": 6,
     "report": 9,
     "preview": 1,

@@ -75,6 +75,7 @@ rule report:
             for name in ("summary", "cost", *OTHER_TABLES)
         ],
         summary=paths.table("{dataset}", "summary.html"),
+        psf_fits=of_channels(paths.psf_fit),
         figures=f"{paths.figures('{dataset}')}/index.json",
     output:
         page=report(
