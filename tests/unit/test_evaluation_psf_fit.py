@@ -146,6 +146,8 @@ def test_missing_and_saturated_voxels_are_left_out() -> None:
 
 
 def test_the_page_warns_of_a_psf_that_does_not_fit(tmp_path: Path) -> None:
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
     settings = make_settings(tmp_path)
     save_psf(right_psf(), tmp_path / paths.psf("demo", "signal"))
     found = check_psf([spots()], psf=stretched(right_psf(), 1.25, 1.25), dark_level=98.0, gain=None)

@@ -14,6 +14,11 @@ rule evaluate_phantoms:
             for c in dataset_of(w).channels
             if w.method in METHODS
         ],
+        noises=lambda w: (
+            []
+            if camera_known(w)
+            else [paths.noise(w.dataset, c) for c in dataset_of(w).channels]
+        ),
     output:
         paths.evaluation("{dataset}", "{method}", "phantoms"),
     log:
@@ -94,8 +99,7 @@ rule evaluate_sample_cpu:
         optics=lambda w: values(dataset_of(w).optics),
         channel=lambda w: values(channel_of(w), exclude={"beads_um"}),
         camera=lambda w: values(dataset_of(w).camera),
-        photons=list(PROBE.photons),
-        background_photons=PROBE.background_photons,
+        phantoms=values(PROBE, include={"photons", "background_photons"}),
         times=lambda w: dataset_of(w).times,
         seen=bundles_seen,
         seed=SETTINGS.seed,
