@@ -137,6 +137,21 @@ def test_what_is_not_tested_is_said(known: dict, words: str) -> None:
     assert words in found.text
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        np.full((1, 40, 40), 200.0),
+        np.full((9, 12, 6), 98.0),
+        np.full((9, 20, 20), 0.0),
+        np.full((9, 20, 20), np.nan),
+    ],
+    ids=["one plane", "small", "below the dark level", "no data"],
+)
+def test_blocks_without_evidence_are_no_error(block: np.ndarray) -> None:
+    assert check_psf([block], psf=right_psf(), **KNOWN).verdict == "cannot tell"
+    assert check_psf([], psf=right_psf(), field=block, **KNOWN).verdict == "cannot tell"
+
+
 def test_missing_and_saturated_voxels_are_left_out() -> None:
     damaged = network().astype(np.float32)
     damaged[4:6] = np.nan

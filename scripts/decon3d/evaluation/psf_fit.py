@@ -74,6 +74,8 @@ CELL = (4, 8, 8)
 """Voxels (Z, Y, X) over which the scatter of the sharpness is measured."""
 CORRELATED = 0.1
 """Correlation of neighbours' noise above which halves of the photons are not independent."""
+LEAST_SIZE = 5
+"""Planes, rows and columns below which a block is left out."""
 FEW = 10
 """Least number of separate spots."""
 SEPARATE = 2.5
@@ -243,6 +245,7 @@ def check_psf(
         halves = [
             _halves(block, dark_level, gain, saturation, np.random.default_rng([seed, i]))
             for i, block in enumerate(sample)
+            if min(block.shape) >= LEAST_SIZE
         ]
         core = _core(psf)
         wider = sharper_than(halves, psf=stretched(core, ERROR, ERROR), threads=threads)
@@ -461,6 +464,8 @@ def measure_spots(
     good: list[Candidate] = []
     separate = 0
     for field in fields:
+        if min(field.shape) < LEAST_SIZE or not np.isfinite(field).any():
+            continue
         values = filled(field, float(np.nanmedian(field))).astype(np.float32)
         found = find_candidates(values, voxel_size_um=psf.voxel_size_um, expected_fwhm_um=expected)
         for spot in _separate(found, field.shape, psf.voxel_size_um, expected):
