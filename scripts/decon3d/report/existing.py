@@ -155,7 +155,10 @@ def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str,
         if info:
             warnings = [str(w) for w in info.pop("warnings", [])]
             info.pop("candidates", None)  # single beads: the figure of the beads shows them
-            rows = list(flat(info).items())
+            fit = _read(root / paths.psf_fit(dataset, channel))
+            if fit.get("verdict") in ("too wide", "too narrow"):
+                warnings.append(str(fit["text"]))
+            rows = list((flat(info) | flat(fit, "fit_to_the_data.")).items())
             cards.append({"channel": channel, "rows": rows, "warnings": warnings})
     return cards
 
@@ -237,7 +240,23 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
             _read(root / paths.plan(dataset, method)).get("warnings", {}).items()
         ):
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
+    found += _nominal(root, dataset, settings)
     return list(dict.fromkeys([*found, *_unverifiable(root, dataset, settings)]))
+
+
+def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:
+    """Say where `iterations: auto` could not choose."""
+    found = []
+    for method in settings.methods:
+        for channel in settings.datasets[dataset].channels:
+            values = _read(root / paths.prepared(dataset, channel, method)).get("values", {})
+            choice = values.get("choice")
+            if choice and not choice["from_data"]:
+                found.append(
+                    f"{channel}, {method_label(method)}: {choice['iterations']} iterations were "
+                    f"taken and not chosen from the data, since {choice['reason']}."
+                )
+    return found
 
 
 def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) -> list[str]:

@@ -15,7 +15,6 @@ from decon3d.settings.instruments import (
     BeadStack,
     CameraFrames,
     Instrument,
-    InstrumentChannel,
     Objective,
 )
 from decon3d.settings.loading import load_settings
@@ -49,6 +48,7 @@ from decon3d.settings.microscope import (
     BeadsPsf,
     Camera,
     Channel,
+    ChannelOptics,
     FilePsf,
     Normalisation,
     Optics,
@@ -90,11 +90,11 @@ __all__ = [
     "Care",
     "CareTraining",
     "Channel",
+    "ChannelOptics",
     "Classical",
     "Dataset",
     "FilePsf",
     "Instrument",
-    "InstrumentChannel",
     "MeasuredPairs",
     "NeuroDecon",
     "NeuroDeconTraining",
