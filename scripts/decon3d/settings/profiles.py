@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from decon3d.errors import ConfigError, reading
+from decon3d.errors import ConfigError, UserError, reading
 from decon3d.settings.duplicates import duplicate_keys
 from decon3d.settings.explain import explained
 from decon3d.settings.instruments import Instrument, Objective
@@ -103,8 +103,9 @@ def with_files(config: Any, folders: Iterable[str | Path]) -> Any:
     for stem in sorted(files if lost else needed):
         try:
             found[stem] = read_instrument(files[stem])
-        except ConfigError as error:
-            problems += error.problems if stem in needed else []
+        except UserError as error:
+            lines = error.problems if isinstance(error, ConfigError) else [str(error)]
+            problems += lines if stem in needed else []
     if problems:
         raise ConfigError(problems)
     return {**config, "instruments": {**found, **known}}
