@@ -185,7 +185,16 @@ def _psf(name: str, channel: Channel, dataset: Dataset, info: dict[str, Any], ci
             f"{_microscope(optics)} at {1000 * channel.emission_um:.0f} nm.{widths}"
         )
     how = "averaged from fluorescent beads" if channel.psf.source == "beads" else "measured"
-    return f"{whose} was {how} and brought to the image's grid.{widths}"
+    chromatic = info.get("chromatic") or {}
+    laid = ""
+    if chromatic.get("undone"):
+        z, y, x = (number(v, 3) for v in chromatic["shift_um"])
+        laid = (
+            f" It was displaced by {z}, {y}, {x} µm (Z, Y, X), the shift of {chromatic['beads']} "
+            "beads between this channel and the reference channel, so that restored channels lie "
+            "on each other."
+        )
+    return f"{whose} was {how} and brought to the image's grid.{widths}{laid}"
 
 
 def _method(
