@@ -24,7 +24,7 @@ rule phantoms:
         ),
         optics=lambda w: values(dataset_of(w).optics),
         channel=lambda w: values(
-            channel_of(w), exclude={"index", "normalisation", "psf"}
+            channel_of(w), exclude={"index", "normalisation", "psf", "beads_um"}
         ),
         camera=lambda w: values(dataset_of(w).camera),
         seen=lambda w: fingerprint(own_volumes(w)),
@@ -97,6 +97,7 @@ rule measured_pairs:
 rule pairs_after_cpu:
     input:
         unpack(method_inputs),
+        unpack(camera_record),
         pairs=lambda w: pairs_store(w, w.split),
     output:
         marker=paths.store_marker(
