@@ -111,6 +111,7 @@ EXAMPLES = {
     "excitation_um": "0.488",
     "psf": "{source: file, path: psf.tif}",
     "normalisation": "{offset: 100, scale: 2000}",
+    "beads_um": "0.1",
     "path": "data/worm/embryo1.ome.tif",
     "bead_diameter_um": "0.1",
     "half_width_um": "[1.5, 0.8, 0.8]",

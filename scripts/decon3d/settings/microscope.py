@@ -290,3 +290,6 @@ class Channel(ChannelOptics):
     """Where the point spread function comes from."""
     normalisation: Normalisation | None = None
     """Fixed normalisation; null = estimated once over all volumes and time points."""
+    beads_um: Annotated[float, Field(gt=0, le=5)] | None = None
+    """Diameter of the objects, in µm, where the volumes show single beads: their widths then tell
+    whether the PSF is too wide or too narrow. Null = other objects."""
