@@ -25,7 +25,7 @@ VERSIONS = {
     "plan": 10,
     "restore": 10,
     "finish": 6,
-    "evaluate": 8,
+    "evaluate": 9,
     "noise": 3,
     "consistency": 6,
     "report": 8,

@@ -64,7 +64,8 @@ def test_the_method_that_is_ahead_and_not_vetoed_is_recommended() -> None:
          "specks", "makes specks in the dark"),
         (measured("consistency_flagged", rl=0.0002, rltv=0.02),
          "consistency", "contradicts yours in 2.00 % of the voxels"),
-        (pd.concat([measured("staircase", input=0.03, rl=0.02, rltv=0.13)]),
+        (pd.concat([measured("flat_patches", input=0.001, rl=0.001, rltv=0.02),
+                    measured("flat_patches_smoothed", rl=0.003, rltv=0.03)]),
          "staircase", "paints yours"),
     ],
 )  # fmt: skip
@@ -92,7 +93,12 @@ def test_each_veto_of_the_data_turns_the_choice(evidence, check, words) -> None:
         measured("dark_specks", "probe", rl=4.0, rltv=5.5),
         measured("consistency_flagged", rl=0.0, rltv=0.0005),
         measured("light", rl=np.nan, rltv=np.nan),
-        measured("staircase", input=0.12, rl=0.1, rltv=0.13),
+        pd.concat(
+            [
+                measured("flat_patches", rl=0.01, rltv=0.2),  # the object itself is flat
+                measured("flat_patches_smoothed", rl=0.08, rltv=0.3),
+            ]
+        ),
     ],
 )
 def test_what_is_within_its_bound_or_not_measured_vetoes_nothing(evidence) -> None:

@@ -64,6 +64,13 @@ METRICS: dict[str, Metric] = {
         "between two methods over the parts gives their mean its standard error.",
         ranked=False, summarised=False,
     ),
+    "predicted_error_part": Metric(
+        "Predicted error of a part", "", "lower", 4,
+        "Squared error within the microscope's pass band that Stein's risk predicts for a part of "
+        "a block, less a constant: only differences between methods mean anything. Blind beyond "
+        "the cut-off, where a prior or a network may paint.",
+        ranked=False, summarised=False,
+    ),
     "light": Metric(
         "Light kept", "", "one", 3,
         "Light above the background of the restoration, blurred again, over that of the image. A "
@@ -140,6 +147,18 @@ METRICS: dict[str, Metric] = {
         "Evenness of neighbouring grey levels: less noise raises it, and so does any blur. Read it "
         "beside sharpness.",
         ranked=False,
+    ),
+    "flat_patches": Metric(
+        "Flat patches", "", "lower", 4,
+        "Share of bright foreground voxels that are nearly flat, relative to the median steepness "
+        "there. Where the object itself is flat, a high share is right.",
+        ranked=False,
+    ),
+    "flat_patches_smoothed": Metric(
+        "Flat patches when smoothed", "", "lower", 4,
+        "The largest of the same share of a restoration as it is and smoothed by 1, 1.5 and 2 σ of "
+        "the PSF. Richardson-Lucy's is what other methods' flat patches are compared with.",
+        ranked=False, summarised=False,
     ),
     "consistency_flagged": Metric(
         "Inconsistent voxels", "", "lower", 5,

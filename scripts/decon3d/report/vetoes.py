@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from decon3d.evaluation.staircase import Staircase
 from decon3d.report.headline_table import dependent
 from decon3d.report.labels import INPUT, method_label
 from decon3d.report.templating import number
@@ -26,10 +27,6 @@ SPECKS = 1.5
 """Specks may be so many times as bright as the reference's …"""
 RAW_SPECKS = 4.0
 """… and as the raw noise's own, in σ: the brightest 0.01 % of Gaussian noise reach 3.7."""
-FLAT = 0.05
-"""Share of the foreground that may be flat beyond that of the reference and of the raw volume …"""
-FLAT_TIMES = 2.0
-"""… and this many times as much."""
 FLAGGED = 0.001
 """Share of the voxels that may contradict the data more than with the reference …"""
 FLAGGED_TIMES = 2.0
@@ -49,6 +46,7 @@ CHECKS = {
     "light": Column("Light", "lost or added"),
     "specks": Column("Specks in the dark", "of dark noise, in its σ"),
     "consistency": Column("Against the raw data", "voxels that contradict it"),
+    "predicted": Column("Predicted error", "larger by, in standard errors"),
     "deviance": Column("Held-out photons", "worse by, per voxel (standard errors)"),
     "range": Column("Within the training's range", "networks only"),
 }
@@ -135,31 +133,61 @@ class _Pair:
         return _mean(one), _mean(other)
 
 
+def _predicted(pair: _Pair) -> Check | None:
+    compared = _paired(pair, "predicted_error_part")
+    if compared is None or pair.reference == INPUT:
+        return None
+    return _check(
+        "predicted", compared.value, compared.reference,
+        cell=f"{_signed(compared.errors, 1)} SE",
+        veto=compared.errors > ERRORS,
+        why=f"fits yours worse than {pair.other}",
+        sentence=f"Your data predict a larger error for {pair.label} than for {pair.other}, within "
+        f"what the microscope passes: by {number(compared.errors, 1)} standard errors over "
+        f"{compared.parts} parts of the data.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """A difference over the parts of the data that two methods share."""
+
+    value: float
+    reference: float
+    errors: float
+    """Of the difference, in standard errors."""
+    parts: int
+
+
+def _paired(pair: _Pair, metric: str) -> _Paired | None:
+    one, other = pair.values(metric)
+    shared = sorted(set(one) & set(other))
+    if len(shared) < LEAST_PARTS:
+        return None
+    differences = np.array([one[s] - other[s] for s in shared])
+    error = float(differences.std(ddof=1)) / math.sqrt(len(shared))
+    value, reference = (float(np.mean([v[s] for s in shared])) for v in (one, other))
+    errors = (value - reference) / error if error > 0 else 0.0
+    return _Paired(value, reference, errors, len(shared))
+
+
 def _deviance(pair: _Pair) -> Check | None:
     if pair.reference == INPUT:
         # The raw volume is blurred once more here, which takes its noise: it then predicts smooth
         # objects well, and is itself 3 dB farther from the truth (haze of 20 photons).
         return None
-    one, other = pair.values("deviance_part")
-    shared = sorted(set(one) & set(other))
-    if len(shared) < LEAST_PARTS:
+    compared = _paired(pair, "deviance_part")
+    if compared is None:
         return None
-    differences = np.array([one[s] - other[s] for s in shared])
-    worse = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(len(shared))
-    errors = worse / error if error > 0 else 0.0
-    value, reference = (float(np.mean([v[s] for s in shared])) for v in (one, other))
-    told = (
-        f"{pair.label} predicts held-out photons of your data worse than {pair.other}: by "
-        f"{number(worse, 4)} per voxel, {number(errors, 1)} standard errors over "
-        f"{len(shared)} parts of the data."
-    )
+    worse = compared.value - compared.reference
     return _check(
-        "deviance", value, reference,
-        cell=f"{_signed(worse, 4)} ({_signed(errors, 1)} SE)",
-        veto=errors > ERRORS,
+        "deviance", compared.value, compared.reference,
+        cell=f"{_signed(worse, 4)} ({_signed(compared.errors, 1)} SE)",
+        veto=compared.errors > ERRORS,
         why=f"predicts your held-out photons worse than {pair.other}",
-        sentence=told,
+        sentence=f"{pair.label} predicts held-out photons of your data worse than {pair.other}: by "
+        f"{number(worse, 4)} per voxel, {number(compared.errors, 1)} standard errors over "
+        f"{compared.parts} parts of the data.",
     )  # fmt: skip
 
 
@@ -182,21 +210,19 @@ def _light(pair: _Pair) -> Check | None:
 
 
 def _staircase(pair: _Pair) -> Check | None:
-    value, reference = pair.means("staircase")
-    raw = _mean(_Pair(pair.metrics, INPUT, INPUT).values("staircase")[0])
+    value, _ = pair.means("flat_patches")
+    _, smooth = pair.means("flat_patches_smoothed")
+    raw = _mean(_Pair(pair.metrics, INPUT, INPUT).values("flat_patches")[0])
     if not math.isfinite(value):
         return None
-    least = max(v for v in (raw, reference, 0.0) if math.isfinite(v))
-    told = (
-        f"{pair.other} has {number(100 * reference, 1)} %, the raw volume {number(100 * raw, 1)} %"
-    )
+    found = Staircase(restored=value, rl=smooth, raw=raw, voxels=0)
     return _check(
-        "staircase", value, reference,
-        cell=f"{number(100 * value, 1)} %",
-        veto=value > max(FLAT_TIMES * least, least + FLAT),
+        "staircase", value, smooth,
+        cell=f"{number(100 * value, 2)} %",
+        veto=math.isfinite(smooth) and found.warns,
         why="paints yours",
-        sentence=f"{pair.label} makes {number(100 * value, 1)} % of the foreground of your data "
-        f"flat; {told}.",
+        sentence=f"{pair.label} makes flat patches of {number(100 * value, 2)} % of the foreground "
+        f"of your data; {pair.other}, smoothed as far, has {number(100 * smooth, 2)} %.",
     )  # fmt: skip
 
 
@@ -250,7 +276,7 @@ def _range(pair: _Pair, misfits: Sequence[str]) -> Check:
 
 
 _MAKERS: tuple[Callable[[_Pair], Check | None], ...] = (
-    _deviance, _light, _staircase, _specks, _consistency,
+    _staircase, _light, _specks, _consistency, _predicted, _deviance,
 )  # fmt: skip
 
 
