@@ -10,6 +10,7 @@ from pathlib import Path
 
 from decon3d.errors import ConfigError, UserError
 from decon3d.pairs.sources import PairSource, list_pairs
+from decon3d.paths import INSTRUMENTS
 from decon3d.settings import BeadsPsf, Dataset, FilePsf, Settings, expand_path
 from decon3d.volumes.checks import (
     bead_stack_problems,
@@ -106,7 +107,7 @@ def check_targets(arguments: Iterable[str], settings: Settings) -> None:
     problems = []
     for argument in takewhile(lambda a: not a.startswith("-"), arguments):
         match = _RESULT.match(argument)
-        if match is None:
+        if match is None or match["dataset"] == INSTRUMENTS:
             continue
         for what, known in (("dataset", settings.datasets), ("method", settings.methods)):
             name = match[what]

@@ -17,7 +17,8 @@ VERSIONS = {
     "ingest": 12,
     "statistics": 7,
     "psf": 6,
-    "phantoms": 6,
+    "phantoms": 7,
+    "likeness": 1,
     "pairs": 4,
     "train": 9,
     "tune": 12,
@@ -28,8 +29,9 @@ VERSIONS = {
     "evaluate": 9,
     "noise": 3,
     "consistency": 6,
-    "report": 8,
+    "report": 9,
     "preview": 1,
+    "instrument": 1,
 }
 
 

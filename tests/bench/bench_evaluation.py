@@ -60,7 +60,7 @@ def one_volume() -> tuple[float, float]:
     before, start = _memory_gb("VmRSS"), time.perf_counter()
     compare(restored, truth)
     for window in windows(Noise(SHAPE), channel=0, times=None, seed=1):  # type: ignore[arg-type]
-        measure_window(restored, window, psf=psf, background=100.0)
+        measure_window(restored, window, psf=psf)
     law = Law(1.0, 0.0, 1.0, ((0.0, 0.0),) * 3, 0, "data")
     Checker(psf=psf, noise=law, background=1.0, threads=1).whole(truth, restored)
     return time.perf_counter() - start, _memory_gb("VmHWM") - before
@@ -74,7 +74,7 @@ def large_volume() -> tuple[float, float]:
     psf = psf_of("light_sheet")
     before, start = _memory_gb("VmRSS"), time.perf_counter()
     for window in windows(Noise(LARGE), channel=0, times=None, seed=1):  # type: ignore[arg-type]
-        measure_window(window.values.astype(np.float32), window, psf=psf, background=100.0)
+        measure_window(window.values.astype(np.float32), window, psf=psf)
     return time.perf_counter() - start, _memory_gb("VmHWM") - before
 
 

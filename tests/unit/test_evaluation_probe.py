@@ -245,6 +245,8 @@ def test_target_kernels_of_a_config() -> None:
         },
         "methods": {"rl": {}, "rln": {}},
     }
+    assert target_kernels(load_settings(config), "rln") is None  # the mixture has no kernel
+    config["phantoms"] = {"train": {"count": 2, "recipes": {"rln_mixed": 1}}}
     kernels = target_kernels(load_settings(config), "rln")
     assert kernels == {"own": RLN_SIGMA, "common": RLN_SIGMA}
     assert target_kernels(load_settings(config), "rl")["own"] == 0

@@ -6,8 +6,17 @@ from scipy.ndimage import gaussian_filter
 
 from decon3d.classical.operators import Blur
 from decon3d.classical.richardson_lucy import richardson_lucy
-from decon3d.evaluation.staircase import LEAST_VOXELS, staircase, steepness
+from decon3d.evaluation.staircase import (
+    LEAST_VOXELS,
+    Staircase,
+    staircase,
+    staircase_records,
+    steepness,
+)
 from decon3d.optics.psf import normalised_psf
+from decon3d.restoration.restorers import prepare_classical
+from decon3d.settings import Camera, Rltv
+from decon3d.volumes.ingest import ChannelStatistics
 
 VOXEL = (0.2, 0.1, 0.1)
 SHAPE = (20, 48, 48)
@@ -136,3 +145,20 @@ def test_shapes_must_agree():
     image = imaged(textured())
     with pytest.raises(ValueError, match="shapes differ"):
         staircase(image, image, image[1:], psf=PSF, background=0.0)
+
+
+def test_records_of_a_sample_tell_rltv_from_the_raw_image():
+    image = imaged(textured())
+    camera = Camera(offset=0.0)
+    statistics = ChannelStatistics.of_image(image, camera_offset=0.0)
+    method = Rltv(kind="rltv", iterations=60, tv_weight=0.002)
+    state = prepare_classical(method, statistics=statistics, psf=PSF, tuned={}, camera=camera)
+    for states, paints in (([], False), ([state], True)):
+        records = staircase_records(
+            states, sample=[image], psf=PSF, statistics=statistics, camera=camera, dataset="d",
+            channel="c", method="m", threads=1,
+        )  # fmt: skip
+        values = {r.metric: r.value for r in records}
+        found = Staircase(values["staircase"], values["staircase_rl"])
+        assert found.warns == paints
+        assert {(r.subject, r.split) for r in records} == {("sample/0000", "data")}

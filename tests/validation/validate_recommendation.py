@@ -30,7 +30,7 @@ from decon3d.evaluation.full_reference import compare
 from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.records import COLUMNS, Record
 from decon3d.evaluation.sample import held_out_records
-from decon3d.evaluation.staircase import staircase
+from decon3d.evaluation.staircase import staircase_records
 from decon3d.files import digest
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.pairs.stores import write_store
@@ -382,14 +382,11 @@ def measure(dataset: Dataset, folder: Path, shape: tuple[int, int, int] = SHAPE)
         )  # fmt: skip
         z, _ = checker.whole(image, restored)
         flagged = float(np.mean(np.abs(z) >= THRESHOLD))
-        flat = staircase(image, restored, restored, psf=psf, background=statistics.background)
-        records += [
-            _row(name, "volume/v", "data", metric, "unmatched", value)
-            for metric, value in (
-                ("consistency_flagged", flagged), ("flat_patches", flat.restored),
-                ("flat_patches_smoothed", flat.rl),
-            )
-        ]  # fmt: skip
+        records.append(_row(name, "volume/v", "data", "consistency_flagged", "unmatched", flagged))
+        records += staircase_records(
+            [state], sample=central(image), psf=psf, statistics=statistics, camera=rig.camera,
+            dataset="d", channel="signal", method=name, threads=1,
+        )  # fmt: skip
     return {
         "dataset": asdict(dataset), "truth": truth, "settled": settled,
         "camera": asdict_of(known), "photons": bright,

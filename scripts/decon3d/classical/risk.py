@@ -37,7 +37,7 @@ from decon3d.volumes.no_data import filled, missing
 
 WEAK = 0.01
 """|OTF|² at which half of the error is known from the image."""
-TRUST = 0.45
+TRUST = 0.3
 """Share of the structure beyond the OTF that counts as true."""
 STEP = 0.1
 """δ: the noise that is added, in standard deviations of the noise."""

@@ -11,6 +11,8 @@ is the error of the object itself where the OTF is strong (Eldar 2009), as in `c
 lies beyond the OTF is left out: there, an image says nothing about a prior or a network.
 
 The constant is the same for all methods on the same block, so that only differences mean anything.
+Their standard error follows from the noise, which is known, and not from the spread over places:
+the bright places of an object decide, and they are few.
 """
 
 from collections.abc import Callable
@@ -27,8 +29,10 @@ from decon3d.seeds import seeded
 from decon3d.volumes.fading import fade, fade_missing
 from decon3d.volumes.no_data import filled, missing
 
-PART = (16, 16, 16)
-"""Voxels (Z, Y, X) of a part: the spread over parts gives a difference its error."""
+DRAWS = 2
+"""Draws of the noise that is added: each is one more restoration."""
+REPLICAS = 16
+"""Images with other noise that the prediction is repeated for, to first order."""
 
 FloatArray = NDArray[np.float32]
 Restore = Callable[[NDArray[Any]], NDArray[Any]]
@@ -44,7 +48,7 @@ def predicted_error(
     background: float,
     seed: int,
 ) -> tuple[float, ...]:
-    """Predict the squared error of a restoration in each part of a block, up to a constant.
+    """Predict the squared error of a restoration of a block, up to a constant, with its spread.
 
     Parameters
     ----------
@@ -64,18 +68,24 @@ def predicted_error(
     Returns
     -------
     tuple of float
-        Of each part of 16 × 16 × 16 voxels, relative to the mean squared light of the block; less
-        a constant that is the same for all methods. Empty where the block has no light.
+        The prediction as it would be with other noise in the block, `REPLICAS` times; relative to
+        the mean squared light of the block. The differences between two methods are paired: their
+        mean is what the block says, and their standard deviation is its standard error. Empty where
+        the block has no light.
     """
     absent = missing(block)
     image = filled(block, background).astype(np.float32)
-    added = noise.draw(block, seeded(seed))
+    draws = [noise.draw(block, seeded(seed + i)) for i in range(DRAWS + REPLICAS)]
     if absent is not None:
-        added[absent] = 0
-    one, two = (
-        filled(restore(values), background).astype(np.float32) - np.float32(background)
-        for values in (block, block.astype(np.float32) + np.float32(STEP) * added)
-    )
+        for draw in draws:
+            draw[absent] = 0
+
+    def estimate(values: NDArray[Any]) -> FloatArray:
+        restored = filled(restore(values), background).astype(np.float32)
+        restored -= np.float32(background)
+        return restored
+
+    plain = estimate(block)
     z, y, x = block.shape
     model = Blur((z, y, x), psf=psf.data)
     half = half_width(psf)
@@ -99,16 +109,24 @@ def predicted_error(
     energy = float(np.mean(np.square(light, dtype=np.float64)))
     if not energy > 0:
         return ()
-    blurred = seen(one)
-    two -= one
-    two /= np.float32(STEP)
-    change = seen(two)
-    error = weighted(blurred) * (blurred - 2 * light) + 2 * weighted(change) * (inside * added)
-    return tuple(
-        float(np.mean(error[region], dtype=np.float64)) / energy
-        for region in _parts((z, y, x))
-        if inside[region].any()
-    )
+    blurred = seen(plain)
+    pulled = weighted(blurred)
+    fit = _dot(pulled, blurred - 2 * light)
+    taken = []
+    for draw in draws[:DRAWS]:
+        change = estimate(block.astype(np.float32) + np.float32(STEP) * draw) - plain
+        change /= np.float32(STEP)
+        taken.append(2 * _dot(weighted(seen(change)), inside * draw))
+    other = np.array([2 * _dot(pulled, inside * draw) for draw in draws[DRAWS:]])
+    other -= other.mean()
+    # What was taken from the noise is known from few draws; their spread is that of their mean.
+    spread = (np.array(taken) - np.mean(taken)) / (DRAWS - 1) ** 0.5
+    total = fit + np.mean(taken) + np.resize(spread, REPLICAS) + other
+    return tuple((total / (energy * block.size)).tolist())
+
+
+def _dot(one: FloatArray, other: FloatArray) -> float:
+    return float(np.sum(one * other, dtype=np.float64))
 
 
 def _window(shape: tuple[int, int, int], rim: tuple[int, int, int]) -> FloatArray:
@@ -119,12 +137,3 @@ def _window(shape: tuple[int, int, int], rim: tuple[int, int, int]) -> FloatArra
         line = fade(size, max(min(width, size // 3), 1))
         window *= np.expand_dims(line, [a for a in range(3) if a != axis]).astype(np.float32)
     return window
-
-
-def _parts(shape: tuple[int, int, int]) -> list[tuple[slice, ...]]:
-    counts = [max(round(n / p), 1) for n, p in zip(shape, PART, strict=True)]
-    edges = [np.linspace(0, n, c + 1).astype(int) for n, c in zip(shape, counts, strict=True)]
-    return [
-        tuple(slice(e[i], e[i + 1]) for e, i in zip(edges, place, strict=True))
-        for place in np.ndindex(*counts)
-    ]

@@ -171,7 +171,7 @@ def held_out_records(
     Returns
     -------
     list of Record
-        `deviance`, `deviance_part`, `light`, `fsc` and `predicted_error_part` of each block.
+        `deviance`, `deviance_part`, `light`, `fsc` and `predicted_error` of each block.
     """
     placed: dict[str, Any] = {"dataset": stream[0], "channel": stream[1], "method": name}
     blocks = list(sample[:BLOCKS])
@@ -233,9 +233,9 @@ def _predicted(
     text = f"{_OWN}, Stein's risk within the OTF; gain {used.gain:.4g} from {used.gain_from}"
     options: dict[str, Any] = {"restore": restore, "psf": psf, "noise": noise, "background": level}
     return [
-        _row(f"sample/{i:04d}/{part:02d}", "data", "predicted_error_part", value, text)
+        _row(f"sample/{i:04d}/{replica:02d}", "data", "predicted_error", value, text)
         for i, block in enumerate(blocks)
-        for part, value in enumerate(predicted_error(middle(block), seed=start + i, **options))
+        for replica, value in enumerate(predicted_error(middle(block), seed=start + i, **options))
     ]
 
 

@@ -20,13 +20,23 @@ that are smaller than the smoothing cannot be told from a staircase.
 `tests/validation/validate_staircase.py` has the figures that the limits rest on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from decon3d import __version__
+from decon3d.evaluation.deviance import restore_chain
+from decon3d.evaluation.records import Record
+from decon3d.logs import log
 from decon3d.optics.psf import Psf, fwhm_um
+from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.restorers import State, open_restorer, prepare_classical
+from decon3d.settings import Camera, Rl
+from decon3d.volumes.ingest import ChannelStatistics
 
 FloatArray = NDArray[np.float32]
 
@@ -49,6 +59,10 @@ RATIO = 2.5
 """A staircase has so many times as many flat voxels as the reference."""
 FLAT_OBJECT = 0.01
 """Share of flat voxels of the reference from which on the object itself counts as flat."""
+BLOCKS = 2
+"""Blocks of a sample that are measured."""
+REFERENCE = Rl(kind="rl", iterations=15)
+"""What the restorations are compared with. Smoothed, it depends little on its iterations."""
 SIGMA = 1 / (8 * np.log(2)) ** 0.5
 """σ of a Gaussian relative to its full width at half maximum."""
 
@@ -60,8 +74,8 @@ class Staircase:
     restored: float
     rl: float
     """Of the Richardson-Lucy estimate, the largest over `SMOOTHED`."""
-    raw: float
-    voxels: int
+    raw: float = np.nan
+    voxels: int = 0
     """Foreground voxels."""
 
     @property
@@ -194,3 +208,62 @@ def steepness(values: FloatArray, widths: list[float]) -> FloatArray:
         result[-1] += step[-1]
         result[1:-1] += (step[1:] + step[:-1]) / 2
     return np.sqrt(total, out=total)
+
+
+def staircase_records(
+    states: Sequence[State],
+    *,
+    sample: Sequence[NDArray[Any]],
+    psf: Psf,
+    statistics: ChannelStatistics,
+    camera: Camera,
+    dataset: str,
+    channel: str,
+    method: str,
+    threads: int,
+) -> list[Record]:
+    """Restore the brightest blocks of a sample and measure their flat voxels.
+
+    Parameters
+    ----------
+    states
+        The method's prepared restorers, one after the other; none = the image as it is.
+    sample
+        Blocks of the data (Z Y X, counts; NaN = no data), the brightest first.
+    psf, statistics, camera
+        The channel's.
+    threads
+        CPU threads.
+
+    Returns
+    -------
+    list of Record
+        Of each block `staircase` and `staircase_rl`: the share of nearly flat voxels, and that of
+        Richardson-Lucy; NaN where a block has too little foreground.
+    """
+    state = prepare_classical(REFERENCE, statistics=statistics, psf=psf, tuned={}, camera=camera)
+    reference, restore = (
+        open_restorer(state, threads=threads),
+        restore_chain(states, threads=threads, doubled=False),
+    )
+    told = (
+        f"decon3d {__version__}, brightest blocks of the sample; Richardson-Lucy of "
+        f"{REFERENCE.iterations} iterations, as it is and smoothed by up to {SMOOTHED[-1]:g} σ of "
+        "the PSF"
+    )
+    records = []
+    for i, block in enumerate(sample[:BLOCKS]):
+        found = staircase(
+            block, restore_array(block, reference, state), restore(block), psf=psf,
+            background=statistics.background,
+        )  # fmt: skip
+        log.info("%s: flat voxels: %s", method, found)
+        records += [
+            Record(
+                dataset=dataset, channel=channel, method=method, subject=f"sample/{i:04d}",
+                split="data", recipe=None, photons=None, metric=metric, variant="unmatched",
+                region="volume", range=None, implementation=told, value=value, unit="1",
+            )
+            for metric, value in (("staircase", found.restored), ("staircase_rl", found.rl))
+        ]  # fmt: skip
+    return records

@@ -1,4 +1,4 @@
-"""A dataset's own volumes without truth: decorrelation, SQUIRREL, ASM, flat patches, on samples.
+"""A dataset's own volumes without truth: decorrelation, SQUIRREL and ASM, on stated samples.
 
 None of them says that a restoration is right; `catalogue` says of each what it cannot tell.
 """
@@ -15,7 +15,6 @@ from decon3d.evaluation.decorrelation import decorrelate
 from decon3d.evaluation.records import Record
 from decon3d.evaluation.sampling import DIRECTIONS, PLANES, Window, planes, windows
 from decon3d.evaluation.squirrel import squirrel
-from decon3d.evaluation.staircase import staircase
 from decon3d.evaluation.texture import angular_second_moment
 from decon3d.logs import log
 from decon3d.optics.psf import Psf, fwhm_um
@@ -36,8 +35,6 @@ IMPLEMENTATIONS = {
     "rse": f"{_OWN} after Culley 2018, in 3D: σ along Z and in the plane fitted",
     "asm": "scikit-image graycomatrix, 64 levels (0.1 to 99.9 %), distance 1, 4 angles, symmetric, "
     f"normed; {_PLANES}",
-    "flat_patches": f"{_OWN}: steepness below a tenth of the foreground's median",
-    "flat_patches_smoothed": f"{_OWN}: the same, the largest over four widths of smoothing",
 }
 
 
@@ -88,14 +85,12 @@ def measure_volume(
     records = []
     for position, (channel, index) in enumerate(channels.items()):
         found: dict[tuple[str, str], list[float]] = {}
-        background = record.histogram(index).background()[0]
         for window in windows(record, channel=index, times=times, seed=seed):
             values = window.values
             if restored is not None:
                 values = restored.read(kept.index(window.time), position, window.region)
                 values = np.where(np.isnan(window.values), np.float32(np.nan), values)
-            measured = measure_window(values, window, psf=psfs[channel], background=background)
-            for key, value in measured.items():
+            for key, value in measure_window(values, window, psf=psfs[channel]).items():
                 found.setdefault(key, []).append(value)
         records += [
             Record(
@@ -109,20 +104,9 @@ def measure_volume(
 
 
 def measure_window(
-    values: NDArray[Any], window: Window, *, psf: Psf, background: float
+    values: NDArray[Any], window: Window, *, psf: Psf
 ) -> dict[tuple[str, str], float]:
     """Measure one window of a restoration (Z Y X, counts; NaN = no data).
-
-    Parameters
-    ----------
-    values
-        The restoration's, or the window's own.
-    window
-        Of the raw volume.
-    psf
-        The channel's.
-    background
-        Counts of empty places of the raw volume.
 
     Returns
     -------
@@ -144,9 +128,6 @@ def measure_window(
     same = values is window.values
     fit = squirrel(values, window.values, start=(0, 0) if same else (wide[0], wide[2]))
     found["rsp", "volume"], found["rse", "volume"] = fit.rsp, fit.rse
-    patches = staircase(window.values, values, values, psf=psf, background=background)
-    found["flat_patches", "volume"] = patches.restored
-    found["flat_patches_smoothed", "volume"] = patches.rl
     return found
 
 

@@ -229,6 +229,21 @@ class BeadsPsf(BeadImages):
     """From a bead stack."""
     channel: Annotated[int, Field(ge=0)] = 0
     """Position on the channel axis of that stack, from 0."""
+    reference_channel: Annotated[int, Field(ge=0)] | None = None
+    """Position of another channel of that stack, against which the beads' shift is measured and
+    reported; null = it is not."""
+    align: bool = False
+    """Displace the PSF by that shift, so that this channel, restored, lies on the reference
+    channel. Both must be from one stack of beads that shine in both."""
+
+    @field_validator("align")
+    @classmethod
+    def _against(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("reference_channel") is None:
+            raise PydanticCustomError(
+                "psf", "needs `reference_channel`, the channel of the stack to align with"
+            )
+        return value
 
 
 Psf = Annotated[TheoryPsf | FilePsf | BeadsPsf, Field(discriminator="source")]
