@@ -9,11 +9,10 @@ from decon3d.evaluation.staircase import staircase_records
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.phantoms.conditions import resolve_conditions
-from decon3d.phantoms.imaging import ASSUMED_GAIN
 from decon3d.restoration.restorers import State, preparation
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Camera, Channel, Optics, Phantoms
-from decon3d.volumes.camera import load_camera
+from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params, names = snakemake.params, snakemake.wildcards
@@ -24,8 +23,9 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
          if (path := snakemake.input.get(f"{role}_{i}"))}
         for i in range(len(params.methods))
     ]  # fmt: skip
-    # The probes are simulated, with a gain of 1 where the camera's is not known.
-    camera = {**params.camera, "gain": params.camera["gain"] or ASSUMED_GAIN}
+    camera = resolve_camera(
+        Camera.model_validate(params.camera), load_camera(snakemake.input.noise)
+    )
     method = Method(
         preparations=[
             preparation(settings, found, camera=camera, seed=params.seed, threads=snakemake.threads)
@@ -42,7 +42,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         psf=load_psf(snakemake.input.psf),
         optics=Optics.model_validate(params.optics),
         channel=Channel.model_validate(params.channel),
-        camera=Camera.model_validate(params.camera),
+        camera=camera,
         photons=light.middle_photons,
         background_photons=light.background_photons,
         seed=params.seed,

@@ -15,8 +15,8 @@ from decon3d.restoration.iterations import Choice, choose_iterations
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.restoration.tuning import RISK_TOLERANCE
 from decon3d.seeds import generator
-from decon3d.settings import Camera as CameraSettings
 from decon3d.settings import Optics, Rl, Rltv
+from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
 
 KINDS = (

@@ -19,8 +19,8 @@ from decon3d.phantoms.imaging import Camera, form_image
 from decon3d.phantoms.recipes import RECIPES, make_object
 from decon3d.phantoms.stores import make_split
 from decon3d.seeds import generator
-from decon3d.settings import Camera as CameraSettings
 from decon3d.settings import Channel, Optics, Phantoms, Split
+from decon3d.volumes.camera import Camera as CameraSettings
 
 CUBE = (128, 128, 128)
 WITH_MARGINS = (160, 160, 160)

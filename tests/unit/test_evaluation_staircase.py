@@ -15,7 +15,8 @@ from decon3d.evaluation.staircase import (
 )
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.restorers import prepare_classical
-from decon3d.settings import Camera, Rltv
+from decon3d.settings import Rltv
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
 VOXEL = (0.2, 0.1, 0.1)

@@ -349,6 +349,22 @@ def made_bundles():
     }
 
 
+def camera_known(wildcards):
+    """Whether the config gives all numbers of a dataset's camera."""
+    camera = dataset_of(wildcards).camera
+    return None not in (camera.offset, camera.gain, camera.read_noise)
+
+
+def camera_record(wildcards):
+    """What the data say of a channel's camera, where the config leaves something open.
+
+    One more volume changes it, but is no reason to train or tune again.
+    """
+    if camera_known(wildcards):
+        return {}
+    return {"noise": ancient(paths.noise(wildcards.dataset, wildcards.channel))}
+
+
 def per_channel(path):
     """Input function: a path of the contract, for every channel of a dataset."""
 
@@ -584,7 +600,8 @@ def all_records(wildcards):
             ]
         found += evaluation_files(dataset)
         found += likeness_files(dataset)
-        found.append(paths.table(dataset, "metrics.csv"))
+        found += [paths.table(dataset, "metrics.csv"), paths.report(dataset)]
+        found.append(f"{paths.figures(dataset)}/index.json")
     return found
 
 

@@ -14,6 +14,11 @@ rule evaluate_phantoms:
             for c in dataset_of(w).channels
             if w.method in METHODS
         ],
+        noises=lambda w: (
+            []
+            if camera_known(w)
+            else [paths.noise(w.dataset, c) for c in dataset_of(w).channels]
+        ),
     output:
         paths.evaluation("{dataset}", "{method}", "phantoms"),
     log:

@@ -97,6 +97,7 @@ rule measured_pairs:
 rule pairs_after_cpu:
     input:
         unpack(method_inputs),
+        unpack(camera_record),
         pairs=lambda w: pairs_store(w, w.split),
     output:
         marker=paths.store_marker(

@@ -40,8 +40,8 @@ from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.restoration.arrays import restore_image
 from decon3d.restoration.restorers import Preparation, State, claim_device
 from decon3d.seeds import generator, stream_seed
-from decon3d.settings import Camera, Channel, Optics
-from decon3d.volumes.camera import resolve_camera
+from decon3d.settings import Channel, Optics
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.photon_transfer import measure_camera
 
 WIDTHS = (0.75, 0.9, 1.0, 1.1, 1.25)
@@ -222,15 +222,13 @@ def _predicted(
     threads: int,
 ) -> list[dict[str, Any]]:
     """Predict a restoration's error from the blocks; nothing where their noise is not known."""
-    measured = measure_camera(blocks)
-    used = resolve_camera(camera, measured)
-    if not states or used.gain_from == "assumed":
+    if not states or not blocks or camera.gain_from == "assumed":
         return []
-    noise = ImageNoise(used.gain, used.dark_level, measured.correlation)
-    level = used.offset if background is None else background
+    noise = ImageNoise(camera.gain, camera.dark_level, measure_camera(blocks).correlation)
+    level = camera.offset if background is None else background
     restore = restore_chain(states, threads=threads, doubled=False)
     start = stream_seed(seed, "predicted", *stream) >> 1
-    text = f"{_OWN}, Stein's risk within the OTF; gain {used.gain:.4g} from {used.gain_from}"
+    text = f"{_OWN}, Stein's risk within the OTF; gain {camera.gain:.4g} from {camera.gain_from}"
     options: dict[str, Any] = {"restore": restore, "psf": psf, "noise": noise, "background": level}
     return [
         _row(f"sample/{i:04d}/{replica:02d}", "data", "predicted_error", value, text)
@@ -242,9 +240,7 @@ def _predicted(
 def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[PhotonScale | None, str]:
     """Find the camera's scale, or say why the photons of a sample cannot be split."""
     try:
-        scale = photon_scale(
-            sample, offset=camera.offset, gain=camera.gain, read_noise=camera.read_noise
-        )
+        scale = photon_scale(camera)
     except UserError as error:
         return None, str(error)
     mean = float(np.mean([np.nanmean(scale.photons(b), dtype=np.float64) for b in sample]))
@@ -265,7 +261,7 @@ def _restored(
     for i, prepare in enumerate(method.preparations):
         counts = restore_image(
             np.maximum(counts, 0) if i else counts, prepare=prepare, threads=threads,
-            camera_offset=None if i else bench.camera.offset,
+            camera_offset=None if i else bench.camera.known_offset,
         )  # fmt: skip
     return np.asarray(counts, np.float32)
 

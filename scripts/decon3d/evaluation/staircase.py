@@ -35,7 +35,8 @@ from decon3d.logs import log
 from decon3d.optics.psf import Psf, fwhm_um
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import State, open_restorer, prepare_classical
-from decon3d.settings import Camera, Rl
+from decon3d.settings import Rl
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
 FloatArray = NDArray[np.float32]
