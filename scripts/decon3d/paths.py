@@ -121,6 +121,11 @@ def noise(dataset: str, channel: str) -> str:
     return f"results/{dataset}/noise/{channel}.json"
 
 
+def psf_fit(dataset: str, channel: str) -> str:
+    """Whether the PSF fits the raw data of a channel."""
+    return f"results/{dataset}/psf_fit/{channel}.json"
+
+
 def consistency(dataset: str, volume: str, method: str) -> str:
     """The consistency map of a restored volume, OME-Zarr 0.5."""
     return f"results/{dataset}/consistency/{volume}/{method}.ome.zarr"

@@ -28,6 +28,7 @@ VERSIONS = {
     "finish": 6,
     "evaluate": 11,
     "noise": 4,
+    "psf_fit": 1,
     "consistency": 7,
     "report": 10,
     "preview": 1,

@@ -107,3 +107,14 @@ def test_the_record_says_what_was_computed():
     assert record["excitation_um"] == 0.92
     assert record["optics"]["aberrations"] == {"spherical": 0.05}
     assert record["strehl_ratio"] == pytest.approx(np.exp(-((2 * np.pi * 0.05) ** 2)), abs=0.01)
+
+
+def test_a_channel_may_have_a_pinhole_of_its_own():
+    optics = Optics(modality="confocal", numerical_aperture=1.2, immersion_index=1.333)
+    narrow = optics.model_copy(update={"pinhole_au": 0.5})
+    made = [
+        make_psf(optics=o, channel=Channel(emission_um=0.525, pinhole_au=p), voxel_size_um=(0.2, 0.1, 0.1), key="k").data
+        for o, p in ((optics, None), (optics, 0.5), (narrow, None))
+    ]  # fmt: skip
+    np.testing.assert_array_equal(made[1], made[2])
+    assert made[0].max() < 0.98 * made[1].max()

@@ -79,7 +79,7 @@ def test_a_sound_microscope_has_no_warnings(page):
     [
         ({"today": "2026-11-01"}, "60x, gfp: the newest beads of 2026-05-01 are 184 days old (stale_after_days: 180); record new ones"),
         ({"today": "2027-06-01"}, "camera: the newest frames of 2026-09-01 are 273 days old"),
-        ({"gfp_20260501": {"fwhm_um": [0.7, 0.31, 0.25]}}, "60x, gfp, 2026-05-01: the PSF is +24% wide along Y compared with the median of the earlier stacks"),
+        ({"gfp_20260501": {"fwhm_um": [0.7, 0.31, 0.25]}}, "60x, gfp, 2026-05-01: the PSF is 24% wider along Y than the median of the earlier stacks"),
         ({"gfp_20260401": {"problem": "no bead stands out"}}, "60x, gfp, 2026-04-01: not measured: no bead stands out"),
         ({"gfp_20260501": {"warnings": ["only 2 beads were averaged"]}}, "60x, gfp, 2026-05-01: only 2 beads were averaged"),
         ({"camera": {"offset": 107.0}}, "camera, 2026-09-01: the offset is 107 counts, but 100.2 by 2026-01-01"),

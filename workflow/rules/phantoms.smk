@@ -24,7 +24,7 @@ rule phantoms:
         ),
         optics=lambda w: values(dataset_of(w).optics),
         channel=lambda w: values(
-            channel_of(w), exclude={"index", "normalisation", "psf"}
+            channel_of(w), exclude={"index", "normalisation", "psf", "beads_um"}
         ),
         camera=lambda w: values(dataset_of(w).camera),
         seen=lambda w: fingerprint(own_volumes(w)),

@@ -76,6 +76,7 @@ rule report:
             for name in ("summary", "cost", *OTHER_TABLES)
         ],
         summary=paths.table("{dataset}", "summary.html"),
+        psf_fits=of_channels(paths.psf_fit),
         figures=f"{paths.figures('{dataset}')}/index.json",
         likeness=likeness_records,
     output:

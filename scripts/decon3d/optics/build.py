@@ -48,6 +48,7 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
     UserError
         If a file does not hold one usable bead, or its widths contradict the optics.
     """
+    optics = channel.optics_of(optics)
     common = {
         "optics": {
             **optics.model_dump(mode="json"),

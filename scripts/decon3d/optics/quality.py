@@ -5,13 +5,13 @@ from typing import Any
 from decon3d.errors import UserError
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um
-from decon3d.settings import BeadsPsf, Channel, InstrumentChannel, Optics, expand_path
+from decon3d.settings import BeadsPsf, Channel, ChannelOptics, Optics, expand_path
 from decon3d.volumes.ingest import voxel_size_of
 from decon3d.volumes.volume import Reading
 
 
 def measure_stack(
-    *, optics: Optics, channel: InstrumentChannel, beads: BeadsPsf, key: str
+    *, optics: Optics, channel: ChannelOptics, beads: BeadsPsf, key: str
 ) -> dict[str, Any]:
     """Measure the PSF of a bead stack on the stack's own voxels.
 
@@ -37,9 +37,7 @@ def measure_stack(
         )  # fmt: skip
         psf = make_psf(
             optics=optics,
-            channel=Channel(
-                emission_um=channel.emission_um, excitation_um=channel.excitation_um, psf=accepted
-            ),
+            channel=Channel(**dict(channel), psf=accepted),
             voxel_size_um=voxel,
             key=key,
         )

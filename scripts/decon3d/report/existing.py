@@ -155,7 +155,10 @@ def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str,
         if info:
             warnings = [str(w) for w in info.pop("warnings", [])]
             info.pop("candidates", None)  # single beads: the figure of the beads shows them
-            rows = list(flat(info).items())
+            fit = _read(root / paths.psf_fit(dataset, channel))
+            if fit.get("verdict") in ("too wide", "too narrow"):
+                warnings.append(str(fit["text"]))
+            rows = list((flat(info) | flat(fit, "fit_to_the_data.")).items())
             cards.append({"channel": channel, "rows": rows, "warnings": warnings})
     return cards
 

@@ -86,8 +86,9 @@ def build_instrument_page(
             ),
         )
         for objective, value in instrument.objectives.items()
+        for channel in instrument.channels
         for stack in sorted(value.beads, key=lambda stack: stack.date)
-        for channel in stack.channels
+        if channel in stack.channels
     ]  # fmt: skip
     frames = [
         Frames(day, read_record(root / paths.instrument_camera(name, day)))
@@ -177,9 +178,10 @@ def _changed_widths(stacks: Sequence[Measured]) -> list[str]:
         axis = int(np.argmax(np.abs(change)))
         if abs(change[axis]) > WIDER:
             found.append(
-                f"{series[-1].name}: the PSF is {change[axis]:+.0%} wide along {'ZYX'[axis]} "
-                "compared with the median of the earlier stacks; check objective, immersion, "
-                "correction collar and beads"
+                f"{series[-1].name}: the PSF is {abs(change[axis]):.0%} "
+                f"{'wider' if change[axis] > 0 else 'narrower'} along {'ZYX'[axis]} than the "
+                "median of the earlier stacks; check objective, immersion, correction collar and "
+                "beads"
             )
     return found
 
@@ -292,7 +294,7 @@ def _widths_figure(objective: str, stacks: Sequence[Measured]) -> dict[str, Any]
                     linewidth=0.8,
                 )  # fmt: skip
             axes.set(title=f"along {'ZYX'[axis]}", ylabel="FWHM (µm)")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
             _date_axis(axes, [s.date for s in known])
         figure.axes[0].legend(fontsize=7)
         return _drawn(

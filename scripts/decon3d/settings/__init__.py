@@ -15,7 +15,6 @@ from decon3d.settings.instruments import (
     BeadStack,
     CameraFrames,
     Instrument,
-    InstrumentChannel,
     Objective,
 )
 from decon3d.settings.loading import load_settings
@@ -45,6 +44,7 @@ from decon3d.settings.microscope import (
     BeadsPsf,
     Camera,
     Channel,
+    ChannelOptics,
     FilePsf,
     Normalisation,
     Optics,
@@ -85,10 +85,10 @@ __all__ = [
     "Care",
     "CareTraining",
     "Channel",
+    "ChannelOptics",
     "Dataset",
     "FilePsf",
     "Instrument",
-    "InstrumentChannel",
     "MeasuredPairs",
     "NeuroDecon",
     "NeuroDeconTraining",

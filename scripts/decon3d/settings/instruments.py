@@ -7,8 +7,15 @@ from typing import Annotated, Literal, Protocol, TypeVar
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.microscope import BeadImages, BeadsPsf, Camera, Files, Optics
-from decon3d.settings.values import Day, Name, Section, Wavelength
+from decon3d.settings.microscope import (
+    BeadImages,
+    BeadsPsf,
+    Camera,
+    ChannelOptics,
+    Files,
+    Optics,
+)
+from decon3d.settings.values import Day, Name, Section
 
 UNDATED = "undated"
 """Stands for the day of frames that have none."""
@@ -57,15 +64,6 @@ class CameraFrames(Section):
     """As `flat` of a dataset's camera."""
 
 
-class InstrumentChannel(Section):
-    """A channel of a microscope: a laser and a filter."""
-
-    emission_um: Wavelength
-    """Wavelength of the emission peak, in µm."""
-    excitation_um: Wavelength | None = None
-    """Wavelength of the excitation, in µm; null = as for a dataset's channel."""
-
-
 class Objective(Section):
     """An objective of a microscope, with all that is in the light's path beside it."""
 
@@ -106,7 +104,7 @@ class Instrument(Section):
     frames: list[CameraFrames] = []  # noqa: RUF012 (pydantic copies it)
     """The camera's dark and flat frames, in any order; a dataset takes the newest up to its
     `date`."""
-    channels: Annotated[dict[Name, InstrumentChannel], Field(min_length=1)]
+    channels: Annotated[dict[Name, ChannelOptics], Field(min_length=1)]
     """Channels by name; a dataset's channel with one of these names takes its wavelengths and its
     PSF."""
     objectives: Annotated[dict[Name, Objective], Field(min_length=1)]
