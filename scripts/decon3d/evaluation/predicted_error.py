@@ -22,13 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.classical.operators import Blur
-from decon3d.classical.risk import STEP, WEAK, ImageNoise
+from decon3d.classical.risk import STEP, ImageNoise
 from decon3d.evaluation.not_verifiable import folded
 from decon3d.optics.psf import Psf, half_width
 from decon3d.seeds import seeded
 from decon3d.volumes.fading import fade, fade_missing
 from decon3d.volumes.no_data import filled, missing
 
+WEAK = 0.01
+"""|OTF|² at which half of the error is known from the image."""
 DRAWS = 2
 """Draws of the noise that is added: each is one more restoration."""
 REPLICAS = 16
