@@ -167,8 +167,8 @@ def _predicted(pair: _Pair) -> Check | None:
         cell=f"{_signed(errors, 1)} SE",
         veto=errors > ERRORS,
         why=f"fits yours worse than {pair.other}",
-        sentence=f"Your data predict a larger error for {pair.label} than for {pair.other}, within "
-        f"what the microscope passes: by {number(errors, 1)} standard errors.",
+        sentence=f"{pair.label} has a larger error than {pair.other} within what the microscope "
+        f"passes, as the noise of your data predicts it: by {number(errors, 1)} standard errors.",
     )  # fmt: skip
 
 
