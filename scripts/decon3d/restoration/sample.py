@@ -94,6 +94,9 @@ def channel_camera(
 ) -> CameraRecord:
     """Measure the camera of one channel in blocks from all volumes and times of a dataset.
 
+    Where a volume has several time points, the noise is that of the difference of two successive
+    ones: a scene that stands still leaves nothing in it, and one that moves no more than in either.
+
     Parameters
     ----------
     records
@@ -112,13 +115,21 @@ def channel_camera(
         for time in (range(record.shape[0]) if times is None else times)
     ]
     chosen = [places[i] for i in rng.permutation(len(places))[:CELLS]]
-    sample = []
+    sample, pairs = [], []
     for record, time in chosen:
         volume = record.open()
+        used = list(range(record.shape[0]) if times is None else times)
+        later = used[used.index(time) + 1 :][:1]
         for region in draw_cells(_spatial(record), count=-(-CELLS // len(chosen)), rng=rng):
-            sample.append(read_marked(volume, time, channel, region, record.fill(channel)))
+            block = read_marked(volume, time, channel, region, record.fill(channel))
+            sample.append(block)
+            for other in later:
+                after = read_marked(volume, other, channel, region, record.fill(channel))
+                if not np.array_equal(block, after, equal_nan=True):  # one frame stored twice
+                    pairs.append((block, after))
     levels = {record.saturation for record in records}
-    return measure_camera(sample, saturation=levels.pop() if len(levels) == 1 else None)
+    full = levels.pop() if len(levels) == 1 else None
+    return measure_camera(sample, pairs=pairs, saturation=full)
 
 
 def central(volume: NDArray[Any]) -> list[NDArray[Any]]:
