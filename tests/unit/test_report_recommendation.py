@@ -177,6 +177,10 @@ def test_richardson_lucy_is_vetoed_in_favour_of_the_raw_volume_alone() -> None:
     found = advice(AHEAD, measured("light", input=1.0, rl=0.9, rltv=0.99))
     assert found.method == "input"
     assert found.sentence == "Use the raw volume: RL loses 10.0 % of your light."
+    flat = pd.concat([measured("staircase", rl=0.02, rltv=0.02),
+                      measured("staircase_rl", rl=0.0006, rltv=0.0006)])  # fmt: skip
+    found = advice(AHEAD, flat)  # its own patches are what others' are measured by
+    assert found.method == "rl" and found.vetoes("rltv") and not found.vetoes("rl")
     behind = table({"input": list(BASE + 1), "rl": list(BASE + JITTER)})
     found = advice(behind)
     assert found.method == "input"

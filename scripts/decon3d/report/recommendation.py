@@ -253,6 +253,7 @@ class _Channel:
                 method=method,
                 reference=INPUT if reference in (method, None) else reference,
                 misfits=(misfits or {}).get(method, ()),
+                compared=method != reference,
             )
             for method in self.methods
         }

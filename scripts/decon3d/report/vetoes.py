@@ -77,6 +77,7 @@ def data_checks(
     method: str,
     reference: str,
     misfits: Sequence[str] = (),
+    compared: bool = True,
 ) -> list[Check]:
     """Check one method of one channel.
 
@@ -88,6 +89,9 @@ def data_checks(
         The method, and the one that it is compared with: Richardson-Lucy, or `input`.
     misfits
         In what the volumes differ from those that a network was trained on, a sentence each.
+    compared
+        Whether the method may be held against Richardson-Lucy; False for that itself, whose own
+        flat patches are the measure of others'.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def data_checks(
         Those that could be made, in the order of `CHECKS`.
     """
     pair = _Pair(metrics, method, reference)
-    found = [make(pair) for make in _MAKERS]
+    found = [make(pair) for make in _MAKERS if compared or make is not _staircase]
     if misfits:
         found.append(_range(pair, misfits))
     return [check for check in found if check is not None]
