@@ -14,7 +14,7 @@ from decon3d.seeds import generator
 from decon3d.volumes.camera import CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
-from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.photon_transfer import MARGIN, measure_camera
 
 BLOCK: Triple = (32, 96, 96)
 CANDIDATES = 16
@@ -120,7 +120,13 @@ def channel_camera(
         volume = record.open()
         used = list(range(record.shape[0]) if times is None else times)
         later = used[used.index(time) + 1 :][:1]
-        for region in draw_cells(_spatial(record), count=-(-CELLS // len(chosen)), rng=rng):
+        shape = _spatial(record)
+        for cell in draw_cells(shape, count=-(-CELLS // len(chosen)), rng=rng):
+            z, y, x = (
+                slice(max(part.start - m, 0), min(part.stop + m, n))
+                for part, m, n in zip(cell, MARGIN, shape, strict=True)
+            )
+            region = (z, y, x)
             block = read_marked(volume, time, channel, region, record.fill(channel))
             sample.append(block)
             for other in later:

@@ -48,6 +48,8 @@ CORRELATED = 0.1
 SHELL = (5, 9, 9)
 """Voxels (Z, Y, X), less the footprint's 3 × 5 × 5."""
 FOOTPRINT = (3, 5, 5)
+MARGIN = (2, 4, 4)
+"""Voxels (Z, Y, X) at the faces of a block in which nothing is measured."""
 STEP = 2
 """Of the voxels that are used, along Y and X: next to no noise of the others is new."""
 FLATTEST = 1 / 3
