@@ -21,7 +21,7 @@ VERSIONS = {
     "likeness": 1,
     "pairs": 4,
     "train": 10,
-    "tune": 14,
+    "tune": 15,
     "prepare": 13,
     "plan": 10,
     "restore": 11,
@@ -30,7 +30,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 1,
     "consistency": 7,
-    "report": 9,
+    "report": 10,
     "preview": 1,
     "instrument": 1,
 }
