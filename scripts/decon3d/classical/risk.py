@@ -42,13 +42,13 @@ WEAKEST, STRONGEST = 0.001, 0.01
 """… within these limits: from 300 to 3,000 photons."""
 TRUST = 0.35
 """Share of the structure beyond the OTF that counts as true, among estimates of one method."""
-TRUST_TV = 0.2
+TRUST_PRIOR = 0.2
 """The same where estimates of different λ are compared: with more, none at all looks best."""
 BRIGHTEST = 99.9
 """Percentile of the brightest voxels."""
-LONGER_TV = 1.2
-"""Factor on the iterations with the least predicted error, with total variation: on simulated
-volumes they are that much too few (0.1 to 0.5 dB)."""
+LONGER_PRIOR = 1.2
+"""Factor on the iterations with the least predicted error, with a prior: on simulated volumes
+they are that much too few with total variation (0.1 to 0.5 dB)."""
 STEP = 0.1
 """δ: the noise that is added, in standard deviations of the noise."""
 LEAST_VARIANCE = 0.05
@@ -115,7 +115,7 @@ def risk_subjects(
     seed
         Of the added noise.
     trust
-        `TRUST` or `TRUST_TV`.
+        `TRUST` or `TRUST_PRIOR`.
 
     Returns
     -------

@@ -30,6 +30,7 @@ from decon3d.report.labels import (
     TRUTH,
     VOXELWISE,
     method_label,
+    prior_weight,
     with_groups,
 )
 from decon3d.report.overview import shown_volumes, volume_rows
@@ -291,14 +292,14 @@ def _training(job: Job, channel: str, method: str) -> Drawn:
 def _tuning(job: Job, channel: str, method: str) -> Drawn:
     found = read_json(job.root / paths.tuning(job.name, channel, method))
     chosen = found["chosen"]
-    weight = f"λ = {chosen['tv_weight']:.2g} and " if chosen["tv_weight"] else ""
+    weight = f"λ = {weight:.2g} and " if (weight := prior_weight(chosen)) else ""
     on_data = found["on"] == "data"
     score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
         f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. A "
         "peak inside the searched range means that the method is not handicapped by its settings."
     )
-    if on_data and chosen["tv_weight"]:
+    if on_data and weight:
         caption += " A fifth more iterations are taken than at the peak, as simulated volumes ask."
     if on_data and found["photons"]["gain_from"] == "data":
         caption += (

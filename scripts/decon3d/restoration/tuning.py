@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.classical.risk import LONGER_TV, TRUST, TRUST_TV, risk_subjects
+from decon3d.classical.risk import LONGER_PRIOR, TRUST, TRUST_PRIOR, risk_subjects
 from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
 from decon3d.errors import UserError
 from decon3d.files import write_record
@@ -18,7 +18,7 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.iterations import CORRELATED, correlation_of, noise_of
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
-from decon3d.settings import Rl, Rltv
+from decon3d.settings import Classical, prior_of
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
@@ -35,7 +35,7 @@ def tune_on_phantoms(
     store: str | Path,
     *,
     path: str | Path,
-    method: Rl | Rltv,
+    method: Classical,
     psf: Psf,
     camera: Camera,
     threads: int,
@@ -50,8 +50,8 @@ def tune_on_phantoms(
     store
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
-        JSON with `chosen` (tv_weight, iterations, score), the whole `curve`, what was tuned `on`,
-        the `measure`, and `seconds`.
+        JSON with `chosen` (the λ under its setting's name, iterations, score), the whole `curve`,
+        what was tuned `on`, the `measure`, and `seconds`.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def tune_on_data(
     *,
     path: str | Path,
     statistics: ChannelStatistics,
-    method: Rl | Rltv,
+    method: Classical,
     psf: Psf,
     camera: Camera,
     seed: int,
@@ -122,17 +122,17 @@ def tune_on_data(
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     subjects = risk_subjects(
         sample, recipe=recipe, noise=noise, seed=stream_seed(seed, "tune"),
-        trust=TRUST_TV if isinstance(method, Rltv) else TRUST,
+        trust=TRUST_PRIOR if prior_of(method) else TRUST,
     )  # fmt: skip
     photons = {"offset": camera.dark_level, "gain": camera.gain, "gain_from": camera.gain_from}
     extra = {"photons": photons}
-    longer = LONGER_TV if isinstance(method, Rltv) else 1.0
+    longer = LONGER_PRIOR if prior_of(method) else 1.0
     _search(subjects, method, psf, path, threads, started, RISK, RISK_TOLERANCE, extra, longer)
 
 
 def _search(
     subjects: Sequence[Subject],
-    method: Rl | Rltv,
+    method: Classical,
     psf: Psf,
     path: str | Path,
     threads: int,
@@ -142,15 +142,17 @@ def _search(
     extra: dict[str, Any],
     longer: float = 1.0,
 ) -> None:
+    prior = prior_of(method)
     try:
         result = tune(
-            subjects, psf=psf.data, tv=isinstance(method, Rltv), tolerance=tolerance,
-            threads=threads,
+            subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads
         )  # fmt: skip
     except UserError as error:
         raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
     content = asdict(result)
-    curve = content.pop("curve")
+    curve, weight = content.pop("curve"), content.pop("weight")
+    if prior:
+        content = {prior: weight, **content}
     content["iterations"] = round(longer * content["iterations"])
     log.info("%s: chosen %s", method.kind, content)
     write_record(
