@@ -31,6 +31,7 @@ def test_what_the_config_gives_is_kept():
     phantoms = Phantoms(photons=(5, 7), background_photons=3)
     found = resolve_conditions(phantoms, camera=KNOWN, measured=MEASURED)
     assert (found.photons, found.background_photons, found.assumed) == ((5, 7), 3, ())
+    assert found.camera.bits is None  # a dose of the config is not cut by the converter
     assert (found.camera.offset, found.camera.gain, found.camera.read_noise) == (100, 1, 1)
 
 

@@ -248,7 +248,7 @@ def test_how_the_iterations_were_chosen_is_said(tmp_path: Path) -> None:
     path = tmp_path / paths.prepared("demo", "signal", "rl")
     path.parent.mkdir(parents=True)
     options = {"dataset": "demo", "settings": settings}
-    for from_data, said in ((True, "(21 iterations, chosen from the data)"), (False, "since why")):
+    for from_data, said in ((True, "(21 iterations, chosen from the data ["), (False, "since why")):
         choice = {"iterations": 21, "from_data": from_data, "reason": "why", "curve": []}
         write_json(path, {"values": {"iterations": 21, "choice": choice}})
         paragraph = methods_paragraph(tmp_path, splits=[], **options)

@@ -7,7 +7,7 @@ from typing import Any
 
 from decon3d import __version__, paths
 from decon3d.files import read_json
-from decon3d.report.labels import METRICS, VOXELWISE, method_label
+from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
 from decon3d.report.templating import number, quantity
 from decon3d.settings import (
     Channel,
@@ -36,6 +36,12 @@ SOURCES = {
     "in the Richardson-Lucy approach to image deconvolution, Astron. Astrophys. 437, 369 (2005)",
     "dey": "N. Dey et al., Richardson-Lucy algorithm with total variation regularization for 3D "
     "confocal microscope deconvolution, Microsc. Res. Tech. 69, 260 (2006)",
+    "good": "P. J. Verveer and T. M. Jovin, Efficient superresolution restoration algorithms using "
+    "maximum a posteriori estimations with application to fluorescence microscopy, J. Opt. Soc. "
+    "Am. A 14, 1696 (1997)",
+    "ramani": "S. Ramani, T. Blu and M. Unser, Monte-Carlo SURE: a black-box optimization of "
+    "regularization parameters for general denoising algorithms, IEEE Trans. Image Process. 17, "
+    "1540 (2008)",
     "rln": "Y. Li et al., Incorporating the image formation process into deep learning improves "
     "network performance, Nat. Methods 19, 1427 (2022)",
     "neurodecon": "Sachuk et al., Int. J. Mol. Sci. 26, 8770 (2025), doi:10.3390/ijms26188770",
@@ -50,6 +56,11 @@ SOURCES = {
     "wang": "Z. Wang et al., Image quality assessment: from error visibility to structural "
     "similarity, IEEE Trans. Image Process. 13, 600 (2004)",
 }  # fmt: skip
+PRIOR_WORDS = {
+    "rltv": [" with total variation", "dey"],
+    "rl_roughness": [" with Good's roughness", "good"],
+}
+"""What a kind of method adds to Richardson-Lucy, and its source."""
 
 
 @dataclass(frozen=True)
@@ -202,19 +213,23 @@ def _method(
 ) -> str:
     label = method_label(name)
     after = f", starting from the result of {method_label(method.source)}" if method.source else ""
-    channel = next(iter(settings.datasets[dataset].channels))
+    channel, *others = settings.datasets[dataset].channels
     if not is_network(method):
-        values = _read(root / paths.prepared(dataset, channel, name)).get("values", {})
-        sources = ["richardson", "bertero", *(["dey"] if method.kind == "rltv" else [])]
-        kind = "Richardson-Lucy deconvolution" + (
-            " with total variation" if method.kind == "rltv" else ""
-        )
-        numbers = ""
+        found = [
+            _read(root / paths.prepared(dataset, c, name)).get("values", {})
+            for c in (channel, *others)
+        ]
+        values = found[0]
+        prior, *source = PRIOR_WORDS.get(method.kind, [""])
+        kind = f"Richardson-Lucy deconvolution{prior}"
+        called, numbers = cited("richardson", "bertero", *source), ""
         if "iterations" in values:
-            weight = f", λ = {values['tv_weight']:.2g}" if values.get("tv_weight") else ""
-            chosen = _how_chosen(method, values)
-            numbers = f" ({values['iterations']} iterations{weight}{chosen})"
-        return f"{label} is {kind} {cited(*sources)}{numbers}{after}."
+            weight = f", λ = {w:.2g}" if (w := prior_weight(values)) else ""
+            chosen = _how_chosen(method, values, cited)
+            counts = sorted({v["iterations"] for v in found if "iterations" in v})
+            count = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+            numbers = f" ({count} iterations{weight}{chosen})"
+        return f"{label} is {kind} {called}{numbers}{after}."
     if method.kind == "bundle":
         return f"{label} is a network trained before ({method.bundle}){after}."
     model = _read(root / paths.model(dataset, channel, name) / "model.json")
@@ -230,14 +245,16 @@ def _method(
     return f"{label} is the {what}{reference}, trained on {on}{steps}{kept}{after}."
 
 
-def _how_chosen(method: Any, values: dict[str, Any]) -> str:
+def _how_chosen(method: Any, values: dict[str, Any], cited: _Cited) -> str:
     """Say where the number of iterations comes from, if not from the config."""
     if is_tuned(method):
         return ", chosen by a search"
     if not is_automatic(method):
         return ""
     choice = values["choice"]
-    return ", chosen from the data" if choice["from_data"] else f", since {choice['reason']}"
+    if choice["from_data"]:
+        return f", chosen from the data {cited('ramani')}"
+    return f", since {choice['reason']}"
 
 
 def _and(words: Sequence[str]) -> str:

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.classical.risk import ImageNoise, risk_subjects
+from decon3d.classical.risk import risk_subjects
 from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
 from decon3d.errors import UserError
 from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
+from decon3d.restoration.iterations import CORRELATED, correlation_of, noise_of
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
-from decon3d.settings import Rl, Rltv
+from decon3d.settings import Classical, prior_of
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.photon_transfer import noise_correlation
 from decon3d.volumes.tally import mark_image
 
 PSNR = "affine-matched PSNR (dB)"
@@ -35,7 +35,7 @@ def tune_on_phantoms(
     store: str | Path,
     *,
     path: str | Path,
-    method: Rl | Rltv,
+    method: Classical,
     psf: Psf,
     camera: Camera,
     threads: int,
@@ -50,8 +50,8 @@ def tune_on_phantoms(
     store
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
-        JSON with `chosen` (tv_weight, iterations, score), the whole `curve`, what was tuned `on`,
-        the `measure`, and `seconds`.
+        JSON with `chosen` (the λ under its setting's name, iterations, score), the whole `curve`,
+        what was tuned `on`, the `measure`, and `seconds`.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def tune_on_data(
     *,
     path: str | Path,
     statistics: ChannelStatistics,
-    method: Rl | Rltv,
+    method: Classical,
     psf: Psf,
     camera: Camera,
     seed: int,
@@ -111,8 +111,14 @@ def tune_on_data(
             "camera.gain, in counts per photon, from the camera's data sheet, or use tune_on: "
             "phantoms"
         )
-    correlation, _ = noise_correlation(sample)
-    noise = ImageNoise(camera.gain, camera.dark_level, correlation)
+    noise = noise_of(sample, camera)
+    shared = correlation_of(noise)
+    if shared > CORRELATED:
+        raise UserError(
+            f"{method.kind}, tune_on: data: the noise of neighbouring voxels correlates "
+            f"({shared:.2f}), as in deskewed or resampled data, which cannot tell noise from "
+            "structure; use tune_on: phantoms"
+        )
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     subjects = risk_subjects(sample, recipe=recipe, noise=noise, seed=stream_seed(seed, "tune"))
     photons = {"offset": camera.dark_level, "gain": camera.gain, "gain_from": camera.gain_from}
@@ -122,7 +128,7 @@ def tune_on_data(
 
 def _search(
     subjects: Sequence[Subject],
-    method: Rl | Rltv,
+    method: Classical,
     psf: Psf,
     path: str | Path,
     threads: int,
@@ -131,15 +137,17 @@ def _search(
     tolerance: float,
     extra: dict[str, Any],
 ) -> None:
+    prior = prior_of(method)
     try:
         result = tune(
-            subjects, psf=psf.data, tv=isinstance(method, Rltv), tolerance=tolerance,
-            threads=threads,
+            subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads
         )  # fmt: skip
     except UserError as error:
         raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
     content = asdict(result)
-    curve = content.pop("curve")
+    curve, weight = content.pop("curve"), content.pop("weight")
+    if prior:
+        content = {prior: weight, **content}
     log.info("%s: chosen %s", method.kind, content)
     write_record(
         path,

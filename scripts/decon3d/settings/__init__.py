@@ -21,14 +21,17 @@ from decon3d.settings.loading import load_settings
 from decon3d.settings.methods import (
     METHOD_KINDS,
     ORACLE,
+    PRIORS,
     Bundle,
     Care,
+    Classical,
     NeuroDecon,
     Rcan,
     Rl,
     RlEstimate,
     Rln,
     RlResidual,
+    RlRoughness,
     Rltv,
     Trained,
     is_automatic,
@@ -38,6 +41,7 @@ from decon3d.settings.methods import (
     is_tuned,
     may_use_gpu,
     needs_sample,
+    prior_of,
 )
 from decon3d.settings.microscope import (
     Aberrations,
@@ -53,6 +57,7 @@ from decon3d.settings.microscope import (
 )
 from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
 from decon3d.settings.profiles import (
+    check_instruments,
     chosen,
     instrument_files,
     instrument_folders,
@@ -73,6 +78,7 @@ __all__ = [
     "METHOD_KINDS",
     "NAME",
     "ORACLE",
+    "PRIORS",
     "RECIPES",
     "RESERVED_METHODS",
     "UNDATED",
@@ -86,6 +92,7 @@ __all__ = [
     "CareTraining",
     "Channel",
     "ChannelOptics",
+    "Classical",
     "Dataset",
     "FilePsf",
     "Instrument",
@@ -106,6 +113,7 @@ __all__ = [
     "RlEstimate",
     "RlResidual",
     "RlResidualTraining",
+    "RlRoughness",
     "Rln",
     "RlnTraining",
     "Rltv",
@@ -120,6 +128,7 @@ __all__ = [
     "VolumeEntry",
     "bundle_path",
     "check_config_files",
+    "check_instruments",
     "chosen",
     "expand_path",
     "inner_model",
@@ -135,6 +144,7 @@ __all__ = [
     "may_use_gpu",
     "needs_sample",
     "path_problem",
+    "prior_of",
     "read_instrument",
     "with_files",
 ]
