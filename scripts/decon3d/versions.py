@@ -21,7 +21,7 @@ VERSIONS = {
     "likeness": 1,
     "pairs": 4,
     "train": 10,
-    "tune": 14,
+    "tune": 15,
     "prepare": 13,
     "plan": 10,
     "restore": 11,
