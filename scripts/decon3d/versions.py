@@ -15,7 +15,7 @@ VERSIONS = {
     "simulate": 4,
     "ingest": 11,
     "statistics": 7,
-    "psf": 6,
+    "psf": 7,
     "phantoms": 6,
     "pairs": 4,
     "train": 9,
