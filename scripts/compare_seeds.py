@@ -6,12 +6,13 @@ The unit is recipe × training seed (× optics, where the runs differ in them); 
 Student's over the runs, and over all units the wider of Student's and the bootstrap's.
 """
 
+import math
 import sys
 
 import pandas as pd
 from scipy import stats
 
-from decon3d.evaluation.statistics import estimate_mean
+from decon3d.evaluation.statistics import LEAST, estimate_mean
 
 NETWORK, RIVAL = "rln", "rltv"
 
@@ -30,17 +31,21 @@ def main(paths: list[str]) -> None:
     print(f"{NETWORK} - {RIVAL}, affine-matched PSNR in dB, mean over the test phantoms")
     for recipe, values in table.iterrows():
         each = ", ".join(f"{v:+.2f}" for v in values)
-        interval = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+        low, high = math.nan, math.nan
+        if len(values) >= LEAST:
+            low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
         print(
-            f"{recipe}: {each}; mean {values.mean():+.2f} "
-            f"(95 % interval {interval[0]:+.2f} … {interval[1]:+.2f}, n = {len(values)} seeds)"
+            f"{recipe}: {each}; mean {values.mean():+.2f} {_spread(low, high, len(values))} seeds)"
         )
     units = estimate_mean(table.to_numpy().ravel().tolist(), seed=1, name="units")
-    low, high = units.cautious
-    print(
-        f"all: mean {units.mean:+.2f} (95 % interval {low:+.2f} … {high:+.2f}, "
-        f"n = {units.n} units of recipe × seed)"
-    )
+    spread = _spread(*units.cautious, units.n)
+    print(f"all: mean {units.mean:+.2f} {spread} units of recipe × seed)")
+
+
+def _spread(low: float, high: float, n: int) -> str:
+    """Write the start of a bracket: the interval, where n allows one, and n."""
+    interval = f"95 % interval {low:+.2f} … {high:+.2f}, " if math.isfinite(low) else ""
+    return f"({interval}n = {n}"
 
 
 if __name__ == "__main__":

@@ -44,14 +44,16 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         [load_record(path) for path in snakemake.input.sampled],
         channel=params.channel["index"], times=params.times, seed=params.seed,
     )  # fmt: skip
+    background = load_statistics(snakemake.input.statistics).background
     records = evaluate_sample(
-        method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus
-    )
+        method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus,
+        background=background,
+    )  # fmt: skip
     if method.states:
         records += evaluate_dark_noise(
             method.states,
             noise=load_noise(snakemake.input.noise),
-            background=load_statistics(snakemake.input.statistics).background,
+            background=background,
             psf=bench.psf,
             dataset=names.dataset,
             channel=names.channel,

@@ -20,6 +20,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         no_data=no_data,
         camera_offset=params.camera_offset,
         camera_bits=params.camera_bits,
+        camera_maps=next(iter(snakemake.input.get("camera", [])), None),
         reading=Reading(**params.reading),
         clip_at_zero=params.clip_at_zero,
         key=f"datasets.{snakemake.wildcards.dataset}",

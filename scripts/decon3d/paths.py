@@ -35,6 +35,11 @@ def ingested(dataset: str, volume: str, source: str | None = None) -> str:
     return f"results/{dataset}/{folder}/{volume}.json"
 
 
+def camera_maps(dataset: str) -> str:
+    """A camera's pixels, measured from its dark and flat frames (arrays: `.npz` beside it)."""
+    return f"results/{dataset}/camera/maps.json"
+
+
 def statistics(dataset: str, channel: str, source: str | None = None) -> str:
     """Statistics and normalisation of a channel over all volumes and time points."""
     folder = "statistics" if source is None else f"after/{source}/statistics"

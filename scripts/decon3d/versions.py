@@ -13,21 +13,22 @@ PACKAGES = (
 )  # fmt: skip
 VERSIONS = {
     "simulate": 4,
-    "ingest": 11,
+    "camera_maps": 1,
+    "ingest": 12,
     "statistics": 7,
     "psf": 7,
     "phantoms": 6,
     "pairs": 4,
     "train": 9,
-    "tune": 11,
-    "prepare": 10,
+    "tune": 12,
+    "prepare": 11,
     "plan": 10,
     "restore": 10,
     "finish": 6,
-    "evaluate": 7,
+    "evaluate": 8,
     "noise": 3,
     "consistency": 6,
-    "report": 7,
+    "report": 8,
     "preview": 1,
 }
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from held_out_choice import light_sheet, lost_by_deviance
+from chosen_iterations import exposure_of, outcome, psf_of
 from run import Row
 
 SHAPE = (64, 256, 256)
@@ -53,7 +53,7 @@ def one_volume() -> tuple[float, float]:
     from decon3d.evaluation.sampling import windows
     from decon3d.evaluation.without_truth import measure_window
 
-    psf = light_sheet()
+    psf = psf_of("light_sheet")
     rng = np.random.default_rng(0)
     truth = (rng.random(SHAPE, np.float32) ** 20 * 1000).astype(np.float32)
     restored = truth + rng.normal(0, 5, SHAPE).astype(np.float32)
@@ -71,7 +71,7 @@ def large_volume() -> tuple[float, float]:
     from decon3d.evaluation.sampling import windows
     from decon3d.evaluation.without_truth import measure_window
 
-    psf = light_sheet()
+    psf = psf_of("light_sheet")
     before, start = _memory_gb("VmRSS"), time.perf_counter()
     for window in windows(Noise(LARGE), channel=0, times=None, seed=1):  # type: ignore[arg-type]
         measure_window(window.values.astype(np.float32), window, psf=psf)
@@ -99,8 +99,8 @@ def rows() -> Iterator[Row]:
         spent, peak = json.loads(done.stdout)
         yield Row(name, spent, "s", seconds)
         yield Row("  peak memory above the libraries'", peak, "GB", memory)
-    psf = light_sheet()
+    psf = psf_of("light_sheet")
     for photons in (50.0, 500.0, 5000.0):
-        chosen, best, lost = lost_by_deviance(psf, photons)
-        name = f"RL, {photons:g} photons: {chosen} it. by held-out photons, best {best}; PSNR lost"
-        yield Row(name, lost, "dB", 0.5)
+        found = outcome(exposure_of("rln_mixed", psf, photons), psf)
+        name = f"RL, {photons:g} photons: {found.choice.iterations} it. chosen, best {found.best}"
+        yield Row(f"{name}; PSNR lost", found.lost, "dB", 0.2 if photons <= 300 else 0.3)

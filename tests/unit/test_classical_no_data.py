@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from test_classical_recipe import ONE, PSF, VOXEL, boxes, prepared
 
-from decon3d.classical.held_out import held_out_subjects
 from decon3d.classical.recipe import Recipe
+from decon3d.classical.risk import ImageNoise, risk_subjects
+from decon3d.classical.tuning import scores
 from decon3d.errors import UserError
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer
@@ -57,16 +58,12 @@ def test_a_hole_does_not_darken_its_surroundings():
     assert dark < 0.8 * total
 
 
-def test_held_out_photons_are_compared_where_there_are_any():
+def test_errors_are_predicted_where_there_are_data():
     image, _, _ = boxes()
     masked = np.where(np.arange(36) < 24, image, np.nan).astype(np.float32)
-    subject = held_out_subjects([masked], recipe=RECIPE, scale=ONE, seed=1)[0]
-    model = RECIPE.model(image.shape, psf=PSF.data, threads=1)
-    scores = [
-        subject.score(x, model)
-        for _, x in islice(subject.recipe.iterate(subject.image, model=model), 10)
-    ]
-    assert np.isfinite(scores).all() and scores[5] > scores[0]
+    subjects = risk_subjects([masked], recipe=RECIPE, noise=ImageNoise(1.0, 0.0), seed=1)
+    found = [score for _, score in scores(subjects, psf=PSF.data, most=10)]
+    assert np.isfinite(found).all() and found[5] > found[0]
 
 
 METHODS = {

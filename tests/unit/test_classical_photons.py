@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from decon3d.classical.held_out import held_out_subjects, poisson_deviance
+from decon3d.classical.held_out import poisson_deviance
 from decon3d.classical.photons import PhotonScale, noise_law, photon_scale, split_photons
-from decon3d.classical.recipe import Recipe
 from decon3d.errors import UserError
 
 ONE = PhotonScale(0.0, 1.0, "config")
@@ -93,10 +92,3 @@ def test_the_deviance_of_the_truth_is_one_per_voxel_and_the_smallest():
     assert poisson_deviance(n, mu) == pytest.approx(1, abs=0.03)
     assert poisson_deviance(n, 1.1 * mu) > poisson_deviance(n, mu) + 0.5
     assert poisson_deviance(np.zeros(3), np.ones(3)) == 2
-
-
-def test_next_to_no_photons_cannot_judge():
-    dark = np.full((4, 8, 8), 100.0, np.float32)
-    recipe = Recipe(100.0, 1.0, (1, 1, 1))
-    with pytest.raises(UserError, match="too few to tell"):
-        held_out_subjects([dark], recipe=recipe, scale=PhotonScale(100, 1, "config"), seed=0)

@@ -6,13 +6,12 @@ from test_classical_richardson_lucy import gaussian_psf, scene, start
 
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
 from decon3d.classical.consensus import iterate_consensus
-from decon3d.classical.held_out import held_out_subjects
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import iterate, richardson_lucy
 from decon3d.classical.stopping import first_below
-from decon3d.classical.tuning import AffineScore, tune
+from decon3d.classical.tuning import AffineScore
 from decon3d.errors import UserError
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.arrays import restore_array
@@ -112,17 +111,6 @@ def test_weight_from_snr_is_the_published_rule():
     method = Rltv(kind="rltv", tv_weight="snr", iterations=3)
     state = prepared(method, image, sample=[image], camera=Camera(offset=10, gain=1))
     assert 0.01 < state.values["tv_weight"] < 0.1
-
-
-def test_held_out_photons_find_nearly_the_best_iterations():
-    image, truth, model = boxes()
-    recipe = Recipe(10.0, float(image.mean()) - 10, VOXEL)
-    subjects = held_out_subjects([image], recipe=recipe, scale=ONE, seed=1)
-    found = tune(subjects, psf=PSF.data, tv=False, tolerance=4 / image.size)
-    score = AffineScore(truth)
-    scores = [score(x) for _, x in take(recipe.iterate(image, model=model), 60)]
-    assert 1 < found.iterations < 60
-    assert scores[found.iterations - 1] > max(scores) - 0.5
 
 
 def test_an_unmatched_projector_does_in_one_iteration_what_takes_four():

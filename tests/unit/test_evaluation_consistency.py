@@ -451,3 +451,25 @@ def test_dark_noise_tells_what_appears_from_nothing(monkeypatch, light, objects)
     values = {r.metric: r.value for r in records}
     assert values["dark_objects"] == objects
     assert (values["dark_peak"] > 5) == bool(objects)
+    # The brightest 0.01 % of Gaussian noise; one spot is no more of them.
+    assert values["dark_specks"] == pytest.approx(3.7, abs=0.25)
+
+
+def test_dark_specks_are_told_one_by_one(monkeypatch):
+    """Too small to show in an image, but brighter than the noise itself."""
+
+    class Speckled:
+        def restore(self, block, origin):
+            return np.where(np.arange(block.size).reshape(block.shape) % 2000 == 0, 105 + 30, block)
+
+    monkeypatch.setattr(dark_noise, "open_restorer", lambda state, threads: Speckled())
+    noise = Noise(1.0, -96.0, 1.0, ((0.0, 0.0),) * 3, 0, "data")
+    (specks,) = (
+        r.value
+        for r in dark_noise.evaluate_dark_noise(
+            [State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})], noise=noise, background=105.0,
+            psf=PSF, dataset="d", channel="c", method="m", seed=1, threads=1, shape=(16, 64, 64),
+        )
+        if r.metric == "dark_specks"
+    )  # fmt: skip
+    assert specks == pytest.approx(30 / 3, rel=0.05)

@@ -152,6 +152,21 @@ def test_voxels_without_data_do_not_count(psf: Psf) -> None:
     assert part.deviance == pytest.approx(whole.deviance, rel=0.05)
 
 
+def test_parts_and_light_of_known_restorations(psf: Psf) -> None:
+    image = image_of(psf, 200).astype(np.float32)
+    options = {"psf": psf, "scale": PhotonScale(98.0, 2.0, "config"), "seed": 5}
+    options["background"] = 106.0
+    found = held_out(image, restore=lambda values: values, **options)
+    assert len(found.parts) == 2 * 3 * 3  # of 20 × 40 × 40 voxels
+    assert np.mean(found.parts) == pytest.approx(found.deviance, rel=0.1)
+    lights = [
+        held_out(image, restore=lambda v, s=s: 106 + s * (v - 106), **options).light
+        for s in (0.9, 1.0, 1.1)
+    ]
+    assert np.diff(lights) == pytest.approx([0.1, 0.1], abs=0.01)
+    assert found.light == lights[1] == pytest.approx(1, abs=0.05)
+
+
 def test_unknown_photons_are_a_reason_and_no_failure(psf: Psf) -> None:
     flat = [np.full((20, 40, 40), 100.0)]
     scale, reason = known_photons(flat, CameraSettings())

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -127,6 +128,18 @@ def test_page_holds_effective_settings_and_provenance(page: str) -> None:
     assert '<a href="demo/report.html">demo</a>' not in page
 
 
+def test_page_recommends_and_keeps_data_and_simulation_apart(tree: Path, page: str) -> None:
+    text = " ".join(page.split())
+    card = json.loads((tree / "results/demo/report.json").read_text())
+    (advice,) = card["recommendations"]
+    assert advice["method"] == "rltv" and " ".join(html.escape(advice["sentence"]).split()) in text
+    assert "What simulated objects like yours say" in text
+    assert "These differences come from one run; another seed may give others." in text
+    assert "is best" not in text.partition('id="headline"')[0]
+    table = pd.read_csv(tree / "results/demo/tables/recommendation.csv")
+    assert set(table.query("recommended")["method"]) == {"rltv"}
+
+
 def test_index_links_the_page(tree: Path) -> None:
     assert '<a href="demo/report.html">demo</a>' in (tree / "results/index.html").read_text()
 
@@ -136,7 +149,7 @@ def test_nothing_there_still_gives_a_page(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / name, np.zeros((12, 8, 8), np.uint8), photometric="minisblack")
     report_what_exists(tmp_path, make_settings(tmp_path))
     text = (tmp_path / "results/demo/report.html").read_text()
-    assert "Nothing was measured against a truth" in text
+    assert "Nothing was measured yet, so there is no recommendation" in text
     for method in ("RL", "RLTV", "RLN", "broken"):
         assert f"<strong>{method}</strong> lacks" in text
 

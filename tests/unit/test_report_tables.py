@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from report_rows import rows, settings, table
 from scipy import stats
-from test_report_headline import settings, table
 
 from decon3d.evaluation.catalogue import DEPENDENT, METRICS
 from decon3d.evaluation.records import COLUMNS
@@ -14,15 +14,6 @@ from decon3d.report.papers import as_papers_report, holm
 from decon3d.report.tables import COST_COLUMNS, summarise, summary_blocks
 
 BASE = np.array([20.0, 24, 22, 27, 25, 21, 23, 26])
-
-
-def rows(*entries: dict) -> pd.DataFrame:
-    common = {
-        "dataset": "d", "channel": "signal", "subject": "sample/0000", "split": "data",
-        "recipe": None, "photons": None, "variant": "unmatched", "region": "volume", "range": None,
-        "implementation": "here", "unit": "1",
-    }  # fmt: skip
-    return pd.DataFrame([{**common, **entry} for entry in entries], columns=list(COLUMNS))
 
 
 def test_holm_known_example() -> None:

@@ -160,7 +160,7 @@ def test_the_known_networks_are_those_that_the_config_trains():
         (lambda c, d: d["channels"].update(gfp={"emission_um": 0.5, "psf": {}}), "datasets.worm.channels.gfp.psf: needs the key source"),
         (lambda c, d: d["channels"]["gfp"].update(index=-1), "datasets.worm.channels.gfp.index: must be at least 0, not -1"),
         (lambda c, d: d["channels"]["gfp"].update(index=0.5), "datasets.worm.channels.gfp.index: must be a whole number, not 0.5"),
-        (lambda c, d: c["methods"].update(rl={"iterations": "few"}), "methods.rl.iterations: must be a whole number or tune, not 'few'"),
+        (lambda c, d: c["methods"].update(rl={"iterations": "few"}), "methods.rl.iterations: must be a whole number or auto or tune, not 'few'"),
         (lambda c, d: c["methods"].update(rl=[1]), "methods.rl: must be a section with keys, not [1]"),
         (lambda c, d: c.update(methods={}), "methods: is empty; give at least one entry"),
         (lambda c, d: c.update(require_gpu="maybe"), "require_gpu: must be true or false, not 'maybe'"),

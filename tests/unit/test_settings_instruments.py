@@ -115,6 +115,25 @@ def test_keys_of_the_dataset_override(place):
     assert worm.channels["mine"].psf.source == "theory"
 
 
+FRAMES = [
+    {"date": "2026-01-10", "dark": "dark.tif", "flat": ["flat1.tif", "flat2.tif"]},
+    {"date": "2026-06-10", "dark": "later_*.tif"},
+]
+
+
+@pytest.mark.parametrize(("date", "first"), [("2026-03-01", True), (None, False)])
+def test_a_date_chooses_the_camera_frames_too(place, date, first):
+    for name in ("dark", "flat1", "flat2", "later_1"):
+        (place / f"{name}.tif").touch()
+    camera = load(place, {"date": date}, spinning1={**INSTRUMENT, "frames": FRAMES}).camera
+    assert (camera.offset, camera.gain) == (101, 0.46)
+    folder = "conf/instruments"
+    assert camera.dark == f"{folder}/{'dark.tif' if first else 'later_*.tif'}"
+    assert camera.flat == ([f"{folder}/flat1.tif", f"{folder}/flat2.tif"] if first else None)
+    off = load(place, {"camera": {"dark": None, "flat": None}}, spinning1={**INSTRUMENT, "frames": FRAMES})  # fmt: skip
+    assert off.camera.dark is None
+
+
 def test_the_only_objective_needs_no_name_and_an_instrument_may_stand_in_the_config(place):
     single = {**INSTRUMENT, "objectives": {"60x": INSTRUMENT["objectives"]["20x"]}}
     for name in ("wf", "wf_60x"):
@@ -132,6 +151,9 @@ def test_the_only_objective_needs_no_name_and_an_instrument_may_stand_in_the_con
         ({"channels": {"gfp": {}, "rfp": {"index": 1}}}, "datasets.worm.channels.rfp: the instrument spinning1_60x has no channel 'rfp'; it has gfp, cherry: use one of these names, or give emission_um"),
         ({"date": "1.6.2026"}, "datasets.worm.date: '1.6.2026' is not a date; give YYYY-MM-DD, e.g. 2026-03-02"),
         ({"date": 20260601}, "datasets.worm.date: 20260601 is not a date; give YYYY-MM-DD, e.g. 2026-03-02"),
+        ({"camera": {"flat": "v.tif"}}, "datasets.worm.camera.flat: needs `dark`, too: the gain follows from both; add dark frames"),
+        ({"camera": {"dark": "no/*.tif"}}, "datasets.worm.camera.dark: no file matches no/*.tif; check the pattern"),
+        ({"volumes": None, "simulate": {"a": {"shape": [8, 8, 8]}}, "voxel_size_um": [1, 1, 1], "camera": {"dark": "v.tif"}}, "datasets.worm: camera.dark is for volumes as the camera recorded them, and simulated volumes are not corrected by it; remove it (camera: {dark: null, flat: null}), and give offset, gain and read_noise"),
         ({"instrument": 5}, "datasets.worm.instrument: must be text, not 5"),
         ({"optics": 5}, "datasets.worm.optics: must be a section with keys, not 5"),
         ({"optics": {"numerical_aperture": 1.6}}, "datasets.worm.optics.immersion_index: 1.515 must be greater than numerical_aperture 1.6; check both (water 1.333, glycerol 1.47, oil 1.515)"),
@@ -153,6 +175,7 @@ BEADS = ("objectives", "60x", "beads", 0)
         ((*BEADS, "channels"), {"rfp": 0}, "objectives.60x.beads[0].channels names the unknown channel 'rfp'; this instrument has gfp, cherry"),
         ((*BEADS, "bead_diameter_um"), 100, "objectives.60x.beads[0].bead_diameter_um: must be at most 5, not 100"),
         (("channels", "gfp", "emission_um"), 525, "channels.gfp.emission_um: 525 µm is outside 0.2–2 µm; did you mean 0.525?"),
+        (("frames",), [FRAMES[0], FRAMES[0]], "two entries of `frames` have the date 2026-01-10; keep one"),
         (("objectives",), {}, "objectives: is empty; give at least one entry"),
         (("objectives", "60x", "optics", "modality"), "two_photon", "channels.gfp.excitation_um is missing; two-photon excitation needs the laser's wavelength in µm, e.g. 0.92"),
     ],

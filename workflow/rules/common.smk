@@ -30,6 +30,7 @@ from decon3d.settings import (
     is_oracle,
     is_trained,
     is_tuned,
+    listed_files,
     load_settings,
     may_use_gpu,
     needs_sample,
@@ -215,6 +216,16 @@ def volume_seen(wildcards):
     if dataset_of(wildcards).simulate is not None:
         return ""
     return fingerprint(VOLUMES[wildcards.dataset][wildcards.volume].path)
+
+
+def frame_lists(camera):
+    """The files of a camera's dark and flat frames."""
+    return {role: listed_files(getattr(camera, role)) for role in ("dark", "flat")}
+
+
+def camera_frames(camera):
+    """The same, as one list."""
+    return [file for files in frame_lists(camera).values() for file in files]
 
 
 def references_seen(wildcards):
@@ -458,6 +469,8 @@ def all_records(wildcards):
     for dataset in SETTINGS.datasets:
         channels = SETTINGS.datasets[dataset].channels
         sources = [None, *{m.source: None for m in METHODS.values() if m.source}]
+        if SETTINGS.datasets[dataset].camera.dark:
+            found.append(paths.camera_maps(dataset))
         for source in sources:
             found += [paths.ingested(dataset, v, source) for v in VOLUMES[dataset]]
             found += [paths.statistics(dataset, c, source) for c in channels]

@@ -21,9 +21,33 @@ rule simulate:
         "../../scripts/simulate.py"
 
 
+# What a camera's dark and flat frames say of its pixels.
+rule camera_maps:
+    input:
+        lambda w: camera_frames(dataset_of(w).camera),
+    output:
+        paths.camera_maps("{dataset}"),
+        str(Path(paths.camera_maps("{dataset}")).with_suffix(".npz")),
+    log:
+        "logs/{dataset}/camera_maps.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        camera=lambda w: frame_lists(dataset_of(w).camera),
+        bits=lambda w: dataset_of(w).camera.bits,
+        key=lambda w: f"datasets.{w.dataset}.camera",
+        seen=lambda w: fingerprint(camera_frames(dataset_of(w).camera)),
+        version=VERSIONS["camera_maps"],
+    script:
+        "../../scripts/camera_maps.py"
+
+
 rule ingest:
     input:
         lambda w: volume_files(VOLUMES[w.dataset][w.volume].path),
+        camera=lambda w: (
+            [paths.camera_maps(w.dataset)] if dataset_of(w).camera.dark else []
+        ),
     output:
         paths.ingested("{dataset}", "{volume}"),
     log:

@@ -4,7 +4,15 @@
 # are newer than that, and one has changed (Snakemake takes an unchanged one for older), so the next
 # run makes them again, whatever was missing.
 
-OTHER_TABLES = ("headline", "conditions", "wrong_psf", "papers", "settings", "guide")
+OTHER_TABLES = (
+    "recommendation",
+    "headline",
+    "conditions",
+    "wrong_psf",
+    "papers",
+    "settings",
+    "guide",
+)
 
 
 rule tables:

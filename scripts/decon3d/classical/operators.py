@@ -105,8 +105,28 @@ class Blur:
         padded = self.device.xp.zeros(self._lengths, np.float32)
         padded[: p[0], : p[1], : p[2]] = self.device.put(kernel)
         padded = np.roll(padded, [1 - m for m in p], axis=(0, 1, 2))
+        return self._transform(padded)
+
+    def _transform(self, padded: FloatArray) -> NDArray[np.complex64]:
         workers = {"workers": self.slabs.threads} if self.device.is_host else {}
         return self.device.fft.rfftn(padded, **workers)
+
+    @property
+    def lengths(self) -> Shape:
+        """Lengths of the transforms (Z, Y, X), at least the object's domain."""
+        z, y, x = self._lengths
+        return z, y, x
+
+    @property
+    def power(self) -> FloatArray:
+        """|OTF|² on the transforms' frequencies (Z, Y, half of X), float32."""
+        return self._otf.real**2 + self._otf.imag**2
+
+    def spectrum(self, values: FloatArray) -> NDArray[np.complex64]:
+        """Transform an array (Z Y X), at most of `lengths`, with zeros behind it."""
+        padded = self.device.xp.zeros(self._lengths, np.float32)
+        padded[tuple(slice(0, n) for n in values.shape)] = values
+        return self._transform(padded)
 
     def forward(
         self,

@@ -128,7 +128,7 @@ class Recipe:
         expected = get(model.forward(cast(FloatArray, estimate.base)))
         expected += light
         unknown = missing(image)
-        full = saturated(image, self._largest(image))
+        full = saturated(image, self.largest(image))
         if full is not None:
             unknown = full if unknown is None else full | unknown
         # Neither an unmatched back projector nor voxels that stop early fit the counts' totals.
@@ -144,8 +144,8 @@ class Recipe:
         result += dark
         return np.maximum(result, np.float32(0), out=result)
 
-    def _largest(self, image: NDArray[Any]) -> float | None:
-        """Return the counts at and above which voxels of an image are saturated, or None."""
+    def largest(self, image: NDArray[Any]) -> float | None:
+        """Return the counts at and above which an image's voxels are saturated; None = none are."""
         if self.saturation is None and image.dtype.kind in "ui":
             return float(np.iinfo(image.dtype).max)
         return self.saturation
@@ -153,7 +153,7 @@ class Recipe:
     def _prepared(self, image: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
         """Take the dark level, less the damping, from the image and from the model."""
         dark = self.dark_level - self.damping
-        largest = self._largest(image)
+        largest = self.largest(image)
         if dark:
             image = image.astype(np.float32) - np.float32(dark)
         return image, {

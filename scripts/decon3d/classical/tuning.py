@@ -14,8 +14,8 @@ a result. The rule:
   is at the end of the ladder, `UserError` says so.
 
 Score: with a truth, PSNR in dB after the affine least-squares match of the estimate to it, with
-R = max - min of the truth, on whole volumes (tolerance 0.01 dB); without, minus the deviance of
-held-out photons (`held_out`). It is averaged over the volumes.
+R = max - min of the truth, on whole volumes (tolerance 0.01 dB); without, minus the predicted error
+(`risk`). It is averaged over the volumes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from decon3d.classical.operators import Blur
+from decon3d.classical.operators import Blur, Shape
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import FloatArray
 from decon3d.errors import UserError
@@ -44,13 +44,23 @@ JUDGED_FROM = 32
 
 @dataclass(frozen=True)
 class Subject:
-    """An image to restore, how, and how well: the score of an estimate, higher = better."""
+    """An image to restore, how, and how well."""
 
-    image: NDArray[np.generic]
-    """Counts (Z Y X)."""
+    images: tuple[NDArray[np.generic], ...]
+    """Counts (Z Y X) of one shape: the image, and what else the score needs the estimates of."""
     recipe: Recipe
     """Its λ is replaced."""
-    score: Callable[[FloatArray, Blur], float]
+    score: Callable[[Sequence[FloatArray], Blur], float]
+    """Of the estimates of the images after equally many iterations; higher = better."""
+
+    @property
+    def shape(self) -> Shape:
+        """Z, Y, X of the images."""
+        image = self.images[0]
+        if image.ndim != 3:
+            raise UserError(f"tuning: an image has {image.ndim} axes; three are needed (Z Y X)")
+        z, y, x = image.shape
+        return z, y, x
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,12 @@ def with_truth(
 ) -> list[Subject]:
     """Pair images (Z Y X, counts) with the objects behind them, in any unit and with any offset."""
 
-    def score(truth: NDArray[np.floating]) -> Callable[[FloatArray, Blur], float]:
+    def score(truth: NDArray[np.floating]) -> Callable[[Sequence[FloatArray], Blur], float]:
         measure = AffineScore(truth)
-        return lambda estimate, model: measure(estimate)
+        return lambda estimates, model: measure(estimates[0])
 
     triples = zip(images, truths, recipes, strict=True)
-    return [Subject(image, recipe, score(truth)) for image, truth, recipe in triples]
+    return [Subject((image,), recipe, score(truth)) for image, truth, recipe in triples]
 
 
 def tune(
@@ -131,23 +141,46 @@ def tune(
     if not subjects:
         raise ValueError("there is nothing to tune on")
     workers = min(threads, len(subjects))
-    models = [
-        s.recipe.model(_shape(s.image), psf=psf, threads=threads // workers) for s in subjects
-    ]
+    models = [s.recipe.model(s.shape, psf=psf, threads=threads // workers) for s in subjects]
     with ThreadPoolExecutor(workers) as pool:
 
         def scores_of(tv_weight: float) -> Iterator[tuple[int, float]]:
-            runs = [
-                replace(s.recipe, tv_weight=tv_weight).iterate(s.image, model=model)
-                for s, model in zip(subjects, models, strict=True)
-            ]
-            done = 0
-            for k in checkpoints(max_iterations):
-                steps = [k - done] * len(runs)
-                yield k, float(np.mean(list(pool.map(_advance, runs, subjects, models, steps))))
-                done = k
+            return _scores(subjects, models, tv_weight, max_iterations, pool)
 
         return search(scores_of, tv=tv, tolerance=tolerance)
+
+
+def scores(
+    subjects: Sequence[Subject], *, psf: ArrayLike, most: int, threads: int = 1
+) -> Iterator[tuple[int, float]]:
+    """Yield (iterations, mean score) at the checkpoints up to `most` iterations.
+
+    Parameters are those of `tune`; the recipes' own λ is used.
+    """
+    workers = min(threads, len(subjects))
+    models = [s.recipe.model(s.shape, psf=psf, threads=threads // workers) for s in subjects]
+    with ThreadPoolExecutor(workers) as pool:
+        yield from _scores(subjects, models, None, most, pool)
+
+
+def _scores(
+    subjects: Sequence[Subject],
+    models: Sequence[Blur],
+    tv_weight: float | None,
+    most: int,
+    pool: ThreadPoolExecutor,
+) -> Iterator[tuple[int, float]]:
+    runs = []
+    for subject, model in zip(subjects, models, strict=True):
+        recipe = subject.recipe
+        if tv_weight is not None:
+            recipe = replace(recipe, tv_weight=tv_weight)
+        runs.append([recipe.iterate(image, model=model) for image in subject.images])
+    done = 0
+    for k in checkpoints(most):
+        steps = [k - done] * len(runs)
+        yield k, float(np.mean(list(pool.map(_advance, runs, subjects, models, steps))))
+        done = k
 
 
 def search(
@@ -277,21 +310,15 @@ class AffineScore:
 
 
 def _advance(
-    run: Iterator[tuple[int, FloatArray]], subject: Subject, model: Blur, steps: int
+    runs: Sequence[Iterator[tuple[int, FloatArray]]], subject: Subject, model: Blur, steps: int
 ) -> float:
-    """Take some iterations of a run and score the last."""
+    """Take some iterations of a subject's runs and score the last."""
     for _ in range(steps):
-        _, estimate = next(run)
-    return subject.score(estimate, model)
+        estimates = [next(run)[1] for run in runs]
+    return subject.score(estimates, model)
 
 
 def checkpoints(most: int) -> list[int]:
     """Return 1 … `most` iterations, thinned to about 8 per octave."""
     steps = np.arange(0, np.log2(most) * CHECKPOINTS_PER_OCTAVE) / CHECKPOINTS_PER_OCTAVE
     return sorted({*np.round(2**steps).astype(int).tolist(), most})
-
-
-def _shape(image: NDArray[np.generic]) -> tuple[int, int, int]:
-    if image.ndim != 3:
-        raise UserError(f"tuning: an image has {image.ndim} axes; three are needed (Z Y X)")
-    return image.shape  # type: ignore[return-value]

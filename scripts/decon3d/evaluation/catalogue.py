@@ -20,6 +20,8 @@ class Metric:
     """What it cannot tell, in a sentence or two, for captions and tables."""
     ranked: bool = True
     """Whether methods may be ranked by it."""
+    summarised: bool = True
+    """Whether summaries list it; else it stands in `metrics.csv` alone."""
 
     @property
     def higher_is_better(self) -> bool:
@@ -55,6 +57,18 @@ METRICS: dict[str, Metric] = {
         "per voxel is what photon noise leaves. Blind to everything beyond the microscope's "
         "cut-off, and it sees half the dose. Noise that correlates between neighbours makes it "
         "too small, the more so the more of the noise is restored; it ranks nothing there.",
+    ),
+    "deviance_part": Metric(
+        "Held-out deviance of a part", "", "lower", 4,
+        "The same for a part of 16 × 16 × 16 voxels of a block. The spread of the differences "
+        "between two methods over the parts gives their mean its standard error.",
+        ranked=False, summarised=False,
+    ),
+    "light": Metric(
+        "Light kept", "", "one", 3,
+        "Light above the background of the restoration, blurred again, over that of the image. A "
+        "total that is right does not say that the light is where it belongs.",
+        ranked=False,
     ),
     "psnr": Metric(
         "PSNR", "dB", "higher", 2,
@@ -162,6 +176,12 @@ METRICS: dict[str, Metric] = {
         "Objects in dark noise", "", "lower", 0,
         "Places above 5 σ after pure dark noise was restored and blurred again; there must be "
         "none. Specks too faint or too small to show in an image do not count.",
+        ranked=False,
+    ),
+    "dark_specks": Metric(
+        "Specks in dark noise", "σ", "lower", 1,
+        "The brightest 0.01 % of the voxels after pure dark noise was restored, in σ of the raw "
+        "noise. A raw image of nothing reaches about 4. It does not see specks near structure.",
         ranked=False,
     ),
     "dark_peak": Metric(

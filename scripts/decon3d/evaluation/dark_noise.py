@@ -4,7 +4,8 @@ A volume of nothing but noise, as empty places of the data have it (their level,
 correlation), is restored as the data are. What comes out is blurred again by the PSF, and a place
 counts as an object where its image would stand out by 5 σ of the raw image's noise, for a filter as
 wide as the PSF: what a microscopist would take for one. A faithful restoration follows the noise,
-whose own highest place in such a volume lies at about 4 σ.
+whose own highest place in such a volume lies at about 4 σ. Specks too small to show there are
+counted as they are: the brightest voxels of the restored noise, in σ of the raw noise.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from decon3d.restoration.restorers import State, open_restorer
 from decon3d.seeds import generator
 
 SHAPE: Triple = (32, 96, 96)
+BRIGHTEST = 0.0001
+"""Share of the restored voxels that the specks' brightness is of: the darkest of them."""
 
 
 def significance(restored: NDArray[np.floating], checker: Checker) -> FloatArray:
@@ -60,6 +63,7 @@ def evaluate_dark_noise(
     method: str,
     seed: int,
     threads: int,
+    shape: Triple = SHAPE,
 ) -> list[Record]:
     """Restore pure dark noise as the dataset's volumes are restored, and look for objects.
 
@@ -74,14 +78,17 @@ def evaluate_dark_noise(
         The channel's.
     threads
         CPU threads.
+    shape
+        Voxels of the noise (Z, Y, X).
 
     Returns
     -------
     list of Record
-        `dark_objects`, the number of places above 5 σ, and `dark_peak`, the highest, in σ: subject
+        `dark_objects`, the number of places above 5 σ; `dark_peak`, the highest, in σ; and
+        `dark_specks`, the brightest voxels in σ of the raw noise, which was not blurred: subject
         `probe/dark`, split `probe`.
     """
-    values = noise.draw(SHAPE, counts=background, rng=generator(seed, "dark", dataset, channel))
+    values = noise.draw(shape, counts=background, rng=generator(seed, "dark", dataset, channel))
     for i, state in enumerate(states):
         if i:  # as a restored volume is read that is restored again
             values = np.maximum(values, 0)
@@ -90,12 +97,14 @@ def evaluate_dark_noise(
         values, Checker(psf=psf, noise=noise, background=background, threads=threads)
     )
     objects, peak = label(found >= THRESHOLD)[1], float(found.max())
+    sigma = float(np.sqrt(noise.variance(np.array([background]))[0]))
+    specks = float(np.quantile(values, 1 - BRIGHTEST) - np.median(values)) / sigma
     if objects:
         log.warning(
             "%s: %d object(s) above %g σ in pure dark noise, the highest %.1f σ",
             method, objects, THRESHOLD, peak,
         )  # fmt: skip
-    told = f"decon3d {__version__}: {' × '.join(map(str, SHAPE))} voxels, re-blurred"
+    told = f"decon3d {__version__}: {' × '.join(map(str, shape))} voxels, re-blurred"
     return [
         Record(
             dataset=dataset, channel=channel, method=method, subject="probe/dark", split="probe",
@@ -103,6 +112,7 @@ def evaluate_dark_noise(
             range=None, implementation=told, value=value, unit=unit,
         )
         for metric, value, unit in (
-            ("dark_objects", float(objects), "1"), ("dark_peak", peak, "σ")
+            ("dark_objects", float(objects), "1"), ("dark_peak", peak, "σ"),
+            ("dark_specks", specks, "σ"),
         )
     ]  # fmt: skip

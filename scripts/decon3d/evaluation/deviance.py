@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.classical.held_out import poisson_deviance
+from decon3d.classical.held_out import voxel_deviance
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale, split_photons
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
@@ -30,6 +30,12 @@ from decon3d.restoration.restorers import State, open_restorer
 from decon3d.volumes.no_data import filled
 
 BLOCKS = 2
+PART = (16, 16, 16)
+"""Voxels (Z, Y, X) of a part of a block: the spread over parts gives a difference its error."""
+LEAST_JUDGED = 0.25
+"""Share of a part's voxels that must be judged for the part to count."""
+LEAST_LIGHT = 0.1
+"""The light above the background counts as at least this share of all light of a block."""
 SIZE = (32, 64, 64)
 """The brightest blocks of the sample are split, the middle of each."""
 LEAST_MU = 1e-3
@@ -52,6 +58,10 @@ class HeldOut:
     """Per voxel, mean of both directions."""
     fsc_um: tuple[float, float]
     """Where the two restored halves cease to agree, lateral and axial; NaN where they never do."""
+    parts: tuple[float, ...] = ()
+    """Deviance per voxel of each part of the block (`PART`), the same parts for every method."""
+    light: float = math.nan
+    """Light above the background after the restoration was blurred again, over the image's."""
 
 
 def restore_chain(states: Sequence[State], *, threads: int) -> Restore:
@@ -76,7 +86,13 @@ def restore_chain(states: Sequence[State], *, threads: int) -> Restore:
 
 
 def held_out(
-    block: NDArray[Any], *, restore: Restore, psf: Psf, scale: PhotonScale, seed: int
+    block: NDArray[Any],
+    *,
+    restore: Restore,
+    psf: Psf,
+    scale: PhotonScale,
+    seed: int,
+    background: float | None = None,
 ) -> HeldOut:
     """Split a block, restore both halves, and let each judge the other.
 
@@ -92,6 +108,8 @@ def held_out(
         The camera's.
     seed
         Of the split.
+    background
+        Counts of empty places, above which light is compared; None = the scale's dark level.
     """
     block = block[
         tuple(
@@ -103,15 +121,18 @@ def held_out(
     restored = [restore(np.float32(2) * half) for half in halves]
     z, y, x = block.shape
     model = Blur((z, y, x), psf=psf.data)
-    found = [
-        deviance(values, other, model=model, psf=psf, scale=scale)
-        for values, other in zip(restored, halves[::-1], strict=True)
-    ]
+    level = scale.offset if background is None else background
+    maps, lights = [], []
+    for values, own, other in zip(restored, halves, halves[::-1], strict=True):
+        expected, judged = _reblurred(values, model, psf)
+        maps.append(_deviance_map(expected, judged, other, scale))
+        lights.append(_light_kept(expected, judged, np.float32(2) * own, level, scale))
+    whole = np.mean(maps, axis=0)
     lateral, axial = (
         fsc_resolution_um(*restored, voxel_size_um=psf.voxel_size_um, direction=direction)
         for direction in DIRECTIONS.values()
     )
-    return HeldOut(float(np.mean(found)), (lateral, axial))
+    return HeldOut(_mean(whole), (lateral, axial), _part_means(whole), float(np.mean(lights)))
 
 
 def deviance(
@@ -131,16 +152,63 @@ def deviance(
     float
         Poisson deviance per voxel, over voxels with data whose light comes from within the block.
     """
+    expected, judged = _reblurred(restored, model, psf)
+    return _mean(_deviance_map(expected, judged, other, scale))
+
+
+def _reblurred(
+    restored: NDArray[Any], model: Blur, psf: Psf
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Blur a restoration again; say which voxels have their light from within the block."""
     known = np.isfinite(restored)
     expected = _blurred(filled(restored, 0.0), model, psf)
     seen = _blurred(known.astype(np.float32), model, psf)
     if not seen.max() > 0:
-        return math.nan
+        return expected, np.zeros(expected.shape, bool)
     judged = seen >= min(SEEN, float(np.quantile(seen, 1 - LEAST_VOXELS)))
-    judged &= np.isfinite(other)
-    mu = (expected[judged] / seen[judged] - np.float32(scale.offset)) / np.float32(2 * scale.gain)
-    photons = (other[judged] - np.float32(scale.offset / 2)) / np.float32(scale.gain)
-    return poisson_deviance(np.maximum(photons, 0), np.maximum(mu, LEAST_MU))
+    expected /= np.where(judged, seen, np.float32(1))
+    return expected, judged
+
+
+def _deviance_map(
+    expected: FloatArray, judged: NDArray[np.bool_], other: FloatArray, scale: PhotonScale
+) -> NDArray[np.float64]:
+    """Return the deviance of every voxel (Z Y X); NaN where it is not judged."""
+    judged = judged & np.isfinite(other)
+    mu = (expected - np.float32(scale.offset)) / np.float32(2 * scale.gain)
+    photons = (other - np.float32(scale.offset / 2)) / np.float32(scale.gain)
+    values = voxel_deviance(np.maximum(photons, 0), np.maximum(mu, LEAST_MU))
+    return np.where(judged, values, np.nan)
+
+
+def _light_kept(
+    expected: FloatArray,
+    judged: NDArray[np.bool_],
+    image: FloatArray,
+    background: float,
+    scale: PhotonScale,
+) -> float:
+    """Divide the re-blurred light above the background by the image's, over judged voxels."""
+    judged = judged & np.isfinite(image)
+    seen = float(np.sum(image[judged] - background, dtype=np.float64))
+    every = float(np.sum(image[judged] - scale.offset, dtype=np.float64))
+    change = float(np.sum(expected[judged] - image[judged], dtype=np.float64))
+    light = max(seen, LEAST_LIGHT * every)
+    return 1 + change / light if light > 0 else math.nan
+
+
+def _part_means(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Average a map (Z Y X; NaN = not judged) over its parts, as far as they are judged."""
+    means = []
+    for place in np.ndindex(*(-(-n // p) for n, p in zip(values.shape, PART, strict=True))):
+        cell = values[tuple(slice(i * p, (i + 1) * p) for i, p in zip(place, PART, strict=True))]
+        if np.isfinite(cell).mean() >= LEAST_JUDGED:
+            means.append(_mean(cell))
+    return tuple(means)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
 
 
 def _blurred(values: NDArray[Any], model: Blur, psf: Psf) -> FloatArray:

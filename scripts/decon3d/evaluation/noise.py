@@ -7,7 +7,7 @@ would. Both are measured, in what second differences leave of the images (see
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -282,4 +282,7 @@ def channel_noise(
             sample.append(read_marked(volume, time, channel, region, record.fill(channel)))
     levels = {record.saturation for record in records}
     found = measure_camera(sample, saturation=levels.pop() if len(levels) == 1 else None)
+    known = records[0].calibration
+    if known is not None:
+        found = replace(found, frames=(known["level"], known["gain"], known["read_noise_counts"]))
     return measure_noise(sample, camera=camera), found

@@ -84,6 +84,7 @@ def evaluate_sample(
     name: str,
     threads: int,
     gpus: int = 0,
+    background: float | None = None,
 ) -> list[Record]:
     """Measure one method on one channel.
 
@@ -95,6 +96,8 @@ def evaluate_sample(
         The method's.
     threads, gpus
         CPU threads and devices that it may use.
+    background
+        Counts of empty places of the data; None = the camera's dark level.
     """
     for state in method.states:
         claim_device(state, gpus=gpus, threads=threads)
@@ -103,9 +106,11 @@ def evaluate_sample(
         "channel": bench.stream[1],
         "method": name,
     }
-    found: list[Record] = []
+    found = held_out_records(
+        method.states, sample=sample, camera=bench.camera, psf=bench.psf, background=background,
+        seed=bench.seed, stream=bench.stream, name=name, threads=threads,
+    )  # fmt: skip
     for part in (
-        _held_out(method, bench, sample, threads),
         _probes(method, bench, threads),
         _wrong_psf(method, bench, threads),
     ):
@@ -128,23 +133,57 @@ def _row(
     }  # fmt: skip
 
 
-def _held_out(
-    method: Method, bench: Bench, sample: Sequence[NDArray[Any]], threads: int
-) -> Iterator[dict[str, Any]]:
-    """Judge by held-out photons; NaN, with the reason, where the data do not tell photons."""
+def held_out_records(
+    states: Sequence[State],
+    *,
+    sample: Sequence[NDArray[Any]],
+    camera: Camera,
+    psf: Psf,
+    background: float | None,
+    seed: int,
+    stream: tuple[str, ...],
+    name: str,
+    threads: int,
+) -> list[Record]:
+    """Judge a method by held-out photons; NaN, with the reason, where the data tell none.
+
+    Parameters
+    ----------
+    states
+        The method's prepared restorers, one after the other; none = the image as it is.
+    sample
+        Blocks of the data (Z Y X, counts; NaN = no data), the brightest first.
+    camera, psf
+        The channel's.
+    background
+        Counts of empty places of the data; None = the camera's dark level.
+    seed, stream
+        The config's seed; names of dataset and channel.
+    name
+        The method's.
+    threads
+        CPU threads.
+
+    Returns
+    -------
+    list of Record
+        `deviance`, `deviance_part`, `light` and `fsc` of each block.
+    """
+    placed: dict[str, Any] = {"dataset": stream[0], "channel": stream[1], "method": name}
     blocks = list(sample[:BLOCKS])
-    scale, reason = known_photons(sample, bench.camera)
+    scale, reason = known_photons(sample, camera)
     found = [HeldOut(np.nan, (np.nan, np.nan))] * max(len(blocks), 1)
     how = reason
     if scale is not None:
         how = f"gain {scale.gain:.4g} from {scale.gain_from}, dark level {scale.offset:.4g} counts"
-        restore = restore_chain(method.states, threads=threads)
-        seed = stream_seed(bench.seed, "held_out", *bench.stream) >> 1
+        restore = restore_chain(states, threads=threads)
+        split = stream_seed(seed, "held_out", *stream) >> 1
+        options: dict[str, Any] = {"psf": psf, "scale": scale, "background": background}
         found = [
-            held_out(block, restore=restore, psf=bench.psf, scale=scale, seed=seed + i)
+            held_out(block, restore=restore, seed=split + i, **options)
             for i, block in enumerate(blocks)
         ]
-        shared = correlation_of(sample, bench.camera)
+        shared = correlation_of(sample, camera)
         if shared > CORRELATED:
             # Noise that the halves share looks like agreement.
             how += f"; the noise of neighbours correlates ({shared:.2f}), so that "
@@ -154,11 +193,17 @@ def _held_out(
     else:
         log.warning("held-out deviance: not measured: %s", reason)
     text = f"{_OWN}, binomial halves of sample blocks, both ways; {how}"
+    rows = []
     for i, values in enumerate(found):
         subject = f"sample/{i:04d}"
-        yield _row(subject, "data", "deviance", values.deviance, text)
+        rows.append(_row(subject, "data", "deviance", values.deviance, text))
+        for part, value in enumerate(values.parts):
+            rows.append(_row(f"{subject}/{part:02d}", "data", "deviance_part", value, text))
+        rows.append(_row(subject, "data", "light", values.light, text))
         for region, value in zip(DIRECTIONS, values.fsc_um, strict=True):
-            yield _row(subject, "data", "fsc", value, text + "; 1/7", region=region)
+            rows.append(_row(subject, "data", "fsc", value, text + "; 1/7", region=region))
+    log.info("%s: held-out deviance %.4g, light %.4g", name, found[0].deviance, found[0].light)
+    return [Record(**placed, **row) for row in rows]
 
 
 def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[PhotonScale | None, str]:

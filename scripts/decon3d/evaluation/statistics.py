@@ -15,6 +15,8 @@ from decon3d.seeds import generator
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
+LEAST = 3
+"""Subjects that an interval takes: two say next to nothing about their spread."""
 SMALL = 30
 """Below this number of subjects the t interval is given beside the bootstrap interval."""
 
@@ -58,13 +60,13 @@ def estimate_mean(values: Sequence[float], *, seed: int, name: str) -> Estimate:
     -------
     Estimate
         95 % percentile bootstrap interval (9,999 resamples) and, below 30 subjects, Student's
-        t interval. No interval for fewer than two subjects.
+        t interval. No interval for fewer than three subjects.
     """
     sample = np.asarray(values, float)
     sample = sample[np.isfinite(sample)]
     n = len(sample)
-    if n < 2:
-        mean = float(sample[0]) if n else math.nan
+    if n < LEAST:
+        mean = float(sample.mean()) if n else math.nan
         return Estimate(mean, math.nan, math.nan, n, math.nan, math.nan)
     mean = float(sample.mean())
     error = float(stats.sem(sample))

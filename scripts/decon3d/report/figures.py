@@ -26,6 +26,7 @@ from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
+from decon3d.report.independent import VOLUME, with_volumes
 from decon3d.report.labels import (
     INPUT,
     TRUTH,
@@ -35,6 +36,7 @@ from decon3d.report.labels import (
     with_groups,
 )
 from decon3d.report.overview import shown_volumes, volume_rows
+from decon3d.report.pairs import test_specimens
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Scene, Source, Triple, brightest, detail, overview
@@ -51,9 +53,9 @@ PAIRS_SHOWN = 3
 TUNED_ON = {
     "phantoms": "Mean affine-matched PSNR on the validation volumes.",
     "data": (
-        "Half of the photons of some blocks of the data were restored and predicted the other "
-        "half: minus the Poisson deviance per voxel. It needs no truth, but is blind beyond what "
-        "the microscope passes, and stops early, since half the light was seen."
+        "Minus the squared error that is predicted from the noise of some blocks of the data, "
+        "relative to their squared light and up to a constant (Stein's unbiased risk). It needs no "
+        "truth; what lies beyond the microscope's cut-off it can only estimate."
     ),
     "test_truth": (
         "An oracle: mean affine-matched PSNR on the test volumes themselves. No such choice can "
@@ -391,7 +393,7 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     chosen = found["chosen"]
     weight = f"λ = {chosen['tv_weight']:.2g} and " if chosen["tv_weight"] else ""
     on_data = found["on"] == "data"
-    score = f"{-chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
+    score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
         f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. A "
         "peak inside the searched range means that the method is not handicapped by its settings."
@@ -409,14 +411,20 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
 
 
 def _metrics(job: Job) -> Drawn:
+    specimens = test_specimens(job.root, dataset=job.name, settings=job.settings)
     values = with_groups(collect_metrics(job.root, dataset=job.name), settings=job.settings)
+    values = with_volumes(values, settings=job.settings, specimens=specimens)
     values = values[values["metric"].isin(VOXELWISE) & values["group"].isin(plots.GROUP_STYLES)]
     values = values[~values["variant"].str.startswith("common")]
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):
         means = {
-            key: estimate_mean(list(part["value"]), seed=job.settings.seed, name="/".join(key))
+            key: estimate_mean(
+                list(part.groupby(VOLUME)["value"].mean()),
+                seed=job.settings.seed,
+                name="/".join(key),
+            )
             for key, part in points.groupby(keys)
         }
         order = [INPUT, *job.settings.methods]

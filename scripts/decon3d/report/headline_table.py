@@ -4,6 +4,7 @@ The headline has five figures per method: held-out deviance, NRMSE raw and affin
 beads, slope of brightness per object, and cost. All else stands in the summary.
 """
 
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from decon3d.evaluation.catalogue import DEPENDENT, METRICS
 from decon3d.evaluation.records import COLUMNS
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.report.existing import effective_settings, provenance
+from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import with_groups
 from decon3d.settings import Settings
 
@@ -32,7 +34,7 @@ WIDTH_COLUMNS = ("channel", "metric", "variant", "method")
 def dependent(metrics: pd.DataFrame) -> "pd.Series[bool]":
     """Mark the rows of a deviance of halves that share noise."""
     told = metrics["implementation"].astype(str).str.contains(DEPENDENT, regex=False)
-    return told & (metrics["metric"] == "deviance")
+    return told & metrics["metric"].isin(["deviance", "deviance_part"])
 
 
 def shared_noise(metrics: pd.DataFrame) -> list[str]:
@@ -45,26 +47,35 @@ def shared_noise(metrics: pd.DataFrame) -> list[str]:
     ]
 
 
-def headline(metrics: pd.DataFrame, cost: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
+def headline(
+    metrics: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    settings: Settings,
+    specimens: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Make the headline table.
 
     Parameters
     ----------
     metrics, cost
         Rows of `metrics.csv` and `cost.csv`.
+    specimens
+        Of the measured test pairs; see `independent.with_volumes`.
 
     Returns
     -------
     DataFrame
         One row per channel, group with truth (`nrmse_on`; all other figures are the same there)
         and method, the methods in the config's order. Intervals are the wider of bootstrap and t
-        over the `nrmse_n` subjects; `nrmse_units` counts recipe × optics × training seed, of
+        over the `nrmse_n` volumes; `nrmse_units` counts recipe × optics × training seed, of
         which one run has as many as recipes. `setup_seconds` is tuning and training. NaN where
         something was not measured.
     """
     rows = []
     order = ["input", *settings.methods]
     grouped = with_groups(metrics, settings=settings)
+    grouped = with_volumes(grouped, settings=settings, specimens=specimens)
     for channel, part in grouped.groupby("channel", sort=False):
         there = set(part["group"])
         known = ([g for g in groups if g in there] for groups in TRUTHS)
@@ -76,9 +87,11 @@ def headline(metrics: pd.DataFrame, cost: pd.DataFrame, *, settings: Settings) -
             row |= {"deviance": deviance.mean(), "deviance_n": len(deviance)}
             true = own[(own["group"] == on) & (own["metric"] == "nrmse")]
             for variant, name in (("unmatched", "nrmse"), ("affine", "nrmse_affine")):
-                values = true[true["variant"] == variant]["value"]
+                values = values_by_volume(true[true["variant"] == variant]).get(method, {})
                 found = estimate_mean(
-                    list(values), seed=settings.seed, name=f"{name}/{channel}/{on}/{method}"
+                    list(values.values()),
+                    seed=settings.seed,
+                    name=f"{name}/{channel}/{on}/{method}",
                 )
                 row |= {name: found.mean, "nrmse_n": found.n}
                 row |= dict(zip((f"{name}_low", f"{name}_high"), found.cautious, strict=True))

@@ -21,8 +21,9 @@ VARIANTS = {
     "common_unmatched": "common kernel, as restored",
 }
 GROUPS = {
-    "seen": "Seen structure",
-    "unseen": "Unseen structure",
+    "simulated": "Simulated objects",
+    "seen": "Simulated objects, seen structure",
+    "unseen": "Simulated objects, unseen structure",
     "measured": "Measured pairs, other specimens",
     "volume": "The dataset's own volumes",
     "data": "The data themselves, without truth",

@@ -26,12 +26,12 @@ from decon3d.report.existing import (
     psf_cards,
 )
 from decon3d.report.figures import make_figures, volume_figures
-from decon3d.report.headline import Verdict, verdicts
 from decon3d.report.headline_table import headline, shared_noise
 from decon3d.report.index import build_index
-from decon3d.report.labels import METRICS, VOXELWISE, method_label, seen_recipes
+from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
 from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
-from decon3d.report.pairs import pair_rows
+from decon3d.report.pairs import pair_rows, test_specimens
+from decon3d.report.recommendation import Recommendation, recommended
 from decon3d.report.scenes import volume_scenes
 from decon3d.report.tables import (
     COST_COLUMNS,
@@ -119,9 +119,11 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     metrics = attempt("the metrics", lambda: collect_metrics(root, dataset=dataset), unmeasured)
     uncounted = pd.DataFrame(columns=list(COST_COLUMNS))
     cost = attempt("the cost", lambda: collect_cost(root, **named), uncounted)
-    summary = attempt("the summary", lambda: summarise(metrics, settings=settings), nothing)
-    found = attempt("the headline", lambda: verdicts(metrics, settings=settings), [])
-    first = attempt("the first table", lambda: headline(metrics, cost, settings=settings), nothing)
+    specimens = attempt("the specimens", lambda: test_specimens(root, **named), {})
+    grouped: dict[str, Any] = {"settings": settings, "specimens": specimens}
+    summary = attempt("the summary", lambda: summarise(metrics, **grouped), nothing)
+    advice = attempt("the recommendation", lambda: recommended(root, metrics, **named), [])
+    first = attempt("the first table", lambda: headline(metrics, cost, **grouped), nothing)
     sections = dict(SECTIONS)
     figures, undrawn = attempt(
         "the figures",
@@ -135,7 +137,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     warnings += attempt("the deviance", lambda: shared_noise(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
-    best = _pictured(root, rows, found, named)
+    best = _pictured(rows, advice, settings)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
     scenes = attempt("the viewer", lambda: _scenes(root, shown_volumes(rows), **named), [])
     records = [row.record for row in rows if row.record is not None]
@@ -150,7 +152,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     hero = next((f for f in figures.get("pictures", []) if f["data"]), None)
     if hero is not None:
         figures["pictures"].remove(hero)
-    write_json(root / paths.card(dataset), _card(rows, found, restored))
+    write_json(root / paths.card(dataset), _card(rows, advice, restored))
     text = render(
         "page.html.j2",
         dataset=dataset,
@@ -163,7 +165,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         facts=facts,
         rows=rows,
         odd=int(ODD),
-        verdicts=found,
+        advice=advice,
         headline=first.to_dict(orient="records"),
         incomplete=attempt("the methods' state", lambda: incomplete_methods(root, **named), []),
         sections=sections,
@@ -247,20 +249,18 @@ def _scenes(
     return scenes
 
 
-def _pictured(
-    root: Path, rows: list[Row], found: list[Verdict], named: dict[str, Any]
-) -> str | None:
-    """Choose the method whose thumbnails stand beside the raw volumes': a winner, or the first."""
-    methods = [v.winner for v in found if v.winner] + list(named["settings"].methods)
+def _pictured(rows: list[Row], advice: list[Recommendation], settings: Settings) -> str | None:
+    """Choose the method of the thumbnails beside the raw ones: the recommended, or the first."""
+    methods = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
     return next((m for m in methods if any(m not in row.missing for row in rows)), None)
 
 
-def _card(rows: list[Row], found: list[Verdict], restored: str) -> dict[str, Any]:
+def _card(rows: list[Row], advice: list[Recommendation], restored: str) -> dict[str, Any]:
     return {
         "restored": restored,
         "volumes": len(rows),
         "odd": [row.name for row in rows if row.odd],
-        "verdicts": [{"group": v.group, "channel": v.channel, "summary": v.summary} for v in found],
+        "recommendations": [r.summary for r in advice],
         "pictures": rows[0].pictures if rows else [],
     }
 
@@ -280,8 +280,9 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
             "law that the restorations assume. The numbers say how well each method undoes that "
             "known blur; they do not say how it behaves where the real point spread function, "
             "background or noise differ.",
-            f"Intervals are over test volumes (at least {count} per recipe). They do not cover "
-            "another microscope, another dose or another kind of structure.",
+            f"Intervals are over simulated volumes (at least {count} per recipe; crops of one "
+            "clean volume, or one object at several doses, count once). They do not cover another "
+            "microscope, another dose or another kind of structure.",
         ]
         seen = sorted(seen_recipes(settings))
         unseen = sorted(set(phantoms["recipe"]) - set(seen))
@@ -295,9 +296,8 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
             "The truth of a measured pair is another image, with noise and blur of its own. The "
             "numbers say how near a method comes to that image; one that resolves more than it "
             "shows is marked down for it.",
-            "Intervals are over test pairs. Pairs of one specimen resemble each other, so that the "
-            "interval is too narrow where specimens are fewer. It does not cover another "
-            "microscope, another dose or another kind of specimen.",
+            "Intervals are over specimens: all test pairs of one specimen count once. They do not "
+            "cover another microscope, another dose or another kind of specimen.",
         ]
     else:
         caveats.append(

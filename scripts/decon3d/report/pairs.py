@@ -25,3 +25,20 @@ def pair_rows(root: Path, *, dataset: str, settings: Settings) -> list[dict[str,
             rows = sorted(content["pairs"], key=lambda row: (row["split"], row["specimen"]))
             found.append({"channel": channel, "shape": content["shape"], "rows": rows})
     return found
+
+
+def test_specimens(root: Path, *, dataset: str, settings: Settings) -> dict[str, str]:
+    """Name the specimen of every measured test pair, by channel and subject.
+
+    Returns
+    -------
+    dict
+        `signal/pairs/test/0000` and so on, in the order of the test store.
+    """
+    found: dict[str, str] = {}
+    for channel in settings.datasets[dataset].channels:
+        path = root / paths.measured_pairs(dataset, channel)
+        pairs = read_json(path)["pairs"] if path.is_file() else []
+        names = [row["specimen"] for row in pairs if row["split"] == "test"]
+        found |= {f"{channel}/pairs/test/{i:04d}": name for i, name in enumerate(names)}
+    return found

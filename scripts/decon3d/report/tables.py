@@ -1,7 +1,7 @@
 """The tables: every value in long form, a summary with intervals, and the cost."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_differ
 from decon3d.files import read_json, write_digests, write_text
 from decon3d.report import headline_table
 from decon3d.report.headline_table import dependent
+from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import (
     GROUPS,
     METRICS,
@@ -22,7 +23,9 @@ from decon3d.report.labels import (
     classical_methods,
     with_groups,
 )
+from decon3d.report.pairs import test_specimens
 from decon3d.report.papers import as_papers_report
+from decon3d.report.recommendation import recommendation_table, recommended
 from decon3d.report.templating import render
 from decon3d.settings import ORACLE, Settings
 
@@ -54,43 +57,42 @@ def collect_metrics(root: Path, *, dataset: str) -> pd.DataFrame:
     return pd.DataFrame([asdict(r) for r in records], columns=list(COLUMNS))
 
 
-def values_by_subject(metrics: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Sort the values of one metric and variant by method and subject; NaN is left out."""
-    kept = metrics.dropna(subset=["value"])
-    return {
-        str(method): dict(zip(rows["subject"], rows["value"], strict=True))
-        for method, rows in kept.groupby("method", sort=False)
-    }
-
-
-def summarise(metrics: pd.DataFrame, *, settings: Settings) -> pd.DataFrame:
+def summarise(
+    metrics: pd.DataFrame, *, settings: Settings, specimens: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Summarise every metric per channel, group of subjects and method.
 
     Parameters
     ----------
     metrics
         From `collect_metrics`.
+    specimens
+        Of the measured test pairs; see `independent.with_volumes`.
 
     Returns
     -------
     DataFrame
-        Mean with its bootstrap interval (`low`, `high`; below 30 subjects also Student's
-        `t_low`, `t_high`), n subjects, `units` (recipe × optics × training seed: one run has one
-        optics and one seed; the intervals over subjects do not cover others), rank (1 = best mean;
-        none for an oracle and where the metric ranks nothing), and the paired
-        difference to the best classical method (`reference`), with intervals; `clear` says whether
-        all of these leave out 0. Means are over subjects: one training seed, one microscope.
+        Mean with its bootstrap interval (`low`, `high`; below 30 volumes also Student's
+        `t_low`, `t_high`; of one or two volumes none), n independent volumes, `units` (recipe ×
+        optics × training seed: one run has one optics and one seed; the intervals over volumes do
+        not cover others), rank (1 = best mean; none for an oracle and where the metric ranks
+        nothing), and the paired difference to the best classical method (`reference`), with
+        intervals; `clear` says whether all of these leave out 0.
     """
     rows = []
     keys = ["channel", "group", "metric", "variant", "region"]
-    for values, part in with_groups(metrics, settings=settings).groupby(keys, sort=False):
+    parts = [name for name, metric in METRICS.items() if not metric.summarised]
+    kept = metrics[~metrics["metric"].isin(parts)]
+    grouped = with_groups(kept, settings=settings)
+    grouped = with_volumes(grouped, settings=settings, specimens=specimens)
+    for values, part in grouped.groupby(keys, sort=False):
         place = dict(zip(keys, values, strict=True))
         name = "/".join(map(str, values))
         units = max(part["recipe"].nunique(), 1)
         fair = METRICS[part["metric"].iloc[0]].ranked and not dependent(part).any()
         rows += [
             {**row, "units": units, "rank": row["rank"] if fair else math.nan}
-            for row in _summary_rows(place, values_by_subject(part), name, settings)
+            for row in _summary_rows(place, values_by_volume(part), name, settings)
         ]
     table = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     order = {name: i for i, name in enumerate([*GROUPS, *METRICS, *VARIANTS, *REGIONS])}
@@ -107,10 +109,8 @@ def _summary_rows(
 ) -> list[dict[str, object]]:
     metric = METRICS[place["metric"]]
     means = {
-        method: estimate_mean(
-            list(by_subject.values()), seed=settings.seed, name=f"{name}/{method}"
-        )
-        for method, by_subject in values.items()
+        method: estimate_mean(list(by_volume.values()), seed=settings.seed, name=f"{name}/{method}")
+        for method, by_volume in values.items()
     }
     competitors = [m for m in means if not m.endswith(ORACLE) and math.isfinite(means[m].mean)]
     ranked = sorted(competitors, key=lambda m: metric.badness(means[m].mean))
@@ -222,18 +222,21 @@ def _cost_row(
 def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     """Write all tables from what exists: CSV, the summary also as HTML.
 
-    `metrics` (every value), `headline` (five figures per method), `summary` (all means with
-    intervals), `conditions` (by recipe, dose and anisotropy of the voxels), `wrong_psf`, `papers`
-    (tests as papers report them), `cost`, `settings` (what decided the numbers), `guide` (columns
-    and metrics explained).
+    `metrics` (every value), `recommendation` (the method to use, and what speaks against others),
+    `headline` (five figures per method), `summary` (all means with intervals), `conditions` (by
+    recipe, dose and anisotropy of the voxels), `wrong_psf`, `papers` (tests as papers report them),
+    `cost`, `settings` (what decided the numbers), `guide` (columns and metrics explained).
     """
     metrics = collect_metrics(root, dataset=dataset)
-    summary = summarise(metrics, settings=settings)
+    specimens = test_specimens(root, dataset=dataset, settings=settings)
+    summary = summarise(metrics, settings=settings, specimens=specimens)
+    advice = recommended(root, metrics, dataset=dataset, settings=settings)
     cost = collect_cost(root, dataset=dataset, settings=settings)
     conditions = by_condition(metrics, settings=settings, anisotropy=_anisotropy(root, dataset))
-    first = headline_table.headline(metrics, cost, settings=settings)
+    first = headline_table.headline(metrics, cost, settings=settings, specimens=specimens)
     tables = {
-        "metrics": metrics, "headline": first, "summary": summary, "conditions": conditions,
+        "metrics": metrics, "recommendation": recommendation_table(advice), "headline": first,
+        "summary": summary, "conditions": conditions,
         "wrong_psf": headline_table.wrong_psf(metrics), "papers": as_papers_report(metrics),
         "cost": cost, "guide": headline_table.guide(),
     }  # fmt: skip

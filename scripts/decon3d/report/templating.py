@@ -11,7 +11,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from decon3d.report.labels import ARROWS, GROUPS, METRICS, REGIONS, VARIANTS, method_label
+from decon3d.report.labels import (
+    ARROWS,
+    GROUPS,
+    INPUT,
+    METRICS,
+    REGIONS,
+    VARIANTS,
+    method_label,
+)
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -79,6 +87,7 @@ _ENVIRONMENT.filters.update(
 )
 _ENVIRONMENT.globals.update(
     ARROWS=ARROWS,
+    INPUT=INPUT,
     GROUPS=GROUPS,
     METRICS=METRICS,
     REGIONS=REGIONS,

@@ -9,7 +9,15 @@ from decon3d import __version__, paths
 from decon3d.files import read_json
 from decon3d.report.labels import METRICS, VOXELWISE, method_label
 from decon3d.report.templating import number, quantity
-from decon3d.settings import Channel, Dataset, Optics, Settings, is_network, is_tuned
+from decon3d.settings import (
+    Channel,
+    Dataset,
+    Optics,
+    Settings,
+    is_automatic,
+    is_network,
+    is_tuned,
+)
 from decon3d.volumes.ingest import VolumeRecord
 
 MODALITIES = {
@@ -115,6 +123,7 @@ def methods_paragraph(
     cited = _Cited()
     used = settings.datasets[dataset]
     sentences = [f"Volumes were restored with decon3d {__version__}."]
+    sentences += _calibration(_read(root / paths.camera_maps(dataset)), used)
     for name, channel in used.channels.items():
         info = _read((root / paths.psf(dataset, name)).with_suffix(".json"))
         sentences.append(_psf(name, channel, used, info, cited))
@@ -132,6 +141,26 @@ def methods_paragraph(
         )
     sentences.append(f"Everything random follows from the seed {settings.seed}.")
     return Methods(sentences, [SOURCES[key] for key in cited.keys])
+
+
+def _calibration(info: dict[str, Any], dataset: Dataset) -> list[str]:
+    """Say how the counts were corrected by the camera's frames."""
+    if dataset.camera.dark is None or not info:
+        return []
+    bad = info["bad_pixels"]
+    flat, gain = "", ""
+    if info["gain"] is not None:
+        flat = f" and {info['flat_frames']} flat"
+        gain = (
+            f", each divided by its pixel's relative gain (mean {info['gain']:.3g} counts per "
+            f"photon, standard deviation {info['gain_spread']:.1%})"
+        )
+    mended = f"; {bad} bad pixels took the median of their neighbours" if bad else ""
+    return [
+        f"Counts were corrected pixel by pixel with {info['dark_frames']} dark{flat} frames of the "
+        f"camera: the offset of each pixel (mean {info['offset']:.4g}, standard deviation "
+        f"{info['offset_spread']:.3g} counts) was replaced by the mean{gain}{mended}."
+    ]
 
 
 def _microscope(optics: Optics) -> str:
@@ -174,7 +203,7 @@ def _method(
         numbers = ""
         if "iterations" in values:
             weight = f", λ = {values['tv_weight']:.2g}" if values.get("tv_weight") else ""
-            chosen = ", chosen by a search" if is_tuned(method) else ""
+            chosen = _how_chosen(method, values)
             numbers = f" ({values['iterations']} iterations{weight}{chosen})"
         return f"{label} is {kind} {cited(*sources)}{numbers}{after}."
     if method.kind == "bundle":
@@ -190,6 +219,16 @@ def _method(
         f"network {method_label(method.kind)}"
     )  # fmt: skip
     return f"{label} is the {what}{reference}, trained on {on}{steps}{kept}{after}."
+
+
+def _how_chosen(method: Any, values: dict[str, Any]) -> str:
+    """Say where the number of iterations comes from, if not from the config."""
+    if is_tuned(method):
+        return ", chosen by a search"
+    if not is_automatic(method):
+        return ""
+    choice = values["choice"]
+    return ", chosen from the data" if choice["from_data"] else f", since {choice['reason']}"
 
 
 def _and(words: Sequence[str]) -> str:

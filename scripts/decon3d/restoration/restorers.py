@@ -28,6 +28,7 @@ from decon3d.networks.inputs import network_input
 from decon3d.optics.psf import Psf, fingerprint, load_psf
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.decisions import stop_on_sample, tv_weight_from_snr
+from decon3d.restoration.iterations import choose_iterations, nominal
 from decon3d.restoration.richardson_lucy import (
     base_recipe,
     bytes_per_voxel,
@@ -155,10 +156,12 @@ def prepare_classical(
     ----------
     tuned
         The search's choice (`tv_weight`, `iterations`) where the method says `tune`, or empty.
+        With `iterations: auto` the number is chosen here, on the sample.
     camera
         The dataset's.
     sample
-        Blocks of counts (Z Y X), on which a stopping rule and `tv_weight: snr` decide.
+        Blocks of counts (Z Y X), on which `iterations: auto`, a stopping rule and `tv_weight: snr`
+        decide.
     seed
         The config's seed.
 
@@ -190,6 +193,16 @@ def prepare_classical(
             threads=threads,
         )  # fmt: skip
         iterations, stop = found.iterations, {"stopping": asdict(found)}
+    elif iterations == "auto":
+        choice = (
+            nominal(f"restored volumes (source: {method.source}) have no photon noise")
+            if method.source
+            else choose_iterations(
+                recipe, sample=sample, psf=psf, camera=camera,
+                seed=stream_seed(seed, "iterations"), threads=threads,
+            )
+        )  # fmt: skip
+        iterations, stop = choice.iterations, {"choice": asdict(choice)}
     runs = [Run(recipe, (int(iterations),))]
     halo = halo_of(runs, psf=psf)
     values = {

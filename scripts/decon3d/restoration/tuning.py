@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.classical.held_out import held_out_subjects
-from decon3d.classical.photons import photon_scale
+from decon3d.classical.risk import ImageNoise, risk_subjects
 from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
 from decon3d.errors import UserError
 from decon3d.files import write_record
@@ -19,14 +18,17 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
 from decon3d.settings import Camera, Rl, Rltv
+from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.photon_transfer import measure_camera
 from decon3d.volumes.tally import mark_image
 
 PSNR = "affine-matched PSNR (dB)"
-DEVIANCE = "minus the deviance of held-out photons"
-LIKELIHOOD_UNITS = 4.0
-"""Difference of the whole sample's deviance that counts as none: 2 log-likelihood units."""
+RISK = "minus the predicted error"
+RISK_TOLERANCE = 2e-5
+"""Difference of predicted errors, relative to the squared light of the image, that counts as
+none."""
 
 
 def tune_on_phantoms(
@@ -84,7 +86,7 @@ def tune_on_data(
     seed: int,
     threads: int,
 ) -> None:
-    """Search a method's parameters on a sample of the data, by held-out photons.
+    """Search a method's parameters on a sample of the data, by the error predicted from them.
 
     Parameters
     ----------
@@ -103,15 +105,20 @@ def tune_on_data(
         If the optimum sits on an edge of the search, or the data do not tell the gain.
     """
     started = time.perf_counter()
-    scale = photon_scale(
-        sample, offset=camera.offset, gain=camera.gain, read_noise=camera.read_noise
-    )
+    measured = measure_camera(sample)
+    used = resolve_camera(camera, measured)
+    if used.gain_from == "assumed":
+        raise UserError(
+            f"{method.kind}, tune_on: data: the data do not tell the camera's gain; give "
+            "camera.gain, in counts per photon, from the camera's data sheet, or use tune_on: "
+            "phantoms"
+        )
+    noise = ImageNoise(used.gain, used.dark_level, measured.correlation)
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
-    seed = stream_seed(seed, "held_out") >> 1
-    subjects = held_out_subjects(sample, recipe=recipe, scale=scale, seed=seed)
-    tolerance = LIKELIHOOD_UNITS / sum(block.size for block in sample)
-    extra = {"photons": asdict(scale)}
-    _search(subjects, method, psf, path, threads, started, DEVIANCE, tolerance, extra)
+    subjects = risk_subjects(sample, recipe=recipe, noise=noise, seed=stream_seed(seed, "tune"))
+    photons = {"offset": used.dark_level, "gain": used.gain, "gain_from": used.gain_from}
+    extra = {"photons": photons}
+    _search(subjects, method, psf, path, threads, started, RISK, RISK_TOLERANCE, extra)
 
 
 def _search(

@@ -9,8 +9,14 @@ from decon3d.settings.config import Restoration, Settings
 from decon3d.settings.datasets import Dataset, MeasuredPairs, Preview, Simulation, VolumeEntry
 from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.explain import inner_model
-from decon3d.settings.files import bundle_path, expand_path, path_problem
-from decon3d.settings.instruments import BeadStack, Instrument, InstrumentChannel, Objective
+from decon3d.settings.files import bundle_path, expand_path, listed_files, path_problem
+from decon3d.settings.instruments import (
+    BeadStack,
+    CameraFrames,
+    Instrument,
+    InstrumentChannel,
+    Objective,
+)
 from decon3d.settings.loading import load_settings
 from decon3d.settings.methods import (
     METHOD_KINDS,
@@ -25,6 +31,7 @@ from decon3d.settings.methods import (
     RlResidual,
     Rltv,
     Trained,
+    is_automatic,
     is_network,
     is_oracle,
     is_trained,
@@ -66,6 +73,7 @@ __all__ = [
     "BeadsPsf",
     "Bundle",
     "Camera",
+    "CameraFrames",
     "Care",
     "CareTraining",
     "Channel",
@@ -107,10 +115,12 @@ __all__ = [
     "expand_path",
     "inner_model",
     "instrument_folders",
+    "is_automatic",
     "is_network",
     "is_oracle",
     "is_trained",
     "is_tuned",
+    "listed_files",
     "load_settings",
     "may_use_gpu",
     "needs_sample",

@@ -159,6 +159,14 @@ class Dataset(Section):
             raise PydanticCustomError(
                 "volumes", "voxel_size_um is missing; simulated volumes need it, as [Z, Y, X] in µm"
             )
+        if self.camera.dark is not None and (self.simulate or self.pairs):
+            what = "simulated volumes" if self.simulate else "measured pairs"
+            raise PydanticCustomError(
+                "camera",
+                "camera.dark is for volumes as the camera recorded them, and {what} are not "
+                "corrected by it; remove it (camera: {none}), and give offset, gain and read_noise",
+                {"what": what, "none": "{dark: null, flat: null}"},
+            )
         for name, channel in self.channels.items():
             if self.optics.modality == "two_photon" and channel.excitation_um is None:
                 raise PydanticCustomError(

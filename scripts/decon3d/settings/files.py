@@ -40,6 +40,14 @@ def expand_path(text: str) -> str:
     return os.path.expanduser(_VARIABLE.sub(value, text))
 
 
+def listed_files(entries: str | list[str] | None) -> list[str]:
+    """List the files that a path, a pattern or a list of these names; none for None."""
+    from decon3d.volumes.inputs import matches  # which needs the settings
+
+    several = [entries] if isinstance(entries, str) else entries or []
+    return [file for entry in several for file in matches(expand_path(entry))]
+
+
 def path_problem(path: str, *, of_clone: bool = False) -> str:
     """Say why Snakemake cannot take a path as it is; empty if it can.
 
@@ -123,6 +131,10 @@ def missing_files(config: dict[str, Any]) -> list[str]:
                 check(at, entry, pattern=True)
         for channel, value in table(dataset.get("channels")).items():
             check(f"{key}.channels.{channel}.psf.path", table(table(value).get("psf")).get("path"))
+        for role in ("dark", "flat"):
+            entries = table(dataset.get("camera")).get(role)
+            for entry in entries if isinstance(entries, list) else [entries]:
+                check(f"{key}.camera.{role}", entry, pattern=True)
         for role in ("raw", "truth"):
             entries = table(dataset.get("pairs")).get(role)
             for entry in entries if isinstance(entries, list) else [entries]:

@@ -7,7 +7,7 @@ from typing import Annotated, Protocol, TypeVar
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.microscope import BeadImages, Camera, Optics
+from decon3d.settings.microscope import BeadImages, Camera, Files, Optics
 from decon3d.settings.values import Day, Name, Section, Wavelength
 
 
@@ -41,6 +41,17 @@ class BeadStack(BeadImages):
     channels: Annotated[dict[Name, Annotated[int, Field(ge=0)]], Field(min_length=1)]
     """Channels of the instrument that the stack shows, with their positions on its channel axis,
     from 0."""
+
+
+class CameraFrames(Section):
+    """Dark and flat frames of a camera, recorded on a known day."""
+
+    date: Day
+    """Day of the recording, YYYY-MM-DD."""
+    dark: Files
+    """As `dark` of a dataset's camera."""
+    flat: Files | None = None
+    """As `flat` of a dataset's camera."""
 
 
 class InstrumentChannel(Section):
@@ -89,6 +100,9 @@ class Instrument(Section):
     """Its name in words, for its page."""
     camera: Camera = Camera()
     """The camera."""
+    frames: list[CameraFrames] = []  # noqa: RUF012 (pydantic copies it)
+    """The camera's dark and flat frames, in any order; a dataset takes the newest up to its
+    `date`."""
     channels: Annotated[dict[Name, InstrumentChannel], Field(min_length=1)]
     """Channels by name; a dataset's channel with one of these names takes its wavelengths and its
     PSF."""
@@ -98,6 +112,24 @@ class Instrument(Section):
     stale_after_days: PositiveInt = 180
     """Days after which a bead stack or a camera's frames are too old for an acquisition; older ones
     are used, with a warning."""
+
+    @model_validator(mode="after")
+    def _one_set_of_frames(self) -> "Instrument":
+        dates = [str(frames.date) for frames in self.frames]
+        if twice := sorted({d for d in dates if dates.count(d) > 1}):
+            raise PydanticCustomError(
+                "camera", "two entries of `frames` have the date {date}; keep one",
+                {"date": twice[0]},
+            )  # fmt: skip
+        if self.frames and self.camera.dark is not None:
+            raise PydanticCustomError(
+                "camera", "camera.dark stands beside `frames`; move it there, with its date"
+            )
+        return self
+
+    def frames_for(self, day: datetime.date | None) -> CameraFrames | None:
+        """Choose the camera's frames for an acquisition on a day (None = the newest)."""
+        return latest(self.frames, day)
 
     @model_validator(mode="after")
     def _known_channels(self) -> "Instrument":

@@ -61,12 +61,12 @@ class _Iterative(MethodSection):
     @model_validator(mode="after")
     def _one_decision(self) -> "_Iterative":
         stopping, iterations = getattr(self, "stopping", ""), getattr(self, "iterations", 1)
-        if stopping != "fixed" and iterations == "tune":
+        if stopping != "fixed" and iterations in ("auto", "tune"):
             raise PydanticCustomError(
                 "tune",
-                "iterations: tune and stopping: {rule} both choose the number of iterations; "
+                "iterations: {choice} and stopping: {rule} both choose the number of iterations; "
                 "remove one of them",
-                {"rule": stopping},
+                {"choice": iterations, "rule": stopping},
             )
         if stopping == "rlgc" and getattr(self, "acceleration", "none") != "none":
             raise PydanticCustomError(
@@ -81,14 +81,16 @@ class Rl(_Iterative):
 
     kind: Literal["rl"]
     """Richardson-Lucy."""
-    iterations: PositiveInt | Tuned = 15
-    """Iterations, or `tune`: the best by `tune_on`; with a stopping rule the most (default 500)."""
+    iterations: PositiveInt | Literal["auto", "tune"] = "auto"
+    """Iterations; or `auto`: those with the least predicted error on a sample of the data, found in
+    seconds without phantoms; or `tune`: the best by `tune_on`; with a stopping rule the most
+    (default 500)."""
     stopping: Stopping = "fixed"
     """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
     halves of its photons disagree, all when < 1 % of a sample's voxels move."""
     tune_on: TuneOn = "phantoms"
-    """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
-    `test_truth` (an oracle: the method's name must end in _oracle)."""
+    """What `tune` searches on: `phantoms` (val split); `data` (the error that they predict, no
+    truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
     """Momentum; without it about twice as many iterations are needed. Its best is 0.15 to 0.22 dB
     higher; past it, momentum adds noise faster (twice as many iterations as the best lose up to
@@ -126,8 +128,8 @@ class Rltv(_Iterative):
     """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
     halves of its photons disagree, all when < 1 % of a sample's voxels move."""
     tune_on: TuneOn = "phantoms"
-    """What `tune` searches on: `phantoms` (val split); `data` (held-out photons, no truth);
-    `test_truth` (an oracle: the method's name must end in _oracle)."""
+    """What `tune` searches on: `phantoms` (val split); `data` (the error that they predict, no
+    truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
     """Momentum; without it about twice as many iterations are needed. With `stopping: rlgc` none,
     since momentum runs on into the noise (7 dB lost at 50 photons)."""
@@ -273,10 +275,16 @@ def is_oracle(method: Section) -> bool:
     return is_tuned(method) and getattr(method, "tune_on", None) == "test_truth"
 
 
+def is_automatic(method: Section) -> bool:
+    """Say whether a method chooses its iterations from the data as it is prepared."""
+    return getattr(method, "iterations", None) == "auto"
+
+
 def needs_sample(method: Section) -> bool:
     """Say whether preparing a method needs blocks of the data themselves, and so some work."""
     return (
-        getattr(method, "stopping", "fixed") != "fixed"
+        is_automatic(method)
+        or getattr(method, "stopping", "fixed") != "fixed"
         or getattr(method, "tv_weight", None) == "snr"
         or getattr(method, "attention", None) == "calibrated"
         or isinstance(method, Bundle)  # may hold a network whose attention is calibrated

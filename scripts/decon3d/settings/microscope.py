@@ -10,6 +10,8 @@ from decon3d.settings.values import Axes, Index, Section, Series, VoxelSize, Wav
 Modality = Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
 """Kinds of microscope; tables that are looked up by one hold all of them."""
 
+Files = str | Annotated[list[str], Field(min_length=1)]
+
 Waves = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -150,6 +152,23 @@ class Camera(Section):
     """Bits of the converter: whole counts saturate at 2^bits - 1. Null = what the file states
     (OME's SignificantBits), else those of its type; 16 for simulated volumes; phantoms are neither
     rounded nor clipped."""
+
+    dark: Files | None = None
+    """Frames without light, with the camera's settings of the data: a file with many frames, a
+    pattern, or a list; at least 10 frames, 100 are better. Each pixel's own offset is then replaced
+    by their mean before all else, and bad pixels by the median of their neighbours."""
+    flat: Files | None = None
+    """Frames of even, constant light at about half of the camera's range, as `dark`. The gain is
+    measured from them, too, and that of each pixel replaced by the mean."""
+
+    @field_validator("flat")
+    @classmethod
+    def _with_dark(cls, value: Files | None, info: ValidationInfo) -> Files | None:
+        if value is not None and info.data.get("dark") is None:
+            raise PydanticCustomError(
+                "camera", "needs `dark`, too: the gain follows from both; add dark frames"
+            )
+        return value
 
 
 class TheoryPsf(Section):

@@ -179,7 +179,10 @@ def _filled(
     day = _day_of(dataset)
     result = dict(dataset)
     result["optics"] = _over(_plain(objective.optics), dataset.get("optics"))
-    result["camera"] = _over(_plain(instrument.camera), dataset.get("camera"))
+    camera = _plain(instrument.camera)
+    if frames := instrument.frames_for(day):
+        camera |= {key: value for key, value in _plain(frames).items() if key != "date"}
+    result["camera"] = _over(camera, dataset.get("camera"))
     if not isinstance(dataset.get("channels"), dict):
         return result
     result["channels"] = {}
@@ -262,7 +265,7 @@ def _with_paths(value: Any, folder: Path) -> Any:
     return [_with_paths(v, folder) for v in value] if isinstance(value, list) else value
 
 
-_PATHS = ("path",)
+_PATHS = ("path", "dark", "flat")
 
 
 def _placed(value: Any, folder: Path) -> Any:

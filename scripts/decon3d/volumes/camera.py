@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from decon3d.files import read_record
 
 Interval = tuple[float, float]
-Source = Literal["config", "data", "assumed"]
+Source = Literal["config", "frames", "data", "assumed"]
 
 ASSUMED_GAIN = 1.0
 """Counts per photon, where neither the config nor the data tell the gain."""
@@ -72,6 +72,9 @@ class CameraRecord:
     """Bits that the counts need; None = they are no integers."""
     saturation: float | None = None
     """Counts at which a voxel is saturated."""
+    frames: tuple[float, float | None, float] | None = None
+    """From the camera's dark and flat frames: offset in counts, gain in counts per photon (None =
+    there were no flat ones), read noise in counts. They are believed before the data."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +127,17 @@ def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Cam
     """
     measured = measured or CameraRecord()
     offset, gain, read = configured.offset, configured.gain, configured.read_noise
-    if offset is not None and gain is not None and read is not None:
-        return Camera(offset, gain, read, configured.bits)
-    assumed = []
     gain_from: Source = "config"
+    if measured.frames is not None:
+        level, slope, noise = measured.frames
+        offset = level if offset is None else offset
+        if gain is None and slope is not None:
+            gain, gain_from = slope, "frames"
+        divisor = measured.gain if gain is None else gain
+        read = noise / divisor if read is None and divisor is not None else read
+    if offset is not None and gain is not None and read is not None:
+        return Camera(offset, gain, read, configured.bits, gain_from)
+    assumed = []
     if gain is None:
         gain, gain_from = measured.gain, "data"
     if gain is None:
@@ -169,11 +179,11 @@ def load_camera(path: str | Path) -> CameraRecord:
 
 def record_of(values: dict[str, Any]) -> CameraRecord:
     """Make a record of what JSON returned."""
-    pairs = ("gain_interval", "dark_level_interval", "bright")
+    pairs = ("gain_interval", "dark_level_interval", "bright", "frames")
     return CameraRecord(
         **{
             **values,
-            **{key: values[key] and tuple(values[key]) for key in pairs},
+            **{key: values.get(key) and tuple(values[key]) for key in pairs},
             "curve": tuple(tuple(point) for point in values["curve"]),
             "correlation": tuple(tuple(axis) for axis in values["correlation"]),
         }

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.files import announce_output, read_record, write_record
 from decon3d.logs import log, progress
+from decon3d.volumes.camera_maps import CameraMaps, Correction, load_maps
 from decon3d.volumes.checks import differing_voxels, volume_problems
 from decon3d.volumes.fingerprints import check_unchanged, fresh_fingerprint
 from decon3d.volumes.headers import Header
@@ -42,6 +43,10 @@ from decon3d.volumes.writer import create_level, default_chunk, write_metadata, 
 _WHERE = ("source", "path", "seen", "voxel_size_from", "warnings")
 _EXACT = 2**24
 """Integers that float32 holds exactly are no larger."""
+_SURELY = 8.0
+"""Offset over read noise from which no dark pixel has 0 counts."""
+_FILL = 1e-4
+"""Share of voxels of 0 counts above which they are fill."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,9 @@ class VolumeRecord:
     """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     saturation: float | None = None
     """Counts at and above which a voxel is saturated; None = a floating point type has no such."""
+    calibration: dict[str, Any] | None = None
+    """By which frames of the camera the counts were corrected (`camera_maps.Calibration`), `level`
+    being the offset afterwards; None = they were not."""
     warnings: list[str] = field(default_factory=list)
     """What is odd about the file, in sentences for the report."""
 
@@ -176,6 +184,7 @@ def ingest(
     no_data: NoData | dict[int, NoData] = "auto",
     camera_offset: float | None = None,
     camera_bits: int | None = None,
+    camera_maps: str | Path | None = None,
     clip_at_zero: bool = False,
     reading: Reading = FROM_FILE,
 ) -> VolumeRecord:
@@ -201,6 +210,9 @@ def ingest(
         Counts of a dark image, if known: fill lies below.
     camera_bits
         Bits of the camera's converter, which decide where counts saturate; None = from the file.
+    camera_maps
+        Record of the maps of the camera's pixels (`camera_maps.save_maps`), by which the counts are
+        corrected; None = they are taken as they are.
     clip_at_zero
         Whether negative counts are taken as 0: those of a restored volume that is restored again.
     reading
@@ -226,6 +238,17 @@ def ingest(
     record_path = Path(record_path)
     record_path.parent.mkdir(parents=True, exist_ok=True)
     warnings += _missing_chunks(volume)
+    calibration = None
+    if camera_maps is not None:
+        maps = load_maps(camera_maps)
+        level_of_dark = maps.about.offset if camera_offset is None else camera_offset
+        volume = _corrected(
+            volume, maps, level=level_of_dark, bits=camera_bits, no_data=no_data,
+            channels=channels, key=key,
+        )  # fmt: skip
+        calibration = {**asdict(maps.about), "level": level_of_dark}
+        warnings += maps.about.warnings
+        camera_offset = level_of_dark
     volume, stored_range = _as_stored_here(volume)
     if stored_range is not None and max(map(abs, stored_range)) > _EXACT:
         warnings.append(
@@ -233,7 +256,7 @@ def ingest(
             "them to 24 bits"
         )
     target = None
-    if not volume.in_place or volume.convert_to is not None:
+    if not volume.in_place or volume.convert_to is not None or volume.correction is not None:
         store = record_path.with_name(f"{name}.ome.zarr")
         chunk = default_chunk((spatial[0], spatial[1], spatial[2]))
         announce_output(1.4 * prod(volume.shape) * volume.dtype.itemsize / 1e9)  # and the pyramid
@@ -303,6 +326,7 @@ def ingest(
         stored_range=stored_range,
         position_um=volume.position_um,
         saturation=level,
+        calibration=calibration,
         warnings=warnings,
     )
     for text in warnings:
@@ -344,7 +368,11 @@ def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) 
 def _tally(volume: Volume, channel: int, no_data: NoData, saturation: float | None) -> Tally:
     start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
     return Tally(
-        volume.stored_dtype, start=start, stop=stop, no_data=no_data, saturation=saturation
+        volume.stored_dtype if volume.correction is None else volume.dtype,
+        start=start,
+        stop=stop,
+        no_data=no_data,
+        saturation=saturation,
     )
 
 
@@ -352,8 +380,10 @@ def saturation_level(volume: Volume, camera_bits: int | None) -> float | None:
     """Return the counts at which a volume saturates; None for a floating point type.
 
     That is the largest number of the camera's bits, of those that the file states to be
-    significant, or of the type.
+    significant, or of the type. Of corrected counts, it is what saturated ones were set to.
     """
+    if volume.correction is not None:
+        return volume.correction.saturated_level
     largest = saturation_of(volume.stored_dtype)
     bits = camera_bits or volume.significant_bits
     return largest if largest is None or bits is None else min(largest, 2.0**bits - 1)
@@ -368,7 +398,7 @@ def _without_wrong_bits(
 ) -> tuple[dict[int, Counted], float | None]:
     """Refuse `camera.bits` that are too few for the counts; correct those that a file states."""
     largest = saturation_of(volume.stored_dtype)
-    if level is None or largest is None or level == largest:
+    if level is None or largest is None or level == largest or volume.correction is not None:
         return found, level
     highest = max((c.histogram.percentile(100) for c in found.values()), default=0.0)
     if not highest > level:
@@ -387,6 +417,63 @@ def _without_wrong_bits(
         return int(histogram.counts[histogram.index(largest)]) if end >= largest else 0
 
     return {i: replace(c, saturated=full(c.histogram)) for i, c in found.items()}, largest
+
+
+def _corrected(
+    volume: Volume,
+    maps: CameraMaps,
+    *,
+    level: float,
+    bits: int | None,
+    no_data: NoData | dict[int, NoData],
+    channels: dict[str, int],
+    key: str,
+) -> Volume:
+    """Let the camera's pixels be made alike while a volume is read.
+
+    Raises
+    ------
+    UserError
+        If the volume's planes are not frames of that camera: they have another shape, or fill,
+        or more counts than the camera's bits.
+    """
+    height, width = volume.shape[3:]
+    if (height, width) != maps.about.shape:
+        raise UserError(
+            f"{key}.camera.dark: the frames have {maps.about.shape[0]} × {maps.about.shape[1]} "
+            f"pixels (Y, X), but {volume.path} {height} × {width}; give frames of the same region "
+            "of the camera, or remove `dark` and `flat`"
+        )
+    if not isinstance(no_data, str):
+        raise UserError(
+            f"{key}.no_data: {no_data} beside camera.dark; a camera's frames hold no fill. Give "
+            "volumes as the camera recorded them, or remove `dark` and `flat`"
+        )
+    saturation = saturation_level(volume, bits)
+    highest, empty, voxels = 0.0, 0, 0
+    dark = ~maps.bad & (maps.offset > _SURELY * np.maximum(maps.read_noise, 1))
+    for time, channel, slab in slabs(volume):
+        for z, y in boxes(volume, slab) if channel in channels.values() else ():
+            values = volume.read(time, channel, (z, y, slice(None)))
+            highest = max(highest, float(values.max()))
+            empty += int(((values == 0) & dark[y]).sum())
+            voxels += values.size
+    if no_data == "auto" and empty > _FILL * voxels:
+        raise UserError(
+            f"{key}.camera.dark: {empty / voxels:.2%} of the voxels of {volume.path} are 0, far "
+            "below the camera's offset: fill of deskewing, stitching or padding. Give volumes as "
+            "the camera recorded them, or remove `dark` and `flat`"
+        )
+    largest = saturation_of(volume.stored_dtype)
+    if saturation is not None and highest > saturation:
+        if bits is not None:
+            raise UserError(
+                f"{key}.camera.bits: {bits} bits end at {saturation:g}, but {volume.path} holds "
+                f"counts up to {highest:g}; give the camera's bits, or null"
+            )
+        saturation = largest  # the file states too few
+    correction = Correction(maps, level=level, saturation=saturation)
+    return replace(volume, correction=correction)
 
 
 def _missing_chunks(volume: Volume) -> list[str]:
@@ -423,7 +510,8 @@ def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
     (volume, (smallest, largest))
         The range is None where the type is kept or of floating point.
     """
-    if volume.convert_to is None or volume.stored_dtype.kind == "f":
+    kept = volume.convert_to is None or volume.correction is not None
+    if kept or volume.stored_dtype.kind == "f":
         return volume, None
     stored = replace(volume, convert_to=None, clip_at_zero=False)
     low, high = [], []
@@ -555,6 +643,8 @@ def channel_statistics(
         If the volumes differ in voxel size by more than 1 % (a dataset shares a microscope), or
         hold no data.
     """
+    if camera_offset is None and records[0].calibration is not None:
+        camera_offset = records[0].calibration["level"]
     problems = differing_voxels(((r.source, r.voxel_size_um) for r in records), key=key)
     if problems:
         raise UserError("\n".join(problems))

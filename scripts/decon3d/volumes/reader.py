@@ -29,6 +29,7 @@ def open_volume(
     level: int = 0,
     clip_at_zero: bool = False,
     reading: Reading = FROM_FILE,
+    stack: bool = True,
 ) -> Volume:
     """Open a TIFF, ImageJ or OME-TIFF, an OME-Zarr or zarr array, or what bioio reads if installed.
 
@@ -42,6 +43,8 @@ def open_volume(
         Whether to read negative counts as 0: those of a restored volume that is restored again.
     reading
         Which image of a file of several, and what its axes are: the config's `series` and `axes`.
+    stack
+        Whether it must have several planes along Z; a camera's frames may be one plane each.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def open_volume(
             volume = open_zarr(path, level, reading)
         else:
             volume = open_tiff(path, reading)
-        if level == 0:
+        if level == 0 and stack:
             check_stack(volume)
     found = volume.stored_dtype.name
     if found not in _KEPT + _CONVERTED:

@@ -1,7 +1,7 @@
 """One acquisition, read on demand, with its axes, voxel size and channel names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from decon3d.errors import UserError, reading
 
 if TYPE_CHECKING:
     import dask.array as da
+
+    from decon3d.volumes.camera_maps import Correction
 
 AXES = "TCZYX"
 SINGLE = "_"
@@ -113,6 +115,8 @@ class Volume:
     """All files of a set that is one volume; empty for a volume in one file or folder."""
     convert_to: str | None = None
     in_place: bool = False
+    correction: "Correction | None" = None
+    """What makes the camera's pixels alike; `read` then gives corrected counts, float32."""
     shape: tuple[int, int, int, int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,6 +126,8 @@ class Volume:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the counts that `read` gives."""
+        if self.correction is not None:
+            return np.dtype(np.float32)
         return np.dtype(self.convert_to) if self.convert_to else self.stored_dtype
 
     @property
@@ -145,6 +151,9 @@ class Volume:
         UserError
             If the file cannot be read there, or holds values beyond the range of `dtype`.
         """
+        if self.correction is not None:
+            raw = replace(self, correction=None, convert_to=None, clip_at_zero=False)
+            return self.correction.read(raw, time, channel, region)
         wanted = dict(zip(AXES, (time, channel, *region), strict=True))
         place = tuple(wanted.get(a, 0) for a in self.axes)
         first, last, _ = region[0].indices(self.shape[2])
@@ -161,6 +170,7 @@ class Volume:
     @cached_property
     def data(self) -> "da.Array":
         """The whole acquisition as a lazy dask array, T C Z Y X."""
+        assert self.correction is None, "corrected counts are read region by region"
         import dask.array as da  # half a second or more, and most jobs read regions only
 
         chunks = getattr(self.array, "chunks", "auto")

@@ -1,0 +1,180 @@
+"""The error of an estimate, predicted from the image alone: Stein's unbiased risk.
+
+For an image g = Hx* + b + noise and any estimate x(g),
+
+    E|Hx - Hx*|² = E[|Hx|² - 2 ⟨Hx, g - b⟩ + 2 Σ cov(Hx, g)] + a constant,
+
+and the covariance, what the estimate took over from the noise, follows from a second run on the
+image with a little more noise n of the same variance and correlation: δ Σ cov = ⟨n, H(x(g + δn) -
+x(g))⟩ (Stein 1981; Ramani, Blu and Unser 2008). Unlike held-out photons, it uses the whole dose,
+and correlated noise or excess noise of the camera does no harm if it was measured.
+
+This is the error of the *blurred* estimate, which hardly sees fine structure or amplified noise.
+So the Fourier components are divided by |OTF|² + `WEAK` (as in the generalised risk of Eldar 2009):
+where the OTF is strong, it is the error of the object itself. Where it is weak, the image does not
+tell; there the noise of the estimate, which the second run shows, counts as error, and what else
+the estimate has (by positivity) counts as true to the share `TRUST`.
+
+`WEAK` and `TRUST` were fitted on simulated volumes of eight kinds; see `make validate
+VALIDATE=iterations`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+from decon3d.classical.operators import Blur
+from decon3d.classical.recipe import Recipe
+from decon3d.classical.richardson_lucy import FloatArray, saturated
+from decon3d.classical.tuning import Subject
+from decon3d.seeds import seeded
+from decon3d.volumes.no_data import filled, missing
+
+WEAK = 0.01
+"""|OTF|² at which half of the error is known from the image."""
+TRUST = 0.45
+"""Share of the structure beyond the OTF that counts as true."""
+STEP = 0.1
+"""δ: the noise that is added, in standard deviations of the noise."""
+LEAST_VARIANCE = 0.05
+"""Smallest variance of a voxel, in photons."""
+NEIGHBOURS = 3
+"""Edge, in voxels, of the box over which counts are averaged for the variance."""
+WHITE = ((), (), ())
+
+
+@dataclass(frozen=True)
+class ImageNoise:
+    """Noise of variance gain · (counts - dark_level)."""
+
+    gain: float
+    """Counts per photon."""
+    dark_level: float
+    """Counts at which the variance is 0."""
+    correlation: Sequence[Sequence[float]] = WHITE
+    """Of neighbours 1, 2, … voxels away along Z, Y, X."""
+
+    def draw(self, image: NDArray[Any], rng: np.random.Generator) -> FloatArray:
+        """Draw noise for an image (Z Y X, counts; NaN = no data), in counts, float32."""
+        known = filled(image, self.dark_level).astype(np.float32)
+        level = uniform_filter(known, NEIGHBOURS, mode="nearest") - np.float32(self.dark_level)
+        variance = np.maximum(level * np.float32(self.gain), LEAST_VARIANCE * self.gain**2)
+        signs = 2 * rng.integers(0, 2, image.shape).astype(np.float32) - 1
+        return np.sqrt(variance) * coloured(signs, self.correlation)
+
+
+def coloured(white: FloatArray, correlation: Sequence[Sequence[float]]) -> FloatArray:
+    """Filter white noise (Z Y X) such that it has a correlation, by lag along Z, Y and X."""
+    for axis, curve in enumerate(correlation):
+        if any(curve):
+            size = white.shape[axis]
+            phase = 2 * np.pi * np.fft.fftfreq(size)
+            power = 1 + sum(2 * r * np.cos(k * phase) for k, r in enumerate(curve, 1))
+            power = np.maximum(power, 0)
+            root = np.sqrt(power / power.mean())[: size // 2 + 1]
+            shape = [1, 1, 1]
+            shape[axis] = len(root)
+            spectrum = np.fft.rfft(white, axis=axis) * root.reshape(shape)
+            white = np.fft.irfft(spectrum, size, axis=axis).astype(np.float32)
+    return white
+
+
+def risk_subjects(
+    sample: Sequence[NDArray[Any]], *, recipe: Recipe, noise: ImageNoise, seed: int
+) -> list[Subject]:
+    """Make blocks of the data subjects of a search: the score is minus the predicted error.
+
+    Parameters
+    ----------
+    sample
+        Blocks of counts (Z Y X); NaN = no data.
+    recipe
+        Of the restoration.
+    noise
+        Of the blocks.
+    seed
+        Of the added noise.
+
+    Returns
+    -------
+    list of Subject
+        The mean of their scores is minus the predicted squared error, up to a constant, relative
+        to the squared counts above the background.
+    """
+    light = [
+        np.sum(np.square(filled(block, recipe.background) - recipe.background, dtype=np.float64))
+        for block in sample
+    ]
+    unit = max(float(np.mean(light)), 1e-30)
+    subjects = []
+    for i, block in enumerate(sample):
+        own = replace(recipe, saturation=recipe.largest(block))
+        unknown, full = missing(block), saturated(block, own.saturation)
+        if full is not None:
+            unknown = full if unknown is None else full | unknown
+        added = noise.draw(block, seeded(seed + i))
+        if unknown is not None:
+            added[unknown] = 0
+        probe = block.astype(np.float32) + np.float32(STEP) * added
+        subjects.append(Subject((block, probe), own, _Risk(block, unknown, added, own, unit)))
+    return subjects
+
+
+class _Risk:
+    """Scores the estimates of an image and of the same image with added noise."""
+
+    def __init__(
+        self,
+        image: NDArray[Any],
+        unknown: NDArray[np.bool_] | None,
+        added: FloatArray,
+        recipe: Recipe,
+        unit: float,
+    ) -> None:
+        above = filled(image, recipe.background).astype(np.float32) - np.float32(recipe.background)
+        if unknown is not None:
+            above[unknown] = 0
+        self._unknown, self._added, self._above, self._unit = unknown, added, above, unit
+        self._spectra: tuple[Any, ...] | None = None
+
+    def __call__(self, estimates: Sequence[FloatArray], model: Blur) -> float:
+        strong, weak, above, added = self._of(model)
+        image, probe = (model.forward(cast(FloatArray, e.base)) for e in estimates)
+        probe -= image
+        probe /= np.float32(STEP)
+        if self._unknown is not None:
+            image[self._unknown] = probe[self._unknown] = 0
+        seen, change = model.spectrum(image), model.spectrum(probe)
+        error = _power(seen) - 2 * _product(seen, above) + 2 * _product(change, added)
+        inside = model.spectrum(np.ascontiguousarray(estimates[0]))
+        noise = model.spectrum((estimates[1] - estimates[0]) / np.float32(STEP))
+        beyond = (1 + TRUST) * _power(noise) - TRUST * _power(inside)
+        total = np.vdot(strong, error) + np.vdot(weak, beyond)
+        return -float(total) / self._unit
+
+    def _of(self, model: Blur) -> tuple[Any, ...]:
+        """Make the spectra that are the same for all estimates: weights, image, added noise."""
+        if self._spectra is None:
+            power = model.power
+            # By Parseval: twice the half of the spectrum that is not stored.
+            share = np.full(power.shape[2], 2.0 / prod(model.lengths))
+            share[0] /= 2
+            if model.lengths[2] % 2 == 0:
+                share[-1] /= 2
+            strong = (share / (power + WEAK)).astype(np.float32)
+            weak = np.float32(WEAK) * strong
+            self._spectra = strong, weak, model.spectrum(self._above), model.spectrum(self._added)
+        return self._spectra
+
+
+def _power(spectrum: NDArray[np.complex64]) -> FloatArray:
+    return spectrum.real**2 + spectrum.imag**2
+
+
+def _product(one: NDArray[np.complex64], other: NDArray[np.complex64]) -> FloatArray:
+    return one.real * other.real + one.imag * other.imag

@@ -1,0 +1,378 @@
+"""Which method to use: the data may veto, simulated objects rank what is left.
+
+A method is recommended in place of Richardson-Lucy only where the data do not speak against it and
+it is clearly ahead on simulated objects. Ties go to Richardson-Lucy, and between others to the
+simpler method. Richardson-Lucy itself can be vetoed in favour of the raw volume alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from decon3d import paths
+from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired_difference
+from decon3d.files import read_json
+from decon3d.report.independent import values_by_volume, with_volumes
+from decon3d.report.labels import INPUT, method_label, with_groups
+from decon3d.report.pairs import test_specimens
+from decon3d.report.templating import number
+from decon3d.report.vetoes import CHECKS, Check, Column, data_checks
+from decon3d.settings import ORACLE, Rl, Settings, is_network
+
+METRIC = "psnr"
+TIE_DB = 0.1
+"""Mean differences below this are a tie."""
+EVIDENCE = {
+    "simulated": "simulated objects",
+    "unseen": "simulated objects",
+    "seen": "simulated objects",
+    "measured": "measured pairs",
+    "volume": "your own volumes with truth",
+}
+"""What methods are ranked on, the first that there is: the group, and how sentences call it."""
+SIMULATED = {"simulated", "unseen", "seen"}
+REASONS = 2
+"""Reasons against a method that the sentence names; the table has all."""
+COLUMNS = (
+    "channel", "method", "recommended", "vetoed", "evidence", "check", "value", "low", "high", "n",
+    "reference", "veto", "sentence",
+)  # fmt: skip
+"""Of the table: a row per method and number."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """What one group of subjects with truth says of one method."""
+
+    method: str
+    group: str
+    mean: Estimate
+    """Affine-matched PSNR, in dB."""
+    ahead: Estimate | None
+    """Of the reference, in dB, paired over volumes; None for the reference itself."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The outcome for one channel."""
+
+    channel: str
+    method: str | None
+    """A method of the config, `input` = the raw volume, None = there is no recommendation."""
+    sentence: str
+    reference: str | None
+    """The Richardson-Lucy that others are compared with; None = the config has none."""
+    checks: dict[str, list[Check]] = field(default_factory=dict)
+    """What the data say of each method."""
+    ranks: list[Rank] = field(default_factory=list)
+    """What each group of subjects with truth says of each method and of the raw volume."""
+
+    def vetoes(self, method: str) -> list[Check]:
+        """List the checks that speak against a method."""
+        return [check for check in self.checks.get(method, []) if check.veto]
+
+    def cells(self, method: str) -> dict[str, Check]:
+        """Return a method's checks by name."""
+        return {check.name: check for check in self.checks[method]}
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The checks that any method has, in the order of `CHECKS`."""
+        there = {check.name for checks in self.checks.values() for check in checks}
+        return {name: column for name, column in CHECKS.items() if name in there}
+
+    @property
+    def start(self) -> str:
+        """The method that the others' dB are relative to."""
+        return self.reference or next(iter(self.checks))
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups of simulated objects; where there are none, all groups with truth."""
+        there = list(dict.fromkeys(rank.group for rank in self.ranks))
+        return [group for group in there if group in SIMULATED] or there
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the groups consist of simulated objects."""
+        return bool(SIMULATED & set(self.groups))
+
+    @property
+    def ranked(self) -> dict[str, dict[str, Rank]]:
+        """What is known of each method and of the raw volume, by group."""
+        found: dict[str, dict[str, Rank]] = {}
+        for rank in self.ranks:
+            found.setdefault(rank.method, {})[rank.group] = rank
+        return found
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What programs read (JSON): the method, the sentence, the vetoes with their reasons."""
+        return {
+            "channel": self.channel,
+            "method": self.method,
+            "sentence": self.sentence,
+            "reference": self.reference,
+            "vetoes": {
+                method: [{"check": c.name, "reason": c.sentence} for c in self.vetoes(method)]
+                for method in self.checks
+            },
+        }
+
+
+def recommend(
+    metrics: pd.DataFrame,
+    *,
+    settings: Settings,
+    specimens: Mapping[str, str] | None = None,
+    misfits: Mapping[str, Sequence[str]] | None = None,
+    labels: Mapping[tuple[str, str], str] | None = None,
+) -> list[Recommendation]:
+    """Recommend a method for every channel that was evaluated.
+
+    Parameters
+    ----------
+    metrics
+        Rows of `metrics.csv`.
+    specimens
+        Of the measured test pairs; see `independent.with_volumes`.
+    misfits
+        In what the volumes differ from a network's training, by method.
+    labels
+        What is said of a method beside its name, by channel and method: its iterations.
+    """
+    grouped = with_groups(metrics, settings=settings)
+    grouped = with_volumes(grouped, settings=settings, specimens=specimens)
+    if not any(map(is_network, settings.methods.values())):  # none has learnt from any structure
+        grouped = grouped.replace({"group": {"seen": "simulated", "unseen": "simulated"}})
+    found = []
+    for channel in dict.fromkeys(grouped["channel"]):
+        part = grouped[grouped["channel"] == channel]
+        methods = [
+            m for m in settings.methods
+            if m in set(part["method"]) and not m.endswith(ORACLE)  # it has seen the truth
+        ]  # fmt: skip
+        if methods:
+            said = {m: (labels or {}).get((str(channel), m), "") for m in methods}
+            found.append(_Channel(str(channel), part, methods, settings, said).outcome(misfits))
+    return found
+
+
+def reference_of(methods: Sequence[str], settings: Settings) -> str | None:
+    """Choose the Richardson-Lucy that others are compared with: `rl`, else the first one."""
+    plain = [m for m in methods if isinstance(settings.methods[m], Rl)]
+    return "rl" if "rl" in plain else next(iter(plain), None)
+
+
+def recommended(
+    root: Path, metrics: pd.DataFrame, *, dataset: str, settings: Settings
+) -> list[Recommendation]:
+    """Recommend a method for every channel of a dataset, from its results.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow.
+    metrics
+        Rows of `metrics.csv`.
+    """
+    misfits: dict[str, list[str]] = {}
+    labels = {}
+    for method in settings.methods:
+        plan = _read(root / paths.plan(dataset, method))
+        for volume, sentences in plan.get("warnings", {}).items():
+            misfits.setdefault(method, []).extend(f"{volume}: {text}" for text in sentences)
+        for channel in settings.datasets[dataset].channels:
+            values = _read(root / paths.prepared(dataset, channel, method)).get("values", {})
+            labels[channel, method] = settled(values)
+    return recommend(
+        metrics,
+        settings=settings,
+        specimens=test_specimens(root, dataset=dataset, settings=settings),
+        misfits=misfits,
+        labels=labels,
+    )
+
+
+def settled(values: Mapping[str, Any]) -> str:
+    """Say in a few words what the preparation of a method settled: its iterations, its λ."""
+    if not isinstance(values.get("iterations"), int):
+        return ""
+    weight = f"λ {values['tv_weight']:.2g}, " if values.get("tv_weight") else ""
+    return f"{weight}{values['iterations']} iterations"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def recommendation_table(recommendations: Sequence[Recommendation]) -> pd.DataFrame:
+    """Lay recommendations out as a table: a row per channel, method and number."""
+    rows: list[dict[str, Any]] = []
+    for r in recommendations:
+        for method in dict.fromkeys([*r.checks, *(rank.method for rank in r.ranks)]):
+            start = {
+                "channel": r.channel, "method": method, "recommended": method == r.method,
+                "vetoed": bool(r.vetoes(method)),
+            }  # fmt: skip
+            for c in r.checks.get(method, []):
+                rows.append(
+                    {**start, "evidence": "data", "check": c.name, "value": c.value,
+                     "reference": c.reference, "veto": c.veto, "sentence": c.sentence}
+                )  # fmt: skip
+            for rank in r.ranks:
+                if rank.method == method and rank.ahead is not None:
+                    low, high = rank.ahead.cautious
+                    rows.append(
+                        {**start, "evidence": rank.group, "check": "ahead_db",
+                         "value": rank.ahead.mean, "low": low, "high": high, "n": rank.ahead.n}
+                    )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """One channel's rows, and the methods that compete there."""
+
+    name: str
+    metrics: pd.DataFrame
+    methods: list[str]
+    settings: Settings
+    said: Mapping[str, str]
+
+    def outcome(self, misfits: Mapping[str, Sequence[str]] | None) -> Recommendation:
+        """Check every method, rank them, and choose."""
+        reference = reference_of(self.methods, self.settings)
+        checks = {
+            method: data_checks(
+                self.metrics,
+                method=method,
+                reference=INPUT if reference in (method, None) else reference,
+                misfits=(misfits or {}).get(method, ()),
+            )
+            for method in self.methods
+        }
+        start = reference or self.methods[0]
+        values = {group: self._values(group) for group in EVIDENCE}
+        ranks = [
+            Rank(method, group, self._mean(of[method], f"{group}/{method}"),
+                 None if method == start or start not in of
+                 else self._difference(of, method, start, group))
+            for group, of in values.items()
+            for method in (INPUT, *self.methods)
+            if method in of
+        ]  # fmt: skip
+        group = next((g for g in EVIDENCE if start in values[g]), None)
+
+        def ahead(first: str, second: str) -> Estimate | None:
+            if group is None or not {first, second} <= set(values[group]):
+                return None
+            return self._difference(values[group], first, second, group)
+
+        where = EVIDENCE[group] if group else ""
+        method, sentence = self._choice(reference, checks, ahead, where)
+        return Recommendation(self.name, method, sentence, reference, checks, ranks)
+
+    def _values(self, group: str) -> dict[str, dict[str, float]]:
+        rows = self.metrics
+        chosen = (rows["metric"] == METRIC) & (rows["variant"] == "affine")
+        return values_by_volume(rows[chosen & (rows["group"] == group)])
+
+    def _mean(self, values: Mapping[str, float], name: str) -> Estimate:
+        name = f"recommendation/{self.name}/{name}"
+        return estimate_mean(list(values.values()), seed=self.settings.seed, name=name)
+
+    def _difference(
+        self, values: Mapping[str, Mapping[str, float]], first: str, second: str, group: str
+    ) -> Estimate:
+        name = f"recommendation/{self.name}/{group}/{first}-{second}"
+        return paired_difference(values[first], values[second], seed=self.settings.seed, name=name)
+
+    def _choice(
+        self,
+        reference: str | None,
+        checks: Mapping[str, Sequence[Check]],
+        ahead: Callable[[str, str], Estimate | None],
+        where: str,
+    ) -> tuple[str | None, str]:
+        """Choose a method and say why."""
+        against = {m: _reasons(checks[m]) for m in self.methods}
+        start = reference or self.methods[0]
+        if reference is None and len(self.methods) > 1:
+            return None, (
+                "No recommendation: there is no Richardson-Lucy to compare with. Add `rl: {}` to "
+                "`methods`."
+            )
+        if against[start]:
+            return INPUT, f"Use the raw volume: {method_label(start)} {against[start]}."
+        differences = {m: d for m in self.methods if m != start and (d := ahead(m, start))}
+        leads = {m: d for m, d in differences.items() if _clear(d)}
+        chosen = self._first([m for m in leads if not against[m]], leads, ahead) or start
+        raw = ahead(INPUT, chosen)
+        if _clear(raw):
+            return INPUT, (
+                f"Use the raw volume: it is ahead of {method_label(chosen)} on {where} by "
+                f"{_decibels(raw)}."
+            )
+        name = method_label(chosen) + (f", {self.said[chosen]}" if self.said[chosen] else "")
+        if len(self.methods) == 1:
+            return chosen, f"Use {name}: nothing in your data speaks against it, the only method."
+        if chosen != start:
+            return chosen, (
+                f"Use {name}: it is ahead of {method_label(start)} on {where} by "
+                f"{_decibels(leads[chosen])}, and your data do not speak against it."
+            )
+        if leads:  # all of them vetoed; the table tells of those that lead by less
+            first = max(leads, key=lambda m: leads[m].mean)
+            return chosen, (
+                f"Use {name}: {method_label(first)} is ahead on {where} by "
+                f"{number(leads[first].mean, 1)} dB and {against[first]}."
+            )
+        return chosen, f"Use {name}: {self._no_lead(where, list(differences.values()))}."
+
+    def _first(
+        self,
+        methods: Sequence[str],
+        leads: Mapping[str, Estimate],
+        ahead: Callable[[str, str], Estimate | None],
+    ) -> str | None:
+        """Choose the method that leads by most; of those that tie with it, the simplest."""
+        if not methods:
+            return None
+        best = max(methods, key=lambda m: leads[m].mean)
+        level = [m for m in methods if m == best or not _clear(ahead(best, m))]
+        order = list(self.settings.methods)
+        return min(level, key=lambda m: (is_network(self.settings.methods[m]), order.index(m)))
+
+    def _no_lead(self, where: str, differences: Sequence[Estimate]) -> str:
+        counts = [d.n for d in differences]
+        if not counts:
+            return "there are no simulated objects here to rank the other methods on"
+        few = "" if max(counts) >= LEAST else f" ({max(counts)} are too few to tell)"
+        return f"no other method is clearly ahead of it on {where}{few}"
+
+
+def _clear(difference: Estimate | None) -> bool:
+    """Say whether the first of two methods is ahead, and no tie."""
+    return difference is not None and difference.mean >= TIE_DB and difference.excludes_zero
+
+
+def _decibels(estimate: Estimate | None) -> str:
+    """Write a difference with its interval."""
+    if estimate is None:
+        return "–"
+    low, high = (number(bound, 1) for bound in estimate.cautious)
+    return (
+        f"{number(estimate.mean, 1)} dB (95\u00a0% interval {low}\u00a0…\u00a0{high}, "
+        f"n\u00a0=\u00a0{estimate.n})"
+    )
+
+
+def _reasons(checks: Sequence[Check]) -> str:
+    """Join what speaks against a method, what can be seen first."""
+    order = list(CHECKS)
+    found = sorted((c for c in checks if c.veto), key=lambda c: order.index(c.name))
+    return " and ".join(check.why for check in found[:REASONS])

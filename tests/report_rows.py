@@ -1,0 +1,42 @@
+"""Settings and rows of `metrics.csv`, for the tests of tables and recommendation."""
+
+import pandas as pd
+
+from decon3d.evaluation.records import COLUMNS
+from decon3d.settings import Settings, load_settings
+
+METHODS = {"rl": {}, "rltv": {}, "rln": {}}
+
+
+def settings(methods: dict = METHODS, **more) -> Settings:
+    """Settings of a dataset `d` with the channel `signal`."""
+    dataset = {
+        "simulate": {"v": {"shape": [8, 8, 8]}},
+        "voxel_size_um": [0.1, 0.1, 0.1],
+        "optics": {"modality": "widefield", "numerical_aperture": 1.2, "immersion_index": 1.33},
+        "channels": {"signal": {"emission_um": 0.5}},
+    }
+    return load_settings({"datasets": {"d": dataset}, "methods": methods, **more})
+
+
+def table(
+    values: dict[str, list[float]], *, recipe: str = "tubules", variant: str = "affine"
+) -> pd.DataFrame:
+    """PSNR on simulated test volumes, by method."""
+    rows = [
+        ("d", "signal", method, f"phantoms/test/{i:04d}", "test", recipe, 100.0, "psnr", variant,
+         "volume", 1.0, "here", value, "dB")
+        for method, series in values.items()
+        for i, value in enumerate(series)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def rows(*entries: dict) -> pd.DataFrame:
+    """Rows that say only what differs from a block of the data."""
+    common = {
+        "dataset": "d", "channel": "signal", "subject": "sample/0000", "split": "data",
+        "recipe": None, "photons": None, "variant": "unmatched", "region": "volume", "range": None,
+        "implementation": "here", "unit": "1",
+    }  # fmt: skip
+    return pd.DataFrame([{**common, **entry} for entry in entries], columns=list(COLUMNS))
