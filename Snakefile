@@ -42,6 +42,7 @@ include: "workflow/rules/baselines.smk"
 include: "workflow/rules/restoration.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/instrument.smk"
 include: "workflow/rules/preview.smk"
 include: "workflow/rules/verify.smk"
 

@@ -9,14 +9,16 @@ from decon3d.evaluation.records import write_records
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.settings import Camera
+from decon3d.volumes.camera import load_camera, resolve_camera
 
 params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
 with job_log(snakemake.log[0], threads=snakemake.threads):
     kernels = Kernels(**params.kernels) if params.kernels else None
     restored = files.restored or [None] * len(params.channels)
     records = []
-    for channel, test, result, psf in zip(
-        params.channels, files.tests, restored, files.psfs, strict=True
+    noises = files.get("noises") or [None] * len(params.channels)
+    for channel, test, result, psf, noise in zip(
+        params.channels, files.tests, restored, files.psfs, noises, strict=True
     ):
         common = {
             "test_store": Path(test).parent,
@@ -27,7 +29,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         if result:
             records += evaluate_planted(
                 psf=load_psf(psf),
-                camera=Camera.model_validate(params.camera),
+                camera=resolve_camera(Camera.model_validate(params.camera), load_camera(noise)),
                 seed=params.seed,
                 **common,
             )

@@ -5,12 +5,14 @@ from decon3d.evaluation.dark_noise import evaluate_dark_noise
 from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import write_records
 from decon3d.evaluation.sample import Bench, Method, evaluate_sample
+from decon3d.evaluation.staircase import staircase_records
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
-from decon3d.phantoms.imaging import ASSUMED_GAIN
+from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.restoration.restorers import State, preparation
 from decon3d.restoration.sample import sample_blocks
-from decon3d.settings import Camera, Channel, Optics
+from decon3d.settings import Camera, Channel, Optics, Phantoms
+from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params, names = snakemake.params, snakemake.wildcards
@@ -21,8 +23,9 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
          if (path := snakemake.input.get(f"{role}_{i}"))}
         for i in range(len(params.methods))
     ]  # fmt: skip
-    # The probes are simulated, with a gain of 1 where the camera's is not known.
-    camera = {**params.camera, "gain": params.camera["gain"] or ASSUMED_GAIN}
+    camera = resolve_camera(
+        Camera.model_validate(params.camera), load_camera(snakemake.input.noise)
+    )
     method = Method(
         preparations=[
             preparation(settings, found, camera=camera, seed=params.seed, threads=snakemake.threads)
@@ -30,13 +33,18 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         ],
         states=[State.load(found["state"]) for found in files],
     )
+    light = resolve_conditions(
+        Phantoms.model_validate(params.phantoms),
+        camera=Camera.model_validate(params.camera),
+        measured=load_camera(snakemake.input.noise),
+    )
     bench = Bench(
         psf=load_psf(snakemake.input.psf),
         optics=Optics.model_validate(params.optics),
         channel=Channel.model_validate(params.channel),
-        camera=Camera.model_validate(params.camera),
-        photons=(params.photons[0] * params.photons[1]) ** 0.5,
-        background_photons=params.background_photons,
+        camera=camera,
+        photons=light.middle_photons,
+        background_photons=light.background_photons,
         seed=params.seed,
         stream=(names.dataset, names.channel),
     )
@@ -44,10 +52,16 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         [load_record(path) for path in snakemake.input.sampled],
         channel=params.channel["index"], times=params.times, seed=params.seed,
     )  # fmt: skip
-    background = load_statistics(snakemake.input.statistics).background
+    statistics = load_statistics(snakemake.input.statistics)
+    background = statistics.background
     records = evaluate_sample(
         method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus,
         background=background,
+    )  # fmt: skip
+    records += staircase_records(
+        method.states, sample=sample, psf=bench.psf, statistics=statistics, camera=bench.camera,
+        dataset=names.dataset, channel=names.channel, method=names.method,
+        threads=snakemake.threads,
     )  # fmt: skip
     if method.states:
         records += evaluate_dark_noise(

@@ -4,12 +4,15 @@ from pathlib import Path
 
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
+from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.phantoms.stores import make_split
 from decon3d.settings import Camera, Channel, Optics, Phantoms
+from decon3d.volumes.camera import load_camera
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):
     phantoms = Phantoms.model_validate(params.phantoms)
+    measured = snakemake.input.get("measured")
     make_split(
         Path(snakemake.output.marker).parent,
         split=getattr(phantoms, names.split),
@@ -18,7 +21,11 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         psf=load_psf(snakemake.input.psf),
         optics=Optics.model_validate(params.optics),
         channel=Channel.model_validate(params.channel),
-        camera=Camera.model_validate(params.camera),
+        conditions=resolve_conditions(
+            phantoms,
+            camera=Camera.model_validate(params.camera),
+            measured=load_camera(measured[0]) if measured else None,
+        ),
         seed=params.seed,
         stream=(names.dataset, names.channel),
         processes=snakemake.threads,

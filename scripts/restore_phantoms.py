@@ -6,21 +6,26 @@ from decon3d.devices import granted_gpus
 from decon3d.logs import job_log
 from decon3d.restoration.arrays import restore_phantoms
 from decon3d.restoration.restorers import preparation
+from decon3d.settings import Camera
+from decon3d.volumes.camera import load_camera, resolve_camera
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
     gpus = granted_gpus(snakemake.resources, required=snakemake.config.get("require_gpu", True))
+    camera = resolve_camera(
+        Camera.model_validate(params.camera), load_camera(snakemake.input.get("noise"))
+    )
     restore_phantoms(
         Path(snakemake.input.test).parent,
         Path(snakemake.output.marker).parent,
         prepare=preparation(
             params.method,
             dict(snakemake.input.items()),
-            camera=params.camera,
+            camera=camera,
             seed=params.seed,
             threads=snakemake.threads,
         ),
-        camera_offset=params.camera["offset"],
+        camera_offset=camera.known_offset,
         gpus=gpus,
         threads=snakemake.threads,
         name=snakemake.wildcards.method,

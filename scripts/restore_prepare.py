@@ -3,13 +3,18 @@
 from decon3d.logs import job_log
 from decon3d.restoration.restorers import preparation
 from decon3d.restoration.sample import sample_blocks
+from decon3d.settings import Camera
+from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
+    camera = resolve_camera(
+        Camera.model_validate(params.camera), load_camera(snakemake.input.get("noise"))
+    )
     prepare = preparation(
         params.method, dict(snakemake.input.items()),
-        camera=params.camera, seed=params.seed, threads=snakemake.threads,
+        camera=camera, seed=params.seed, threads=snakemake.threads,
     )  # fmt: skip
     sample = sample_blocks(
         [load_record(path) for path in snakemake.input.get("sampled", [])],

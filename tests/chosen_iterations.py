@@ -1,19 +1,22 @@
 """What `iterations: auto` chooses on simulated volumes, and what the truth would choose."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from decon3d.classical.tuning import AffineScore
+from decon3d.classical.risk import ImageNoise, risk_subjects
+from decon3d.classical.tuning import AffineScore, tune, with_truth
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import Camera, Exposure, form_image, margins, simulate
 from decon3d.restoration.iterations import Choice, choose_iterations
 from decon3d.restoration.richardson_lucy import base_recipe
+from decon3d.restoration.tuning import RISK_TOLERANCE
 from decon3d.seeds import generator
-from decon3d.settings import Camera as CameraSettings
-from decon3d.settings import Optics, Rl
+from decon3d.settings import Optics, Rl, Rltv
+from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
 
 KINDS = (
@@ -115,3 +118,33 @@ def outcome(exposure: Exposure, psf: Psf, *, camera: CameraSettings | None = Non
             break
     best = int(np.argmax(quality)) + 1
     return Outcome(choice, best, max(quality) - quality[choice.iterations - 1])
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """λ of the total variation by the data and by the truth, and what the choice costs."""
+
+    chosen: float
+    best: float
+    lost: float
+    """dB of affine-matched PSNR below the best, iterations included."""
+
+
+def lost_by_tuning(exposure: Exposure, psf: Psf) -> Tuned:
+    """Compare RLTV tuned by the predicted error with RLTV tuned on the truth."""
+    image = exposure.images[0]
+    camera = CameraSettings(**CAMERA)
+    recipe = base_recipe(
+        Rltv(kind="rltv"), psf=psf, camera=camera,
+        statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
+    )  # fmt: skip
+    noise = ImageNoise(CAMERA["gain"], CAMERA["offset"] - CAMERA["read_noise"] ** 2)
+    options = {"psf": psf.data, "tv": True}
+    subjects = risk_subjects([image], recipe=recipe, noise=noise, seed=1)
+    found = tune(subjects, tolerance=RISK_TOLERANCE, **options)
+    best = tune(with_truth([image], [exposure.object], [recipe]), **options)
+    truth = AffineScore(exposure.object)
+    model = recipe.model(image.shape, psf=psf.data, threads=1)
+    run = replace(recipe, tv_weight=found.tv_weight).iterate(image, model=model)
+    *_, (_, estimate) = islice(run, found.iterations)
+    return Tuned(found.tv_weight, best.tv_weight, best.score - truth(estimate))

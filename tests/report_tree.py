@@ -43,6 +43,10 @@ def make_settings(root: Path) -> Settings:
                 }
             },
             "methods": {"rl": {}, "rltv": {}, "rln": {}, "broken": {"kind": "rl"}},
+            "phantoms": {
+                "train": {"count": 16, "recipes": {"rln_mixed": 1}},
+                "test": {"count": 8, "recipes": {"rln_mixed": 1, "tubules": 1}},
+            },
         }
     )  # fmt: skip
 

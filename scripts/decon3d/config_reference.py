@@ -49,7 +49,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "with these keys. A dataset names it with its objective (`instrument: spinning1_60x`) and "
         "then needs only its files and channels.",
     ),
-    ("instruments.<name>.channels.<name>", s.InstrumentChannel, "A channel of a microscope."),
+    ("instruments.<name>.channels.<name>", s.ChannelOptics, "A channel of a microscope."),
     ("instruments.<name>.objectives.<name>", s.Objective, "An objective of a microscope."),
     (
         "instruments.<name>.frames[i]",
@@ -111,6 +111,7 @@ EXAMPLES = {
     "excitation_um": "0.488",
     "psf": "{source: file, path: psf.tif}",
     "normalisation": "{offset: 100, scale: 2000}",
+    "beads_um": "0.1",
     "path": "data/worm/embryo1.ome.tif",
     "bead_diameter_um": "0.1",
     "half_width_um": "[1.5, 0.8, 0.8]",
@@ -151,6 +152,9 @@ EXAMPLES = {
     "instruments": "{spinning1: {channels: …, objectives: …}}",
     "date": "2026-03-02",
     "title": "Spinning disk 1",
+    "Instrument.reference_channel": "gfp",
+    "BeadsPsf.reference_channel": "0",
+    "chromatic": "apply",
     "Instrument.channels": "{gfp: {emission_um: 0.525, excitation_um: 0.488}}",
     "objectives": "{60x: {optics: …, beads: …}}",
     "pixel_size_um": "0.108",
@@ -177,6 +181,16 @@ its sum is pedestal, `accept_pedestal: true` must confirm it.
 A bead stack holds many beads of one known diameter. They are found, the good ones are averaged, and
 the diameter is deconvolved out; the report shows every bead and why it was not used. Beside the PSF
 lie `bead_measured.tif` and `bead_ideal.tif`: the averaged bead as it was seen, and as it is.
+
+A microscope can be described once, in `instruments/<name>.yaml` beside the config or in the clone's
+`config/instruments`: `examples/instruments/spinning1.yaml` is one. `snakemake instrument` makes a
+page of each, `results/instruments/<name>.html`: its PSFs, shifts between channels and camera by
+date, what is stale and what has changed. The page of a dataset says where its data contradict the
+instrument, or are much older or newer than its bead stack and frames.
+
+With a camera's `dark` and `flat` frames, counts become (counts - offset of the pixel) · mean gain /
+gain of the pixel + mean offset when a volume is read, as float32; bad pixels take the median of
+their neighbours. Each plane of the volumes must be a whole frame of the same region of the camera.
 """
 
 

@@ -40,6 +40,25 @@ def camera_maps(dataset: str) -> str:
     return f"results/{dataset}/camera/maps.json"
 
 
+INSTRUMENTS = "instruments"
+"""Folder in `results` of what was measured of microscopes; no dataset has this name."""
+
+
+def instrument_page(instrument: str) -> str:
+    """The page of a microscope."""
+    return f"results/{INSTRUMENTS}/{instrument}.html"
+
+
+def instrument_beads(instrument: str, objective: str, day: str, channel: str) -> str:
+    """What a dated bead stack says of one channel."""
+    return f"results/{INSTRUMENTS}/{instrument}/beads/{objective}/{day}.{channel}.json"
+
+
+def instrument_camera(instrument: str, day: str) -> str:
+    """What the camera's frames of a day say of it."""
+    return f"results/{INSTRUMENTS}/{instrument}/camera/{day}.json"
+
+
 def statistics(dataset: str, channel: str, source: str | None = None) -> str:
     """Statistics and normalisation of a channel over all volumes and time points."""
     folder = "statistics" if source is None else f"after/{source}/statistics"
@@ -55,6 +74,11 @@ def phantoms(dataset: str, channel: str, split: str, source: str | None = None) 
 def measured_pairs(dataset: str, channel: str) -> str:
     """How the measured pairs of a channel were registered, matched and split."""
     return f"results/{dataset}/training/{channel}/pairs.json"
+
+
+def likeness(dataset: str, channel: str) -> str:
+    """How alike a channel's test phantoms and its data are."""
+    return f"results/{dataset}/likeness/{channel}.json"
 
 
 def model(dataset: str, channel: str, method: str) -> str:
@@ -95,6 +119,11 @@ def restored_phantoms(dataset: str, channel: str, method: str) -> str:
 def noise(dataset: str, channel: str) -> str:
     """The noise of a channel's raw counts, as measured."""
     return f"results/{dataset}/noise/{channel}.json"
+
+
+def psf_fit(dataset: str, channel: str) -> str:
+    """Whether the PSF fits the raw data of a channel."""
+    return f"results/{dataset}/psf_fit/{channel}.json"
 
 
 def consistency(dataset: str, volume: str, method: str) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from decon3d.errors import ConfigError, UserError
 from decon3d.pairs.sources import PairSource, list_pairs
-from decon3d.settings import BeadsPsf, Dataset, FilePsf, Settings, expand_path
+from decon3d.paths import INSTRUMENTS
+from decon3d.settings import BeadsPsf, Dataset, FilePsf, Settings, expand_path, listed_files
 from decon3d.volumes.checks import (
     bead_stack_problems,
     differing_voxels,
@@ -106,7 +107,7 @@ def check_targets(arguments: Iterable[str], settings: Settings) -> None:
     problems = []
     for argument in takewhile(lambda a: not a.startswith("-"), arguments):
         match = _RESULT.match(argument)
-        if match is None:
+        if match is None or match["dataset"] == INSTRUMENTS:
             continue
         for what, known in (("dataset", settings.datasets), ("method", settings.methods)):
             name = match[what]
@@ -207,6 +208,9 @@ def _dataset_problems(
     channels = {channel: value.index for channel, value in dataset.channels.items()}
     if dataset.simulate is None:
         yield from _volumes_problems(key, dataset, list(inputs.volumes[name].values()), headers)
+    yield from _frame_problems(
+        key, dataset, [v.path for v in inputs.volumes[name].values()], headers
+    )
     for channel, value in dataset.channels.items():
         yield from _psf_problems(value.psf, f"{key}.channels.{channel}.psf", headers)
     for path in (path for pair in inputs.pairs[name] for path in (pair.raw, pair.truth)):
@@ -252,6 +256,35 @@ def _volumes_problems(
                 yield from reference_problems(reference, header, key=f"{key}.volumes")
     yield from differing_voxels(sizes, key=key)
     yield from shared_files(known, key=key)
+
+
+def _frame_problems(
+    key: str, dataset: Dataset, volumes: list[str], headers: Headers
+) -> Iterator[str]:
+    """Compare the camera's frames with the volumes: their first files only."""
+    planes = {
+        path: header.shape[3:]
+        for path in volumes
+        if isinstance(header := headers.get((path, Reading.of(dataset))), Header)
+    }
+    if dataset.camera.dark is None:
+        return
+    from decon3d.volumes.reader import open_volume  # half a second, and few datasets need it
+
+    for role in ("dark", "flat"):
+        for file in listed_files(getattr(dataset.camera, role))[:1]:
+            try:
+                shape = open_volume(file, stack=False).shape[3:]
+            except UserError as error:
+                yield f"{key}.camera.{role}: {error}"
+                continue
+            for path, plane in planes.items():
+                if plane != shape:
+                    yield (
+                        f"{key}.camera.{role}: {file} has {shape[0]} × {shape[1]} pixels (Y, X), "
+                        f"but {path} {plane[0]} × {plane[1]}; give frames of the same region of "
+                        "the camera"
+                    )
 
 
 def _psf_problems(psf: object, key: str, headers: Headers) -> Iterator[str]:

@@ -14,12 +14,13 @@ import numpy as np
 from run import Row, peak_memory_gb, seconds
 
 from decon3d.optics.psf import Psf
+from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.phantoms.imaging import Camera, form_image
 from decon3d.phantoms.recipes import RECIPES, make_object
 from decon3d.phantoms.stores import make_split
 from decon3d.seeds import generator
-from decon3d.settings import Camera as CameraSettings
 from decon3d.settings import Channel, Optics, Phantoms, Split
+from decon3d.volumes.camera import Camera as CameraSettings
 
 CUBE = (128, 128, 128)
 WITH_MARGINS = (160, 160, 160)
@@ -52,7 +53,7 @@ def store(folder: str, count: int, processes: int) -> None:
     phantoms = Phantoms(shape=CUBE, train=Split(count=count, recipes={"rln_mixed": 1}))
     make_split(
         Path(folder) / f"{count}.zarr", split=phantoms.train, name="train", phantoms=phantoms,
-        psf=gaussian_psf(), channel=Channel(emission_um=0.525), camera=CameraSettings(), seed=1,
+        psf=gaussian_psf(), channel=Channel(emission_um=0.525), conditions=resolve_conditions(phantoms, camera=CameraSettings()), seed=1,
         optics=Optics(modality="confocal", numerical_aperture=1.2, immersion_index=1.333),
         stream=("bench", "c"), processes=processes,
     )  # fmt: skip

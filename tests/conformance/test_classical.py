@@ -15,7 +15,8 @@ from decon3d.phantoms import imaging
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
 from decon3d.seeds import generator
-from decon3d.settings import Camera, Optics, Rl, Rltv
+from decon3d.settings import Optics, Rl, Rltv
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
 VOXEL = (0.25, 0.15, 0.15)

@@ -5,14 +5,17 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from decon3d import settings
 from decon3d.classical.photons import photon_scale
 from decon3d.evaluation.deviance import held_out, restore_chain
 from decon3d.evaluation.sample import CORRELATED, correlation_of
 from decon3d.optics.measured import psf_from_file
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
-from decon3d.settings import METHOD_KINDS, Camera
+from decon3d.settings import METHOD_KINDS
+from decon3d.volumes.camera import Camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.photon_transfer import measure_camera
 
 OFFSET = 98.0
 
@@ -71,8 +74,9 @@ def test_held_out_photons_pick_a_number_of_iterations(cells):
     """An interior one; and it is said that deskewing has made the noise of neighbours alike."""
     image, psf = cells
     sample = [image[:32, 96:288, 96:192], image[32:64, 192:288, 192:288]]
-    scale = photon_scale(sample, offset=OFFSET, gain=None, read_noise=1.5)
-    camera = Camera(offset=OFFSET, gain=scale.gain, read_noise=1.5)
+    configured = settings.Camera(offset=OFFSET, read_noise=1.5)
+    camera = resolve_camera(configured, measure_camera(sample))
+    scale = photon_scale(camera)
     statistics = ChannelStatistics.of_image(image, camera_offset=OFFSET)
     found = {}
     for iterations in (6, 45, 100):

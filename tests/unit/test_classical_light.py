@@ -7,14 +7,17 @@ from light_left import haze_with_beads, light_left
 from scipy.ndimage import binary_dilation, gaussian_filter
 from test_classical_richardson_lucy import gaussian_psf
 
+from decon3d import settings
 from decon3d.classical.light import local_mean, neighbourhood, with_light_of
 from decon3d.classical.operators import Blur
 from decon3d.optics.psf import normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
-from decon3d.settings import Camera, Optics, Rl, Rltv
+from decon3d.settings import Optics, Rl, Rltv
+from decon3d.volumes.camera import Camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.photon_transfer import measure_camera
 
 VOXEL = (1.0, 1.0, 1.0)
 PSF = normalised_psf(gaussian_psf((9, 9, 9), (1.0, 1.0, 1.0)), VOXEL, {})
@@ -115,11 +118,11 @@ def test_the_light_is_kept_everywhere(scene, method):
 @pytest.mark.parametrize(
     ("dtype", "gain", "offset", "camera"),
     [
-        (np.uint8, 1.0, 0.0, Camera()),
-        (np.uint8, 1.0, 10.0, Camera(offset=10, gain=1, read_noise=1.5)),
-        (np.uint16, 2.0, 100.0, Camera()),
-        (np.uint16, 8.0, 700.0, Camera(offset=700)),
-        (np.float32, 0.01, 0.0, Camera()),
+        (np.uint8, 1.0, 0.0, {}),
+        (np.uint8, 1.0, 10.0, {"offset": 10, "gain": 1, "read_noise": 1.5}),
+        (np.uint16, 2.0, 100.0, {}),
+        (np.uint16, 8.0, 700.0, {"offset": 700}),
+        (np.float32, 0.01, 0.0, {}),
     ],
 )
 def test_the_light_is_kept_for_any_type_and_offset(dtype, gain, offset, camera):
@@ -127,7 +130,8 @@ def test_the_light_is_kept_for_any_type_and_offset(dtype, gain, offset, camera):
     if np.dtype(dtype).kind == "u":
         image = np.clip(np.rint(image), 0, np.iinfo(dtype).max)
     image = image.astype(dtype)
-    result, _ = restored(image, Rl(kind="rl"), camera)
+    known = resolve_camera(settings.Camera(**camera), measure_camera([image]))
+    result, _ = restored(image, Rl(kind="rl"), known)
     level = offset + gain * 2
     left = image[INNER].astype(np.float64) - reblurred(result)
     above = (image[INNER] - level).sum(dtype=np.float64)

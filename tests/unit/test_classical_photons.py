@@ -3,8 +3,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from decon3d.classical.held_out import poisson_deviance
-from decon3d.classical.photons import PhotonScale, noise_law, photon_scale, split_photons
+from decon3d.classical.photons import PhotonScale, photon_scale, split_photons
 from decon3d.errors import UserError
+from decon3d.volumes.camera import Camera
 
 ONE = PhotonScale(0.0, 1.0, "config")
 
@@ -48,41 +49,14 @@ def test_offset_and_gain_are_shared_alike():
     np.testing.assert_allclose(one + other, counts, rtol=1e-6)
 
 
-@pytest.mark.parametrize("offset", [None, 100.0])
-def test_an_unknown_gain_is_found_in_the_noise(offset):
-    found = photon_scale([exposure()], offset=offset, gain=None, read_noise=None)
-    assert found.gain == pytest.approx(2.3, rel=0.1)
-    assert found.offset == pytest.approx(100, abs=2)
-    assert found.gain_from == "data"
-
-
-def test_what_has_no_data_does_not_mislead_the_estimate():
-    counts = exposure()
-    filled = counts.astype(np.float32)
-    filled[:, :, :20] = np.nan  # deskewed data end in zeros
-    filled[:5] = np.nan
-    kept = photon_scale([counts[5:, :, 20:]], offset=None, gain=None, read_noise=None)
-    found = photon_scale([filled], offset=None, gain=None, read_noise=None)
-    assert found.gain == pytest.approx(kept.gain, rel=0.02)
-    assert found.offset == pytest.approx(kept.offset, abs=1)
-    with pytest.raises(UserError, match="without data are left out"):
-        noise_law([np.full_like(filled, np.nan)])
-
-
 def test_read_noise_counts_as_photons_more():
-    given = photon_scale([], offset=100.0, gain=2.0, read_noise=1.5)
-    assert given.offset == 100 - 2 * 1.5**2
-    dark = [exposure(gain=2.0, read_noise=3.0, peak=1e-6)]
-    found = photon_scale(dark, offset=None, gain=2.0, read_noise=None)
-    assert found.offset == pytest.approx(100 - 2 * 9, abs=1.5)
+    scale = photon_scale(Camera(offset=100.0, gain=2.0, read_noise=1.5))
+    assert (scale.offset, scale.gain) == (100 - 2 * 1.5**2, 2.0)
 
 
-def test_noise_that_does_not_tell_the_gain_is_an_error():
-    flat = np.random.default_rng(0).normal(500, 7, (16, 32, 32)).astype(np.float32)
+def test_an_assumed_gain_splits_no_photons():
     with pytest.raises(UserError, match=r"give camera\.gain"):
-        photon_scale([flat], offset=100.0, gain=None, read_noise=None)
-    with pytest.raises(UserError, match="too few"):
-        noise_law([flat[:1]])
+        photon_scale(Camera(gain_from="assumed"))
 
 
 def test_the_deviance_of_the_truth_is_one_per_voxel_and_the_smallest():

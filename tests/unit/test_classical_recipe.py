@@ -17,7 +17,8 @@ from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.decisions import tv_weight_from_snr
 from decon3d.restoration.restorers import State, open_restorer, prepare_classical
-from decon3d.settings import Camera, Rl, Rltv
+from decon3d.settings import Rl, Rltv
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
 ONE = PhotonScale(0.0, 1.0, "config")

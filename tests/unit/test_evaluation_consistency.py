@@ -24,7 +24,7 @@ from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
-from decon3d.settings import Camera as CameraSettings
+from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.writer import create_level, write_metadata

@@ -26,8 +26,8 @@ from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.phantoms.published import RLN_SIGMA
 from decon3d.restoration.restorers import State, prepare_classical
-from decon3d.settings import Camera as CameraSettings
 from decon3d.settings import Channel, Optics, Rl, load_settings
+from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
 
 VOXEL = (0.2, 0.1, 0.1)
@@ -169,7 +169,7 @@ def test_parts_and_light_of_known_restorations(psf: Psf) -> None:
 
 def test_unknown_photons_are_a_reason_and_no_failure(psf: Psf) -> None:
     flat = [np.full((20, 40, 40), 100.0)]
-    scale, reason = known_photons(flat, CameraSettings())
+    scale, reason = known_photons(flat, CameraSettings(gain_from="assumed"))
     assert scale is None and "camera.gain" in reason
     scale, reason = known_photons([flat[0] - 2], CAMERA)  # 98 = the dark level
     assert scale is None and "too few" in reason
@@ -210,7 +210,7 @@ def test_all_of_one_method(psf: Psf) -> None:
     assert 0.9 < values["rl", "probe", "object_slope", "unmatched", "volume"] < 1.1
     wrong = [values["rl", f"psf_{w}", "nrmse", "affine", "volume"] for w in ("1", "1.1", "1.25")]
     assert np.all(np.diff(wrong) > 0)
-    unknown = replace(bench, camera=CameraSettings())
+    unknown = replace(bench, camera=CameraSettings(gain_from="assumed"))
     flat = {"sample": [np.full((20, 40, 40), 100.0)], "threads": 1}
     first = evaluate_sample(Method(), unknown, name="input", **flat)[0]
     assert first.metric == "deviance" and np.isnan(first.value)
@@ -245,6 +245,8 @@ def test_target_kernels_of_a_config() -> None:
         },
         "methods": {"rl": {}, "rln": {}},
     }
+    assert target_kernels(load_settings(config), "rln") is None  # the mixture has no kernel
+    config["phantoms"] = {"train": {"count": 2, "recipes": {"rln_mixed": 1}}}
     kernels = target_kernels(load_settings(config), "rln")
     assert kernels == {"own": RLN_SIGMA, "common": RLN_SIGMA}
     assert target_kernels(load_settings(config), "rl")["own"] == 0

@@ -22,8 +22,9 @@ from decon3d.restoration.restorers import (
     prepare_network,
 )
 from decon3d.restoration.richardson_lucy import network_estimator
-from decon3d.settings import Camera, Rl, RlEstimate, RlResidual, RlResidualTraining
+from decon3d.settings import Rl, RlEstimate, RlResidual, RlResidualTraining
 from decon3d.training import loop
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
 CAMERA = Camera(offset=100, gain=2, read_noise=1)

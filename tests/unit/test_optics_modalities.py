@@ -119,3 +119,14 @@ def test_sted_states_the_light_beyond_its_support():
     )  # fmt: skip
     # 0.842 and 0.799 of the light within frames of 15 and 30 µm, whose rest falls as 1 / depth
     assert record["support"]["light_kept"] == pytest.approx(0.759, abs=0.01)
+
+
+def test_a_channel_may_have_a_pinhole_of_its_own():
+    optics = Optics(modality="confocal", numerical_aperture=1.2, immersion_index=1.333)
+    narrow = optics.model_copy(update={"pinhole_au": 0.5})
+    made = [
+        make_psf(optics=o, channel=Channel(emission_um=0.525, pinhole_au=p), voxel_size_um=(0.2, 0.1, 0.1), key="k").data
+        for o, p in ((optics, None), (optics, 0.5), (narrow, None))
+    ]  # fmt: skip
+    np.testing.assert_array_equal(made[1], made[2])
+    assert made[0].max() < 0.98 * made[1].max()

@@ -20,6 +20,7 @@ from decon3d.optics.psf import Psf, fingerprint, fwhm_um, normalised_psf
 from decon3d.optics.resampling import core_centroid
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms import stores
+from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.phantoms.contact_sheet import contact_sheet, pick
 from decon3d.phantoms.simulated import draw_volume, simulate_volume
 from decon3d.phantoms.stores import make_split, members
@@ -47,9 +48,11 @@ OTHER_PSF = Psf(np.full((3, 3, 3), 1 / 27, np.float32), VOXEL)
 
 
 def make(path, **changes):
+    phantoms, camera = changes.get("phantoms", PHANTOMS), changes.pop("camera", Camera())
     options = {
+        "conditions": resolve_conditions(phantoms, camera=camera),
         "split": PHANTOMS.test, "name": "test", "phantoms": PHANTOMS, "psf": PSF, "optics": OPTICS, "channel": Channel(emission_um=0.525),
-        "camera": Camera(), "seed": 1, "stream": ("d", "c"),
+        "seed": 1, "stream": ("d", "c"),
     }  # fmt: skip
     make_split(path, **{**options, **changes})
     return path
@@ -79,7 +82,9 @@ def test_a_store_holds_what_it_says(store):
     assert about["recipes"] == ["rln_mixed"] * 2 + ["tubules"] * 2
     assert about["photons"] == pytest.approx([50, 500, 50, 500])
     assert len(set(about["seeds"])) == 4
-    assert about["camera"] == {"offset": 100, "gain": 1, "read_noise": 1, "bits": None}
+    camera = {"offset": 100, "gain": 1, "read_noise": 1, "bits": None}
+    assert camera.items() <= about["camera"].items() and not about["camera"]["correlation"]
+    assert any("phantoms.photons is not known" in line for line in about["assumed"])
     assert about["shape"] == [8, 16, 16] and about["volumes"] == 4
     assert about["unit_um"] == 0.1 and set(about["arrays"]) == {"object", "image", "image_b"}
     assert about["psf_fingerprint"] == fingerprint(PSF)

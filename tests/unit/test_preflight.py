@@ -270,6 +270,11 @@ def test_targets_of_unknown_datasets_and_methods_are_named(tmp_path):
     ]
 
 
+def test_pages_of_microscopes_are_no_dataset(tmp_path):
+    known = settings([{"name": "a", "path": str(tmp_path)}])
+    check_targets(["instrument", "results/instruments/scope.html"], known)
+
+
 def test_two_files_of_one_volume_are_told(tmp_path):
     parts = ["a_C0.ome.tif", "a_C1.ome.tif"]
     data = "".join(
@@ -304,3 +309,16 @@ def test_series_and_axes_reach_the_files(tmp_path):
     right = settings(path, series=1, axes="ZYX")
     found = check_headers(right, list_inputs(right), cache=tmp_path / "cache.json")
     assert found[path, Reading(1, "ZYX")].shape == (1, 1, 6, 16, 16)
+
+
+def test_frames_of_another_region_of_the_camera_are_named(tmp_path):
+    write(tmp_path / "v.tif", spacing=0.3)
+    for name, shape in (("dark", (12, 9, 8)), ("flat", (12, *STACK.shape[1:]))):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.ones(shape, np.uint16), photometric="minisblack")  # fmt: skip
+    camera = {"dark": str(tmp_path / "d*.tif"), "flat": str(tmp_path / "flat.tif")}
+    (found,) = problems(settings(str(tmp_path / "v.tif"), camera=camera), tmp_path)
+    height, width = STACK.shape[1:]
+    assert found == (
+        f"datasets.d.camera.dark: {tmp_path}/dark.tif has 9 × 8 pixels (Y, X), but "
+        f"{tmp_path}/v.tif {height} × {width}; give frames of the same region of the camera"
+    )

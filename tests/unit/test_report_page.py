@@ -18,11 +18,13 @@ from report_tree import VOXEL, make_settings, make_tree, write_volume
 from decon3d import paths
 from decon3d.errors import DamagedError
 from decon3d.evaluation.records import COLUMNS
-from decon3d.files import write_text
+from decon3d.files import write_json, write_text
+from decon3d.report.existing import data_warnings
 from decon3d.report.page import build_report, report_what_exists
 from decon3d.report.plots import projections
 from decon3d.report.tables import write_tables
 from decon3d.report.views import Scene, Source, brightest, detail, line, overview
+from decon3d.report.words import methods_paragraph
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +239,19 @@ def test_panels_share_one_range_in_true_proportion() -> None:
         width, height = figure.get_size_inches() * axes.get_position().size
         left, right, bottom, top = axes.images[0].get_extent()
         assert width / height == pytest.approx((right - left) / (bottom - top), rel=1e-6)
+
+
+def test_how_the_iterations_were_chosen_is_said(tmp_path: Path) -> None:
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
+    settings = make_settings(tmp_path)
+    path = tmp_path / paths.prepared("demo", "signal", "rl")
+    path.parent.mkdir(parents=True)
+    options = {"dataset": "demo", "settings": settings}
+    for from_data, said in ((True, "(21 iterations, chosen from the data ["), (False, "since why")):
+        choice = {"iterations": 21, "from_data": from_data, "reason": "why", "curve": []}
+        write_json(path, {"values": {"iterations": 21, "choice": choice}})
+        paragraph = methods_paragraph(tmp_path, splits=[], **options)
+        assert any(said in sentence for sentence in paragraph.sentences)
+        warned = [w for w in data_warnings(tmp_path, **options) if "21 iterations" in w]
+        assert bool(warned) is not from_data

@@ -13,6 +13,7 @@ from decon3d.report.labels import method_label
 from decon3d.report.recommendation import COLUMNS, recommend, recommendation_table, settled
 from decon3d.report.tables import summarise
 from decon3d.report.templating import duration, number, quantity
+from decon3d.report.vetoes import painted
 
 BASE = np.array([20.0, 24, 22, 27, 25, 21, 23, 26])
 JITTER = np.array([0.1, -0.1, 0.2, -0.2, 0.1, -0.1, 0.0, 0.0])
@@ -64,7 +65,8 @@ def test_the_method_that_is_ahead_and_not_vetoed_is_recommended() -> None:
          "specks", "makes specks in the dark"),
         (measured("consistency_flagged", rl=0.0002, rltv=0.02),
          "consistency", "contradicts yours in 2.00 % of the voxels"),
-        (pd.concat([measured("staircase", input=0.03, rl=0.02, rltv=0.13)]),
+        (pd.concat([measured("staircase", rl=0.0001, rltv=0.024),
+                    measured("staircase_rl", rl=0.0006, rltv=0.0006)]),
          "staircase", "paints yours"),
     ],
 )  # fmt: skip
@@ -92,7 +94,10 @@ def test_each_veto_of_the_data_turns_the_choice(evidence, check, words) -> None:
         measured("dark_specks", "probe", rl=4.0, rltv=5.5),
         measured("consistency_flagged", rl=0.0, rltv=0.0005),
         measured("light", rl=np.nan, rltv=np.nan),
-        measured("staircase", input=0.12, rl=0.1, rltv=0.13),
+        # As flat as Richardson-Lucy's estimate; of a flat object; and without a reference.
+        pd.concat([measured("staircase", rltv=0.004), measured("staircase_rl", rltv=0.002)]),
+        pd.concat([measured("staircase", rltv=0.3), measured("staircase_rl", rltv=0.04)]),
+        measured("staircase", rltv=0.3),
     ],
 )
 def test_what_is_within_its_bound_or_not_measured_vetoes_nothing(evidence) -> None:
@@ -234,3 +239,13 @@ def test_settled_numbers_are_said() -> None:
 )  # fmt: skip
 def test_numbers_are_written_for_people(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_the_page_warns_of_a_method_that_paints() -> None:
+    flat = pd.concat(
+        [measured("staircase", input=0.0, rl=0.0001, rltv=0.024),
+         measured("staircase_rl", input=0.0006, rl=0.0006, rltv=0.0006)]
+    )  # fmt: skip
+    (warning,) = painted(flat)
+    assert warning.startswith("RLTV paints your data: 2.40 % of the bright voxels are flat")
+    assert painted(AHEAD) == []

@@ -92,7 +92,7 @@ def test_headline_tells_seen_from_unseen_structure() -> None:
     entries = [
         {"method": "rl", "metric": "nrmse", "split": "test", "recipe": recipe, "value": value,
          "subject": f"phantoms/test/{i}"}
-        for i, (recipe, value) in enumerate([("rln_mixed", 0.1), ("tubules", 0.4)])
+        for i, (recipe, value) in enumerate([("mixture", 0.1), ("membranes", 0.4)])
     ]  # fmt: skip
     cost = pd.DataFrame(columns=list(COST_COLUMNS))
     found = headline(rows(*entries), cost, settings=settings()).set_index("nrmse_on")["nrmse"]

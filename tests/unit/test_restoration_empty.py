@@ -17,7 +17,8 @@ from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import prepare_classical
-from decon3d.settings import Camera, Restoration, Rl
+from decon3d.settings import Restoration, Rl
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import channel_statistics, ingest
 from decon3d.volumes.normalisation import Normalisation
 

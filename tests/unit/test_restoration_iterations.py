@@ -12,7 +12,8 @@ from decon3d.classical.tuning import AffineScore, scores
 from decon3d.restoration.iterations import LEAST, MOST, NOMINAL
 from decon3d.restoration.restorers import prepare_classical
 from decon3d.restoration.richardson_lucy import base_recipe
-from decon3d.settings import Camera, Rl
+from decon3d.settings import Rl
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
 PSF = psf_of("gaussian")
@@ -65,7 +66,7 @@ def test_what_the_data_cannot_tell_is_nominal_and_says_why():
     assert second["iterations"] == NOMINAL and "denoised" in second["choice"]["reason"]
     flat = np.full((8, 16, 16), 7.0, np.float32)
     flat[4, 8, 8] = 9
-    assert prepared(flat, camera=Camera())["iterations"] == NOMINAL
+    assert prepared(flat, camera=Camera(gain_from="assumed"))["iterations"] == NOMINAL
 
 
 def test_no_light_is_not_sharpened():

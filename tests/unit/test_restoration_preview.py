@@ -12,8 +12,9 @@ from decon3d.report.preview import make_preview
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.preview import try_method
 from decon3d.restoration.restorers import open_restorer, preparation
-from decon3d.restoration.sample import sample_blocks
+from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import load_settings
+from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.ingest import channel_statistics, ingest
 
 SHAPE = (32, 56, 64)
@@ -52,7 +53,11 @@ def test_the_crop_equals_the_whole_volume_there(tried):
     state = preparation(
         settings.methods["rl"].model_dump(mode="json"),
         {"psf": root / paths.psf("demo", "signal")},
-        camera=settings.datasets["demo"].camera.model_dump(mode="json"), seed=1, threads=1,
+        camera=resolve_camera(
+            settings.datasets["demo"].camera,
+            channel_camera([record], channel=0, times=None, seed=settings.seed),
+        ),
+        seed=1, threads=1,
     )(
         channel_statistics([record], channel=0, camera_offset=None, fixed=None, key="k"),
         sample_blocks([record], channel=0, times=None, seed=settings.seed),

@@ -17,7 +17,8 @@ from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State, prepare_classical
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
-from decon3d.settings import Camera, Restoration, Rl
+from decon3d.settings import Restoration, Rl
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
 
 NETWORK = State("rln", (18, 18, 18), (2, 2, 2), True, 250.0, {"bundle": "b"})

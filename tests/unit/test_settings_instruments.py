@@ -15,7 +15,7 @@ INSTRUMENT = {
     "camera": {"offset": 101, "gain": 0.46},
     "channels": {
         "gfp": {"emission_um": 0.525, "excitation_um": 0.488},
-        "cherry": {"emission_um": 0.61},
+        "cherry": {"emission_um": 0.61, "pinhole_au": 0.8},
     },
     "objectives": {
         "60x": {
@@ -79,6 +79,8 @@ def test_files_and_indices_are_enough(place):
     gfp, cherry = worm.channels["gfp"], worm.channels["cherry"]
     assert (gfp.emission_um, gfp.excitation_um, cherry.emission_um) == (0.525, 0.488, 0.61)
     assert (gfp.psf.path, gfp.psf.channel) == ("conf/instruments/new.tif", 0)
+    assert cherry.optics_of(worm.optics).pinhole_au == 0.8
+    assert gfp.optics_of(worm.optics) == worm.optics
     assert (cherry.psf.path, cherry.psf.channel, cherry.index) == ("conf/instruments/new.tif", 1, 1)
 
 

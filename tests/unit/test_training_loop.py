@@ -24,10 +24,11 @@ from decon3d.networks.description import load_info
 from decon3d.networks.layers import ChannelMean
 from decon3d.networks.registry import network
 from decon3d.optics.psf import normalised_psf
-from decon3d.settings import Camera, Rln, RlnTraining, Training
+from decon3d.settings import Rln, RlnTraining, Training
 from decon3d.training import loop
 from decon3d.training.schedules import Rate
 from decon3d.training.validation import scores
+from decon3d.volumes.camera import Camera
 
 SETTINGS = RlnTraining(
     steps=12, batch=2, crop=(12, 64, 12), validate_every=6, save_every=1, learning_rate=0.02

@@ -1,10 +1,7 @@
 """The light that each method and stopping rule leaves over: Σ(g - Hx - b), by region."""
 
 import os
-import sys
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from light_left import DIM, haze_with_beads, light_left
 

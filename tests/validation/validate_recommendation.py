@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from decon3d import settings as config
 from decon3d.evaluation.consistency import THRESHOLD, Checker
 from decon3d.evaluation.dark_noise import evaluate_dark_noise
 from decon3d.evaluation.full_reference import compare
@@ -40,10 +41,10 @@ from decon3d.restoration.restorers import State, open_restorer, prepare_classica
 from decon3d.restoration.sample import central
 from decon3d.restoration.tuning import tune_on_phantoms
 from decon3d.seeds import generator
-from decon3d.settings import METHOD_KINDS, Camera, Phantoms, Settings, is_network, load_settings
+from decon3d.settings import METHOD_KINDS, Phantoms, Settings, is_network, load_settings
 from decon3d.settings.methods import is_tuned
 from decon3d.versions import VERSIONS
-from decon3d.volumes.camera import dose_of, resolve_camera
+from decon3d.volumes.camera import Camera, dose_of, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
 
@@ -258,7 +259,7 @@ class Rig:
 
     def statistics(self, image: Volume) -> ChannelStatistics:
         """Summarise an image."""
-        return ChannelStatistics.of_image(image, camera_offset=self.camera.offset)
+        return ChannelStatistics.of_image(image, camera_offset=self.camera.known_offset)
 
 
 def _restored(state: State, image: Volume) -> Volume:
@@ -341,13 +342,12 @@ def measure(dataset: Dataset, folder: Path, shape: tuple[int, int, int] = SHAPE)
     exposure = expose(dataset, shape)
     image = exposure.images[0]
     measured = measure_camera([image])
-    known = resolve_camera(Camera(), measured)
+    known = resolve_camera(config.Camera(), measured)
     dose = dose_of(measured, known)
     bright = dose.photons[1] if dose.photons else 100.0
     settings = method_settings()
     psf = psf_of(dataset.kind)
-    rig = Rig(psf, Camera(offset=known.offset, gain=known.gain, read_noise=known.read_noise),
-              settings)  # fmt: skip
+    rig = Rig(psf, known, settings)
     # The gain scales everything, so that phantoms of gain 1 serve all cameras.
     plain = Rig(
         psf, Camera(offset=100.0, gain=1.0, read_noise=_near(known.read_noise, 2)), settings

@@ -21,7 +21,8 @@ RULES = {
     "psf", "phantoms", "simulate", "ingest", "channel_statistics", "train", "tune",
     "restore_prepare", "restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish",
     "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", "evaluate_volumes",
-    "evaluate_sample_cpu", "evaluate_sample_gpu", "noise", "consistency",
+    "evaluate_sample_cpu", "evaluate_sample_gpu", "noise", "psf_fit", "consistency",
+    "likeness",
     "tables", "figures", "report", "index", "all",
 }  # fmt: skip
 END = {"tables", "figures", "report", "index", "all"}
@@ -162,9 +163,9 @@ def test_a_volume_has_a_page_when_asked_and_snakemake_its_report(finished):
         (lambda c: c["methods"]["rltv"].update(device="gpu"), {"restore_part_gpu", "evaluate_sample_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
         (lambda c: c["methods"]["rln"]["training"].update(steps=6), {"train", "restore_part_gpu", "evaluate_sample_gpu", "restore_phantoms_gpu", *RESTORE, *END}),
         (lambda c: c["restoration"].update(memory_gb=1.5), {"restore_plan", "restore_part_cpu", "restore_part_gpu", "restore_finish", "consistency", "evaluate_volumes", *END}),
-        (lambda c: c["phantoms"]["test"].update(count=2), {"phantoms", "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", *END}),
+        (lambda c: c["phantoms"]["test"].update(count=2), {"phantoms", "likeness", "restore_phantoms_cpu", "restore_phantoms_gpu", "evaluate_phantoms", *END}),
         (lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53), RULES - {"simulate", "tune", "ingest", "channel_statistics", "noise"}),
-        (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "noise", "restore_part_cpu", "restore_part_gpu", "evaluate_sample_cpu", "evaluate_sample_gpu", *RESTORE, *END} - {"evaluate_phantoms"}),
+        (lambda c: c["datasets"]["cells"].update(times=[0]), {"ingest", "channel_statistics", "noise", "psf_fit", "likeness", "restore_part_cpu", "restore_part_gpu", "evaluate_sample_cpu", "evaluate_sample_gpu", *RESTORE, *END} - {"evaluate_phantoms"}),
     ],
     ids=["iterations", "device", "steps", "memory", "test count", "emission", "times"],
 )  # fmt: skip

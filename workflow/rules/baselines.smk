@@ -5,6 +5,7 @@
 rule tune:
     input:
         unpack(tuning_inputs),
+        unpack(camera_record),
         psf=paths.psf("{dataset}", "{channel}"),
     output:
         paths.tuning("{dataset}", "{channel}", "{method}"),

@@ -1,5 +1,6 @@
 # The config, validated, and what the rules ask of it. No rules here.
 
+import datetime
 import json
 import os
 import re
@@ -9,6 +10,8 @@ import sys
 from functools import lru_cache
 from math import prod
 from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
@@ -21,10 +24,12 @@ from decon3d.restoration.remake import remake_missing
 from decon3d.settings import (
     NAME,
     RESERVED_METHODS,
+    Instrument,
     Phantoms,
     bundle_path,
     check_config_files,
     expand_path,
+    instrument_files,
     instrument_folders,
     is_network,
     is_oracle,
@@ -35,6 +40,7 @@ from decon3d.settings import (
     may_use_gpu,
     needs_sample,
     path_problem,
+    read_instrument,
     with_files,
 )
 from decon3d.versions import VERSIONS
@@ -49,6 +55,7 @@ try:
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
     FOLDERS = instrument_folders(workflow.configfiles, workflow.basedir)
+    INSTRUMENT_FILES = instrument_files(FOLDERS)
     CONFIG = with_files(config, FOLDERS)
     SETTINGS = load_settings(CONFIG)
     INPUTS = list_inputs(SETTINGS)
@@ -228,6 +235,72 @@ def camera_frames(camera):
     return [file for files in frame_lists(camera).values() for file in files]
 
 
+def instrument_names():
+    """The instruments in the config and in its folders."""
+    names = [*SETTINGS.instruments, *INSTRUMENT_FILES]
+    if not names:
+        listed = ", ".join(map(str, FOLDERS))
+        raise WorkflowError(f"No instrument was found; write <name>.yaml in {listed}")
+    return list(dict.fromkeys(names))
+
+
+def instrument_file(name):
+    """Where an instrument is described; None = in the config."""
+    if name in (config.get("instruments") or {}):
+        return None
+    return str(INSTRUMENT_FILES[name])
+
+
+@lru_cache(maxsize=None)
+def instrument_of(name):
+    """An instrument of the config, or from its file."""
+    if name in SETTINGS.instruments:
+        return SETTINGS.instruments[name]
+    if name not in INSTRUMENT_FILES:
+        raise WorkflowError(
+            f"unknown instrument {name!r}; known: {', '.join(instrument_names())}"
+        )
+    try:
+        return Instrument.model_validate(read_instrument(INSTRUMENT_FILES[name]))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def beads_of(wildcards):
+    """A dated bead stack, as the PSF of one channel of an instrument."""
+    instrument = instrument_of(wildcards.instrument)
+    stacks = instrument.objectives[wildcards.objective].beads
+    stack = next(
+        s
+        for s in stacks
+        if str(s.date) == wildcards.day and wildcards.dye in s.channels
+    )
+    return instrument.psf_of(stack, wildcards.dye)
+
+
+def bead_path(wildcards):
+    return expand_path(beads_of(wildcards).path)
+
+
+def frames_of_day(wildcards):
+    """What holds the files of a camera's dark and flat frames of a day."""
+    instrument = instrument_of(wildcards.instrument)
+    dated = {str(frames.date): frames for frames in instrument.frames}
+    return dated.get(wildcards.day, instrument.camera)
+
+
+def instrument_records(name):
+    """What is measured of an instrument: each channel of each bead stack, each day's frames."""
+    instrument = instrument_of(name)
+    beads = [
+        paths.instrument_beads(name, objective, stack.date, channel)
+        for objective, value in instrument.objectives.items()
+        for stack in value.beads
+        for channel in stack.channels
+    ]
+    return beads + [paths.instrument_camera(name, day) for day in instrument.frame_days]
+
+
 def references_seen(wildcards):
     """A fingerprint of the references that the config names."""
     if dataset_of(wildcards).simulate is not None:
@@ -274,6 +347,22 @@ def made_bundles():
         for channel in dataset.channels
         for method in trained
     }
+
+
+def camera_known(wildcards):
+    """Whether the config gives all numbers of a dataset's camera."""
+    camera = dataset_of(wildcards).camera
+    return None not in (camera.offset, camera.gain, camera.read_noise)
+
+
+def camera_record(wildcards):
+    """What the data say of a channel's camera, where the config leaves something open.
+
+    One more volume changes it, but is no reason to train or tune again.
+    """
+    if camera_known(wildcards):
+        return {}
+    return {"noise": ancient(paths.noise(wildcards.dataset, wildcards.channel))}
 
 
 def per_channel(path):
@@ -416,6 +505,16 @@ def chain_may_use_gpu(name):
     return any(may_use_gpu(METHODS[n]) for n in chain_of(name))
 
 
+def measured_light(wildcards):
+    """The record of light and camera in the data, where the phantoms' config leaves any open.
+
+    It counts when the phantoms are first made: one more volume is no reason to train again.
+    """
+    if not PHANTOMS.needs_data(dataset_of(wildcards).camera):
+        return []
+    return [ancient(paths.noise(wildcards.dataset, wildcards.channel))]
+
+
 def own_volumes(wildcards):
     """The user's own objects that a split draws from."""
     objects = PHANTOMS.of_split(wildcards.split).objects
@@ -459,6 +558,18 @@ def evaluation_files(dataset):
     ]
 
 
+def likeness_records(wildcards):
+    """How alike phantoms and data are, where the dataset has phantoms."""
+    return likeness_files(wildcards.dataset)
+
+
+def likeness_files(dataset):
+    """The same, by the name of the dataset."""
+    if PHANTOMS is None or MEASURED[dataset]:
+        return []
+    return [paths.likeness(dataset, c) for c in SETTINGS.datasets[dataset].channels]
+
+
 def all_records(wildcards):
     """What has to be there when all is done: the records of every stage, in all datasets.
 
@@ -488,7 +599,9 @@ def all_records(wildcards):
                 for path in (paths.plan, paths.finished, paths.consistency_record)
             ]
         found += evaluation_files(dataset)
-        found.append(paths.table(dataset, "metrics.csv"))
+        found += likeness_files(dataset)
+        found += [paths.table(dataset, "metrics.csv"), paths.report(dataset)]
+        found.append(f"{paths.figures(dataset)}/index.json")
     return found
 
 

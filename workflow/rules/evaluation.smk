@@ -14,6 +14,11 @@ rule evaluate_phantoms:
             for c in dataset_of(w).channels
             if w.method in METHODS
         ],
+        noises=lambda w: (
+            []
+            if camera_known(w)
+            else [paths.noise(w.dataset, c) for c in dataset_of(w).channels]
+        ),
     output:
         paths.evaluation("{dataset}", "{method}", "phantoms"),
     log:
@@ -92,10 +97,9 @@ rule evaluate_sample_cpu:
             values(METHODS[name], exclude={"training"}) for name in chain_of(w.method)
         ],
         optics=lambda w: values(dataset_of(w).optics),
-        channel=lambda w: values(channel_of(w)),
+        channel=lambda w: values(channel_of(w), exclude={"beads_um"}),
         camera=lambda w: values(dataset_of(w).camera),
-        photons=list(PROBE.photons),
-        background_photons=PROBE.background_photons,
+        phantoms=values(PROBE, include={"photons", "background_photons"}),
         times=lambda w: dataset_of(w).times,
         seen=bundles_seen,
         seed=SETTINGS.seed,
@@ -129,6 +133,30 @@ rule noise:
         version=VERSIONS["noise"],
     script:
         "../../scripts/measure_noise.py"
+
+
+# Whether the raw data contradict the PSF's width.
+rule psf_fit:
+    input:
+        volumes=ingested_volumes,
+        psf=lambda w: paths.psf(w.dataset, w.channel),
+        noise=lambda w: paths.noise(w.dataset, w.channel),
+    output:
+        paths.psf_fit("{dataset}", "{channel}"),
+    log:
+        "logs/{dataset}/psf_fit/{channel}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    params:
+        index=lambda w: channel_of(w).index,
+        beads_um=lambda w: channel_of(w).beads_um,
+        times=lambda w: dataset_of(w).times,
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["psf_fit"],
+    script:
+        "../../scripts/check_psf.py"
 
 
 rule consistency:

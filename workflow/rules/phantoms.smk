@@ -6,6 +6,7 @@ rule phantoms:
     input:
         own_objects,
         psf=paths.psf("{dataset}", "{channel}"),
+        measured=measured_light,
     output:
         marker=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "{split}")),
     log:
@@ -23,14 +24,38 @@ rule phantoms:
         ),
         optics=lambda w: values(dataset_of(w).optics),
         channel=lambda w: values(
-            channel_of(w), exclude={"index", "normalisation", "psf"}
+            channel_of(w), exclude={"index", "normalisation", "psf", "beads_um"}
         ),
         camera=lambda w: values(dataset_of(w).camera),
         seen=lambda w: fingerprint(own_volumes(w)),
         seed=SETTINGS.seed,
-        version=VERSIONS["phantoms"],
+        version=[VERSIONS["phantoms"], VERSIONS["noise"]],
     script:
         "../../scripts/phantoms.py"
+
+
+# Whether the test phantoms look like the data: histogram, spectrum, noise.
+rule likeness:
+    input:
+        volumes=ingested_volumes,
+        noise=paths.noise("{dataset}", "{channel}"),
+        phantoms=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "test")),
+    output:
+        paths.likeness("{dataset}", "{channel}"),
+    log:
+        "logs/{dataset}/likeness/{channel}.log",
+    wildcard_constraints:
+        dataset=datasets_with_pairs(False),
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        index=lambda w: channel_of(w).index,
+        times=lambda w: dataset_of(w).times,
+        camera=lambda w: values(dataset_of(w).camera),
+        seed=SETTINGS.seed,
+        version=VERSIONS["likeness"],
+    script:
+        "../../scripts/likeness.py"
 
 
 rule measured_pairs:
@@ -72,6 +97,7 @@ rule measured_pairs:
 rule pairs_after_cpu:
     input:
         unpack(method_inputs),
+        unpack(camera_record),
         pairs=lambda w: pairs_store(w, w.split),
     output:
         marker=paths.store_marker(

@@ -14,7 +14,9 @@ rule psf:
         "../../envs/cpu.yaml"
     params:
         optics=lambda w: values(dataset_of(w).optics),
-        channel=lambda w: values(channel_of(w), exclude={"index", "normalisation"}),
+        channel=lambda w: values(
+            channel_of(w), exclude={"index", "normalisation", "beads_um"}
+        ),
         voxel_size_um=voxel_size,
         first_volume=lambda w: "" if voxel_size(w) else first_volume(w),
         reading=lambda w: {} if voxel_size(w) else reading_of(w),

@@ -51,6 +51,7 @@ rule figures:
         metrics=paths.table("{dataset}", "metrics.csv"),
         restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
         psfs=per_channel(paths.psf),
+        likeness=likeness_records,
     output:
         marker=f"{paths.figures('{dataset}')}/index.json",
     log:
@@ -75,7 +76,9 @@ rule report:
             for name in ("summary", "cost", *OTHER_TABLES)
         ],
         summary=paths.table("{dataset}", "summary.html"),
+        psf_fits=of_channels(paths.psf_fit),
         figures=f"{paths.figures('{dataset}')}/index.json",
+        likeness=likeness_records,
     output:
         page=report(
             paths.report("{dataset}"),

@@ -5,6 +5,7 @@
 rule restore_prepare:
     input:
         unpack(method_inputs),
+        unpack(camera_record),
         statistics=lambda w: paths.statistics(w.dataset, w.channel, method_of(w).source),
     output:
         state=paths.prepared("{dataset}", "{channel}", "{method}"),
@@ -36,6 +37,7 @@ rule restore_prepare:
 use rule restore_prepare as restore_prepare_on_sample with:
     input:
         unpack(method_inputs),
+        unpack(camera_record),
         sampled=source_volumes,
         statistics=lambda w: paths.statistics(w.dataset, w.channel, method_of(w).source),
     wildcard_constraints:
@@ -129,6 +131,7 @@ rule restore_finish:
 rule restore_phantoms_cpu:
     input:
         unpack(method_inputs),
+        unpack(camera_record),
         test=lambda w: pairs_store(w, "test"),
     output:
         marker=paths.store_marker(

@@ -3,6 +3,7 @@
 
 rule train:
     input:
+        unpack(camera_record),
         train=lambda w: pairs_store(w, "train"),
         val=lambda w: pairs_store(w, "val"),
         psf=paths.psf("{dataset}", "{channel}"),

@@ -6,27 +6,17 @@ shared binomially, and the halves are then independent. This needs photons, not 
 camera's offset and gain must be known or estimated.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, maximum_filter, uniform_filter
 from scipy.special import ndtri
 
 from decon3d.errors import UserError
-from decon3d.logs import log
-from decon3d.volumes.no_data import filled, missing
+from decon3d.volumes.camera import Camera, Source
 
 FloatArray = NDArray[np.float32]
 
-BINS = 24
-"""Groups of voxels of like brightness, in the fit of variance against mean."""
-NEIGHBOURS = (3, 5, 5)
-LEAST_VOXELS = 10_000
-GAIN_ERROR = 0.2
-"""Largest relative standard error at which an estimated gain is used."""
 EXACT_PHOTONS = 64
 
 
@@ -38,131 +28,32 @@ class PhotonScale:
     """Counts of a Poisson variable of mean 0: the dark level less the read noise's variance."""
     gain: float
     """Counts per photon."""
-    gain_from: Literal["config", "data"]
-    """Whether the gain was given or estimated."""
+    gain_from: Source
+    """Where the gain comes from."""
 
     def photons(self, counts: NDArray[np.generic]) -> FloatArray:
         """Convert counts to photons, float32; they may come out negative or fractional."""
         return (counts.astype(np.float32) - np.float32(self.offset)) / np.float32(self.gain)
 
 
-def photon_scale(
-    sample: Sequence[NDArray[np.generic]],
-    *,
-    offset: float | None,
-    gain: float | None,
-    read_noise: float | None,
-) -> PhotonScale:
-    """Find the scale of a camera.
+def photon_scale(camera: Camera | None) -> PhotonScale:
+    """Return the scale of a camera.
 
     Read noise of r photons is counted as r² photons more, in the image and in the model alike,
     which gives the sum the variance of a Poisson variable (Snyder et al. 1995, J. Opt. Soc. Am. A
-    12, 272). What is not given is estimated by `noise_law`, whose intercept covers both the offset
-    and the read noise.
-
-    Parameters
-    ----------
-    sample
-        Blocks of counts (Z Y X).
-    offset, gain, read_noise
-        The camera's counts in the dark, counts per photon, and read noise in photons; None = not
-        known.
+    12, 272).
 
     Raises
     ------
     UserError
-        If the sample does not tell the gain.
+        If the gain is neither configured nor told by the data.
     """
-    if gain is not None and offset is not None:
-        return PhotonScale(offset - gain * (read_noise or 0.0) ** 2, gain, "config")
-    law = noise_law(sample)
-    if gain is None:
-        log.info(
-            "camera.gain: %.3g ± %.2g counts per photon, estimated from variance against mean",
-            law.gain, law.error,
-        )  # fmt: skip
-        if not 0 < law.error < GAIN_ERROR * law.gain:
-            raise UserError(
-                f"camera.gain: the data do not tell it ({law.gain:.3g} ± {law.error:.2g} counts "
-                "per photon from variance against mean); photons must be known here: give "
-                "camera.gain, in counts per photon, from the camera's data sheet"
-            )
-        if offset is None:
-            return PhotonScale(-law.intercept / law.gain, law.gain, "data")
-        # Without a known read noise, the fit of the variance at the dark level stands for it.
-        excess = max(law.intercept + law.gain * offset, 0.0)
-        noise = law.gain * read_noise**2 if read_noise is not None else excess / law.gain
-        return PhotonScale(offset - noise, law.gain, "data")
-    return PhotonScale(law.mean - law.variance / gain, gain, "config")
-
-
-@dataclass(frozen=True)
-class NoiseLaw:
-    """variance = gain · counts + intercept, fitted to a sample of images."""
-
-    gain: float
-    error: float
-    """Standard error of the gain."""
-    intercept: float
-    mean: float
-    """Counts where the law is known best: mean over the groups, the dark ones weigh most."""
-    variance: float
-    """The noise variance there, in counts²."""
-
-
-def noise_law(sample: Sequence[NDArray[np.generic]]) -> NoiseLaw:
-    """Fit the noise variance against the mean of images (Z Y X, counts).
-
-    The noise is what the second difference along Y of the second difference along X leaves of an
-    image, in which a blurred object has next to nothing; groups of voxels are made by the mean of
-    their 3 × 5 × 5 neighbours, which is uncorrelated with it and hardly noisy itself. This
-    holds for white noise: resampled or deskewed data show too small a variance. Voxels beside one
-    without data (NaN) are left out.
-
-    Raises
-    ------
-    UserError
-        If the sample is too small.
-    """
-    means, squares = [], []
-    for block in sample:
-        if min(block.shape[1:]) < 3:
-            continue
-        values = filled(block, 0.0).astype(np.float32)
-        noise = values
-        for axis in (1, 2):
-            noise = correlate1d(noise, np.array([1.0, -2.0, 1.0]) / 6**0.5, axis=axis)
-        absent = missing(block)
-        seen = np.ones(block.shape, bool)
-        if absent is not None:
-            seen = ~np.asarray(maximum_filter(absent, NEIGHBOURS))
-        seen[:, [0, -1]] = seen[:, :, [0, -1]] = False  # the differences need neighbours
-        means.append(uniform_filter(values, NEIGHBOURS)[seen])
-        squares.append(np.square(noise[seen]))
-    level = np.concatenate(means) if means else np.empty(0, np.float32)
-    square = np.concatenate(squares) if squares else np.empty(0, np.float32)
-    if level.size < LEAST_VOXELS:
+    if camera is None or camera.gain_from == "assumed":
         raise UserError(
-            f"camera.gain: {level.size} voxels are too few to estimate it from (those without "
-            "data are left out); give it, and camera.offset, in the config"
+            "camera.gain: the data do not tell it (variance against mean), and photons must be "
+            "known here; give camera.gain, in counts per photon, from the camera's data sheet"
         )
-    order = np.argsort(level)
-    mean, variance = (
-        np.array([part.mean(dtype=np.float64) for part in np.array_split(values[order], BINS)])
-        for values in (level, square)
-    )
-    # The groups' variances scatter in proportion to themselves.
-    weight = 1 / np.maximum(variance, 1e-6 * variance.max() + 1e-12) ** 2
-    centre = np.average(mean, weights=weight)
-    middle = np.average(variance, weights=weight)
-    spread = np.sum(weight * (mean - centre) ** 2)
-    if not spread > 0:
-        return NoiseLaw(0.0, np.inf, float(middle), float(centre), float(middle))
-    gain = np.sum(weight * (mean - centre) * variance) / spread
-    intercept = middle - gain * centre
-    misfit = np.sum(weight * (variance - gain * mean - intercept) ** 2) / (BINS - 2)
-    error = np.sqrt(misfit / spread)
-    return NoiseLaw(float(gain), float(error), float(intercept), float(centre), float(middle))
+    return PhotonScale(camera.dark_level, camera.gain, camera.gain_from)
 
 
 def split_photons(

@@ -10,10 +10,11 @@ x(g))⟩ (Stein 1981; Ramani, Blu and Unser 2008). Unlike held-out photons, it u
 and correlated noise or excess noise of the camera does no harm if it was measured.
 
 This is the error of the *blurred* estimate, which hardly sees fine structure or amplified noise.
-So the Fourier components are divided by |OTF|² + `WEAK` (as in the generalised risk of Eldar 2009):
+So the Fourier components are divided by |OTF|² + ε (as in the generalised risk of Eldar 2009):
 where the OTF is strong, it is the error of the object itself. Where it is weak, the image does not
 tell; there the noise of the estimate, which the second run shows, counts as error, and what else
-the estimate has (by positivity) counts as true to the share `TRUST`.
+the estimate has (by positivity) counts as true to the share `TRUST`. With more light, the image
+tells more: ε is `WEAK` over the photons of the brightest voxels.
 
 `WEAK` and `TRUST` were fitted on simulated volumes of eight kinds; see `make validate
 VALIDATE=iterations`.
@@ -35,10 +36,14 @@ from decon3d.classical.tuning import Subject
 from decon3d.seeds import seeded
 from decon3d.volumes.no_data import filled, missing
 
-WEAK = 0.01
-"""|OTF|² at which half of the error is known from the image."""
-TRUST = 0.45
+WEAK = 3.0
+"""|OTF|² at which half of the error is known from an image, times its brightest photons, …"""
+WEAKEST, STRONGEST = 0.001, 0.01
+"""… within these limits: from 300 to 3,000 photons."""
+TRUST = 0.35
 """Share of the structure beyond the OTF that counts as true."""
+BRIGHTEST = 99.9
+"""Percentile of the brightest voxels."""
 STEP = 0.1
 """δ: the noise that is added, in standard deviations of the noise."""
 LEAST_VARIANCE = 0.05
@@ -111,6 +116,9 @@ def risk_subjects(
         for block in sample
     ]
     unit = max(float(np.mean(light)), 1e-30)
+    brightest = max(float(np.nanpercentile(block, BRIGHTEST)) for block in sample)
+    photons = max((brightest - recipe.background) / noise.gain, 1.0)
+    weak = float(np.clip(WEAK / photons, WEAKEST, STRONGEST))
     subjects = []
     for i, block in enumerate(sample):
         own = replace(recipe, saturation=recipe.largest(block))
@@ -121,7 +129,7 @@ def risk_subjects(
         if unknown is not None:
             added[unknown] = 0
         probe = block.astype(np.float32) + np.float32(STEP) * added
-        subjects.append(Subject((block, probe), own, _Risk(block, unknown, added, own, unit)))
+        subjects.append(Subject((block, probe), own, _Risk(block, unknown, added, own, unit, weak)))
     return subjects
 
 
@@ -135,11 +143,13 @@ class _Risk:
         added: FloatArray,
         recipe: Recipe,
         unit: float,
+        weak: float,
     ) -> None:
         above = filled(image, recipe.background).astype(np.float32) - np.float32(recipe.background)
         if unknown is not None:
             above[unknown] = 0
-        self._unknown, self._added, self._above, self._unit = unknown, added, above, unit
+        self._unknown, self._added, self._above = unknown, added, above
+        self._unit, self._weak = unit, weak
         self._spectra: tuple[Any, ...] | None = None
 
     def __call__(self, estimates: Sequence[FloatArray], model: Blur) -> float:
@@ -166,8 +176,8 @@ class _Risk:
             share[0] /= 2
             if model.lengths[2] % 2 == 0:
                 share[-1] /= 2
-            strong = (share / (power + WEAK)).astype(np.float32)
-            weak = np.float32(WEAK) * strong
+            strong = (share / (power + self._weak)).astype(np.float32)
+            weak = np.float32(self._weak) * strong
             self._spectra = strong, weak, model.spectrum(self._above), model.spectrum(self._added)
         return self._spectra
 

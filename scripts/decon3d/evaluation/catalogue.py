@@ -172,6 +172,20 @@ METRICS: dict[str, Metric] = {
         "verifiable.",
         ranked=False,
     ),
+    "staircase": Metric(
+        "Flat voxels", "", "lower", 4,
+        "Share of bright foreground voxels whose gradient is below a tenth of the median. Many "
+        "more than in Richardson-Lucy's estimate: smooth structure became flat patches with steps "
+        "between them. Flat pieces that are smaller than the PSF look the same.",
+        ranked=False,
+    ),
+    "staircase_rl": Metric(
+        "Flat voxels of RL", "", "lower", 4,
+        "The same of Richardson-Lucy's estimate of 15 iterations, as it is and smoothed by up to "
+        "2 σ of the PSF, the largest share: what the object itself has. From 1 % on the object "
+        "counts as flat, and no staircase can be told.",
+        ranked=False, summarised=False,
+    ),
     "dark_objects": Metric(
         "Objects in dark noise", "", "lower", 0,
         "Places above 5 σ after pure dark noise was restored and blurred again; there must be "

@@ -27,7 +27,7 @@ from decon3d.evaluation.consistency import (
     width_voxels,
 )
 from decon3d.evaluation.map_progress import begin_or_go_on
-from decon3d.evaluation.noise import Noise, draw_cells
+from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.evaluation.records import Record
 from decon3d.files import announce_output, digest, read_json
@@ -36,7 +36,7 @@ from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, half_width
 from decon3d.restoration.blocks import Block, Region, Triple, block_at, choose_block, grid
 from decon3d.restoration.part import peak_memory_gb
-from decon3d.restoration.sample import BLOCK
+from decon3d.restoration.sample import BLOCK, draw_cells
 from decon3d.seeds import generator
 from decon3d.versions import VERSIONS
 from decon3d.volumes.checked import open_group

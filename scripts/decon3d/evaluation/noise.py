@@ -2,50 +2,27 @@
 
 Deskewing, stitching and resampling average neighbouring voxels: the noise gets smaller and
 correlated, so that a sum over a neighbourhood scatters more than white noise of the same variance
-would. Both are measured, in what second differences leave of the images (see
-`classical.photons.noise_law`), and undone: a second difference of correlated noise is too small.
+would. Both are measured; see `volumes.photon_transfer`.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, maximum_filter, minimum_filter, uniform_filter
 
-from decon3d.classical.photons import NEIGHBOURS, noise_law
-from decon3d.errors import UserError
 from decon3d.files import read_record, write_record
 from decon3d.logs import log
-from decon3d.restoration.blocks import Region, Triple, block_at, grid
-from decon3d.restoration.sample import BLOCK
-from decon3d.seeds import generator
-from decon3d.settings import Camera
-from decon3d.volumes.camera import CameraRecord
+from decon3d.restoration.blocks import Triple
+from decon3d.restoration.sample import channel_camera
+from decon3d.volumes.camera import Camera, CameraRecord, Configured, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord
-from decon3d.volumes.no_data import filled, missing, read_marked
-from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.photon_transfer import LAGS, measure_camera
 
-SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0]) / 6**0.5
-AUTOCORRELATION = {0: 1.0, 1: -4 / 6, 2: 1 / 6}
-"""Of a second difference of white noise, by lag."""
-LAGS = 2
-"""Lags (voxels) over which the noise may be correlated."""
-SIGNIFICANT = 20.0
-"""A correlation below this over the root of the number of voxels is taken as 0: three standard
-errors, which the solution for two lags makes seven times as large as a plain correlation's."""
-LEAST_CORRELATION = 0.03
-"""Smaller ones are taken as 0: structure that second differences leave makes as much."""
-DARK_PERCENTILE = 50
-"""Voxels darker than this percentile of a block tell the correlation: least structure."""
-OUTLIER = 5.0
 FLOOR = 0.05
 """Smallest variance, relative to where the law is known best."""
-CELLS = 12
-"""Blocks of a channel in which the noise is measured."""
 
 Curve = tuple[float, ...]
 
@@ -119,127 +96,45 @@ def load_noise(path: str | Path) -> Noise:
 
 
 def measure_noise(sample: Sequence[NDArray[Any]], *, camera: Camera | None = None) -> Noise:
-    """Measure the noise in images.
+    """Measure the noise in images (Z, Y, X; counts; NaN = no data); see `noise_of`."""
+    return noise_of(measure_camera(sample), camera=camera)
+
+
+def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
+    """Return the noise that a camera record describes.
 
     Parameters
     ----------
-    sample
-        Blocks of counts (Z, Y, X); NaN = no data.
+    measured
+        From `volumes.photon_transfer.measure_camera`.
     camera
-        Tells the noise where the sample is too small; what it leaves open is taken as 1.
+        Tells the noise where the data are too few; None = as `volumes.camera` assumes.
 
     Returns
     -------
     Noise
-        The variance law is that of single voxels; a law that falls with the counts is taken as
-        constant. Places of one value are left out: no camera gives them.
+        The variance law is that of single voxels; where the data do not tell how the variance
+        depends on the counts, it is taken as constant.
     """
-    sample = [_without_even_places(block) for block in sample]
-    try:
-        law = noise_law(sample)
-    except UserError:
-        known = camera or Camera()
-        gain, read = known.gain or 1.0, 1.0 if known.read_noise is None else known.read_noise
-        base = gain**2 * read**2
+    if not measured.curve:
+        known = camera or Camera(offset=0.0)
+        base = known.gain**2 * known.read_noise**2
         none: Curve = (0.0,) * LAGS
         return Noise(
-            gain, base - gain * (known.offset or 0.0), max(base, 1e-6), (none,) * 3, 0, "camera"
+            known.gain, base - known.gain * known.offset, max(base, 1e-6), (none,) * 3, 0, "camera"
         )
-    correlation, voxels = _correlation(sample)
-    shrink = prod(_kept(curve) for curve in correlation[1:])
-    gain, intercept = (law.gain, law.intercept) if law.gain > 0 else (0.0, law.variance)
+    _, variance, error = np.array(measured.curve).T
+    middle = float(np.average(variance, weights=error**-2.0))
+    gain, intercept = 0.0, middle
+    if measured.gain is not None and measured.dark_level is not None:
+        gain, intercept = measured.gain, -measured.gain * measured.dark_level
+    z, y, x = measured.correlation
     noise = Noise(
-        gain=gain / shrink, intercept=intercept / shrink, floor=FLOOR * law.variance / shrink,
-        correlation=correlation, voxels=voxels, measured="data",
+        gain=gain, intercept=intercept, floor=FLOOR * middle, correlation=(z, y, x),
+        voxels=measured.voxels, measured="data",
     )  # fmt: skip
     log.info("noise: %s", noise)
     return noise
-
-
-def _without_even_places(block: NDArray[Any]) -> NDArray[Any]:
-    """Make boxes of 3 × 5 × 5 voxels of one value NaN: fill, though not known as such.
-
-    Where photons are so few that such boxes are dark, the others still have the variance of their
-    mean.
-    """
-    even = maximum_filter(block, NEIGHBOURS) == minimum_filter(block, NEIGHBOURS)
-    if not even.any():
-        return block
-    result = block.astype(np.float32)
-    result[np.asarray(maximum_filter(even, NEIGHBOURS))] = np.nan
-    return result
-
-
-def _kept(curve: Curve) -> float:
-    """Return the variance of a second difference of correlated noise, over that of white noise."""
-    return 1 + sum(2 * rho * AUTOCORRELATION[lag] for lag, rho in enumerate(curve, 1))
-
-
-def _correlation(sample: Sequence[NDArray[Any]]) -> tuple[tuple[Curve, Curve, Curve], int]:
-    """Measure the correlation along Z, Y, X, in the darker half of each block."""
-    most = LAGS + 2  # where white noise leaves nothing, correlated noise still leaves something
-    products, pairs = np.zeros((3, most + 1)), np.zeros((3, most + 1))
-    for block in sample:
-        if min(block.shape[1:]) < 2 * most:
-            continue
-        values = filled(block, 0.0).astype(np.float32)
-        absent = missing(block)
-        used = np.ones(block.shape, bool)
-        if absent is not None:
-            used = ~np.asarray(maximum_filter(absent, NEIGHBOURS))
-        used[:, [0, -1]] = used[:, :, [0, -1]] = False
-        if not used.any():
-            continue
-        noise = correlate1d(
-            correlate1d(values, SECOND_DIFFERENCE, axis=1), SECOND_DIFFERENCE, axis=2
-        )
-        level = uniform_filter(values, NEIGHBOURS)
-        used &= level <= np.percentile(level[used], DARK_PERCENTILE)
-        limit = OUTLIER * np.sqrt(np.mean(np.square(noise[used]), dtype=np.float64))
-        noise = np.where(used, np.clip(noise, -limit, limit), np.float32(0))
-        for axis in range(3):
-            line, seen = np.moveaxis(noise, axis, 0), np.moveaxis(used, axis, 0)
-            for lag in range(min(most + 1, len(line))):
-                cut = len(line) - lag
-                products[axis, lag] += np.vdot(line[:cut], line[lag:])
-                pairs[axis, lag] += np.count_nonzero(seen[:cut] & seen[lag:])
-    voxels = int(pairs[0, 0])
-    if not products[0, 0] > 0:
-        return ((0.0,) * LAGS,) * 3, voxels
-    ratios = products / np.maximum(pairs, 1) / (products[:, :1] / pairs[:, :1])
-    least = max(SIGNIFICANT / voxels**0.5, LEAST_CORRELATION)
-    z = _significant([float(r) for r in ratios[0, 1 : LAGS + 1]], least)
-    y, x = (_significant(_solve(ratios[axis], LAGS), least) for axis in (1, 2))
-    y, x = (
-        _significant([*_solve(ratios[axis], 1), 0.0], least) if curve[1] == 0 else curve
-        for axis, curve in ((1, y), (2, x))
-    )
-    return (z, y, x), voxels
-
-
-def _significant(curve: Sequence[float], least: float) -> Curve:
-    return tuple(float(rho) if abs(rho) >= least else 0.0 for rho in curve)
-
-
-def _solve(ratio: NDArray[np.float64], lags: int) -> list[float]:
-    """Find the correlation whose second difference has the autocorrelation `ratio` (by lag)."""
-
-    def own(lag: int) -> float:
-        return AUTOCORRELATION.get(abs(lag), 0.0)
-
-    rows = [
-        [own(m - k) + own(m + k) - ratio[m] * 2 * own(k) for k in range(1, lags + 1)]
-        for m in range(1, len(ratio))
-    ]
-    right = [ratio[m] * own(0) - own(m) for m in range(1, len(ratio))]
-    return [float(rho) for rho in np.linalg.lstsq(np.array(rows), np.array(right), rcond=None)[0]]
-
-
-def draw_cells(shape: Triple, *, count: int, rng: np.random.Generator) -> list[Region]:
-    """Draw cells of at most 32 × 96 × 96 voxels (Z, Y, X) of a volume, all if there are no more."""
-    total = prod(grid(shape, BLOCK))
-    chosen = sorted(rng.permutation(total)[:count].tolist())
-    return [block_at(i, shape=shape, block=BLOCK, halo=(0, 0, 0)).write for i in chosen]
 
 
 def channel_noise(
@@ -247,7 +142,7 @@ def channel_noise(
     *,
     channel: int,
     times: Sequence[int] | None,
-    camera: Camera,
+    camera: Configured,
     seed: int,
 ) -> tuple[Noise, CameraRecord]:
     """Measure the noise and the camera of one channel in blocks of a dataset.
@@ -263,26 +158,12 @@ def channel_noise(
     times
         Time points to draw from; None = all.
     camera
-        The dataset's; see `measure_noise`.
+        The dataset's, as the config has it.
     seed
         The config's seed.
     """
-    rng = generator(seed, "noise", channel)
-    places = [
-        (record, time)
-        for record in records
-        for time in (range(record.shape[0]) if times is None else times)
-    ]
-    chosen = [places[i] for i in rng.permutation(len(places))[:CELLS]]
-    sample = []
-    for record, time in chosen:
-        z, y, x = record.shape[2:]
-        volume = record.open()
-        for region in draw_cells((z, y, x), count=-(-CELLS // len(chosen)), rng=rng):
-            sample.append(read_marked(volume, time, channel, region, record.fill(channel)))
-    levels = {record.saturation for record in records}
-    found = measure_camera(sample, saturation=levels.pop() if len(levels) == 1 else None)
+    found = channel_camera(records, channel=channel, times=times, seed=seed)
     known = records[0].calibration
     if known is not None:
         found = replace(found, frames=(known["level"], known["gain"], known["read_noise_counts"]))
-    return measure_noise(sample, camera=camera), found
+    return noise_of(found, camera=resolve_camera(camera, found)), found

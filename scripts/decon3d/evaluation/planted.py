@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 from decon3d import __version__
-from decon3d.classical.photons import NEIGHBOURS
 from decon3d.evaluation.consistency import Checker, FloatArray, smooth, width_voxels
 from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.records import Record
 from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
 from decon3d.seeds import generator
-from decon3d.settings import Camera
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.no_data import filled
+from decon3d.volumes.photon_transfer import FOOTPRINT
 
 Change = Literal["added", "lateral", "axial"]
 CHANGES: tuple[Change, ...] = ("added", "lateral", "axial")
@@ -104,8 +104,8 @@ def plant(
     """Plant changes of one class into a restored volume (Z, Y, X, counts; NaN = no data)."""
     pattern = pattern_of(change, checker)
     plain = np.prod([np.square(k).sum() for k in checker.kernels]) * checker.excess
-    known = uniform_filter(np.isfinite(image).astype(np.float32), NEIGHBOURS)
-    counts = uniform_filter(filled(image, 0).astype(np.float32), NEIGHBOURS)
+    known = uniform_filter(np.isfinite(image).astype(np.float32), FOOTPRINT)
+    counts = uniform_filter(filled(image, 0).astype(np.float32), FOOTPRINT)
     counts /= np.maximum(known, np.float32(1e-3))
     changed = restored.astype(np.float32)
     for place in places:
@@ -223,7 +223,7 @@ def evaluate_planted(
         recipes = [str(recipe) for recipe in about["recipes"]]
     for i in (i for i, r in enumerate(recipes) if recipes[:i].count(r) < OF_EACH):
         image = np.asarray(images[i])
-        statistics = ChannelStatistics.of_image(image, camera_offset=camera.offset)
+        statistics = ChannelStatistics.of_image(image, camera_offset=camera.known_offset)
         checker = Checker(psf=psf, noise=noise, background=statistics.background)
         rng = generator(seed, "planted", dataset, channel, i)
         found = planted_auc(image, np.asarray(restored[i]), checker=checker, rng=rng)

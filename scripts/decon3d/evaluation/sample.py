@@ -38,7 +38,8 @@ from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.restoration.arrays import restore_image
 from decon3d.restoration.restorers import Preparation, State, claim_device
 from decon3d.seeds import generator, stream_seed
-from decon3d.settings import Camera, Channel, Optics
+from decon3d.settings import Channel, Optics
+from decon3d.volumes.camera import Camera
 
 WIDTHS = (0.75, 0.9, 1.0, 1.1, 1.25)
 """Width of the PSF that images a phantom, relative to the one that the method assumes."""
@@ -209,9 +210,7 @@ def held_out_records(
 def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[PhotonScale | None, str]:
     """Find the camera's scale, or say why the photons of a sample cannot be split."""
     try:
-        scale = photon_scale(
-            sample, offset=camera.offset, gain=camera.gain, read_noise=camera.read_noise
-        )
+        scale = photon_scale(camera)
     except UserError as error:
         return None, str(error)
     mean = float(np.mean([np.nanmean(scale.photons(b), dtype=np.float64) for b in sample]))
@@ -232,7 +231,7 @@ def _restored(
     for i, prepare in enumerate(method.preparations):
         counts = restore_image(
             np.maximum(counts, 0) if i else counts, prepare=prepare, threads=threads,
-            camera_offset=None if i else bench.camera.offset,
+            camera_offset=None if i else bench.camera.known_offset,
         )  # fmt: skip
     return np.asarray(counts, np.float32)
 

@@ -29,6 +29,7 @@ from decon3d.optics.bead_average import (
 )
 from decon3d.optics.bead_detection import Candidate, find_candidates, median_fwhm_um
 from decon3d.optics.bead_rejection import Rejection, reject_by_place, reject_odd
+from decon3d.optics.chromatic import Shift, shift_between
 from decon3d.optics.pedestal import Expected, laid
 from decon3d.optics.psf import Companion, Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import (
@@ -285,6 +286,43 @@ def psf_from_beads(
         "beads": Companion(np.stack([judged.crops[i] for i in pictured]).astype(np.float32), voxel),
     }
     return Psf(result.data, result.voxel_size_um, record, companions)
+
+
+def shift_against(
+    psf: Psf,
+    path: str | Path,
+    *,
+    reference_channel: int,
+    voxel_size_um: Triple | None = None,
+    key: str = "psf",
+    reading: Reading = FROM_FILE,
+) -> Shift | None:
+    """Measure the shift of the beads of a PSF against another channel of their stack.
+
+    Parameters
+    ----------
+    psf
+        From `psf_from_beads`.
+    path, voxel_size_um, key, reading
+        As for `psf_from_beads`.
+    reference_channel
+        Position of the other channel on the stack's channel axis.
+
+    Returns
+    -------
+    Shift or None
+        None where no bead shines in both.
+    """
+    stack, voxel, _ = _read(
+        path, voxel_size_um=voxel_size_um, channel=reference_channel, key=key, reading=reading
+    )
+    z, y, x = psf.record["beads"]["fwhm_um"]
+    found = find_candidates(
+        stack.astype(np.float32), voxel_size_um=voxel, expected_fwhm_um=(z, y, x)
+    )
+    own = [c["position_um"] for c in psf.record["candidates"] if c["used"]]
+    reference = [np.multiply(c.position, voxel) for c in found if c.fwhm_um is not None]
+    return shift_between(np.array(reference), np.array(own), fwhm_um=(z, y, x))
 
 
 def field_variation(beads: Sequence[Candidate], shape: Sequence[int]) -> list[dict[str, Any]]:

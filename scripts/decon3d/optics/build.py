@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from decon3d.errors import UserError
-from decon3d.optics.beads import psf_from_beads
+from decon3d.optics.beads import psf_from_beads, shift_against
+from decon3d.optics.chromatic import displaced
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.microscope import excitation_wavelength
 from decon3d.optics.pedestal import expected_light
@@ -18,6 +19,11 @@ from decon3d.volumes.volume import Reading
 Triple = tuple[float, float, float]
 
 log = logging.getLogger(__name__)
+
+LEAST_SHARED = 3
+"""Beads that must shine in both channels for one to be laid on the other."""
+SHIFTED = 0.25
+"""Voxels of a shift between channels from which it is worth a warning."""
 
 
 def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: str) -> Psf:
@@ -42,6 +48,7 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
     UserError
         If a file does not hold one usable bead, or its widths contradict the optics.
     """
+    optics = channel.optics_of(optics)
     common = {
         "optics": {
             **optics.model_dump(mode="json"),
@@ -116,4 +123,57 @@ def make_psf(*, optics: Optics, channel: Channel, voxel_size_um: Triple, key: st
     )
     for text in comparison["warnings"][len(measured.record["warnings"]) :]:
         log.warning("%s: %s", key, text)
-    return replace(measured, record={**measured.record, **common, **comparison})
+    made = replace(measured, record={**measured.record, **common, **comparison})
+    if isinstance(channel.psf, BeadsPsf) and channel.psf.reference_channel is not None:
+        return _against_reference(made, channel.psf, key)
+    return made
+
+
+def _against_reference(psf: Psf, beads: BeadsPsf, key: str) -> Psf:
+    """Record the beads' shift against the reference channel, and displace the PSF if asked to."""
+    assert beads.reference_channel is not None
+    shift = shift_against(
+        psf,
+        expand_path(beads.path),
+        reference_channel=beads.reference_channel,
+        voxel_size_um=beads.voxel_size_um,
+        key=key,
+        reading=Reading.of(beads),
+    )
+    if shift is None or (beads.align and shift.beads < LEAST_SHARED):
+        count = 0 if shift is None else shift.beads
+        text = (
+            f"{count} bead{'s' * (count != 1)} of {beads.path} shine in the channels "
+            f"{beads.channel} and {beads.reference_channel}, so that their shift is not known"
+        )
+        if beads.align:
+            raise UserError(
+                f"{key}.align: {text}; {LEAST_SHARED} are needed: record beads of several colours, "
+                "or do not align the channels (an instrument's `chromatic: report`)"
+            )
+        return replace(psf, record={**psf.record, "warnings": [*psf.record["warnings"], text]})
+    voxels = [s / v for s, v in zip(shift.shift_um, psf.voxel_size_um, strict=True)]
+    errors = [e / v for e, v in zip(shift.error_um, psf.voxel_size_um, strict=True)]
+    chromatic = {
+        "reference_channel": beads.reference_channel,
+        "shift_um": [round(v, 5) for v in shift.shift_um],
+        "error_um": [round(v, 5) for v in shift.error_um],
+        "beads": shift.beads,
+        "undone": beads.align,
+    }
+    warnings = list(psf.record["warnings"])
+    if beads.align:
+        moved = displaced(psf.data, (voxels[0], voxels[1], voxels[2]))
+        data = normalised_psf(moved, psf.voxel_size_um, {}).data
+    else:
+        data = psf.data
+        if any(abs(v) > max(SHIFTED, 3 * e) for v, e in zip(voxels, errors, strict=True)):
+            z, y, x = shift.shift_um
+            warnings.append(
+                f"the beads lie {z:+.3f}, {y:+.3f}, {x:+.3f} µm (Z, Y, X) beside those of the "
+                f"channel {beads.reference_channel} of {Path(beads.path).name}, and so will the "
+                "restored channels; `align` (an instrument's `chromatic: apply`) undoes it"
+            )
+            log.warning("%s: %s", key, warnings[-1])
+    record = {**psf.record, "chromatic": chromatic, "warnings": warnings}
+    return replace(psf, data=data, record=record)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from decon3d.phantoms.ellipsoids import Ellipsoid, coverage
+from decon3d.phantoms.ellipsoids import Ellipsoid, coverage, within
 from decon3d.phantoms.grids import Grid, Volume, random_field
 
 
@@ -65,11 +65,11 @@ def nuclei(grid: Grid, *, rng: np.random.Generator) -> Volume:
         body = share * chromatin[window]
         inner, core = coverage(nucleus.scaled(0.9), grid)
         rim = share.copy()
-        rim[_within(inner, window)] -= core
+        rim[within(inner, window)] -= core
         body += 0.3 * rim
         for nucleolus in nucleoli:
             where, dark = coverage(nucleolus, grid)
-            body[_within(where, window)] *= 1 - 0.85 * dark
+            body[within(where, window)] *= 1 - 0.85 * dark
         np.maximum(volume[window], nucleus.brightness * body, out=volume[window])
     return volume
 
@@ -94,12 +94,3 @@ def _touch(one: Ellipsoid, other: Ellipsoid) -> bool:
     length = float(np.linalg.norm(between))
     extents = [float(np.linalg.norm(e.axes_um.T @ between)) / length for e in (one, other)]
     return length < sum(extents)
-
-
-def _within(
-    inner: tuple[slice, slice, slice], outer: tuple[slice, slice, slice]
-) -> tuple[slice, ...]:
-    """Return a window of the grid as a window of a larger one, where it is part of it."""
-    return tuple(
-        slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True)
-    )

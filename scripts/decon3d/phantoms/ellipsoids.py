@@ -99,3 +99,12 @@ def coverage(ellipsoid: Ellipsoid, grid: Grid) -> tuple[tuple[slice, slice, slic
     blocks = inside.reshape(*(n for pair in zip(high - low, factors, strict=True) for n in pair))
     window = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
     return window, blocks.mean(axis=(1, 3, 5))
+
+
+def within(
+    inner: tuple[slice, slice, slice], outer: tuple[slice, slice, slice]
+) -> tuple[slice, ...]:
+    """Return a window of the grid as a window of a larger one, where it is part of it."""
+    return tuple(
+        slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True)
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.special import ndtr
 
 Shape = tuple[int, int, int]
 VoxelSize = tuple[float, float, float]
@@ -65,7 +66,9 @@ def along(axis: int, weights: NDArray[np.floating], values: Volume) -> Volume:
     return np.ascontiguousarray(np.moveaxis(product, 0, axis))
 
 
-def random_field(grid: Grid, sigma_um: float, rng: np.random.Generator) -> Volume:
+def random_field(
+    grid: Grid, sigma_um: float, rng: np.random.Generator, *, averaged: bool = False
+) -> Volume:
     """Draw a smooth Gaussian random field of mean 0 and variance 1.
 
     White noise on a lattice of step σ, each point a Gaussian bump of that σ. Two grids of one box
@@ -79,6 +82,9 @@ def random_field(grid: Grid, sigma_um: float, rng: np.random.Generator) -> Volum
         σ of the bumps, in µm; two points this far apart correlate by exp(-1/4).
     rng
         Source of the noise.
+    averaged
+        Take the mean over each voxel instead: the variance is then below 1 where σ is not large
+        compared with the voxels.
 
     Returns
     -------
@@ -92,7 +98,53 @@ def random_field(grid: Grid, sigma_um: float, rng: np.random.Generator) -> Volum
     for axis in range(3):
         at = grid.centres_um(axis)[:, None] / sigma_um + FIELD_REACH
         distance = at - np.arange(points[axis])
-        weights = np.exp(-0.5 * distance**2) / np.pi**0.25  # Σ weights² = 1 at every point
-        weights[np.abs(distance) > FIELD_REACH] = 0
+        edge = grid.voxel_size_um[axis] / sigma_um if averaged else 0.0
+        if averaged:
+            weights = (ndtr(distance + edge / 2) - ndtr(distance - edge / 2)) / edge
+            weights *= (2 * np.pi) ** 0.5 / np.pi**0.25
+        else:
+            weights = np.exp(-0.5 * distance**2) / np.pi**0.25  # Σ weights² = 1 at every point
+        weights[np.abs(distance) > FIELD_REACH + edge / 2] = 0
         field = along(axis, weights, field)
+    return field
+
+
+def power_law_field(
+    grid: Grid,
+    rng: np.random.Generator,
+    *,
+    longest_um: float,
+    exponent: float,
+    shortest_um: float | None = None,
+) -> Volume:
+    """Draw a Gaussian random field with a power-law spectrum, of mean 0 and variance 1.
+
+    Random fields of σ = longest, longest / 2, longest / 4 … are added. The spectral density of
+    the sum falls as 1 / frequency^exponent between the two lengths; an exponent of 3 gives every
+    octave the same variance, which is called 1/f noise.
+
+    Parameters
+    ----------
+    grid
+        Each voxel has the field's mean over the voxel.
+    rng
+        Source of the noise.
+    longest_um, shortest_um
+        Largest and smallest σ, in µm; None = the grid's unit.
+    exponent
+        Of the three-dimensional spectral density.
+
+    Returns
+    -------
+    array of float32, (Z, Y, X)
+    """
+    least = grid.unit_um if shortest_um is None else shortest_um
+    octaves = 1 + max(0, int(np.floor(np.log2(longest_um / least) + 1e-6)))
+    # σ³ is the volume of an octave's frequencies: density ∝ σ^exponent needs this variance.
+    variances = 2.0 ** (-np.arange(octaves) * (exponent - 3))
+    variances /= variances.sum()
+    field = np.zeros(grid.shape, np.float32)
+    for octave, variance in enumerate(variances):
+        smooth = random_field(grid, longest_um / 2**octave, rng, averaged=True)
+        field += np.float32(variance**0.5) * smooth
     return field

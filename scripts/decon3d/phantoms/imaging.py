@@ -9,17 +9,18 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from decon3d import settings
 from decon3d.errors import UserError
 from decon3d.optics.psf import fwhm_um
 from decon3d.phantoms.grids import Shape, Volume, VoxelSize
 from decon3d.phantoms.own import OwnObject
 from decon3d.phantoms.poisson import poisson
 from decon3d.phantoms.recipes import SHARPER_THAN_IMAGE, make_object
-
-ASSUMED_OFFSET = 100.0
-ASSUMED_GAIN = 1.0
-ASSUMED_READ_NOISE = 1.0
+from decon3d.volumes.camera import (
+    ASSUMED_GAIN,
+    ASSUMED_OFFSET,
+    ASSUMED_READ_NOISE,
+    Configured,
+)
 
 BRIGHTEST = 0.001
 """Share of the voxels whose mean is the dose of photons."""
@@ -39,16 +40,23 @@ class Camera:
     read_noise: float = ASSUMED_READ_NOISE
     bits: int | None = None
     """Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped."""
+    correlation: tuple[tuple[float, ...], ...] = ()
+    """Of the noise of neighbours 1, 2, … voxels away along Z, Y, X; empty = white noise."""
 
     @classmethod
-    def of(cls, camera: settings.Camera) -> "Camera":
-        """Take a config's camera; what it leaves open is assumed as this module says."""
+    def of(cls, camera: Configured) -> "Camera":
+        """Take a config's or a resolved camera; what is open is assumed as this module says."""
         return cls(
             offset=ASSUMED_OFFSET if camera.offset is None else camera.offset,
             gain=ASSUMED_GAIN if camera.gain is None else camera.gain,
             read_noise=ASSUMED_READ_NOISE if camera.read_noise is None else camera.read_noise,
             bits=camera.bits,
         )
+
+    @property
+    def most_photons(self) -> float:
+        """Photons that fill the converter."""
+        return np.inf if self.bits is None else (2**self.bits - 1 - self.offset) / self.gain
 
     def check_range(self, photons: float) -> None:
         """Refuse a dose whose counts this camera cannot hold.
@@ -78,11 +86,41 @@ class Camera:
         counts = rng.standard_normal(photons.shape, dtype=np.float32)
         counts *= np.float32(self.read_noise)
         counts += poisson(photons.astype(np.float32, copy=False), rng)
+        if self.correlation:
+            counts = photons + correlated(counts - photons, self.correlation)
         counts *= np.float32(self.gain)
         counts += np.float32(self.offset)
         if self.bits is not None:
             np.clip(np.rint(counts, out=counts), 0, 2**self.bits - 1, out=counts)
         return counts
+
+
+def correlated(white: Volume, correlation: tuple[tuple[float, ...], ...]) -> Volume:
+    """Correlate white noise between neighbours and keep its variance.
+
+    Parameters
+    ----------
+    white
+        Noise (Z, Y, X) whose variance changes little from voxel to voxel.
+    correlation
+        Of neighbours 1, 2, … voxels away along Z, Y, X; of a diagonal the product.
+
+    Returns
+    -------
+    array of float32, (Z, Y, X)
+        Circular: opposite faces are neighbours.
+    """
+    spectrum = scipy.fft.rfftn(white.astype(np.float32, copy=False))
+    for axis, (curve, size) in enumerate(zip(correlation, white.shape, strict=True)):
+        last = axis == white.ndim - 1
+        frequency = scipy.fft.rfftfreq(size) if last else scipy.fft.fftfreq(size)
+        power = 1 + sum(2 * r * np.cos(2 * np.pi * k * frequency) for k, r in enumerate(curve, 1))
+        power = np.maximum(power, 0)
+        full = np.concatenate([power, power[1 : (size + 1) // 2]]) if last else power
+        root = np.sqrt(power / full.mean()).astype(np.float32)
+        spectrum *= np.expand_dims(root, [a for a in range(white.ndim) if a != axis])
+    noise: Volume = scipy.fft.irfftn(spectrum, white.shape).astype(np.float32, copy=False)
+    return noise
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,11 @@ from decon3d.errors import UserError
 from decon3d.phantoms.broad import broad
 from decon3d.phantoms.cells import membranes, nuclei
 from decon3d.phantoms.grids import Grid, Shape, Volume, VoxelSize
+from decon3d.phantoms.mixture import mixture
 from decon3d.phantoms.own import OwnObject, draw_crop
 from decon3d.phantoms.published import neurodecon, rln_mixed, spheres
 from decon3d.phantoms.reticulum import er_network
+from decon3d.phantoms.textures import haze, textured_nuclei
 from decon3d.phantoms.tubes import tubules
 
 
@@ -31,6 +33,7 @@ class Recipe(Protocol):
 
 
 RECIPES: dict[str, Recipe] = {
+    "mixture": mixture,
     "rln_mixed": rln_mixed,
     "spheres": spheres,
     "spheres_2x": spheres,
@@ -41,6 +44,8 @@ RECIPES: dict[str, Recipe] = {
     "tubules": tubules,
     "membranes": membranes,
     "nuclei": nuclei,
+    "textured_nuclei": textured_nuclei,
+    "haze": haze,
     "er_network": er_network,
 }
 
@@ -49,6 +54,7 @@ SHARPER_THAN_IMAGE = {"spheres_2x": 2.0, "spheres_3x": 3.0, "spheres_4x": 4.0}
 as blurred as the truth (see `imaging.truth_blur_um`)."""
 
 STRUCTURES: dict[str, frozenset[str]] = {
+    "mixture": frozenset({"balls", "tubes", "nuclei", "haze"}),
     "rln_mixed": frozenset({"boxes", "balls"}),
     **dict.fromkeys(("spheres", *SHARPER_THAN_IMAGE), frozenset({"balls"})),
     "neurodecon": frozenset({"balls", "tubes"}),
@@ -56,6 +62,8 @@ STRUCTURES: dict[str, frozenset[str]] = {
     "tubules": frozenset({"tubes"}),
     "membranes": frozenset({"walls"}),
     "nuclei": frozenset({"nuclei"}),
+    "textured_nuclei": frozenset({"nuclei"}),
+    "haze": frozenset({"haze"}),
     "er_network": frozenset({"reticulum"}),
 }
 """What can be seen in a recipe's objects: a network that was trained on all of it has seen the

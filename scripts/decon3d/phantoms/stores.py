@@ -17,7 +17,8 @@ from decon3d.errors import DamagedError, UserError
 from decon3d.files import digest, read_json, write_json
 from decon3d.logs import progress
 from decon3d.optics.psf import Psf, fingerprint
-from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.conditions import Conditions
+from decon3d.phantoms.imaging import simulate
 from decon3d.phantoms.own import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
@@ -130,8 +131,7 @@ class _Job:
     psf: Psf
     optics: settings.Optics
     channel: settings.Channel
-    background_photons: float
-    camera: Camera
+    conditions: Conditions
     unit_um: float | None
     own: dict[str, OwnObject]
 
@@ -145,7 +145,7 @@ def make_split(
     psf: Psf,
     optics: settings.Optics,
     channel: settings.Channel,
-    camera: settings.Camera,
+    conditions: Conditions,
     seed: int,
     stream: tuple[str, ...],
     processes: int = 1,
@@ -164,13 +164,13 @@ def make_split(
     split, name
         Count, recipes and the PSF's variation, and which split it is.
     phantoms
-        Shape, doses, background, unit of length, own objects.
+        Shape, unit of length, own objects.
     psf
         On the image's grid, whose voxel size it gives.
     optics, channel
         The microscope and the fluorophore, for PSFs at other depths.
-    camera
-        The config's camera; what it leaves open is assumed (see `imaging`).
+    conditions
+        Doses, background and camera.
     seed, stream
         The config's seed, and the names of dataset and channel; see `members`.
     processes
@@ -184,7 +184,7 @@ def make_split(
     """
     path = Path(path)
     record = Path(f"{path}.progress")
-    planned = members(split, name=name, photons=phantoms.photons, seed=seed, stream=stream)
+    planned = members(split, name=name, photons=conditions.photons, seed=seed, stream=stream)
     job = _Job(
         path=str(path),
         arrays=("object", "image", "image_b") if name == "test" else ("object", "image"),
@@ -192,8 +192,7 @@ def make_split(
         psf=psf,
         optics=optics,
         channel=channel,
-        background_photons=phantoms.background_photons,
-        camera=Camera.of(camera),
+        conditions=conditions,
         unit_um=phantoms.unit_um,
         own={
             key: open_own_object(key, entry)
@@ -201,8 +200,8 @@ def make_split(
             if key in split.recipes
         },
     )
-    brightest = max([phantoms.photons[1], *(split.doses or [])])
-    job.camera.check_range(brightest + phantoms.background_photons)
+    brightest = max([conditions.photons[1], *(split.doses or [])])
+    conditions.camera.check_range(brightest + conditions.background_photons)
     attributes: dict[str, Any] = {
         "split": name,
         "stream": list(stream),
@@ -215,11 +214,12 @@ def make_split(
         "recipes": [member.recipe for member in planned],
         "photons": [member.photons for member in planned],
         "seeds": [member.seed for member in planned],
-        "photons_range": list(phantoms.photons),
-        "background_photons": phantoms.background_photons,
+        "photons_range": list(conditions.photons),
+        "background_photons": conditions.background_photons,
+        "assumed": list(conditions.assumed),
         "unit_um": phantoms.unit_um or min(psf.voxel_size_um),
         "objects": {key: asdict(own) for key, own in job.own.items()},
-        "camera": asdict(job.camera),
+        "camera": asdict(conditions.camera),
         "psf_fingerprint": fingerprint(psf),
         "psf_variation": [asdict(m.variation) if m.variation else None for m in planned],
         "algorithm": VERSIONS["phantoms"],
@@ -327,8 +327,8 @@ def _make(job: _Job, member: Member) -> int:
         psf=psf.data,
         voxel_size_um=job.psf.voxel_size_um,
         photons=member.photons,
-        background_photons=job.background_photons,
-        camera=job.camera,
+        background_photons=job.conditions.background_photons,
+        camera=job.conditions.camera,
         rng=seeded(member.seed),
         draws=len(job.arrays) - 1,
         unit_um=job.unit_um,

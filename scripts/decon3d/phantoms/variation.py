@@ -50,7 +50,7 @@ def varied_psf(
     data = psf.data.astype(np.float64)
     if variation.depth_um is not None:
         data = theoretical_psf(
-            optics=optics.model_copy(update={"depth_um": variation.depth_um}),
+            optics=channel.optics_of(optics).model_copy(update={"depth_um": variation.depth_um}),
             emission_um=channel.emission_um,
             excitation_um=channel.excitation_um,
             voxel_size_um=psf.voxel_size_um,

@@ -4,7 +4,7 @@ import base64
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 from PIL import Image
@@ -65,7 +65,7 @@ def figures_by_section(
     return found, content["problems"]
 
 
-def embedded(picture: Path) -> dict[str, Any]:
+def embedded(picture: Path | BinaryIO) -> dict[str, Any]:
     """Return a picture as a WebP data URI of at most 1,600 pixels' width, with its size."""
     image = Image.open(picture).convert("RGB")
     if image.width > FIGURE_WIDTH:

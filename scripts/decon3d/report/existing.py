@@ -1,5 +1,6 @@
 """What a run has left behind: which method is complete, what was used, what to beware of."""
 
+import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -9,8 +10,15 @@ from typing import Any
 from decon3d import __version__, paths
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json
+from decon3d.report.contradictions import (
+    acquired_on,
+    below_the_offset,
+    other_pixels,
+    out_of_date,
+    stated_otherwise,
+)
 from decon3d.report.labels import method_label
-from decon3d.settings import Dataset, Settings
+from decon3d.settings import Dataset, Settings, chosen
 from decon3d.versions import installed
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.inputs import list_volumes
@@ -147,7 +155,10 @@ def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str,
         if info:
             warnings = [str(w) for w in info.pop("warnings", [])]
             info.pop("candidates", None)  # single beads: the figure of the beads shows them
-            rows = list(flat(info).items())
+            fit = _read(root / paths.psf_fit(dataset, channel))
+            if fit.get("verdict") in ("too wide", "too narrow"):
+                warnings.append(str(fit["text"]))
+            rows = list((flat(info) | flat(fit, "fit_to_the_data.")).items())
             cards.append({"channel": channel, "rows": rows, "warnings": warnings})
     return cards
 
@@ -203,6 +214,7 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         if "voxel_size_um" in record:
             found += _sampling(settings.datasets[dataset], record["voxel_size_um"])
         found += [f"{volume}: {text}." for text in record.get("warnings", [])]
+        found += [f"{volume}: {text}." for text in _contradictions(settings, dataset, record)]
         for key, words in (
             ("saturated", "are saturated: their true brightness is lost, and restored values are "
              "too low around them"),
@@ -228,7 +240,33 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
             _read(root / paths.plan(dataset, method)).get("warnings", {}).items()
         ):
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
+    found += _nominal(root, dataset, settings)
     return list(dict.fromkeys([*found, *_unverifiable(root, dataset, settings)]))
+
+
+def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:
+    """Say where `iterations: auto` could not choose."""
+    found = []
+    for method in settings.methods:
+        for channel in settings.datasets[dataset].channels:
+            values = _read(root / paths.prepared(dataset, channel, method)).get("values", {})
+            choice = values.get("choice")
+            if choice and not choice["from_data"]:
+                found.append(
+                    f"{channel}, {method_label(method)}: {choice['iterations']} iterations were "
+                    f"taken and not chosen from the data, since {choice['reason']}."
+                )
+    return found
+
+
+def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) -> list[str]:
+    """List what of a volume contradicts the config or its instrument."""
+    used = settings.datasets[dataset]
+    found = [*stated_otherwise(used, record), *below_the_offset(used, record)]
+    if profile := chosen(settings.instruments, used.instrument):
+        day = acquired_on(used, record) or datetime.date.today()
+        found += other_pixels(profile[1], record) + out_of_date(used, *profile, acquired=day)
+    return found
 
 
 def _unverifiable(root: Path, dataset: str, settings: Settings) -> list[str]:

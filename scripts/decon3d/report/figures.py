@@ -6,13 +6,11 @@ them with section, title and caption, and what could not be drawn.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -22,26 +20,25 @@ from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import read_json, write_digests, write_json
 from decon3d.logs import log
 from decon3d.optics.psf import load_psf
-from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
+from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
 from decon3d.report.independent import VOLUME, with_volumes
 from decon3d.report.labels import (
     INPUT,
     TRUTH,
     VOXELWISE,
     method_label,
-    seen_recipes,
     with_groups,
 )
 from decon3d.report.overview import shown_volumes, volume_rows
 from decon3d.report.pairs import test_specimens
+from decon3d.report.phantom_figures import data_and_phantoms, restored_recipes, split_sheet
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
-from decon3d.report.views import DETAIL_SHAPE, Scene, Source, Triple, brightest, detail, overview
-from decon3d.settings import Dataset, Settings
-from decon3d.volumes.checked import open_group
+from decon3d.report.views import DETAIL_SHAPE, Source, Triple, brightest, detail, overview
+from decon3d.settings import Settings
 from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import Reading, open_volume
@@ -49,7 +46,6 @@ from decon3d.workers import worker_pool
 
 DPI = 300
 INDEX = "index.json"
-PAIRS_SHOWN = 3
 TUNED_ON = {
     "phantoms": "Mean affine-matched PSNR on the validation volumes.",
     "data": (
@@ -62,33 +58,6 @@ TUNED_ON = {
         "be made on real data; it bounds what better settings could bring."
     ),
 }
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A figure's name (of its files, without ending), place on the page, title and caption."""
-
-    name: str
-    section: str
-    title: str
-    caption: str
-
-
-Drawn = list[tuple[Entry, Figure]]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the figures of one dataset are made from."""
-
-    root: Path
-    name: str
-    settings: Settings
-
-    @property
-    def dataset(self) -> Dataset:
-        """The dataset's settings."""
-        return self.settings.datasets[self.name]
 
 
 def make_figures(
@@ -183,25 +152,19 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
             yield f"PSF of {channel}", partial(_psf, job, channel)
         if (job.root / paths.psf(job.name, channel)).with_name("beads.tif").is_file():
             yield f"beads of {channel}", partial(_beads, job, channel)
+        if (job.root / paths.likeness(job.name, channel)).is_file():
+            yield f"data and phantoms of {channel}", partial(data_and_phantoms, job, channel)
         for split in ("train", "test"):
-            if _exists(job.root / paths.phantoms(job.name, channel, split)):
-                yield f"{split} phantoms of {channel}", partial(_contact_sheet, job, channel, split)
-        if _exists(job.root / paths.phantoms(job.name, channel, "test")):
-            yield f"phantoms of {channel}", partial(_phantoms, job, channel)
+            if exists(job.root / paths.phantoms(job.name, channel, split)):
+                yield f"{split} phantoms of {channel}", partial(split_sheet, job, channel, split)
+        if exists(job.root / paths.phantoms(job.name, channel, "test")):
+            yield f"phantoms of {channel}", partial(restored_recipes, job, channel)
         for method in job.settings.methods:
             if (job.root / paths.model(job.name, channel, method) / "history.csv").is_file():
                 yield f"training of {method}, {channel}", partial(_training, job, channel, method)
             if (job.root / paths.tuning(job.name, channel, method)).is_file():
                 yield f"tuning of {method}, {channel}", partial(_tuning, job, channel, method)
     yield "metrics", partial(_metrics, job)
-
-
-def _exists(store: Path) -> bool:
-    return (store / "zarr.json").is_file()
-
-
-def _of_channel(job: Job, channel: str) -> str:
-    return f", channel {channel}" if len(job.dataset.channels) > 1 else ""
 
 
 def _volume(job: Job, volume: str, channel: str) -> Drawn:
@@ -212,7 +175,7 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     raw = whole[0][1]
     place = brightest(raw)
     crops = [(s.label, detail(s, centre_um=place, voxel_size_um=voxel)) for s in panels]
-    where = f"{volume}{_of_channel(job, channel)}"
+    where = f"{volume}{of_channel(job, channel)}"
     stem = f"{volume}_{channel}"
     figure, shown = plots.projections(whole)
     coarser = [round(a / b) for a, b in zip(raw.voxel_size_um, voxel, strict=True)]
@@ -223,7 +186,7 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     )
     drawn: Drawn = [
         (Entry(f"projections_{stem}", "pictures", f"{where}: the whole volume",
-               _projection_caption(shown) + reduced), figure)
+               projection_caption(shown) + reduced), figure)
     ]  # fmt: skip
     if max(coarser) > 1 or any(
         n > 2 * m for n, m in zip(raw.counts.shape[1:], DETAIL_SHAPE[1:], strict=True)
@@ -232,7 +195,7 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
         caption = "Crop around the brightest place, at full resolution. "
         drawn.append(
             (Entry(f"detail_{stem}", "pictures", f"{where}: in detail",
-                   caption + _projection_caption(shown)), figure)
+                   caption + projection_caption(shown)), figure)
         )  # fmt: skip
     around = brightest(crops[0][1])
     z, y, x = (quantity(v) for v in around)
@@ -248,13 +211,6 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     return drawn
 
 
-def _projection_caption(shown: tuple[float, float]) -> str:
-    return (
-        "Maximum projections along Z (XY, above) and along Y (XZ, below), in true proportion. All "
-        f"panels share one grey scale, {quantity(shown[0])} to {quantity(shown[1])} counts."
-    )
-
-
 def sources(job: Job, record: VolumeRecord, channel: str) -> list[Source]:
     """List the panels of a volume: raw, every method that has restored it, truth."""
     time = (job.dataset.times or [0])[0]
@@ -263,7 +219,7 @@ def sources(job: Job, record: VolumeRecord, channel: str) -> list[Source]:
     found = [Source("raw", job.root / record.path, time, index)]
     for method in job.settings.methods:
         store = job.root / paths.restored(job.name, record.name, method)
-        if _exists(store):
+        if exists(store):
             found.append(Source(method_label(method), store, 0, position))
     reference = _reference(job, record.name)
     if reference is not None:
@@ -302,7 +258,7 @@ def _psf(job: Job, channel: str) -> Drawn:
         z, y, x = (number(v, 3) for v in fwhm)
         caption += f" Dashed: full width at half maximum, {z} µm in Z, {y} µm in Y, {x} µm in X."
     entry = Entry(
-        f"psf_{channel}", "psf", f"Point spread function{_of_channel(job, channel)}", caption
+        f"psf_{channel}", "psf", f"Point spread function{of_channel(job, channel)}", caption
     )
     figure = plots.psf_views(load_psf(path).data, voxel_size_um=voxel, fwhm_um=fwhm)
     return [(entry, figure)]
@@ -310,64 +266,8 @@ def _psf(job: Job, channel: str) -> Drawn:
 
 def _beads(job: Job, channel: str) -> Drawn:
     figure, caption = draw_beads(job.root / paths.psf(job.name, channel))
-    title = f"Beads behind the point spread function{_of_channel(job, channel)}"
+    title = f"Beads behind the point spread function{of_channel(job, channel)}"
     return [(Entry(f"beads_{channel}", "psf", title, caption), figure)]
-
-
-def _contact_sheet(job: Job, channel: str, split: str) -> Drawn:
-    """Draw volumes of every recipe of a split."""
-    store = job.root / paths.phantoms(job.name, channel, split)
-    about: Any = open_group(store).attrs
-    measured = "measured" in about
-    depth, height, width = np.multiply(about["shape"], about["voxel_size_um"])
-    used = {"train": "the networks learn from", "test": "the numbers are measured on"}[split]
-    every = "" if measured else ", every recipe at least once"
-    caption = (
-        f"What {used}: {about['volumes']} volumes of {quantity(width)} × {quantity(height)} × "
-        f"{quantity(depth)} µm (X, Y, Z){every}. {'Truths' if measured else 'Objects'} above, "
-        "images below; each as maximum projections of its middle eighth along Z (XY) and along Y "
-        "(XZ), stretched to its own range."
-    )
-    section, what = ("pairs", "Measured pairs") if measured else ("phantoms", "Phantoms")
-    title = f"{what} of the {split} split{_of_channel(job, channel)}"
-    return [(Entry(f"sheet_{channel}_{split}", section, title, caption), contact_sheet(store))]
-
-
-def _phantoms(job: Job, channel: str) -> Drawn:
-    """Draw the first phantom of each recipe, or the first measured pairs."""
-    store = job.root / paths.phantoms(job.name, channel, "test")
-    test: Any = open_group(store)
-    voxel: Triple = tuple(test.attrs["voxel_size_um"])
-    measured = "measured" in test.attrs
-    recipes: list[str] = test.attrs["names"][:PAIRS_SHOWN] if measured else test.attrs["recipes"]
-    restored: dict[str, Any] = {}
-    for method in job.settings.methods:
-        path = job.root / paths.restored_phantoms(job.name, channel, method)
-        if _exists(path):
-            group: Any = open_group(path)
-            restored[method_label(method)] = group["restored"]
-    drawn: Drawn = []
-    for recipe in dict.fromkeys(recipes):
-        i = recipes.index(recipe)
-        arrays = {"image": test["image"], **restored, TRUTH: test["object"]}
-        panels = [(k, Scene(np.asarray(a[i], np.float32), voxel)) for k, a in arrays.items()]
-        figure, shown = plots.projections(panels)
-        if measured:
-            section, what = "pairs", "Pair"
-            caption = f"Test pair {recipe}, a specimen that no training contained. "
-        else:
-            section, what = "phantoms", "Phantom"
-            known = "seen" if recipe in seen_recipes(job.settings) else "not seen"
-            caption = (
-                f"Test phantom {i}, recipe {recipe} ({known} in training), "
-                f"{quantity(test.attrs['photons'][i])} photons in the brightest voxels. "
-            )
-        entry = Entry(
-            f"{what.lower()}_{channel}_{recipe}", section,
-            f"{what} {recipe}{_of_channel(job, channel)}", caption + _projection_caption(shown),
-        )  # fmt: skip
-        drawn.append((entry, figure))
-    return drawn
 
 
 def _training(job: Job, channel: str, method: str) -> Drawn:
@@ -383,7 +283,7 @@ def _training(job: Job, channel: str, method: str) -> Drawn:
         caption += f"The weights of step {best} were kept: the smallest validation error."
         if best == history["step"].max():
             caption += " That is the last step: a longer training would probably still gain."
-    label = f"Training of {method_label(method)}{_of_channel(job, channel)}"
+    label = f"Training of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.training_curve(history, best_step=best, input_psnr=blurred)
     return [(Entry(f"training_{channel}_{method}", "training", label, caption), figure)]
 
@@ -403,7 +303,7 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
             f" The camera's gain, {found['photons']['gain']:.3g} counts per photon, was estimated "
             "from the data's variance against mean; give camera.gain if you know it."
         )
-    label = f"Tuning of {method_label(method)}{_of_channel(job, channel)}"
+    label = f"Tuning of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.tuning_curve(
         pd.DataFrame(found["curve"]), chosen=chosen, measure=found["measure"]
     )
@@ -436,7 +336,7 @@ def _metrics(job: Job) -> Drawn:
         )
         entry = Entry(
             f"metrics_{channel}", "metrics",
-            f"Every value{_of_channel(job, str(channel))}", caption,
+            f"Every value{of_channel(job, str(channel))}", caption,
         )  # fmt: skip
         drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
     return drawn

@@ -29,6 +29,7 @@ from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.headline_table import headline, shared_noise
 from decon3d.report.index import build_index
 from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
+from decon3d.report.likeness import likeness_warnings
 from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
 from decon3d.report.pairs import pair_rows, test_specimens
 from decon3d.report.recommendation import Recommendation, recommended
@@ -42,6 +43,7 @@ from decon3d.report.tables import (
     write_tables,
 )
 from decon3d.report.templating import render
+from decon3d.report.vetoes import painted
 from decon3d.report.words import Methods, methods_paragraph, what_was_restored
 from decon3d.settings import Settings, is_trained
 
@@ -134,7 +136,9 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     # The PSF's first: whatever is wrong with it is wrong with every method.
     warnings = [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
     warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
+    warnings += attempt("the likeness", lambda: likeness_warnings(root, **named), [])
     warnings += attempt("the deviance", lambda: shared_noise(metrics), [])
+    warnings += attempt("the staircase", lambda: painted(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
     best = _pictured(rows, advice, settings)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from decon3d import paths
-from decon3d.report.figures import Job, sources
+from decon3d.report.entries import Job
+from decon3d.report.figures import sources
 from decon3d.report.labels import method_label
 from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Source, Values, overview

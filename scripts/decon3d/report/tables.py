@@ -246,7 +246,7 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     chosen = headline_table.settings_table(root, dataset=dataset, settings=settings)
     write_text(root / paths.table(dataset, "settings.csv"), chosen.to_csv(index=False))
     page = render(
-        "summary.html.j2", dataset=dataset, blocks=summary_blocks(summary),
+        "summary.html.j2", dataset=dataset, advice=advice, blocks=summary_blocks(summary),
         headline=first.to_dict(orient="records"),
     )  # fmt: skip
     write_text(root / paths.table(dataset, "summary.html"), page)

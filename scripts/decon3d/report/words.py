@@ -36,6 +36,9 @@ SOURCES = {
     "in the Richardson-Lucy approach to image deconvolution, Astron. Astrophys. 437, 369 (2005)",
     "dey": "N. Dey et al., Richardson-Lucy algorithm with total variation regularization for 3D "
     "confocal microscope deconvolution, Microsc. Res. Tech. 69, 260 (2006)",
+    "ramani": "S. Ramani, T. Blu and M. Unser, Monte-Carlo SURE: a black-box optimization of "
+    "regularization parameters for general denoising algorithms, IEEE Trans. Image Process. 17, "
+    "1540 (2008)",
     "rln": "Y. Li et al., Incorporating the image formation process into deep learning improves "
     "network performance, Nat. Methods 19, 1427 (2022)",
     "neurodecon": "Sachuk et al., Int. J. Mol. Sci. 26, 8770 (2025), doi:10.3390/ijms26188770",
@@ -185,7 +188,16 @@ def _psf(name: str, channel: Channel, dataset: Dataset, info: dict[str, Any], ci
             f"{_microscope(optics)} at {1000 * channel.emission_um:.0f} nm.{widths}"
         )
     how = "averaged from fluorescent beads" if channel.psf.source == "beads" else "measured"
-    return f"{whose} was {how} and brought to the image's grid.{widths}"
+    chromatic = info.get("chromatic") or {}
+    laid = ""
+    if chromatic.get("undone"):
+        z, y, x = (number(v, 3) for v in chromatic["shift_um"])
+        laid = (
+            f" It was displaced by {z}, {y}, {x} µm (Z, Y, X), the shift of {chromatic['beads']} "
+            "beads between this channel and the reference channel, so that restored channels lie "
+            "on each other."
+        )
+    return f"{whose} was {how} and brought to the image's grid.{widths}{laid}"
 
 
 def _method(
@@ -193,19 +205,25 @@ def _method(
 ) -> str:
     label = method_label(name)
     after = f", starting from the result of {method_label(method.source)}" if method.source else ""
-    channel = next(iter(settings.datasets[dataset].channels))
+    channel, *others = settings.datasets[dataset].channels
     if not is_network(method):
-        values = _read(root / paths.prepared(dataset, channel, name)).get("values", {})
+        found = [
+            _read(root / paths.prepared(dataset, c, name)).get("values", {})
+            for c in (channel, *others)
+        ]
+        values = found[0]
         sources = ["richardson", "bertero", *(["dey"] if method.kind == "rltv" else [])]
         kind = "Richardson-Lucy deconvolution" + (
             " with total variation" if method.kind == "rltv" else ""
         )
-        numbers = ""
+        called, numbers = cited(*sources), ""
         if "iterations" in values:
             weight = f", λ = {values['tv_weight']:.2g}" if values.get("tv_weight") else ""
-            chosen = _how_chosen(method, values)
-            numbers = f" ({values['iterations']} iterations{weight}{chosen})"
-        return f"{label} is {kind} {cited(*sources)}{numbers}{after}."
+            chosen = _how_chosen(method, values, cited)
+            counts = sorted({v["iterations"] for v in found if "iterations" in v})
+            count = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+            numbers = f" ({count} iterations{weight}{chosen})"
+        return f"{label} is {kind} {called}{numbers}{after}."
     if method.kind == "bundle":
         return f"{label} is a network trained before ({method.bundle}){after}."
     model = _read(root / paths.model(dataset, channel, name) / "model.json")
@@ -221,14 +239,16 @@ def _method(
     return f"{label} is the {what}{reference}, trained on {on}{steps}{kept}{after}."
 
 
-def _how_chosen(method: Any, values: dict[str, Any]) -> str:
+def _how_chosen(method: Any, values: dict[str, Any], cited: _Cited) -> str:
     """Say where the number of iterations comes from, if not from the config."""
     if is_tuned(method):
         return ", chosen by a search"
     if not is_automatic(method):
         return ""
     choice = values["choice"]
-    return ", chosen from the data" if choice["from_data"] else f", since {choice['reason']}"
+    if choice["from_data"]:
+        return f", chosen from the data {cited('ramani')}"
+    return f", since {choice['reason']}"
 
 
 def _and(words: Sequence[str]) -> str:

@@ -17,9 +17,8 @@ from decon3d.classical.risk import ImageNoise, risk_subjects
 from decon3d.classical.tuning import scores
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.settings import Camera
-from decon3d.volumes.camera import resolve_camera
-from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.camera import Camera
+from decon3d.volumes.photon_transfer import noise_correlation
 
 NOMINAL = 15
 """Iterations where the data cannot tell: accelerated, about right for some 100 photons."""
@@ -51,7 +50,7 @@ def choose_iterations(
     *,
     sample: Sequence[NDArray[Any]],
     psf: Psf,
-    camera: Camera,
+    camera: Camera | None,
     seed: int,
     threads: int = 1,
 ) -> Choice:
@@ -66,7 +65,7 @@ def choose_iterations(
     psf
         The channel's.
     camera
-        Of the dataset; what it leaves open is measured in the sample.
+        The channel's; None = not known.
     seed
         Of the added noise.
     threads
@@ -80,11 +79,10 @@ def choose_iterations(
     """
     if not sample:
         return nominal("there are no blocks with data")
-    measured = measure_camera(sample)
-    used = resolve_camera(camera, measured)
-    if used.gain_from == "assumed":
+    if camera is None or camera.gain_from == "assumed":
         return nominal("the camera's gain is neither given nor seen in the data")
-    noise = ImageNoise(used.gain, used.dark_level, measured.correlation)
+    correlation, _ = noise_correlation(sample)
+    noise = ImageNoise(camera.gain, camera.dark_level, correlation)
     blocks = _affordable(sample, psf)
     factor = 1 if recipe.acceleration == "heavy_ball" else 2
     least = 1 if recipe.back_projector != "matched" else LEAST * factor

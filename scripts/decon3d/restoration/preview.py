@@ -20,8 +20,9 @@ from decon3d.logs import log
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.blocks import Region, Triple, choose_block, grid
 from decon3d.restoration.restorers import State, claim_device, open_restorer, preparation
-from decon3d.restoration.sample import sample_blocks
+from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import Rltv, Settings, bundle_path, is_network, is_tuned, needs_sample
+from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.normalisation import Normalisation
@@ -100,7 +101,16 @@ def try_method(
             values |= {"tv_weight": UNTUNED["tv_weight"]} if tv else {}
     try:
         trial = _tried(
-            files, values, names, settings, record, region, shapes, threads, needs_sample(chosen)
+            root,
+            files,
+            values,
+            names,
+            settings,
+            record,
+            region,
+            shapes,
+            threads,
+            needs_sample(chosen),
         )
     except UserError as error:
         log.warning("%s: %s", method, error)
@@ -109,6 +119,7 @@ def try_method(
 
 
 def _tried(
+    root: Path,
     files: dict[str, Any],
     values: dict[str, Any],
     names: tuple[str, str, str],
@@ -122,10 +133,16 @@ def _tried(
     dataset, key = settings.datasets[names[0]], f"datasets.{names[0]}"
     channel = dataset.channels[names[1]]
     fixed = channel.normalisation
-    prepare = preparation(
-        values, files, camera=dataset.camera.model_dump(mode="json"), seed=settings.seed,
-        threads=threads,
-    )  # fmt: skip
+    noise = root / paths.noise(names[0], names[1])
+    measured = (
+        load_camera(noise)
+        if noise.is_file()
+        else channel_camera(
+            [record], channel=channel.index, times=dataset.times, seed=settings.seed
+        )
+    )
+    camera = resolve_camera(dataset.camera, measured)
+    prepare = preparation(values, files, camera=camera, seed=settings.seed, threads=threads)
     statistics = channel_statistics(
         [record], channel=channel.index, camera_offset=dataset.camera.offset,
         fixed=Normalisation(**fixed.model_dump()) if fixed else None, key=key,

@@ -36,7 +36,8 @@ from decon3d.restoration.richardson_lucy import (
     network_runs,
 )
 from decon3d.seeds import stream_seed
-from decon3d.settings import METHOD_KINDS, Camera, Rl, Rltv
+from decon3d.settings import METHOD_KINDS, Rl, Rltv
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
 
@@ -158,7 +159,7 @@ def prepare_classical(
         The search's choice (`tv_weight`, `iterations`) where the method says `tune`, or empty.
         With `iterations: auto` the number is chosen here, on the sample.
     camera
-        The dataset's.
+        The channel's; None = not known, and the whole background counts as light.
     sample
         Blocks of counts (Z Y X), on which `iterations: auto`, a stopping rule and `tv_weight: snr`
         decide.
@@ -170,14 +171,11 @@ def prepare_classical(
     UserError
         If photons must be known and the camera's gain is not, or a rule lacks its sample.
     """
-    camera = camera or Camera()
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     iterations = tuned.get("iterations", method.iterations)
     tv_weight = tuned.get("tv_weight", getattr(method, "tv_weight", 0.0))
     if method.stopping == "rlgc" or tv_weight == "snr":
-        scale = photon_scale(
-            sample, offset=camera.offset, gain=camera.gain, read_noise=camera.read_noise
-        )
+        scale = photon_scale(camera)
         if tv_weight == "snr":
             tv_weight = tv_weight_from_snr(
                 sample, background=recipe.background, scale=scale,
@@ -251,7 +249,7 @@ def prepare_network(
     psf
         The channel's.
     camera
-        The dataset's.
+        The channel's; None = not known, and the whole background counts as light.
     sample
         Blocks of counts (Z Y X) on which a network that averages over whole blocks is calibrated.
     attention
@@ -269,9 +267,7 @@ def prepare_network(
     arrays: dict[str, NDArray[Any]] = {}
     halo, memory, estimator = info.halo, info.bytes_per_voxel, None
     if info.estimates:
-        runs = network_runs(
-            info.estimates, statistics=statistics, psf=psf, camera=camera or Camera()
-        )
+        runs = network_runs(info.estimates, statistics=statistics, psf=psf, camera=camera)
         estimator = Estimator(runs, psf=psf.data, threads=threads)
         values["runs"] = [
             {"recipe": run.recipe.values, "iterations": list(run.iterations)} for run in runs
@@ -307,7 +303,7 @@ def preparation(
     method: dict[str, Any],
     files: dict[str, Any],
     *,
-    camera: dict[str, Any],
+    camera: Camera,
     seed: int,
     threads: int,
 ) -> Preparation:
@@ -320,7 +316,7 @@ def preparation(
     files
         What it is prepared from, by role: `psf`; where tuned, `tuning`; for a network `bundle`.
     camera
-        The dataset's camera settings as plain values.
+        The channel's.
     seed
         The config's seed.
 
@@ -330,19 +326,19 @@ def preparation(
         Makes the state from a channel's statistics and a sample of its blocks (Z Y X, counts),
         which may be empty where the method decides nothing on it.
     """
-    psf, used = load_psf(files["psf"]), Camera.model_validate(camera)
+    psf = load_psf(files["psf"])
     if "bundle" in files:
         folder = Path(files["bundle"]).parent
         attention = method.get("attention", "calibrated")
         return lambda statistics, sample: prepare_network(
-            folder, statistics=statistics, psf=psf, camera=used, sample=sample,
+            folder, statistics=statistics, psf=psf, camera=camera, sample=sample,
             attention=attention, threads=threads,
         )  # fmt: skip
     settings = cast(Rl | Rltv, METHOD_KINDS[method["kind"]].model_validate(method))
     tuned = read_record(files["tuning"])["chosen"] if "tuning" in files else {}
     return lambda statistics, sample: prepare_classical(
         settings, statistics=statistics, psf=psf, tuned=tuned, sample=sample, seed=seed,
-        camera=used, threads=threads,
+        camera=camera, threads=threads,
     )  # fmt: skip
 
 

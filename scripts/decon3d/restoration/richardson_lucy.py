@@ -13,7 +13,8 @@ from decon3d.classical.recipe import Recipe
 from decon3d.networks.description import Estimate
 from decon3d.optics.psf import Psf, half_width
 from decon3d.restoration.blocks import Triple
-from decon3d.settings import Camera, Rl, Rltv
+from decon3d.settings import Rl, Rltv
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
 TV_REACH = 4
@@ -27,10 +28,6 @@ CALM = 0.03
 expected counts there. Specks grow with it. With a Gaussian PSF of σ 1 voxel, a background of 2
 photons and a read noise of 1.5, it is 0.07 without damping, and specks reach 36 counts within 15
 accelerated iterations; with damping 18, at 0.3 dB more on a specimen of 200 photons."""
-ASSUMED_GAIN = 1.0
-"""Counts per photon where read noise is modelled and `camera.gain` is null."""
-ASSUMED_READ_NOISE = 1.0
-"""Photons, where `camera.read_noise` is null and the offset is known."""
 LIGHT_ARRAYS = 7
 """Arrays of `Recipe.restored`, beside those of the iteration. They are on the CPU always."""
 GPU_MEMORY = 2.0
@@ -39,7 +36,7 @@ temporaries and the work space of 7 transforms. Counted, not measured."""
 
 
 def base_recipe(
-    method: Rl | Rltv, *, statistics: ChannelStatistics, psf: Psf, camera: Camera
+    method: Rl | Rltv, *, statistics: ChannelStatistics, psf: Psf, camera: Camera | None
 ) -> Recipe:
     """Fix the constants that follow from a channel's statistics and from the camera.
 
@@ -47,9 +44,10 @@ def base_recipe(
     With the offset alone, stray light is left to the object, and positivity, which does most of
     the work in empty places, cannot act: measured on phantoms with 5 photons of even background,
     the best RL loses 0.6 to 1.0 dB (50 and 500 photons), the best RLTV 0.8 to 1.7. The camera's
-    offset has no shot noise and is left out of the noise model (`Recipe.dark_level`); where
-    `camera.offset` is null, the whole background counts as light. A normalisation that the config
-    fixes fixes the background, too.
+    offset has no shot noise and is left out of the noise model (`Recipe.dark_level`), less the read
+    noise's variance; without a camera, or where neither the config nor the data tell its dark
+    level, the whole background counts as light. A normalisation that the config fixes fixes the
+    background, too.
 
     Back projected noise changes an empty voxel by a share in every iteration. Where that is more
     than `CALM`, counts are added to image and model (`Recipe.damping`) until it is not: with narrow
@@ -59,14 +57,13 @@ def base_recipe(
     depends on how much darkness lies around the specimen, and so would the result.
     """
     fixed = statistics.normalisation_from == "config"
-    offset = camera.offset or 0.0
     law = statistics.normalisation
-    level = law.offset if fixed else statistics.background
-    background = max(level, offset)
-    read_noise = camera.read_noise
-    if read_noise is None:
-        read_noise = 0.0 if camera.offset is None else ASSUMED_READ_NOISE
-    dark = offset - (camera.gain or ASSUMED_GAIN) * read_noise**2
+    background = law.offset if fixed else statistics.background
+    dark = 0.0
+    if camera is not None and camera.offset_from in ("config", "frames"):
+        background = max(background, camera.offset)
+    if camera is not None and camera.offset_from != "assumed":
+        dark = camera.dark_level
     dark = min(dark, background)
     calm = float(np.linalg.norm(psf.data)) * statistics.background_sigma / CALM
     return Recipe(
@@ -108,7 +105,11 @@ def bytes_per_voxel(runs: Sequence[Run], *, device: str = "cpu") -> float:
 
 
 def network_runs(
-    estimates: Sequence[Estimate], *, statistics: ChannelStatistics, psf: Psf, camera: Camera
+    estimates: Sequence[Estimate],
+    *,
+    statistics: ChannelStatistics,
+    psf: Psf,
+    camera: Camera | None,
 ) -> list[Run]:
     """Turn the estimates that a network looks at into runs for one channel or volume."""
     recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=psf, camera=camera)

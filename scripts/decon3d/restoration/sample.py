@@ -9,14 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.logs import log
-from decon3d.restoration.blocks import Triple, block_at, grid
+from decon3d.restoration.blocks import Region, Triple, block_at, grid
 from decon3d.seeds import generator
+from decon3d.volumes.camera import CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
+from decon3d.volumes.photon_transfer import measure_camera
 
 BLOCK: Triple = (32, 96, 96)
 CANDIDATES = 16
 KEPT = 4
+CELLS = 24
+"""Blocks of a channel in which the camera is measured."""
 
 
 def sample_blocks(
@@ -72,6 +76,49 @@ def sample_blocks(
     for _, name, time, write, _ in found[:KEPT]:
         log.info("sample: %s, time %d, %s (Z, Y, X)", name, time, write)
     return [values for *_, values in found[:KEPT]]
+
+
+def draw_cells(shape: Triple, *, count: int, rng: np.random.Generator) -> list[Region]:
+    """Draw cells of at most 32 × 96 × 96 voxels (Z, Y, X) of a volume, all if there are no more."""
+    total = prod(grid(shape, BLOCK))
+    chosen = sorted(rng.permutation(total)[:count].tolist())
+    return [block_at(i, shape=shape, block=BLOCK, halo=(0, 0, 0)).write for i in chosen]
+
+
+def channel_camera(
+    records: Sequence[VolumeRecord],
+    *,
+    channel: int,
+    times: Sequence[int] | None,
+    seed: int,
+) -> CameraRecord:
+    """Measure the camera of one channel in blocks from all volumes and times of a dataset.
+
+    Parameters
+    ----------
+    records
+        The ingested raw volumes.
+    channel
+        Channel index.
+    times
+        Time points to draw from; None = all.
+    seed
+        The config's seed.
+    """
+    rng = generator(seed, "noise", channel)
+    places = [
+        (record, time)
+        for record in records
+        for time in (range(record.shape[0]) if times is None else times)
+    ]
+    chosen = [places[i] for i in rng.permutation(len(places))[:CELLS]]
+    sample = []
+    for record, time in chosen:
+        volume = record.open()
+        for region in draw_cells(_spatial(record), count=-(-CELLS // len(chosen)), rng=rng):
+            sample.append(read_marked(volume, time, channel, region, record.fill(channel)))
+    levels = {record.saturation for record in records}
+    return measure_camera(sample, saturation=levels.pop() if len(levels) == 1 else None)
 
 
 def central(volume: NDArray[Any]) -> list[NDArray[Any]]:

@@ -17,11 +17,11 @@ from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
-from decon3d.settings import Camera, Rl, Rltv
-from decon3d.volumes.camera import resolve_camera
+from decon3d.settings import Rl, Rltv
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.photon_transfer import noise_correlation
 from decon3d.volumes.tally import mark_image
 
 PSNR = "affine-matched PSNR (dB)"
@@ -61,12 +61,12 @@ def tune_on_phantoms(
     started = time.perf_counter()
     group: Any = open_group(store)
     images = [
-        mark_image(np.asarray(image), camera_offset=camera.offset) for image in group["image"]
+        mark_image(np.asarray(image), camera_offset=camera.known_offset) for image in group["image"]
     ]
     recipes = [
         base_recipe(
             method, psf=psf, camera=camera,
-            statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
+            statistics=ChannelStatistics.of_image(image, camera_offset=camera.known_offset),
         )
         for image in images
     ]  # fmt: skip
@@ -105,18 +105,17 @@ def tune_on_data(
         If the optimum sits on an edge of the search, or the data do not tell the gain.
     """
     started = time.perf_counter()
-    measured = measure_camera(sample)
-    used = resolve_camera(camera, measured)
-    if used.gain_from == "assumed":
+    if camera.gain_from == "assumed":
         raise UserError(
             f"{method.kind}, tune_on: data: the data do not tell the camera's gain; give "
             "camera.gain, in counts per photon, from the camera's data sheet, or use tune_on: "
             "phantoms"
         )
-    noise = ImageNoise(used.gain, used.dark_level, measured.correlation)
+    correlation, _ = noise_correlation(sample)
+    noise = ImageNoise(camera.gain, camera.dark_level, correlation)
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     subjects = risk_subjects(sample, recipe=recipe, noise=noise, seed=stream_seed(seed, "tune"))
-    photons = {"offset": used.dark_level, "gain": used.gain, "gain_from": used.gain_from}
+    photons = {"offset": camera.dark_level, "gain": camera.gain, "gain_from": camera.gain_from}
     extra = {"photons": photons}
     _search(subjects, method, psf, path, threads, started, RISK, RISK_TOLERANCE, extra)
 

@@ -11,10 +11,10 @@ from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.explain import inner_model
 from decon3d.settings.files import bundle_path, expand_path, listed_files, path_problem
 from decon3d.settings.instruments import (
+    UNDATED,
     BeadStack,
     CameraFrames,
     Instrument,
-    InstrumentChannel,
     Objective,
 )
 from decon3d.settings.loading import load_settings
@@ -44,6 +44,7 @@ from decon3d.settings.microscope import (
     BeadsPsf,
     Camera,
     Channel,
+    ChannelOptics,
     FilePsf,
     Normalisation,
     Optics,
@@ -51,7 +52,13 @@ from decon3d.settings.microscope import (
     TheoryPsf,
 )
 from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
-from decon3d.settings.profiles import instrument_folders, with_files
+from decon3d.settings.profiles import (
+    chosen,
+    instrument_files,
+    instrument_folders,
+    read_instrument,
+    with_files,
+)
 from decon3d.settings.training import (
     CareTraining,
     NeuroDeconTraining,
@@ -68,6 +75,7 @@ __all__ = [
     "ORACLE",
     "RECIPES",
     "RESERVED_METHODS",
+    "UNDATED",
     "Aberrations",
     "BeadStack",
     "BeadsPsf",
@@ -77,10 +85,10 @@ __all__ = [
     "Care",
     "CareTraining",
     "Channel",
+    "ChannelOptics",
     "Dataset",
     "FilePsf",
     "Instrument",
-    "InstrumentChannel",
     "MeasuredPairs",
     "NeuroDecon",
     "NeuroDeconTraining",
@@ -112,8 +120,10 @@ __all__ = [
     "VolumeEntry",
     "bundle_path",
     "check_config_files",
+    "chosen",
     "expand_path",
     "inner_model",
+    "instrument_files",
     "instrument_folders",
     "is_automatic",
     "is_network",
@@ -125,5 +135,6 @@ __all__ = [
     "may_use_gpu",
     "needs_sample",
     "path_problem",
+    "read_instrument",
     "with_files",
 ]

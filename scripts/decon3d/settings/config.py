@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from decon3d.paths import INSTRUMENTS
 from decon3d.settings.datasets import Dataset
 from decon3d.settings.instruments import Instrument
 from decon3d.settings.methods import ORACLE, Method, counts_photons, is_oracle, is_trained, is_tuned
@@ -54,6 +55,13 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _names(self) -> "Settings":
+        if INSTRUMENTS in self.datasets:
+            raise PydanticCustomError(
+                "methods",
+                "datasets.{name}: results/{name} holds the pages of microscopes; rename the "
+                "dataset",
+                {"name": INSTRUMENTS},
+            )
         taken = RESERVED_METHODS & set(self.methods)
         if taken:
             raise PydanticCustomError(

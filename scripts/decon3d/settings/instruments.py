@@ -2,13 +2,23 @@
 
 import datetime
 from collections.abc import Iterable
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.microscope import BeadImages, Camera, Files, Optics
-from decon3d.settings.values import Day, Name, Section, Wavelength
+from decon3d.settings.microscope import (
+    BeadImages,
+    BeadsPsf,
+    Camera,
+    ChannelOptics,
+    Files,
+    Optics,
+)
+from decon3d.settings.values import Day, Name, Section
+
+UNDATED = "undated"
+"""Stands for the day of frames that have none."""
 
 
 class _Dated(Protocol):
@@ -54,15 +64,6 @@ class CameraFrames(Section):
     """As `flat` of a dataset's camera."""
 
 
-class InstrumentChannel(Section):
-    """A channel of a microscope: a laser and a filter."""
-
-    emission_um: Wavelength
-    """Wavelength of the emission peak, in µm."""
-    excitation_um: Wavelength | None = None
-    """Wavelength of the excitation, in µm; null = as for a dataset's channel."""
-
-
 class Objective(Section):
     """An objective of a microscope, with all that is in the light's path beside it."""
 
@@ -103,12 +104,18 @@ class Instrument(Section):
     frames: list[CameraFrames] = []  # noqa: RUF012 (pydantic copies it)
     """The camera's dark and flat frames, in any order; a dataset takes the newest up to its
     `date`."""
-    channels: Annotated[dict[Name, InstrumentChannel], Field(min_length=1)]
+    channels: Annotated[dict[Name, ChannelOptics], Field(min_length=1)]
     """Channels by name; a dataset's channel with one of these names takes its wavelengths and its
     PSF."""
     objectives: Annotated[dict[Name, Objective], Field(min_length=1)]
     """Objectives by name. A dataset names one as `<instrument>_<objective>`, or just the instrument
     where there is only one objective."""
+    reference_channel: Name | None = None
+    """Channel against which the shifts of the others are measured, on beads that shine in both;
+    null = the first of `channels`."""
+    chromatic: Literal["report", "apply"] = "report"
+    """What becomes of those shifts: reported, or also undone by displaced PSFs, so that restored
+    channels lie on the reference channel."""
     stale_after_days: PositiveInt = 180
     """Days after which a bead stack or a camera's frames are too old for an acquisition; older ones
     are used, with a warning."""
@@ -126,6 +133,37 @@ class Instrument(Section):
                 "camera", "camera.dark stands beside `frames`; move it there, with its date"
             )
         return self
+
+    @model_validator(mode="after")
+    def _known_reference(self) -> "Instrument":
+        name = self.reference_channel
+        if name is not None and name not in self.channels:
+            raise PydanticCustomError(
+                "channels",
+                "reference_channel: unknown channel {name}; this instrument has {known}",
+                {"name": repr(name), "known": ", ".join(self.channels)},
+            )
+        return self
+
+    @property
+    def reference(self) -> str:
+        """Channel against which shifts are measured."""
+        return self.reference_channel or next(iter(self.channels))
+
+    def psf_of(self, stack: BeadStack, channel: str) -> BeadsPsf:
+        """Return a bead stack as the `psf` of one of its channels."""
+        values = {key: getattr(stack, key) for key in BeadImages.model_fields}
+        kept = {key: value for key, value in values.items() if key in stack.model_fields_set}
+        if self.reference != channel and self.reference in stack.channels:
+            kept["reference_channel"] = stack.channels[self.reference]
+            kept["align"] = self.chromatic == "apply"
+        return BeadsPsf(source="beads", channel=stack.channels[channel], **kept)
+
+    @property
+    def frame_days(self) -> list[str]:
+        """Days of the camera's frames, the first one first; those of `camera` are undated."""
+        days = sorted(str(frames.date) for frames in self.frames)
+        return [*([UNDATED] if self.camera.dark is not None else []), *days]
 
     def frames_for(self, day: datetime.date | None) -> CameraFrames | None:
         """Choose the camera's frames for an acquisition on a day (None = the newest)."""

@@ -231,6 +231,21 @@ class BeadsPsf(BeadImages):
     """From a bead stack."""
     channel: Annotated[int, Field(ge=0)] = 0
     """Position on the channel axis of that stack, from 0."""
+    reference_channel: Annotated[int, Field(ge=0)] | None = None
+    """Position of another channel of that stack, against which the beads' shift is measured and
+    reported; null = it is not."""
+    align: bool = False
+    """Displace the PSF by that shift, so that this channel, restored, lies on the reference
+    channel. Both must be from one stack of beads that shine in both."""
+
+    @field_validator("align")
+    @classmethod
+    def _against(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("reference_channel") is None:
+            raise PydanticCustomError(
+                "psf", "needs `reference_channel`, the channel of the stack to align with"
+            )
+        return value
 
 
 Psf = Annotated[TheoryPsf | FilePsf | BeadsPsf, Field(discriminator="source")]
@@ -248,18 +263,35 @@ class Normalisation(Section):
     """Counts above the offset that become 1."""
 
 
-class Channel(Section):
-    """One fluorophore: where it lies in the files and how it shines."""
+class ChannelOptics(Section):
+    """A channel of a microscope: a laser, a filter and, in front of the detector, a pinhole."""
 
-    index: Annotated[int, Field(ge=0)] = 0
-    """Position on the channel axis of the input, from 0. A channel that the input names keeps that
-    name in the restored volumes; paths, tables and pages have the config's."""
     emission_um: Wavelength
     """Wavelength of the emission peak, in µm."""
     excitation_um: Wavelength | None = None
     """Wavelength of the excitation, in µm. Confocal and STED: null = 0.93 × the emission;
     two-photon: the laser's, must be given."""
+    pinhole_au: PositiveFloat | None = None
+    """Confocal and STED only: diameter of this channel's pinhole in Airy units; null = the
+    `pinhole_au` of the optics."""
+
+    def optics_of(self, shared: Optics) -> Optics:
+        """Return the microscope's optics in this channel."""
+        if self.pinhole_au is None:
+            return shared
+        return shared.model_copy(update={"pinhole_au": self.pinhole_au})
+
+
+class Channel(ChannelOptics):
+    """One fluorophore: where it lies in the files and how it shines."""
+
+    index: Annotated[int, Field(ge=0)] = 0
+    """Position on the channel axis of the input, from 0. A channel that the input names keeps that
+    name in the restored volumes; paths, tables and pages have the config's."""
     psf: Psf = TheoryPsf()
     """Where the point spread function comes from."""
     normalisation: Normalisation | None = None
     """Fixed normalisation; null = estimated once over all volumes and time points."""
+    beads_um: Annotated[float, Field(gt=0, le=5)] | None = None
+    """Diameter of the objects, in µm, where the volumes show single beads: their widths then tell
+    whether the PSF is too wide or too narrow. Null = other objects."""

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from decon3d.settings.microscope import Camera
 from decon3d.settings.values import RECIPES, Axes, Name, Section, Series, Shape, Stretch, VoxelSize
 
 
@@ -60,16 +61,18 @@ class Phantoms(Section):
 
     shape: Shape = (48, 96, 96)
     """Voxels of each volume (Z, Y, X)."""
-    train: Split = Split(count=16, recipes={"rln_mixed": 1})
+    train: Split = Split(count=16, recipes={"mixture": 1})
     """What the networks learn from."""
-    val: Split = Split(count=4, recipes={"rln_mixed": 1})
+    val: Split = Split(count=4, recipes={"mixture": 1})
     """What picks the best weights and tunes the baselines."""
-    test: Split = Split(count=8, recipes={"rln_mixed": 1, "tubules": 1})
+    test: Split = Split(count=8, recipes={"mixture": 1, "membranes": 1})
     """What the report's numbers with truth are measured on."""
-    photons: tuple[PositiveFloat, PositiveFloat] = (50.0, 500.0)
-    """Range of the mean photons of the brightest 0.1 % of the voxels, drawn log-uniformly."""
-    background_photons: Annotated[float, Field(ge=0)] = 5.0
-    """Photons of the even background."""
+    photons: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Range of the mean photons of the brightest 0.1 % of the voxels above the background, drawn
+    log-uniformly; null = that of the blocks of the data when the phantoms are first made. Volumes
+    that are added later do not change it; the report says if they are unlike."""
+    background_photons: Annotated[float, Field(ge=0)] | None = None
+    """Photons of the even background; null = those of the darkest places of the data."""
     unit_um: PositiveFloat | None = None
     """Length, in µm, of which the recipes' sizes are multiples (but for rln_mixed, which is in
     voxels); null = the smallest voxel edge."""
@@ -78,9 +81,14 @@ class Phantoms(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> "Phantoms":
-        if self.photons[0] > self.photons[1]:
+        if self.photons and self.photons[0] > self.photons[1]:
             raise PydanticCustomError("photons", "photons: give the lower bound first")
         return self
+
+    def needs_data(self, camera: Camera) -> bool:
+        """Say whether light or camera are taken from the dataset's volumes."""
+        known = (self.photons, self.background_photons, camera.offset, camera.gain)
+        return None in (*known, camera.read_noise)
 
     @model_validator(mode="after")
     def _known(self) -> "Phantoms":

@@ -17,8 +17,7 @@ from pydantic import ValidationError
 from decon3d.errors import ConfigError, reading
 from decon3d.settings.duplicates import duplicate_keys
 from decon3d.settings.explain import explained
-from decon3d.settings.instruments import BeadStack, Instrument, Objective
-from decon3d.settings.microscope import BeadImages
+from decon3d.settings.instruments import Instrument, Objective
 
 FOLDER = "instruments"
 """Folder of the instruments' files, beside a config."""
@@ -191,7 +190,7 @@ def _filled(
         if name in instrument.channels:
             base = _plain(instrument.channels[name])
             if stack := objective.stack_of(name, day):
-                base["psf"] = _psf(stack, name)
+                base["psf"] = _plain(instrument.psf_of(stack, name))
         elif "emission_um" not in _table(channel):
             problems.append(
                 f"{key}.channels.{name}: the instrument {named} has no channel {name!r}; it has "
@@ -214,13 +213,6 @@ def _unknown(named: str, instruments: Mapping[str, Instrument], known: list[str]
     close = difflib.get_close_matches(named, known, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"unknown instrument {named!r}; known: {', '.join(sorted(known))}{hint}"
-
-
-def _psf(stack: BeadStack, channel: str) -> dict[str, Any]:
-    """Write a bead stack as the `psf` of one of its channels."""
-    values = _plain(stack)
-    kept = {k: v for k, v in values.items() if k in BeadImages.model_fields}
-    return {"source": "beads", **kept, "channel": stack.channels[channel]}
 
 
 def _day_of(dataset: dict[str, Any]) -> datetime.date | None:

@@ -15,8 +15,8 @@ RESERVED_METHODS = {"input", "truth"}
 
 
 Recipe = Literal[
-    "rln_mixed", "spheres", "spheres_2x", "spheres_3x", "spheres_4x", "neurodecon", "broad",
-    "tubules", "membranes", "nuclei", "er_network",
+    "mixture", "rln_mixed", "spheres", "spheres_2x", "spheres_3x", "spheres_4x", "neurodecon",
+    "broad", "tubules", "membranes", "nuclei", "textured_nuclei", "haze", "er_network",
 ]  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.restoration.richardson_lucy import network_estimator
 from decon3d.seeds import stream_seed
-from decon3d.settings import Camera, Trained, Training
+from decon3d.settings import Trained, Training
 from decon3d.training.augmentation import Augmentation, symmetries
 from decon3d.training.crops import Pairs, draw, fitting_crop, load_pairs, prefetched
 from decon3d.training.schedules import Rate
@@ -36,6 +36,7 @@ from decon3d.training.start import start_from
 from decon3d.training.state import State
 from decon3d.training.step import Step
 from decon3d.training.validation import Validation
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import FOREGROUND_PERCENTILE, FOREGROUND_SIGMAS
 
@@ -120,7 +121,7 @@ def train(
     def load(store: str | Path) -> Pairs:
         return load_pairs(
             store,
-            camera_offset=camera.offset,
+            camera_offset=camera.known_offset,
             estimator=estimator if estimates else None,
             threads=device["threads"] or 1,  # 0: left to TensorFlow
         )

@@ -6,9 +6,12 @@ gives the gain and the dark level, but not the offset and the read noise apart, 
 frames do. Noise models and the splitting of photons need no more.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import numpy as np
 
 from decon3d.files import read_record
 
@@ -21,8 +24,13 @@ ASSUMED_READ_NOISE = 1.0
 """Photons, at most, where the read noise cannot be told from the offset."""
 ASSUMED_OFFSET = 100.0
 """Counts, where there are no data."""
-GAIN_WIDTH = 0.5
+GAIN_WIDTH = 0.4
 """Widest 95 % interval of a usable gain, from its middle, relative to it."""
+
+GAINS = (1e-3, 1e4, 8000)
+"""Counts per photon that are tried: first, last, number."""
+BRIGHT = 5.0
+"""Photons, relative to the variance of an assumed read noise, from which that matters little."""
 
 
 class Configured(Protocol):
@@ -68,6 +76,8 @@ class CameraRecord:
     over the blocks with signal; None = no block has any."""
     blocks: int = 0
     """Blocks that were read."""
+    voxels: int = 0
+    """Voxels in which the correlation was measured."""
     bits: int | None = None
     """Bits that the counts need; None = they are no integers."""
     saturation: float | None = None
@@ -90,8 +100,14 @@ class Camera:
     bits: int | None = None
     """Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped."""
     gain_from: Source = "config"
+    offset_from: Source = "config"
     assumed: tuple[str, ...] = ()
     """What is neither configured nor measured, in sentences for the report."""
+
+    @property
+    def known_offset(self) -> float | None:
+        """The offset where the config gives it, for normalisation and fill; else None."""
+        return self.offset if self.offset_from == "config" else None
 
     @property
     def dark_level(self) -> float:
@@ -128,38 +144,88 @@ def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Cam
     measured = measured or CameraRecord()
     offset, gain, read = configured.offset, configured.gain, configured.read_noise
     gain_from: Source = "config"
+    offset_from: Source = "config"
     if measured.frames is not None:
         level, slope, noise = measured.frames
-        offset = level if offset is None else offset
+        offset, offset_from = (level, "frames") if offset is None else (offset, "config")
         if gain is None and slope is not None:
             gain, gain_from = slope, "frames"
         divisor = measured.gain if gain is None else gain
         read = noise / divisor if read is None and divisor is not None else read
     if offset is not None and gain is not None and read is not None:
-        return Camera(offset, gain, read, configured.bits, gain_from)
+        return Camera(offset, gain, read, configured.bits, gain_from, offset_from)
     assumed = []
     if gain is None:
-        gain, gain_from = measured.gain, "data"
-    if gain is None:
-        gain, gain_from = ASSUMED_GAIN, "assumed"
-        assumed.append(
-            f"camera.gain is not known from these data; assumed {ASSUMED_GAIN:g} count per photon"
-        )
-    dark = measured.dark_level
-    if offset is None:
-        if read is None:
-            read = ASSUMED_READ_NOISE
-            if dark is not None and measured.plateau is not None:
-                read = min(read, max((measured.plateau - dark) / gain, 0.0) ** 0.5)
+        found = _gain_of(measured, offset, read)
+        gain, gain_from = (ASSUMED_GAIN, "assumed") if found is None else (found, "data")
+        if found is None:
             assumed.append(
-                "camera.offset and camera.read_noise are not known apart; assumed a read noise of "
-                f"{read:.2g} photons"
+                f"camera.gain is not known from these data; assumed {ASSUMED_GAIN:g} count per "
+                "photon"
             )
-        offset = ASSUMED_OFFSET if dark is None else dark + gain * read**2
-    elif read is None:
-        read = ASSUMED_READ_NOISE if dark is None else max((offset - dark) / gain, 0.0) ** 0.5
-    assert read is not None
-    return Camera(offset, gain, read, configured.bits, gain_from, tuple(assumed))
+    dark = measured.dark_level if gain == measured.gain else _dark_level(measured.curve, gain)
+    if offset is not None:
+        read, words = _read_noise(measured, offset, read, gain, dark)
+        return Camera(
+            offset, gain, read, configured.bits, gain_from, offset_from, (*assumed, *words)
+        )
+    if dark is None:
+        read = ASSUMED_READ_NOISE if read is None else read
+        offset = ASSUMED_OFFSET
+        assumed.append(f"camera.offset is not known from these data; assumed {offset:g} counts")
+        return Camera(offset, gain, read, configured.bits, gain_from, "assumed", tuple(assumed))
+    if read is None:
+        light = dark if measured.plateau is None else measured.plateau
+        read = min(ASSUMED_READ_NOISE, (max(light - dark, 0.0) / gain) ** 0.5)
+        assumed.append(
+            "camera.offset and camera.read_noise cannot be told apart without dark frames; assumed "
+            f"a read noise of {read:.2g} photons and so an offset of {dark + gain * read**2:.5g} "
+            "counts"
+        )
+    offset = dark + gain * read**2
+    return Camera(offset, gain, read, configured.bits, gain_from, "data", tuple(assumed))
+
+
+def _read_noise(
+    measured: CameraRecord, offset: float, read: float | None, gain: float, dark: float | None
+) -> tuple[float, list[str]]:
+    """Find the read noise beside a known offset, and what there is to say."""
+    if read is not None:
+        return read, []
+    if dark is None:
+        return ASSUMED_READ_NOISE, [
+            f"camera.read_noise is not known from these data; assumed {ASSUMED_READ_NOISE:g} photon"
+        ]
+    interval = measured.dark_level_interval
+    if interval is not None and interval[0] > offset:
+        return 0.0, [
+            f"camera.offset is {offset:g} counts, but the noise of these data vanishes at "
+            f"{interval[0]:.5g} to {interval[1]:.5g} counts; assumed no read noise: check the "
+            "offset"
+        ]
+    return float((max(offset - dark, 0.0) / gain) ** 0.5), []
+
+
+def _gain_of(measured: CameraRecord, offset: float | None, read: float | None) -> float | None:
+    """Find the gain of the measured curve, with the help of what is known; None = not told."""
+    if offset is None or not measured.curve or (read is None and measured.gain is not None):
+        return measured.gain
+    mean, variance, error = np.array(measured.curve).T
+    noise = ASSUMED_READ_NOISE if read is None else read
+    gains = np.geomspace(*GAINS)[:, None]
+    misfit = np.square((variance - gains * (mean - offset) - np.square(gains * noise)) / error)
+    gain = float(gains[int(np.argmin(misfit.sum(1))), 0])
+    # An assumed read noise may matter little only.
+    bright = (mean.max() - offset) / gain > BRIGHT * noise**2
+    return gain if read is not None or bright else None
+
+
+def _dark_level(curve: Sequence[tuple[float, float, float]], gain: float) -> float | None:
+    """Fit the counts without noise to the measured curve, for a known gain."""
+    if not curve:
+        return None
+    mean, variance, error = np.array(curve).T
+    return float(np.average(mean - variance / gain, weights=error**-2.0))
 
 
 def dose_of(measured: CameraRecord, camera: Camera) -> Dose:
@@ -172,9 +238,9 @@ def dose_of(measured: CameraRecord, camera: Camera) -> Dose:
     return Dose(bright, max((plateau - camera.offset) / camera.gain, 0.0))
 
 
-def load_camera(path: str | Path) -> CameraRecord:
-    """Read the camera from a channel's noise record, `results/{dataset}/noise/{channel}.json`."""
-    return record_of(read_record(path)["camera"])
+def load_camera(path: str | Path | None) -> CameraRecord | None:
+    """Read a channel's camera from its record `results/{dataset}/noise/{channel}.json`, if any."""
+    return None if path is None else record_of(read_record(path)["camera"])
 
 
 def record_of(values: dict[str, Any]) -> CameraRecord:

@@ -40,7 +40,7 @@ from decon3d.volumes.tally import ContentHash, Counted, Tally
 from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
 
-_WHERE = ("source", "path", "seen", "voxel_size_from", "warnings")
+_WHERE = ("source", "path", "seen", "voxel_size_from", "stated", "warnings")
 _EXACT = 2**24
 """Integers that float32 holds exactly are no larger."""
 _SURELY = 8.0
@@ -92,12 +92,14 @@ class VolumeRecord:
     calibration: dict[str, Any] | None = None
     """By which frames of the camera the counts were corrected (`camera_maps.Calibration`), `level`
     being the offset afterwards; None = they were not."""
+    stated: dict[str, Any] = field(default_factory=dict)
+    """What the file says of the microscope (`stated.Stated`)."""
     warnings: list[str] = field(default_factory=list)
     """What is odd about the file, in sentences for the report."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What results are keyed on: all of the record but where the volume lies and warnings."""
+        """What results are keyed on: all of the record but its place, warnings, and `stated`."""
         return {k: v for k, v in asdict(self).items() if k not in _WHERE}
 
     def open(self) -> Volume:
@@ -327,6 +329,7 @@ def ingest(
         position_um=volume.position_um,
         saturation=level,
         calibration=calibration,
+        stated=asdict(volume.stated),
         warnings=warnings,
     )
     for text in warnings:

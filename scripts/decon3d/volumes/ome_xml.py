@@ -13,6 +13,8 @@ import tifffile
 
 from decon3d.errors import UserError
 from decon3d.volumes.metadata import Length
+from decon3d.volumes.stated import NOTHING, Stated
+from decon3d.volumes.units import finite, micrometres
 
 MOST_PLANES = 10_000_000
 _START = re.compile(r"<(\w+:)?OME[\s>]")
@@ -59,6 +61,8 @@ class OmeImage:
     """numpy's name of the type of its counts, or what else the XML says."""
     modulo: str
     """Axes that hold a second one (phase, angle, wavelength …), of ZCT."""
+    stated: Stated = NOTHING
+    """What it says of the microscope."""
 
     @property
     def is_label(self) -> bool:
@@ -122,7 +126,12 @@ def read_ome_xml(text: str, path: str) -> OmeFile:
         uuid = binary.get("UUID") or uuid
         root = _parse(_content_of(companion), companion)
     modulo = _modulo(root)
-    images = [_image(element, path, modulo) for element in _children(root, "Image")]
+    objectives = {
+        objective.get("ID", ""): objective
+        for instrument in _children(root, "Instrument")
+        for objective in _children(instrument, "Objective")
+    }
+    images = [_image(element, path, modulo, objectives) for element in _children(root, "Image")]
     is_here = _of_file(images, _base(path), uuid)
     found = []
     for image in images:
@@ -266,7 +275,30 @@ def _modulo(root: ET.Element) -> dict[str, str]:
     return found
 
 
-def _image(element: ET.Element, path: str, modulo: dict[str, str]) -> OmeImage:
+def _stated(
+    image: ET.Element, channels: list[ET.Element], objectives: dict[str, ET.Element]
+) -> Stated:
+    """Read what an image's XML says of the microscope; what cannot be read is left out."""
+    settings = _child(image, "ObjectiveSettings")
+    objective = None if settings is None else objectives.get(settings.get("ID", ""))
+    day = _child(image, "AcquisitionDate")
+    text = "" if day is None else (day.text or "").strip()[:10]
+    return Stated(
+        numerical_aperture=None if objective is None else finite(objective.get("LensNA")),
+        immersion_index=None if settings is None else finite(settings.get("RefractiveIndex")),
+        emission_um=tuple(_wavelength(c, "EmissionWavelength") for c in channels),
+        excitation_um=tuple(_wavelength(c, "ExcitationWavelength") for c in channels),
+        acquired=text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else None,
+    )
+
+
+def _wavelength(channel: ET.Element, name: str) -> float | None:
+    return micrometres(channel.get(name), channel.get(f"{name}Unit", "nm"))
+
+
+def _image(
+    element: ET.Element, path: str, modulo: dict[str, str], objectives: dict[str, ET.Element]
+) -> OmeImage:
     pixels = _child(element, "Pixels")
     if pixels is None:
         raise UserError(f"{path}: an Image in its OME-XML has no Pixels; export the file again")
@@ -313,6 +345,7 @@ def _image(element: ET.Element, path: str, modulo: dict[str, str]) -> OmeImage:
             for ref in _children(parent, "AnnotationRef")
         ),
         significant_bits=int(bits) if bits and bits.isdecimal() and len(bits) < 3 else None,
+        stated=_stated(element, channels, objectives),
     )
 
 

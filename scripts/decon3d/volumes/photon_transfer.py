@@ -1,17 +1,105 @@
-"""Photon transfer: a camera's gain and dark level from the noise of the images it made."""
+"""Photon transfer: a camera's gain and dark level from the noise of the images it made.
+
+The variance of the counts is a line over their mean (Janesick 2007, Photon Transfer, SPIE). It is
+measured in images of structure, in three steps against what structure adds to it:
+
+1. The noise is what differences of fourth order along Y and X and of second order along Z leave of
+   an image, in which a blurred object has next to nothing. Of two frames of one place, it is that
+   of their difference.
+2. Voxels are grouped by the mean of a shell around the footprint of these differences, and of each
+   group the third is kept whose shell varies least: the lower envelope. White noise in the shell
+   is independent of that in the footprint, so that this choice biases neither mean nor variance.
+3. Structure that is left grows with the square of the counts above the darkest, unlike the noise;
+   where such a term is significant, it is fitted beside the line.
+
+Correlated noise (deskewed or resampled data) loses or gains in differences; that is undone.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import correlate1d, maximum_filter, minimum_filter, uniform_filter
 
-from decon3d.errors import UserError
-from decon3d.volumes.camera import CameraRecord
+from decon3d.volumes.camera import GAIN_WIDTH, CameraRecord, Interval
+from decon3d.volumes.no_data import filled, missing
+from decon3d.volumes.normalisation import Histogram, darkest_place, empty_level
+
+FloatArray = NDArray[np.float32]
+Curve = tuple[float, ...]
+Point = tuple[float, float, float]
+"""Mean counts, noise variance in counts², its standard error."""
+
+DIFFERENCES = {
+    0: np.array([1.0]),
+    2: np.array([1.0, -2.0, 1.0]) / 6**0.5,
+    4: np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / 70**0.5,
+}
+"""By order; each leaves the variance of white noise as it is."""
+ORDERS = (2, 4, 4)
+"""Along Z, Y, X."""
+ORDERS_CORRELATED = (0, 2, 2)
+"""Along an axis with a correlation above `CORRELATED`: others leave too little of the noise."""
+CORRELATED = 0.1
+SHELL = (5, 9, 9)
+"""Voxels (Z, Y, X), less the footprint's 3 × 5 × 5."""
+FOOTPRINT = (3, 5, 5)
+STEP = 2
+"""Of the voxels that are used, along Y and X: next to no noise of the others is new."""
+FLATTEST = 1 / 3
+LEAST_GROUP = 600
+"""Voxels of a group, before the flattest are chosen."""
+DARK_GROUPS = 8
+"""Groups of equal size in the darker half; the brighter half is halved again and again."""
+LEAST_VOXELS = 2_000
+LEAST_GROUPS = 4
+OUTLIER = 25.0
+"""Squared noise, relative to the group's variance, above which it is cut: hot pixels."""
+CLIPPED = 0.005
+"""Share of saturated or clipped voxels above which a group is left out."""
+LEAST_SIGMA = 0.35
+"""Noise, in steps of the converter, below which rounding is not like noise of a twelfth."""
+BEND = 3.0
+"""Standard errors at which a bend of the curve is taken for structure."""
+LEAST_MODEL = 0.05
+"""Least expected variance, relative to the measured one, from which the errors are taken."""
+NORMAL = 1.96
+BRIGHTEST = 0.001
+SIGNAL = 6.0
+"""Standard errors by which the brightest voxels of a block with signal exceed the plateau."""
+
+LAGS = 2
+"""Lags (voxels) over which the noise may be correlated."""
+ALONG = (0, 2)
+"""Orders of the difference along the axis whose correlation is measured."""
+SIGNIFICANT = {0: 15.0, 2: 50.0}
+"""By that order: a correlation below this over the root of the number of voxels is taken as 0;
+three standard errors, measured on white noise."""
+LEAST_CORRELATION = 0.02
+"""Smaller ones are taken as 0."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """variance = gain · (counts - dark_level)."""
+
+    gain: float
+    gain_error: float
+    """Standard error."""
+    dark_level: float
+    dark_level_error: float
+    """Standard error; infinite where the gain may be 0."""
 
 
 def measure_camera(
-    sample: Sequence[NDArray[Any]], *, saturation: float | None = None
+    sample: Sequence[NDArray[Any]],
+    *,
+    pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]] = (),
+    saturation: float | None = None,
 ) -> CameraRecord:
     """Measure the camera in blocks of counts of one channel.
 
@@ -19,6 +107,9 @@ def measure_camera(
     ----------
     sample
         Blocks (Z Y X), in counts; NaN = no data.
+    pairs
+        Blocks of one place each, from two successive time points; they tell the noise where there
+        are any.
     saturation
         Counts at and above which a voxel is saturated; None = no voxel is.
 
@@ -27,22 +118,455 @@ def measure_camera(
     CameraRecord
         What the blocks do not tell is None there.
     """
-    from decon3d.classical.photons import noise_law  # provisional
-
-    try:
-        law = noise_law(sample)
-    except UserError:
-        return CameraRecord(blocks=len(sample), saturation=saturation)
-    known = law.gain > 0 and 1.96 * law.error < 0.5 * law.gain
-    margin = 1.96 * law.error
-    plateau = float(min(np.nanpercentile(block, 20) for block in sample))
-    bright = [float(np.nanpercentile(block, 99.9)) - plateau for block in sample]
+    sample = [without_even_places(block) for block in sample]
+    correlation, voxels = noise_correlation(sample)
+    step = _step(sample)
+    orders = tuple(
+        few if abs(curve[0]) > CORRELATED else high
+        for curve, few, high in zip(correlation, ORDERS_CORRELATED, ORDERS, strict=True)
+    )
+    low = _lower_clip(sample, step)
+    parts = [_voxels(block, None, orders, low, saturation) for block in sample]
+    if pairs:
+        parts = [_voxels(one, other, orders, low, saturation) for one, other in pairs]
+    kept = prod(
+        _kept(rho, DIFFERENCES[order]) for rho, order in zip(correlation, orders, strict=True)
+    )
+    plateau = _plateau(sample)
+    curve, line = _without_clipped(_groups(parts, orders, kept=kept, step=step), plateau)
+    known = line is not None and 0 < NORMAL * line.gain_error < GAIN_WIDTH * line.gain
     return CameraRecord(
-        gain=law.gain if known else None,
-        gain_interval=(law.gain - margin, law.gain + margin) if known else None,
-        dark_level=-law.intercept / law.gain if known else None,
+        gain=line.gain if line and known else None,
+        gain_interval=_interval(line.gain, line.gain_error) if line and known else None,
+        dark_level=line.dark_level if line and known else None,
+        dark_level_interval=(
+            _interval(line.dark_level, line.dark_level_error) if line and known else None
+        ),
         plateau=plateau,
-        bright=(float(np.percentile(bright, 10)), float(np.percentile(bright, 90))),
+        curve=tuple(curve),
+        correlation=correlation,
+        bright=_bright(sample, plateau),
         blocks=len(sample),
+        voxels=voxels,
+        bits=_bits(sample) if step else None,
         saturation=saturation,
     )
+
+
+def fit_line(curve: Sequence[Point], plateau: float | None) -> Line:
+    """Fit a line to mean counts, variances and their standard errors.
+
+    A term in the square of the counts above the plateau joins where it is significant and positive:
+    structure.
+    """
+    mean, variance, error = np.array(curve).T
+    relative = error / np.maximum(variance, 1e-12)
+    centre = float(np.average(mean, weights=relative**-2))
+    ground = float(mean.min() if plateau is None else plateau)
+    fit = np.empty(2)
+    covariance = np.empty((2, 2))
+    size = max(float(np.ptp(mean)), 1e-12)
+    for bend in (False, True):
+        columns = [np.ones_like(mean), (mean - centre) / size]
+        columns += [np.square((mean - ground) / size)] if bend else []
+        design, model = np.stack(columns, 1), variance
+        if len(mean) <= design.shape[1]:
+            break
+        for _ in range(4):  # the errors are in proportion to the expected variances
+            sigma = relative * np.maximum(model, LEAST_MODEL * np.maximum(variance, 1e-12))
+            a = design / sigma[:, None]
+            inverse = np.linalg.pinv(a.T @ a, hermitian=True)
+            found = inverse @ (a.T @ (variance / sigma))
+            model = design @ found
+        misfit = np.sum(np.square((variance - model) / sigma)) / (len(mean) - design.shape[1])
+        inverse = inverse * max(misfit, 1.0)
+        if bend and not found[2] > BEND * inverse[2, 2] ** 0.5:
+            break
+        fit, covariance = found[:2], inverse[:2, :2]
+    fit, covariance = fit / [1, size], covariance / np.outer([1, size], [1, size])
+    level, gain = float(fit[0]), float(fit[1])
+    if not gain > 0:
+        return Line(gain, float(covariance[1, 1] ** 0.5), centre, np.inf)
+    away = level / gain
+    spread = covariance[0, 0] - 2 * away * covariance[0, 1] + away**2 * covariance[1, 1]
+    return Line(
+        gain, float(covariance[1, 1] ** 0.5), centre - away, float(max(spread, 0) ** 0.5 / gain)
+    )
+
+
+def _interval(value: float, error: float) -> Interval:
+    return value - NORMAL * error, value + NORMAL * error
+
+
+@dataclass(frozen=True)
+class _Voxels:
+    """What is known of voxels, each array flat."""
+
+    shell: FloatArray
+    """Mean of the shell around the footprint, in counts."""
+    unevenness: FloatArray
+    """Variance in the shell."""
+    mean: FloatArray
+    """Of the footprint, weighted as the noise there is."""
+    square: FloatArray
+    """Of the noise."""
+    clipped: NDArray[np.bool_]
+    """Whether the voxel is."""
+
+
+def _voxels(
+    block: NDArray[Any],
+    other: NDArray[Any] | None,
+    orders: Sequence[int],
+    low: float | None,
+    saturation: float | None,
+) -> _Voxels:
+    """Measure the noise at the voxels of a block, or of two frames of one place."""
+    absent = missing(block)
+    values = filled(block, 0.0).astype(np.float32)
+    clipped = np.zeros(block.shape, bool)
+    frames = [block] if other is None else [block, other]
+    for frame in frames:
+        if saturation is not None:
+            clipped |= np.asarray(frame >= saturation)
+        if low is not None:
+            clipped |= np.asarray(frame <= low)
+    noise = values
+    if other is not None:
+        second = filled(other, 0.0).astype(np.float32)
+        noise = (values - second) * np.float32(0.5**0.5)
+        gone = missing(other)
+        absent = gone if absent is None else absent if gone is None else absent | gone
+        values = (values + second) * np.float32(0.5)
+    kernels = [
+        DIFFERENCES[order if n >= 3 else 0] for n, order in zip(block.shape, orders, strict=True)
+    ]
+    weighted = values
+    for axis, kernel in enumerate(kernels):
+        if len(kernel) > 1:
+            noise = correlate1d(noise, kernel, axis=axis)
+            weighted = correlate1d(weighted, kernel**2, axis=axis)
+    shell, unevenness, seen = _shell(values, absent)
+    thin = (slice(None), slice(None, None, STEP), slice(None, None, STEP))
+    chosen = seen[thin]
+    return _Voxels(
+        shell[thin][chosen], unevenness[thin][chosen], weighted[thin][chosen],
+        np.square(noise)[thin][chosen], clipped[thin][chosen],
+    )  # fmt: skip
+
+
+def _shell(
+    values: FloatArray, absent: NDArray[np.bool_] | None
+) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Return the mean and the variance in the shell around each voxel, and where all of it is."""
+    size = tuple(s if n >= s else 1 for n, s in zip(values.shape, SHELL, strict=True))
+    inner = tuple(min(f, s) for f, s in zip(FOOTPRINT, size, strict=True))
+    many, few = prod(size), prod(inner)
+    zero = np.float32(values.mean())  # so that squares keep their digits
+
+    def mean_of(array: FloatArray) -> FloatArray:
+        if many == few:  # nothing is around so small a block
+            return uniform_filter(array, size)
+        wide = uniform_filter(array, size)
+        return (many * wide - few * uniform_filter(array, inner)) / np.float32(many - few)
+
+    shell = mean_of(values - zero)
+    unevenness = mean_of(np.square(values - zero)) - np.square(shell)
+    seen = np.ones(values.shape, bool)
+    if absent is not None:
+        seen = ~np.asarray(maximum_filter(absent, size))
+    for axis, width in enumerate(size):
+        place = np.arange(values.shape[axis])
+        outside = (place < width // 2) | (place >= values.shape[axis] - width // 2)
+        seen &= ~np.expand_dims(outside, [a for a in range(3) if a != axis])
+    return shell + zero, unevenness, seen
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Voxels of like brightness."""
+
+    point: Point
+    clipped: bool
+    """Whether more than `CLIPPED` of them are."""
+
+
+def _groups(
+    parts: Sequence[_Voxels], orders: Sequence[int], *, kept: float, step: float
+) -> list[_Group]:
+    """Group voxels by brightness.
+
+    Parameters
+    ----------
+    kept
+        Share of the noise's variance that differences leave of it, for its correlation.
+    step
+        Of the converter: rounding adds a twelfth of its square to the variance.
+    """
+    if not parts:
+        return []
+    shell, unevenness, mean, square, clipped = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("shell", "unevenness", "mean", "square", "clipped")
+    )
+    if shell.size < LEAST_VOXELS:
+        return []
+    # A squared difference repeats what its neighbours' say, so many times.
+    repeats = prod(
+        _repeats(DIFFERENCES[order], 1 if axis == 0 else STEP) for axis, order in enumerate(orders)
+    )
+    found = []
+    for group in _split(np.argsort(shell)):
+        flat = group[unevenness[group] <= np.quantile(unevenness[group], FLATTEST)]
+        squares = square[flat].astype(np.float64)
+        squares = np.minimum(squares, OUTLIER * 2.2 * np.median(squares))
+        variance = squares.mean()
+        if variance > 0:
+            found.append((
+                mean[flat].mean(dtype=np.float64), variance / kept, squares.std() / variance,
+                (repeats / len(flat)) ** 0.5, clipped[flat].mean() > CLIPPED,
+            ))  # fmt: skip
+    # One scatter for all groups: by its own, a group of small variance by chance would weigh more.
+    scatter = np.median([entry[2] for entry in found]) if found else 0.0
+    return [
+        _Group((float(m), float(v - step**2 / 12), float(v * scatter * share)), bool(bad))
+        for m, v, _, share, bad in found
+        if v > (LEAST_SIGMA * step) ** 2
+    ]
+
+
+def _without_clipped(
+    groups: Sequence[_Group], plateau: float | None
+) -> tuple[list[Point], Line | None]:
+    """Fit a line to the groups without clipped voxels, and to all where they agree with it.
+
+    Where hardly a photon falls, zeros are no sign of clipping, and their variance is in line.
+    """
+    every = [group.point for group in groups]
+    whole = [group.point for group in groups if not group.clipped]
+    of_all = fit_line(every, plateau) if len(every) >= LEAST_GROUPS else None
+    line = fit_line(whole, plateau) if len(whole) >= LEAST_GROUPS else None
+    if line is None or of_all is None:
+        return every, of_all
+    alike = (
+        abs(of_all.gain - line.gain) <= NORMAL * line.gain_error
+        and abs(of_all.dark_level - line.dark_level) <= NORMAL * line.dark_level_error
+    )
+    return (every, of_all) if alike else (whole, line)
+
+
+def _split(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Split voxels, sorted by brightness, into groups that get smaller where they are rarer."""
+    half = len(order) // 2
+    groups = np.array_split(order[:half], max(min(DARK_GROUPS, half // LEAST_GROUP), 1))
+    rest = order[half:]
+    while len(rest) >= 4 * LEAST_GROUP:
+        cut = len(rest) // 2
+        groups += np.array_split(rest[:cut], min(4, max(cut // LEAST_GROUP, 1)))
+        rest = rest[cut:]
+    return [*groups, rest]
+
+
+def _repeats(kernel: NDArray[np.float64], step: int) -> float:
+    """Sum the squared autocorrelation of a kernel over lags that are multiples of a step."""
+    own = np.correlate(kernel, kernel, "full")
+    own = own[len(kernel) - 1 :] / own[len(kernel) - 1]
+    return float(1 + 2 * np.sum(np.square(own[step::step])))
+
+
+def _kept(curve: Curve, kernel: NDArray[np.float64]) -> float:
+    """Return the variance of a difference of correlated noise, over that of white noise."""
+    own = np.correlate(kernel, kernel, "full")[len(kernel) - 1 :]
+    lags = [2 * rho * own[lag] for lag, rho in enumerate(curve, 1) if lag < len(own)]
+    return max(float(1 + sum(lags)), 0.02)
+
+
+def _step(sample: Sequence[NDArray[Any]]) -> float:
+    """Return the step of whole-numbered counts, 0 for others."""
+    divisor = 0
+    for block in sample:
+        values = block[np.isfinite(block)]
+        if values.size == 0:
+            continue
+        whole = np.unique(values[:: max(values.size // 20_000, 1)])
+        if np.any(whole != np.rint(whole)):
+            return 0.0
+        divisor = reduce(np.gcd, np.diff(whole.astype(np.int64)).tolist(), divisor)
+    return float(divisor)
+
+
+def _lower_clip(sample: Sequence[NDArray[Any]], step: float) -> float | None:
+    """Return the smallest count where many voxels have it: noise below is cut there."""
+    known = [block[np.isfinite(block)] for block in sample]
+    if not step or not any(values.size for values in known):
+        return None
+    lowest = min(float(values.min()) for values in known if values.size)
+    share = sum(np.count_nonzero(v == lowest) for v in known) / sum(v.size for v in known)
+    return lowest if share > CLIPPED else None
+
+
+def _bits(sample: Sequence[NDArray[Any]]) -> int:
+    highest = max((float(np.nanmax(block, initial=0)) for block in sample), default=0.0)
+    return max(int(np.ceil(np.log2(highest + 1))), 1) if highest > 0 else 1
+
+
+def _plateau(sample: Sequence[NDArray[Any]]) -> float | None:
+    """Return the counts of empty places; see `normalisation.empty_level`."""
+    values = [block[np.isfinite(block)] for block in sample]
+    if not any(v.size for v in values):
+        return None
+    every = np.concatenate([v.astype(np.float32) for v in values])
+    whole = bool(np.all(every == np.rint(every))) and every.min() >= 0 and every.max() < 65536
+    histogram = Histogram.of(every.astype(np.uint16) if whole else every)
+    return empty_level(histogram, min(darkest_place(block) for block in sample))
+
+
+def _bright(sample: Sequence[NDArray[Any]], plateau: float | None) -> Interval | None:
+    """Measure the brightest 0.1 % of each block above the plateau; see `CameraRecord.bright`.
+
+    They are chosen by their neighbours, so that their own noise does not count as light.
+    """
+    if plateau is None:
+        return None
+    found = []
+    for block in sample:
+        absent = missing(block)
+        values = filled(block, plateau).astype(np.float32)
+        around = tuple(min(3, n) for n in block.shape)
+        count = prod(around)
+        others = (count * uniform_filter(values, around) - values) / np.float32(count - 1)
+        if absent is not None:
+            others[absent] = -np.inf
+        top = max(round(BRIGHTEST * block.size), 1)
+        places = np.argpartition(others, others.size - top, axis=None)[others.size - top :]
+        chosen = values.ravel()[places].astype(np.float64) - plateau
+        error = chosen.std() / top**0.5
+        if top > 3 and chosen.mean() > SIGNAL * error:
+            found.append(float(chosen.mean()))
+    if not found:
+        return None
+    return float(np.percentile(found, 10)), float(np.percentile(found, 90))
+
+
+def without_even_places(block: NDArray[Any]) -> NDArray[Any]:
+    """Make boxes of 3 × 5 × 5 voxels of one value NaN: fill, though not known as such.
+
+    Where photons are so few that such boxes are dark, the others still have the variance of their
+    mean.
+    """
+    even = maximum_filter(block, FOOTPRINT) == minimum_filter(block, FOOTPRINT)
+    if not even.any():
+        return block
+    result = block.astype(np.float32)
+    result[np.asarray(maximum_filter(even, FOOTPRINT))] = np.nan
+    return result
+
+
+def noise_correlation(sample: Sequence[NDArray[Any]]) -> tuple[tuple[Curve, Curve, Curve], int]:
+    """Measure the noise's correlation along Z, Y, X, in that half of a block that is most even.
+
+    Returns
+    -------
+    three curves, voxels
+        Correlation of neighbours 1 and 2 voxels away by axis; voxels that it was measured in.
+    """
+    sums = {order: np.zeros((2, 3, LAGS + order + 1)) for order in ALONG}
+    voxels = 0
+    for block in sample:
+        if min(block.shape[1:]) < 2 * SHELL[2]:
+            continue
+        values = filled(block, 0.0).astype(np.float32)
+        shell, unevenness, used = _shell(values, missing(block))
+        if not used.any():
+            continue
+        used &= unevenness <= np.median(unevenness[used])
+        voxels += int(np.count_nonzero(used))
+        for axis in range(3):
+            across = values
+            for other, n in enumerate(block.shape):
+                if other != axis and n >= SHELL[0]:
+                    across = correlate1d(across, DIFFERENCES[ORDERS[other]], axis=other)
+            for order, total in sums.items():
+                noise = across
+                if order and block.shape[axis] >= SHELL[0]:
+                    noise = correlate1d(across, DIFFERENCES[order], axis=axis)
+                total[:, axis] += _products(
+                    _of_variance_one(noise, shell, used), used, axis, LAGS + order
+                )
+    curves = []
+    for axis in range(3):
+        found = {}
+        for order, (products, squares) in sums.items():
+            if squares[axis, -1] > squares[axis, 0] / 100:  # else there are too few planes
+                least = max(SIGNIFICANT[order] / voxels**0.5, LEAST_CORRELATION)
+                found[order] = _solved(products[axis] / squares[axis], order, least)
+        curves.append(_agreed(found, voxels))
+    return (curves[0], curves[1], curves[2]), voxels
+
+
+def _products(
+    noise: FloatArray, used: NDArray[np.bool_], axis: int, most: int
+) -> NDArray[np.float64]:
+    """Sum the products of voxels of some lag along an axis, and the size that they may have.
+
+    Returns
+    -------
+    array (2, lags from 0)
+    """
+    result = np.zeros((2, most + 1))
+    line, seen = np.moveaxis(noise, axis, 0), np.moveaxis(used, axis, 0)
+    for lag in range(min(most + 1, len(line))):
+        both = seen[: len(line) - lag] & seen[lag:]
+        one, other = line[: len(line) - lag][both], line[lag:][both]
+        result[:, lag] = np.vdot(one, other), np.sqrt(np.vdot(one, one) * np.vdot(other, other))
+    return result
+
+
+def _solved(ratio: NDArray[np.float64], order: int, least: float) -> Curve:
+    """Find the correlation along an axis; values below `least` are taken as 0."""
+    first, second = _solve(ratio, LAGS, order)
+    if abs(second) < least:
+        first, second = _solve(ratio, 1, order)[0], 0.0
+    return (first, second) if abs(first) >= least else (0.0, second)
+
+
+def _agreed(found: dict[int, Curve], voxels: int) -> Curve:
+    """Choose between what was found without a difference along an axis, and with one.
+
+    The first is more precise by far, but structure adds to it.
+    """
+    none = (0.0,) * LAGS
+    plain, robust = (found.get(order, none) for order in ALONG)
+    apart = SIGNIFICANT[ALONG[1]] / max(voxels, 1) ** 0.5
+    if len(found) == 1 or abs(plain[0] - robust[0]) < apart:
+        return plain
+    return robust
+
+
+def _of_variance_one(noise: FloatArray, shell: FloatArray, used: NDArray[np.bool_]) -> FloatArray:
+    """Divide noise by its root mean square at like brightness, and cut outliers."""
+    squares = np.square(noise[used])
+    order = np.argsort(shell[used])
+    size = np.empty(len(order), np.float32)
+    for group in np.array_split(order, max(min(32, len(order) // LEAST_GROUP), 1)):
+        size[group] = np.sqrt(squares[group].mean(dtype=np.float64))
+    result = np.zeros_like(noise)
+    limit = np.float32(OUTLIER**0.5)
+    result[used] = np.clip(noise[used] / np.maximum(size, 1e-12), -limit, limit)
+    return result
+
+
+def _solve(ratio: NDArray[np.float64], lags: int, order: int) -> list[float]:
+    """Find the correlation whose difference has the autocorrelation `ratio` (by lag)."""
+    kernel = DIFFERENCES[order]
+    lagged = np.correlate(kernel, kernel, "full")[len(kernel) - 1 :]
+
+    def own(lag: int) -> float:
+        return float(lagged[abs(lag)]) if abs(lag) < len(lagged) else 0.0
+
+    rows = [
+        [own(m - k) + own(m + k) - ratio[m] * 2 * own(k) for k in range(1, lags + 1)]
+        for m in range(1, len(ratio))
+    ]
+    right = [ratio[m] * own(0) - own(m) for m in range(1, len(ratio))]
+    return [float(rho) for rho in np.linalg.lstsq(np.array(rows), np.array(right), rcond=None)[0]]

@@ -19,6 +19,7 @@ from decon3d.volumes.metadata import (
 )
 from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
+from decon3d.volumes.stated import NOTHING, Stated
 from decon3d.volumes.tiff_pages import (
     check_chain,
     check_grey,
@@ -47,6 +48,7 @@ class TiffMetadata:
     channel_colors: tuple[str | None, ...] = ()
     time_interval_s: float | None = None
     significant_bits: int | None = None
+    stated: Stated = NOTHING
 
 
 def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
@@ -148,6 +150,7 @@ def _volume(path: str, array: Any, axes: str, metadata: TiffMetadata) -> Volume:
         voxel_size_problem=problem,
         position_um=position_of(metadata.position),
         significant_bits=metadata.significant_bits,
+        stated=metadata.stated,
     )
 
 
@@ -237,6 +240,7 @@ def _of_ome(image: OmeImage) -> TiffMetadata:
         image.channel_colors,
         None if image.interval is None else seconds(*image.interval),
         image.significant_bits,
+        image.stated,
     )
 
 

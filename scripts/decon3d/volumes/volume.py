@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError, reading
+from decon3d.volumes.stated import NOTHING, Stated
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -115,6 +116,8 @@ class Volume:
     """All files of a set that is one volume; empty for a volume in one file or folder."""
     convert_to: str | None = None
     in_place: bool = False
+    stated: Stated = NOTHING
+    """What the file says of the microscope."""
     correction: "Correction | None" = None
     """What makes the camera's pixels alike; `read` then gives corrected counts, float32."""
     shape: tuple[int, int, int, int, int] = field(init=False)

@@ -1,0 +1,320 @@
+"""How alike phantoms are to a channel's data: histogram, power spectrum, noise.
+
+Both are compared as images, in counts. Counts become units of noise first, y = 2 √(photons + 3/8)
+(Anscombe): noise has a standard deviation of 1 in them, whatever the brightness.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d, uniform_filter
+
+from decon3d.logs import log
+from decon3d.volumes.camera import Camera
+from decon3d.volumes.checked import open_group
+from decon3d.volumes.no_data import missing
+
+Images = Sequence[NDArray[np.generic]]
+Triple = tuple[float, float, float]
+
+QUANTILES = (np.arange(2000) + 0.5) / 2000
+BRIGHTEST = 0.001
+"""Share of the voxels whose mean is called the brightest."""
+SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0]) / 6**0.5
+NEIGHBOURS = (3, 5, 5)
+SHORTEST_WINDOW = 16
+"""Planes narrower than this (voxels) have no spectrum worth the name."""
+
+MOST_BRIGHTNESS = 3.0
+"""Phantoms whose brightest voxels differ by more than this factor are unlike the data."""
+MOST_HISTOGRAM = 0.4
+"""The same of the distance of the histograms."""
+MOST_OCTAVES = 0.55
+"""The same of the distance of the spectra."""
+MOST_NOISE = 1.25
+"""The same of the noise's standard deviation, as a factor. Four volumes of one recipe against
+four others stay below all of these: brightness 0.7 … 1.2, histogram ≤ 0.2, spectrum ≤ 0.5 octaves,
+noise 0.99 … 1.01; tenfold the dose or twice the noise's variance does not, nor do tubes on a scale
+2.5 times as large."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How a set of phantoms compares with a channel's data."""
+
+    recipe: str
+    volumes: int
+    """Phantoms that were compared."""
+    histogram: float
+    """Distance of the histograms, 0 (equal) … 1 (nothing in common): the 1-Wasserstein distance
+    over the sum of both signals' mean heights above the background."""
+    wasserstein: float
+    """The 1-Wasserstein distance itself, in standard deviations of the noise."""
+    brightness: float
+    """Photons above the background of the brightest 0.1 % of the data's voxels, over the
+    phantoms'."""
+    filled: float
+    """Share of the data's voxels that are as bright as a tenth of the brightest, over the
+    phantoms'."""
+    octaves: float | None
+    """1-Wasserstein distance of the spectra over the logarithm of the wavelength, in octaves: how
+    far the power must be moved to other sizes. None = one of both shows no structure."""
+    coarser: float | None
+    """Mean wavelength of the data's structures over that of the phantoms'."""
+    noise: float
+    """Standard deviation of the noise in the data over the phantoms', at equal brightness."""
+
+    @property
+    def differences(self) -> list[str]:
+        """What makes them unlike, in plain words; empty = they are alike."""
+        found = []
+        if _times(self.brightness) > MOST_BRIGHTNESS:
+            factor, word = _factor(self.brightness, "brighter", "dimmer")
+            found.append(f"the brightest voxels of your data are {factor} {word}")
+        elif self.histogram > MOST_HISTOGRAM:
+            factor, word = _factor(self.filled, "larger", "smaller")
+            found.append(
+                f"bright structures fill a {factor} {word} share of your data"
+                if _times(self.filled) > 1.5
+                else "dark and bright voxels have other shares in your data"
+            )
+        if self.octaves is None or self.coarser is None:
+            found.append("one of both shows no structure above its noise")
+        elif self.octaves > MOST_OCTAVES:
+            factor, word = _factor(self.coarser, "coarser", "finer")
+            found.append(
+                f"the structures in your data are {factor} {word}"
+                if _times(self.coarser) > 2 ** (MOST_OCTAVES / 2)
+                else "the structures in your data are spread over other sizes"
+            )
+        if _times(self.noise) > MOST_NOISE:
+            factor, word = _factor(self.noise, "stronger", "weaker")
+            found.append(f"the noise in your data is {factor} {word} at the same brightness")
+        return found
+
+
+def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> dict[str, Any]:
+    """Compare the phantoms of each recipe of a store with blocks of the data.
+
+    Parameters
+    ----------
+    sample
+        Blocks of the data (Z, Y, X) in counts; NaN = no data.
+    store
+        Zarr group with `image` (n, Z, Y, X) in counts, as `phantoms.stores` makes it.
+    camera
+        The channel's, resolved.
+
+    Returns
+    -------
+    dict
+        `camera` and `phantom_camera`; `recipes`: per recipe the fields of `Likeness` and its
+        `differences`, the most alike first; `curves`: histogram and spectrum of the data and of
+        each recipe.
+    """
+    group: Any = open_group(store)
+    about = group.attrs.asdict()
+    made = about["camera"]
+    phantom_camera = Camera(made["offset"], made["gain"], made["read_noise"], made["bits"])
+    voxel = tuple(about["voxel_size_um"])
+    found, curves = [], {"data": _curves(sample, camera, voxel)}
+    for recipe in dict.fromkeys(about["recipes"]):
+        chosen = [i for i, name in enumerate(about["recipes"]) if name == recipe]
+        images = [np.asarray(group["image"][i]) for i in chosen]
+        found.append(
+            compare(
+                sample, images, recipe=recipe, camera=camera, phantom_camera=phantom_camera,
+                voxel_size_um=voxel,
+            )
+        )  # fmt: skip
+        curves[recipe] = _curves(images, phantom_camera, voxel)
+    found.sort(key=lambda each: (len(each.differences), each.histogram))
+    for each in found:
+        log.info("likeness: %s", each)
+    return {
+        "camera": asdict(camera),
+        "phantom_camera": asdict(phantom_camera),
+        "recipes": [{**asdict(each), "differences": each.differences} for each in found],
+        "curves": curves,
+    }
+
+
+def _curves(images: Images, camera: Camera, voxel_size_um: Triple) -> dict[str, Any]:
+    """Return histogram and spectrum for a figure."""
+    photons = [_photons(image, camera) for image in images]
+    values = np.concatenate([_stabilised(p[np.isfinite(p)]) for p in photons])
+    share, edges = np.histogram(values, bins=80)
+    spectrum = _spectrum([_stabilised(p) for p in photons], voxel_size_um)
+    return {
+        "noise_units": [round(float(v), 3) for v in (edges[1:] + edges[:-1]) / 2],
+        "share": [round(float(v), 7) for v in share / share.sum() / np.diff(edges)],
+        "frequency": [] if spectrum is None else [round(float(v), 5) for v in spectrum[0]],
+        "power": [] if spectrum is None else [round(float(v), 6) for v in spectrum[1]],
+    }
+
+
+def _times(ratio: float) -> float:
+    return max(ratio, 1 / ratio)
+
+
+def _factor(ratio: float, above: str, below: str) -> tuple[str, str]:
+    factor = _times(ratio)
+    return f"{factor:.1f}×" if factor < 10 else f"{factor:.0f}×", above if ratio > 1 else below
+
+
+def compare(
+    data: Images, phantoms: Images, *, recipe: str, camera: Camera, phantom_camera: Camera,
+    voxel_size_um: Triple,
+) -> Likeness:  # fmt: skip
+    """Compare phantoms with blocks of the data.
+
+    Parameters
+    ----------
+    data, phantoms
+        Images (Z, Y, X) in counts, on voxels of one size; NaN = no data.
+    recipe
+        The phantoms'.
+    camera, phantom_camera
+        What made counts of the photons.
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compare.
+    """
+    ours = [_photons(image, camera) for image in data]
+    theirs = [_photons(image, phantom_camera) for image in phantoms]
+    both = (ours, theirs)
+    raw, simulated = (np.concatenate([p[np.isfinite(p)] for p in found]) for found in both)
+    if not len(raw) or not len(simulated):
+        raise ValueError("no voxels to compare")
+    y_raw, y_simulated = (np.quantile(_stabilised(v), QUANTILES) for v in (raw, simulated))
+    wasserstein = float(np.abs(y_raw - y_simulated).mean())
+    dark = min(float(np.quantile(y, 0.05)) for y in (y_raw, y_simulated))
+    heights = sum(float(np.clip(y - dark, 0, None).mean()) for y in (y_raw, y_simulated))
+    (bright, filled), (bright_simulated, filled_simulated) = map(_signal, (raw, simulated))
+    spectra = [_spectrum([_stabilised(p) for p in found], voxel_size_um) for found in both]
+    octaves = coarser = None
+    if spectra[0] is not None and spectra[1] is not None:
+        octaves, coarser = _spectral_distance(spectra[0], spectra[1])
+    return Likeness(
+        recipe=recipe,
+        volumes=len(phantoms),
+        histogram=min(wasserstein / max(heights, 1e-6), 1.0),
+        wasserstein=wasserstein,
+        brightness=bright / bright_simulated,
+        filled=filled / filled_simulated,
+        octaves=octaves,
+        coarser=coarser,
+        noise=_noise(data, camera) / _noise(phantoms, phantom_camera),
+    )
+
+
+def _photons(image: NDArray[np.generic], camera: Camera) -> NDArray[np.float32]:
+    """Turn counts into photons whose variance is their mean; no data = NaN."""
+    photons = (image.astype(np.float32) - np.float32(camera.dark_level)) / np.float32(camera.gain)
+    absent = missing(image)
+    if absent is not None:
+        photons[absent] = np.nan
+    return photons
+
+
+def _stabilised(photons: NDArray[np.float32]) -> NDArray[np.float32]:
+    return 2 * np.sqrt(np.maximum(photons, 0) + np.float32(3 / 8))
+
+
+def _signal(photons: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the photons of the brightest voxels above the background, and the share filled."""
+    background = float(np.quantile(photons, 0.05))
+    count = max(1, round(BRIGHTEST * photons.size))
+    top = np.partition(photons, photons.size - count)[photons.size - count :]
+    bright = max(float(top.mean(dtype=np.float64)) - background, 1e-3)
+    level = background + max(0.1 * bright, 3 * max(background, 1.0) ** 0.5)
+    return bright, max(float((photons > level).mean()), 1e-4)
+
+
+def _spectrum(
+    images: Sequence[NDArray[np.float32]], voxel_size_um: Triple
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Average the power of XY planes over rings, above the noise's; by frequency (1 / µm).
+
+    The power where the frequency is highest is taken as the noise's. The density is weighted by
+    the frequency to the third power: by the second it would be the power per octave, which large
+    bright areas alone decide; so edges and detail count as well.
+    """
+    step = max(voxel_size_um[1:])
+    edges = np.geomspace(1 / 64, 1 / 2, 21)  # cycles per voxel
+    power, count, samples = np.zeros((3, 20))
+    for image in images:
+        size = min(image.shape[1:])
+        if size < SHORTEST_WINDOW or not np.isfinite(image).any():
+            continue
+        plane = np.nan_to_num(image, nan=float(np.nanmean(image)))
+        window = np.multiply.outer(*(np.hanning(n + 2)[1:-1] for n in plane.shape[1:]))
+        plane = (plane - plane.mean(axis=(1, 2), keepdims=True)) * window.astype(np.float32)
+        found = (np.abs(np.fft.rfft2(plane)) ** 2).mean(axis=0) / np.sum(window**2)
+        frequency = np.hypot(
+            np.fft.fftfreq(plane.shape[1])[:, None] * step / voxel_size_um[1],
+            np.fft.rfftfreq(plane.shape[2]) * step / voxel_size_um[2],
+        )
+        ring = np.digitize(frequency.ravel(), edges) - 1
+        inside = (ring >= 0) & (ring < 20)
+        power += np.bincount(ring[inside], found.ravel()[inside], 20)
+        modes = np.bincount(ring[inside], minlength=20)
+        count += modes
+        samples += modes * len(plane)
+    if not count.sum():
+        return None
+    mean = power / np.maximum(count, 1)
+    floor = mean[-2:].mean()
+    centre = np.sqrt(edges[1:] * edges[:-1])
+    # From the first ring on that is not clearly above the floor, all is noise.
+    clear = mean > floor * (1.05 + 4 / np.sqrt(np.maximum(samples, 1)))
+    clear = np.logical_and.accumulate(clear | (count == 0)) & (count > 0)
+    light = np.where(clear, mean - floor, 0) * centre**3
+    return None if not light.sum() > 0 else (centre / step, light / light.sum())
+
+
+def _spectral_distance(
+    ours: tuple[NDArray[np.float64], NDArray[np.float64]],
+    theirs: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> tuple[float, float]:
+    """Return the 1-Wasserstein distance in octaves, and the ratio of the mean wavelengths."""
+    octave = np.log2(ours[0])
+    apart = np.abs(np.cumsum(ours[1] - theirs[1]))[:-1]
+    shift = float(np.sum(octave * (theirs[1] - ours[1])))
+    return float(np.sum(apart * np.diff(octave))), 2**shift
+
+
+def _noise(images: Images, camera: Camera) -> float:
+    """Return the noise's standard deviation over √photons, the median over groups of brightness.
+
+    From what second differences along Y and X leave, as in `classical.photons.noise_law`.
+    """
+    means, squares = [], []
+    for image in images:
+        if min(image.shape[1:]) < 3:
+            continue
+        photons = _photons(image, camera)
+        seen = uniform_filter(np.isfinite(photons).astype(np.float32), NEIGHBOURS) > 0.999
+        seen[:, [0, -1]] = seen[:, :, [0, -1]] = False
+        photons = np.nan_to_num(photons)
+        noise = photons
+        for axis in (1, 2):
+            noise = correlate1d(noise, SECOND_DIFFERENCE, axis=axis)
+        means.append(uniform_filter(photons, NEIGHBOURS)[seen])
+        squares.append(np.square(noise[seen]))
+    level, square = np.concatenate(means), np.concatenate(squares)
+    order = np.argsort(level)
+    ratios = [
+        square[part].mean(dtype=np.float64) / max(level[part].mean(dtype=np.float64), 0.1)
+        for part in np.array_split(order, 10)
+        if len(part)
+    ]
+    return max(float(np.median(ratios)), 1e-6) ** 0.5

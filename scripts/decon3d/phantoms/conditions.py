@@ -1,0 +1,108 @@
+"""What phantoms are imaged with: the config's light and camera, else those of the data."""
+
+import math
+from dataclasses import dataclass, replace
+
+from decon3d import settings
+from decon3d.logs import log
+from decon3d.phantoms.imaging import Camera
+from decon3d.volumes.camera import CameraRecord, Configured, dose_of, resolve_camera
+
+ASSUMED_PHOTONS = (50.0, 500.0)
+"""Where neither the config nor the data tell the dose."""
+ASSUMED_BACKGROUND = 5.0
+NARROWEST = 1.5
+"""A range of doses reaches at least this factor to either side of its middle: one volume alone
+tells little about the next."""
+LEAST_PHOTONS = 2.0
+"""Smallest dose that is taken from the data."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Light and camera of a channel's phantoms."""
+
+    photons: tuple[float, float]
+    """Range of the doses."""
+    background_photons: float
+    camera: Camera
+    assumed: tuple[str, ...] = ()
+    """What neither the config nor the data tell of the light, in sentences without a full stop;
+    of the camera, its resolution says so itself."""
+
+    @property
+    def middle_photons(self) -> float:
+        """Geometric mean of the range."""
+        return (self.photons[0] * self.photons[1]) ** 0.5
+
+
+def resolve_conditions(
+    phantoms: settings.Phantoms, *, camera: Configured, measured: CameraRecord | None = None
+) -> Conditions:
+    """Fill in from the data what the config leaves null.
+
+    Parameters
+    ----------
+    phantoms
+        Its doses and background are kept where it gives them.
+    camera
+        The dataset's, as the config has it.
+    measured
+        The channel's camera record; None = the config gives everything, or there are no data.
+
+    Returns
+    -------
+    Conditions
+        Doses are rounded to three digits. Noise is correlated and counts are rounded as those of
+        the data, where there are any.
+    """
+    resolved = resolve_camera(camera, measured)
+    found = Camera.of(resolved)
+    assumed = []
+    measured = measured or CameraRecord()
+    if any(any(curve) for curve in measured.correlation):
+        found = replace(found, correlation=measured.correlation)
+    # Doses that the config gives may be more than the converter of the data holds.
+    free = phantoms.photons is None and phantoms.test.doses is None
+    if found.bits is None and measured.bits is not None and free:
+        whole = int(measured.saturation or 0)
+        found = replace(found, bits=min(whole.bit_length() or 16, 16))
+    dose = dose_of(measured, resolved)
+    background = phantoms.background_photons
+    if background is None:
+        known = measured.plateau is not None
+        background = _rounded(dose.background_photons) if known else ASSUMED_BACKGROUND
+        if not known:
+            assumed.append(
+                f"phantoms.background_photons is not known; assumed {ASSUMED_BACKGROUND:g} photons"
+            )
+    photons = phantoms.photons
+    if photons is None:
+        photons = ASSUMED_PHOTONS
+        if dose.photons is None:
+            assumed.append(
+                "phantoms.photons is not known, since no signal was found in the volumes; assumed "
+                f"{photons[0]:g} to {photons[1]:g} photons"
+            )
+        else:
+            photons = _widened(*dose.photons, most=found.most_photons - background)
+    conditions = Conditions(photons, background, found, tuple(assumed))
+    log.info("phantoms: %s", conditions)
+    return conditions
+
+
+def _widened(low: float, high: float, *, most: float) -> tuple[float, float]:
+    """Widen a range to `NARROWEST`, within what can be imaged."""
+    low, high = max(low, LEAST_PHOTONS), max(high, LEAST_PHOTONS)
+    middle = (low * high) ** 0.5
+    low, high = min(low, middle / NARROWEST), max(high, middle * NARROWEST)
+    most = max(most, LEAST_PHOTONS)
+    return _rounded(min(low, most)), _rounded(min(high, most), down=True)
+
+
+def _rounded(value: float, *, down: bool = False) -> float:
+    """Round to three digits."""
+    if value <= 0:
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return float(f"{(math.floor(value / step) if down else round(value / step)) * step:.3g}")

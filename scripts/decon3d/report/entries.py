@@ -1,0 +1,54 @@
+"""A figure's entry in the list of figures, and what figures are made from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from decon3d.report.templating import quantity
+from decon3d.settings import Dataset, Settings
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure's name (of its files, without ending), place on the page, title and caption."""
+
+    name: str
+    section: str
+    title: str
+    caption: str
+
+
+Drawn = list[tuple[Entry, Figure]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the figures of one dataset are made from."""
+
+    root: Path
+    name: str
+    settings: Settings
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset's settings."""
+        return self.settings.datasets[self.name]
+
+
+def exists(store: Path) -> bool:
+    """Say whether a store is whole."""
+    return (store / "zarr.json").is_file()
+
+
+def of_channel(job: Job, channel: str) -> str:
+    """Name the channel in a title, where there are several."""
+    return f", channel {channel}" if len(job.dataset.channels) > 1 else ""
+
+
+def projection_caption(shown: tuple[float, float]) -> str:
+    """Describe projections, by their grey scale."""
+    return (
+        "Maximum projections along Z (XY, above) and along Y (XZ, below), in true proportion. All "
+        f"panels share one grey scale, {quantity(shown[0])} to {quantity(shown[1])} counts."
+    )

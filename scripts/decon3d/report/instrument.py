@@ -1,0 +1,342 @@
+"""The page of a microscope: its PSFs, its camera and its shifts between channels over time."""
+
+import datetime
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from decon3d import paths
+from decon3d.files import read_record, write_text
+from decon3d.report.embed import embedded
+from decon3d.report.plots import COLORS, STYLE, WIDTH
+from decon3d.report.templating import number, quantity, render
+from decon3d.report.words import MODALITIES
+from decon3d.settings import UNDATED, Instrument
+
+WIDER = 0.15
+"""Relative change of a width, from the median of the earlier stacks, from which it is a warning."""
+GAIN_CHANGE = 0.05
+READ_NOISE_CHANGE = 0.2
+DPI = 130
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A bead stack in one channel, and what it says (`optics.quality.measure_stack`)."""
+
+    objective: str
+    channel: str
+    date: datetime.date
+    values: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What it is called in sentences."""
+        return f"{self.objective}, {self.channel}, {self.date}"
+
+    @property
+    def usable(self) -> bool:
+        """Whether it could be measured."""
+        return self.values["problem"] is None
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The camera's frames of a day, and what they say (`volumes.camera_maps.Calibration`)."""
+
+    day: str
+    values: dict[str, Any]
+
+
+def build_instrument_page(
+    root: Path,
+    *,
+    name: str,
+    instrument: Instrument,
+    file: str | None,
+    today: datetime.date,
+) -> Path:
+    """Write the page of a microscope from what was measured of its bead stacks and frames.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow.
+    file
+        Where the instrument is described; None = in the config.
+    today
+        Day of the page, from which ages are counted.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    stacks = [
+        Measured(
+            objective, channel, stack.date,
+            read_record(
+                root / paths.instrument_beads(name, objective, str(stack.date), channel)
+            ),
+        )
+        for objective, value in instrument.objectives.items()
+        for channel in instrument.channels
+        for stack in sorted(value.beads, key=lambda stack: stack.date)
+        if channel in stack.channels
+    ]  # fmt: skip
+    frames = [
+        Frames(day, read_record(root / paths.instrument_camera(name, day)))
+        for day in instrument.frame_days
+    ]
+    text = render(
+        "instrument.html.j2",
+        name=name,
+        title=instrument.title or name,
+        file=file,
+        made=today.strftime("%d %B %Y"),
+        objectives=[
+            _objective(objective, instrument, [s for s in stacks if s.objective == objective])
+            for objective in instrument.objectives
+        ],
+        camera=[_camera_row(f) for f in frames],
+        camera_figure=_camera_figure([f for f in frames if _dated(f)]),
+        configured=[
+            (key, value)
+            for key, value in instrument.camera
+            if value is not None and key not in ("dark", "flat")
+        ],
+        warnings=[
+            *_stale(instrument, today),
+            *_changed_widths(stacks),
+            *_stack_warnings(stacks),
+            *_camera_warnings(frames, instrument),
+        ],
+        chromatic=instrument.chromatic,
+    )  # fmt: skip
+    path = root / paths.instrument_page(name)
+    write_text(path, text)
+    return path
+
+
+def _objective(name: str, instrument: Instrument, stacks: list[Measured]) -> dict[str, Any]:
+    """Say on the page what is known of an objective."""
+    optics = instrument.objectives[name].optics
+    shifted = [s for s in stacks if s.values.get("chromatic")]
+    return {
+        "name": name,
+        "what": f"{MODALITIES[optics.modality]}, NA {optics.numerical_aperture:g} in n = "
+        f"{optics.immersion_index:g}",
+        "figure": _widths_figure(name, stacks),
+        "rows": [_row(s) for s in stacks],
+        "shifts": [_shift_row(s, instrument.reference) for s in shifted],
+    }
+
+
+def age_warning(
+    what: str, recorded: datetime.date, *, used: datetime.date, limit: int, since: str = "old"
+) -> list[str]:
+    """Say that something is too old for a day; nothing if it is not, or is later than the day."""
+    age = (used - recorded).days
+    if age > limit:
+        return [
+            f"{what} of {recorded} are {age} days {since} (stale_after_days: {limit}); record new "
+            "ones"
+        ]
+    return []
+
+
+def _stale(instrument: Instrument, today: datetime.date) -> list[str]:
+    found = []
+    limit = instrument.stale_after_days
+    for objective, value in instrument.objectives.items():
+        for channel in instrument.channels:
+            if newest := value.stack_of(channel, None):
+                what = f"{objective}, {channel}: the newest beads"
+                found += age_warning(what, newest.date, used=today, limit=limit)
+    if frames := instrument.frames_for(None):
+        found += age_warning("camera: the newest frames", frames.date, used=today, limit=limit)
+    return found
+
+
+def _changed_widths(stacks: Sequence[Measured]) -> list[str]:
+    """Compare the newest width of each objective and channel with the earlier ones."""
+    found = []
+    for objective, channel in dict.fromkeys((s.objective, s.channel) for s in stacks):
+        series = [
+            s for s in stacks if (s.objective, s.channel) == (objective, channel) and s.usable
+        ]
+        if len(series) < 2:
+            continue
+        widths = np.array([s.values["fwhm_um"] for s in series])
+        change = widths[-1] / np.median(widths[:-1], axis=0) - 1
+        axis = int(np.argmax(np.abs(change)))
+        if abs(change[axis]) > WIDER:
+            found.append(
+                f"{series[-1].name}: the PSF is {abs(change[axis]):.0%} "
+                f"{'wider' if change[axis] > 0 else 'narrower'} along {'ZYX'[axis]} than the "
+                "median of the earlier stacks; check objective, immersion, correction collar and "
+                "beads"
+            )
+    return found
+
+
+def _stack_warnings(stacks: Sequence[Measured]) -> list[str]:
+    """Give the newest stacks' own warnings, and the problems of all."""
+    found = [f"{s.name}: not measured: {s.values['problem']}" for s in stacks if not s.usable]
+    newest = {(s.objective, s.channel): s for s in stacks if s.usable}
+    return found + [
+        f"{stack.name}: {text}" for stack in newest.values() for text in stack.values["warnings"]
+    ]
+
+
+def _camera_warnings(frames: Sequence[Frames], instrument: Instrument) -> list[str]:
+    found = [f"camera, {f.day}: not measured: {f.values['problem']}" for f in frames if _lost(f)]
+    known = [f for f in frames if not _lost(f)]
+    found += [f"camera, {f.day}: {text}" for f in known[-1:] for text in f.values["warnings"]]
+    if not known:
+        return found
+    newest = known[-1].values
+    camera = instrument.camera
+    against = [(f.day, f.values) for f in known[:-1][-1:]]
+    if camera.offset is not None or camera.gain is not None:
+        stated = {"offset": camera.offset, "gain": camera.gain, "read_noise_counts": None}
+        against.append(("the instrument's own numbers", stated))
+    for day, earlier in against:
+        for key, limit, unit in (
+            ("offset", max(newest["read_noise_counts"], 1.0), " counts"),
+            ("gain", GAIN_CHANGE * (newest["gain"] or 1), " counts per photon"),
+            ("read_noise_counts", READ_NOISE_CHANGE * newest["read_noise_counts"], " counts"),
+        ):
+            before, now = earlier[key], newest[key]
+            if before is not None and now is not None and abs(now - before) > limit:
+                what = "read noise" if key == "read_noise_counts" else key
+                found.append(
+                    f"camera, {known[-1].day}: the {what} is {now:.4g}{unit}, but {before:.4g} by "
+                    f"{day}; check the camera's settings"
+                )
+    return found
+
+
+def _lost(frames: Frames) -> bool:
+    return frames.values.get("problem") is not None
+
+
+def _dated(frames: Frames) -> bool:
+    return frames.day != UNDATED and not _lost(frames)
+
+
+def _row(stack: Measured) -> list[str]:
+    head = [f"{stack.channel}, {stack.date}"]
+    if not stack.usable:
+        return [*head, "–", "–", "–", "–", "–", "not measured"]
+    values = stack.values
+    widths, theory = values["fwhm_um"], values["theory_fwhm_um"]
+    ratio = ", ".join(number(w / t, 2) for w, t in zip(widths, theory, strict=True))
+    return [
+        *head,
+        *(number(w, 3) for w in widths),
+        ", ".join(number(t, 3) for t in theory),
+        ratio,
+        f"{values['beads']} of {values['found']}",
+    ]
+
+
+def _shift_row(stack: Measured, reference: str) -> list[str]:
+    chromatic = stack.values["chromatic"]
+    pairs = zip(chromatic["shift_um"], chromatic["error_um"], strict=True)
+    shifts = [f"{number(s, 3)} ± {number(e, 3)}" for s, e in pairs]
+    return [f"{stack.channel} against {reference}, {stack.date}", *shifts, str(chromatic["beads"])]
+
+
+def _camera_row(frames: Frames) -> list[str]:
+    if _lost(frames):
+        return [frames.day, "–", "–", "–", "–", "–", "not measured"]
+    v = frames.values
+    gain = v["gain"]
+    spread = v["gain_spread"]
+    return [
+        frames.day,
+        f"{number(v['offset'], 2)} ± {number(v['offset_spread'], 2)}",
+        "–" if gain is None else f"{quantity(gain)} ± {number(100 * spread, 1)} %",
+        f"{number(v['read_noise_counts'], 2)}"
+        + ("" if gain is None else f" ({number(v['read_noise_counts'] / gain, 2)} photons)"),
+        f"{v['noisy_pixels']:,}",
+        f"{v['bad_pixels']:,}",
+        f"{v['dark_frames']} dark, {v['flat_frames']} flat",
+    ]
+
+
+def _widths_figure(objective: str, stacks: Sequence[Measured]) -> dict[str, Any] | None:
+    """Draw the widths along Z, Y, X over time, with theory's as dashes."""
+    known = [s for s in stacks if s.usable]
+    if not known:
+        return None
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        for axis, axes in enumerate(figure.subplots(1, 3)):
+            for color, channel in zip(
+                COLORS * 9, dict.fromkeys(s.channel for s in known), strict=False
+            ):
+                series = [s for s in known if s.channel == channel]
+                dates: Any = [s.date for s in series]
+                axes.plot(
+                    dates, [s.values["fwhm_um"][axis] for s in series], "o-", color=color,
+                    markersize=5, linewidth=1.2, label=channel,
+                )  # fmt: skip
+                axes.axhline(
+                    series[-1].values["theory_fwhm_um"][axis], color=color, linestyle="--",
+                    linewidth=0.8,
+                )  # fmt: skip
+            axes.set(title=f"along {'ZYX'[axis]}", ylabel="FWHM (µm)")
+            axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
+            _date_axis(axes, [s.date for s in known])
+        figure.axes[0].legend(fontsize=7)
+        return _drawn(
+            figure,
+            f"Width of the PSF, {objective}",
+            "Full width at half maximum of the PSF, the bead's diameter taken out, by the date of "
+            "the bead stack; dashed: theory.",
+        )
+
+
+def _camera_figure(frames: Sequence[Frames]) -> dict[str, Any] | None:
+    """Draw offset, gain and read noise over time."""
+    if len(frames) < 2:
+        return None
+    dates: Any = [datetime.date.fromisoformat(f.day) for f in frames]
+    panels = (
+        ("offset", "Offset (counts)"),
+        ("gain", "Gain (counts per photon)"),
+        ("read_noise_counts", "Read noise (counts)"),
+    )
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+        for axes, (key, words) in zip(figure.subplots(1, 3), panels, strict=True):
+            values = [f.values[key] for f in frames]
+            some: Any = [np.nan if v is None else v for v in values]
+            axes.plot(dates, some, "o-", color=COLORS[0], markersize=5, linewidth=1.2)
+            axes.set(ylabel=words)
+            _date_axis(axes, dates)
+        return _drawn(figure, "Camera", "Means over the good pixels, by the date of the frames.")
+
+
+def _date_axis(axes: Any, dates: Iterable[datetime.date]) -> None:
+    """Label some of the dates, with room on both sides."""
+    days = sorted(set(dates))
+    shown = days[:: max(1, -(-len(days) // 6))]
+    axes.set_xticks(shown, [str(day) for day in shown], rotation=30, ha="right", fontsize=7)
+    margin = datetime.timedelta(days=max(5, (days[-1] - days[0]).days // 15))
+    axes.set_xlim(days[0] - margin, days[-1] + margin)
+
+
+def _drawn(figure: Figure, title: str, caption: str) -> dict[str, Any]:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+    stream.seek(0)
+    return {"title": title, "caption": caption, **embedded(stream)}

@@ -1,0 +1,163 @@
+"""Crops of the data beside phantoms, at one scale, and how alike they are."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+from numpy.typing import NDArray
+
+from decon3d import paths
+from decon3d.files import read_record
+from decon3d.report.plots import COLORS, WIDTH
+from decon3d.report.templating import number, quantity
+from decon3d.restoration.sample import sample_blocks
+from decon3d.settings import Settings
+from decon3d.volumes.checked import open_group
+from decon3d.volumes.ingest import load_record
+
+SHOWN = 4
+"""Crops of a row."""
+THICK = 8
+"""One in so many planes is projected, those in the middle."""
+
+
+def draw_likeness(
+    root: Path, *, dataset: str, settings: Settings, channel: str
+) -> tuple[Figure, str]:
+    """Draw crops of the data above phantoms of each test recipe, with histograms and spectra.
+
+    Returns
+    -------
+    figure, caption
+        All crops have one length scale and one grey scale, in photons.
+    """
+    record = read_record(root / paths.likeness(dataset, channel))
+    group: Any = open_group(root / paths.phantoms(dataset, channel, "test"))
+    _, height_um, width_um = group.attrs["voxel_size_um"]
+    chosen = settings.datasets[dataset]
+    volumes = sorted((root / paths.ingested(dataset, "*")).parent.glob("*.json"))
+    sample = sample_blocks(
+        [replace(r, path=str(root / r.path)) for r in map(load_record, volumes)],
+        channel=chosen.channels[channel].index, times=chosen.times, seed=settings.seed,
+    )  # fmt: skip
+    recipes: list[str] = group.attrs["recipes"]
+    rows = {"your data": [_photons(_middle(block), record["camera"]) for block in sample]}
+    for recipe in (found["recipe"] for found in record["recipes"]):
+        of_recipe = [i for i, name in enumerate(recipes) if name == recipe]
+        places = np.linspace(0, len(of_recipe) - 1, min(SHOWN, len(of_recipe))).round().astype(int)
+        rows[recipe] = [
+            _photons(_middle(np.asarray(group["image"][of_recipe[i]])), record["phantom_camera"])
+            for i in places
+        ]
+    pooled = np.concatenate([crop.ravel() for row in rows.values() for crop in row])
+    low, high = np.nanpercentile(pooled, (1, 99))
+    widest = max(c.shape[1] * width_um for row in rows.values() for c in row)
+    tallest = max(c.shape[0] * height_um for row in rows.values() for c in row)
+    cell = 0.8 * WIDTH / SHOWN
+    tall = cell * tallest / widest
+    figure = Figure(figsize=(WIDTH, len(rows) * (tall + 0.25) + 2.6), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=(len(rows) * (tall + 0.25), 2.6))
+    top, bottom = parts
+    panels = top.subplots(len(rows), SHOWN, squeeze=False)
+    for line, (label, crops) in zip(panels, rows.items(), strict=True):
+        for panel in line:
+            panel.set_axis_off()
+        for panel, crop in zip(line, crops[:SHOWN], strict=False):
+            extent = (0, crop.shape[1] * width_um, crop.shape[0] * height_um, 0)
+            panel.imshow(
+                crop, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="none",
+                extent=extent,
+            )  # fmt: skip
+            panel.set_xlim(0, widest)
+            panel.set_ylim(tallest, 0)
+        line[0].set_title(label, fontsize=9, loc="left", pad=3)
+    _draw_curves(bottom, record["curves"])
+    caption = (
+        "Four blocks of your data with the most light, and test phantoms of each recipe, from the "
+        f"lowest dose to the highest: maximum projections of the middle {1 / THICK:.0%} of the "
+        f"planes, {quantity(widest)} µm wide, on one length scale and one grey scale, "
+        f"{quantity(float(low))} to {quantity(float(high))} photons. Below, histograms in units of "
+        "the noise's standard deviation, and the power of the structures by their frequency. "
+        + " ".join(_sentence(found) for found in record["recipes"])
+    )
+    return figure, caption
+
+
+def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
+    """Say which channels' phantoms are unlike the data in every recipe, and what was assumed."""
+    found = []
+    for channel in settings.datasets[dataset].channels:
+        store = root / paths.phantoms(dataset, channel, "test")
+        if (store / "zarr.json").is_file():
+            group: Any = open_group(store)
+            found += [f"{channel}: {text}." for text in group.attrs.get("assumed", [])]
+        path = root / paths.likeness(dataset, channel)
+        if not path.is_file():
+            continue
+        best = read_record(path)["recipes"][0]
+        if best["differences"]:
+            found.append(
+                f"{channel}: the simulated objects are unlike your data. Compared with "
+                f"{best['recipe']}, the most alike, {_listed(best['differences'])}. Values in dB, "
+                "and choices that were made on simulated objects, may not hold for your data."
+            )
+    return found
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    """Describe how alike one recipe's phantoms are."""
+    octaves = (
+        "no structure to compare"
+        if found["octaves"] is None
+        else f"spectra {number(found['octaves'], 2)} octaves apart"
+    )
+    verdict = _listed(found["differences"]) if found["differences"] else "alike"
+    return (
+        f"{found['recipe']}: {verdict} (histograms {number(found['histogram'], 2)} apart on a "
+        f"scale of 0 to 1, {number(found['wasserstein'], 2)} σ; {octaves}; noise of the data "
+        f"{number(found['noise'], 2)}× the phantoms')."
+    )
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _middle(block: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Project the middle planes (at least one) along Z."""
+    planes = max(len(block) // THICK, 1)
+    first = (len(block) - planes) // 2
+    return block[first : first + planes].astype(np.float32).max(axis=0)
+
+
+def _photons(counts: NDArray[np.float32], camera: dict[str, Any]) -> NDArray[np.float32]:
+    return (counts - np.float32(camera["offset"])) / np.float32(camera["gain"])
+
+
+def _draw_curves(figure: Any, curves: dict[str, Any]) -> None:
+    histogram, spectrum = figure.subplots(1, 2)
+    colors = {
+        name: COLORS[i % len(COLORS)] for i, name in enumerate(n for n in curves if n != "data")
+    }
+    for name, curve in curves.items():
+        style = {
+            "color": colors.get(name, "black"),
+            "linewidth": 2.0 if name == "data" else 1.2,
+            "label": "your data" if name == "data" else name,
+        }
+        share = np.array(curve["share"])
+        histogram.plot(np.array(curve["noise_units"])[share > 0], share[share > 0], **style)
+        power = np.array(curve["power"])
+        spectrum.plot(np.array(curve["frequency"])[power > 0], power[power > 0], **style)
+    histogram.set_yscale("log")
+    histogram.set_xlabel("brightness, in units of the noise's σ")
+    histogram.set_ylabel("share of the voxels")
+    histogram.legend(fontsize=8)
+    spectrum.set_xscale("log")
+    spectrum.set_yscale("log")
+    spectrum.set_xlabel("frequency in XY (1/µm)")
+    spectrum.set_ylabel("share of the power")
+    spectrum.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,82 @@
+"""The figures of phantoms and measured pairs."""
+
+from typing import Any
+
+import numpy as np
+
+from decon3d import paths
+from decon3d.phantoms.contact_sheet import contact_sheet
+from decon3d.report import plots
+from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
+from decon3d.report.labels import TRUTH, method_label, seen_recipes
+from decon3d.report.likeness import draw_likeness
+from decon3d.report.templating import quantity
+from decon3d.report.views import Scene, Triple
+from decon3d.volumes.checked import open_group
+
+PAIRS_SHOWN = 3
+
+
+def data_and_phantoms(job: Job, channel: str) -> Drawn:
+    """Draw the data beside the phantoms."""
+    figure, caption = draw_likeness(
+        job.root, dataset=job.name, settings=job.settings, channel=channel
+    )
+    title = f"Your data and the phantoms{of_channel(job, channel)}"
+    return [(Entry(f"likeness_{channel}", "phantoms", title, caption), figure)]
+
+
+def split_sheet(job: Job, channel: str, split: str) -> Drawn:
+    """Draw volumes of every recipe of a split."""
+    store = job.root / paths.phantoms(job.name, channel, split)
+    about: Any = open_group(store).attrs
+    measured = "measured" in about
+    depth, height, width = np.multiply(about["shape"], about["voxel_size_um"])
+    used = {"train": "the networks learn from", "test": "the numbers are measured on"}[split]
+    every = "" if measured else ", every recipe at least once"
+    caption = (
+        f"What {used}: {about['volumes']} volumes of {quantity(width)} × {quantity(height)} × "
+        f"{quantity(depth)} µm (X, Y, Z){every}. {'Truths' if measured else 'Objects'} above, "
+        "images below; each as maximum projections of its middle eighth along Z (XY) and along Y "
+        "(XZ), stretched to its own range."
+    )
+    section, what = ("pairs", "Measured pairs") if measured else ("phantoms", "Phantoms")
+    title = f"{what} of the {split} split{of_channel(job, channel)}"
+    return [(Entry(f"sheet_{channel}_{split}", section, title, caption), contact_sheet(store))]
+
+
+def restored_recipes(job: Job, channel: str) -> Drawn:
+    """Draw the first phantom of each recipe, or the first measured pairs."""
+    store = job.root / paths.phantoms(job.name, channel, "test")
+    test: Any = open_group(store)
+    voxel: Triple = tuple(test.attrs["voxel_size_um"])
+    measured = "measured" in test.attrs
+    recipes: list[str] = test.attrs["names"][:PAIRS_SHOWN] if measured else test.attrs["recipes"]
+    restored: dict[str, Any] = {}
+    for method in job.settings.methods:
+        path = job.root / paths.restored_phantoms(job.name, channel, method)
+        if exists(path):
+            group: Any = open_group(path)
+            restored[method_label(method)] = group["restored"]
+    drawn: Drawn = []
+    for recipe in dict.fromkeys(recipes):
+        i = recipes.index(recipe)
+        arrays = {"image": test["image"], **restored, TRUTH: test["object"]}
+        panels = [(k, Scene(np.asarray(a[i], np.float32), voxel)) for k, a in arrays.items()]
+        figure, shown = plots.projections(panels)
+        if measured:
+            section, what = "pairs", "Pair"
+            caption = f"Test pair {recipe}, a specimen that no training contained. "
+        else:
+            section, what = "phantoms", "Phantom"
+            known = "seen" if recipe in seen_recipes(job.settings) else "not seen"
+            caption = (
+                f"Test phantom {i}, recipe {recipe} ({known} in training), "
+                f"{quantity(test.attrs['photons'][i])} photons in the brightest voxels. "
+            )
+        entry = Entry(
+            f"{what.lower()}_{channel}_{recipe}", section,
+            f"{what} {recipe}{of_channel(job, channel)}", caption + projection_caption(shown),
+        )  # fmt: skip
+        drawn.append((entry, figure))
+    return drawn

@@ -1,0 +1,51 @@
+"""What `iterations: auto` and `tune_on: data` lose against the truth, on simulated volumes.
+
+Eight kinds of objects, four PSFs, doses of 10 to 3,000 photons. `risk.WEAK` and `risk.TRUST` were
+fitted on such volumes: change them only with this table at hand.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from chosen_iterations import KINDS, exposure_of, lost_by_tuning, outcome, psf_of
+
+DOSES = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+PSFS = ("gaussian", "light_sheet", "confocal", "widefield")
+TUNED = ("tubules", "nuclei", "er_network", "texture")
+
+
+def main(quick: bool = False) -> str:
+    """Return the table: iterations chosen / best and dB lost, by PSF, dose and kind."""
+    return "\n".join(_lines(quick))
+
+
+def _lines(quick: bool) -> Iterator[str]:
+    yield "RL, `iterations: auto`: chosen / best iterations, dB lost; SHAPE 24 × 48 × 48\n"
+    yield "| PSF | photons | " + " | ".join(KINDS) + " | mean | most |"
+    yield "|---" * (len(KINDS) + 4) + "|"
+    for name in PSFS[:1] if quick else PSFS:
+        psf = psf_of(name)
+        for photons in (30.0, 300.0) if quick else DOSES:
+            found = [outcome(exposure_of(kind, psf, photons), psf) for kind in KINDS]
+            cells = [f"{o.choice.iterations}/{o.best} {o.lost:.2f}" for o in found]
+            lost = [o.lost for o in found]
+            yield (
+                f"| {name} | {photons:g} | " + " | ".join(cells)
+                + f" | {np.mean(lost):.2f} | {max(lost):.2f} |"
+            )  # fmt: skip
+    yield "\nRLTV, `tune_on: data`: chosen / best λ, dB lost\n"
+    yield "| PSF | photons | " + " | ".join(TUNED) + " | mean | most |"
+    yield "|---" * (len(TUNED) + 4) + "|"
+    psf = psf_of("gaussian")
+    for photons in (100.0,) if quick else DOSES[::2]:
+        tuned = [lost_by_tuning(exposure_of(kind, psf, photons), psf) for kind in TUNED]
+        cells = [f"{t.chosen:.2g}/{t.best:.2g} {t.lost:.2f}" for t in tuned]
+        lost = [t.lost for t in tuned]
+        yield (
+            f"| gaussian | {photons:g} | " + " | ".join(cells)
+            + f" | {np.mean(lost):.2f} | {max(lost):.2f} |"
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(main())
