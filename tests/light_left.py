@@ -8,20 +8,21 @@ import numpy as np
 import tifffile
 from scipy.ndimage import binary_dilation, gaussian_filter, label
 
-from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.restoration.restorers import prepare_classical
 from decon3d.settings import Camera, Optics, Rl, Rltv
+from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.photon_transfer import measure_camera
 
 DIM = 90
 """Per cent of the voxels that are called dim."""
 
 
 def light_left(
-    image: np.ndarray, method: Rl | Rltv, *, psf: Psf, camera: Camera
+    image: np.ndarray, method: Rl | Rltv, *, psf: Psf
 ) -> Iterator[tuple[str, float, float, float]]:
     """Restore an image and sum what its blurred result leaves over.
 
@@ -36,7 +37,8 @@ def light_left(
         In counts, for the frame, its dimmer half, the dimmest 90 % of the voxels, and each object
         with 3 voxels around it. The object beyond the faces is the iteration's.
     """
-    statistics = ChannelStatistics.of_image(image, camera_offset=camera.offset)
+    camera = resolve_camera(Camera(), measure_camera([image]))
+    statistics = ChannelStatistics.of_image(image, camera_offset=camera.known_offset)
     state = prepare_classical(
         method, statistics=statistics, psf=psf, tuned={}, camera=camera, sample=[image]
     )
@@ -50,11 +52,8 @@ def light_left(
     beyond = [(s.start, n - s.stop) for s, n in zip(model.inside, model.object_shape, strict=True)]
     whole = estimate.base + np.pad(result - estimate, beyond, mode="edge")
     left = image.astype(np.float32) - model.forward(whole)
-    scale = photon_scale(
-        [image], offset=camera.offset, gain=camera.gain, read_noise=camera.read_noise
-    )
     smooth = gaussian_filter(image.astype(np.float32), 1)
-    variance = scale.gain * np.maximum(smooth - scale.offset, 0)
+    variance = camera.gain * np.maximum(smooth - camera.dark_level, 0)
     for name, region in regions(smooth, recipe.background).items():
         light = (image[region] - recipe.background).sum(dtype=np.float64)
         noise = float(np.sqrt(variance[region].sum(dtype=np.float64)))

@@ -183,12 +183,12 @@ def test_the_light_of_real_beads_is_kept_everywhere(method, reference_data):
     """The PSF from theory is not quite theirs; 1.9 % of the light of beads was left over."""
     image, psf = haze_with_beads(reference_data)
     rule, share = REAL[method]
-    found = light_left(image[12:44, 56:146, 66:156], rule, psf=psf, camera=Camera())
+    found = light_left(image[12:44, 56:146, 66:156], rule, psf=psf)
     regions = 0
     for name, left, light, noise in found:
         print(f"{method}, {name}: {left:.0f} of {light:.0f}, {left / noise:.1f} σ")
         # The haze beside beads ends where they begin: the PSF's error counts there.
-        most = 0.05 if name == "dimmest 90 %" else share
+        most = 0.06 if name == "dimmest 90 %" else share
         assert abs(left) <= max(most * light, 3 * noise), name
         regions += 1
     assert regions > 4

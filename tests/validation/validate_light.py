@@ -5,7 +5,7 @@ from pathlib import Path
 
 from light_left import DIM, haze_with_beads, light_left
 
-from decon3d.settings import Camera, Rl, Rltv
+from decon3d.settings import Rl, Rltv
 
 METHODS: dict[str, Rl | Rltv] = {
     "RL, 15": Rl(kind="rl", iterations=15),
@@ -30,7 +30,7 @@ def main(quick: bool = False) -> str:
         "|---|---|---|---|---|",
     ]
     for name, method in METHODS.items():
-        left = {r: v for r, *v in light_left(image, method, psf=psf, camera=Camera())}
+        left = {r: v for r, *v in light_left(image, method, psf=psf)}
         shares = {r: (100 * a / b, a / noise) for r, (a, b, noise) in left.items()}
         cells = [shares.pop(r) for r in ("frame", "dimmer half", f"dimmest {DIM} %")]
         cells.append(max(shares.values(), key=lambda share: abs(share[1])))
