@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -94,8 +94,12 @@ def check_places(folder: str | Path = ".") -> None:
         raise ConfigError(problems)
 
 
-def check_targets(arguments: Iterable[str], settings: Settings) -> None:
+def check_targets(
+    arguments: Iterable[str], settings: Settings, *, instruments: Collection[str] = ()
+) -> None:
     """Refuse targets on the command line that name results of an unknown dataset or method.
+
+    So are pages of instruments that are not among `instruments`.
 
     Targets are what stands before the first option; a path behind one may be an option's value.
 
@@ -107,7 +111,13 @@ def check_targets(arguments: Iterable[str], settings: Settings) -> None:
     problems = []
     for argument in takewhile(lambda a: not a.startswith("-"), arguments):
         match = _RESULT.match(argument)
-        if match is None or match["dataset"] == INSTRUMENTS:
+        if match is None:
+            continue
+        if match["dataset"] == INSTRUMENTS:
+            page = Path(argument)
+            if page.suffix == ".html" and page.stem not in instruments:
+                listed = ", ".join(sorted(instruments)) or "none"
+                problems.append(f"{argument}: unknown instrument {page.stem!r}; known: {listed}")
             continue
         for what, known in (("dataset", settings.datasets), ("method", settings.methods)):
             name = match[what]

@@ -272,7 +272,10 @@ def test_targets_of_unknown_datasets_and_methods_are_named(tmp_path):
 
 def test_pages_of_microscopes_are_no_dataset(tmp_path):
     known = settings([{"name": "a", "path": str(tmp_path)}])
-    check_targets(["instrument", "results/instruments/scope.html"], known)
+    targets = ["instrument", "results/instruments/scope.html"]
+    check_targets(targets, known, instruments=["scope"])
+    with pytest.raises(ConfigError, match=r"scope\.html: unknown instrument 'scope'; known: a, b"):
+        check_targets(targets, known, instruments=["b", "a"])
 
 
 def test_two_files_of_one_volume_are_told(tmp_path):

@@ -9,7 +9,7 @@ from chosen_iterations import exposure_of, outcome, psf_of
 
 from decon3d.classical.risk import ImageNoise, coloured, risk_subjects
 from decon3d.classical.tuning import AffineScore, scores
-from decon3d.restoration.iterations import LEAST, MOST, NOMINAL
+from decon3d.restoration.iterations import LEAST, MOST, NOMINAL, noise_of
 from decon3d.restoration.restorers import prepare_classical
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.settings import Rl
@@ -93,6 +93,28 @@ def test_correlated_noise_is_no_structure_where_its_correlation_is_known():
     print(lost)
     assert lost["known"] <= 0.2
     assert lost["taken as white"] > lost["known"] + 0.2
+
+
+def test_deskewed_noise_leaves_the_choice_to_the_dose():
+    bright = exposure_of("nuclei", PSF, 1e6)
+    clean = (bright.images[0] - 100) / 1e4
+    white = np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32)
+    noise = coloured(white, ((), (0.3, 0.0), (0.3, 0.0)))
+    image = 100 + clean + np.sqrt(np.maximum(clean, 0.1)) * noise
+    choice = prepared(image)["choice"]
+    assert not choice["from_data"] and "correlates" in choice["reason"]
+    assert 5 <= choice["iterations"] <= 15
+
+
+def test_excess_noise_is_measured():
+    """An EMCCD doubles the variance: as if each photon were two of half the counts."""
+    image = exposure_of("tubules", PSF, 100.0, shape=(24, 64, 64)).images[0]
+    noisy = 100 + 2 * (image - 100)
+    truth = ImageNoise(2.0, 100 - 2 * 2.25)
+    found = noise_of([noisy], Camera(offset=100, gain=1, read_noise=1.5))
+    assert found.gain == pytest.approx(truth.gain, rel=0.2)
+    kept = noise_of([noisy], Camera(offset=100, gain=2, read_noise=1.5))
+    assert (kept.gain, kept.dark_level) == (truth.gain, truth.dark_level)
 
 
 def test_coloured_noise_has_the_variance_and_correlation_asked_for():

@@ -202,6 +202,10 @@ def test_a_wrong_file_is_one_line(place):
     # Another microscope's file does not matter, until a name is unknown: then the others are listed.
     (place / "other.yaml").write_text("a: [")
     load(place)
+    said = "datasets.worm.instrument: unknown instrument 'x'; known: spinning1_20x, spinning1_60x"
+    assert problems(place, {"instrument": "x"}) == [said]
+    (found,) = problems(place, {"instrument": "other_60x"})
+    assert "other.yaml cannot be read: " in found
 
 
 def test_a_missing_stack_is_named_and_those_that_are_not_used_may_be_missing(place):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from helpers import Workplace
+from helpers import ROOT, Workplace
 from simulated_beads import write_beads
 
 from decon3d.optics.build import make_psf
@@ -109,6 +109,9 @@ def test_nothing_is_done_twice_and_an_unknown_instrument_is_one_line(finished):
     place = Workplace(folder)
     again = place.run("-n", "instrument", "results/worm/finished/rl.json")
     assert "Nothing to be done" in again.output, again.output[-2000:]
-    wrong = place.run("-n", "results/instruments/nowhere.html")
+    wrong = place.snakemake(
+        "results/instruments/nowhere.html", "-n", "--snakefile", str(ROOT / "Snakefile"),
+        "--configfile", "config.yaml",
+    )  # fmt: skip
     assert wrong.code == 1 and "unknown instrument 'nowhere'; known: scope" in wrong.output
     assert "Traceback" not in wrong.output

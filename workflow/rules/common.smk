@@ -28,6 +28,7 @@ from decon3d.settings import (
     Phantoms,
     bundle_path,
     check_config_files,
+    check_instruments,
     expand_path,
     instrument_files,
     instrument_folders,
@@ -56,12 +57,19 @@ try:
         check_config_files(workflow.configfiles)
     FOLDERS = instrument_folders(workflow.configfiles, workflow.basedir)
     INSTRUMENT_FILES = instrument_files(FOLDERS)
-    CONFIG = with_files(config, FOLDERS)
-    SETTINGS = load_settings(CONFIG)
+    IN_CONFIG = set(config.get("instruments") or {})
+    config.update(with_files(config, FOLDERS))  # scripts see the instruments, too
+    SETTINGS = load_settings(config)
     INPUTS = list_inputs(SETTINGS)
     if workflow.is_main_process:  # once per run: every job reads the Snakefile again
         check_places()
-        check_targets(sys.argv[1:], SETTINGS)
+        check_targets(
+            sys.argv[1:],
+            SETTINGS,
+            instruments={*SETTINGS.instruments, *INSTRUMENT_FILES},
+        )
+        if "instrument" in sys.argv:
+            check_instruments(INSTRUMENT_FILES)
         HEADERS = check_headers(SETTINGS, INPUTS)
     else:
         HEADERS = kept_headers()
@@ -246,9 +254,7 @@ def instrument_names():
 
 def instrument_file(name):
     """Where an instrument is described; None = in the config."""
-    if name in (config.get("instruments") or {}):
-        return None
-    return str(INSTRUMENT_FILES[name])
+    return None if name in IN_CONFIG else str(INSTRUMENT_FILES[name])
 
 
 @lru_cache(maxsize=None)
@@ -626,7 +632,7 @@ def report_what_is_there():
     script = Path(workflow.basedir) / "scripts" / "report_existing.py"
     subprocess.run(
         [sys.executable, str(script)],
-        input=json.dumps(CONFIG, default=str),  # dates
+        input=json.dumps(config, default=str),  # dates
         text=True,
         check=False,
     )

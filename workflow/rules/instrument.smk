@@ -2,7 +2,7 @@
 
 
 wildcard_constraints:
-    instrument=NAME.strip("^$"),
+    instrument="|".join([*SETTINGS.instruments, *INSTRUMENT_FILES]) or NO_NAME,
     objective=NAME.strip("^$"),
     day=r"\d{4}-\d\d-\d\d|undated",
     dye=NAME.strip("^$"),

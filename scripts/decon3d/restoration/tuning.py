@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.classical.risk import ImageNoise, risk_subjects
+from decon3d.classical.risk import risk_subjects
 from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
 from decon3d.errors import UserError
 from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
+from decon3d.restoration.iterations import CORRELATED, correlation_of, noise_of
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
 from decon3d.settings import Rl, Rltv
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.photon_transfer import noise_correlation
 from decon3d.volumes.tally import mark_image
 
 PSNR = "affine-matched PSNR (dB)"
@@ -111,8 +111,14 @@ def tune_on_data(
             "camera.gain, in counts per photon, from the camera's data sheet, or use tune_on: "
             "phantoms"
         )
-    correlation, _ = noise_correlation(sample)
-    noise = ImageNoise(camera.gain, camera.dark_level, correlation)
+    noise = noise_of(sample, camera)
+    shared = correlation_of(noise)
+    if shared > CORRELATED:
+        raise UserError(
+            f"{method.kind}, tune_on: data: the noise of neighbouring voxels correlates "
+            f"({shared:.2f}), as in deskewed or resampled data, which cannot tell noise from "
+            "structure; use tune_on: phantoms"
+        )
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     subjects = risk_subjects(sample, recipe=recipe, noise=noise, seed=stream_seed(seed, "tune"))
     photons = {"offset": camera.dark_level, "gain": camera.gain, "gain_from": camera.gain_from}

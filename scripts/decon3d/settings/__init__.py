@@ -53,6 +53,7 @@ from decon3d.settings.microscope import (
 )
 from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
 from decon3d.settings.profiles import (
+    check_instruments,
     chosen,
     instrument_files,
     instrument_folders,
@@ -120,6 +121,7 @@ __all__ = [
     "VolumeEntry",
     "bundle_path",
     "check_config_files",
+    "check_instruments",
     "chosen",
     "expand_path",
     "inner_model",

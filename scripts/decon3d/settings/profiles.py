@@ -4,9 +4,11 @@ The keys of the instrument are put below those of the dataset before the config 
 that everything else sees a dataset with optics, camera and PSFs of its own.
 """
 
+import contextlib
 import datetime
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from decon3d.errors import ConfigError, reading
+from decon3d.errors import ConfigError, UserError, reading
 from decon3d.settings.duplicates import duplicate_keys
 from decon3d.settings.explain import explained
 from decon3d.settings.instruments import Instrument, Objective
+from decon3d.settings.values import NAME
 
 FOLDER = "instruments"
 """Folder of the instruments' files, beside a config."""
@@ -25,11 +28,15 @@ _ENDINGS = (".yaml", ".yml")
 
 
 def instrument_files(folders: Iterable[str | Path]) -> dict[str, Path]:
-    """List the instruments' files of some folders by the instruments' names; the first one wins."""
+    """List the instruments' files of some folders by the instruments' names; the first one wins.
+
+    A file whose name cannot be a name of the config (`values.NAME`) is left out.
+    """
     found: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(Path(folder).glob("*")):
-            if path.suffix in _ENDINGS and path.is_file():
+            named = re.match(NAME, path.stem) and path.suffix in _ENDINGS
+            if named and path.is_file():
                 found.setdefault(path.stem, path)
     return found
 
@@ -68,6 +75,24 @@ def read_instrument(path: Path) -> Any:
     return value
 
 
+def check_instruments(files: Mapping[str, Path]) -> None:
+    """Read instruments' files.
+
+    Raises
+    ------
+    ConfigError
+        With the problems of all files.
+    """
+    problems: list[str] = []
+    for path in files.values():
+        try:
+            read_instrument(path)
+        except UserError as error:
+            problems += error.problems if isinstance(error, ConfigError) else [str(error)]
+    if problems:
+        raise ConfigError(problems)
+
+
 def with_files(config: Any, folders: Iterable[str | Path]) -> Any:
     """Add the instruments that the datasets name and the config lacks, from their files.
 
@@ -99,14 +124,12 @@ def with_files(config: Any, folders: Iterable[str | Path]) -> Any:
     ]
     # An instrument may be named by a dataset wrongly; the message lists all that there are.
     lost = {n for n in wanted if not any(n == s or n.startswith(f"{s}_") for s in [*known, *files])}
-    found, problems = {}, []
+    if needed:
+        check_instruments({stem: files[stem] for stem in needed})
+    found = {}
     for stem in sorted(files if lost else needed):
-        try:
+        with contextlib.suppress(UserError):  # of one that no dataset names
             found[stem] = read_instrument(files[stem])
-        except ConfigError as error:
-            problems += error.problems if stem in needed else []
-    if problems:
-        raise ConfigError(problems)
     return {**config, "instruments": {**found, **known}}
 
 
