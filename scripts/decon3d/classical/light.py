@@ -20,8 +20,6 @@ Shape = tuple[int, int, int]
 
 LEAST_SHARE = 1e-3
 """Share of a neighbourhood that must be seen."""
-PASSES = 2
-"""How often light is added that is left over."""
 RATIO = (np.float32(-0.5), np.float32(1))
 """Bounds of the ratio of counts to the expected ones, less 1."""
 LEAST_LIGHT = 1e-6
@@ -101,8 +99,8 @@ def with_light_of(
     First, objects are multiplied by the ratio of the counts to the expected ones: an estimate that
     stopped early, or was made with a PSF that is not quite right, leaves 2 per cent of their light.
     Then what the counts exceed the expected ones by is added, as a mean over a wide neighbourhood,
-    beyond the faces, too: over a narrow one, it makes dark rims around bright beads where the PSF
-    is not quite right. What the added light's own blur carries away is added in a second pass.
+    beyond the faces, too. Over a narrow one, or if what remains is added once more, it makes dark
+    rims around bright objects where the PSF is not quite right or the iteration stopped early.
 
     Parameters
     ----------
@@ -141,11 +139,10 @@ def with_light_of(
     ratio += np.float32(1)
     restored *= ratio
     del ratio, mean, expected
-    for _ in range(PASSES):
-        difference = blur(estimate)
-        difference += ground
-        np.subtract(image, difference, out=difference)
-        difference = local_mean(difference, wide, passes=2, absent=unknown)
-        estimate += np.pad(difference, beyond, mode="edge")
+    difference = blur(estimate)
+    difference += ground
+    np.subtract(image, difference, out=difference)
+    difference = local_mean(difference, wide, passes=2, absent=unknown)
+    estimate += np.pad(difference, beyond, mode="edge")
     restored += ground
     return restored
