@@ -146,7 +146,7 @@ def make_tree(
                 "device": "cpu"})  # fmt: skip
 
     curve = [
-        {"tv_weight": w, "iterations": int(k), "score": 30 - 2 * abs(np.log(w / 0.003)) / 3
+        {"weight": w, "iterations": int(k), "score": 30 - 2 * abs(np.log(w / 0.003)) / 3
          - (np.log(k / 40)) ** 2}
         for w in (0.001, 0.0017, 0.003, 0.0052, 0.009)
         for k in (1, 2, 4, 8, 16, 32, 40, 64, 100)

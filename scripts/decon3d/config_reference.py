@@ -59,6 +59,11 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
     ("instruments.<name>.objectives.<name>.beads[i]", s.BeadStack, "A dated stack of beads."),
     ("methods.<name> (kind: rl)", s.Rl, "Richardson-Lucy."),
     ("methods.<name> (kind: rltv)", s.Rltv, "Richardson-Lucy with total variation."),
+    (
+        "methods.<name> (kind: rl_roughness)",
+        s.RlRoughness,
+        "Richardson-Lucy with Good's roughness.",
+    ),
     ("methods.<name> (kind: rln)", s.Rln, "The Richardson-Lucy network, trained on the pairs."),
     ("methods.<name>.training (rln)", s.RlnTraining, "How it is trained."),
     ("methods.<name> (kind: neurodecon)", s.NeuroDecon, "NeuroDecon, trained on the pairs."),

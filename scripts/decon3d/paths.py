@@ -170,7 +170,7 @@ def volume_page(dataset: str, volume: str) -> str:
 
 
 def card(dataset: str) -> str:
-    """What the index says of a dataset: its sentence, verdicts and a picture."""
+    """What the index says of a dataset: its sentence, the recommendations and a picture."""
     return f"results/{dataset}/report.json"
 
 

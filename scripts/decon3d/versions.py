@@ -26,11 +26,11 @@ VERSIONS = {
     "plan": 10,
     "restore": 12,
     "finish": 6,
-    "evaluate": 10,
+    "evaluate": 11,
     "noise": 4,
     "psf_fit": 1,
     "consistency": 7,
-    "report": 9,
+    "report": 10,
     "preview": 1,
     "instrument": 1,
 }

@@ -152,9 +152,9 @@ def _convergence() -> Iterator[Row]:
         found = [ChannelStatistics.of_image(i, camera_offset=100).background for i in images]
         for what, backgrounds in (("offset", [100.0] * 4), ("found", found)):
             best = {}
-            for name, acceleration, tv in (
-                ("RL", "none", False), ("heavy ball", "heavy_ball", False),
-                ("RLTV", "heavy_ball", True),
+            for name, acceleration, prior in (
+                ("RL", "none", None), ("heavy ball", "heavy_ball", None),
+                ("RLTV", "heavy_ball", "tv_weight"),
             ):  # fmt: skip
                 recipes = [
                     Recipe(
@@ -162,10 +162,12 @@ def _convergence() -> Iterator[Row]:
                     )
                     for i, b in zip(images, backgrounds, strict=True)
                 ]
-                best[name] = tune(with_truth(images, truths, recipes), psf=psf, tv=tv, threads=2)
+                best[name] = tune(
+                    with_truth(images, truths, recipes), psf=psf, prior=prior, threads=2
+                )
                 at = best[name]
                 yield Row(
-                    f"{name}, {photons:g} photons, background {what}: λ {at.tv_weight:.2g}, "
+                    f"{name}, {photons:g} photons, background {what}: λ {at.weight:.2g}, "
                     f"{at.iterations} it.", at.score, "dB",
                 )  # fmt: skip
             recipes = [replace(r, tv_weight=1e-5) for r in recipes]

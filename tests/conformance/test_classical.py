@@ -15,7 +15,7 @@ from decon3d.phantoms import imaging
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
 from decon3d.seeds import generator
-from decon3d.settings import Optics, Rl, Rltv
+from decon3d.settings import Optics, Rl, RlRoughness, Rltv
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -85,6 +85,9 @@ METHODS = {
     "heavy ball 15": (Rl(kind="rl", iterations=15), 100, 5e-4),
     # Total variation flips unit normals by rounding, so single voxels may differ more.
     "RLTV 30": (Rltv(kind="rltv", iterations=30, tv_weight=0.002), 99.9, 2e-4),
+    "RL roughness 30": (
+        RlRoughness(kind="rl_roughness", iterations=30, roughness_weight=0.1), 100, 5e-4,
+    ),
     "Wiener-Butterworth 2": (
         Rl(kind="rl", iterations=2, back_projector="wiener_butterworth", acceleration="none"),
         100, 5e-4,
@@ -116,8 +119,8 @@ def test_rltv_at_its_optimum_on_the_bars(reference_data):
     )
     psf = psf[6:27, 16:49, 16:49].astype(np.float64)
     recipe = Recipe(0.0, float(image.mean()), (1.0, 1.0, 1.0))
-    found = tune(with_truth([image], [truth], [recipe]), psf=psf / psf.sum(), tv=True, threads=2)
-    print(
-        f"bars: RLTV {found.score:.2f} dB, λ {found.tv_weight:.2g}, {found.iterations} iterations"
+    found = tune(
+        with_truth([image], [truth], [recipe]), psf=psf / psf.sum(), prior="tv_weight", threads=2
     )
+    print(f"bars: RLTV {found.score:.2f} dB, λ {found.weight:.2g}, {found.iterations} iterations")
     assert found.score > 28.1

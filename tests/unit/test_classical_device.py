@@ -25,6 +25,7 @@ RECIPES = {
     "RL": Recipe(**{**vars(RECIPE), "acceleration": "none"}),
     "heavy ball": RECIPE,
     "RLTV": Recipe(**{**vars(RECIPE), "tv_weight": 0.003}),
+    "RL roughness": Recipe(**{**vars(RECIPE), "roughness_weight": 0.1}),
     "RLGC": Recipe(
         **{**vars(RECIPE), "photons": PhotonScale(0.0, 1.0, "config"), "tv_weight": 0.003}
     ),

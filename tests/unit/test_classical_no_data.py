@@ -12,7 +12,7 @@ from decon3d.classical.tuning import scores
 from decon3d.errors import UserError
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer
-from decon3d.settings import Rl, Rltv
+from decon3d.settings import Rl, RlRoughness, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
 
 RECIPE = Recipe(background=10.0, initial=5.0, voxel_size_um=VOXEL)
@@ -69,6 +69,7 @@ def test_errors_are_predicted_where_there_are_data():
 METHODS = {
     "rl": Rl(kind="rl", iterations=20),
     "rltv": Rltv(kind="rltv", iterations=20, tv_weight=0.005),
+    "rl_roughness": RlRoughness(kind="rl_roughness", iterations=20, roughness_weight=0.1),
 }
 
 

@@ -28,19 +28,19 @@ def test_the_search_ends_at_the_interior_optimum(best_weight):
     calls = []
     result = search(
         bowl(best_weight=best_weight, best_iterations=90, calls=calls),
-        tv=True,
+        prior="tv_weight",
     )  # fmt: skip
-    assert best_weight / 3**0.5 < result.tv_weight < best_weight * 3**0.5
+    assert best_weight / 3**0.5 < result.weight < best_weight * 3**0.5
     assert 80 <= result.iterations <= 100
-    tried = {trial.tv_weight for trial in result.curve}
-    assert min(tried) < result.tv_weight < max(tried)
+    tried = {trial.weight for trial in result.curve}
+    assert min(tried) < result.weight < max(tried)
     assert len(calls) == len(tried) <= 10  # no λ is run twice
     assert max(t.iterations for t in result.curve) < 300  # runs end soon after their peak
 
 
 def test_without_total_variation_only_iterations_are_searched():
-    result = search(bowl(best_weight=1, best_iterations=20), tv=False)
-    assert (result.tv_weight, result.iterations) == (0.0, pytest.approx(20, abs=2))
+    result = search(bowl(best_weight=1, best_iterations=20), prior=None)
+    assert (result.weight, result.iterations) == (0.0, pytest.approx(20, abs=2))
 
 
 def test_a_score_that_levels_off_ends_the_search():
@@ -48,21 +48,21 @@ def test_a_score_that_levels_off_ends_the_search():
         for k in checkpoints(2000):
             yield k, 30 - 5 / k**2
 
-    result = search(scores_of, tv=False)
+    result = search(scores_of, prior=None)
     assert result.iterations == pytest.approx(22, abs=2)  # 5 / 22² = 0.01 dB
 
 
 def test_a_rise_to_the_last_iteration_is_an_error():
     scores_of = bowl(best_weight=0.002, best_iterations=5000)
-    for tv in (False, True):
+    for prior in (None, "tv_weight"):
         with pytest.raises(UserError, match="still rises after 2000"):
-            search(scores_of, tv=tv)
+            search(scores_of, prior=prior)
 
 
 @pytest.mark.parametrize("best_weight", [1e-7, 50])
 def test_an_optimum_at_the_edge_of_the_weights_is_an_error(best_weight):
     with pytest.raises(UserError, match="edge"):
-        search(bowl(best_weight=best_weight, best_iterations=50), tv=True)
+        search(bowl(best_weight=best_weight, best_iterations=50), prior="tv_weight")
 
 
 def test_the_score_is_the_psnr_of_the_least_squares_match():
@@ -100,18 +100,31 @@ def noisy_pairs():
 
 def test_tuning_finds_a_better_restoration_with_total_variation(noisy_pairs):
     pairs, psf = noisy_pairs
-    plain, smooth = (tune(with_truth(**pairs), psf=psf, tv=tv, threads=2) for tv in (False, True))
+    plain, smooth = (
+        tune(with_truth(**pairs), psf=psf, prior=prior, threads=2) for prior in (None, "tv_weight")
+    )
     blurred = [
         AffineScore(t)(i.astype(np.float32))
         for i, t in zip(pairs["images"], pairs["truths"], strict=True)
     ]
     assert plain.score > np.mean(blurred) + 0.5
     assert smooth.score > plain.score + 0.1
-    iterations = [t.iterations for t in smooth.curve if t.tv_weight == smooth.tv_weight]
+    iterations = [t.iterations for t in smooth.curve if t.weight == smooth.weight]
     assert min(iterations) < smooth.iterations < max(iterations)
     json.dumps(asdict(smooth), allow_nan=False)
 
 
 def test_too_few_iterations_are_an_error(noisy_pairs):
     with pytest.raises(UserError, match="still rises"):
-        tune(with_truth(**noisy_pairs[0]), psf=noisy_pairs[1], tv=False, max_iterations=3)
+        tune(with_truth(**noisy_pairs[0]), psf=noisy_pairs[1], prior=None, max_iterations=3)
+
+
+def test_the_search_over_the_roughness_has_its_own_ladder_and_setting(noisy_pairs):
+    pairs, psf = noisy_pairs
+    subjects = with_truth(**pairs)
+    rough = tune(subjects, psf=psf, prior="roughness_weight", threads=2)
+    plain = tune(subjects, psf=psf, prior=None, threads=2)
+    assert rough.score > plain.score + 0.05
+    assert 0.005 < rough.weight < 2
+    with pytest.raises(UserError, match=r"roughness_weight.*0\.0001 to 20"):
+        search(bowl(best_weight=1e-7, best_iterations=50), prior="roughness_weight")

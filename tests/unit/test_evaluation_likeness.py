@@ -44,7 +44,7 @@ def compared(data, phantoms, camera=PLAIN):
 @pytest.mark.parametrize("recipe", ["mixture", "tubules", "textured_nuclei"])
 def test_phantoms_of_one_recipe_and_dose_are_alike(recipe):
     found = compared(images(recipe, 1), images(recipe, 2))
-    assert found.differences == []
+    assert found.differences == [] and found.unlikeness < 1
     assert found.histogram < 0.3 and found.noise == pytest.approx(1, abs=0.04)
 
 
@@ -52,6 +52,7 @@ def test_phantoms_of_one_recipe_and_dose_are_alike(recipe):
 def test_another_dose_is_said(dose, said):
     found = compared(images("mixture", 1, dose=dose), images("mixture", 2))
     assert found.brightness == pytest.approx(dose, rel=0.6)
+    assert found.unlikeness > 1
     assert f"{said}" in found.differences[0] and len(found.differences) == 1
 
 

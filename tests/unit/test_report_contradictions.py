@@ -91,7 +91,14 @@ def test_pixels_of_another_objective_are_seen(record):
 def test_a_volume_darker_than_the_camera_is_seen(record, offset, heard):
     found = below_the_offset(dataset({"offset": offset, "gain": 2, "read_noise": 1}), record)
     assert bool(found) == heard
-    assert not heard or "less than camera.offset (100)" in found[0]  # fmt: skip
+    assert not heard or "less than the camera's offset (camera.offset: 100)" in found[0]  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "heard"), [(100.0, False), (110.0, True)])
+def test_dark_frames_of_other_settings_are_seen(level, heard):
+    record = {"darkest": {"0": 98.0}, "calibration": {"level": level, "read_noise_counts": 3.0}}
+    found = below_the_offset(dataset({"dark": "d.tif"}), record)
+    assert bool(found) == heard and (not heard or "that of its frames: 110" in found[0])
 
 
 @pytest.mark.parametrize(

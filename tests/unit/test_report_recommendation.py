@@ -33,6 +33,15 @@ def parts(method: str, values: np.ndarray, told: str = "here") -> pd.DataFrame:
     )  # fmt: skip
 
 
+def predicted(method: str, values: np.ndarray) -> pd.DataFrame:
+    """Predictions of two blocks, as they would be with other noise."""
+    return rows(
+        *({"method": method, "metric": "predicted_error", "value": v,
+           "subject": f"sample/{block:04d}/{i:02d}"}
+          for block in range(2) for i, v in enumerate(values))
+    )  # fmt: skip
+
+
 def measured(metric: str, split: str = "data", **values: float) -> pd.DataFrame:
     return rows(
         *({"method": m, "metric": metric, "split": split, "value": v, "subject": "volume/v"}
@@ -57,6 +66,8 @@ def test_the_method_that_is_ahead_and_not_vetoed_is_recommended() -> None:
     [
         (pd.concat([parts("rl", PARTS), parts("rltv", PARTS + 0.02 + JITTER.repeat(2) / 50)]),
          "deviance", "predicts your held-out photons worse than RL"),
+        (pd.concat([predicted("rl", np.zeros(16)), predicted("rltv", 0.03 + JITTER.repeat(2) / 9)]),
+         "predicted", "fits yours worse than RL"),
         (measured("light", rl=0.999, rltv=0.95), "light", "loses 5.0 % of your light"),
         (measured("light", rl=1.001, rltv=1.06), "light", "adds 6.0 % of your light"),
         (measured("dark_specks", "probe", rl=4.0, rltv=11.0), "specks", "makes specks in the dark"),
@@ -86,6 +97,8 @@ def test_each_veto_of_the_data_turns_the_choice(evidence, check, words) -> None:
     [
         pd.concat([parts("rl", PARTS), parts("rltv", PARTS + JITTER.repeat(2))]),
         pd.concat([parts("rl", PARTS), parts("rltv", PARTS - 0.02)]),
+        pd.concat([predicted("rl", PARTS), predicted("rltv", PARTS + 0.03 + JITTER.repeat(2))]),
+        pd.concat([predicted("rl", PARTS), predicted("rltv", PARTS - 0.3)]),
         # The halves share noise, so that the deviance says nothing.
         pd.concat([parts("rl", PARTS, DEPENDENT), parts("rltv", PARTS + 0.02, DEPENDENT)]),
         pd.concat([parts("rl", PARTS[:3]), parts("rltv", PARTS[:3] + 0.02)]),
@@ -164,6 +177,10 @@ def test_richardson_lucy_is_vetoed_in_favour_of_the_raw_volume_alone() -> None:
     found = advice(AHEAD, measured("light", input=1.0, rl=0.9, rltv=0.99))
     assert found.method == "input"
     assert found.sentence == "Use the raw volume: RL loses 10.0 % of your light."
+    flat = pd.concat([measured("staircase", rl=0.02, rltv=0.02),
+                      measured("staircase_rl", rl=0.0006, rltv=0.0006)])  # fmt: skip
+    found = advice(AHEAD, flat)  # its own patches are what others' are measured by
+    assert found.method == "rl" and found.vetoes("rltv") and not found.vetoes("rl")
     behind = table({"input": list(BASE + 1), "rl": list(BASE + JITTER)})
     found = advice(behind)
     assert found.method == "input"

@@ -111,8 +111,13 @@ def test_what_no_halving_helps_is_said(planned):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"tv_weight": 0.005}, {"photons": PhotonScale(0.0, 1.0, "config")}],
-    ids=["rl", "rltv", "consensus"],
+    [
+        {},
+        {"tv_weight": 0.005},
+        {"roughness_weight": 0.1},
+        {"photons": PhotonScale(0.0, 1.0, "config")},
+    ],
+    ids=["rl", "rltv", "RL roughness", "consensus"],
 )
 def test_a_block_takes_no_more_memory_than_planned(options):
     psf = np.zeros((9, 9, 9), np.float32)

@@ -92,6 +92,7 @@ def with_light_of(
     level: float,
     size: Shape,
     wide: Shape,
+    times: int = 1,
     unknown: NDArray[np.bool_] | None = None,
 ) -> FloatArray:
     """Give an estimate the light of the image that it was made from.
@@ -118,6 +119,8 @@ def with_light_of(
         Neighbourhood (Z, Y, X), in voxels, odd, over which counts are compared for the ratio.
     wide
         Neighbourhood for the rest.
+    times
+        How often the rest is added; what is left of it shrinks.
     unknown
         Voxels that do not count: those without data, and saturated ones, where more is expected
         than is seen.
@@ -139,10 +142,11 @@ def with_light_of(
     ratio += np.float32(1)
     restored *= ratio
     del ratio, mean, expected
-    difference = blur(estimate)
-    difference += ground
-    np.subtract(image, difference, out=difference)
-    difference = local_mean(difference, wide, passes=2, absent=unknown)
-    estimate += np.pad(difference, beyond, mode="edge")
+    for _ in range(times):
+        difference = blur(estimate)
+        difference += ground
+        np.subtract(image, difference, out=difference)
+        difference = local_mean(difference, wide, passes=2, absent=unknown)
+        estimate += np.pad(difference, beyond, mode="edge")
     restored += ground
     return restored

@@ -1,4 +1,4 @@
-"""Richardson-Lucy deconvolution with boundary weights, momentum and total variation.
+"""Richardson-Lucy deconvolution with boundary weights, momentum and a prior.
 
 The model is Poisson counts g with the mean Hx + b (Richardson 1972, Lucy 1974):
 
@@ -6,7 +6,8 @@ The model is Poisson counts g with the mean Hx + b (Richardson 1972, Lucy 1974):
 
 with Bertero's weights W = 1 / Hᵀm (`operators`; m is 1 where the image has data: voxels without
 give neither ratio nor weight), Dey's total variation (`total_variation`) and, for
-plain iterations, p = x. The gain of the camera cancels: counts in, counts out.
+plain iterations, p = x. With Good's roughness (`roughness`), a root takes the place of the
+division. The gain of the camera cancels: counts in, counts out.
 
 W amplifies noise. Where the image sees half of a voxel's light, W is 2, and noise changes an empty
 voxel by twice the share per iteration that it does in the middle. Specks grow exponentially: with a
@@ -45,6 +46,7 @@ from numpy.typing import NDArray
 
 from decon3d.classical.light import LEAST_START, local_mean
 from decon3d.classical.operators import Blur
+from decon3d.classical.roughness import neighbour_roots, smooth
 from decon3d.classical.total_variation import tv_denominator
 from decon3d.errors import UserError
 from decon3d.volumes.no_data import missing
@@ -65,6 +67,7 @@ def richardson_lucy(
     iterations: int,
     initial: float,
     tv_weight: float = 0.0,
+    roughness_weight: float = 0.0,
     voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
     acceleration: Acceleration = "heavy_ball",
     start: Start = "even",
@@ -92,8 +95,10 @@ def richardson_lucy(
         Start value in counts above the background, the same for all blocks of a volume.
     tv_weight
         λ of the total variation; 0 = none.
+    roughness_weight
+        λ of Good's roughness; 0 = none.
     voxel_size_um
-        Voxel size (Z, Y, X) in µm; only the total variation uses it.
+        Voxel size (Z, Y, X) in µm; only the priors use it.
     acceleration
         "heavy_ball" or "none".
     start
@@ -121,7 +126,8 @@ def richardson_lucy(
     """
     steps = iterate(
         image, model=model, background=background, initial=initial, tv_weight=tv_weight,
-        voxel_size_um=voxel_size_um, acceleration=acceleration, start=start, saturation=saturation,
+        roughness_weight=roughness_weight, voxel_size_um=voxel_size_um,
+        acceleration=acceleration, start=start, saturation=saturation,
         even_noise=even_noise,
     )  # fmt: skip
     if iterations < 1:
@@ -139,6 +145,7 @@ def iterate(
     background: float,
     initial: float,
     tv_weight: float = 0.0,
+    roughness_weight: float = 0.0,
     voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
     acceleration: Acceleration = "heavy_ball",
     start: Start = "even",
@@ -166,7 +173,7 @@ def iterate(
     if absent is not None:
         g[model.device.put(absent)] = 0
     return _iterations(
-        g, model, weights, x, ground, initial, tv_weight,
+        g, model, weights, x, ground, initial, tv_weight, roughness_weight,
         voxel_size_um, acceleration == "heavy_ball", model.device.put(full),
     )  # fmt: skip
 
@@ -179,6 +186,7 @@ def _iterations(
     background: FloatArray,
     initial: float,
     tv_weight: float,
+    roughness_weight: float,
     voxel_size_um: Sequence[float],
     momentum: bool,
     full: NDArray[np.bool_] | None,
@@ -188,6 +196,7 @@ def _iterations(
     spare = np.empty_like(x)
     ratio = np.empty_like(g)
     denominator = np.empty_like(x) if tv_weight else None
+    roots = np.empty_like(x) if roughness_weight else None
 
     for k in count(1):
         alpha = np.float32((k - 1) / (k + 2))
@@ -216,6 +225,11 @@ def _iterations(
             new *= p[planes]
             if denominator is not None:
                 new /= denominator[planes]
+            if roots is not None:
+                smooth(
+                    new, roots[planes], weight=roughness_weight, voxel_size_um=voxel_size_um
+                )  # fmt: skip
+                new *= weights[planes] > 0  # what the image does not see stays empty
 
         model.forward(point, out=ratio, before=extrapolate if momentum else None, after=compare)
         if denominator is not None:
@@ -223,6 +237,8 @@ def _iterations(
                 point, weight=tv_weight, voxel_size_um=voxel_size_um, slabs=model.slabs,
                 out=denominator,
             )  # fmt: skip
+        if roots is not None:
+            neighbour_roots(point, voxel_size_um=voxel_size_um, slabs=model.slabs, out=roots)
         model.adjoint(ratio, out=spare, after=correct)
         x, point, spare = (spare, x, point) if momentum else (spare, spare, point)
         yield k, x[model.inside]

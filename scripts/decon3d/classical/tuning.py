@@ -20,13 +20,13 @@ R = max - min of the truth, on whole volumes (tolerance 0.01 dB); without, minus
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decon3d.classical.operators import Blur, Shape
-from decon3d.classical.recipe import Recipe
+from decon3d.classical.recipe import Prior, Recipe
 from decon3d.classical.richardson_lucy import FloatArray
 from decon3d.errors import UserError
 from decon3d.logs import log
@@ -36,8 +36,21 @@ TOLERANCE_DB = 0.01
 """Differences below this count as equal; of equals, the fewest iterations are chosen."""
 FALLEN = 10
 """A score that is so many tolerances below the best is past its peak."""
-FIRST_TV_WEIGHT = 0.002
-TV_WEIGHTS = (1e-5, 1.0)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Where the search for a λ starts and ends."""
+
+    first: float
+    least: float
+    most: float
+
+
+LADDERS: dict[Prior, Ladder] = {
+    "tv_weight": Ladder(0.002, 1e-5, 1.0),
+    "roughness_weight": Ladder(0.05, 1e-4, 20.0),
+}
 JUDGED_FROM = 32
 """Iterations that every run is given, however it starts."""
 
@@ -67,8 +80,8 @@ class Subject:
 class Trial:
     """One point of the search."""
 
-    tv_weight: float
-    """λ of the total variation; 0 = none."""
+    weight: float
+    """λ of the prior; 0 = none."""
     iterations: int
     score: float
     """Mean over the subjects."""
@@ -78,8 +91,8 @@ class Trial:
 class TuningResult:
     """The chosen parameters and everything that was tried (`dataclasses.asdict` → JSON)."""
 
-    tv_weight: float
-    """λ of the total variation; 0 = none."""
+    weight: float
+    """λ of the prior; 0 = none."""
     iterations: int
     score: float
     """Mean score of the choice."""
@@ -106,12 +119,12 @@ def tune(
     subjects: Sequence[Subject],
     *,
     psf: ArrayLike,
-    tv: bool,
+    prior: Prior | None,
     tolerance: float = TOLERANCE_DB,
     threads: int = 1,
     max_iterations: int = 2000,
 ) -> TuningResult:
-    """Find the iterations, and λ if `tv`, that restore known volumes best.
+    """Find the iterations, and λ of a prior, that restore known volumes best.
 
     Parameters
     ----------
@@ -119,8 +132,8 @@ def tune(
         At least one.
     psf
         As for `operators.Blur`.
-    tv
-        Whether total variation is used.
+    prior
+        Whose λ is searched; None = no prior.
     tolerance
         Difference of scores that counts as none.
     threads
@@ -144,10 +157,10 @@ def tune(
     models = [s.recipe.model(s.shape, psf=psf, threads=threads // workers) for s in subjects]
     with ThreadPoolExecutor(workers) as pool:
 
-        def scores_of(tv_weight: float) -> Iterator[tuple[int, float]]:
-            return _scores(subjects, models, tv_weight, max_iterations, pool)
+        def scores_of(weight: float) -> Iterator[tuple[int, float]]:
+            return _scores(subjects, models, prior, weight, max_iterations, pool)
 
-        return search(scores_of, tv=tv, tolerance=tolerance)
+        return search(scores_of, prior=prior, tolerance=tolerance)
 
 
 def scores(
@@ -160,21 +173,20 @@ def scores(
     workers = min(threads, len(subjects))
     models = [s.recipe.model(s.shape, psf=psf, threads=threads // workers) for s in subjects]
     with ThreadPoolExecutor(workers) as pool:
-        yield from _scores(subjects, models, None, most, pool)
+        yield from _scores(subjects, models, None, 0.0, most, pool)
 
 
 def _scores(
     subjects: Sequence[Subject],
     models: Sequence[Blur],
-    tv_weight: float | None,
+    prior: Prior | None,
+    weight: float,
     most: int,
     pool: ThreadPoolExecutor,
 ) -> Iterator[tuple[int, float]]:
     runs = []
     for subject, model in zip(subjects, models, strict=True):
-        recipe = subject.recipe
-        if tv_weight is not None:
-            recipe = replace(recipe, tv_weight=tv_weight)
+        recipe = subject.recipe.with_prior(prior, weight) if prior else subject.recipe
         runs.append([recipe.iterate(image, model=model) for image in subject.images])
     done = 0
     for k in checkpoints(most):
@@ -186,7 +198,7 @@ def _scores(
 def search(
     scores_of: Callable[[float], Iterator[tuple[int, float]]],
     *,
-    tv: bool,
+    prior: Prior | None,
     tolerance: float = TOLERANCE_DB,
 ) -> TuningResult:
     """Find the interior optimum of scores that are computed as they are asked for.
@@ -195,8 +207,8 @@ def search(
     ----------
     scores_of
         For a λ, an iterator of (iterations, score) that ends at the most iterations.
-    tv
-        Whether to search λ; else λ = 0.
+    prior
+        Whose λ is searched; None = λ is 0.
     tolerance
         Difference of scores that counts as none.
 
@@ -206,18 +218,19 @@ def search(
         If the optimum sits on an edge.
     """
     runs: dict[float, _Run] = {}
+    ladder = LADDERS[prior or "tv_weight"]
 
     def score_at(exponent: int) -> float:
         """Score of λ = first × √3 ** exponent, computed once; -inf outside the limits."""
-        weight = FIRST_TV_WEIGHT * 3 ** (exponent / 2)
-        if not TV_WEIGHTS[0] <= weight <= TV_WEIGHTS[1]:
+        weight = ladder.first * 3 ** (exponent / 2)
+        if not ladder.least <= weight <= ladder.most:
             return -np.inf
         if weight not in runs:
             best = max((run.peak.score for run in runs.values()), default=-np.inf)
             runs[weight] = _Run.follow(scores_of(weight), weight, best, tolerance)
         return runs[weight].peak.score
 
-    if not tv:
+    if prior is None:
         chosen = runs[0.0] = _Run.follow(scores_of(0.0), 0.0, -np.inf, tolerance)
     else:
         best = 0
@@ -227,15 +240,15 @@ def search(
         chosen = max(runs.values(), key=lambda run: run.peak.score)
         if not np.isfinite(min(score_at(best - 2), score_at(best + 2))):
             raise UserError(
-                f"tuning: the best tv_weight, {chosen.peak.tv_weight:.2g}, is at the edge of the "
-                f"search ({TV_WEIGHTS[0]:g} to {TV_WEIGHTS[1]:g}), so it is not known to be the "
-                "best; at the low edge total variation does not help on these images: use the "
-                "method rl, or set tv_weight and iterations yourself"
+                f"tuning: the best {prior}, {chosen.peak.weight:.2g}, is at the edge of the search "
+                f"({ladder.least:g} to {ladder.most:g}), so it is not known to be the best; at the "
+                "low edge the prior does not help on these images: use the method rl, or set "
+                f"{prior} and iterations yourself"
             )
     peak = chosen.peak
-    log.info("tuning: chose λ %.2g and %d iterations", peak.tv_weight, peak.iterations)
+    log.info("tuning: chose λ %.2g and %d iterations", peak.weight, peak.iterations)
     curve = tuple(trial for weight in sorted(runs) for trial in runs[weight].trials)
-    return TuningResult(peak.tv_weight, peak.iterations, peak.score, curve)
+    return TuningResult(peak.weight, peak.iterations, peak.score, curve)
 
 
 @dataclass(frozen=True)
@@ -249,14 +262,14 @@ class _Run:
     def follow(
         cls,
         scores: Iterator[tuple[int, float]],
-        tv_weight: float,
+        weight: float,
         to_beat: float,
         tolerance: float,
     ) -> "_Run":
         """Take scores until the peak is known, or the best of other λ is out of reach."""
         trials: list[Trial] = []
         for k, score in scores:
-            trials.append(Trial(tv_weight, k, score))
+            trials.append(Trial(weight, k, score))
             top = max(trial.score for trial in trials)
             peak = next(trial for trial in trials if trial.score >= top - tolerance)
             fallen = score < top - FALLEN * tolerance and k >= 1.25 * peak.iterations
@@ -267,12 +280,12 @@ class _Run:
         else:
             raise UserError(
                 f"tuning: the quality still rises after {trials[-1].iterations} iterations "
-                f"(tv_weight {tv_weight:.2g}), so the best number is not known; use "
+                f"(λ {weight:.2g}), so the best number is not known; use "
                 "acceleration: heavy_ball, or set the method's numbers yourself"
             )
         log.info(
             "tuning: λ %.2g: score %.5g at %d iterations (%d tried)",
-            tv_weight, peak.score, peak.iterations, trials[-1].iterations,
+            weight, peak.score, peak.iterations, trials[-1].iterations,
         )  # fmt: skip
         return cls(tuple(trials), peak)
 

@@ -64,6 +64,13 @@ METRICS: dict[str, Metric] = {
         "between two methods over the parts gives their mean its standard error.",
         ranked=False, summarised=False,
     ),
+    "predicted_error": Metric(
+        "Predicted error", "", "lower", 4,
+        "Squared error within the microscope's pass band that Stein's risk predicts for a block, "
+        "less a constant, as it would be with other noise: only differences between methods mean "
+        "anything. Blind beyond the cut-off, where a prior or a network may paint.",
+        ranked=False, summarised=False,
+    ),
     "light": Metric(
         "Light kept", "", "one", 3,
         "Light above the background of the restoration, blurred again, over that of the image. A "

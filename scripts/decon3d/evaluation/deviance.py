@@ -64,8 +64,8 @@ class HeldOut:
     """Light above the background after the restoration was blurred again, over the image's."""
 
 
-def restore_chain(states: Sequence[State], *, threads: int) -> Restore:
-    """Make the restoration of doubled halves by one method, after those that are its `source`.
+def restore_chain(states: Sequence[State], *, threads: int, doubled: bool = True) -> Restore:
+    """Make the restoration of blocks by one method, after those that are its `source`.
 
     Parameters
     ----------
@@ -73,12 +73,14 @@ def restore_chain(states: Sequence[State], *, threads: int) -> Restore:
         The prepared restorers, the first one sees the data; none = the image is left as it is.
     threads
         CPU threads.
+    doubled
+        Whether the blocks are halves of the photons that were doubled.
     """
-    doubled = [_for_doubled(state) for state in states]
-    restorers = [open_restorer(state, threads=threads) for state in doubled]
+    used = [_for_doubled(state) if doubled else state for state in states]
+    restorers = [open_restorer(state, threads=threads) for state in used]
 
     def restore(values: NDArray[Any]) -> NDArray[Any]:
-        for i, (state, restorer) in enumerate(zip(doubled, restorers, strict=True)):
+        for i, (state, restorer) in enumerate(zip(used, restorers, strict=True)):
             values = restore_array(np.maximum(values, 0) if i else values, restorer, state)
         return values
 
@@ -111,12 +113,7 @@ def held_out(
     background
         Counts of empty places, above which light is compared; None = the scale's dark level.
     """
-    block = block[
-        tuple(
-            slice((n - min(n, s)) // 2, (n + min(n, s)) // 2)
-            for n, s in zip(block.shape, SIZE, strict=True)
-        )
-    ]
+    block = middle(block)
     halves = split_photons(block, scale=scale, origin=(0, 0, 0), seed=seed)
     restored = [restore(np.float32(2) * half) for half in halves]
     z, y, x = block.shape
@@ -133,6 +130,16 @@ def held_out(
         for direction in DIRECTIONS.values()
     )
     return HeldOut(_mean(whole), (lateral, axial), _part_means(whole), float(np.mean(lights)))
+
+
+def middle(block: NDArray[Any]) -> NDArray[Any]:
+    """Return the middle of a block (Z Y X), of 32 × 64 × 64 voxels at most."""
+    return block[
+        tuple(
+            slice((n - min(n, s)) // 2, (n + min(n, s)) // 2)
+            for n, s in zip(block.shape, SIZE, strict=True)
+        )
+    ]
 
 
 def deviance(

@@ -69,6 +69,18 @@ class Likeness:
     """Standard deviation of the noise in the data over the phantoms', at equal brightness."""
 
     @property
+    def unlikeness(self) -> float:
+        """The largest of the four differences, each over its limit: above 1 they are unlike."""
+        return float(
+            max(
+                np.log(_times(self.brightness)) / np.log(MOST_BRIGHTNESS),
+                self.histogram / MOST_HISTOGRAM,
+                np.inf if self.octaves is None else self.octaves / MOST_OCTAVES,
+                np.log(_times(self.noise)) / np.log(MOST_NOISE),
+            )
+        )
+
+    @property
     def differences(self) -> list[str]:
         """What makes them unlike, in plain words; empty = they are alike."""
         found = []
@@ -132,7 +144,7 @@ def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> di
             )
         )  # fmt: skip
         curves[recipe] = _curves(images, phantom_camera, voxel)
-    found.sort(key=lambda each: (len(each.differences), each.histogram))
+    found.sort(key=lambda each: each.unlikeness)
     for each in found:
         log.info("likeness: %s", each)
     return {

@@ -41,16 +41,16 @@ class Support:
         for axis, n in enumerate(padded):
             beyond = np.abs(np.fft.fftfreq(n)) > 0.4 if n > 1 else np.ones(1, bool)
             high = high & np.expand_dims(beyond, [a for a in range(3) if a != axis])
-        otf = np.abs(fft.fftn(_folded(self._psf, padded)))
+        otf = np.abs(fft.fftn(folded(self._psf, padded)))
         self.contrast = max(CONTRAST, min(FLOOR * float(np.median(otf[high])), MOST_FLOOR))
         self.passed = lru_cache(maxsize=4)(self._passed)
 
     def _passed(self, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-        otf = np.abs(fft.rfftn(_folded(self._psf, shape)))
+        otf = np.abs(fft.rfftn(folded(self._psf, shape)))
         return otf >= self.contrast * float(self._psf.sum())
 
 
-def _folded(psf: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def folded(psf: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Add up a PSF's periodic copies: its transform at the frequencies of a grid, exactly."""
     for axis, n in enumerate(shape):
         size = psf.shape[axis]

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from decon3d import __version__
 from decon3d.classical.held_out import LEAST_PHOTONS
 from decon3d.classical.photons import PhotonScale, photon_scale
+from decon3d.classical.risk import ImageNoise
 from decon3d.errors import UserError
 from decon3d.evaluation.catalogue import DEPENDENT, METRICS
-from decon3d.evaluation.deviance import BLOCKS, HeldOut, held_out, restore_chain
+from decon3d.evaluation.deviance import BLOCKS, HeldOut, held_out, middle, restore_chain
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.evaluation.full_reference import compare
 from decon3d.evaluation.noise import measure_noise
+from decon3d.evaluation.predicted_error import predicted_error
 from decon3d.evaluation.probe import (
     BALL_RADIUS,
     BEAD_RADIUS,
@@ -40,6 +42,7 @@ from decon3d.restoration.restorers import Preparation, State, claim_device
 from decon3d.seeds import generator, stream_seed
 from decon3d.settings import Channel, Optics
 from decon3d.volumes.camera import Camera
+from decon3d.volumes.photon_transfer import measure_camera
 
 WIDTHS = (0.75, 0.9, 1.0, 1.1, 1.25)
 """Width of the PSF that images a phantom, relative to the one that the method assumes."""
@@ -168,7 +171,7 @@ def held_out_records(
     Returns
     -------
     list of Record
-        `deviance`, `deviance_part`, `light` and `fsc` of each block.
+        `deviance`, `deviance_part`, `light`, `fsc` and `predicted_error` of each block.
     """
     placed: dict[str, Any] = {"dataset": stream[0], "channel": stream[1], "method": name}
     blocks = list(sample[:BLOCKS])
@@ -204,7 +207,34 @@ def held_out_records(
         for region, value in zip(DIRECTIONS, values.fsc_um, strict=True):
             rows.append(_row(subject, "data", "fsc", value, text + "; 1/7", region=region))
     log.info("%s: held-out deviance %.4g, light %.4g", name, found[0].deviance, found[0].light)
+    rows += _predicted(states, blocks, camera, psf, background, seed, stream, threads)
     return [Record(**placed, **row) for row in rows]
+
+
+def _predicted(
+    states: Sequence[State],
+    blocks: Sequence[NDArray[Any]],
+    camera: Camera,
+    psf: Psf,
+    background: float | None,
+    seed: int,
+    stream: tuple[str, ...],
+    threads: int,
+) -> list[dict[str, Any]]:
+    """Predict a restoration's error from the blocks; nothing where their noise is not known."""
+    if not states or not blocks or camera.gain_from == "assumed":
+        return []
+    noise = ImageNoise(camera.gain, camera.dark_level, measure_camera(blocks).correlation)
+    level = camera.offset if background is None else background
+    restore = restore_chain(states, threads=threads, doubled=False)
+    start = stream_seed(seed, "predicted", *stream) >> 1
+    text = f"{_OWN}, Stein's risk within the OTF; gain {camera.gain:.4g} from {camera.gain_from}"
+    options: dict[str, Any] = {"restore": restore, "psf": psf, "noise": noise, "background": level}
+    return [
+        _row(f"sample/{i:04d}/{replica:02d}", "data", "predicted_error", value, text)
+        for i, block in enumerate(blocks)
+        for replica, value in enumerate(predicted_error(middle(block), seed=start + i, **options))
+    ]
 
 
 def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[PhotonScale | None, str]:

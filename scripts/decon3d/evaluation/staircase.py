@@ -245,7 +245,7 @@ def staircase_records(
     state = prepare_classical(REFERENCE, statistics=statistics, psf=psf, tuned={}, camera=camera)
     reference, restore = (
         open_restorer(state, threads=threads),
-        restore_chain(states, threads=threads),
+        restore_chain(states, threads=threads, doubled=False),
     )
     told = (
         f"decon3d {__version__}, brightest blocks of the sample; Richardson-Lucy of "

@@ -38,17 +38,20 @@ def stated_otherwise(dataset: Dataset, record: dict[str, Any]) -> list[str]:
 
 def below_the_offset(dataset: Dataset, record: dict[str, Any]) -> list[str]:
     """Say where a volume's darkest place is darker than the camera's offset."""
-    camera = dataset.camera
-    if camera.offset is None:
+    camera, frames = dataset.camera, record.get("calibration")
+    if frames is not None:
+        offset, noise, whose = frames["level"], frames["read_noise_counts"], "that of its frames"
+    elif camera.offset is not None:
+        noise = (camera.read_noise or 1.0) * (camera.gain or 1.0)
+        offset, whose = camera.offset, "camera.offset"
+    else:
         return []
-    noise = (camera.read_noise or 1.0) * (camera.gain or 1.0)
-    limit = camera.offset - BELOW_OFFSET * max(noise, 1.0)
     return [
-        f"the darkest place of {name} has {dark:.4g} counts, less than camera.offset "
-        f"({camera.offset:g}): offset or exposure are not the camera's; check them"
+        f"the darkest place of {name} has {dark:.4g} counts, less than the camera's offset "
+        f"({whose}: {offset:.4g}): it was recorded with other settings of the camera; check them"
         for name, channel in dataset.channels.items()
         if (dark := (record.get("darkest") or {}).get(str(channel.index))) is not None
-        and dark < limit
+        and dark < offset - BELOW_OFFSET * max(noise, 1.0)
     ]
 
 

@@ -30,6 +30,7 @@ from decon3d.report.labels import (
     TRUTH,
     VOXELWISE,
     method_label,
+    prior_weight,
     with_groups,
 )
 from decon3d.report.overview import shown_volumes, volume_rows
@@ -291,7 +292,7 @@ def _training(job: Job, channel: str, method: str) -> Drawn:
 def _tuning(job: Job, channel: str, method: str) -> Drawn:
     found = read_json(job.root / paths.tuning(job.name, channel, method))
     chosen = found["chosen"]
-    weight = f"λ = {chosen['tv_weight']:.2g} and " if chosen["tv_weight"] else ""
+    weight = f"λ = {weight:.2g} and " if (weight := prior_weight(chosen)) else ""
     on_data = found["on"] == "data"
     score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (

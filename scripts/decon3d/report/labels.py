@@ -1,10 +1,11 @@
 """How methods, metrics and groups of subjects are called where people read them."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE, Metric
 from decon3d.phantoms.recipes import structures
-from decon3d.settings import METHOD_KINDS, ORACLE, Settings, is_network, is_oracle
+from decon3d.settings import METHOD_KINDS, ORACLE, PRIORS, Settings, is_network, is_oracle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,9 @@ REGIONS = {
 """How what was measured of a volume is called."""
 
 
-NAMES = {"neurodecon": "NeuroDecon", "rl_residual": "RL residual"}
+NAMES = {
+    "neurodecon": "NeuroDecon", "rl_residual": "RL residual", "rl_roughness": "RL roughness",
+}  # fmt: skip
 """Kinds of methods that are not written in capitals."""
 
 
@@ -56,6 +59,11 @@ def method_label(method: str) -> str:
     if method not in METHOD_KINDS or method == "bundle":
         return method
     return NAMES.get(method, method.upper())
+
+
+def prior_weight(values: Mapping[str, Any]) -> float:
+    """Return λ of the prior among the numbers that a method settled on; 0 = no prior."""
+    return float(next((values[name] for name in PRIORS if values.get(name)), 0.0))
 
 
 def seen_recipes(settings: Settings) -> set[str]:

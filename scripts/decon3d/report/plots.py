@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from decon3d.evaluation.statistics import Estimate
-from decon3d.report.labels import METRICS, VARIANTS, VOXELWISE, method_label
+from decon3d.report.labels import METRICS, VARIANTS, VOXELWISE, method_label, prior_weight
 from decon3d.report.views import Scene, Triple, line
 
 WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
@@ -160,19 +160,19 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str)
     Parameters
     ----------
     curve
-        Columns `tv_weight`, `iterations`, `score` (higher is better).
+        Columns `weight` (λ), `iterations`, `score` (higher is better).
     chosen
-        The same keys.
+        The choice: its λ under its setting's name, `iterations` and `score`.
     measure
         What the score is.
     """
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-    weights = sorted(set(curve["tv_weight"]))
+    weights = sorted(set(curve["weight"]))
     axes, peaks = figure.subplots(1, 2) if len(weights) > 1 else (figure.subplots(), None)
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(weights)))
     best = []
     for weight, shade in zip(weights, shades, strict=True):
-        run = curve[curve["tv_weight"] == weight].sort_values("iterations")
+        run = curve[curve["weight"] == weight].sort_values("iterations")
         label = f"λ = {weight:.2g}" if weight else "no regularisation"
         axes.plot(run["iterations"], run["score"], ".-", color=shade, label=label, markersize=4)
         best.append(run["score"].max())
@@ -195,8 +195,8 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str)
     axes.legend(loc="best", fontsize=8, ncols=1 + len(weights) // 6)
     if peaks is not None:
         peaks.plot(weights, best, ".-", color=GREY)
-        peaks.plot(chosen["tv_weight"], chosen["score"], **mark)
-        peaks.set(xscale="log", xlabel="λ of the total variation", ylabel="best at this λ")
+        peaks.plot(prior_weight(chosen), chosen["score"], **mark)
+        peaks.set(xscale="log", xlabel="λ of the prior", ylabel="best at this λ")
     return figure
 
 

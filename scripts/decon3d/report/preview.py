@@ -17,7 +17,7 @@ from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
 from decon3d.restoration.blocks import Region
 from decon3d.restoration.preview import Trial, try_method
-from decon3d.settings import Dataset, Settings, is_trained, is_tuned
+from decon3d.settings import PRIORS, Dataset, Settings, is_trained, is_tuned
 from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume
 from decon3d.volumes.reader import Reading, open_volume
@@ -155,9 +155,7 @@ def _rows(trials: Sequence[Trial], settings: Settings) -> list[dict[str, Any]]:
         own = [t for t in trials if t.method == method]
         done = [t for t in own if t.restored is not None]
         values = done[0].values or {} if done else {}
-        shown = ", ".join(
-            f"λ {v:.2g}" if k == "tv_weight" else f"{v} {k}" for k, v in values.items()
-        )
+        shown = ", ".join(f"λ {v:.2g}" if k in PRIORS else f"{v} {k}" for k, v in values.items())
         rows.append(
             {
                 "method": method,

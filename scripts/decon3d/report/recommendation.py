@@ -16,7 +16,7 @@ from decon3d import paths
 from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired_difference
 from decon3d.files import read_json
 from decon3d.report.independent import values_by_volume, with_volumes
-from decon3d.report.labels import INPUT, method_label, with_groups
+from decon3d.report.labels import INPUT, method_label, prior_weight, with_groups
 from decon3d.report.pairs import test_specimens
 from decon3d.report.templating import number
 from decon3d.report.vetoes import CHECKS, Check, Column, data_checks
@@ -201,8 +201,9 @@ def settled(values: Mapping[str, Any]) -> str:
     """Say in a few words what the preparation of a method settled: its iterations, its λ."""
     if not isinstance(values.get("iterations"), int):
         return ""
-    weight = f"λ {values['tv_weight']:.2g}, " if values.get("tv_weight") else ""
-    return f"{weight}{values['iterations']} iterations"
+    weight = prior_weight(values)
+    told = f"λ {weight:.2g}, " if weight else ""
+    return f"{told}{values['iterations']} iterations"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -252,6 +253,7 @@ class _Channel:
                 method=method,
                 reference=INPUT if reference in (method, None) else reference,
                 misfits=(misfits or {}).get(method, ()),
+                compared=method != reference,
             )
             for method in self.methods
         }

@@ -46,6 +46,7 @@ CHECKS = {
     "light": Column("Light", "lost or added"),
     "specks": Column("Specks in the dark", "of dark noise, in its σ"),
     "consistency": Column("Against the raw data", "voxels that contradict it"),
+    "predicted": Column("Predicted error", "larger by, in standard errors"),
     "deviance": Column("Held-out photons", "worse by, per voxel (standard errors)"),
     "range": Column("Within the training's range", "networks only"),
 }
@@ -76,6 +77,7 @@ def data_checks(
     method: str,
     reference: str,
     misfits: Sequence[str] = (),
+    compared: bool = True,
 ) -> list[Check]:
     """Check one method of one channel.
 
@@ -87,6 +89,9 @@ def data_checks(
         The method, and the one that it is compared with: Richardson-Lucy, or `input`.
     misfits
         In what the volumes differ from those that a network was trained on, a sentence each.
+    compared
+        Whether the method may be held against Richardson-Lucy; False for that itself, whose own
+        flat patches are the measure of others'.
 
     Returns
     -------
@@ -94,7 +99,7 @@ def data_checks(
         Those that could be made, in the order of `CHECKS`.
     """
     pair = _Pair(metrics, method, reference)
-    found = [make(pair) for make in _MAKERS]
+    found = [make(pair) for make in _MAKERS if compared or make is not _staircase]
     if misfits:
         found.append(_range(pair, misfits))
     return [check for check in found if check is not None]
@@ -151,31 +156,66 @@ class _Pair:
         return _mean(one), _mean(other)
 
 
+def _predicted(pair: _Pair) -> Check | None:
+    one, other = pair.values("predicted_error")
+    shared = sorted(set(one) & set(other))
+    if not shared or pair.reference == INPUT:
+        return None
+    # The subjects are a block's replicas with other noise: sample/0000/07.
+    differences = pd.Series({s: one[s] - other[s] for s in shared})
+    of_replica = differences.groupby([s.rpartition("/")[2] for s in shared]).mean()
+    error = float(of_replica.std(ddof=1))
+    errors = float(of_replica.mean()) / error if error > 0 else 0.0
+    return _check(
+        "predicted", _mean(one), _mean(other),
+        cell=f"{_signed(errors, 1)} SE",
+        veto=errors > ERRORS,
+        why=f"fits yours worse than {pair.other}",
+        sentence=f"{pair.label} has a larger error than {pair.other} within what the microscope "
+        f"passes, as the noise of your data predicts it: by {number(errors, 1)} standard errors.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """A difference over the parts of the data that two methods share."""
+
+    value: float
+    reference: float
+    errors: float
+    """Of the difference, in standard errors."""
+    parts: int
+
+
+def _paired(pair: _Pair, metric: str) -> _Paired | None:
+    one, other = pair.values(metric)
+    shared = sorted(set(one) & set(other))
+    if len(shared) < LEAST_PARTS:
+        return None
+    differences = np.array([one[s] - other[s] for s in shared])
+    error = float(differences.std(ddof=1)) / math.sqrt(len(shared))
+    value, reference = (float(np.mean([v[s] for s in shared])) for v in (one, other))
+    errors = (value - reference) / error if error > 0 else 0.0
+    return _Paired(value, reference, errors, len(shared))
+
+
 def _deviance(pair: _Pair) -> Check | None:
     if pair.reference == INPUT:
         # The raw volume is blurred once more here, which takes its noise: it then predicts smooth
         # objects well, and is itself 3 dB farther from the truth (haze of 20 photons).
         return None
-    one, other = pair.values("deviance_part")
-    shared = sorted(set(one) & set(other))
-    if len(shared) < LEAST_PARTS:
+    compared = _paired(pair, "deviance_part")
+    if compared is None:
         return None
-    differences = np.array([one[s] - other[s] for s in shared])
-    worse = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(len(shared))
-    errors = worse / error if error > 0 else 0.0
-    value, reference = (float(np.mean([v[s] for s in shared])) for v in (one, other))
-    told = (
-        f"{pair.label} predicts held-out photons of your data worse than {pair.other}: by "
-        f"{number(worse, 4)} per voxel, {number(errors, 1)} standard errors over "
-        f"{len(shared)} parts of the data."
-    )
+    worse = compared.value - compared.reference
     return _check(
-        "deviance", value, reference,
-        cell=f"{_signed(worse, 4)} ({_signed(errors, 1)} SE)",
-        veto=errors > ERRORS,
+        "deviance", compared.value, compared.reference,
+        cell=f"{_signed(worse, 4)} ({_signed(compared.errors, 1)} SE)",
+        veto=compared.errors > ERRORS,
         why=f"predicts your held-out photons worse than {pair.other}",
-        sentence=told,
+        sentence=f"{pair.label} predicts held-out photons of your data worse than {pair.other}: by "
+        f"{number(worse, 4)} per voxel, {number(compared.errors, 1)} standard errors over "
+        f"{compared.parts} parts of the data.",
     )  # fmt: skip
 
 
@@ -264,7 +304,7 @@ def _range(pair: _Pair, misfits: Sequence[str]) -> Check:
 
 
 _MAKERS: tuple[Callable[[_Pair], Check | None], ...] = (
-    _deviance, _light, _staircase, _specks, _consistency,
+    _staircase, _light, _specks, _consistency, _predicted, _deviance,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from decon3d import __version__, paths
 from decon3d.files import read_json
-from decon3d.report.labels import METRICS, VOXELWISE, method_label
+from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
 from decon3d.report.templating import number, quantity
 from decon3d.settings import (
     Channel,
@@ -36,6 +36,9 @@ SOURCES = {
     "in the Richardson-Lucy approach to image deconvolution, Astron. Astrophys. 437, 369 (2005)",
     "dey": "N. Dey et al., Richardson-Lucy algorithm with total variation regularization for 3D "
     "confocal microscope deconvolution, Microsc. Res. Tech. 69, 260 (2006)",
+    "good": "P. J. Verveer and T. M. Jovin, Efficient superresolution restoration algorithms using "
+    "maximum a posteriori estimations with application to fluorescence microscopy, J. Opt. Soc. "
+    "Am. A 14, 1696 (1997)",
     "ramani": "S. Ramani, T. Blu and M. Unser, Monte-Carlo SURE: a black-box optimization of "
     "regularization parameters for general denoising algorithms, IEEE Trans. Image Process. 17, "
     "1540 (2008)",
@@ -53,6 +56,11 @@ SOURCES = {
     "wang": "Z. Wang et al., Image quality assessment: from error visibility to structural "
     "similarity, IEEE Trans. Image Process. 13, 600 (2004)",
 }  # fmt: skip
+PRIOR_WORDS = {
+    "rltv": [" with total variation", "dey"],
+    "rl_roughness": [" with Good's roughness", "good"],
+}
+"""What a kind of method adds to Richardson-Lucy, and its source."""
 
 
 @dataclass(frozen=True)
@@ -212,13 +220,11 @@ def _method(
             for c in (channel, *others)
         ]
         values = found[0]
-        sources = ["richardson", "bertero", *(["dey"] if method.kind == "rltv" else [])]
-        kind = "Richardson-Lucy deconvolution" + (
-            " with total variation" if method.kind == "rltv" else ""
-        )
-        called, numbers = cited(*sources), ""
+        prior, *source = PRIOR_WORDS.get(method.kind, [""])
+        kind = f"Richardson-Lucy deconvolution{prior}"
+        called, numbers = cited("richardson", "bertero", *source), ""
         if "iterations" in values:
-            weight = f", λ = {values['tv_weight']:.2g}" if values.get("tv_weight") else ""
+            weight = f", λ = {w:.2g}" if (w := prior_weight(values)) else ""
             chosen = _how_chosen(method, values, cited)
             counts = sorted({v["iterations"] for v in found if "iterations" in v})
             count = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -21,13 +21,21 @@ from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.blocks import Region, Triple, choose_block, grid
 from decon3d.restoration.restorers import State, claim_device, open_restorer, preparation
 from decon3d.restoration.sample import channel_camera, sample_blocks
-from decon3d.settings import Rltv, Settings, bundle_path, is_network, is_tuned, needs_sample
+from decon3d.settings import (
+    PRIORS,
+    Settings,
+    bundle_path,
+    is_network,
+    is_tuned,
+    needs_sample,
+    prior_of,
+)
 from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.normalisation import Normalisation
 
-UNTUNED = {"iterations": 30, "tv_weight": 0.002}
+UNTUNED = {"iterations": 30, "tv_weight": 0.002, "roughness_weight": 0.05}
 """What a method that will be tuned is shown with before; for RL the iterations are halved."""
 
 
@@ -40,7 +48,7 @@ class Trial:
     notes: list[str]
     restored: NDArray[np.float32] | None = None
     values: dict[str, Any] | None = None
-    """The settings in effect: `iterations`, `tv_weight`."""
+    """The settings in effect: `iterations` and the λ of a prior."""
     seconds: float = 0.0
     """Of the crop with its context."""
     predicted_s: float = 0.0
@@ -96,9 +104,9 @@ def try_method(
             files["tuning"] = root / paths.tuning(*names)
         else:
             notes.append("not tuned yet: shown with a first guess; a search will take its place")
-            tv = isinstance(chosen, Rltv)
-            values["iterations"] = UNTUNED["iterations"] if tv else UNTUNED["iterations"] // 2
-            values |= {"tv_weight": UNTUNED["tv_weight"]} if tv else {}
+            prior = prior_of(chosen)
+            values["iterations"] = UNTUNED["iterations"] if prior else UNTUNED["iterations"] // 2
+            values |= {prior: UNTUNED[prior]} if prior else {}
     try:
         trial = _tried(
             root,
@@ -167,7 +175,7 @@ def _tried(
     work = sum(
         _work((z, y, x), state, settings) * (moments or times) for times, _, z, y, x in shapes
     )
-    shown = {k: state.values[k] for k in ("iterations", "tv_weight") if state.values.get(k)}
+    shown = {k: state.values[k] for k in ("iterations", *PRIORS) if state.values.get(k)}
     return restored, shown, seconds, seconds * work / computed
 
 

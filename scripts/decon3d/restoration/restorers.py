@@ -36,7 +36,7 @@ from decon3d.restoration.richardson_lucy import (
     network_runs,
 )
 from decon3d.seeds import stream_seed
-from decon3d.settings import METHOD_KINDS, Rl, Rltv
+from decon3d.settings import METHOD_KINDS, Classical, prior_of
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
@@ -139,7 +139,7 @@ class Restorer(Protocol):
 
 
 def prepare_classical(
-    method: Rl | Rltv,
+    method: Classical,
     *,
     statistics: ChannelStatistics,
     psf: Psf,
@@ -149,14 +149,15 @@ def prepare_classical(
     seed: int = 0,
     threads: int = 1,
 ) -> State:
-    """Prepare Richardson-Lucy or RLTV for one channel.
+    """Prepare Richardson-Lucy, with a prior or without, for one channel.
 
     Background, start, λ and iterations are fixed here, for all blocks alike.
 
     Parameters
     ----------
     tuned
-        The search's choice (`tv_weight`, `iterations`) where the method says `tune`, or empty.
+        The search's choice (the λ under its setting's name, `iterations`) where the method says
+        `tune`, or empty.
         With `iterations: auto` the number is chosen here, on the sample.
     camera
         The channel's; None = not known, and the whole background counts as light.
@@ -173,21 +174,24 @@ def prepare_classical(
     """
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     iterations = tuned.get("iterations", method.iterations)
-    tv_weight = tuned.get("tv_weight", getattr(method, "tv_weight", 0.0))
-    if method.stopping == "rlgc" or tv_weight == "snr":
+    prior = prior_of(method)
+    weight = tuned.get(prior, getattr(method, prior)) if prior else 0.0
+    stopping = getattr(method, "stopping", "fixed")
+    if stopping == "rlgc" or weight == "snr":
         scale = photon_scale(camera)
-        if tv_weight == "snr":
-            tv_weight = tv_weight_from_snr(
+        if weight == "snr":
+            weight = tv_weight_from_snr(
                 sample, background=recipe.background, scale=scale,
                 voxel_size_um=psf.voxel_size_um,
             )  # fmt: skip
-        if method.stopping == "rlgc":
+        if stopping == "rlgc":
             recipe = replace(recipe, photons=scale, seed=stream_seed(seed, "consensus") >> 1)
-    recipe = replace(recipe, tv_weight=float(tv_weight))
+    if prior:
+        recipe = recipe.with_prior(prior, float(weight))
     stop: dict[str, Any] = {}
-    if method.stopping != "fixed":
+    if stopping != "fixed":
         found = stop_on_sample(
-            recipe, rule=method.stopping, most=int(iterations), sample=sample, psf=psf.data,
+            recipe, rule=stopping, most=int(iterations), sample=sample, psf=psf.data,
             threads=threads,
         )  # fmt: skip
         iterations, stop = found.iterations, {"stopping": asdict(found)}
@@ -334,7 +338,7 @@ def preparation(
             folder, statistics=statistics, psf=psf, camera=camera, sample=sample,
             attention=attention, threads=threads,
         )  # fmt: skip
-    settings = cast(Rl | Rltv, METHOD_KINDS[method["kind"]].model_validate(method))
+    settings = cast(Classical, METHOD_KINDS[method["kind"]].model_validate(method))
     tuned = read_record(files["tuning"])["chosen"] if "tuning" in files else {}
     return lambda statistics, sample: prepare_classical(
         settings, statistics=statistics, psf=psf, tuned=tuned, sample=sample, seed=seed,
@@ -376,7 +380,7 @@ def _device(state: State) -> device.Device:
 
 
 class _Classical:
-    """Richardson-Lucy and RLTV."""
+    """Richardson-Lucy, with a prior or without."""
 
     def __init__(self, state: State, threads: int) -> None:
         names = {field.name for field in fields(Recipe)}

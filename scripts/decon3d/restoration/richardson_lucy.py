@@ -13,13 +13,13 @@ from decon3d.classical.recipe import Recipe
 from decon3d.networks.description import Estimate
 from decon3d.optics.psf import Psf, half_width
 from decon3d.restoration.blocks import Triple
-from decon3d.settings import Rl, Rltv
+from decon3d.settings import Classical, Rl
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
-TV_REACH = 4
-"""Voxels of halo for the total variation: with a compact PSF 3e-4 of the maximum differ at a seam
-without (99.9th percentile), 1e-4 with it."""
+PRIOR_REACH = 4
+"""Voxels of halo for a prior. With total variation and a compact PSF, 3e-4 of the maximum differ at
+a seam without (99.9th percentile), 1e-4 with it."""
 START = 0.06
 """What floors are relative to, as a share of the foreground's brightness (the normalisation's
 scale): the smallest start is a hundredth of it."""
@@ -36,7 +36,7 @@ temporaries and the work space of 7 transforms. Counted, not measured."""
 
 
 def base_recipe(
-    method: Rl | Rltv, *, statistics: ChannelStatistics, psf: Psf, camera: Camera | None
+    method: Classical, *, statistics: ChannelStatistics, psf: Psf, camera: Camera | None
 ) -> Recipe:
     """Fix the constants that follow from a channel's statistics and from the camera.
 
@@ -82,13 +82,13 @@ def halo_of(runs: Sequence[Run], *, psf: Psf) -> Triple:
     """Return the voxels of context (Z, Y, X) that runs need, at most.
 
     Three half-widths of the PSF, also of a compact one: two leave up to 1e-3 of the maximum at a
-    seam after 15 accelerated iterations, 3e-3 after 40. The total variation adds some voxels. An
+    seam after 15 accelerated iterations, 3e-3 after 40. A prior adds some voxels. An
     unmatched back projector reaches twice as far, and does it once or twice.
     """
     halos = []
     for run in runs:
         wide = 3 if run.recipe.back_projector == "matched" else 4
-        extra = min(TV_REACH, run.iterations[-1]) if run.recipe.tv_weight else 0
+        extra = min(PRIOR_REACH, run.iterations[-1]) if _has_prior(run.recipe) else 0
         halos.append([wide * max(h, 1) + extra for h in half_width(psf)])
     z, y, x = (max(along) for along in zip(*halos, strict=True))
     return (z, y, x)
@@ -100,8 +100,12 @@ def bytes_per_voxel(runs: Sequence[Run], *, device: str = "cpu") -> float:
     Padded float32 arrays that are alive at once, measured on the CPU with a PSF of 9 x 9 x 9 and a
     block of 60 x 160 x 160 voxels.
     """
-    arrays = max(21 if r.recipe.photons else 14 if r.recipe.tv_weight else 11 for r in runs)
+    arrays = max(21 if r.recipe.photons else 14 if _has_prior(r.recipe) else 11 for r in runs)
     return 4.0 * (arrays * GPU_MEMORY if device == "gpu" else arrays + LIGHT_ARRAYS)
+
+
+def _has_prior(recipe: Recipe) -> bool:
+    return bool(recipe.tv_weight or recipe.roughness_weight)
 
 
 def network_runs(

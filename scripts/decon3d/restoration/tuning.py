@@ -18,7 +18,7 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.iterations import CORRELATED, correlation_of, noise_of
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
-from decon3d.settings import Rl, Rltv
+from decon3d.settings import Classical, prior_of
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
@@ -35,7 +35,7 @@ def tune_on_phantoms(
     store: str | Path,
     *,
     path: str | Path,
-    method: Rl | Rltv,
+    method: Classical,
     psf: Psf,
     camera: Camera,
     threads: int,
@@ -50,8 +50,8 @@ def tune_on_phantoms(
     store
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
-        JSON with `chosen` (tv_weight, iterations, score), the whole `curve`, what was tuned `on`,
-        the `measure`, and `seconds`.
+        JSON with `chosen` (the λ under its setting's name, iterations, score), the whole `curve`,
+        what was tuned `on`, the `measure`, and `seconds`.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def tune_on_data(
     *,
     path: str | Path,
     statistics: ChannelStatistics,
-    method: Rl | Rltv,
+    method: Classical,
     psf: Psf,
     camera: Camera,
     seed: int,
@@ -128,7 +128,7 @@ def tune_on_data(
 
 def _search(
     subjects: Sequence[Subject],
-    method: Rl | Rltv,
+    method: Classical,
     psf: Psf,
     path: str | Path,
     threads: int,
@@ -137,15 +137,17 @@ def _search(
     tolerance: float,
     extra: dict[str, Any],
 ) -> None:
+    prior = prior_of(method)
     try:
         result = tune(
-            subjects, psf=psf.data, tv=isinstance(method, Rltv), tolerance=tolerance,
-            threads=threads,
+            subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads
         )  # fmt: skip
     except UserError as error:
         raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
     content = asdict(result)
-    curve = content.pop("curve")
+    curve, weight = content.pop("curve"), content.pop("weight")
+    if prior:
+        content = {prior: weight, **content}
     log.info("%s: chosen %s", method.kind, content)
     write_record(
         path,

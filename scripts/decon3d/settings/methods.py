@@ -1,6 +1,6 @@
 """Restoration methods in the config, and what can be asked of one."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -41,7 +41,7 @@ class MethodSection(Section):
 
 
 class _Iterative(MethodSection):
-    """What Richardson-Lucy and RLTV have in common."""
+    """What Richardson-Lucy with and without a prior has in common."""
 
     device: Literal["cpu", "gpu"] = "cpu"
     """Where volumes and test phantoms are restored. `gpu`: on one GPU, by the rules for GPUs; it
@@ -60,7 +60,7 @@ class _Iterative(MethodSection):
 
     @model_validator(mode="after")
     def _one_decision(self) -> "_Iterative":
-        stopping, iterations = getattr(self, "stopping", ""), getattr(self, "iterations", 1)
+        stopping, iterations = getattr(self, "stopping", "fixed"), getattr(self, "iterations", 1)
         if stopping != "fixed" and iterations in ("auto", "tune"):
             raise PydanticCustomError(
                 "tune",
@@ -136,12 +136,40 @@ class Rltv(_Iterative):
 
     @model_validator(mode="after")
     def _together(self) -> "Rltv":
-        if (self.iterations == "tune") != (self.tv_weight == "tune"):
-            raise PydanticCustomError(
-                "tune",
-                "iterations and tv_weight are tuned together; give `tune` for both or for neither",
-            )
+        _tuned_together(self.iterations, self.tv_weight, "tv_weight")
         return self
+
+
+class RlRoughness(_Iterative):
+    """Richardson-Lucy deconvolution with Good's roughness (Verveer & Jovin 1997)."""
+
+    kind: Literal["rl_roughness"]
+    """Richardson-Lucy with Good's roughness: for smooth and textured objects, which total variation
+    may turn into flat patches."""
+    iterations: PositiveInt | Tuned = "tune"
+    """Iterations, or `tune`: the best by `tune_on`, together with roughness_weight."""
+    roughness_weight: PositiveFloat | Tuned = "tune"
+    """λ of Good's roughness, differences relative to the smallest voxel; or `tune`. Best values are
+    0.01 to 0.5, the smaller the more photons; none is too large to converge."""
+    tune_on: TuneOn = "phantoms"
+    """What `tune` searches on: `phantoms` (val split); `data` (the error that they predict, no
+    truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
+    acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
+    """Momentum; without it up to eight times as many iterations are needed."""
+
+    @model_validator(mode="after")
+    def _together(self) -> "RlRoughness":
+        _tuned_together(self.iterations, self.roughness_weight, "roughness_weight")
+        return self
+
+
+def _tuned_together(iterations: object, weight: object, name: str) -> None:
+    if (iterations == "tune") != (weight == "tune"):
+        raise PydanticCustomError(
+            "tune",
+            "iterations and {name} are tuned together; give `tune` for both or for neither",
+            {"name": name},
+        )
 
 
 class Rln(MethodSection):
@@ -247,12 +275,16 @@ class Bundle(MethodSection):
 Trained = Rln | NeuroDecon | Care | Rcan | RlResidual
 
 
-Method = Annotated[Rl | Rltv | Trained | Bundle, Field(discriminator="kind")]
+Classical = Rl | Rltv | RlRoughness
+
+
+Method = Annotated[Classical | Trained | Bundle, Field(discriminator="kind")]
 
 
 METHOD_KINDS: dict[str, type[Section]] = {
     "rl": Rl,
     "rltv": Rltv,
+    "rl_roughness": RlRoughness,
     "rln": Rln,
     "neurodecon": NeuroDecon,
     "care": Care,
@@ -262,7 +294,19 @@ METHOD_KINDS: dict[str, type[Section]] = {
 }
 
 
-CLASSICAL = (Rl, Rltv)
+CLASSICAL = (Rl, Rltv, RlRoughness)
+
+
+Prior = Literal["tv_weight", "roughness_weight"]
+
+
+PRIORS: tuple[Prior, ...] = get_args(Prior)
+"""Settings of the classical methods that are the λ of a prior."""
+
+
+def prior_of(method: Section) -> Prior | None:
+    """Return the setting that is the λ of a method's prior, or None."""
+    return next((name for name in PRIORS if hasattr(method, name)), None)
 
 
 def is_tuned(method: Section) -> bool:

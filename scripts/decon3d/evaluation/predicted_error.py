@@ -1,0 +1,141 @@
+"""The error of any restoration inside the microscope's pass band, predicted from the image alone.
+
+Held-out photons judge a method at half of the dose, where smooth results fare better. Stein's
+unbiased risk needs no split: for an image g with noise, and its restoration x above the background,
+
+    E|Hx - Hx*|² = E[|Hx|² - 2 ⟨Hx, g - b⟩ + 2 Σ cov(Hx, g)] + a constant,
+
+and the covariance follows from a second restoration of the image with a little more noise (Stein
+1981; Ramani, Blu and Unser 2008). Every Fourier component is divided by |OTF|² + `WEAK`, so that it
+is the error of the object itself where the OTF is strong (Eldar 2009), as in `classical.risk`. What
+lies beyond the OTF is left out: there, an image says nothing about a prior or a network.
+
+The constant is the same for all methods on the same block, so that only differences mean anything.
+Their standard error follows from the noise, which is known, and not from the spread over places:
+the bright places of an object decide, and they are few.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.classical.operators import Blur
+from decon3d.classical.risk import STEP, ImageNoise
+from decon3d.evaluation.not_verifiable import folded
+from decon3d.optics.psf import Psf, half_width
+from decon3d.seeds import seeded
+from decon3d.volumes.fading import fade, fade_missing
+from decon3d.volumes.no_data import filled, missing
+
+WEAK = 0.01
+"""|OTF|² at which half of the error is known from the image."""
+DRAWS = 2
+"""Draws of the noise that is added: each is one more restoration."""
+REPLICAS = 16
+"""Images with other noise that the prediction is repeated for, to first order."""
+
+FloatArray = NDArray[np.float32]
+Restore = Callable[[NDArray[Any]], NDArray[Any]]
+"""Counts (Z Y X, NaN = no data) to restored counts, background included."""
+
+
+def predicted_error(
+    block: NDArray[Any],
+    *,
+    restore: Restore,
+    psf: Psf,
+    noise: ImageNoise,
+    background: float,
+    seed: int,
+) -> tuple[float, ...]:
+    """Predict the squared error of a restoration of a block, up to a constant, with its spread.
+
+    Parameters
+    ----------
+    block
+        Counts (Z Y X); NaN = no data.
+    restore
+        The restoration.
+    psf
+        The channel's.
+    noise
+        Of the block.
+    background
+        Counts of empty places.
+    seed
+        Of the added noise.
+
+    Returns
+    -------
+    tuple of float
+        The prediction as it would be with other noise in the block, `REPLICAS` times; relative to
+        the mean squared light of the block. The differences between two methods are paired: their
+        mean is what the block says, and their standard deviation is its standard error. Empty where
+        the block has no light.
+    """
+    absent = missing(block)
+    image = filled(block, background).astype(np.float32)
+    draws = [noise.draw(block, seeded(seed + i)) for i in range(DRAWS + REPLICAS)]
+    if absent is not None:
+        for draw in draws:
+            draw[absent] = 0
+
+    def estimate(values: NDArray[Any]) -> FloatArray:
+        restored = filled(restore(values), background).astype(np.float32)
+        restored -= np.float32(background)
+        return restored
+
+    plain = estimate(block)
+    z, y, x = block.shape
+    model = Blur((z, y, x), psf=psf.data)
+    half = half_width(psf)
+    inside = _window((z, y, x), half)
+    if absent is not None:
+        inside *= fade_missing(~absent, [max(2, h) for h in half]).astype(np.float32)
+
+    def seen(values: FloatArray) -> FloatArray:
+        wide = np.pad(values, [(h, h) for h in half], mode="edge")
+        return inside * model.forward(wide)
+
+    power = np.square(np.abs(np.fft.rfftn(folded(psf.data, (z, y, x))))).astype(np.float32)
+    weight = 1 / (power + np.float32(WEAK))
+
+    def weighted(values: FloatArray) -> FloatArray:
+        spectrum = np.fft.rfftn(values, axes=(0, 1, 2)) * weight
+        result: FloatArray = np.fft.irfftn(spectrum, s=(z, y, x), axes=(0, 1, 2)).astype(np.float32)
+        return result
+
+    light = inside * (image - np.float32(background))
+    energy = float(np.mean(np.square(light, dtype=np.float64)))
+    if not energy > 0:
+        return ()
+    blurred = seen(plain)
+    pulled = weighted(blurred)
+    fit = _dot(pulled, blurred - 2 * light)
+    taken = []
+    for draw in draws[:DRAWS]:
+        change = estimate(block.astype(np.float32) + np.float32(STEP) * draw) - plain
+        change /= np.float32(STEP)
+        taken.append(2 * _dot(weighted(seen(change)), inside * draw))
+    other = np.array([2 * _dot(pulled, inside * draw) for draw in draws[DRAWS:]])
+    other -= other.mean()
+    # What was taken from the noise is known from few draws; their spread is that of their mean.
+    spread = (np.array(taken) - np.mean(taken)) / (DRAWS - 1) ** 0.5
+    total = fit + np.mean(taken) + np.resize(spread, REPLICAS) + other
+    return tuple((total / (energy * block.size)).tolist())
+
+
+def _dot(one: FloatArray, other: FloatArray) -> float:
+    return float(np.sum(one * other, dtype=np.float64))
+
+
+def _window(shape: tuple[int, int, int], rim: tuple[int, int, int]) -> FloatArray:
+    """Make weights (Z Y X) that rise from 0 at the faces to 1 within `rim` voxels of them."""
+    window = np.ones(shape, np.float32)
+    for axis, (size, width) in enumerate(zip(shape, rim, strict=True)):
+        # No more than a third of the block on each side, however wide the PSF.
+        line = fade(size, max(min(width, size // 3), 1))
+        window *= np.expand_dims(line, [a for a in range(3) if a != axis]).astype(np.float32)
+    return window
