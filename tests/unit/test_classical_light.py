@@ -174,7 +174,7 @@ def test_dim_haze_is_kept_in_a_real_frame(reference_data):
 REAL = {
     "rl": (Rl(kind="rl", iterations=15), 0.01),
     "relative change": (Rl(kind="rl", stopping="relative_change", iterations=20), 0.01),
-    "gradient consensus": (Rl(kind="rl", stopping="rlgc", iterations=25), 0.01),
+    "gradient consensus": (Rl(kind="rl", stopping="rlgc", iterations=15), 0.01),
     "rltv": (Rltv(kind="rltv", iterations=30, tv_weight=0.002), 0.03),
 }
 
