@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint bench faults faults-quick faults-large fuzz lock reference
+.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint bench faults faults-quick faults-large fuzz validate lock reference
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make faults-quick   a sample of them (less than 10 minutes)"
 	@echo "make faults-large   2 Gvoxel through RLN, killed three times, compared byte for byte (hours)"
 	@echo "make fuzz    mutated inputs, configs and intermediate files (FUZZ=\"--seconds 1800\")"
+	@echo "make validate  what the data say of camera, iterations, PSF and methods, on simulated data (VALIDATE=camera)"
 	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
 	@echo "make lock    renew the locks (needs uv)"
 
@@ -106,6 +107,10 @@ faults-large: $(DEV_STAMP)
 # FUZZ="--seed 7 --seconds 1800"; one minute otherwise.
 fuzz: $(DEV_STAMP)
 	$(BIN)/python tests/fuzz/run.py $(FUZZ)
+
+# VALIDATE="camera psf_fit" for some of them, VALIDATE=--quick for a few minutes of each.
+validate: $(DEV_STAMP)
+	$(BIN)/python tests/validation/run.py $(VALIDATE)
 
 lock:
 	$(PYTHON) envs/lock.py

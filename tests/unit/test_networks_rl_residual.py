@@ -1,6 +1,7 @@
 """rl_residual: it starts as Richardson-Lucy, learns, and restores the same however it is cut."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_tiled_equals_whole_and_more_gain_is_more_counts(tmp_path):
     estimate = restored(bundle(tmp_path / "untrained"), image)
     assert np.abs(whole - estimate).max() > 0.05 * np.ptp(whole)
 
-    brighter = restored(folder, 100 + 3 * (image - 100), CAMERA.model_copy(update={"gain": 6.0}))
+    brighter = restored(folder, 100 + 3 * (image - 100), replace(CAMERA, gain=6.0))
     assert brighter - 100 == pytest.approx(3 * (whole - 100), rel=2e-3, abs=0.05)
 
 

@@ -49,6 +49,9 @@ class Recipe:
     """The camera's scale, where voxels stop by gradient consensus."""
     seed: int = 0
     """Of the consensus' halves."""
+    lowest: float = 0.0
+    """Restored counts are no lower. Below 0 where the data are: a camera without an offset whose
+    counts are not cut at 0; else the noise of dark places would become light."""
     saturation: float | None = None
     """Counts at and above which a voxel is saturated; None = the largest value of an integer image,
     none of a float one."""
@@ -75,7 +78,8 @@ class Recipe:
         """Return the recipe of an image that got half of the photons."""
         return replace(
             self, background=self.background / 2, initial=self.initial / 2,
-            dark_level=self.dark_level / 2, damping=self.damping / 2, saturation=None,
+            dark_level=self.dark_level / 2, damping=self.damping / 2, lowest=self.lowest / 2,
+            saturation=None,
         )  # fmt: skip
 
     def model(self, shape: Shape, *, psf: ArrayLike, threads: int, device: Device = CPU) -> Blur:
@@ -130,8 +134,8 @@ class Recipe:
         Returns
         -------
         array (Z Y X), float32, NumPy's
-            Counts ≥ 0, background included. The blurred result has the image's total, in every
-            region a few times wider than the PSF, too; see `light`.
+            Counts ≥ `lowest`, background included. The blurred result has the image's total, in
+            every region a few times wider than the PSF, too; see `light`.
         """
         device = model.device
         dark = np.float32(min(self.dark_level, self.background))
@@ -155,7 +159,7 @@ class Recipe:
             unknown=unknown,
         )
         result += dark
-        return np.maximum(result, np.float32(0))
+        return np.maximum(result, np.float32(self.lowest))
 
     def largest(self, image: NDArray[Any]) -> float | None:
         """Return the counts at and above which an image's voxels are saturated; None = none are."""

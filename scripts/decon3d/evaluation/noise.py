@@ -82,15 +82,25 @@ class Noise:
         sigma = float(np.sqrt(self.variance(np.array([counts]))[0]))
         return (counts + sigma * values / max(values.std(), 1e-9)).astype(np.float32)
 
-    def save(self, path: str | Path, *, camera: CameraRecord | None = None) -> None:
-        """Write it as JSON, with what the data say of the camera; see `volumes.camera`."""
-        write_record(path, {**asdict(self), "camera": asdict(camera or CameraRecord())})
+    def save(
+        self,
+        path: str | Path,
+        *,
+        camera: CameraRecord | None = None,
+        resolved: Camera | None = None,
+    ) -> None:
+        """Write it as JSON, with what the data say of the camera and what is used of it."""
+        about = {"camera": asdict(camera or CameraRecord())}
+        if resolved is not None:
+            about["resolved"] = asdict(resolved)
+        write_record(path, {**asdict(self), **about})
 
 
 def load_noise(path: str | Path) -> Noise:
     """Read what `Noise.save` wrote, without the camera."""
     values = read_record(path)
-    values.pop("camera", None)
+    for key in ("camera", "resolved"):
+        values.pop(key, None)
     z, y, x = (tuple(curve) for curve in values.pop("correlation"))
     return Noise(**values, correlation=(z, y, x))
 

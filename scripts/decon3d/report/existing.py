@@ -240,8 +240,18 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
             _read(root / paths.plan(dataset, method)).get("warnings", {}).items()
         ):
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
+    found += _assumed(root, dataset, settings)
     found += _nominal(root, dataset, settings)
     return list(dict.fromkeys([*found, *_unverifiable(root, dataset, settings)]))
+
+
+def _assumed(root: Path, dataset: str, settings: Settings) -> list[str]:
+    """List what was assumed of the camera, where neither the config nor the data tell."""
+    found = []
+    for channel in settings.datasets[dataset].channels:
+        record = _read(root / paths.noise(dataset, channel)).get("resolved", {})
+        found += [f"{channel}: {text}." for text in record.get("assumed", [])]
+    return found
 
 
 def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:

@@ -74,6 +74,7 @@ def base_recipe(
         back_projector=getattr(method, "back_projector", "matched"),
         dark_level=dark,
         damping=max(calm - (background - dark), 0.0),
+        lowest=min(0.0, statistics.percentiles["0.1"]),
         saturation=statistics.saturation,
     )
 

@@ -14,7 +14,7 @@ from decon3d.seeds import generator
 from decon3d.volumes.camera import CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
-from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.photon_transfer import MARGIN, measure_camera
 
 BLOCK: Triple = (32, 96, 96)
 CANDIDATES = 16
@@ -94,6 +94,9 @@ def channel_camera(
 ) -> CameraRecord:
     """Measure the camera of one channel in blocks from all volumes and times of a dataset.
 
+    Where a volume has several time points, the noise is that of the difference of two successive
+    ones: a scene that stands still leaves nothing in it, and one that moves no more than in either.
+
     Parameters
     ----------
     records
@@ -112,13 +115,27 @@ def channel_camera(
         for time in (range(record.shape[0]) if times is None else times)
     ]
     chosen = [places[i] for i in rng.permutation(len(places))[:CELLS]]
-    sample = []
+    sample, pairs = [], []
     for record, time in chosen:
         volume = record.open()
-        for region in draw_cells(_spatial(record), count=-(-CELLS // len(chosen)), rng=rng):
-            sample.append(read_marked(volume, time, channel, region, record.fill(channel)))
+        used = list(range(record.shape[0]) if times is None else times)
+        later = used[used.index(time) + 1 :][:1]
+        shape = _spatial(record)
+        for cell in draw_cells(shape, count=-(-CELLS // len(chosen)), rng=rng):
+            z, y, x = (
+                slice(max(part.start - m, 0), min(part.stop + m, n))
+                for part, m, n in zip(cell, MARGIN, shape, strict=True)
+            )
+            region = (z, y, x)
+            block = read_marked(volume, time, channel, region, record.fill(channel))
+            sample.append(block)
+            for other in later:
+                after = read_marked(volume, other, channel, region, record.fill(channel))
+                if not np.array_equal(block, after, equal_nan=True):  # one frame stored twice
+                    pairs.append((block, after))
     levels = {record.saturation for record in records}
-    return measure_camera(sample, saturation=levels.pop() if len(levels) == 1 else None)
+    full = levels.pop() if len(levels) == 1 else None
+    return measure_camera(sample, pairs=pairs, saturation=full)
 
 
 def central(volume: NDArray[Any]) -> list[NDArray[Any]]:

@@ -140,14 +140,16 @@ class Camera(Section):
     """How photons become counts: counts = gain · photons + offset, plus read noise."""
 
     offset: Annotated[float, Field(ge=0)] | None = None
-    """Counts of a dark image; null = the background level estimated from the data. Known, it lets
-    Richardson-Lucy model the noise rightly, and take fewer iterations."""
+    """Counts of a dark image; null = from the data, as far as they tell: the noise's variance over
+    the counts gives the gain and the counts at which it is 0 (offset - gain · read_noise²). What is
+    assumed beyond that is among the page's warnings."""
     gain: PositiveFloat | None = None
-    """Counts per photon; null = 1 where noise is simulated or read noise modelled, and estimated
-    from variance against mean where photons are split (`stopping: rlgc`, `tune_on: data`)."""
+    """Counts per photon; null = the slope of the noise's variance over the counts. Where the data
+    do not tell it, 1 is assumed, and what must know photons stops (`stopping: rlgc`,
+    `tune_on: data`)."""
     read_noise: Annotated[float, Field(ge=0)] | None = None
-    """Standard deviation of the read noise in photons, in RL's noise model and in simulation;
-    null = 1 is assumed (in the model only beside a known offset)."""
+    """Standard deviation of the read noise in photons; null = from the data where the offset is
+    known, else at most 1 is assumed: without dark frames only the two together are known."""
     bits: Annotated[int, Field(ge=8, le=16)] | None = None
     """Bits of the converter: whole counts saturate at 2^bits - 1. Null = what the file states
     (OME's SignificantBits), else those of its type; 16 for simulated volumes; phantoms are neither

@@ -177,9 +177,10 @@ def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Cam
     if read is None:
         light = dark if measured.plateau is None else measured.plateau
         read = min(ASSUMED_READ_NOISE, (max(light - dark, 0.0) / gain) ** 0.5)
+        unit = "photon" if read == 1 else "photons"
         assumed.append(
             "camera.offset and camera.read_noise cannot be told apart without dark frames; assumed "
-            f"a read noise of {read:.2g} photons and so an offset of {dark + gain * read**2:.5g} "
+            f"a read noise of {read:.2g} {unit} and so an offset of {dark + gain * read**2:.5g} "
             "counts"
         )
     offset = dark + gain * read**2

@@ -48,6 +48,8 @@ CORRELATED = 0.1
 SHELL = (5, 9, 9)
 """Voxels (Z, Y, X), less the footprint's 3 × 5 × 5."""
 FOOTPRINT = (3, 5, 5)
+MARGIN = (2, 4, 4)
+"""Voxels (Z, Y, X) at the faces of a block in which nothing is measured."""
 STEP = 2
 """Of the voxels that are used, along Y and X: next to no noise of the others is new."""
 FLATTEST = 1 / 3
@@ -119,7 +121,8 @@ def measure_camera(
         What the blocks do not tell is None there.
     """
     sample = [without_even_places(block) for block in sample]
-    correlation, voxels = noise_correlation(sample)
+    differences = [_difference(one, other) for one, other in pairs]
+    correlation, voxels = noise_correlation(differences or sample)
     step = _step(sample)
     orders = tuple(
         few if abs(curve[0]) > CORRELATED else high
@@ -151,6 +154,11 @@ def measure_camera(
         bits=_bits(sample) if step else None,
         saturation=saturation,
     )
+
+
+def _difference(one: NDArray[Any], other: NDArray[Any]) -> FloatArray:
+    """Return the difference of two frames, with the noise of one; NaN = no data."""
+    return (one.astype(np.float32) - other.astype(np.float32)) * np.float32(0.5**0.5)
 
 
 def fit_line(curve: Sequence[Point], plateau: float | None) -> Line:

@@ -1,0 +1,34 @@
+"""Validations on simulated data: each says how far what the data tell can be trusted.
+
+`make validate`, or for some of them `make validate VALIDATE="camera iterations"`; `--quick` runs
+a few cases of each. `validate_NAME.py` beside this file has `main(quick) -> str`, a Markdown table.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Run the validations that are named, or all, and print their tables."""
+    known = sorted(path.stem.removeprefix("validate_") for path in HERE.glob("validate_*.py"))
+    parser = argparse.ArgumentParser(description="Validations on simulated data.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(known)}")
+    parser.add_argument("--quick", action="store_true", help="a few cases of each")
+    given = parser.parse_args()
+    unknown = sorted(set(given.names) - set(known))
+    if unknown:
+        parser.error(f"unknown validation {unknown[0]!r}; known: {', '.join(known)}")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent / "scripts")]
+    for name in given.names or known:
+        table = importlib.import_module(f"validate_{name}").main(quick=given.quick)
+        print(f"\n## {name}\n\n{table}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
