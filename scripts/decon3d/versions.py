@@ -26,7 +26,7 @@ VERSIONS = {
     "plan": 10,
     "restore": 11,
     "finish": 6,
-    "evaluate": 11,
+    "evaluate": 12,
     "noise": 4,
     "psf_fit": 1,
     "consistency": 7,
