@@ -28,7 +28,7 @@ VERSIONS = {
     "finish": 6,
     "evaluate": 11,
     "noise": 4,
-    "psf_fit": 1,
+    "psf_fit": 2,
     "consistency": 7,
     "report": 10,
     "preview": 1,
