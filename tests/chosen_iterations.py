@@ -6,8 +6,9 @@ from itertools import islice
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from decon3d.classical.risk import ImageNoise, risk_subjects
+from decon3d.classical.risk import LONGER_PRIOR, TRUST_PRIOR, ImageNoise, risk_subjects
 from decon3d.classical.tuning import AffineScore, tune, with_truth
+from decon3d.errors import UserError
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import Camera, Exposure, form_image, margins, simulate
@@ -127,7 +128,8 @@ class Tuned:
     chosen: float
     best: float
     lost: float
-    """dB of affine-matched PSNR below the best, iterations included."""
+    """dB of affine-matched PSNR below the best, iterations included; NaN = the search is refused,
+    since the best λ seems to be 0."""
 
 
 def lost_by_tuning(exposure: Exposure, psf: Psf) -> Tuned:
@@ -139,12 +141,15 @@ def lost_by_tuning(exposure: Exposure, psf: Psf) -> Tuned:
         statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
     )  # fmt: skip
     noise = ImageNoise(CAMERA["gain"], CAMERA["offset"] - CAMERA["read_noise"] ** 2)
-    options = {"psf": psf.data, "tv": True}
-    subjects = risk_subjects([image], recipe=recipe, noise=noise, seed=1)
-    found = tune(subjects, tolerance=RISK_TOLERANCE, **options)
+    options = {"psf": psf.data, "prior": "tv_weight"}
+    subjects = risk_subjects([image], recipe=recipe, noise=noise, seed=1, trust=TRUST_PRIOR)
     best = tune(with_truth([image], [exposure.object], [recipe]), **options)
+    try:
+        found = tune(subjects, tolerance=RISK_TOLERANCE, **options)
+    except UserError:  # no weight is best: the search is refused
+        return Tuned(0.0, best.weight, np.nan)
     truth = AffineScore(exposure.object)
     model = recipe.model(image.shape, psf=psf.data, threads=1)
-    run = replace(recipe, tv_weight=found.tv_weight).iterate(image, model=model)
-    *_, (_, estimate) = islice(run, found.iterations)
-    return Tuned(found.tv_weight, best.tv_weight, best.score - truth(estimate))
+    run = replace(recipe, tv_weight=found.weight).iterate(image, model=model)
+    *_, (_, estimate) = islice(run, round(LONGER_PRIOR * found.iterations))
+    return Tuned(found.weight, best.weight, best.score - truth(estimate))

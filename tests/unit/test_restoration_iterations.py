@@ -9,10 +9,13 @@ from chosen_iterations import exposure_of, outcome, psf_of
 
 from decon3d.classical.risk import ImageNoise, coloured, risk_subjects
 from decon3d.classical.tuning import AffineScore, scores
+from decon3d.errors import UserError
+from decon3d.files import read_record
 from decon3d.restoration.iterations import LEAST, MOST, NOMINAL, noise_of
 from decon3d.restoration.restorers import prepare_classical
 from decon3d.restoration.richardson_lucy import base_recipe
-from decon3d.settings import Rl
+from decon3d.restoration.tuning import RISK, tune_on_data
+from decon3d.settings import Rl, Rltv
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -104,6 +107,24 @@ def test_deskewed_noise_leaves_the_choice_to_the_dose():
     choice = prepared(image)["choice"]
     assert not choice["from_data"] and "correlates" in choice["reason"]
     assert 5 <= choice["iterations"] <= 15
+
+
+def test_total_variation_is_tuned_on_the_data_unless_their_noise_is_correlated(tmp_path):
+    image = exposure_of("spheres", PSF, 300.0).images[0]
+    path = tmp_path / "tuning.json"
+    options = {
+        "path": path, "psf": PSF, "camera": KNOWN, "seed": 1, "threads": 1,
+        "statistics": ChannelStatistics.of_image(image, camera_offset=100),
+        "method": Rltv(kind="rltv", tune_on="data"),
+    }  # fmt: skip
+    tune_on_data([image], **options)
+    found = read_record(path)
+    assert 0.001 < found["chosen"]["tv_weight"] < 0.1
+    assert found["measure"] == RISK and found["photons"]["gain"] == 1
+    white = np.random.default_rng(0).standard_normal(image.shape).astype(np.float32)
+    deskewed = 150 + 10 * coloured(white, ((), (0.3, 0.0), (0.3, 0.0)))
+    with pytest.raises(UserError, match=r"correlates .* use tune_on: phantoms"):
+        tune_on_data([deskewed], **options)
 
 
 def test_excess_noise_is_measured():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.classical.risk import risk_subjects
+from decon3d.classical.risk import LONGER_PRIOR, TRUST, TRUST_PRIOR, risk_subjects
 from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
 from decon3d.errors import UserError
 from decon3d.files import write_record
@@ -120,10 +120,14 @@ def tune_on_data(
             "structure; use tune_on: phantoms"
         )
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
-    subjects = risk_subjects(sample, recipe=recipe, noise=noise, seed=stream_seed(seed, "tune"))
+    subjects = risk_subjects(
+        sample, recipe=recipe, noise=noise, seed=stream_seed(seed, "tune"),
+        trust=TRUST_PRIOR if prior_of(method) else TRUST,
+    )  # fmt: skip
     photons = {"offset": camera.dark_level, "gain": camera.gain, "gain_from": camera.gain_from}
     extra = {"photons": photons}
-    _search(subjects, method, psf, path, threads, started, RISK, RISK_TOLERANCE, extra)
+    longer = LONGER_PRIOR if prior_of(method) else 1.0
+    _search(subjects, method, psf, path, threads, started, RISK, RISK_TOLERANCE, extra, longer)
 
 
 def _search(
@@ -136,6 +140,7 @@ def _search(
     measure: str,
     tolerance: float,
     extra: dict[str, Any],
+    longer: float = 1.0,
 ) -> None:
     prior = prior_of(method)
     try:
@@ -148,6 +153,7 @@ def _search(
     curve, weight = content.pop("curve"), content.pop("weight")
     if prior:
         content = {prior: weight, **content}
+    content["iterations"] = round(longer * content["iterations"])
     log.info("%s: chosen %s", method.kind, content)
     write_record(
         path,
