@@ -26,7 +26,7 @@ VERSIONS = {
     "plan": 10,
     "restore": 12,
     "finish": 6,
-    "evaluate": 11,
+    "evaluate": 12,
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,

@@ -163,6 +163,7 @@ def test_dim_haze_is_kept_in_a_real_frame(reference_data):
     statistics = ChannelStatistics.of_image(image)
     assert statistics.background == pytest.approx(1.28, abs=0.03)  # 1, before
     state = prepare_classical(Rl(kind="rl"), statistics=statistics, psf=psf, tuned={})
+    assert 0 < state.values["background_error"] < 0.03
     result = restore_array(image, open_restorer(state, threads=1), state)
     # Beads that a face cuts take light from beyond it: 1.005 for the whole frame.
     assert (result - 1).sum() == pytest.approx((image - 1.0).sum(), rel=0.02)

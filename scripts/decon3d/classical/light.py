@@ -6,7 +6,13 @@ haze undershoots, and the haze is gone within 15 iterations. And an estimate ≥
 of empty places upwards but not downwards, so that it is too bright there by some per cent of the
 background. So iterations start from the data, and the result gets the light of the image
 (`with_light_of`). The total is then kept whatever background was assumed and wherever the iteration
-stops, and so is that of every region a few times wider than the PSF.
+stops, and so is that of every region a few times wider than the PSF, and of every object within
+1 % (`make validate VALIDATE=light`).
+
+The background is not fitted together with the object. A flat object is the same light as a
+background, so that the likelihood does not tell them apart where a specimen fills the frame, and
+one more count of background would take light from every dim place. It is measured in empty places;
+the state and the log give its 95 % interval.
 """
 
 from collections.abc import Callable
