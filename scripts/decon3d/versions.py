@@ -28,7 +28,7 @@ VERSIONS = {
     "finish": 6,
     "evaluate": 12,
     "noise": 4,
-    "psf_fit": 2,
+    "psf_fit": 3,
     "consistency": 7,
     "report": 10,
     "preview": 1,
