@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from light_left import haze_with_beads, light_left
 from scipy.ndimage import binary_dilation, gaussian_filter
 from test_classical_richardson_lucy import gaussian_psf
 
@@ -162,12 +163,37 @@ def test_dim_haze_is_kept_in_a_real_frame(reference_data):
     statistics = ChannelStatistics.of_image(image)
     assert statistics.background == pytest.approx(1.28, abs=0.03)  # 1, before
     state = prepare_classical(Rl(kind="rl"), statistics=statistics, psf=psf, tuned={})
+    assert 0 < state.values["background_error"] < 0.03
     result = restore_array(image, open_restorer(state, threads=1), state)
     # Beads that a face cuts take light from beyond it: 1.005 for the whole frame.
     assert (result - 1).sum() == pytest.approx((image - 1.0).sum(), rel=0.02)
     dim = image <= 2  # nine voxels of ten
     assert image[dim].mean() - 1 == pytest.approx(0.28, abs=0.02)
     assert 0.28 < result[dim].mean() - 1 < 0.4  # 0.05, before; some are dim by chance only
+
+
+REAL = {
+    "rl": (Rl(kind="rl", iterations=15), 0.01),
+    "relative change": (Rl(kind="rl", stopping="relative_change", iterations=20), 0.01),
+    "gradient consensus": (Rl(kind="rl", stopping="rlgc", iterations=15), 0.01),
+    "rltv": (Rltv(kind="rltv", iterations=30, tv_weight=0.002), 0.03),
+}
+
+
+@pytest.mark.parametrize("method", REAL)
+def test_the_light_of_real_beads_is_kept_everywhere(method, reference_data):
+    """The PSF from theory is not quite theirs; 1.9 % of the light of beads was left over."""
+    image, psf = haze_with_beads(reference_data)
+    rule, share = REAL[method]
+    found = light_left(image[12:44, 56:146, 66:156], rule, psf=psf)
+    regions = 0
+    for name, left, light, noise in found:
+        print(f"{method}, {name}: {left:.0f} of {light:.0f}, {left / noise:.1f} σ")
+        # The haze beside beads ends where they begin: the PSF's error counts there.
+        most = 0.06 if name == "dimmest 90 %" else share
+        assert abs(left) <= max(most * light, 3 * noise), name
+        regions += 1
+    assert regions > 4
 
 
 def specimen(shape=(48, 96, 96), cell=(24, 48, 48), psf=PSF, seed=0):
@@ -317,11 +343,15 @@ def test_local_means_know_faces_and_holes():
 def test_saturated_voxels_claim_no_light():
     image = np.full((5, 9, 9), 10.0, np.float32)
     image[2, 4, 4] = 255
-    flat = np.full(image.shape, 10.0, np.float32)
-    options = {"expected": flat, "size": (3, 3, 3), "wide": (5, 5, 5)}
-    got = with_light_of(image, flat, **options)
+    inside = (slice(1, 6), slice(1, 10), slice(1, 10))
+    options = {
+        "blur": lambda x: x[inside].copy(), "inside": inside, "level": 0.0, "size": (3, 3, 3),
+        "wide": (5, 5, 5),
+    }  # fmt: skip
+    whole = np.full((7, 11, 11), 10.0, np.float32)
+    got = with_light_of(image, whole.copy(), **options)
     assert got.max() > 15 and got.sum() == pytest.approx(image.sum(), rel=0.02)
-    kept = with_light_of(image, flat, unknown=image == 255, **options)
+    kept = with_light_of(image, whole.copy(), unknown=image == 255, **options)
     np.testing.assert_allclose(kept, 10, rtol=1e-5)
 
 

@@ -3,7 +3,9 @@ import pytest
 from simulated_cameras import Device, expected_photons, gaussian_psf
 from validation.validate_camera import measure
 
-from decon3d import settings
+from decon3d import paths, settings
+from decon3d.evaluation.noise import load_noise, noise_of
+from decon3d.report.existing import data_warnings
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.volumes.camera import Camera, CameraRecord, dose_of, load_camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -154,8 +156,6 @@ def test_counts_below_zero_average_out_without_an_offset():
 
 
 def test_a_record_survives_its_file(tmp_path):
-    from decon3d.evaluation.noise import load_noise, noise_of
-
     found = measure_camera([image_of(SCMOS, shape=(16, 64, 64))[0]])
     noise_of(found).save(tmp_path / "n.json", camera=found, resolved=Camera())
     assert load_camera(tmp_path / "n.json") == found
@@ -168,3 +168,18 @@ def test_a_simulated_camera_as_the_validation_judges_it():
     assert found.known and abs(found.gain) < 0.2
     assert found.gain_held and found.dark_held
     assert all(abs(ratio - 1) < 0.03 for ratio in found.light.values())
+
+
+def test_what_was_assumed_is_among_the_page_s_warnings(tmp_path):
+    used = resolve_camera(settings.Camera(), None)
+    noise_of(CameraRecord()).save(tmp_path / paths.noise("d", "signal"), resolved=used)
+    config = settings.load_settings({
+        "datasets": {"d": {
+            "simulate": {"v": {"shape": [8, 16, 16]}}, "voxel_size_um": [0.2, 0.1, 0.1],
+            "optics": {"modality": "confocal", "numerical_aperture": 1.2},
+            "channels": {"signal": {"emission_um": 0.525}},
+        }},
+        "methods": {"rl": {}},
+    })  # fmt: skip
+    found = data_warnings(tmp_path, dataset="d", settings=config)
+    assert "signal: camera.gain is not known from these data; assumed 1 count per photon." in found

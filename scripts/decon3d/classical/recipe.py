@@ -137,11 +137,8 @@ class Recipe:
             Counts ≥ `lowest`, background included. The blurred result has the image's total, in
             every region a few times wider than the PSF, too; see `light`.
         """
-        get = model.device.get
+        device = model.device
         dark = np.float32(min(self.dark_level, self.background))
-        light = np.float32(self.background) - dark
-        expected = get(model.forward(cast(FloatArray, estimate.base)))
-        expected += light
         unknown = missing(image)
         full = saturated(image, self.largest(image))
         if full is not None:
@@ -152,14 +149,17 @@ class Recipe:
         likeliest &= not self.roughness_weight
         result = with_light_of(
             np.subtract(image, dark, dtype=np.float32),
-            get(estimate) + light,
-            expected=expected,
-            size=None if likeliest else model.neighbourhood,
+            np.array(device.get(cast(FloatArray, estimate.base))),
+            blur=lambda x: device.get(model.forward(device.put(x))),
+            inside=model.inside,
+            level=float(np.float32(self.background) - dark),
+            size=model.neighbourhood,
             wide=model.wide_neighbourhood,
+            times=1 if likeliest else 2,
             unknown=unknown,
         )
         result += dark
-        return np.maximum(result, np.float32(self.lowest), out=result)
+        return np.maximum(result, np.float32(self.lowest))
 
     def largest(self, image: NDArray[Any]) -> float | None:
         """Return the counts at and above which an image's voxels are saturated; None = none are."""

@@ -307,7 +307,7 @@ def _spectral_distance(
 def _noise(images: Images, camera: Camera) -> float:
     """Return the noise's standard deviation over √photons, the median over groups of brightness.
 
-    From what second differences along Y and X leave, as in `classical.photons.noise_law`.
+    From what second differences along Y and X leave, see `volumes.photon_transfer`.
     """
     means, squares = [], []
     for image in images:

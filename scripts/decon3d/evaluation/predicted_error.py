@@ -73,8 +73,11 @@ def predicted_error(
         The prediction as it would be with other noise in the block, `REPLICAS` times; relative to
         the mean squared light of the block. The differences between two methods are paired: their
         mean is what the block says, and their standard deviation is its standard error. Empty where
-        the block has no light.
+        the block has no light, or where the PSF reaches farther than a third of the block from a
+        face: light from beyond would then count as error.
     """
+    if any(h > n // 3 for h, n in zip(half_width(psf), block.shape, strict=True) if n > 1):
+        return ()
     absent = missing(block)
     image = filled(block, background).astype(np.float32)
     draws = [noise.draw(block, seeded(seed + i)) for i in range(DRAWS + REPLICAS)]
@@ -135,7 +138,8 @@ def _window(shape: tuple[int, int, int], rim: tuple[int, int, int]) -> FloatArra
     """Make weights (Z Y X) that rise from 0 at the faces to 1 within `rim` voxels of them."""
     window = np.ones(shape, np.float32)
     for axis, (size, width) in enumerate(zip(shape, rim, strict=True)):
-        # No more than a third of the block on each side, however wide the PSF.
-        line = fade(size, max(min(width, size // 3), 1))
+        if size == 1:
+            continue
+        line = fade(size, max(width, 1))
         window *= np.expand_dims(line, [a for a in range(3) if a != axis]).astype(np.float32)
     return window

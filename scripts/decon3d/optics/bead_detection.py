@@ -33,7 +33,7 @@ class Candidate:
 
 
 def find_candidates(
-    stack: Stack, *, voxel_size_um: Triple, expected_fwhm_um: Triple
+    stack: Stack, *, voxel_size_um: Triple, expected_fwhm_um: Triple, most: int | None = None
 ) -> list[Candidate]:
     """List the maxima of a stack that are about as large as a bead's image.
 
@@ -43,6 +43,8 @@ def find_candidates(
         Counts, axes Z Y X, float32.
     voxel_size_um, expected_fwhm_um
         Voxel size and expected width of a bead's image (Z, Y, X), in µm.
+    most
+        Only so many of the highest maxima are fitted; the others have no width. None = all are.
 
     Returns
     -------
@@ -65,11 +67,21 @@ def find_candidates(
     # A noise-free stack has noise 0: there a thousandth of the highest maximum is the limit.
     maxima &= filtered > max(DETECTION * noise, 1e-3 * float(filtered.max()))
     labels, count = ndimage.label(maxima, np.ones((3, 3, 3)))  # a saturated top is one maximum
+    places = [
+        (round(z), round(y), round(x))
+        for z, y, x in ndimage.center_of_mass(maxima, labels, range(1, count + 1))
+    ]
+    places.sort(key=lambda place: -filtered[place])
     found = []
-    for centre in ndimage.center_of_mass(maxima, labels, range(1, count + 1)):
-        z, y, x = (round(c) for c in centre)
-        ratio = float(filtered[z, y, x]) / noise if noise > 0 else np.inf
-        found.append(_fitted(stack, (z, y, x), width, voxel_size_um, ratio))
+    for i, place in enumerate(places):
+        ratio = float(filtered[place]) / noise if noise > 0 else np.inf
+        if most is not None and i >= most:
+            z, y, x = place
+            found.append(
+                Candidate((float(z), float(y), float(x)), float(stack[place]), None, ratio)
+            )
+        else:
+            found.append(_fitted(stack, place, width, voxel_size_um, ratio))
     return sorted(found, key=lambda c: -c.height)
 
 

@@ -2,7 +2,9 @@
 
 Two models, both with a specimen whose index differs from the immersion's:
 
-- scalar: Gibson & Lanni 1991 (J. Opt. Soc. Am. A 8, 1601);
+- scalar: Gibson & Lanni 1991 (J. Opt. Soc. Am. A 8, 1601), as published: without polarisation and
+  without the aplanatic factor √cos θ of an objective that obeys the sine condition. Its pupil is
+  even in q = n sin θ, so that steep rays count less than behind a real objective;
 - vectorial: Richards & Wolf 1959 for an isotropic emitter (all dipole directions), with the
   Fresnel transmission of the interface between specimen and immersion (Török & Varga 1997). By
   reciprocity the same integrals describe emission and unpolarised excitation.

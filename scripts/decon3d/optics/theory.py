@@ -166,7 +166,7 @@ def describe_theory(
         support["focal_plane_energy_kept"] = planes[len(planes) // 2]
         if optics.modality == "widefield":
             support["edge_plane_energy_kept"] = planes[0]
-    elif microscope.symmetric and not shape and not microscope.depletion:
+    elif microscope.symmetric and not shape:
         support["light_kept"] = cropped.sum() / _whole_light(microscope, focus)
     shift_um = np.subtract(focus.centre_um, (optics.depth_um, 0.0, 0.0))
     record = {

@@ -23,6 +23,9 @@ LEAST_PARTS = 4
 """Parts of the data that a standard error takes."""
 LIGHT = 0.03
 """Share of the light that may be lost or added, beyond what the reference loses."""
+RAW_LIGHT = 0.1
+"""The same of Richardson-Lucy, which keeps the light: where a PSF is as large as a block, light
+from beyond its faces makes as much."""
 SPECKS = 1.5
 """Specks may be so many times as bright as the reference's …"""
 RAW_SPECKS = 4.0
@@ -226,7 +229,7 @@ def _light(pair: _Pair) -> Check | None:
     kept = abs(reference - 1) if math.isfinite(reference) else 0.0
     change = value - 1
     verb, kind = ("loses", "lost") if change < 0 else ("adds", "added")
-    bound = LIGHT + kept
+    bound = (RAW_LIGHT if pair.reference == INPUT else LIGHT) + kept
     return _check(
         "light", value, reference,
         cell=f"{_signed(100 * change, 1)} %",

@@ -77,7 +77,9 @@ class Optics(Section):
     depth_um: Annotated[float, Field(ge=0)] = 0.0
     """Depth of the imaged structures below the coverslip, in µm."""
     model: Literal["vectorial", "scalar"] = "vectorial"
-    """Diffraction model of the theoretical PSF."""
+    """Diffraction model of the theoretical PSF. `scalar` (Gibson & Lanni) has no polarisation and
+    lacks the objective's aplanatic factor: its PSF is 3 % (NA 0.8) to 9 % (NA 1.4, oil) narrower
+    laterally and up to 1 % longer axially. For comparisons with other software."""
     pinhole_au: PositiveFloat = 1.0
     """Confocal and STED only: pinhole diameter in Airy units."""
     sheet_thickness_um: PositiveFloat | None = None

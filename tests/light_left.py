@@ -1,0 +1,83 @@
+"""The light that a restoration leaves over, Σ(g - Hx - b), by region, for tests."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from scipy.ndimage import binary_dilation, gaussian_filter, label
+
+from decon3d.classical.recipe import Recipe
+from decon3d.optics.psf import Psf, normalised_psf
+from decon3d.optics.theory import theoretical_psf
+from decon3d.restoration.restorers import prepare_classical
+from decon3d.settings import Camera, Optics, Rl, Rltv
+from decon3d.volumes.camera import resolve_camera
+from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.photon_transfer import measure_camera
+
+DIM = 90
+"""Per cent of the voxels that are called dim."""
+
+
+def light_left(
+    image: np.ndarray, method: Rl | Rltv, *, psf: Psf
+) -> Iterator[tuple[str, float, float, float]]:
+    """Restore an image and sum what its blurred result leaves over.
+
+    Parameters
+    ----------
+    image
+        Counts (Z Y X).
+
+    Yields
+    ------
+    region, Σ(g - Hx - b), Σ(g - b), standard deviation of the first by the noise
+        In counts, for the frame, its dimmer half, the dimmest 90 % of the voxels, and each object
+        with 3 voxels around it. The object beyond the faces is the iteration's.
+    """
+    camera = resolve_camera(Camera(), measure_camera([image]))
+    statistics = ChannelStatistics.of_image(image, camera_offset=camera.known_offset)
+    state = prepare_classical(
+        method, statistics=statistics, psf=psf, tuned={}, camera=camera, sample=[image]
+    )
+    names = Recipe.__dataclass_fields__
+    recipe = Recipe.load({k: v for k, v in state.values.items() if k in names})
+    model = recipe.model(image.shape, psf=psf.data, threads=1)
+    steps = recipe.iterate(image, model=model)
+    *_, (_, estimate) = itertools.islice(steps, state.values["iterations"])
+    result = recipe.restored(image, estimate, model=model)
+    # Light that was added continues beyond the faces.
+    beyond = [(s.start, n - s.stop) for s, n in zip(model.inside, model.object_shape, strict=True)]
+    whole = estimate.base + np.pad(result - estimate, beyond, mode="edge")
+    left = image.astype(np.float32) - model.forward(whole)
+    smooth = gaussian_filter(image.astype(np.float32), 1)
+    variance = camera.gain * np.maximum(smooth - camera.dark_level, 0)
+    for name, region in regions(smooth, recipe.background).items():
+        light = (image[region] - recipe.background).sum(dtype=np.float64)
+        noise = float(np.sqrt(variance[region].sum(dtype=np.float64)))
+        yield name, float(left[region].sum(dtype=np.float64)), float(light), noise
+
+
+def regions(smooth: np.ndarray, background: float) -> dict[str, np.ndarray]:
+    """Choose regions by a smoothed image (Z Y X): the frame, dim parts, and each bright object."""
+    found = {"frame": np.ones(smooth.shape, bool)}
+    # Wide means: those of a few voxels would choose by the noise that is then summed.
+    wide = gaussian_filter(smooth, (3, 7, 7))
+    found["dimmer half"] = wide <= np.median(wide)
+    found[f"dimmest {DIM} %"] = wide <= np.percentile(wide, DIM)
+    objects, count = label(smooth > background + 0.3 * (smooth.max() - background))
+    for i in range(1, count + 1):
+        if (objects == i).sum() >= 20:
+            found[f"object {i}"] = binary_dilation(objects == i, iterations=3)
+    return found
+
+
+def haze_with_beads(data: Path) -> tuple[np.ndarray, Psf]:
+    """Return the real beads in dim haze, 8 bits (Z Y X), and a PSF from theory."""
+    image = tifffile.imread(data / "beads_8bit" / "stack.tif")
+    voxel = (0.09997, 0.04439, 0.04439)
+    optics = Optics(modality="confocal", numerical_aperture=1.4, immersion_index=1.518)
+    psf = theoretical_psf(optics=optics, emission_um=0.58, excitation_um=0.543, voxel_size_um=voxel)
+    return image, normalised_psf(psf, voxel, {})
