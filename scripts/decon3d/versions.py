@@ -19,7 +19,7 @@ VERSIONS = {
     "psf": 7,
     "phantoms": 7,
     "likeness": 1,
-    "pairs": 4,
+    "pairs": 5,
     "train": 11,
     "tune": 16,
     "prepare": 14,
@@ -30,7 +30,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,
-    "report": 10,
+    "report": 11,
     "preview": 1,
     "instrument": 1,
 }

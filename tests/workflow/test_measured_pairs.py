@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import zarr
 from helpers import Workplace, bundle_info, simulated_dataset
-from scipy.ndimage import gaussian_filter
+from instrument_pairs import Instrument, specimen
 
 from decon3d.files import write_json
 from decon3d.volumes.reader import open_volume
@@ -36,22 +36,21 @@ CONFIG = {
 DATASET = simulated_dataset(voxel_size_um=[0.3, 0.15, 0.2])
 
 
+INSTRUMENT = Instrument()
+
+
 def write_files(folder):
-    """Six pairs of three fish, the high exposure a voxel off, and one volume of low exposure."""
-    rng = np.random.default_rng(0)
+    """Six pairs of three fish on a simulated instrument, and one volume of low exposure."""
     for name in ("volumes", "low", "high"):
         (folder / name).mkdir()
     for k in range(7):
-        light = gaussian_filter(rng.random((14, 34, 50)) ** 20, (1, 1.5, 1.5))
-        light = 40 * light / light.max()
-        low = 100 + rng.poisson(light[1:-1, 1:-1, 1:-1])
-        high = 50 + rng.poisson(20 * light[1:-1, 1:-1, :-2])
+        low, high, _ = INSTRUMENT.pair(specimen((12, 32, 48), k), photons=60, seed=k)
         if k == 6:
-            tifffile.imwrite(folder / "volumes" / "night.tif", low.astype(np.uint16))
+            tifffile.imwrite(folder / "volumes" / "night.tif", low)
         else:
             name = f"fish{k // 2}_{k}.tif"
-            tifffile.imwrite(folder / "low" / name, low.astype(np.uint16))
-            tifffile.imwrite(folder / "high" / name, high.astype(np.uint16))
+            tifffile.imwrite(folder / "low" / name, low)
+            tifffile.imwrite(folder / "high" / name, high)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +69,12 @@ def test_pairs_take_the_place_of_phantoms(finished):
     folder = place.folder / "results" / "fish"
     pairs = json.loads((folder / "training" / "gfp" / "pairs.json").read_text())["pairs"]
     for pair in pairs:
-        assert pair["shift_um"] == pytest.approx((0, 0, -0.15), abs=0.06)
-        assert pair["slope"] == pytest.approx(1 / 20, rel=0.1)
-        assert pair["offset"] == pytest.approx(97.5, abs=0.5)
+        expected = tuple(-d * v for d, v in zip(INSTRUMENT.drift, VOXEL, strict=True))
+        assert pair["shift_um"] == pytest.approx(expected, abs=0.06)
+        # Gains of 2.2 and 0.5, a twentieth of the light, of which a fifth is bleached.
+        middle = 0.8 * (1 - INSTRUMENT.bleaching / 4)
+        assert pair["slope"] == pytest.approx(2.2 / 0.5 / 20 * middle, rel=0.15)
+        assert 0.2 < pair["unevenness"] < 0.8  # of 0.44
     by_split = {split: {p["specimen"] for p in pairs if p["split"] == split} for split in ("train", "val", "test")}  # fmt: skip
     assert sorted(len(names) for names in by_split.values()) == [1, 1, 1]
     assert len(set.union(*by_split.values())) == 3
@@ -84,6 +86,7 @@ def test_pairs_take_the_place_of_phantoms(finished):
     assert info["trained_on"]["made_as"]["source"] == "first"
     page = (folder / "report.html").read_text()
     assert "Measured pairs, other specimens" in page and "fish0_0" in page
+    assert "Uneven (%)" in page
 
 
 def test_a_second_step_starts_from_the_first_ones_result(finished):

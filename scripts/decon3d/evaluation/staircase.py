@@ -13,9 +13,10 @@ noise of each restoration. The same share of the Richardson-Lucy estimate, as it
 1, 1.5 and 2 σ of the PSF, is the reference: the largest of them counts.
 
 **Flat objects.** Where the object consists of flat pieces larger than the PSF, the smoothed
-estimate has many flat voxels, too (4 to 18 % on flat simulated nuclei at 100 to 2,000 photons; at
-most 0.3 % on textured ones). A flat restoration is right there, and nothing is said. Flat pieces
-that are smaller than the smoothing cannot be told from a staircase.
+estimate has many flat voxels, too (1 to 18 % on flat simulated nuclei at 100 to 2,000 photons; 0.1
+to 0.4 % on textured ones). A flat restoration is right there, and nothing is said. Flat pieces
+that are smaller than the smoothing cannot be told from a staircase: widefield PSFs are so long
+that a third of the flat nuclei were not recognised as flat.
 
 `tests/validation/validate_staircase.py` has the figures that the limits rest on.
 """

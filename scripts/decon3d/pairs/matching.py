@@ -18,6 +18,8 @@ from decon3d.pairs.registration import (
     translate,
     without_small_holes,
 )
+from decon3d.pairs.shading import Shading, find_shading
+from decon3d.volumes.normalisation import Histogram
 
 LEAST_CORRELATION = 0.3
 FWHM_PER_SIGMA = 2.3548
@@ -41,6 +43,10 @@ class Alignment:
         True counts became slope · counts + offset.
     correlation
         Of the two, after the shift, under the blur of the match.
+    shading
+        How the ratio of their light varies over the volume; None = not, as far as can be told.
+    unevenness
+        Range of that ratio, relative to its value in the middle.
     """
 
     shift_um: Triple
@@ -48,6 +54,8 @@ class Alignment:
     slope: float
     offset: float
     correlation: float
+    shading: Shading | None = None
+    unevenness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,9 +101,12 @@ def align(
         )
     a, b = (without_small_holes(v.astype(np.float32)) for v in (raw, truth))
     found = register(a, b, voxel_size_um=voxel_size_um)
-    slope, offset, correlation = match(
-        a, translate(b, found.shift), found.shift, np.divide(psf_fwhm_um, voxel_size_um)
-    )
+    widths = np.divide(psf_fwhm_um, voxel_size_um)
+    moved = translate(b, found.shift)
+    shading = _shading(a, moved, found.shift, widths)
+    if shading is not None:
+        moved = shading.applied(moved)
+    slope, offset, correlation = match(a, moved, found.shift, widths)
     z, y, x = (s * v for s, v in zip(found.shift, voxel_size_um, strict=True))
     length = sqrt(z * z + y * y + x * x)
     where = f"{truth_file}: against {raw_file}"
@@ -115,7 +126,27 @@ def align(
             f"more than pairs.max_drift_um: {limits.drift_um:g}: the specimen moved or turned "
             "between the two; leave the pair out or raise the limit"
         )
-    return Alignment((z, y, x), found.drift_um, slope, offset, correlation)
+    uneven = 0.0 if shading is None else float(np.ptp(shading.ratio(a.shape)))
+    return Alignment((z, y, x), found.drift_um, slope, offset, correlation, shading, uneven)
+
+
+def _shading(
+    raw: Volume, truth: Volume, shift: Triple, psf_fwhm: NDArray[np.floating]
+) -> Shading | None:
+    """Find uneven brightness of a raw volume and its truth, moved by `shift` voxels already."""
+    width = np.minimum(psf_fwhm / FWHM_PER_SIGMA, np.array(raw.shape) / 8)
+    share = _best_fit(raw, truth, shift, psf_fwhm)[3]
+    inside = covered(raw.shape, shift)
+    both = np.zeros(raw.shape, bool)
+    both[inside] = (np.isfinite(raw) & np.isfinite(truth))[inside]
+    if not both.any():
+        return None
+    a, b = (np.where(both, v, v[both].mean(dtype=np.float64)) for v in (raw, truth))
+    background = float(Histogram.of(b[both][None, None].astype(np.float32)).background()[0])
+    a = ndimage.gaussian_filter(a, SMOOTHING * width, mode="reflect")
+    b = ndimage.gaussian_filter(b, np.hypot(SMOOTHING, share) * width, mode="reflect")
+    correlated = float(np.prod(2 * np.sqrt(np.pi) * np.maximum(SMOOTHING * width, 0.3)))
+    return find_shading(a, b, both, highest=background, correlated=correlated)
 
 
 def match(
@@ -137,11 +168,18 @@ def match(
     psf_fwhm
         Widths of the PSF (Z, Y, X), in voxels.
     """
+    return _best_fit(raw, truth, shift, psf_fwhm)[:3]
+
+
+def _best_fit(
+    raw: Volume, truth: Volume, shift: Triple, psf_fwhm: NDArray[np.floating]
+) -> tuple[float, float, float, float]:
+    """Return slope, offset, correlation and the truth's blur, in widths of the PSF."""
     inside = covered(raw.shape, shift)
     width = np.minimum(psf_fwhm / FWHM_PER_SIGMA, np.array(raw.shape) / 8)
     raw, truth = level(raw[inside], truth[inside])
     a = _centred(raw, SMOOTHING * width)
-    best = (0.0, 0.0, 0.0)
+    best = (0.0, 0.0, 0.0, 0.0)
     for share in SHARES:
         b = _centred(truth, np.hypot(SMOOTHING, share) * width)
         both, of_a, of_b = (float(np.vdot(u, v)) for u, v in ((a, b), (a, a), (b, b)))
@@ -149,7 +187,7 @@ def match(
         if correlation > best[2]:
             slope = both / of_b
             offset = raw.mean(dtype=np.float64) - slope * truth.mean(dtype=np.float64)
-            best = (slope, float(offset), correlation)
+            best = (slope, float(offset), correlation, share)
     return best
 
 
@@ -165,6 +203,9 @@ def aligned(
     z, y, x = np.divide(alignment.shift_um, voxel_size_um)
     shift = (float(z), float(y), float(x))
     inside = covered(raw.shape, shift)
-    moved = translate(truth.astype(np.float32), shift)[inside]
+    moved = translate(truth.astype(np.float32), shift)
+    if alignment.shading is not None:
+        moved = alignment.shading.applied(moved)
+    moved = moved[inside]
     matched = moved * np.float32(alignment.slope) + np.float32(alignment.offset)
     return raw[inside].astype(np.float32), matched
