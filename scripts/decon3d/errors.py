@@ -1,8 +1,12 @@
 """Errors that are written for the person at the keyboard."""
 
 import contextlib
+import errno
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Numbers of the errors of a disk that is full, or that may not be written to."""
 
 
 class UserError(Exception):
@@ -72,7 +76,8 @@ def reading(what: str) -> Iterator[None]:
 
 def unforeseen(error: BaseException) -> bool:
     """Return whether an error needs its traceback: it is not one for the person at the keyboard."""
-    return not isinstance(error, UserError)
+    of_disk = isinstance(error, OSError) and error.errno in OF_DISK
+    return not (of_disk or isinstance(error, UserError))
 
 
 def reason(error: BaseException) -> str:

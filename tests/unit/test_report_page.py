@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import hashlib
 import html
 import json
@@ -16,9 +17,10 @@ import tifffile
 from report_tree import VOXEL, make_settings, make_tree, write_volume
 
 from decon3d import paths
-from decon3d.errors import DamagedError
+from decon3d.errors import DamagedError, unforeseen
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import write_json, write_text
+from decon3d.report import figures
 from decon3d.report.existing import data_warnings
 from decon3d.report.page import build_report, report_what_exists
 from decon3d.report.plots import projections
@@ -104,6 +106,16 @@ def test_every_figure_is_drawn(tree: Path) -> None:
     for name in names:
         for ending in ("png", "svg"):
             assert (tree / f"results/demo/figures/{name}.{ending}").stat().st_size > 5000
+
+
+def test_a_full_disk_ends_the_drawing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(figure: object, stem: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", f"{stem}.png")
+
+    monkeypatch.setattr(figures, "_save", full)
+    with pytest.raises(OSError, match="No space left"):
+        figures.make_figures(tree, dataset="demo", settings=make_settings(tree))
+    assert not unforeseen(OSError(errno.ENOSPC, "full")) and unforeseen(OSError(errno.EIO, "bad"))
 
 
 def test_page_is_self_contained_and_safe(page: str) -> None:

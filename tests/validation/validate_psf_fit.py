@@ -24,7 +24,8 @@ from decon3d.settings import Optics
 
 SHAPE = (20, 56, 56)
 """Voxels of a volume. The workflow tests four blocks of 32 × 64 × 64, eight times as many, which
-raises the significance 2.9-fold. `LEAST_SHARE` was chosen on other seeds than the ones here."""
+raises the significance 2.9-fold. `LEAST_SHARE` was set by looking
+at cases of the same kinds with other seeds than those here."""
 CAMERA = Camera(offset=100, gain=2.0, read_noise=1.0, bits=16)
 DARK_LEVEL = 98.0
 ERROR = 1.25

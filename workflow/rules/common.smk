@@ -626,7 +626,8 @@ def report_what_is_there():
     """After an error: pages from what exists, so that nothing that was done goes unseen."""
     if LOOK_ONLY:  # `snakemake verify` writes nothing but its log
         return
-    if shutil.disk_usage(".").free < 50e6:
+    results = "results" if Path("results").is_dir() else "."
+    if shutil.disk_usage(results).free < 50e6:
         print("The disk is full: no page was made of what exists.", file=sys.stderr)
         return
     script = Path(workflow.basedir) / "scripts" / "report_existing.py"

@@ -8,8 +8,8 @@ and the expected image of that is approximated by H as well as possible. At the 
 relative difference is such a pattern (the Kuhn-Tucker conditions of Richardson-Lucy). The other
 half is judged. The same test of a PSF that is 1.25 times as wide sets the scale: a right PSF has a
 small share of that sharpness. A PSF that is not refuted need not be right: in volumes of
-20 × 56 × 56 voxels of fine structure, less than half of the PSFs that were 25 % too wide were
-refuted (confocal 7 of 12, widefield 1 of 12, light sheet 3 of 5), and none of 45 right ones.
+20 × 56 × 56 voxels of fine structure, 21 of 48 PSFs that were 25 % too wide were refuted (of
+widefield ones 1 of 12), and none of 100 right ones.
 
 **Too narrow** cannot be refuted in general: a wide object and a narrow PSF make the same image as
 the reverse. Objects known to be small tell it: beads of a declared diameter, or at least ten

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from decon3d import paths
 from decon3d.errors import UserError, unforeseen
 from decon3d.evaluation.statistics import estimate_mean
-from decon3d.files import read_json, write_digests, write_json
+from decon3d.files import full_disk, read_json, write_digests, write_json
 from decon3d.logs import log
 from decon3d.optics.psf import load_psf
 from decon3d.report import plots
@@ -97,6 +97,8 @@ def make_figures(
             try:
                 entries += drawing()
             except Exception as error:
+                if full_disk(error, folder):  # no figure can be written: the job says so
+                    raise
                 log.warning("%s could not be drawn: %s", what, error, exc_info=unforeseen(error))
                 problems.append(f"{what} could not be drawn: {error}")
     content = {"figures": [asdict(entry) for entry in entries], "problems": problems}
