@@ -87,8 +87,8 @@ def all_cells(suite: str, place: Place) -> list[Cell]:
 def disturb(cell: Cell, place: Place, other: Place, rng: Rng) -> Disturbed:
     """Do to a copy of the undisturbed workflow what the cell says."""
     stores = cell.subject.endswith(STORE_FILES) or "/c/" in cell.subject
-    if cell.stage in ("tables", "figures", "report") or stores:
-        place.target = "all"  # a run for a table makes no lost volume again
+    if cell.when == "finished" or cell.stage in ("tables", "figures", "report") or stores:
+        place.target = "all"  # a run for a table makes nothing again that lies before it
     if cell.fault in DAMAGES:
         return damage(cell, place, rng)
     if cell.fault in KILLS:
