@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from light_left import DIM, haze_with_beads, light_left
+from light_left import DIM, OTHER_ROWS, haze_with_beads, light_left
 
 from decon3d.settings import Rl, Rltv
 
@@ -26,13 +26,13 @@ def main(quick: bool = False) -> str:
     lines = [
         "Σ(g - Hx - b) in per cent of Σ(g - b), and (in brackets) in standard deviations of the "
         "noise, on beads_8bit. Allowed: the larger of 1 % (RLTV 3 %) and 3.\n",
-        f"| method | frame | dimmer half | dimmest {DIM} % | worst object |",
-        "|---|---|---|---|---|",
+        f"| method | frame | dimmer half | {OTHER_ROWS} | dimmest {DIM} % | worst object |",
+        "|---|---|---|---|---|---|",
     ]
     for name, method in METHODS.items():
         left = {r: v for r, *v in light_left(image, method, psf=psf)}
         shares = {r: (100 * a / b, a / noise) for r, (a, b, noise) in left.items()}
-        cells = [shares.pop(r) for r in ("frame", "dimmer half", f"dimmest {DIM} %")]
+        cells = [shares.pop(r) for r in ("frame", "dimmer half", OTHER_ROWS, f"dimmest {DIM} %")]
         cells.append(max(shares.values(), key=lambda share: abs(share[1])))
         listed = " | ".join(f"{share:+.2f} ({sigmas:+.1f})" for share, sigmas in cells)
         lines.append(f"| {name} | {listed} |")
