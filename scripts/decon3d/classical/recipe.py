@@ -74,14 +74,6 @@ class Recipe:
         changes: dict[str, Any] = {prior: weight}
         return replace(self, **changes)
 
-    def halved(self) -> "Recipe":
-        """Return the recipe of an image that got half of the photons."""
-        return replace(
-            self, background=self.background / 2, initial=self.initial / 2,
-            dark_level=self.dark_level / 2, damping=self.damping / 2, lowest=self.lowest / 2,
-            saturation=None,
-        )  # fmt: skip
-
     def model(self, shape: Shape, *, psf: ArrayLike, threads: int, device: Device = CPU) -> Blur:
         """Make the forward model of an image shape; see `operators.Blur`."""
         make = unmatched_blur if self.back_projector == "wiener_butterworth" else Blur

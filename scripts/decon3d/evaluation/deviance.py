@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
 
-from decon3d.classical.held_out import voxel_deviance
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale, split_photons
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
@@ -186,6 +186,15 @@ def _deviance_map(
     photons = (other - np.float32(scale.offset / 2)) / np.float32(scale.gain)
     values = voxel_deviance(np.maximum(photons, 0), np.maximum(mu, LEAST_MU))
     return np.where(judged, values, np.nan)
+
+
+def voxel_deviance(
+    observed: NDArray[np.floating], expected: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return the deviance of each voxel, 2 (n log(n / μ) - n + μ), of photons n ≥ 0, μ > 0."""
+    n, mu = np.asarray(observed, np.float64), np.asarray(expected, np.float64)
+    result: NDArray[np.float64] = 2 * (xlogy(n, n / mu) - n + mu)
+    return result
 
 
 def _light_kept(
