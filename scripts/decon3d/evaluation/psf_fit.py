@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from decon3d.classical.operators import Blur
+from decon3d.classical.richardson_lucy import unknown
 from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.ball import FWHM_OF_SIGMA, ideal_ball
@@ -40,7 +41,7 @@ from decon3d.restoration.sample import sample_blocks
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera, CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
-from decon3d.volumes.no_data import filled, missing, read_marked
+from decon3d.volumes.no_data import filled, read_marked
 
 FloatArray = NDArray[np.float32]
 Triple = tuple[float, float, float]
@@ -366,10 +367,7 @@ def _halves(
             for n, s in zip(block.shape, BLOCK, strict=True)
         )
     ]
-    absent = missing(block)
-    if saturation is not None and (block >= saturation).any():
-        full = np.asarray(block >= saturation)
-        absent = full if absent is None else absent | full
+    absent = unknown(block, saturation)
     counts = filled(block, dark_level).astype(np.float64)
     photons = np.maximum(np.rint((counts - dark_level) / gain), 0).astype(np.int64)
     first = rng.binomial(photons, 0.5)
