@@ -26,6 +26,7 @@ from decon3d.classical.photons import PhotonScale, split_photons
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.optics.psf import Psf, half_width
 from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.blocks import centred
 from decon3d.restoration.restorers import State, open_restorer
 from decon3d.volumes.no_data import filled
 
@@ -134,12 +135,7 @@ def held_out(
 
 def middle(block: NDArray[Any]) -> NDArray[Any]:
     """Return the middle of a block (Z Y X), of 32 × 64 × 64 voxels at most."""
-    return block[
-        tuple(
-            slice((n - min(n, s)) // 2, (n + min(n, s)) // 2)
-            for n, s in zip(block.shape, SIZE, strict=True)
-        )
-    ]
+    return block[centred(block.shape, SIZE)]
 
 
 def deviance(
