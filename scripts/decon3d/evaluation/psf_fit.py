@@ -30,17 +30,19 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from decon3d.classical.operators import Blur
+from decon3d.classical.richardson_lucy import unknown
 from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.ball import FWHM_OF_SIGMA, ideal_ball
 from decon3d.optics.bead_detection import Candidate, find_candidates
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import resample
+from decon3d.restoration.blocks import centred
 from decon3d.restoration.sample import sample_blocks
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera, CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
-from decon3d.volumes.no_data import filled, missing, read_marked
+from decon3d.volumes.no_data import filled, read_marked
 
 FloatArray = NDArray[np.float32]
 Triple = tuple[float, float, float]
@@ -171,12 +173,8 @@ def channel_psf_fit(
         CPU threads.
     """
     first = records[0]
-    box = [
-        slice((n - min(n, s)) // 2, (n - min(n, s)) // 2 + min(n, s))
-        for n, s in zip(first.shape[2:], FIELD, strict=True)
-    ]
     time = 0 if times is None else times[0]
-    region = (box[0], box[1], box[2])
+    region = centred(first.shape[2:], FIELD)
     return check_psf(
         sample_blocks(records, channel=channel, times=times, seed=seed),
         psf=psf,
@@ -360,16 +358,8 @@ def _halves(
     rng: np.random.Generator,
 ) -> Halves:
     """Share the photons of the middle of a block between two images."""
-    block = block[
-        tuple(
-            slice((n - min(n, s)) // 2, (n - min(n, s)) // 2 + min(n, s))
-            for n, s in zip(block.shape, BLOCK, strict=True)
-        )
-    ]
-    absent = missing(block)
-    if saturation is not None and (block >= saturation).any():
-        full = np.asarray(block >= saturation)
-        absent = full if absent is None else absent | full
+    block = block[centred(block.shape, BLOCK)]
+    absent = unknown(block, saturation)
     counts = filled(block, dark_level).astype(np.float64)
     photons = np.maximum(np.rint((counts - dark_level) / gain), 0).astype(np.int64)
     first = rng.binomial(photons, 0.5)
