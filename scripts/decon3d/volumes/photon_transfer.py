@@ -129,9 +129,10 @@ def measure_camera(
         for curve, few, high in zip(correlation, ORDERS_CORRELATED, ORDERS, strict=True)
     )
     low = _lower_clip(sample, step)
-    parts = [_voxels(block, None, orders, low, saturation) for block in sample]
     if pairs:
         parts = [_voxels(one, other, orders, low, saturation) for one, other in pairs]
+    else:
+        parts = [_voxels(block, None, orders, low, saturation) for block in sample]
     kept = prod(
         _kept(rho, DIFFERENCES[order]) for rho, order in zip(correlation, orders, strict=True)
     )
@@ -230,8 +231,8 @@ def _voxels(
     saturation: float | None,
 ) -> _Voxels:
     """Measure the noise at the voxels of a block, or of two frames of one place."""
+    values = noise = filled(block, 0.0).astype(np.float32)
     absent = missing(block)
-    values = filled(block, 0.0).astype(np.float32)
     clipped = np.zeros(block.shape, bool)
     frames = [block] if other is None else [block, other]
     for frame in frames:
@@ -239,13 +240,10 @@ def _voxels(
             clipped |= np.asarray(frame >= saturation)
         if low is not None:
             clipped |= np.asarray(frame <= low)
-    noise = values
     if other is not None:
-        second = filled(other, 0.0).astype(np.float32)
-        noise = (values - second) * np.float32(0.5**0.5)
-        gone = missing(other)
-        absent = gone if absent is None else absent if gone is None else absent | gone
-        values = (values + second) * np.float32(0.5)
+        difference = _difference(block, other)
+        noise, absent = filled(difference, 0.0), missing(difference)
+        values = (values + filled(other, 0.0).astype(np.float32)) * np.float32(0.5)
     kernels = [
         DIFFERENCES[order if n >= 3 else 0] for n, order in zip(block.shape, orders, strict=True)
     ]
