@@ -147,7 +147,8 @@ def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Cam
     offset_from: Source = "config"
     if measured.frames is not None:
         level, slope, noise = measured.frames
-        offset, offset_from = (level, "frames") if offset is None else (offset, "config")
+        if offset is None:
+            offset, offset_from = level, "frames"
         if gain is None and slope is not None:
             gain, gain_from = slope, "frames"
         divisor = measured.gain if gain is None else gain
