@@ -212,10 +212,10 @@ def _moments(
     squares = first = np.zeros(0)
     levels: list[float] = []
     zeros = full = 0.0
-    for _, frame in frames_of(files, key):
+    for path, frame in frames_of(files, key):
         values = frame.astype(np.float64)
         if not np.isfinite(values).all():
-            raise UserError(f"{key}: {files[0]} holds NaN or infinite values; export it again")
+            raise UserError(f"{key}: {path} holds NaN or infinite values; export it again")
         zeros += float((values <= 0).mean())
         if frame.dtype.kind in "ui":
             highest = int(frame.max())
@@ -224,7 +224,7 @@ def _moments(
             full += float((values >= top).mean())
         if offset is not None and values.shape != offset.shape:
             raise UserError(
-                f"{key}: the frames of {files[0]} have {values.shape[0]} × {values.shape[1]} "
+                f"{key}: the frames of {path} have {values.shape[0]} × {values.shape[1]} "
                 f"pixels (Y, X), the dark ones {offset.shape[0]} × {offset.shape[1]}; give frames "
                 "of one region of the camera"
             )
@@ -236,7 +236,7 @@ def _moments(
             level = float(values[good].mean())
             if level <= 0:
                 raise UserError(
-                    f"{key}: a frame of {files[0]} is darker than the dark frames; check which "
+                    f"{key}: a frame of {path} is darker than the dark frames; check which "
                     "files are dark and which flat"
                 )
             values *= (levels[0] if levels else level) / level
