@@ -14,6 +14,7 @@ from decon3d.settings.microscope import (
     ChannelOptics,
     Files,
     Optics,
+    check_excitation,
 )
 from decon3d.settings.values import Day, Name, Section
 
@@ -184,13 +185,5 @@ class Instrument(Section):
                                 "known": ", ".join(self.channels),
                             },
                         )  # fmt: skip
-            if objective.optics.modality == "two_photon":
-                for channel, value in self.channels.items():
-                    if value.excitation_um is None:
-                        raise PydanticCustomError(
-                            "channels",
-                            "channels.{name}.excitation_um is missing; two-photon excitation needs "
-                            "the laser's wavelength in µm, e.g. 0.92",
-                            {"name": channel},
-                        )
+            check_excitation(objective.optics, self.channels)
         return self

@@ -1,5 +1,6 @@
 """The microscope in the config: optics, camera, PSF, channel. Lengths in µm."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
@@ -297,3 +298,15 @@ class Channel(ChannelOptics):
     beads_um: Annotated[float, Field(gt=0, le=5)] | None = None
     """Diameter of the objects, in µm, where the volumes show single beads: their widths then tell
     whether the PSF is too wide or too narrow. Null = other objects."""
+
+
+def check_excitation(optics: Optics, channels: Mapping[str, ChannelOptics]) -> None:
+    """Refuse a two-photon microscope's channels that lack the laser's wavelength."""
+    for name, channel in channels.items():
+        if optics.modality == "two_photon" and channel.excitation_um is None:
+            raise PydanticCustomError(
+                "channels",
+                "channels.{name}.excitation_um is missing; two-photon excitation needs the "
+                "laser's wavelength in µm, e.g. 0.92",
+                {"name": name},
+            )
