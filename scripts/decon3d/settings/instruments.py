@@ -19,7 +19,7 @@ from decon3d.settings.microscope import (
 from decon3d.settings.values import Day, Name, Section
 
 UNDATED = "undated"
-"""Stands for the day of frames that have none."""
+"""In place of the day of frames without one."""
 
 
 class _Dated(Protocol):
@@ -66,7 +66,7 @@ class CameraFrames(Section):
 
 
 class Objective(Section):
-    """An objective of a microscope, with all that is in the light's path beside it."""
+    """An objective of a microscope, with what else is in the light path."""
 
     optics: Optics
     """The optics with this objective."""
@@ -96,7 +96,7 @@ class Objective(Section):
 
 
 class Instrument(Section):
-    """A microscope: what a facility knows of it, for all datasets that are recorded with it."""
+    """A microscope, described once for all datasets that are recorded with it."""
 
     title: str = ""
     """Its name in words, for its page."""
@@ -115,8 +115,8 @@ class Instrument(Section):
     """Channel against which the shifts of the others are measured, on beads that shine in both;
     null = the first of `channels`."""
     chromatic: Literal["report", "apply"] = "report"
-    """What becomes of those shifts: reported, or also undone by displaced PSFs, so that restored
-    channels lie on the reference channel."""
+    """`report`: those shifts are reported. `apply`: displaced PSFs also undo them; the restored
+    channels then lie on the reference channel."""
     stale_after_days: PositiveInt = 180
     """Days after which a bead stack or a camera's frames are too old for an acquisition; older ones
     are used, with a warning."""
@@ -131,7 +131,9 @@ class Instrument(Section):
             )  # fmt: skip
         if self.frames and self.camera.dark is not None:
             raise PydanticCustomError(
-                "camera", "camera.dark stands beside `frames`; move it there, with its date"
+                "camera",
+                "both camera.dark and `frames` are given; move camera.dark to `frames`, with "
+                "its date",
             )
         return self
 

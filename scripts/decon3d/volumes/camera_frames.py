@@ -31,7 +31,7 @@ VARIES = 2.0
 FAR = 10.0
 """Robust standard deviations from the median at which a pixel is bad."""
 DEGREE = 4
-"""Of the polynomial that the illumination of the flats is taken for."""
+"""Of the polynomial that is fitted to the illumination of the flats."""
 LOUD = 6.0
 """Read noise, relative to the median, above which a pixel is bad."""
 DEAD = (0.5, 2.0)
@@ -204,9 +204,9 @@ def _flat_moments(
 def _moments(
     files: Sequence[str], key: str, bits: int | None, offset: Array | None, good: Mask | None
 ) -> _Moments:
-    """Stream over frames: what drifts for all pixels alike is taken out of each.
+    """Stream over frames; what drifts for all pixels alike is taken out of each.
 
-    In the dark that is added, in the light (where the offset is known) a factor: of the lamp.
+    In dark frames that is a number of counts; in flat ones, for which `offset` is given, a factor.
     """
     total: Array | None = None
     squares = first = np.zeros(0)

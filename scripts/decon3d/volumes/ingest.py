@@ -417,7 +417,7 @@ def _without_wrong_bits(
 def _saturation_from(
     highest: float, volume: Volume, level: float, camera_bits: int | None, key: str
 ) -> float:
-    """Return the counts at which a volume saturates whose highest counts are known.
+    """Return the counts at which a volume saturates, given its highest counts.
 
     That is `level`, or the largest number of the type where a file states too few bits.
 
@@ -449,7 +449,7 @@ def _corrected(
     channels: dict[str, int],
     key: str,
 ) -> Volume:
-    """Let the camera's pixels be made alike while a volume is read.
+    """Return a volume whose pixels are corrected by the camera's maps as it is read.
 
     Raises
     ------
