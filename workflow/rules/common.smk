@@ -28,7 +28,6 @@ from decon3d.settings import (
     Phantoms,
     bundle_path,
     check_config_files,
-    check_instruments,
     expand_path,
     instrument_files,
     instrument_folders,
@@ -42,6 +41,7 @@ from decon3d.settings import (
     needs_sample,
     path_problem,
     read_instrument,
+    read_instruments,
     with_files,
 )
 from decon3d.versions import VERSIONS
@@ -69,7 +69,7 @@ try:
             instruments={*SETTINGS.instruments, *INSTRUMENT_FILES},
         )
         if "instrument" in sys.argv:
-            check_instruments(INSTRUMENT_FILES)
+            read_instruments(INSTRUMENT_FILES)
         HEADERS = check_headers(SETTINGS, INPUTS)
     else:
         HEADERS = kept_headers()

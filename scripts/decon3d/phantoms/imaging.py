@@ -20,6 +20,7 @@ from decon3d.volumes.camera import (
     ASSUMED_OFFSET,
     ASSUMED_READ_NOISE,
     Configured,
+    resolve_camera,
 )
 
 BRIGHTEST = 0.001
@@ -33,7 +34,10 @@ FAINT = 0.1
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera in numbers: counts = gain · (photons + N(0, read_noise²)) + offset."""
+    """A simulated camera: counts = gain · (photons + N(0, read_noise²)) + offset.
+
+    What is known of a real one, and from where, is a `volumes.camera.Camera`.
+    """
 
     offset: float = ASSUMED_OFFSET
     gain: float = ASSUMED_GAIN
@@ -45,13 +49,9 @@ class Camera:
 
     @classmethod
     def of(cls, camera: Configured) -> "Camera":
-        """Take a config's or a resolved camera; what is open is assumed as this module says."""
-        return cls(
-            offset=ASSUMED_OFFSET if camera.offset is None else camera.offset,
-            gain=ASSUMED_GAIN if camera.gain is None else camera.gain,
-            read_noise=ASSUMED_READ_NOISE if camera.read_noise is None else camera.read_noise,
-            bits=camera.bits,
-        )
+        """Take a config's or a resolved camera; what is open is assumed as without data."""
+        known = resolve_camera(camera, None)
+        return cls(known.offset, known.gain, known.read_noise, known.bits)
 
     @property
     def most_photons(self) -> float:
