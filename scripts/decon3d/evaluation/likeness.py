@@ -93,7 +93,8 @@ class Likeness:
     phantoms'."""
     octaves: float | None
     """1-Wasserstein distance of the spectra over the logarithm of the wavelength, in octaves: how
-    far the power must be moved to other sizes. None = the data or the phantoms show no structure."""
+    far the power must be moved to other sizes. None = the data or the phantoms have no structure.
+    """
     coarser: float | None
     """Mean wavelength of the data's structures over that of the phantoms'."""
     noise: float
