@@ -50,10 +50,9 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         channel=params.channel["index"], times=params.times, seed=params.seed,
     )  # fmt: skip
     statistics = load_statistics(snakemake.input.statistics)
-    background = statistics.background
     records = evaluate_sample(
         method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus,
-        background=background,
+        background=statistics.background,
     )  # fmt: skip
     records += staircase_records(
         method.states, sample=sample, psf=bench.psf, statistics=statistics, camera=bench.camera,
@@ -64,7 +63,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         records += evaluate_dark_noise(
             method.states,
             noise=load_noise(snakemake.input.noise),
-            background=background,
+            background=statistics.background,
             psf=bench.psf,
             dataset=names.dataset,
             channel=names.channel,

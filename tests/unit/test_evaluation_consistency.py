@@ -9,7 +9,7 @@ import zarr
 from ome_zarr_models.v05.image import Image
 
 from decon3d.errors import UserError
-from decon3d.evaluation import dark_noise
+from decon3d.evaluation import dark_noise, deviance
 from decon3d.evaluation.consistency import Checker, Scale, beyond, smooth
 from decon3d.evaluation.consistency_maps import (
     ChannelCheck,
@@ -441,7 +441,7 @@ class Inventive:
 
 @pytest.mark.parametrize(("light", "objects"), [(0.0, 0), (2000.0, 1)])
 def test_dark_noise_tells_what_appears_from_nothing(monkeypatch, light, objects):
-    monkeypatch.setattr(dark_noise, "open_restorer", lambda state, threads: Inventive(light))
+    monkeypatch.setattr(deviance, "open_restorer", lambda state, threads: Inventive(light))
     noise = Noise(1.0, -98.0, 1.0, ((0.0, 0.0), (0.0, 0.0), (0.27, 0.0)), 0, "data")
     state = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
     records = dark_noise.evaluate_dark_noise(
@@ -462,7 +462,7 @@ def test_dark_specks_are_told_one_by_one(monkeypatch):
         def restore(self, block, origin):
             return np.where(np.arange(block.size).reshape(block.shape) % 2000 == 0, 105 + 30, block)
 
-    monkeypatch.setattr(dark_noise, "open_restorer", lambda state, threads: Speckled())
+    monkeypatch.setattr(deviance, "open_restorer", lambda state, threads: Speckled())
     noise = Noise(1.0, -96.0, 1.0, ((0.0, 0.0),) * 3, 0, "data")
     (specks,) = (
         r.value

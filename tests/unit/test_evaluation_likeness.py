@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from decon3d.evaluation.likeness import compare
+from decon3d.evaluation.likeness import compare, look_of
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.seeds import generator
 from decon3d.volumes import camera as cameras
@@ -34,11 +34,12 @@ def images(recipe, seed, *, dose=1.0, unit_um=None, camera=PLAIN):
 
 
 def compared(data, phantoms, camera=PLAIN):
+    return compare(look(data, camera), look(phantoms, PLAIN), recipe="r")
+
+
+def look(images, camera):
     known = cameras.Camera(camera.offset, camera.gain, camera.read_noise)
-    plain = cameras.Camera(PLAIN.offset, PLAIN.gain, PLAIN.read_noise)
-    return compare(
-        data, phantoms, recipe="r", camera=known, phantom_camera=plain, voxel_size_um=VOXEL
-    )
+    return look_of(images, camera=known, voxel_size_um=VOXEL)
 
 
 @pytest.mark.parametrize("recipe", ["mixture", "tubules", "textured_nuclei"])

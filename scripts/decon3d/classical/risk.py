@@ -35,6 +35,7 @@ from decon3d.classical.richardson_lucy import FloatArray, unknown
 from decon3d.classical.tuning import Subject
 from decon3d.seeds import seeded
 from decon3d.volumes.no_data import filled
+from decon3d.volumes.photon_transfer import noise_power
 
 WEAK = 3.0
 """|OTF|² at which half of the error is known from an image, times its brightest photons, …"""
@@ -83,9 +84,7 @@ def coloured(white: FloatArray, correlation: Sequence[Sequence[float]]) -> Float
     for axis, curve in enumerate(correlation):
         if any(curve):
             size = white.shape[axis]
-            phase = 2 * np.pi * np.fft.fftfreq(size)
-            power = 1 + sum(2 * r * np.cos(k * phase) for k, r in enumerate(curve, 1))
-            power = np.maximum(power, 0)
+            power = np.maximum(noise_power(curve, size), 0)
             root = np.sqrt(power / power.mean())[: size // 2 + 1]
             shape = [1, 1, 1]
             shape[axis] = len(root)

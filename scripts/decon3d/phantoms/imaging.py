@@ -22,6 +22,7 @@ from decon3d.volumes.camera import (
     Configured,
     resolve_camera,
 )
+from decon3d.volumes.photon_transfer import noise_power
 
 BRIGHTEST = 0.001
 """Share of the voxels whose mean is the dose of photons."""
@@ -112,12 +113,8 @@ def correlated(white: Volume, correlation: tuple[tuple[float, ...], ...]) -> Vol
     """
     spectrum = scipy.fft.rfftn(white.astype(np.float32, copy=False))
     for axis, (curve, size) in enumerate(zip(correlation, white.shape, strict=True)):
-        last = axis == white.ndim - 1
-        frequency = scipy.fft.rfftfreq(size) if last else scipy.fft.fftfreq(size)
-        power = 1 + sum(2 * r * np.cos(2 * np.pi * k * frequency) for k, r in enumerate(curve, 1))
-        power = np.maximum(power, 0)
-        full = np.concatenate([power, power[1 : (size + 1) // 2]]) if last else power
-        root = np.sqrt(power / full.mean()).astype(np.float32)
+        power = np.maximum(noise_power(curve, size), 0)
+        root = np.sqrt(power / power.mean()).astype(np.float32)[: spectrum.shape[axis]]
         spectrum *= np.expand_dims(root, [a for a in range(white.ndim) if a != axis])
     noise: Volume = scipy.fft.irfftn(spectrum, white.shape).astype(np.float32, copy=False)
     return noise

@@ -468,6 +468,25 @@ def without_even_places(block: NDArray[Any]) -> NDArray[Any]:
     return result
 
 
+def noise_power(correlation: Sequence[float], size: int) -> NDArray[np.float64]:
+    """Return the power spectrum of noise of variance 1 along an axis; white noise has 1 throughout.
+
+    Parameters
+    ----------
+    correlation
+        Of neighbours 1, 2, … voxels away.
+    size
+        Voxels of the axis; the frequencies are those of `numpy.fft.fftfreq`.
+
+    Returns
+    -------
+    array (size)
+        Negative where no noise can have such a correlation.
+    """
+    phase = 2 * np.pi * np.fft.fftfreq(size)
+    return np.ones(size) + sum(2 * rho * np.cos(k * phase) for k, rho in enumerate(correlation, 1))
+
+
 def noise_correlation(sample: Sequence[NDArray[Any]]) -> tuple[tuple[Curve, Curve, Curve], int]:
     """Measure the noise's correlation along Z, Y, X, in that half of a block that is most even.
 
