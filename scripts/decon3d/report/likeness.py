@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from decon3d import paths
 from decon3d.files import read_record
 from decon3d.report.plots import COLORS, WIDTH
-from decon3d.report.templating import number, quantity
+from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Settings
 from decon3d.volumes.checked import open_group
@@ -101,7 +101,7 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
         if best["differences"]:
             found.append(
                 f"{channel}: the simulated objects are unlike your data. Compared with "
-                f"{best['recipe']}, the most alike, {_listed(best['differences'])}. Values in dB, "
+                f"{best['recipe']}, the most alike, {listed(best['differences'])}. Values in dB, "
                 "and choices that were made on simulated objects, may not hold for your data."
             )
     return found
@@ -114,16 +114,12 @@ def _sentence(found: dict[str, Any]) -> str:
         if found["octaves"] is None
         else f"spectra {number(found['octaves'], 2)} octaves apart"
     )
-    verdict = _listed(found["differences"]) if found["differences"] else "alike"
+    verdict = listed(found["differences"]) if found["differences"] else "alike"
     return (
         f"{found['recipe']}: {verdict} (histograms {number(found['histogram'], 2)} apart on a "
         f"scale of 0 to 1, {number(found['wasserstein'], 2)} σ; {octaves}; noise of the data "
         f"{number(found['noise'], 2)}× the phantoms')."
     )
-
-
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _middle(block: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import Any
 from decon3d import __version__, paths
 from decon3d.files import read_json
 from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
-from decon3d.report.templating import number, quantity
+from decon3d.report.templating import listed, number, quantity
 from decon3d.settings import (
     Channel,
     Dataset,
@@ -89,7 +89,7 @@ def what_was_restored(
 ) -> str:
     """Say in a sentence or two what the data are and what was done to them."""
     labels = [method_label(method) for method in settings.methods]
-    done = f"restored by {_and(labels)}"
+    done = f"restored by {listed(labels)}"
     if not records:
         return f"Nothing has been ingested yet that could be {done}."
     shapes = {r.shape[2:] for r in records}
@@ -144,11 +144,11 @@ def methods_paragraph(
     ]
     truths = [what for split, what in TRUTHS.items() if split in splits]
     if truths:
-        names = _and([METRICS[m].label for m in VOXELWISE])
+        names = listed([METRICS[m].label for m in VOXELWISE])
         sentences.append(
-            f"Restorations were compared on {_and(truths)} by {names} {cited('wang')}, as restored "
-            f"and after an affine match of brightness {cited('care')}, with 95 % intervals over "
-            "volumes (the wider of percentile bootstrap and Student's t)."
+            f"Restorations were compared on {listed(truths)} by {names} {cited('wang')}, as "
+            f"restored and after an affine match of brightness {cited('care')}, with 95 % "
+            "intervals over volumes (the wider of percentile bootstrap and Student's t)."
         )
     sentences.append(f"Everything random follows from the seed {settings.seed}.")
     return Methods(sentences, [SOURCES[key] for key in cited.keys])
@@ -255,10 +255,6 @@ def _how_chosen(method: Any, values: dict[str, Any], cited: _Cited) -> str:
     if choice["from_data"]:
         return f", chosen from the data {cited('ramani')}"
     return f", since {choice['reason']}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _read(path: Path) -> dict[str, Any]:
