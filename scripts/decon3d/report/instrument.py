@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from decon3d import paths
 from decon3d.files import read_record, write_text
+from decon3d.report.contradictions import age_warning
 from decon3d.report.embed import embedded
 from decon3d.report.plots import COLORS, STYLE, WIDTH
 from decon3d.report.templating import number, quantity, render
@@ -136,19 +137,6 @@ def _objective(name: str, instrument: Instrument, stacks: list[Measured]) -> dic
         "rows": [_row(s) for s in stacks],
         "shifts": [_shift_row(s, instrument.reference) for s in shifted],
     }
-
-
-def age_warning(
-    what: str, recorded: datetime.date, *, used: datetime.date, limit: int, since: str = "old"
-) -> list[str]:
-    """Say that something is too old for a day; nothing if it is not, or is later than the day."""
-    age = (used - recorded).days
-    if age > limit:
-        return [
-            f"{what} of {recorded} are {age} days {since} (stale_after_days: {limit}); record new "
-            "ones"
-        ]
-    return []
 
 
 def _stale(instrument: Instrument, today: datetime.date) -> list[str]:
