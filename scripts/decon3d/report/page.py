@@ -124,7 +124,11 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     specimens = attempt("the specimens", lambda: test_specimens(root, **named), {})
     grouped: dict[str, Any] = {"settings": settings, "specimens": specimens}
     summary = attempt("the summary", lambda: summarise(metrics, **grouped), nothing)
-    advice = attempt("the recommendation", lambda: recommended(root, metrics, **named), [])
+    advice = attempt(
+        "the recommendation",
+        lambda: recommended(root, metrics, dataset=dataset, **grouped),
+        [],
+    )
     first = attempt("the first table", lambda: headline(metrics, cost, **grouped), nothing)
     sections = dict(SECTIONS)
     figures, undrawn = attempt(

@@ -17,7 +17,6 @@ from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired
 from decon3d.files import read_json
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import INPUT, method_label, prior_weight, with_groups
-from decon3d.report.pairs import test_specimens
 from decon3d.report.templating import listed, number
 from decon3d.report.vetoes import CHECKS, Check, Column, data_checks
 from decon3d.settings import ORACLE, Rl, Settings, is_network
@@ -168,7 +167,12 @@ def reference_of(methods: Sequence[str], settings: Settings) -> str | None:
 
 
 def recommended(
-    root: Path, metrics: pd.DataFrame, *, dataset: str, settings: Settings
+    root: Path,
+    metrics: pd.DataFrame,
+    *,
+    dataset: str,
+    settings: Settings,
+    specimens: Mapping[str, str] | None = None,
 ) -> list[Recommendation]:
     """Recommend a method for every channel of a dataset, from its results.
 
@@ -178,6 +182,8 @@ def recommended(
         The working directory of the workflow.
     metrics
         Rows of `metrics.csv`.
+    specimens
+        Of the measured test pairs; see `independent.with_volumes`.
     """
     misfits: dict[str, list[str]] = {}
     labels = {}
@@ -191,7 +197,7 @@ def recommended(
     return recommend(
         metrics,
         settings=settings,
-        specimens=test_specimens(root, dataset=dataset, settings=settings),
+        specimens=specimens,
         misfits=misfits,
         labels=labels,
     )
