@@ -14,7 +14,7 @@ import pandas as pd
 
 from decon3d import paths
 from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired_difference
-from decon3d.files import read_json
+from decon3d.report.existing import stored
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import INPUT, method_label, prior_weight, with_groups
 from decon3d.report.templating import listed, number
@@ -188,11 +188,11 @@ def recommended(
     misfits: dict[str, list[str]] = {}
     labels = {}
     for method in settings.methods:
-        plan = _read(root / paths.plan(dataset, method))
+        plan = stored(root / paths.plan(dataset, method))
         for volume, sentences in plan.get("warnings", {}).items():
             misfits.setdefault(method, []).extend(f"{volume}: {text}" for text in sentences)
         for channel in settings.datasets[dataset].channels:
-            values = _read(root / paths.prepared(dataset, channel, method)).get("values", {})
+            values = stored(root / paths.prepared(dataset, channel, method)).get("values", {})
             labels[channel, method] = settled(values)
     return recommend(
         metrics,
@@ -210,10 +210,6 @@ def settled(values: Mapping[str, Any]) -> str:
     weight = prior_weight(values)
     told = f"λ {weight:.2g}, " if weight else ""
     return f"{told}{values['iterations']} iterations"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
 
 
 def recommendation_table(recommendations: Sequence[Recommendation]) -> pd.DataFrame:
