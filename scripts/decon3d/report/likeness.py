@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from decon3d import paths
 from decon3d.files import read_record
+from decon3d.phantoms.contact_sheet import middle
+from decon3d.report.entries import exists
+from decon3d.report.existing import volume_names
 from decon3d.report.plots import COLORS, WIDTH
 from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
@@ -20,8 +23,6 @@ from decon3d.volumes.ingest import load_record
 
 SHOWN = 4
 """Crops of a row."""
-THICK = 8
-"""One in so many planes is projected, those in the middle."""
 
 
 def draw_likeness(
@@ -38,18 +39,19 @@ def draw_likeness(
     group: Any = open_group(root / paths.phantoms(dataset, channel, "test"))
     _, height_um, width_um = group.attrs["voxel_size_um"]
     chosen = settings.datasets[dataset]
-    volumes = sorted((root / paths.ingested(dataset, "*")).parent.glob("*.json"))
+    names = volume_names(root, dataset=dataset, settings=settings)
+    ingested = filter(Path.is_file, (root / paths.ingested(dataset, name) for name in names))
     sample = sample_blocks(
-        [replace(r, path=str(root / r.path)) for r in map(load_record, volumes)],
+        [replace(r, path=str(root / r.path)) for r in map(load_record, ingested)],
         channel=chosen.channels[channel].index, times=chosen.times, seed=settings.seed,
     )  # fmt: skip
     recipes: list[str] = group.attrs["recipes"]
-    rows = {"your data": [_photons(_middle(block), record["camera"]) for block in sample]}
+    rows = {"your data": [_crop(block, record["camera"]) for block in sample]}
     for recipe in (found["recipe"] for found in record["recipes"]):
         of_recipe = [i for i, name in enumerate(recipes) if name == recipe]
         places = np.linspace(0, len(of_recipe) - 1, min(SHOWN, len(of_recipe))).round().astype(int)
         rows[recipe] = [
-            _photons(_middle(np.asarray(group["image"][of_recipe[i]])), record["phantom_camera"])
+            _crop(np.asarray(group["image"][of_recipe[i]]), record["phantom_camera"])
             for i in places
         ]
     pooled = np.concatenate([crop.ravel() for row in rows.values() for crop in row])
@@ -77,7 +79,7 @@ def draw_likeness(
     _draw_curves(bottom, record["curves"])
     caption = (
         "Four blocks of your data with the most light, and test phantoms of each recipe, from the "
-        f"lowest dose to the highest: maximum projections of the middle {1 / THICK:.0%} of the "
+        "lowest dose to the highest: maximum projections of the middle eighth of the "
         f"planes, {quantity(widest)} µm wide, on one length scale and one grey scale, "
         f"{quantity(float(low))} to {quantity(float(high))} photons. Below, histograms in units of "
         "the noise's standard deviation, and the power of the structures by their frequency. "
@@ -91,7 +93,7 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
     found = []
     for channel in settings.datasets[dataset].channels:
         store = root / paths.phantoms(dataset, channel, "test")
-        if (store / "zarr.json").is_file():
+        if exists(store):
             group: Any = open_group(store)
             found += [f"{channel}: {text}." for text in group.attrs.get("assumed", [])]
         path = root / paths.likeness(dataset, channel)
@@ -122,14 +124,9 @@ def _sentence(found: dict[str, Any]) -> str:
     )
 
 
-def _middle(block: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Project the middle planes (at least one) along Z."""
-    planes = max(len(block) // THICK, 1)
-    first = (len(block) - planes) // 2
-    return block[first : first + planes].astype(np.float32).max(axis=0)
-
-
-def _photons(counts: NDArray[np.float32], camera: dict[str, Any]) -> NDArray[np.float32]:
+def _crop(block: NDArray[np.generic], camera: dict[str, Any]) -> NDArray[np.float32]:
+    """Project the middle eighth of the planes along Z, in photons."""
+    counts = middle(block, 0).astype(np.float32)
     return (counts - np.float32(camera["offset"])) / np.float32(camera["gain"])
 
 
