@@ -45,10 +45,11 @@ def draw_likeness(
         [replace(r, path=str(root / r.path)) for r in map(load_record, ingested)],
         channel=chosen.channels[channel].index, times=chosen.times, seed=settings.seed,
     )  # fmt: skip
-    recipes: list[str] = group.attrs["recipes"]
+    recipes, photons = group.attrs["recipes"], group.attrs["photons"]
     rows = {"your data": [_crop(block, record["camera"]) for block in sample]}
     for recipe in (found["recipe"] for found in record["recipes"]):
         of_recipe = [i for i, name in enumerate(recipes) if name == recipe]
+        of_recipe.sort(key=lambda i: float(photons[i]))
         places = np.linspace(0, len(of_recipe) - 1, min(SHOWN, len(of_recipe))).round().astype(int)
         rows[recipe] = [
             _crop(np.asarray(group["image"][of_recipe[i]]), record["phantom_camera"])
