@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from gaussians import gaussian_psf
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -164,14 +165,11 @@ OBJECTS: dict[str, Draw] = {
 
 def psf_of(kind: str) -> Psf:
     """Make the PSF of a kind of datasets: a Gaussian, or for widefield one with a cone of light."""
-    z, y, x = (np.arange(-7, 8, dtype=np.float64),) * 3
-    if kind != "thick widefield":
-        data = np.exp(
-            -0.5 * ((z[:, None, None] / 1.3) ** 2 + (y[:, None] / 1.2) ** 2 + (x / 1.2) ** 2)
-        )[1:-1, 1:-1, 1:-1]
-    else:
-        width = np.sqrt(1.2**2 + (0.75 * np.abs(z)[:, None, None]) ** 2)
-        data = np.exp(-0.5 * (y[:, None] ** 2 + x**2) / width**2) / width**2
+    data = gaussian_psf((13, 13, 13), (1.3, 1.2, 1.2))
+    if kind == "thick widefield":
+        place = np.arange(-7, 8, dtype=np.float64)
+        width = np.sqrt(1.2**2 + (0.75 * place[:, None, None]) ** 2)
+        data = np.exp(-0.5 * (place[:, None] ** 2 + place**2) / width**2) / width**2
     return normalised_psf(data, VOXEL_UM, {"source": "validation"})
 
 
