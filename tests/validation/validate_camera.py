@@ -149,7 +149,3 @@ def _lines(repeats: int) -> Iterator[str]:
     yield "|---" * len(heads) + "|"
     for camera in CAMERAS:
         yield line(camera, outcomes(camera, repeats=repeats))
-
-
-if __name__ == "__main__":
-    print(main())

@@ -205,10 +205,7 @@ def main(quick: bool = False) -> str:
         ("25 % too wide, spots", spot_cases(ERROR), ("microscope", "photons")),
         ("20 % too narrow, spots", spot_cases(1 / ERROR), ("microscope", "photons")),
     ):
-        found = [(case, found_in(case)) for case in (cases[::12] if quick else cases)]
+        # The number of kinds and doses is not a multiple of 11, so that these differ.
+        found = [(case, found_in(case)) for case in (cases[::11] if quick else cases)]
         parts += [table(f"{title}: {by}", found, by) for by in fields]
     return "\n\n".join(parts)
-
-
-if __name__ == "__main__":
-    print(main())
