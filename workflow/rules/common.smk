@@ -592,7 +592,9 @@ def all_records(wildcards):
             found += [paths.ingested(dataset, v, source) for v in VOLUMES[dataset]]
             found += [paths.statistics(dataset, c, source) for c in channels]
         found += [
-            path(dataset, c) for c in channels for path in (paths.psf, paths.noise)
+            path(dataset, c)
+            for c in channels
+            for path in (paths.psf, paths.noise, paths.psf_fit)
         ]
         for name, method in METHODS.items():
             found += [paths.prepared(dataset, c, name) for c in channels]
