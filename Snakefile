@@ -56,5 +56,10 @@ rule all:
     localrule: True
 
 
+onstart:
+    # Snakemake's own handler takes a lock that its main thread may hold (9.27: a deadlock).
+    handle_sigterm_in_a_thread()
+
+
 onerror:
     report_what_is_there()

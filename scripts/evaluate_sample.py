@@ -23,9 +23,8 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
          if (path := snakemake.input.get(f"{role}_{i}"))}
         for i in range(len(params.methods))
     ]  # fmt: skip
-    camera = resolve_camera(
-        Camera.model_validate(params.camera), load_camera(snakemake.input.noise)
-    )
+    configured, measured = Camera.model_validate(params.camera), load_camera(snakemake.input.noise)
+    camera = resolve_camera(configured, measured)
     method = Method(
         preparations=[
             preparation(settings, found, camera=camera, seed=params.seed, threads=snakemake.threads)
@@ -34,9 +33,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         states=[State.load(found["state"]) for found in files],
     )
     light = resolve_conditions(
-        Phantoms.model_validate(params.phantoms),
-        camera=Camera.model_validate(params.camera),
-        measured=load_camera(snakemake.input.noise),
+        Phantoms.model_validate(params.phantoms), camera=configured, measured=measured
     )
     bench = Bench(
         psf=load_psf(snakemake.input.psf),
@@ -53,10 +50,9 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         channel=params.channel["index"], times=params.times, seed=params.seed,
     )  # fmt: skip
     statistics = load_statistics(snakemake.input.statistics)
-    background = statistics.background
     records = evaluate_sample(
         method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus,
-        background=background,
+        background=statistics.background,
     )  # fmt: skip
     records += staircase_records(
         method.states, sample=sample, psf=bench.psf, statistics=statistics, camera=bench.camera,
@@ -67,7 +63,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         records += evaluate_dark_noise(
             method.states,
             noise=load_noise(snakemake.input.noise),
-            background=background,
+            background=statistics.background,
             psf=bench.psf,
             dataset=names.dataset,
             channel=names.channel,

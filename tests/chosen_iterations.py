@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
+from gaussians import gaussian_psf
 from scipy.ndimage import gaussian_filter
 
 from decon3d.classical.risk import LONGER_PRIOR, TRUST_PRIOR, ImageNoise, risk_subjects
@@ -33,9 +34,7 @@ FALLEN = 0.5
 def psf_of(name: str) -> Psf:
     """Return a PSF by name: gaussian (σ 1 voxel), or confocal, widefield or light_sheet from theory."""
     if name == "gaussian":
-        squares = sum(np.square(a - 4.0) for a in np.indices((9, 9, 9)))
-        values = np.exp(-squares / 2)
-        return normalised_psf((values / values.sum()).astype(np.float32), (0.1, 0.1, 0.1), {})
+        return normalised_psf(gaussian_psf((9, 9, 9), (1, 1, 1)), (0.1, 0.1, 0.1), {})
     voxel, optics, options = {
         "confocal": (
             (0.25, 0.12, 0.12),

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, Workplace
+from helpers import REFERENCE_DATA, Workplace
 from hypothesis import settings
 
 # A busy machine is no finding: speed belongs into `make bench`. The same commit draws the same
@@ -17,10 +17,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "decon3d"))
 @pytest.fixture(scope="session")
 def reference_data() -> Path:
     """Folder of the reference data, or skip."""
-    folder = Path(os.environ.get("DECON3D_REFERENCE_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no reference data: set DECON3D_REFERENCE_DATA ({folder} is not there)")
-    return folder
+    if not REFERENCE_DATA.is_dir():
+        pytest.skip(
+            f"no reference data: set DECON3D_REFERENCE_DATA ({REFERENCE_DATA} is not there)"
+        )
+    return REFERENCE_DATA
 
 
 @pytest.fixture

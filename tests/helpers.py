@@ -14,6 +14,8 @@ from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, TrainedOn
 from decon3d.volumes.writer import create_level, image_attributes
 
 ROOT = Path(__file__).resolve().parents[1]
+REFERENCE_DATA = Path(os.environ.get("DECON3D_REFERENCE_DATA", ROOT.parent / "shared" / "data"))
+"""Folder of the reference data, which may be absent."""
 
 
 @dataclass

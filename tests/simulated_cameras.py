@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from gaussians import gaussian_psf
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, gaussian_filter
 
@@ -52,14 +53,10 @@ class Device:
         return counts.astype(np.float32)
 
 
-def gaussian_psf(sigma: float) -> Psf:
-    """Return a Gaussian PSF of so many voxels (standard deviation along Y and X; 1.5 times along Z)."""
-    lines = []
-    for width in (1.5 * sigma, sigma, sigma):
-        place = np.arange(-int(3 * width) - 1, int(3 * width) + 2)
-        lines.append(np.exp(-0.5 * (place / width) ** 2))
-    data = lines[0][:, None, None] * lines[1][:, None] * lines[2]
-    return Psf((data / data.sum()).astype(np.float32), VOXEL_UM)
+def long_psf(sigma: float) -> Psf:
+    """Return a Gaussian PSF of `sigma` voxels along Y and X, 1.5 times as long along Z."""
+    widths = (1.5 * sigma, sigma, sigma)
+    return Psf(gaussian_psf([2 * int(3 * w) + 3 for w in widths], widths), VOXEL_UM)
 
 
 def expected_photons(

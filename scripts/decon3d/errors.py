@@ -5,8 +5,8 @@ import errno
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Numbers of the errors of a disk that is full, or that may not be written to."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_ACCESS = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class UserError(Exception):
@@ -76,7 +76,7 @@ def reading(what: str) -> Iterator[None]:
 
 def unforeseen(error: BaseException) -> bool:
     """Return whether an error needs its traceback: it is not one for the person at the keyboard."""
-    of_disk = isinstance(error, OSError) and error.errno in OF_DISK
+    of_disk = isinstance(error, OSError) and error.errno in (*DISK_FULL, *NO_ACCESS)
     return not (of_disk or isinstance(error, UserError))
 
 

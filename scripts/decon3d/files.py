@@ -1,7 +1,6 @@
 """Small files written whole or not at all, and hashes of what was read."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import math
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from decon3d.errors import DamagedError
+from decon3d.errors import DISK_FULL, NO_ACCESS, DamagedError
 
 DAY_SECONDS = 24 * 3600
 
@@ -64,8 +63,6 @@ def _is_left_over(entry: "os.DirEntry[str]", rest: str, host: str) -> bool:
         return False
 
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-NO_ACCESS = (errno.EROFS, errno.EACCES, errno.EPERM)
 _announced: list[str] = []
 
 

@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM comes before a time limit's end, and when a node is drained."""
+"""SIGTERM, the request to stop: it comes before a time limit's end, and when a node is drained."""
 
 import contextlib
 import signal
@@ -21,3 +21,18 @@ def told_to_stop() -> Iterator[Callable[[], bool]]:
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, before)
+
+
+def handle_sigterm_in_a_thread() -> None:
+    """Run the process's present handler of SIGTERM in a thread of its own from now on.
+
+    A handler interrupts the main thread wherever it is. If it then waits for a lock that the main
+    thread holds, both wait for ever; in a thread, it waits until the lock is free.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if callable(handler):
+
+        def start(number: int, _frame: object) -> None:
+            threading.Thread(target=handler, args=(number, None), daemon=True).start()
+
+        signal.signal(signal.SIGTERM, start)

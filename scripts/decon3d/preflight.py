@@ -217,10 +217,9 @@ def _dataset_problems(
     key = f"datasets.{name}"
     channels = {channel: value.index for channel, value in dataset.channels.items()}
     if dataset.simulate is None:
-        yield from _volumes_problems(key, dataset, list(inputs.volumes[name].values()), headers)
-    yield from _frame_problems(
-        key, dataset, [v.path for v in inputs.volumes[name].values()], headers
-    )
+        sources = list(inputs.volumes[name].values())
+        yield from _volumes_problems(key, dataset, sources, headers)
+        yield from _frame_problems(key, dataset, sources, headers)
     for channel, value in dataset.channels.items():
         yield from _psf_problems(value.psf, f"{key}.channels.{channel}.psf", headers)
     for path in (path for pair in inputs.pairs[name] for path in (pair.raw, pair.truth)):
@@ -269,16 +268,16 @@ def _volumes_problems(
 
 
 def _frame_problems(
-    key: str, dataset: Dataset, volumes: list[str], headers: Headers
+    key: str, dataset: Dataset, sources: list[VolumeSource], headers: Headers
 ) -> Iterator[str]:
-    """Compare the camera's frames with the volumes: their first files only."""
-    planes = {
-        path: header.shape[3:]
-        for path in volumes
-        if isinstance(header := headers.get((path, Reading.of(dataset))), Header)
-    }
+    """Compare the first file of the camera's dark and of its flat frames with the volumes."""
     if dataset.camera.dark is None:
         return
+    planes = {
+        source.path: header.shape[3:]
+        for source in sources
+        if isinstance(header := headers[source.path, Reading.of(dataset)], Header)
+    }
     from decon3d.volumes.reader import open_volume  # half a second, and few datasets need it
 
     for role in ("dark", "flat"):

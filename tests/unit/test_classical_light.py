@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-import tifffile
+from gaussians import gaussian_psf
 from light_left import haze_with_beads, light_left
 from scipy.ndimage import binary_dilation, gaussian_filter
-from test_classical_richardson_lucy import gaussian_psf
 
 from decon3d import settings
 from decon3d.classical.light import local_mean, neighbourhood, with_light_of
@@ -153,13 +152,8 @@ def test_objects_keep_the_truth_s_light():
 
 def test_dim_haze_is_kept_in_a_real_frame(reference_data):
     """Eight bits, one count of offset, a third of a count of haze: 0.62 of the light, before."""
-    image = tifffile.imread(reference_data / "beads_8bit" / "stack.tif")[10:50, 40:160, 60:180]
-    voxel = (0.09997, 0.04439, 0.04439)
-    optics = Optics(modality="confocal", numerical_aperture=1.4, immersion_index=1.518)
-    psf = normalised_psf(
-        theoretical_psf(optics=optics, emission_um=0.58, excitation_um=0.543, voxel_size_um=voxel),
-        voxel, {},
-    )  # fmt: skip
+    image, psf = haze_with_beads(reference_data)
+    image = image[10:50, 40:160, 60:180]
     statistics = ChannelStatistics.of_image(image)
     assert statistics.background == pytest.approx(1.28, abs=0.03)  # 1, before
     state = prepare_classical(Rl(kind="rl"), statistics=statistics, psf=psf, tuned={})

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from decon3d.classical.held_out import poisson_deviance
 from decon3d.classical.photons import PhotonScale, photon_scale, split_photons
 from decon3d.errors import UserError
 from decon3d.volumes.camera import Camera
@@ -57,12 +56,3 @@ def test_read_noise_counts_as_photons_more():
 def test_an_assumed_gain_splits_no_photons():
     with pytest.raises(UserError, match=r"give camera\.gain"):
         photon_scale(Camera(gain_from="assumed"))
-
-
-def test_the_deviance_of_the_truth_is_one_per_voxel_and_the_smallest():
-    rng = np.random.default_rng(0)
-    mu = rng.uniform(50, 200, 20_000)
-    n = rng.poisson(mu)
-    assert poisson_deviance(n, mu) == pytest.approx(1, abs=0.03)
-    assert poisson_deviance(n, 1.1 * mu) > poisson_deviance(n, mu) + 0.5
-    assert poisson_deviance(np.zeros(3), np.ones(3)) == 2

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from test_classical_richardson_lucy import gaussian_psf, scene, start
+from gaussians import gaussian_psf
+from test_classical_richardson_lucy import scene, start
 
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
 from decon3d.classical.consensus import iterate_consensus

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tifffile
+from gaussians import gaussian_psf
 
 from decon3d.classical.operators import Blur
 from decon3d.classical.richardson_lucy import iterate, richardson_lucy
@@ -8,14 +9,6 @@ from decon3d.classical.tuning import AffineScore
 from decon3d.errors import UserError
 
 ACCELERATIONS = ("none", "heavy_ball")
-
-
-def gaussian_psf(shape=(7, 9, 9), sigma=(1.5, 1.2, 1.2)):
-    psf = np.ones(shape)
-    for axis, (n, s) in enumerate(zip(shape, sigma, strict=True)):
-        line = np.exp(-((np.arange(n) - n // 2) ** 2) / (2 * s**2))
-        psf *= np.expand_dims(line, tuple({0, 1, 2} - {axis}))
-    return (psf / psf.sum()).astype(np.float32)
 
 
 def scene(shape=(24, 32, 32), background=10.0, photons=200.0, seed=0):

@@ -6,10 +6,11 @@ import signal
 import numpy as np
 import pytest
 import zarr
+from gaussians import gaussian_psf
 from ome_zarr_models.v05.image import Image
 
 from decon3d.errors import UserError
-from decon3d.evaluation import dark_noise
+from decon3d.evaluation import dark_noise, deviance
 from decon3d.evaluation.consistency import Checker, Scale, beyond, smooth
 from decon3d.evaluation.consistency_maps import (
     ChannelCheck,
@@ -34,15 +35,13 @@ SHAPE = (32, 96, 96)
 WHITE = ((0.0, 0.0),) * 3
 
 
-def gaussian_psf(stretch: float = 1.0) -> Psf:
+def stretched_psf(stretch: float = 1.0) -> Psf:
     """A PSF 2 × 1.6 × 1.6 voxels (σ) wide, or stretched."""
-    axes = [np.arange(-h, h + 1) for h in (8, 7, 7)]
-    squares = [np.square(a / (s * stretch)) for a, s in zip(axes, (2, 1.6, 1.6), strict=True)]
-    z, y, x = np.meshgrid(*squares, indexing="ij")
-    return normalised_psf(np.exp(-(z + y + x) / 2), VOXEL, {})
+    sigma = np.multiply(stretch, (2, 1.6, 1.6))
+    return normalised_psf(gaussian_psf((17, 15, 15), sigma), VOXEL, {})
 
 
-PSF = gaussian_psf()
+PSF = stretched_psf()
 
 
 def phantom(photons: float, *, recipe: str = "rln_mixed", shape=SHAPE):
@@ -185,13 +184,13 @@ def test_a_bead_hides_in_bright_surroundings():
 def test_a_psf_ten_percent_wrong_flags_little_of_the_true_structure(photons, stretch):
     truth, image = phantom(photons)
     noise = measure_noise([image])
-    z, _ = checker(noise, psf=gaussian_psf(stretch)).whole(image, truth)
+    z, _ = checker(noise, psf=stretched_psf(stretch)).whole(image, truth)
     structure = truth > 105 + 0.1 * (truth.max() - 105)
     share = (np.abs(z[structure]) >= 5).mean()
     print(f"{photons} photons, PSF × {stretch}: {share:.2%} of the structure flagged")
     assert share <= 0.05
     if photons == 5000:  # what ε is for
-        naive = checker(noise, psf=gaussian_psf(stretch), epsilon=0.0).whole(image, truth)[0]
+        naive = checker(noise, psf=stretched_psf(stretch), epsilon=0.0).whole(image, truth)[0]
         assert (np.abs(naive[structure]) >= 5).mean() > 0.2
 
 
@@ -441,7 +440,7 @@ class Inventive:
 
 @pytest.mark.parametrize(("light", "objects"), [(0.0, 0), (2000.0, 1)])
 def test_dark_noise_tells_what_appears_from_nothing(monkeypatch, light, objects):
-    monkeypatch.setattr(dark_noise, "open_restorer", lambda state, threads: Inventive(light))
+    monkeypatch.setattr(deviance, "open_restorer", lambda state, threads: Inventive(light))
     noise = Noise(1.0, -98.0, 1.0, ((0.0, 0.0), (0.0, 0.0), (0.27, 0.0)), 0, "data")
     state = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
     records = dark_noise.evaluate_dark_noise(
@@ -462,7 +461,7 @@ def test_dark_specks_are_told_one_by_one(monkeypatch):
         def restore(self, block, origin):
             return np.where(np.arange(block.size).reshape(block.shape) % 2000 == 0, 105 + 30, block)
 
-    monkeypatch.setattr(dark_noise, "open_restorer", lambda state, threads: Speckled())
+    monkeypatch.setattr(deviance, "open_restorer", lambda state, threads: Speckled())
     noise = Noise(1.0, -96.0, 1.0, ((0.0, 0.0),) * 3, 0, "data")
     (specks,) = (
         r.value

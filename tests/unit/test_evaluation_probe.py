@@ -104,6 +104,16 @@ def rl_state(psf: Psf, image: np.ndarray, iterations: int, **options) -> State:
     )  # fmt: skip
 
 
+def test_the_deviance_of_the_truth_is_one_per_voxel_and_the_smallest() -> None:
+    rng = np.random.default_rng(0)
+    mu = rng.uniform(50, 200, 20_000)
+    n = rng.poisson(mu)
+    right = deviance_module.voxel_deviance(n, mu).mean()
+    assert right == pytest.approx(1, abs=0.03)
+    assert deviance_module.voxel_deviance(n, 1.1 * mu).mean() > right + 0.5
+    assert np.all(deviance_module.voxel_deviance(np.zeros(3), np.ones(3)) == 2)
+
+
 def test_deviance_of_the_true_expectation_is_that_of_photons_alone(psf: Psf) -> None:
     scale = PhotonScale(100.0, 2.0, "config")
     rng = np.random.default_rng(3)

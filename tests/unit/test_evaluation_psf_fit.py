@@ -9,14 +9,9 @@ from report_tree import make_settings
 
 from decon3d import paths
 from decon3d.classical.operators import Blur
-from decon3d.evaluation.psf_fit import (
-    SIGNIFICANT,
-    PsfFit,
-    check_psf,
-    measure_spots,
-    sharper_than,
-    stretched,
-)
+from decon3d.evaluation.psf_fit import PsfFit, check_psf
+from decon3d.evaluation.psf_sharpness import SIGNIFICANT, sharper_than, stretched
+from decon3d.evaluation.psf_spots import measure_spots
 from decon3d.optics.psf import Psf, normalised_psf, save_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gaussians import gaussian_psf
 from scipy.ndimage import gaussian_filter
 
 from decon3d.classical.operators import Blur
@@ -22,14 +23,7 @@ from decon3d.volumes.ingest import ChannelStatistics
 VOXEL = (0.2, 0.1, 0.1)
 SHAPE = (20, 48, 48)
 BACKGROUND = 10.0
-
-
-def gaussian_psf():
-    axes = np.meshgrid(*(np.arange(n) - n // 2 for n in (9, 11, 11)), indexing="ij")
-    return normalised_psf(np.exp(-sum(a**2 for a in axes) / (2 * 1.5**2)), VOXEL, {})
-
-
-PSF = gaussian_psf()
+PSF = normalised_psf(gaussian_psf((9, 11, 11), (1.5, 1.5, 1.5)), VOXEL, {})
 
 
 def body(shape=SHAPE):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from report_rows import rows, settings, table
+from report_rows import METHODS, rows, settings, table
 
 from decon3d.evaluation.catalogue import DEPENDENT
 from decon3d.report.independent import values_by_volume, with_volumes
@@ -21,8 +21,11 @@ PARTS = np.linspace(0.9, 1.1, 16)
 
 
 def advice(*tables: pd.DataFrame, methods: dict | None = None, more: dict | None = None, **kwargs):
-    chosen = settings(methods or {"rl": {}, "rltv": {}, "rln": {}}, **(more or {}))
-    (found,) = recommend(pd.concat(tables), settings=chosen, **kwargs)
+    """Recommend from tables; unless other methods are given, all of the config have results."""
+    metrics = pd.concat(tables)
+    there = {"rl", *metrics["method"]}
+    chosen = settings(methods or {m: {} for m in METHODS if m in there}, **(more or {}))
+    (found,) = recommend(metrics, settings=chosen, **kwargs)
     return found
 
 
@@ -128,7 +131,8 @@ def test_a_network_outside_its_range_is_vetoed() -> None:
 def test_ties_go_to_richardson_lucy() -> None:
     for lead in (0.05, 0.15):  # below 0.1 dB; an interval with 0 inside
         noise = 0.01 * JITTER if lead < 0.1 else 3 * JITTER
-        found = advice(table({"rl": list(BASE), "rltv": list(BASE + lead + noise)}))
+        values = table({"rl": list(BASE), "rltv": list(BASE + lead + noise)})
+        found = advice(values, measured("light", rl=1.0, rltv=1.0))
         assert found.method == "rl"
         assert found.sentence == (
             "Use RL: no other method is clearly ahead of it on simulated objects."
@@ -200,6 +204,36 @@ def test_without_simulated_objects_nothing_is_ranked() -> None:
     )
     alone = advice(measured("light", rl=1.0), methods={"rl": {}})
     assert alone.sentence == "Use RL: nothing in your data speaks against it, the only method."
+
+
+def test_what_has_no_results_yet_is_named() -> None:
+    """A page that is made after an error: some methods failed, or the data were not evaluated."""
+    light, every = measured("light", rl=1.0), METHODS
+    missing = "RLTV and RLN have no results yet."
+    assert advice(light, methods=every).sentence == (
+        "Use RL: nothing in your data speaks against it, the only method with results. " + missing
+    )
+    simulated = table({"rl": list(BASE)})
+    assert advice(simulated, methods=every).sentence == (
+        "Use RL: it is the only method with results. RL was not checked against your data. "
+        + missing
+    )
+    assert advice(simulated, methods={"rl": {}}).sentence == (
+        "Use RL: it is the only method. RL was not checked against your data."
+    )
+    found = advice(AHEAD, light, methods=every).sentence  # RLTV was not restored, only tested
+    assert found.startswith("Use RLTV: it is ahead of RL on simulated objects by 1.2 dB (95")
+    assert found.endswith(
+        "n\xa0=\xa08). RLTV was not checked against your data. RLN has no results yet."
+    )
+    found = advice(simulated, measured("light", rl=1.0, rltv=1.0), methods=every).sentence
+    assert found == (
+        "Use RL: no other method has been measured on simulated objects. RLN has no results yet."
+    )
+    found = advice(measured("light", rltv=1.0), methods=every)
+    assert found.method is None and found.sentence == (
+        "No recommendation: the other methods are compared with RL. RL and RLN have no results yet."
+    )
 
 
 def test_without_richardson_lucy_there_is_nothing_to_compare_with() -> None:

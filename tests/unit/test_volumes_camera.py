@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from simulated_cameras import Device, expected_photons, gaussian_psf
+from simulated_cameras import Device, expected_photons, long_psf
 from validation.validate_camera import measure
 
 from decon3d import paths, settings
@@ -11,7 +11,7 @@ from decon3d.volumes.camera import Camera, CameraRecord, dose_of, load_camera, r
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import fit_line, measure_camera
 
-PSF = gaussian_psf(1.5)
+PSF = long_psf(1.5)
 SCMOS = Device(gain=2.17, offset=100.0, read_noise=1.6)
 
 

@@ -1,4 +1,4 @@
-"""Validations on simulated data: each says how far what the data tell can be trusted.
+"""Validations on simulated data: error rates of what is measured, chosen and recommended.
 
 `make validate`, or for some of them `make validate VALIDATE="camera iterations"`; `--quick` runs
 a few cases of each. `validate_NAME.py` beside this file has `main(quick) -> str`, a Markdown table.
@@ -24,9 +24,9 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown validation {unknown[0]!r}; known: {', '.join(known)}")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent / "scripts")]
+    sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / "scripts")]
     for name in given.names or known:
-        table = importlib.import_module(f"validate_{name}").main(quick=given.quick)
+        table = importlib.import_module(f"validation.validate_{name}").main(quick=given.quick)
         print(f"\n## {name}\n\n{table}", flush=True)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from simulated_cameras import Device, expected_photons, gaussian_psf
+from simulated_cameras import Device, expected_photons, long_psf
 
 from decon3d import settings
 from decon3d.phantoms.recipes import RECIPES
@@ -65,7 +65,7 @@ def measure(camera: str, structure: str, rng: np.random.Generator) -> Outcome:
     """Simulate one volume, measure its camera and restore it."""
     photons = float(np.exp(rng.uniform(np.log(20), np.log(2000))))
     background = float(rng.uniform(0, 20))
-    psf = gaussian_psf(float(rng.uniform(1, 2)))
+    psf = long_psf(float(rng.uniform(1, 2)))
     device = draw_device(camera, rng, photons)
     common = {"psf": psf, "photons": photons, "background": background, "rng": rng}
     scenes = [
@@ -149,7 +149,3 @@ def _lines(repeats: int) -> Iterator[str]:
     yield "|---" * len(heads) + "|"
     for camera in CAMERAS:
         yield line(camera, outcomes(camera, repeats=repeats))
-
-
-if __name__ == "__main__":
-    print(main())

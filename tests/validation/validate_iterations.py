@@ -46,7 +46,3 @@ def _lines(quick: bool) -> Iterator[str]:
             f"| gaussian | {photons:g} | " + " | ".join(cells)
             + f" | {np.nanmean(lost):.2f} | {np.nanmax(lost):.2f} |"
         )  # fmt: skip
-
-
-if __name__ == "__main__":
-    print(main())

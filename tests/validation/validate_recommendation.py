@@ -3,15 +3,12 @@
 Objects and cameras are drawn here, unlike the phantoms that the methods are tuned and ranked on.
 Each dataset goes the way of a run: camera and dose from the image, methods tuned on phantoms of
 that dose, restored, measured without truth, ranked on phantoms, recommended. Only then is the
-truth looked at. What was measured is kept as JSON lines, so that the command goes on where it was
-ended, and the recommendation can be judged again without restoring again.
+truth looked at. What was measured is kept in `FOLDER`: the command goes on where it was ended, and
+the recommendation can be judged again without restoring again.
 """
 
-import argparse
 import json
 import math
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from gaussians import gaussian_psf
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -32,7 +30,7 @@ from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.records import COLUMNS, Record
 from decon3d.evaluation.sample import held_out_records
 from decon3d.evaluation.staircase import staircase_records
-from decon3d.files import digest
+from decon3d.files import digest, write_text
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.pairs.stores import write_store
 from decon3d.phantoms import imaging
@@ -42,8 +40,8 @@ from decon3d.restoration.restorers import State, open_restorer, prepare_classica
 from decon3d.restoration.sample import central
 from decon3d.restoration.tuning import tune_on_phantoms
 from decon3d.seeds import generator
-from decon3d.settings import METHOD_KINDS, Phantoms, Settings, is_network, load_settings
-from decon3d.settings.methods import is_tuned
+from decon3d.settings import METHOD_KINDS, Phantoms, Settings, load_settings
+from decon3d.settings.methods import CLASSICAL, is_tuned
 from decon3d.versions import VERSIONS
 from decon3d.volumes.camera import Camera, dose_of, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -164,14 +162,11 @@ OBJECTS: dict[str, Draw] = {
 
 def psf_of(kind: str) -> Psf:
     """Make the PSF of a kind of datasets: a Gaussian, or for widefield one with a cone of light."""
-    z, y, x = (np.arange(-7, 8, dtype=np.float64),) * 3
-    if kind != "thick widefield":
-        data = np.exp(
-            -0.5 * ((z[:, None, None] / 1.3) ** 2 + (y[:, None] / 1.2) ** 2 + (x / 1.2) ** 2)
-        )[1:-1, 1:-1, 1:-1]
-    else:
-        width = np.sqrt(1.2**2 + (0.75 * np.abs(z)[:, None, None]) ** 2)
-        data = np.exp(-0.5 * (y[:, None] ** 2 + x**2) / width**2) / width**2
+    data = gaussian_psf((13, 13, 13), (1.3, 1.2, 1.2))
+    if kind == "thick widefield":
+        place = np.arange(-7, 8, dtype=np.float64)
+        width = np.sqrt(1.2**2 + (0.75 * place[:, None, None]) ** 2)
+        data = np.exp(-0.5 * (place[:, None] ** 2 + place**2) / width**2) / width**2
     return normalised_psf(data, VOXEL_UM, {"source": "validation"})
 
 
@@ -227,22 +222,16 @@ def expose(dataset: Dataset, shape: tuple[int, int, int] = SHAPE) -> imaging.Exp
 
 
 def method_settings() -> Settings:
-    """Every classical kind with its defaults; where the default of RL is fixed, tuned."""
-    classical = [k for k, kind in METHOD_KINDS.items() if not is_network(_made(kind, k))]
-    methods: dict[str, dict[str, Any]] = {kind: {} for kind in classical}
-    if isinstance(_made(METHOD_KINDS["rl"], "rl").iterations, int):  # type: ignore[attr-defined]
-        methods["rl"] = {"iterations": "tune"}
+    """Every classical kind with its defaults."""
+    methods: dict[str, dict[str, Any]] = {
+        name: {} for name, kind in METHOD_KINDS.items() if issubclass(kind, CLASSICAL)
+    }
     dataset = {
         "simulate": {"v": {"shape": list(SHAPE)}}, "voxel_size_um": list(VOXEL_UM),
         "optics": {"modality": "confocal", "numerical_aperture": 1.2, "immersion_index": 1.33},
         "channels": {"signal": {"emission_um": 0.525}},
     }  # fmt: skip
     return load_settings({"datasets": {"d": dataset}, "methods": methods})
-
-
-def _made(kind: Any, name: str) -> Any:
-    needed = {"bundle": "x"} if name == "bundle" else {}
-    return kind.model_construct(kind=name, **needed) if needed else kind(kind=name)
 
 
 def _row(method: str, subject: str, split: str, metric: str, variant: str, value: float,
@@ -285,7 +274,7 @@ def _restored(state: State, image: Volume) -> Volume:
 def phantom_study(rig: Rig, photons: float, background: float, folder: Path) -> dict[str, Any]:
     """Tune and rank the methods on phantoms of one dose; kept on disk, shared by datasets."""
     key = digest(
-        [rig.psf.data.tobytes().hex()[:4000], photons, background, asdict_of(rig.camera),
+        [rig.psf.data.tobytes().hex()[:4000], photons, background, numbers_of(rig.camera),
          rig.settings.model_dump(mode="json"), [VERSIONS[s] for s in STAGES]]
     )  # fmt: skip
     path = folder / "phantoms" / f"{key[:24]}.json"
@@ -331,20 +320,13 @@ def phantom_study(rig: Rig, photons: float, background: float, folder: Path) -> 
         for name, values in {"input": image, **restored}.items():
             rows.append([name, f"phantoms/test/{i:04d}", recipe, _psnr(values, exposure.object)])
     result = {"tuned": chosen, "rows": rows}
-    _write(path, json.dumps(result))
+    write_text(path, json.dumps(result))
     return result
 
 
-def asdict_of(camera: Any) -> dict[str, Any]:
-    """Return a camera's numbers, whichever class it is."""
+def numbers_of(camera: Camera) -> dict[str, Any]:
+    """Return a camera's numbers."""
     return {k: getattr(camera, k) for k in ("offset", "gain", "read_noise", "bits")}
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def _near(value: float, factor: float) -> float:
@@ -404,7 +386,7 @@ def measure(dataset: Dataset, folder: Path, shape: tuple[int, int, int] = SHAPE)
         )  # fmt: skip
     return {
         "dataset": asdict(dataset), "truth": truth, "settled": settled,
-        "camera": asdict_of(known), "photons": bright,
+        "camera": numbers_of(known), "photons": bright,
         "seconds": round(time.perf_counter() - started, 1),
         "records": [list(asdict(r).values()) for r in records],
     }  # fmt: skip
@@ -468,39 +450,22 @@ def _line(kind: str, photons: str, part: pd.DataFrame) -> str:
     )
 
 
-def lines_of(wanted: Iterable[Dataset], folder: Path, *, seconds: float) -> list[dict[str, Any]]:
-    """Measure what is not measured yet, for so many seconds at most; return all that is known."""
-    ends = time.monotonic() + seconds
+def lines_of(wanted: Iterable[Dataset], folder: Path) -> list[dict[str, Any]]:
+    """Measure what is not measured yet, and return all that is known."""
     state = digest([VERSIONS[s] for s in STAGES])[:8]
     lines = []
     for dataset in wanted:
         path = folder / "datasets" / f"{dataset.name}.json"
         known = json.loads(path.read_text()) if path.is_file() else {}
         if known.get("state") != state:
-            if time.monotonic() > ends:
-                continue
             known = {"state": state, **measure(dataset, folder)}
-            _write(path, json.dumps(known))
+            write_text(path, json.dumps(known))
             print(dataset.name, known["truth"], f"{known['seconds']} s", flush=True)
         lines.append(known)
     return lines
 
 
-def main(quick: bool = False, *, seconds: float = math.inf) -> str:
-    """Run the validation; `quick`: the first seven datasets."""
+def main(quick: bool = False) -> str:
+    """Return the table; `quick`: of the first seven datasets."""
     wanted = datasets()[: len(OBJECTS)] if quick else datasets()
-    lines = lines_of(wanted, FOLDER, seconds=seconds)
-    return table(lines) if lines else "Nothing was measured."
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument(
-        "--seconds", type=float, default=math.inf, help="then stop, and go on later"
-    )
-    parser.add_argument("--again", action="store_true", help="forget what was measured")
-    arguments = parser.parse_args()
-    if arguments.again:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-    print(main(arguments.quick, seconds=arguments.seconds))
+    return table(lines_of(wanted, FOLDER))

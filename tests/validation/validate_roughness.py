@@ -90,7 +90,3 @@ def main(quick: bool = False) -> str:
                         f"{ssim:.4f} | {weight:.3g} | {iterations:.0f} |"
                     )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(main())

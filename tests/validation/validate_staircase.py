@@ -116,7 +116,3 @@ def main(quick: bool = False) -> str:
             f"{sum(f.flat_object for f in found)} |"
         )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(main())

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.evaluation.targets import target_kernels
+from decon3d.interruption import handle_sigterm_in_a_thread
 from decon3d.pairs.sources import SPLITS
 from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
 from decon3d.restoration.remake import remake_missing
@@ -28,7 +29,6 @@ from decon3d.settings import (
     Phantoms,
     bundle_path,
     check_config_files,
-    check_instruments,
     expand_path,
     instrument_files,
     instrument_folders,
@@ -42,6 +42,7 @@ from decon3d.settings import (
     needs_sample,
     path_problem,
     read_instrument,
+    read_instruments,
     with_files,
 )
 from decon3d.versions import VERSIONS
@@ -69,7 +70,7 @@ try:
             instruments={*SETTINGS.instruments, *INSTRUMENT_FILES},
         )
         if "instrument" in sys.argv:
-            check_instruments(INSTRUMENT_FILES)
+            read_instruments(INSTRUMENT_FILES)
         HEADERS = check_headers(SETTINGS, INPUTS)
     else:
         HEADERS = kept_headers()
@@ -592,7 +593,9 @@ def all_records(wildcards):
             found += [paths.ingested(dataset, v, source) for v in VOLUMES[dataset]]
             found += [paths.statistics(dataset, c, source) for c in channels]
         found += [
-            path(dataset, c) for c in channels for path in (paths.psf, paths.noise)
+            path(dataset, c)
+            for c in channels
+            for path in (paths.psf, paths.noise, paths.psf_fit)
         ]
         for name, method in METHODS.items():
             found += [paths.prepared(dataset, c, name) for c in channels]

@@ -13,8 +13,7 @@ from decon3d.classical.device import CPU, Device
 from decon3d.classical.light import with_light_of
 from decon3d.classical.operators import Blur, Shape
 from decon3d.classical.photons import PhotonScale
-from decon3d.classical.richardson_lucy import Acceleration, FloatArray, iterate, saturated
-from decon3d.volumes.no_data import missing
+from decon3d.classical.richardson_lucy import Acceleration, FloatArray, iterate, unknown
 
 BackProjector = Literal["matched", "wiener_butterworth"]
 Prior = Literal["tv_weight", "roughness_weight"]
@@ -74,14 +73,6 @@ class Recipe:
         changes: dict[str, Any] = {prior: weight}
         return replace(self, **changes)
 
-    def halved(self) -> "Recipe":
-        """Return the recipe of an image that got half of the photons."""
-        return replace(
-            self, background=self.background / 2, initial=self.initial / 2,
-            dark_level=self.dark_level / 2, damping=self.damping / 2, lowest=self.lowest / 2,
-            saturation=None,
-        )  # fmt: skip
-
     def model(self, shape: Shape, *, psf: ArrayLike, threads: int, device: Device = CPU) -> Blur:
         """Make the forward model of an image shape; see `operators.Blur`."""
         make = unmatched_blur if self.back_projector == "wiener_butterworth" else Blur
@@ -139,10 +130,6 @@ class Recipe:
         """
         device = model.device
         dark = np.float32(min(self.dark_level, self.background))
-        unknown = missing(image)
-        full = saturated(image, self.largest(image))
-        if full is not None:
-            unknown = full if unknown is None else full | unknown
         # Neither an unmatched back projector nor voxels that stop early fit the counts' totals;
         # Good's roughness costs dim places up to 2 % of their light.
         likeliest = self.back_projector == "matched" and self.photons is None
@@ -156,7 +143,7 @@ class Recipe:
             size=model.neighbourhood,
             wide=model.wide_neighbourhood,
             times=1 if likeliest else 2,
-            unknown=unknown,
+            unknown=unknown(image, self.largest(image)),
         )
         result += dark
         return np.maximum(result, np.float32(self.lowest))

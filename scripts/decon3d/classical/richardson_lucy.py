@@ -311,3 +311,11 @@ def saturated(image: NDArray[Any], level: float | None) -> NDArray[np.bool_] | N
         return None
     full = np.asarray(image >= level)
     return full if full.any() else None
+
+
+def unknown(image: NDArray[Any], level: float | None) -> NDArray[np.bool_] | None:
+    """Say which voxels have no data or are saturated; None where there are none."""
+    absent, full = missing(image), saturated(image, level)
+    if absent is None or full is None:
+        return full if absent is None else absent
+    return absent | full

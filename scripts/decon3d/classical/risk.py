@@ -31,10 +31,11 @@ from scipy.ndimage import uniform_filter
 
 from decon3d.classical.operators import Blur
 from decon3d.classical.recipe import Recipe
-from decon3d.classical.richardson_lucy import FloatArray, saturated
+from decon3d.classical.richardson_lucy import FloatArray, unknown
 from decon3d.classical.tuning import Subject
 from decon3d.seeds import seeded
-from decon3d.volumes.no_data import filled, missing
+from decon3d.volumes.no_data import filled
+from decon3d.volumes.photon_transfer import noise_power
 
 WEAK = 3.0
 """|OTF|² at which half of the error is known from an image, times its brightest photons, …"""
@@ -83,9 +84,7 @@ def coloured(white: FloatArray, correlation: Sequence[Sequence[float]]) -> Float
     for axis, curve in enumerate(correlation):
         if any(curve):
             size = white.shape[axis]
-            phase = 2 * np.pi * np.fft.fftfreq(size)
-            power = 1 + sum(2 * r * np.cos(k * phase) for k, r in enumerate(curve, 1))
-            power = np.maximum(power, 0)
+            power = np.maximum(noise_power(curve, size), 0)
             root = np.sqrt(power / power.mean())[: size // 2 + 1]
             shape = [1, 1, 1]
             shape[axis] = len(root)
@@ -134,15 +133,13 @@ def risk_subjects(
     subjects = []
     for i, block in enumerate(sample):
         own = replace(recipe, saturation=recipe.largest(block))
-        unknown, full = missing(block), saturated(block, own.saturation)
-        if full is not None:
-            unknown = full if unknown is None else full | unknown
+        left_out = unknown(block, own.saturation)
         added = noise.draw(block, seeded(seed + i))
-        if unknown is not None:
-            added[unknown] = 0
+        if left_out is not None:
+            added[left_out] = 0
         probe = block.astype(np.float32) + np.float32(STEP) * added
         subjects.append(
-            Subject((block, probe), own, _Risk(block, unknown, added, own, unit, weak, trust))
+            Subject((block, probe), own, _Risk(block, left_out, added, own, unit, weak, trust))
         )
     return subjects
 
@@ -153,7 +150,7 @@ class _Risk:
     def __init__(
         self,
         image: NDArray[Any],
-        unknown: NDArray[np.bool_] | None,
+        left_out: NDArray[np.bool_] | None,
         added: FloatArray,
         recipe: Recipe,
         unit: float,
@@ -161,9 +158,9 @@ class _Risk:
         trust: float,
     ) -> None:
         above = filled(image, recipe.background).astype(np.float32) - np.float32(recipe.background)
-        if unknown is not None:
-            above[unknown] = 0
-        self._unknown, self._added, self._above = unknown, added, above
+        if left_out is not None:
+            above[left_out] = 0
+        self._left_out, self._added, self._above = left_out, added, above
         self._unit, self._weak, self._trust = unit, weak, trust
         self._spectra: tuple[Any, ...] | None = None
 
@@ -172,8 +169,8 @@ class _Risk:
         image, probe = (model.forward(cast(FloatArray, e.base)) for e in estimates)
         probe -= image
         probe /= np.float32(STEP)
-        if self._unknown is not None:
-            image[self._unknown] = probe[self._unknown] = 0
+        if self._left_out is not None:
+            image[self._left_out] = probe[self._left_out] = 0
         seen, change = model.spectrum(image), model.spectrum(probe)
         error = _power(seen) - 2 * _product(seen, above) + 2 * _product(change, added)
         inside = model.spectrum(np.ascontiguousarray(estimates[0]))

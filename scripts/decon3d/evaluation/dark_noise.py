@@ -4,8 +4,8 @@ A volume of nothing but noise, as empty places of the data have it (their level,
 correlation), is restored as the data are. What comes out is blurred again by the PSF, and a place
 counts as an object where its image would stand out by 5 σ of the raw image's noise, for a filter as
 wide as the PSF: what a microscopist would take for one. A faithful restoration follows the noise,
-whose own highest place in such a volume lies at about 4 σ. Specks too small to show there are
-counted as they are: the brightest voxels of the restored noise, in σ of the raw noise.
+whose own highest place in such a volume lies at about 4 σ. Specks are too small to show there, so
+the brightest voxels of the restored noise are measured too, without blur, in σ of the raw noise.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from scipy.ndimage import label
 
 from decon3d import __version__
 from decon3d.evaluation.consistency import THRESHOLD, Checker, FloatArray, beyond, smooth
+from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.records import Record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.blocks import Triple
-from decon3d.restoration.restorers import State, open_restorer
+from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
 
 SHAPE: Triple = (32, 96, 96)
 BRIGHTEST = 0.0001
-"""Share of the restored voxels that the specks' brightness is of: the darkest of them."""
+"""Specks are as bright as the darkest voxel of this brightest share of the restored ones."""
 
 
 def significance(restored: NDArray[np.floating], checker: Checker) -> FloatArray:
@@ -85,14 +85,11 @@ def evaluate_dark_noise(
     -------
     list of Record
         `dark_objects`, the number of places above 5 σ; `dark_peak`, the highest, in σ; and
-        `dark_specks`, the brightest voxels in σ of the raw noise, which was not blurred: subject
+        `dark_specks`, the brightest voxels before the blur, in σ of the raw noise. Subject
         `probe/dark`, split `probe`.
     """
     values = noise.draw(shape, counts=background, rng=generator(seed, "dark", dataset, channel))
-    for i, state in enumerate(states):
-        if i:  # as a restored volume is read that is restored again
-            values = np.maximum(values, 0)
-        values = restore_array(values, open_restorer(state, threads=threads), state)
+    values = restore_chain(states, threads=threads, doubled=False)(values)
     found = significance(
         values, Checker(psf=psf, noise=noise, background=background, threads=threads)
     )

@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
 
-from decon3d.classical.held_out import voxel_deviance
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale, split_photons
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.optics.psf import Psf, half_width
 from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.blocks import centred
 from decon3d.restoration.restorers import State, open_restorer
 from decon3d.volumes.no_data import filled
 
@@ -134,12 +135,7 @@ def held_out(
 
 def middle(block: NDArray[Any]) -> NDArray[Any]:
     """Return the middle of a block (Z Y X), of 32 × 64 × 64 voxels at most."""
-    return block[
-        tuple(
-            slice((n - min(n, s)) // 2, (n + min(n, s)) // 2)
-            for n, s in zip(block.shape, SIZE, strict=True)
-        )
-    ]
+    return block[centred(block.shape, SIZE)]
 
 
 def deviance(
@@ -186,6 +182,15 @@ def _deviance_map(
     photons = (other - np.float32(scale.offset / 2)) / np.float32(scale.gain)
     values = voxel_deviance(np.maximum(photons, 0), np.maximum(mu, LEAST_MU))
     return np.where(judged, values, np.nan)
+
+
+def voxel_deviance(
+    observed: NDArray[np.floating], expected: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return the deviance of each voxel, 2 (n log(n / μ) - n + μ), of photons n ≥ 0, μ > 0."""
+    n, mu = np.asarray(observed, np.float64), np.asarray(expected, np.float64)
+    result: NDArray[np.float64] = 2 * (xlogy(n, n / mu) - n + mu)
+    return result
 
 
 def _light_kept(

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, uniform_filter
 
 from decon3d.logs import log
+from decon3d.phantoms.imaging import brightest_mean
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.no_data import missing
+from decon3d.volumes.photon_transfer import DIFFERENCES, FOOTPRINT
 
 Images = Sequence[NDArray[np.generic]]
 Triple = tuple[float, float, float]
+Spectrum = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Frequencies (1 / µm), and the power at them, with a sum of 1."""
 
 QUANTILES = (np.arange(2000) + 0.5) / 2000
-BRIGHTEST = 0.001
-"""Share of the voxels whose mean is called the brightest."""
-SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0]) / 6**0.5
-NEIGHBOURS = (3, 5, 5)
 SHORTEST_WINDOW = 16
-"""Planes narrower than this (voxels) have no spectrum worth the name."""
+"""Of narrower planes (voxels), no spectrum is taken."""
 
 MOST_BRIGHTNESS = 3.0
 """Phantoms whose brightest voxels differ by more than this factor are unlike the data."""
@@ -40,6 +40,37 @@ MOST_NOISE = 1.25
 four others stay below all of these: brightness 0.7 … 1.2, histogram ≤ 0.2, spectrum ≤ 0.5 octaves,
 noise 0.99 … 1.01; tenfold the dose or twice the noise's variance does not, nor do tubes on a scale
 2.5 times as large."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is compared of a set of images."""
+
+    images: int
+    levels: NDArray[np.float64]
+    """Brightness at `QUANTILES` of the voxels, in units of noise."""
+    histogram: tuple[NDArray[np.int64], NDArray[np.float64]]
+    """Of the same: voxels per bin, and the edges of the bins."""
+    bright: float
+    """Photons above the background of the brightest 0.1 % of the voxels."""
+    filled: float
+    """Share of the voxels that are as bright as a tenth of the brightest."""
+    spectrum: Spectrum | None
+    """None = no structure stands out of the noise."""
+    noise: float
+    """Standard deviation of the noise over √photons."""
+
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """Histogram and spectrum for a figure."""
+        share, edges = self.histogram
+        frequency, power = self.spectrum or ((), ())
+        return {
+            "noise_units": [round(float(v), 3) for v in (edges[1:] + edges[:-1]) / 2],
+            "share": [round(float(v), 7) for v in share / share.sum() / np.diff(edges)],
+            "frequency": [round(float(v), 5) for v in frequency],
+            "power": [round(float(v), 6) for v in power],
+        }
 
 
 @dataclass(frozen=True)
@@ -62,7 +93,8 @@ class Likeness:
     phantoms'."""
     octaves: float | None
     """1-Wasserstein distance of the spectra over the logarithm of the wavelength, in octaves: how
-    far the power must be moved to other sizes. None = one of both shows no structure."""
+    far the power must be moved to other sizes. None = the data or the phantoms have no structure.
+    """
     coarser: float | None
     """Mean wavelength of the data's structures over that of the phantoms'."""
     noise: float
@@ -95,7 +127,7 @@ class Likeness:
                 else "dark and bright voxels have other shares in your data"
             )
         if self.octaves is None or self.coarser is None:
-            found.append("one of both shows no structure above its noise")
+            found.append("your data or the phantoms show no structure above the noise")
         elif self.octaves > MOST_OCTAVES:
             factor, word = _factor(self.coarser, "coarser", "finer")
             found.append(
@@ -133,17 +165,14 @@ def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> di
     made = about["camera"]
     phantom_camera = Camera(made["offset"], made["gain"], made["read_noise"], made["bits"])
     voxel = tuple(about["voxel_size_um"])
-    found, curves = [], {"data": _curves(sample, camera, voxel)}
+    data = look_of(sample, camera=camera, voxel_size_um=voxel)
+    found, curves = [], {"data": data.curves}
     for recipe in dict.fromkeys(about["recipes"]):
         chosen = [i for i, name in enumerate(about["recipes"]) if name == recipe]
         images = [np.asarray(group["image"][i]) for i in chosen]
-        found.append(
-            compare(
-                sample, images, recipe=recipe, camera=camera, phantom_camera=phantom_camera,
-                voxel_size_um=voxel,
-            )
-        )  # fmt: skip
-        curves[recipe] = _curves(images, phantom_camera, voxel)
+        phantoms = look_of(images, camera=phantom_camera, voxel_size_um=voxel)
+        found.append(compare(data, phantoms, recipe=recipe))
+        curves[recipe] = phantoms.curves
     found.sort(key=lambda each: each.unlikeness)
     for each in found:
         log.info("likeness: %s", each)
@@ -152,20 +181,6 @@ def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> di
         "phantom_camera": asdict(phantom_camera),
         "recipes": [{**asdict(each), "differences": each.differences} for each in found],
         "curves": curves,
-    }
-
-
-def _curves(images: Images, camera: Camera, voxel_size_um: Triple) -> dict[str, Any]:
-    """Return histogram and spectrum for a figure."""
-    photons = [_photons(image, camera) for image in images]
-    values = np.concatenate([_stabilised(p[np.isfinite(p)]) for p in photons])
-    share, edges = np.histogram(values, bins=80)
-    spectrum = _spectrum([_stabilised(p) for p in photons], voxel_size_um)
-    return {
-        "noise_units": [round(float(v), 3) for v in (edges[1:] + edges[:-1]) / 2],
-        "share": [round(float(v), 7) for v in share / share.sum() / np.diff(edges)],
-        "frequency": [] if spectrum is None else [round(float(v), 5) for v in spectrum[0]],
-        "power": [] if spectrum is None else [round(float(v), 6) for v in spectrum[1]],
     }
 
 
@@ -178,19 +193,14 @@ def _factor(ratio: float, above: str, below: str) -> tuple[str, str]:
     return f"{factor:.1f}×" if factor < 10 else f"{factor:.0f}×", above if ratio > 1 else below
 
 
-def compare(
-    data: Images, phantoms: Images, *, recipe: str, camera: Camera, phantom_camera: Camera,
-    voxel_size_um: Triple,
-) -> Likeness:  # fmt: skip
-    """Compare phantoms with blocks of the data.
+def look_of(images: Images, *, camera: Camera, voxel_size_um: Triple) -> Look:
+    """Measure what is compared of images.
 
     Parameters
     ----------
-    data, phantoms
-        Images (Z, Y, X) in counts, on voxels of one size; NaN = no data.
-    recipe
-        The phantoms'.
-    camera, phantom_camera
+    images
+        (Z, Y, X), in counts; NaN = no data.
+    camera
         What made counts of the photons.
     voxel_size_um
         Voxel size (Z, Y, X), in µm.
@@ -198,33 +208,44 @@ def compare(
     Raises
     ------
     ValueError
-        If there is nothing to compare.
+        If the images have no voxel with data.
     """
-    ours = [_photons(image, camera) for image in data]
-    theirs = [_photons(image, phantom_camera) for image in phantoms]
-    both = (ours, theirs)
-    raw, simulated = (np.concatenate([p[np.isfinite(p)] for p in found]) for found in both)
-    if not len(raw) or not len(simulated):
+    photons = [_photons(image, camera) for image in images]
+    present = np.concatenate([p[np.isfinite(p)] for p in photons])
+    if not len(present):
         raise ValueError("no voxels to compare")
-    y_raw, y_simulated = (np.quantile(_stabilised(v), QUANTILES) for v in (raw, simulated))
-    wasserstein = float(np.abs(y_raw - y_simulated).mean())
-    dark = min(float(np.quantile(y, 0.05)) for y in (y_raw, y_simulated))
-    heights = sum(float(np.clip(y - dark, 0, None).mean()) for y in (y_raw, y_simulated))
-    (bright, filled), (bright_simulated, filled_simulated) = map(_signal, (raw, simulated))
-    spectra = [_spectrum([_stabilised(p) for p in found], voxel_size_um) for found in both]
+    values = _stabilised(present)
+    bright, filled = _signal(present)
+    return Look(
+        images=len(images),
+        levels=np.quantile(values, QUANTILES),
+        histogram=np.histogram(values, bins=80),
+        bright=bright,
+        filled=filled,
+        spectrum=_spectrum([_stabilised(p) for p in photons], voxel_size_um),
+        noise=_noise(photons),
+    )
+
+
+def compare(data: Look, phantoms: Look, *, recipe: str) -> Likeness:
+    """Compare the phantoms of a recipe with the data; the voxels of both have one size."""
+    wasserstein = float(np.abs(data.levels - phantoms.levels).mean())
+    both = (data.levels, phantoms.levels)
+    dark = min(float(np.quantile(levels, 0.05)) for levels in both)
+    heights = sum(float(np.clip(levels - dark, 0, None).mean()) for levels in both)
     octaves = coarser = None
-    if spectra[0] is not None and spectra[1] is not None:
-        octaves, coarser = _spectral_distance(spectra[0], spectra[1])
+    if data.spectrum is not None and phantoms.spectrum is not None:
+        octaves, coarser = _spectral_distance(data.spectrum, phantoms.spectrum)
     return Likeness(
         recipe=recipe,
-        volumes=len(phantoms),
+        volumes=phantoms.images,
         histogram=min(wasserstein / max(heights, 1e-6), 1.0),
         wasserstein=wasserstein,
-        brightness=bright / bright_simulated,
-        filled=filled / filled_simulated,
+        brightness=data.bright / phantoms.bright,
+        filled=data.filled / phantoms.filled,
         octaves=octaves,
         coarser=coarser,
-        noise=_noise(data, camera) / _noise(phantoms, phantom_camera),
+        noise=data.noise / phantoms.noise,
     )
 
 
@@ -244,21 +265,17 @@ def _stabilised(photons: NDArray[np.float32]) -> NDArray[np.float32]:
 def _signal(photons: NDArray[np.float32]) -> tuple[float, float]:
     """Return the photons of the brightest voxels above the background, and the share filled."""
     background = float(np.quantile(photons, 0.05))
-    count = max(1, round(BRIGHTEST * photons.size))
-    top = np.partition(photons, photons.size - count)[photons.size - count :]
-    bright = max(float(top.mean(dtype=np.float64)) - background, 1e-3)
+    bright = max(brightest_mean(photons) - background, 1e-3)
     level = background + max(0.1 * bright, 3 * max(background, 1.0) ** 0.5)
     return bright, max(float((photons > level).mean()), 1e-4)
 
 
-def _spectrum(
-    images: Sequence[NDArray[np.float32]], voxel_size_um: Triple
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Average the power of XY planes over rings, above the noise's; by frequency (1 / µm).
+def _spectrum(images: Sequence[NDArray[np.float32]], voxel_size_um: Triple) -> Spectrum | None:
+    """Average the power of XY planes over rings of frequencies, above that of the noise.
 
     The power where the frequency is highest is taken as the noise's. The density is weighted by
-    the frequency to the third power: by the second it would be the power per octave, which large
-    bright areas alone decide; so edges and detail count as well.
+    the frequency to the third power. The second power would give the power per octave, which large
+    bright areas alone decide; with the third, edges and detail count as well.
     """
     step = max(voxel_size_um[1:])
     edges = np.geomspace(1 / 64, 1 / 2, 21)  # cycles per voxel
@@ -293,10 +310,7 @@ def _spectrum(
     return None if not light.sum() > 0 else (centre / step, light / light.sum())
 
 
-def _spectral_distance(
-    ours: tuple[NDArray[np.float64], NDArray[np.float64]],
-    theirs: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> tuple[float, float]:
+def _spectral_distance(ours: Spectrum, theirs: Spectrum) -> tuple[float, float]:
     """Return the 1-Wasserstein distance in octaves, and the ratio of the mean wavelengths."""
     octave = np.log2(ours[0])
     apart = np.abs(np.cumsum(ours[1] - theirs[1]))[:-1]
@@ -304,23 +318,22 @@ def _spectral_distance(
     return float(np.sum(apart * np.diff(octave))), 2**shift
 
 
-def _noise(images: Images, camera: Camera) -> float:
+def _noise(images: Sequence[NDArray[np.float32]]) -> float:
     """Return the noise's standard deviation over √photons, the median over groups of brightness.
 
-    From what second differences along Y and X leave, see `volumes.photon_transfer`.
+    It is that of second differences of the photons along Y and X; see `volumes.photon_transfer`.
     """
     means, squares = [], []
     for image in images:
         if min(image.shape[1:]) < 3:
             continue
-        photons = _photons(image, camera)
-        seen = uniform_filter(np.isfinite(photons).astype(np.float32), NEIGHBOURS) > 0.999
+        seen = uniform_filter(np.isfinite(image).astype(np.float32), FOOTPRINT) > 0.999
         seen[:, [0, -1]] = seen[:, :, [0, -1]] = False
-        photons = np.nan_to_num(photons)
+        photons = np.nan_to_num(image)
         noise = photons
         for axis in (1, 2):
-            noise = correlate1d(noise, SECOND_DIFFERENCE, axis=axis)
-        means.append(uniform_filter(photons, NEIGHBOURS)[seen])
+            noise = correlate1d(noise, DIFFERENCES[2], axis=axis)
+        means.append(uniform_filter(photons, FOOTPRINT)[seen])
         squares.append(np.square(noise[seen]))
     level, square = np.concatenate(means), np.concatenate(squares)
     order = np.argsort(level)

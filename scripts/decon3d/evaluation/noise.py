@@ -19,7 +19,7 @@ from decon3d.restoration.blocks import Triple
 from decon3d.restoration.sample import channel_camera
 from decon3d.volumes.camera import Camera, CameraRecord, Configured, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord
-from decon3d.volumes.photon_transfer import LAGS, measure_camera
+from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
 
 FLOOR = 0.05
 """Smallest variance, relative to where the law is known best."""
@@ -72,11 +72,8 @@ class Noise:
         """Draw noise around even counts (Z, Y, X), float32, in counts."""
         spectrum = np.ones(1)
         for axis, (size, curve) in enumerate(zip(shape, self.correlation, strict=True)):
-            frequency = np.fft.fftfreq(size)
-            power = 1 + sum(
-                2 * r * np.cos(2 * np.pi * k * frequency) for k, r in enumerate(curve, 1)
-            )
-            spectrum = np.multiply.outer(spectrum, power) if axis else np.asarray(power)
+            power = noise_power(curve, size)
+            spectrum = np.multiply.outer(spectrum, power) if axis else power
         white = np.fft.fftn(rng.standard_normal(shape))
         values = np.fft.ifftn(white * np.sqrt(np.maximum(spectrum, 0))).real
         sigma = float(np.sqrt(self.variance(np.array([counts]))[0]))

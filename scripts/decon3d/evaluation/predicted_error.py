@@ -15,7 +15,6 @@ Their standard error follows from the noise, which is known, and not from the sp
 the bright places of an object decide, and they are few.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from decon3d.classical.operators import Blur
 from decon3d.classical.risk import STEP, ImageNoise
+from decon3d.evaluation.deviance import FloatArray, Restore
 from decon3d.evaluation.not_verifiable import folded
 from decon3d.optics.psf import Psf, half_width
 from decon3d.seeds import seeded
@@ -35,10 +35,6 @@ DRAWS = 2
 """Draws of the noise that is added: each is one more restoration."""
 REPLICAS = 16
 """Images with other noise that the prediction is repeated for, to first order."""
-
-FloatArray = NDArray[np.float32]
-Restore = Callable[[NDArray[Any]], NDArray[Any]]
-"""Counts (Z Y X, NaN = no data) to restored counts, background included."""
 
 
 def predicted_error(

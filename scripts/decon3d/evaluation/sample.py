@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d import __version__
-from decon3d.classical.held_out import LEAST_PHOTONS
 from decon3d.classical.photons import PhotonScale, photon_scale
 from decon3d.classical.risk import ImageNoise
 from decon3d.errors import UserError
@@ -51,6 +50,8 @@ WRONG_PSF = ("tubules", (24, 48, 48))
 CORRELATED = 0.1
 """Correlation of neighbours' noise above which halves of the photons are not independent: that of
 deskewed light-sheet data is 0.2 to 0.3."""
+LEAST_PHOTONS = 0.05
+"""Mean photons per voxel above the dark level, below which the halves tell nothing."""
 _OWN = f"decon3d {__version__}"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, optimize
 
-from decon3d.restoration.blocks import Triple
+from decon3d.restoration.blocks import Triple, centred
 from decon3d.volumes.no_data import filled
 
 LARGEST: Triple = (32, 128, 128)
@@ -62,10 +62,7 @@ def squirrel(
     as the mean; α, β, RSE and RSP are then of those voxels alone whose light, blurred, comes from
     known ones, and is divided by the share that does (normalised convolution).
     """
-    middle = tuple(
-        slice((n - min(n, m)) // 2, (n - min(n, m)) // 2 + min(n, m))
-        for n, m in zip(raw.shape, LARGEST, strict=True)
-    )
+    middle = centred(raw.shape, LARGEST)
     known = np.isfinite(raw[middle]) & np.isfinite(restored[middle])
     if not known.any():
         return Squirrel(float("nan"), float("nan"), 0.0, float("nan"), (0.0, 0.0))

@@ -30,17 +30,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from decon3d import __version__
+from decon3d.evaluation.consistency import SIGMA, FloatArray, width_voxels
 from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.records import Record
 from decon3d.logs import log
-from decon3d.optics.psf import Psf, fwhm_um
-from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import State, open_restorer, prepare_classical
+from decon3d.optics.psf import Psf
+from decon3d.restoration.restorers import State, prepare_classical
 from decon3d.settings import Rl
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
-
-FloatArray = NDArray[np.float32]
 
 FLAT = 0.1
 """A voxel is nearly flat below this share of the foreground's median steepness."""
@@ -58,15 +56,13 @@ LEAST_VOXELS = 2000
 LEAST_SHARE = 0.002
 """Share of flat voxels at which a staircase may begin."""
 RATIO = 2.5
-"""A staircase has so many times as many flat voxels as the reference."""
+"""A staircase has at least this many times as many flat voxels as the reference."""
 FLAT_OBJECT = 0.01
-"""Share of flat voxels of the reference from which on the object itself counts as flat."""
+"""Share of flat voxels of the reference from which the object itself counts as flat."""
 BLOCKS = 2
 """Blocks of a sample that are measured."""
 REFERENCE = Rl(kind="rl", iterations=15)
 """What the restorations are compared with. Smoothed, it depends little on its iterations."""
-SIGMA = 1 / (8 * np.log(2)) ** 0.5
-"""σ of a Gaussian relative to its full width at half maximum."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,6 @@ class Staircase:
     restored: float
     rl: float
     """Of the Richardson-Lucy estimate, the largest over `SMOOTHED`."""
-    raw: float = np.nan
     voxels: int = 0
     """Foreground voxels."""
 
@@ -133,19 +128,17 @@ def staircase(
     """
     if not raw.shape == rl.shape == restored.shape:
         raise ValueError(f"shapes differ: {raw.shape}, {rl.shape}, {restored.shape}")
-    size = psf.voxel_size_um
-    widths = [w / v for w, v in zip(fwhm_um(psf.data, size), size, strict=True)]
+    widths = width_voxels(psf)
     absent = np.isnan(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
-    above = [_above(values, background, absent) for values in (raw, rl, restored)]
-    foreground = _foreground(above[0], absent, widths)
+    image, estimate, result = (_above(v, background, absent) for v in (raw, rl, restored))
+    foreground = _foreground(image, absent, widths)
     voxels = int(np.count_nonzero(foreground))
     if voxels < LEAST_VOXELS:
-        return Staircase(np.nan, np.nan, np.nan, voxels)
-    smooth = [_blur(above[1], widths, sigma) for sigma in SMOOTHED]
+        return Staircase(np.nan, np.nan, voxels)
+    smooth = [_blur(estimate, widths, sigma) for sigma in SMOOTHED]
     return Staircase(
-        restored=_flat_share(above[2], foreground, widths),
+        restored=_flat_share(result, foreground, widths),
         rl=max(_flat_share(values, foreground, widths) for values in smooth),
-        raw=_flat_share(above[0], foreground, widths),
         voxels=voxels,
     )
 
@@ -157,7 +150,7 @@ def _above(values: NDArray[np.generic], background: float, absent: NDArray[np.bo
     return result
 
 
-def _blur(values: FloatArray, widths: list[float], sigma: float) -> FloatArray:
+def _blur(values: FloatArray, widths: Sequence[float], sigma: float) -> FloatArray:
     if not sigma:
         return values
     result: FloatArray = gaussian_filter(values, [sigma * SIGMA * w for w in widths])
@@ -165,7 +158,7 @@ def _blur(values: FloatArray, widths: list[float], sigma: float) -> FloatArray:
 
 
 def _foreground(
-    raw: FloatArray, absent: NDArray[np.bool_], widths: list[float]
+    raw: FloatArray, absent: NDArray[np.bool_], widths: Sequence[float]
 ) -> NDArray[np.bool_]:
     """Say where the raw image is bright, away from voxels without data."""
     mean = _blur(raw, widths, LOCAL)
@@ -176,7 +169,9 @@ def _foreground(
     return foreground
 
 
-def _flat_share(values: FloatArray, foreground: NDArray[np.bool_], widths: list[float]) -> float:
+def _flat_share(
+    values: FloatArray, foreground: NDArray[np.bool_], widths: Sequence[float]
+) -> float:
     """Return the share of foreground voxels (Z Y X) that are bright and nearly flat."""
     mean = np.maximum(_blur(values, widths, LOCAL)[foreground], np.float32(1e-9))
     relative = steepness(values, widths)[foreground] / mean
@@ -184,7 +179,7 @@ def _flat_share(values: FloatArray, foreground: NDArray[np.bool_], widths: list[
     return float(np.mean(flat & (values[foreground] > BRIGHT * mean)))
 
 
-def steepness(values: FloatArray, widths: list[float]) -> FloatArray:
+def steepness(values: FloatArray, widths: Sequence[float]) -> FloatArray:
     """Return the change per resolution length: the length of the gradient, scaled axis by axis.
 
     Parameters
@@ -245,8 +240,7 @@ def staircase_records(
     """
     state = prepare_classical(REFERENCE, statistics=statistics, psf=psf, tuned={}, camera=camera)
     reference, restore = (
-        open_restorer(state, threads=threads),
-        restore_chain(states, threads=threads, doubled=False),
+        restore_chain(chain, threads=threads, doubled=False) for chain in ([state], states)
     )
     told = (
         f"decon3d {__version__}, brightest blocks of the sample; Richardson-Lucy of "
@@ -256,8 +250,7 @@ def staircase_records(
     records = []
     for i, block in enumerate(sample[:BLOCKS]):
         found = staircase(
-            block, restore_array(block, reference, state), restore(block), psf=psf,
-            background=statistics.background,
+            block, reference(block), restore(block), psf=psf, background=statistics.background
         )  # fmt: skip
         log.info("%s: flat voxels: %s", method, found)
         records += [

@@ -21,7 +21,7 @@ Triple = tuple[float, float, float]
 log = logging.getLogger(__name__)
 
 LEAST_SHARED = 3
-"""Beads that must shine in both channels for one to be laid on the other."""
+"""Beads that must shine in both channels before one is aligned with the other."""
 SHIFTED = 0.25
 """Voxels of a shift between channels from which it is worth a warning."""
 
@@ -171,8 +171,9 @@ def _against_reference(psf: Psf, beads: BeadsPsf, key: str) -> Psf:
             z, y, x = shift.shift_um
             warnings.append(
                 f"the beads lie {z:+.3f}, {y:+.3f}, {x:+.3f} µm (Z, Y, X) beside those of the "
-                f"channel {beads.reference_channel} of {Path(beads.path).name}, and so will the "
-                "restored channels; `align` (an instrument's `chromatic: apply`) undoes it"
+                f"channel {beads.reference_channel} of {Path(beads.path).name}, and the restored "
+                "channels will be shifted as much; `align` (an instrument's `chromatic: apply`) "
+                "undoes it"
             )
             log.warning("%s: %s", key, warnings[-1])
     record = {**psf.record, "chromatic": chromatic, "warnings": warnings}

@@ -67,7 +67,7 @@ def shift_between(reference: Places, other: Places, *, fwhm_um: Triple) -> Shift
 
 
 def displaced(psf: NDArray[np.floating], shift_voxels: Triple) -> NDArray[np.float64]:
-    """Displace a PSF (Z Y X, odd sizes) by a part of voxels or more; it grows by as much."""
+    """Displace a PSF (Z Y X, odd sizes) by any part of voxels; its array grows by as much."""
     grow = [int(np.ceil(abs(s))) + 1 if abs(s) > 1e-6 else 0 for s in shift_voxels]
     wide = np.pad(np.asarray(psf, np.float64), [(g, g) for g in grow])
     moved = ndimage.shift(wide, shift_voxels, order=5, mode="constant")

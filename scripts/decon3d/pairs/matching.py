@@ -103,10 +103,11 @@ def align(
     found = register(a, b, voxel_size_um=voxel_size_um)
     widths = np.divide(psf_fwhm_um, voxel_size_um)
     moved = translate(b, found.shift)
-    shading = _shading(a, moved, found.shift, widths)
+    slope, offset, correlation, lacking = match(a, moved, found.shift, widths)
+    shading = _shading(a, moved, found.shift, widths, lacking)
     if shading is not None:
         moved = shading.applied(moved)
-    slope, offset, correlation = match(a, moved, found.shift, widths)
+        slope, offset, correlation, _ = match(a, moved, found.shift, widths)
     z, y, x = (s * v for s, v in zip(found.shift, voxel_size_um, strict=True))
     length = sqrt(z * z + y * y + x * x)
     where = f"{truth_file}: against {raw_file}"
@@ -131,11 +132,10 @@ def align(
 
 
 def _shading(
-    raw: Volume, truth: Volume, shift: Triple, psf_fwhm: NDArray[np.floating]
+    raw: Volume, truth: Volume, shift: Triple, psf_fwhm: NDArray[np.floating], share: float
 ) -> Shading | None:
-    """Find uneven brightness of a raw volume and its truth, moved by `shift` voxels already."""
+    """Find how unevenly bright a raw volume and its truth are; arguments and `share` as `match`."""
     width = np.minimum(psf_fwhm / FWHM_PER_SIGMA, np.array(raw.shape) / 8)
-    share = _best_fit(raw, truth, shift, psf_fwhm)[3]
     inside = covered(raw.shape, shift)
     both = np.zeros(raw.shape, bool)
     both[inside] = (np.isfinite(raw) & np.isfinite(truth))[inside]
@@ -151,8 +151,8 @@ def _shading(
 
 def match(
     raw: Volume, truth: Volume, shift: Triple, psf_fwhm: NDArray[np.floating]
-) -> tuple[float, float, float]:
-    """Fit raw ≈ slope · truth + offset by least squares; return slope, offset, correlation.
+) -> tuple[float, float, float, float]:
+    """Fit raw ≈ slope · truth + offset by least squares.
 
     Of a truth that is sharper than the raw volume, the slope would come out too small; so it is
     blurred by that share of the PSF's width which makes the two most alike. Both are then smoothed
@@ -167,14 +167,12 @@ def match(
         taken as their means, which slope and offset map onto each other, too.
     psf_fwhm
         Widths of the PSF (Z, Y, X), in voxels.
+
+    Returns
+    -------
+    slope, offset, correlation, share
+        The last is the blur that the truth lacks, in widths of the PSF.
     """
-    return _best_fit(raw, truth, shift, psf_fwhm)[:3]
-
-
-def _best_fit(
-    raw: Volume, truth: Volume, shift: Triple, psf_fwhm: NDArray[np.floating]
-) -> tuple[float, float, float, float]:
-    """Return slope, offset, correlation and the truth's blur, in widths of the PSF."""
     inside = covered(raw.shape, shift)
     width = np.minimum(psf_fwhm / FWHM_PER_SIGMA, np.array(raw.shape) / 8)
     raw, truth = level(raw[inside], truth[inside])

@@ -75,7 +75,7 @@ def pick(recipes: list[str]) -> list[int]:
 def _draw(panel: Axes, volume: NDArray[np.float32], size_um: tuple[float, float, float]) -> None:
     depth, height, width = size_um
     top = height + GAP * width
-    views = ((_middle(volume, 0), 0.0, height), (_middle(volume, 1), top, top + depth))
+    views = ((middle(volume, 0), 0.0, height), (middle(volume, 1), top, top + depth))
     low, high = np.percentile(np.concatenate([view.ravel() for view, _, _ in views]), (0.1, 99.9))
     for view, start, end in views:
         panel.imshow(
@@ -86,7 +86,7 @@ def _draw(panel: Axes, volume: NDArray[np.float32], size_um: tuple[float, float,
     panel.set_ylim(top + depth, 0)
 
 
-def _middle(volume: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+def middle(volume: NDArray[Any], axis: int) -> NDArray[Any]:
     """Project the middle eighth of an axis, at least one plane."""
     planes = max(volume.shape[axis] // 8, 1)
     first = (volume.shape[axis] - planes) // 2

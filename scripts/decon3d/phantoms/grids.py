@@ -83,8 +83,8 @@ def random_field(
     rng
         Source of the noise.
     averaged
-        Take the mean over each voxel instead: the variance is then below 1 where σ is not large
-        compared with the voxels.
+        Take the mean over each voxel instead of the value in its middle. The variance is below 1
+        where σ is not large compared with the voxels.
 
     Returns
     -------
@@ -115,13 +115,12 @@ def power_law_field(
     *,
     longest_um: float,
     exponent: float,
-    shortest_um: float | None = None,
 ) -> Volume:
     """Draw a Gaussian random field with a power-law spectrum, of mean 0 and variance 1.
 
-    Random fields of σ = longest, longest / 2, longest / 4 … are added. The spectral density of
-    the sum falls as 1 / frequency^exponent between the two lengths; an exponent of 3 gives every
-    octave the same variance, which is called 1/f noise.
+    Random fields of σ = longest, longest / 2, longest / 4 … are added, down to the grid's unit. The
+    spectral density of the sum falls as 1 / frequency^exponent between the two lengths; an exponent
+    of 3 gives every octave the same variance, which is called 1/f noise.
 
     Parameters
     ----------
@@ -129,8 +128,8 @@ def power_law_field(
         Each voxel has the field's mean over the voxel.
     rng
         Source of the noise.
-    longest_um, shortest_um
-        Largest and smallest σ, in µm; None = the grid's unit.
+    longest_um
+        Largest σ, in µm.
     exponent
         Of the three-dimensional spectral density.
 
@@ -138,8 +137,7 @@ def power_law_field(
     -------
     array of float32, (Z, Y, X)
     """
-    least = grid.unit_um if shortest_um is None else shortest_um
-    octaves = 1 + max(0, int(np.floor(np.log2(longest_um / least) + 1e-6)))
+    octaves = 1 + max(0, int(np.floor(np.log2(longest_um / grid.unit_um) + 1e-6)))
     # σ³ is the volume of an octave's frequencies: density ∝ σ^exponent needs this variance.
     variances = 2.0 ** (-np.arange(octaves) * (exponent - 3))
     variances /= variances.sum()

@@ -20,7 +20,9 @@ from decon3d.volumes.camera import (
     ASSUMED_OFFSET,
     ASSUMED_READ_NOISE,
     Configured,
+    resolve_camera,
 )
+from decon3d.volumes.photon_transfer import noise_power
 
 BRIGHTEST = 0.001
 """Share of the voxels whose mean is the dose of photons."""
@@ -33,7 +35,10 @@ FAINT = 0.1
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera in numbers: counts = gain · (photons + N(0, read_noise²)) + offset."""
+    """A simulated camera: counts = gain · (photons + N(0, read_noise²)) + offset.
+
+    What is known of a real one, and from where, is a `volumes.camera.Camera`.
+    """
 
     offset: float = ASSUMED_OFFSET
     gain: float = ASSUMED_GAIN
@@ -45,13 +50,9 @@ class Camera:
 
     @classmethod
     def of(cls, camera: Configured) -> "Camera":
-        """Take a config's or a resolved camera; what is open is assumed as this module says."""
-        return cls(
-            offset=ASSUMED_OFFSET if camera.offset is None else camera.offset,
-            gain=ASSUMED_GAIN if camera.gain is None else camera.gain,
-            read_noise=ASSUMED_READ_NOISE if camera.read_noise is None else camera.read_noise,
-            bits=camera.bits,
-        )
+        """Take a config's or a resolved camera; what is open is assumed as without data."""
+        known = resolve_camera(camera, None)
+        return cls(known.offset, known.gain, known.read_noise, known.bits)
 
     @property
     def most_photons(self) -> float:
@@ -112,12 +113,8 @@ def correlated(white: Volume, correlation: tuple[tuple[float, ...], ...]) -> Vol
     """
     spectrum = scipy.fft.rfftn(white.astype(np.float32, copy=False))
     for axis, (curve, size) in enumerate(zip(correlation, white.shape, strict=True)):
-        last = axis == white.ndim - 1
-        frequency = scipy.fft.rfftfreq(size) if last else scipy.fft.fftfreq(size)
-        power = 1 + sum(2 * r * np.cos(2 * np.pi * k * frequency) for k, r in enumerate(curve, 1))
-        power = np.maximum(power, 0)
-        full = np.concatenate([power, power[1 : (size + 1) // 2]]) if last else power
-        root = np.sqrt(power / full.mean()).astype(np.float32)
+        power = np.maximum(noise_power(curve, size), 0)
+        root = np.sqrt(power / power.mean()).astype(np.float32)[: spectrum.shape[axis]]
         spectrum *= np.expand_dims(root, [a for a in range(white.ndim) if a != axis])
     noise: Volume = scipy.fft.irfftn(spectrum, white.shape).astype(np.float32, copy=False)
     return noise

@@ -3,7 +3,6 @@
 import datetime
 from typing import Any
 
-from decon3d.report.instrument import age_warning
 from decon3d.settings import BeadsPsf, Dataset, Instrument, Objective
 
 SAME_APERTURE = 0.02
@@ -102,6 +101,19 @@ def out_of_date(
                 f"(stale_after_days: {limit}); keep those of the time of the acquisition"
             )
     return found
+
+
+def age_warning(
+    what: str, recorded: datetime.date, *, used: datetime.date, limit: int, since: str = "old"
+) -> list[str]:
+    """Say that something is too old for a day; nothing if it is not, or is later than the day."""
+    age = (used - recorded).days
+    if age > limit:
+        return [
+            f"{what} of {recorded} are {age} days {since} (stale_after_days: {limit}); record new "
+            "ones"
+        ]
+    return []
 
 
 def acquired_on(dataset: Dataset, record: dict[str, Any]) -> datetime.date | None:

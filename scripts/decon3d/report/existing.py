@@ -47,6 +47,11 @@ class Incomplete:
     folder: str
 
 
+def stored(path: Path) -> dict[str, Any]:
+    """Read an object from a JSON file of this project; empty where there is none yet."""
+    return read_json(path) if path.is_file() else {}
+
+
 def volume_names(root: Path, *, dataset: str, settings: Settings) -> list[str]:
     """List the dataset's volumes: of the config if its inputs are still there, else as ingested."""
     try:
@@ -120,9 +125,9 @@ def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[
     for name, method in settings.methods.items():
         for channel in settings.datasets[dataset].channels:
             values = flat(method.model_dump(mode="json"))
-            tuning = _read(root / paths.tuning(dataset, channel, name))
-            model = _read(root / paths.model(dataset, channel, name) / "model.json")
-            prepared = _read(root / paths.prepared(dataset, channel, name))
+            tuning = stored(root / paths.tuning(dataset, channel, name))
+            model = stored(root / paths.model(dataset, channel, name) / "model.json")
+            prepared = stored(root / paths.prepared(dataset, channel, name))
             values |= flat(tuning.get("chosen", {}))
             values |= {
                 key: str(model[key])
@@ -132,7 +137,7 @@ def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[
             values |= flat({k: model[k] for k in ("training",) if k in model})
             values |= flat(prepared.get("values", {}))
             values |= flat({k: prepared[k] for k in ("halo", "stride") if k in prepared})
-            values |= flat(_seams(_read(root / paths.finished(dataset, name))), "seam_index.")
+            values |= flat(_seams(stored(root / paths.finished(dataset, name))), "seam_index.")
             found.append({"method": name, "channel": channel, "rows": list(values.items())})
     return found
 
@@ -151,11 +156,11 @@ def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str,
     """List what psf.json says, per channel: `channel`, `rows`, `warnings`."""
     cards = []
     for channel in settings.datasets[dataset].channels:
-        info = _read((root / paths.psf(dataset, channel)).with_suffix(".json"))
+        info = stored((root / paths.psf(dataset, channel)).with_suffix(".json"))
         if info:
             warnings = [str(w) for w in info.pop("warnings", [])]
             info.pop("candidates", None)  # single beads: the figure of the beads shows them
-            fit = _read(root / paths.psf_fit(dataset, channel))
+            fit = stored(root / paths.psf_fit(dataset, channel))
             if fit.get("verdict") in ("too wide", "too narrow"):
                 warnings.append(str(fit["text"]))
             rows = list((flat(info) | flat(fit, "fit_to_the_data.")).items())
@@ -188,11 +193,11 @@ def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
     rows = [("decon3d", __version__), *installed().items()]
     rows += [("seed", str(settings.seed)), ("config", digest(settings.model_dump(mode="json")))]
     for channel in settings.datasets[dataset].channels:
-        info = _read((root / paths.psf(dataset, channel)).with_suffix(".json"))
+        info = stored((root / paths.psf(dataset, channel)).with_suffix(".json"))
         if "fingerprint" in info:
             rows.append((f"PSF of {channel}", str(info["fingerprint"])))
         for method in settings.methods:
-            model = _read(root / paths.model(dataset, channel, method) / "model.json")
+            model = stored(root / paths.model(dataset, channel, method) / "model.json")
             if "weights_sha256" in model:
                 label = f"weights of {method_label(method)}, {channel}"
                 rows.append((label, str(model["weights_sha256"])[:16]))
@@ -210,7 +215,7 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
     """List what was odd: sampling, saturation, no numbers, clipping, networks for other data."""
     found: list[str] = []
     for volume in volume_names(root, dataset=dataset, settings=settings):
-        record = _read(root / paths.ingested(dataset, volume))
+        record = stored(root / paths.ingested(dataset, volume))
         if "voxel_size_um" in record:
             found += _sampling(settings.datasets[dataset], record["voxel_size_um"])
         found += [f"{volume}: {text}." for text in record.get("warnings", [])]
@@ -237,7 +242,7 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
                         found.append(f"{label}: {attributes[key]:,} voxels {words}.")
     for method in settings.methods:
         for volume, sentences in (
-            _read(root / paths.plan(dataset, method)).get("warnings", {}).items()
+            stored(root / paths.plan(dataset, method)).get("warnings", {}).items()
         ):
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
     found += _assumed(root, dataset, settings)
@@ -249,7 +254,7 @@ def _assumed(root: Path, dataset: str, settings: Settings) -> list[str]:
     """List what was assumed of the camera, where neither the config nor the data tell."""
     found = []
     for channel in settings.datasets[dataset].channels:
-        record = _read(root / paths.noise(dataset, channel)).get("resolved", {})
+        record = stored(root / paths.noise(dataset, channel)).get("resolved", {})
         found += [f"{channel}: {text}." for text in record.get("assumed", [])]
     return found
 
@@ -259,7 +264,7 @@ def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:
     found = []
     for method in settings.methods:
         for channel in settings.datasets[dataset].channels:
-            values = _read(root / paths.prepared(dataset, channel, method)).get("values", {})
+            values = stored(root / paths.prepared(dataset, channel, method)).get("values", {})
             choice = values.get("choice")
             if choice and not choice["from_data"]:
                 found.append(
@@ -283,7 +288,7 @@ def _unverifiable(root: Path, dataset: str, settings: Settings) -> list[str]:
     """Say how much of each method's restored energy no data of this microscope can confirm."""
     shares = {}
     for method in settings.methods:
-        volumes = _read(root / paths.consistency_record(dataset, method)).values()
+        volumes = stored(root / paths.consistency_record(dataset, method)).values()
         checks = [check for volume in volumes for check in volume["checks"]]
         known = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
         if known:
@@ -332,7 +337,3 @@ def _fill(volume: str, record: dict[str, Any]) -> list[str]:
                 "no data, are left out of everything and keep their value."
             )
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}

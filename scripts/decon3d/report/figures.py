@@ -24,6 +24,7 @@ from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
+from decon3d.report.existing import stored
 from decon3d.report.independent import VOLUME, with_volumes
 from decon3d.report.labels import (
     INPUT,
@@ -276,7 +277,7 @@ def _beads(job: Job, channel: str) -> Drawn:
 def _training(job: Job, channel: str, method: str) -> Drawn:
     folder = job.root / paths.model(job.name, channel, method)
     history = pd.read_csv(folder / "history.csv")
-    info = read_json(folder / "model.json") if (folder / "model.json").is_file() else {}
+    info = stored(folder / "model.json")
     blurred = info.get("validation", {}).get("input", {}).get("psnr_affine")
     best = info.get("best_step")
     caption = "Loss on the training crops, and loss and PSNR on the validation volumes. "

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from decon3d import paths
 from decon3d.files import read_record, write_text
+from decon3d.report.contradictions import age_warning
 from decon3d.report.embed import embedded
 from decon3d.report.plots import COLORS, STYLE, WIDTH
 from decon3d.report.templating import number, quantity, render
@@ -52,6 +53,11 @@ class Frames:
 
     day: str
     values: dict[str, Any]
+
+    @property
+    def usable(self) -> bool:
+        """Whether they could be measured."""
+        return self.values.get("problem") is None
 
 
 def build_instrument_page(
@@ -105,7 +111,7 @@ def build_instrument_page(
             for objective in instrument.objectives
         ],
         camera=[_camera_row(f) for f in frames],
-        camera_figure=_camera_figure([f for f in frames if _dated(f)]),
+        camera_figure=_camera_figure([f for f in frames if f.usable and f.day != UNDATED]),
         configured=[
             (key, value)
             for key, value in instrument.camera
@@ -136,19 +142,6 @@ def _objective(name: str, instrument: Instrument, stacks: list[Measured]) -> dic
         "rows": [_row(s) for s in stacks],
         "shifts": [_shift_row(s, instrument.reference) for s in shifted],
     }
-
-
-def age_warning(
-    what: str, recorded: datetime.date, *, used: datetime.date, limit: int, since: str = "old"
-) -> list[str]:
-    """Say that something is too old for a day; nothing if it is not, or is later than the day."""
-    age = (used - recorded).days
-    if age > limit:
-        return [
-            f"{what} of {recorded} are {age} days {since} (stale_after_days: {limit}); record new "
-            "ones"
-        ]
-    return []
 
 
 def _stale(instrument: Instrument, today: datetime.date) -> list[str]:
@@ -196,8 +189,10 @@ def _stack_warnings(stacks: Sequence[Measured]) -> list[str]:
 
 
 def _camera_warnings(frames: Sequence[Frames], instrument: Instrument) -> list[str]:
-    found = [f"camera, {f.day}: not measured: {f.values['problem']}" for f in frames if _lost(f)]
-    known = [f for f in frames if not _lost(f)]
+    found = [
+        f"camera, {f.day}: not measured: {f.values['problem']}" for f in frames if not f.usable
+    ]
+    known = [f for f in frames if f.usable]
     found += [f"camera, {f.day}: {text}" for f in known[-1:] for text in f.values["warnings"]]
     if not known:
         return found
@@ -221,14 +216,6 @@ def _camera_warnings(frames: Sequence[Frames], instrument: Instrument) -> list[s
                     f"{day}; check the camera's settings"
                 )
     return found
-
-
-def _lost(frames: Frames) -> bool:
-    return frames.values.get("problem") is not None
-
-
-def _dated(frames: Frames) -> bool:
-    return frames.day != UNDATED and not _lost(frames)
 
 
 def _row(stack: Measured) -> list[str]:
@@ -255,7 +242,7 @@ def _shift_row(stack: Measured, reference: str) -> list[str]:
 
 
 def _camera_row(frames: Frames) -> list[str]:
-    if _lost(frames):
+    if not frames.usable:
         return [frames.day, "–", "–", "–", "–", "–", "not measured"]
     v = frames.values
     gain = v["gain"]

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from decon3d import paths
 from decon3d.files import read_record
+from decon3d.phantoms.contact_sheet import middle
+from decon3d.report.entries import exists
+from decon3d.report.existing import volume_names
 from decon3d.report.plots import COLORS, WIDTH
-from decon3d.report.templating import number, quantity
+from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Settings
 from decon3d.volumes.checked import open_group
@@ -20,8 +23,6 @@ from decon3d.volumes.ingest import load_record
 
 SHOWN = 4
 """Crops of a row."""
-THICK = 8
-"""One in so many planes is projected, those in the middle."""
 
 
 def draw_likeness(
@@ -38,18 +39,20 @@ def draw_likeness(
     group: Any = open_group(root / paths.phantoms(dataset, channel, "test"))
     _, height_um, width_um = group.attrs["voxel_size_um"]
     chosen = settings.datasets[dataset]
-    volumes = sorted((root / paths.ingested(dataset, "*")).parent.glob("*.json"))
+    names = volume_names(root, dataset=dataset, settings=settings)
+    ingested = filter(Path.is_file, (root / paths.ingested(dataset, name) for name in names))
     sample = sample_blocks(
-        [replace(r, path=str(root / r.path)) for r in map(load_record, volumes)],
+        [replace(r, path=str(root / r.path)) for r in map(load_record, ingested)],
         channel=chosen.channels[channel].index, times=chosen.times, seed=settings.seed,
     )  # fmt: skip
-    recipes: list[str] = group.attrs["recipes"]
-    rows = {"your data": [_photons(_middle(block), record["camera"]) for block in sample]}
+    recipes, photons = group.attrs["recipes"], group.attrs["photons"]
+    rows = {"your data": [_crop(block, record["camera"]) for block in sample]}
     for recipe in (found["recipe"] for found in record["recipes"]):
         of_recipe = [i for i, name in enumerate(recipes) if name == recipe]
+        of_recipe.sort(key=lambda i: float(photons[i]))
         places = np.linspace(0, len(of_recipe) - 1, min(SHOWN, len(of_recipe))).round().astype(int)
         rows[recipe] = [
-            _photons(_middle(np.asarray(group["image"][of_recipe[i]])), record["phantom_camera"])
+            _crop(np.asarray(group["image"][of_recipe[i]]), record["phantom_camera"])
             for i in places
         ]
     pooled = np.concatenate([crop.ravel() for row in rows.values() for crop in row])
@@ -77,7 +80,7 @@ def draw_likeness(
     _draw_curves(bottom, record["curves"])
     caption = (
         "Four blocks of your data with the most light, and test phantoms of each recipe, from the "
-        f"lowest dose to the highest: maximum projections of the middle {1 / THICK:.0%} of the "
+        "lowest dose to the highest: maximum projections of the middle eighth of the "
         f"planes, {quantity(widest)} µm wide, on one length scale and one grey scale, "
         f"{quantity(float(low))} to {quantity(float(high))} photons. Below, histograms in units of "
         "the noise's standard deviation, and the power of the structures by their frequency. "
@@ -91,7 +94,7 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
     found = []
     for channel in settings.datasets[dataset].channels:
         store = root / paths.phantoms(dataset, channel, "test")
-        if (store / "zarr.json").is_file():
+        if exists(store):
             group: Any = open_group(store)
             found += [f"{channel}: {text}." for text in group.attrs.get("assumed", [])]
         path = root / paths.likeness(dataset, channel)
@@ -101,7 +104,7 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
         if best["differences"]:
             found.append(
                 f"{channel}: the simulated objects are unlike your data. Compared with "
-                f"{best['recipe']}, the most alike, {_listed(best['differences'])}. Values in dB, "
+                f"{best['recipe']}, the most alike, {listed(best['differences'])}. Values in dB, "
                 "and choices that were made on simulated objects, may not hold for your data."
             )
     return found
@@ -114,7 +117,7 @@ def _sentence(found: dict[str, Any]) -> str:
         if found["octaves"] is None
         else f"spectra {number(found['octaves'], 2)} octaves apart"
     )
-    verdict = _listed(found["differences"]) if found["differences"] else "alike"
+    verdict = listed(found["differences"]) if found["differences"] else "alike"
     return (
         f"{found['recipe']}: {verdict} (histograms {number(found['histogram'], 2)} apart on a "
         f"scale of 0 to 1, {number(found['wasserstein'], 2)} σ; {octaves}; noise of the data "
@@ -122,18 +125,9 @@ def _sentence(found: dict[str, Any]) -> str:
     )
 
 
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _middle(block: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Project the middle planes (at least one) along Z."""
-    planes = max(len(block) // THICK, 1)
-    first = (len(block) - planes) // 2
-    return block[first : first + planes].astype(np.float32).max(axis=0)
-
-
-def _photons(counts: NDArray[np.float32], camera: dict[str, Any]) -> NDArray[np.float32]:
+def _crop(block: NDArray[np.generic], camera: dict[str, Any]) -> NDArray[np.float32]:
+    """Project the middle eighth of the planes along Z, in photons."""
+    counts = middle(block, 0).astype(np.float32)
     return (counts - np.float32(camera["offset"])) / np.float32(camera["gain"])
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from decon3d import paths
 from decon3d.errors import UserError, unforeseen
-from decon3d.files import read_json
 from decon3d.logs import log
+from decon3d.report.existing import stored
 from decon3d.report.labels import INPUT, METRICS, method_label
 from decon3d.report.viewer import data_uri
 from decon3d.report.views import Values
@@ -153,8 +153,7 @@ def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[
         if not (store / "zarr.json").is_file():
             row.missing.append(method)
             continue
-        finished = root / paths.finished(dataset, method)
-        found = read_json(finished).get(volume, {}) if finished.is_file() else {}
+        found = stored(root / paths.finished(dataset, method)).get(volume, {})
         seams = [s for s in found.get("seam_index", {}).values() if s is not None]
         worst = max(seams, key=lambda s: abs(s - 1), default=None)
         add(f"seam/{method}", Fact(f"Seams, {method_label(method)}", "", 2), worst)
@@ -170,7 +169,7 @@ def _add_consistency(
 ) -> None:
     """Add the shares that contradict the data, and that no data can check; the worst channel's."""
     path = root / paths.consistency_record(dataset, method)
-    checks = (read_json(path).get(volume) or {}).get("checks", []) if path.is_file() else []
+    checks = (stored(path).get(volume) or {}).get("checks", [])
     for key, words in (("flagged", "Against the data"), ("not_verifiable", "Not verifiable")):
         shares = [100 * check[key] for check in checks if check.get(key) is not None]
         fact = Fact(f"{words}, {method_label(method)}", "%", 2)

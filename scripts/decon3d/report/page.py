@@ -42,7 +42,7 @@ from decon3d.report.tables import (
     summary_blocks,
     write_tables,
 )
-from decon3d.report.templating import render
+from decon3d.report.templating import listed, render
 from decon3d.report.vetoes import painted
 from decon3d.report.words import Methods, methods_paragraph, what_was_restored
 from decon3d.settings import Settings, is_trained
@@ -124,7 +124,11 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     specimens = attempt("the specimens", lambda: test_specimens(root, **named), {})
     grouped: dict[str, Any] = {"settings": settings, "specimens": specimens}
     summary = attempt("the summary", lambda: summarise(metrics, **grouped), nothing)
-    advice = attempt("the recommendation", lambda: recommended(root, metrics, **named), [])
+    advice = attempt(
+        "the recommendation",
+        lambda: recommended(root, metrics, dataset=dataset, **grouped),
+        [],
+    )
     first = attempt("the first table", lambda: headline(metrics, cost, **grouped), nothing)
     sections = dict(SECTIONS)
     figures, undrawn = attempt(
@@ -311,7 +315,7 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
     trained = [method_label(n) for n, m in settings.methods.items() if is_trained(m)]
     if trained:
         caveats.append(
-            f"{' and '.join(trained)}: trained once, with one seed. Another seed may move the "
+            f"{listed(trained)}: trained once, with one seed. Another seed may move the "
             "result by more than the interval shows."
         )
     if len(metrics) and (metrics["split"] == "volume").any():

@@ -14,11 +14,10 @@ import pandas as pd
 
 from decon3d import paths
 from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired_difference
-from decon3d.files import read_json
+from decon3d.report.existing import stored
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import INPUT, method_label, prior_weight, with_groups
-from decon3d.report.pairs import test_specimens
-from decon3d.report.templating import number
+from decon3d.report.templating import listed, number
 from decon3d.report.vetoes import CHECKS, Check, Column, data_checks
 from decon3d.settings import ORACLE, Rl, Settings, is_network
 
@@ -149,15 +148,15 @@ def recommend(
     if not any(map(is_network, settings.methods.values())):  # none has learnt from any structure
         grouped = grouped.replace({"group": {"seen": "simulated", "unseen": "simulated"}})
     found = []
+    competitors = [m for m in settings.methods if not m.endswith(ORACLE)]  # oracles see the truth
     for channel in dict.fromkeys(grouped["channel"]):
         part = grouped[grouped["channel"] == channel]
-        methods = [
-            m for m in settings.methods
-            if m in set(part["method"]) and not m.endswith(ORACLE)  # it has seen the truth
-        ]  # fmt: skip
+        methods = [m for m in competitors if m in set(part["method"])]
         if methods:
             said = {m: (labels or {}).get((str(channel), m), "") for m in methods}
-            found.append(_Channel(str(channel), part, methods, settings, said).outcome(misfits))
+            missing = [m for m in competitors if m not in methods]
+            of_channel = _Channel(str(channel), part, methods, missing, settings, said)
+            found.append(of_channel.outcome(misfits))
     return found
 
 
@@ -168,7 +167,12 @@ def reference_of(methods: Sequence[str], settings: Settings) -> str | None:
 
 
 def recommended(
-    root: Path, metrics: pd.DataFrame, *, dataset: str, settings: Settings
+    root: Path,
+    metrics: pd.DataFrame,
+    *,
+    dataset: str,
+    settings: Settings,
+    specimens: Mapping[str, str] | None = None,
 ) -> list[Recommendation]:
     """Recommend a method for every channel of a dataset, from its results.
 
@@ -178,20 +182,22 @@ def recommended(
         The working directory of the workflow.
     metrics
         Rows of `metrics.csv`.
+    specimens
+        Of the measured test pairs; see `independent.with_volumes`.
     """
     misfits: dict[str, list[str]] = {}
     labels = {}
     for method in settings.methods:
-        plan = _read(root / paths.plan(dataset, method))
+        plan = stored(root / paths.plan(dataset, method))
         for volume, sentences in plan.get("warnings", {}).items():
             misfits.setdefault(method, []).extend(f"{volume}: {text}" for text in sentences)
         for channel in settings.datasets[dataset].channels:
-            values = _read(root / paths.prepared(dataset, channel, method)).get("values", {})
+            values = stored(root / paths.prepared(dataset, channel, method)).get("values", {})
             labels[channel, method] = settled(values)
     return recommend(
         metrics,
         settings=settings,
-        specimens=test_specimens(root, dataset=dataset, settings=settings),
+        specimens=specimens,
         misfits=misfits,
         labels=labels,
     )
@@ -204,10 +210,6 @@ def settled(values: Mapping[str, Any]) -> str:
     weight = prior_weight(values)
     told = f"λ {weight:.2g}, " if weight else ""
     return f"{told}{values['iterations']} iterations"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
 
 
 def recommendation_table(recommendations: Sequence[Recommendation]) -> pd.DataFrame:
@@ -241,6 +243,8 @@ class _Channel:
     name: str
     metrics: pd.DataFrame
     methods: list[str]
+    missing: list[str]
+    """Methods of the config that have no results yet."""
     settings: Settings
     said: Mapping[str, str]
 
@@ -276,6 +280,12 @@ class _Channel:
 
         where = EVIDENCE[group] if group else ""
         method, sentence = self._choice(reference, checks, ahead, where)
+        if method is not None and method in checks:
+            # The others were compared with the start, which is a check of that, too.
+            checked = any(checks.values()) if method == start else checks[method]
+            if not checked:
+                sentence += f" {method_label(method)} was not checked against your data."
+        sentence += self._lacking()
         return Recommendation(self.name, method, sentence, reference, checks, ranks)
 
     def _values(self, group: str) -> dict[str, dict[str, float]]:
@@ -303,7 +313,11 @@ class _Channel:
         """Choose a method and say why."""
         against = {m: _reasons(checks[m]) for m in self.methods}
         start = reference or self.methods[0]
-        if reference is None and len(self.methods) > 1:
+        if reference is None and len(self.methods) + len(self.missing) > 1:
+            awaited = reference_of(self.missing, self.settings)
+            if awaited is not None:
+                label = method_label(awaited)
+                return None, f"No recommendation: the other methods are compared with {label}."
             return None, (
                 "No recommendation: there is no Richardson-Lucy to compare with. Add `rl: {}` to "
                 "`methods`."
@@ -321,11 +335,14 @@ class _Channel:
             )
         name = method_label(chosen) + (f", {self.said[chosen]}" if self.said[chosen] else "")
         if len(self.methods) == 1:
-            return chosen, f"Use {name}: nothing in your data speaks against it, the only method."
+            only = "the only method with results" if self.missing else "the only method"
+            unopposed = f"nothing in your data speaks against it, {only}"
+            return chosen, f"Use {name}: {unopposed if checks[chosen] else f'it is {only}'}."
         if chosen != start:
+            unopposed = ", and your data do not speak against it" if checks[chosen] else ""
             return chosen, (
                 f"Use {name}: it is ahead of {method_label(start)} on {where} by "
-                f"{_decibels(leads[chosen])}, and your data do not speak against it."
+                f"{_decibels(leads[chosen])}{unopposed}."
             )
         if leads:  # all of them vetoed; the table tells of those that lead by less
             first = max(leads, key=lambda m: leads[m].mean)
@@ -334,6 +351,13 @@ class _Channel:
                 f"{number(leads[first].mean, 1)} dB and {against[first]}."
             )
         return chosen, f"Use {name}: {self._no_lead(where, list(differences.values()))}."
+
+    def _lacking(self) -> str:
+        """Say which methods of the config have no results yet; empty = all have some."""
+        if not self.missing:
+            return ""
+        names = listed([method_label(m) for m in self.missing])
+        return f" {names} {'have' if len(self.missing) > 1 else 'has'} no results yet."
 
     def _first(
         self,
@@ -351,8 +375,10 @@ class _Channel:
 
     def _no_lead(self, where: str, differences: Sequence[Estimate]) -> str:
         counts = [d.n for d in differences]
-        if not counts:
+        if not where:
             return "there are no simulated objects here to rank the other methods on"
+        if not counts:
+            return f"no other method has been measured on {where}"
         few = "" if max(counts) >= LEAST else f" ({max(counts)} are too few to tell)"
         return f"no other method is clearly ahead of it on {where}{few}"
 

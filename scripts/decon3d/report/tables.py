@@ -230,7 +230,7 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     metrics = collect_metrics(root, dataset=dataset)
     specimens = test_specimens(root, dataset=dataset, settings=settings)
     summary = summarise(metrics, settings=settings, specimens=specimens)
-    advice = recommended(root, metrics, dataset=dataset, settings=settings)
+    advice = recommended(root, metrics, dataset=dataset, settings=settings, specimens=specimens)
     cost = collect_cost(root, dataset=dataset, settings=settings)
     conditions = by_condition(metrics, settings=settings, anisotropy=_anisotropy(root, dataset))
     first = headline_table.headline(metrics, cost, settings=settings, specimens=specimens)

@@ -64,6 +64,11 @@ def quantity(value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}".replace("-", "−")
 
 
+def listed(words: Sequence[str]) -> str:
+    """Join one or more words: a; a and b; a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
 def duration(seconds: Any) -> str:
     """Write seconds as a person would say them."""
     if seconds is None or not math.isfinite(seconds):

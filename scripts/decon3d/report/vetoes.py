@@ -179,46 +179,28 @@ def _predicted(pair: _Pair) -> Check | None:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Paired:
-    """A difference over the parts of the data that two methods share."""
-
-    value: float
-    reference: float
-    errors: float
-    """Of the difference, in standard errors."""
-    parts: int
-
-
-def _paired(pair: _Pair, metric: str) -> _Paired | None:
-    one, other = pair.values(metric)
+def _deviance(pair: _Pair) -> Check | None:
+    if pair.reference == INPUT:
+        # The raw volume is blurred once more here, which takes its noise: it then predicts smooth
+        # objects well, and is itself 3 dB farther from the truth (haze of 20 photons).
+        return None
+    one, other = pair.values("deviance_part")
     shared = sorted(set(one) & set(other))
     if len(shared) < LEAST_PARTS:
         return None
     differences = np.array([one[s] - other[s] for s in shared])
     error = float(differences.std(ddof=1)) / math.sqrt(len(shared))
     value, reference = (float(np.mean([v[s] for s in shared])) for v in (one, other))
-    errors = (value - reference) / error if error > 0 else 0.0
-    return _Paired(value, reference, errors, len(shared))
-
-
-def _deviance(pair: _Pair) -> Check | None:
-    if pair.reference == INPUT:
-        # The raw volume is blurred once more here, which takes its noise: it then predicts smooth
-        # objects well, and is itself 3 dB farther from the truth (haze of 20 photons).
-        return None
-    compared = _paired(pair, "deviance_part")
-    if compared is None:
-        return None
-    worse = compared.value - compared.reference
+    worse = value - reference
+    errors = worse / error if error > 0 else 0.0
     return _check(
-        "deviance", compared.value, compared.reference,
-        cell=f"{_signed(worse, 4)} ({_signed(compared.errors, 1)} SE)",
-        veto=compared.errors > ERRORS,
+        "deviance", value, reference,
+        cell=f"{_signed(worse, 4)} ({_signed(errors, 1)} SE)",
+        veto=errors > ERRORS,
         why=f"predicts your held-out photons worse than {pair.other}",
         sentence=f"{pair.label} predicts held-out photons of your data worse than {pair.other}: by "
-        f"{number(worse, 4)} per voxel, {number(compared.errors, 1)} standard errors over "
-        f"{compared.parts} parts of the data.",
+        f"{number(worse, 4)} per voxel, {number(errors, 1)} standard errors over "
+        f"{len(shared)} parts of the data.",
     )  # fmt: skip
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from decon3d import __version__, paths
-from decon3d.files import read_json
+from decon3d.report.existing import stored
 from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
-from decon3d.report.templating import number, quantity
+from decon3d.report.templating import listed, number, quantity
 from decon3d.settings import (
     Channel,
     Dataset,
@@ -89,7 +89,7 @@ def what_was_restored(
 ) -> str:
     """Say in a sentence or two what the data are and what was done to them."""
     labels = [method_label(method) for method in settings.methods]
-    done = f"restored by {_and(labels)}"
+    done = f"restored by {listed(labels)}"
     if not records:
         return f"Nothing has been ingested yet that could be {done}."
     shapes = {r.shape[2:] for r in records}
@@ -134,9 +134,9 @@ def methods_paragraph(
     cited = _Cited()
     used = settings.datasets[dataset]
     sentences = [f"Volumes were restored with decon3d {__version__}."]
-    sentences += _calibration(_read(root / paths.camera_maps(dataset)), used)
+    sentences += _calibration(stored(root / paths.camera_maps(dataset)), used)
     for name, channel in used.channels.items():
-        info = _read((root / paths.psf(dataset, name)).with_suffix(".json"))
+        info = stored((root / paths.psf(dataset, name)).with_suffix(".json"))
         sentences.append(_psf(name, channel, used, info, cited))
     sentences += [
         _method(root, dataset, name, method, settings, cited)
@@ -144,11 +144,11 @@ def methods_paragraph(
     ]
     truths = [what for split, what in TRUTHS.items() if split in splits]
     if truths:
-        names = _and([METRICS[m].label for m in VOXELWISE])
+        names = listed([METRICS[m].label for m in VOXELWISE])
         sentences.append(
-            f"Restorations were compared on {_and(truths)} by {names} {cited('wang')}, as restored "
-            f"and after an affine match of brightness {cited('care')}, with 95 % intervals over "
-            "volumes (the wider of percentile bootstrap and Student's t)."
+            f"Restorations were compared on {listed(truths)} by {names} {cited('wang')}, as "
+            f"restored and after an affine match of brightness {cited('care')}, with 95 % "
+            "intervals over volumes (the wider of percentile bootstrap and Student's t)."
         )
     sentences.append(f"Everything random follows from the seed {settings.seed}.")
     return Methods(sentences, [SOURCES[key] for key in cited.keys])
@@ -213,11 +213,10 @@ def _method(
 ) -> str:
     label = method_label(name)
     after = f", starting from the result of {method_label(method.source)}" if method.source else ""
-    channel, *others = settings.datasets[dataset].channels
+    channels = list(settings.datasets[dataset].channels)
     if not is_network(method):
         found = [
-            _read(root / paths.prepared(dataset, c, name)).get("values", {})
-            for c in (channel, *others)
+            stored(root / paths.prepared(dataset, c, name)).get("values", {}) for c in channels
         ]
         values = found[0]
         prior, *source = PRIOR_WORDS.get(method.kind, [""])
@@ -232,7 +231,7 @@ def _method(
         return f"{label} is {kind} {called}{numbers}{after}."
     if method.kind == "bundle":
         return f"{label} is a network trained before ({method.bundle}){after}."
-    model = _read(root / paths.model(dataset, channel, name) / "model.json")
+    model = stored(root / paths.model(dataset, channels[0], name) / "model.json")
     reference = f" {cited(method.kind)}" if method.kind in SOURCES else ""
     on = "measured pairs" if settings.datasets[dataset].pairs else "simulated pairs"
     steps = f" for {method.training.steps:,} steps"
@@ -255,11 +254,3 @@ def _how_chosen(method: Any, values: dict[str, Any], cited: _Cited) -> str:
     if choice["from_data"]:
         return f", chosen from the data {cited('ramani')}"
     return f", since {choice['reason']}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}

@@ -6,6 +6,7 @@ is the write region and its halo, cut at the volume's faces; what is missing the
 mirrored is always as large as the others, also where the volume ends: engines work on one shape.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
@@ -51,6 +52,14 @@ class Block:
     def pad(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
         """Mirror the read values (Z, Y, X) across the volume's faces."""
         return np.pad(values, self.face, mode="symmetric") if np.any(self.face) else values
+
+
+def centred(shape: Sequence[int], size: Triple) -> Region:
+    """Return the middle region of a shape (Z, Y, X), of `size` voxels at most."""
+    z, y, x = (
+        slice((n - min(n, s)) // 2, (n + min(n, s)) // 2) for n, s in zip(shape, size, strict=True)
+    )
+    return (z, y, x)
 
 
 def grid(shape: Triple, block: Triple) -> Triple:

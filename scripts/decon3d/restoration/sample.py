@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.logs import log
-from decon3d.restoration.blocks import Region, Triple, block_at, grid
+from decon3d.restoration.blocks import Region, Triple, block_at, centred, grid
 from decon3d.seeds import generator
 from decon3d.volumes.camera import CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
@@ -140,11 +140,7 @@ def channel_camera(
 
 def central(volume: NDArray[Any]) -> list[NDArray[Any]]:
     """Take the middle of one volume (Z, Y, X) as its sample, of a sample block's size at most."""
-    region = tuple(
-        slice((n - min(n, b)) // 2, (n - min(n, b)) // 2 + min(n, b))
-        for n, b in zip(volume.shape, BLOCK, strict=True)
-    )
-    return [volume[region]]
+    return [volume[centred(volume.shape, BLOCK)]]
 
 
 def _spatial(record: VolumeRecord) -> Triple:

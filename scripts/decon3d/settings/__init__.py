@@ -57,11 +57,11 @@ from decon3d.settings.microscope import (
 )
 from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
 from decon3d.settings.profiles import (
-    check_instruments,
     chosen,
     instrument_files,
     instrument_folders,
     read_instrument,
+    read_instruments,
     with_files,
 )
 from decon3d.settings.training import (
@@ -128,7 +128,6 @@ __all__ = [
     "VolumeEntry",
     "bundle_path",
     "check_config_files",
-    "check_instruments",
     "chosen",
     "expand_path",
     "inner_model",
@@ -146,5 +145,6 @@ __all__ = [
     "path_problem",
     "prior_of",
     "read_instrument",
+    "read_instruments",
     "with_files",
 ]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.microscope import Camera, Channel, Optics
+from decon3d.settings.microscope import Camera, Channel, Optics, check_excitation
 from decon3d.settings.values import Axes, Day, Name, Recipe, Section, Series, Shape, VoxelSize
 
 
@@ -167,14 +167,7 @@ class Dataset(Section):
                 "corrected by it; remove it (camera: {none}), and give offset, gain and read_noise",
                 {"what": what, "none": "{dark: null, flat: null}"},
             )
-        for name, channel in self.channels.items():
-            if self.optics.modality == "two_photon" and channel.excitation_um is None:
-                raise PydanticCustomError(
-                    "channels",
-                    "channels.{name}.excitation_um is missing; two-photon excitation needs the "
-                    "laser's wavelength in µm, e.g. 0.92",
-                    {"name": name},
-                )
+        check_excitation(self.optics, self.channels)
         indices = [channel.index for channel in self.channels.values()]
         if len(set(indices)) < len(indices):
             raise PydanticCustomError(

@@ -131,14 +131,11 @@ def missing_files(config: dict[str, Any]) -> list[str]:
                 check(at, entry, pattern=True)
         for channel, value in table(dataset.get("channels")).items():
             check(f"{key}.channels.{channel}.psf.path", table(table(value).get("psf")).get("path"))
-        for role in ("dark", "flat"):
-            entries = table(dataset.get("camera")).get(role)
-            for entry in entries if isinstance(entries, list) else [entries]:
-                check(f"{key}.camera.{role}", entry, pattern=True)
-        for role in ("raw", "truth"):
-            entries = table(dataset.get("pairs")).get(role)
-            for entry in entries if isinstance(entries, list) else [entries]:
-                check(f"{key}.pairs.{role}", entry, pattern=True)
+        for section, roles in (("camera", ("dark", "flat")), ("pairs", ("raw", "truth"))):
+            for role in roles:
+                entries = table(dataset.get(section)).get(role)
+                for entry in entries if isinstance(entries, list) else [entries]:
+                    check(f"{key}.{section}.{role}", entry, pattern=True)
     problems += _bundle_problems(table(config.get("methods")), table(config.get("datasets")))
     for name, method in table(config.get("methods")).items():
         start = table(table(method).get("training")).get("start_from")

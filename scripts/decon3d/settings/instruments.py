@@ -14,11 +14,12 @@ from decon3d.settings.microscope import (
     ChannelOptics,
     Files,
     Optics,
+    check_excitation,
 )
 from decon3d.settings.values import Day, Name, Section
 
 UNDATED = "undated"
-"""Stands for the day of frames that have none."""
+"""In place of the day of frames without one."""
 
 
 class _Dated(Protocol):
@@ -65,7 +66,7 @@ class CameraFrames(Section):
 
 
 class Objective(Section):
-    """An objective of a microscope, with all that is in the light's path beside it."""
+    """An objective of a microscope, with what else is in the light path."""
 
     optics: Optics
     """The optics with this objective."""
@@ -95,7 +96,7 @@ class Objective(Section):
 
 
 class Instrument(Section):
-    """A microscope: what a facility knows of it, for all datasets that are recorded with it."""
+    """A microscope, described once for all datasets that are recorded with it."""
 
     title: str = ""
     """Its name in words, for its page."""
@@ -114,8 +115,8 @@ class Instrument(Section):
     """Channel against which the shifts of the others are measured, on beads that shine in both;
     null = the first of `channels`."""
     chromatic: Literal["report", "apply"] = "report"
-    """What becomes of those shifts: reported, or also undone by displaced PSFs, so that restored
-    channels lie on the reference channel."""
+    """`report`: those shifts are reported. `apply`: displaced PSFs also undo them; the restored
+    channels then lie on the reference channel."""
     stale_after_days: PositiveInt = 180
     """Days after which a bead stack or a camera's frames are too old for an acquisition; older ones
     are used, with a warning."""
@@ -130,7 +131,9 @@ class Instrument(Section):
             )  # fmt: skip
         if self.frames and self.camera.dark is not None:
             raise PydanticCustomError(
-                "camera", "camera.dark stands beside `frames`; move it there, with its date"
+                "camera",
+                "both camera.dark and `frames` are given; move camera.dark to `frames`, with "
+                "its date",
             )
         return self
 
@@ -184,13 +187,5 @@ class Instrument(Section):
                                 "known": ", ".join(self.channels),
                             },
                         )  # fmt: skip
-            if objective.optics.modality == "two_photon":
-                for channel, value in self.channels.items():
-                    if value.excitation_um is None:
-                        raise PydanticCustomError(
-                            "channels",
-                            "channels.{name}.excitation_um is missing; two-photon excitation needs "
-                            "the laser's wavelength in µm, e.g. 0.92",
-                            {"name": channel},
-                        )
+            check_excitation(objective.optics, self.channels)
         return self

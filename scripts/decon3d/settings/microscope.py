@@ -1,5 +1,6 @@
 """The microscope in the config: optics, camera, PSF, channel. Lengths in µm."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
@@ -140,13 +141,13 @@ class Camera(Section):
     """How photons become counts: counts = gain · photons + offset, plus read noise."""
 
     offset: Annotated[float, Field(ge=0)] | None = None
-    """Counts of a dark image; null = from the data, as far as they tell: the noise's variance over
-    the counts gives the gain and the counts at which it is 0 (offset - gain · read_noise²). What is
-    assumed beyond that is among the page's warnings."""
+    """Counts of a dark image; null = from the data: the noise's variance over the counts gives the
+    gain and the counts at which it is 0 (offset - gain · read_noise²). The page's warnings say what
+    is assumed beyond that."""
     gain: PositiveFloat | None = None
     """Counts per photon; null = the slope of the noise's variance over the counts. Where the data
-    do not tell it, 1 is assumed, and what must know photons stops (`stopping: rlgc`,
-    `tune_on: data`)."""
+    do not tell it, 1 is assumed, and methods that need photons stop with an error
+    (`stopping: rlgc`, `tune_on: data`)."""
     read_noise: Annotated[float, Field(ge=0)] | None = None
     """Standard deviation of the read noise in photons; null = from the data where the offset is
     known, else at most 1 is assumed: without dark frames only the two together are known."""
@@ -237,8 +238,8 @@ class BeadsPsf(BeadImages):
     """Position of another channel of that stack, against which the beads' shift is measured and
     reported; null = it is not."""
     align: bool = False
-    """Displace the PSF by that shift, so that this channel, restored, lies on the reference
-    channel. Both must be from one stack of beads that shine in both."""
+    """Displace the PSF by that shift; this channel, restored, then lies on the reference channel.
+    The beads of the stack must shine in both."""
 
     @field_validator("align")
     @classmethod
@@ -297,3 +298,15 @@ class Channel(ChannelOptics):
     beads_um: Annotated[float, Field(gt=0, le=5)] | None = None
     """Diameter of the objects, in µm, where the volumes show single beads: their widths then tell
     whether the PSF is too wide or too narrow. Null = other objects."""
+
+
+def check_excitation(optics: Optics, channels: Mapping[str, ChannelOptics]) -> None:
+    """Refuse a two-photon microscope's channels that lack the laser's wavelength."""
+    for name, channel in channels.items():
+        if optics.modality == "two_photon" and channel.excitation_um is None:
+            raise PydanticCustomError(
+                "channels",
+                "channels.{name}.excitation_um is missing; two-photon excitation needs the "
+                "laser's wavelength in µm, e.g. 0.92",
+                {"name": name},
+            )

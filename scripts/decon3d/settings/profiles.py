@@ -75,22 +75,24 @@ def read_instrument(path: Path) -> Any:
     return value
 
 
-def check_instruments(files: Mapping[str, Path]) -> None:
-    """Read instruments' files.
+def read_instruments(files: Mapping[str, Path]) -> dict[str, Any]:
+    """Read instruments' files, given by the instruments' names.
 
     Raises
     ------
     ConfigError
         With the problems of all files.
     """
+    found: dict[str, Any] = {}
     problems: list[str] = []
-    for path in files.values():
+    for name, path in files.items():
         try:
-            read_instrument(path)
+            found[name] = read_instrument(path)
         except UserError as error:
             problems += error.problems if isinstance(error, ConfigError) else [str(error)]
     if problems:
         raise ConfigError(problems)
+    return found
 
 
 def with_files(config: Any, folders: Iterable[str | Path]) -> Any:
@@ -116,21 +118,20 @@ def with_files(config: Any, folders: Iterable[str | Path]) -> Any:
     if not wanted:
         return config
     known = _table(config.get("instruments"))
-    files = instrument_files(folders)
-    needed = [
-        stem
-        for stem in files
-        if stem not in known and any(n == stem or n.startswith(f"{stem}_") for n in wanted)
-    ]
-    # An instrument may be named by a dataset wrongly; the message lists all that there are.
-    lost = {n for n in wanted if not any(n == s or n.startswith(f"{s}_") for s in [*known, *files])}
-    if needed:
-        check_instruments({stem: files[stem] for stem in needed})
-    found = {}
-    for stem in sorted(files if lost else needed):
-        with contextlib.suppress(UserError):  # of one that no dataset names
-            found[stem] = read_instrument(files[stem])
-    return {**config, "instruments": {**found, **known}}
+    files = {s: path for s, path in instrument_files(folders).items() if s not in known}
+    needed = {s: path for s, path in files.items() if any(_may_mean(n, s) for n in wanted)}
+    found = read_instruments(needed)
+    if not all(any(_may_mean(n, s) for s in [*known, *needed]) for n in wanted):
+        # The message about an unknown instrument lists all that can be read.
+        for stem in files.keys() - needed:
+            with contextlib.suppress(UserError):
+                found[stem] = read_instrument(files[stem])
+    return {**config, "instruments": {**dict(sorted(found.items())), **known}}
+
+
+def _may_mean(named: str, instrument: str) -> bool:
+    """Say whether a dataset's `instrument` may be this one, with or without an objective."""
+    return named == instrument or named.startswith(f"{instrument}_")
 
 
 def merged(config: dict[str, Any]) -> dict[str, Any]:
@@ -196,8 +197,8 @@ def _filled(
     if named not in known:
         problems.append(f"{key}.instrument: {_unknown(named, instruments, list(known))}")
         return dataset
-    instrument, objective = chosen(instruments, named) or (None, None)
-    assert instrument is not None and objective is not None
+    name, of = known[named]
+    instrument, objective = instruments[name], instruments[name].objectives[of]
     day = _day_of(dataset)
     result = dict(dataset)
     result["optics"] = _over(_plain(objective.optics), dataset.get("optics"))

@@ -2,8 +2,8 @@
 
 counts = gain · (photons + N(0, read_noise²)) + offset. The variance of the counts is a line over
 their mean, gain · (counts - dark_level), with dark_level = offset - gain · read_noise²: the line
-gives the gain and the dark level, but not the offset and the read noise apart, which only dark
-frames do. Noise models and the splitting of photons need no more.
+gives the gain and the dark level, which is all that noise models and the splitting of photons need.
+Only dark frames tell the offset and the read noise apart.
 """
 
 from collections.abc import Sequence
@@ -79,12 +79,12 @@ class CameraRecord:
     voxels: int = 0
     """Voxels in which the correlation was measured."""
     bits: int | None = None
-    """Bits that the counts need; None = they are no integers."""
+    """Bits that the counts need; None = they are not integers."""
     saturation: float | None = None
     """Counts at which a voxel is saturated."""
     frames: tuple[float, float | None, float] | None = None
     """From the camera's dark and flat frames: offset in counts, gain in counts per photon (None =
-    there were no flat ones), read noise in counts. They are believed before the data."""
+    there were no flat ones), read noise in counts. They take precedence over the data."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Cam
     offset_from: Source = "config"
     if measured.frames is not None:
         level, slope, noise = measured.frames
-        offset, offset_from = (level, "frames") if offset is None else (offset, "config")
+        if offset is None:
+            offset, offset_from = level, "frames"
         if gain is None and slope is not None:
             gain, gain_from = slope, "frames"
         divisor = measured.gain if gain is None else gain
@@ -208,7 +209,7 @@ def _read_noise(
 
 
 def _gain_of(measured: CameraRecord, offset: float | None, read: float | None) -> float | None:
-    """Find the gain of the measured curve, with the help of what is known; None = not told."""
+    """Fit the gain to the measured curve, for a known offset; None = the data do not tell."""
     if offset is None or not measured.curve or (read is None and measured.gain is not None):
         return measured.gain
     mean, variance, error = np.array(measured.curve).T
@@ -216,7 +217,7 @@ def _gain_of(measured: CameraRecord, offset: float | None, read: float | None) -
     gains = np.geomspace(*GAINS)[:, None]
     misfit = np.square((variance - gains * (mean - offset) - np.square(gains * noise)) / error)
     gain = float(gains[int(np.argmin(misfit.sum(1))), 0])
-    # An assumed read noise may matter little only.
+    # An assumed read noise is good enough only where it matters little.
     bright = (mean.max() - offset) / gain > BRIGHT * noise**2
     return gain if read is not None or bright else None
 

@@ -31,7 +31,7 @@ VARIES = 2.0
 FAR = 10.0
 """Robust standard deviations from the median at which a pixel is bad."""
 DEGREE = 4
-"""Of the polynomial that the illumination of the flats is taken for."""
+"""Of the polynomial that is fitted to the illumination of the flats."""
 LOUD = 6.0
 """Read noise, relative to the median, above which a pixel is bad."""
 DEAD = (0.5, 2.0)
@@ -204,18 +204,18 @@ def _flat_moments(
 def _moments(
     files: Sequence[str], key: str, bits: int | None, offset: Array | None, good: Mask | None
 ) -> _Moments:
-    """Stream over frames: what drifts for all pixels alike is taken out of each.
+    """Stream over frames; what drifts for all pixels alike is taken out of each.
 
-    In the dark that is added, in the light (where the offset is known) a factor: of the lamp.
+    In dark frames that is a number of counts; in flat ones, for which `offset` is given, a factor.
     """
     total: Array | None = None
     squares = first = np.zeros(0)
     levels: list[float] = []
     zeros = full = 0.0
-    for _, frame in frames_of(files, key):
+    for path, frame in frames_of(files, key):
         values = frame.astype(np.float64)
         if not np.isfinite(values).all():
-            raise UserError(f"{key}: {files[0]} holds NaN or infinite values; export it again")
+            raise UserError(f"{key}: {path} holds NaN or infinite values; export it again")
         zeros += float((values <= 0).mean())
         if frame.dtype.kind in "ui":
             highest = int(frame.max())
@@ -224,7 +224,7 @@ def _moments(
             full += float((values >= top).mean())
         if offset is not None and values.shape != offset.shape:
             raise UserError(
-                f"{key}: the frames of {files[0]} have {values.shape[0]} × {values.shape[1]} "
+                f"{key}: the frames of {path} have {values.shape[0]} × {values.shape[1]} "
                 f"pixels (Y, X), the dark ones {offset.shape[0]} × {offset.shape[1]}; give frames "
                 "of one region of the camera"
             )
@@ -236,7 +236,7 @@ def _moments(
             level = float(values[good].mean())
             if level <= 0:
                 raise UserError(
-                    f"{key}: a frame of {files[0]} is darker than the dark frames; check which "
+                    f"{key}: a frame of {path} is darker than the dark frames; check which "
                     "files are dark and which flat"
                 )
             values *= (levels[0] if levels else level) / level

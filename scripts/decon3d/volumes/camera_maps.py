@@ -116,7 +116,7 @@ def load_maps(path: str | Path) -> CameraMaps:
 
 @dataclass(frozen=True)
 class Correction:
-    """Makes the pixels of a volume alike while it is read.
+    """Corrects the pixels of a volume for their offset and gain as it is read.
 
     Parameters
     ----------

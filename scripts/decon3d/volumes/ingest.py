@@ -400,26 +400,43 @@ def _without_wrong_bits(
     key: str,
 ) -> tuple[dict[int, Counted], float | None]:
     """Refuse `camera.bits` that are too few for the counts; correct those that a file states."""
-    largest = saturation_of(volume.stored_dtype)
-    if level is None or largest is None or level == largest or volume.correction is not None:
+    if level is None or volume.correction is not None:
         return found, level
     highest = max((c.histogram.percentile(100) for c in found.values()), default=0.0)
-    if not highest > level:
+    largest = _saturation_from(highest, volume, level, camera_bits, key)
+    if largest == level:
         return found, level
-    if camera_bits is not None:
-        raise UserError(
-            f"{key}.camera.bits: {camera_bits} bits end at {level:g}, but {volume.path} holds "
-            f"counts up to {highest:g}; give the camera's bits, or null"
-        )
-    bits = volume.significant_bits
-    words = "%s states %s significant bits, but holds counts up to %g: taken as saturated at %g"
-    log.info(words, volume.path, bits, highest, largest)
 
     def full(histogram: Histogram) -> int:
         end = histogram.start + len(histogram.counts) * histogram.width
         return int(histogram.counts[histogram.index(largest)]) if end >= largest else 0
 
     return {i: replace(c, saturated=full(c.histogram)) for i, c in found.items()}, largest
+
+
+def _saturation_from(
+    highest: float, volume: Volume, level: float, camera_bits: int | None, key: str
+) -> float:
+    """Return the counts at which a volume saturates, given its highest counts.
+
+    That is `level`, or the largest number of the type where a file states too few bits.
+
+    Raises
+    ------
+    UserError
+        If `camera.bits` are too few.
+    """
+    largest = saturation_of(volume.stored_dtype)
+    if largest is None or level == largest or not highest > level:
+        return level
+    if camera_bits is not None:
+        raise UserError(
+            f"{key}.camera.bits: {camera_bits} bits end at {level:g}, but {volume.path} holds "
+            f"counts up to {highest:g}; give the camera's bits, or null"
+        )
+    words = "%s states %s significant bits, but holds counts up to %g: taken as saturated at %g"
+    log.info(words, volume.path, volume.significant_bits, highest, largest)
+    return largest
 
 
 def _corrected(
@@ -432,7 +449,7 @@ def _corrected(
     channels: dict[str, int],
     key: str,
 ) -> Volume:
-    """Let the camera's pixels be made alike while a volume is read.
+    """Return a volume whose pixels are corrected by the camera's maps as it is read.
 
     Raises
     ------
@@ -467,16 +484,9 @@ def _corrected(
             "below the camera's offset: fill of deskewing, stitching or padding. Give volumes as "
             "the camera recorded them, or remove `dark` and `flat`"
         )
-    largest = saturation_of(volume.stored_dtype)
-    if saturation is not None and highest > saturation:
-        if bits is not None:
-            raise UserError(
-                f"{key}.camera.bits: {bits} bits end at {saturation:g}, but {volume.path} holds "
-                f"counts up to {highest:g}; give the camera's bits, or null"
-            )
-        saturation = largest  # the file states too few
-    correction = Correction(maps, level=level, saturation=saturation)
-    return replace(volume, correction=correction)
+    if saturation is not None:
+        saturation = _saturation_from(highest, volume, saturation, bits, key)
+    return replace(volume, correction=Correction(maps, level=level, saturation=saturation))
 
 
 def _missing_chunks(volume: Volume) -> list[str]:

@@ -4,8 +4,8 @@ The variance of the counts is a line over their mean (Janesick 2007, Photon Tran
 measured in images of structure, in three steps against what structure adds to it:
 
 1. The noise is what differences of fourth order along Y and X and of second order along Z leave of
-   an image, in which a blurred object has next to nothing. Of two frames of one place, it is that
-   of their difference.
+   an image: almost nothing of a blurred object. Of two frames of one place, it is what they leave
+   of the frames' difference.
 2. Voxels are grouped by the mean of a shell around the footprint of these differences, and of each
    group the third is kept whose shell varies least: the lower envelope. White noise in the shell
    is independent of that in the footprint, so that this choice biases neither mean nor variance.
@@ -51,7 +51,7 @@ FOOTPRINT = (3, 5, 5)
 MARGIN = (2, 4, 4)
 """Voxels (Z, Y, X) at the faces of a block in which nothing is measured."""
 STEP = 2
-"""Of the voxels that are used, along Y and X: next to no noise of the others is new."""
+"""Of the voxels that are used, along Y and X: the others add almost no new noise."""
 FLATTEST = 1 / 3
 LEAST_GROUP = 600
 """Voxels of a group, before the flattest are chosen."""
@@ -129,9 +129,10 @@ def measure_camera(
         for curve, few, high in zip(correlation, ORDERS_CORRELATED, ORDERS, strict=True)
     )
     low = _lower_clip(sample, step)
-    parts = [_voxels(block, None, orders, low, saturation) for block in sample]
     if pairs:
         parts = [_voxels(one, other, orders, low, saturation) for one, other in pairs]
+    else:
+        parts = [_voxels(block, None, orders, low, saturation) for block in sample]
     kept = prod(
         _kept(rho, DIFFERENCES[order]) for rho, order in zip(correlation, orders, strict=True)
     )
@@ -230,8 +231,8 @@ def _voxels(
     saturation: float | None,
 ) -> _Voxels:
     """Measure the noise at the voxels of a block, or of two frames of one place."""
+    values = noise = filled(block, 0.0).astype(np.float32)
     absent = missing(block)
-    values = filled(block, 0.0).astype(np.float32)
     clipped = np.zeros(block.shape, bool)
     frames = [block] if other is None else [block, other]
     for frame in frames:
@@ -239,13 +240,10 @@ def _voxels(
             clipped |= np.asarray(frame >= saturation)
         if low is not None:
             clipped |= np.asarray(frame <= low)
-    noise = values
     if other is not None:
-        second = filled(other, 0.0).astype(np.float32)
-        noise = (values - second) * np.float32(0.5**0.5)
-        gone = missing(other)
-        absent = gone if absent is None else absent if gone is None else absent | gone
-        values = (values + second) * np.float32(0.5)
+        difference = _difference(block, other)
+        noise, absent = filled(difference, 0.0), missing(difference)
+        values = (values + filled(other, 0.0).astype(np.float32)) * np.float32(0.5)
     kernels = [
         DIFFERENCES[order if n >= 3 else 0] for n, order in zip(block.shape, orders, strict=True)
     ]
@@ -319,7 +317,7 @@ def _groups(
     )
     if shell.size < LEAST_VOXELS:
         return []
-    # A squared difference repeats what its neighbours' say, so many times.
+    # Squared differences of neighbours are correlated: so many count as one.
     repeats = prod(
         _repeats(DIFFERENCES[order], 1 if axis == 0 else STEP) for axis, order in enumerate(orders)
     )
@@ -348,7 +346,7 @@ def _without_clipped(
 ) -> tuple[list[Point], Line | None]:
     """Fit a line to the groups without clipped voxels, and to all where they agree with it.
 
-    Where hardly a photon falls, zeros are no sign of clipping, and their variance is in line.
+    With very few photons, zeros do not mean clipping, and their variance lies on the line.
     """
     every = [group.point for group in groups]
     whole = [group.point for group in groups if not group.clipped]
@@ -457,10 +455,10 @@ def _bright(sample: Sequence[NDArray[Any]], plateau: float | None) -> Interval |
 
 
 def without_even_places(block: NDArray[Any]) -> NDArray[Any]:
-    """Make boxes of 3 × 5 × 5 voxels of one value NaN: fill, though not known as such.
+    """Set boxes of 3 × 5 × 5 voxels of one value to NaN: they may be fill.
 
-    Where photons are so few that such boxes are dark, the others still have the variance of their
-    mean.
+    With very few photons they may be dark places; the other voxels still have the variance of
+    their mean.
     """
     even = maximum_filter(block, FOOTPRINT) == minimum_filter(block, FOOTPRINT)
     if not even.any():
@@ -468,6 +466,25 @@ def without_even_places(block: NDArray[Any]) -> NDArray[Any]:
     result = block.astype(np.float32)
     result[np.asarray(maximum_filter(even, FOOTPRINT))] = np.nan
     return result
+
+
+def noise_power(correlation: Sequence[float], size: int) -> NDArray[np.float64]:
+    """Return the power spectrum of noise of variance 1 along an axis; white noise has 1 throughout.
+
+    Parameters
+    ----------
+    correlation
+        Of neighbours 1, 2, … voxels away.
+    size
+        Voxels of the axis; the frequencies are those of `numpy.fft.fftfreq`.
+
+    Returns
+    -------
+    array (size)
+        Negative where no noise can have such a correlation.
+    """
+    phase = 2 * np.pi * np.fft.fftfreq(size)
+    return np.ones(size) + sum(2 * rho * np.cos(k * phase) for k, rho in enumerate(correlation, 1))
 
 
 def noise_correlation(sample: Sequence[NDArray[Any]]) -> tuple[tuple[Curve, Curve, Curve], int]:

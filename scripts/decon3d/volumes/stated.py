@@ -1,4 +1,4 @@
-"""What a file states of its microscope; nothing is taken from it, but the config is compared."""
+"""What a file states of its microscope; it is only compared with the config."""
 
 from dataclasses import dataclass
 

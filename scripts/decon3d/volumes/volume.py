@@ -119,7 +119,7 @@ class Volume:
     stated: Stated = NOTHING
     """What the file says of the microscope."""
     correction: "Correction | None" = None
-    """What makes the camera's pixels alike; `read` then gives corrected counts, float32."""
+    """Of the camera's pixels; `read` then gives corrected counts, float32."""
     shape: tuple[int, int, int, int, int] = field(init=False)
 
     def __post_init__(self) -> None:

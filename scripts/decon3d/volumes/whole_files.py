@@ -1,4 +1,4 @@
-"""Chunk files that are refused where they are cut: empty ones, and those that Blosc has compressed.
+"""Local zarr stores that refuse cut chunk files: empty ones, and incomplete ones of Blosc.
 
 Blosc's decoder trusts the length that a chunk's header states and does not compare it with the
 bytes there are: of incompressible data it copies whatever lies in memory beyond a cut chunk's end.
@@ -23,7 +23,7 @@ def uses_blosc(array: dict[str, Any]) -> bool:
 
 
 class FilledFileStore(LocalStore):
-    """A local store of an array; zarr reads an empty shard as one that was never written."""
+    """Refuses empty files of an array; zarr reads an empty shard as one that was never written."""
 
     async def get(
         self,
@@ -39,7 +39,7 @@ class FilledFileStore(LocalStore):
 
 
 class WholeChunkStore(FilledFileStore):
-    """A local store of an array whose chunks are Blosc's."""
+    """Also refuses cut chunks of an array that Blosc has compressed."""
 
     async def get(
         self,
