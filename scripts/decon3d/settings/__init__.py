@@ -8,7 +8,8 @@ triples are in the order Z, Y, X.
 from decon3d.settings.config import Restoration, Settings
 from decon3d.settings.datasets import Dataset, MeasuredPairs, Preview, Simulation, VolumeEntry
 from decon3d.settings.duplicates import check_config_files
-from decon3d.settings.explain import inner_model
+from decon3d.settings.error_messages import inner_model
+from decon3d.settings.field_types import NAME, RECIPES, RESERVED_METHODS, Section
 from decon3d.settings.files import bundle_path, expand_path, listed_files, path_problem
 from decon3d.settings.instruments import (
     UNDATED,
@@ -72,7 +73,6 @@ from decon3d.settings.training import (
     RlResidualTraining,
     Training,
 )
-from decon3d.settings.values import NAME, RECIPES, RESERVED_METHODS, Section
 
 __all__ = [
     "METHOD_KINDS",

@@ -7,10 +7,10 @@ from pydantic_core import PydanticCustomError
 
 from decon3d.paths import INSTRUMENTS
 from decon3d.settings.datasets import Dataset
+from decon3d.settings.field_types import RESERVED_METHODS, Name, Section
 from decon3d.settings.instruments import Instrument
 from decon3d.settings.methods import ORACLE, Method, counts_photons, is_oracle, is_trained, is_tuned
 from decon3d.settings.phantoms import Phantoms
-from decon3d.settings.values import RESERVED_METHODS, Name, Section
 
 
 class Restoration(Section):

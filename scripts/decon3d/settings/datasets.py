@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from decon3d.settings.field_types import Axes, Day, Name, Recipe, Section, Series, Shape, VoxelSize
 from decon3d.settings.microscope import Camera, Channel, Optics, check_excitation
-from decon3d.settings.values import Axes, Day, Name, Recipe, Section, Series, Shape, VoxelSize
 
 
 class VolumeEntry(Section):

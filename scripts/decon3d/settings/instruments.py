@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Protocol, TypeVar
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from decon3d.settings.field_types import Day, Name, Section
 from decon3d.settings.microscope import (
     BeadImages,
     BeadsPsf,
@@ -16,7 +17,6 @@ from decon3d.settings.microscope import (
     Optics,
     check_excitation,
 )
-from decon3d.settings.values import Day, Name, Section
 
 UNDATED = "undated"
 """In place of the day of frames without one."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.values import Axes, Index, Section, Series, VoxelSize, Wavelength
+from decon3d.settings.field_types import Axes, Index, Section, Series, VoxelSize, Wavelength
 
 Modality = Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
 """Kinds of microscope; tables that are looked up by one hold all of them."""

@@ -5,8 +5,17 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from decon3d.settings.field_types import (
+    RECIPES,
+    Axes,
+    Name,
+    Section,
+    Series,
+    Shape,
+    Stretch,
+    VoxelSize,
+)
 from decon3d.settings.microscope import Camera
-from decon3d.settings.values import RECIPES, Axes, Name, Section, Series, Shape, Stretch, VoxelSize
 
 
 class ObjectFile(Section):
