@@ -4,7 +4,7 @@ from pathlib import Path
 
 from decon3d.evaluation.full_reference import evaluate_phantoms
 from decon3d.evaluation.kernel import Kernels
-from decon3d.evaluation.planted import evaluate_planted
+from decon3d.evaluation.map_sensitivity import evaluate_map_sensitivity
 from decon3d.evaluation.records import write_records
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
@@ -27,7 +27,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         }  # fmt: skip
         records += evaluate_phantoms(kernels=kernels, **common)
         if result:
-            records += evaluate_planted(
+            records += evaluate_map_sensitivity(
                 psf=load_psf(psf),
                 camera=resolve_camera(Camera.model_validate(params.camera), load_camera(noise)),
                 seed=params.seed,

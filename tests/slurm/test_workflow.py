@@ -73,9 +73,9 @@ OVER_TIME = f"""
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {str(ROOT / "scripts")!r})
-from decon3d.interruption import told_to_stop
+from decon3d.signals import catch_sigterm
 saved = Path("saved")
-with told_to_stop() as stopped:
+with catch_sigterm() as stopped:
     while not stopped() and not saved.exists():
         time.sleep(0.2)
 if stopped():

@@ -18,9 +18,15 @@ from decon3d.evaluation.consistency_maps import (
     volume_records,
     worst_places,
 )
+from decon3d.evaluation.map_sensitivity import (
+    DETECTABLE,
+    draw_places,
+    map_sensitivity,
+    pattern_of,
+    verdict,
+)
 from decon3d.evaluation.noise import Noise, load_noise, measure_noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
-from decon3d.evaluation.planted import DETECTABLE, draw_places, pattern_of, planted_auc, verdict
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.restoration.restorers import State
@@ -371,7 +377,7 @@ def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):
 def test_additions_are_found_and_what_is_below_the_resolution_is_not_verifiable():
     truth, image = phantom(200)
     judge = checker(measure_noise([image]))
-    found = planted_auc(image, truth, checker=judge, rng=generator(1, "planted"))
+    found = map_sensitivity(image, truth, checker=judge, rng=generator(1, "planted"))
     print(found)
     assert found["added"] > 0.9
     assert "found by the map" in verdict("added", found["added"])
@@ -389,11 +395,13 @@ def test_planted_changes_are_found_beside_places_without_data():
     holes = truth.astype(np.float32)
     holes[10:14, 40:44, 60:64] = np.nan
     for a, b in ((missing, truth), (image, holes), (missing, holes)):
-        found = planted_auc(a, b, checker=judge, rng=generator(1, "planted"))
+        found = map_sensitivity(a, b, checker=judge, rng=generator(1, "planted"))
         assert found["added"] > 0.9 and found["lateral"] < DETECTABLE
     places = draw_places(SHAPE, psf=PSF, rng=generator(1, "planted"), known=~slanted)
     assert len(places) > 8 and not slanted[tuple(np.transpose(places))].any()
-    nothing = planted_auc(np.full(SHAPE, np.nan), truth, checker=judge, rng=generator(1, "planted"))
+    nothing = map_sensitivity(
+        np.full(SHAPE, np.nan), truth, checker=judge, rng=generator(1, "planted")
+    )
     assert np.isnan(list(nothing.values())).all()
 
 

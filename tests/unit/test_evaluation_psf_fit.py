@@ -17,7 +17,7 @@ from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
 from decon3d.phantoms.grids import Grid
 from decon3d.phantoms.imaging import Camera, form_image, margins, simulate
-from decon3d.report.existing import psf_cards
+from decon3d.report.run_status import psf_cards
 from decon3d.settings import Optics
 
 VOXEL = (0.2, 0.08, 0.08)

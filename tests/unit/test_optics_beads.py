@@ -17,7 +17,7 @@ from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um, load_psf, normalised_psf, save_psf
 from decon3d.optics.sections import Modality
 from decon3d.report.beads import draw_beads
-from decon3d.report.words import MODALITIES
+from decon3d.report.methods_text import MODALITIES
 from decon3d.settings import Channel, Optics
 
 VOXEL = (0.15, 0.06, 0.06)

@@ -10,7 +10,7 @@ from decon3d.errors import UserError
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um
 from decon3d.optics.theory import theoretical_psf
-from decon3d.report.existing import psf_cards
+from decon3d.report.run_status import psf_cards
 from decon3d.settings import Channel, Optics, load_settings
 
 LATTICE = Optics(

@@ -21,12 +21,12 @@ from decon3d.errors import DamagedError, unforeseen
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import write_json, write_text
 from decon3d.report import figures
-from decon3d.report.existing import data_warnings
+from decon3d.report.methods_text import methods_paragraph
 from decon3d.report.page import build_report, report_what_exists
 from decon3d.report.plots import projections
+from decon3d.report.run_status import data_warnings
 from decon3d.report.tables import write_tables
 from decon3d.report.views import Scene, Source, brightest, detail, line, overview
-from decon3d.report.words import methods_paragraph
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from report_tree import VOXEL, make_settings, make_tree, write_volume
 
 from decon3d import paths
 from decon3d.files import write_json
-from decon3d.report.existing import data_warnings
+from decon3d.report.methods_text import methods_paragraph, what_was_restored
 from decon3d.report.overview import Row, shown_volumes, volume_rows
+from decon3d.report.run_status import data_warnings
 from decon3d.report.viewer import Panel, resampled, small_shape, viewer_scene
 from decon3d.report.views import Scene
-from decon3d.report.words import methods_paragraph, what_was_restored
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.metadata import contradiction
 

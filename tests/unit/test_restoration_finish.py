@@ -11,7 +11,7 @@ from test_restoration import Known, known_restorer, machine  # noqa: F401
 from test_volumes import TCZYX, VOXEL
 
 from decon3d.errors import DamagedError
-from decon3d.report.existing import _seams
+from decon3d.report.run_status import _seams
 from decon3d.restoration.finish import export_ome_tiff
 from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.reader import open_volume

@@ -7,10 +7,10 @@ import pytest
 import tifffile
 
 from decon3d.errors import UserError
+from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.ingest import channel_statistics, fills_of, ingest
 from decon3d.volumes.no_data import mark, read_marked
 from decon3d.volumes.reader import open_volume
-from decon3d.volumes.tally import mark_image
 
 RNG = np.random.default_rng(0)
 SHAPE = (24, 60, 64)

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 import zarr
 
+from decon3d.volumes import channel_accumulator, slabs
 from decon3d.volumes import ingest as ingesting
-from decon3d.volumes import slabs, tally
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import Volume
 from decon3d.volumes.slabs import SlabFile, strips
@@ -54,7 +54,7 @@ def run(path, folder):
 def little(monkeypatch):
     """Allow little memory; the sizes of what is read and counted at a time, in bytes and voxels."""
     sizes = {"read": [], "counted": []}
-    read, of = Volume.read, tally.Histogram.of.__func__
+    read, of = Volume.read, channel_accumulator.Histogram.of.__func__
 
     def reading(self, *place):
         values = read(self, *place)
@@ -68,9 +68,9 @@ def little(monkeypatch):
     def start():
         monkeypatch.setattr(slabs, "SLAB_BYTES", CAP)
         monkeypatch.setattr(ingesting, "SLAB_BYTES", CAP)
-        monkeypatch.setattr(tally, "STRIP_VOXELS", CAP // 2)
+        monkeypatch.setattr(channel_accumulator, "STRIP_VOXELS", CAP // 2)
         monkeypatch.setattr(Volume, "read", reading)
-        monkeypatch.setattr(tally.Histogram, "of", classmethod(counting))
+        monkeypatch.setattr(channel_accumulator.Histogram, "of", classmethod(counting))
         return sizes
 
     return start

@@ -10,8 +10,8 @@ from helpers import ROOT, Workplace
 from simulated_beads import write_beads
 
 from decon3d.optics.build import make_psf
-from decon3d.report.existing import data_warnings
-from decon3d.report.words import methods_paragraph
+from decon3d.report.methods_text import methods_paragraph
+from decon3d.report.run_status import data_warnings
 from decon3d.settings import Channel, Optics, load_settings, with_files
 from decon3d.volumes.ingest import load_record
 

@@ -31,13 +31,13 @@ from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.evaluation.records import Record
 from decon3d.files import announce_output, digest, read_json
-from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, half_width
 from decon3d.restoration.blocks import Block, Region, Triple, block_at, choose_block, grid
 from decon3d.restoration.part import peak_memory_gb
 from decon3d.restoration.sample import BLOCK, draw_cells
 from decon3d.seeds import generator
+from decon3d.signals import catch_sigterm
 from decon3d.versions import VERSIONS
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.fingerprints import check_unchanged
@@ -167,7 +167,7 @@ def check_volume(
     checks = []
     voxels = prod(shape) * len(chosen) * len(channels)
     with (
-        told_to_stop() as stopped,
+        catch_sigterm() as stopped,
         progress(
             total=voxels / 1e6,
             what=f"consistency of {method}, {record.name}",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from decon3d.volumes.fading import GAP, fade, fade_missing
+from decon3d.volumes.apodization import GAP, fade, fade_missing
 
 THRESHOLD = 1 / 7
 SECTOR = np.pi / 6

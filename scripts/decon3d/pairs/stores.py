@@ -20,6 +20,7 @@ from decon3d.pairs.matching import Alignment, Limits, align, aligned
 from decon3d.pairs.registration import Triple, Volume, covered
 from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
+from decon3d.volumes.channel_accumulator import fill_of
 from decon3d.volumes.checked import OPTIONS
 from decon3d.volumes.checks import pair_problems
 from decon3d.volumes.headers import Header
@@ -27,7 +28,6 @@ from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
-from decon3d.volumes.tally import fill_of
 
 Shape = tuple[int, int, int]
 LARGEST: Shape = (64, 256, 256)

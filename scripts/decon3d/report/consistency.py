@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from decon3d import paths
 from decon3d.evaluation.consistency import THRESHOLD, Scale
 from decon3d.evaluation.consistency_maps import ChannelCheck, reblurred
+from decon3d.evaluation.map_sensitivity import CHANGES, verdict
 from decon3d.evaluation.noise import load_noise
-from decon3d.evaluation.planted import CHANGES, verdict
 from decon3d.evaluation.records import read_records
 from decon3d.files import read_json
 from decon3d.optics.psf import load_psf

@@ -15,9 +15,9 @@ import pandas as pd
 from decon3d.evaluation.catalogue import DEPENDENT, METRICS
 from decon3d.evaluation.records import COLUMNS
 from decon3d.evaluation.statistics import estimate_mean
-from decon3d.report.existing import effective_settings, provenance
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import with_groups
+from decon3d.report.run_status import effective_settings, provenance
 from decon3d.settings import Settings
 
 HEADLINE_COLUMNS = (

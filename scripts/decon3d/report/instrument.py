@@ -15,9 +15,9 @@ from decon3d import paths
 from decon3d.files import read_record, write_text
 from decon3d.report.contradictions import age_warning
 from decon3d.report.embed import embedded
+from decon3d.report.methods_text import MODALITIES
 from decon3d.report.plots import COLORS, STYLE, WIDTH
 from decon3d.report.templating import number, quantity, render
-from decon3d.report.words import MODALITIES
 from decon3d.settings import UNDATED, Instrument
 
 WIDER = 0.15

@@ -13,8 +13,8 @@ from decon3d import paths
 from decon3d.files import read_record
 from decon3d.phantoms.contact_sheet import middle
 from decon3d.report.entries import exists
-from decon3d.report.existing import volume_names
 from decon3d.report.plots import COLORS, WIDTH
+from decon3d.report.run_status import volume_names
 from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Settings

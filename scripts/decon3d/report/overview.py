@@ -13,8 +13,8 @@ from PIL import Image
 from decon3d import paths
 from decon3d.errors import UserError, unforeseen
 from decon3d.logs import log
-from decon3d.report.existing import stored
 from decon3d.report.labels import INPUT, METRICS, method_label
+from decon3d.report.run_status import stored
 from decon3d.report.viewer import data_uri
 from decon3d.report.views import Values
 from decon3d.settings import Settings

@@ -18,21 +18,22 @@ from decon3d.files import DIGESTS, check_digests, write_digests, write_json, wri
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
 from decon3d.report.embed import downloads, embedded, figures_by_section, other_tables
-from decon3d.report.existing import (
+from decon3d.report.figures import make_figures, volume_figures
+from decon3d.report.headline_table import headline, shared_noise
+from decon3d.report.index import build_index
+from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
+from decon3d.report.likeness import likeness_warnings
+from decon3d.report.methods_text import Methods, methods_paragraph, what_was_restored
+from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
+from decon3d.report.pairs import pair_rows, test_specimens
+from decon3d.report.recommendation import Recommendation, recommended
+from decon3d.report.run_status import (
     data_warnings,
     effective_settings,
     incomplete_methods,
     provenance,
     psf_cards,
 )
-from decon3d.report.figures import make_figures, volume_figures
-from decon3d.report.headline_table import headline, shared_noise
-from decon3d.report.index import build_index
-from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
-from decon3d.report.likeness import likeness_warnings
-from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
-from decon3d.report.pairs import pair_rows, test_specimens
-from decon3d.report.recommendation import Recommendation, recommended
 from decon3d.report.scenes import volume_scenes
 from decon3d.report.tables import (
     COST_COLUMNS,
@@ -44,7 +45,6 @@ from decon3d.report.tables import (
 )
 from decon3d.report.templating import listed, render
 from decon3d.report.vetoes import painted
-from decon3d.report.words import Methods, methods_paragraph, what_was_restored
 from decon3d.settings import Settings, is_trained
 
 VIEWER_BYTES = 12_000_000

@@ -14,9 +14,9 @@ import pandas as pd
 
 from decon3d import paths
 from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired_difference
-from decon3d.report.existing import stored
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import INPUT, method_label, prior_weight, with_groups
+from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number
 from decon3d.report.vetoes import CHECKS, Check, Column, data_checks
 from decon3d.settings import ORACLE, Rl, Settings, is_network

@@ -21,11 +21,11 @@ from decon3d.restoration.restorers import (
     open_restorer,
 )
 from decon3d.restoration.sample import central
+from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked import OPTIONS, open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import missing
-from decon3d.volumes.tally import mark_image
 
 
 def restore_array(

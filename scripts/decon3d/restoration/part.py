@@ -32,11 +32,11 @@ from decon3d.files import (
     write_lines,
     write_record,
 )
-from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.restoration.empty import restore_block
 from decon3d.restoration.plan import Item, Plan, check_level_0, halve_blocks, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
+from decon3d.signals import catch_sigterm
 from decon3d.volumes.checked import open_to_write
 from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.no_data import read_marked
@@ -223,7 +223,7 @@ def run_part(
     opened: dict[int, Restorer] = {}
     outputs: dict[int, zarr.Array[Any]] = {}
     with (
-        told_to_stop() as stopped,
+        catch_sigterm() as stopped,
         ThreadPoolExecutor(1) as writer,
         progress(
             total=voxels, what=f"{plan.method} part {part}", unit="voxel", unit_scale=True

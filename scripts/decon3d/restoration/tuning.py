@@ -20,9 +20,9 @@ from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
 from decon3d.settings import Classical, prior_of
 from decon3d.volumes.camera import Camera
+from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked import open_group
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.tally import mark_image
 
 PSNR = "affine-matched PSNR (dB)"
 RISK = "minus the predicted error"

@@ -21,7 +21,7 @@ from decon3d.phantoms.sections import RECIPES, ObjectFile, Phantoms, PsfVariatio
 from decon3d.settings.config import Restoration, Settings
 from decon3d.settings.datasets import Dataset, Preview
 from decon3d.settings.duplicates import check_config_files
-from decon3d.settings.explain import inner_model
+from decon3d.settings.error_messages import inner_model
 from decon3d.settings.files import bundle_path
 from decon3d.settings.instruments import (
     UNDATED,

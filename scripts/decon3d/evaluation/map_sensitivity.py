@@ -134,7 +134,7 @@ def draw_places(
     return kept
 
 
-def planted_auc(
+def map_sensitivity(
     image: NDArray[Any],
     restored: NDArray[Any],
     *,
@@ -180,7 +180,7 @@ def _scores(z: FloatArray, places: list[Triple], checker: Checker) -> NDArray[np
     return highest[tuple(np.transpose(places))]
 
 
-def evaluate_planted(
+def evaluate_map_sensitivity(
     *,
     test_store: str | Path,
     restored_store: str | Path,
@@ -226,7 +226,7 @@ def evaluate_planted(
         statistics = ChannelStatistics.of_image(image, camera_offset=camera.known_offset)
         checker = Checker(psf=psf, noise=noise, background=statistics.background)
         rng = generator(seed, "planted", dataset, channel, i)
-        found = planted_auc(image, np.asarray(restored[i]), checker=checker, rng=rng)
+        found = map_sensitivity(image, np.asarray(restored[i]), checker=checker, rng=rng)
         records += [
             Record(
                 dataset=dataset, channel=channel, method=method, subject=f"probe/planted/{i:04d}",
