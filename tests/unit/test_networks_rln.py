@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from decon3d.errors import UserError
-from decon3d.networks import rln
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.kinds import rln
 from decon3d.networks.layers import BatchNorm, Product, Ratio
 from decon3d.networks.registry import network
 

@@ -13,7 +13,7 @@ from helpers import ROOT, bundle_info
 from decon3d import config_reference
 from decon3d.errors import ConfigError
 from decon3d.files import write_json
-from decon3d.networks.description import KINDS
+from decon3d.networks.registry import NETWORKS
 from decon3d.settings import (
     METHOD_KINDS,
     check_config_files,
@@ -140,7 +140,7 @@ def test_damaged_files_of_a_bundle_are_named(tmp_path, name, content):
 
 
 def test_the_known_networks_are_those_that_the_config_trains():
-    assert set(KINDS) == {k for k, m in METHOD_KINDS.items() if "training" in m.model_fields}
+    assert set(NETWORKS) == {k for k, m in METHOD_KINDS.items() if "training" in m.model_fields}
 
 
 @pytest.mark.parametrize(
