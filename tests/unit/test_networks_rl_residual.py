@@ -10,12 +10,13 @@ import zarr
 from test_classical_recipe import PSF, VOXEL, boxes
 
 from decon3d.classical.kinds.rl import Rl
-from decon3d.networks import devices, rl_residual
+from decon3d.networks import devices
 from decon3d.networks.bundle import write_bundle
 from decon3d.networks.description import Estimate, TrainedOn, load_info
 from decon3d.networks.estimates import network_estimator
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.inputs import network_input
+from decon3d.networks.kinds import rl_residual
 from decon3d.networks.kinds.rl_residual import RlEstimate, RlResidual, RlResidualTraining
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import (

@@ -53,7 +53,7 @@ def problems(change):
         (lambda c, d: d.update(voxel_size_um=[100, 0.1, 0.1]), "datasets.worm.voxel_size_um[0]: 100 µm is outside 0.001–20 µm; did you mean 0.1?"),
         (lambda c, d: d["channels"]["gfp"].update(emission_um=525), "datasets.worm.channels.gfp.emission_um: 525 µm is outside 0.2–2 µm; did you mean 0.525?"),
         (lambda c, d: d["optics"].update(numerical_aperture=1.4), "datasets.worm.optics.immersion_index: 1.333 must be greater than numerical_aperture 1.4; check both (water 1.333, glycerol 1.47, oil 1.515)"),
-        (lambda c, d: c["methods"].update(magic={}), "methods.magic: unknown method kind 'magic'; known: rl, rltv, rl_roughness, rln, neurodecon, care, rcan, rl_residual, bundle"),
+        (lambda c, d: c["methods"].update(magic={}), "methods.magic: unknown method kind 'magic'; known: " + ", ".join(METHOD_KINDS)),
         (lambda c, d: c["methods"].update(rl={"iteration": 5}), "methods.rl.iteration: unknown key; did you mean iterations?"),
         (lambda c, d: c["datasets"].update({"a/b": d}), "datasets.a/b: 'a/b' cannot be a name; use letters, digits, _ and - only"),
         (lambda c, d: d["optics"].update(modality="light_sheet"), "datasets.worm.optics.sheet_thickness_um: is missing; a light sheet needs its thickness (FWHM) in µm"),

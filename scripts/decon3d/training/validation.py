@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.evaluation.full_reference import fit_affine
+from decon3d.affine import fit_affine
 from decon3d.networks.backend import keras, tf
 from decon3d.training.crops import Pairs, Shape, fitting_crop
 
