@@ -90,5 +90,3 @@ def with_data(
     for p, t in blocks_of(prediction, truth):
         there = np.isfinite(p) & np.isfinite(t)
         yield (p.ravel(), t.ravel()) if there.all() else (p[there], t[there])
-
-
