@@ -12,7 +12,7 @@ from decon3d.errors import ConfigError, UserError
 from decon3d.pairs.sources import PairSource, list_pairs
 from decon3d.paths import INSTRUMENTS
 from decon3d.settings import BeadsPsf, Dataset, FilePsf, Settings, expand_path, listed_files
-from decon3d.volumes.checks import (
+from decon3d.volumes.header_checks import (
     bead_stack_problems,
     differing_voxels,
     pair_problems,

@@ -11,6 +11,14 @@ from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.error_messages import inner_model
 from decon3d.settings.field_types import NAME, RECIPES, RESERVED_METHODS, Section
 from decon3d.settings.files import bundle_path, expand_path, listed_files, path_problem
+from decon3d.settings.instrument_defaults import (
+    chosen,
+    instrument_files,
+    instrument_folders,
+    read_instrument,
+    read_instruments,
+    with_files,
+)
 from decon3d.settings.instruments import (
     UNDATED,
     BeadStack,
@@ -57,14 +65,6 @@ from decon3d.settings.microscope import (
     TheoryPsf,
 )
 from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
-from decon3d.settings.profiles import (
-    chosen,
-    instrument_files,
-    instrument_folders,
-    read_instrument,
-    read_instruments,
-    with_files,
-)
 from decon3d.settings.training import (
     CareTraining,
     NeuroDeconTraining,

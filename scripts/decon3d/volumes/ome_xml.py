@@ -13,7 +13,7 @@ import tifffile
 
 from decon3d.errors import UserError
 from decon3d.volumes.metadata import Length
-from decon3d.volumes.stated import NOTHING, Stated
+from decon3d.volumes.stated_optics import NOTHING, Stated
 from decon3d.volumes.units import finite, micrometres
 
 MOST_PLANES = 10_000_000
