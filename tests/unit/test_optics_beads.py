@@ -15,10 +15,10 @@ from decon3d.optics.bead_detection import Candidate
 from decon3d.optics.beads import REACH, asymmetry, field_variation, psf_from_beads
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um, load_psf, normalised_psf, save_psf
+from decon3d.optics.sections import Modality
 from decon3d.report.beads import draw_beads
 from decon3d.report.methods_text import MODALITIES
 from decon3d.settings import Channel, Optics
-from decon3d.settings.microscope import Modality
 
 VOXEL = (0.15, 0.06, 0.06)
 FWHM = (0.6, 0.25, 0.22)

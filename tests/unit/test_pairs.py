@@ -143,23 +143,27 @@ def dataset_of(folder, names, **options):
 def test_specimens_are_never_split(tmp_path):
     names = [f"fish{k // 3}_{k}" for k in range(30)]
     dataset = dataset_of(tmp_path, names, specimen="(fish[0-9])_", val=0.2, test=0.3)
-    pairs = list_pairs("worm", dataset, seed=1)
+    pairs = list_pairs("worm", dataset.pairs, seed=1)
     split = {p.specimen: p.split for p in pairs}
     assert all(split[p.specimen] == p.split for p in pairs)
     assert sorted(split.values()) == ["test"] * 3 + ["train"] * 5 + ["val"] * 2
-    assert list_pairs("worm", dataset, seed=1) == pairs != list_pairs("worm", dataset, seed=2)
+    assert (
+        list_pairs("worm", dataset.pairs, seed=1)
+        == pairs
+        != list_pairs("worm", dataset.pairs, seed=2)
+    )
 
 
 def test_too_few_or_unequal_files_are_config_errors(tmp_path):
     with pytest.raises(ConfigError, match="only 2 specimen"):
-        list_pairs("worm", dataset_of(tmp_path, ["a", "b"]), seed=1)
+        list_pairs("worm", dataset_of(tmp_path, ["a", "b"]).pairs, seed=1)
     dataset = dataset_of(tmp_path, ["a", "b", "c"])
     (tmp_path / "truth" / "b.tif").unlink()
     with pytest.raises(ConfigError, match="3 raw and 2 true volumes"):
-        list_pairs("worm", dataset, seed=1)
+        list_pairs("worm", dataset.pairs, seed=1)
     dataset = dataset_of(tmp_path, ["a", "b", "c"], specimen="(fish)")
     with pytest.raises(ConfigError, match=r"pairs\.specimen: '\(fish\)' does not match"):
-        list_pairs("worm", dataset, seed=1)
+        list_pairs("worm", dataset.pairs, seed=1)
 
 
 def test_tiles_are_the_brightest_and_none_is_empty():
@@ -179,7 +183,7 @@ def test_tiles_are_the_brightest_and_none_is_empty():
 def test_stores_are_like_those_of_phantoms(tmp_path, pair):
     raw, truth = pair
     dataset = dataset_of(tmp_path, ["a", "b", "c"])
-    sources = list_pairs("worm", dataset, seed=1)
+    sources = list_pairs("worm", dataset.pairs, seed=1)
     for source in sources:
         tifffile.imwrite(source.raw, raw.astype(np.uint16))
         tifffile.imwrite(source.truth, truth.astype(np.uint16))
@@ -206,7 +210,7 @@ def test_stores_are_like_those_of_phantoms(tmp_path, pair):
 
 def test_tiles_hold_no_fill(tmp_path, pair):
     dataset = dataset_of(tmp_path, ["a", "b", "c"])
-    sources = list_pairs("worm", dataset, seed=1)
+    sources = list_pairs("worm", dataset.pairs, seed=1)
     for source in sources:
         for path, values in zip((source.raw, source.truth), pair, strict=True):
             tifffile.imwrite(path, np.where(slanted(), 0, values).astype(np.uint16))
@@ -250,7 +254,7 @@ def test_nan_in_the_truth_does_not_move_it(pair):
 
 
 def test_nan_in_the_truth_is_left_out_and_its_share_is_told(tmp_path, pair):
-    sources = list_pairs("worm", dataset_of(tmp_path, ["a", "b", "c"]), seed=1)
+    sources = list_pairs("worm", dataset_of(tmp_path, ["a", "b", "c"]).pairs, seed=1)
     truth = with_nan(pair[1], 0.0)
     truth[:, :16] = np.nan  # a quarter
     for source in sources:

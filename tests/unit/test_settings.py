@@ -14,9 +14,14 @@ from decon3d import config_reference
 from decon3d.errors import ConfigError
 from decon3d.files import write_json
 from decon3d.networks.description import KINDS
-from decon3d.settings import METHOD_KINDS, check_config_files, expand_path, load_settings
+from decon3d.settings import (
+    METHOD_KINDS,
+    check_config_files,
+    expand_path,
+    list_volumes,
+    load_settings,
+)
 from decon3d.settings.duplicates import duplicate_keys
-from decon3d.volumes.inputs import list_volumes
 
 GOOD = {
     "datasets": {

@@ -6,10 +6,10 @@ import tifffile
 import zarr
 from test_volumes import VOXEL, ome_tiff, run_ingest
 
+from decon3d.units import micrometres, seconds
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.reader import open_volume
-from decon3d.volumes.units import micrometres, seconds
 from decon3d.volumes.writer import create_level, image_attributes
 
 COUNTS = np.random.default_rng(0).integers(90, 4000, (4, 3, 5, 24, 20)).astype(np.uint16)

@@ -6,8 +6,8 @@ import pytest
 from helpers import simulated_dataset
 
 from decon3d.errors import ConfigError
-from decon3d.settings import Dataset, load_settings, path_problem
-from decon3d.volumes.inputs import list_volumes, matches, volume_name
+from decon3d.settings import Dataset, list_volumes, load_settings, path_problem
+from decon3d.volumes.inputs import matches, volume_name
 
 ODD = ["a [1]", "b (2)", "c{}", "d%s", "e'f\"", "g#", "h*?", "-i", "ü", "j\nk", "l;m&n", "o{p q}", "<R>"]  # fmt: skip
 

@@ -9,10 +9,9 @@ import tifffile
 import zarr
 
 from decon3d.errors import UserError
-from decon3d.settings import Dataset
+from decon3d.settings import Dataset, list_volumes
 from decon3d.volumes.headers import kept_headers, read_headers
 from decon3d.volumes.ingest import channel_statistics, ingest, load_record
-from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import Reading, open_volume
 
 COUNTS = np.random.default_rng(0).integers(90, 4000, (2, 5, 24, 20)).astype(np.uint16)

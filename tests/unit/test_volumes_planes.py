@@ -9,8 +9,7 @@ from test_volumes import VOXEL, run_ingest
 
 from decon3d.errors import UserError
 from decon3d.pairs.sources import _files
-from decon3d.settings import Dataset
-from decon3d.volumes.inputs import list_volumes
+from decon3d.settings import Dataset, list_volumes
 from decon3d.volumes.reader import Reading, open_volume
 from decon3d.volumes.writer import create_level, write_metadata
 

@@ -5,8 +5,7 @@ import os
 import pytest
 
 from decon3d.errors import ConfigError, UserError
-from decon3d.settings import Dataset
-from decon3d.volumes.inputs import list_volumes
+from decon3d.settings import Dataset, list_volumes
 from decon3d.volumes.sheets import read_sheet
 
 LINES = [["Name", " PATH ", "reference"], ["fish", "Fisch Nr 1.tif", ""], ["worm", "Wurm für A.tif", "wahr.tif"]]  # fmt: skip

@@ -17,7 +17,8 @@ from decon3d.files import read_record, write_record
 from decon3d.logs import log
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.sample import channel_camera
-from decon3d.volumes.camera import Camera, CameraRecord, Configured, resolve_camera
+from decon3d.volumes import sections
+from decon3d.volumes.camera import Camera, CameraRecord, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
 
@@ -149,7 +150,7 @@ def channel_noise(
     *,
     channel: int,
     times: Sequence[int] | None,
-    camera: Configured,
+    camera: sections.Camera,
     seed: int,
 ) -> tuple[Noise, CameraRecord]:
     """Measure the noise and the camera of one channel in blocks of a dataset.

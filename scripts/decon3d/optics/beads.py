@@ -37,8 +37,8 @@ from decon3d.optics.resampling import (
     crop_box,
     resample,
 )
+from decon3d.optics.sections import Modality
 from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
-from decon3d.settings.microscope import Modality
 from decon3d.volumes.header_checks import bead_stack_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, size_warnings

@@ -18,8 +18,8 @@ from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.pairs.matching import Alignment, Limits, align, aligned
 from decon3d.pairs.registration import Triple, Volume, covered
+from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
-from decon3d.settings import MeasuredPairs
 from decon3d.volumes.channel_accumulator import fill_of
 from decon3d.volumes.checked_stores import OPTIONS
 from decon3d.volumes.header_checks import pair_problems

@@ -17,9 +17,17 @@ from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
 from decon3d.restoration.blocks import Region
 from decon3d.restoration.preview import Trial, try_method
-from decon3d.settings import PRIORS, Dataset, Settings, is_trained, is_tuned
+from decon3d.settings import (
+    PRIORS,
+    Dataset,
+    Settings,
+    is_trained,
+    is_tuned,
+    list_volumes,
+    previewed_volume,
+)
 from decon3d.volumes.ingest import VolumeRecord, load_record
-from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume
+from decon3d.volumes.inputs import VolumeSource
 from decon3d.volumes.reader import Reading, open_volume
 
 CROP = (32, 160, 160)

@@ -7,16 +7,15 @@ from typing import Annotated, Literal, Protocol, TypeVar
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.field_types import Day, Name, Section
-from decon3d.settings.microscope import (
+from decon3d.field_types import Day, Files, Name, Section
+from decon3d.optics.sections import (
     BeadImages,
     BeadsPsf,
-    Camera,
     ChannelOptics,
-    Files,
     Optics,
     check_excitation,
 )
+from decon3d.volumes.sections import Camera
 
 UNDATED = "undated"
 """In place of the day of frames without one."""
