@@ -10,8 +10,8 @@ from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.evaluation import deviance as deviance_module
 from decon3d.evaluation.catalogue import HEADLINE, METRICS, VOXELWISE
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.deviance import held_out, restore_chain
-from decon3d.evaluation.kernel import Kernels
 from decon3d.evaluation.probe import BEADS, bead_image, make_probe, proportion
 from decon3d.evaluation.sample import (
     CORRELATED,
@@ -21,7 +21,7 @@ from decon3d.evaluation.sample import (
     evaluate_sample,
     known_photons,
 )
-from decon3d.evaluation.targets import TRUTH_SIGMA, target_kernels
+from decon3d.evaluation.target_kernels import TRUTH_SIGMA, target_kernels
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.phantoms.published import RLN_SIGMA

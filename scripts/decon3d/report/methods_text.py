@@ -84,7 +84,7 @@ class _Cited:
         return "[" + ", ".join(str(self.keys.index(key) + 1) for key in keys) + "]"
 
 
-def what_was_restored(
+def restoration_summary(
     records: Sequence[VolumeRecord], *, dataset: Dataset, settings: Settings
 ) -> str:
     """Say in a sentence or two what the data are and what was done to them."""
