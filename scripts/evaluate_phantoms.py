@@ -23,8 +23,10 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         common = {
             "test_store": Path(test).parent,
             "restored_store": Path(result).parent if result else None,
-            "dataset": names.dataset, "channel": channel, "method": names.method,
-        }  # fmt: skip
+            "dataset": names.dataset,
+            "channel": channel,
+            "method": names.method,
+        }
         records += evaluate_phantoms(kernels=kernels, **common)
         if result:
             records += evaluate_map_sensitivity(

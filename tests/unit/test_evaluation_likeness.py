@@ -20,12 +20,18 @@ def images(recipe, seed, *, dose=1.0, unit_um=None, camera=PLAIN):
     doses = np.geomspace(50, 500, 3) * dose
     return [
         simulate(
-            recipe, shape=(20, 72, 72), psf=gaussian_psf((11, 9, 9)), voxel_size_um=VOXEL, photons=photons,
-            background_photons=5, camera=camera, rng=generator(seed, "likeness", i),
+            recipe,
+            shape=(20, 72, 72),
+            psf=gaussian_psf((11, 9, 9)),
+            voxel_size_um=VOXEL,
+            photons=photons,
+            background_photons=5,
+            camera=camera,
+            rng=generator(seed, "likeness", i),
             unit_um=unit_um,
         ).images[0]
         for i, photons in enumerate(doses)
-    ]  # fmt: skip
+    ]
 
 
 def compared(data, phantoms, camera=PLAIN):

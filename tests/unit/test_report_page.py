@@ -54,9 +54,9 @@ def test_summary_ranks_and_pairs(tree: Path) -> None:
     table = pd.read_csv(tree / "results/demo/tables/summary.csv")
     metrics = pd.read_csv(tree / "results/demo/tables/metrics.csv")
     assert set(table["group"]) == {"seen", "unseen", "volume"}
-    row = table.query(
-        "group == 'unseen' and metric == 'psnr' and variant == 'affine'"
-    ).set_index("method")  # fmt: skip
+    row = table.query("group == 'unseen' and metric == 'psnr' and variant == 'affine'").set_index(
+        "method"
+    )
     assert (
         row["rank"].to_dict() == {"rltv": 1, "rln": 2, "rl": 3, "input": 4}
         or row["rank"]["rltv"] == 1
@@ -99,10 +99,16 @@ def test_every_figure_is_drawn(tree: Path) -> None:
     assert index["problems"] == []
     names = {f["name"] for f in index["figures"]}
     assert names == {
-        "projections_cell_signal", "profile_cell_signal", "psf_signal", "phantom_signal_rln_mixed",
-        "phantom_signal_tubules", "training_signal_rln", "tuning_signal_rltv", "metrics_signal",
+        "projections_cell_signal",
+        "profile_cell_signal",
+        "psf_signal",
+        "phantom_signal_rln_mixed",
+        "phantom_signal_tubules",
+        "training_signal_rln",
+        "tuning_signal_rltv",
+        "metrics_signal",
         "sheet_signal_test",
-    }  # fmt: skip
+    }
     for name in names:
         for ending in ("png", "svg"):
             assert (tree / f"results/demo/figures/{name}.{ending}").stat().st_size > 5000

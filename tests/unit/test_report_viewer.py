@@ -22,8 +22,12 @@ from decon3d.volumes.metadata import contradiction
 
 @pytest.mark.parametrize(
     ("shape", "voxel"),
-    [((64, 192, 192), (0.3, 0.15, 0.15)), ((88, 320, 481), (0.157, 0.1, 0.1)), ((1, 4000, 4000), (1, 1, 1))],
-)  # fmt: skip
+    [
+        ((64, 192, 192), (0.3, 0.15, 0.15)),
+        ((88, 320, 481), (0.157, 0.1, 0.1)),
+        ((1, 4000, 4000), (1, 1, 1)),
+    ],
+)
 def test_a_copy_is_as_large_as_allowed_and_even(shape, voxel):
     small = small_shape(shape, voxel_size_um=voxel, most=2_000_000)
     assert 0.9 * 2_000_000 <= np.prod(small) <= 2_000_000
@@ -82,9 +86,14 @@ def test_the_odd_volumes_come_first(tmp_path):
         name = f"v{i}"
         tifffile.imwrite(tmp_path / f"{name}.tif", counts)
         ingest(
-            str(tmp_path / f"{name}.tif"), record_path=tmp_path / paths.ingested("demo", name),
-            name=name, channels={"signal": 0}, voxel_size_um=VOXEL, times=None, key="k",
-        )  # fmt: skip
+            str(tmp_path / f"{name}.tif"),
+            record_path=tmp_path / paths.ingested("demo", name),
+            name=name,
+            channels={"signal": 0},
+            voxel_size_um=VOXEL,
+            times=None,
+            key="k",
+        )
         for method in settings.methods:
             if (i, method) != (5, "rln"):
                 write_volume(
@@ -95,8 +104,9 @@ def test_the_odd_volumes_come_first(tmp_path):
     by_name = {row.name: row for row in rows}
     assert [row.name for row in rows][:3] == ["v5", "broken", "v3"]
     assert by_name["v5"].missing == ["rln"] and by_name["v3"].why in (
-        "Background: high", "Bright parts: high",
-    )  # fmt: skip
+        "Background: high",
+        "Bright parts: high",
+    )
     assert "cannot be read" in by_name["broken"].why
     assert not any(row.odd for row in rows[3:])
     assert by_name["v0"].values["background/signal"] == pytest.approx(100, abs=5)

@@ -190,18 +190,32 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
         else ""
     )
     drawn: Drawn = [
-        (Entry(f"projections_{stem}", "pictures", f"{where}: the whole volume",
-               projection_caption(shown) + reduced), figure)
-    ]  # fmt: skip
+        (
+            Entry(
+                f"projections_{stem}",
+                "pictures",
+                f"{where}: the whole volume",
+                projection_caption(shown) + reduced,
+            ),
+            figure,
+        )
+    ]
     if max(coarser) > 1 or any(
         n > 2 * m for n, m in zip(raw.counts.shape[1:], DETAIL_SHAPE[1:], strict=True)
     ):
         figure, shown = plots.projections(crops)
         caption = "Crop around the brightest place, at full resolution. "
         drawn.append(
-            (Entry(f"detail_{stem}", "pictures", f"{where}: in detail",
-                   caption + projection_caption(shown)), figure)
-        )  # fmt: skip
+            (
+                Entry(
+                    f"detail_{stem}",
+                    "pictures",
+                    f"{where}: in detail",
+                    caption + projection_caption(shown),
+                ),
+                figure,
+            )
+        )
     around = brightest(crops[0][1])
     z, y, x = (quantity(v) for v in around)
     caption = (
@@ -210,9 +224,11 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
         "right, only a truth can tell."
     )
     drawn.append(
-        (Entry(f"profile_{stem}", "pictures", f"{where}: line profiles", caption),
-         plots.profiles(crops, centre_um=around))
-    )  # fmt: skip
+        (
+            Entry(f"profile_{stem}", "pictures", f"{where}: line profiles", caption),
+            plots.profiles(crops, centre_um=around),
+        )
+    )
     return drawn
 
 
@@ -342,8 +358,7 @@ def _metrics(job: Job) -> Drawn:
             "of brightness to the truth, below as restored."
         )
         entry = Entry(
-            f"metrics_{channel}", "metrics",
-            f"Every value{of_channel(job, str(channel))}", caption,
-        )  # fmt: skip
+            f"metrics_{channel}", "metrics", f"Every value{of_channel(job, str(channel))}", caption
+        )
         drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
     return drawn

@@ -183,9 +183,10 @@ def _add_metrics(root: Path, dataset: str, facts: dict[str, Fact], rows: list[Ro
         return
     metrics = pd.read_csv(table)
     chosen = metrics[
-        (metrics["split"] == "volume") & (metrics["metric"] == "psnr")
+        (metrics["split"] == "volume")
+        & (metrics["metric"] == "psnr")
         & (metrics["variant"] == "affine")
-    ]  # fmt: skip
+    ]
     for (subject, method), values in chosen.groupby(["subject", "method"])["value"]:
         fact = Fact(f"{METRICS['psnr'].label}, {method_label(str(method))}", "dB", 1)
         for row in rows:

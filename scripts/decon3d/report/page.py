@@ -155,10 +155,11 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         "what was restored",
         lambda: restoration_summary(
             sorted(records, key=lambda r: r.name),
-            dataset=settings.datasets[dataset], settings=settings,
+            dataset=settings.datasets[dataset],
+            settings=settings,
         ),
         "",
-    )  # fmt: skip
+    )
     hero = next((f for f in figures.get("pictures", []) if f["data"]), None)
     if hero is not None:
         figures["pictures"].remove(hero)

@@ -75,8 +75,10 @@ def restored_recipes(job: Job, channel: str) -> Drawn:
                 f"{quantity(test.attrs['photons'][i])} photons in the brightest voxels. "
             )
         entry = Entry(
-            f"{what.lower()}_{channel}_{recipe}", section,
-            f"{what} {recipe}{of_channel(job, channel)}", caption + projection_caption(shown),
-        )  # fmt: skip
+            f"{what.lower()}_{channel}_{recipe}",
+            section,
+            f"{what} {recipe}{of_channel(job, channel)}",
+            caption + projection_caption(shown),
+        )
         drawn.append((entry, figure))
     return drawn

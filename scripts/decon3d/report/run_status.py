@@ -220,10 +220,13 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         found += [f"{volume}: {text}." for text in record.get("warnings", [])]
         found += [f"{volume}: {text}." for text in _contradictions(settings, dataset, record)]
         for key, words in (
-            ("saturated", "are saturated: their true brightness is lost, and restored values are "
-             "too low around them"),
+            (
+                "saturated",
+                "are saturated: their true brightness is lost, and restored values are "
+                "too low around them",
+            ),
             ("not_finite", "are no finite numbers; they are taken as missing"),
-        ):  # fmt: skip
+        ):
             count = sum(record.get(key, {}).values())
             if count:
                 found.append(f"{volume}: {count:,} voxels {words}.")

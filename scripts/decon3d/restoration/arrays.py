@@ -43,9 +43,13 @@ def restore_array(
     result = np.empty(shape, np.float32)
     for index in range(int(np.prod(grid(shape, (z, y, x))))):
         b = block_at(
-            index, shape=shape, block=(z, y, x), halo=state.halo, stride=state.stride,
+            index,
+            shape=shape,
+            block=(z, y, x),
+            halo=state.halo,
+            stride=state.stride,
             mirror=state.mirror,
-        )  # fmt: skip
+        )
         result[b.write], _ = restore_block(
             restorer, b.pad(values[b.read]), b, fill=None, tile=(z, y, x), halo=state.halo
         )
@@ -78,9 +82,12 @@ def restore_phantoms(
     images: Any = open_group(test_store)["image"]
     shutil.rmtree(store, ignore_errors=True)
     restored = zarr.create_array(
-        str(Path(store) / "restored"), shape=images.shape, chunks=(1, *images.shape[1:]),
-        dtype="float32", **OPTIONS,
-    )  # fmt: skip
+        str(Path(store) / "restored"),
+        shape=images.shape,
+        chunks=(1, *images.shape[1:]),
+        dtype="float32",
+        **OPTIONS,
+    )
     options: dict[str, Any] = {"camera_offset": camera_offset, "gpus": gpus, "threads": threads}
     for i, values in enumerate(_restored(images, prepare=prepare, name=name, **options)):
         restored[i] = values

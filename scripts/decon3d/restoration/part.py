@@ -152,9 +152,14 @@ def restore_part(
         number = next(reversed(markers))  # its own part comes last, for it may be taken over, too
         try:
             run_part(
-                plan, states, part=number, marker=markers[number], threads=threads, device=device,
+                plan,
+                states,
+                part=number,
+                marker=markers[number],
+                threads=threads,
+                device=device,
                 current=current,
-            )  # fmt: skip
+            )
             del markers[number]
         except DamagedError as error:
             if error.path.name != "zarr.json":
@@ -312,9 +317,12 @@ def _read_ahead(plan: Plan, todo: list[int]) -> Iterator[tuple[Item, NDArray[Any
             volumes[item.volume] = open_volume(source.view, clip_at_zero=source.clip_at_zero)
         channel = list(source.channels.values())[item.channel]
         values = read_marked(
-            volumes[item.volume], source.times[item.time], channel, item.block.read,
+            volumes[item.volume],
+            source.times[item.time],
+            channel,
+            item.block.read,
             source.fill(item.channel),
-        )  # fmt: skip
+        )
         return item, item.block.pad(values)
 
     with ThreadPoolExecutor(1) as reader:

@@ -138,9 +138,11 @@ def load_pairs(
         law = statistics.normalisation
         absent = missing(images[index])
         inputs = network_input(
-            images[index], law=law, estimator=estimator(statistics) if estimator else None,
+            images[index],
+            law=law,
+            estimator=estimator(statistics) if estimator else None,
             background=statistics.background,
-        )  # fmt: skip
+        )
         images[index], objects[index] = inputs[0], law.apply(truth[index])
         if absent is not None:  # nothing to learn there: the truth is as empty as the input
             objects[index][absent] = images[index][absent]

@@ -161,9 +161,13 @@ def train(
             state.started(validation.of_model())
     log.info(
         "training %s: %d volumes, %d steps of %d crops of %d×%d×%d; blurred: affine PSNR %.2f dB",
-        method.kind, len(pairs.images), training.steps, training.batch, *crop,
+        method.kind,
+        len(pairs.images),
+        training.steps,
+        training.batch,
+        *crop,
         state.scores["input"]["psnr_affine"],
-    )  # fmt: skip
+    )
 
     def batches(first: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         return prefetched(

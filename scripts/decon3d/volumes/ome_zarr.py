@@ -198,7 +198,7 @@ def _plain_array(path: str, level: int, axes: str | None) -> Volume:
     named = axes_of(path, array.shape, found or "?" * array.ndim, axes)
     return Volume(
         path, array, named, None, channel_names_of([], named, array.shape), in_place=False
-    )  # fmt: skip
+    )
 
 
 def _image(node: Node, level: int, reading: Reading) -> Volume:

@@ -98,7 +98,7 @@ def write_pyramid(
         source = da.from_array(previous, chunks=_even(previous.shards or previous.chunks))
         coarse = da.coarsen(
             reduce or mean_of_data, source, dict(enumerate((1, 1, *step))), trim_excess=True
-        )  # fmt: skip
+        )
         if np.dtype(previous.dtype).kind in "ui":
             coarse = da.rint(coarse)
         coarse = coarse.astype(previous.dtype)
