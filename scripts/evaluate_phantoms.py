@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.full_reference import evaluate_phantoms
-from decon3d.evaluation.kernel import Kernels
 from decon3d.evaluation.map_sensitivity import evaluate_map_sensitivity
 from decon3d.evaluation.records import write_records
 from decon3d.logs import job_log

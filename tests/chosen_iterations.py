@@ -23,16 +23,7 @@ from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
 
-KINDS = (
-    "tubules",
-    "membranes",
-    "nuclei",
-    "er_network",
-    "broad",
-    "spheres",
-    "beads",
-    "texture",
-)
+KINDS = ("tubules", "membranes", "nuclei", "er_network", "broad", "spheres", "beads", "texture")
 CAMERA = {"offset": 100.0, "gain": 1.0, "read_noise": 1.5}
 LONGEST = 400
 """Iterations at which a rising quality is no longer followed."""

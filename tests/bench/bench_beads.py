@@ -83,10 +83,7 @@ def restored_beads(modality: str, light: dict[str, float]) -> Iterator[Row]:
         image[there] += count / whole.sum() * bead[here]
     noisy = rng.poisson(image).astype(np.float32)
     optics = Optics(
-        modality=modality,
-        numerical_aperture=1.2,
-        immersion_index=1.333,
-        pinhole_au=0.01,
+        modality=modality, numerical_aperture=1.2, immersion_index=1.333, pinhole_au=0.01
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "beads.tif"

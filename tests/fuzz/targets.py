@@ -40,7 +40,7 @@ from decon3d.evaluation.records import Record, read_records, write_records
 from decon3d.networks.description import load_info
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.psf import load_psf, normalised_psf, save_psf
-from decon3d.phantoms.own import open_own_object
+from decon3d.phantoms.user_objects import open_own_object
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.restoration.finish import check_complete
 from decon3d.restoration.part import finished_parts, restore_part

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data, metrics
 
 from decon3d.errors import UserError
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.full_reference import (
     compare,
     evaluate_phantoms,
@@ -17,7 +18,6 @@ from decon3d.evaluation.full_reference import (
     fit_affine,
     ssim,
 )
-from decon3d.evaluation.kernel import Kernels
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gaussians import gaussian_psf
 
-from decon3d.evaluation.likeness import compare, look_of
+from decon3d.evaluation.likeness import appearance_of, compare
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.seeds import generator
 from decon3d.volumes import camera as cameras
@@ -40,7 +40,7 @@ def compared(data, phantoms, camera=PLAIN):
 
 def look(images, camera):
     known = cameras.Camera(camera.offset, camera.gain, camera.read_noise)
-    return look_of(images, camera=known, voxel_size_um=VOXEL)
+    return appearance_of(images, camera=known, voxel_size_um=VOXEL)
 
 
 @pytest.mark.parametrize("recipe", ["mixture", "tubules", "textured_nuclei"])

@@ -11,8 +11,8 @@ from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.evaluation import deviance as deviance_module
 from decon3d.evaluation.catalogue import HEADLINE, METRICS, VOXELWISE
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.deviance import held_out, restore_chain
-from decon3d.evaluation.kernel import Kernels
 from decon3d.evaluation.probe import BEADS, bead_image, make_probe, proportion
 from decon3d.evaluation.sample import (
     CORRELATED,

@@ -116,7 +116,7 @@ def test_the_packages_import_without_tensorflow():
         "import sys, decon3d.networks.registry, decon3d.training, decon3d.networks.devices; "
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
-    scripts = Path(rln.__file__).parents[2]
+    scripts = Path(rln.__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=scripts, check=False).returncode == 0
 
 

@@ -108,7 +108,7 @@ def test_halo_is_the_measured_reach(model):
 
 
 def test_unknown_network():
-    with pytest.raises(UserError, match="'layers' is no network"):
+    with pytest.raises(UserError, match="Unknown network kind 'layers'"):
         network("layers")
-    with pytest.raises(UserError, match="'nothing' is no network"):
+    with pytest.raises(UserError, match="Unknown network kind 'nothing'"):
         network("nothing")

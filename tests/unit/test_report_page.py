@@ -17,7 +17,7 @@ import tifffile
 from report_tree import VOXEL, make_settings, make_tree, write_volume
 
 from decon3d import paths
-from decon3d.errors import DamagedError, unforeseen
+from decon3d.errors import DamagedError, needs_traceback
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import write_json, write_text
 from decon3d.report import figures
@@ -121,7 +121,9 @@ def test_a_full_disk_ends_the_drawing(tree: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(figures, "_save", full)
     with pytest.raises(OSError, match="No space left"):
         figures.make_figures(tree, dataset="demo", settings=make_settings(tree))
-    assert not unforeseen(OSError(errno.ENOSPC, "full")) and unforeseen(OSError(errno.EIO, "bad"))
+    assert not needs_traceback(OSError(errno.ENOSPC, "full")) and needs_traceback(
+        OSError(errno.EIO, "bad")
+    )
 
 
 def test_page_is_self_contained_and_safe(page: str) -> None:

@@ -11,7 +11,7 @@ from report_tree import VOXEL, make_settings, make_tree, write_volume
 
 from decon3d import paths
 from decon3d.files import write_json
-from decon3d.report.methods_text import methods_paragraph, what_was_restored
+from decon3d.report.methods_text import methods_paragraph, restoration_summary
 from decon3d.report.overview import Row, shown_volumes, volume_rows
 from decon3d.report.run_status import data_warnings
 from decon3d.report.viewer import Panel, resampled, small_shape, viewer_scene
@@ -123,7 +123,9 @@ def test_a_few_volumes_are_all_shown():
 def test_the_words_name_the_data_and_cite_what_was_used(tmp_path):
     settings = make_tree(tmp_path, shape=(12, 24, 24), count=1)
     _, rows = volume_rows(tmp_path, dataset="demo", settings=settings)
-    text = what_was_restored([rows[0].record], dataset=settings.datasets["demo"], settings=settings)
+    text = restoration_summary(
+        [rows[0].record], dataset=settings.datasets["demo"], settings=settings
+    )
     assert text.startswith("One volume of 12 × 24 × 24 voxels, 2.4 × 2.4 × 2.4 µm (Z, Y, X)")
     assert "“488” in the file" in text
     found = methods_paragraph(tmp_path, dataset="demo", settings=settings, splits={"test"})

@@ -157,12 +157,7 @@ def test_verify_names_each_damage(finished, capsys):
         Path(paths.ingested("d", "v")).read_text().replace('"dtype": "uint16"', '"dtype": "uint32"')
     )
     found = {str(error.path) for error in verify("results")}
-    assert found == {
-        str(shard),
-        str(arrays),
-        paths.finished("d", "m"),
-        paths.ingested("d", "v"),
-    }
+    assert found == {str(shard), str(arrays), paths.finished("d", "m"), paths.ingested("d", "v")}
     assert script.main("results") == 1
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if line.startswith("Error: results/d/")]) == 4

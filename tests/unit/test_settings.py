@@ -252,7 +252,7 @@ def test_a_training_starts_from_its_own_kind_only(tmp_path):
         ({"channels": 3}, "model.keras takes 3 channel(s), but model.json says 1"),
         (
             {"kind": "rl", "name": "mine"},
-            "holds a network of unknown kind 'rl'; known: rln, neurodecon",
+            "holds a network of unknown kind 'rl'; known: care",
         ),
         ({"kind": "bundle", "name": "mine"}, "holds a network of unknown kind 'bundle'; known:"),
         ({"halo": (-1, 2, 2)}, "model.json: halo.0: should be greater than or equal to 0"),

@@ -3,8 +3,8 @@
 import pytest
 
 from decon3d.errors import UserError
+from decon3d.slurm.environment import file_system
 from decon3d.slurm.facts import ASSOCIATIONS, CONFIG, SACCT, SINFO, gpus, look, minutes
-from decon3d.slurm.surroundings import file_system
 
 HOUSE = """\
 cpu1|cpu*|up|7-00:00:00|8|64000|(null)|idle

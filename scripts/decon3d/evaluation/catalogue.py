@@ -92,11 +92,7 @@ METRICS: dict[str, Metric] = {
         ranked=False,
     ),
     "psnr": Metric(
-        "PSNR",
-        "dB",
-        "higher",
-        2,
-        "Compares voxels; it does not count invented or missed objects.",
+        "PSNR", "dB", "higher", 2, "Compares voxels; it does not count invented or missed objects."
     ),
     "ssim": Metric(
         "SSIM",
@@ -161,14 +157,7 @@ METRICS: dict[str, Metric] = {
         "network invents alike in both agrees as well, so it bounds noise, not truth.",
         ranked=False,
     ),
-    "decorrelation": Metric(
-        "Decorrelation",
-        "µm",
-        "lower",
-        3,
-        _ARTIFICIAL,
-        ranked=False,
-    ),
+    "decorrelation": Metric("Decorrelation", "µm", "lower", 3, _ARTIFICIAL, ranked=False),
     "decorrelation_a0": Metric(
         "Decorrelation A₀",
         "",

@@ -1,6 +1,6 @@
 """PSNR, SSIM and NRMSE of a restoration against the truth, raw and after an affine match.
 
-These are summed over blocks of at most `affine.BLOCK` voxels an edge, so a volume needs little more memory
+These are summed over blocks of at most `affine.BLOCK` voxels an edge, so a volume needs little more
 than one block, whatever its size, and the values do not depend on the blocks. MicroSSIM is of some
 planes.
 """
@@ -19,11 +19,11 @@ from skimage.metrics import structural_similarity
 from decon3d import __version__
 from decon3d.affine import BLOCK, ArrayLike, blocks_of, fit_affine, with_data
 from decon3d.errors import UserError
-from decon3d.evaluation.kernel import Kernels
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.microssim import microssim
 from decon3d.evaluation.records import Record
 from decon3d.evaluation.sampling import PLANES, spread_parts
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 
 SSIM_SIGMA = 1.5
 AT_COMMON_KERNEL = {"affine": "common", "unmatched": "common_unmatched"}

@@ -56,12 +56,7 @@ class Probe:
 
 
 def make_probe(
-    psf: Psf,
-    *,
-    photons: float,
-    background_photons: float,
-    camera: Camera,
-    rng: np.random.Generator,
+    psf: Psf, *, photons: float, background_photons: float, camera: Camera, rng: np.random.Generator
 ) -> Probe:
     """Simulate one object per cell: equal beads, and balls of 8 levels of brightness; some empty.
 

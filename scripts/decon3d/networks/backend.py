@@ -30,7 +30,7 @@ class _Deferred(ModuleType):
     """Stands for a module that is imported when an attribute is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") and name != "__version__":  # what `inspect` looks for
             raise AttributeError(name)
         with _environment():
             value = getattr(importlib.import_module(self.__name__), name)

@@ -21,8 +21,8 @@ from decon3d.pairs.registration import Triple, Volume, covered
 from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.volumes.channel_accumulator import fill_of
-from decon3d.volumes.checked import OPTIONS
-from decon3d.volumes.checks import pair_problems
+from decon3d.volumes.checked_stores import OPTIONS
+from decon3d.volumes.header_checks import pair_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 
 COLUMNS = 6
 CELLS = 12

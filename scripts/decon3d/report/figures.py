@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from decon3d import paths
-from decon3d.errors import UserError, unforeseen
+from decon3d.errors import UserError, needs_traceback
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import full_disk, read_json, write_digests, write_json
 from decon3d.logs import log
@@ -99,7 +99,9 @@ def make_figures(
             except Exception as error:
                 if full_disk(error, folder):  # no figure can be written: the job says so
                     raise
-                log.warning("%s could not be drawn: %s", what, error, exc_info=unforeseen(error))
+                log.warning(
+                    "%s could not be drawn: %s", what, error, exc_info=needs_traceback(error)
+                )
                 problems.append(f"{what} could not be drawn: {error}")
     content = {"figures": [asdict(entry) for entry in entries], "problems": problems}
     write_json(folder / INDEX, content)
@@ -356,10 +358,7 @@ def _metrics(job: Job) -> Drawn:
             "of brightness to the truth, below as restored."
         )
         entry = Entry(
-            f"metrics_{channel}",
-            "metrics",
-            f"Every value{of_channel(job, str(channel))}",
-            caption,
+            f"metrics_{channel}", "metrics", f"Every value{of_channel(job, str(channel))}", caption
         )
         drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
     return drawn

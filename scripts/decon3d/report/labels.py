@@ -50,11 +50,7 @@ REGIONS = {
 """How what was measured of a volume is called."""
 
 
-NAMES = {
-    "neurodecon": "NeuroDecon",
-    "rl_residual": "RL residual",
-    "rl_roughness": "RL roughness",
-}
+NAMES = {"neurodecon": "NeuroDecon", "rl_residual": "RL residual", "rl_roughness": "RL roughness"}
 """Kinds of methods that are not written in capitals."""
 
 

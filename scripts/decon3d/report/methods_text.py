@@ -88,7 +88,7 @@ class _Cited:
         return "[" + ", ".join(str(self.keys.index(key) + 1) for key in keys) + "]"
 
 
-def what_was_restored(
+def restoration_summary(
     records: Sequence[VolumeRecord], *, dataset: Dataset, settings: Settings
 ) -> str:
     """Say in a sentence or two what the data are and what was done to them."""
@@ -243,7 +243,7 @@ def _method(
     what = (
         "residual network on Richardson-Lucy estimates"
         if method.kind == "rl_residual"
-        else (f"network {method_label(method.kind)}")
+        else f"network {method_label(method.kind)}"
     )
     return f"{label} is the {what}{reference}, trained on {on}{steps}{kept}{after}."
 

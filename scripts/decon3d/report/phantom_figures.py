@@ -12,7 +12,7 @@ from decon3d.report.labels import TRUTH, method_label, seen_recipes
 from decon3d.report.likeness import draw_likeness
 from decon3d.report.templating import quantity
 from decon3d.report.views import Scene, Triple
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 
 PAIRS_SHOWN = 3
 

@@ -20,7 +20,7 @@ from decon3d.report.contradictions import (
 from decon3d.report.labels import method_label
 from decon3d.settings import Dataset, Settings, chosen, list_volumes
 from decon3d.versions import installed
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 
 Rows = list[tuple[str, str]]
 LOG_LINES = 3

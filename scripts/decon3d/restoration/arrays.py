@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from decon3d.logs import progress
 from decon3d.pairs.stores import write_store
 from decon3d.restoration.blocks import Triple, block_at, grid
-from decon3d.restoration.empty import restore_block
+from decon3d.restoration.no_data_blocks import restore_block
 from decon3d.restoration.restorers import (
     Preparation,
     Restorer,
@@ -22,7 +22,7 @@ from decon3d.restoration.restorers import (
 )
 from decon3d.restoration.sample import central
 from decon3d.volumes.channel_accumulator import mark_image
-from decon3d.volumes.checked import OPTIONS, open_group
+from decon3d.volumes.checked_stores import OPTIONS, open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import missing

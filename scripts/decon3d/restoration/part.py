@@ -33,11 +33,11 @@ from decon3d.files import (
     write_record,
 )
 from decon3d.logs import log, progress
-from decon3d.restoration.empty import restore_block
+from decon3d.restoration.no_data_blocks import restore_block
 from decon3d.restoration.plan import Item, Plan, check_level_0, halve_blocks, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
 from decon3d.signals import catch_sigterm
-from decon3d.volumes.checked import open_to_write
+from decon3d.volumes.checked_stores import open_to_write
 from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume

@@ -34,7 +34,7 @@ from decon3d.restoration.restorers import State
 from decon3d.restoration.sections import Restoration
 from decon3d.restoration.tiles import tile_of
 from decon3d.versions import VERSIONS
-from decon3d.volumes.checked import open_array
+from decon3d.volumes.checked_stores import open_array
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import Layout, checksum_of, inner_chunks
 from decon3d.volumes.writer import create_level
@@ -260,7 +260,7 @@ def make_plan(
     gpu
         Whether the parts ask for a GPU.
     warnings
-        By volume: what speaks against the method there (`fitness.warnings_of`).
+        By volume: what speaks against the method there (`bundle_checks.training_warnings`).
 
     Raises
     ------

@@ -178,10 +178,7 @@ def prepare_classical(
         scale = photon_scale(camera)
         if weight == "snr":
             weight = tv_weight_from_snr(
-                sample,
-                background=recipe.background,
-                scale=scale,
-                voxel_size_um=psf.voxel_size_um,
+                sample, background=recipe.background, scale=scale, voxel_size_um=psf.voxel_size_um
             )
         if stopping == "rlgc":
             recipe = replace(recipe, photons=scale, seed=stream_seed(seed, "consensus") >> 1)

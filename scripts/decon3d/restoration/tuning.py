@@ -21,7 +21,7 @@ from decon3d.restoration.iterations import CORRELATED, correlation_of, noise_of
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.channel_accumulator import mark_image
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 
 PSNR = "affine-matched PSNR (dB)"

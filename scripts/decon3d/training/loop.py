@@ -30,8 +30,8 @@ from decon3d.seeds import stream_seed
 from decon3d.signals import catch_sigterm
 from decon3d.training.augmentation import Augmentation, symmetries
 from decon3d.training.crops import Pairs, draw, fitting_crop, load_pairs, prefetched
+from decon3d.training.initial_weights import start_from
 from decon3d.training.schedules import Rate
-from decon3d.training.start import start_from
 from decon3d.training.state import State
 from decon3d.training.step import Step
 from decon3d.training.validation import Validation

@@ -20,8 +20,8 @@ from decon3d.files import announce_output, read_record, write_record
 from decon3d.logs import log, progress
 from decon3d.volumes.camera_maps import CameraMaps, Correction, load_maps
 from decon3d.volumes.channel_accumulator import ChannelAccumulator, ContentHash, Counted
-from decon3d.volumes.checks import differing_voxels, volume_problems
 from decon3d.volumes.fingerprints import check_unchanged, fresh_fingerprint
+from decon3d.volumes.header_checks import differing_voxels, volume_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.no_data import NoData

@@ -14,7 +14,7 @@ from ome_zarr_models.v05.axes import Axis
 from ome_zarr_models.v05.image import ImageAttrs
 from ome_zarr_models.v05.multiscales import Dataset, Multiscale
 
-from decon3d.volumes.checked import OPTIONS, open_array
+from decon3d.volumes.checked_stores import OPTIONS, open_array
 from decon3d.volumes.manifest import begin_store, finish_store
 
 DIMENSIONS = ("t", "c", "z", "y", "x")

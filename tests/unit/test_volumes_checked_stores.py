@@ -10,7 +10,7 @@ import zarr
 from decon3d.errors import DamagedError
 from decon3d.files import read_json, write_json
 from decon3d.pairs.stores import write_store
-from decon3d.volumes.checked import open_array, open_group, open_store
+from decon3d.volumes.checked_stores import open_array, open_group, open_store
 from decon3d.volumes.manifest import MANIFEST, damages, is_own
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.writer import create_level, write_metadata, write_pyramid

@@ -6,7 +6,7 @@ import zarr
 from helpers import bundle_info
 
 from decon3d.restoration import arrays
-from decon3d.restoration.fitness import misfits
+from decon3d.restoration.bundle_checks import training_mismatches
 from decon3d.restoration.restorers import State
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.writer import create_level, write_metadata
@@ -46,7 +46,7 @@ FITTING = {"voxel_size_um": (0.2, 0.1, 0.1), "psf_fwhm_um": (0.6, 0.25, 0.25), "
     ],
 )
 def test_what_differs_by_more_than_a_tenth_is_said(change, said):
-    assert misfits(bundle_info(), **{**FITTING, **change}) == said
+    assert training_mismatches(bundle_info(), **{**FITTING, **change}) == said
 
 
 def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):

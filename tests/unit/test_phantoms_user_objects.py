@@ -8,8 +8,8 @@ import tifffile
 
 from decon3d.errors import UserError
 from decon3d.phantoms.grids import Grid
-from decon3d.phantoms.own import draw_crop, open_own_object
 from decon3d.phantoms.recipes import make_object
+from decon3d.phantoms.user_objects import draw_crop, open_own_object
 from decon3d.seeds import generator
 from decon3d.settings import ObjectFile
 
