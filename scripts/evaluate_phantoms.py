@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.full_reference import evaluate_phantoms
-from decon3d.evaluation.kernel import Kernels
 from decon3d.evaluation.map_sensitivity import evaluate_map_sensitivity
 from decon3d.evaluation.records import write_records
 from decon3d.logs import job_log
@@ -23,8 +23,10 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         common = {
             "test_store": Path(test).parent,
             "restored_store": Path(result).parent if result else None,
-            "dataset": names.dataset, "channel": channel, "method": names.method,
-        }  # fmt: skip
+            "dataset": names.dataset,
+            "channel": channel,
+            "method": names.method,
+        }
         records += evaluate_phantoms(kernels=kernels, **common)
         if result:
             records += evaluate_map_sensitivity(

@@ -61,9 +61,10 @@ def _known_axes(value: str) -> str:
     known = set(value) <= set("TCZYX") and len(set(value)) == len(value)
     if not known or not {"Z", "Y", "X"} <= set(value):
         raise PydanticCustomError(
-            "axes", "{value} does not name Z, Y, X and any of T and C, each once, e.g. TZYX",
+            "axes",
+            "{value} does not name Z, Y, X and any of T and C, each once, e.g. TZYX",
             {"value": repr(value)},
-        )  # fmt: skip
+        )
     return value
 
 

@@ -21,7 +21,7 @@ from decon3d.settings import (
     listed_files,
     previewed_volume,
 )
-from decon3d.volumes.checks import (
+from decon3d.volumes.header_checks import (
     bead_stack_problems,
     differing_voxels,
     pair_problems,

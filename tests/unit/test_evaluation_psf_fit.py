@@ -57,9 +57,15 @@ def spots(diameter_um: float = 0.08) -> np.ndarray:
 @cache
 def network() -> np.ndarray:
     return simulate(
-        "er_network", shape=(16, 40, 40), psf=right_psf().data, voxel_size_um=VOXEL, photons=300,
-        background_photons=30, camera=CAMERA, rng=np.random.default_rng(1),
-    ).images[0]  # fmt: skip
+        "er_network",
+        shape=(16, 40, 40),
+        psf=right_psf().data,
+        voxel_size_um=VOXEL,
+        photons=300,
+        background_photons=30,
+        camera=CAMERA,
+        rng=np.random.default_rng(1),
+    ).images[0]
 
 
 @cache

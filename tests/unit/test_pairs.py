@@ -24,9 +24,12 @@ VOXEL = (0.3, 0.1, 0.1)
 SHAPE = (24, 64, 64)
 SHIFT = (-1.7, 2.25, -0.4)
 OPTIONS = {
-    "voxel_size_um": VOXEL, "psf_fwhm_um": (1.0, 0.35, 0.35), "limits": Limits(2.0, 0.5),
-    "raw_file": "low.tif", "truth_file": "high.tif",
-}  # fmt: skip
+    "voxel_size_um": VOXEL,
+    "psf_fwhm_um": (1.0, 0.35, 0.35),
+    "limits": Limits(2.0, 0.5),
+    "raw_file": "low.tif",
+    "truth_file": "high.tif",
+}
 
 
 def points(at, *, sigma=1.5):
@@ -84,7 +87,11 @@ def test_without_a_shift_nothing_is_moved(pair):
 
 def test_a_pair_that_no_translation_mends_is_refused_by_name(spots):
     raw = 100 + 60 * points(spots)
-    stretched = spots + np.linspace(-4, 4, 120)[np.argsort(np.argsort(spots[:, 2])), None] * [0, 1, 0]  # fmt: skip
+    stretched = spots + np.linspace(-4, 4, 120)[np.argsort(np.argsort(spots[:, 2])), None] * [
+        0,
+        1,
+        0,
+    ]
     with pytest.raises(UserError, match=r"high\.tif.*differs by 0\.\d+ µm.*max_drift_um: 0\.5"):
         align(raw, points(stretched), **{**OPTIONS, "limits": Limits(2.0, 0.5)})
     with pytest.raises(UserError, match=r"high\.tif.*shifted by 0\.\d+ µm.*max_shift_um: 0\.3"):
@@ -191,18 +198,25 @@ def test_stores_are_like_those_of_phantoms(tmp_path, pair):
     spot[4, 4, 4] = 1
     stores = {split: tmp_path / f"{split}.zarr" for split in ("train", "val", "test")}
     make_pairs(
-        sources, stores=stores, record=tmp_path / "pairs.json",
+        sources,
+        stores=stores,
+        record=tmp_path / "pairs.json",
         pairs=MeasuredPairs(raw="", truth="", shape=(20, 30, 60), tiles=2),
         psf=normalised_psf(gaussian_filter(spot, 1.5), VOXEL, {}),
-        channel=0, only_channel=True, trust_metadata=False, key="datasets.worm.pairs",
-    )  # fmt: skip
+        channel=0,
+        only_channel=True,
+        trust_metadata=False,
+        key="datasets.worm.pairs",
+    )
     rows = read_json(tmp_path / "pairs.json")["pairs"]
     assert [row["tiles"] for row in rows] == [2 if s.split == "train" else 1 for s in sources]
     loaded = load_pairs(stores["train"], camera_offset=100)
     assert loaded.images.shape == (2, 20, 30, 60)
     assert loaded.made_as["specimens"] == [s.name for s in sources if s.split == "train"]
     # The tiles of one volume share its normalisation; its restored counts are the raw volume's.
-    law = normalisation_law(Histogram.of(zarr.open_group(stores["train"])["image"][:]), camera_offset=100)  # fmt: skip
+    law = normalisation_law(
+        Histogram.of(zarr.open_group(stores["train"])["image"][:]), camera_offset=100
+    )
     assert loaded.normalisations == (law, law)
     difference = loaded.images - loaded.objects
     assert abs(difference.mean()) < 0.01 * loaded.objects.max()
@@ -220,12 +234,17 @@ def test_tiles_hold_no_fill(tmp_path, pair):
 
     def make(shape, **options):
         make_pairs(
-            sources, stores=stores, record=tmp_path / "pairs.json",
+            sources,
+            stores=stores,
+            record=tmp_path / "pairs.json",
             pairs=MeasuredPairs(raw="", truth="", shape=shape, tiles=9),
             psf=normalised_psf(gaussian_filter(spot, 1.5), VOXEL, {}),
-            channel=0, only_channel=True, trust_metadata=False, key="datasets.worm.pairs",
+            channel=0,
+            only_channel=True,
+            trust_metadata=False,
+            key="datasets.worm.pairs",
             **options,
-        )  # fmt: skip
+        )
         return zarr.open_group(stores["train"])
 
     store = make((11, 30, 15), camera_offset=100)
@@ -265,11 +284,17 @@ def test_nan_in_the_truth_is_left_out_and_its_share_is_told(tmp_path, pair):
 
     def make(shape):
         make_pairs(
-            sources, stores={s: tmp_path / f"{s}.zarr" for s in ("train", "val", "test")},
-            record=tmp_path / "pairs.json", pairs=MeasuredPairs(raw="", truth="", shape=shape),
-            psf=normalised_psf(gaussian_filter(spot, 1.5), VOXEL, {}), no_data="none",
-            channel=0, only_channel=True, trust_metadata=False, key="datasets.worm.pairs",
-        )  # fmt: skip
+            sources,
+            stores={s: tmp_path / f"{s}.zarr" for s in ("train", "val", "test")},
+            record=tmp_path / "pairs.json",
+            pairs=MeasuredPairs(raw="", truth="", shape=shape),
+            psf=normalised_psf(gaussian_filter(spot, 1.5), VOXEL, {}),
+            no_data="none",
+            channel=0,
+            only_channel=True,
+            trust_metadata=False,
+            key="datasets.worm.pairs",
+        )
 
     make((20, 20, 30))
     assert np.isfinite(zarr.open_group(tmp_path / "train.zarr")["object"][:]).all()

@@ -21,12 +21,23 @@ SETTINGS = load_settings({"datasets": {"d": simulated_dataset()}, "methods": {"r
 def write(root, method, kind, **values):
     records = [
         Record(
-            dataset="d", channel="gfp", method=method, subject="probe/x", split="probe",
-            recipe=None, photons=None, metric=metric, variant="unmatched", region="volume",
-            range=None, implementation="test", value=value, unit="1",
+            dataset="d",
+            channel="gfp",
+            method=method,
+            subject="probe/x",
+            split="probe",
+            recipe=None,
+            photons=None,
+            metric=metric,
+            variant="unmatched",
+            region="volume",
+            range=None,
+            implementation="test",
+            value=value,
+            unit="1",
         )
         for metric, value in values.items()
-    ]  # fmt: skip
+    ]
     path = root / paths.evaluation("d", method, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_records(path, records)

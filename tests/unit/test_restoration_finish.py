@@ -144,9 +144,14 @@ def test_an_ome_tiff_has_a_pyramid(tmp_path):
             return data[index]
 
     write_ome_tiff(
-        tmp_path / "v.ome.tif", Level(), name="v", voxel_size_um=VOXEL, channel_names=["a"],
-        channel_colors=["FF0080"], time_interval_s=None,
-    )  # fmt: skip
+        tmp_path / "v.ome.tif",
+        Level(),
+        name="v",
+        voxel_size_um=VOXEL,
+        channel_names=["a"],
+        channel_colors=["FF0080"],
+        time_interval_s=None,
+    )
     with tifffile.TiffFile(tmp_path / "v.ome.tif") as file:
         levels = file.series[0].levels
         assert [level.shape[-2:] for level in levels] == [

@@ -173,13 +173,18 @@ def test_a_simulated_camera_as_the_validation_judges_it():
 def test_what_was_assumed_is_among_the_page_s_warnings(tmp_path):
     used = resolve_camera(settings.Camera(), None)
     noise_of(CameraRecord()).save(tmp_path / paths.noise("d", "signal"), resolved=used)
-    config = settings.load_settings({
-        "datasets": {"d": {
-            "simulate": {"v": {"shape": [8, 16, 16]}}, "voxel_size_um": [0.2, 0.1, 0.1],
-            "optics": {"modality": "confocal", "numerical_aperture": 1.2},
-            "channels": {"signal": {"emission_um": 0.525}},
-        }},
-        "methods": {"rl": {}},
-    })  # fmt: skip
+    config = settings.load_settings(
+        {
+            "datasets": {
+                "d": {
+                    "simulate": {"v": {"shape": [8, 16, 16]}},
+                    "voxel_size_um": [0.2, 0.1, 0.1],
+                    "optics": {"modality": "confocal", "numerical_aperture": 1.2},
+                    "channels": {"signal": {"emission_um": 0.525}},
+                }
+            },
+            "methods": {"rl": {}},
+        }
+    )
     found = data_warnings(tmp_path, dataset="d", settings=config)
     assert "signal: camera.gain is not known from these data; assumed 1 count per photon." in found

@@ -38,16 +38,25 @@ def write_zarr(path, image):
     level = create_level(path, shape=(1, 1, *SHAPE), dtype=image.dtype, chunk=(8, 40, 200))
     level[0, 0] = image
     write_metadata(
-        path, name="v", factors=[(1, 1, 1)], voxel_size_um=(1, 1, 1), channel_names=["a"],
+        path,
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=(1, 1, 1),
+        channel_names=["a"],
         windows=[(0, 1)],
-    )  # fmt: skip
+    )
 
 
 def run(path, folder):
     return ingest(
-        str(path), record_path=folder / "v.json", name="v", channels={"a": 0},
-        voxel_size_um=(1, 1, 1), times=None, key="d",
-    )  # fmt: skip
+        str(path),
+        record_path=folder / "v.json",
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=(1, 1, 1),
+        times=None,
+        key="d",
+    )
 
 
 @pytest.fixture
@@ -105,9 +114,13 @@ def test_memory_does_not_grow_with_the_plane(tmp_path, little):
         )
         level[:] = 100
         write_metadata(
-            tmp_path / "v", name="v", factors=[(1, 1, 1)], voxel_size_um=(1, 1, 1),
-            channel_names=["a"], windows=[(0, 1)],
-        )  # fmt: skip
+            tmp_path / "v",
+            name="v",
+            factors=[(1, 1, 1)],
+            voxel_size_um=(1, 1, 1),
+            channel_names=["a"],
+            windows=[(0, 1)],
+        )
         tracemalloc.start()
         run(tmp_path / "v", tmp_path)
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -26,7 +26,7 @@ from decon3d.evaluation.consistency import (
     beyond,
     width_voxels,
 )
-from decon3d.evaluation.map_progress import begin_or_go_on
+from decon3d.evaluation.map_progress import start_or_resume
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.evaluation.records import Record
@@ -39,7 +39,7 @@ from decon3d.restoration.sample import BLOCK, draw_cells
 from decon3d.seeds import generator
 from decon3d.signals import catch_sigterm
 from decon3d.versions import VERSIONS
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import damages
@@ -159,7 +159,7 @@ def check_volume(
         raise UserError(
             f"restoration.memory_gb: too little for the consistency map of {record.name}: {error}"
         ) from None
-    level_0, done = begin_or_go_on(
+    level_0, done = start_or_resume(
         store, shape=(len(chosen), len(channels), *shape), chunk=chunk, block=block, key=key
     )
     announce_output(1.4 * 4 * prod(level_0.shape) / 1e9)  # float32, and the pyramid

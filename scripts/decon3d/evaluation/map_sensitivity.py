@@ -24,7 +24,7 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
 from decon3d.seeds import generator
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.no_data import filled
 from decon3d.volumes.photon_transfer import FOOTPRINT

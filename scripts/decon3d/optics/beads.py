@@ -39,7 +39,7 @@ from decon3d.optics.resampling import (
 )
 from decon3d.optics.sections import Modality
 from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
-from decon3d.volumes.checks import bead_stack_problems
+from decon3d.volumes.header_checks import bead_stack_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume

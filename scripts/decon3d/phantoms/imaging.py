@@ -12,9 +12,9 @@ from scipy.ndimage import gaussian_filter
 from decon3d.errors import UserError
 from decon3d.optics.psf import fwhm_um
 from decon3d.phantoms.grids import Shape, Volume, VoxelSize
-from decon3d.phantoms.own import OwnObject
 from decon3d.phantoms.poisson import poisson
 from decon3d.phantoms.recipes import SHARPER_THAN_IMAGE, make_object
+from decon3d.phantoms.user_objects import OwnObject
 from decon3d.volumes import sections
 from decon3d.volumes.camera import (
     ASSUMED_GAIN,

@@ -20,12 +20,12 @@ from decon3d.optics.psf import Psf, fingerprint
 from decon3d.optics.sections import Channel, Optics
 from decon3d.phantoms.conditions import Conditions
 from decon3d.phantoms.imaging import simulate
-from decon3d.phantoms.own import OwnObject, open_own_object
 from decon3d.phantoms.sections import Phantoms, Split
+from decon3d.phantoms.user_objects import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
 from decon3d.versions import VERSIONS
-from decon3d.volumes.checked import OPTIONS, open_to_write
+from decon3d.volumes.checked_stores import OPTIONS, open_to_write
 from decon3d.volumes.manifest import GROUP, MANIFEST, begin_store, check_bytes, finish_store
 from decon3d.workers import worker_pool
 

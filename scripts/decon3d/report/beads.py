@@ -21,10 +21,15 @@ Triple = tuple[float, float, float]
 
 COLUMNS = 8
 _WORDS = {
-    "duplicate": "found twice", "minor": "side maximum or faint neighbour", "clipped": "clipped",
-    "dim": "too dim", "saturated": "saturated", "overlapping": "overlapping",
-    "off_plane": "off the plane", "odd": "odd",
-}  # fmt: skip
+    "duplicate": "found twice",
+    "minor": "side maximum or faint neighbour",
+    "clipped": "clipped",
+    "dim": "too dim",
+    "saturated": "saturated",
+    "overlapping": "overlapping",
+    "off_plane": "off the plane",
+    "odd": "odd",
+}
 
 
 def draw_beads(psf_path: Path) -> tuple[Figure, str]:
@@ -74,9 +79,13 @@ def _bead(axes: Axes, crop: Image, bead: dict[str, Any], voxel: Triple) -> None:
     height, depth, width = xy.shape[0] * dy, xz.shape[0] * dz, xy.shape[1] * dx
     for view, top, size in ((xy, 0.0, height), (xz, 1.04 * height, depth)):
         axes.imshow(
-            np.sqrt(np.clip(view / peak, 0, 1)), cmap="viridis", vmin=0, vmax=1,
-            extent=(0, width, top + size, top), interpolation="nearest",
-        )  # fmt: skip
+            np.sqrt(np.clip(view / peak, 0, 1)),
+            cmap="viridis",
+            vmin=0,
+            vmax=1,
+            extent=(0, width, top + size, top),
+            interpolation="nearest",
+        )
     axes.set(xlim=(0, width), ylim=(1.04 * height + depth, 0), xticks=[], yticks=[])
     axes.grid(False)
     for spine in axes.spines.values():
@@ -94,10 +103,13 @@ def _planes_and_profiles(figure: Any, images: dict[str, Image], voxel: Triple) -
         size = [n * v for n, v in zip(data.shape, voxel, strict=True)]
         for axes, plane, down in ((grid[0, column], data[z], 1), (grid[1, column], data[:, y], 0)):
             axes.imshow(
-                np.sqrt(np.clip(plane / data.max(), 0, None)), cmap="viridis", vmin=0, vmax=1,
+                np.sqrt(np.clip(plane / data.max(), 0, None)),
+                cmap="viridis",
+                vmin=0,
+                vmax=1,
                 extent=(-size[2] / 2, size[2] / 2, size[down] / 2, -size[down] / 2),
                 interpolation="nearest",
-            )  # fmt: skip
+            )
             axes.grid(False)
             axes.set(xlabel="X (µm)", ylabel=f"{'ZYX'[down]} (µm)")
             axes.xaxis.set_major_locator(ticker.MaxNLocator(2))
@@ -112,9 +124,15 @@ def _planes_and_profiles(figure: Any, images: dict[str, Image], voxel: Triple) -
             places, values = _profile(data, axis, voxel[axis])
             along = f" along {'ZYX'[axis]}" if axes is lateral else ""
             axes.plot(
-                places, values, line if axis != 1 else "--", color=color, marker=marker,
-                markersize=4, linewidth=1.2, label=f"{name}{along}",
-            )  # fmt: skip
+                places,
+                values,
+                line if axis != 1 else "--",
+                color=color,
+                marker=marker,
+                markersize=4,
+                linewidth=1.2,
+                label=f"{name}{along}",
+            )
     for axes, words in ((lateral, "X, Y (µm)"), (axial, "Z (µm)")):
         axes.axhline(0.5, color=GREY, linewidth=0.7)
         axes.set(xlabel=words, ylabel="of the peak", ylim=(-0.03, 1.08))

@@ -81,33 +81,37 @@ def draw_consistency(
     sentences = [_of_method(root, dataset, channel, m, check) for m, check in found.items()]
     drawn = [
         Drawing(
-            f"consistency_{stem}", f"{where}: consistency with the raw data",
+            f"consistency_{stem}",
+            f"{where}: consistency with the raw data",
             "Raw image less the restoration blurred again by the PSF, in units of the noise, as "
             "projections of the value farthest from 0 along Z (XY, above) and along Y (XZ, below). "
             "Blue: light that the data deny (invented); red: light that it lacks (missed). "
             f"{' '.join(sentences)} {LIMITS}",
             projections(panels),
         )
-    ]  # fmt: skip
+    ]
     check = ChannelCheck(
-        channel, channels[channel].index, load_psf(root / paths.psf(dataset, channel)),
+        channel,
+        channels[channel].index,
+        load_psf(root / paths.psf(dataset, channel)),
         load_noise(root / paths.noise(dataset, channel)),
         load_statistics(root / paths.statistics(dataset, channel)).background,
-    )  # fmt: skip
+    )
     for method, values in found.items():
         if not values["worst"]:
             continue
         figure = _places(root, dataset, record, check, position, method, values)
         drawn.append(
             Drawing(
-                f"worst_{stem}_{method}", f"{where}: worst places of {method_label(method)}",
+                f"worst_{stem}_{method}",
+                f"{where}: worst places of {method_label(method)}",
                 "The places where raw image and re-blurred restoration differ most, in their XY "
                 "plane; raw, re-blurred and restored counts in the range of the raw image there; "
                 f"{quantity((2 * HALF[2] + 1) * record.voxel_size_um[2])} µm wide. "
                 f"Below {THRESHOLD:g} σ it may be noise. No truth detector, no rank: see above.",
                 figure,
             )
-        )  # fmt: skip
+        )
     return drawn
 
 
@@ -194,9 +198,14 @@ def projections(
         for row, (axis, length) in enumerate(((0, size[1]), (1, size[0]))):
             axes = grid[row, column]
             image = axes.imshow(
-                farthest(z, axis), cmap=COLORS, vmin=-LIMIT, vmax=LIMIT, aspect="equal",
-                interpolation="nearest", extent=(0, size[2], length, 0),
-            )  # fmt: skip
+                farthest(z, axis),
+                cmap=COLORS,
+                vmin=-LIMIT,
+                vmax=LIMIT,
+                aspect="equal",
+                interpolation="nearest",
+                extent=(0, size[2], length, 0),
+            )
             axes.grid(False)
             axes.set_ylabel(("Y (µm)", "Z (µm)")[row] if column == 0 else "")
         grid[0, column].set_title(label)
@@ -215,9 +224,14 @@ def farthest(z: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
 
 
 def _places(
-    root: Path, dataset: str, record: VolumeRecord, check: ChannelCheck, position: int,
-    method: str, values: dict[str, Any],
-) -> Figure:  # fmt: skip
+    root: Path,
+    dataset: str,
+    record: VolumeRecord,
+    check: ChannelCheck,
+    position: int,
+    method: str,
+    values: dict[str, Any],
+) -> Figure:
     """Draw raw, restored, re-blurred and z around the worst places of a method."""
     shape: Triple = record.shape[2:]
     restored = str(root / paths.restored(dataset, record.name, method))
@@ -230,9 +244,15 @@ def _places(
     for row, place in zip(grid, worst, strict=True):
         region = _region(place["voxel"], shape)
         raw, sharp, again = reblurred(
-            record, restored, channel=check, position=position, time_point=values["time"],
-            restored_time=0, scale=scale, region=region,
-        )  # fmt: skip
+            record,
+            restored,
+            channel=check,
+            position=position,
+            time_point=values["time"],
+            restored_time=0,
+            scale=scale,
+            region=region,
+        )
         z = result.read(0, position, region)
         plane = place["voxel"][0] - region[0].start
         low, high = np.nanpercentile(raw[plane], [1, 99.9])
@@ -248,12 +268,22 @@ def _places(
         ):
             shown = (COLORS, -LIMIT, LIMIT) if label == "z" else ("gray", low, max(high, low + 1))
             drawn = axes.imshow(
-                panel[plane], extent=extent, interpolation="none", cmap=shown[0],
-                vmin=shown[1], vmax=shown[2],
-            )  # fmt: skip
+                panel[plane],
+                extent=extent,
+                interpolation="none",
+                cmap=shown[0],
+                vmin=shown[1],
+                vmax=shown[2],
+            )
             image = drawn if label == "z" else image
-            axes.plot(place["um"][2], place["um"][1], "o", markersize=14, fillstyle="none",
-                      color="#E69F00")  # fmt: skip
+            axes.plot(
+                place["um"][2],
+                place["um"][1],
+                "o",
+                markersize=14,
+                fillstyle="none",
+                color="#E69F00",
+            )
             axes.set(xticks=[], yticks=[])
             if place is worst[0]:
                 axes.set_title(label)

@@ -97,7 +97,11 @@ def other_tables(root: Path, *, dataset: str) -> list[dict[str, Any]]:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         rows = table.head(TABLE_ROWS).to_numpy().tolist()
         found.append(
-            {"title": title_of(path.stem), "columns": list(table.columns), "rows": rows,
-             "left_out": len(table) - len(rows)}
-        )  # fmt: skip
+            {
+                "title": title_of(path.stem),
+                "columns": list(table.columns),
+                "rows": rows,
+                "left_out": len(table) - len(rows),
+            }
+        )
     return found

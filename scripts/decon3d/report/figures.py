@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from decon3d import paths
-from decon3d.errors import UserError, unforeseen
+from decon3d.errors import UserError, needs_traceback
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import full_disk, read_json, write_digests, write_json
 from decon3d.logs import log
@@ -99,7 +99,9 @@ def make_figures(
             except Exception as error:
                 if full_disk(error, folder):  # no figure can be written: the job says so
                     raise
-                log.warning("%s could not be drawn: %s", what, error, exc_info=unforeseen(error))
+                log.warning(
+                    "%s could not be drawn: %s", what, error, exc_info=needs_traceback(error)
+                )
                 problems.append(f"{what} could not be drawn: {error}")
     content = {"figures": [asdict(entry) for entry in entries], "problems": problems}
     write_json(folder / INDEX, content)
@@ -188,18 +190,32 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
         else ""
     )
     drawn: Drawn = [
-        (Entry(f"projections_{stem}", "pictures", f"{where}: the whole volume",
-               projection_caption(shown) + reduced), figure)
-    ]  # fmt: skip
+        (
+            Entry(
+                f"projections_{stem}",
+                "pictures",
+                f"{where}: the whole volume",
+                projection_caption(shown) + reduced,
+            ),
+            figure,
+        )
+    ]
     if max(coarser) > 1 or any(
         n > 2 * m for n, m in zip(raw.counts.shape[1:], DETAIL_SHAPE[1:], strict=True)
     ):
         figure, shown = plots.projections(crops)
         caption = "Crop around the brightest place, at full resolution. "
         drawn.append(
-            (Entry(f"detail_{stem}", "pictures", f"{where}: in detail",
-                   caption + projection_caption(shown)), figure)
-        )  # fmt: skip
+            (
+                Entry(
+                    f"detail_{stem}",
+                    "pictures",
+                    f"{where}: in detail",
+                    caption + projection_caption(shown),
+                ),
+                figure,
+            )
+        )
     around = brightest(crops[0][1])
     z, y, x = (quantity(v) for v in around)
     caption = (
@@ -208,9 +224,11 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
         "right, only a truth can tell."
     )
     drawn.append(
-        (Entry(f"profile_{stem}", "pictures", f"{where}: line profiles", caption),
-         plots.profiles(crops, centre_um=around))
-    )  # fmt: skip
+        (
+            Entry(f"profile_{stem}", "pictures", f"{where}: line profiles", caption),
+            plots.profiles(crops, centre_um=around),
+        )
+    )
     return drawn
 
 
@@ -340,8 +358,7 @@ def _metrics(job: Job) -> Drawn:
             "of brightness to the truth, below as restored."
         )
         entry = Entry(
-            f"metrics_{channel}", "metrics",
-            f"Every value{of_channel(job, str(channel))}", caption,
-        )  # fmt: skip
+            f"metrics_{channel}", "metrics", f"Every value{of_channel(job, str(channel))}", caption
+        )
         drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
     return drawn

@@ -21,11 +21,25 @@ from decon3d.report.run_status import effective_settings, provenance
 from decon3d.settings import Settings
 
 HEADLINE_COLUMNS = (
-    "channel", "method", "deviance", "deviance_n", "nrmse", "nrmse_low", "nrmse_high",
-    "nrmse_affine", "nrmse_affine_low", "nrmse_affine_high", "nrmse_n", "nrmse_units", "nrmse_on",
-    "bead_fwhm_lateral_um", "bead_fwhm_axial_um", "object_slope", "seconds_per_mvoxel",
+    "channel",
+    "method",
+    "deviance",
+    "deviance_n",
+    "nrmse",
+    "nrmse_low",
+    "nrmse_high",
+    "nrmse_affine",
+    "nrmse_affine_low",
+    "nrmse_affine_high",
+    "nrmse_n",
+    "nrmse_units",
+    "nrmse_on",
+    "bead_fwhm_lateral_um",
+    "bead_fwhm_axial_um",
+    "object_slope",
+    "seconds_per_mvoxel",
     "setup_seconds",
-)  # fmt: skip
+)
 TRUTHS = (("seen", "unseen"), ("measured",), ("volume",))
 """Groups with truth: the headline's NRMSE is measured on the first of them that there are."""
 WIDTH_COLUMNS = ("channel", "metric", "variant", "method")
@@ -156,9 +170,16 @@ def guide() -> pd.DataFrame:
         {"kind": "column", "name": name, "meaning": text} for name, text in COLUMNS.items()
     ]
     rows += [
-        {"kind": "metric", "name": name, "label": metric.label, "unit": metric.unit or "1",
-         "better": metric.target, "ranked": metric.ranked, "meaning": metric.caveat}
+        {
+            "kind": "metric",
+            "name": name,
+            "label": metric.label,
+            "unit": metric.unit or "1",
+            "better": metric.target,
+            "ranked": metric.ranked,
+            "meaning": metric.caveat,
+        }
         for name, metric in METRICS.items()
-    ]  # fmt: skip
+    ]
     columns = ["kind", "name", "label", "unit", "better", "ranked", "meaning"]
     return pd.DataFrame(rows, columns=columns)

@@ -86,16 +86,16 @@ def build_instrument_page(
     """
     stacks = [
         Measured(
-            objective, channel, stack.date,
-            read_record(
-                root / paths.instrument_beads(name, objective, str(stack.date), channel)
-            ),
+            objective,
+            channel,
+            stack.date,
+            read_record(root / paths.instrument_beads(name, objective, str(stack.date), channel)),
         )
         for objective, value in instrument.objectives.items()
         for channel in instrument.channels
         for stack in sorted(value.beads, key=lambda stack: stack.date)
         if channel in stack.channels
-    ]  # fmt: skip
+    ]
     frames = [
         Frames(day, read_record(root / paths.instrument_camera(name, day)))
         for day in instrument.frame_days
@@ -124,7 +124,7 @@ def build_instrument_page(
             *_camera_warnings(frames, instrument),
         ],
         chromatic=instrument.chromatic,
-    )  # fmt: skip
+    )
     path = root / paths.instrument_page(name)
     write_text(path, text)
     return path
@@ -273,13 +273,20 @@ def _widths_figure(objective: str, stacks: Sequence[Measured]) -> dict[str, Any]
                 series = [s for s in known if s.channel == channel]
                 dates: Any = [s.date for s in series]
                 axes.plot(
-                    dates, [s.values["fwhm_um"][axis] for s in series], "o-", color=color,
-                    markersize=5, linewidth=1.2, label=channel,
-                )  # fmt: skip
+                    dates,
+                    [s.values["fwhm_um"][axis] for s in series],
+                    "o-",
+                    color=color,
+                    markersize=5,
+                    linewidth=1.2,
+                    label=channel,
+                )
                 axes.axhline(
-                    series[-1].values["theory_fwhm_um"][axis], color=color, linestyle="--",
+                    series[-1].values["theory_fwhm_um"][axis],
+                    color=color,
+                    linestyle="--",
                     linewidth=0.8,
-                )  # fmt: skip
+                )
             axes.set(title=f"along {'ZYX'[axis]}", ylabel="FWHM (µm)")
             axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
             _date_axis(axes, [s.date for s in known])

@@ -38,15 +38,18 @@ GROUPS = {
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "zero": "→ 0"}
 """Which way is better."""
 REGIONS = {
-    "volume": "", "xy": "xy", "xz": "xz", "yz": "yz", "z": "along z", "y": "along y",
+    "volume": "",
+    "xy": "xy",
+    "xz": "xz",
+    "yz": "yz",
+    "z": "along z",
+    "y": "along y",
     "x": "along x",
-}  # fmt: skip
+}
 """How what was measured of a volume is called."""
 
 
-NAMES = {
-    "neurodecon": "NeuroDecon", "rl_residual": "RL residual", "rl_roughness": "RL roughness",
-}  # fmt: skip
+NAMES = {"neurodecon": "NeuroDecon", "rl_residual": "RL residual", "rl_roughness": "RL roughness"}
 """Kinds of methods that are not written in capitals."""
 
 

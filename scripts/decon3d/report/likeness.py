@@ -18,7 +18,7 @@ from decon3d.report.run_status import volume_names
 from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Settings
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import load_record
 
 SHOWN = 4
@@ -43,8 +43,10 @@ def draw_likeness(
     ingested = filter(Path.is_file, (root / paths.ingested(dataset, name) for name in names))
     sample = sample_blocks(
         [replace(r, path=str(root / r.path)) for r in map(load_record, ingested)],
-        channel=chosen.channels[channel].index, times=chosen.times, seed=settings.seed,
-    )  # fmt: skip
+        channel=chosen.channels[channel].index,
+        times=chosen.times,
+        seed=settings.seed,
+    )
     recipes, photons = group.attrs["recipes"], group.attrs["photons"]
     rows = {"your data": [_crop(block, record["camera"]) for block in sample]}
     for recipe in (found["recipe"] for found in record["recipes"]):
@@ -71,9 +73,13 @@ def draw_likeness(
         for panel, crop in zip(line, crops[:SHOWN], strict=False):
             extent = (0, crop.shape[1] * width_um, crop.shape[0] * height_um, 0)
             panel.imshow(
-                crop, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="none",
+                crop,
+                cmap="gray",
+                vmin=low,
+                vmax=max(high, low + 1e-6),
+                interpolation="none",
                 extent=extent,
-            )  # fmt: skip
+            )
             panel.set_xlim(0, widest)
             panel.set_ylim(tallest, 0)
         line[0].set_title(label, fontsize=9, loc="left", pad=3)

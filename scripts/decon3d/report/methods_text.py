@@ -21,13 +21,17 @@ from decon3d.settings import (
 from decon3d.volumes.ingest import VolumeRecord
 
 MODALITIES = {
-    "widefield": "widefield", "confocal": "confocal", "two_photon": "two-photon",
-    "light_sheet": "light-sheet", "sted": "STED",
-}  # fmt: skip
+    "widefield": "widefield",
+    "confocal": "confocal",
+    "two_photon": "two-photon",
+    "light_sheet": "light-sheet",
+    "sted": "STED",
+}
 TRUTHS = {
-    "test": "simulated volumes with known truth", "measured": "measured pairs",
+    "test": "simulated volumes with known truth",
+    "measured": "measured pairs",
     "volume": "volumes with a reference",
-}  # fmt: skip
+}
 SOURCES = {
     "richardson": "W. H. Richardson, Bayesian-based iterative method of image restoration, J. Opt. "
     "Soc. Am. 62, 55 (1972); L. B. Lucy, An iterative technique for the rectification of observed "
@@ -55,7 +59,7 @@ SOURCES = {
     "in an oil-immersion objective lens, J. Opt. Soc. Am. A 9, 154 (1992)",
     "wang": "Z. Wang et al., Image quality assessment: from error visibility to structural "
     "similarity, IEEE Trans. Image Process. 13, 600 (2004)",
-}  # fmt: skip
+}
 PRIOR_WORDS = {
     "rltv": [" with total variation", "dey"],
     "rl_roughness": [" with Good's roughness", "good"],
@@ -84,7 +88,7 @@ class _Cited:
         return "[" + ", ".join(str(self.keys.index(key) + 1) for key in keys) + "]"
 
 
-def what_was_restored(
+def restoration_summary(
     records: Sequence[VolumeRecord], *, dataset: Dataset, settings: Settings
 ) -> str:
     """Say in a sentence or two what the data are and what was done to them."""
@@ -95,9 +99,7 @@ def what_was_restored(
     shapes = {r.shape[2:] for r in records}
     count = f"{len(records)} volumes" if len(records) > 1 else "One volume"
     first = records[0]
-    z, y, x = (
-        n * v for n, v in zip(first.shape[2:], first.voxel_size_um, strict=True)
-    )  # fmt: skip
+    z, y, x = (n * v for n, v in zip(first.shape[2:], first.voxel_size_um, strict=True))
     size = (
         f"{' × '.join(map(str, first.shape[2:]))} voxels, {quantity(z)} × {quantity(y)} × "
         f"{quantity(x)} µm (Z, Y, X)"
@@ -238,9 +240,11 @@ def _method(
     kept = ""
     if "best_step" in model:
         kept = f", of which step {model['best_step']:,} was kept by its error on validation pairs"
-    what = "residual network on Richardson-Lucy estimates" if method.kind == "rl_residual" else (
-        f"network {method_label(method.kind)}"
-    )  # fmt: skip
+    what = (
+        "residual network on Richardson-Lucy estimates"
+        if method.kind == "rl_residual"
+        else f"network {method_label(method.kind)}"
+    )
     return f"{label} is the {what}{reference}, trained on {on}{steps}{kept}{after}."
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from decon3d import paths
-from decon3d.errors import UserError, unforeseen
+from decon3d.errors import UserError, needs_traceback
 from decon3d.logs import log
 from decon3d.report.labels import INPUT, METRICS, method_label
 from decon3d.report.run_status import stored
@@ -91,7 +91,7 @@ def volume_rows(
         try:
             rows.append(_row(root, dataset, path.stem, settings, facts))
         except Exception as error:  # one broken volume must not hide the others
-            log.warning("%s could not be read: %s", path, error, exc_info=unforeseen(error))
+            log.warning("%s could not be read: %s", path, error, exc_info=needs_traceback(error))
             rows.append(Row(path.stem, None, score=BROKEN, why=f"cannot be read: {error}"))
     _add_metrics(root, dataset, facts, rows)
     _score(facts, rows)
@@ -183,9 +183,10 @@ def _add_metrics(root: Path, dataset: str, facts: dict[str, Fact], rows: list[Ro
         return
     metrics = pd.read_csv(table)
     chosen = metrics[
-        (metrics["split"] == "volume") & (metrics["metric"] == "psnr")
+        (metrics["split"] == "volume")
+        & (metrics["metric"] == "psnr")
         & (metrics["variant"] == "affine")
-    ]  # fmt: skip
+    ]
     for (subject, method), values in chosen.groupby(["subject", "method"])["value"]:
         fact = Fact(f"{METRICS['psnr'].label}, {method_label(str(method))}", "dB", 1)
         for row in rows:

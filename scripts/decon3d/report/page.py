@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from decon3d import paths
-from decon3d.errors import unforeseen
+from decon3d.errors import needs_traceback
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import DIGESTS, check_digests, write_digests, write_json, write_text
 from decon3d.logs import log
@@ -23,7 +23,7 @@ from decon3d.report.headline_table import headline, shared_noise
 from decon3d.report.index import build_index
 from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
-from decon3d.report.methods_text import Methods, methods_paragraph, what_was_restored
+from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
 from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
 from decon3d.report.pairs import pair_rows, test_specimens
 from decon3d.report.recommendation import Recommendation, recommended
@@ -71,7 +71,9 @@ def report_what_exists(root: Path, settings: Settings) -> None:
             try:
                 make(root, dataset=dataset, settings=settings)
             except Exception as error:
-                log.warning("%s: %s: %s", dataset, make.__name__, error, exc_info=unforeseen(error))
+                log.warning(
+                    "%s: %s: %s", dataset, make.__name__, error, exc_info=needs_traceback(error)
+                )
         build_report(root, dataset=dataset, settings=settings)
     build_index(root, settings.datasets)
 
@@ -111,7 +113,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         try:
             return make()
         except Exception as error:
-            log.warning("%s: %s: %s", dataset, what, error, exc_info=unforeseen(error))
+            log.warning("%s: %s: %s", dataset, what, error, exc_info=needs_traceback(error))
             problems.append(f"{what} could not be read: {error}")
             return otherwise
 
@@ -151,12 +153,13 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     records = [row.record for row in rows if row.record is not None]
     restored = attempt(
         "what was restored",
-        lambda: what_was_restored(
+        lambda: restoration_summary(
             sorted(records, key=lambda r: r.name),
-            dataset=settings.datasets[dataset], settings=settings,
+            dataset=settings.datasets[dataset],
+            settings=settings,
         ),
         "",
-    )  # fmt: skip
+    )
     hero = next((f for f in figures.get("pictures", []) if f["data"]), None)
     if hero is not None:
         figures["pictures"].remove(hero)

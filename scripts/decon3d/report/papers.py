@@ -19,9 +19,20 @@ from scipy import stats
 from decon3d.settings import ORACLE
 
 COLUMNS = (
-    "channel", "recipe", "metric", "variant", "test", "first", "second", "difference", "low",
-    "high", "statistic", "p", "n",
-)  # fmt: skip
+    "channel",
+    "recipe",
+    "metric",
+    "variant",
+    "test",
+    "first",
+    "second",
+    "difference",
+    "low",
+    "high",
+    "statistic",
+    "p",
+    "n",
+)
 LEAST = 3
 """Volumes below which no test is made."""
 
@@ -67,19 +78,25 @@ def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     pairs = list(combinations(range(len(names)), 2))
     for i, j in pairs:
         yield {
-            "test": "tukey_hsd", "first": names[i], "second": names[j],
-            "difference": float(tukey.statistic[i, j]), "p": float(tukey.pvalue[i, j]),
+            "test": "tukey_hsd",
+            "first": names[i],
+            "second": names[j],
+            "difference": float(tukey.statistic[i, j]),
+            "p": float(tukey.pvalue[i, j]),
             "low": float(tukey.statistic[i, j]) - half,
             "high": float(tukey.statistic[i, j]) + half,
-        }  # fmt: skip
+        }
     signed = [stats.wilcoxon(samples[i], samples[j], zero_method="zsplit") for i, j in pairs]
     adjusted = holm(np.array([float(found.pvalue) for found in signed]))
     for (i, j), found, p in zip(pairs, signed, adjusted, strict=True):
         yield {
-            "test": "wilcoxon_holm", "first": names[i], "second": names[j],
+            "test": "wilcoxon_holm",
+            "first": names[i],
+            "second": names[j],
             "difference": float(np.mean(samples[i] - samples[j])),
-            "statistic": float(found.statistic), "p": float(p),
-        }  # fmt: skip
+            "statistic": float(found.statistic),
+            "p": float(p),
+        }
 
 
 @lru_cache

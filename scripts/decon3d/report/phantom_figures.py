@@ -12,7 +12,7 @@ from decon3d.report.labels import TRUTH, method_label, seen_recipes
 from decon3d.report.likeness import draw_likeness
 from decon3d.report.templating import quantity
 from decon3d.report.views import Scene, Triple
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 
 PAIRS_SHOWN = 3
 
@@ -75,8 +75,10 @@ def restored_recipes(job: Job, channel: str) -> Drawn:
                 f"{quantity(test.attrs['photons'][i])} photons in the brightest voxels. "
             )
         entry = Entry(
-            f"{what.lower()}_{channel}_{recipe}", section,
-            f"{what} {recipe}{of_channel(job, channel)}", caption + projection_caption(shown),
-        )  # fmt: skip
+            f"{what.lower()}_{channel}_{recipe}",
+            section,
+            f"{what} {recipe}{of_channel(job, channel)}",
+            caption + projection_caption(shown),
+        )
         drawn.append((entry, figure))
     return drawn

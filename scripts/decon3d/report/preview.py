@@ -67,9 +67,16 @@ def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) 
         panels = [Panel("raw", _scene(raw, record, region))]
         for method in settings.methods:
             trial = try_method(
-                root, dataset=dataset, channel=name, method=method, settings=settings,
-                record=record, region=region, shapes=shapes, threads=threads,
-            )  # fmt: skip
+                root,
+                dataset=dataset,
+                channel=name,
+                method=method,
+                settings=settings,
+                record=record,
+                region=region,
+                shapes=shapes,
+                threads=threads,
+            )
             trials.append(trial)
             if trial.restored is not None:
                 panels.append(Panel(method_label(method), _scene(trial.restored, record, region)))

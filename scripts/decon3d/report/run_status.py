@@ -20,7 +20,7 @@ from decon3d.report.contradictions import (
 from decon3d.report.labels import method_label
 from decon3d.settings import Dataset, Settings, chosen, list_volumes
 from decon3d.versions import installed
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 
 Rows = list[tuple[str, str]]
 LOG_LINES = 3
@@ -220,10 +220,13 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         found += [f"{volume}: {text}." for text in record.get("warnings", [])]
         found += [f"{volume}: {text}." for text in _contradictions(settings, dataset, record)]
         for key, words in (
-            ("saturated", "are saturated: their true brightness is lost, and restored values are "
-             "too low around them"),
+            (
+                "saturated",
+                "are saturated: their true brightness is lost, and restored values are "
+                "too low around them",
+            ),
             ("not_finite", "are no finite numbers; they are taken as missing"),
-        ):  # fmt: skip
+        ):
             count = sum(record.get(key, {}).values())
             if count:
                 found.append(f"{volume}: {count:,} voxels {words}.")

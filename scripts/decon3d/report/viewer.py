@@ -91,13 +91,11 @@ def viewer_scene(
         "full_shape": list(full_shape),
         "shape": list(shape),
         "voxel_size_um": [float(f"{v:.6g}") for v in voxel],
-        "start": [
-            min(int(p / v), n - 1) for p, v, n in zip(place, voxel, shape, strict=True)
-        ],
+        "start": [min(int(p / v), n - 1) for p, v, n in zip(place, voxel, shape, strict=True)],
         "shared": _window(shared),
         "panels": stored,
         "napari": napari,
-    }  # fmt: skip
+    }
 
 
 def small_shape(shape: Sequence[int], *, voxel_size_um: Triple, most: int) -> Shape:

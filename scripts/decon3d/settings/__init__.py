@@ -23,6 +23,14 @@ from decon3d.settings.datasets import Dataset, Preview
 from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.error_messages import inner_model
 from decon3d.settings.files import bundle_path
+from decon3d.settings.instrument_defaults import (
+    chosen,
+    instrument_files,
+    instrument_folders,
+    read_instrument,
+    read_instruments,
+    with_files,
+)
 from decon3d.settings.instruments import (
     UNDATED,
     BeadStack,
@@ -56,14 +64,6 @@ from decon3d.settings.methods import (
     may_use_gpu,
     needs_sample,
     prior_of,
-)
-from decon3d.settings.profiles import (
-    chosen,
-    instrument_files,
-    instrument_folders,
-    read_instrument,
-    read_instruments,
-    with_files,
 )
 from decon3d.settings.training import (
     CareTraining,

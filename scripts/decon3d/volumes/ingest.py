@@ -20,8 +20,8 @@ from decon3d.files import announce_output, read_record, write_record
 from decon3d.logs import log, progress
 from decon3d.volumes.camera_maps import CameraMaps, Correction, load_maps
 from decon3d.volumes.channel_accumulator import ChannelAccumulator, ContentHash, Counted
-from decon3d.volumes.checks import differing_voxels, volume_problems
 from decon3d.volumes.fingerprints import check_unchanged, fresh_fingerprint
+from decon3d.volumes.header_checks import differing_voxels, volume_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.no_data import NoData
@@ -245,9 +245,14 @@ def ingest(
         maps = load_maps(camera_maps)
         level_of_dark = maps.about.offset if camera_offset is None else camera_offset
         volume = _corrected(
-            volume, maps, level=level_of_dark, bits=camera_bits, no_data=no_data,
-            channels=channels, key=key,
-        )  # fmt: skip
+            volume,
+            maps,
+            level=level_of_dark,
+            bits=camera_bits,
+            no_data=no_data,
+            channels=channels,
+            key=key,
+        )
         calibration = {**asdict(maps.about), "level": level_of_dark}
         warnings += maps.about.warnings
         camera_offset = level_of_dark
@@ -635,9 +640,11 @@ class ChannelStatistics:
     ) -> "ChannelStatistics":
         """Summarise one image (Z, Y, X), in counts; NaN = no data."""
         return cls.of(
-            Histogram.of(image), camera_offset=camera_offset, darkest=darkest_place(image),
+            Histogram.of(image),
+            camera_offset=camera_offset,
+            darkest=darkest_place(image),
             saturation=saturation_of(image.dtype),
-        )  # fmt: skip
+        )
 
 
 def saturation_of(dtype: Any) -> float | None:

@@ -20,7 +20,7 @@ from decon3d.volumes.metadata import (
 )
 from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
-from decon3d.volumes.stated import NOTHING, Stated
+from decon3d.volumes.stated_optics import NOTHING, Stated
 from decon3d.volumes.tiff_pages import (
     check_chain,
     check_grey,
