@@ -86,7 +86,7 @@ def record(tmp_path_factory):
 
 def test_a_file_that_states_another_microscope_is_heard(record):
     found = stated_otherwise(dataset(), record)
-    advice = "; the config's value was used: check which is right"
+    advice = "; the config's value was used; check which one is right"
     assert found == [
         f"the file states NA 1.4, but optics.numerical_aperture is 1.2{advice}",
         f"the file states a refractive index of 1.515, but optics.immersion_index is 1.333{advice}",
@@ -100,7 +100,7 @@ def test_a_file_that_states_another_microscope_is_heard(record):
 
 def test_pixels_of_another_objective_are_seen(record):
     (found,) = other_pixels(INSTRUMENT.objectives["60x"], record)
-    assert found.startswith("the pixels are 0.2 × 0.2 µm (Y, X), but the instrument's 0.1")
+    assert found.startswith("the pixels are 0.2 × 0.2 µm (Y, X), but the instrument's are 0.1 µm")
     assert other_pixels(INSTRUMENT.objectives["60x"], {"voxel_size_um": (0.3, 0.1, 0.101)}) == []
 
 
@@ -115,7 +115,7 @@ def test_a_volume_darker_than_the_camera_is_seen(record, offset, heard):
 def test_dark_frames_of_other_settings_are_seen(level, heard):
     record = {"darkest": {"0": 98.0}, "calibration": {"level": level, "read_noise_counts": 3.0}}
     found = below_the_offset(dataset({"dark": "d.tif"}), record)
-    assert bool(found) == heard and (not heard or "that of its frames: 110" in found[0])
+    assert bool(found) == heard and (not heard or "from its frames: 110" in found[0])
 
 
 @pytest.mark.parametrize(

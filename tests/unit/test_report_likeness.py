@@ -111,7 +111,7 @@ def test_what_is_unlike_is_a_warning_and_what_was_assumed_is_said(place):
     assert warnings == ["c: phantoms.x is assumed."]
     measured(place, 12)
     (_, unlike) = likeness_warnings(place, dataset="d", settings=SETTINGS)
-    assert "unlike your data" in unlike and "brighter" in unlike and "dB" in unlike
+    assert "differ from your data" in unlike and "brighter" in unlike and "dB" in unlike
 
 
 def _all_axes(figure):

@@ -171,7 +171,7 @@ def test_nothing_there_still_gives_a_page(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / name, np.zeros((12, 8, 8), np.uint8), photometric="minisblack")
     report_what_exists(tmp_path, make_settings(tmp_path))
     text = (tmp_path / "results/demo/report.html").read_text()
-    assert "Nothing was measured yet, so there is no recommendation" in text
+    assert "There are no measurements yet, so there is no recommendation" in text
     for method in ("RL", "RLTV", "RLN", "broken"):
         assert f"<strong>{method}</strong> lacks" in text
 

@@ -130,7 +130,7 @@ def test_the_words_name_the_data_and_cite_what_was_used(tmp_path):
     assert "“488” in the file" in text
     found = methods_paragraph(tmp_path, dataset="demo", settings=settings, splits={"test"})
     text = " ".join(found.sentences)
-    assert "RLN [5]" in text and "step 3,200 was kept" in text
+    assert "RLN [5]" in text and "step 3,200 had the smallest error" in text
     assert [r.split(",")[0] for r in found.references][:2] == [
         "B. Richards and E. Wolf",
         "W. H. Richardson",
@@ -148,12 +148,15 @@ def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
         write_json(ingested, {"voxel_size_um": [step, 0.1, 0.1]})
         found = data_warnings(tmp_path, dataset="demo", settings=settings)
         # 0.525 µm / (2 · 1.333 · (1 - cos α)), sin α = 1.2 / 1.333
-        assert any("0.5 µm long along Z, and 0.349 µm would be" in w for w in found) == warned
+        assert (
+            any("0.5 µm long along Z; Nyquist sampling needs 0.349 µm" in w for w in found)
+            == warned
+        )
         assert not any("in the plane" in w for w in found)
     checks = [{"not_verifiable": 0.021}, {"not_verifiable": None}]
     write_json(tmp_path / paths.consistency_record("demo", "rl"), {"cell": {"checks": checks}})
     found = data_warnings(tmp_path, dataset="demo", settings=settings)
-    assert any("restored energy: RL 2.10% (of all" in w for w in found)
+    assert any("which no data can verify: RL 2.10% (the largest" in w for w in found)
 
 
 def test_what_ingest_warned_of_is_said(tmp_path):

@@ -229,15 +229,23 @@ def evaluate_map_sensitivity(
         found = map_sensitivity(image, np.asarray(restored[i]), checker=checker, rng=rng)
         records += [
             Record(
-                dataset=dataset, channel=channel, method=method, subject=f"probe/planted/{i:04d}",
-                split="probe", recipe=recipes[i],
+                dataset=dataset,
+                channel=channel,
+                method=method,
+                subject=f"probe/planted/{i:04d}",
+                split="probe",
+                recipe=recipes[i],
                 photons=float(about["photons"][i]) if simulated else None,
-                metric=f"auc_{change}", variant="unmatched", region="volume", range=None,
+                metric=f"auc_{change}",
+                variant="unmatched",
+                region="volume",
+                range=None,
                 implementation=f"decon3d {__version__}: SNR {SNR:g}, up to {PLACES} places",
-                value=value, unit="1",
+                value=value,
+                unit="1",
             )
             for change, value in found.items()
-        ]  # fmt: skip
+        ]
     return records
 
 

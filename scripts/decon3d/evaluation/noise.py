@@ -138,9 +138,13 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
         gain, intercept = measured.gain, -measured.gain * measured.dark_level
     z, y, x = measured.correlation
     noise = Noise(
-        gain=gain, intercept=intercept, floor=FLOOR * middle, correlation=(z, y, x),
-        voxels=measured.voxels, measured="data",
-    )  # fmt: skip
+        gain=gain,
+        intercept=intercept,
+        floor=FLOOR * middle,
+        correlation=(z, y, x),
+        voxels=measured.voxels,
+        measured="data",
+    )
     log.info("noise: %s", noise)
     return noise
 

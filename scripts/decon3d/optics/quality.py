@@ -33,9 +33,11 @@ def measure_stack(
     accepted = beads.model_copy(update={"align": False, "accept_mismatch": True})
     try:
         voxel = voxel_size_of(
-            expand_path(beads.path), configured=beads.voxel_size_um, key=key,
+            expand_path(beads.path),
+            configured=beads.voxel_size_um,
+            key=key,
             reading=Reading.of(beads),
-        )  # fmt: skip
+        )
         psf = make_psf(
             optics=optics,
             channel=Channel(**dict(channel), psf=accepted),

@@ -1,4 +1,4 @@
-"""Which figures a dataset gets, from what exists, and their captions.
+"""The figures of a dataset, from the results that exist, and their captions.
 
 Each figure is written as PNG (300 dpi) and SVG under a fixed name; `figures/index.json` lists
 them with section, title and caption, and what could not be drawn.
@@ -50,13 +50,13 @@ INDEX = "index.json"
 TUNED_ON = {
     "phantoms": "Mean affine-matched PSNR on the validation volumes.",
     "data": (
-        "Minus the squared error that is predicted from the noise of some blocks of the data, "
-        "relative to their squared light and up to a constant (Stein's unbiased risk). It needs no "
-        "truth; what lies beyond the microscope's cut-off it can only estimate."
+        "Negative predicted squared error (Stein's unbiased risk) of some blocks of the data, "
+        "relative to their squared light and up to a constant. It needs no truth. Beyond the "
+        "microscope's cut-off it is only an estimate."
     ),
     "test_truth": (
-        "An oracle: mean affine-matched PSNR on the test volumes themselves. No such choice can "
-        "be made on real data; it bounds what better settings could bring."
+        "An oracle: mean affine-matched PSNR on the test volumes themselves. Real data do not "
+        "allow this choice; it is an upper bound for better settings."
     ),
 }
 
@@ -64,7 +64,7 @@ TUNED_ON = {
 def make_figures(
     root: Path, *, dataset: str, settings: Settings, processes: int = 1
 ) -> list[Entry]:
-    """Draw everything that can be drawn now; a figure that fails is noted and left out.
+    """Draw all figures that the results allow; log and skip those that fail.
 
     Parameters
     ----------
@@ -92,12 +92,12 @@ def make_figures(
             pool = stack.enter_context(worker_pool(processes))
             drawings = [(what, pool.submit(draw).result) for what, draw in drawings]
         for what, drawing in drawings:
-            # A page must come out whatever state the results are in: a run that failed leaves
-            # anything behind, so every error is caught here, logged, and shown on the page.
+            # A failed run can leave incomplete results. Catch every error, log it and show it on
+            # the page.
             try:
                 entries += drawing()
             except Exception as error:
-                if full_disk(error, folder):  # no figure can be written: the job says so
+                if full_disk(error, folder):  # no figure can be written: let the job fail
                     raise
                 log.warning(
                     "%s could not be drawn: %s", what, error, exc_info=needs_traceback(error)
@@ -141,7 +141,7 @@ def _draw(draw: Callable[[], Drawn], folder: Path) -> list[Entry]:
 
 def _save(figure: Figure, stem: Path) -> None:
     figure.savefig(f"{stem}.png", dpi=DPI, metadata={"Software": None})
-    figure.set_layout_engine("none")  # it is laid out now; once more would take as long again
+    figure.set_layout_engine("none")  # already laid out; doing it again costs as much time
     figure.savefig(f"{stem}.svg", dpi=DPI, metadata={"Date": None})
 
 
@@ -220,8 +220,8 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     z, y, x = (quantity(v) for v in around)
     caption = (
         f"Counts along X and along Z through the brightest place of the raw image, at z = {z}, "
-        f"y = {y}, x = {x} µm. Narrower and higher than the raw image is the aim; whether it is "
-        "right, only a truth can tell."
+        f"y = {y}, x = {x} µm. A restoration should be narrower and higher than the raw image; "
+        "only a truth shows whether it is right."
     )
     drawn.append(
         (
@@ -254,7 +254,7 @@ def sources(job: Job, record: VolumeRecord, channel: str) -> list[Source]:
 def _reference(job: Job, volume: str) -> Path | None:
     try:
         known = list_volumes(job.name, job.dataset)
-    except UserError:  # the inputs have moved since; the results are still there
+    except UserError:  # the inputs were moved after the run; the results still exist
         return None
     reference = known[volume].reference if volume in known else None
     if reference is None or not (job.root / reference).exists():
@@ -303,7 +303,7 @@ def _training(job: Job, channel: str, method: str) -> Drawn:
     else:
         caption += f"The weights of step {best} were kept: the smallest validation error."
         if best == history["step"].max():
-            caption += " That is the last step: a longer training would probably still gain."
+            caption += " It is the last step; a longer training may improve the result."
     label = f"Training of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.training_curve(history, best_step=best, input_psnr=blurred)
     return [(Entry(f"training_{channel}_{method}", "training", label, caption), figure)]
@@ -317,14 +317,14 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
         f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. A "
-        "peak inside the searched range means that the method is not handicapped by its settings."
+        "peak inside the searched range means that the settings do not limit the method."
     )
     if on_data and weight:
-        caption += " A fifth more iterations are taken than at the peak, as simulated volumes ask."
+        caption += " The number of iterations is 20 % above the peak's, as simulations suggest."
     if on_data and found["photons"]["gain_from"] == "data":
         caption += (
             f" The camera's gain, {found['photons']['gain']:.3g} counts per photon, was estimated "
-            "from the data's variance against mean; give camera.gain if you know it."
+            "from the data (variance against mean). Set camera.gain if you know it."
         )
     label = f"Tuning of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.tuning_curve(
@@ -353,9 +353,9 @@ def _metrics(job: Job) -> Drawn:
         order = [INPUT, *job.settings.methods]
         methods = [m for m in order if m in set(points["method"])]
         caption = (
-            "Every small mark is one volume with truth; the open mark is the mean, the bar its "
-            "95 % interval over volumes (the wider of bootstrap and t). Above after the best match "
-            "of brightness to the truth, below as restored."
+            "Each small mark is one volume with truth, the open mark the mean, the bar its 95 % "
+            "interval over volumes (the wider of bootstrap and t). Above: brightness matched to "
+            "the truth; below: as restored."
         )
         entry = Entry(
             f"metrics_{channel}", "metrics", f"Every value{of_channel(job, str(channel))}", caption

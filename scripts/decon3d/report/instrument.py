@@ -29,7 +29,7 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Measured:
-    """A bead stack in one channel, and what it says (`optics.quality.measure_stack`)."""
+    """A bead stack in one channel, and its measurements (`optics.quality.measure_stack`)."""
 
     objective: str
     channel: str
@@ -38,7 +38,7 @@ class Measured:
 
     @property
     def name(self) -> str:
-        """What it is called in sentences."""
+        """Its name in sentences."""
         return f"{self.objective}, {self.channel}, {self.date}"
 
     @property
@@ -49,7 +49,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Frames:
-    """The camera's frames of a day, and what they say (`volumes.camera_maps.Calibration`)."""
+    """The camera's frames of a day, and their calibration (`volumes.camera_maps.Calibration`)."""
 
     day: str
     values: dict[str, Any]
@@ -68,7 +68,7 @@ def build_instrument_page(
     file: str | None,
     today: datetime.date,
 ) -> Path:
-    """Write the page of a microscope from what was measured of its bead stacks and frames.
+    """Write the page of a microscope from the measurements of its bead stacks and frames.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def build_instrument_page(
 
 
 def _objective(name: str, instrument: Instrument, stacks: list[Measured]) -> dict[str, Any]:
-    """Say on the page what is known of an objective."""
+    """Describe an objective on the page."""
     optics = instrument.objectives[name].optics
     shifted = [s for s in stacks if s.values.get("chromatic")]
     return {
@@ -180,7 +180,7 @@ def _changed_widths(stacks: Sequence[Measured]) -> list[str]:
 
 
 def _stack_warnings(stacks: Sequence[Measured]) -> list[str]:
-    """Give the newest stacks' own warnings, and the problems of all."""
+    """List the newest stacks' own warnings, and the problems of all stacks."""
     found = [f"{s.name}: not measured: {s.values['problem']}" for s in stacks if not s.usable]
     newest = {(s.objective, s.channel): s for s in stacks if s.usable}
     return found + [
@@ -321,7 +321,7 @@ def _camera_figure(frames: Sequence[Frames]) -> dict[str, Any] | None:
 
 
 def _date_axis(axes: Any, dates: Iterable[datetime.date]) -> None:
-    """Label some of the dates, with room on both sides."""
+    """Label some of the dates, with margins on both sides."""
     days = sorted(set(dates))
     shown = days[:: max(1, -(-len(days) // 6))]
     axes.set_xticks(shown, [str(day) for day in shown], rotation=30, ha="right", fontsize=7)

@@ -1,4 +1,4 @@
-"""Crops of the data beside phantoms, at one scale, and how alike they are."""
+"""Crops of the data beside phantoms, at one scale, and their similarity."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -96,7 +96,7 @@ def draw_likeness(
 
 
 def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
-    """Say which channels' phantoms are unlike the data in every recipe, and what was assumed."""
+    """List channels whose phantoms differ from the data in every recipe, and all assumptions."""
     found = []
     for channel in settings.datasets[dataset].channels:
         store = root / paths.phantoms(dataset, channel, "test")
@@ -109,15 +109,15 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
         best = read_record(path)["recipes"][0]
         if best["differences"]:
             found.append(
-                f"{channel}: the simulated objects are unlike your data. Compared with "
-                f"{best['recipe']}, the most alike, {listed(best['differences'])}. Values in dB, "
-                "and choices that were made on simulated objects, may not hold for your data."
+                f"{channel}: the simulated objects differ from your data. Compared with "
+                f"{best['recipe']}, the most similar recipe, {listed(best['differences'])}. Values "
+                "in dB, and choices made on simulated objects, may not hold for your data."
             )
     return found
 
 
 def _sentence(found: dict[str, Any]) -> str:
-    """Describe how alike one recipe's phantoms are."""
+    """Describe how similar one recipe's phantoms are."""
     octaves = (
         "no structure to compare"
         if found["octaves"] is None

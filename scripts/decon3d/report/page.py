@@ -48,7 +48,7 @@ from decon3d.report.vetoes import painted
 from decon3d.settings import Settings, is_trained
 
 VIEWER_BYTES = 12_000_000
-"""Of all volumes in the viewer, as text; of those that do not fit, the detail page shows them."""
+"""Of all volumes in the viewer, as text; the volumes' own pages show the others."""
 SECTIONS = {
     "pictures": "Pictures",
     "metrics": "Quality against the truth",
@@ -64,7 +64,7 @@ SECTIONS = {
 def report_what_exists(root: Path, settings: Settings) -> None:
     """Remake tables, figures and page of every dataset from what exists, and the index.
 
-    Nothing that is missing or broken stops it: what fails is logged, and the rest is made.
+    Failures are logged, and the other pages are made.
     """
     for dataset in settings.datasets:
         for make in (write_tables, make_figures):
@@ -84,7 +84,7 @@ def check_drawn(root: Path, *, dataset: str) -> None:
     Raises
     ------
     DamagedError
-        If one is missing or was changed: with the file that has the workflow make all again.
+        If one is missing or was changed. The error names the file whose removal makes all again.
     """
     tables, figures = root / paths.table(dataset, DIGESTS), root / paths.figures(dataset)
     check_digests(tables, beside=[tables.with_name("metrics.csv")])
@@ -109,7 +109,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     problems: list[str] = []
 
     def attempt(what: str, make: Callable[[], Any], otherwise: Any) -> Any:
-        # A broken result must not cost the user the page that tells about it.
+        # A broken result must not prevent the page that reports it.
         try:
             return make()
         except Exception as error:
@@ -139,7 +139,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ({}, []),
     )
     cards = attempt("the PSF", lambda: psf_cards(root, **named), [])
-    # The PSF's first: whatever is wrong with it is wrong with every method.
+    # The PSF's first: its faults affect every method.
     warnings = [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
     warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
     warnings += attempt("the likeness", lambda: likeness_warnings(root, **named), [])
@@ -208,7 +208,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
 
 
 def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settings) -> Path:
-    """Write the page of one volume: the viewer and its figures, all that is known of it.
+    """Write the page of one volume: its viewer, figures, warnings and numbers.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
 def _scenes(
     root: Path, volumes: Iterable[str], *, dataset: str, settings: Settings
 ) -> list[dict[str, Any]]:
-    """Make the viewer's scenes, as many as the page can carry; the first one always."""
+    """Make the viewer's scenes up to the page's size limit; always the first one."""
     scenes: list[dict[str, Any]] = []
     size = 0
     for scene in volume_scenes(root, volumes, dataset=dataset, settings=settings):
@@ -281,19 +281,19 @@ def _present(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
-    """Say in plain words what the numbers can and cannot prove."""
+    """List what the numbers can and cannot prove."""
     caveats = []
     phantoms = metrics[metrics["split"] == "test"] if len(metrics) else metrics
     if len(phantoms):
         count = phantoms.groupby(["channel", "recipe"])["subject"].nunique().min()
         caveats += [
             "The phantoms are simulated, with the same point spread function and the same noise "
-            "law that the restorations assume. The numbers say how well each method undoes that "
-            "known blur; they do not say how it behaves where the real point spread function, "
-            "background or noise differ.",
+            "law that the restorations assume. The numbers show how well each method undoes that "
+            "known blur, not how it performs where the real point spread function, background or "
+            "noise differ.",
             f"Intervals are over simulated volumes (at least {count} per recipe; crops of one "
-            "clean volume, or one object at several doses, count once). They do not cover another "
-            "microscope, another dose or another kind of structure.",
+            "clean volume, or one object at several doses, count once). They do not include other "
+            "microscopes, doses or kinds of structure.",
         ]
         seen = sorted(seen_recipes(settings))
         unseen = sorted(set(phantoms["recipe"]) - set(seen))
@@ -305,29 +305,27 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
     elif len(metrics) and (metrics["split"] == "measured").any():
         caveats += [
             "The truth of a measured pair is another image, with noise and blur of its own. The "
-            "numbers say how near a method comes to that image; one that resolves more than it "
-            "shows is marked down for it.",
+            "numbers show how close a method comes to that image. A method that resolves more "
+            "than that image gets worse numbers.",
             "Intervals are over specimens: all test pairs of one specimen count once. They do not "
-            "cover another microscope, another dose or another kind of specimen.",
+            "include other microscopes, doses or kinds of specimen.",
         ]
     else:
         caveats.append(
-            "There are no numbers against simulated truth here; the pictures alone do not prove "
-            "that what became visible is there."
+            "This page has no comparison with simulated truth. The pictures alone do not prove "
+            "that newly visible structures are real."
         )
     trained = [method_label(n) for n, m in settings.methods.items() if is_trained(m)]
     if trained:
         caveats.append(
-            f"{listed(trained)}: trained once, with one seed. Another seed may move the "
-            "result by more than the interval shows."
+            f"{listed(trained)}: trained once, with one seed. Another seed may change the result "
+            "by more than the interval."
         )
     if len(metrics) and (metrics["split"] == "volume").any():
-        caveats.append(
-            "The dataset's own volumes with truth are few, and their truth is taken as it is."
-        )
+        caveats.append("The dataset has few volumes with truth, and their truth is used as given.")
     caveats += [
-        "Detail finer than the microscope passes cannot be verified from these data: there, every "
-        "restoration adds what its assumptions, or its training, make likely.",
+        "Detail below the microscope's cut-off cannot be verified from these data. It comes from "
+        "the assumptions or the training of the method.",
         f"{', '.join(METRICS[m].label for m in VOXELWISE)} compare voxels. They do not count "
         "invented or missed objects.",
     ]

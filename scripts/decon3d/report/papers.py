@@ -1,8 +1,8 @@
 """The tests that papers report: one-way ANOVA with Tukey HSD, Wilcoxon with Holm.
 
-They take every simulated volume as independent, so that **their p-values measure how many volumes
-were simulated**; they are here to be compared with published tables (NeuroDecon's), not to decide
-anything. What decides is the paired difference with its interval in the summary. Tests by SciPy.
+They treat every simulated volume as independent, so **their p-values depend on how many volumes
+were simulated**. They allow a comparison with published tables (NeuroDecon's). For decisions, use
+the paired difference with its interval in the summary. Tests by SciPy.
 """
 
 import math
@@ -51,7 +51,7 @@ def as_papers_report(metrics: pd.DataFrame) -> pd.DataFrame:
         `test`: `anova` (all methods at once; statistic F), `tukey_hsd` (p and 95 % interval of the
         mean difference first - second, adjusted for all pairs) or `wilcoxon_holm` (signed ranks
         over the same volumes, two-sided, p adjusted by Holm over the pairs). `n` volumes each.
-        Oracles take part in none. Empty where no two methods were compared on three volumes.
+        Oracles are excluded. Empty where no two methods were compared on three volumes.
     """
     kept = metrics[metrics["split"].isin(["test", "measured"]) & metrics["value"].notna()]
     kept = kept[~kept["method"].str.endswith(ORACLE)].fillna({"recipe": "measured"})
@@ -101,7 +101,7 @@ def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 @lru_cache
 def _critical(groups: int, freedom: int) -> float:
-    """Return the 95 % point of the studentized range: seconds of quadrature, for every table."""
+    """Return the 95 % point of the studentized range; cached, since it takes seconds."""
     return float(stats.studentized_range.ppf(0.95, groups, freedom))
 
 

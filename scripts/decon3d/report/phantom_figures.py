@@ -35,7 +35,7 @@ def split_sheet(job: Job, channel: str, split: str) -> Drawn:
     used = {"train": "the networks learn from", "test": "the numbers are measured on"}[split]
     every = "" if measured else ", every recipe at least once"
     caption = (
-        f"What {used}: {about['volumes']} volumes of {quantity(width)} × {quantity(height)} × "
+        f"The {about['volumes']} volumes that {used}: {quantity(width)} × {quantity(height)} × "
         f"{quantity(depth)} µm (X, Y, Z){every}. {'Truths' if measured else 'Objects'} above, "
         "images below; each as maximum projections of its middle eighth along Z (XY) and along Y "
         "(XZ), stretched to its own range."

@@ -1,4 +1,4 @@
-"""The drawings: arrays in, one matplotlib figure out. No file is read or written here.
+"""Drawings: each function takes arrays and returns one matplotlib figure, without file access.
 
 Colours: viridis and grey for images, Okabe and Ito's palette for lines, which people with any
 common colour blindness can tell apart.
@@ -78,7 +78,7 @@ def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[floa
     rows = math.ceil(len(views) / columns)
     wide = WIDTH if columns <= 4 else 1.2 * WIDTH
     depth, height, width = views[0][1].size_um
-    # A thin stack's XZ view is enlarged in neither axis: one scale for the whole figure.
+    # One scale for the whole figure: the XZ view of a thin stack is not enlarged.
     panel = min((wide - 0.9) / columns - 0.12, 4.2)
     inch = panel / width
     tall, flat = height * inch, max(depth * inch, 0.15)
@@ -206,7 +206,7 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str)
         axes.plot(run["iterations"], run["score"], ".-", color=shade, label=label, markersize=4)
         best.append(run["score"].max())
     top = curve["score"].max()
-    # Early iterations lie far below: the choice is made near the top.
+    # Early iterations lie far below the top and are cut off.
     below = (top - curve["score"].median()) * 2
     axes.set(
         xscale="log", xlabel="iterations", ylabel=measure, ylim=(top - below, top + below / 10)

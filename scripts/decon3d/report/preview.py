@@ -1,4 +1,4 @@
-"""The preview: a crop of one volume through every method that is ready, and what all will cost."""
+"""The preview: a crop of one volume, restored by each ready method, and the full run's cost."""
 
 import datetime
 from collections.abc import Sequence
@@ -184,7 +184,7 @@ def _rows(trials: Sequence[Trial], settings: Settings) -> list[dict[str, Any]]:
 
 
 def _before(settings: Settings, dataset: str) -> list[str]:
-    """List what the full run does before it restores, which the prediction leaves out."""
+    """List the steps before restoration, which the predicted time excludes."""
     steps = []
     if settings.has_pairs(dataset):
         steps.append("measured pairs" if settings.datasets[dataset].pairs else "phantoms")

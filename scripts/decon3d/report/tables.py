@@ -182,12 +182,12 @@ def _columns(estimate: Estimate, prefix: str) -> dict[str, object]:
 def by_condition(
     metrics: pd.DataFrame, *, settings: Settings, anisotropy: dict[str, float]
 ) -> pd.DataFrame:
-    """Average every metric per recipe, and per dose where `phantoms.test.doses` sets them.
+    """Average every metric per recipe, and per dose if `phantoms.test.doses` is set.
 
     Parameters
     ----------
     anisotropy
-        Of each channel's voxels, Z over X: the tables of several datasets can be put together.
+        Of each channel's voxels, Z over X, so that tables of several datasets can be merged.
 
     Returns
     -------
@@ -207,7 +207,7 @@ def by_condition(
 
 
 def collect_cost(root: Path, *, dataset: str, settings: Settings) -> pd.DataFrame:
-    """Collect what each method cost: tuning and training per channel, restoration over all parts.
+    """Collect the cost of each method: tuning and training per channel, restoration over all parts.
 
     Returns
     -------

@@ -102,9 +102,12 @@ class Settings(Section):
                     raise PydanticCustomError(
                         "methods",
                         "methods.{name}.source: unknown method {source}; known: {known}",
-                        {"name": chain[-1], "source": repr(source),
-                         "known": ", ".join(n for n in self.methods if n != chain[-1])},
-                    )  # fmt: skip
+                        {
+                            "name": chain[-1],
+                            "source": repr(source),
+                            "known": ", ".join(n for n in self.methods if n != chain[-1]),
+                        },
+                    )
                 if source in chain:
                     raise PydanticCustomError(
                         "methods",
