@@ -153,8 +153,8 @@ def make_tree(
     ]  # fmt: skip
     write_json(root / paths.tuning("demo", "signal", "rltv"), {
         "chosen": {"tv_weight": 0.003, "iterations": 40, "score": 30.0}, "curve": curve,
-        "on": "phantoms", "measure": "affine-matched PSNR (dB)",
-        "seconds": 61.0})  # fmt: skip
+        "on": "phantoms", "measure": "affine-matched PSNR (dB)", "to_gain": 0.04,
+        "ended_by": None, "seconds": 61.0})  # fmt: skip
     model = root / paths.model("demo", "signal", "rln")
     steps = np.arange(200, 4001, 200)
     history = pd.DataFrame({"step": steps, "loss": 0.1 * np.exp(-steps / 900) + 0.02})

@@ -24,7 +24,7 @@ from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
-from decon3d.report.existing import stored
+from decon3d.report.existing import still_to_gain, stored
 from decon3d.report.independent import VOLUME, with_volumes
 from decon3d.report.labels import (
     INPUT,
@@ -299,9 +299,11 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     on_data = found["on"] == "data"
     score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
-        f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. A "
-        "peak inside the searched range means that the method is not handicapped by its settings."
+        f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. "
+        f"{still_to_gain(found, job.settings.datasets[job.name])}."
     )
+    if found["ended_by"]:
+        caption += f" The search ended at its bound of {found['ended_by']}."
     if on_data and weight:
         caption += " A fifth more iterations are taken than at the peak, as simulated volumes ask."
     if on_data and found["photons"]["gain_from"] == "data":
