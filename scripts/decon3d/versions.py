@@ -8,9 +8,19 @@ import importlib.metadata
 import platform
 
 PACKAGES = (
-    "numpy", "scipy", "zarr", "tifffile", "scikit-image", "pandas", "matplotlib", "tensorflow",
-    "tensorflow-cpu", "keras", "openvino", "snakemake",
-)  # fmt: skip
+    "numpy",
+    "scipy",
+    "zarr",
+    "tifffile",
+    "scikit-image",
+    "pandas",
+    "matplotlib",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "openvino",
+    "snakemake",
+)
 VERSIONS = {
     "simulate": 4,
     "camera_maps": 1,

@@ -283,8 +283,9 @@ def search(
     if ended_by:
         log.warning(
             "tuning: the search ended at its bound of %s; about %.2g may still be gained",
-            ended_by, to_gain,
-        )  # fmt: skip
+            ended_by,
+            to_gain,
+        )
     curve = tuple(trial for weight in sorted(runs) for trial in runs[weight].trials)
     return TuningResult(peak.weight, peak.iterations, peak.score, to_gain, ended_by, curve)
 
@@ -346,8 +347,11 @@ class _Run:
             reach = top + max(0.0, score - before)
         log.info(
             "tuning: λ %.2g: score %.5g at %d iterations (%d tried)",
-            weight, peak.score, peak.iterations, k,
-        )  # fmt: skip
+            weight,
+            peak.score,
+            peak.iterations,
+            k,
+        )
         return cls(tuple(trials), peak, reach, cut)
 
 

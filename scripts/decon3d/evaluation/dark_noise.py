@@ -99,17 +99,32 @@ def evaluate_dark_noise(
     if objects:
         log.warning(
             "%s: %d object(s) above %g σ in pure dark noise, the highest %.1f σ",
-            method, objects, THRESHOLD, peak,
-        )  # fmt: skip
+            method,
+            objects,
+            THRESHOLD,
+            peak,
+        )
     told = f"decon3d {__version__}: {' × '.join(map(str, shape))} voxels, re-blurred"
     return [
         Record(
-            dataset=dataset, channel=channel, method=method, subject="probe/dark", split="probe",
-            recipe=None, photons=None, metric=metric, variant="unmatched", region="volume",
-            range=None, implementation=told, value=value, unit=unit,
+            dataset=dataset,
+            channel=channel,
+            method=method,
+            subject="probe/dark",
+            split="probe",
+            recipe=None,
+            photons=None,
+            metric=metric,
+            variant="unmatched",
+            region="volume",
+            range=None,
+            implementation=told,
+            value=value,
+            unit=unit,
         )
         for metric, value, unit in (
-            ("dark_objects", float(objects), "1"), ("dark_peak", peak, "σ"),
+            ("dark_objects", float(objects), "1"),
+            ("dark_peak", peak, "σ"),
             ("dark_specks", specks, "σ"),
         )
-    ]  # fmt: skip
+    ]

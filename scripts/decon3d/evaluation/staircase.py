@@ -251,14 +251,25 @@ def staircase_records(
     for i, block in enumerate(sample[:BLOCKS]):
         found = staircase(
             block, reference(block), restore(block), psf=psf, background=statistics.background
-        )  # fmt: skip
+        )
         log.info("%s: flat voxels: %s", method, found)
         records += [
             Record(
-                dataset=dataset, channel=channel, method=method, subject=f"sample/{i:04d}",
-                split="data", recipe=None, photons=None, metric=metric, variant="unmatched",
-                region="volume", range=None, implementation=told, value=value, unit="1",
+                dataset=dataset,
+                channel=channel,
+                method=method,
+                subject=f"sample/{i:04d}",
+                split="data",
+                recipe=None,
+                photons=None,
+                metric=metric,
+                variant="unmatched",
+                region="volume",
+                range=None,
+                implementation=told,
+                value=value,
+                unit="1",
             )
             for metric, value in (("staircase", found.restored), ("staircase_rl", found.rl))
-        ]  # fmt: skip
+        ]
     return records

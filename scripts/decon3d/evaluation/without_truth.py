@@ -94,12 +94,23 @@ def measure_volume(
                 found.setdefault(key, []).append(value)
         records += [
             Record(
-                dataset, channel, method, f"volume/{record.name}", "data", None, None, metric,
-                "affine" if metric in ("rsp", "rse") else "unmatched", region, None,
-                IMPLEMENTATIONS[metric], _mean(values), METRICS[metric].unit or "1",
+                dataset,
+                channel,
+                method,
+                f"volume/{record.name}",
+                "data",
+                None,
+                None,
+                metric,
+                "affine" if metric in ("rsp", "rse") else "unmatched",
+                region,
+                None,
+                IMPLEMENTATIONS[metric],
+                _mean(values),
+                METRICS[metric].unit or "1",
             )
             for (metric, region), values in found.items()
-        ]  # fmt: skip
+        ]
     return records
 
 
