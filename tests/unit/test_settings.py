@@ -516,7 +516,7 @@ methods: {}
     with pytest.raises(ConfigError, match="has 4 problems"):
         check_config_files([tmp_path / "good.yaml", path])
     (tmp_path / "c.json").write_text('{"a": {"b": 1,\n\t"b": 2}}')
-    assert "lines 1 and 2: the key a.b stands twice" in duplicate_keys(tmp_path / "c.json")[0]
+    assert "lines 1 and 2: the key a.b is given twice" in duplicate_keys(tmp_path / "c.json")[0]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.yaml")))

@@ -35,7 +35,7 @@ def build(
     channels
         Of every convolution but the last.
     reduction
-        Factor by which the attention narrows the channels.
+        Factor by which the attention reduces the channels.
     residual_scaling
         Weight of a block's residual.
 

@@ -22,23 +22,23 @@ from decon3d.settings.methods import (
 
 
 class Restoration(Section):
-    """How volumes are cut, worked on and written."""
+    """How volumes are divided, restored and written."""
 
     parts: PositiveInt = 1
     """Independent jobs per dataset and method."""
     memory_gb: PositiveFloat = 2.0
     """Memory that one job may use for its block, in GB."""
     engine: Literal["auto", "tensorflow", "openvino"] = "auto"
-    """What computes networks. `openvino` is faster on CPUs (the extra `openvino`); `auto` takes it
-    where it is installed and the profile gives the restorations no GPU, else TensorFlow."""
+    """Engine that computes networks. `openvino` is faster on CPUs (the extra `openvino`). `auto`
+    selects it if it is installed and the profile gives the restorations no GPU, else TensorFlow."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of networks' convolutions. `bfloat16` is faster where the CPU (AVX512_BF16, AMX) or GPU has
-    it. It moves RLN with its published weights by 6e-4 of the maximum on average, but single voxels
-    by up to 3 %: to look at, not to measure."""
+    """Precision of networks' convolutions. `bfloat16` is faster if the CPU (AVX512_BF16, AMX) or
+    GPU supports it. It changes RLN with its published weights by 6e-4 of the maximum on average,
+    but single voxels by up to 3 %. Use it for viewing, not for measurements."""
     output_dtype: Literal["float32", "input"] = "float32"
     """Type of the restored counts; `input` rounds and clips to the input's, and reports it."""
     ome_tiff: bool = False
-    """Write each restored volume as an OME-TIFF (BigTIFF, pyramid), too, beside its OME-Zarr."""
+    """Also write each restored volume as an OME-TIFF (BigTIFF, pyramid), beside its OME-Zarr."""
 
 
 class Settings(Section):
@@ -47,18 +47,18 @@ class Settings(Section):
     schema_version: Literal[1] = 1
     """Version of this config format."""
     seed: Annotated[int, Field(ge=0)] = 1
-    """Everything random follows from it."""
+    """Seed of all random number generators."""
     require_gpu: bool = True
-    """A job that was given a GPU and does not see it fails; false = it works on the CPU."""
+    """Fail if a job was given a GPU but cannot find it; false = use the CPU then."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Datasets by name."""
     instruments: dict[Name, Instrument] = {}  # noqa: RUF012 (pydantic copies it)
-    """Microscopes by name. Each may have a file of its own instead, `instruments/<name>.yaml`
-    beside the config or in the clone's `config`; paths in that file start at its folder."""
+    """Microscopes by name. Each may be in its own file instead, `instruments/<name>.yaml` beside
+    the config or in the clone's `config`; paths in that file are relative to its folder."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """Restoration methods by name; the kind defaults to the name."""
     phantoms: Phantoms | None = None
-    """Null = made with the defaults if a method trains or tunes, else not at all."""
+    """Null = the defaults if a method needs training or tuning, else no phantoms."""
     restoration: Restoration = Restoration()
 
     @model_validator(mode="after")
@@ -157,7 +157,7 @@ class Settings(Section):
 
     @property
     def simulated_pairs(self) -> Phantoms | None:
-        """The phantoms to make, or None where nothing asks for them."""
+        """The phantoms to make; None if nothing needs them."""
         needed = any(
             is_trained(m) or (is_tuned(m) and getattr(m, "tune_on", "") != "data")
             for m in self.methods.values()
@@ -165,5 +165,5 @@ class Settings(Section):
         return self.phantoms or (Phantoms() if needed else None)
 
     def has_pairs(self, dataset: str) -> bool:
-        """Say whether a dataset has pairs with truth, measured ones or phantoms."""
+        """Return whether a dataset has pairs with truth, measured ones or phantoms."""
         return self.datasets[dataset].pairs is not None or self.simulated_pairs is not None

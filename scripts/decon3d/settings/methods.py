@@ -1,4 +1,4 @@
-"""Restoration methods in the config, and what can be asked of one."""
+"""Restoration methods in the config, and their properties."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -28,7 +28,7 @@ TuneOn = Literal["phantoms", "data", "test_truth"]
 
 
 ORACLE = "_oracle"
-"""End of the names of methods that are tuned on the test truth."""
+"""Suffix of the names of methods that are tuned on the test truth."""
 
 
 STOPPING_LIMIT = 500
@@ -36,29 +36,30 @@ STOPPING_LIMIT = 500
 
 
 class MethodSection(Section):
-    """What all methods have in common."""
+    """Settings of all methods."""
 
     source: Name | None = None
-    """Another method, whose restored volumes this one starts from (first denoise, then sharpen):
-    negative counts become 0, the normalisation is theirs, and it is trained, tuned and tested on
-    what that method makes of the training data. Null = the raw volumes."""
+    """Another method, whose restored volumes are the input of this one (first denoise, then
+    sharpen). Negative counts become 0, and the normalisation is theirs. This method is then
+    trained, tuned and tested on the training data restored by that method. Null = the raw
+    volumes."""
 
 
 class _Iterative(MethodSection):
-    """What Richardson-Lucy with and without a prior has in common."""
+    """Settings of Richardson-Lucy with and without a prior."""
 
     device: Literal["cpu", "gpu"] = "cpu"
-    """Where volumes and test phantoms are restored. `gpu`: on one GPU, by the rules for GPUs; it
-    needs CuPy (the extra `cupy`), fails without a GPU, and `restoration.memory_gb` is then the
-    GPU's memory. Searches and stopping rules run on the CPU. Tested with a stand-in for CuPy's
-    arrays only, not yet on a GPU; results differ from the CPU's by rounding."""
+    """Device that restores volumes and test phantoms. `gpu`: one GPU, in the rules for GPUs. It
+    needs CuPy (the extra `cupy`) and fails without a GPU; `restoration.memory_gb` is then the GPU's
+    memory. Searches and stopping rules run on the CPU. Results differ from the CPU's by rounding.
+    Tested with a stand-in for CuPy's arrays only, not yet on a GPU."""
 
     @model_validator(mode="before")
     @classmethod
     def _limit(cls, values: Any) -> Any:
         if not isinstance(values, dict) or values.get("stopping", "fixed") == "fixed":
             return values
-        # Momentum carries voxels past the point where the halves begin to disagree.
+        # Momentum moves voxels past the point where the halves begin to disagree.
         slow = {"acceleration": "none"} if values["stopping"] == "rlgc" else {}
         return {"iterations": STOPPING_LIMIT, **slow, **values}
 
@@ -86,20 +87,20 @@ class Rl(_Iterative):
     kind: Literal["rl"]
     """Richardson-Lucy."""
     iterations: PositiveInt | Literal["auto", "tune"] = "auto"
-    """Iterations; or `auto`: those with the least predicted error on a sample of the data, found in
-    seconds without phantoms; or `tune`: the best by `tune_on`; with a stopping rule the most
-    (default 500)."""
+    """Number of iterations. `auto`: the number with the least predicted error on a sample of the
+    data, found in seconds without phantoms. `tune`: the best by `tune_on`. With a stopping rule:
+    the largest number (default 500)."""
     stopping: Stopping = "fixed"
     """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
     halves of its photons disagree, all when < 1 % of a sample's voxels move."""
     tune_on: TuneOn = "phantoms"
-    """What `tune` searches on: `phantoms` (val split); `data` (the error that they predict, no
+    """Basis of `tune`: `phantoms` (val split); `data` (the error predicted from them, without
     truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum; without it about twice as many iterations are needed. Its best is 0.15 to 0.22 dB
-    higher; past it, momentum adds noise faster (twice as many iterations as the best lose up to
-    3.9 dB, 2.6 without). With `stopping: rlgc` none, since momentum runs on
-    into the noise (7 dB lost at 50 photons)."""
+    """Momentum. Without it, about twice as many iterations are needed. With it, the best number of
+    iterations gives 0.15 to 0.22 dB more, but further iterations add noise faster (twice the best
+    number loses up to 3.9 dB, 2.6 dB without). `stopping: rlgc` needs none, since momentum then
+    fits the noise (7 dB lost at 50 photons)."""
     back_projector: Literal["matched", "wiener_butterworth"] = "matched"
     """`wiener_butterworth` (Guo 2020): one or two iterations, with acceleration: none."""
 
@@ -123,20 +124,21 @@ class Rltv(_Iterative):
     kind: Literal["rltv"]
     """Richardson-Lucy with total variation."""
     iterations: PositiveInt | Tuned = "tune"
-    """Iterations, or `tune`: the best by `tune_on`, together with tv_weight; with a stopping rule
-    the most (default 500)."""
+    """Number of iterations. `tune`: the best by `tune_on`, together with tv_weight. With a stopping
+    rule: the largest number (default 500)."""
     tv_weight: PositiveFloat | Tuned | Literal["snr"] = "tune"
-    """λ of the total variation, differences relative to the smallest voxel; or `tune`; or `snr`:
-    50 / (SNR · smallest voxel in nm), from the brightest place of a sample (Laasmaa 2011)."""
+    """λ of the total variation, for differences relative to the smallest voxel. `tune`: searched.
+    `snr`: 50 / (SNR · smallest voxel in nm), from the brightest place of a sample (Laasmaa
+    2011)."""
     stopping: Stopping = "fixed"
     """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
     halves of its photons disagree, all when < 1 % of a sample's voxels move."""
     tune_on: TuneOn = "phantoms"
-    """What `tune` searches on: `phantoms` (val split); `data` (the error that they predict, no
+    """Basis of `tune`: `phantoms` (val split); `data` (the error predicted from them, without
     truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum; without it about twice as many iterations are needed. With `stopping: rlgc` none,
-    since momentum runs on into the noise (7 dB lost at 50 photons)."""
+    """Momentum. Without it, about twice as many iterations are needed. `stopping: rlgc` needs none,
+    since momentum then fits the noise (7 dB lost at 50 photons)."""
 
     @model_validator(mode="after")
     def _together(self) -> "Rltv":
@@ -151,15 +153,15 @@ class RlRoughness(_Iterative):
     """Richardson-Lucy with Good's roughness: for smooth and textured objects, which total variation
     may turn into flat patches."""
     iterations: PositiveInt | Tuned = "tune"
-    """Iterations, or `tune`: the best by `tune_on`, together with roughness_weight."""
+    """Number of iterations. `tune`: the best by `tune_on`, together with roughness_weight."""
     roughness_weight: PositiveFloat | Tuned = "tune"
-    """λ of Good's roughness, differences relative to the smallest voxel; or `tune`. Best values are
-    0.01 to 0.5, the smaller the more photons; none is too large to converge."""
+    """λ of Good's roughness, for differences relative to the smallest voxel. `tune`: searched. The
+    best values are 0.01 to 0.5, smaller for more photons; any value converges."""
     tune_on: TuneOn = "phantoms"
-    """What `tune` searches on: `phantoms` (val split); `data` (the error that they predict, no
+    """Basis of `tune`: `phantoms` (val split); `data` (the error predicted from them, without
     truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum; without it up to eight times as many iterations are needed."""
+    """Momentum. Without it, up to eight times as many iterations are needed."""
 
     @model_validator(mode="after")
     def _together(self) -> "RlRoughness":
@@ -204,7 +206,7 @@ class Care(MethodSection):
     depth: Annotated[int, Field(ge=1, le=4)] = 2
     """Levels below the first."""
     probabilistic: bool = False
-    """Learn the scale of a Laplace distribution beside the mean."""
+    """Also learn the scale of a Laplace distribution."""
     training: CareTraining = CareTraining()
 
 
@@ -220,22 +222,22 @@ class Rcan(MethodSection):
     channels: PositiveInt = 32
     """Channels of every convolution."""
     reduction: PositiveInt = 8
-    """Factor by which the attention narrows the channels."""
+    """Factor by which the attention reduces the channels."""
     residual_scaling: PositiveFloat = 1.0
     """Weight of a block's residual."""
     loss: Literal["mae", "mse"] = "mae"
     """Mean absolute or mean squared error."""
     attention: Literal["calibrated", "per_block"] = "calibrated"
-    """Pooled vectors fixed on a sample of the data, so that any tiling restores the same, or those
-    of each block, as published."""
+    """`calibrated`: pooled vectors from a sample of the data, so that the result does not depend on the
+    blocks. `per_block`: those of each block, as published."""
     training: RcanTraining = RcanTraining()
 
 
 class RlEstimate(Section):
-    """A run of Richardson-Lucy (heavy ball) that a network looks at."""
+    """A run of Richardson-Lucy (heavy ball) whose estimates are a network's input."""
 
     iterations: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (25,)
-    """Iterations after which it does, ascending; an input channel each."""
+    """Iterations of the estimates, ascending; one input channel each."""
     tv_weight: Annotated[float, Field(ge=0)] = 0.0
     """λ of the total variation, as RLTV's; 0 = none."""
 
@@ -248,7 +250,7 @@ class RlEstimate(Section):
 
 
 class RlResidual(MethodSection):
-    """A network of this project that learns what Richardson-Lucy leaves undone."""
+    """A network of this project that learns the residual of Richardson-Lucy."""
 
     kind: Literal["rl_residual"]
     """Richardson-Lucy's residual."""
@@ -257,17 +259,17 @@ class RlResidual(MethodSection):
         RlEstimate(iterations=(50,), tv_weight=0.0005),
         RlEstimate(iterations=(50,), tv_weight=0.002),
     )
-    """What the network looks at beside the image; it corrects the last estimate of the last run."""
+    """Inputs of the network beside the image; it corrects the last estimate of the last run."""
     channels: PositiveInt = 12
     """Channels of the convolutions at full resolution; twice as many at half."""
     biases: bool = False
-    """Whether the convolutions have biases. Without, a network that is given twice the counts
-    returns twice the counts, whatever the normalisation."""
+    """Whether the convolutions have biases. Without biases, the network is linear in the scale of
+    the counts: twice the input gives twice the output."""
     training: RlResidualTraining = RlResidualTraining()
 
 
 class Bundle(MethodSection):
-    """A network that was trained before: no training, the bundle's folder is used."""
+    """A trained network from a bundle; no training."""
 
     kind: Literal["bundle"]
     """An existing bundle."""
@@ -305,7 +307,7 @@ Prior = Literal["tv_weight", "roughness_weight"]
 
 
 PRIORS: tuple[Prior, ...] = get_args(Prior)
-"""Settings of the classical methods that are the λ of a prior."""
+"""Settings that are the λ of a classical method's prior."""
 
 
 def prior_of(method: Section) -> Prior | None:
@@ -314,33 +316,33 @@ def prior_of(method: Section) -> Prior | None:
 
 
 def is_tuned(method: Section) -> bool:
-    """Say whether a method's parameters are searched."""
+    """Return whether a method's parameters are searched."""
     return getattr(method, "iterations", None) == "tune"
 
 
 def is_oracle(method: Section) -> bool:
-    """Say whether a method is tuned on the test truth itself, so that it is no competitor."""
+    """Return whether a method is tuned on the test truth, which excludes it from the ranking."""
     return is_tuned(method) and getattr(method, "tune_on", None) == "test_truth"
 
 
 def is_automatic(method: Section) -> bool:
-    """Say whether a method chooses its iterations from the data as it is prepared."""
+    """Return whether a method's preparation chooses its iterations from the data."""
     return getattr(method, "iterations", None) == "auto"
 
 
 def needs_sample(method: Section) -> bool:
-    """Say whether preparing a method needs blocks of the data themselves, and so some work."""
+    """Return whether preparing a method needs blocks of the data, and so some work."""
     return (
         is_automatic(method)
         or getattr(method, "stopping", "fixed") != "fixed"
         or getattr(method, "tv_weight", None) == "snr"
         or getattr(method, "attention", None) == "calibrated"
-        or isinstance(method, Bundle)  # may hold a network whose attention is calibrated
+        or isinstance(method, Bundle)  # may be a network whose attention is calibrated
     )
 
 
 def counts_photons(method: Section) -> bool:
-    """Say whether a method's parameters follow from the noise of its input's photons."""
+    """Return whether a method's parameters depend on the photon noise of its input."""
     return (
         (is_tuned(method) and getattr(method, "tune_on", None) == "data")
         or getattr(method, "stopping", None) == "rlgc"
@@ -349,15 +351,15 @@ def counts_photons(method: Section) -> bool:
 
 
 def is_trained(method: Section) -> bool:
-    """Say whether a method trains a network."""
+    """Return whether a method trains a network."""
     return hasattr(method, "training")
 
 
 def is_network(method: Section) -> bool:
-    """Say whether a method restores with a network."""
+    """Return whether a method restores with a network."""
     return not isinstance(method, CLASSICAL)
 
 
 def may_use_gpu(method: Section) -> bool:
-    """Say whether a method's restorations may use a GPU, and so go to the rules for GPUs."""
+    """Return whether a method's restorations may use a GPU, and so run in the rules for GPUs."""
     return is_network(method) or getattr(method, "device", "cpu") == "gpu"

@@ -18,7 +18,7 @@ Schedule = Annotated[
 
 
 class Training(Section):
-    """How a network is trained; the defaults are the network's own, where steps allow it."""
+    """How a network is trained; the defaults are those of the network's publication."""
 
     steps: PositiveInt = 10_000
     """Optimiser steps."""
@@ -38,18 +38,19 @@ class Training(Section):
     validate_every: PositiveInt = 200
     """Steps between two validations; the best weights are kept."""
     save_every: PositiveInt = 200
-    """Steps between two savings of the whole state: what a killed training loses at most."""
+    """Steps between two checkpoints; a killed training loses at most so many."""
     patience: PositiveInt | None = None
-    """Validations without a better score after which the training ends; null = after all steps."""
+    """The training ends after so many validations without a better score; null = after all
+    steps."""
     intensity_scale: tuple[PositiveFloat, PositiveFloat] | None = None
-    """Range of a factor, drawn log-uniformly for each crop, on image and object alike. The noise
-    grows with it: another gain, not another dose. Null = none."""
+    """Range of a factor for each crop's image and object, drawn log-uniformly. It scales the noise,
+    too, like another gain, unlike another dose. Null = none."""
     start_from: str | None = None
-    """Folder of a bundle of the same kind and options whose weights are trained on; null = from
-    scratch. A rate below the usual one keeps what it knows."""
+    """Folder of a bundle of the same kind and options whose weights are the start of the training;
+    null = random weights. Use a lower rate than usual to preserve them."""
     precision: Literal["float32", "mixed"] = "float32"
-    """`mixed`: layers work in float16 on a GPU, weights stay float32; on a CPU, which is no faster
-    in float16, float32 is used and the log says so."""
+    """`mixed`: layers in float16 on a GPU, weights in float32. CPUs are not faster in float16 and
+    use float32, with a line in the log."""
 
     @field_validator("intensity_scale")
     @classmethod
@@ -65,7 +66,8 @@ class RlnTraining(Training):
     auxiliary_loss: bool = True
     """The loss on the first estimate (weight 0.1)."""
     gradients: Literal["straight_through", "exact"] = "straight_through"
-    """Of the divisions and multiplications: the authors' custom gradients or the exact ones."""
+    """Gradients of the divisions and multiplications: the authors' custom ones or the exact
+    ones."""
 
 
 class NeuroDeconTraining(Training):
@@ -84,8 +86,8 @@ class NeuroDeconTraining(Training):
     """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
     hessian_weight: NonNegativeFloat = 0.78 / 255
     """Weight of the smoothness of the result (not of the large form), whose unit is the bright
-    foreground; 0.78 / 255 is the published 0.78 of images from 0 to 255. With 0.78 itself an empty
-    image would be better than the truth."""
+    foreground; 0.78 / 255 is the published 0.78, for images from 0 to 255. With 0.78, an empty
+    image would have a smaller loss than the truth."""
 
 
 class CareTraining(Training):
