@@ -230,14 +230,22 @@ def deconvolve(
         source = Path(place) / f"{NAME}.ome.zarr"
         _write_volume(source, values, (size[0], size[1], size[2]))
         settings = _settings(
-            method=method, camera=camera, memory_gb=memory_gb, seed=seed,
+            method=method,
+            camera=camera,
+            memory_gb=memory_gb,
+            seed=seed,
             dataset={"voxel_size_um": list(size), "no_data": no_data},
-        )  # fmt: skip
+        )
         with _own_names():
             plan, _ = restore_volume(
-                str(source), settings=settings, psfs=psfs, channels=None,
-                folder=Path(place), threads=threads or _threads(), gpus=gpus,
-            )  # fmt: skip
+                str(source),
+                settings=settings,
+                psfs=psfs,
+                channels=None,
+                folder=Path(place),
+                threads=threads or _threads(),
+                gpus=gpus,
+            )
             restored: Any = open_array(plan.volumes[0].store, "0")
             return np.asarray(restored[0, 0], np.float32)
 
@@ -325,22 +333,34 @@ def restore(
     if not os.path.exists(source):
         raise UserError(f"path: {source} does not exist; check the path")
     dataset = {
-        "voxel_size_um": _listed(voxel_size_um), "no_data": no_data,
-        "times": _listed(times), "series": series, "axes": axes,
-    }  # fmt: skip
+        "voxel_size_um": _listed(voxel_size_um),
+        "no_data": no_data,
+        "times": _listed(times),
+        "series": series,
+        "axes": axes,
+    }
     settings = _settings(
-        method=method, camera=camera, memory_gb=memory_gb, seed=seed, dataset=dataset,
+        method=method,
+        camera=camera,
+        memory_gb=memory_gb,
+        seed=seed,
+        dataset=dataset,
         output_dtype=output_dtype,
-    )  # fmt: skip
+    )
     # Beside the target, so that the finished volume is renamed and not copied.
     with (
         tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place,
         _own_names(),
     ):
         plan, record = restore_volume(
-            source, settings=settings, psfs=_psfs_of(psf, optics), channels=channels,
-            folder=Path(place), threads=threads or _threads(), gpus=gpus,
-        )  # fmt: skip
+            source,
+            settings=settings,
+            psfs=_psfs_of(psf, optics),
+            channels=channels,
+            folder=Path(place),
+            threads=threads or _threads(),
+            gpus=gpus,
+        )
         made = Path(plan.volumes[0].store)
         if not target.name.endswith(".ome.zarr"):
             made = export_ome_tiff(plan, plan.volumes[0], record)
@@ -447,9 +467,13 @@ def _write_volume(store: Path, values: NDArray[Any], size: Triple) -> None:
     )
     level[0, 0] = native
     write_metadata(
-        store, name=NAME, factors=[(1, 1, 1)], windows=[(0.0, 65535.0)], voxel_size_um=size,
+        store,
+        name=NAME,
+        factors=[(1, 1, 1)],
+        windows=[(0.0, 65535.0)],
+        voxel_size_um=size,
         channel_names=["channel 0"],
-    )  # fmt: skip
+    )
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

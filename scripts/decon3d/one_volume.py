@@ -87,11 +87,19 @@ def restore_volume(
     indices = {f"channel{i}": i for i in (range(there) if channels is None else channels)}
     made = dict(zip(indices, psfs(size, len(indices)), strict=True))
     record = ingest(
-        source, record_path=folder / paths.ingested(NAME, NAME), name=NAME, channels=indices,
-        voxel_size_um=dataset.voxel_size_um, times=dataset.times, no_data=dataset.no_data,
-        camera_offset=dataset.camera.offset, camera_bits=dataset.camera.bits,
-        camera_maps=_camera_maps(dataset, folder), reading=reading, key=KEY,
-    )  # fmt: skip
+        source,
+        record_path=folder / paths.ingested(NAME, NAME),
+        name=NAME,
+        channels=indices,
+        voxel_size_um=dataset.voxel_size_um,
+        times=dataset.times,
+        no_data=dataset.no_data,
+        camera_offset=dataset.camera.offset,
+        camera_bits=dataset.camera.bits,
+        camera_maps=_camera_maps(dataset, folder),
+        reading=reading,
+        key=KEY,
+    )
     states = {
         channel: _prepared(record, channel, index, settings, made[channel], folder, threads)
         for channel, index in indices.items()
@@ -99,24 +107,38 @@ def restore_volume(
     place = folder / paths.plan(NAME, name)
     bundles = [Path(s.values["bundle"]) / "model.json" for s in states.values() if s.of_network]
     plan = make_plan(
-        method=name, states=states, records=[record],
-        stores=[str(folder / paths.restored(NAME, NAME, name))], channels=indices,
-        times=dataset.times, restoration=settings.restoration, path=place, gpu=gpus > 0,
+        method=name,
+        states=states,
+        records=[record],
+        stores=[str(folder / paths.restored(NAME, NAME, name))],
+        channels=indices,
+        times=dataset.times,
+        restoration=settings.restoration,
+        path=place,
+        gpu=gpus > 0,
         warnings=warnings_of(
-            method=name, records=[record], channels=indices, states=states, bundles=bundles,
+            method=name,
+            records=[record],
+            channels=indices,
+            states=states,
+            bundles=bundles,
             psfs=[folder / paths.psf(NAME, channel) for channel in indices],
         ),
-    )  # fmt: skip
+    )
     marker = folder / paths.part(NAME, name, 0)
     every = list(states.values())
     device = claim_device(every[0], gpus=gpus, threads=threads)
     restore_part(place, every, part=0, marker=marker, threads=threads, device=device)
     issues = check_complete(plan, marker.parent)
     finish_volume(
-        plan, plan.volumes[0], record, issues=issues[NAME], progress=marker.parent,
+        plan,
+        plan.volumes[0],
+        record,
+        issues=issues[NAME],
+        progress=marker.parent,
         provenance={"settings": method.model_dump(mode="json"), "seed": settings.seed},
         config=digest(settings.model_dump(mode="json")),
-    )  # fmt: skip
+    )
     return plan, record
 
 
@@ -177,9 +199,15 @@ def _prepared(
     if is_tuned(method) and isinstance(method, Classical):
         files["tuning"] = folder / paths.tuning(NAME, channel, name)
         tune_on_data(
-            sample, path=files["tuning"], statistics=statistics, method=method, psf=psf,
-            camera=resolved, seed=settings.seed, threads=threads,
-        )  # fmt: skip
+            sample,
+            path=files["tuning"],
+            statistics=statistics,
+            method=method,
+            psf=psf,
+            camera=resolved,
+            seed=settings.seed,
+            threads=threads,
+        )
     prepare = preparation(
         method.model_dump(mode="json"), files, camera=resolved, seed=settings.seed, threads=threads
     )

@@ -82,9 +82,13 @@ def test_a_file_is_restored_as_its_channels_are(tmp_path, psf, image, restored):
     assert open_volume(out).shape == (1, 2, 12, 40, 36)
     assert open_volume(out).voxel_size_um == pytest.approx(SIZE)
     one = decon3d.restore(
-        tmp_path / "in.ome.tif", tmp_path / "one.ome.tif", psf=psf, channels=[0],
-        output_dtype="input", **{k: options[k] for k in ("method", "camera", "threads")},
-    )  # fmt: skip
+        tmp_path / "in.ome.tif",
+        tmp_path / "one.ome.tif",
+        psf=psf,
+        channels=[0],
+        output_dtype="input",
+        **{k: options[k] for k in ("method", "camera", "threads")},
+    )
     assert np.array_equal(np.squeeze(tifffile.imread(one)), np.rint(restored).astype(np.uint16))
     with pytest.raises(UserError, match="exists; remove it"):
         decon3d.restore(tmp_path / "in.ome.tif", out, **options)
