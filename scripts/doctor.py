@@ -13,8 +13,8 @@ import yaml
 from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.slurm.advice import Advice, advise
+from decon3d.slurm.environment import OWN_DISK, file_system, missing_packages, tool, try_node
 from decon3d.slurm.facts import Cluster, look
-from decon3d.slurm.surroundings import OWN_DISK, file_system, missing_packages, tool, try_node
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "profiles" / "slurm" / "config.yaml"
 PROFILES = Path("profiles")

@@ -19,10 +19,13 @@ params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):
     gpus = granted_gpus(snakemake.resources, required=snakemake.config.get("require_gpu", True))
     files = [
-        {role: path for role in ("psf", "tuning", "bundle", "state")
-         if (path := snakemake.input.get(f"{role}_{i}"))}
+        {
+            role: path
+            for role in ("psf", "tuning", "bundle", "state")
+            if (path := snakemake.input.get(f"{role}_{i}"))
+        }
         for i in range(len(params.methods))
-    ]  # fmt: skip
+    ]
     configured, measured = Camera.model_validate(params.camera), load_camera(snakemake.input.noise)
     camera = resolve_camera(configured, measured)
     method = Method(
@@ -47,18 +50,31 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
     )
     sample = sample_blocks(
         [load_record(path) for path in snakemake.input.sampled],
-        channel=params.channel["index"], times=params.times, seed=params.seed,
-    )  # fmt: skip
+        channel=params.channel["index"],
+        times=params.times,
+        seed=params.seed,
+    )
     statistics = load_statistics(snakemake.input.statistics)
     records = evaluate_sample(
-        method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus,
-        background=statistics.background,
-    )  # fmt: skip
-    records += staircase_records(
-        method.states, sample=sample, psf=bench.psf, statistics=statistics, camera=bench.camera,
-        dataset=names.dataset, channel=names.channel, method=names.method,
+        method,
+        bench,
+        sample=sample,
+        name=names.method,
         threads=snakemake.threads,
-    )  # fmt: skip
+        gpus=gpus,
+        background=statistics.background,
+    )
+    records += staircase_records(
+        method.states,
+        sample=sample,
+        psf=bench.psf,
+        statistics=statistics,
+        camera=bench.camera,
+        dataset=names.dataset,
+        channel=names.channel,
+        method=names.method,
+        threads=snakemake.threads,
+    )
     if method.states:
         records += evaluate_dark_noise(
             method.states,

@@ -14,12 +14,13 @@ is Z Y X everywhere (T C Z Y X for whole acquisitions), lengths are in micrometr
 
 from typing import TYPE_CHECKING, Any
 
+from decon3d.versions import __version__ as __version__
+
 if TYPE_CHECKING:
     from decon3d.api import deconvolve, make_psf, restore
     from decon3d.errors import UserError
     from decon3d.optics.psf import Psf
 
-__version__ = "0.1.0"
 __all__ = ["Psf", "UserError", "deconvolve", "make_psf", "restore"]
 
 

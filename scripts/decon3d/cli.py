@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from decon3d import __version__
-from decon3d.errors import UserError, reason, unforeseen
+from decon3d.errors import UserError, needs_traceback, reason
 from decon3d.files import replacing
 
 app = typer.Typer(
@@ -413,7 +413,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if unforeseen(error):
+        if needs_traceback(error):
             raise
         where = f"{error.filename}: " if isinstance(error, OSError) else ""
         text = str(error) if isinstance(error, UserError) else where + reason(error)

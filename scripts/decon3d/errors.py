@@ -74,7 +74,7 @@ def reading(what: str) -> Iterator[None]:
         raise UserError(f"{what} cannot be read: {reason(error)}") from error
 
 
-def unforeseen(error: BaseException) -> bool:
+def needs_traceback(error: BaseException) -> bool:
     """Return whether an error needs its traceback: it is not one for the person at the keyboard."""
     of_disk = isinstance(error, OSError) and error.errno in (*DISK_FULL, *NO_ACCESS)
     return not (of_disk or isinstance(error, UserError))

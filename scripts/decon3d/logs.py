@@ -92,8 +92,12 @@ class _WithoutTraceback(logging.Formatter):
 
 def where() -> str:
     """Say where this process runs, as a cluster's administrator would ask for it."""
-    names = {"SLURM_JOB_ID": "SLURM job", "SLURM_JOB_PARTITION": "partition",
-             "SLURMD_NODENAME": "node", "CUDA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES"}  # fmt: skip
+    names = {
+        "SLURM_JOB_ID": "SLURM job",
+        "SLURM_JOB_PARTITION": "partition",
+        "SLURMD_NODENAME": "node",
+        "CUDA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES",
+    }
     told = [f"{text} {os.environ[name]}" for name, text in names.items() if name in os.environ]
     return ", ".join([f"on {socket.gethostname()}", *told])
 

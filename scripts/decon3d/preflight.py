@@ -11,8 +11,17 @@ from pathlib import Path
 from decon3d.errors import ConfigError, UserError
 from decon3d.pairs.sources import PairSource, list_pairs
 from decon3d.paths import INSTRUMENTS
-from decon3d.settings import BeadsPsf, Dataset, FilePsf, Settings, expand_path, listed_files
-from decon3d.volumes.checks import (
+from decon3d.settings import (
+    BeadsPsf,
+    Dataset,
+    FilePsf,
+    Settings,
+    expand_path,
+    list_volumes,
+    listed_files,
+    previewed_volume,
+)
+from decon3d.volumes.header_checks import (
     bead_stack_problems,
     differing_voxels,
     pair_problems,
@@ -21,7 +30,7 @@ from decon3d.volumes.checks import (
     volume_problems,
 )
 from decon3d.volumes.headers import CACHE, Header, Source, read_headers
-from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume, volume_files
+from decon3d.volumes.inputs import VolumeSource, volume_files
 from decon3d.volumes.volume import Reading
 
 _RESULT = re.compile(
@@ -62,7 +71,7 @@ def list_inputs(settings: Settings) -> Inputs:
         try:
             found.volumes[name] = list_volumes(name, dataset)
             found.previewed[name] = previewed_volume(name, dataset, found.volumes[name])
-            found.pairs[name] = list_pairs(name, dataset, seed=settings.seed)
+            found.pairs[name] = list_pairs(name, dataset.pairs, seed=settings.seed)
         except ConfigError as error:
             problems += error.problems
         except UserError as error:

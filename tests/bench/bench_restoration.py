@@ -31,8 +31,11 @@ def process(name: str, *arguments: object) -> dict[str, float]:
     """Run a function of this file in a process of its own; what it prints last is its result."""
     done = subprocess.run(
         [sys.executable, __file__, name, *map(str, arguments)],
-        check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -94,18 +97,27 @@ def plain(folder: Path) -> dict[str, float]:
     volume = open_volume(folder / "v.zarr")
     shape = volume.shape[2:]
     block, chunk = choose_block(
-        shape, halo=info.halo, stride=info.stride, bytes_per_voxel=info.bytes_per_voxel,
+        shape,
+        halo=info.halo,
+        stride=info.stride,
+        bytes_per_voxel=info.bytes_per_voxel,
         memory_bytes=MEMORY_GB * 1e9,
-    )  # fmt: skip
+    )
     started = time.perf_counter()
     target = create_level(
-        folder / f"plain_{time.time_ns()}", shape=volume.shape, dtype="float32", chunk=chunk,
+        folder / f"plain_{time.time_ns()}",
+        shape=volume.shape,
+        dtype="float32",
+        chunk=chunk,
         shard=block,
-    )  # fmt: skip
+    )
     halo = info.halo[0]
     for corner in product(*(range(0, n, b) for n, b in zip(shape, block, strict=True))):
         write = [slice(c, min(c + b, n)) for c, b, n in zip(corner, block, shape, strict=True)]
-        read = [slice(max(w.start - halo, 0), min(w.stop + halo, n)) for w, n in zip(write, shape, strict=True)]  # fmt: skip
+        read = [
+            slice(max(w.start - halo, 0), min(w.stop + halo, n))
+            for w, n in zip(write, shape, strict=True)
+        ]
         counts = volume.read(0, 0, (read[0], read[1], read[2])).astype(np.float32)
         face = [
             (r.start - (w.start - halo), w.stop + halo + (w.stop - w.start) % 2 - r.stop)

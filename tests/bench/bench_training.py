@@ -55,9 +55,13 @@ def stepping() -> tuple[Callable[[], None], Callable[[], None], Callable[[], Non
 
     def crops(number: int) -> tuple[np.ndarray, np.ndarray]:
         return draw(
-            pairs, step=number, seed=1, batch=4, crop=CROP,
+            pairs,
+            step=number,
+            seed=1,
+            batch=4,
+            crop=CROP,
             augmentation=Augmentation(tuple(MOVES), (0.5, 2.0)),
-        )  # fmt: skip
+        )
 
     def take(batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
         for images, objects in batches:
@@ -107,11 +111,16 @@ def whole_training() -> float:
         group = zarr.create_group(Path(folder) / "pairs.zarr")
         group["image"], group["object"] = image, truth
         train(
-            train_store=Path(folder) / "pairs.zarr", val_store=Path(folder) / "pairs.zarr",
+            train_store=Path(folder) / "pairs.zarr",
+            val_store=Path(folder) / "pairs.zarr",
             method=Rln(kind="rln", training=training),
-            psf=normalised_psf(bead, (0.2, 0.1, 0.1), {}), camera_offset=100.0, seed=1,
-            stream=("bench",), folder=folder, device=devices.configure(gpus=0, threads=2),
-        )  # fmt: skip
+            psf=normalised_psf(bead, (0.2, 0.1, 0.1), {}),
+            camera_offset=100.0,
+            seed=1,
+            stream=("bench",),
+            folder=folder,
+            device=devices.configure(gpus=0, threads=2),
+        )
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
 

@@ -339,9 +339,12 @@ def test_saturated_voxels_claim_no_light():
     image[2, 4, 4] = 255
     inside = (slice(1, 6), slice(1, 10), slice(1, 10))
     options = {
-        "blur": lambda x: x[inside].copy(), "inside": inside, "level": 0.0, "size": (3, 3, 3),
+        "blur": lambda x: x[inside].copy(),
+        "inside": inside,
+        "level": 0.0,
+        "size": (3, 3, 3),
         "wide": (5, 5, 5),
-    }  # fmt: skip
+    }
     whole = np.full((7, 11, 11), 10.0, np.float32)
     got = with_light_of(image, whole.copy(), **options)
     assert got.max() > 15 and got.sum() == pytest.approx(image.sum(), rel=0.02)

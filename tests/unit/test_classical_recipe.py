@@ -191,9 +191,12 @@ def test_saturated_voxels_may_raise_the_estimate_but_not_lower_it():
 def test_a_psf_larger_than_the_volume_restores_it():
     image, _, _ = scene(shape=(3, 32, 32))
     got = richardson_lucy(
-        image[:, :6, :7], model=Blur((3, 6, 7), psf=PSF.data), background=10.0, initial=8.0,
+        image[:, :6, :7],
+        model=Blur((3, 6, 7), psf=PSF.data),
+        background=10.0,
+        initial=8.0,
         iterations=20,
-    )  # fmt: skip
+    )
     assert got.shape == (3, 6, 7) and np.isfinite(got).all() and got.max() > 8
 
 

@@ -27,9 +27,8 @@ def bowl(*, best_weight, best_iterations, most=2000, calls=None):
 def test_the_search_ends_at_the_interior_optimum(best_weight):
     calls = []
     result = search(
-        bowl(best_weight=best_weight, best_iterations=90, calls=calls),
-        prior="tv_weight",
-    )  # fmt: skip
+        bowl(best_weight=best_weight, best_iterations=90, calls=calls), prior="tv_weight"
+    )
     assert best_weight / 3**0.5 < result.weight < best_weight * 3**0.5
     assert 80 <= result.iterations <= 100
     tried = {trial.weight for trial in result.curve}

@@ -16,7 +16,12 @@ from decon3d.networks.inference import inference_function
 from decon3d.networks.layers import global_means
 
 BLOCK = np.random.default_rng(3).uniform(0, 1, (16, 32, 24)).astype(np.float32)
-ENGINES = [Engine(), Engine("openvino"), Engine("tensorflow", "bfloat16"), Engine("openvino", "bfloat16")]  # fmt: skip
+ENGINES = [
+    Engine(),
+    Engine("openvino"),
+    Engine("tensorflow", "bfloat16"),
+    Engine("openvino", "bfloat16"),
+]
 openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
 )

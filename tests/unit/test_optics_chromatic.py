@@ -104,8 +104,12 @@ def test_channels_restored_with_aligned_psfs_lie_on_each_other():
         counts = (np.clip(image, 0, None) + 10).astype(np.float32)
         model = Blur(counts.shape, psf=psf)
         found = richardson_lucy(
-            counts, model=model, iterations=30, tv_weight=0.0, background=10.0,
+            counts,
+            model=model,
+            iterations=30,
+            tv_weight=0.0,
+            background=10.0,
             initial=float(image.mean()),
-        )  # fmt: skip
+        )
         places.append(ndimage.center_of_mass(found[:, 10:30, 14:32] * (found[:, 10:30, 14:32] > 5)))
     assert places[1] == pytest.approx(places[0], abs=0.05)

@@ -59,11 +59,16 @@ def machine(tmp_path):
         def plan(self, volumes=("v",), state=IDENTITY, times=None, **options):
             records = [
                 ingest(
-                    str(tmp_path / "v.tif"), record_path=tmp_path / f"{name}.json", name=name,
-                    channels={"gfp": 1, "rfp": 2}, voxel_size_um=None, times=times, key="d",
+                    str(tmp_path / "v.tif"),
+                    record_path=tmp_path / f"{name}.json",
+                    name=name,
+                    channels={"gfp": 1, "rfp": 2},
+                    voxel_size_um=None,
+                    times=times,
+                    key="d",
                 )
                 for name in volumes
-            ]  # fmt: skip
+            ]
             plan = make_plan(
                 method="m",
                 states={"rfp": state, "gfp": state},

@@ -25,10 +25,14 @@ KNOWN = Camera(offset=100, gain=1, read_noise=1.5)
 
 def prepared(image, *, camera=KNOWN, sample=None, psf=PSF, **settings):
     return prepare_classical(
-        Rl(kind="rl", **settings), psf=psf, tuned={}, camera=camera, seed=1,
+        Rl(kind="rl", **settings),
+        psf=psf,
+        tuned={},
+        camera=camera,
+        seed=1,
         statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
         sample=[image] if sample is None else sample,
-    ).values  # fmt: skip
+    ).values
 
 
 def recipe_of(image):
@@ -113,10 +117,14 @@ def test_total_variation_is_tuned_on_the_data_unless_their_noise_is_correlated(t
     image = exposure_of("spheres", PSF, 300.0).images[0]
     path = tmp_path / "tuning.json"
     options = {
-        "path": path, "psf": PSF, "camera": KNOWN, "seed": 1, "threads": 1,
+        "path": path,
+        "psf": PSF,
+        "camera": KNOWN,
+        "seed": 1,
+        "threads": 1,
         "statistics": ChannelStatistics.of_image(image, camera_offset=100),
         "method": Rltv(kind="rltv", tune_on="data"),
-    }  # fmt: skip
+    }
     tune_on_data([image], **options)
     found = read_record(path)
     assert 0.001 < found["chosen"]["tv_weight"] < 0.1

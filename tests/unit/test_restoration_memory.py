@@ -96,9 +96,7 @@ def test_a_part_whose_plan_was_rewritten_stops(planned):
     assert halve_blocks(plan, made.folder / "plan.json") == smaller  # another part was first
     marker = made.folder / "parts" / "0.json"
     with pytest.raises(ReplannedError):
-        run_part(
-            plan, [LOCAL, LOCAL], part=0, marker=marker, threads=1, current=lambda: False
-        )  # fmt: skip
+        run_part(plan, [LOCAL, LOCAL], part=0, marker=marker, threads=1, current=lambda: False)
     assert not marker.exists()
 
 

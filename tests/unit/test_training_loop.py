@@ -50,11 +50,16 @@ def run(store, folder, seed=1, **training):
     spot = np.zeros((5, 5, 5))
     spot[2, 2, 2] = 1
     loop.train(
-        train_store=store, val_store=store, method=Rln(kind="rln", training=SETTINGS.model_copy(update=training)),
+        train_store=store,
+        val_store=store,
+        method=Rln(kind="rln", training=SETTINGS.model_copy(update=training)),
         psf=normalised_psf(gaussian_filter(spot, (1.5, 1, 1)), (0.2, 0.1, 0.1), {}),
-        camera=Camera(offset=100), seed=seed, stream=("d", "c", "rln"), folder=folder,
+        camera=Camera(offset=100),
+        seed=seed,
+        stream=("d", "c", "rln"),
+        folder=folder,
         device=devices.configure(gpus=0, threads=2),
-    )  # fmt: skip
+    )
 
 
 def test_rln_trains_and_leaves_a_bundle(store, tmp_path):

@@ -82,8 +82,10 @@ def test_two_devices_are_as_one():
     paths = [str(Path(__file__).parent), *sys.path]
     done = subprocess.run(
         [sys.executable, "-c", code + "test.compare_devices()", *paths],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     of_losses, of_weights = map(float, done.stdout.split()[-2:])
     assert of_losses < 1e-5

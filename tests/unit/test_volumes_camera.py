@@ -5,7 +5,7 @@ from validation.validate_camera import measure
 
 from decon3d import paths, settings
 from decon3d.evaluation.noise import load_noise, noise_of
-from decon3d.report.existing import data_warnings
+from decon3d.report.run_status import data_warnings
 from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.volumes.camera import Camera, CameraRecord, dose_of, load_camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -173,13 +173,18 @@ def test_a_simulated_camera_as_the_validation_judges_it():
 def test_what_was_assumed_is_among_the_page_s_warnings(tmp_path):
     used = resolve_camera(settings.Camera(), None)
     noise_of(CameraRecord()).save(tmp_path / paths.noise("d", "signal"), resolved=used)
-    config = settings.load_settings({
-        "datasets": {"d": {
-            "simulate": {"v": {"shape": [8, 16, 16]}}, "voxel_size_um": [0.2, 0.1, 0.1],
-            "optics": {"modality": "confocal", "numerical_aperture": 1.2},
-            "channels": {"signal": {"emission_um": 0.525}},
-        }},
-        "methods": {"rl": {}},
-    })  # fmt: skip
+    config = settings.load_settings(
+        {
+            "datasets": {
+                "d": {
+                    "simulate": {"v": {"shape": [8, 16, 16]}},
+                    "voxel_size_um": [0.2, 0.1, 0.1],
+                    "optics": {"modality": "confocal", "numerical_aperture": 1.2},
+                    "channels": {"signal": {"emission_um": 0.525}},
+                }
+            },
+            "methods": {"rl": {}},
+        }
+    )
     found = data_warnings(tmp_path, dataset="d", settings=config)
     assert "signal: camera.gain is not known from these data; assumed 1 count per photon." in found

@@ -155,9 +155,12 @@ def ome_set(folder):
     folder.mkdir()
     for number in range(2):
         tifffile.imwrite(
-            folder / f"c{number}.ome.tif", STACK + number, photometric="minisblack",
-            description=XML.format(own=number), metadata=None,
-        )  # fmt: skip
+            folder / f"c{number}.ome.tif",
+            STACK + number,
+            photometric="minisblack",
+            description=XML.format(own=number),
+            metadata=None,
+        )
     return [folder / f"c{number}.ome.tif" for number in range(2)]
 
 

@@ -9,8 +9,7 @@ from test_volumes import VOXEL, run_ingest
 
 from decon3d.errors import UserError
 from decon3d.pairs.sources import _files
-from decon3d.settings import Dataset
-from decon3d.volumes.inputs import list_volumes
+from decon3d.settings import Dataset, list_volumes
 from decon3d.volumes.reader import Reading, open_volume
 from decon3d.volumes.writer import create_level, write_metadata
 
@@ -115,9 +114,13 @@ def test_a_sharded_ome_zarr_is_read_in_place(tmp_path):
     )
     level[0, 0] = STACK
     write_metadata(
-        store, name="v", factors=[(1, 1, 1)], voxel_size_um=VOXEL, channel_names=["a"],
+        store,
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=VOXEL,
+        channel_names=["a"],
         windows=[(0, 1)],
-    )  # fmt: skip
+    )
     record = run_ingest(store, tmp_path, channels={"a": 0})
     assert record.path == str(store) and not (tmp_path / "results" / "v.ome.zarr").exists()
     assert record.open().array.shards == (1, 1, 4, 20, 36)

@@ -43,10 +43,15 @@ def psf_of(modality: str) -> Psf:
 def exposure(recipe: str, psf: Psf, photons: float, seed: int) -> imaging.Exposure:
     """Simulate one volume."""
     return imaging.simulate(
-        recipe, shape=SHAPE, psf=psf.data, voxel_size_um=VOXEL, photons=photons,
-        background_photons=2.0, camera=imaging.Camera(100.0, 1.0, 1.0),
+        recipe,
+        shape=SHAPE,
+        psf=psf.data,
+        voxel_size_um=VOXEL,
+        photons=photons,
+        background_photons=2.0,
+        camera=imaging.Camera(100.0, 1.0, 1.0),
         rng=generator(seed, "roughness", recipe),
-    )  # fmt: skip
+    )
 
 
 def compare(recipe: str, modality: str, photons: float, seed: int = 1) -> dict[str, list[float]]:
@@ -66,9 +71,13 @@ def compare(recipe: str, modality: str, photons: float, seed: int = 1) -> dict[s
         estimate = next(e for k, e in used.iterate(image, model=model) if k == best.iterations)
         slope, offset = np.polyfit(estimate.ravel(), truth.ravel(), 1)
         ssim = structural_similarity(
-            truth, slope * estimate + offset, gaussian_weights=True, sigma=1.5,
-            use_sample_covariance=False, data_range=float(truth.max() - truth.min()),
-        )  # fmt: skip
+            truth,
+            slope * estimate + offset,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=float(truth.max() - truth.min()),
+        )
         own = AffineScore(truth[inside])(estimate[inside]) if np.ptp(truth[inside]) else np.nan
         found[name] = [best.score, own, float(ssim), best.weight, best.iterations]
     return found

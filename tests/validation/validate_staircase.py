@@ -76,9 +76,13 @@ def judged(kind: str, modality: str, photons: float, seed: int) -> Iterator[tupl
     psf, rng = psf_of(modality), generator(seed, "staircase", kind)
     z, y, x = (n + 2 * m for n, m in zip(SHAPE, imaging.margins(psf.data), strict=True))
     shot = imaging.form_image(
-        draw(kind, (z, y, x), rng), psf=psf.data, photons=photons, background_photons=2.0,
-        camera=imaging.Camera(100.0, 1.0, 1.0), rng=rng,
-    )  # fmt: skip
+        draw(kind, (z, y, x), rng),
+        psf=psf.data,
+        photons=photons,
+        background_photons=2.0,
+        camera=imaging.Camera(100.0, 1.0, 1.0),
+        rng=rng,
+    )
     image = shot.images[0]
     statistics = ChannelStatistics.of_image(image, camera_offset=100.0)
 

@@ -75,7 +75,10 @@ def test_pairs_take_the_place_of_phantoms(finished):
         middle = 0.8 * (1 - INSTRUMENT.bleaching / 4)
         assert pair["slope"] == pytest.approx(2.2 / 0.5 / 20 * middle, rel=0.15)
         assert 0.2 < pair["unevenness"] < 0.8  # of 0.44
-    by_split = {split: {p["specimen"] for p in pairs if p["split"] == split} for split in ("train", "val", "test")}  # fmt: skip
+    by_split = {
+        split: {p["specimen"] for p in pairs if p["split"] == split}
+        for split in ("train", "val", "test")
+    }
     assert sorted(len(names) for names in by_split.values()) == [1, 1, 1]
     assert len(set.union(*by_split.values())) == 3
     metrics = pd.read_csv(folder / "tables" / "metrics.csv")

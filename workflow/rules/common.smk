@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from decon3d import paths
 from decon3d.errors import UserError
-from decon3d.evaluation.targets import target_kernels
-from decon3d.interruption import handle_sigterm_in_a_thread
+from decon3d.evaluation.target_kernels import target_kernels
+from decon3d.signals import handle_sigterm_in_a_thread
 from decon3d.pairs.sources import SPLITS
 from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
 from decon3d.restoration.remake import remake_missing

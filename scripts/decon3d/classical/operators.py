@@ -179,9 +179,16 @@ class Blur:
         return np.reciprocal(seen, out=seen)
 
     def _product(
-        self, source: FloatArray, given: Shape, wanted: Shape, out: FloatArray | None,
-        before: PlaneWork | None, after: PlaneWork | None, *, adjoint: bool,
-    ) -> FloatArray:  # fmt: skip
+        self,
+        source: FloatArray,
+        given: Shape,
+        wanted: Shape,
+        out: FloatArray | None,
+        before: PlaneWork | None,
+        after: PlaneWork | None,
+        *,
+        adjoint: bool,
+    ) -> FloatArray:
         if source.shape != given:
             raise ValueError(f"an array of shape {source.shape} where {given} is needed")
         result = self.device.xp.empty(wanted, np.float32) if out is None else out

@@ -125,11 +125,18 @@ def richardson_lucy(
         If the image is infinite somewhere, or the background or the start cannot be.
     """
     steps = iterate(
-        image, model=model, background=background, initial=initial, tv_weight=tv_weight,
-        roughness_weight=roughness_weight, voxel_size_um=voxel_size_um,
-        acceleration=acceleration, start=start, saturation=saturation,
+        image,
+        model=model,
+        background=background,
+        initial=initial,
+        tv_weight=tv_weight,
+        roughness_weight=roughness_weight,
+        voxel_size_um=voxel_size_um,
+        acceleration=acceleration,
+        start=start,
+        saturation=saturation,
         even_noise=even_noise,
-    )  # fmt: skip
+    )
     if iterations < 1:
         raise UserError(f"iterations is {iterations}; at least 1 is needed")
     for k, estimate in islice(steps, iterations):
@@ -173,9 +180,18 @@ def iterate(
     if absent is not None:
         g[model.device.put(absent)] = 0
     return _iterations(
-        g, model, weights, x, ground, initial, tv_weight, roughness_weight,
-        voxel_size_um, acceleration == "heavy_ball", model.device.put(full),
-    )  # fmt: skip
+        g,
+        model,
+        weights,
+        x,
+        ground,
+        initial,
+        tv_weight,
+        roughness_weight,
+        voxel_size_um,
+        acceleration == "heavy_ball",
+        model.device.put(full),
+    )
 
 
 def _iterations(
@@ -226,17 +242,18 @@ def _iterations(
             if denominator is not None:
                 new /= denominator[planes]
             if roots is not None:
-                smooth(
-                    new, roots[planes], weight=roughness_weight, voxel_size_um=voxel_size_um
-                )  # fmt: skip
+                smooth(new, roots[planes], weight=roughness_weight, voxel_size_um=voxel_size_um)
                 new *= weights[planes] > 0  # what the image does not see stays empty
 
         model.forward(point, out=ratio, before=extrapolate if momentum else None, after=compare)
         if denominator is not None:
             tv_denominator(
-                point, weight=tv_weight, voxel_size_um=voxel_size_um, slabs=model.slabs,
+                point,
+                weight=tv_weight,
+                voxel_size_um=voxel_size_um,
+                slabs=model.slabs,
                 out=denominator,
-            )  # fmt: skip
+            )
         if roots is not None:
             neighbour_roots(point, voxel_size_um=voxel_size_um, slabs=model.slabs, out=roots)
         model.adjoint(ratio, out=spare, after=correct)

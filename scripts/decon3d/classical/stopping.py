@@ -56,6 +56,9 @@ def first_below(
     log.warning(
         "stopping: %s has not stopped within %d iterations (%.3g, not below %g); that many are "
         "done: raise the method's `iterations` if the rule is to decide",
-        rule, most, means[-1], threshold,
-    )  # fmt: skip
+        rule,
+        most,
+        means[-1],
+        threshold,
+    )
     return Stop(most, False, tuple(means))

@@ -285,8 +285,11 @@ class _Run:
             )
         log.info(
             "tuning: λ %.2g: score %.5g at %d iterations (%d tried)",
-            weight, peak.score, peak.iterations, trials[-1].iterations,
-        )  # fmt: skip
+            weight,
+            peak.score,
+            peak.iterations,
+            trials[-1].iterations,
+        )
         return cls(tuple(trials), peak)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from decon3d import __version__
 from decon3d.errors import UserError
 from decon3d.evaluation.consistency import (
     BYTES_PER_VOXEL,
@@ -26,20 +25,20 @@ from decon3d.evaluation.consistency import (
     beyond,
     width_voxels,
 )
-from decon3d.evaluation.map_progress import begin_or_go_on
+from decon3d.evaluation.map_progress import start_or_resume
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.evaluation.records import Record
 from decon3d.files import announce_output, digest, read_json
-from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, half_width
 from decon3d.restoration.blocks import Block, Region, Triple, block_at, choose_block, grid
 from decon3d.restoration.part import peak_memory_gb
 from decon3d.restoration.sample import BLOCK, draw_cells
 from decon3d.seeds import generator
-from decon3d.versions import VERSIONS
-from decon3d.volumes.checked import open_group
+from decon3d.signals import catch_sigterm
+from decon3d.versions import VERSIONS, __version__
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import damages
@@ -136,9 +135,17 @@ def check_volume(
         )
     made: Any = open_group(restored).attrs.get("decon3d", {})
     key = digest(
-        [record.identity, made.get("key"), chosen, [_description(c) for c in channels], EPSILON,
-         THRESHOLD, seed, VERSIONS["consistency"]]
-    )  # fmt: skip
+        [
+            record.identity,
+            made.get("key"),
+            chosen,
+            [_description(c) for c in channels],
+            EPSILON,
+            THRESHOLD,
+            seed,
+            VERSIONS["consistency"],
+        ]
+    )
     finished = Path(store) / "zarr.json"
     if finished.exists():
         known = read_json(finished)["attributes"].get("decon3d", {})
@@ -152,14 +159,17 @@ def check_volume(
     z, y, x = (max(m.halo[axis] for m in makers) for axis in range(3))
     try:
         block, chunk = choose_block(
-            shape, halo=(z, y, x), stride=(1, 1, 1), bytes_per_voxel=BYTES_PER_VOXEL,
+            shape,
+            halo=(z, y, x),
+            stride=(1, 1, 1),
+            bytes_per_voxel=BYTES_PER_VOXEL,
             memory_bytes=min(memory_gb, MEMORY_GB) * 1e9,
-        )  # fmt: skip
+        )
     except MemoryError as error:
         raise UserError(
             f"restoration.memory_gb: too little for the consistency map of {record.name}: {error}"
         ) from None
-    level_0, done = begin_or_go_on(
+    level_0, done = start_or_resume(
         store, shape=(len(chosen), len(channels), *shape), chunk=chunk, block=block, key=key
     )
     announce_output(1.4 * 4 * prod(level_0.shape) / 1e9)  # float32, and the pyramid
@@ -167,7 +177,7 @@ def check_volume(
     checks = []
     voxels = prod(shape) * len(chosen) * len(channels)
     with (
-        told_to_stop() as stopped,
+        catch_sigterm() as stopped,
         progress(
             total=voxels / 1e6,
             what=f"consistency of {method}, {record.name}",
@@ -178,9 +188,15 @@ def check_volume(
         for position, time_point in enumerate(chosen):
             for c, (channel, checker) in enumerate(zip(channels, makers, strict=True)):
                 pair = _Pair(
-                    image, result, time_point, position, channel.index, c,
-                    record.fill(channel.index), shape,
-                )  # fmt: skip
+                    image,
+                    result,
+                    time_point,
+                    position,
+                    channel.index,
+                    c,
+                    record.fill(channel.index),
+                    shape,
+                )
                 if (position, c, None) not in done:
                     rng = generator(seed, "consistency", record.name, channel.name, time_point)
                     fitted, share = _look(pair, draw_cells(shape, count=CELLS, rng=rng), checker)
@@ -203,10 +219,14 @@ def check_volume(
                         )
                 lines = [done[position, c, index] for index in range(blocks)]
                 checks.append(
-                    {"channel": channel.name, "time": time_point, **asdict(scale),
-                     "not_verifiable": found["not_verifiable"],
-                     **_summary(lines, apart, channel.psf.voxel_size_um)}
-                )  # fmt: skip
+                    {
+                        "channel": channel.name,
+                        "time": time_point,
+                        **asdict(scale),
+                        "not_verifiable": found["not_verifiable"],
+                        **_summary(lines, apart, channel.psf.voxel_size_um),
+                    }
+                )
     started = time.perf_counter()
     check_unchanged(record.path, record.seen)
     factors = write_pyramid(store, reduce=largest_of_data)
@@ -225,20 +245,28 @@ def check_volume(
         kind="largest absolute value",
         attributes={
             "decon3d": {
-                "version": __version__, "method": method, "source": record.source, "key": key,
-                "epsilon": EPSILON, "threshold": THRESHOLD, "summary": summary,
+                "version": __version__,
+                "method": method,
+                "source": record.source,
+                "key": key,
+                "epsilon": EPSILON,
+                "threshold": THRESHOLD,
+                "summary": summary,
             }
         },
-    )  # fmt: skip
+    )
     done.path.unlink()
     return summary
 
 
 def _description(channel: ChannelCheck) -> dict[str, Any]:
     return {
-        "name": channel.name, "index": channel.index, "psf": fingerprint(channel.psf),
-        "noise": asdict(channel.noise), "background": channel.background,
-    }  # fmt: skip
+        "name": channel.name,
+        "index": channel.index,
+        "psf": fingerprint(channel.psf),
+        "noise": asdict(channel.noise),
+        "background": channel.background,
+    }
 
 
 @dataclass(frozen=True)
@@ -335,9 +363,15 @@ def reblurred(
     """
     shape: Triple = record.shape[2:]
     pair = _Pair(
-        record.open(), open_volume(restored), time_point, restored_time, channel.index, position,
-        record.fill(channel.index), shape,
-    )  # fmt: skip
+        record.open(),
+        open_volume(restored),
+        time_point,
+        restored_time,
+        channel.index,
+        position,
+        record.fill(channel.index),
+        shape,
+    )
     checker = Checker(psf=channel.psf, noise=channel.noise, background=channel.background)
     place = _around(region, shape, half_width(channel.psf))
     raw, result = pair.read(place)
@@ -444,16 +478,29 @@ def volume_records(
         judged = [check for check in checks if check["judged"] > 0]
         shares = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
         for metric, values, told in (
-            ("consistency_flagged", [c["flagged"] for c in judged],
-             f"share of voxels with |z| ≥ {THRESHOLD:g}, ε {EPSILON:g}"),
+            (
+                "consistency_flagged",
+                [c["flagged"] for c in judged],
+                f"share of voxels with |z| ≥ {THRESHOLD:g}, ε {EPSILON:g}",
+            ),
             ("not_verifiable", shares, f"energy outside the OTF, Hann windows of {BLOCK}"),
-        ):  # fmt: skip
+        ):
             records.append(
                 Record(
-                    dataset=dataset, channel=channel, method=method, subject=f"volume/{volume}",
-                    split="data", recipe=None, photons=None, metric=metric, variant="unmatched",
-                    region="volume", range=None, implementation=f"decon3d {__version__}: {told}",
-                    value=float(np.mean(values)) if values else float("nan"), unit="1",
+                    dataset=dataset,
+                    channel=channel,
+                    method=method,
+                    subject=f"volume/{volume}",
+                    split="data",
+                    recipe=None,
+                    photons=None,
+                    metric=metric,
+                    variant="unmatched",
+                    region="volume",
+                    range=None,
+                    implementation=f"decon3d {__version__}: {told}",
+                    value=float(np.mean(values)) if values else float("nan"),
+                    unit="1",
                 )
-            )  # fmt: skip
+            )
     return records

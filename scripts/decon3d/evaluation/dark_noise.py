@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from decon3d import __version__
 from decon3d.evaluation.consistency import THRESHOLD, Checker, FloatArray, beyond, smooth
 from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.noise import Noise
@@ -24,6 +23,7 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
+from decon3d.versions import __version__
 
 SHAPE: Triple = (32, 96, 96)
 BRIGHTEST = 0.0001
@@ -99,17 +99,32 @@ def evaluate_dark_noise(
     if objects:
         log.warning(
             "%s: %d object(s) above %g σ in pure dark noise, the highest %.1f σ",
-            method, objects, THRESHOLD, peak,
-        )  # fmt: skip
+            method,
+            objects,
+            THRESHOLD,
+            peak,
+        )
     told = f"decon3d {__version__}: {' × '.join(map(str, shape))} voxels, re-blurred"
     return [
         Record(
-            dataset=dataset, channel=channel, method=method, subject="probe/dark", split="probe",
-            recipe=None, photons=None, metric=metric, variant="unmatched", region="volume",
-            range=None, implementation=told, value=value, unit=unit,
+            dataset=dataset,
+            channel=channel,
+            method=method,
+            subject="probe/dark",
+            split="probe",
+            recipe=None,
+            photons=None,
+            metric=metric,
+            variant="unmatched",
+            region="volume",
+            range=None,
+            implementation=told,
+            value=value,
+            unit=unit,
         )
         for metric, value, unit in (
-            ("dark_objects", float(objects), "1"), ("dark_peak", peak, "σ"),
+            ("dark_objects", float(objects), "1"),
+            ("dark_peak", peak, "σ"),
             ("dark_specks", specks, "σ"),
         )
-    ]  # fmt: skip
+    ]

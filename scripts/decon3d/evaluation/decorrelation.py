@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from decon3d.volumes.fading import fade, fade_missing
+from decon3d.volumes.apodization import fade, fade_missing
 
 EDGE = 20
 """Pixels over which the image fades to its mean towards its edges and to missing voxels."""

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from skimage.metrics import structural_similarity
 
-from decon3d import __version__
 from decon3d.errors import UserError
-from decon3d.evaluation.kernel import Kernels
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.microssim import microssim
 from decon3d.evaluation.records import Record
 from decon3d.evaluation.sampling import PLANES, spread_parts
-from decon3d.volumes.checked import open_group
+from decon3d.versions import __version__
+from decon3d.volumes.checked_stores import open_group
 
 BLOCK = 128
 SSIM_SIGMA = 1.5

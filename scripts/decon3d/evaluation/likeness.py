@@ -16,7 +16,7 @@ from scipy.ndimage import correlate1d, uniform_filter
 from decon3d.logs import log
 from decon3d.phantoms.imaging import brightest_mean
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.no_data import missing
 from decon3d.volumes.photon_transfer import DIFFERENCES, FOOTPRINT
 
@@ -43,7 +43,7 @@ noise 0.99 … 1.01; tenfold the dose or twice the noise's variance does not, no
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """What is compared of a set of images."""
 
     images: int
@@ -165,12 +165,12 @@ def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> di
     made = about["camera"]
     phantom_camera = Camera(made["offset"], made["gain"], made["read_noise"], made["bits"])
     voxel = tuple(about["voxel_size_um"])
-    data = look_of(sample, camera=camera, voxel_size_um=voxel)
+    data = appearance_of(sample, camera=camera, voxel_size_um=voxel)
     found, curves = [], {"data": data.curves}
     for recipe in dict.fromkeys(about["recipes"]):
         chosen = [i for i, name in enumerate(about["recipes"]) if name == recipe]
         images = [np.asarray(group["image"][i]) for i in chosen]
-        phantoms = look_of(images, camera=phantom_camera, voxel_size_um=voxel)
+        phantoms = appearance_of(images, camera=phantom_camera, voxel_size_um=voxel)
         found.append(compare(data, phantoms, recipe=recipe))
         curves[recipe] = phantoms.curves
     found.sort(key=lambda each: each.unlikeness)
@@ -193,7 +193,7 @@ def _factor(ratio: float, above: str, below: str) -> tuple[str, str]:
     return f"{factor:.1f}×" if factor < 10 else f"{factor:.0f}×", above if ratio > 1 else below
 
 
-def look_of(images: Images, *, camera: Camera, voxel_size_um: Triple) -> Look:
+def appearance_of(images: Images, *, camera: Camera, voxel_size_um: Triple) -> Appearance:
     """Measure what is compared of images.
 
     Parameters
@@ -216,7 +216,7 @@ def look_of(images: Images, *, camera: Camera, voxel_size_um: Triple) -> Look:
         raise ValueError("no voxels to compare")
     values = _stabilised(present)
     bright, filled = _signal(present)
-    return Look(
+    return Appearance(
         images=len(images),
         levels=np.quantile(values, QUANTILES),
         histogram=np.histogram(values, bins=80),
@@ -227,7 +227,7 @@ def look_of(images: Images, *, camera: Camera, voxel_size_um: Triple) -> Look:
     )
 
 
-def compare(data: Look, phantoms: Look, *, recipe: str) -> Likeness:
+def compare(data: Appearance, phantoms: Appearance, *, recipe: str) -> Likeness:
     """Compare the phantoms of a recipe with the data; the voxels of both have one size."""
     wasserstein = float(np.abs(data.levels - phantoms.levels).mean())
     both = (data.levels, phantoms.levels)

@@ -11,7 +11,7 @@ import zarr
 from decon3d.files import append_line, digest, read_lines, write_lines
 from decon3d.logs import log
 from decon3d.restoration.blocks import Triple
-from decon3d.volumes.checked import open_to_write
+from decon3d.volumes.checked_stores import open_to_write
 from decon3d.volumes.manifest import Layout, begin_store, checksum_of
 from decon3d.volumes.writer import create_level
 
@@ -92,7 +92,7 @@ class Done:
             return False
 
 
-def begin_or_go_on(
+def start_or_resume(
     store: str, *, shape: tuple[int, ...], chunk: Triple, block: Triple, key: str
 ) -> "tuple[zarr.Array[Any], Done]":
     """Open the map's level 0 where it was begun for the same key and blocks, or begin it."""

@@ -17,7 +17,8 @@ from decon3d.files import read_record, write_record
 from decon3d.logs import log
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.sample import channel_camera
-from decon3d.volumes.camera import Camera, CameraRecord, Configured, resolve_camera
+from decon3d.volumes import sections
+from decon3d.volumes.camera import Camera, CameraRecord, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
 
@@ -137,9 +138,13 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
         gain, intercept = measured.gain, -measured.gain * measured.dark_level
     z, y, x = measured.correlation
     noise = Noise(
-        gain=gain, intercept=intercept, floor=FLOOR * middle, correlation=(z, y, x),
-        voxels=measured.voxels, measured="data",
-    )  # fmt: skip
+        gain=gain,
+        intercept=intercept,
+        floor=FLOOR * middle,
+        correlation=(z, y, x),
+        voxels=measured.voxels,
+        measured="data",
+    )
     log.info("noise: %s", noise)
     return noise
 
@@ -149,7 +154,7 @@ def channel_noise(
     *,
     channel: int,
     times: Sequence[int] | None,
-    camera: Configured,
+    camera: sections.Camera,
     seed: int,
 ) -> tuple[Noise, CameraRecord]:
     """Measure the noise and the camera of one channel in blocks of a dataset.

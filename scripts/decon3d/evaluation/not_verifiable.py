@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from decon3d.optics.psf import Psf
-from decon3d.volumes.fading import GAP, fade_missing
+from decon3d.volumes.apodization import GAP, fade_missing
 
 CONTRAST = 0.01
 """|OTF| below which a frequency counts as not passed."""

@@ -26,7 +26,7 @@ from decon3d.evaluation.deviance import FloatArray, Restore
 from decon3d.evaluation.not_verifiable import folded
 from decon3d.optics.psf import Psf, half_width
 from decon3d.seeds import seeded
-from decon3d.volumes.fading import fade, fade_missing
+from decon3d.volumes.apodization import fade, fade_missing
 from decon3d.volumes.no_data import filled, missing
 
 WEAK = 0.01

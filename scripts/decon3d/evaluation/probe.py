@@ -56,9 +56,8 @@ class Probe:
 
 
 def make_probe(
-    psf: Psf, *, photons: float, background_photons: float, camera: Camera,
-    rng: np.random.Generator,
-) -> Probe:  # fmt: skip
+    psf: Psf, *, photons: float, background_photons: float, camera: Camera, rng: np.random.Generator
+) -> Probe:
     """Simulate one object per cell: equal beads, and balls of 8 levels of brightness; some empty.
 
     Parameters
@@ -95,9 +94,13 @@ def make_probe(
             balls.append(ball(middle * voxel, radius * float(voxel.min()), brightness=value))
     grid = Grid(shape, psf.voxel_size_um, float(voxel.min()))
     exposure = form_image(
-        draw_ellipsoids(balls, grid, overlap="sum"), psf=psf.data, photons=photons,
-        background_photons=background_photons, camera=camera, rng=rng,
-    )  # fmt: skip
+        draw_ellipsoids(balls, grid, overlap="sum"),
+        psf=psf.data,
+        photons=photons,
+        background_photons=background_photons,
+        camera=camera,
+        rng=rng,
+    )
     background = float(camera.counts(np.array([background_photons]))[0])
     radii, brightness = np.array(kinds).T
     return Probe(exposure, cells, radii, brightness, background, psf)

@@ -228,20 +228,30 @@ def _judge(
     text = _sentence(verdict, width, axes, spots, too_wide, too_narrow, reason)
     log.info("PSF: %s: %s", verdict, text)
     return PsfFit(
-        verdict, width, too_wide, too_narrow, axes,
+        verdict,
+        width,
+        too_wide,
+        too_narrow,
+        axes,
         None if here is None else round(here.significance, 2),
         None if wider is None else round(wider.significance, 2),
-        spots, text,
-    )  # fmt: skip
+        spots,
+        text,
+    )
 
 
 PLACES = {"axial": "along Z", "lateral": "in the plane"}
 
 
 def _sentence(
-    verdict: Verdict, width: Interval | None, axes: tuple[str, ...], spots: Spots | None,
-    too_wide: bool | None, too_narrow: bool | None, reason: str,
-) -> str:  # fmt: skip
+    verdict: Verdict,
+    width: Interval | None,
+    axes: tuple[str, ...],
+    spots: Spots | None,
+    too_wide: bool | None,
+    too_narrow: bool | None,
+    reason: str,
+) -> str:
     """Say in plain words what was found."""
     if verdict == "too wide" and width is not None:
         where = f" {' and '.join(PLACES[a] for a in axes)}" if axes else ""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.classical.photons import PhotonScale, photon_scale
 from decon3d.classical.risk import ImageNoise
 from decon3d.errors import UserError
@@ -40,6 +39,7 @@ from decon3d.restoration.arrays import restore_image
 from decon3d.restoration.restorers import Preparation, State, claim_device
 from decon3d.seeds import generator, stream_seed
 from decon3d.settings import Channel, Optics
+from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.photon_transfer import measure_camera
 
@@ -112,30 +112,58 @@ def evaluate_sample(
         "method": name,
     }
     found = held_out_records(
-        method.states, sample=sample, camera=bench.camera, psf=bench.psf, background=background,
-        seed=bench.seed, stream=bench.stream, name=name, threads=threads,
-    )  # fmt: skip
+        method.states,
+        sample=sample,
+        camera=bench.camera,
+        psf=bench.psf,
+        background=background,
+        seed=bench.seed,
+        stream=bench.stream,
+        name=name,
+        threads=threads,
+    )
     for part in (
         _probes(method, bench, threads),
         _wrong_psf(method, bench, threads),
     ):
         for values in part:
             found.append(Record(**placed, **values))
-            log.info("%s %s %s: %.4g", found[-1].subject, values["metric"], values["region"],
-                     values["value"])  # fmt: skip
+            log.info(
+                "%s %s %s: %.4g",
+                found[-1].subject,
+                values["metric"],
+                values["region"],
+                values["value"],
+            )
     return found
 
 
 def _row(
-    subject: str, split: str, metric: str, value: float, implementation: str, *,
-    variant: str = "unmatched", region: str = "volume", recipe: str | None = None,
-    photons: float | None = None, span: float | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    subject: str,
+    split: str,
+    metric: str,
+    value: float,
+    implementation: str,
+    *,
+    variant: str = "unmatched",
+    region: str = "volume",
+    recipe: str | None = None,
+    photons: float | None = None,
+    span: float | None = None,
+) -> dict[str, Any]:
     return {
-        "subject": subject, "split": split, "recipe": recipe, "photons": photons, "metric": metric,
-        "variant": variant, "region": region, "range": span, "implementation": implementation,
-        "value": value, "unit": METRICS[metric].unit or "1",
-    }  # fmt: skip
+        "subject": subject,
+        "split": split,
+        "recipe": recipe,
+        "photons": photons,
+        "metric": metric,
+        "variant": variant,
+        "region": region,
+        "range": span,
+        "implementation": implementation,
+        "value": value,
+        "unit": METRICS[metric].unit or "1",
+    }
 
 
 def held_out_records(
@@ -261,19 +289,23 @@ def _restored(
 ) -> NDArray[np.float32]:
     for i, prepare in enumerate(method.preparations):
         counts = restore_image(
-            np.maximum(counts, 0) if i else counts, prepare=prepare, threads=threads,
+            np.maximum(counts, 0) if i else counts,
+            prepare=prepare,
+            threads=threads,
             camera_offset=None if i else bench.camera.known_offset,
-        )  # fmt: skip
+        )
     return np.asarray(counts, np.float32)
 
 
 def _probes(method: Method, bench: Bench, threads: int) -> Iterator[dict[str, Any]]:
     """Restore simulated beads and balls."""
     probe = make_probe(
-        bench.psf, photons=bench.photons, background_photons=bench.background_photons,
+        bench.psf,
+        photons=bench.photons,
+        background_photons=bench.background_photons,
         camera=imaging.Camera.of(bench.camera),
         rng=generator(bench.seed, "probe", "objects", *bench.stream),
-    )  # fmt: skip
+    )
     restored = _restored(method, probe.exposure.images[0], bench, threads)
     image, true = bead_image(restored, probe), bead_image(probe.exposure.object, probe).fwhm_um
     smallest = min(bench.psf.voxel_size_um)
@@ -300,26 +332,37 @@ def _wrong_psf(method: Method, bench: Bench, threads: int) -> Iterator[dict[str,
     psfs = {width: _stretched(bench, width) for width in WIDTHS}
     widest = np.max([imaging.margins(psf.data) for psf in psfs.values()], axis=0)
     structure = make_object(
-        recipe, shape=tuple(np.add(shape, 2 * widest).tolist()),
+        recipe,
+        shape=tuple(np.add(shape, 2 * widest).tolist()),
         voxel_size_um=bench.psf.voxel_size_um,
         rng=generator(bench.seed, "probe", "object", *bench.stream),
-    )  # fmt: skip
+    )
     for width, psf in psfs.items():
         spare = widest - imaging.margins(psf.data)
         inner = tuple(slice(s, n - s) for s, n in zip(spare, structure.shape, strict=True))
         exposure = imaging.form_image(
-            structure[inner], psf=psf.data, photons=bench.photons,
-            background_photons=bench.background_photons, camera=imaging.Camera.of(bench.camera),
-            rng=generator(bench.seed, "probe", "noise", *bench.stream), draws=2,
-        )  # fmt: skip
+            structure[inner],
+            psf=psf.data,
+            photons=bench.photons,
+            background_photons=bench.background_photons,
+            camera=imaging.Camera.of(bench.camera),
+            rng=generator(bench.seed, "probe", "noise", *bench.stream),
+            draws=2,
+        )
         subject, split = f"probe/psf_{width:g}", f"psf_{width:g}"
         row: dict[str, Any] = {"recipe": recipe, "photons": bench.photons}
         restored = _restored(method, exposure.images[0], bench, threads)
         for score in compare(restored, exposure.object):
             yield _row(
-                subject, split, score.metric, score.value, score.implementation,
-                variant=score.variant, span=score.range, **row,
-            )  # fmt: skip
+                subject,
+                split,
+                score.metric,
+                score.value,
+                score.implementation,
+                variant=score.variant,
+                span=score.range,
+                **row,
+            )
         if width == 1:
             second = _restored(method, exposure.images[1], bench, threads)
             for region, direction in DIRECTIONS.items():

@@ -29,7 +29,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from decon3d import __version__
 from decon3d.evaluation.consistency import SIGMA, FloatArray, width_voxels
 from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.records import Record
@@ -37,6 +36,7 @@ from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.restorers import State, prepare_classical
 from decon3d.settings import Rl
+from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -251,14 +251,25 @@ def staircase_records(
     for i, block in enumerate(sample[:BLOCKS]):
         found = staircase(
             block, reference(block), restore(block), psf=psf, background=statistics.background
-        )  # fmt: skip
+        )
         log.info("%s: flat voxels: %s", method, found)
         records += [
             Record(
-                dataset=dataset, channel=channel, method=method, subject=f"sample/{i:04d}",
-                split="data", recipe=None, photons=None, metric=metric, variant="unmatched",
-                region="volume", range=None, implementation=told, value=value, unit="1",
+                dataset=dataset,
+                channel=channel,
+                method=method,
+                subject=f"sample/{i:04d}",
+                split="data",
+                recipe=None,
+                photons=None,
+                metric=metric,
+                variant="unmatched",
+                region="volume",
+                range=None,
+                implementation=told,
+                value=value,
+                unit="1",
             )
             for metric, value in (("staircase", found.restored), ("staircase_rl", found.rl))
-        ]  # fmt: skip
+        ]
     return records

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-import decon3d
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reading
 from decon3d.files import file_digest, replacing, write_json
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, check_bundle
@@ -24,6 +23,7 @@ from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.inference import inference_function
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
+from decon3d.versions import __version__
 
 
 def software() -> dict[str, str]:
@@ -32,7 +32,7 @@ def software() -> dict[str, str]:
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
-        "decon3d": decon3d.__version__,
+        "decon3d": __version__,
     }
 
 

@@ -43,9 +43,13 @@ def build(*, inputs: int = 3, channels: int = 12, biases: bool = False) -> keras
     def stage(name: str, x: keras.KerasTensor, channels: int, count: int) -> keras.KerasTensor:
         for i in range(count):
             x = layers.Conv3D(
-                channels, 3, padding="same", activation="relu", use_bias=biases,
+                channels,
+                3,
+                padding="same",
+                activation="relu",
+                use_bias=biases,
                 name=f"{name}_{i + 1}",
-            )(x)  # fmt: skip
+            )(x)
         return x
 
     fine = stage("fine", seen, channels, 2)

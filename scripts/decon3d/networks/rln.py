@@ -24,9 +24,24 @@ from decon3d.training.losses import rln_loss
 FORWARD_SIGMAS = (4.0, 1.0, 2.0, 3.0)
 # The order in which the published graph creates (and so numbers) its normalisations.
 NORMS = (
-    "e_1", "e_2", "e_3", "ratio_1", "e_4", "e_5", "e_6", "e_7", "e_8", "product_1",
-    "u_1", "u_2", "ratio_2", "u_3", "u_4", "product_2", "u_7",
-)  # fmt: skip
+    "e_1",
+    "e_2",
+    "e_3",
+    "ratio_1",
+    "e_4",
+    "e_5",
+    "e_6",
+    "e_7",
+    "e_8",
+    "product_1",
+    "u_1",
+    "u_2",
+    "ratio_2",
+    "u_3",
+    "u_4",
+    "product_2",
+    "u_7",
+)
 KERNELS = (*(f"e_{i}" for i in range(1, 9)), *(f"u_{i}" for i in range(1, 8)))
 
 

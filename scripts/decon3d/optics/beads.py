@@ -37,9 +37,9 @@ from decon3d.optics.resampling import (
     crop_box,
     resample,
 )
+from decon3d.optics.sections import Modality
 from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
-from decon3d.settings.microscope import Modality
-from decon3d.volumes.checks import bead_stack_problems
+from decon3d.volumes.header_checks import bead_stack_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
@@ -164,9 +164,15 @@ def psf_from_beads(
     reach = half_width_um or tuple(REACH[modality] * f for f in typical)
     half = _half_width(reach, voxel)
     judged = _judge(
-        stack, values, candidates, voxel=voxel, typical=typical, half=half,
-        local_background=modality != "widefield", plane_tolerance_um=plane_tolerance_um,
-    )  # fmt: skip
+        stack,
+        values,
+        candidates,
+        voxel=voxel,
+        typical=typical,
+        half=half,
+        local_background=modality != "widefield",
+        plane_tolerance_um=plane_tolerance_um,
+    )
     used = judged.used
     if not used:
         reasons = Counter(v.kind for v in judged.verdicts if v)
@@ -446,9 +452,13 @@ def _judge(
 ) -> _Judged:
     """Cut out all candidates and say which are good."""
     verdicts = reject_by_place(
-        candidates, stack=stack, voxel_size_um=voxel, fwhm_um=typical, half_width=half,
+        candidates,
+        stack=stack,
+        voxel_size_um=voxel,
+        fwhm_um=typical,
+        half_width=half,
         plane_tolerance_um=plane_tolerance_um,
-    )  # fmt: skip
+    )
     background, noise = plane_background(values, candidates, half)
     crops = [
         centred_crop(

@@ -12,8 +12,9 @@ from decon3d.optics.microscope import excitation_wavelength
 from decon3d.optics.pedestal import expected_light
 from decon3d.optics.plausibility import compare_with_theory
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
+from decon3d.optics.sections import BeadsPsf, Channel, Optics, TheoryPsf
 from decon3d.optics.theory import describe_theory
-from decon3d.settings import BeadsPsf, Channel, Optics, TheoryPsf, expand_path
+from decon3d.user_paths import expand_path
 from decon3d.volumes.volume import Reading
 
 Triple = tuple[float, float, float]

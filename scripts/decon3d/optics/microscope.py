@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.optics.diffraction import Lens, radial_intensity, through_pinhole
 from decon3d.optics.pupil import pupil_intensity, pupil_through_pinhole
-from decon3d.settings import Optics
+from decon3d.optics.sections import Optics
 
 Array = NDArray[np.float64]
 

@@ -151,12 +151,16 @@ def _seen_through(
     start = -np.array(half, float) - (0 if shift is None else shift)
     return np.clip(
         ndimage.affine_transform(
-            spline, matrix, offset=middle + matrix @ start,
-            output_shape=tuple(2 * h + 1 for h in half), order=3, prefilter=False,
+            spline,
+            matrix,
+            offset=middle + matrix @ start,
+            output_shape=tuple(2 * h + 1 for h in half),
+            order=3,
+            prefilter=False,
         ),
         0,
         None,
-    )  # fmt: skip
+    )
 
 
 def _misfit(seen: Array, model: Array) -> float:

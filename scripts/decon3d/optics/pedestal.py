@@ -16,8 +16,8 @@ from scipy import ndimage
 from decon3d.optics.bead import outer_shell
 from decon3d.optics.psf import fwhm_um
 from decon3d.optics.resampling import resample
+from decon3d.optics.sections import Optics
 from decon3d.optics.theory import theoretical_psf
-from decon3d.settings import Optics
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

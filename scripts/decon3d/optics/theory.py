@@ -25,7 +25,7 @@ from decon3d.optics.resampling import (
     energy_box,
     resampling_matrix,
 )
-from decon3d.settings import Optics
+from decon3d.optics.sections import Optics
 
 Array = NDArray[np.float64]
 Voxel = tuple[float, float, float]

@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.signal.windows import tukey
 from skimage.registration import phase_cross_correlation
 
-from decon3d.volumes.fading import GAP, fade_missing
+from decon3d.volumes.apodization import GAP, fade_missing
 
 Triple = tuple[float, float, float]
 Volume = NDArray[np.float32]

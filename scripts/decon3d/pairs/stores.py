@@ -11,23 +11,23 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.errors import UserError
 from decon3d.files import write_json
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.pairs.matching import Alignment, Limits, align, aligned
 from decon3d.pairs.registration import Triple, Volume, covered
+from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
-from decon3d.settings import MeasuredPairs
-from decon3d.volumes.checked import OPTIONS
-from decon3d.volumes.checks import pair_problems
+from decon3d.versions import __version__
+from decon3d.volumes.channel_accumulator import fill_of
+from decon3d.volumes.checked_stores import OPTIONS
+from decon3d.volumes.header_checks import pair_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
-from decon3d.volumes.tally import fill_of
 
 Shape = tuple[int, int, int]
 LARGEST: Shape = (64, 256, 256)
@@ -93,12 +93,15 @@ def make_pairs(
     def read(source: PairSource) -> tuple[NDArray[Any], NDArray[Any]]:
         raw, truth = (
             read_channel(
-                path, channel=channel, only_channel=only_channel,
-                voxel_size_um=psf.voxel_size_um if trust_metadata else None, key=key,
+                path,
+                channel=channel,
+                only_channel=only_channel,
+                voxel_size_um=psf.voxel_size_um if trust_metadata else None,
+                key=key,
                 reading=reading,
             )
             for path in (source.raw, source.truth)
-        )  # fmt: skip
+        )
         return marked_pair(raw, truth, no_data=no_data, camera_offset=camera_offset)
 
     widths = fwhm_um(psf.data, psf.voxel_size_um)
@@ -108,9 +111,14 @@ def make_pairs(
     for source in progress(sources, what="register pairs", unit="pairs"):
         raw, truth = read(source)
         alignment = align(
-            raw, truth, voxel_size_um=psf.voxel_size_um, psf_fwhm_um=widths, limits=limits,
-            raw_file=source.raw, truth_file=source.truth,
-        )  # fmt: skip
+            raw,
+            truth,
+            voxel_size_um=psf.voxel_size_um,
+            psf_fwhm_um=widths,
+            limits=limits,
+            raw_file=source.raw,
+            truth_file=source.truth,
+        )
         log.info("%s (%s): %s", source.name, source.split, alignment)
         found.append(alignment)
         sizes.append(_covered_size(raw.shape, alignment, psf.voxel_size_um))

@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass, replace
 
-from decon3d import settings
 from decon3d.logs import log
 from decon3d.phantoms.imaging import Camera
-from decon3d.volumes.camera import CameraRecord, Configured, dose_of, resolve_camera
+from decon3d.phantoms.sections import Phantoms
+from decon3d.volumes import sections
+from decon3d.volumes.camera import CameraRecord, dose_of, resolve_camera
 
 ASSUMED_PHOTONS = (50.0, 500.0)
 """Where neither the config nor the data tell the dose."""
@@ -37,7 +38,7 @@ class Conditions:
 
 
 def resolve_conditions(
-    phantoms: settings.Phantoms, *, camera: Configured, measured: CameraRecord | None = None
+    phantoms: Phantoms, *, camera: sections.Camera, measured: CameraRecord | None = None
 ) -> Conditions:
     """Fill in from the data what the config leaves null.
 

@@ -79,10 +79,12 @@ def coverage(ellipsoid: Ellipsoid, grid: Grid) -> tuple[tuple[slice, slice, slic
     low = np.floor((ellipsoid.centre_um - reach) / voxel).astype(int).clip(0, grid.shape)
     high = np.ceil((ellipsoid.centre_um + reach) / voxel).astype(int).clip(low, grid.shape)
     z, y, x = (
-        (((np.arange(low[a] * factors[a], high[a] * factors[a]) + 0.5) * fine[a])
-         - ellipsoid.centre_um[a]).astype(np.float32)
+        (
+            ((np.arange(low[a] * factors[a], high[a] * factors[a]) + 0.5) * fine[a])
+            - ellipsoid.centre_um[a]
+        ).astype(np.float32)
         for a in range(3)
-    )  # fmt: skip
+    )
 
     def length(matrix: NDArray[np.floating]) -> Volume:
         """|matrix · x| on the samples."""

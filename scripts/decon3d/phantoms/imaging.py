@@ -12,16 +12,17 @@ from scipy.ndimage import gaussian_filter
 from decon3d.errors import UserError
 from decon3d.optics.psf import fwhm_um
 from decon3d.phantoms.grids import Shape, Volume, VoxelSize
-from decon3d.phantoms.own import OwnObject
 from decon3d.phantoms.poisson import poisson
 from decon3d.phantoms.recipes import SHARPER_THAN_IMAGE, make_object
+from decon3d.phantoms.user_objects import OwnObject
+from decon3d.volumes import sections
 from decon3d.volumes.camera import (
     ASSUMED_GAIN,
     ASSUMED_OFFSET,
     ASSUMED_READ_NOISE,
-    Configured,
     resolve_camera,
 )
+from decon3d.volumes.camera import Camera as KnownCamera
 from decon3d.volumes.photon_transfer import noise_power
 
 BRIGHTEST = 0.001
@@ -49,7 +50,7 @@ class Camera:
     """Of the noise of neighbours 1, 2, … voxels away along Z, Y, X; empty = white noise."""
 
     @classmethod
-    def of(cls, camera: Configured) -> "Camera":
+    def of(cls, camera: "sections.Camera | KnownCamera") -> "Camera":
         """Take a config's or a resolved camera; what is open is assumed as without data."""
         known = resolve_camera(camera, None)
         return cls(known.offset, known.gain, known.read_noise, known.bits)

@@ -93,8 +93,11 @@ def _smooth(grid: Grid, rng: np.random.Generator, density: float) -> Volume:
 
 
 KINDS: tuple[tuple[Callable[[Grid, np.random.Generator, float], Volume], float], ...] = (
-    (_flat, 1), (_thin, 2), (_points, 4), (_smooth, 0.5),
-)  # fmt: skip
+    (_flat, 1),
+    (_thin, 2),
+    (_points, 4),
+    (_smooth, 0.5),
+)
 """The kinds of objects, and the factor on their brightness where they are the brightest kind."""
 
 

@@ -138,13 +138,18 @@ def draw_tubes(tubes: Sequence[Tube], *, shape: Shape, voxel_size_um: VoxelSize)
 def _segments(tubes: Sequence[Tube]) -> NDArray[np.float64]:
     """List the tubes' segments: both ends (Z, Y, X), both radii, both brightnesses."""
     rows = [
-        np.column_stack([
-            tube.points_um[:-1], tube.points_um[1:],
-            tube.radii_um[:-1], tube.radii_um[1:],
-            tube.brightness[:-1], tube.brightness[1:],
-        ])
+        np.column_stack(
+            [
+                tube.points_um[:-1],
+                tube.points_um[1:],
+                tube.radii_um[:-1],
+                tube.radii_um[1:],
+                tube.brightness[:-1],
+                tube.brightness[1:],
+            ]
+        )
         for tube in tubes
-    ]  # fmt: skip
+    ]
     return np.concatenate(rows) if rows else np.empty((0, 10))
 
 

@@ -48,10 +48,16 @@ RLN_SIGMA = 0.7
 """σ of the Gaussian that makes RLN's truth of its object, in voxels."""
 RLN_BOXES = (
     (2, 2, 2),  # dot
-    (10, 2, 2), (2, 10, 2), (2, 2, 10),  # lines along z, y, x
-    (2, 10, 10), (10, 2, 10), (10, 10, 2),  # plates across z, y, x
+    # Lines along z, y, x.
+    (10, 2, 2),
+    (2, 10, 2),
+    (2, 2, 10),
+    # Plates across z, y, x.
+    (2, 10, 10),
+    (10, 2, 10),
+    (10, 10, 2),
     (6, 6, 6),  # cuboid
-)  # fmt: skip
+)
 """Longest edges (Z, Y, X) of RLN's boxes, in voxels; the shortest is 2."""
 
 

@@ -18,11 +18,11 @@ from decon3d.phantoms.broad import broad
 from decon3d.phantoms.cells import membranes, nuclei
 from decon3d.phantoms.grids import Grid, Shape, Volume, VoxelSize
 from decon3d.phantoms.mixture import mixture
-from decon3d.phantoms.own import OwnObject, draw_crop
 from decon3d.phantoms.published import neurodecon, rln_mixed, spheres
 from decon3d.phantoms.reticulum import er_network
 from decon3d.phantoms.textures import haze, textured_nuclei
 from decon3d.phantoms.tubes import tubules
+from decon3d.phantoms.user_objects import OwnObject, draw_crop
 
 
 class Recipe(Protocol):

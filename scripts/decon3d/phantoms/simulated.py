@@ -9,12 +9,13 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from decon3d import settings
 from decon3d.files import replacing
 from decon3d.optics.psf import Psf
 from decon3d.phantoms.grids import VoxelSize
 from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.sections import Simulation
 from decon3d.seeds import generator
+from decon3d.volumes import sections
 
 FILE_BITS = 16
 
@@ -23,9 +24,9 @@ def simulate_volume(
     *,
     image_path: str | Path,
     truth_path: str | Path,
-    simulation: settings.Simulation,
+    simulation: Simulation,
     psfs: dict[str, Psf],
-    camera: settings.Camera,
+    camera: sections.Camera,
     seed: int,
     dataset: str,
     volume: str,
@@ -54,9 +55,9 @@ def simulate_volume(
 
 def draw_volume(
     *,
-    simulation: settings.Simulation,
+    simulation: Simulation,
     psfs: dict[str, Psf],
-    camera: settings.Camera,
+    camera: sections.Camera,
     seed: int,
     dataset: str,
     volume: str,

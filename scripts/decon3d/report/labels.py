@@ -1,4 +1,4 @@
-"""How methods, metrics and groups of subjects are called where people read them."""
+"""Labels of methods, metrics and groups of subjects in tables and figures."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -36,22 +36,25 @@ GROUPS = {
     "psf_1.25": "A phantom through a PSF 25 % wider than assumed",
 }
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "zero": "→ 0"}
-"""Which way is better."""
+"""The direction that is better."""
 REGIONS = {
-    "volume": "", "xy": "xy", "xz": "xz", "yz": "yz", "z": "along z", "y": "along y",
+    "volume": "",
+    "xy": "xy",
+    "xz": "xz",
+    "yz": "yz",
+    "z": "along z",
+    "y": "along y",
     "x": "along x",
-}  # fmt: skip
-"""How what was measured of a volume is called."""
+}
+"""Labels of the regions of a volume."""
 
 
-NAMES = {
-    "neurodecon": "NeuroDecon", "rl_residual": "RL residual", "rl_roughness": "RL roughness",
-}  # fmt: skip
-"""Kinds of methods that are not written in capitals."""
+NAMES = {"neurodecon": "NeuroDecon", "rl_residual": "RL residual", "rl_roughness": "RL roughness"}
+"""Labels of method kinds that are not capitals."""
 
 
 def method_label(method: str) -> str:
-    """Name a method for people: RL, RLTV, RLN; other names as they stand in the config."""
+    """Return a method's label: RL, RLTV, RLN; other names as in the config."""
     if method == INPUT:
         return "blurred image"
     if method.endswith(ORACLE):
@@ -62,12 +65,12 @@ def method_label(method: str) -> str:
 
 
 def prior_weight(values: Mapping[str, Any]) -> float:
-    """Return λ of the prior among the numbers that a method settled on; 0 = no prior."""
+    """Return λ of the prior from a method's chosen parameters; 0 = no prior."""
     return float(next((values[name] for name in PRIORS if values.get(name)), 0.0))
 
 
 def seen_recipes(settings: Settings) -> set[str]:
-    """List the phantom recipes whose structures networks were trained on, under whatever name."""
+    """List the phantom recipes whose structures the networks were trained on."""
     pairs = settings.simulated_pairs
     if pairs is None:
         return set()

@@ -137,8 +137,10 @@ def noise_of(sample: Sequence[NDArray[Any]], camera: Camera) -> ImageNoise:
         if not low / AGREES <= gain <= high * AGREES:
             log.warning(
                 "the noise of the data is that of %.3g counts per photon, not of %.3g: the "
-                "measured noise is used", measured.gain, gain,
-            )  # fmt: skip
+                "measured noise is used",
+                measured.gain,
+                gain,
+            )
             gain, dark_level = measured.gain, measured.dark_level
     return ImageNoise(gain, dark_level, measured.correlation)
 

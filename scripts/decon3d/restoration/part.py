@@ -32,12 +32,12 @@ from decon3d.files import (
     write_lines,
     write_record,
 )
-from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
-from decon3d.restoration.empty import restore_block
+from decon3d.restoration.no_data_blocks import restore_block
 from decon3d.restoration.plan import Item, Plan, check_level_0, halve_blocks, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
-from decon3d.volumes.checked import open_to_write
+from decon3d.signals import catch_sigterm
+from decon3d.volumes.checked_stores import open_to_write
 from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
@@ -152,9 +152,14 @@ def restore_part(
         number = next(reversed(markers))  # its own part comes last, for it may be taken over, too
         try:
             run_part(
-                plan, states, part=number, marker=markers[number], threads=threads, device=device,
+                plan,
+                states,
+                part=number,
+                marker=markers[number],
+                threads=threads,
+                device=device,
                 current=current,
-            )  # fmt: skip
+            )
             del markers[number]
         except DamagedError as error:
             if error.path.name != "zarr.json":
@@ -223,7 +228,7 @@ def run_part(
     opened: dict[int, Restorer] = {}
     outputs: dict[int, zarr.Array[Any]] = {}
     with (
-        told_to_stop() as stopped,
+        catch_sigterm() as stopped,
         ThreadPoolExecutor(1) as writer,
         progress(
             total=voxels, what=f"{plan.method} part {part}", unit="voxel", unit_scale=True
@@ -312,9 +317,12 @@ def _read_ahead(plan: Plan, todo: list[int]) -> Iterator[tuple[Item, NDArray[Any
             volumes[item.volume] = open_volume(source.view, clip_at_zero=source.clip_at_zero)
         channel = list(source.channels.values())[item.channel]
         values = read_marked(
-            volumes[item.volume], source.times[item.time], channel, item.block.read,
+            volumes[item.volume],
+            source.times[item.time],
+            channel,
+            item.block.read,
             source.fill(item.channel),
-        )  # fmt: skip
+        )
         return item, item.block.pad(values)
 
     with ThreadPoolExecutor(1) as reader:

@@ -34,7 +34,7 @@ from decon3d.restoration.restorers import State
 from decon3d.restoration.tiles import tile_of
 from decon3d.settings import Restoration
 from decon3d.versions import VERSIONS
-from decon3d.volumes.checked import open_array
+from decon3d.volumes.checked_stores import open_array
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import Layout, checksum_of, inner_chunks
 from decon3d.volumes.writer import create_level
@@ -260,7 +260,7 @@ def make_plan(
     gpu
         Whether the parts ask for a GPU.
     warnings
-        By volume: what speaks against the method there (`fitness.warnings_of`).
+        By volume: what speaks against the method there (`bundle_checks.training_warnings`).
 
     Raises
     ------
@@ -298,16 +298,34 @@ def make_plan(
         kind = record.dtype if restoration.output_dtype == "input" else "float32"
         states_and_engine = [s.identity for s in every], engine and asdict(engine)
         key = digest(
-            [record.identity, *states_and_engine, kind, chosen, channels, chunk, block,
-             VERSIONS["restore"]]
-        )  # fmt: skip
+            [
+                record.identity,
+                *states_and_engine,
+                kind,
+                chosen,
+                channels,
+                chunk,
+                block,
+                VERSIONS["restore"],
+            ]
+        )
         volumes.append(
             VolumePlan(
-                record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,
-                key, {n: record.fill(i) for n, i in channels.items()}, record.clip_at_zero,
+                record.name,
+                record.path,
+                store,
+                shape,
+                kind,
+                chosen,
+                dict(channels),
+                chunk,
+                block,
+                key,
+                {n: record.fill(i) for n, i in channels.items()},
+                record.clip_at_zero,
                 record.seen,
             )
-        )  # fmt: skip
+        )
     padded = [_padded(v.block, v.shape, halo, every[0].mirror) for v in volumes]
     plan = Plan(
         method=method,
@@ -374,9 +392,11 @@ def halve_blocks(plan: Plan, path: str | Path) -> Plan:
         level_0 = zarr.open_array(str(Path(volume.store) / "0"), mode="r+")
         level_0.attrs["key"] = volume.key
     smaller = replace(
-        plan, volumes=volumes, halvings=halvings,
+        plan,
+        volumes=volumes,
+        halvings=halvings,
         block_memory_gb=plan.block_memory_gb * _largest(plan, halvings) / _largest(plan, 0),
-    )  # fmt: skip
+    )
     _write(smaller, path)
     return smaller
 
@@ -395,8 +415,11 @@ def _write(plan: Plan, path: str | Path) -> None:
     for number, part in enumerate(work):
         log.info(
             "part %d: %d block(s), %.4g Mvoxel to compute, %.3g GB to write",
-            number, part["blocks"], part["computed_mvoxel"], part["written_gb"],
-        )  # fmt: skip
+            number,
+            part["blocks"],
+            part["computed_mvoxel"],
+            part["written_gb"],
+        )
     extra = {"summary": summary, "parts": work}
     write_record(path, {**asdict(plan), **extra})
 

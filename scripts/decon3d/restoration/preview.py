@@ -152,12 +152,17 @@ def _tried(
     camera = resolve_camera(dataset.camera, measured)
     prepare = preparation(values, files, camera=camera, seed=settings.seed, threads=threads)
     statistics = channel_statistics(
-        [record], channel=channel.index, camera_offset=dataset.camera.offset,
-        fixed=Normalisation(**fixed.model_dump()) if fixed else None, key=key,
-    )  # fmt: skip
-    sample = sample_blocks(
-        [record], channel=channel.index, times=dataset.times, seed=settings.seed
-    ) if sampled else []  # fmt: skip
+        [record],
+        channel=channel.index,
+        camera_offset=dataset.camera.offset,
+        fixed=Normalisation(**fixed.model_dump()) if fixed else None,
+        key=key,
+    )
+    sample = (
+        sample_blocks([record], channel=channel.index, times=dataset.times, seed=settings.seed)
+        if sampled
+        else []
+    )
     state = prepare(statistics, sample)
     claim_device(state, gpus=0, threads=threads)
     shape: Triple = (record.shape[2], record.shape[3], record.shape[4])
@@ -192,9 +197,12 @@ def _with_context(region: Region, shape: Triple, state: State) -> tuple[Region, 
 def _work(shape: Triple, state: State, settings: Settings) -> int:
     """Count the voxels to compute for one time point, the blocks' halos included."""
     block, _ = choose_block(
-        shape, halo=state.halo, stride=state.stride, bytes_per_voxel=state.bytes_per_voxel,
+        shape,
+        halo=state.halo,
+        stride=state.stride,
+        bytes_per_voxel=state.bytes_per_voxel,
         memory_bytes=settings.restoration.memory_gb * 1e9,
-    )  # fmt: skip
+    )
     sizes = zip(block, shape, state.halo, strict=True)
     padded = prod(b + 2 * h if state.mirror else min(b + 2 * h, n) for b, n, h in sizes)
     return padded * prod(grid(shape, block))

@@ -68,9 +68,10 @@ def _forget_blocks(store: Path, files: list[Path]) -> None:
     else:
         wanted = {os.path.abspath(path) for path in blocks}
         numbers = [
-            item for item in range(plan.bounds[-1])
+            item
+            for item in range(plan.bounds[-1])
             if os.path.abspath(plan.shard(plan.item(item))) in wanted
-        ]  # fmt: skip
+        ]
         for number in numbers:
             (parts / f"{plan.part_of(number)}.json").unlink(missing_ok=True)
     if not numbers:

@@ -181,9 +181,8 @@ def prepare_classical(
         scale = photon_scale(camera)
         if weight == "snr":
             weight = tv_weight_from_snr(
-                sample, background=recipe.background, scale=scale,
-                voxel_size_um=psf.voxel_size_um,
-            )  # fmt: skip
+                sample, background=recipe.background, scale=scale, voxel_size_um=psf.voxel_size_um
+            )
         if stopping == "rlgc":
             recipe = replace(recipe, photons=scale, seed=stream_seed(seed, "consensus") >> 1)
     if prior:
@@ -191,19 +190,27 @@ def prepare_classical(
     stop: dict[str, Any] = {}
     if stopping != "fixed":
         found = stop_on_sample(
-            recipe, rule=stopping, most=int(iterations), sample=sample, psf=psf.data,
+            recipe,
+            rule=stopping,
+            most=int(iterations),
+            sample=sample,
+            psf=psf.data,
             threads=threads,
-        )  # fmt: skip
+        )
         iterations, stop = found.iterations, {"stopping": asdict(found)}
     elif iterations == "auto":
         choice = (
             nominal(f"restored volumes (source: {method.source}) have no photon noise")
             if method.source
             else choose_iterations(
-                recipe, sample=sample, psf=psf, camera=camera,
-                seed=stream_seed(seed, "iterations"), threads=threads,
+                recipe,
+                sample=sample,
+                psf=psf,
+                camera=camera,
+                seed=stream_seed(seed, "iterations"),
+                threads=threads,
             )
-        )  # fmt: skip
+        )
         iterations, stop = choice.iterations, {"choice": asdict(choice)}
     runs = [Run(recipe, (int(iterations),))]
     halo = halo_of(runs, psf=psf)
@@ -335,15 +342,26 @@ def preparation(
         folder = Path(files["bundle"]).parent
         attention = method.get("attention", "calibrated")
         return lambda statistics, sample: prepare_network(
-            folder, statistics=statistics, psf=psf, camera=camera, sample=sample,
-            attention=attention, threads=threads,
-        )  # fmt: skip
+            folder,
+            statistics=statistics,
+            psf=psf,
+            camera=camera,
+            sample=sample,
+            attention=attention,
+            threads=threads,
+        )
     settings = cast(Classical, METHOD_KINDS[method["kind"]].model_validate(method))
     tuned = read_record(files["tuning"])["chosen"] if "tuning" in files else {}
     return lambda statistics, sample: prepare_classical(
-        settings, statistics=statistics, psf=psf, tuned=tuned, sample=sample, seed=seed,
-        camera=camera, threads=threads,
-    )  # fmt: skip
+        settings,
+        statistics=statistics,
+        psf=psf,
+        tuned=tuned,
+        sample=sample,
+        seed=seed,
+        camera=camera,
+        threads=threads,
+    )
 
 
 def claim_device(state: State, *, gpus: int, threads: int) -> str:
@@ -413,9 +431,12 @@ class _Network:
     def __init__(self, state: State, threads: int, engine: Engine) -> None:
         names = sorted(n for n in state.arrays if n.startswith(GLOBAL_MEAN))
         self.predictor = _load_predictor(
-            state.values["bundle"], state.values["bundle_digest"], threads, engine,
+            state.values["bundle"],
+            state.values["bundle_digest"],
+            threads,
+            engine,
             tuple(state.arrays[n].astype(np.float32).tobytes() for n in names),
-        )  # fmt: skip
+        )
         self.law = Normalisation(state.values["offset"], state.values["scale"])
         self.background = state.values["background"]
         self.estimator = None

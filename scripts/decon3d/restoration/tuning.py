@@ -20,9 +20,9 @@ from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
 from decon3d.settings import Classical, prior_of
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.channel_accumulator import mark_image
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.tally import mark_image
 
 PSNR = "affine-matched PSNR (dB)"
 RISK = "minus the predicted error"
@@ -65,11 +65,13 @@ def tune_on_phantoms(
     ]
     recipes = [
         base_recipe(
-            method, psf=psf, camera=camera,
+            method,
+            psf=psf,
+            camera=camera,
             statistics=ChannelStatistics.of_image(image, camera_offset=camera.known_offset),
         )
         for image in images
-    ]  # fmt: skip
+    ]
     truths = [np.asarray(truth) for truth in group["object"]]
     subjects = with_truth(images, truths, recipes)
     _search(subjects, method, psf, path, threads, started, PSNR, TOLERANCE_DB, {})
@@ -121,9 +123,12 @@ def tune_on_data(
         )
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     subjects = risk_subjects(
-        sample, recipe=recipe, noise=noise, seed=stream_seed(seed, "tune"),
+        sample,
+        recipe=recipe,
+        noise=noise,
+        seed=stream_seed(seed, "tune"),
         trust=TRUST_PRIOR if prior_of(method) else TRUST,
-    )  # fmt: skip
+    )
     photons = {"offset": camera.dark_level, "gain": camera.gain, "gain_from": camera.gain_from}
     extra = {"photons": photons}
     longer = LONGER_PRIOR if prior_of(method) else 1.0
@@ -144,9 +149,7 @@ def _search(
 ) -> None:
     prior = prior_of(method)
     try:
-        result = tune(
-            subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads
-        )  # fmt: skip
+        result = tune(subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads)
     except UserError as error:
         raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
     content = asdict(result)

@@ -5,11 +5,32 @@ The JSON schema in `workflow/schemas` is generated from these classes. Lengths a
 triples are in the order Z, Y, X.
 """
 
+from decon3d.field_types import NAME, Section
+from decon3d.optics.sections import (
+    Aberrations,
+    BeadsPsf,
+    Channel,
+    ChannelOptics,
+    FilePsf,
+    Optics,
+    Sted,
+    TheoryPsf,
+)
+from decon3d.pairs.sections import MeasuredPairs
+from decon3d.phantoms.sections import RECIPES, ObjectFile, Phantoms, PsfVariation, Simulation, Split
 from decon3d.settings.config import Restoration, Settings
-from decon3d.settings.datasets import Dataset, MeasuredPairs, Preview, Simulation, VolumeEntry
+from decon3d.settings.datasets import Dataset, Preview
 from decon3d.settings.duplicates import check_config_files
-from decon3d.settings.explain import inner_model
-from decon3d.settings.files import bundle_path, expand_path, listed_files, path_problem
+from decon3d.settings.error_messages import inner_model
+from decon3d.settings.files import bundle_path
+from decon3d.settings.instrument_defaults import (
+    chosen,
+    instrument_files,
+    instrument_folders,
+    read_instrument,
+    read_instruments,
+    with_files,
+)
 from decon3d.settings.instruments import (
     UNDATED,
     BeadStack,
@@ -22,6 +43,7 @@ from decon3d.settings.methods import (
     METHOD_KINDS,
     ORACLE,
     PRIORS,
+    RESERVED_METHODS,
     Bundle,
     Care,
     Classical,
@@ -43,27 +65,6 @@ from decon3d.settings.methods import (
     needs_sample,
     prior_of,
 )
-from decon3d.settings.microscope import (
-    Aberrations,
-    BeadsPsf,
-    Camera,
-    Channel,
-    ChannelOptics,
-    FilePsf,
-    Normalisation,
-    Optics,
-    Sted,
-    TheoryPsf,
-)
-from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
-from decon3d.settings.profiles import (
-    chosen,
-    instrument_files,
-    instrument_folders,
-    read_instrument,
-    read_instruments,
-    with_files,
-)
 from decon3d.settings.training import (
     CareTraining,
     NeuroDeconTraining,
@@ -72,7 +73,10 @@ from decon3d.settings.training import (
     RlResidualTraining,
     Training,
 )
-from decon3d.settings.values import NAME, RECIPES, RESERVED_METHODS, Section
+from decon3d.settings.volumes import list_volumes, previewed_volume
+from decon3d.user_paths import expand_path, path_problem
+from decon3d.volumes.inputs import listed_files
+from decon3d.volumes.sections import Camera, Normalisation, VolumeEntry
 
 __all__ = [
     "METHOD_KINDS",
@@ -138,11 +142,13 @@ __all__ = [
     "is_oracle",
     "is_trained",
     "is_tuned",
+    "list_volumes",
     "listed_files",
     "load_settings",
     "may_use_gpu",
     "needs_sample",
     "path_problem",
+    "previewed_volume",
     "prior_of",
     "read_instrument",
     "read_instruments",

@@ -5,12 +5,20 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
+from decon3d.field_types import Name, Section
 from decon3d.paths import INSTRUMENTS
+from decon3d.phantoms.sections import Phantoms
 from decon3d.settings.datasets import Dataset
 from decon3d.settings.instruments import Instrument
-from decon3d.settings.methods import ORACLE, Method, counts_photons, is_oracle, is_trained, is_tuned
-from decon3d.settings.phantoms import Phantoms
-from decon3d.settings.values import RESERVED_METHODS, Name, Section
+from decon3d.settings.methods import (
+    ORACLE,
+    RESERVED_METHODS,
+    Method,
+    counts_photons,
+    is_oracle,
+    is_trained,
+    is_tuned,
+)
 
 
 class Restoration(Section):
@@ -94,9 +102,12 @@ class Settings(Section):
                     raise PydanticCustomError(
                         "methods",
                         "methods.{name}.source: unknown method {source}; known: {known}",
-                        {"name": chain[-1], "source": repr(source),
-                         "known": ", ".join(n for n in self.methods if n != chain[-1])},
-                    )  # fmt: skip
+                        {
+                            "name": chain[-1],
+                            "source": repr(source),
+                            "known": ", ".join(n for n in self.methods if n != chain[-1]),
+                        },
+                    )
                 if source in chain:
                     raise PydanticCustomError(
                         "methods",

@@ -1,87 +1,15 @@
 """Datasets in the config: volumes, measured pairs, what shares a microscope."""
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.microscope import Camera, Channel, Optics, check_excitation
-from decon3d.settings.values import Axes, Day, Name, Recipe, Section, Series, Shape, VoxelSize
-
-
-class VolumeEntry(Section):
-    """One volume by name."""
-
-    name: Name
-    """Its name in the results."""
-    path: str
-    """TIFF, OME-TIFF, OME-Zarr, or a folder with a TIFF for each plane; environment variables are
-    expanded."""
-    reference: str | None = None
-    """A volume of the same grid that is taken as the truth in the evaluation."""
-
-
-class Simulation(Section):
-    """A volume that the workflow makes itself, with its truth."""
-
-    shape: Shape
-    """Voxels (Z, Y, X)."""
-    recipe: Recipe = "rln_mixed"
-    """Phantom recipe of the object."""
-    photons: PositiveFloat = 200.0
-    """Mean photons of the brightest 0.1 % of the voxels."""
-    background_photons: Annotated[float, Field(ge=0)] = 5.0
-    """Photons of the even background."""
-
-
-def _one_group(value: str | None) -> str | None:
-    try:
-        groups = 1 if value is None else re.compile(value).groups
-    except re.error as error:
-        raise PydanticCustomError(
-            "pairs",
-            "is not a regular expression: {reason}; correct the pattern",
-            {"reason": str(error)},
-        ) from None
-    if groups != 1:
-        raise PydanticCustomError(
-            "pairs",
-            "needs exactly one group in parentheses, which holds the specimen's name, e.g. "
-            "'(fish[0-9]+)_'",
-        )
-    return value
-
-
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class MeasuredPairs(Section):
-    """Measured pairs of a raw and a true volume, in place of phantoms."""
-
-    raw: str | Annotated[list[str], Field(min_length=1)]
-    """Volumes as the methods get them (low exposure, confocal …): a path, a folder, a glob, or a
-    list of these."""
-    truth: str | Annotated[list[str], Field(min_length=1)]
-    """What they should become (high exposure, STED …), on the same voxel grid: as many files, in
-    the same order."""
-    specimen: Annotated[str | None, AfterValidator(_one_group)] = None
-    """Regular expression whose one group finds the specimen's name in the raw file's name; null =
-    every pair is a specimen of its own. Pairs of one specimen stay in one split."""
-    val: Share = 0.15
-    """Share of the specimens that pick the best weights and tune the baselines; at least one."""
-    test: Share = 0.15
-    """Share of the specimens that the report's numbers are measured on; at least one."""
-    shape: Shape | None = None
-    """Voxels (Z, Y, X) of the tiles that pairs are cut into; null = the smallest pair's, at most
-    64 × 256 × 256. Tiles with voxels without data are left out."""
-    tiles: PositiveInt = 4
-    """Tiles of a training pair, the brightest ones, at most; validation and test take one each."""
-    max_shift_um: PositiveFloat = 2.0
-    """A pair whose truth lies farther off is refused, in µm; smaller shifts are undone."""
-    max_drift_um: PositiveFloat = 0.5
-    """A pair whose parts (halves along Z, lateral quarters) are shifted differently by more than
-    this is refused, in µm: no translation lays it on top of each other."""
+from decon3d.field_types import Axes, Day, Name, Section, Series, VoxelSize
+from decon3d.optics.sections import Channel, Optics, check_excitation
+from decon3d.pairs.sections import MeasuredPairs
+from decon3d.phantoms.sections import Simulation
+from decon3d.volumes.sections import Camera, VolumeEntry
 
 
 def _crop(value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:

@@ -7,16 +7,15 @@ from typing import Annotated, Literal, Protocol, TypeVar
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.microscope import (
+from decon3d.field_types import Day, Files, Name, Section
+from decon3d.optics.sections import (
     BeadImages,
     BeadsPsf,
-    Camera,
     ChannelOptics,
-    Files,
     Optics,
     check_excitation,
 )
-from decon3d.settings.values import Day, Name, Section
+from decon3d.volumes.sections import Camera
 
 UNDATED = "undated"
 """In place of the day of frames without one."""
@@ -126,9 +125,10 @@ class Instrument(Section):
         dates = [str(frames.date) for frames in self.frames]
         if twice := sorted({d for d in dates if dates.count(d) > 1}):
             raise PydanticCustomError(
-                "camera", "two entries of `frames` have the date {date}; keep one",
+                "camera",
+                "two entries of `frames` have the date {date}; keep one",
                 {"date": twice[0]},
-            )  # fmt: skip
+            )
         if self.frames and self.camera.dark is not None:
             raise PydanticCustomError(
                 "camera",
@@ -183,9 +183,11 @@ class Instrument(Section):
                             "objectives.{name}.beads[{i}].channels names the unknown channel "
                             "{channel}; this instrument has {known}",
                             {
-                                "name": name, "i": i, "channel": repr(channel),
+                                "name": name,
+                                "i": i,
+                                "channel": repr(channel),
                                 "known": ", ".join(self.channels),
                             },
-                        )  # fmt: skip
+                        )
             check_excitation(objective.optics, self.channels)
         return self

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from decon3d.errors import ConfigError
 from decon3d.settings.config import Settings
-from decon3d.settings.explain import explained
+from decon3d.settings.error_messages import explained
 from decon3d.settings.files import missing_files, wrong_starts
-from decon3d.settings.profiles import merged
+from decon3d.settings.instrument_defaults import merged
 
 
 def load_settings(config: dict[str, Any]) -> Settings:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from decon3d.field_types import Name, Section
 from decon3d.settings.training import (
     CareTraining,
     NeuroDeconTraining,
@@ -12,7 +13,10 @@ from decon3d.settings.training import (
     RlnTraining,
     RlResidualTraining,
 )
-from decon3d.settings.values import Name, Section
+
+RESERVED_METHODS = {"input", "truth"}
+"""Names of the report's own rows."""
+
 
 Tuned = Literal["tune"]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.values import Section, Shape
+from decon3d.field_types import Section, Shape
 
 Schedule = Annotated[
     Literal["exponential", "quarters", "plateau", "staircase", "cosine"],

@@ -12,8 +12,12 @@ from decon3d.slurm.facts import Cluster, Partition
 ATTEMPTS = 3
 """A job is tried this often: the profile's `retries` and one."""
 GPU_RULES = (
-    "train", "restore_part_gpu", "restore_phantoms_gpu", "pairs_after_gpu", "evaluate_sample_gpu",
-)  # fmt: skip
+    "train",
+    "restore_part_gpu",
+    "restore_phantoms_gpu",
+    "pairs_after_gpu",
+    "evaluate_sample_gpu",
+)
 """Rules that work with networks."""
 
 

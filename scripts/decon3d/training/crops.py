@@ -19,11 +19,11 @@ from decon3d.logs import progress
 from decon3d.networks.inputs import network_input
 from decon3d.seeds import generator
 from decon3d.training.augmentation import Augmentation, Shape, moved, turns_over
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.channel_accumulator import mark_image
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.no_data import missing
 from decon3d.volumes.normalisation import Histogram, Normalisation, darkest_place
-from decon3d.volumes.tally import mark_image
 
 # Published: a crop must hold 0.8 of its volume's mean signal. The published search has no end.
 FOREGROUND_SHARE = 0.8
@@ -138,9 +138,11 @@ def load_pairs(
         law = statistics.normalisation
         absent = missing(images[index])
         inputs = network_input(
-            images[index], law=law, estimator=estimator(statistics) if estimator else None,
+            images[index],
+            law=law,
+            estimator=estimator(statistics) if estimator else None,
             background=statistics.background,
-        )  # fmt: skip
+        )
         images[index], objects[index] = inputs[0], law.apply(truth[index])
         if absent is not None:  # nothing to learn there: the truth is as empty as the input
             objects[index][absent] = images[index][absent]

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from decon3d.classical.estimates import Estimator
 from decon3d.errors import UserError
 from decon3d.files import digest
-from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.networks.bundle import software, write_bundle
 from decon3d.networks.description import TrainedOn
@@ -29,10 +28,11 @@ from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.restoration.richardson_lucy import network_estimator
 from decon3d.seeds import stream_seed
 from decon3d.settings import Trained, Training
+from decon3d.signals import catch_sigterm
 from decon3d.training.augmentation import Augmentation, symmetries
 from decon3d.training.crops import Pairs, draw, fitting_crop, load_pairs, prefetched
+from decon3d.training.initial_weights import start_from
 from decon3d.training.schedules import Rate
-from decon3d.training.start import start_from
 from decon3d.training.state import State
 from decon3d.training.step import Step
 from decon3d.training.validation import Validation
@@ -161,9 +161,13 @@ def train(
             state.started(validation.of_model())
     log.info(
         "training %s: %d volumes, %d steps of %d crops of %d×%d×%d; blurred: affine PSNR %.2f dB",
-        method.kind, len(pairs.images), training.steps, training.batch, *crop,
+        method.kind,
+        len(pairs.images),
+        training.steps,
+        training.batch,
+        *crop,
         state.scores["input"]["psnr_affine"],
-    )  # fmt: skip
+    )
 
     def batches(first: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         return prefetched(
@@ -179,7 +183,7 @@ def train(
         )
 
     with (
-        told_to_stop() as stopped,
+        catch_sigterm() as stopped,
         progress(
             total=training.steps, initial=state.step, what=f"train {method.kind}", unit="step"
         ) as bar,

@@ -148,8 +148,11 @@ class State:
         write_text(self.history, text.getvalue())
         log.info(
             "step %d: validation loss %.4f, affine PSNR %.2f dB, NRMSE %.4f",
-            self.step, scores["loss"], scores["psnr_affine"], scores["nrmse"],
-        )  # fmt: skip
+            self.step,
+            scores["loss"],
+            scores["psnr_affine"],
+            scores["nrmse"],
+        )
         if scores["nrmse"] < self.scores.get("model", {"nrmse": math.inf})["nrmse"]:
             self.scores["model"] = scores
             self.best_step, self.best = self.step, self.model.get_weights()

@@ -9,11 +9,12 @@ Only dark frames tell the offset and the read noise apart.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from decon3d.files import read_record
+from decon3d.volumes import sections
 
 Interval = tuple[float, float]
 Source = Literal["config", "frames", "data", "assumed"]
@@ -31,26 +32,6 @@ GAINS = (1e-3, 1e4, 8000)
 """Counts per photon that are tried: first, last, number."""
 BRIGHT = 5.0
 """Photons, relative to the variance of an assumed read noise, from which that matters little."""
-
-
-class Configured(Protocol):
-    """What the config says of a camera; None = not known."""
-
-    @property
-    def offset(self) -> float | None:
-        """Counts of a dark image."""
-
-    @property
-    def gain(self) -> float | None:
-        """Counts per photon."""
-
-    @property
-    def read_noise(self) -> float | None:
-        """Photons."""
-
-    @property
-    def bits(self) -> int | None:
-        """Of the converter."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +107,7 @@ class Dose:
     """Of the darkest places."""
 
 
-def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Camera:
+def resolve_camera(configured: "sections.Camera | Camera", measured: CameraRecord | None) -> Camera:
     """Fill what the config leaves null from the data, or else by assumption.
 
     Parameters

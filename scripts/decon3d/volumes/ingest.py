@@ -19,8 +19,9 @@ from decon3d.errors import UserError
 from decon3d.files import announce_output, read_record, write_record
 from decon3d.logs import log, progress
 from decon3d.volumes.camera_maps import CameraMaps, Correction, load_maps
-from decon3d.volumes.checks import differing_voxels, volume_problems
+from decon3d.volumes.channel_accumulator import ChannelAccumulator, ContentHash, Counted
 from decon3d.volumes.fingerprints import check_unchanged, fresh_fingerprint
+from decon3d.volumes.header_checks import differing_voxels, volume_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.no_data import NoData
@@ -36,7 +37,6 @@ from decon3d.volumes.normalisation import (
 from decon3d.volumes.ome_zarr import ZarrArray
 from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
-from decon3d.volumes.tally import ContentHash, Counted, Tally
 from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
 
@@ -245,9 +245,14 @@ def ingest(
         maps = load_maps(camera_maps)
         level_of_dark = maps.about.offset if camera_offset is None else camera_offset
         volume = _corrected(
-            volume, maps, level=level_of_dark, bits=camera_bits, no_data=no_data,
-            channels=channels, key=key,
-        )  # fmt: skip
+            volume,
+            maps,
+            level=level_of_dark,
+            bits=camera_bits,
+            no_data=no_data,
+            channels=channels,
+            key=key,
+        )
         calibration = {**asdict(maps.about), "level": level_of_dark}
         warnings += maps.about.warnings
         camera_offset = level_of_dark
@@ -265,14 +270,14 @@ def ingest(
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
     rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
     level = saturation_level(volume, camera_bits)
-    tallies = {i: _tally(volume, i, rules[i], level) for i in channels.values()}
-    hashes: dict[int, dict[int, ContentHash]] = {i: {} for i in tallies}
+    accumulators = {i: _accumulator(volume, i, rules[i], level) for i in channels.values()}
+    hashes: dict[int, dict[int, ContentHash]] = {i: {} for i in accumulators}
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
     most = SLAB_BYTES // volume.dtype.itemsize
     with progress(total=planes, what=f"ingest {name}", unit="planes") as bar:
         for time, channel, slab in slabs(volume):
-            counts = time in used and channel in tallies
+            counts = time in used and channel in accumulators
             if target is None and not counts:
                 continue
             values = read_slab(volume, time, channel, slab, folder=record_path.parent)
@@ -280,10 +285,13 @@ def ingest(
                 for rows, _ in strips(values.shape, multiple=chunk[1], most=most):
                     target[time, channel, slab, rows] = values[:, rows]
             if counts:
-                tallies[channel].add(values)
+                accumulators[channel].add(values)
                 hashes[channel].setdefault(time, ContentHash()).add(values)
             bar.update(values.shape[0])
-    found = {i: tally.counted(camera_offset=camera_offset) for i, tally in tallies.items()}
+    found = {
+        i: accumulator.counted(camera_offset=camera_offset)
+        for i, accumulator in accumulators.items()
+    }
     found, level = _without_wrong_bits(volume, found, level, camera_bits, key)
     if target is not None:
         windows = [
@@ -368,9 +376,11 @@ def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) 
     return {now[name]: "none" if fill is None else max(fill, 0.0) for name, fill in fills.items()}
 
 
-def _tally(volume: Volume, channel: int, no_data: NoData, saturation: float | None) -> Tally:
+def _accumulator(
+    volume: Volume, channel: int, no_data: NoData, saturation: float | None
+) -> ChannelAccumulator:
     start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
-    return Tally(
+    return ChannelAccumulator(
         volume.stored_dtype if volume.correction is None else volume.dtype,
         start=start,
         stop=stop,
@@ -630,9 +640,11 @@ class ChannelStatistics:
     ) -> "ChannelStatistics":
         """Summarise one image (Z, Y, X), in counts; NaN = no data."""
         return cls.of(
-            Histogram.of(image), camera_offset=camera_offset, darkest=darkest_place(image),
+            Histogram.of(image),
+            camera_offset=camera_offset,
+            darkest=darkest_place(image),
             saturation=saturation_of(image.dtype),
-        )  # fmt: skip
+        )
 
 
 def saturation_of(dtype: Any) -> float | None:

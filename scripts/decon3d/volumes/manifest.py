@@ -173,8 +173,10 @@ def finish_store(store: str | Path, attributes: dict[str, Any]) -> None:
     """
     store = Path(store)
     content = {
-        "zarr_format": 3, "node_type": "group", "attributes": {**attributes, "manifest": MANIFEST},
-    }  # fmt: skip
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {**attributes, "manifest": MANIFEST},
+    }
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     data = text.encode()
     files: dict[str, Entry] = {GROUP: (len(data), crc32c(data))}

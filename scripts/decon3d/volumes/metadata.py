@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from decon3d.errors import UserError
-from decon3d.volumes.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, finite, micrometres
+from decon3d.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, finite, micrometres
 from decon3d.volumes.volume import AXES, SINGLE, Triple, Volume
 
 if TYPE_CHECKING:

@@ -52,9 +52,13 @@ class Histogram:
 
     @classmethod
     def of(
-        cls, values: NDArray[Any], *, start: float = 0.0, stop: float | None = None,
+        cls,
+        values: NDArray[Any],
+        *,
+        start: float = 0.0,
+        stop: float | None = None,
         bins: int = 65536,
-    ) -> "Histogram":  # fmt: skip
+    ) -> "Histogram":
         """Count `values`: integers of up to 16 bits level by level, others on `bins` bins.
 
         Values outside start … stop fall into the first or last bin; NaN and infinities are left

@@ -12,9 +12,9 @@ from pathlib import Path
 import tifffile
 
 from decon3d.errors import UserError
+from decon3d.units import finite, micrometres
 from decon3d.volumes.metadata import Length
-from decon3d.volumes.stated import NOTHING, Stated
-from decon3d.volumes.units import finite, micrometres
+from decon3d.volumes.stated_optics import NOTHING, Stated
 
 MOST_PLANES = 10_000_000
 _START = re.compile(r"<(\w+:)?OME[\s>]")

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from decon3d import errors
 from decon3d.errors import UserError, reason
-from decon3d.volumes.checked import open_store
+from decon3d.units import seconds
+from decon3d.volumes.checked_stores import open_store
 from decon3d.volumes.manifest import is_own
 from decon3d.volumes.metadata import (
     axes_of,
@@ -27,9 +28,8 @@ from decon3d.volumes.metadata import (
     position_of,
     voxel_size_of,
 )
-from decon3d.volumes.units import seconds
+from decon3d.volumes.strict_stores import FilledFileStore, WholeChunkStore, uses_blosc
 from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
-from decon3d.volumes.whole_files import FilledFileStore, WholeChunkStore, uses_blosc
 from decon3d.volumes.zarr_metadata import (
     MARKERS,
     Node,
@@ -198,7 +198,7 @@ def _plain_array(path: str, level: int, axes: str | None) -> Volume:
     named = axes_of(path, array.shape, found or "?" * array.ndim, axes)
     return Volume(
         path, array, named, None, channel_names_of([], named, array.shape), in_place=False
-    )  # fmt: skip
+    )
 
 
 def _image(node: Node, level: int, reading: Reading) -> Volume:

@@ -256,9 +256,12 @@ def _voxels(
     thin = (slice(None), slice(None, None, STEP), slice(None, None, STEP))
     chosen = seen[thin]
     return _Voxels(
-        shell[thin][chosen], unevenness[thin][chosen], weighted[thin][chosen],
-        np.square(noise)[thin][chosen], clipped[thin][chosen],
-    )  # fmt: skip
+        shell[thin][chosen],
+        unevenness[thin][chosen],
+        weighted[thin][chosen],
+        np.square(noise)[thin][chosen],
+        clipped[thin][chosen],
+    )
 
 
 def _shell(
@@ -328,10 +331,15 @@ def _groups(
         squares = np.minimum(squares, OUTLIER * 2.2 * np.median(squares))
         variance = squares.mean()
         if variance > 0:
-            found.append((
-                mean[flat].mean(dtype=np.float64), variance / kept, squares.std() / variance,
-                (repeats / len(flat)) ** 0.5, clipped[flat].mean() > CLIPPED,
-            ))  # fmt: skip
+            found.append(
+                (
+                    mean[flat].mean(dtype=np.float64),
+                    variance / kept,
+                    squares.std() / variance,
+                    (repeats / len(flat)) ** 0.5,
+                    clipped[flat].mean() > CLIPPED,
+                )
+            )
     # One scatter for all groups: by its own, a group of small variance by chance would weigh more.
     scatter = np.median([entry[2] for entry in found]) if found else 0.0
     return [

@@ -16,9 +16,7 @@ from decon3d.volumes.volume import AXES, FROM_FILE, Reading, Volume
 __all__ = ["AXES", "FROM_FILE", "Reading", "Volume", "open_volume"]
 
 _KEPT = ("uint8", "uint16", "float32")
-_CONVERTED = (
-    "int8", "int16", "int32", "int64", "uint32", "uint64", "float16", "float64",
-)  # fmt: skip
+_CONVERTED = ("int8", "int16", "int32", "int64", "uint32", "uint64", "float16", "float64")
 """Types that are read as float32; ingest stores what fits as uint16."""
 _ZIPPED = (".zip", ".ozx")
 

@@ -9,6 +9,7 @@ import tifffile
 import zarr
 
 from decon3d.errors import UserError
+from decon3d.units import finite, micrometres, seconds
 from decon3d.volumes.metadata import (
     Length,
     axes_of,
@@ -19,7 +20,7 @@ from decon3d.volumes.metadata import (
 )
 from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
-from decon3d.volumes.stated import NOTHING, Stated
+from decon3d.volumes.stated_optics import NOTHING, Stated
 from decon3d.volumes.tiff_pages import (
     check_chain,
     check_grey,
@@ -28,7 +29,6 @@ from decon3d.volumes.tiff_pages import (
     ome_series,
     strict,
 )
-from decon3d.volumes.units import finite, micrometres, seconds
 from decon3d.volumes.vendor import open_vendor
 from decon3d.volumes.volume import FROM_FILE, Reading, Volume
 

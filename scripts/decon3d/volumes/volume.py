@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError, reading
-from decon3d.volumes.stated import NOTHING, Stated
+from decon3d.volumes.stated_optics import NOTHING, Stated
 
 if TYPE_CHECKING:
     import dask.array as da

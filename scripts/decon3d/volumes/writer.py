@@ -14,7 +14,7 @@ from ome_zarr_models.v05.axes import Axis
 from ome_zarr_models.v05.image import ImageAttrs
 from ome_zarr_models.v05.multiscales import Dataset, Multiscale
 
-from decon3d.volumes.checked import OPTIONS, open_array
+from decon3d.volumes.checked_stores import OPTIONS, open_array
 from decon3d.volumes.manifest import begin_store, finish_store
 
 DIMENSIONS = ("t", "c", "z", "y", "x")
@@ -98,7 +98,7 @@ def write_pyramid(
         source = da.from_array(previous, chunks=_even(previous.shards or previous.chunks))
         coarse = da.coarsen(
             reduce or mean_of_data, source, dict(enumerate((1, 1, *step))), trim_excess=True
-        )  # fmt: skip
+        )
         if np.dtype(previous.dtype).kind in "ui":
             coarse = da.rint(coarse)
         coarse = coarse.astype(previous.dtype)

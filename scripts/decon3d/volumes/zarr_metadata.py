@@ -51,9 +51,12 @@ def node_at(path: str | Path) -> Node | None:
         attributes = found.get("attributes")
         is_array = found.get("node_type") == "array"
         return Node(
-            str(path), is_array, 3, attributes if isinstance(attributes, dict) else {},
+            str(path),
+            is_array,
+            3,
+            attributes if isinstance(attributes, dict) else {},
             found if is_array else {},
-        )  # fmt: skip
+        )
     if not is_node(path):
         return None
     file, own = Path(path, ".zattrs"), Path(path, ".zarray")

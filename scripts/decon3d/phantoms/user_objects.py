@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d import settings
 from decon3d.errors import UserError
 from decon3d.phantoms.grids import Grid, Volume, VoxelSize, along
+from decon3d.phantoms.sections import ObjectFile
+from decon3d.user_paths import expand_path
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 
@@ -27,7 +28,7 @@ class OwnObject:
     """Which image of the file it is, and its axes."""
 
 
-def open_own_object(name: str, entry: settings.ObjectFile) -> OwnObject:
+def open_own_object(name: str, entry: ObjectFile) -> OwnObject:
     """Look through a user's volume, one plane at a time: its range, its hash, its voxel size.
 
     The first time point and channel count.
@@ -38,7 +39,7 @@ def open_own_object(name: str, entry: settings.ObjectFile) -> OwnObject:
         If it cannot be read, holds NaN, or is flat.
     """
     reading = Reading.of(entry)
-    volume = open_volume(settings.expand_path(entry.path), reading=reading)
+    volume = open_volume(expand_path(entry.path), reading=reading)
     lowest, highest, content = np.inf, -np.inf, hashlib.sha256(str(volume.shape).encode())
     for z in range(volume.shape[2]):
         plane = volume.read(0, 0, (slice(z, z + 1), slice(None), slice(None)))

@@ -67,8 +67,18 @@ def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: i
         "print('sees this folder and this Python; CUDA_VISIBLE_DEVICES =', "
         "os.environ.get('CUDA_VISIBLE_DEVICES', 'not set'))"
     )
-    command = ["srun", f"--partition={partition}", "--ntasks=1", "--mem=500", "--time=2",
-               f"--chdir={folder}", *request, sys.executable, "-c", code]  # fmt: skip
+    command = [
+        "srun",
+        f"--partition={partition}",
+        "--ntasks=1",
+        "--mem=500",
+        "--time=2",
+        f"--chdir={folder}",
+        *request,
+        sys.executable,
+        "-c",
+        code,
+    ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
     try:
         done = subprocess.run(

@@ -14,7 +14,7 @@ TOLERANCE = 0.1
 """Relative difference from what was trained on that is passed over."""
 
 
-def misfits(
+def training_mismatches(
     info: BundleInfo,
     *,
     voxel_size_um: Sequence[float],
@@ -61,7 +61,7 @@ def _triple(values: Sequence[float]) -> str:
     return " × ".join(f"{value:.3g}" for value in values)
 
 
-def warnings_of(
+def training_warnings(
     *,
     method: str,
     records: list[VolumeRecord],
@@ -97,7 +97,7 @@ def warnings_of(
             if not histogram.counts.any():  # nothing but fill
                 continue
             sigma = histogram.background()[1]
-            for sentence in misfits(
+            for sentence in training_mismatches(
                 info,
                 voxel_size_um=record.voxel_size_um,
                 psf_fwhm_um=about["fwhm_um"],

@@ -1,12 +1,43 @@
-"""Simulated training data in the config."""
+"""Sections of the config about simulated volumes: phantoms, and volumes with their truth."""
 
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.microscope import Camera
-from decon3d.settings.values import RECIPES, Axes, Name, Section, Series, Shape, Stretch, VoxelSize
+from decon3d.field_types import Axes, Name, Section, Series, Shape, Stretch, VoxelSize
+from decon3d.volumes.sections import Camera
+
+Recipe = Literal[
+    "mixture",
+    "rln_mixed",
+    "spheres",
+    "spheres_2x",
+    "spheres_3x",
+    "spheres_4x",
+    "neurodecon",
+    "broad",
+    "tubules",
+    "membranes",
+    "nuclei",
+    "textured_nuclei",
+    "haze",
+    "er_network",
+]
+RECIPES: tuple[str, ...] = get_args(Recipe)
+
+
+class Simulation(Section):
+    """A volume that the workflow makes itself, with its truth."""
+
+    shape: Shape
+    """Voxels (Z, Y, X)."""
+    recipe: Recipe = "rln_mixed"
+    """Phantom recipe of the object."""
+    photons: PositiveFloat = 200.0
+    """Mean photons of the brightest 0.1 % of the voxels."""
+    background_photons: Annotated[float, Field(ge=0)] = 5.0
+    """Photons of the even background."""
 
 
 class ObjectFile(Section):

@@ -10,7 +10,7 @@ import zarr
 from decon3d.errors import DamagedError
 from decon3d.files import read_json, write_json
 from decon3d.pairs.stores import write_store
-from decon3d.volumes.checked import open_array, open_group, open_store
+from decon3d.volumes.checked_stores import open_array, open_group, open_store
 from decon3d.volumes.manifest import MANIFEST, damages, is_own
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.writer import create_level, write_metadata, write_pyramid
@@ -25,9 +25,13 @@ def write(path: Path, *, shard=None) -> Path:
     for time in range(2):
         level[time] = COUNTS[time]
     write_metadata(
-        path, name="v", factors=write_pyramid(path), voxel_size_um=(1, 1, 1), channel_names=["a"],
+        path,
+        name="v",
+        factors=write_pyramid(path),
+        voxel_size_um=(1, 1, 1),
+        channel_names=["a"],
         windows=[(0, 1)],
-    )  # fmt: skip
+    )
     return path
 
 
@@ -160,9 +164,13 @@ def test_a_chunk_that_is_missing_while_a_store_is_made_is_an_error(tmp_path):
         open_array(tmp_path / "v", "0")[1]
     with pytest.raises(DamagedError, match="is missing"):
         write_metadata(
-            tmp_path / "v", name="v", factors=[(1, 1, 1)], voxel_size_um=(1, 1, 1),
-            channel_names=["a"], windows=[(0, 1)],
-        )  # fmt: skip
+            tmp_path / "v",
+            name="v",
+            factors=[(1, 1, 1)],
+            voxel_size_um=(1, 1, 1),
+            channel_names=["a"],
+            windows=[(0, 1)],
+        )
     assert not is_own(tmp_path / "v")
 
 

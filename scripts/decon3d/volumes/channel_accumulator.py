@@ -43,7 +43,7 @@ class Counted:
     """Voxels at or above the level of saturation."""
 
 
-class Tally:
+class ChannelAccumulator:
     """Counts voxels, slab by slab.
 
     Parameters
@@ -158,9 +158,9 @@ def fill_of(
     image: NDArray[Any], *, camera_offset: float | None = None, no_data: NoData = "auto"
 ) -> float | None:
     """Find the value of the voxels without data of one whole image (Z, Y, X); None = none has."""
-    tally = Tally(image.dtype, no_data=no_data)
-    tally.add(image)
-    return tally.counted(camera_offset=camera_offset).fill
+    accumulator = ChannelAccumulator(image.dtype, no_data=no_data)
+    accumulator.add(image)
+    return accumulator.counted(camera_offset=camera_offset).fill
 
 
 def mark_image(image: NDArray[Any], *, camera_offset: float | None = None) -> NDArray[Any]:

@@ -1,26 +1,18 @@
-"""Values of the config that several sections share: names, shapes, lengths in µm."""
+"""Frozen sections of the config, and the types that their keys share: names, shapes, lengths in µm.
+
+A package defines the sections that it works with (`optics.sections`, `volumes.sections` …); the
+package `settings` puts the whole config together.
+"""
 
 import datetime
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 from pydantic_core import PydanticCustomError
 
-from decon3d.volumes.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
+from decon3d.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM
 
 NAME = r"^[A-Za-z0-9_-]+$"
-
-
-RESERVED_METHODS = {"input", "truth"}
-
-
-Recipe = Literal[
-    "mixture", "rln_mixed", "spheres", "spheres_2x", "spheres_3x", "spheres_4x", "neurodecon",
-    "broad", "tubules", "membranes", "nuclei", "textured_nuclei", "haze", "er_network",
-]  # fmt: skip
-
-
-RECIPES: tuple[str, ...] = get_args(Recipe)
 
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -69,9 +61,10 @@ def _known_axes(value: str) -> str:
     known = set(value) <= set("TCZYX") and len(set(value)) == len(value)
     if not known or not {"Z", "Y", "X"} <= set(value):
         raise PydanticCustomError(
-            "axes", "{value} does not name Z, Y, X and any of T and C, each once, e.g. TZYX",
+            "axes",
+            "{value} does not name Z, Y, X and any of T and C, each once, e.g. TZYX",
             {"value": repr(value)},
-        )  # fmt: skip
+        )
     return value
 
 
@@ -102,6 +95,10 @@ Index = Annotated[float, Field(ge=1.0, le=2.0)]
 
 
 Stretch = Annotated[float, Field(ge=0.5, le=2.0)]
+
+
+Files = str | Annotated[list[str], Field(min_length=1)]
+"""A path, a pattern, or a list of these."""
 
 
 class Section(BaseModel):

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
-from decon3d import __version__
 from decon3d.evaluation.consistency import Checker, FloatArray, smooth, width_voxels
 from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.records import Record
 from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
 from decon3d.seeds import generator
+from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.no_data import filled
 from decon3d.volumes.photon_transfer import FOOTPRINT
@@ -134,7 +134,7 @@ def draw_places(
     return kept
 
 
-def planted_auc(
+def map_sensitivity(
     image: NDArray[Any],
     restored: NDArray[Any],
     *,
@@ -180,7 +180,7 @@ def _scores(z: FloatArray, places: list[Triple], checker: Checker) -> NDArray[np
     return highest[tuple(np.transpose(places))]
 
 
-def evaluate_planted(
+def evaluate_map_sensitivity(
     *,
     test_store: str | Path,
     restored_store: str | Path,
@@ -226,18 +226,26 @@ def evaluate_planted(
         statistics = ChannelStatistics.of_image(image, camera_offset=camera.known_offset)
         checker = Checker(psf=psf, noise=noise, background=statistics.background)
         rng = generator(seed, "planted", dataset, channel, i)
-        found = planted_auc(image, np.asarray(restored[i]), checker=checker, rng=rng)
+        found = map_sensitivity(image, np.asarray(restored[i]), checker=checker, rng=rng)
         records += [
             Record(
-                dataset=dataset, channel=channel, method=method, subject=f"probe/planted/{i:04d}",
-                split="probe", recipe=recipes[i],
+                dataset=dataset,
+                channel=channel,
+                method=method,
+                subject=f"probe/planted/{i:04d}",
+                split="probe",
+                recipe=recipes[i],
                 photons=float(about["photons"][i]) if simulated else None,
-                metric=f"auc_{change}", variant="unmatched", region="volume", range=None,
+                metric=f"auc_{change}",
+                variant="unmatched",
+                region="volume",
+                range=None,
                 implementation=f"decon3d {__version__}: SNR {SNR:g}, up to {PLACES} places",
-                value=value, unit="1",
+                value=value,
+                unit="1",
             )
             for change, value in found.items()
-        ]  # fmt: skip
+        ]
     return records
 
 

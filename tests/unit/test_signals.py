@@ -3,7 +3,7 @@
 import signal
 import threading
 
-from decon3d.interruption import handle_sigterm_in_a_thread
+from decon3d.signals import handle_sigterm_in_a_thread
 
 
 def test_a_handler_may_wait_for_a_lock_that_the_main_thread_holds():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def told_to_stop() -> Iterator[Callable[[], bool]]:
+def catch_sigterm() -> Iterator[Callable[[], bool]]:
     """Say whether SIGTERM came, instead of dying of it.
 
     SLURM sends it to all processes of a job step at the time limit, and kills them 30 s later

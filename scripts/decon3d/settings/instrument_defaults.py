@@ -17,10 +17,10 @@ import yaml
 from pydantic import ValidationError
 
 from decon3d.errors import ConfigError, UserError, reading
+from decon3d.field_types import NAME
 from decon3d.settings.duplicates import duplicate_keys
-from decon3d.settings.explain import explained
+from decon3d.settings.error_messages import explained
 from decon3d.settings.instruments import Instrument, Objective
-from decon3d.settings.values import NAME
 
 FOLDER = "instruments"
 """Folder of the instruments' files, beside a config."""

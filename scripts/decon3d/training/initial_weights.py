@@ -10,7 +10,7 @@ from decon3d.errors import UserError
 from decon3d.logs import log
 from decon3d.networks.bundle import load_bundle
 from decon3d.optics.psf import Psf
-from decon3d.settings import expand_path
+from decon3d.user_paths import expand_path
 
 
 def start_from(

@@ -8,8 +8,8 @@ import tifffile
 
 from decon3d.errors import UserError
 from decon3d.phantoms.grids import Grid
-from decon3d.phantoms.own import draw_crop, open_own_object
 from decon3d.phantoms.recipes import make_object
+from decon3d.phantoms.user_objects import draw_crop, open_own_object
 from decon3d.seeds import generator
 from decon3d.settings import ObjectFile
 
@@ -34,9 +34,11 @@ def test_a_crop_of_the_same_voxels_is_a_flipped_part_of_the_file(tmp_path, count
         matches = [
             (flips, z, y, x)
             for flips in [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
-            for z in range(5) for y in range(5) for x in range(5)
+            for z in range(5)
+            for y in range(5)
+            for x in range(5)
             if np.allclose(np.flip(crop, flips), scaled[z : z + 4, y : y + 5, x : x + 6], atol=1e-6)
-        ]  # fmt: skip
+        ]
         assert len(matches) == 1
         places |= set(matches)
     assert len(places) > 9

@@ -26,17 +26,27 @@ from decon3d.volumes.normalisation import Normalisation
 def volume(folder, image):
     tifffile.imwrite(folder / "v.tif", image, photometric="minisblack")
     return ingest(
-        str(folder / "v.tif"), record_path=folder / "v.json", name="v", channels={"a": 0},
-        voxel_size_um=(0.2, 0.1, 0.1), times=None, key="datasets.d",
-    )  # fmt: skip
+        str(folder / "v.tif"),
+        record_path=folder / "v.json",
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=(0.2, 0.1, 0.1),
+        times=None,
+        key="datasets.d",
+    )
 
 
 def planned(folder, record, state, **options):
     return make_plan(
-        method="m", states={"a": state}, records=[record], stores=[str(folder / "v.out")],
-        channels={"a": 0}, times=None, restoration=Restoration(**options),
+        method="m",
+        states={"a": state},
+        records=[record],
+        stores=[str(folder / "v.out")],
+        channels={"a": 0},
+        times=None,
+        restoration=Restoration(**options),
         path=folder / "plan.json",
-    )  # fmt: skip
+    )
 
 
 def restored(folder, record, state, **options):
@@ -97,7 +107,7 @@ def test_richardson_lucy_with_fill_is_the_same_whole_and_tiled(tmp_path):
     record = volume(tmp_path, image)
     statistics = channel_statistics(
         [record], channel=0, camera_offset=100, fixed=None, key="datasets.d"
-    )  # fmt: skip
+    )
     method = Rl(kind="rl", iterations=6)
     state = prepare_classical(
         method, statistics=statistics, psf=PSF, tuned={}, camera=Camera(offset=100)

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic_core.core_schema import ErrorType
 
+from decon3d.field_types import Section
+from decon3d.optics.sections import PSF_SOURCES
 from decon3d.settings.config import Settings
 from decon3d.settings.methods import METHOD_KINDS
-from decon3d.settings.microscope import PSF_SOURCES
-from decon3d.settings.values import Section
 
 _OF_PYDANTIC = frozenset(get_args(ErrorType))
 _OF_THE_CONFIG = ("methods", "phantoms")

@@ -1,4 +1,4 @@
-"""What a run has left behind: which method is complete, what was used, what to beware of."""
+"""The state of a run: which methods are complete, which settings were used, and all warnings."""
 
 import datetime
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from decon3d import __version__, paths
+from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json
 from decon3d.report.contradictions import (
@@ -18,15 +18,14 @@ from decon3d.report.contradictions import (
     stated_otherwise,
 )
 from decon3d.report.labels import method_label
-from decon3d.settings import Dataset, Settings, chosen
-from decon3d.versions import installed
-from decon3d.volumes.checked import open_group
-from decon3d.volumes.inputs import list_volumes
+from decon3d.settings import Dataset, Settings, chosen, list_volumes
+from decon3d.versions import __version__, installed
+from decon3d.volumes.checked_stores import open_group
 
 Rows = list[tuple[str, str]]
 LOG_LINES = 3
 SLACK = 1.05
-"""Voxels may be this much coarser than Nyquist's limit before it is worth a word."""
+"""Voxels may be coarser than Nyquist's limit by this factor without a warning."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Incomplete:
-    """A method that lacks results, what it lacks, and where to look for the reason."""
+    """A method that lacks results, the missing results, and the logs that may explain why."""
 
     method: str
     missing: list[str]
@@ -153,7 +152,7 @@ def _seams(finished: dict[str, Any]) -> dict[str, float]:
 
 
 def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
-    """List what psf.json says, per channel: `channel`, `rows`, `warnings`."""
+    """List the contents of psf.json, per channel: `channel`, `rows`, `warnings`."""
     cards = []
     for channel in settings.datasets[dataset].channels:
         info = stored((root / paths.psf(dataset, channel)).with_suffix(".json"))
@@ -212,7 +211,7 @@ def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
 
 
 def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
-    """List what was odd: sampling, saturation, no numbers, clipping, networks for other data."""
+    """List warnings about the data: sampling, saturation, NaN, clipping, unsuitable networks."""
     found: list[str] = []
     for volume in volume_names(root, dataset=dataset, settings=settings):
         record = stored(root / paths.ingested(dataset, volume))
@@ -221,10 +220,13 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         found += [f"{volume}: {text}." for text in record.get("warnings", [])]
         found += [f"{volume}: {text}." for text in _contradictions(settings, dataset, record)]
         for key, words in (
-            ("saturated", "are saturated: their true brightness is lost, and restored values are "
-             "too low around them"),
-            ("not_finite", "are no finite numbers; they are taken as missing"),
-        ):  # fmt: skip
+            (
+                "saturated",
+                "are saturated: their true brightness is lost, and restored values are "
+                "too low around them",
+            ),
+            ("not_finite", "are NaN or infinite; they count as missing"),
+        ):
             count = sum(record.get(key, {}).values())
             if count:
                 found.append(f"{volume}: {count:,} voxels {words}.")
@@ -235,7 +237,7 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
                 attributes: Any = open_group(store).attrs.get("decon3d", {})
                 for key, words in (
                     ("clipped", "were clipped to the range of the output's type"),
-                    ("not_finite", "came out as no finite numbers and were set to 0"),
+                    ("not_finite", "were restored as NaN or infinity and were set to 0"),
                 ):
                     if attributes.get(key):
                         label = f"{volume}, {method_label(method)}"
@@ -251,7 +253,7 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
 
 
 def _assumed(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """List what was assumed of the camera, where neither the config nor the data tell."""
+    """List what was assumed about the camera because neither config nor data give it."""
     found = []
     for channel in settings.datasets[dataset].channels:
         record = stored(root / paths.noise(dataset, channel)).get("resolved", {})
@@ -260,7 +262,7 @@ def _assumed(root: Path, dataset: str, settings: Settings) -> list[str]:
 
 
 def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """Say where `iterations: auto` could not choose."""
+    """List where `iterations: auto` used the default because the data did not allow a choice."""
     found = []
     for method in settings.methods:
         for channel in settings.datasets[dataset].channels:
@@ -268,14 +270,14 @@ def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:
             choice = values.get("choice")
             if choice and not choice["from_data"]:
                 found.append(
-                    f"{channel}, {method_label(method)}: {choice['iterations']} iterations were "
-                    f"taken and not chosen from the data, since {choice['reason']}."
+                    f"{channel}, {method_label(method)}: {choice['iterations']} iterations is the "
+                    f"default; the data did not allow a choice, since {choice['reason']}."
                 )
     return found
 
 
 def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) -> list[str]:
-    """List what of a volume contradicts the config or its instrument."""
+    """List where a volume contradicts the config or its instrument."""
     used = settings.datasets[dataset]
     found = [*stated_otherwise(used, record), *below_the_offset(used, record)]
     if profile := chosen(settings.instruments, used.instrument):
@@ -285,7 +287,7 @@ def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) ->
 
 
 def _unverifiable(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """Say how much of each method's restored energy no data of this microscope can confirm."""
+    """Report each method's share of energy outside the microscope's pass band."""
     shares = {}
     for method in settings.methods:
         volumes = stored(root / paths.consistency_record(dataset, method)).values()
@@ -297,13 +299,13 @@ def _unverifiable(root: Path, dataset: str, settings: Settings) -> list[str]:
         return []
     listed = ", ".join(f"{label} {share:.2%}" for label, share in shares.items())
     return [
-        "Not verifiable, because it lies outside what the microscope passes, is this share of the "
-        f"restored energy: {listed} (of all volumes the largest)."
+        "Share of the restored energy outside the microscope's pass band, which no data can "
+        f"verify: {listed} (the largest share over all volumes)."
     ]
 
 
 def _sampling(dataset: Dataset, voxel_size_um: Sequence[float]) -> list[str]:
-    """Say where voxels are too coarse for what the objective passes.
+    """Warn about voxels that are coarser than Nyquist's limit.
 
     Nyquist's limits of detection alone: λ / (4 NA) laterally, and λ / (2 n (1 - cos α)) axially,
     sin α = NA / n (the extent of the widefield transfer function).
@@ -317,23 +319,23 @@ def _sampling(dataset: Dataset, voxel_size_um: Sequence[float]) -> list[str]:
         "in the plane": (max(voxel_size_um[1:]), emission / (4 * optics.numerical_aperture)),
     }
     return [
-        f"The voxels are {voxel:.3g} µm long {where}, and {limit:.3g} µm would be needed to see "
-        "all that the objective passes (Nyquist): finer structure is folded into coarser, and no "
-        "restoration can tell them apart."
+        f"The voxels are {voxel:.3g} µm long {where}; Nyquist sampling needs {limit:.3g} µm. Finer "
+        "structure is aliased, and no restoration can undo that. Record with smaller voxels if "
+        "you can."
         for where, (voxel, limit) in limits.items()
         if voxel > SLACK * limit
     ]
 
 
 def _fill(volume: str, record: dict[str, Any]) -> list[str]:
-    """Say how much of a volume is fill without data."""
+    """Report the share of voxels that are fill without data."""
     found = []
     for channel, count in record.get("filled", {}).items():
         if count:
             share = count / (count + sum(record["histograms"][channel]["count"]))
             found.append(
                 f"{volume}: {share:.1%} of the voxels are fill "
-                f"({record['no_data'][channel]:g}) of deskewing, stitching or padding. They have "
-                "no data, are left out of everything and keep their value."
+                f"({record['no_data'][channel]:g}) from deskewing, stitching or padding. They are "
+                "excluded from all steps and keep their value."
             )
     return found

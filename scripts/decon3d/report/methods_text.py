@@ -1,13 +1,13 @@
-"""The run in words: what was restored, and a methods paragraph with its citations."""
+"""The text of a page: a summary of the data, and a methods paragraph with its citations."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decon3d import __version__, paths
-from decon3d.report.existing import stored
+from decon3d import paths
 from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
+from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number, quantity
 from decon3d.settings import (
     Channel,
@@ -18,16 +18,21 @@ from decon3d.settings import (
     is_network,
     is_tuned,
 )
+from decon3d.versions import __version__
 from decon3d.volumes.ingest import VolumeRecord
 
 MODALITIES = {
-    "widefield": "widefield", "confocal": "confocal", "two_photon": "two-photon",
-    "light_sheet": "light-sheet", "sted": "STED",
-}  # fmt: skip
+    "widefield": "widefield",
+    "confocal": "confocal",
+    "two_photon": "two-photon",
+    "light_sheet": "light-sheet",
+    "sted": "STED",
+}
 TRUTHS = {
-    "test": "simulated volumes with known truth", "measured": "measured pairs",
+    "test": "simulated volumes with known truth",
+    "measured": "measured pairs",
     "volume": "volumes with a reference",
-}  # fmt: skip
+}
 SOURCES = {
     "richardson": "W. H. Richardson, Bayesian-based iterative method of image restoration, J. Opt. "
     "Soc. Am. 62, 55 (1972); L. B. Lucy, An iterative technique for the rectification of observed "
@@ -55,12 +60,12 @@ SOURCES = {
     "in an oil-immersion objective lens, J. Opt. Soc. Am. A 9, 154 (1992)",
     "wang": "Z. Wang et al., Image quality assessment: from error visibility to structural "
     "similarity, IEEE Trans. Image Process. 13, 600 (2004)",
-}  # fmt: skip
+}
 PRIOR_WORDS = {
     "rltv": [" with total variation", "dey"],
     "rl_roughness": [" with Good's roughness", "good"],
 }
-"""What a kind of method adds to Richardson-Lucy, and its source."""
+"""The prior that a kind of method adds to Richardson-Lucy, and its source."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +89,18 @@ class _Cited:
         return "[" + ", ".join(str(self.keys.index(key) + 1) for key in keys) + "]"
 
 
-def what_was_restored(
+def restoration_summary(
     records: Sequence[VolumeRecord], *, dataset: Dataset, settings: Settings
 ) -> str:
-    """Say in a sentence or two what the data are and what was done to them."""
+    """Summarise the data and their restoration in a sentence or two."""
     labels = [method_label(method) for method in settings.methods]
     done = f"restored by {listed(labels)}"
     if not records:
-        return f"Nothing has been ingested yet that could be {done}."
+        return f"No volume has been ingested yet, so nothing could be {done}."
     shapes = {r.shape[2:] for r in records}
     count = f"{len(records)} volumes" if len(records) > 1 else "One volume"
     first = records[0]
-    z, y, x = (
-        n * v for n, v in zip(first.shape[2:], first.voxel_size_um, strict=True)
-    )  # fmt: skip
+    z, y, x = (n * v for n, v in zip(first.shape[2:], first.voxel_size_um, strict=True))
     size = (
         f"{' × '.join(map(str, first.shape[2:]))} voxels, {quantity(z)} × {quantity(y)} × "
         f"{quantity(x)} µm (Z, Y, X)"
@@ -124,7 +127,7 @@ def _in_file(record: VolumeRecord, channel: Channel) -> str:
 def methods_paragraph(
     root: Path, *, dataset: str, settings: Settings, splits: Collection[str]
 ) -> Methods:
-    """Write what a paper's methods section would say of this run, with the values in effect.
+    """Write the methods section of a paper for this run, with the values in effect.
 
     Parameters
     ----------
@@ -150,12 +153,12 @@ def methods_paragraph(
             f"restored and after an affine match of brightness {cited('care')}, with 95 % "
             "intervals over volumes (the wider of percentile bootstrap and Student's t)."
         )
-    sentences.append(f"Everything random follows from the seed {settings.seed}.")
+    sentences.append(f"All random number generators were seeded with {settings.seed}.")
     return Methods(sentences, [SOURCES[key] for key in cited.keys])
 
 
 def _calibration(info: dict[str, Any], dataset: Dataset) -> list[str]:
-    """Say how the counts were corrected by the camera's frames."""
+    """Describe the correction of the counts by the camera's frames."""
     if dataset.camera.dark is None or not info:
         return []
     bad = info["bad_pixels"]
@@ -166,7 +169,7 @@ def _calibration(info: dict[str, Any], dataset: Dataset) -> list[str]:
             f", each divided by its pixel's relative gain (mean {info['gain']:.3g} counts per "
             f"photon, standard deviation {info['gain_spread']:.1%})"
         )
-    mended = f"; {bad} bad pixels took the median of their neighbours" if bad else ""
+    mended = f"; {bad} bad pixels were replaced by the median of their neighbours" if bad else ""
     return [
         f"Counts were corrected pixel by pixel with {info['dark_frames']} dark{flat} frames of the "
         f"camera: the offset of each pixel (mean {info['offset']:.4g}, standard deviation "
@@ -202,8 +205,8 @@ def _psf(name: str, channel: Channel, dataset: Dataset, info: dict[str, Any], ci
         z, y, x = (number(v, 3) for v in chromatic["shift_um"])
         laid = (
             f" It was displaced by {z}, {y}, {x} µm (Z, Y, X), the shift of {chromatic['beads']} "
-            "beads between this channel and the reference channel, so that restored channels lie "
-            "on each other."
+            "beads between this channel and the reference channel, so that the restored channels "
+            "are registered."
         )
     return f"{whose} was {how} and brought to the image's grid.{widths}{laid}"
 
@@ -230,22 +233,24 @@ def _method(
             numbers = f" ({count} iterations{weight}{chosen})"
         return f"{label} is {kind} {called}{numbers}{after}."
     if method.kind == "bundle":
-        return f"{label} is a network trained before ({method.bundle}){after}."
+        return f"{label} is a previously trained network ({method.bundle}){after}."
     model = stored(root / paths.model(dataset, channels[0], name) / "model.json")
     reference = f" {cited(method.kind)}" if method.kind in SOURCES else ""
     on = "measured pairs" if settings.datasets[dataset].pairs else "simulated pairs"
     steps = f" for {method.training.steps:,} steps"
     kept = ""
     if "best_step" in model:
-        kept = f", of which step {model['best_step']:,} was kept by its error on validation pairs"
-    what = "residual network on Richardson-Lucy estimates" if method.kind == "rl_residual" else (
-        f"network {method_label(method.kind)}"
-    )  # fmt: skip
+        kept = f", of which step {model['best_step']:,} had the smallest error on validation pairs"
+    what = (
+        "residual network on Richardson-Lucy estimates"
+        if method.kind == "rl_residual"
+        else f"network {method_label(method.kind)}"
+    )
     return f"{label} is the {what}{reference}, trained on {on}{steps}{kept}{after}."
 
 
 def _how_chosen(method: Any, values: dict[str, Any], cited: _Cited) -> str:
-    """Say where the number of iterations comes from, if not from the config."""
+    """Describe how the number of iterations was chosen, if it is not the config's."""
     if is_tuned(method):
         return ", chosen by a search"
     if not is_automatic(method):

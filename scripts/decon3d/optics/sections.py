@@ -1,4 +1,4 @@
-"""The microscope in the config: optics, camera, PSF, channel. Lengths in µm."""
+"""Sections of the config about the microscope: optics, PSF, channel. Lengths in µm."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.values import Axes, Index, Section, Series, VoxelSize, Wavelength
+from decon3d.field_types import Axes, Index, Section, Series, VoxelSize, Wavelength
+from decon3d.volumes.sections import Normalisation
 
 Modality = Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
 """Kinds of microscope; tables that are looked up by one hold all of them."""
-
-Files = str | Annotated[list[str], Field(min_length=1)]
 
 Waves = Annotated[float, Field(ge=-1, le=1)]
 
@@ -137,43 +136,6 @@ class Optics(Section):
         return self.immersion_index if self.sample_index is None else self.sample_index
 
 
-class Camera(Section):
-    """How photons become counts: counts = gain · photons + offset, plus read noise."""
-
-    offset: Annotated[float, Field(ge=0)] | None = None
-    """Counts of a dark image; null = from the data: the noise's variance over the counts gives the
-    gain and the counts at which it is 0 (offset - gain · read_noise²). The page's warnings say what
-    is assumed beyond that."""
-    gain: PositiveFloat | None = None
-    """Counts per photon; null = the slope of the noise's variance over the counts. Where the data
-    do not tell it, 1 is assumed, and methods that need photons stop with an error
-    (`stopping: rlgc`, `tune_on: data`)."""
-    read_noise: Annotated[float, Field(ge=0)] | None = None
-    """Standard deviation of the read noise in photons; null = from the data where the offset is
-    known, else at most 1 is assumed: without dark frames only the two together are known."""
-    bits: Annotated[int, Field(ge=8, le=16)] | None = None
-    """Bits of the converter: whole counts saturate at 2^bits - 1. Null = what the file states
-    (OME's SignificantBits), else those of its type; 16 for simulated volumes; phantoms are neither
-    rounded nor clipped."""
-
-    dark: Files | None = None
-    """Frames without light, with the camera's settings of the data: a file with many frames, a
-    pattern, or a list; at least 10 frames, 100 are better. Each pixel's own offset is then replaced
-    by their mean before all else, and bad pixels by the median of their neighbours."""
-    flat: Files | None = None
-    """Frames of even, constant light at about half of the camera's range, as `dark`. The gain is
-    measured from them, too, and that of each pixel replaced by the mean."""
-
-    @field_validator("flat")
-    @classmethod
-    def _with_dark(cls, value: Files | None, info: ValidationInfo) -> Files | None:
-        if value is not None and info.data.get("dark") is None:
-            raise PydanticCustomError(
-                "camera", "needs `dark`, too: the gain follows from both; add dark frames"
-            )
-        return value
-
-
 class TheoryPsf(Section):
     """A PSF computed from the optics."""
 
@@ -255,15 +217,6 @@ Psf = Annotated[TheoryPsf | FilePsf | BeadsPsf, Field(discriminator="source")]
 
 
 PSF_SOURCES: dict[str, type[Section]] = {"theory": TheoryPsf, "file": FilePsf, "beads": BeadsPsf}
-
-
-class Normalisation(Section):
-    """A fixed affine map (counts - offset) / scale, in place of the estimated one."""
-
-    offset: Annotated[float, Field(ge=0)]
-    """Counts that become 0."""
-    scale: PositiveFloat
-    """Counts above the offset that become 1."""
 
 
 class ChannelOptics(Section):
