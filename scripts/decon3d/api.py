@@ -21,7 +21,7 @@ from decon3d.optics import build
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.restoration.finish import export_ome_tiff
 from decon3d.settings import Settings, load_settings
-from decon3d.volumes.checked import open_array
+from decon3d.volumes.checked_stores import open_array
 from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata
 

@@ -12,8 +12,8 @@ from decon3d.errors import UserError
 from decon3d.evaluation.noise import channel_noise
 from decon3d.files import digest
 from decon3d.optics.psf import Psf, save_psf
+from decon3d.restoration.bundle_checks import training_warnings
 from decon3d.restoration.finish import check_complete, finish_volume
-from decon3d.restoration.fitness import warnings_of
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import Plan, make_plan
 from decon3d.restoration.restorers import State, claim_device, preparation
@@ -116,7 +116,7 @@ def restore_volume(
         restoration=settings.restoration,
         path=place,
         gpu=gpus > 0,
-        warnings=warnings_of(
+        warnings=training_warnings(
             method=name,
             records=[record],
             channels=indices,

@@ -14,7 +14,7 @@ from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import expand_path, load_settings
-from decon3d.volumes.checks import differing_voxels
+from decon3d.volumes.header_checks import differing_voxels
 from decon3d.volumes.inputs import matches
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.volume import Reading, Triple, Volume
