@@ -88,6 +88,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy scripts/decon3d
+	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python tests/bench/run.py $(BENCH)

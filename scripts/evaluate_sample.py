@@ -1,12 +1,12 @@
 """Measure a method by its own restorer: held-out photons, probes, wrong PSF, dark noise."""
 
-from decon3d.devices import granted_gpus
 from decon3d.evaluation.dark_noise import evaluate_dark_noise
 from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import write_records
 from decon3d.evaluation.sample import Bench, Method, evaluate_sample
 from decon3d.evaluation.staircase import staircase_records
 from decon3d.logs import job_log
+from decon3d.networks.devices import granted_gpus
 from decon3d.optics.psf import load_psf
 from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.restoration.restorers import State, preparation

@@ -7,6 +7,9 @@ import numpy as np
 from gaussians import gaussian_psf
 from scipy.ndimage import gaussian_filter
 
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.risk import LONGER_PRIOR, TRUST_PRIOR, ImageNoise, risk_subjects
 from decon3d.classical.tuning import AffineScore, tune, with_truth
 from decon3d.errors import UserError
@@ -14,10 +17,9 @@ from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import Camera, Exposure, form_image, margins, simulate
 from decon3d.restoration.iterations import Choice, choose_iterations
-from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.restoration.tuning import RISK_TOLERANCE
 from decon3d.seeds import generator
-from decon3d.settings import Optics, Rl, Rltv
+from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from small_networks import write
 
-from decon3d.networks import rln
+from decon3d.networks.kinds import rln
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.plan import Plan, make_plan
 from decon3d.restoration.restorers import State, prepare_network

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
-from decon3d.networks import care, neurodecon, rcan, rln
 from decon3d.networks.bundle import write_bundle
 from decon3d.networks.description import TrainedOn
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.kinds import care, neurodecon, rcan, rln
 from decon3d.networks.layers import global_means
 
 BUILD = {

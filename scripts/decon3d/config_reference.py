@@ -12,6 +12,22 @@ from decon3d import settings as s
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
 PAGE = "config/README.md"
+
+
+def _method_sections() -> Iterator[tuple[str, type[s.Section], str]]:
+    """List the sections of every kind of method, from the kinds themselves."""
+    for kind, section in s.METHOD_KINDS.items():
+        yield f"methods.<name> (kind: {kind})", section, _first_line(section)
+        for key, field in section.model_fields.items():
+            if inner := s.inner_model(field.annotation):
+                place = f"{key}[i]" if get_origin(field.annotation) is tuple else key
+                yield f"methods.<name>.{place} ({kind})", inner, _first_line(inner)
+
+
+def _first_line(section: type[s.Section]) -> str:
+    return (section.__doc__ or "").splitlines()[0]
+
+
 SECTIONS: list[tuple[str, type[s.Section], str]] = [
     ("", s.Settings, "The top level."),
     ("datasets.<name>", s.Dataset, "A dataset: volumes that share a microscope."),
@@ -57,29 +73,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "Dated frames of the camera, in place of `dark` and `flat` in its `camera`.",
     ),
     ("instruments.<name>.objectives.<name>.beads[i]", s.BeadStack, "A dated stack of beads."),
-    ("methods.<name> (kind: rl)", s.Rl, "Richardson-Lucy."),
-    ("methods.<name> (kind: rltv)", s.Rltv, "Richardson-Lucy with total variation."),
-    (
-        "methods.<name> (kind: rl_roughness)",
-        s.RlRoughness,
-        "Richardson-Lucy with Good's roughness.",
-    ),
-    ("methods.<name> (kind: rln)", s.Rln, "The Richardson-Lucy network, trained on the pairs."),
-    ("methods.<name>.training (rln)", s.RlnTraining, "How it is trained."),
-    ("methods.<name> (kind: neurodecon)", s.NeuroDecon, "NeuroDecon, trained on the pairs."),
-    ("methods.<name>.training (neurodecon)", s.NeuroDeconTraining, "How it is trained."),
-    ("methods.<name> (kind: care)", s.Care, "CARE's U-Net, trained on the pairs."),
-    ("methods.<name>.training (care)", s.CareTraining, "How it is trained."),
-    ("methods.<name> (kind: rcan)", s.Rcan, "3D-RCAN, trained on the pairs."),
-    ("methods.<name>.training (rcan)", s.RcanTraining, "How it is trained."),
-    (
-        "methods.<name> (kind: rl_residual)",
-        s.RlResidual,
-        "This project's own: corrects Richardson-Lucy; trained on the phantoms.",
-    ),
-    ("methods.<name>.estimates[i] (rl_residual)", s.RlEstimate, "A run that it looks at."),
-    ("methods.<name>.training (rl_residual)", s.RlResidualTraining, "How it is trained."),
-    ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before."),
+    *_method_sections(),
     ("phantoms", s.Phantoms, "Simulated pairs, made if asked for or needed."),
     ("phantoms.<split>", s.Split, "One of `train`, `val`, `test`."),
     (
@@ -91,8 +85,6 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
     ("restoration", s.Restoration, "How volumes are cut, worked on and written."),
 ]
 EXAMPLES = {
-    "Rcan.channels": "32",
-    "RlResidual.channels": "16",
     "Preview.volume": "embryo1",
     "roi": "[[0, 32], [100, 260], [100, 260]]",
     "volumes": "data/worm/*.ome.tif",
@@ -136,7 +128,6 @@ EXAMPLES = {
     "bits": "12",
     "unit_um": "0.1",
     "objects": "{embryo: {path: data/clean.tif}}",
-    "kind": "rl",
     "source": "denoised",
     "FilePsf.source": "file",
     "BeadsPsf.source": "beads",
@@ -232,13 +223,22 @@ def _rows(model: type[s.Section]) -> Iterator[str]:
         if choices:
             meaning += f" One of {', '.join(f'`{c}`' for c in choices)}."
         default = _plain(field)
-        example = EXAMPLES.get(f"{model.__name__}.{name}") or EXAMPLES.get(name) or default
+        example = _example(model, name, field) or default
         yield f"| `{name}` | {meaning} | {default and f'`{default}`'} | `{name}: {example}` |\n"
+
+
+def _example(model: type[s.Section], name: str, field: FieldInfo) -> str:
+    """Write an example value: the field's own, a kind's name, or that of the key."""
+    if field.examples:
+        return str(field.examples[0])
+    if name == "kind":
+        return str(get_args(field.annotation)[0])
+    return EXAMPLES.get(f"{model.__name__}.{name}") or EXAMPLES.get(name, "")
 
 
 def _inner_doc(field: FieldInfo) -> str:
     model = s.inner_model(field.annotation)
-    return f"{(model.__doc__ or '').splitlines()[0]} See below." if model else ""
+    return f"{_first_line(model)} See below." if model else ""
 
 
 def _choices(annotation: Any) -> list[str]:

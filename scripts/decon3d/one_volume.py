@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from decon3d import paths
+from decon3d.classical.kind import Classical, prior_of
 from decon3d.errors import UserError
 from decon3d.evaluation.noise import channel_noise
 from decon3d.files import digest
+from decon3d.kinds import MethodSection
 from decon3d.optics.psf import Psf, save_psf
 from decon3d.restoration.bundle_checks import training_warnings
 from decon3d.restoration.finish import check_complete, finish_volume
@@ -21,16 +23,13 @@ from decon3d.restoration.sample import sample_blocks
 from decon3d.restoration.tuning import tune_on_data
 from decon3d.settings import (
     Bundle,
-    Classical,
     Dataset,
-    Section,
     Settings,
     bundle_path,
     is_trained,
     is_tuned,
     listed_files,
     needs_sample,
-    prior_of,
 )
 from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
@@ -142,7 +141,7 @@ def restore_volume(
     return plan, record
 
 
-def _check_ready(name: str, method: Section) -> None:
+def _check_ready(name: str, method: MethodSection) -> None:
     """Refuse a method that the workflow would first train, or tune on phantoms."""
     if is_trained(method):
         raise UserError(

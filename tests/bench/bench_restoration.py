@@ -53,7 +53,7 @@ def ours(folder: Path, engine: str, precision: str) -> dict[str, float]:
     """Restore with the block machine."""
     from large_volumes import described, planned
 
-    from decon3d.devices import limit_threads
+    from decon3d.networks.devices import limit_threads
     from decon3d.restoration.part import restore_part
     from decon3d.restoration.restorers import State, open_restorer
     from decon3d.volumes.reader import open_volume
@@ -82,8 +82,8 @@ def plain(folder: Path) -> dict[str, float]:
     """Restore as anyone would."""
     import tensorflow as tf
 
-    from decon3d.devices import limit_threads
     from decon3d.networks.bundle import load_bundle
+    from decon3d.networks.devices import limit_threads
     from decon3d.restoration.blocks import choose_block
     from decon3d.restoration.restorers import State
     from decon3d.volumes.reader import open_volume
@@ -133,8 +133,8 @@ def plain(folder: Path) -> dict[str, float]:
 
 def network(folder: Path, engine: str, precision: str) -> dict[str, float]:
     """The network alone on one block: the rate of what comes out of it, without its halo."""
-    from decon3d.devices import limit_threads
     from decon3d.networks.bundle import Predictor, load_bundle
+    from decon3d.networks.devices import limit_threads
     from decon3d.networks.engines import Engine
 
     limit_threads(THREADS)

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from run import Row, ratio
 
-from decon3d import devices
+from decon3d.networks import devices
+from decon3d.networks.kinds.rln import Rln, RlnTraining
 from decon3d.optics.psf import normalised_psf
-from decon3d.settings import Rln, RlnTraining
 
 VOLUMES, SHAPE = 4, (64, 128, 128)
 CROP = (32, 32, 32)
@@ -38,10 +38,10 @@ def stepping() -> tuple[Callable[[], None], Callable[[], None], Callable[[], Non
     import keras
     import tensorflow as tf
 
+    from decon3d.networks.losses import AUXILIARY_WEIGHT, FLOOR, rln_loss
     from decon3d.networks.registry import network
     from decon3d.training.augmentation import MOVES, Augmentation
     from decon3d.training.crops import Pairs, draw, prefetched
-    from decon3d.training.losses import AUXILIARY_WEIGHT, FLOOR, rln_loss
     from decon3d.training.step import Step
     from decon3d.volumes.normalisation import Normalisation
 

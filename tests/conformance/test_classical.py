@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rl_roughness import RlRoughness
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.operators import Blur
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.tuning import tune, with_truth
@@ -15,7 +18,7 @@ from decon3d.phantoms import imaging
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
 from decon3d.seeds import generator
-from decon3d.settings import Optics, Rl, RlRoughness, Rltv
+from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 

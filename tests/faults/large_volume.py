@@ -24,8 +24,8 @@ KILLS = 3
 
 def restore(folder: Path, target: Path) -> None:
     """Restore the one part of a plan, in this process."""
-    from decon3d.devices import limit_threads
     from decon3d.logs import job_log
+    from decon3d.networks.devices import limit_threads
     from decon3d.restoration.part import restore_part
     from decon3d.restoration.restorers import State
 

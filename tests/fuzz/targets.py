@@ -34,6 +34,7 @@ from fuzz.mutations import (
 )
 from numpy.typing import NDArray
 
+from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.noise import load_noise, measure_noise
 from decon3d.evaluation.records import Record, read_records, write_records
 from decon3d.networks.description import load_info
@@ -45,7 +46,7 @@ from decon3d.restoration.finish import check_complete
 from decon3d.restoration.part import finished_parts, restore_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State, open_restorer, prepare_classical
-from decon3d.settings import ObjectFile, Restoration, Rl, check_config_files, load_settings
+from decon3d.settings import ObjectFile, Restoration, check_config_files, load_settings
 from decon3d.volumes.ingest import (
     channel_statistics,
     ingest,

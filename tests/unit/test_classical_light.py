@@ -7,13 +7,16 @@ from light_left import haze_with_beads, light_left
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from decon3d import settings
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rl_roughness import RlRoughness
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.light import local_mean, neighbourhood, with_light_of
 from decon3d.classical.operators import Blur
 from decon3d.optics.psf import normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
-from decon3d.settings import Optics, Rl, RlRoughness, Rltv
+from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera

@@ -7,6 +7,8 @@ from test_classical_richardson_lucy import scene, start
 
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
 from decon3d.classical.consensus import iterate_consensus
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.classical.recipe import Recipe
@@ -18,7 +20,6 @@ from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.decisions import tv_weight_from_snr
 from decon3d.restoration.restorers import State, open_restorer, prepare_classical
-from decon3d.settings import Rl, Rltv
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 from helpers import ROOT
 
-from decon3d import devices
-from decon3d.devices import driver_version, granted_gpus
 from decon3d.logs import where
+from decon3d.networks import devices
+from decon3d.networks.devices import driver_version, granted_gpus
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
+from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.evaluation import deviance as deviance_module
@@ -21,12 +22,13 @@ from decon3d.evaluation.sample import (
     evaluate_sample,
     known_photons,
 )
-from decon3d.evaluation.target_kernels import TRUTH_SIGMA, target_kernels
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.phantoms.published import RLN_SIGMA
+from decon3d.phantoms.sections import TRUTH_SIGMA
 from decon3d.restoration.restorers import State, prepare_classical
-from decon3d.settings import Channel, Optics, Rl, load_settings
+from decon3d.settings import Channel, Optics, load_settings
+from decon3d.settings.target_kernels import target_kernels
 from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
 

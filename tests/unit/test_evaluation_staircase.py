@@ -5,6 +5,7 @@ import pytest
 from gaussians import gaussian_psf
 from scipy.ndimage import gaussian_filter
 
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.operators import Blur
 from decon3d.classical.richardson_lucy import richardson_lucy
 from decon3d.evaluation.staircase import (
@@ -16,7 +17,6 @@ from decon3d.evaluation.staircase import (
 )
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.restorers import prepare_classical
-from decon3d.settings import Rltv
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from decon3d.errors import UserError
 from decon3d.files import file_digest, read_json, write_json
-from decon3d.networks import rln
 from decon3d.networks.bundle import Predictor, load_bundle, write_bundle
 from decon3d.networks.description import TrainedOn
+from decon3d.networks.kinds import rln
 
 BLOCK = np.random.default_rng(0).uniform(0, 1, (8, 10, 12)).astype(np.float32)
 
@@ -113,10 +113,10 @@ def test_no_bundle(tmp_path):
 
 def test_the_packages_import_without_tensorflow():
     code = (
-        "import sys, decon3d.networks.registry, decon3d.training, decon3d.devices; "
+        "import sys, decon3d.networks.registry, decon3d.training, decon3d.networks.devices; "
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
-    scripts = Path(rln.__file__).parents[2]
+    scripts = Path(rln.__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=scripts, check=False).returncode == 0
 
 

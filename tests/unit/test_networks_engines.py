@@ -9,10 +9,11 @@ import tensorflow as tf
 from small_networks import BUILD, small
 
 from decon3d.errors import DeviceMemoryError, UserError
-from decon3d.networks import engines, rln
+from decon3d.networks import engines
 from decon3d.networks.bundle import Predictor, calibrate
 from decon3d.networks.engines import Engine, choose_engine
 from decon3d.networks.inference import inference_function
+from decon3d.networks.kinds import rln
 from decon3d.networks.layers import global_means
 
 BLOCK = np.random.default_rng(3).uniform(0, 1, (16, 32, 24)).astype(np.float32)

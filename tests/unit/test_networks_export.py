@@ -8,9 +8,9 @@ import yaml
 from helpers import bundle_info
 
 from decon3d.errors import UserError
-from decon3d.networks import rcan
 from decon3d.networks.bundle import write_bundle
 from decon3d.networks.export import Publication, export_bioimageio
+from decon3d.networks.kinds import rcan
 from decon3d.volumes.normalisation import Normalisation
 
 pytest.importorskip("bioimageio.core")

@@ -9,12 +9,15 @@ import tensorflow as tf
 import zarr
 from test_classical_recipe import PSF, VOXEL, boxes
 
-from decon3d import devices
-from decon3d.networks import rl_residual
+from decon3d.classical.kinds.rl import Rl
+from decon3d.networks import devices
 from decon3d.networks.bundle import write_bundle
 from decon3d.networks.description import Estimate, TrainedOn, load_info
+from decon3d.networks.estimates import network_estimator
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.inputs import network_input
+from decon3d.networks.kinds import rl_residual
+from decon3d.networks.kinds.rl_residual import RlEstimate, RlResidual, RlResidualTraining
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import (
     State,
@@ -22,8 +25,6 @@ from decon3d.restoration.restorers import (
     prepare_classical,
     prepare_network,
 )
-from decon3d.restoration.richardson_lucy import network_estimator
-from decon3d.settings import Rl, RlEstimate, RlResidual, RlResidualTraining
 from decon3d.training import loop
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics

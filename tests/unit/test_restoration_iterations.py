@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from chosen_iterations import exposure_of, outcome, psf_of
 
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.risk import ImageNoise, coloured, risk_subjects
 from decon3d.classical.tuning import AffineScore, scores
 from decon3d.errors import UserError
 from decon3d.files import read_record
 from decon3d.restoration.iterations import LEAST, MOST, NOMINAL, noise_of
 from decon3d.restoration.restorers import prepare_classical
-from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.restoration.tuning import RISK, tune_on_data
-from decon3d.settings import Rl, Rltv
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 

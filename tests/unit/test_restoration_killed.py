@@ -13,11 +13,12 @@ import pytest
 import tifffile
 from test_classical_recipe import PSF
 
+from decon3d.classical.kinds.rl import Rl
 from decon3d.restoration.finish import check_complete
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import State, prepare_classical
-from decon3d.settings import Restoration, Rl
+from decon3d.settings import Restoration
 from decon3d.volumes.ingest import channel_statistics, ingest
 
 PART = """

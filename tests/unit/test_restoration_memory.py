@@ -10,6 +10,7 @@ from scipy.ndimage import uniform_filter
 from test_restoration import LOCAL, known_restorer, machine  # noqa: F401
 from test_volumes import TCZYX
 
+from decon3d.classical.channel import bytes_per_voxel
 from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.photons import PhotonScale
 from decon3d.classical.recipe import Recipe
@@ -17,7 +18,6 @@ from decon3d.errors import DeviceMemoryError
 from decon3d.restoration import part as part_module
 from decon3d.restoration.part import ReplannedError, restore_part, run_part
 from decon3d.restoration.plan import halve_blocks, load_plan
-from decon3d.restoration.richardson_lucy import bytes_per_voxel
 
 
 class Small:

@@ -11,13 +11,14 @@ from test_classical_recipe import PSF, boxes
 from test_restoration import IDENTITY, LOCAL, Known
 from test_volumes_no_data import RNG, deskewed
 
+from decon3d.classical.kinds.rl import Rl
 from decon3d.networks.inputs import network_input
 from decon3d.restoration import part as part_module
 from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import prepare_classical
-from decon3d.settings import Restoration, Rl
+from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import channel_statistics, ingest
 from decon3d.volumes.normalisation import Normalisation

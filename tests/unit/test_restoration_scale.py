@@ -12,12 +12,13 @@ import zarr
 from helpers import volume_on_paper
 from test_classical_recipe import PSF, boxes
 
+from decon3d.classical.kinds.rl import Rl
 from decon3d.restoration.blocks import BLOCK_COST
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State, prepare_classical
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
-from decon3d.settings import Restoration, Rl
+from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
 

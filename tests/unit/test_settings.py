@@ -13,7 +13,7 @@ from helpers import ROOT, bundle_info
 from decon3d import config_reference
 from decon3d.errors import ConfigError
 from decon3d.files import write_json
-from decon3d.networks.description import KINDS
+from decon3d.networks.registry import NETWORKS
 from decon3d.settings import (
     METHOD_KINDS,
     check_config_files,
@@ -73,7 +73,7 @@ def problems(change):
         ),
         (
             lambda c, d: c["methods"].update(magic={}),
-            "methods.magic: unknown method kind 'magic'; known: rl, rltv, rl_roughness, rln, neurodecon, care, rcan, rl_residual, bundle",
+            "methods.magic: unknown method kind 'magic'; known: " + ", ".join(METHOD_KINDS),
         ),
         (
             lambda c, d: c["methods"].update(rl={"iteration": 5}),
@@ -252,7 +252,7 @@ def test_a_training_starts_from_its_own_kind_only(tmp_path):
         ({"channels": 3}, "model.keras takes 3 channel(s), but model.json says 1"),
         (
             {"kind": "rl", "name": "mine"},
-            "holds a network of unknown kind 'rl'; known: rln, neurodecon",
+            "holds a network of unknown kind 'rl'; known: care",
         ),
         ({"kind": "bundle", "name": "mine"}, "holds a network of unknown kind 'bundle'; known:"),
         ({"halo": (-1, 2, 2)}, "model.json: halo.0: should be greater than or equal to 0"),
@@ -280,7 +280,7 @@ def test_damaged_files_of_a_bundle_are_named(tmp_path, name, content):
 
 
 def test_the_known_networks_are_those_that_the_config_trains():
-    assert set(KINDS) == {k for k, m in METHOD_KINDS.items() if "training" in m.model_fields}
+    assert set(NETWORKS) == {k for k, m in METHOD_KINDS.items() if "training" in m.model_fields}
 
 
 @pytest.mark.parametrize(

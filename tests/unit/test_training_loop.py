@@ -17,14 +17,15 @@ import tensorflow as tf
 import zarr
 from scipy.ndimage import gaussian_filter
 
-from decon3d import devices
 from decon3d.errors import UserError
+from decon3d.networks import devices
 from decon3d.networks.bundle import load_bundle
 from decon3d.networks.description import load_info
+from decon3d.networks.kind import Training
+from decon3d.networks.kinds.rln import Rln, RlnTraining
 from decon3d.networks.layers import ChannelMean
 from decon3d.networks.registry import network
 from decon3d.optics.psf import normalised_psf
-from decon3d.settings import Rln, RlnTraining, Training
 from decon3d.training import loop
 from decon3d.training.schedules import Rate
 from decon3d.training.validation import scores

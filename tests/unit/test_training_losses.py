@@ -8,11 +8,11 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import laplace as laplace_distribution
 from skimage.metrics import structural_similarity
 
+from decon3d.networks.losses import global_ssim, hessian, laplace, rln_loss, windowed_ssim
 from decon3d.networks.registry import network
 from decon3d.phantoms.recipes import make_object
 from decon3d.seeds import generator
 from decon3d.settings import METHOD_KINDS
-from decon3d.training.losses import global_ssim, hessian, laplace, rln_loss, windowed_ssim
 
 
 def test_rln_loss_by_hand():

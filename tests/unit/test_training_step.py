@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from decon3d.errors import UserError
+from decon3d.networks.kinds.rln import Rln, RlnTraining
 from decon3d.networks.layers import BatchNorm, ChannelMean, GlobalMean
+from decon3d.networks.losses import global_ssim, hessian
 from decon3d.networks.registry import network
-from decon3d.settings import Rln, RlnTraining
-from decon3d.training.losses import global_ssim, hessian
 from decon3d.training.schedules import Rate
 from decon3d.training.state import State
 from decon3d.training.step import Step

@@ -4,9 +4,10 @@ from simulated_cameras import Device, expected_photons, long_psf
 from validation.validate_camera import measure
 
 from decon3d import paths, settings
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.noise import load_noise, noise_of
 from decon3d.report.run_status import data_warnings
-from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.volumes.camera import Camera, CameraRecord, dose_of, load_camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import fit_line, measure_camera
@@ -122,7 +123,7 @@ def test_the_dark_noise_does_not_become_light(configured):
 
     def restored(camera, given):
         statistics = ChannelStatistics.of_image(image, camera_offset=given.get("offset"))
-        recipe = base_recipe(settings.Rl(kind="rl"), statistics=statistics, psf=PSF, camera=camera)
+        recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=PSF, camera=camera)
         model = recipe.model(image.shape, psf=PSF.data, threads=1)
         for k, estimate in recipe.iterate(image, model=model):
             if k == 15:
@@ -146,7 +147,7 @@ def test_counts_below_zero_average_out_without_an_offset():
     image, expected = image_of(device, kind="nuclei", inside=True, shape=(24, 64, 64))
     statistics = ChannelStatistics.of_image(image)
     camera = resolve_camera(settings.Camera(), measure_camera([image]))
-    recipe = base_recipe(settings.Rl(kind="rl"), statistics=statistics, psf=PSF, camera=camera)
+    recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=PSF, camera=camera)
     model = recipe.model(image.shape, psf=PSF.data, threads=1)
     for k, estimate in recipe.iterate(image, model=model):
         if k == 10:

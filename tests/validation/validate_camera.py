@@ -13,9 +13,9 @@ import numpy as np
 from simulated_cameras import Device, expected_photons, long_psf
 
 from decon3d import settings
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
 from decon3d.phantoms.recipes import RECIPES
-from decon3d.restoration.richardson_lucy import base_recipe
-from decon3d.settings import Rl
 from decon3d.volumes.camera import CameraRecord, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from decon3d import settings as config
+from decon3d.classical.registry import CLASSICAL
 from decon3d.evaluation.consistency import THRESHOLD, Checker
 from decon3d.evaluation.dark_noise import evaluate_dark_noise
 from decon3d.evaluation.full_reference import compare
@@ -40,8 +41,8 @@ from decon3d.restoration.restorers import State, open_restorer, prepare_classica
 from decon3d.restoration.sample import central
 from decon3d.restoration.tuning import tune_on_phantoms
 from decon3d.seeds import generator
-from decon3d.settings import METHOD_KINDS, Phantoms, Settings, load_settings
-from decon3d.settings.methods import CLASSICAL, is_tuned
+from decon3d.settings import Phantoms, Settings, load_settings
+from decon3d.settings.methods import is_tuned
 from decon3d.versions import VERSIONS
 from decon3d.volumes.camera import Camera, dose_of, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -235,9 +236,7 @@ def expose(dataset: Dataset, shape: tuple[int, int, int] = SHAPE) -> imaging.Exp
 
 def method_settings() -> Settings:
     """Every classical kind with its defaults."""
-    methods: dict[str, dict[str, Any]] = {
-        name: {} for name, kind in METHOD_KINDS.items() if issubclass(kind, CLASSICAL)
-    }
+    methods: dict[str, dict[str, Any]] = {name: {} for name in CLASSICAL}
     dataset = {
         "simulate": {"v": {"shape": list(SHAPE)}},
         "voxel_size_um": list(VOXEL_UM),

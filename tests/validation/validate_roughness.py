@@ -8,13 +8,14 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 from skimage.metrics import structural_similarity
 
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.tuning import AffineScore, Prior, tune, with_truth
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms import imaging
-from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import generator
-from decon3d.settings import Optics, Rl
+from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 

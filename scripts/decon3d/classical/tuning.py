@@ -25,8 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from decon3d.classical.kind import Prior
 from decon3d.classical.operators import Blur, Shape
-from decon3d.classical.recipe import Prior, Recipe
+from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import FloatArray
 from decon3d.errors import UserError
 from decon3d.logs import log

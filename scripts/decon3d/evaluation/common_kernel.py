@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from decon3d.evaluation.target_kernels import TRUTH_SIGMA
+from decon3d.phantoms.sections import TRUTH_SIGMA
 
 
 @dataclass(frozen=True)

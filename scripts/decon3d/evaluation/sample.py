@@ -32,13 +32,13 @@ from decon3d.evaluation.probe import (
 from decon3d.evaluation.records import Record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
+from decon3d.optics.sections import Channel, Optics
 from decon3d.phantoms import imaging
 from decon3d.phantoms.recipes import make_object
 from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.restoration.arrays import restore_image
 from decon3d.restoration.restorers import Preparation, State, claim_device
 from decon3d.seeds import generator, stream_seed
-from decon3d.settings import Channel, Optics
 from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.photon_transfer import measure_camera

@@ -10,13 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reading
 from decon3d.files import file_digest, replacing, write_json
+from decon3d.networks.backend import keras, tf
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, check_bundle
 from decon3d.networks.engines import TENSORFLOW, Engine, compiled
 from decon3d.networks.geometry import halo_and_stride

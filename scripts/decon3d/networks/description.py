@@ -10,30 +10,14 @@ from pydantic.dataclasses import dataclass
 
 from decon3d.errors import DamagedError, UserError, reading, reason
 from decon3d.files import read_json
+from decon3d.networks.kind import Estimate
+from decon3d.networks.registry import NETWORKS
 
 SCHEMA_VERSION = 1
-KINDS = ("rln", "neurodecon", "care", "rcan", "rl_residual")
-"""Networks that a bundle may hold; each is a file of this package."""
 _strict = ConfigDict(extra="forbid")
 Range = tuple[float, float]
 _Positive = Annotated[int, Field(ge=1)]
 _Count = Annotated[int, Field(ge=0)]
-
-
-@dataclass(frozen=True, config=_strict)
-class Estimate:
-    """A run of Richardson-Lucy (heavy ball) that a network looks at beside the image.
-
-    Attributes
-    ----------
-    iterations
-        After how many, ascending; an input channel each.
-    tv_weight
-        λ of the total variation; 0 = none.
-    """
-
-    iterations: tuple[int, ...]
-    tv_weight: float = 0.0
 
 
 @dataclass(frozen=True, config=_strict)
@@ -193,7 +177,7 @@ def check_bundle(folder: str | Path) -> BundleInfo:
     except Exception as error:  # of a file that is cut off: zipfile, zlib, JSON, lookups
         beside = path.with_name("model.json")
         raise DamagedError(path, f"cannot be read: {reason(error)}", files=[beside]) from None
-    if name in KINDS and name != info.kind:
+    if name in NETWORKS and name != info.kind:
         raise UserError(
             f"{path} holds a network of kind {name}, but model.json says {info.kind}; copy the "
             "whole folder of the bundle again"

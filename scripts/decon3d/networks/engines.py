@@ -5,18 +5,19 @@ and needs less memory; `make bench BENCH=restoration` compares them. The engine 
 the plan: engines round differently, and no part may differ from another.
 """
 
+from __future__ import annotations
+
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from decon3d.networks.backend import tf
 
 Compiled = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -71,7 +72,7 @@ def choose_engine(name: str, precision: str, *, gpu: bool) -> Engine:
 
 
 def compiled(
-    function: "Callable[[tf.Tensor], tf.Tensor]", *, channels: int, engine: Engine, threads: int
+    function: Callable[[tf.Tensor], tf.Tensor], *, channels: int, engine: Engine, threads: int
 ) -> Compiled:
     """Make an engine's version of a network's function (N Z Y X C to N Z Y X C, float32).
 
@@ -89,16 +90,12 @@ def compiled(
     return _tensorflow(function, channels)
 
 
-def _signature(function: "Callable[[tf.Tensor], tf.Tensor]", channels: int, **options: Any) -> Any:
-    import tensorflow as tf
-
+def _signature(function: Callable[[tf.Tensor], tf.Tensor], channels: int, **options: Any) -> Any:
     spec = tf.TensorSpec((1, None, None, None, channels), tf.float32)
     return tf.function(function, input_signature=[spec], **options)
 
 
-def _tensorflow(function: "Callable[[tf.Tensor], tf.Tensor]", channels: int) -> Compiled:
-    import tensorflow as tf
-
+def _tensorflow(function: Callable[[tf.Tensor], tf.Tensor], channels: int) -> Compiled:
     # XLA fuses on a GPU (tested on a CPU only, where it has no fast convolutions). It compiles for
     # one shape, and a plan's blocks have but one.
     gpu = bool(tf.config.list_logical_devices("GPU"))
@@ -111,12 +108,15 @@ class _OpenVino:
 
     def __init__(
         self,
-        function: "Callable[[tf.Tensor], tf.Tensor]",
+        function: Callable[[tf.Tensor], tf.Tensor],
         channels: int,
         precision: str,
         threads: int,
     ) -> None:
         try:
+            # OpenVINO's telemetry sends to the outside and forks inside a thread, after which
+            # SciPy's FFT pool hangs. Without this package OpenVINO uses a stub of its own.
+            cast(dict[str, Any], sys.modules)["openvino_telemetry"] = None
             import openvino
         except ImportError:
             raise UserError(

@@ -17,14 +17,13 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from decon3d.errors import UserError
 from decon3d.logs import log
+from decon3d.networks.backend import keras, tf
 from decon3d.networks.bundle import load_bundle
 from decon3d.networks.description import BundleInfo
 from decon3d.seeds import generator

@@ -25,6 +25,8 @@ Recipe = Literal[
     "er_network",
 ]
 RECIPES: tuple[str, ...] = get_args(Recipe)
+TRUTH_SIGMA = {"rln_mixed": 0.7}
+"""σ, in voxels, of the Gaussian that is part of a recipe's objects; others have none."""
 
 
 class Simulation(Section):

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from decon3d.classical.kind import PRIORS
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE, Metric
 from decon3d.phantoms.recipes import structures
-from decon3d.settings import METHOD_KINDS, ORACLE, PRIORS, Settings, is_network, is_oracle
+from decon3d.settings import METHOD_KINDS, ORACLE, Settings, is_network, is_oracle
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,13 +13,14 @@ from typing import Any
 import pandas as pd
 
 from decon3d import paths
+from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired_difference
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import INPUT, method_label, prior_weight, with_groups
 from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number
 from decon3d.report.vetoes import CHECKS, Check, Column, data_checks
-from decon3d.settings import ORACLE, Rl, Settings, is_network
+from decon3d.settings import ORACLE, Settings, is_network
 
 METRIC = "psnr"
 TIE_DB = 0.1

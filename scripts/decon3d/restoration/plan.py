@@ -31,8 +31,8 @@ from decon3d.restoration.blocks import (
     grid,
 )
 from decon3d.restoration.restorers import State
+from decon3d.restoration.sections import Restoration
 from decon3d.restoration.tiles import tile_of
-from decon3d.settings import Restoration
 from decon3d.versions import VERSIONS
 from decon3d.volumes.checked_stores import open_array
 from decon3d.volumes.ingest import VolumeRecord

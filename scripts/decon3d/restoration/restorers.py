@@ -16,27 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.classical import device
+from decon3d.classical.channel import base_recipe, bytes_per_voxel, halo_of
 from decon3d.classical.estimates import Estimator, Run
+from decon3d.classical.kind import Classical, prior_of
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
+from decon3d.classical.registry import CLASSICAL
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reason
 from decon3d.files import digest, read_record, replacing, write_record
 from decon3d.logs import log
 from decon3d.networks.description import load_info
 from decon3d.networks.engines import TENSORFLOW, Engine
+from decon3d.networks.estimates import network_runs
 from decon3d.networks.inputs import network_input
 from decon3d.optics.psf import Psf, fingerprint, load_psf
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.decisions import stop_on_sample, tv_weight_from_snr
 from decon3d.restoration.iterations import choose_iterations, nominal
-from decon3d.restoration.richardson_lucy import (
-    base_recipe,
-    bytes_per_voxel,
-    halo_of,
-    network_runs,
-)
 from decon3d.seeds import stream_seed
-from decon3d.settings import METHOD_KINDS, Classical, prior_of
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
@@ -350,7 +347,7 @@ def preparation(
             attention=attention,
             threads=threads,
         )
-    settings = cast(Classical, METHOD_KINDS[method["kind"]].model_validate(method))
+    settings = cast(Classical, CLASSICAL[method["kind"]].settings.model_validate(method))
     tuned = read_record(files["tuning"])["chosen"] if "tuning" in files else {}
     return lambda statistics, sample: prepare_classical(
         settings,
@@ -374,7 +371,7 @@ def claim_device(state: State, *, gpus: int, threads: int) -> str:
     """
     if not state.of_network:
         return _device(state).name
-    from decon3d import devices
+    from decon3d.networks import devices
 
     return devices.configure(gpus=gpus, threads=threads)["device"]
 
@@ -402,7 +399,8 @@ class _Classical:
 
     def __init__(self, state: State, threads: int) -> None:
         names = {field.name for field in fields(Recipe)}
-        recipe = Recipe.load({k: v for k, v in state.values.items() if k in names})
+        values = {k: v for k, v in state.values.items() if k in names}
+        recipe = Recipe.load(values, kind=state.kind)
         run = Run(recipe, (state.values["iterations"],))
         self.device = _device(state)
         self.estimator = Estimator(
@@ -479,7 +477,7 @@ def _load_predictor(
 @lru_cache(maxsize=4)
 def _load(bundle: str, bundle_digest: str, threads: int) -> Any:
     """Load a bundle once per process, on the device that `claim_device` chose."""
-    from decon3d import devices
+    from decon3d.networks import devices
     from decon3d.networks.bundle import load_bundle
 
     devices.limit_threads(threads)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kind import Classical, prior_of
 from decon3d.classical.risk import LONGER_PRIOR, TRUST, TRUST_PRIOR, risk_subjects
 from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
 from decon3d.errors import UserError
@@ -16,9 +18,7 @@ from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.iterations import CORRELATED, correlation_of, noise_of
-from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
-from decon3d.settings import Classical, prior_of
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import open_group

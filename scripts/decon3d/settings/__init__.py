@@ -18,7 +18,8 @@ from decon3d.optics.sections import (
 )
 from decon3d.pairs.sections import MeasuredPairs
 from decon3d.phantoms.sections import RECIPES, ObjectFile, Phantoms, PsfVariation, Simulation, Split
-from decon3d.settings.config import Restoration, Settings
+from decon3d.restoration.sections import Restoration
+from decon3d.settings.config import Settings
 from decon3d.settings.datasets import Dataset, Preview
 from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.error_messages import inner_model
@@ -42,20 +43,8 @@ from decon3d.settings.loading import load_settings
 from decon3d.settings.methods import (
     METHOD_KINDS,
     ORACLE,
-    PRIORS,
     RESERVED_METHODS,
     Bundle,
-    Care,
-    Classical,
-    NeuroDecon,
-    Rcan,
-    Rl,
-    RlEstimate,
-    Rln,
-    RlResidual,
-    RlRoughness,
-    Rltv,
-    Trained,
     is_automatic,
     is_network,
     is_oracle,
@@ -63,15 +52,6 @@ from decon3d.settings.methods import (
     is_tuned,
     may_use_gpu,
     needs_sample,
-    prior_of,
-)
-from decon3d.settings.training import (
-    CareTraining,
-    NeuroDeconTraining,
-    RcanTraining,
-    RlnTraining,
-    RlResidualTraining,
-    Training,
 )
 from decon3d.settings.volumes import list_volumes, previewed_volume
 from decon3d.user_paths import expand_path, path_problem
@@ -82,7 +62,6 @@ __all__ = [
     "METHOD_KINDS",
     "NAME",
     "ORACLE",
-    "PRIORS",
     "RECIPES",
     "RESERVED_METHODS",
     "UNDATED",
@@ -92,17 +71,12 @@ __all__ = [
     "Bundle",
     "Camera",
     "CameraFrames",
-    "Care",
-    "CareTraining",
     "Channel",
     "ChannelOptics",
-    "Classical",
     "Dataset",
     "FilePsf",
     "Instrument",
     "MeasuredPairs",
-    "NeuroDecon",
-    "NeuroDeconTraining",
     "Normalisation",
     "ObjectFile",
     "Objective",
@@ -110,25 +84,13 @@ __all__ = [
     "Phantoms",
     "Preview",
     "PsfVariation",
-    "Rcan",
-    "RcanTraining",
     "Restoration",
-    "Rl",
-    "RlEstimate",
-    "RlResidual",
-    "RlResidualTraining",
-    "RlRoughness",
-    "Rln",
-    "RlnTraining",
-    "Rltv",
     "Section",
     "Settings",
     "Simulation",
     "Split",
     "Sted",
     "TheoryPsf",
-    "Trained",
-    "Training",
     "VolumeEntry",
     "bundle_path",
     "check_config_files",
@@ -149,7 +111,6 @@ __all__ = [
     "needs_sample",
     "path_problem",
     "previewed_volume",
-    "prior_of",
     "read_instrument",
     "read_instruments",
     "with_files",

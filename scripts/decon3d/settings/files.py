@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from decon3d.errors import UserError
-from decon3d.networks.description import KINDS, check_bundle
+from decon3d.networks.description import check_bundle
+from decon3d.networks.registry import NETWORKS
 from decon3d.settings.config import Settings
 from decon3d.user_paths import expand_path, path_problem
 from decon3d.volumes.inputs import matches
@@ -111,10 +112,10 @@ def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[
                 if not folder.is_dir():
                     raise UserError(f"the folder {folder} does not exist; check the path")
                 kind = check_bundle(folder).kind
-                if kind not in KINDS:
+                if kind not in NETWORKS:
                     raise UserError(
                         f"{folder} holds a network of unknown kind {kind!r}; known: "
-                        f"{', '.join(KINDS)}"
+                        f"{', '.join(NETWORKS)}"
                     )
             except UserError as error:
                 problems.append(f"methods.{name}.bundle: {error}")

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from decon3d.errors import UserError
 from decon3d.logs import log
+from decon3d.networks.backend import keras
 from decon3d.networks.bundle import load_bundle
 from decon3d.optics.psf import Psf
 from decon3d.user_paths import expand_path

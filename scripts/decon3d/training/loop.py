@@ -10,24 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from decon3d.classical.estimates import Estimator
 from decon3d.errors import UserError
 from decon3d.files import digest
 from decon3d.logs import log, progress
+from decon3d.networks.backend import keras, tf
 from decon3d.networks.bundle import software, write_bundle
 from decon3d.networks.description import TrainedOn
+from decon3d.networks.estimates import network_estimator
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.kind import NetworkSection, Training
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
-from decon3d.restoration.richardson_lucy import network_estimator
 from decon3d.seeds import stream_seed
-from decon3d.settings import Trained, Training
 from decon3d.signals import catch_sigterm
 from decon3d.training.augmentation import Augmentation, symmetries
 from decon3d.training.crops import Pairs, draw, fitting_crop, load_pairs, prefetched
@@ -51,7 +50,7 @@ def train(
     *,
     train_store: str | Path,
     val_store: str | Path,
-    method: Trained,
+    method: NetworkSection,
     psf: Psf,
     camera: Camera,
     seed: int,

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from decon3d.settings import Training
+from decon3d.networks.kind import Training
 
 PATIENCE = 10
 

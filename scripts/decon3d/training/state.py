@@ -7,12 +7,12 @@ import math
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.logs import log
+from decon3d.networks.backend import keras
 from decon3d.training.checkpoint import Checkpoint
 from decon3d.training.schedules import Rate
 

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from decon3d.errors import UserError
-from decon3d.networks.registry import Network
-from decon3d.settings import Trained
+from decon3d.networks.backend import keras, tf
+from decon3d.networks.kind import Network, NetworkSection
 
 
 class Step:
@@ -53,7 +50,7 @@ class Step:
         self,
         model: keras.Model,
         network: Network,
-        method: Trained,
+        method: NetworkSection,
         *,
         crop: tuple[int, int, int],
         mixed: bool = False,

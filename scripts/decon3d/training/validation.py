@@ -3,12 +3,11 @@
 import math
 from collections.abc import Callable
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from decon3d.evaluation.full_reference import fit_affine
+from decon3d.affine import fit_affine
+from decon3d.networks.backend import keras, tf
 from decon3d.training.crops import Pairs, Shape, fitting_crop
 
 # Volumes up to this size are scored whole; of larger ones their middle.

@@ -8,13 +8,54 @@ Each channel attention pools over the whole block, so that a published, tiled re
 depends on the tile. `GlobalMean` therefore can be given fixed vectors (calibrated attention).
 """
 
-import keras
-import tensorflow as tf
-from keras import layers
+from __future__ import annotations
 
-from decon3d.networks.layers import GlobalMean
-from decon3d.networks.registry import Network, whole_model
-from decon3d.settings import Rcan
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from decon3d.field_types import Shape
+from decon3d.networks.backend import keras, layers, own_layers, tf
+from decon3d.networks.kind import Network, NetworkSection, Schedule, Training, whole_model
+
+
+class RcanTraining(Training):
+    """3D-RCAN's training."""
+
+    steps: PositiveInt = 76_800
+    """Optimiser steps: 300 epochs of 256."""
+    batch: PositiveInt = 1
+    """Crops per step; several GPUs split them evenly."""
+    crop: Shape = (16, 256, 256)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 1e-4
+    """Rate of the first step."""
+    schedule: Schedule = "quarters"
+    validate_every: PositiveInt = 256
+    """Steps between two validations; the best weights are kept."""
+
+
+class Rcan(NetworkSection):
+    """3D-RCAN (Chen et al. 2021), trained on the pairs."""
+
+    kind: Literal["rcan"]
+    """3D-RCAN."""
+    groups: PositiveInt = 5
+    """Residual groups."""
+    blocks: PositiveInt = 3
+    """Residual blocks per group."""
+    channels: Annotated[PositiveInt, Field(examples=[32])] = 32
+    """Channels of every convolution."""
+    reduction: PositiveInt = 8
+    """Factor by which the attention narrows the channels."""
+    residual_scaling: PositiveFloat = 1.0
+    """Weight of a block's residual."""
+    loss: Literal["mae", "mse"] = "mae"
+    """Mean absolute or mean squared error."""
+    attention: Literal["calibrated", "per_block"] = "calibrated"
+    """Pooled vectors fixed on a sample of the data, so that any tiling restores the same, or those
+    of each block, as published."""
+    training: RcanTraining = RcanTraining()
 
 
 def build(
@@ -64,7 +105,7 @@ def _block(
     """Residual block with channel attention."""
     y = layers.ReLU(name=f"{name}_relu")(_conv(f"{name}_1", x, channels))
     y = _conv(f"{name}_2", y, channels)
-    weights = GlobalMean(name=f"{name}_pooled")(y)
+    weights = own_layers.GlobalMean(name=f"{name}_pooled")(y)
     weights = layers.Conv3D(channels // reduction, 1, activation="relu", name=f"{name}_narrow")(
         weights
     )
@@ -91,7 +132,14 @@ def _options(method: Rcan) -> dict[str, float]:
     return {name: getattr(method, name) for name in names}
 
 
-NETWORK = Network(
+METHOD = Network(
+    settings=Rcan,
+    label="RCAN",
+    text="network RCAN",
+    citations=(
+        "J. Chen et al., Three-dimensional residual channel attention networks denoise and "
+        "sharpen fluorescence microscopy image volumes, Nat. Methods 18, 678 (2021)",
+    ),
     build=build,
     options=_options,
     training_model=whole_model,

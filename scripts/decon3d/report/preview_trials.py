@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d import paths
+from decon3d.classical.kind import PRIORS
+from decon3d.classical.registry import CLASSICAL
 from decon3d.errors import UserError
 from decon3d.logs import log
 from decon3d.restoration.arrays import restore_array
@@ -22,21 +24,16 @@ from decon3d.restoration.blocks import Region, Triple, choose_block, grid
 from decon3d.restoration.restorers import State, claim_device, open_restorer, preparation
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import (
-    PRIORS,
     Settings,
     bundle_path,
     is_network,
     is_tuned,
     needs_sample,
-    prior_of,
 )
 from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.normalisation import Normalisation
-
-UNTUNED = {"iterations": 30, "tv_weight": 0.002, "roughness_weight": 0.05}
-"""What a method that will be tuned is shown with before; for RL the iterations are halved."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +101,7 @@ def try_method(
             files["tuning"] = root / paths.tuning(*names)
         else:
             notes.append("not tuned yet: shown with a first guess; a search will take its place")
-            prior = prior_of(chosen)
-            values["iterations"] = UNTUNED["iterations"] if prior else UNTUNED["iterations"] // 2
-            values |= {prior: UNTUNED[prior]} if prior else {}
+            values |= CLASSICAL[chosen.kind].first_guess
     try:
         trial = _tried(
             root,

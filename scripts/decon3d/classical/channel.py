@@ -1,19 +1,13 @@
-"""Richardson-Lucy in a restoration: the constants that a channel's data give, reach and memory.
-
-Shared by the classical methods, their tuning, and the networks that look at their estimates.
-"""
+"""What a channel's data fix for a classical method: constants, reach and memory."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from decon3d.classical.estimates import Estimator, Run
+from decon3d.classical.estimates import Run
+from decon3d.classical.kind import Classical
 from decon3d.classical.recipe import Recipe
-from decon3d.networks.description import Estimate
 from decon3d.optics.psf import Psf, half_width
-from decon3d.restoration.blocks import Triple
-from decon3d.settings import Classical, Rl
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -70,16 +64,17 @@ def base_recipe(
         background=background,
         initial=max(START * (law.offset + law.scale - background), 1e-3 * law.scale),
         voxel_size_um=psf.voxel_size_um,
-        acceleration=method.acceleration,
+        acceleration=getattr(method, "acceleration", "none"),
         back_projector=getattr(method, "back_projector", "matched"),
         dark_level=dark,
         damping=max(calm - (background - dark), 0.0),
         lowest=min(0.0, statistics.percentiles["0.1"]),
         saturation=statistics.saturation,
+        kind=method.kind,
     )
 
 
-def halo_of(runs: Sequence[Run], *, psf: Psf) -> Triple:
+def halo_of(runs: Sequence[Run], *, psf: Psf) -> tuple[int, int, int]:
     """Return the voxels of context (Z, Y, X) that runs need, at most.
 
     Three half-widths of the PSF, also of a compact one: two leave up to 1e-3 of the maximum at a
@@ -107,31 +102,3 @@ def bytes_per_voxel(runs: Sequence[Run], *, device: str = "cpu") -> float:
 
 def _has_prior(recipe: Recipe) -> bool:
     return bool(recipe.tv_weight or recipe.roughness_weight)
-
-
-def network_runs(
-    estimates: Sequence[Estimate],
-    *,
-    statistics: ChannelStatistics,
-    psf: Psf,
-    camera: Camera | None,
-) -> list[Run]:
-    """Turn the estimates that a network looks at into runs for one channel or volume."""
-    recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=psf, camera=camera)
-    return [
-        Run(replace(recipe, tv_weight=estimate.tv_weight), estimate.iterations)
-        for estimate in estimates
-    ]
-
-
-def network_estimator(
-    estimates: Sequence[Estimate],
-    *,
-    statistics: ChannelStatistics,
-    psf: Psf,
-    camera: Camera,
-    threads: int,
-) -> Estimator:
-    """Make the estimator of one channel or volume for a network."""
-    runs = network_runs(estimates, statistics=statistics, psf=psf, camera=camera)
-    return Estimator(runs, psf=psf.data, threads=threads)

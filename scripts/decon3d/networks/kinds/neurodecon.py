@@ -11,17 +11,49 @@ seen through a measured bead and the ideal bead, so that no PSF is ever estimate
 Patches of 32 × 144 × 144, batches of two.
 """
 
-import keras
-import tensorflow as tf
-from keras import layers
+from __future__ import annotations
 
-from decon3d.networks.layers import BatchNorm
-from decon3d.networks.registry import Network, whole_model
-from decon3d.settings import NeuroDecon
-from decon3d.training.losses import hessian, windowed_ssim
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from decon3d.field_types import Shape
+from decon3d.networks.backend import keras, layers, own_layers, tf
+from decon3d.networks.kind import Network, NetworkSection, Schedule, Training, whole_model
+from decon3d.networks.losses import hessian, windowed_ssim
 
 SLOPE = 0.3
 POOL = (1, 2, 2)
+
+
+class NeuroDeconTraining(Training):
+    """NeuroDecon's training."""
+
+    batch: PositiveInt = 2
+    """Crops per step; several GPUs split them evenly."""
+    crop: Shape = (32, 144, 144)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 1e-3
+    """Rate of the first step."""
+    schedule: Schedule = "staircase"
+    decay_steps: PositiveInt = 12_500
+    """Steps per decay of the rate (`exponential`, `staircase`)."""
+    decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
+    hessian_weight: NonNegativeFloat = 0.78 / 255
+    """Weight of the smoothness of the result (not of the large form), whose unit is the bright
+    foreground; 0.78 / 255 is the published 0.78 of images from 0 to 255. With 0.78 itself an empty
+    image would be better than the truth."""
+
+
+class NeuroDecon(NetworkSection):
+    """NeuroDecon (Sachuk et al. 2025), trained on the pairs."""
+
+    kind: Literal["neurodecon"]
+    """NeuroDecon."""
+    large: bool = False
+    """The large form: 6,058,690 parameters in place of 1,509,331."""
+    training: NeuroDeconTraining = NeuroDeconTraining()
 
 
 def build(*, large: bool = False) -> keras.Model:
@@ -101,7 +133,7 @@ def _conv(
 
 
 def _norm(name: str, x: keras.KerasTensor) -> keras.KerasTensor:
-    return BatchNorm(name=f"{name}_norm")(x)
+    return own_layers.BatchNorm(name=f"{name}_norm")(x)
 
 
 def _leaky(name: str, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -129,7 +161,11 @@ def _loss(
     return {"loss": tf.add_n(list(parts.values())), **parts}
 
 
-NETWORK = Network(
+METHOD = Network(
+    settings=NeuroDecon,
+    label="NeuroDecon",
+    text="network NeuroDecon",
+    citations=("Sachuk et al., Int. J. Mol. Sci. 26, 8770 (2025), doi:10.3390/ijms26188770",),
     build=build,
     options=lambda method: {"large": method.large},
     training_model=whole_model,

@@ -3,10 +3,10 @@
 from typing import Any
 
 from decon3d.networks.description import load_info
-from decon3d.settings import Bundle, Settings, bundle_path, is_trained
-
-TRUTH_SIGMA = {"rln_mixed": 0.7}
-"""σ, in voxels, of the Gaussian that is part of a recipe's objects; others have none."""
+from decon3d.phantoms.sections import TRUTH_SIGMA
+from decon3d.settings.config import Settings
+from decon3d.settings.files import bundle_path
+from decon3d.settings.methods import Bundle, is_trained
 
 
 def target_kernels(settings: Settings, method: str) -> dict[str, Any] | None:

@@ -5,16 +5,47 @@ gives the scale of a Laplace distribution beside the mean, 996,802. MAE, or the 
 likelihood; Adam 4e-4, batches of 16, 100 × 400 steps, halved on a plateau.
 """
 
-import keras
-import tensorflow as tf
-from keras import layers
+from __future__ import annotations
 
-from decon3d.networks.registry import Network, whole_model
-from decon3d.settings import Care
-from decon3d.training.losses import laplace
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from decon3d.field_types import Shape
+from decon3d.networks.backend import keras, layers, tf
+from decon3d.networks.kind import Network, NetworkSection, Schedule, Training, whole_model
+from decon3d.networks.losses import laplace
 
 FIRST = 32
 LEAST_SCALE = 1e-3
+
+
+class CareTraining(Training):
+    """CARE's training."""
+
+    steps: PositiveInt = 40_000
+    """Optimiser steps."""
+    batch: PositiveInt = 16
+    """Crops per step; several GPUs split them evenly."""
+    crop: Shape = (16, 64, 64)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 4e-4
+    """Rate of the first step."""
+    schedule: Schedule = "plateau"
+    validate_every: PositiveInt = 400
+    """Steps between two validations; the best weights are kept."""
+
+
+class Care(NetworkSection):
+    """CARE's U-Net (Weigert et al. 2018), trained on the pairs."""
+
+    kind: Literal["care"]
+    """CARE."""
+    depth: Annotated[int, Field(ge=1, le=4)] = 2
+    """Levels below the first."""
+    probabilistic: bool = False
+    """Learn the scale of a Laplace distribution beside the mean."""
+    training: CareTraining = CareTraining()
 
 
 def build(*, depth: int = 2, probabilistic: bool = False) -> keras.Model:
@@ -67,7 +98,14 @@ def _loss(
     return {"loss": tf.reduce_mean(tf.abs(restored - truth))}
 
 
-NETWORK = Network(
+METHOD = Network(
+    settings=Care,
+    label="CARE",
+    text="network CARE",
+    citations=(
+        "M. Weigert et al., Content-aware image restoration: pushing the limits of "
+        "fluorescence microscopy, Nat. Methods 15, 1090 (2018)",
+    ),
     build=build,
     options=lambda method: {"depth": method.depth, "probabilistic": method.probabilistic},
     training_model=whole_model,

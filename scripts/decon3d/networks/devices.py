@@ -1,13 +1,15 @@
 """The device that TensorFlow works on: chosen at the start of a job, never silently another."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import decon3d.networks  # noqa: F401 (prepares TensorFlow's environment, does not import it)
 from decon3d.errors import UserError
 from decon3d.logs import log
+from decon3d.networks.backend import tf
 
 DRIVER = Path("/proc/driver/nvidia/version")
 """What NVIDIA's kernel module says of itself."""
@@ -28,8 +30,6 @@ def granted_gpus(resources: Mapping[str, Any], *, required: bool = True) -> int:
     gpus = gpus or sum(int(count or 1) for count in asked)
     if required or not gpus:
         return gpus
-    import tensorflow as tf
-
     seen = len(tf.config.list_physical_devices("GPU"))
     if seen < gpus:
         log.warning("%d GPU asked for, %d seen; require_gpu: false: on the CPU", gpus, seen)
@@ -57,8 +57,6 @@ def configure(*, gpus: int, threads: int) -> dict[str, Any]:
     UserError
         If TensorFlow sees fewer GPUs than `gpus`: working on the CPU instead would take days.
     """
-    import tensorflow as tf
-
     visible = tf.config.list_physical_devices("GPU")
     if len(visible) < gpus:
         raise UserError(
@@ -94,8 +92,6 @@ def limit_threads(threads: int) -> int:
     TensorFlow takes them at its first computation: in a process where it already works, the
     number stays as it is, and a warning says so.
     """
-    import tensorflow as tf
-
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)

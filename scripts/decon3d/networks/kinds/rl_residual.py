@@ -8,17 +8,69 @@ Without biases it has 63,504, and is homogeneous: whatever counts became 1, the 
 the same.
 """
 
-import keras
-import tensorflow as tf
-from keras import layers
+from __future__ import annotations
 
-from decon3d.networks.description import Estimate
-from decon3d.networks.layers import LastChannel
-from decon3d.networks.registry import Network, whole_model
-from decon3d.settings import RlResidual
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic_core import PydanticCustomError
+
+from decon3d.classical.kind import RICHARDSON_LUCY
+from decon3d.field_types import Section, Shape
+from decon3d.networks.backend import keras, layers, own_layers, tf
+from decon3d.networks.kind import Estimate, Network, NetworkSection, Schedule, Training, whole_model
 
 LEAST_SQUARE = 1e-4
 """Mean square of a crop's truth, in network units, below which it counts as that."""
+
+
+class RlResidualTraining(Training):
+    """The training of rl_residual."""
+
+    steps: PositiveInt = 3000
+    """Optimiser steps."""
+    crop: Shape = (32, 32, 32)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 2e-3
+    """Rate of the first step."""
+    schedule: Schedule = "cosine"
+    gradient_clip: PositiveFloat | None = 1.0
+    """Largest norm of the gradient of all weights together; null = any."""
+
+
+class RlEstimate(Section):
+    """A run of Richardson-Lucy (heavy ball) that a network looks at."""
+
+    iterations: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (25,)
+    """Iterations after which it does, ascending; an input channel each."""
+    tv_weight: Annotated[float, Field(ge=0)] = 0.0
+    """λ of the total variation, as RLTV's; 0 = none."""
+
+    @field_validator("iterations")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)):
+            raise PydanticCustomError("tune", "the iterations must ascend; sort them, each once")
+        return value
+
+
+class RlResidual(NetworkSection):
+    """A network of this project that learns what Richardson-Lucy leaves undone."""
+
+    kind: Literal["rl_residual"]
+    """Richardson-Lucy's residual."""
+    estimates: Annotated[tuple[RlEstimate, ...], Field(min_length=1)] = (
+        RlEstimate(iterations=(8, 25)),
+        RlEstimate(iterations=(50,), tv_weight=0.0005),
+        RlEstimate(iterations=(50,), tv_weight=0.002),
+    )
+    """What the network looks at beside the image; it corrects the last estimate of the last run."""
+    channels: Annotated[PositiveInt, Field(examples=[16])] = 12
+    """Channels of the convolutions at full resolution; twice as many at half."""
+    biases: bool = False
+    """Whether the convolutions have biases. Without, a network that is given twice the counts
+    returns twice the counts, whatever the normalisation."""
+    training: RlResidualTraining = RlResidualTraining()
 
 
 def build(*, inputs: int = 3, channels: int = 12, biases: bool = False) -> keras.Model:
@@ -59,7 +111,9 @@ def build(*, inputs: int = 3, channels: int = 12, biases: bool = False) -> keras
     residual = layers.Conv3D(
         1, 3, padding="same", use_bias=biases, kernel_initializer="zeros", name="residual"
     )(x)
-    restored = layers.Add(name="corrected")([LastChannel(name="estimate")(seen), residual])
+    restored = layers.Add(name="corrected")(
+        [own_layers.LastChannel(name="estimate")(seen), residual]
+    )
     # An object has no negative light; the estimates are ≥ 0, so that the start is untouched.
     return keras.Model(seen, layers.ReLU(name="restored")(restored), name="rl_residual")
 
@@ -83,7 +137,11 @@ def _loss(
     return {"loss": tf.reduce_mean(error / square)}
 
 
-NETWORK = Network(
+METHOD = Network(
+    settings=RlResidual,
+    label="RL residual",
+    text="residual network on Richardson-Lucy estimates",
+    citations=RICHARDSON_LUCY,
     build=build,
     options=_options,
     training_model=whole_model,

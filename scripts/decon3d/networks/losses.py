@@ -5,8 +5,9 @@ the loss of the whole batch wherever it is a mean; what comes after a mean (a lo
 needs `batch_mean`.
 """
 
-import tensorflow as tf
+from __future__ import annotations
 
+from decon3d.networks.backend import tf
 from decon3d.networks.replicas import batch_mean
 
 AUXILIARY_WEIGHT = 0.1

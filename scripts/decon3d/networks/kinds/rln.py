@@ -8,20 +8,18 @@ estimate; Adam, 0.015 · 0.95^(step / 600), batches of four crops of 64³.
 Layers bear the names of the authors' variables: e_1 … e_8 (estimation), u_1 … u_7 (update).
 """
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import keras
-import tensorflow as tf
-from keras import layers
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PositiveFloat
 
 from decon3d.errors import UserError
-from decon3d.networks.layers import BatchNorm, ChannelMean, Gradients, Product, Ratio
-from decon3d.networks.registry import Network
-from decon3d.settings import Rln
-from decon3d.training.losses import rln_loss
+from decon3d.networks.backend import keras, layers, own_layers, tf
+from decon3d.networks.kind import Gradients, Network, NetworkSection, Training
+from decon3d.networks.losses import rln_loss
 
-FORWARD_SIGMAS = (4.0, 1.0, 2.0, 3.0)
 # The order in which the published graph creates (and so numbers) its normalisations.
 NORMS = (
     "e_1",
@@ -45,20 +43,23 @@ NORMS = (
 KERNELS = (*(f"e_{i}" for i in range(1, 9)), *(f"u_{i}" for i in range(1, 8)))
 
 
-@keras.saving.register_keras_serializable(package="decon3d")
-class ForwardProjectorKernel(keras.initializers.Initializer):
-    """Start of a forward projector: Gaussians with centre 1, one width per output channel.
+class RlnTraining(Training):
+    """RLN's training."""
 
-    Each input channel is scaled by a number drawn from U(0.7, 1).
-    """
+    auxiliary_loss: bool = True
+    """The loss on the first estimate (weight 0.1)."""
+    gradients: Gradients = "straight_through"
+    """Of the divisions and multiplications: the authors' custom gradients or the exact ones."""
 
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
-        """Make a kernel of `shape` (3, 3, 3, input channels, 4)."""
-        axis = tf.range(-1.0, 2.0) ** 2
-        squared = axis[:, None, None] + axis[None, :, None] + axis[None, None, :]
-        gaussians = [tf.exp(-squared / (2 * sigma**2)) for sigma in FORWARD_SIGMAS]
-        scale = keras.random.uniform((shape[3], 1), minval=0.7, maxval=1.0)
-        return tf.cast(tf.stack(gaussians, -1)[:, :, :, None, :] * scale, dtype or "float32")
+
+class Rln(NetworkSection):
+    """The Richardson-Lucy network (Li et al. 2022), trained on the pairs."""
+
+    kind: Literal["rln"]
+    """The Richardson-Lucy network."""
+    epsilon: PositiveFloat = 1e-4
+    """Added to the denominators of the network's two divisions."""
+    training: RlnTraining = RlnTraining()
 
 
 def build(*, epsilon: float = 1e-4, gradients: Gradients = "straight_through") -> keras.Model:
@@ -84,7 +85,7 @@ def build(*, epsilon: float = 1e-4, gradients: Gradients = "straight_through") -
     a2 = _convolution("e_2", a1, 4, forward=True)
     a3 = _convolution("e_3", layers.Concatenate(name="forward_1")([a1, a2]), 4, forward=True)
     f1 = _with_skip("forward_1_skip", a3, half)
-    q1 = Ratio(epsilon=epsilon, gradients=gradients, name="ratio_1")([half, f1])
+    q1 = own_layers.Ratio(epsilon=epsilon, gradients=gradients, name="ratio_1")([half, f1])
     b1 = _convolution("e_4", _norm("ratio_1", q1), 8)
     b2 = _convolution("e_5", b1, 8)
     b3 = _convolution("e_6", layers.Concatenate(name="back_1")([b2, b1]), 8)
@@ -92,23 +93,25 @@ def build(*, epsilon: float = 1e-4, gradients: Gradients = "straight_through") -
         4, 2, strides=2, use_bias=False, kernel_initializer=_wide(), name="e_7"
     )(b3)
     b4 = _convolution("e_8", _activated("e_7", _norm("e_7", up)), 4)
-    c1 = ChannelMean(name="correction_1")(b4)
-    first = Product(gradients=gradients, name="product_1")([image, c1])
+    c1 = own_layers.ChannelMean(name="correction_1")(b4)
+    first = own_layers.Product(gradients=gradients, name="product_1")([image, c1])
     estimate_1 = _activated("product_1", _norm("product_1", first))
 
     a5 = _convolution("u_2", _convolution("u_1", image, 4, forward=True), 4, forward=True)
     f2 = _with_skip("forward_2_skip", a5, image)
-    q2 = Ratio(epsilon=epsilon, gradients=gradients, name="ratio_2")([image, f2])
+    q2 = own_layers.Ratio(epsilon=epsilon, gradients=gradients, name="ratio_2")([image, f2])
     b6 = _convolution("u_4", _convolution("u_3", _norm("ratio_2", q2), 8), 8)
-    c2 = ChannelMean(name="correction_2")(layers.Rescaling(1.0, offset=1.0, name="plus_1")(b6))
-    second = Product(gradients=gradients, name="product_2")([estimate_1, c2])
+    c2 = own_layers.ChannelMean(name="correction_2")(
+        layers.Rescaling(1.0, offset=1.0, name="plus_1")(b6)
+    )
+    second = own_layers.Product(gradients=gradients, name="product_2")([estimate_1, c2])
     estimate_2 = _activated("product_2", _norm("product_2", second))
 
     m1 = _convolution("u_5", estimate_2, 8, norm=False)
     joined = layers.Concatenate(name="merge_1")([m1, estimate_2, estimate_1])
     m2 = _convolution("u_6", joined, 8, norm=False)
     m3 = _convolution("u_7", layers.Concatenate(name="merge_2")([m1, m2]), 8)
-    return keras.Model(image, ChannelMean(name="restored")(m3), name="rln")
+    return keras.Model(image, own_layers.ChannelMean(name="restored")(m3), name="rln")
 
 
 def _wide() -> keras.initializers.Initializer:
@@ -119,7 +122,7 @@ def _convolution(
     name: str, x: keras.KerasTensor, channels: int, *, forward: bool = False, norm: bool = True
 ) -> keras.KerasTensor:
     """Convolve 3×3×3 without bias, normalise, softplus."""
-    start = ForwardProjectorKernel() if forward else _wide()
+    start = own_layers.ForwardProjectorKernel() if forward else _wide()
     x = layers.Conv3D(
         channels, 3, padding="same", use_bias=False, kernel_initializer=start, name=name
     )(x)
@@ -127,7 +130,7 @@ def _convolution(
 
 
 def _norm(name: str, x: keras.KerasTensor) -> keras.KerasTensor:
-    return BatchNorm(momentum=0.99, epsilon=1e-3, name=f"{name}_norm")(x)
+    return own_layers.BatchNorm(momentum=0.99, epsilon=1e-3, name=f"{name}_norm")(x)
 
 
 def _activated(name: str, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -136,7 +139,9 @@ def _activated(name: str, x: keras.KerasTensor) -> keras.KerasTensor:
 
 def _with_skip(name: str, x: keras.KerasTensor, skip: keras.KerasTensor) -> keras.KerasTensor:
     """Average the channels of x + softplus(skip), the one channel of `skip` added to each."""
-    return ChannelMean(name=f"{name}_mean")(layers.Add(name=name)([x, _activated(name, skip)]))
+    return own_layers.ChannelMean(name=f"{name}_mean")(
+        layers.Add(name=name)([x, _activated(name, skip)])
+    )
 
 
 def load_published(folder: str | Path) -> keras.Model:
@@ -196,7 +201,14 @@ def _loss(
     )
 
 
-NETWORK = Network(
+METHOD = Network(
+    settings=Rln,
+    label="RLN",
+    text="network RLN",
+    citations=(
+        "Y. Li et al., Incorporating the image formation process into deep learning improves "
+        "network performance, Nat. Methods 19, 1427 (2022)",
+    ),
     build=build,
     options=_options,
     training_model=_training_model,
