@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decon3d import __version__, paths
+from decon3d import paths
 from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
 from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number, quantity
@@ -18,6 +18,7 @@ from decon3d.settings import (
     is_network,
     is_tuned,
 )
+from decon3d.versions import __version__
 from decon3d.volumes.ingest import VolumeRecord
 
 MODALITIES = {
