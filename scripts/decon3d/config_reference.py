@@ -49,7 +49,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "`aberrations: {coma_x: 0.1}`.",
     ),
     ("datasets.<name>.camera", s.Camera, "The camera: counts = gain · photons + offset."),
-    ("datasets.<name>.preview", s.Preview, "What `snakemake preview` shows."),
+    ("datasets.<name>.preview", s.Preview, "The crop that `snakemake preview` shows."),
     ("datasets.<name>.channels.<name>", s.Channel, "A channel."),
     (
         "datasets.<name>.channels.<name>.psf",
@@ -82,7 +82,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "Each volume's own PSF; what was drawn stands in the store.",
     ),
     ("phantoms.objects.<name>", s.ObjectFile, "A clean volume of your own as an object."),
-    ("restoration", s.Restoration, "How volumes are cut, worked on and written."),
+    ("restoration", s.Restoration, "How volumes are divided, restored and written."),
 ]
 EXAMPLES = {
     "Preview.volume": "embryo1",

@@ -14,12 +14,13 @@ from decon3d.field_types import Name, Section
 
 
 class MethodSection(Section):
-    """What all methods have in common."""
+    """Settings of all methods."""
 
     source: Name | None = None
-    """Another method, whose restored volumes this one starts from (first denoise, then sharpen):
-    negative counts become 0, the normalisation is theirs, and it is trained, tuned and tested on
-    what that method makes of the training data. Null = the raw volumes."""
+    """Another method, whose restored volumes are the input of this one (first denoise, then
+    sharpen). Negative counts become 0, and the normalisation is theirs. This method is then
+    trained, tuned and tested on the training data restored by that method. Null = the raw
+    volumes."""
     if TYPE_CHECKING:
         kind: str
 

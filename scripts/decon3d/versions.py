@@ -31,7 +31,7 @@ VERSIONS = {
     "likeness": 1,
     "pairs": 5,
     "train": 11,
-    "tune": 16,
+    "tune": 17,
     "prepare": 14,
     "plan": 10,
     "restore": 12,
@@ -40,7 +40,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,
-    "report": 11,
+    "report": 12,
     "preview": 1,
     "instrument": 1,
 }

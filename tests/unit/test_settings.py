@@ -501,10 +501,10 @@ methods: {}
 """
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    lost = "so the first one would be lost; rename or remove one of them"
+    lost = "so YAML would ignore the first one; rename or remove one of them"
     found = duplicate_keys(path)
     assert found == [
-        f"{path}, lines {lines}: the key {key} stands twice, {lost}"
+        f"{path}, lines {lines}: the key {key} is given twice, {lost}"
         for lines, key in (
             ("5 and 5", "datasets.worm.channels.gfp.index"),
             ("2 and 7", "datasets.worm"),
@@ -516,7 +516,7 @@ methods: {}
     with pytest.raises(ConfigError, match="has 4 problems"):
         check_config_files([tmp_path / "good.yaml", path])
     (tmp_path / "c.json").write_text('{"a": {"b": 1,\n\t"b": 2}}')
-    assert "lines 1 and 2: the key a.b stands twice" in duplicate_keys(tmp_path / "c.json")[0]
+    assert "lines 1 and 2: the key a.b is given twice" in duplicate_keys(tmp_path / "c.json")[0]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.yaml")))

@@ -189,7 +189,7 @@ def test_the_only_objective_needs_no_name_and_an_instrument_may_stand_in_the_con
         ),
         (
             {"channels": {"gfp": {}, "rfp": {"index": 1}}},
-            "datasets.worm.channels.rfp: the instrument spinning1_60x has no channel 'rfp'; it has gfp, cherry: use one of these names, or give emission_um",
+            "datasets.worm.channels.rfp: the instrument spinning1_60x has no channel 'rfp', only gfp, cherry; use one of these names, or give emission_um",
         ),
         (
             {"date": "1.6.2026"},
@@ -201,7 +201,7 @@ def test_the_only_objective_needs_no_name_and_an_instrument_may_stand_in_the_con
         ),
         (
             {"camera": {"flat": "v.tif"}},
-            "datasets.worm.camera.flat: needs `dark`, too: the gain follows from both; add dark frames",
+            "datasets.worm.camera.flat: the gain also needs dark frames; add `dark`",
         ),
         (
             {"camera": {"dark": "no/*.tif"}},
@@ -214,7 +214,7 @@ def test_the_only_objective_needs_no_name_and_an_instrument_may_stand_in_the_con
                 "voxel_size_um": [1, 1, 1],
                 "camera": {"dark": "v.tif"},
             },
-            "datasets.worm: camera.dark is for volumes as the camera recorded them, and simulated volumes are not corrected by it; remove it (camera: {dark: null, flat: null}), and give offset, gain and read_noise",
+            "datasets.worm: camera.dark does not apply to simulated volumes, only to volumes as the camera recorded them; remove it (camera: {dark: null, flat: null}), and give offset, gain and read_noise",
         ),
         ({"instrument": 5}, "datasets.worm.instrument: must be text, not 5"),
         ({"optics": 5}, "datasets.worm.optics: must be a section with keys, not 5"),
@@ -289,7 +289,7 @@ def test_one_problem_of_an_instrument_is_one_line_with_its_file(place, path, val
 def test_a_wrong_file_is_one_line(place):
     (place / "spinning1.yaml").write_text("camera: {offset: 1}\ncamera: {offset: 2}\n")
     config = {"datasets": {"worm": DATASET}, "methods": {"rl": {}}}
-    with pytest.raises(ConfigError, match="lines 1 and 2: the key camera stands twice"):
+    with pytest.raises(ConfigError, match="lines 1 and 2: the key camera is given twice"):
         with_files(config, [place])
     (place / "spinning1.yaml").write_text("- a\n")
     with pytest.raises(ConfigError, match="must be a section with keys"):

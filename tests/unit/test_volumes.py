@@ -162,7 +162,7 @@ def test_volumes_of_another_microscope_do_not_mix(tmp_path):
     ome_tiff(tmp_path / "v.tif")
     one = run_ingest(tmp_path / "v.tif", tmp_path)
     two = run_ingest(tmp_path / "v.tif", tmp_path, voxel_size_um=(0.6, 0.2, 0.1))
-    with pytest.raises(UserError, match="share them"):
+    with pytest.raises(UserError, match="make two datasets"):
         channel_statistics([one, two], channel=1, camera_offset=None, fixed=None, key="datasets.d")
 
 

@@ -98,7 +98,7 @@ def test_what_the_config_gives_stays_and_the_rest_is_filled():
     assert offset.read_noise == pytest.approx(1.6, rel=0.15)
     gain = resolve_camera(settings.Camera(gain=2.17), found)
     assert gain.dark_level == pytest.approx(SCMOS.dark_level, abs=0.6)
-    assert "cannot be told apart without dark frames" in gain.assumed[0]
+    assert "cannot be separated without dark frames" in gain.assumed[0]
     both = resolve_camera(settings.Camera(offset=100, read_noise=1.6), found)
     assert both.gain == pytest.approx(2.17, rel=0.03)
     wrong = resolve_camera(settings.Camera(offset=70), found)

@@ -173,7 +173,7 @@ def test_unusable_frames_are_refused(files, tmp_path, role, make, said):
 def test_clipped_dark_frames_are_odd(camera, tmp_path):
     dim = Simulated(camera.offset - 98, camera.gain, camera.read_noise)
     found = measure_maps(write(tmp_path / "d.tif", dim.frames(0, 20, np.random.default_rng(4))))
-    assert "the camera's offset cuts the noise off" in found.about.warnings[0]
+    assert "so the noise is clipped" in found.about.warnings[0]
 
 
 @pytest.fixture(scope="module")
@@ -256,9 +256,9 @@ def test_the_frames_take_the_place_of_what_the_config_lacks(recorded, maps):
         (
             lambda v: v,
             {"camera_bits": 9},
-            "camera.bits: 9 bits end at 511, but .*v.tif holds counts up to 1023",
+            "camera.bits: 9 bits end at 511, but .*v.tif has counts up to 1023",
         ),
-        (lambda v: v, {"no_data": 0.0}, "no_data: 0.0 beside camera.dark"),
+        (lambda v: v, {"no_data": 0.0}, "no_data: 0.0 contradicts camera.dark"),
     ],
 )
 def test_a_volume_that_is_not_of_that_camera_is_refused(recorded, change, options, said):

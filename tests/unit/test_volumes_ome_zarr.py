@@ -223,7 +223,7 @@ def test_the_voxel_size_is_that_of_all_transformations_or_is_asked_for(ome, size
     path = image(tmp_path / "v.zarr", ome=ome)
     assert open_volume(path).voxel_size_um == size
     if size is None:
-        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr states "):
+        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr has "):
             run(path, tmp_path)
 
 

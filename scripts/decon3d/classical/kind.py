@@ -71,10 +71,10 @@ class Classical(MethodSection):
     """What all classical methods have in common."""
 
     device: Literal["cpu", "gpu"] = "cpu"
-    """Where volumes and test phantoms are restored. `gpu`: on one GPU, by the rules for GPUs; it
-    needs CuPy (the extra `cupy`), fails without a GPU, and `restoration.memory_gb` is then the
-    GPU's memory. Searches and stopping rules run on the CPU. Tested with a stand-in for CuPy's
-    arrays only, not yet on a GPU; results differ from the CPU's by rounding."""
+    """Device that restores volumes and test phantoms. `gpu`: one GPU, in the rules for GPUs. It
+    needs CuPy (the extra `cupy`) and fails without a GPU; `restoration.memory_gb` is then the GPU's
+    memory. Searches and stopping rules run on the CPU. Results differ from the CPU's by rounding.
+    Tested with a stand-in for CuPy's arrays only, not yet on a GPU."""
 
     if TYPE_CHECKING:  # what each kind declares with its own defaults
         iterations: int | Literal["auto", "tune"]
@@ -85,7 +85,7 @@ class Classical(MethodSection):
     def _limit(cls, values: Any) -> Any:
         if not isinstance(values, dict) or values.get("stopping", "fixed") == "fixed":
             return values
-        # Momentum carries voxels past the point where the halves begin to disagree.
+        # Momentum moves voxels past the point where the halves begin to disagree.
         slow = {"acceleration": "none"} if values["stopping"] == "rlgc" else {}
         return {"iterations": STOPPING_LIMIT, **slow, **values}
 

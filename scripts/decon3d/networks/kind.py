@@ -31,7 +31,7 @@ Schedule = Annotated[
 
 
 class Training(Section):
-    """How a network is trained; the defaults are the network's own, where steps allow it."""
+    """How a network is trained; the defaults are those of the network's publication."""
 
     steps: PositiveInt = 10_000
     """Optimiser steps."""
@@ -51,18 +51,19 @@ class Training(Section):
     validate_every: PositiveInt = 200
     """Steps between two validations; the best weights are kept."""
     save_every: PositiveInt = 200
-    """Steps between two savings of the whole state: what a killed training loses at most."""
+    """Steps between two checkpoints; a killed training loses at most so many."""
     patience: PositiveInt | None = None
-    """Validations without a better score after which the training ends; null = after all steps."""
+    """The training ends after so many validations without a better score; null = after all
+    steps."""
     intensity_scale: tuple[PositiveFloat, PositiveFloat] | None = None
-    """Range of a factor, drawn log-uniformly for each crop, on image and object alike. The noise
-    grows with it: another gain, not another dose. Null = none."""
+    """Range of a factor for each crop's image and object, drawn log-uniformly. It scales the noise,
+    too, like another gain, unlike another dose. Null = none."""
     start_from: str | None = None
-    """Folder of a bundle of the same kind and options whose weights are trained on; null = from
-    scratch. A rate below the usual one keeps what it knows."""
+    """Folder of a bundle of the same kind and options whose weights are the start of the training;
+    null = random weights. Use a lower rate than usual to preserve them."""
     precision: Literal["float32", "mixed"] = "float32"
-    """`mixed`: layers work in float16 on a GPU, weights stay float32; on a CPU, which is no faster
-    in float16, float32 is used and the log says so."""
+    """`mixed`: layers in float16 on a GPU, weights in float32. CPUs are not faster in float16 and
+    use float32, with a line in the log."""
 
     @field_validator("intensity_scale")
     @classmethod

@@ -1,6 +1,6 @@
-"""The config as validated, immutable settings: every rule of the config lives here, once.
+"""The config as validated, immutable settings, with all rules of the config.
 
-`load_settings` checks everything at once and raises one `ConfigError` that lists all problems.
+`load_settings` raises one `ConfigError` that lists all problems.
 The JSON schema in `workflow/schemas` is generated from these classes. Lengths are micrometres,
 triples are in the order Z, Y, X.
 """

@@ -28,18 +28,18 @@ class Settings(Section):
     schema_version: Literal[1] = 1
     """Version of this config format."""
     seed: Annotated[int, Field(ge=0)] = 1
-    """Everything random follows from it."""
+    """Seed of all random number generators."""
     require_gpu: bool = True
-    """A job that was given a GPU and does not see it fails; false = it works on the CPU."""
+    """Fail if a job was given a GPU but cannot find it; false = use the CPU then."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Datasets by name."""
     instruments: dict[Name, Instrument] = {}  # noqa: RUF012 (pydantic copies it)
-    """Microscopes by name. Each may have a file of its own instead, `instruments/<name>.yaml`
-    beside the config or in the clone's `config`; paths in that file start at its folder."""
+    """Microscopes by name. Each may be in its own file instead, `instruments/<name>.yaml` beside
+    the config or in the clone's `config`; paths in that file are relative to its folder."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """Restoration methods by name; the kind defaults to the name."""
     phantoms: Phantoms | None = None
-    """Null = made with the defaults if a method trains or tunes, else not at all."""
+    """Null = the defaults if a method needs training or tuning, else no phantoms."""
     restoration: Restoration = Restoration()
 
     @model_validator(mode="after")
@@ -138,7 +138,7 @@ class Settings(Section):
 
     @property
     def simulated_pairs(self) -> Phantoms | None:
-        """The phantoms to make, or None where nothing asks for them."""
+        """The phantoms to make; None if nothing needs them."""
         needed = any(
             is_trained(m) or (is_tuned(m) and getattr(m, "tune_on", "") != "data")
             for m in self.methods.values()
@@ -146,5 +146,5 @@ class Settings(Section):
         return self.phantoms or (Phantoms() if needed else None)
 
     def has_pairs(self, dataset: str) -> bool:
-        """Say whether a dataset has pairs with truth, measured ones or phantoms."""
+        """Return whether a dataset has pairs with truth, measured ones or phantoms."""
         return self.datasets[dataset].pairs is not None or self.simulated_pairs is not None

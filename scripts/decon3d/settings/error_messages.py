@@ -15,7 +15,7 @@ from decon3d.settings.methods import METHOD_KINDS
 
 _OF_PYDANTIC = frozenset(get_args(ErrorType))
 _OF_THE_CONFIG = ("methods", "phantoms")
-"""Types of the settings' own errors whose text names the key itself."""
+"""Types of the settings' own errors whose text includes the key."""
 _WORDS = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
@@ -67,7 +67,7 @@ def explained(errors: Iterable[Any]) -> list[str]:
         else:
             lines[path] = None
             wanted.setdefault(path, ([], given))[0].append(words)
-    # A union's other members say nothing new of a list in which one entry is wrong.
+    # Skip errors of a union's other members if an entry of a list is wrong.
     inside = {p for p in wanted if any(q.startswith((f"{p}.", f"{p}[")) for q in lines if q != p)}
     return [
         f"{line}: {_must_be(*wanted[line])}" if line in wanted else line  # in the errors' order
@@ -77,7 +77,7 @@ def explained(errors: Iterable[Any]) -> list[str]:
 
 
 def _must_be(words: list[str], given: Any) -> str:
-    """Say what a value must be, by all members of a union."""
+    """Describe what a value must be, by all members of a union."""
     wanted = " or ".join(dict.fromkeys(words))
     if given is None:
         return f"has no value; it must be {wanted}"
@@ -89,14 +89,14 @@ def _must_be(words: list[str], given: Any) -> str:
 
 
 def _close(given: Any, words: list[str]) -> str:
-    """Suggest the allowed word that is closest to a wrong one."""
+    """Suggest the allowed word closest to a wrong one."""
     allowed = [word for text in words for word in re.split(r", | or ", text) if " " not in word]
     close = difflib.get_close_matches(given, allowed, n=1) if isinstance(given, str) else []
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def _wanted(error: Any, annotation: Any) -> str | None:
-    """Say what a value must be, for errors about one value; None for others."""
+    """Describe what a value must be, for errors about one value; None for others."""
     kind, context = error["type"], error.get("ctx", {})
     if kind in _WORDS:
         return _WORDS[kind]
@@ -192,7 +192,7 @@ def _element(members: list[Any], index: int) -> Any:
 
 
 def _layout(annotation: Any) -> str:
-    """Say how a tuple is written: `[Z, Y, X]`, `[from, to]` or a list."""
+    """Describe the form of a tuple: `[Z, Y, X]`, `[from, to]` or a list."""
     for member in _members(annotation):
         elements = [m for m in get_args(member) if m is not Ellipsis]
         if get_origin(member) is not tuple or len(elements) < len(get_args(member)):
@@ -205,7 +205,7 @@ def _layout(annotation: Any) -> str:
 
 
 def _did_you_mean(location: tuple[Any, ...]) -> str:
-    """Name the known keys beside an unknown one, the closest first."""
+    """List the known keys at the place of an unknown one, or suggest the closest."""
     _, here = _walk(location[:-1])
     known = [key for member in _members(here) for key in getattr(member, "model_fields", {})]
     close = difflib.get_close_matches(str(location[-1]), known, n=1)

@@ -1,4 +1,4 @@
-"""Paths that the config names, and what is missing or wrong there."""
+"""Paths in the config, and their problems."""
 
 import glob
 import os
@@ -14,7 +14,7 @@ from decon3d.volumes.inputs import matches
 
 
 def wrong_starts(settings: Settings) -> list[str]:
-    """List the trainings that start from a bundle that cannot be read or is of another kind."""
+    """List the trainings whose initial bundle cannot be read or has another kind."""
     problems = []
     for name, method in settings.methods.items():
         start = getattr(getattr(method, "training", None), "start_from", None)
@@ -35,7 +35,7 @@ def wrong_starts(settings: Settings) -> list[str]:
 
 
 def missing_files(config: dict[str, Any]) -> list[str]:
-    """List the files that the config names and that are not there, whatever else is wrong."""
+    """List the missing files of a config, even if it has other problems."""
     problems = []
 
     def check(key: str, path: Any, *, pattern: bool = False) -> None:
@@ -92,7 +92,7 @@ def bundle_path(bundle: str, channel: str) -> str:
 
 
 def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[str]:
-    """Check the bundles that the config names, and read what they say of themselves."""
+    """Check the bundles of the config and read their descriptions."""
     channels = {
         str(channel)
         for dataset in datasets.values()

@@ -1,7 +1,7 @@
 """From `instrument: spinning1_60x` to the optics, camera and channels of a dataset.
 
-The keys of the instrument are put below those of the dataset before the config is validated, so
-that everything else sees a dataset with optics, camera and PSFs of its own.
+The instrument's keys are merged below those of the dataset before validation, so that every
+validated dataset has its own optics, camera and PSFs.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _ENDINGS = (".yaml", ".yml")
 def instrument_files(folders: Iterable[str | Path]) -> dict[str, Path]:
     """List the instruments' files of some folders by the instruments' names; the first one wins.
 
-    A file whose name cannot be a name of the config (`values.NAME`) is left out.
+    Files whose names are not valid names (`field_types.NAME`) are left out.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -42,7 +42,7 @@ def instrument_files(folders: Iterable[str | Path]) -> dict[str, Path]:
 
 
 def instrument_folders(configs: Iterable[str | Path], clone: str | Path) -> list[Path]:
-    """List where instruments' files are looked for: beside the configs, then in the clone."""
+    """List the folders of instruments' files: beside the configs, then in the clone."""
     beside = [Path(config).parent / FOLDER for config in configs]
     return list(dict.fromkeys([*beside, Path(clone, "config", FOLDER)]))
 
@@ -103,7 +103,7 @@ def with_files(config: Any, folders: Iterable[str | Path]) -> Any:
     config
         The parsed YAML; not changed.
     folders
-        Where the files lie; see `instrument_folders`.
+        Folders of the files; see `instrument_folders`.
 
     Raises
     ------
@@ -130,12 +130,12 @@ def with_files(config: Any, folders: Iterable[str | Path]) -> Any:
 
 
 def _may_mean(named: str, instrument: str) -> bool:
-    """Say whether a dataset's `instrument` may be this one, with or without an objective."""
+    """Return whether a dataset's `instrument` may be this one, with or without an objective."""
     return named == instrument or named.startswith(f"{instrument}_")
 
 
 def merged(config: dict[str, Any]) -> dict[str, Any]:
-    """Put the keys of each dataset's instrument below those of the dataset.
+    """Merge the keys of each dataset's instrument below those of the dataset.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def merged(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def by_name(instruments: Mapping[str, Instrument]) -> dict[str, tuple[str, str]]:
-    """List the names that a dataset may give, each with the instrument and its objective."""
+    """List the names of instruments for a dataset, each with the instrument and its objective."""
     found: dict[str, tuple[str, str]] = {}
     for name, instrument in instruments.items():
         for objective in instrument.objectives:
@@ -179,7 +179,7 @@ def by_name(instruments: Mapping[str, Instrument]) -> dict[str, tuple[str, str]]
 def chosen(
     instruments: Mapping[str, Instrument], named: str | None
 ) -> tuple[Instrument, Objective] | None:
-    """Return the instrument and objective that a dataset of a valid config names, if any."""
+    """Return the instrument and objective of a dataset of a valid config, if any."""
     if named is None:
         return None
     name, objective = by_name(instruments)[named]
@@ -217,8 +217,8 @@ def _filled(
                 base["psf"] = _plain(instrument.psf_of(stack, name))
         elif "emission_um" not in _table(channel):
             problems.append(
-                f"{key}.channels.{name}: the instrument {named} has no channel {name!r}; it has "
-                f"{', '.join(instrument.channels)}: use one of these names, or give emission_um"
+                f"{key}.channels.{name}: the instrument {named} has no channel {name!r}, only "
+                f"{', '.join(instrument.channels)}; use one of these names, or give emission_um"
             )
         result["channels"][name] = _over(base, channel)
     return result
@@ -231,8 +231,8 @@ def _unknown(named: str, instruments: Mapping[str, Instrument], known: list[str]
         return f"{named} has the objectives {objectives}; name one of them, e.g. {named}_{some}"
     if not known:
         return (
-            f"unknown instrument {named!r}; none was found: write {FOLDER}/<name>.yaml beside the "
-            "config (config/examples/instruments has one)"
+            f"unknown instrument {named!r}; no instrument was found; write {FOLDER}/<name>.yaml "
+            "beside the config (see config/examples/instruments)"
         )
     close = difflib.get_close_matches(named, known, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
@@ -240,7 +240,7 @@ def _unknown(named: str, instruments: Mapping[str, Instrument], known: list[str]
 
 
 def _day_of(dataset: dict[str, Any]) -> datetime.date | None:
-    """Return a dataset's date; None where it is missing, or wrong: then validation says so."""
+    """Return a dataset's date; None if it is missing or wrong, which validation reports."""
     value = dataset.get("date")
     if isinstance(value, str):
         try:
@@ -251,7 +251,7 @@ def _day_of(dataset: dict[str, Any]) -> datetime.date | None:
 
 
 def _over(base: dict[str, Any], given: Any) -> Any:
-    """Put given keys over those of the instrument; a wrong value is left for the validation."""
+    """Merge given keys over those of the instrument; keep wrong values for the validation."""
     if given is None:
         return base
     return {**base, **given} if isinstance(given, dict) else given
@@ -272,7 +272,7 @@ def _explained(name: str, error: ValidationError) -> list[str]:
 
 
 def _with_paths(value: Any, folder: Path) -> Any:
-    """Let an instrument's relative paths start at the working directory instead of `folder`."""
+    """Change an instrument's relative paths from `folder` to the working directory."""
     if isinstance(value, dict):
         return {
             k: _placed(v, folder) if k in _PATHS else _with_paths(v, folder)

@@ -40,7 +40,7 @@ def load_settings(config: dict[str, Any]) -> Settings:
 
 
 def _with_kinds(config: dict[str, Any]) -> dict[str, Any]:
-    """Let a method's kind default to `bundle` where one is named, else to the method's name."""
+    """Set a method's kind: `bundle` if it names one, else by default the method's name."""
     methods = config.get("methods")
     if not isinstance(methods, dict):
         return config

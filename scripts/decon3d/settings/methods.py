@@ -1,4 +1,4 @@
-"""Restoration methods in the config, and what can be asked of one."""
+"""Restoration methods in the config, and their properties."""
 
 from functools import reduce
 from operator import or_
@@ -15,11 +15,11 @@ RESERVED_METHODS = {"input", "truth"}
 
 
 ORACLE = "_oracle"
-"""End of the names of methods that are tuned on the test truth."""
+"""Suffix of the names of methods that are tuned on the test truth."""
 
 
 class Bundle(MethodSection):
-    """A network that was trained before: no training, the bundle's folder is used."""
+    """A trained network from a bundle; no training."""
 
     kind: Literal["bundle"]
     """An existing bundle."""
@@ -45,33 +45,33 @@ else:
 
 
 def is_tuned(method: MethodSection) -> bool:
-    """Say whether a method's parameters are searched."""
+    """Return whether a method's parameters are searched."""
     return getattr(method, "iterations", None) == "tune"
 
 
 def is_oracle(method: MethodSection) -> bool:
-    """Say whether a method is tuned on the test truth itself, so that it is no competitor."""
+    """Return whether a method is tuned on the test truth, which excludes it from the ranking."""
     return is_tuned(method) and getattr(method, "tune_on", None) == "test_truth"
 
 
 def is_automatic(method: MethodSection) -> bool:
-    """Say whether a method chooses its iterations from the data as it is prepared."""
+    """Return whether a method's preparation chooses its iterations from the data."""
     return getattr(method, "iterations", None) == "auto"
 
 
 def needs_sample(method: MethodSection) -> bool:
-    """Say whether preparing a method needs blocks of the data themselves, and so some work."""
+    """Return whether preparing a method needs blocks of the data, and so some work."""
     return (
         is_automatic(method)
         or getattr(method, "stopping", "fixed") != "fixed"
         or getattr(method, "tv_weight", None) == "snr"
         or getattr(method, "attention", None) == "calibrated"
-        or isinstance(method, Bundle)  # may hold a network whose attention is calibrated
+        or isinstance(method, Bundle)  # may be a network whose attention is calibrated
     )
 
 
 def counts_photons(method: MethodSection) -> bool:
-    """Say whether a method's parameters follow from the noise of its input's photons."""
+    """Return whether a method's parameters depend on the photon noise of its input."""
     return (
         (is_tuned(method) and getattr(method, "tune_on", None) == "data")
         or getattr(method, "stopping", None) == "rlgc"
@@ -80,15 +80,15 @@ def counts_photons(method: MethodSection) -> bool:
 
 
 def is_trained(method: MethodSection) -> bool:
-    """Say whether a method trains a network."""
+    """Return whether a method trains a network."""
     return hasattr(method, "training")
 
 
 def is_network(method: MethodSection) -> bool:
-    """Say whether a method restores with a network."""
+    """Return whether a method restores with a network."""
     return method.kind not in CLASSICAL
 
 
 def may_use_gpu(method: MethodSection) -> bool:
-    """Say whether a method's restorations may use a GPU, and so go to the rules for GPUs."""
+    """Return whether a method's restorations may use a GPU, and so run in the rules for GPUs."""
     return is_network(method) or getattr(method, "device", "cpu") == "gpu"

@@ -1,4 +1,4 @@
-"""Weights by which an image fades before its Fourier transform: edges are no structure."""
+"""Apodization: weights that fade an image's edges before its Fourier transform."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 GAP = 0.125
-"""Share of an axis over which a volume fades towards missing voxels: less lets their edges through,
-more costs data."""
+"""Share of an axis over which a volume fades towards missing voxels. A smaller share leaves edges,
+a larger one loses data."""
 
 
 def fade(size: int, edge: float) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What is counted of one channel, slab by slab: histogram, darkest place, no data, a hash."""
+"""Statistics of one channel, slab by slab: histogram, darkest place, no data, a hash."""
 
 import hashlib
 from collections import Counter
@@ -35,7 +35,7 @@ class Counted:
     darkest: float
     """Mean of the darkest place; infinite where there is none."""
     fill: float | None
-    """Value of the voxels without data; None = none has it."""
+    """Value of the voxels without data; None = all have data."""
     filled: int
     """Voxels with that value in places without data."""
     not_finite: int
@@ -53,7 +53,7 @@ class ChannelAccumulator:
     start, stop
         Range of the histogram of a float type; integers have their own.
     no_data
-        How voxels without data are known.
+        How to find voxels without data.
     saturation
         Counts at and above which a voxel is saturated; None = the largest value of an integer type.
     """

@@ -1,4 +1,4 @@
-"""Stores of this project, opened so that whatever is missing or altered is an error by name."""
+"""Open this project's stores; missing or altered files raise an error with their name."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +26,7 @@ OPTIONS: dict[str, Any] = {
     "fill_value": 0,
     "config": {"write_empty_chunks": True},
 }
-"""How every array is made here: each chunk is written, with its checksum."""
+"""Options of every array here: all chunks are written, with checksums."""
 
 
 class OwnStore(LocalStore):
@@ -106,7 +106,7 @@ class OwnGroup(zarr.Group):
 def open_store(path: str | Path) -> OwnGroup:
     """Open a finished store of ours: a restored volume, pairs, phantoms, a map, an ingested volume.
 
-    Its arrays raise `DamagedError` where they read a chunk that is missing or altered.
+    Its arrays raise `DamagedError` when they read a missing or altered chunk.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def open_array(store: str | Path, name: str) -> OwnArray:
 def open_to_write(folder: str | Path) -> "zarr.Array[Any]":
     """Open an array of a store that is being made, to write whole chunks or shards into it.
 
-    That chunks of nothing but the fill value are written, too, does not stand in the metadata.
+    Chunks of the fill value alone are written, too; the metadata does not store this option.
     """
     return zarr.open_array(str(folder), mode="r+").with_config(OPTIONS["config"])
 
@@ -146,7 +146,7 @@ def open_group(path: str | Path) -> Any:
 def remove_chunk(folder: str | Path, array: Any, place: tuple[int, ...]) -> None:
     """Remove a chunk or shard of the array in a folder before it is written anew.
 
-    zarr reads a shard before it writes a part of it, also at the edge of a volume; one that was
-    damaged would then stop every attempt to write it again.
+    zarr reads a shard before it writes a part of it, also at the edge of a volume. A damaged shard
+    would therefore stop every attempt to rewrite it.
     """
     Path(folder, array.metadata.encode_chunk_key(place)).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a volume's header must be for a dataset: asked before any job, and by ingest again."""
+"""Checks of a volume's header against the config, before any job and again in ingest."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -18,7 +18,7 @@ def volume_problems(
     times: Sequence[int] | None,
     voxel_size_um: Triple | None,
 ) -> list[str]:
-    """List why a volume cannot be restored as the dataset's config says.
+    """List the contradictions between a volume's header and the dataset's config.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def volume_problems(
 
 
 def same_voxels(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Say whether two voxel sizes (Z, Y, X) agree to 1 %."""
+    """Return whether two voxel sizes (Z, Y, X) agree within 1 %."""
     return all(abs(u - v) <= SAME_VOXEL * abs(v) for u, v in zip(a, b, strict=True))
 
 
@@ -74,21 +74,21 @@ def differing_voxels(sizes: Iterable[tuple[str, Triple]], *, key: str) -> list[s
     more = f" ({len(others) - 1} more volumes differ, too)" if len(others) > 1 else ""
     return [
         f"{key}: {others[0][0]} has voxels of {_um(others[0][1])}, but {known[0][0]} of "
-        f"{_um(known[0][1])} (Z, Y, X){more}; volumes of one dataset share them: make two "
-        "datasets, or set voxel_size_um if the metadata are wrong"
+        f"{_um(known[0][1])} (Z, Y, X){more}; make two datasets, or set voxel_size_um if the "
+        "metadata are wrong"
     ]
 
 
 def shared_files(headers: Iterable[Header], *, key: str) -> list[str]:
-    """List the volumes of a dataset that are the same set of files, named by two of them."""
+    """List the volumes of a dataset that are two files of the same set."""
     found = []
     first: dict[tuple[str, ...], str] = {}
     for header in headers:
         known = first.setdefault(header.files, header.path) if header.files else header.path
         if known != header.path:
             found.append(
-                f"{key}.volumes: {header.path} and {known} are files of one volume (their OME-XML "
-                "says so); list one of them"
+                f"{key}.volumes: {header.path} and {known} are files of one volume, by their "
+                "OME-XML; list one of them"
             )
     return found
 
@@ -98,15 +98,15 @@ def reference_problems(reference: Header, volume: Header, *, key: str) -> list[s
     if reference.shape != volume.shape:
         return [
             f"{key}: the reference {reference.path} has the shape {_shape(reference.shape)} and "
-            f"{volume.path} {_shape(volume.shape)} (T, C, Z, Y, X); a reference must have the "
-            "volume's own grid, channels and time points"
+            f"{volume.path} {_shape(volume.shape)} (T, C, Z, Y, X); give a reference with the "
+            "volume's grid, channels and time points"
         ]
     sizes = reference.voxel_size_um, volume.voxel_size_um
     if sizes[0] and sizes[1] and not same_voxels(sizes[0], sizes[1]):
         return [
             f"{key}: the reference {reference.path} has voxels of {_um(sizes[0])}, but "
-            f"{volume.path} of {_um(sizes[1])} (Z, Y, X); a reference must have the volume's own "
-            "grid: resample it, or mend the metadata"
+            f"{volume.path} of {_um(sizes[1])} (Z, Y, X); resample the reference to the volume's "
+            "grid, or correct its metadata"
         ]
     return []
 
@@ -139,7 +139,7 @@ def pair_problems(
     if channel >= channels and (channels > 1 or not only_channel):
         found.append(
             f"{key}: {header.path} has {channels} channel{'s' * (channels != 1)}, but the "
-            f"dataset's has the index {channel}; pairs need the dataset's channels"
+            f"dataset's channel has the index {channel}; give pairs with the dataset's channels"
         )
     size = header.voxel_size_um
     if voxel_size_um and size and not same_voxels(size, voxel_size_um):

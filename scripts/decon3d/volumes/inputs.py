@@ -1,4 +1,4 @@
-"""Which volumes a dataset has: names and paths from a path, a glob, a list or a sheet."""
+"""The volumes of a dataset: names and paths from a path, a glob, a list or a sheet."""
 
 import glob
 import os
@@ -31,8 +31,8 @@ class VolumeSource:
 def matches(pattern: str) -> list[str]:
     """List the files (or folders: OME-Zarr, planes) that a path or a glob names, sorted.
 
-    The longest leading part that exists as it is written is taken literally: `[1]` in a folder's
-    name is not a pattern.
+    The longest leading part that exists is taken literally: `[1]` in the name of an existing folder
+    is not a pattern.
     """
     if os.path.lexists(pattern):
         return [pattern]
@@ -50,10 +50,10 @@ def listed_files(entries: str | list[str] | None) -> list[str]:
 
 
 def volume_files(path: str) -> list[str]:
-    """List the files whose change is a volume's: itself, or what stands for a folder.
+    """List the files that stand for a volume in the workflow.
 
-    Of an OME-Zarr, its metadata; of a folder of planes, the folder. What they do not show is in
-    the volume's fingerprint (`volumes.fingerprints`), a parameter of the rules.
+    Of an OME-Zarr, its metadata; of a folder of planes, the folder. Other changes show in the
+    volume's fingerprint (`volumes.fingerprints`), a parameter of the rules.
     """
     path = path.rstrip("/")
     inside = [
@@ -111,7 +111,7 @@ def find_volumes(
                 )
             if source.reference and _is_same(source.path, source.reference):
                 problems.append(
-                    f"{key}: {source.path} is its own reference; give the volume that is the truth"
+                    f"{key}: {source.path} is its own reference; give the volume with the truth"
                 )
             named = filter(None, (source.path, source.reference))
             problems += [f"{key}: {problem}" for path in named if (problem := path_problem(path))]
@@ -145,7 +145,7 @@ def _images(key: str, source: VolumeSource) -> list[VolumeSource]:
         images = images_in(source.path)
         truths = images_in(source.reference) if images and source.reference else images
     except UserError:
-        return [source]  # said again, with the others' problems, when the volume is opened
+        return [source]  # reported again, with the others' problems, when the volume is opened
     if not images:
         return [source]
     if missing := set(images) - set(truths):
@@ -188,7 +188,7 @@ def _listed(key: str, sheet: str) -> list[VolumeSource]:
 
 
 def volume_name(path: str) -> str:
-    """Make a volume's name from its file's: the endings go, odd characters become `_`.
+    """Make a volume's name from its file's: remove endings, replace odd characters by `_`.
 
     Of an image inside a `.zarr` folder it has the folder's name and its path inside.
     """

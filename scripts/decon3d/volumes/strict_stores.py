@@ -1,7 +1,7 @@
 """Local zarr stores that refuse cut chunk files: empty ones, and incomplete ones of Blosc.
 
-Blosc's decoder trusts the length that a chunk's header states and does not compare it with the
-bytes there are: of incompressible data it copies whatever lies in memory beyond a cut chunk's end.
+Blosc's decoder trusts the length in a chunk's header without comparing it with the chunk's size.
+For incompressible data, it copies memory from beyond a cut chunk's end.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ _LENGTH = slice(12, 16)
 
 
 def uses_blosc(array: dict[str, Any]) -> bool:
-    """Say whether an array's chunk files are Blosc's, from its metadata of zarr version 2 or 3."""
+    """Return whether an array's chunks are compressed by Blosc, from its metadata (zarr 2 or 3)."""
     codecs = array.get("codecs")
     listed = codecs if isinstance(codecs, list) else [array.get("compressor")]
     names = [c.get("name", c.get("id")) for c in listed if isinstance(c, dict)]
@@ -23,7 +23,7 @@ def uses_blosc(array: dict[str, Any]) -> bool:
 
 
 class FilledFileStore(LocalStore):
-    """Refuses empty files of an array; zarr reads an empty shard as one that was never written."""
+    """Rejects empty files of an array; zarr reads an empty shard as a missing one."""
 
     async def get(
         self,
@@ -39,7 +39,7 @@ class FilledFileStore(LocalStore):
 
 
 class WholeChunkStore(FilledFileStore):
-    """Also refuses cut chunks of an array that Blosc has compressed."""
+    """Also rejects cut chunks of an array compressed by Blosc."""
 
     async def get(
         self,

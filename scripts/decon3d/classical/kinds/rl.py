@@ -14,20 +14,20 @@ class Rl(Classical):
     kind: Literal["rl"]
     """Richardson-Lucy."""
     iterations: PositiveInt | Literal["auto", "tune"] = "auto"
-    """Iterations; or `auto`: those with the least predicted error on a sample of the data, found in
-    seconds without phantoms; or `tune`: the best by `tune_on`; with a stopping rule the most
-    (default 500)."""
+    """Number of iterations. `auto`: the number with the least predicted error on a sample of the
+    data, found in seconds without phantoms. `tune`: the best by `tune_on`. With a stopping rule:
+    the largest number (default 500)."""
     stopping: Stopping = "fixed"
     """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
     halves of its photons disagree, all when < 1 % of a sample's voxels move."""
     tune_on: TuneOn = "phantoms"
-    """What `tune` searches on: `phantoms` (val split); `data` (the error that they predict, no
+    """Basis of `tune`: `phantoms` (val split); `data` (the error predicted from them, without
     truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum; without it about twice as many iterations are needed. Its best is 0.15 to 0.22 dB
-    higher; past it, momentum adds noise faster (twice as many iterations as the best lose up to
-    3.9 dB, 2.6 without). With `stopping: rlgc` none, since momentum runs on
-    into the noise (7 dB lost at 50 photons)."""
+    """Momentum. Without it, about twice as many iterations are needed. With it, the best number of
+    iterations gives 0.15 to 0.22 dB more, but further iterations add noise faster (twice the best
+    number loses up to 3.9 dB, 2.6 dB without). `stopping: rlgc` needs none, since momentum then
+    fits the noise (7 dB lost at 50 photons)."""
     back_projector: Literal["matched", "wiener_butterworth"] = "matched"
     """`wiener_butterworth` (Guo 2020): one or two iterations, with acceleration: none."""
 

@@ -21,15 +21,15 @@ class RlRoughness(Classical):
     """Richardson-Lucy with Good's roughness: for smooth and textured objects, which total variation
     may turn into flat patches."""
     iterations: PositiveInt | Tuned = "tune"
-    """Iterations, or `tune`: the best by `tune_on`, together with roughness_weight."""
+    """Number of iterations. `tune`: the best by `tune_on`, together with roughness_weight."""
     roughness_weight: PositiveFloat | Tuned = "tune"
-    """λ of Good's roughness, differences relative to the smallest voxel; or `tune`. Best values are
-    0.01 to 0.5, the smaller the more photons; none is too large to converge."""
+    """λ of Good's roughness, for differences relative to the smallest voxel. `tune`: searched. The
+    best values are 0.01 to 0.5, smaller for more photons; any value converges."""
     tune_on: TuneOn = "phantoms"
-    """What `tune` searches on: `phantoms` (val split); `data` (the error that they predict, no
+    """Basis of `tune`: `phantoms` (val split); `data` (the error predicted from them, without
     truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum; without it up to eight times as many iterations are needed."""
+    """Momentum. Without it, up to eight times as many iterations are needed."""
 
     @model_validator(mode="after")
     def _together(self) -> "RlRoughness":

@@ -21,20 +21,21 @@ class Rltv(Classical):
     kind: Literal["rltv"]
     """Richardson-Lucy with total variation."""
     iterations: PositiveInt | Tuned = "tune"
-    """Iterations, or `tune`: the best by `tune_on`, together with tv_weight; with a stopping rule
-    the most (default 500)."""
+    """Number of iterations. `tune`: the best by `tune_on`, together with tv_weight. With a stopping
+    rule: the largest number (default 500)."""
     tv_weight: PositiveFloat | Tuned | Literal["snr"] = "tune"
-    """λ of the total variation, differences relative to the smallest voxel; or `tune`; or `snr`:
-    50 / (SNR · smallest voxel in nm), from the brightest place of a sample (Laasmaa 2011)."""
+    """λ of the total variation, for differences relative to the smallest voxel. `tune`: searched.
+    `snr`: 50 / (SNR · smallest voxel in nm), from the brightest place of a sample (Laasmaa
+    2011)."""
     stopping: Stopping = "fixed"
     """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
     halves of its photons disagree, all when < 1 % of a sample's voxels move."""
     tune_on: TuneOn = "phantoms"
-    """What `tune` searches on: `phantoms` (val split); `data` (the error that they predict, no
+    """Basis of `tune`: `phantoms` (val split); `data` (the error predicted from them, without
     truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum; without it about twice as many iterations are needed. With `stopping: rlgc` none,
-    since momentum runs on into the noise (7 dB lost at 50 photons)."""
+    """Momentum. Without it, about twice as many iterations are needed. `stopping: rlgc` needs none,
+    since momentum then fits the noise (7 dB lost at 50 photons)."""
 
     @model_validator(mode="after")
     def _together(self) -> "Rltv":

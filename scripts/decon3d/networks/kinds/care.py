@@ -44,7 +44,7 @@ class Care(NetworkSection):
     depth: Annotated[int, Field(ge=1, le=4)] = 2
     """Levels below the first."""
     probabilistic: bool = False
-    """Learn the scale of a Laplace distribution beside the mean."""
+    """Also learn the scale of a Laplace distribution."""
     training: CareTraining = CareTraining()
 
 

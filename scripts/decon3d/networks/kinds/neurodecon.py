@@ -42,8 +42,8 @@ class NeuroDeconTraining(Training):
     """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
     hessian_weight: NonNegativeFloat = 0.78 / 255
     """Weight of the smoothness of the result (not of the large form), whose unit is the bright
-    foreground; 0.78 / 255 is the published 0.78 of images from 0 to 255. With 0.78 itself an empty
-    image would be better than the truth."""
+    foreground; 0.78 / 255 is the published 0.78, for images from 0 to 255. With 0.78, an empty
+    image would have a smaller loss than the truth."""
 
 
 class NeuroDecon(NetworkSection):

@@ -47,14 +47,14 @@ class Rcan(NetworkSection):
     channels: Annotated[PositiveInt, Field(examples=[32])] = 32
     """Channels of every convolution."""
     reduction: PositiveInt = 8
-    """Factor by which the attention narrows the channels."""
+    """Factor by which the attention reduces the channels."""
     residual_scaling: PositiveFloat = 1.0
     """Weight of a block's residual."""
     loss: Literal["mae", "mse"] = "mae"
     """Mean absolute or mean squared error."""
     attention: Literal["calibrated", "per_block"] = "calibrated"
-    """Pooled vectors fixed on a sample of the data, so that any tiling restores the same, or those
-    of each block, as published."""
+    """`fixed`: pooled vectors from a sample of the data, so that the result does not depend on the
+    blocks. `per_block`: those of each block, as published."""
     training: RcanTraining = RcanTraining()
 
 
@@ -76,7 +76,7 @@ def build(
     channels
         Of every convolution but the last.
     reduction
-        Factor by which the attention narrows the channels.
+        Factor by which the attention reduces the channels.
     residual_scaling
         Weight of a block's residual.
 

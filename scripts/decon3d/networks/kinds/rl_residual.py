@@ -39,10 +39,10 @@ class RlResidualTraining(Training):
 
 
 class RlEstimate(Section):
-    """A run of Richardson-Lucy (heavy ball) that a network looks at."""
+    """A run of Richardson-Lucy (heavy ball) whose estimates are a network's input."""
 
     iterations: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (25,)
-    """Iterations after which it does, ascending; an input channel each."""
+    """Iterations of the estimates, ascending; one input channel each."""
     tv_weight: Annotated[float, Field(ge=0)] = 0.0
     """λ of the total variation, as RLTV's; 0 = none."""
 
@@ -55,7 +55,7 @@ class RlEstimate(Section):
 
 
 class RlResidual(NetworkSection):
-    """A network of this project that learns what Richardson-Lucy leaves undone."""
+    """A network of this project that learns the residual of Richardson-Lucy."""
 
     kind: Literal["rl_residual"]
     """Richardson-Lucy's residual."""
@@ -64,12 +64,12 @@ class RlResidual(NetworkSection):
         RlEstimate(iterations=(50,), tv_weight=0.0005),
         RlEstimate(iterations=(50,), tv_weight=0.002),
     )
-    """What the network looks at beside the image; it corrects the last estimate of the last run."""
+    """Inputs of the network beside the image; it corrects the last estimate of the last run."""
     channels: Annotated[PositiveInt, Field(examples=[16])] = 12
     """Channels of the convolutions at full resolution; twice as many at half."""
     biases: bool = False
-    """Whether the convolutions have biases. Without, a network that is given twice the counts
-    returns twice the counts, whatever the normalisation."""
+    """Whether the convolutions have biases. Without biases, the network is linear in the scale of
+    the counts: twice the input gives twice the output."""
     training: RlResidualTraining = RlResidualTraining()
 
 

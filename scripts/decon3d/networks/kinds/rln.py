@@ -49,7 +49,8 @@ class RlnTraining(Training):
     auxiliary_loss: bool = True
     """The loss on the first estimate (weight 0.1)."""
     gradients: Gradients = "straight_through"
-    """Of the divisions and multiplications: the authors' custom gradients or the exact ones."""
+    """Gradients of the divisions and multiplications: the authors' custom ones or the exact
+    ones."""
 
 
 class Rln(NetworkSection):
