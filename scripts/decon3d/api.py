@@ -168,7 +168,8 @@ def deconvolve(
         Voxel size of the image (Z, Y, X), in µm; needed with `optics` or a PSF that is an array.
     method
         A kind of method with its defaults (`rl`: Richardson-Lucy, its iterations chosen from the
-        image), or a method as in the config, e.g. `{"kind": "rltv", "iterations": 30,
+        image; `rltv` and others are tuned on simulated volumes like it, in a minute or more), or a
+        method as in the config, e.g. `{"kind": "rltv", "iterations": 30,
         "tv_weight": 0.002}` or `{"bundle": "folder of a trained network"}`.
     camera
         As in the config: `offset` (counts), `gain` (counts per photon), `read_noise` (photons),
@@ -193,8 +194,7 @@ def deconvolve(
     Raises
     ------
     UserError
-        If an argument is impossible, the image is no volume, or the method has to be trained or
-        tuned on phantoms first.
+        If an argument is impossible, the image is no volume, or the method is an untrained network.
 
     Examples
     --------
