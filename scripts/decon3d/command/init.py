@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from decon3d.errors import UserError
 from decon3d.files import write_text
+from decon3d.optics.sections import Modality
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import expand_path, load_settings
 from decon3d.volumes.header_checks import differing_voxels
@@ -186,9 +187,7 @@ def _optics(
     first: Volume, given: Given, missing: _Missing, notes: dict[str, str]
 ) -> dict[str, Any]:
     stated = first.stated
-    modality = given.modality or missing.text(
-        "--modality", "widefield, confocal, two_photon, light_sheet or sted"
-    )
+    modality = given.modality or missing.text("--modality", " | ".join(get_args(Modality)))
     optics: dict[str, Any] = {"modality": modality}
     for key, option, question in (
         ("numerical_aperture", "--na", "numerical aperture of the objective"),
