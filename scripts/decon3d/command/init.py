@@ -187,7 +187,7 @@ def _optics(
     first: Volume, given: Given, missing: _Missing, notes: dict[str, str]
 ) -> dict[str, Any]:
     stated = first.stated
-    modality = given.modality or missing.text("--modality", " or ".join(MODALITIES))
+    modality = given.modality or missing.text("--modality", " | ".join(MODALITIES))
     kind = MODALITIES.get(modality)  # an unknown one is refused with the whole config
     optics: dict[str, Any] = {"modality": modality}
     for key, option, question in (
