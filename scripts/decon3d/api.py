@@ -7,6 +7,7 @@ them, and the restored voxels are the same.
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -407,7 +408,7 @@ def _own_names() -> Iterator[None]:
         text = "; ".join(problems)
         for prefix in (f"{KEY}.channels.{NAME}.", f"{KEY}."):
             text = text.replace(prefix, "")
-        raise UserError(text) from None
+        raise UserError(re.sub(r"\bmethods\.[\w-]+", "method", text)) from None
 
 
 def _psfs_of(psf: Any, optics: Any) -> Callable[[Triple, int], list[Psf]]:

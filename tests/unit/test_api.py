@@ -115,10 +115,11 @@ def test_what_is_not_given_is_tuned_on_simulated_volumes_like_the_image(
 
 WRONG = {
     "exactly one of `psf` and `optics`": {"psf": None},
-    "iterations: must be": {"method": {"kind": "rl", "iterations": 0}},
+    "method.iterations: must be": {"method": {"kind": "rl", "iterations": 0}},
     "unknown method kind 'magic'": {"method": "magic"},
     "method rln: this network is not trained": {"method": "rln"},
     "camera.gain: must be greater than 0": {"camera": {"gain": -1}},
+    "method.bundle: the folder nowhere does not exist": {"method": {"bundle": "nowhere"}},
     "camera.gian: unknown key; did you mean gain": {"camera": {"gian": 1}},
     "its voxels are": {"voxel_size_um": (0.3, 0.2, 0.2)},
     "voxel_size_um is missing": {"psf": np.ones((3, 3, 3))},
