@@ -1,12 +1,10 @@
-"""Versions of the algorithms, by stage.
+"""The version of decon3d, and those of its algorithms by stage.
 
-They are among the parameters of the workflow's rules: raise a stage's number when a change of the
-library changes its results, and exactly that stage and what follows is run again.
+The latter are among the parameters of the workflow's rules: raise a stage's number when a change
+of the library changes its results, and exactly that stage and what follows is run again.
 """
 
-import importlib.metadata
-import platform
-
+__version__ = "0.1.0"
 PACKAGES = (
     "numpy",
     "scipy",
@@ -48,6 +46,9 @@ VERSIONS = {
 
 def installed() -> dict[str, str]:
     """Return the versions of Python and of the packages in use; absent ones are left out."""
+    import importlib.metadata  # not for `import decon3d`
+    import platform
+
     found = {"Python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -7,7 +7,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from decon3d import __version__, paths
+from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json
 from decon3d.report.contradictions import (
@@ -19,7 +19,7 @@ from decon3d.report.contradictions import (
 )
 from decon3d.report.labels import method_label
 from decon3d.settings import Dataset, Settings, chosen, list_volumes
-from decon3d.versions import installed
+from decon3d.versions import __version__, installed
 from decon3d.volumes.checked_stores import open_group
 
 Rows = list[tuple[str, str]]
