@@ -1,7 +1,7 @@
 """Versions of the algorithms, by stage.
 
-They are among the parameters of the workflow's rules: raise a stage's number when a change of the
-library changes its results, and exactly that stage and what follows is run again.
+They are parameters of the workflow's rules. Raise a stage's number when a change of the library
+changes its results; then that stage and all later ones run again.
 """
 
 import importlib.metadata

@@ -14,7 +14,7 @@ a result. The rule:
   is at the end of the ladder, `UserError` says so.
 
 Score: with a truth, PSNR in dB after the affine least-squares match of the estimate to it, with
-R = max - min of the truth, on whole volumes (tolerance 0.01 dB); without, minus the predicted error
+R = max - min of the truth, on whole volumes (tolerance 0.01 dB); without, negative predicted error
 (`risk`). It is averaged over the volumes.
 """
 

@@ -123,8 +123,8 @@ def check_volume(
     Raises
     ------
     UserError
-        If the volumes do not fit each other, the memory is too little, or the job was told to stop
-        (the next attempt goes on).
+        If the volumes do not fit each other, the memory is too little, or the job got SIGTERM (the
+        next attempt resumes).
     """
     image, result = record.open(), open_volume(restored)
     chosen = list(range(record.shape[0]) if times is None else times)

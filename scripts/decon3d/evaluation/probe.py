@@ -67,7 +67,7 @@ def make_probe(
     photons, background_photons
         As in `form_image`.
     camera
-        What becomes of the photons.
+        The camera.
     rng
         Of places and noise.
     """

@@ -219,7 +219,7 @@ def held_out_records(
         shared = correlation_of(sample, camera)
         if shared > CORRELATED:
             # Noise that the halves share looks like agreement.
-            how += f"; the noise of neighbours correlates ({shared:.2f}), so that "
+            how += f"; the noise of neighbours is correlated ({shared:.2f}), so that "
             how += f"{DEPENDENT}: too many iterations look best, and FSC is not measured"
             log.warning("held-out deviance: %s", how)
             found = [replace(values, fsc_um=(np.nan, np.nan)) for values in found]

@@ -35,8 +35,8 @@ class TrainedOn:
     noise
         Smallest and largest standard deviation of the background, in network units.
     made_as
-        What the store says of itself: recipes and the range of photons, or specimens; the method
-        that restored its images, if one did.
+        The store's attributes: recipes and the range of photons, or specimens; the method that
+        restored its images, if any.
     """
 
     volumes: int
