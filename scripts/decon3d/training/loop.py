@@ -89,7 +89,7 @@ def train(
     ------
     UserError
         If a store is not one of pairs, the bundle to start from does not fit, the batch cannot be
-        split over the GPUs, the loss is no longer a number for the third time, or the job got
+        split over the GPUs, the loss is NaN for the third time, or the job got
         SIGTERM (the next attempt resumes).
     """
     training = method.training
