@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint bench faults faults-quick faults-large fuzz validate lock reference
+.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint numerics bench faults faults-quick faults-large fuzz validate lock reference
 .DEFAULT_GOAL := help
 
 help:
@@ -89,6 +89,11 @@ lint: $(DEV_STAMP)
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy scripts/decon3d
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache
+	$(BIN)/python tests/numerics/run.py
+
+# NUMERICS=--record after a stage's version was raised; NUMERICS='--same "why results stay"'.
+numerics: $(DEV_STAMP)
+	$(BIN)/python tests/numerics/run.py $(NUMERICS)
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python tests/bench/run.py $(BENCH)

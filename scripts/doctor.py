@@ -1,4 +1,4 @@
-"""Describe this cluster and write a Snakemake profile for it: `make doctor`.
+"""Describe this cluster and write a Snakemake profile for it: `decon3d doctor`.
 
 Run it on a login node. It asks SLURM's own commands and changes nothing; with `--write NAME` it
 writes profiles/NAME/config.yaml, with `--try` it runs one tiny job per partition.
@@ -16,7 +16,9 @@ from decon3d.slurm.advice import Advice, advise
 from decon3d.slurm.environment import OWN_DISK, file_system, missing_packages, tool, try_node
 from decon3d.slurm.facts import Cluster, look
 
-PROFILES = Path(__file__).resolve().parents[1] / "profiles"
+TEMPLATE = Path(__file__).resolve().parents[1] / "profiles" / "slurm" / "config.yaml"
+PROFILES = Path("profiles")
+"""Where `--write` puts a profile, below the working directory."""
 
 
 def describe(cluster: Cluster) -> None:
@@ -60,7 +62,7 @@ def tried(advice: Advice) -> None:
     elif "gres" in train:
         requests[train["slurm_partition"]] = (f"--gres={train['gres']}",)
     for partition, request in requests.items():
-        said = try_node(partition, request, folder=PROFILES.parent)
+        said = try_node(partition, request, folder=Path.cwd())
         print(f"  a job in {partition}: {said}", flush=True)
 
 
@@ -71,7 +73,7 @@ def main() -> None:
     parser.add_argument("--try", action="store_true", dest="tries", help="run tiny jobs, too")
     options = parser.parse_args()
     cluster = look()
-    template = yaml.safe_load((PROFILES / "slurm" / "config.yaml").read_text(encoding="utf-8"))
+    template = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     advice = advise(cluster, template)
     describe(cluster)
     warnings = [*advice.warnings, *surroundings()]
@@ -87,7 +89,7 @@ def main() -> None:
         if place.exists():
             raise UserError(f"{place} exists; give another name")
         write_text(place, advice.text(name=options.write))
-        print(f"Written: {place}; run `snakemake --profile profiles/{options.write} …`")
+        print(f"Written: {place}; run `decon3d run config.yaml --profile {options.write}`")
 
 
 if __name__ == "__main__":

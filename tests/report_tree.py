@@ -179,6 +179,8 @@ def make_tree(
             "curve": curve,
             "on": "phantoms",
             "measure": "affine-matched PSNR (dB)",
+            "to_gain": 0.04,
+            "ended_by": None,
             "seconds": 61.0,
         },
     )

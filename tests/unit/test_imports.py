@@ -15,7 +15,7 @@ def state():
 
 def import_all(wanted):
     for module in pkgutil.walk_packages(decon3d.__path__, "decon3d."):
-        if wanted(module):
+        if wanted(module) and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
 """
 

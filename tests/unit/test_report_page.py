@@ -275,3 +275,18 @@ def test_how_the_iterations_were_chosen_is_said(tmp_path: Path) -> None:
         assert any(said in sentence for sentence in paragraph.sentences)
         warned = [w for w in data_warnings(tmp_path, **options) if "21 iterations" in w]
         assert bool(warned) is not from_data
+
+
+def test_a_tuning_that_was_cut_short_is_a_warning(tmp_path: Path) -> None:
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
+    settings = make_settings(tmp_path)
+    path = tmp_path / paths.tuning("demo", "signal", "rltv")
+    path.parent.mkdir(parents=True)
+    for bound in ("500 iterations", None):
+        write_json(path, {"on": "phantoms", "to_gain": 0.234, "ended_by": bound})
+        warned = [
+            w for w in data_warnings(tmp_path, dataset="demo", settings=settings) if "tuning" in w
+        ]
+        assert len(warned) == (bound is not None)
+        assert all("500 iterations" in w and "0.23 dB on the simulated" in w for w in warned)

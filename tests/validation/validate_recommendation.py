@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from decon3d import settings as config
-from decon3d.classical.registry import CLASSICAL
 from decon3d.evaluation.consistency import THRESHOLD, Checker
 from decon3d.evaluation.dark_noise import evaluate_dark_noise
 from decon3d.evaluation.full_reference import compare
@@ -235,8 +234,8 @@ def expose(dataset: Dataset, shape: tuple[int, int, int] = SHAPE) -> imaging.Exp
 
 
 def method_settings() -> Settings:
-    """Every classical kind with its defaults."""
-    methods: dict[str, dict[str, Any]] = {name: {} for name in CLASSICAL}
+    """Richardson-Lucy, with and without a prior, with its defaults."""
+    methods: dict[str, dict[str, Any]] = {name: {} for name in ("rl", "rl_roughness", "rltv")}
     dataset = {
         "simulate": {"v": {"shape": list(SHAPE)}},
         "voxel_size_um": list(VOXEL_UM),

@@ -7,6 +7,7 @@ import numpy as np
 from decon3d.classical.estimates import Run
 from decon3d.classical.kind import Classical
 from decon3d.classical.recipe import Recipe
+from decon3d.classical.registry import CLASSICAL
 from decon3d.optics.psf import Psf, half_width
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -71,6 +72,7 @@ def base_recipe(
         lowest=min(0.0, statistics.percentiles["0.1"]),
         saturation=statistics.saturation,
         kind=method.kind,
+        options=CLASSICAL[method.kind].options(method),
     )
 
 

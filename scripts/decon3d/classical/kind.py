@@ -61,10 +61,13 @@ class ClassicalKind(Kind):
     iterate
         The iteration: (image in counts, Z Y X; recipe; model) → (iteration from 1, estimate
         without end), as `recipe.Recipe.iterate` describes. None = Richardson-Lucy.
+    options
+        Settings that the iteration finds in `recipe.Recipe.options`.
     """
 
     first_guess: Mapping[str, float] = field(default_factory=dict)
     iterate: Iteration | None = None
+    options: Callable[[Any], Mapping[str, float]] = lambda method: {}
 
 
 class Classical(MethodSection):

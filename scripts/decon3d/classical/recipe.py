@@ -1,7 +1,7 @@
 """What is fixed for all blocks of a channel, and the iteration that follows from it."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -56,6 +56,8 @@ class Recipe:
     none of a float one."""
     kind: str = "rl"
     """The kind of method, which may have an iteration of its own."""
+    options: Mapping[str, float] = field(default_factory=dict)
+    """Settings of that iteration."""
 
     @classmethod
     def load(cls, values: dict[str, Any], *, kind: str = "rl") -> "Recipe":
@@ -71,6 +73,8 @@ class Recipe:
         """All constants but the kind, JSON-able."""
         values = {**asdict(self), "voxel_size_um": list(self.voxel_size_um)}
         del values["kind"]
+        if not self.options:
+            del values["options"]
         return values
 
     def with_prior(self, prior: Prior, weight: float) -> "Recipe":

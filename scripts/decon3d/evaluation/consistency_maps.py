@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from decon3d import __version__
 from decon3d.errors import UserError
 from decon3d.evaluation.consistency import (
     BYTES_PER_VOXEL,
@@ -38,7 +37,7 @@ from decon3d.restoration.part import peak_memory_gb
 from decon3d.restoration.sample import BLOCK, draw_cells
 from decon3d.seeds import generator
 from decon3d.signals import catch_sigterm
-from decon3d.versions import VERSIONS
+from decon3d.versions import VERSIONS, __version__
 from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.ingest import VolumeRecord

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from decon3d import __version__
 from decon3d.evaluation.consistency import THRESHOLD, Checker, FloatArray, beyond, smooth
 from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.noise import Noise
@@ -24,6 +23,7 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
+from decon3d.versions import __version__
 
 SHAPE: Triple = (32, 96, 96)
 BRIGHTEST = 0.0001

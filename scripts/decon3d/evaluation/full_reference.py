@@ -16,13 +16,13 @@ import zarr
 from scipy.ndimage import maximum_filter
 from skimage.metrics import structural_similarity
 
-from decon3d import __version__
 from decon3d.affine import BLOCK, ArrayLike, blocks_of, fit_affine, with_data
 from decon3d.errors import UserError
 from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.microssim import microssim
 from decon3d.evaluation.records import Record
 from decon3d.evaluation.sampling import PLANES, spread_parts
+from decon3d.versions import __version__
 from decon3d.volumes.checked_stores import open_group
 
 SSIM_SIGMA = 1.5

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
-from decon3d import __version__
 from decon3d.evaluation.consistency import Checker, FloatArray, smooth, width_voxels
 from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.records import Record
 from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
 from decon3d.seeds import generator
+from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics

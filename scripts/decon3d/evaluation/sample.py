@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.classical.photons import PhotonScale, photon_scale
 from decon3d.classical.risk import ImageNoise
 from decon3d.errors import UserError
@@ -40,6 +39,7 @@ from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.restoration.arrays import restore_image
 from decon3d.restoration.restorers import Preparation, State, claim_device
 from decon3d.seeds import generator, stream_seed
+from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.photon_transfer import measure_camera
 

@@ -29,7 +29,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from decon3d import __version__
 from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.consistency import SIGMA, FloatArray, width_voxels
 from decon3d.evaluation.deviance import restore_chain
@@ -37,6 +36,7 @@ from decon3d.evaluation.records import Record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.evaluation.catalogue import METRICS
 from decon3d.evaluation.decorrelation import decorrelate
 from decon3d.evaluation.records import Record
@@ -18,6 +17,7 @@ from decon3d.evaluation.squirrel import squirrel
 from decon3d.evaluation.texture import angular_second_moment
 from decon3d.logs import log
 from decon3d.optics.psf import Psf, fwhm_um
+from decon3d.versions import __version__
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.reader import open_volume
 

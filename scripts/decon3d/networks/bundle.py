@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import decon3d
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reading
 from decon3d.files import file_digest, replacing, write_json
 from decon3d.networks.backend import keras, tf
@@ -23,6 +22,7 @@ from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.inference import inference_function
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
+from decon3d.versions import __version__
 
 
 def software() -> dict[str, str]:
@@ -31,7 +31,7 @@ def software() -> dict[str, str]:
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
-        "decon3d": decon3d.__version__,
+        "decon3d": __version__,
     }
 
 

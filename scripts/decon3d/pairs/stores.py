@@ -11,7 +11,6 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.errors import UserError
 from decon3d.files import write_json
 from decon3d.logs import log, progress
@@ -20,6 +19,7 @@ from decon3d.pairs.matching import Alignment, Limits, align, aligned
 from decon3d.pairs.registration import Triple, Volume, covered
 from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
+from decon3d.versions import __version__
 from decon3d.volumes.channel_accumulator import fill_of
 from decon3d.volumes.checked_stores import OPTIONS
 from decon3d.volumes.header_checks import pair_problems

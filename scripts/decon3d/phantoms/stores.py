@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 
-from decon3d import __version__
 from decon3d.errors import DamagedError, UserError
 from decon3d.files import digest, read_json, write_json
 from decon3d.logs import progress
@@ -24,7 +23,7 @@ from decon3d.phantoms.sections import Phantoms, Split
 from decon3d.phantoms.user_objects import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
-from decon3d.versions import VERSIONS
+from decon3d.versions import VERSIONS, __version__
 from decon3d.volumes.checked_stores import OPTIONS, open_to_write
 from decon3d.volumes.manifest import GROUP, MANIFEST, begin_store, check_bytes, finish_store
 from decon3d.workers import worker_pool

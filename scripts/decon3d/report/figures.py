@@ -36,7 +36,7 @@ from decon3d.report.labels import (
 from decon3d.report.overview import shown_volumes, volume_rows
 from decon3d.report.pairs import test_specimens
 from decon3d.report.phantom_figures import data_and_phantoms, restored_recipes, split_sheet
-from decon3d.report.run_status import stored
+from decon3d.report.run_status import still_to_gain, stored
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Source, Triple, brightest, detail, overview
@@ -316,9 +316,11 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     on_data = found["on"] == "data"
     score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
-        f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. A "
-        "peak inside the searched range means that the settings do not limit the method."
+        f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. "
+        f"{still_to_gain(found, job.settings.datasets[job.name])}."
     )
+    if found["ended_by"]:
+        caption += f" The search ended at its bound of {found['ended_by']}."
     if on_data and weight:
         caption += " The number of iterations is 20 % above the peak's, as simulations suggest."
     if on_data and found["photons"]["gain_from"] == "data":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from decon3d.classical.kind import PRIORS
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE, Metric
 from decon3d.phantoms.recipes import structures
-from decon3d.settings import METHOD_KINDS, ORACLE, Settings, is_network, is_oracle
+from decon3d.settings import KINDS, ORACLE, Settings, is_network, is_oracle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,19 +50,13 @@ REGIONS = {
 """Labels of the regions of a volume."""
 
 
-NAMES = {"neurodecon": "NeuroDecon", "rl_residual": "RL residual", "rl_roughness": "RL roughness"}
-"""Labels of method kinds that are not capitals."""
-
-
 def method_label(method: str) -> str:
     """Return a method's label: RL, RLTV, RLN; other names as in the config."""
     if method == INPUT:
         return "blurred image"
     if method.endswith(ORACLE):
         return f"{method_label(method.removesuffix(ORACLE))} (oracle: tuned on the test truth)"
-    if method not in METHOD_KINDS or method == "bundle":
-        return method
-    return NAMES.get(method, method.upper())
+    return KINDS[method].label if method in KINDS else method
 
 
 def prior_weight(values: Mapping[str, Any]) -> float:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decon3d import __version__, paths
+from decon3d import paths
 from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
 from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number, quantity
 from decon3d.settings import (
+    KINDS,
     Channel,
     Dataset,
     Optics,
@@ -18,6 +19,7 @@ from decon3d.settings import (
     is_network,
     is_tuned,
 )
+from decon3d.versions import __version__
 from decon3d.volumes.ingest import VolumeRecord
 
 MODALITIES = {
@@ -33,26 +35,9 @@ TRUTHS = {
     "volume": "volumes with a reference",
 }
 SOURCES = {
-    "richardson": "W. H. Richardson, Bayesian-based iterative method of image restoration, J. Opt. "
-    "Soc. Am. 62, 55 (1972); L. B. Lucy, An iterative technique for the rectification of observed "
-    "distributions, Astron. J. 79, 745 (1974)",
-    "bertero": "M. Bertero and P. Boccacci, A simple method for the reduction of boundary effects "
-    "in the Richardson-Lucy approach to image deconvolution, Astron. Astrophys. 437, 369 (2005)",
-    "dey": "N. Dey et al., Richardson-Lucy algorithm with total variation regularization for 3D "
-    "confocal microscope deconvolution, Microsc. Res. Tech. 69, 260 (2006)",
-    "good": "P. J. Verveer and T. M. Jovin, Efficient superresolution restoration algorithms using "
-    "maximum a posteriori estimations with application to fluorescence microscopy, J. Opt. Soc. "
-    "Am. A 14, 1696 (1997)",
     "ramani": "S. Ramani, T. Blu and M. Unser, Monte-Carlo SURE: a black-box optimization of "
     "regularization parameters for general denoising algorithms, IEEE Trans. Image Process. 17, "
     "1540 (2008)",
-    "rln": "Y. Li et al., Incorporating the image formation process into deep learning improves "
-    "network performance, Nat. Methods 19, 1427 (2022)",
-    "neurodecon": "Sachuk et al., Int. J. Mol. Sci. 26, 8770 (2025), doi:10.3390/ijms26188770",
-    "care": "M. Weigert et al., Content-aware image restoration: pushing the limits of "
-    "fluorescence microscopy, Nat. Methods 15, 1090 (2018)",
-    "rcan": "J. Chen et al., Three-dimensional residual channel attention networks denoise and "
-    "sharpen fluorescence microscopy image volumes, Nat. Methods 18, 678 (2021)",
     "wolf": "B. Richards and E. Wolf, Electromagnetic diffraction in optical systems II, Proc. R. "
     "Soc. Lond. A 253, 358 (1959)",
     "gibson": "S. F. Gibson and F. Lanni, Experimental test of an analytical model of aberration "
@@ -60,11 +45,6 @@ SOURCES = {
     "wang": "Z. Wang et al., Image quality assessment: from error visibility to structural "
     "similarity, IEEE Trans. Image Process. 13, 600 (2004)",
 }
-PRIOR_WORDS = {
-    "rltv": [" with total variation", "dey"],
-    "rl_roughness": [" with Good's roughness", "good"],
-}
-"""The prior that a kind of method adds to Richardson-Lucy, and its source."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +59,16 @@ class _Cited:
     """Numbers the references in the order in which they are called."""
 
     def __init__(self) -> None:
-        self.keys: list[str] = []
+        self.references: list[str] = []
 
-    def __call__(self, *keys: str) -> str:
-        for key in keys:
-            if key not in self.keys:
-                self.keys.append(key)
-        return "[" + ", ".join(str(self.keys.index(key) + 1) for key in keys) + "]"
+    def __call__(self, *cited: str) -> str:
+        """Cite references, or keys of `SOURCES`."""
+        numbers = []
+        for reference in (SOURCES.get(name, name) for name in cited):
+            if reference not in self.references:
+                self.references.append(reference)
+            numbers.append(str(self.references.index(reference) + 1))
+        return f"[{', '.join(numbers)}]"
 
 
 def restoration_summary(
@@ -147,13 +130,14 @@ def methods_paragraph(
     truths = [what for split, what in TRUTHS.items() if split in splits]
     if truths:
         names = listed([METRICS[m].label for m in VOXELWISE])
+        measures, match = cited("wang"), cited(*KINDS["care"].citations)
         sentences.append(
-            f"Restorations were compared on {listed(truths)} by {names} {cited('wang')}, as "
-            f"restored and after an affine match of brightness {cited('care')}, with 95 % "
+            f"Restorations were compared on {listed(truths)} by {names} {measures}, as "
+            f"restored and after an affine match of brightness {match}, with 95 % "
             "intervals over volumes (the wider of percentile bootstrap and Student's t)."
         )
     sentences.append(f"All random number generators were seeded with {settings.seed}.")
-    return Methods(sentences, [SOURCES[key] for key in cited.keys])
+    return Methods(sentences, cited.references)
 
 
 def _calibration(info: dict[str, Any], dataset: Dataset) -> list[str]:
@@ -221,31 +205,25 @@ def _method(
             stored(root / paths.prepared(dataset, c, name)).get("values", {}) for c in channels
         ]
         values = found[0]
-        prior, *source = PRIOR_WORDS.get(method.kind, [""])
-        kind = f"Richardson-Lucy deconvolution{prior}"
-        called, numbers = cited("richardson", "bertero", *source), ""
+        kind, numbers = KINDS[method.kind], ""
+        called = cited(*kind.citations)
         if "iterations" in values:
             weight = f", λ = {w:.2g}" if (w := prior_weight(values)) else ""
             chosen = _how_chosen(method, values, cited)
             counts = sorted({v["iterations"] for v in found if "iterations" in v})
             count = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
             numbers = f" ({count} iterations{weight}{chosen})"
-        return f"{label} is {kind} {called}{numbers}{after}."
+        return f"{label} is {kind.text} {called}{numbers}{after}."
     if method.kind == "bundle":
         return f"{label} is a previously trained network ({method.bundle}){after}."
     model = stored(root / paths.model(dataset, channels[0], name) / "model.json")
-    reference = f" {cited(method.kind)}" if method.kind in SOURCES else ""
+    kind = KINDS[method.kind]
     on = "measured pairs" if settings.datasets[dataset].pairs else "simulated pairs"
     steps = f" for {method.training.steps:,} steps"
     kept = ""
     if "best_step" in model:
         kept = f", of which step {model['best_step']:,} had the smallest error on validation pairs"
-    what = (
-        "residual network on Richardson-Lucy estimates"
-        if method.kind == "rl_residual"
-        else f"network {method_label(method.kind)}"
-    )
-    return f"{label} is the {what}{reference}, trained on {on}{steps}{kept}{after}."
+    return f"{label} is {kind.text} {cited(*kind.citations)}, trained on {on}{steps}{kept}{after}."
 
 
 def _how_chosen(method: Any, values: dict[str, Any], cited: _Cited) -> str:

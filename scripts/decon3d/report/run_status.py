@@ -7,7 +7,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from decon3d import __version__, paths
+from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json
 from decon3d.report.contradictions import (
@@ -19,7 +19,7 @@ from decon3d.report.contradictions import (
 )
 from decon3d.report.labels import method_label
 from decon3d.settings import Dataset, Settings, chosen, list_volumes
-from decon3d.versions import installed
+from decon3d.versions import __version__, installed
 from decon3d.volumes.checked_stores import open_group
 
 Rows = list[tuple[str, str]]
@@ -249,6 +249,7 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
     found += _assumed(root, dataset, settings)
     found += _nominal(root, dataset, settings)
+    found += _cut_short(root, dataset, settings)
     return list(dict.fromkeys([*found, *_unverifiable(root, dataset, settings)]))
 
 
@@ -274,6 +275,30 @@ def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:
                     f"default; the data did not allow a choice, since {choice['reason']}."
                 )
     return found
+
+
+def _cut_short(root: Path, dataset: str, settings: Settings) -> list[str]:
+    """Say where a tuning ended at a bound, and what it may lack."""
+    found = []
+    for method in settings.methods:
+        for channel in settings.datasets[dataset].channels:
+            record = stored(root / paths.tuning(dataset, channel, method))
+            if record.get("ended_by"):
+                to_gain = still_to_gain(record, settings.datasets[dataset])
+                found.append(
+                    f"{channel}, {method_label(method)}: the tuning ended at its bound of "
+                    f"{record['ended_by']}. {to_gain}, so that comparisons may understate this "
+                    "method by as much."
+                )
+    return found
+
+
+def still_to_gain(tuning: dict[str, Any], dataset: Dataset) -> str:
+    """Say what a tuning's record has still to gain, as a sentence without its full stop."""
+    if tuning["on"] == "data":
+        return f"About {tuning['to_gain']:.2g} of the predicted error may still be gained"
+    where = "the simulated objects" if dataset.pairs is None else "the measured pairs"
+    return f"About {tuning['to_gain']:.2f} dB on {where} may still be gained"
 
 
 def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) -> list[str]:

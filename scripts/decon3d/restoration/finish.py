@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.errors import DamagedError
 from decon3d.files import read_json
 from decon3d.logs import log
 from decon3d.restoration.part import finished_blocks, shard_problem
 from decon3d.restoration.plan import Plan, VolumePlan, check_level_0
-from decon3d.versions import VERSIONS, installed
+from decon3d.versions import VERSIONS, __version__, installed
 from decon3d.volumes.checked_stores import open_array, open_store
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import begin_store, damages

@@ -26,7 +26,7 @@ from decon3d.volumes.ingest import ChannelStatistics
 
 PSNR = "affine-matched PSNR (dB)"
 RISK = "negative predicted error"
-RISK_TOLERANCE = 2e-5
+RISK_TOLERANCE = 1e-4
 """Difference of predicted errors, relative to the squared light of the image, that is ignored."""
 
 
@@ -49,13 +49,14 @@ def tune_on_phantoms(
     store
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
-        JSON with `chosen` (the λ under its setting's name, iterations, score), the whole `curve`,
-        what was tuned `on`, the `measure`, and `seconds`.
+        JSON with `chosen` (the λ under its setting's name, iterations, score), the score still
+        `to_gain`, the bound that the search was `ended_by` (null = none), the whole `curve`, what
+        was tuned `on`, the `measure`, and `seconds`.
 
     Raises
     ------
     UserError
-        If the optimum is at an edge of the search, so that no baseline is shown below its best.
+        If the best λ is at an edge of the search, so that no baseline is shown below its best.
     """
     started = time.perf_counter()
     group: Any = open_group(store)
@@ -103,7 +104,7 @@ def tune_on_data(
     Raises
     ------
     UserError
-        If the optimum is at an edge of the search, or the gain cannot be measured.
+        If the best λ is at an edge of the search, or the gain cannot be measured.
     """
     started = time.perf_counter()
     if camera.gain_from == "assumed":
@@ -151,11 +152,8 @@ def _search(
         result = tune(subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads)
     except UserError as error:
         raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
-    content = asdict(result)
-    curve, weight = content.pop("curve"), content.pop("weight")
-    if prior:
-        content = {prior: weight, **content}
-    content["iterations"] = round(longer * content["iterations"])
+    content: dict[str, Any] = {prior: result.weight} if prior else {}
+    content |= {"iterations": round(longer * result.iterations), "score": result.score}
     log.info("%s: chosen %s", method.kind, content)
     write_record(
         path,
@@ -163,8 +161,10 @@ def _search(
             "chosen": content,
             "on": method.tune_on,
             "measure": measure,
+            "to_gain": result.to_gain,
+            "ended_by": result.ended_by,
             **extra,
-            "curve": list(curve),
+            "curve": [asdict(trial) for trial in result.curve],
             "seconds": round(time.perf_counter() - started, 1),
         },
     )

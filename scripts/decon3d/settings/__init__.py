@@ -41,6 +41,7 @@ from decon3d.settings.instruments import (
 )
 from decon3d.settings.loading import load_settings
 from decon3d.settings.methods import (
+    KINDS,
     METHOD_KINDS,
     ORACLE,
     RESERVED_METHODS,
@@ -59,6 +60,7 @@ from decon3d.volumes.inputs import listed_files
 from decon3d.volumes.sections import Camera, Normalisation, VolumeEntry
 
 __all__ = [
+    "KINDS",
     "METHOD_KINDS",
     "NAME",
     "ORACLE",

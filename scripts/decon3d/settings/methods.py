@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from decon3d.classical.registry import CLASSICAL
-from decon3d.kinds import MethodSection
+from decon3d.kinds import Kind, MethodSection
 from decon3d.networks.registry import NETWORKS
 
 RESERVED_METHODS = {"input", "truth"}
@@ -28,9 +28,12 @@ class Bundle(MethodSection):
     channel's name."""
 
 
+KINDS: dict[str, Kind] = {**CLASSICAL, **NETWORKS}
+"""All kinds of methods that are a file of their own."""
+
+
 METHOD_KINDS: dict[str, type[MethodSection]] = {
-    **{name: kind.settings for name, kind in CLASSICAL.items()},
-    **{name: kind.settings for name, kind in NETWORKS.items()},
+    **{name: kind.settings for name, kind in KINDS.items()},
     "bundle": Bundle,
 }
 

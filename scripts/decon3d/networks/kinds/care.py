@@ -101,7 +101,7 @@ def _loss(
 METHOD = Network(
     settings=Care,
     label="CARE",
-    text="network CARE",
+    text="the network CARE",
     citations=(
         "M. Weigert et al., Content-aware image restoration: pushing the limits of "
         "fluorescence microscopy, Nat. Methods 15, 1090 (2018)",

@@ -164,7 +164,7 @@ def _loss(
 METHOD = Network(
     settings=NeuroDecon,
     label="NeuroDecon",
-    text="network NeuroDecon",
+    text="the network NeuroDecon",
     citations=("Sachuk et al., Int. J. Mol. Sci. 26, 8770 (2025), doi:10.3390/ijms26188770",),
     build=build,
     options=lambda method: {"large": method.large},

@@ -135,7 +135,7 @@ def _options(method: Rcan) -> dict[str, float]:
 METHOD = Network(
     settings=Rcan,
     label="RCAN",
-    text="network RCAN",
+    text="the network RCAN",
     citations=(
         "J. Chen et al., Three-dimensional residual channel attention networks denoise and "
         "sharpen fluorescence microscopy image volumes, Nat. Methods 18, 678 (2021)",

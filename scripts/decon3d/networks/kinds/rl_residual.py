@@ -140,7 +140,7 @@ def _loss(
 METHOD = Network(
     settings=RlResidual,
     label="RL residual",
-    text="residual network on Richardson-Lucy estimates",
+    text="the residual network on Richardson-Lucy estimates",
     citations=RICHARDSON_LUCY,
     build=build,
     options=_options,

@@ -205,7 +205,7 @@ def _loss(
 METHOD = Network(
     settings=Rln,
     label="RLN",
-    text="network RLN",
+    text="the network RLN",
     citations=(
         "Y. Li et al., Incorporating the image formation process into deep learning improves "
         "network performance, Nat. Methods 19, 1427 (2022)",
