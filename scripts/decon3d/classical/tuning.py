@@ -301,9 +301,9 @@ def _climb(score_at: Callable[[int], float], prior: Prior, ladder: Ladder) -> No
         weight = ladder.first * 3 ** (best / 2)
         raise UserError(
             f"tuning: the best {prior}, {weight:.2g}, is at the edge of the search "
-            f"({ladder.least:g} to {ladder.most:g}), so it is not known to be the best; at the "
-            "low edge the prior does not help on these images: use the method rl, or set "
-            f"{prior} and iterations yourself"
+            f"({ladder.least:g} to {ladder.most:g}), so it is not known to be the best; at the low "
+            f"edge the prior does not help on these images; use the method rl, or set {prior} and "
+            "iterations yourself"
         )
 
 
@@ -377,7 +377,7 @@ class AffineScore:
         self._variance = float(np.mean(np.square(self._centred, dtype=np.float64)))
         self._range = float(truth.max()) - float(truth.min())
         if self._range == 0:
-            raise UserError("tuning: a truth is flat; nothing can be scored against it")
+            raise UserError("tuning: a truth is constant, so no score can be computed; remove it")
 
     def __call__(self, estimate: FloatArray) -> float:
         """Score an estimate (Z Y X, any unit and offset)."""
