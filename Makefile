@@ -35,6 +35,7 @@ define install
 	  { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
 	@echo "installing envs/$(1).lock.txt into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/$(1).lock.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 endef
 

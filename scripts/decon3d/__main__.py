@@ -2,4 +2,5 @@
 
 from decon3d.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ import typer
 from decon3d import __version__
 from decon3d.errors import UserError, needs_traceback, reason
 from decon3d.files import replacing
+from decon3d.optics.modalities import MODALITIES
 
 app = typer.Typer(
     name="decon3d",
@@ -29,7 +30,7 @@ Profile = Annotated[
 ]
 Modality = Annotated[
     str | None,
-    typer.Option(help="widefield, confocal, two_photon, light_sheet or sted."),
+    typer.Option(help=f"One of {', '.join(MODALITIES)}."),
 ]
 Aperture = Annotated[float | None, typer.Option("--na", help="Numerical aperture.")]
 Emission = Annotated[

@@ -1,7 +1,5 @@
 """Bead stacks whose beads and PSF are known: which are used, where they lie, what comes out."""
 
-from typing import get_args
-
 import numpy as np
 import pytest
 import tifffile
@@ -12,12 +10,10 @@ from decon3d.errors import UserError
 from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.bead_average import average_beads
 from decon3d.optics.bead_detection import Candidate
-from decon3d.optics.beads import REACH, asymmetry, field_variation, psf_from_beads
+from decon3d.optics.beads import asymmetry, field_variation, psf_from_beads
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um, load_psf, normalised_psf, save_psf
-from decon3d.optics.sections import Modality
 from decon3d.report.beads import draw_beads
-from decon3d.report.methods_text import MODALITIES
 from decon3d.settings import Channel, Optics
 
 VOXEL = (0.15, 0.06, 0.06)
@@ -237,10 +233,6 @@ def test_asymmetry_of_a_tilted_psf():
     found = asymmetry(data, (0.2, 0.1, 0.1))
     assert found["tilt"] == pytest.approx([0, 0.25], abs=0.01)
     assert found["mirrored"][1] == pytest.approx(0, abs=1e-3) and found["mirrored"][2] > 0.1
-
-
-def test_every_modality_has_its_reach_and_its_words():
-    assert set(REACH) == set(MODALITIES) == set(get_args(Modality))
 
 
 @pytest.mark.parametrize("modality", ["two_photon", "sted"])

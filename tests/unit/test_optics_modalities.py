@@ -1,4 +1,11 @@
-"""Two-photon and STED against the formulas of a textbook; what their configs must say."""
+"""Two-photon and STED against the formulas of a textbook; what their configs must say.
+
+A kind of microscope is one entry of `optics.modalities`.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,3 +152,31 @@ def test_a_channel_may_have_a_pinhole_of_its_own():
     ]
     np.testing.assert_array_equal(made[1], made[2])
     assert made[0].max() < 0.98 * made[1].max()
+
+
+NEW = """
+from decon3d.optics import modalities
+modalities.MODALITIES["spinning_disk"] = modalities.Modality(
+    words="spinning-disk confocal", excitation="one_photon")
+import numpy as np
+from decon3d.config_reference import page_text
+from decon3d.optics.theory import theoretical_psf
+from decon3d.report.methods_text import restoration_summary
+from decon3d.settings import Optics
+
+def psf(modality):
+    optics = Optics(modality=modality, numerical_aperture=1.2, immersion_index=1.333)
+    return theoretical_psf(
+        optics=optics, emission_um=0.525, voxel_size_um=(0.3, 0.1, 0.1), shape=(9, 9, 9))
+
+assert np.array_equal(psf("spinning_disk"), psf("confocal"))
+assert not np.allclose(psf("spinning_disk"), psf("widefield"))
+assert "`spinning_disk`" in page_text()
+assert Optics(modality="spinning_disk", numerical_aperture=1.2).kind.words.startswith("spinning")
+"""
+
+
+def test_a_new_modality_is_one_entry():
+    scripts = Path(__file__).parents[2] / "scripts"
+    done = subprocess.run([sys.executable, "-c", NEW], cwd=scripts, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

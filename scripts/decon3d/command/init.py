@@ -12,6 +12,7 @@ import yaml
 
 from decon3d.errors import UserError
 from decon3d.files import write_text
+from decon3d.optics.modalities import MODALITIES
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import expand_path, load_settings
 from decon3d.volumes.header_checks import differing_voxels
@@ -186,9 +187,8 @@ def _optics(
     first: Volume, given: Given, missing: _Missing, notes: dict[str, str]
 ) -> dict[str, Any]:
     stated = first.stated
-    modality = given.modality or missing.text(
-        "--modality", "widefield, confocal, two_photon, light_sheet or sted"
-    )
+    modality = given.modality or missing.text("--modality", " | ".join(MODALITIES))
+    kind = MODALITIES.get(modality)  # an unknown one is refused with the whole config
     optics: dict[str, Any] = {"modality": modality}
     for key, option, question in (
         ("numerical_aperture", "--na", "numerical aperture of the objective"),
@@ -201,13 +201,14 @@ def _optics(
     for key in ("sample_index", "depth_um", "pinhole_au"):
         if getattr(given, key) is not None:
             optics[key] = getattr(given, key)
-    if modality == "light_sheet" or given.sheet_thickness_um is not None:
+    sheet = kind is not None and kind.excitation == "sheet"
+    if sheet or given.sheet_thickness_um is not None:
         value = given.sheet_thickness_um
         question = "full width at half maximum of the sheet in µm"
         optics["sheet_thickness_um"] = (
             missing.number("--sheet-thickness", question) if value is None else value
         )
-    if modality == "sted":
+    if kind is not None and kind.depleted:
         optics["sted"] = {
             key: missing.number(option, question) if value is None else value
             for key, value, option, question in (
@@ -226,6 +227,8 @@ def _optics(
 def _channels(
     first: Volume, given: Given, missing: _Missing, modality: str, notes: dict[str, str]
 ) -> dict[str, Any]:
+    kind = MODALITIES.get(modality)
+    laser = kind is not None and kind.excitation == "two_photon"
     channels: dict[str, Any] = {}
     for index in range(first.shape[1]):
         own = first.channel_names[index] if index < len(first.channel_names) else ""
@@ -235,7 +238,7 @@ def _channels(
         channel: dict[str, Any] = {"index": index}
         for key, option, needed in (
             ("emission_um", "--emission", True),
-            ("excitation_um", "--excitation", modality == "two_photon"),
+            ("excitation_um", "--excitation", laser),
         ):
             listed, stated = getattr(given, key), getattr(first.stated, key)
             if index < len(listed):

@@ -30,6 +30,7 @@ from decon3d.optics.bead_average import (
 from decon3d.optics.bead_detection import Candidate, find_candidates, median_fwhm_um
 from decon3d.optics.bead_rejection import Rejection, reject_by_place, reject_odd
 from decon3d.optics.chromatic import Shift, shift_between
+from decon3d.optics.modalities import MODALITIES
 from decon3d.optics.pedestal import Expected, laid
 from decon3d.optics.psf import Companion, Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import (
@@ -37,7 +38,7 @@ from decon3d.optics.resampling import (
     crop_box,
     resample,
 )
-from decon3d.optics.sections import Modality
+from decon3d.optics.sections import ModalityName
 from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
 from decon3d.volumes.header_checks import bead_stack_problems
 from decon3d.volumes.headers import Header
@@ -50,16 +51,6 @@ Array = NDArray[np.float64]
 Triple = tuple[float, float, float]
 Half = tuple[int, int, int]
 
-REACH: dict[Modality, float] = {
-    "widefield": 4.0,
-    "light_sheet": 3.0,
-    "confocal": 2.5,
-    "two_photon": 2.5,
-    "sted": 2.5,
-}
-"""Half-width of the crop around a bead, in FWHM of the beads, where the config gives none. The
-wider it is, the fewer beads stand free. A bead is dark there where a pinhole or two photons cut
-off the light from out of focus; in widefield it is not."""
 FEW = 5
 """Beads below which a warning is written."""
 REGION = 3
@@ -96,7 +87,7 @@ def psf_from_beads(
     expected_fwhm_um: Triple,
     voxel_size_um: Triple | None = None,
     channel: int = 0,
-    modality: Modality = "confocal",
+    modality: ModalityName = "confocal",
     half_width_um: Triple | None = None,
     plane_tolerance_um: float | None = None,
     expected: Expected | None = None,
@@ -120,10 +111,10 @@ def psf_from_beads(
     channel
         Position on the stack's channel axis.
     modality
-        Of the microscope; it sets the size of the crops (`REACH`) and whether their outermost
-        voxels are dark.
+        Of the microscope; it sets the size of the crops and whether their outermost voxels are
+        dark.
     half_width_um
-        Half size of the crops (Z, Y, X), in µm; None = by `REACH`.
+        Half size of the crops (Z, Y, X), in µm; None = by the modality.
     plane_tolerance_um
         Beads farther than this from the median bead along Z are rejected; None = none.
     expected
@@ -148,6 +139,7 @@ def psf_from_beads(
         none that is good.
     """
     where = f"{key}.path ({path})"
+    kind = MODALITIES[modality]
     stack, voxel, odd = _read(
         path, voxel_size_um=voxel_size_um, channel=channel, key=key, reading=reading
     )
@@ -161,7 +153,7 @@ def psf_from_beads(
             f"{where}: no bead is above the noise; spots of {z:.2g} × {y:.2g} × {x:.2g} µm (FWHM "
             f"Z, Y, X) are expected; check {key}.voxel_size_um, {key}.channel and the optics"
         )
-    reach = half_width_um or tuple(REACH[modality] * f for f in typical)
+    reach = half_width_um or tuple(kind.bead_reach * f for f in typical)
     half = _half_width(reach, voxel)
     judged = _judge(
         stack,
@@ -170,7 +162,7 @@ def psf_from_beads(
         voxel=voxel,
         typical=typical,
         half=half,
-        local_background=modality != "widefield",
+        local_background=kind.sectioning,
         plane_tolerance_um=plane_tolerance_um,
     )
     used = judged.used
@@ -187,12 +179,12 @@ def psf_from_beads(
     mean = average_beads(
         [judged.crops[i] for i in used], [candidates[i].height for i in used], noise=judged.noise
     )
-    raised = _with_own_tail(mean.data, voxel, expected, widefield=modality == "widefield")
+    raised = _with_own_tail(mean.data, voxel, expected, widefield=not kind.sectioning)
     isolated = isolate_bead(
         raised,
         where=f"{where}, mean of {len(used)} beads",
-        dark=None if modality == "widefield" else outer_shell(raised.shape),
-        everywhere=modality == "widefield",
+        dark=outer_shell(raised.shape) if kind.sectioning else None,
+        everywhere=not kind.sectioning,
     )
     bead = isolated.data
     sharp = without_ball(bead, diameter_um=bead_diameter_um, voxel_size_um=voxel)

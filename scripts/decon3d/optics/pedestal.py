@@ -84,7 +84,7 @@ def expected_light(
         voxel_size_um,
         float(sine / np.sqrt(1 - sine**2)),
         0.61 * emission_um / optics.numerical_aperture,
-        optics.modality != "widefield",
+        optics.kind.sectioning,
         larger,
     )
 

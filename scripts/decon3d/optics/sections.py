@@ -1,16 +1,19 @@
 """Sections of the config about the microscope: optics, PSF, channel. Lengths in µm."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from decon3d.field_types import Axes, Index, Section, Series, VoxelSize, Wavelength
+from decon3d.optics.modalities import MODALITIES, Modality
 from decon3d.volumes.sections import Normalisation
 
-Modality = Literal["widefield", "confocal", "two_photon", "light_sheet", "sted"]
-"""Kinds of microscope; tables that are looked up by one hold all of them."""
+if TYPE_CHECKING:
+    ModalityName = str
+else:
+    ModalityName = Literal[tuple(MODALITIES)]
 
 Waves = Annotated[float, Field(ge=-1, le=1)]
 
@@ -66,7 +69,7 @@ class Sted(Section):
 class Optics(Section):
     """What the microscope is; shared by all volumes and channels of a dataset."""
 
-    modality: Modality
+    modality: ModalityName
     """How the light is collected and the specimen lit."""
     numerical_aperture: Annotated[float, Field(gt=0, lt=2)]
     """Numerical aperture of the detecting objective."""
@@ -106,7 +109,8 @@ class Optics(Section):
     @field_validator("sheet_thickness_um")
     @classmethod
     def _sheet(cls, value: float | None, info: ValidationInfo) -> float | None:
-        if value is None and info.data.get("modality") == "light_sheet":
+        kind = MODALITIES.get(info.data.get("modality", ""))
+        if value is None and kind is not None and kind.excitation == "sheet":
             raise PydanticCustomError(
                 "optics", "is missing; a light sheet needs its thickness (FWHM) in µm"
             )
@@ -116,19 +120,26 @@ class Optics(Section):
     @classmethod
     def _depletion(cls, value: Sted | None, info: ValidationInfo) -> Sted | None:
         modality = info.data.get("modality")
-        if value is None and modality == "sted":
+        if modality is None:  # wrong itself
+            return value
+        if value is None and MODALITIES[modality].depleted:
             raise PydanticCustomError(
                 "optics",
                 "is missing; STED needs the depletion, e.g. {example}",
                 {"example": "{depletion_um: 0.592, saturation_factor: 20}"},
             )
-        if value is not None and modality not in ("sted", None):
+        if value is not None and not MODALITIES[modality].depleted:
             raise PydanticCustomError(
                 "optics",
                 "needs `modality: sted`, but the modality is {modality}; remove one of them",
                 {"modality": modality},
             )
         return value
+
+    @property
+    def kind(self) -> Modality:
+        """What tells this kind of microscope from the others."""
+        return MODALITIES[self.modality]
 
     @property
     def specimen_index(self) -> float:
@@ -256,7 +267,7 @@ class Channel(ChannelOptics):
 def check_excitation(optics: Optics, channels: Mapping[str, ChannelOptics]) -> None:
     """Refuse a two-photon microscope's channels that lack the laser's wavelength."""
     for name, channel in channels.items():
-        if optics.modality == "two_photon" and channel.excitation_um is None:
+        if optics.kind.excitation == "two_photon" and channel.excitation_um is None:
             raise PydanticCustomError(
                 "channels",
                 "channels.{name}.excitation_um is missing; two-photon excitation needs the "

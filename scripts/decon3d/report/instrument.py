@@ -15,7 +15,6 @@ from decon3d import paths
 from decon3d.files import read_record, write_text
 from decon3d.report.contradictions import age_warning
 from decon3d.report.embed import embedded
-from decon3d.report.methods_text import MODALITIES
 from decon3d.report.plots import COLORS, STYLE, WIDTH
 from decon3d.report.templating import number, quantity, render
 from decon3d.settings import UNDATED, Instrument
@@ -136,7 +135,7 @@ def _objective(name: str, instrument: Instrument, stacks: list[Measured]) -> dic
     shifted = [s for s in stacks if s.values.get("chromatic")]
     return {
         "name": name,
-        "what": f"{MODALITIES[optics.modality]}, NA {optics.numerical_aperture:g} in n = "
+        "what": f"{optics.kind.words}, NA {optics.numerical_aperture:g} in n = "
         f"{optics.immersion_index:g}",
         "figure": _widths_figure(name, stacks),
         "rows": [_row(s) for s in stacks],

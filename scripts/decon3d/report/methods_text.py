@@ -22,13 +22,6 @@ from decon3d.settings import (
 from decon3d.versions import __version__
 from decon3d.volumes.ingest import VolumeRecord
 
-MODALITIES = {
-    "widefield": "widefield",
-    "confocal": "confocal",
-    "two_photon": "two-photon",
-    "light_sheet": "light-sheet",
-    "sted": "STED",
-}
 TRUTHS = {
     "test": "simulated volumes with known truth",
     "measured": "measured pairs",
@@ -162,7 +155,7 @@ def _calibration(info: dict[str, Any], dataset: Dataset) -> list[str]:
 
 def _microscope(optics: Optics) -> str:
     return (
-        f"{MODALITIES[optics.modality]} microscope of NA {optics.numerical_aperture:g} "
+        f"{optics.kind.words} microscope of NA {optics.numerical_aperture:g} "
         f"in n = {optics.immersion_index:g}"
     )
 
