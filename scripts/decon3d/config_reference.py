@@ -160,9 +160,10 @@ EXAMPLES = {
 }
 HEAD = """# The config, key by key
 
-Made from `scripts/decon3d/settings` by `make reference`; do not edit. `config.yaml` is a template;
-`demo.yaml` and `examples/` show more. Lengths are µm, triples are in the order Z, Y, X, counts are
-the numbers in the camera's file. Names (datasets, channels, methods, volumes) are made of letters,
+Made from `scripts/decon3d/settings` by `make reference`; do not edit. `decon3d init data/*.tif`
+writes a config from what the files state and asks for the rest; `config.yaml` is one to copy,
+`demo.yaml` and `examples/` show more. `decon3d preview` and `decon3d run` take it. Lengths are µm, triples are in the order Z, Y, X, counts are
+what the camera's file holds. Names (datasets, channels, methods, volumes) are made of letters,
 digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are expanded; relative
 paths start at the working directory. Before any job starts, the run stops with a list of all
 problems if a key is unknown or given twice, a value is wrong, or a file is missing, damaged or does
