@@ -52,11 +52,6 @@ def tune_on_phantoms(
         JSON with `chosen` (the λ under its setting's name, iterations, score), the score still
         `to_gain`, the bound that the search was `ended_by` (null = none), the whole `curve`, what
         was tuned `on`, the `measure`, and `seconds`.
-
-    Raises
-    ------
-    UserError
-        If the best λ is at an edge of the search, so that no baseline is shown below its best.
     """
     started = time.perf_counter()
     group: Any = open_group(store)
@@ -104,7 +99,7 @@ def tune_on_data(
     Raises
     ------
     UserError
-        If the best λ is at an edge of the search, or the gain cannot be measured.
+        If the data do not tell the gain.
     """
     started = time.perf_counter()
     if camera.gain_from == "assumed":
