@@ -162,12 +162,12 @@ HEAD = """# The config, key by key
 
 Made from `scripts/decon3d/settings` by `make reference`; do not edit. `decon3d init data/*.tif`
 writes a config from what the files state and asks for the rest; `config.yaml` is one to copy,
-`demo.yaml` and `examples/` show more. `decon3d preview` and `decon3d run` take it. Lengths are µm, triples are in the order Z, Y, X, counts are
-what the camera's file holds. Names (datasets, channels, methods, volumes) are made of letters,
-digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are expanded; relative
-paths start at the working directory. Before any job starts, the run stops with a list of all
-problems if a key is unknown or given twice, a value is wrong, or a file is missing, damaged or does
-not match.
+`demo.yaml` and `examples/` show more. `decon3d preview` and `decon3d run` take it. Lengths are µm,
+triples are in the order Z, Y, X, counts are what the camera's file holds. Names (datasets,
+channels, methods, volumes) are made of letters, digits, `_` and `-`. In paths `~`, `$NAME`,
+`${NAME}` and `${NAME:-default}` are expanded; relative paths start at the working directory. Before
+any job starts, the run stops with a list of all problems if a key is unknown or given twice, a
+value is wrong, or a file is missing, damaged or does not match.
 
 A PSF file is an image of one bead. Its camera pedestal is measured where theory expects no light
 and removed (set it with `pedestal: none` or a number of counts). Its bead is isolated, resampled to
