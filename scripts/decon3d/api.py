@@ -7,6 +7,7 @@ them, and the restored voxels are the same.
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -168,7 +169,8 @@ def deconvolve(
         Voxel size of the image (Z, Y, X), in µm; needed with `optics` or a PSF that is an array.
     method
         A kind of method with its defaults (`rl`: Richardson-Lucy, its iterations chosen from the
-        image), or a method as in the config, e.g. `{"kind": "rltv", "iterations": 30,
+        image; `rltv` and others are tuned on simulated volumes like it, in a minute or more), or a
+        method as in the config, e.g. `{"kind": "rltv", "iterations": 30,
         "tv_weight": 0.002}` or `{"bundle": "folder of a trained network"}`.
     camera
         As in the config: `offset` (counts), `gain` (counts per photon), `read_noise` (photons),
@@ -193,8 +195,7 @@ def deconvolve(
     Raises
     ------
     UserError
-        If an argument is impossible, the image is no volume, or the method has to be trained or
-        tuned on phantoms first.
+        If an argument is impossible, the image is no volume, or the method is an untrained network.
 
     Examples
     --------
@@ -407,7 +408,7 @@ def _own_names() -> Iterator[None]:
         text = "; ".join(problems)
         for prefix in (f"{KEY}.channels.{NAME}.", f"{KEY}."):
             text = text.replace(prefix, "")
-        raise UserError(text) from None
+        raise UserError(re.sub(r"\bmethods\.[\w-]+", "method", text)) from None
 
 
 def _psfs_of(psf: Any, optics: Any) -> Callable[[Triple, int], list[Psf]]:

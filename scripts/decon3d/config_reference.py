@@ -160,8 +160,9 @@ EXAMPLES = {
 }
 HEAD = """# The config, key by key
 
-Made from `scripts/decon3d/settings` by `make reference`; do not edit. `config.yaml` is a start,
-`demo.yaml` and `examples/` show more. Lengths are µm, triples are in the order Z, Y, X, counts are
+Made from `scripts/decon3d/settings` by `make reference`; do not edit. `decon3d init data/*.tif`
+writes a config from what the files state and asks for the rest; `config.yaml` is one to copy,
+`demo.yaml` and `examples/` show more. `decon3d preview` and `decon3d run` take it. Lengths are µm, triples are in the order Z, Y, X, counts are
 what the camera's file holds. Names (datasets, channels, methods, volumes) are made of letters,
 digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are expanded; relative
 paths start at the working directory. The run ends before any job starts, with one list of all

@@ -8,22 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from decon3d import paths
-from decon3d.classical.kind import Classical, prior_of
+from decon3d.classical.kind import Classical
 from decon3d.errors import UserError
 from decon3d.evaluation.noise import channel_noise
 from decon3d.files import digest
 from decon3d.kinds import MethodSection
 from decon3d.optics.psf import Psf, save_psf
+from decon3d.phantoms.conditions import resolve_conditions
+from decon3d.phantoms.stores import make_split
 from decon3d.restoration.bundle_checks import training_warnings
 from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import Plan, make_plan
 from decon3d.restoration.restorers import State, claim_device, preparation
 from decon3d.restoration.sample import sample_blocks
-from decon3d.restoration.tuning import tune_on_data
+from decon3d.restoration.tuning import tune_on_data, tune_on_phantoms
 from decon3d.settings import (
     Bundle,
     Dataset,
+    Phantoms,
     Settings,
     bundle_path,
     is_trained,
@@ -31,7 +34,7 @@ from decon3d.settings import (
     listed_files,
     needs_sample,
 )
-from decon3d.volumes.camera import resolve_camera
+from decon3d.volumes.camera import CameraRecord, resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
 from decon3d.volumes.camera_maps import save_maps
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest, voxel_size_of
@@ -74,8 +77,7 @@ def restore_volume(
     Raises
     ------
     UserError
-        If the volume cannot be read or restored, or the method has to be trained or tuned on
-        phantoms first.
+        If the volume cannot be read or restored, or the method is an untrained network.
     """
     dataset = settings.datasets[NAME]
     name, method = next(iter(settings.methods.items()))
@@ -142,17 +144,11 @@ def restore_volume(
 
 
 def _check_ready(name: str, method: MethodSection) -> None:
-    """Refuse a method that the workflow would first train, or tune on phantoms."""
+    """Refuse a method that the workflow would first train."""
     if is_trained(method):
         raise UserError(
             f"method {name}: this network is not trained yet; train it with the workflow (decon3d "
             "run), then give method={'bundle': 'results/<dataset>/models/<channel>/<method>'}"
-        )
-    if is_tuned(method) and getattr(method, "tune_on", "") != "data":
-        fixed = " and ".join(filter(None, ("iterations", prior_of(method))))
-        raise UserError(
-            f"method {name}: its parameters would be tuned on simulated volumes, which only the "
-            f"workflow does (decon3d run); give {fixed}, or 'tune_on': 'data'"
         )
 
 
@@ -178,38 +174,60 @@ def _prepared(
     """Measure a channel and prepare the method for it."""
     dataset = settings.datasets[NAME]
     name, method = next(iter(settings.methods.items()))
-    camera = dataset.camera
+    # The light of phantoms is that of the data, so that a method which is tuned on them needs it.
     measured = None
-    if None in (camera.offset, camera.gain, camera.read_noise):
+    if is_tuned(method) or None in (
+        dataset.camera.offset,
+        dataset.camera.gain,
+        dataset.camera.read_noise,
+    ):
         _, measured = channel_noise(
-            [record], channel=index, times=dataset.times, camera=camera, seed=settings.seed
+            [record], channel=index, times=dataset.times, camera=dataset.camera, seed=settings.seed
         )
-    resolved = resolve_camera(camera, measured)
+    camera = resolve_camera(dataset.camera, measured)
     statistics = channel_statistics(
-        [record], channel=index, camera_offset=camera.offset, fixed=None, key=KEY
+        [record], channel=index, camera_offset=dataset.camera.offset, fixed=None, key=KEY
     )
     files: dict[str, Path] = {"psf": folder / paths.psf(NAME, channel)}
     save_psf(psf, files["psf"])
-    if isinstance(method, Bundle):
-        files["bundle"] = Path(bundle_path(method.bundle, channel)) / "model.json"
     sample: list[Any] = []
     if needs_sample(method) or is_tuned(method):
         sample = sample_blocks([record], channel=index, times=dataset.times, seed=settings.seed)
-    if is_tuned(method) and isinstance(method, Classical):
+    if isinstance(method, Bundle):
+        files["bundle"] = Path(bundle_path(method.bundle, channel)) / "model.json"
+    elif is_tuned(method):
+        assert isinstance(method, Classical)
         files["tuning"] = folder / paths.tuning(NAME, channel, name)
-        tune_on_data(
-            sample,
-            path=files["tuning"],
-            statistics=statistics,
-            method=method,
-            psf=psf,
-            camera=resolved,
-            seed=settings.seed,
-            threads=threads,
-        )
+        common: dict[str, Any] = {"path": files["tuning"], "method": method, "psf": psf}
+        common |= {"camera": camera, "threads": threads}
+        if method.tune_on == "data":
+            tune_on_data(sample, statistics=statistics, seed=settings.seed, **common)
+        else:
+            store = folder / paths.phantoms(NAME, channel, "val")
+            _make_phantoms(store, channel, settings, psf, measured)
+            tune_on_phantoms(store, **common)
     prepare = preparation(
-        method.model_dump(mode="json"), files, camera=resolved, seed=settings.seed, threads=threads
+        method.model_dump(mode="json"), files, camera=camera, seed=settings.seed, threads=threads
     )
     path = folder / paths.prepared(NAME, channel, name)
     prepare(statistics, sample if needs_sample(method) else []).save(path)
     return State.load(path)
+
+
+def _make_phantoms(
+    store: Path, channel: str, settings: Settings, psf: Psf, measured: CameraRecord | None
+) -> None:
+    """Simulate the volumes that a method is tuned on, with the light and noise of the data."""
+    dataset, phantoms = settings.datasets[NAME], Phantoms()
+    make_split(
+        store,
+        split=phantoms.val,
+        name="val",
+        phantoms=phantoms,
+        psf=psf,
+        optics=dataset.optics,
+        channel=dataset.channels[NAME],
+        conditions=resolve_conditions(phantoms, camera=dataset.camera, measured=measured),
+        seed=settings.seed,
+        stream=(NAME, channel),
+    )

@@ -29,7 +29,7 @@ VERSIONS = {
     "likeness": 1,
     "pairs": 5,
     "train": 11,
-    "tune": 17,
+    "tune": 18,
     "prepare": 14,
     "plan": 10,
     "restore": 12,

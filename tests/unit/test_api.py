@@ -11,7 +11,8 @@ import zarr
 from helpers import ROOT
 
 import decon3d
-from decon3d import UserError, api
+from decon3d import UserError, api, one_volume
+from decon3d.settings import Phantoms
 from decon3d.volumes.reader import open_volume
 
 OPTICS = {"modality": "confocal", "numerical_aperture": 1.2, "immersion_index": 1.333}
@@ -101,13 +102,24 @@ def test_a_file_is_restored_as_its_channels_are(tmp_path, psf, image, restored):
     ]
 
 
+def test_what_is_not_given_is_tuned_on_simulated_volumes_like_the_image(
+    psf, image, restored, monkeypatch
+):
+    few = {"shape": (12, 24, 24), "val": {"count": 1, "recipes": {"mixture": 1}}}
+    monkeypatch.setattr(one_volume, "Phantoms", lambda: Phantoms.model_validate(few))
+    smooth = decon3d.deconvolve(image, psf=psf, method="rltv", camera=CAMERA, threads=1)
+    assert smooth.sum() == pytest.approx(image.sum(), rel=0.01)
+    dark = (slice(None), slice(0, 8), slice(25, None))
+    assert smooth[dark].std() < image[dark].std() and smooth.max() > image.max()
+
+
 WRONG = {
     "exactly one of `psf` and `optics`": {"psf": None},
-    "iterations: must be": {"method": {"kind": "rl", "iterations": 0}},
+    "method.iterations: must be": {"method": {"kind": "rl", "iterations": 0}},
     "unknown method kind 'magic'": {"method": "magic"},
-    "method rltv: its parameters would be tuned": {"method": "rltv"},
     "method rln: this network is not trained": {"method": "rln"},
     "camera.gain: must be greater than 0": {"camera": {"gain": -1}},
+    "method.bundle: the folder nowhere does not exist": {"method": {"bundle": "nowhere"}},
     "camera.gian: unknown key; did you mean gain": {"camera": {"gian": 1}},
     "its voxels are": {"voxel_size_um": (0.3, 0.2, 0.2)},
     "voxel_size_um is missing": {"psf": np.ones((3, 3, 3))},

@@ -7,11 +7,10 @@ its first unfinished block. Writing a block is atomic and can be repeated. On SI
 block is finished, for it may be the time limit that comes.
 """
 
-import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -22,20 +21,20 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from decon3d.errors import DamagedError, DeviceMemoryError, UserError
+from decon3d.errors import DamagedError, UserError
 from decon3d.files import (
     announce_output,
     append_line,
     digest,
     read_lines,
-    read_record,
     write_lines,
     write_record,
 )
 from decon3d.logs import log, progress
 from decon3d.restoration.no_data_blocks import restore_block
-from decon3d.restoration.plan import Item, Plan, check_level_0, halve_blocks, load_plan
+from decon3d.restoration.plan import Item, Plan, check_level_0, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
+from decon3d.restoration.tiles import Tiling
 from decon3d.signals import catch_sigterm
 from decon3d.volumes.checked_stores import open_to_write
 from decon3d.volumes.fingerprints import check_unchanged
@@ -109,10 +108,6 @@ def finished_blocks(folder: Path, plan: Plan, numbers: range) -> dict[int, dict[
     return found
 
 
-class ReplannedError(Exception):
-    """Another part has rewritten the plan."""
-
-
 def restore_part(
     path: str | Path,
     states: list[State],
@@ -122,15 +117,12 @@ def restore_part(
     threads: int,
     device: str = "cpu",
 ) -> None:
-    """Restore one part of the plan at `path`, and start over whenever that is rewritten.
-
-    It is rewritten with smaller blocks by the first part whose device's memory does not hold one.
-    That part also does again those that had finished by then, for their jobs are over.
+    """Restore one part of the plan at `path`.
 
     Parameters
     ----------
     states, part, marker, threads, device
-        As for `run_part`; the markers of all parts lie in one folder.
+        As for `run_part`.
 
     Raises
     ------
@@ -139,47 +131,16 @@ def restore_part(
     UserError
         As `run_part` does.
     """
-    markers = {part: Path(marker)}
-    while markers:
-        made = os.stat(path).st_mtime_ns
-        plan = load_plan(path)
-        if [s.description for s in states] != plan.restorers:
-            raise DamagedError(path, "was made for other prepared states")
-
-        def current(made: int = made) -> bool:
-            return os.stat(path).st_mtime_ns == made
-
-        number = next(reversed(markers))  # its own part comes last, for it may be taken over, too
-        try:
-            run_part(
-                plan,
-                states,
-                part=number,
-                marker=markers[number],
-                threads=threads,
-                device=device,
-                current=current,
-            )
-            del markers[number]
-        except DamagedError as error:
-            if error.path.name != "zarr.json":
-                raise
-            # The plan makes the empty level 0: it has to be made again, too.
-            raise DamagedError(error.path, error.problem, files=[*error.files, path]) from None
-        except DeviceMemoryError as error:
-            if current():
-                markers |= finished_parts(plan, Path(marker).parent)
-            halved = halve_blocks(plan, path)
-            log.warning("%s. All parts start over with half of that", error)
-            log.info("restoration.memory_gb: %.3g would have fitted", halved.block_memory_gb)
-        except ReplannedError:
-            log.warning("another part has rewritten the plan; this one starts over")
-
-
-def finished_parts(plan: Plan, folder: Path) -> dict[int, Path]:
-    """Return the markers of the parts that are done, for this very plan, by their number."""
-    found = {path: read_record(path) for path in folder.glob("*.json")}
-    return {m["part"]: path for path, m in sorted(found.items()) if m["plan"] == plan.digest}
+    plan = load_plan(path)
+    if [s.description for s in states] != plan.restorers:
+        raise DamagedError(path, "was made for other prepared states")
+    try:
+        run_part(plan, states, part=part, marker=marker, threads=threads, device=device)
+    except DamagedError as error:
+        if error.path.name != "zarr.json":
+            raise
+        # The plan makes the empty level 0: it has to be made again, too.
+        raise DamagedError(error.path, error.problem, files=[*error.files, path]) from None
 
 
 def run_part(
@@ -190,7 +151,6 @@ def run_part(
     marker: str | Path,
     threads: int,
     device: str = "cpu",
-    current: Callable[[], bool] = lambda: True,
 ) -> None:
     """Restore the blocks of one part and write its marker.
 
@@ -205,8 +165,6 @@ def run_part(
         CPU threads of the computation.
     device
         In words, for the marker.
-    current
-        Whether the plan still holds.
 
     Raises
     ------
@@ -214,9 +172,7 @@ def run_part(
         If a volume that is read in place has changed, or the job was told to stop (the next
         attempt goes on).
     DeviceMemoryError
-        If a block does not fit into the device's memory.
-    ReplannedError
-        If the plan no longer holds.
+        If not even a small part of a block fits into the device's memory.
     """
     marker = Path(marker)
     record = ProgressRecord(marker.with_suffix(".progress"), plan, part)
@@ -227,6 +183,7 @@ def run_part(
     log.info("part %d: %d block(s) to do, %.1f Mvoxel", part, len(todo), voxels / 1e6)
     opened: dict[int, Restorer] = {}
     outputs: dict[int, zarr.Array[Any]] = {}
+    tiling = Tiling(stride=plan.stride, halo=plan.halo)
     with (
         catch_sigterm() as stopped,
         ThreadPoolExecutor(1) as writer,
@@ -244,7 +201,7 @@ def run_part(
                     states[item.channel], threads=threads, engine=plan.engine
                 )
             if item.volume not in outputs:
-                check_level_0(plan.volumes[item.volume], of_plan=False)
+                check_level_0(plan.volumes[item.volume])
                 store = Path(plan.volumes[item.volume].store) / "0"
                 outputs[item.volume] = open_to_write(store)
             started = time.perf_counter()
@@ -253,14 +210,12 @@ def run_part(
                 values,
                 item.block,
                 fill=plan.volumes[item.volume].fill(item.channel),
-                tile=plan.tile(item),
-                halo=plan.halo,
+                size=plan.volumes[item.volume].block,
+                tiling=tiling,
             )
             computing = time.perf_counter() - started
             if pending is not None:
                 pending.result()
-            if not current():
-                raise ReplannedError
             spent = {
                 "seconds": round(time.perf_counter() - before, 4),
                 "computing_seconds": round(computing, 4),
@@ -281,8 +236,6 @@ def run_part(
             f"part {part} of {plan.method} was told to stop (SIGTERM) with {left} of its blocks "
             "left; the next attempt goes on there"
         )
-    if not current():  # who has rewritten the plan does not know of this part
-        raise ReplannedError
     lines = [record.lines[number] for number in numbers]
     write_record(
         marker,
@@ -301,6 +254,7 @@ def run_part(
             "peak_memory_gb": round(peak_memory_gb(), 3),
             "threads": threads,
             "device": device,
+            "halvings": tiling.halvings,
             "engine": None if plan.engine is None else asdict(plan.engine),
         },
     )

@@ -53,11 +53,6 @@ def tune_on_phantoms(
         JSON with `chosen` (the λ under its setting's name, iterations, score), the score still
         `to_gain`, the bound that the search was `ended_by` (null = none), the whole `curve`, what
         was tuned `on`, the `measure`, and `seconds`.
-
-    Raises
-    ------
-    UserError
-        If the best λ is at an edge of the search: no baseline is shown below its best.
     """
     started = time.perf_counter()
     group: Any = open_group(store)
@@ -105,7 +100,7 @@ def tune_on_data(
     Raises
     ------
     UserError
-        If the best λ is at an edge of the search, or the data do not tell the gain.
+        If the data do not tell the gain.
     """
     started = time.perf_counter()
     if camera.gain_from == "assumed":
