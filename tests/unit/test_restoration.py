@@ -213,9 +213,7 @@ def test_a_part_that_is_told_to_stop_says_so_and_goes_on_there(machine, monkeypa
 
     monkeypatch.setattr(Known, "restore", told)
     left = plan.bounds[-1] - 5
-    with pytest.raises(
-        UserError, match=rf"told to stop \(SIGTERM\) with {left} of its blocks left"
-    ):
+    with pytest.raises(UserError, match=rf"stopped by SIGTERM with {left} of its blocks left"):
         machine.part(plan, 0)
     assert machine.part(plan, 0)["blocks"] == Known.calls == plan.bounds[-1]
 

@@ -106,7 +106,7 @@ def restore_pairs(
     threads: int,
     name: str,
 ) -> None:
-    """Make the pairs that a method sees whose `source` is the method `name`.
+    """Make the pairs for methods whose `source` is the method `name`.
 
     Parameters
     ----------

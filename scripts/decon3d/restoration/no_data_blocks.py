@@ -1,4 +1,4 @@
-"""What has no data is not restored: such voxels keep their value, such blocks cost nothing."""
+"""Skip voxels without data: they keep their value, and blocks without data cost nothing."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def restore_block(
     values
         Counts of the padded read region (Z, Y, X); NaN = no data.
     fill
-        What voxels without data get: the volume's fill value, or NaN where it has none.
+        Value for voxels without data: the volume's fill value, or NaN if it has none.
     size
         Size of a whole block.
     tiling
@@ -37,7 +37,7 @@ def restore_block(
     -------
     restored, absent
         Of the shape of `block.write`: counts, and which of them have no data (None = all have).
-        A block that has none at all is not looked at by the restorer.
+        The restorer is not called for blocks without any data.
     """
     absent = missing(values[block.inner])
     level = np.float32(np.nan if fill is None else fill)

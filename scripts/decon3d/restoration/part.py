@@ -1,10 +1,10 @@
-"""One part of a restoration: read ahead, restore, write behind, and remember what is done.
+"""One part of a restoration: read ahead, restore, write behind, record progress.
 
-While a block is computed, a thread reads the next one and another writes the last one; neither gets
-further, so that memory stays that of a few blocks. Finished blocks are recorded in a progress file,
-by the hash of all that decides their voxels: a part that was killed, by whatever signal, goes on at
-its first unfinished block. Writing a block is atomic and can be repeated. On SIGTERM the present
-block is finished, for it may be the time limit that comes.
+While a block is computed, a thread reads the next one and another writes the last one. Neither gets
+further ahead, so the memory is that of a few blocks. A progress file records finished blocks, by
+the hash of all that decides their voxels. A part that was killed by any signal resumes at its first
+unfinished block. Writing a block is atomic and can be repeated. On SIGTERM, the present block is
+finished, since the time limit may follow.
 """
 
 import resource
@@ -43,10 +43,10 @@ from decon3d.volumes.reader import Volume, open_volume
 
 
 class ProgressRecord:
-    """Which blocks of a part are done: a JSON line each, in one file per part.
+    """The finished blocks of a part: a JSON line each, in one file per part.
 
-    All files of a method are read, since another plan may have cut the work otherwise; this part
-    appends to its own. Lines of volumes that the plan no longer holds are dropped from it.
+    All files of a method are read, since another plan may have divided the work differently; this
+    part appends to its own. Lines of volumes that are no longer in the plan are removed from it.
     """
 
     def __init__(self, path: Path, plan: Plan, part: int) -> None:
@@ -62,21 +62,21 @@ class ProgressRecord:
         return number in self.lines
 
     def add(self, number: int, **values: Any) -> None:
-        """Note that an item of the work list is done, on disk at once."""
+        """Record that an item of the work list is done, immediately on disk."""
         volume, index = self.plan.place(number)
         line = {"key": self.plan.volumes[volume].key, "item": index, **values}
         self.lines[number] = append_line(self.path, line)
 
 
 def shard_problem(plan: Plan, number: int, line: dict[str, Any]) -> str | None:
-    """Compare the shard of an item with what was recorded when it was written.
+    """Compare the shard of an item with its progress record.
 
-    Not the voxels are compared, but the checksums in the shard; reading the voxels compares these.
+    Only the checksums in the shard are compared; reading the voxels compares these.
 
     Returns
     -------
     str or None
-        What is wrong; None = nothing.
+        The problem; None = none.
     """
     item = plan.item(number)
     try:
@@ -89,7 +89,7 @@ def shard_problem(plan: Plan, number: int, line: dict[str, Any]) -> str | None:
 
 
 def finished_blocks(folder: Path, plan: Plan, numbers: range) -> dict[int, dict[str, Any]]:
-    """Collect which items of the work list are done, by any part of this plan or an earlier one.
+    """Collect the finished items of the work list, of any part of this plan or an earlier one.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def restore_part(
     except DamagedError as error:
         if error.path.name != "zarr.json":
             raise
-        # The plan makes the empty level 0: it has to be made again, too.
+        # The plan makes the empty level 0, so it has to be made again, too.
         raise DamagedError(error.path, error.problem, files=[*error.files, path]) from None
 
 
@@ -159,8 +159,8 @@ def run_part(
     states
         Each channel's prepared restorer, in the plan's order of channels.
     marker
-        JSON that says that the part is done: seconds, voxels, blocks, peak memory, clipped
-        voxels, voxels without data. The progress record lies beside it.
+        JSON of the finished part: seconds, voxels, blocks, peak memory, clipped voxels, voxels
+        without data. The progress record is beside it.
     threads
         CPU threads of the computation.
     device
@@ -169,8 +169,8 @@ def run_part(
     Raises
     ------
     UserError
-        If a volume that is read in place has changed, or the job was told to stop (the next
-        attempt goes on).
+        If a volume that is read in place has changed, or the job got SIGTERM (the next attempt
+        resumes).
     DeviceMemoryError
         If not even a small part of a block fits into the device's memory.
     """
@@ -233,8 +233,8 @@ def run_part(
     left = sum(number not in record for number in numbers)
     if left:
         raise UserError(
-            f"part {part} of {plan.method} was told to stop (SIGTERM) with {left} of its blocks "
-            "left; the next attempt goes on there"
+            f"part {part} of {plan.method} was stopped by SIGTERM with {left} of its blocks left; "
+            "run it again to resume there"
         )
     lines = [record.lines[number] for number in numbers]
     write_record(
@@ -261,7 +261,7 @@ def run_part(
 
 
 def _read_ahead(plan: Plan, todo: list[int]) -> Iterator[tuple[Item, NDArray[Any]]]:
-    """Read the next block while the present one is worked on."""
+    """Read the next block while the present one is restored."""
     volumes: dict[int, Volume] = {}
 
     def read(number: int) -> tuple[Item, NDArray[Any]]:
@@ -298,7 +298,7 @@ def _write(
     record: ProgressRecord,
     spent: dict[str, float],
 ) -> None:
-    """Write one block as the output's type, then note it: never the other way round."""
+    """Write one block as the output's type, then record it, in this order."""
     wrong = ~np.isfinite(values)
     if absent is not None:
         wrong &= ~absent
@@ -313,7 +313,7 @@ def _write(
         values = np.clip(values, info.min, info.max)
     final = np.ascontiguousarray(values, dtype=output.dtype)
     shard = plan.shard(item)
-    # zarr reads a shard at a volume's edge before it writes it: an old, damaged one would stop it.
+    # zarr reads a shard at a volume's edge before it writes it, and a damaged one would stop it.
     shard.unlink(missing_ok=True)
     output[(item.time, item.channel, *item.block.write)] = final
     record.add(

@@ -1,8 +1,8 @@
-"""The plan of a restoration: how volumes are cut, who does what, where it goes.
+"""The plan of a restoration: blocks, their division among parts, outputs.
 
 One work list over volume × time × channel × block is cut into parts of equal cost. A block is
-one shard of the output, the unit of writing, and belongs to one part only. Everything that could
-make parts differ from each other is pinned here.
+one shard of the output, the unit of writing, and belongs to one part only. The plan fixes
+everything that could make parts differ from each other.
 """
 
 import shutil
@@ -59,10 +59,10 @@ class Item:
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """How one volume is cut. Triples are Z, Y, X; `times` and `channels` index the input.
+    """The blocks of one volume. Triples are Z, Y, X; `times` and `channels` index the input.
 
-    `key` is a hash of all that decides the restored voxels. While it stays, finished blocks are
-    kept, whatever else the plan holds: a new volume does not undo those of last night.
+    `key` is a hash of all that decides the restored voxels. While it stays the same, finished
+    blocks are kept, even if other volumes are added.
     """
 
     name: str
@@ -79,7 +79,7 @@ class VolumePlan:
     """Value of the voxels without data, by channel; None = there is none."""
     clip_at_zero: bool = False
     seen: str = ""
-    """Fingerprint of a view that is not ours, to be checked when it has been read."""
+    """Fingerprint of a view that is not this project's, to be checked after reading."""
 
     @property
     def blocks(self) -> int:
@@ -107,13 +107,13 @@ class Plan:
     mirror: bool
     output_dtype: str
     engine: Engine | None
-    """What computes a network; None = a classical method."""
+    """Engine of a network; None = a classical method."""
     volumes: list[VolumePlan]
     bounds: list[int]
     """Part i does the items from bounds[i] up to bounds[i + 1]."""
     block_memory_gb: float
     warnings: dict[str, list[str]]
-    """By volume: what speaks against this method there. Decides nothing."""
+    """Warnings about this method, by volume; without effect on the work."""
 
     @property
     def digest(self) -> str:
@@ -131,7 +131,7 @@ class Plan:
         return volume, number - self.starts[volume]
 
     def item(self, number: int) -> Item:
-        """Return one item of the work list."""
+        """Return an item of the work list."""
         index, within = self.place(number)
         volume = self.volumes[index]
         within, block = divmod(within, volume.blocks)
@@ -169,11 +169,11 @@ class Plan:
         return bisect_right(self.bounds, number) - 1
 
     def part(self, number: int) -> Iterator[Item]:
-        """Walk through the work of one part."""
+        """Iterate over the work of one part."""
         return map(self.item, range(self.bounds[number], self.bounds[number + 1]))
 
     def work(self) -> list[dict[str, float]]:
-        """Say of each part what it reads, computes and writes at most, uncompressed."""
+        """Log the uncompressed size of each part's input, work and output."""
         edges = self.starts
         found = []
         for first, last in pairwise(self.bounds):
@@ -202,7 +202,7 @@ def load_plan(path: str | Path) -> Plan:
     Raises
     ------
     UserError
-        If its content is not what was written there.
+        If its content was changed.
     """
     content = read_record(path)
     for key in ("summary", "parts"):
@@ -232,7 +232,7 @@ def make_plan(
 ) -> Plan:
     """Plan the restoration of a dataset's volumes and create the empty level 0 of each output.
 
-    An output that was made for the same key stays, with what is in it. A finished one keeps its
+    An output that was made for the same key stays, with its content. A finished one keeps its
     block, whatever memory and parts are now: neither redoes what is done.
 
     Parameters
@@ -248,9 +248,9 @@ def make_plan(
     path
         Where the plan is written.
     gpu
-        Whether the parts ask for a GPU.
+        Whether the parts request a GPU.
     warnings
-        By volume: what speaks against the method there (`bundle_checks.training_warnings`).
+        Warnings by volume (`bundle_checks.training_warnings`).
 
     Raises
     ------
@@ -340,7 +340,7 @@ def make_plan(
 
 
 def check_stores(plan: Plan, path: str | Path) -> None:
-    """Check that the outputs were created for the plan at `path`, as an older one's were not.
+    """Check that the outputs were created for the plan at `path`, not for an older one.
 
     Raises
     ------
@@ -391,7 +391,7 @@ def _round_up(triple: Triple, stride: Triple) -> Triple:
 
 
 def _padded(block: Triple, shape: Triple, halo: Triple, mirror: bool) -> int:
-    """Voxels of a block with its halo, at most; within the volume unless mirrored."""
+    """Largest number of voxels of a block with its halo; within the volume unless mirrored."""
     sizes = zip(block, shape, halo, strict=True)
     return prod(b + 2 * h if mirror else min(b + 2 * h, n) for b, n, h in sizes)
 
@@ -414,11 +414,11 @@ def _cut(items: list[int], padded: list[int], parts: int) -> list[int]:
 
 
 def _create(volume: VolumePlan) -> None:
-    """Create the empty level 0, unless it is there for the same key."""
+    """Create the empty level 0, unless it exists for the same key."""
     try:
         check_level_0(volume)
         return
-    except DamagedError:  # or not there yet, or of another plan
+    except DamagedError:  # or missing, or of another plan
         shutil.rmtree(volume.store, ignore_errors=True)
     create_level(
         volume.store,
@@ -443,7 +443,7 @@ def _finished_layout(store: str) -> tuple[Triple, Triple, str] | None:
 
 
 def check_level_0(volume: VolumePlan, *, of_plan: bool = True) -> None:
-    """Check that a volume's empty level 0 was made, and for this plan.
+    """Check that a volume's empty level 0 exists and was made for this plan.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Blocks that a device's memory does not hold are computed in smaller tiles.
+"""Compute blocks that exceed a device's memory in smaller tiles.
 
 What is read and written stays the same: only how much is computed at a time changes. The halo of a
 tile is that of a block, so the result stays the same, too, but for the rounding of the engine.
@@ -104,7 +104,7 @@ def in_tiles(
         ):
             start, stop = i * t, min(i * t + t, n)
             first = max(whole.start + start - h, 0)
-            # As large as the other tiles where the block allows it: engines work on one shape.
+            # As large as the other tiles if the block allows it, since engines need one shape.
             last = min(whole.start + start + t + h, length)
             target.append(slice(start, stop))
             seen.append(slice(first, last))
