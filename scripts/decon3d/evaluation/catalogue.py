@@ -67,8 +67,9 @@ METRICS: dict[str, Metric] = {
     "predicted_error": Metric(
         "Predicted error", "", "lower", 4,
         "Squared error within the microscope's pass band that Stein's risk predicts for a block, "
-        "less a constant, as it would be with other noise: only differences between methods mean "
-        "anything. Blind beyond the cut-off, where a prior or a network may paint.",
+        "after the best match of brightness and less a constant, as it would be with other noise: "
+        "only differences between methods mean anything. Blind beyond the cut-off, where a prior "
+        "or a network may paint.",
         ranked=False, summarised=False,
     ),
     "light": Metric(
