@@ -90,7 +90,14 @@ def test_places_without_data_do_not_count(seen, psf) -> None:
     thin = {"restore": lambda v: v, "psf": psf, "noise": ImageNoise(GAIN, 100.0), "seed": 3}
     # Light from beyond the faces of so thin a block would count as error.
     assert predicted_error(seen[1][:10], background=BACKGROUND, **thin) == ()
-    assert predicted_error(
-        np.full((16, 16, 16), BACKGROUND, np.float32), restore=lambda v: v, psf=psf,
-        noise=ImageNoise(GAIN, 100.0), background=BACKGROUND, seed=3,
-    ) == ()  # fmt: skip
+    assert (
+        predicted_error(
+            np.full((16, 16, 16), BACKGROUND, np.float32),
+            restore=lambda v: v,
+            psf=psf,
+            noise=ImageNoise(GAIN, 100.0),
+            background=BACKGROUND,
+            seed=3,
+        )
+        == ()
+    )

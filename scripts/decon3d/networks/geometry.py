@@ -11,8 +11,7 @@ far beyond a block's inner part it is needed, which is less and less.
 import math
 from dataclasses import dataclass
 
-import keras
-
+from decon3d.networks.backend import keras
 from decon3d.networks.layers import ChannelMean, GlobalMean, LastChannel, Product, Ratio
 
 Triple = tuple[int, int, int]

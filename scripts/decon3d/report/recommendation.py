@@ -1,12 +1,12 @@
-"""Which method to use: the data exclude methods, simulated objects rank what is left.
+"""Which method to use: the data exclude methods, then simulated objects rank the rest.
 
-The data exclude a method by a veto, or because its predicted error is larger than the least of the
-others, by more than two standard errors: Richardson-Lucy, too, can be excluded so. Of those that
-are left, the one that is clearly ahead on simulated objects is recommended. Ties go to
-Richardson-Lucy, or where it is excluded to the method with the least predicted error, and between
-others to the simpler method. A veto against Richardson-Lucy speaks for the raw volume alone.
+The data exclude a method that has a veto, and one whose predicted error exceeds the least by more
+than two standard errors. The second can exclude Richardson-Lucy, too. Of the remaining methods, the
+one that is clearly ahead on simulated objects is recommended. Ties go to Richardson-Lucy, or if it
+is excluded, to the method with the least predicted error; other ties go to the simpler method. If
+Richardson-Lucy has a veto, the raw volume is recommended.
 
-`tests/validation/validate_recommendation.py` has the figures that this rule rests on.
+`tests/validation/validate_recommendation.py` measures how often this rule is right.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +17,11 @@ from typing import Any
 import pandas as pd
 
 from decon3d import paths
+from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired_difference
-from decon3d.report.existing import stored
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import INPUT, method_label, prior_weight, with_groups
+from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number
 from decon3d.report.vetoes import (
     CHECKS,
@@ -31,7 +32,7 @@ from decon3d.report.vetoes import (
     least_predicted,
     predicted_worse,
 )
-from decon3d.settings import ORACLE, Rl, Settings, is_network
+from decon3d.settings import ORACLE, Settings, is_network
 
 METRIC = "psnr"
 TIE_DB = 0.1
@@ -48,9 +49,20 @@ SIMULATED = {"simulated", "unseen", "seen"}
 REASONS = 2
 """Reasons against a method that the sentence names; the table has all."""
 COLUMNS = (
-    "channel", "method", "recommended", "vetoed", "evidence", "check", "value", "low", "high", "n",
-    "reference", "veto", "sentence",
-)  # fmt: skip
+    "channel",
+    "method",
+    "recommended",
+    "vetoed",
+    "evidence",
+    "check",
+    "value",
+    "low",
+    "high",
+    "n",
+    "reference",
+    "veto",
+    "sentence",
+)
 """Of the table: a row per method and number."""
 
 
@@ -230,21 +242,37 @@ def recommendation_table(recommendations: Sequence[Recommendation]) -> pd.DataFr
     for r in recommendations:
         for method in dict.fromkeys([*r.checks, *(rank.method for rank in r.ranks)]):
             start = {
-                "channel": r.channel, "method": method, "recommended": method == r.method,
+                "channel": r.channel,
+                "method": method,
+                "recommended": method == r.method,
                 "vetoed": bool(r.vetoes(method)),
-            }  # fmt: skip
+            }
             for c in r.checks.get(method, []):
                 rows.append(
-                    {**start, "evidence": "data", "check": c.name, "value": c.value,
-                     "reference": c.reference, "veto": c.veto, "sentence": c.sentence}
-                )  # fmt: skip
+                    {
+                        **start,
+                        "evidence": "data",
+                        "check": c.name,
+                        "value": c.value,
+                        "reference": c.reference,
+                        "veto": c.veto,
+                        "sentence": c.sentence,
+                    }
+                )
             for rank in r.ranks:
                 if rank.method == method and rank.ahead is not None:
                     low, high = rank.ahead.cautious
                     rows.append(
-                        {**start, "evidence": rank.group, "check": "ahead_db",
-                         "value": rank.ahead.mean, "low": low, "high": high, "n": rank.ahead.n}
-                    )  # fmt: skip
+                        {
+                            **start,
+                            "evidence": rank.group,
+                            "check": "ahead_db",
+                            "value": rank.ahead.mean,
+                            "low": low,
+                            "high": high,
+                            "n": rank.ahead.n,
+                        }
+                    )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -276,13 +304,18 @@ class _Channel:
         start = reference or self.methods[0]
         values = {group: self._values(group) for group in EVIDENCE}
         ranks = [
-            Rank(method, group, self._mean(of[method], f"{group}/{method}"),
-                 None if method == start or start not in of
-                 else self._difference(of, method, start, group))
+            Rank(
+                method,
+                group,
+                self._mean(of[method], f"{group}/{method}"),
+                None
+                if method == start or start not in of
+                else self._difference(of, method, start, group),
+            )
             for group, of in values.items()
             for method in (INPUT, *self.methods)
             if method in of
-        ]  # fmt: skip
+        ]
         group = next((g for g in EVIDENCE if start in values[g]), None)
 
         def ahead(first: str, second: str) -> Estimate | None:

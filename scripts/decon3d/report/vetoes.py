@@ -198,13 +198,15 @@ def _predicted(pair: _Pair) -> Check | None:
         return None
     one, other = pair.values("predicted_error")
     return _check(
-        "predicted", _mean(one), _mean(other),
+        "predicted",
+        _mean(one),
+        _mean(other),
         cell=f"{_signed(errors, 1)} SE",
         veto=errors > ERRORS,
         why=f"fits yours worse than {pair.other}",
         sentence=f"{pair.label} has a larger error than {pair.other} within what the microscope "
         f"passes, as the noise of your data predicts it: by {number(errors, 1)} standard errors.",
-    )  # fmt: skip
+    )
 
 
 def _deviance(pair: _Pair) -> Check | None:
@@ -222,14 +224,16 @@ def _deviance(pair: _Pair) -> Check | None:
     worse = value - reference
     errors = worse / error if error > 0 else 0.0
     return _check(
-        "deviance", value, reference,
+        "deviance",
+        value,
+        reference,
         cell=f"{_signed(worse, 4)} ({_signed(errors, 1)} SE)",
         veto=errors > ERRORS,
         why=f"predicts your held-out photons worse than {pair.other}",
         sentence=f"{pair.label} predicts held-out photons of your data worse than {pair.other}: by "
         f"{number(worse, 4)} per voxel, {number(errors, 1)} standard errors over "
         f"{len(shared)} parts of the data.",
-    )  # fmt: skip
+    )
 
 
 def _light(pair: _Pair) -> Check | None:
@@ -241,13 +245,15 @@ def _light(pair: _Pair) -> Check | None:
     verb, kind = ("loses", "lost") if change < 0 else ("adds", "added")
     bound = (RAW_LIGHT if pair.reference == INPUT else LIGHT) + kept
     return _check(
-        "light", value, reference,
+        "light",
+        value,
+        reference,
         cell=f"{_signed(100 * change, 1)} %",
         veto=abs(change) > bound,
         why=f"{verb} {number(100 * abs(change), 1)} % of your light",
         sentence=f"{pair.label} {verb} {number(100 * abs(change), 1)} % of the light in your data; "
         f"up to {number(100 * bound, 1)} % may be {kind}.",
-    )  # fmt: skip
+    )
 
 
 def _staircase(pair: _Pair) -> Check | None:
@@ -256,7 +262,9 @@ def _staircase(pair: _Pair) -> Check | None:
         return None
     found = Staircase(restored=value, rl=reference)
     return _check(
-        "staircase", value, reference,
+        "staircase",
+        value,
+        reference,
         cell=f"{number(100 * value, 2)} %",
         veto=found.warns,
         why="paints yours",
@@ -264,7 +272,7 @@ def _staircase(pair: _Pair) -> Check | None:
         f"are flat, in a smooth estimate at most {number(100 * reference, 2)} %. Smooth structure "
         "became patches with steps between them, unless the object consists of flat pieces that "
         "are smaller than the PSF.",
-    )  # fmt: skip
+    )
 
 
 def _specks(pair: _Pair) -> Check | None:
@@ -285,12 +293,14 @@ def _specks(pair: _Pair) -> Check | None:
         f"noise bright; up to {number(bound, 1)} σ may be."
     )
     return _check(
-        "specks", value, reference,
+        "specks",
+        value,
+        reference,
         cell=f"{number(value, 1)} σ",
         veto=invented or value > bound,
         why="makes specks in the dark",
         sentence=told,
-    )  # fmt: skip
+    )
 
 
 def _consistency(pair: _Pair) -> Check | None:
@@ -299,30 +309,39 @@ def _consistency(pair: _Pair) -> Check | None:
         return None
     bound = max(FLAGGED_TIMES * reference, reference + FLAGGED)
     return _check(
-        "consistency", value, reference,
+        "consistency",
+        value,
+        reference,
         cell=f"{number(100 * value, 2)} %",
         veto=value > bound,
         why=f"contradicts yours in {number(100 * value, 2)} % of the voxels",
         sentence=f"{pair.label}, blurred again, contradicts the raw data in "
         f"{number(100 * value, 2)} % of the voxels, {pair.other} in "
         f"{number(100 * reference, 2)} %.",
-    )  # fmt: skip
+    )
 
 
 def _range(pair: _Pair, misfits: Sequence[str]) -> Check:
     more = f" ({len(misfits)} such differences in all)" if len(misfits) > 1 else ""
     return _check(
-        "range", float(len(misfits)), math.nan,
+        "range",
+        float(len(misfits)),
+        math.nan,
         cell="no",
         veto=True,
         why="was trained for other data",
         sentence=f"{pair.label} was trained for other data: {misfits[0].rstrip('.')}{more}.",
-    )  # fmt: skip
+    )
 
 
 _MAKERS: tuple[Callable[[_Pair], Check | None], ...] = (
-    _staircase, _light, _specks, _consistency, _predicted, _deviance,
-)  # fmt: skip
+    _staircase,
+    _light,
+    _specks,
+    _consistency,
+    _predicted,
+    _deviance,
+)
 
 
 def _check(
