@@ -34,11 +34,11 @@ VERSIONS = {
     "plan": 10,
     "restore": 12,
     "finish": 6,
-    "evaluate": 12,
+    "evaluate": 13,
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,
-    "report": 12,
+    "report": 13,
     "preview": 1,
     "instrument": 1,
 }
