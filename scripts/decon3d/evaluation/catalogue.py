@@ -246,7 +246,5 @@ METRICS: dict[str, Metric] = {
 }
 """In the order of the tables."""
 
-HEADLINE = ("deviance", "nrmse", "bead_fwhm", "object_slope")
-"""Metrics of the first table, besides cost."""
 VOXELWISE = ("psnr", "ssim", "nrmse")
 """Metrics that compare voxels with a truth, raw and after an affine match."""
