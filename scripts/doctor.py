@@ -1,4 +1,4 @@
-"""What this cluster offers, and the Snakemake profile that fits it: `decon3d doctor`.
+"""Describe this cluster and write a Snakemake profile for it: `decon3d doctor`.
 
 Run it on a login node. It asks SLURM's own commands and changes nothing; with `--write NAME` it
 writes profiles/NAME/config.yaml, with `--try` it runs one tiny job per partition.
@@ -22,7 +22,7 @@ PROFILES = Path("profiles")
 
 
 def describe(cluster: Cluster) -> None:
-    """Print what was seen."""
+    """Print the cluster's facts."""
     print(f"SLURM {cluster.version}; accounting: {'yes' if cluster.accounting else 'no'}")
     for p in cluster.partitions:
         limit = "none" if p.minutes is None else f"{p.minutes} min"
@@ -34,7 +34,7 @@ def describe(cluster: Cluster) -> None:
 
 
 def surroundings() -> list[str]:
-    """Print the tools that are here; return what is to be worried about."""
+    """Print the available tools; return warnings."""
     folder = Path.cwd()
     kind = file_system(folder)
     print(f"  {folder} lies on {kind}")
@@ -43,16 +43,18 @@ def surroundings() -> list[str]:
     warnings = []
     if kind in OWN_DISK:
         warnings.append(
-            f"{folder} lies on {kind}, usually a machine's own disk: clone and data must be where "
-            "every node sees them under the same path (`make doctor DOCTOR=--try` tries it)"
+            f"{folder} lies on {kind}, usually a machine's own disk; clone and data must have the "
+            "same path on every node (`make doctor DOCTOR=--try` tests it)"
         )
     if missing := missing_packages():
-        warnings.append(f"{', '.join(missing)} is not installed in {sys.executable}: `make setup`")
+        warnings.append(
+            f"{', '.join(missing)} is not installed in {sys.executable}; run `make setup`"
+        )
     return warnings
 
 
 def tried(advice: Advice) -> None:
-    """Run a tiny job in each partition of the profile and print what it saw."""
+    """Run a tiny job in each partition of the profile and print its result."""
     train = advice.profile["set-resources"].get("train", {})
     requests = {advice.profile["default-resources"]["slurm_partition"]: ()}
     if "gpu" in train:
@@ -65,7 +67,7 @@ def tried(advice: Advice) -> None:
 
 
 def main() -> None:
-    """Look, advise, and on request write and try."""
+    """Print facts and advice; on request, write the profile and try it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", metavar="NAME", help="write profiles/NAME/config.yaml")
     parser.add_argument("--try", action="store_true", dest="tries", help="run tiny jobs, too")
@@ -85,7 +87,7 @@ def main() -> None:
     if options.write:
         place = PROFILES / options.write / "config.yaml"
         if place.exists():
-            raise UserError(f"{place} is there already; give another name")
+            raise UserError(f"{place} exists; give another name")
         write_text(place, advice.text(name=options.write))
         print(f"Written: {place}; run `decon3d run config.yaml --profile {options.write}`")
 

@@ -1,4 +1,4 @@
-"""What a method makes of the pairs, for another that starts from there."""
+"""Restore the pairs by a method, for another method that starts from its result."""
 
 from pathlib import Path
 

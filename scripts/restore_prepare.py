@@ -1,4 +1,4 @@
-"""Fix what a restorer needs for one channel."""
+"""Prepare a restorer for one channel."""
 
 from decon3d.logs import job_log
 from decon3d.restoration.restorers import preparation

@@ -1,4 +1,4 @@
-"""decon3d: restoration of three-dimensional fluorescence volumes, and an honest report on it.
+"""decon3d: restoration of three-dimensional fluorescence volumes, with a report.
 
 The packages follow the data: `optics` → `phantoms` → `networks` and `training`, `classical` →
 `restoration` → `evaluation` → `report`; `volumes` and `settings` serve all of them. Axis order

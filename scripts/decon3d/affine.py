@@ -20,7 +20,7 @@ class ArrayLike(Protocol):
         """Length of each axis."""
 
     def __getitem__(self, index: Any, /) -> Any:
-        """Return a part of it."""
+        """Return a part of the array."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def fit_affine(prediction: ArrayLike, truth: ArrayLike) -> AffineMatch:
     Returns
     -------
     AffineMatch
-        Slope 0 and the truth's mean where the prediction is constant. The range is max - min of
+        Slope 0 and the truth's mean if the prediction is constant. The range is max - min of
         the truth, the norm its root mean square.
     """
     size = 0
@@ -60,7 +60,7 @@ def fit_affine(prediction: ArrayLike, truth: ArrayLike) -> AffineMatch:
     if not size:
         return AffineMatch(0.0, math.nan, math.nan, math.nan)
     mean_p, mean_t = sums / size
-    # Centred sums in a second pass: counts on a high pedestal would lose their digits otherwise.
+    # Centred sums in a second pass, to keep precision for counts on a high pedestal.
     variance = covariance = 0.0
     for p, t in with_data(prediction, truth):
         p -= mean_p
@@ -86,7 +86,7 @@ def blocks_of(
 def with_data(
     prediction: ArrayLike, truth: ArrayLike
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield the voxels of both that have data, a block at a time."""
+    """Yield the voxels that have data in both arrays, block by block."""
     for p, t in blocks_of(prediction, truth):
         there = np.isfinite(p) & np.isfinite(t)
         yield (p.ravel(), t.ravel()) if there.all() else (p[there], t[there])

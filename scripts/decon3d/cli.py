@@ -172,6 +172,10 @@ def psf(
     bead: Annotated[str | None, typer.Option(help="Image of one bead, instead of theory.")] = None,
     beads: Beads = None,
     bead_diameter: BeadDiameter = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Key of a measured PSF, as in the config: --set pedestal=98."),
+    ] = None,
 ) -> None:
     """Make a PSF on the voxel grid of an image."""
     _check_new(out)
@@ -189,6 +193,10 @@ def psf(
         measured = {"source": "file", "path": bead}
     elif beads is not None:
         measured = {"source": "beads", "path": beads} | _given(bead_diameter_um=bead_diameter)
+    if options and measured is None:
+        raise UserError(f"--set {options[0]}: give --bead or --beads, whose key this is")
+    if measured is not None:
+        measured |= _options(options)
     optics = _given(
         modality=modality,
         numerical_aperture=na,
@@ -375,16 +383,25 @@ def _number(text: str | None) -> int | str | None:
 
 
 def _method(kind: str, options: list[str] | None, bundle: str | None) -> dict[str, Any]:
-    """Compose a method from its kind and its options `key=value`."""
+    """Compose a method from its kind or its bundle, and its options."""
+    chosen = {"kind": kind} if bundle is None else {"bundle": bundle}
+    return {**chosen, **_options(options)}
+
+
+def _options(options: list[str] | None) -> dict[str, Any]:
+    """Read options `key=value`; values are YAML."""
     import yaml
 
-    method: dict[str, Any] = {"kind": kind} if bundle is None else {"bundle": bundle}
+    found = {}
     for option in options or []:
-        key, found, value = option.partition("=")
-        if not found:
-            raise UserError(f"--set {option}: give key=value, e.g. --set iterations=30")
-        method[key] = yaml.safe_load(value)
-    return method
+        key, separator, value = option.partition("=")
+        if not separator:
+            raise UserError(f"--set {option}: give key=value")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--set {option}: the value is not YAML") from None
+    return found
 
 
 def _psf(path: str) -> Any:

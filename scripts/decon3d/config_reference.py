@@ -32,13 +32,13 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
     ("", s.Settings, "The top level."),
     ("datasets.<name>", s.Dataset, "A dataset: volumes that share a microscope."),
     ("datasets.<name>.volumes[i]", s.VolumeEntry, "An entry of a list of volumes, if not a path."),
-    ("datasets.<name>.simulate.<volume>", s.Simulation, "A volume that the workflow makes itself."),
+    ("datasets.<name>.simulate.<volume>", s.Simulation, "A simulated volume."),
     (
         "datasets.<name>.pairs",
         s.MeasuredPairs,
-        "Measured training data, in place of phantoms: low and high exposure, confocal and STED. "
-        "Each truth is shifted onto its raw volume (to a fraction of a voxel) and brought to its "
-        "counts (least squares); `pairs.json` and the report tell by how much.",
+        "Measured training data, instead of phantoms: low and high exposure, confocal and STED. "
+        "Each truth is registered to its raw volume (to a fraction of a voxel) and scaled to its "
+        "counts (least squares); `pairs.json` and the report list the values.",
     ),
     ("datasets.<name>.optics", s.Optics, "The microscope."),
     ("datasets.<name>.optics.sted", s.Sted, "The depletion, with `modality: sted`."),
@@ -61,25 +61,25 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
     (
         "instruments.<name>",
         s.Instrument,
-        "A microscope, here or in a file `instruments/<name>.yaml` beside the config, which begins "
-        "with these keys. A dataset names it with its objective (`instrument: spinning1_60x`) and "
-        "then needs only its files and channels.",
+        "A microscope, here or in a file `instruments/<name>.yaml` beside the config, with these "
+        "keys at its top level. A dataset selects it with its objective (`instrument: "
+        "spinning1_60x`) and then needs only its files and channels.",
     ),
     ("instruments.<name>.channels.<name>", s.ChannelOptics, "A channel of a microscope."),
     ("instruments.<name>.objectives.<name>", s.Objective, "An objective of a microscope."),
     (
         "instruments.<name>.frames[i]",
         s.CameraFrames,
-        "Dated frames of the camera, in place of `dark` and `flat` in its `camera`.",
+        "Dated frames of the camera, instead of `dark` and `flat` in its `camera`.",
     ),
     ("instruments.<name>.objectives.<name>.beads[i]", s.BeadStack, "A dated stack of beads."),
     *_method_sections(),
-    ("phantoms", s.Phantoms, "Simulated pairs, made if asked for or needed."),
+    ("phantoms", s.Phantoms, "Simulated pairs, made if configured or needed."),
     ("phantoms.<split>", s.Split, "One of `train`, `val`, `test`."),
     (
         "phantoms.<split>.psf_variation",
         s.PsfVariation,
-        "Each volume's own PSF; what was drawn stands in the store.",
+        "Each volume's own PSF; the store records the drawn values.",
     ),
     ("phantoms.objects.<name>", s.ObjectFile, "A clean volume of your own as an object."),
     ("restoration", s.Restoration, "How volumes are divided, restored and written."),
@@ -162,32 +162,34 @@ HEAD = """# The config, key by key
 
 Made from `scripts/decon3d/settings` by `make reference`; do not edit. `decon3d init data/*.tif`
 writes a config from what the files state and asks for the rest; `config.yaml` is one to copy,
-`demo.yaml` and `examples/` show more. `decon3d preview` and `decon3d run` take it. Lengths are µm, triples are in the order Z, Y, X, counts are
-what the camera's file holds. Names (datasets, channels, methods, volumes) are made of letters,
-digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are expanded; relative
-paths start at the working directory. The run ends before any job starts, with one list of all
-problems, if a key is unknown or stands twice, a value is wrong, or a file is missing, damaged or
-does not fit.
+`demo.yaml` and `examples/` show more. `decon3d preview` and `decon3d run` take it. Lengths are µm,
+triples are in the order Z, Y, X, counts are what the camera's file holds. Names (datasets,
+channels, methods, volumes) are made of letters, digits, `_` and `-`. In paths `~`, `$NAME`,
+`${NAME}` and `${NAME:-default}` are expanded; relative paths start at the working directory. Before
+any job starts, the run stops with a list of all problems if a key is unknown or given twice, a
+value is wrong, or a file is missing, damaged or does not match.
 
 A PSF file is an image of one bead. Its camera pedestal is measured where theory expects no light
-and removed (`pedestal: none` or a number of counts sets it), its bead isolated, brought to the
-image's grid and centred; where the file ends or sinks into noise, theory continues it.
-`results/<dataset>/psf/<channel>/psf.json` says what was removed and added. Where more than half of
-its sum is pedestal, `accept_pedestal: true` must confirm it.
+and removed (set it with `pedestal: none` or a number of counts). Its bead is isolated, resampled to
+the image's grid and centred. Beyond the file's ends and where noise dominates, theory continues it.
+`results/<dataset>/psf/<channel>/psf.json` lists what was removed and added. If more than half of
+its sum is pedestal, `accept_pedestal: true` is required.
 
 A bead stack holds many beads of one known diameter. They are found, the good ones are averaged, and
-the diameter is deconvolved out; the report shows every bead and why it was not used. Beside the PSF
-lie `bead_measured.tif` and `bead_ideal.tif`: the averaged bead as it was seen, and as it is.
+the diameter is deconvolved out. The report shows every bead, with the reason if it was not used.
+`bead_measured.tif` and `bead_ideal.tif` beside the PSF are the image of the averaged bead and the
+bead itself.
 
 A microscope can be described once, in `instruments/<name>.yaml` beside the config or in the clone's
 `config/instruments`: `examples/instruments/spinning1.yaml` is one. `snakemake instrument` makes a
-page of each, `results/instruments/<name>.html`: its PSFs, shifts between channels and camera by
-date, what is stale and what has changed. The page of a dataset says where its data contradict the
-instrument, or are much older or newer than its bead stack and frames.
+page of each, `results/instruments/<name>.html`, with its PSFs, shifts between channels and camera
+by date, and warnings about old or changed measurements. The page of a dataset warns if its data
+contradict the instrument, or are much older or newer than its bead stack and frames.
 
 With a camera's `dark` and `flat` frames, counts become (counts - offset of the pixel) · mean gain /
-gain of the pixel + mean offset when a volume is read, as float32; bad pixels take the median of
-their neighbours. Each plane of the volumes must be a whole frame of the same region of the camera.
+gain of the pixel + mean offset when a volume is read, as float32; bad pixels are replaced by the
+median of their neighbours. Each plane of the volumes must be a whole frame of the same region of
+the camera.
 """
 
 
@@ -206,7 +208,7 @@ def schema_text() -> str:
 
 
 def page_text() -> str:
-    """Return the reference page as Markdown: every key's meaning, unit, default and example."""
+    """Return the reference page as Markdown: each key with meaning, unit, default and example."""
     return HEAD + "".join(_section(*section) for section in SECTIONS)
 
 
@@ -229,7 +231,7 @@ def _rows(model: type[s.Section]) -> Iterator[str]:
 
 
 def _example(model: type[s.Section], name: str, field: FieldInfo) -> str:
-    """Write an example value: the field's own, a kind's name, or that of the key."""
+    """Write an example value: the field's own, a kind's name, or the key's."""
     if field.examples:
         return str(field.examples[0])
     if name == "kind":
@@ -243,7 +245,7 @@ def _inner_doc(field: FieldInfo) -> str:
 
 
 def _choices(annotation: Any) -> list[str]:
-    """List the words that a key may be, if it is one of several."""
+    """List the allowed words of a key, if it has a list."""
     if str(get_origin(annotation)) == "typing.Literal":
         words = get_args(annotation)
         return [str(w) for w in words] if len(words) > 1 else []
@@ -251,7 +253,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def _plain(field: FieldInfo) -> str:
-    """Write a default as it would stand in YAML; empty where there is none."""
+    """Write a default as in YAML; empty if there is none."""
     if field.is_required():
         return ""
     value = _jsonable(field.get_default(call_default_factory=True))

@@ -72,7 +72,7 @@ Axes = Annotated[str, AfterValidator(_known_axes)]
 
 
 def _day(value: Any) -> Any:
-    """Refuse what pydantic would also take for a date: numbers of seconds, and times."""
+    """Reject numbers of seconds and times, which pydantic would accept as dates."""
     if isinstance(value, str):
         try:
             return datetime.date.fromisoformat(value)

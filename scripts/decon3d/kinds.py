@@ -1,4 +1,4 @@
-"""Kinds of methods: what a plug-in says of itself, and how plug-ins are found.
+"""Kinds of methods: the record of a plug-in, and the search for plug-ins.
 
 A method is one file in `classical/kinds` or `networks/kinds`. The file defines `METHOD`. The
 config's kinds, the reference page, the labels and the methods paragraph follow from it.

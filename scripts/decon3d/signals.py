@@ -1,4 +1,4 @@
-"""SIGTERM, the request to stop: it comes before a time limit's end, and when a node is drained."""
+"""SIGTERM, sent before a job's time limit and when a node is drained."""
 
 import contextlib
 import signal
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def catch_sigterm() -> Iterator[Callable[[], bool]]:
-    """Say whether SIGTERM came, instead of dying of it.
+    """Catch SIGTERM and yield a function that tells whether it came.
 
     SLURM sends it to all processes of a job step at the time limit, and kills them 30 s later
-    (`KillWait`): long enough to save what was done.
+    (`KillWait`), which is enough time to save the state.
     """
     came: list[int] = []
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -24,7 +24,7 @@ def catch_sigterm() -> Iterator[Callable[[], bool]]:
 
 
 def handle_sigterm_in_a_thread() -> None:
-    """Run the process's present handler of SIGTERM in a thread of its own from now on.
+    """Run the present handler of SIGTERM in its own thread from now on.
 
     A handler interrupts the main thread wherever it is. If it then waits for a lock that the main
     thread holds, both wait for ever; in a thread, it waits until the lock is free.

@@ -25,7 +25,7 @@ _PREFIXES = {
     "u": ("micro", 1e-6),
     "µ": ("micro", 1e-6),  # micro sign
     "μ": ("micro", 1e-6),  # Greek mu
-    "\\u00b5": ("micro", 1e-6),  # as ImageJ escapes it
+    "\\u00b5": ("micro", 1e-6),  # ImageJ's escape
     "\\u00B5": ("micro", 1e-6),
     "n": ("nano", 1e-9),
     "p": ("pico", 1e-12),
@@ -55,7 +55,7 @@ _METRES = {
     "pt": 0.0254 / 72,
 }
 """Length in m of every unit of OME's UnitsLength and of OME-Zarr but `pixel` and `reference
-frame`, which are no lengths."""
+frame`, which are not lengths."""
 _SECONDS = {
     **{f"{symbol}s": factor for symbol, (_, factor) in _PREFIXES.items()},
     **{

@@ -36,13 +36,13 @@ def expand_path(text: str) -> str:
 
 
 def path_problem(path: str, *, of_clone: bool = False) -> str:
-    """Say why Snakemake cannot take a path as it is; empty if it can.
+    """Describe why Snakemake cannot use a path; empty if it can.
 
-    It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them;
-    in the path of the clone it takes every brace for the start or end of a name. It writes paths as
-    UTF-8, which a name in an older encoding is not.
+    It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them.
+    In the path of the clone, every brace starts or ends a name. It writes paths as UTF-8, so names
+    in older encodings fail.
     """
-    if any("\ud800" <= letter <= "\udfff" for letter in path):  # bytes that are no text
+    if any("\ud800" <= letter <= "\udfff" for letter in path):  # bytes that are not text
         return (
             f"the name {path!r} is not UTF-8, which Snakemake needs; rename the file or folder, or "
             "link it under another name (ln -s)"

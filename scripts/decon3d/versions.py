@@ -1,7 +1,7 @@
 """The version of decon3d, and those of its algorithms by stage.
 
-The latter are among the parameters of the workflow's rules: raise a stage's number when a change
-of the library changes its results, and exactly that stage and what follows is run again.
+The latter are parameters of the workflow's rules. Raise a stage's number when a change of the
+library changes its results; then that stage and all later ones run again.
 """
 
 __version__ = "0.1.0"
@@ -29,12 +29,12 @@ VERSIONS = {
     "likeness": 1,
     "pairs": 5,
     "train": 11,
-    "tune": 18,
+    "tune": 19,
     "prepare": 15,
     "plan": 10,
     "restore": 12,
     "finish": 6,
-    "evaluate": 13,
+    "evaluate": 14,
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,

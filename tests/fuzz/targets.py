@@ -37,13 +37,14 @@ from numpy.typing import NDArray
 from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.noise import load_noise, measure_noise
 from decon3d.evaluation.records import Record, read_records, write_records
+from decon3d.files import read_record
 from decon3d.networks.description import load_info
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.psf import load_psf, normalised_psf, save_psf
 from decon3d.phantoms.user_objects import open_own_object
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.restoration.finish import check_complete
-from decon3d.restoration.part import finished_parts, restore_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State, open_restorer, prepare_classical
 from decon3d.settings import ObjectFile, Restoration, check_config_files, load_settings
@@ -750,7 +751,7 @@ class Own:
             "state.json": self._state,
             "state.npz": self._state,
             "plan.json": self._plan,
-            "parts/0.json": lambda f: finished_parts(self.plan, f / "parts"),
+            "parts/0.json": lambda f: read_record(f / "parts" / "0.json"),
             "parts/0.progress": self._progress,
             "noise.json": lambda f: load_noise(f / "noise.json"),
             "records.json": lambda f: read_records(f / "records.json"),

@@ -289,16 +289,16 @@ def test_a_training_that_is_told_to_stop_goes_on_in_the_next_attempt(finished):
     states = [r["JobState"] for r in attempts(finished, "train", "one")]
     assert states == ["FAILED", "COMPLETED"]
     saved = re.search(
-        r"told to stop \(SIGTERM\) and saved its state after step (\d+) of 40", finished.run.output
+        r"stopped by SIGTERM and saved its state after step (\d+) of 40", finished.run.output
     )
     log = (finished.folder / "logs" / "one" / "train" / "gfp.rln.log").read_text()
-    assert 0 < int(saved[1]) < 40 and f"going on after step {saved[1]}\n" in log
+    assert 0 < int(saved[1]) < 40 and f"resuming after step {saved[1]}\n" in log
 
 
 def test_a_part_that_is_told_to_stop_goes_on_in_the_next_attempt(finished):
     states = [r["JobState"] for r in attempts(finished, "restore_part_gpu", "two")]
     assert states == ["FAILED", "COMPLETED"]
-    left = re.search(r"told to stop \(SIGTERM\) with (\d+) of its blocks left", finished.run.output)
+    left = re.search(r"stopped by SIGTERM with (\d+) of its blocks left", finished.run.output)
     log = (finished.folder / "logs" / "two" / "restore" / "rln.0.log").read_text()
     assert f"part 0: {left[1]} block(s) to do" in log
 

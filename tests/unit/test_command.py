@@ -1,6 +1,7 @@
 """The command's own work: configs from files, Snakemake's command line, what can be removed."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -163,3 +164,24 @@ def test_every_folder_of_the_contract_is_known_to_clean(monkeypatch):
             if place[:2] == ["results", "D"]:
                 places.add(place[2])
     assert places - {*clean.INTERMEDIATE, *clean.FINAL, *clean.PAGES} == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "pedestal=98"], "--set pedestal=98: give --bead or --beads"),
+        (["--bead", "b.tif", "--set", "pedestal"], "--set pedestal: give key=value"),
+        (["--bead", "b.tif", "--set", "axes=[Z"], r"--set axes=\[Z: the value is not YAML"),
+        (["--bead", "b.tif", "--set", "pedestla=98"], "b.tif does not exist"),
+        (["--beads", "b.tif"], "bead_diameter_um: is missing"),
+        (["--sheet-thickness", "-1"], "sheet_thickness_um: must be greater than 0"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    values = ["--modality", "confocal", "--na", "1.1", "--immersion-index", "1.333"]
+    values += ["--emission", "0.525", "--voxel-size", "0.3", "0.1", "0.1"]
+    result = CliRunner().invoke(app, ["psf", "psf.tif", *values, *options])
+    assert result.exit_code == 1 and isinstance(result.exception, UserError)
+    assert re.search(message, str(result.exception)), result.exception
+    assert not (tmp_path / "psf.tif").exists()

@@ -127,7 +127,7 @@ def test_the_geometry_in_model_json_is_compared_with_the_network(written, tmp_pa
     folder = copy(written[0], tmp_path)
     path = folder / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    with pytest.raises(UserError, match="halo, stride or global_means is not that of the network"):
+    with pytest.raises(UserError, match="halo, stride or global_means do not match the network"):
         load_bundle(folder)
 
 

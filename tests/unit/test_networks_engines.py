@@ -139,7 +139,7 @@ def test_memory_that_does_not_suffice_is_told_apart(networks):
         ("auto", False, False, "tensorflow"),
         ("tensorflow", True, False, "tensorflow"),
         ("openvino", False, False, "is not installed"),
-        ("openvino", True, True, "works on CPUs"),
+        ("openvino", True, True, "only runs on CPUs"),
     ],
 )
 def test_the_choice_of_an_engine(monkeypatch, name, installed, gpu, chosen):

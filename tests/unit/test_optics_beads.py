@@ -248,13 +248,13 @@ def test_stacks_that_cannot_be_used_are_refused(stack, tmp_path):
         make(path, channel=0)
     with pytest.raises(UserError, match=r"none of 21 beads .*21 clipped.*half_width_um"):
         make(path, half_width_um=(4, 1, 1))
-    with pytest.raises(UserError, match="there is no such file"):
+    with pytest.raises(UserError, match="the file does not exist"):
         make(tmp_path / "no.tif")
     noise = np.random.default_rng(0).normal(100, 5, (20, 40, 40)).astype(np.float32)
     tifffile.imwrite(tmp_path / "noise.tif", noise)
     with pytest.raises(UserError, match=r"psf\.voxel_size_um is missing"):
         make(tmp_path / "noise.tif", channel=0)
-    with pytest.raises(UserError, match="no bead stands out"):
+    with pytest.raises(UserError, match="no bead is above the noise"):
         make(tmp_path / "noise.tif", channel=0, voxel_size_um=VOXEL)
 
 

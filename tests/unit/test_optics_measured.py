@@ -87,7 +87,7 @@ def test_single_bad_voxels_are_mended(tmp_path):
         (bead(centre=(16, 0.4, 24)), "cut by the edge of the image along Y"),
         (np.full(SHAPE, np.nan), "NaN"),
         (np.zeros(SHAPE), "all voxels are 0"),
-        (bead(height=0.1), "no bead stands out"),
+        (bead(height=0.1), "no bead is above the noise"),
         (np.minimum(bead(), 900), "saturated"),
         (bead()[16], "no Z stack"),
         (bead().transpose(1, 0, 2), "longest along Y"),

@@ -95,7 +95,7 @@ def test_the_given_pedestal_is_taken_and_compared(make, cone) -> None:
 def test_a_file_without_a_dark_place_says_so(make, cone) -> None:
     psf = make(cone[:, 42:55, 42:55] + 20)
     assert psf.record["pedestal"]["counts"] == 0
-    assert any("too small to hold a place without light" in w for w in psf.record["warnings"])
+    assert any("too small for a place without light" in w for w in psf.record["warnings"])
 
 
 def test_a_cone_that_was_cut_off_is_told(make, cone) -> None:
@@ -107,7 +107,7 @@ def test_a_cone_that_was_cut_off_is_told(make, cone) -> None:
 
 def test_a_widefield_file_for_a_confocal_is_told(make, cone) -> None:
     psf = make(cone, CONFOCAL)
-    assert any("sections less than" in w for w in psf.record["warnings"])
+    assert any("optical sectioning is weaker than" in w for w in psf.record["warnings"])
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2)])

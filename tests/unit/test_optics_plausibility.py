@@ -98,7 +98,7 @@ def test_second_bead_is_in_the_record(raw, make):
         (lambda image: image, {"voxel": (0.05, 0.1019, 0.1019)}, r"along Z.*check ch\.psf\.voxel"),
         (lambda image: image * np.nan, {}, "NaN"),
         (lambda image: image * 0, {}, "all voxels are 0"),
-        (lambda image: image.max() - image, {}, "no bead stands out"),
+        (lambda image: image.max() - image, {}, "no bead is above the noise"),
     ],
 )
 def test_light_sheet_file_is_refused_by_name(raw, make, change, options, message):
@@ -117,7 +117,7 @@ def test_a_far_wrong_step_is_refused_with_the_right_one(raw, make, factor):
 @pytest.mark.parametrize("factor", [0.75, 1.25, 1.5])
 def test_wrong_step_is_told_with_the_right_one(raw, make, factor):
     warnings = make(raw, voxel=(0.1 * factor, 0.1019, 0.1019)).record["warnings"]
-    (told,) = [w for w in warnings if "would fit" in w]
+    (told,) = [w for w in warnings if "would match" in w]
     fitting = float(told.split("wrong voxel size of the file (")[1].split(" µm")[0])
     assert fitting == pytest.approx(0.1, rel=0.06)
 
@@ -125,7 +125,7 @@ def test_wrong_step_is_told_with_the_right_one(raw, make, factor):
 def test_other_oddities_are_told(raw, make):
     assert "background is negative" in make(raw - 400).record["warnings"][0]
     assert "as wide along Y" in make(second_bead(raw, (0, 4, 0), 0.6)).record["warnings"][0]
-    assert "would fit" in make(raw, voxel=(0.1, 0.15, 0.15)).record["warnings"][0]
+    assert "would match" in make(raw, voxel=(0.1, 0.15, 0.15)).record["warnings"][0]
 
 
 def test_mirrored_bead_is_told_where_theory_leans(make):

@@ -48,8 +48,8 @@ def test_what_the_map_cannot_see_is_called_not_verifiable(tmp_path):
     write(tmp_path, "rl", "sample.gfp", dark_objects=0.0, dark_peak=3.9)
     added, lateral, axial, dark = probes(tmp_path, "d", "gfp", "rl")
     assert "found by the map (AUC 0.97)" in added
-    assert "not verifiable; the map cannot tell them (AUC 0.55)" in lateral
-    assert "not verifiable; the map tells them here by what else they change (AUC 0.80)" in axial
+    assert "not verifiable; the map cannot detect them (AUC 0.55)" in lateral
+    assert "not verifiable; the map detects them here by their other effects (AUC 0.80)" in axial
     assert "no objects above" in dark and "3.9 σ" in dark
     assert probes(tmp_path, "d", "gfp", "rln") == []
     assert "cannot prove" in LIMITS and "not ranked by it" in LIMITS

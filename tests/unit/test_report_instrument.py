@@ -122,8 +122,8 @@ def test_a_sound_microscope_has_no_warnings(page):
             "60x, gfp, 2026-05-01: the PSF is 24% wider along Y than the median of the earlier stacks",
         ),
         (
-            {"gfp_20260401": {"problem": "no bead stands out"}},
-            "60x, gfp, 2026-04-01: not measured: no bead stands out",
+            {"gfp_20260401": {"problem": "no bead is above the noise"}},
+            "60x, gfp, 2026-04-01: not measured: no bead is above the noise",
         ),
         (
             {"gfp_20260501": {"warnings": ["only 2 beads were averaged"]}},

@@ -184,7 +184,8 @@ def problems(change):
         ),
         (
             lambda c, d: c["methods"].update(night={"bundle": "config"}),
-            "methods.night.bundle: config holds no model bundle (model.json is missing); give the folder that `train` wrote, with model.keras and model.json",
+            "methods.night.bundle: config is not a model bundle (model.json is missing); give the "
+            "folder that `train` wrote, with model.keras and model.json",
         ),
         (
             lambda c, d: d.update(pairs={"raw": "no/*.tif", "truth": "config"}),
@@ -211,7 +212,8 @@ def problems(change):
         ),
         (
             lambda c, d: c["methods"].update(rln={"training": {"start_from": "config"}}),
-            "methods.rln.training.start_from: config holds no model bundle (model.json is missing); give the folder that `train` wrote, with model.keras and model.json",
+            "methods.rln.training.start_from: config is not a model bundle (model.json is "
+            "missing); give the folder that `train` wrote, with model.keras and model.json",
         ),
         (
             lambda c, d: c["methods"].update(rln={"training": {"intensity_scale": [2, 1]}}),

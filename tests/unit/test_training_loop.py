@@ -130,7 +130,7 @@ def test_a_loss_that_is_no_number_goes_back_with_half_the_rate(store, tmp_path, 
 
 def test_a_loss_that_stays_no_number_ends_the_training(store, tmp_path, monkeypatch):
     fake_steps(monkeypatch, iter([1.0, math.nan, math.nan, math.nan]), [])
-    with pytest.raises(UserError, match=r"no longer a number at step 2.*halved 2 times"):
+    with pytest.raises(UserError, match=r"the loss is NaN at step 2.*halved 2 times"):
         run(store, tmp_path)
     assert not (tmp_path / "model.json").exists()
 
@@ -139,7 +139,7 @@ def test_sigterm_saves_and_the_next_attempt_goes_on(store, tmp_path, monkeypatch
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
     run(store, tmp_path / "whole")
     monkeypatch.setattr(loop, "prefetched", terminating_after(4))
-    with pytest.raises(UserError, match=r"told to stop .* after step 5 of 12"):
+    with pytest.raises(UserError, match=r"stopped by SIGTERM .* after step 5 of 12"):
         run(store, tmp_path / "stopped")
     monkeypatch.undo()
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
@@ -197,7 +197,7 @@ def test_mixed_precision_is_left_to_gpus(store, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
     run(store, tmp_path, precision="mixed")
     assert load_info(tmp_path).training["precision"] == "float32"
-    assert "mixed is for GPUs" in caplog.text
+    assert "mixed needs a GPU" in caplog.text
 
 
 def terminating_after(steps):

@@ -145,7 +145,7 @@ def test_a_run_in_which_a_method_failed_has_a_report_and_can_go_on(again):
     page = (place.folder / "results" / "d" / "report.html").read_text()
     assert "logs/d/restore/day.0.log" in page
     log = (place.folder / "logs" / "d" / "restore" / "day.0.log").read_text()
-    assert "is not the file that model.json describes" in log and "Traceback" not in log
+    assert "does not match model.json" in log and "Traceback" not in log
     place.configure({"datasets": {"d": DATASET}, "methods": {"night": bundle}})
     run = place.run()
     assert run.code == 0, run.output[-3000:]

@@ -120,6 +120,7 @@ def test_the_workflow_is_planned_with_profiles_by_name(decon3d):
         (["preview", "broken.yaml"], "broken.yaml, line 2: "),
         (["run", "text.yaml"], "text.yaml holds no keys"),
         (["run", "config.yaml", "--profile", "sulrm"], "unknown profile 'sulrm'"),
+        (["run", "config.yaml", "--sdm", "conda"], "--sdm: environments of conda"),
         (["run", "-n", "config.yaml"], "give the config file before -n"),
         (["psf", "psf.tif", "--na", "1.1"], "give --modality, --emission, --voxel-size"),
         (

@@ -310,13 +310,13 @@ def checked_image(image: NDArray[np.generic], *, background: float, initial: flo
     Voxels without data become 0, so that their ratio is 0 and they drop out of Hᵀ(g / (Hp + b)).
     """
     if np.isinf(image).any():
-        raise UserError("the image holds infinite values; make them NaN (no data) first")
+        raise UserError("the image contains infinite values; make them NaN (no data) first")
     if not (np.isfinite(background) and background >= 0):
         raise UserError(f"the background is {background:g} counts; it must be 0 or more")
     if not (np.isfinite(initial) and initial > 0):
         raise UserError(
-            f"the start is {initial:g} counts above the background; it must be above 0: "
-            "the background is too high, or the volume is empty"
+            f"the start is {initial:g} counts above the background, but must be above 0; the "
+            "background is too high, or the volume is empty"
         )
     g = np.clip(image, 0, None).astype(np.float32)
     return np.nan_to_num(g, copy=False, nan=0.0)

@@ -16,13 +16,19 @@ USER_PROFILES = ("~/.config/snakemake", "/etc/xdg/snakemake")
 """Where Snakemake looks for profiles by their names, besides the working directory."""
 OWN_PROFILES = "profiles"
 """Folder of profiles, in the working directory and in the workflow."""
+PACKAGE = Path(__file__).resolve().parents[1]
+DEPLOYMENT = ("--sdm", "--software-deployment-method", "--deployment-method", "--deployment")
+"""Snakemake's option for conda and Apptainer."""
 
 
 def workflow_folder() -> Path:
     """Return the folder that holds the Snakefile: inside the installed package, or the clone."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "_workflow"
-    return installed if installed.is_dir() else package.parents[1]
+    return PACKAGE / "_workflow" if is_installed() else PACKAGE.parents[1]
+
+
+def is_installed() -> bool:
+    """Say whether this is the library of a wheel, not of a clone."""
+    return (PACKAGE / "_workflow").is_dir()
 
 
 def check_config(path: str | Path) -> None:
@@ -114,6 +120,12 @@ def run_workflow(config: str | Path, *, profile: str, arguments: Sequence[str] =
     """
     if str(config).startswith("-"):
         raise UserError(f"give the config file before {config}: decon3d run config.yaml {config} …")
+    wanted = [a for a in arguments if a.partition("=")[0] in DEPLOYMENT]
+    if wanted and is_installed():
+        raise UserError(
+            f"{wanted[0]}: environments of conda and Apptainer do not hold the installed decon3d; "
+            "leave the option out, or run the workflow from a clone"
+        )
     check_config(config)
     command = snakemake_command(config, profile=profile, arguments=arguments)
     os.execv(command[0], command)

@@ -1,9 +1,8 @@
-"""Restorations that aim at different sharpness, compared at one: the widest target kernel.
+"""Compare restorations of different target sharpness at one: the widest target kernel.
 
-A network that was trained on objects ⊗ Gaussian is asked for just that, Richardson-Lucy for the
-object itself. Compared with the object, the former is marked down for what it was not asked for;
-compared with the network's truth, the latter is. So all are blurred to the widest kernel of those
-compared.
+The target of a network may be object ⊗ Gaussian; that of Richardson-Lucy is the object itself. A
+comparison with the object would penalise the network, a comparison with the network's truth would
+penalise Richardson-Lucy. So all are blurred to the widest target kernel.
 """
 
 from dataclasses import dataclass
@@ -21,16 +20,17 @@ class Kernels:
     """Gaussians, by their σ in voxels along every axis."""
 
     own: float
-    """What the method restores."""
+    """The method's target kernel."""
     common: float
-    """The widest of all methods'."""
+    """The widest target kernel of all methods."""
 
     def applied(
         self, restored: NDArray[Any], truth: NDArray[Any], *, recipe: str
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Blur a restoration and its truth (Z Y X) to the common kernel.
 
-        Variances add: each gets what it lacks. A recipe's truth may have a Gaussian in it already.
+        Variances add, so each gets the missing blur. A recipe's truth may already include a
+        Gaussian.
         """
         pair = []
         for image, sigma in ((restored, self.own), (truth, TRUTH_SIGMA.get(recipe, 0.0))):

@@ -1,8 +1,8 @@
-"""Consistency maps of whole volumes, block by block, however large: OME-Zarr and what it shows.
+"""Consistency maps of whole volumes of any size, block by block, as OME-Zarr, with a summary.
 
-The geometry is the block machine's; the reading of two volumes side by side, and the single job
-per method, are simpler than a restoration's. A volume whose map is finished for the same inputs is
-not looked at again; one whose map was begun goes on at its first unfinished block.
+The geometry is that of restorations; the reading of two volumes, and the single job per method, are
+simpler. A map that is finished for the same inputs is kept; one that was begun resumes at its first
+unfinished block.
 """
 
 import time
@@ -47,20 +47,19 @@ from decon3d.volumes.reader import Volume, open_volume
 from decon3d.volumes.writer import largest_of_data, write_metadata, write_pyramid
 
 MEMORY_GB = 1.0
-"""Memory of a block, at most."""
+"""Largest memory of a block."""
 CELLS = 12
-"""Blocks of each time point and channel in which α, β and the energy are looked at; all where
-there are no more."""
+"""Largest number of blocks of each time point and channel for α, β and the energy."""
 WORST = 10
 """Places that are listed per time point and channel."""
 APART = 2.0
-"""Distance of two of them, in widths of the PSF, on one axis at least."""
+"""Least distance of two of them on one axis, in widths of the PSF."""
 WINDOW = (-10.0, 10.0)
 
 
 @dataclass(frozen=True)
 class ChannelCheck:
-    """What one channel is checked with."""
+    """The inputs of one channel's check."""
 
     name: str
     index: int
@@ -92,7 +91,7 @@ def check_volume(
     seed: int,
     threads: int = 1,
 ) -> dict[str, Any]:
-    """Write the consistency map of one restored volume, and say what it shows.
+    """Write the consistency map of one restored volume, and summarise it.
 
     Parameters
     ----------
@@ -104,7 +103,7 @@ def check_volume(
         Where the map goes: float32, the axes, voxels, channels and times of the restored volume.
         Coarser levels keep the value farthest from 0.
     channels
-        With what each channel is checked.
+        The inputs of each channel's check.
     times
         The restored time points; None = all.
     memory_gb
@@ -122,15 +121,15 @@ def check_volume(
     Raises
     ------
     UserError
-        If the volumes do not fit each other, the memory is too little, or the job was told to stop
-        (the next attempt goes on).
+        If the volumes do not fit each other, the memory is too little, or the job got SIGTERM (the
+        next attempt resumes).
     """
     image, result = record.open(), open_volume(restored)
     chosen = list(range(record.shape[0]) if times is None else times)
     shape: Triple = record.shape[2:]
     if result.shape != (len(chosen), len(channels), *shape):
         raise UserError(
-            f"{restored} has the shape {result.shape} (T, C, Z, Y, X), and the raw volume asks for "
+            f"{restored} has the shape {result.shape} (T, C, Z, Y, X), but the raw volume requires "
             f"{(len(chosen), len(channels), *shape)}; restore it again"
         )
     made: Any = open_group(restored).attrs.get("decon3d", {})
@@ -150,7 +149,7 @@ def check_volume(
     if finished.exists():
         known = read_json(finished)["attributes"].get("decon3d", {})
         if known.get("key") == key and not damages(store, look="checksums"):
-            log.info("%s: its map is there", record.name)
+            log.info("%s: its map is finished", record.name)
             return dict(known["summary"])
     makers = [
         Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
@@ -206,16 +205,16 @@ def check_volume(
                 apart = _apart(channel.psf)
                 todo = [index for index in range(blocks) if (position, c, index) not in done]
                 for index, place, values in _blocks(pair, checker, scale, block, todo):
-                    # zarr reads a shard at an edge before it writes it; an old one may be damaged.
+                    # zarr reads a shard at an edge before it writes it, and an old one may be
+                    # damaged.
                     done.shard(position, c, index).unlink(missing_ok=True)
                     level_0[(position, c, *place.write)] = values
                     done.add(position, c, index, **_shown(place, values, apart))
                     bar.update(values.size / 1e6)
                     if stopped() and (left := blocks * len(chosen) * len(channels) - done.blocks):
                         raise UserError(
-                            f"the consistency of {method}, {record.name}, was told to stop "
-                            f"(SIGTERM) with {left} of its blocks left; the next attempt goes on "
-                            "there"
+                            f"the consistency of {method}, {record.name}, was stopped by SIGTERM "
+                            f"with {left} of its blocks left; run it again to resume there"
                         )
                 lines = [done[position, c, index] for index in range(blocks)]
                 checks.append(
@@ -316,7 +315,7 @@ def _blocks(
 ) -> Iterator[tuple[int, Block, FloatArray]]:
     """Yield the map of some blocks of a time point and channel, with their numbers.
 
-    All blocks are filled up to one size, so that one blur serves them all.
+    All blocks are padded to one size, so that one blur works for all.
     """
     for index in todo:
         place = block_at(index, shape=pair.shape, block=block, halo=checker.halo)
@@ -341,14 +340,14 @@ def reblurred(
     scale: Scale,
     region: Region,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return a region's raw counts, restored counts, and what the restoration predicts of the raw.
+    """Return a region's raw counts, restored counts, and the raw counts that these predict.
 
     Parameters
     ----------
     record, restored
         The raw volume, and the store of the restored one.
     channel, position
-        What the channel is checked with, and its place in the restored volume.
+        The inputs of the channel's check, and its position in the restored volume.
     time_point, restored_time
         In the raw and in the restored volume.
     scale
@@ -386,7 +385,7 @@ def _apart(psf: Psf) -> Triple:
 
 
 def _shown(place: Block, values: FloatArray, apart: Triple) -> dict[str, Any]:
-    """Count what a block shows."""
+    """Summarise a block."""
     corner = [s.start for s in place.write]
     return {
         "voxels": values.size,
@@ -404,7 +403,7 @@ def _shown(place: Block, values: FloatArray, apart: Triple) -> dict[str, Any]:
 def _summary(
     lines: list[dict[str, Any]], apart: Triple, voxel_size_um: tuple[float, float, float]
 ) -> dict[str, Any]:
-    """Add up what the blocks of a time point and channel show: shares and worst places."""
+    """Sum up the blocks of a time point and channel: shares and worst places."""
     total = {
         name: sum(line[name] for line in lines)
         for name in ("voxels", "judged", "invented", "missed", "squares")
@@ -457,7 +456,7 @@ def worst_places(values: FloatArray, *, apart: Triple, count: int) -> list[Place
 
 
 def _spread(places: list[Place], apart: Triple) -> list[Place]:
-    """Keep the largest of places that blocks on both sides of a face have found."""
+    """Keep the largest of the places that blocks on both sides of a face found."""
     kept: list[Place] = []
     for place in sorted(places, key=lambda p: (-abs(p.z), p.voxel)):
         if not any(
@@ -471,7 +470,7 @@ def _spread(places: list[Place], apart: Triple) -> list[Place]:
 def volume_records(
     summary: dict[str, Any], *, dataset: str, method: str, volume: str
 ) -> list[Record]:
-    """Make rows of `metrics.csv` of what a volume's map shows: means over its time points."""
+    """Make rows of `metrics.csv` from a volume's map: means over its time points."""
     records = []
     for channel in dict.fromkeys(check["channel"] for check in summary["checks"]):
         checks = [check for check in summary["checks"] if check["channel"] == channel]

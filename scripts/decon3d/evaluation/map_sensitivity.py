@@ -1,11 +1,11 @@
-"""What the consistency map finds and what it cannot: changes planted into restorations.
+"""Sensitivity of the consistency map to changes that are planted into restorations.
 
 Light is added to, or moved in, the restored test phantoms of a method, always as much light as
 makes a spot of signal-to-noise ratio 8 for the map's own filter, at random places. The area under
-the ROC curve (AUC) says how well |z| tells the changed places from the same places unchanged: 1 =
-always, 0.5 = not at all. Three classes: spots that are added, which lie inside the microscope's
-pass band; spots that are doubled laterally below the resolution; and patches that are doubled along
-Z below the axial resolution, which widefield's missing cone hides altogether.
+the ROC curve (AUC) measures how well |z| separates the changed places from the same places
+unchanged: 1 = always, 0.5 = not at all. Three classes: added spots, inside the microscope's pass
+band; spots doubled laterally below the resolution; and patches doubled along Z below the axial
+resolution, which widefield's missing cone hides completely.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ Change = Literal["added", "lateral", "axial"]
 CHANGES: tuple[Change, ...] = ("added", "lateral", "axial")
 SNR = 8.0
 PLACES = 16
-"""Places per phantom, at most."""
+"""Largest number of places per phantom."""
 OF_EACH = 3
 """Phantoms of each recipe that changes are planted into."""
 APART = 2.0
@@ -41,7 +41,8 @@ APART = 2.0
 SPOT = 0.7
 """Standard deviation of a spot, in voxels."""
 SEPARATION = 0.5
-"""Of a doubled spot's or patch's halves, in widths of the PSF: too close to be told apart."""
+"""Distance of a doubled spot's or patch's halves, in widths of the PSF: too close to be
+resolved."""
 DETECTABLE = 0.75
 """AUC below which a class of changes is called not verifiable."""
 
@@ -51,9 +52,9 @@ class Pattern:
     """A change of a restoration, around its middle voxel (Z, Y, X, odd sizes)."""
 
     values: FloatArray
-    """What is added to the restored counts, per unit of light."""
+    """Change of the restored counts, per unit of light."""
     response: float
-    """What a unit of that light, if it were added, gives in the re-blurred, smoothed image."""
+    """Re-blurred, smoothed value at the middle for a unit of added light."""
 
 
 def pattern_of(change: Change, checker: Checker) -> Pattern:
@@ -84,7 +85,7 @@ def pattern_of(change: Change, checker: Checker) -> Pattern:
 
 
 def _add(target: FloatArray, values: FloatArray, place: Triple) -> None:
-    """Add a pattern around a voxel; what reaches beyond the array is cut off."""
+    """Add a pattern around a voxel, inside the array."""
     to, source = [], []
     for at, length, size in zip(place, values.shape, target.shape, strict=True):
         start = at - length // 2
@@ -117,7 +118,7 @@ def plant(
 def draw_places(
     shape: Triple, *, psf: Psf, rng: np.random.Generator, known: NDArray[np.bool_]
 ) -> list[Triple]:
-    """Draw voxels that lie apart from each other, from the faces and from what is not known."""
+    """Draw voxels with a distance from each other, from the faces and from missing data."""
     widths = width_voxels(psf)
     rims = [min(round(w), (n - 1) // 2) for w, n in zip(widths, shape, strict=True)]
     allowed = minimum_filter(known, size=[2 * r + 1 for r in rims], mode="nearest")
@@ -141,7 +142,7 @@ def map_sensitivity(
     checker: Checker,
     rng: np.random.Generator,
 ) -> dict[Change, float]:
-    """Measure how well the map of one volume tells each class of planted changes.
+    """Measure how well the map of one volume detects each class of planted changes.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ def map_sensitivity(
     if not places:
         return dict.fromkeys(CHANGES, float("nan"))
     plain, scale = checker.whole(image, restored)
-    from scipy.stats import mannwhitneyu  # half a second, which maps alone need not wait for
+    from scipy.stats import mannwhitneyu  # half a second, only needed here
 
     before = _scores(plain, places, checker)
     found: dict[Change, float] = {}
@@ -250,7 +251,7 @@ def evaluate_map_sensitivity(
 
 
 def verdict(change: Change, auc: float) -> str:
-    """Say in a sentence what an AUC means for a class of changes."""
+    """Describe an AUC for a class of changes in a sentence."""
     what = {
         "added": "Spots that are not in the data, inside the pass band",
         "lateral": "Spots doubled below the resolution",
@@ -258,7 +259,9 @@ def verdict(change: Change, auc: float) -> str:
     }[change]
     if change != "added":
         told = (
-            "tells them here by what else they change" if auc >= DETECTABLE else "cannot tell them"
+            "detects them here by their other effects"
+            if auc >= DETECTABLE
+            else "cannot detect them"
         )
         return f"{what}: not verifiable; the map {told} (AUC {auc:.2f})."
     if not auc >= DETECTABLE:

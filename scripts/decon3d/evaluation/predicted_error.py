@@ -1,18 +1,18 @@
-"""The error of any restoration inside the microscope's pass band, predicted from the image alone.
+"""Predict the error of any restoration inside the microscope's pass band from the image alone.
 
-Held-out photons judge a method at half of the dose, where smooth results fare better. Stein's
+Held-out photons judge a method at half of the dose, where smooth results are better. Stein's
 unbiased risk needs no split: for an image g with noise, and its restoration x above the background,
 
     E|Hx - Hx*|² = E[|Hx|² - 2 ⟨Hx, g - b⟩ + 2 Σ cov(Hx, g)] + a constant,
 
 and the covariance follows from a second restoration of the image with a little more noise (Stein
 1981; Ramani, Blu and Unser 2008). Every Fourier component is divided by |OTF|² + `WEAK`, so that it
-is the error of the object itself where the OTF is strong (Eldar 2009), as in `classical.risk`. What
-lies beyond the OTF is left out: there, an image says nothing about a prior or a network.
+is the error of the object itself where the OTF is strong (Eldar 2009), as in `classical.risk`.
+Frequencies outside the OTF are excluded, since an image has no information on them.
 
-The constant is the same for all methods on the same block, so that only differences mean anything.
-Their standard error follows from the noise, which is known, and not from the spread over places:
-the bright places of an object decide, and they are few.
+The constant is the same for all methods on the same block, so only differences are meaningful.
+Their standard error follows from the known noise, not from the spread over places, since the few
+bright places of an object dominate.
 """
 
 from typing import Any
@@ -68,9 +68,9 @@ def predicted_error(
     tuple of float
         The prediction as it would be with other noise in the block, `REPLICAS` times; relative to
         the mean squared light of the block. The differences between two methods are paired: their
-        mean is what the block says, and their standard deviation is its standard error. Empty where
-        the block has no light, or where the PSF reaches farther than a third of the block from a
-        face: light from beyond would then count as error.
+        mean is the block's estimate, and their standard deviation is its standard error. Empty
+        where the block has no light, or where the PSF reaches farther than a third of the block
+        from a face: light from beyond would then count as error.
     """
     if any(h > n // 3 for h, n in zip(half_width(psf), block.shape, strict=True) if n > 1):
         return ()
@@ -120,7 +120,7 @@ def predicted_error(
         taken.append(2 * _dot(weighted(seen(change)), inside * draw))
     other = np.array([2 * _dot(pulled, inside * draw) for draw in draws[DRAWS:]])
     other -= other.mean()
-    # What was taken from the noise is known from few draws; their spread is that of their mean.
+    # The covariance with the noise needs few draws; their spread is that of their mean.
     spread = (np.array(taken) - np.mean(taken)) / (DRAWS - 1) ** 0.5
     total = fit + np.mean(taken) + np.resize(spread, REPLICAS) + other
     return tuple((total / (energy * block.size)).tolist())

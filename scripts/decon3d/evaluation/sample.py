@@ -1,4 +1,4 @@
-"""What takes a method's own restorer: held-out photons on a sample of the data, and probes.
+"""Measurements with a method's own restorer: held-out photons on a sample of the data, and probes.
 
 One job per channel and method, networks included. The probes are simulated here; they need neither
 phantoms nor training, so that every dataset has them.
@@ -51,23 +51,23 @@ CORRELATED = 0.1
 """Correlation of neighbours' noise above which halves of the photons are not independent: that of
 deskewed light-sheet data is 0.2 to 0.3."""
 LEAST_PHOTONS = 0.05
-"""Mean photons per voxel above the dark level, below which the halves tell nothing."""
+"""Least mean photons per voxel above the dark level for a comparison of halves."""
 _OWN = f"decon3d {__version__}"
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method with all that it starts from: one entry each, the first sees the data."""
+    """A method with its sources, one entry each; the first one restores the data."""
 
     preparations: Sequence[Preparation] = ()
-    """Empty = the image is left as it is."""
+    """Empty = the image is not changed."""
     states: Sequence[State] = ()
     """Prepared for the channel."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all methods of one channel share."""
+    """The shared inputs of all methods of one channel."""
 
     psf: Psf
     optics: Optics
@@ -178,7 +178,7 @@ def held_out_records(
     name: str,
     threads: int,
 ) -> list[Record]:
-    """Judge a method by held-out photons; NaN, with the reason, where the data tell none.
+    """Judge a method by held-out photons; NaN, with the reason, if that is not possible.
 
     Parameters
     ----------
@@ -218,8 +218,8 @@ def held_out_records(
         ]
         shared = correlation_of(sample, camera)
         if shared > CORRELATED:
-            # Noise that the halves share looks like agreement.
-            how += f"; the noise of neighbours correlates ({shared:.2f}), so that "
+            # Noise shared by the halves looks like agreement.
+            how += f"; the noise of neighbours is correlated ({shared:.2f}), so that "
             how += f"{DEPENDENT}: too many iterations look best, and FSC is not measured"
             log.warning("held-out deviance: %s", how)
             found = [replace(values, fsc_um=(np.nan, np.nan)) for values in found]
@@ -250,7 +250,7 @@ def _predicted(
     stream: tuple[str, ...],
     threads: int,
 ) -> list[dict[str, Any]]:
-    """Predict a restoration's error from the blocks; nothing where their noise is not known."""
+    """Predict a restoration's error from the blocks; empty if their noise is not known."""
     if not states or not blocks or camera.gain_from == "assumed":
         return []
     noise = ImageNoise(camera.gain, camera.dark_level, measure_camera(blocks).correlation)
@@ -267,14 +267,14 @@ def _predicted(
 
 
 def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[PhotonScale | None, str]:
-    """Find the camera's scale, or say why the photons of a sample cannot be split."""
+    """Find the camera's scale, or the reason why the photons of a sample cannot be split."""
     try:
         scale = photon_scale(camera)
     except UserError as error:
         return None, str(error)
     mean = float(np.mean([np.nanmean(scale.photons(b), dtype=np.float64) for b in sample]))
     if mean < LEAST_PHOTONS:
-        return None, f"{mean:.2g} photons per voxel are too few to tell"
+        return None, f"{mean:.2g} photons per voxel are too few"
     return scale, ""
 
 

@@ -1,6 +1,6 @@
 """A dataset's own volumes without truth: decorrelation, SQUIRREL and ASM, on stated samples.
 
-None of them says that a restoration is right; `catalogue` says of each what it cannot tell.
+None of them proves that a restoration is right; `catalogue` lists the limits of each.
 """
 
 from collections.abc import Sequence

@@ -83,7 +83,7 @@ def load_bundle(folder: str | Path) -> tuple[keras.Model, BundleInfo]:
     if file_digest(path) != info.model_sha256:
         raise DamagedError(
             path,
-            "is not the file that model.json describes (its hash differs)",
+            "does not match model.json (its hash differs)",
             files=[path.with_name("model.json")],
         )
     network(info.kind)  # registers its classes
@@ -92,8 +92,8 @@ def load_bundle(folder: str | Path) -> tuple[keras.Model, BundleInfo]:
         geometry = halo_and_stride(model)
     if geometry != (info.halo, info.stride) or bool(global_means(model)) != info.global_means:
         raise UserError(
-            f"{Path(folder) / 'model.json'}: halo, stride or global_means is not that of the "
-            "network in model.keras; copy the whole folder again"
+            f"{Path(folder) / 'model.json'}: halo, stride or global_means do not match the network "
+            "in model.keras; copy the whole folder again"
         )
     return model, info
 

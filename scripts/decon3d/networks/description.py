@@ -35,8 +35,8 @@ class TrainedOn:
     noise
         Smallest and largest standard deviation of the background, in network units.
     made_as
-        What the store says of itself: recipes and the range of photons, or specimens; the method
-        that restored its images, if one did.
+        The store's attributes: recipes and the range of photons, or specimens; the method that
+        restored its images, if any.
     """
 
     volumes: int
@@ -133,7 +133,7 @@ def load_info(folder: str | Path) -> BundleInfo:
     path = Path(folder) / "model.json"
     if not path.is_file():
         raise UserError(
-            f"{folder} holds no model bundle (model.json is missing); give the folder that `train` "
+            f"{folder} is not a model bundle (model.json is missing); give the folder that `train` "
             "wrote, with model.keras and model.json"
         )
     with reading(str(path)):

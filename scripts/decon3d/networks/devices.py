@@ -32,7 +32,7 @@ def granted_gpus(resources: Mapping[str, Any], *, required: bool = True) -> int:
         return gpus
     seen = len(tf.config.list_physical_devices("GPU"))
     if seen < gpus:
-        log.warning("%d GPU asked for, %d seen; require_gpu: false: on the CPU", gpus, seen)
+        log.warning("%d GPU requested, %d found; using the CPU (require_gpu: false)", gpus, seen)
         return 0
     return gpus
 
@@ -60,10 +60,9 @@ def configure(*, gpus: int, threads: int) -> dict[str, Any]:
     visible = tf.config.list_physical_devices("GPU")
     if len(visible) < gpus:
         raise UserError(
-            f"this job was given {gpus} GPU, but TensorFlow {tf.__version__} sees {len(visible)}: "
-            "is `tensorflow[and-cuda]` installed (envs/gpu.yaml), is the driver loaded "
-            "(nvidia-smi), does CUDA_VISIBLE_DEVICES name a GPU? Without a GPU ask for none, or "
-            "set require_gpu: false in the config."
+            f"this job was given {gpus} GPU, but TensorFlow {tf.__version__} sees {len(visible)}; "
+            "check `tensorflow[and-cuda]` (envs/gpu.yaml), the driver (nvidia-smi) and "
+            "CUDA_VISIBLE_DEVICES, or request no GPU, or set require_gpu: false in the config"
         )
     used = visible[:gpus]
     tf.config.set_visible_devices(used, "GPU")
@@ -97,5 +96,5 @@ def limit_threads(threads: int) -> int:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
         threads = tf.config.threading.get_intra_op_parallelism_threads()
-        log.warning("TensorFlow already works in this process, with %d threads", threads)
+        log.warning("TensorFlow is already initialised in this process, with %d threads", threads)
     return threads

@@ -60,13 +60,14 @@ def choose_engine(name: str, precision: str, *, gpu: bool) -> Engine:
         name = "openvino" if installed and not gpu else "tensorflow"
     elif name == "openvino" and not installed:
         raise UserError(
-            "restoration.engine: openvino is not installed; pip install 'decon3d[openvino]', or "
-            "use auto or tensorflow"
+            "restoration.engine: openvino is not installed; run pip install 'decon3d[openvino]', "
+            "or use auto or tensorflow"
         )
     elif name == "openvino" and gpu:
         raise UserError(
-            "restoration.engine: openvino works on CPUs, and the profile gives the restorations a "
-            "GPU; use auto or tensorflow, or take the GPU from the rule restore_part_gpu"
+            "restoration.engine: openvino only runs on CPUs, but the profile gives the "
+            "restorations a GPU; use auto or tensorflow, or remove the GPU from the rule "
+            "restore_part_gpu"
         )
     return Engine(name, precision)  # type: ignore[arg-type]
 
@@ -120,16 +121,16 @@ class _OpenVino:
             import openvino
         except ImportError:
             raise UserError(
-                "the plan's engine is openvino, and it is not installed here; install it where "
-                "the parts run (pip install 'decon3d[openvino]'), or set restoration.engine: "
-                "tensorflow"
+                "the plan's engine is openvino, which is not installed here; install it on the "
+                "machines of the parts (pip install 'decon3d[openvino]'), or set "
+                "restoration.engine: tensorflow"
             ) from None
         self.core = openvino.Core()
         able = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bfloat16" and "BF16" not in able:
             raise UserError(
-                "restoration.precision: bfloat16, and this CPU does not have it; use float32, or "
-                "send the parts to nodes that do (AVX512_BF16 or AMX)"
+                "restoration.precision: this CPU does not support bfloat16; use float32, or run "
+                "the parts on nodes that support it (AVX512_BF16 or AMX)"
             )
         concrete = _signature(function, channels).get_concrete_function()
         self.model = openvino.convert_model(concrete)

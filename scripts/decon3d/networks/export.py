@@ -97,8 +97,8 @@ def export_bioimageio(
     model, info = load_bundle(folder)
     if info.input_channels != 1:
         raise UserError(
-            f"{folder}: {info.kind} takes {info.input_channels} channels that are prepared with "
-            "the point spread function; a bioimage.io package has no place for that"
+            f"{folder}: {info.kind} needs {info.input_channels} input channels made with the point "
+            "spread function, which a bioimage.io package cannot contain; export another network"
         )
     law = normalisation or trained_normalisation(info)
     # The library unpacks weights into the working directory.
@@ -108,7 +108,7 @@ def export_bioimageio(
         written = Path(save_bioimageio_package(described, output_path=Path("package.zip")))
         summary = test_model(written)
         if summary.status != "passed":
-            raise UserError(f"bioimageio.core finds fault with the package:\n{summary.format()}")
+            raise UserError(f"bioimageio.core rejects the package:\n{summary.format()}")
         shutil.move(written, path)
     log.info("%s: tested by bioimageio.core; normalisation %s", path, law)
 
@@ -244,7 +244,7 @@ def _documentation(info: BundleInfo, law: Normalisation, publication: Publicatio
 
 {info.kind}, trained with decon3d {info.versions["decon3d"]} for one microscope: voxels of
 {triple(info.voxel_size_um)} µm and a point spread function {triple(info.psf_fwhm_um)} µm wide
-(Z × Y × X, full width at half maximum). On other data it is not to be trusted.
+(Z × Y × X, full width at half maximum). Do not use it for other data.
 
 Input and output are counts. The package maps them by (counts - {law.offset:.6g}) /
 {law.scale:.6g} and back; put the offset of your camera and the brightness of your data there

@@ -23,7 +23,7 @@ Gradients = Literal["straight_through", "exact"]
 Schedule = Annotated[
     Literal["exponential", "quarters", "plateau", "staircase", "cosine"],
     Field(
-        description="How the rate falls: × `decay_rate` per `decay_steps`, continuously; halved "
+        description="Decay of the rate: × `decay_rate` per `decay_steps`, continuously; halved "
         "after each quarter of the steps; halved after ten validations without progress; × "
         "`decay_rate` per `decay_steps`, in stairs; along a cosine to 0."
     ),

@@ -150,8 +150,8 @@ def psf_from_beads(
     typical = median_fwhm_um(candidates)
     if typical is None:
         raise UserError(
-            f"{where}: no bead stands out of the noise; expected are spots of {z:.2g} × {y:.2g} × "
-            f"{x:.2g} µm (FWHM Z, Y, X): check {key}.voxel_size_um, {key}.channel and the optics"
+            f"{where}: no bead is above the noise; spots of {z:.2g} × {y:.2g} × {x:.2g} µm (FWHM "
+            f"Z, Y, X) are expected; check {key}.voxel_size_um, {key}.channel and the optics"
         )
     reach = half_width_um or tuple(kind.bead_reach * f for f in typical)
     half = _half_width(reach, voxel)
@@ -173,8 +173,8 @@ def psf_from_beads(
         free = " × ".join(f"{h * v:.2g}" for h, v in zip(half, voxel, strict=True))
         raise UserError(
             f"{where}: none of {len(candidates)} beads can be used ({listed}); the brightest: "
-            f"{worst}. ±{free} µm (Z, Y, X) must lie free around a bead; {key}.half_width_um may "
-            "make that smaller"
+            f"{worst}. a bead needs a free space of ±{free} µm (Z, Y, X); {key}.half_width_um can "
+            "reduce it"
         )
     mean = average_beads(
         [judged.crops[i] for i in used], [candidates[i].height for i in used], noise=judged.noise
@@ -410,7 +410,7 @@ def _read(
     path: str | Path, *, voxel_size_um: Triple | None, channel: int, key: str, reading: Reading
 ) -> tuple[NDArray[Any], Triple, list[str]]:
     if not Path(path).exists():
-        raise UserError(f"{key}.path ({path}): there is no such file")
+        raise UserError(f"{key}.path ({path}): the file does not exist; check the path")
     volume = open_volume(path, reading=reading)
     problems = bead_stack_problems(
         Header.of(volume), channel=channel, voxel_size_um=voxel_size_um, key=key
@@ -420,7 +420,7 @@ def _read(
     voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():
-        raise UserError(f"{key}.path ({path}): holds NaN or infinite values; export it again")
+        raise UserError(f"{key}.path ({path}): it contains NaN or infinite values; export it again")
     if stack.min() == stack.max():
         raise UserError(f"{key}.path ({path}): all voxels are {stack.flat[0]:g}; there is no bead")
     return stack, voxel, size_warnings(volume, voxel_size_um)
@@ -475,13 +475,13 @@ def _warnings(used: int, mean: Average, diameter_um: float, width_um: Triple) ->
     if used < FEW:
         averaged = f"{used} beads were" if used > 1 else "1 bead was"
         found.append(
-            f"only {averaged} averaged: noise of {mean.noise:.2%} of the peak is left in the PSF "
-            "and in the pair; record more beads"
+            f"only {averaged} averaged: the PSF and the pair have noise of {mean.noise:.2%} of the "
+            "peak; record more beads"
         )
     if diameter_um > LARGE * min(width_um[1:]):
         found.append(
             f"beads of {diameter_um:g} µm are larger than the width of their image "
-            f"({min(width_um[1:]):.3g} µm): the PSF rests on their diameter being right; use "
+            f"({min(width_um[1:]):.3g} µm), so the PSF depends on their exact diameter; use "
             "smaller beads"
         )
     return found

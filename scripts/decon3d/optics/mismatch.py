@@ -84,8 +84,8 @@ def find_mismatch(
         fits = file_voxel_size_um[0] / STEPS[best] * max(lateral, 1.0)  # a bead widens all axes
         explanations.append(
             Mismatch(
-                f"it is {STEPS[best]:.2g} times as long along Z as theory says, and of its shape "
-                f"otherwise: the file's voxels are {fits:.3g} µm long along Z, not "
+                f"it is {STEPS[best]:.2g} times as long along Z as in theory, with the same shape "
+                f"otherwise; the file's voxels are probably {fits:.3g} µm long along Z, not "
                 f"{file_voxel_size_um[0]:g}",
                 float(by_step[best]),
                 right,
@@ -99,8 +99,8 @@ def find_mismatch(
         width = float(np.median([*sizes[1:], 1.0]))
         explanations.append(
             Mismatch(
-                f"it fits theory with Z and {'ZYX'[other]} exchanged: the file's axes are not in "
-                "the order Z Y X; save it as Z Y X",
+                f"it matches theory with Z and {'ZYX'[other]} exchanged, so the file's axes are "
+                "not in the order Z Y X; save it as Z Y X",
                 min(
                     misfit(np.diag([1, 1 / w, 1 / w]) @ turned)
                     for w in {1.0, width, float(sizes[1:].min())}
@@ -201,7 +201,7 @@ def _second_bead(seen: Array, spline: Array, half: list[int], right: float) -> M
     misfit = _misfit(seen, model(fit.x)) if share > 0.05 else 1.0
     return Mismatch(
         f"it fits two PSFs, the second of {share:.0%} of the height and [{listed}] voxels of the "
-        "image (Z, Y, X) away: two beads touch; choose another bead",
+        "image (Z, Y, X) away, so two beads touch; choose another bead",
         misfit,
         right,
     )

@@ -31,28 +31,30 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class MeasuredPairs(Section):
-    """Measured pairs of a raw and a true volume, in place of phantoms."""
+    """Measured pairs of a raw and a true volume, instead of phantoms."""
 
     raw: str | Annotated[list[str], Field(min_length=1)]
-    """Volumes as the methods get them (low exposure, confocal …): a path, a folder, a glob, or a
-    list of these."""
+    """Input volumes of the methods (low exposure, confocal …): a path, a folder, a glob, or a list
+    of these."""
     truth: str | Annotated[list[str], Field(min_length=1)]
-    """What they should become (high exposure, STED …), on the same voxel grid: as many files, in
-    the same order."""
+    """Their truths (high exposure, STED …), on the same voxel grid: as many files, in the same
+    order."""
     specimen: Annotated[str | None, AfterValidator(_one_group)] = None
     """Regular expression whose one group finds the specimen's name in the raw file's name; null =
-    every pair is a specimen of its own. Pairs of one specimen stay in one split."""
+    every pair is its own specimen. Pairs of one specimen stay in one split."""
     val: Share = 0.15
-    """Share of the specimens that pick the best weights and tune the baselines; at least one."""
+    """Share of the specimens for choosing the best weights and tuning the baselines; at least one
+    specimen."""
     test: Share = 0.15
-    """Share of the specimens that the report's numbers are measured on; at least one."""
+    """Share of the specimens for the report's numbers; at least one specimen."""
     shape: Shape | None = None
     """Voxels (Z, Y, X) of the tiles that pairs are cut into; null = the smallest pair's, at most
     64 × 256 × 256. Tiles with voxels without data are left out."""
     tiles: PositiveInt = 4
-    """Tiles of a training pair, the brightest ones, at most; validation and test take one each."""
+    """Largest number of tiles of a training pair, the brightest ones; validation and test use one
+    each."""
     max_shift_um: PositiveFloat = 2.0
-    """A pair whose truth lies farther off is refused, in µm; smaller shifts are undone."""
+    """Largest shift of a truth, in µm; smaller shifts are corrected, larger ones are errors."""
     max_drift_um: PositiveFloat = 0.5
-    """A pair whose parts (halves along Z, lateral quarters) are shifted differently by more than
-    this is refused, in µm: no translation lays it on top of each other."""
+    """Largest difference of the shift between parts of a pair (halves along Z, lateral quarters),
+    in µm; a larger one is an error, since no translation registers the pair."""

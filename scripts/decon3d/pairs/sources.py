@@ -1,4 +1,4 @@
-"""Which measured pairs a dataset has: files, specimens, and the split that each belongs to."""
+"""The measured pairs of a dataset: files, specimens and splits."""
 
 import re
 from collections import defaultdict
@@ -17,7 +17,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class PairSource:
-    """One pair of files, the specimen that they show, and its split."""
+    """One pair of files, their specimen and its split."""
 
     name: str
     raw: str
@@ -35,8 +35,8 @@ def list_pairs(name: str, pairs: MeasuredPairs | None, *, seed: int) -> list[Pai
     Raises
     ------
     ConfigError
-        If raw and truth differ in number, a file's name does not tell the specimen, or there are
-        fewer than three specimens.
+        If raw and truth differ in number, a file's name has no specimen, or there are fewer than
+        three specimens.
     """
     if pairs is None:
         return []

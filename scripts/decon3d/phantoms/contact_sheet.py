@@ -31,7 +31,7 @@ def contact_sheet(store_path: str | Path) -> Figure:
         its middle eighth along Z (XY) and, below it, along Y (XZ), in true proportion and
         stretched to the 0.1 and 99.9 percentiles of its own; the title names volume, recipe and
         dose (of a measured pair its file), and where the PSF varies, its depth and width. A
-        projection of the whole would hide what walls and networks look like.
+        projection of the whole volume would hide walls and networks.
     """
     store = open_group(store_path)
     about: dict[str, Any] = store.attrs.asdict()

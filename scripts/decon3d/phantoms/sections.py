@@ -30,7 +30,7 @@ TRUTH_SIGMA = {"rln_mixed": 0.7}
 
 
 class Simulation(Section):
-    """A volume that the workflow makes itself, with its truth."""
+    """A simulated volume with its truth."""
 
     shape: Shape
     """Voxels (Z, Y, X)."""
@@ -39,7 +39,7 @@ class Simulation(Section):
     photons: PositiveFloat = 200.0
     """Mean photons of the brightest 0.1 % of the voxels."""
     background_photons: Annotated[float, Field(ge=0)] = 5.0
-    """Photons of the even background."""
+    """Photons of the uniform background."""
 
 
 class ObjectFile(Section):
@@ -48,7 +48,7 @@ class ObjectFile(Section):
     path: str
     """TIFF, OME-TIFF or OME-Zarr, first time point and channel; variables are expanded."""
     voxel_size_um: VoxelSize | None = None
-    """Its voxel size (Z, Y, X), in µm; null = from its metadata, else taken as the images'."""
+    """Its voxel size (Z, Y, X), in µm; null = from its metadata, else that of the images."""
     series: Series | None = None
     """Name or number of its image in that file, if that holds several; null = the only one."""
     axes: Axes | None = None
@@ -59,7 +59,7 @@ class PsfVariation(Section):
     """How the PSF differs from volume to volume."""
 
     depth_um: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = None
-    """Range of the depth below the coverslip, in µm, drawn evenly; null = `optics.depth_um`.
+    """Range of the depth below the coverslip, in µm, drawn uniformly; null = `optics.depth_um`.
     Theoretical PSFs only."""
     width: tuple[Stretch, Stretch] | None = None
     """Range of a factor that stretches the PSF in all directions, drawn log-uniformly."""
@@ -83,10 +83,10 @@ class Split(Section):
     recipes: Annotated[dict[Name, PositiveFloat], Field(min_length=1)]
     """Recipes, or names of your own `objects`, with their weights."""
     doses: Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
-    """`test` only: photons; every object is imaged at each of them. Null = one image per object,
-    the doses spread over `photons`."""
+    """Doses in photons, for `test` only; every object is imaged at each of them. Null = one image
+    per object, with doses spread over `photons`."""
     psf_variation: PsfVariation | None = None
-    """Another PSF in every volume, for robust training or tests; null = the channel's in all."""
+    """A different PSF in every volume, for robust training or tests; null = the channel's."""
 
 
 class Phantoms(Section):
@@ -95,22 +95,22 @@ class Phantoms(Section):
     shape: Shape = (48, 96, 96)
     """Voxels of each volume (Z, Y, X)."""
     train: Split = Split(count=16, recipes={"mixture": 1})
-    """What the networks learn from."""
+    """Training data of the networks."""
     val: Split = Split(count=4, recipes={"mixture": 1})
-    """What picks the best weights and tunes the baselines."""
+    """Data for choosing the best weights and tuning the baselines."""
     test: Split = Split(count=8, recipes={"mixture": 1, "membranes": 1})
-    """What the report's numbers with truth are measured on."""
+    """Data for the report's numbers with truth."""
     photons: tuple[PositiveFloat, PositiveFloat] | None = None
     """Range of the mean photons of the brightest 0.1 % of the voxels above the background, drawn
     log-uniformly; null = that of the blocks of the data when the phantoms are first made. Volumes
-    that are added later do not change it; the report says if they are unlike."""
+    added later do not change it; the report warns if they differ."""
     background_photons: Annotated[float, Field(ge=0)] | None = None
-    """Photons of the even background; null = those of the darkest places of the data."""
+    """Photons of the uniform background; null = those of the darkest places of the data."""
     unit_um: PositiveFloat | None = None
-    """Length, in µm, of which the recipes' sizes are multiples (but for rln_mixed, which is in
-    voxels); null = the smallest voxel edge."""
+    """Unit of the recipes' sizes, in µm (except rln_mixed, which is in voxels); null = the smallest
+    voxel edge."""
     objects: dict[Name, ObjectFile] = {}  # noqa: RUF012 (pydantic copies it)
-    """Clean volumes of your own by name; the names may stand among the `recipes`."""
+    """Clean volumes of your own by name; the names may be used as `recipes`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Phantoms":
@@ -119,7 +119,7 @@ class Phantoms(Section):
         return self
 
     def needs_data(self, camera: Camera) -> bool:
-        """Say whether light or camera are taken from the dataset's volumes."""
+        """Return whether light or camera come from the dataset's volumes."""
         known = (self.photons, self.background_photons, camera.offset, camera.gain)
         return None in (*known, camera.read_noise)
 
@@ -152,7 +152,7 @@ class Phantoms(Section):
         return self
 
     def of_split(self, split: str) -> "Phantoms":
-        """Return what one split depends on: the objects of others are left out."""
+        """Return the settings of one split, without the objects of others."""
         used = getattr(self, split).recipes
         objects = {name: entry for name, entry in self.objects.items() if name in used}
         return self.model_copy(update={"objects": objects})

@@ -1,4 +1,4 @@
-"""Whole volumes with their truth, all channels, as files that look like a microscope's."""
+"""Simulated volumes with their truth, all channels, as files like a microscope's."""
 
 import hashlib
 import uuid
@@ -31,7 +31,7 @@ def simulate_volume(
     dataset: str,
     volume: str,
 ) -> None:
-    """Make a volume and its truth and write both as OME-TIFF, each whole or not at all.
+    """Make a volume and its truth and write both as OME-TIFF, atomically.
 
     Parameters
     ----------
@@ -71,15 +71,15 @@ def draw_volume(
     psfs
         By channel, in the order of the channel axis; they give the voxel size.
     camera
-        The config's camera; what it leaves open is assumed (see `imaging`).
+        The config's camera; null values are assumed (see `imaging`).
     seed, dataset, volume
         Name the random streams, together with the channel: every channel has its own object.
 
     Returns
     -------
     image
-        (1, C, Z, Y, X) uint16: counts, rounded and clipped to what the camera holds (16 bits
-        where the config does not say).
+        (1, C, Z, Y, X) uint16: counts, rounded and clipped to the camera's range (16 bits by
+        default).
     truth
         (1, C, Z, Y, X) float32: the object in counts, not rounded.
 

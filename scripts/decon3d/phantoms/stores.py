@@ -1,4 +1,4 @@
-"""One zarr v3 store per split: pairs of object and image, the same bytes however they are made."""
+"""One zarr v3 store per split: pairs of object and image, reproducible to the byte."""
 
 import logging
 import shutil
@@ -35,14 +35,14 @@ ARRAYS = {
     "image": "gain · (Poisson(s · object ⊗ PSF + background) + N(0, read_noise²)) + offset",
     "image_b": "a second noise draw of the same",
 }
-"""What the arrays of a store are, in counts."""
+"""Definitions of a store's arrays, in counts."""
 
 log = logging.getLogger("decon3d")
 
 
 @dataclass(frozen=True)
 class Member:
-    """What makes one volume of a split."""
+    """The parameters of one volume of a split."""
 
     index: int
     recipe: str

@@ -21,6 +21,7 @@ from decon3d.restoration.restorers import (
     open_restorer,
 )
 from decon3d.restoration.sample import central
+from decon3d.restoration.tiles import Tiling
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import OPTIONS, open_group
 from decon3d.volumes.ingest import ChannelStatistics
@@ -41,6 +42,7 @@ def restore_array(
     shape: Triple = values.shape  # type: ignore[assignment]
     z, y, x = (-(-n // s) * s for n, s in zip(block or shape, state.stride, strict=True))
     result = np.empty(shape, np.float32)
+    tiling = Tiling(stride=state.stride, halo=state.halo)
     for index in range(int(np.prod(grid(shape, (z, y, x))))):
         b = block_at(
             index,
@@ -51,7 +53,7 @@ def restore_array(
             mirror=state.mirror,
         )
         result[b.write], _ = restore_block(
-            restorer, b.pad(values[b.read]), b, fill=None, tile=(z, y, x), halo=state.halo
+            restorer, b.pad(values[b.read]), b, fill=None, size=(z, y, x), tiling=tiling
         )
     return result
 
@@ -104,7 +106,7 @@ def restore_pairs(
     threads: int,
     name: str,
 ) -> None:
-    """Make the pairs that a method sees whose `source` is the method `name`.
+    """Make the pairs for methods whose `source` is the method `name`.
 
     Parameters
     ----------

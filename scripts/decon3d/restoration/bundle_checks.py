@@ -1,4 +1,4 @@
-"""Whether a network was trained for the data that it restores: voxels, PSF, noise."""
+"""Check whether a network was trained for the data: voxels, PSF, noise."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from decon3d.restoration.restorers import State
 from decon3d.volumes.ingest import VolumeRecord
 
 TOLERANCE = 0.1
-"""Relative difference from what was trained on that is passed over."""
+"""Relative difference from the training data that is ignored."""
 
 
 def training_mismatches(
@@ -21,7 +21,7 @@ def training_mismatches(
     psf_fwhm_um: Sequence[float],
     noise: float,
 ) -> list[str]:
-    """Say in what a volume differs from what a network was trained on.
+    """List the differences between a volume and a network's training data.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def training_warnings(
     bundles: Sequence[str | Path],
     psfs: Sequence[str | Path],
 ) -> dict[str, list[str]]:
-    """Compare all volumes with what a method's networks were trained on, and log the differences.
+    """Compare all volumes with the training data of a method's networks; log the differences.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What has no data is not restored: such voxels keep their value, such blocks cost nothing."""
+"""Skip voxels without data: they keep their value, and blocks without data cost nothing."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from decon3d.restoration.blocks import Block, Triple
 from decon3d.restoration.restorers import Restorer
-from decon3d.restoration.tiles import in_tiles
+from decon3d.restoration.tiles import Tiling
 from decon3d.volumes.no_data import missing
 
 
@@ -17,8 +17,8 @@ def restore_block(
     block: Block,
     *,
     fill: float | None,
-    tile: Triple,
-    halo: Triple,
+    size: Triple,
+    tiling: Tiling,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Restore what a block writes.
 
@@ -27,21 +27,23 @@ def restore_block(
     values
         Counts of the padded read region (Z, Y, X); NaN = no data.
     fill
-        What voxels without data get: the volume's fill value, or NaN where it has none.
-    tile, halo
-        How much is computed at a time, and the context that it needs; see `in_tiles`.
+        Value for voxels without data: the volume's fill value, or NaN if it has none.
+    size
+        Size of a whole block.
+    tiling
+        How much is computed at a time.
 
     Returns
     -------
     restored, absent
         Of the shape of `block.write`: counts, and which of them have no data (None = all have).
-        A block that has none at all is not looked at by the restorer.
+        The restorer is not called for blocks without any data.
     """
     absent = missing(values[block.inner])
     level = np.float32(np.nan if fill is None else fill)
     if absent is None:
-        return in_tiles(restorer, values, block, tile=tile, halo=halo), None
+        return tiling.restore(restorer, values, block, size), None
     if absent.all():
         return np.full(absent.shape, level), absent
-    restored = in_tiles(restorer, values, block, tile=tile, halo=halo)
+    restored = tiling.restore(restorer, values, block, size)
     return np.where(absent, level, restored), absent

@@ -1,4 +1,4 @@
-"""Tuning of a classical method, with or without a truth, as the restoration will use it."""
+"""Tuning of a classical method, with or without truth, under the restoration's conditions."""
 
 import time
 from collections.abc import Sequence
@@ -25,10 +25,9 @@ from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 
 PSNR = "affine-matched PSNR (dB)"
-RISK = "minus the predicted error"
+RISK = "negative predicted error"
 RISK_TOLERANCE = 1e-4
-"""Difference of predicted errors, relative to the squared light of the image, that counts as
-none."""
+"""Difference of predicted errors, relative to the squared light of the image, that is ignored."""
 
 
 def tune_on_phantoms(
@@ -42,8 +41,8 @@ def tune_on_phantoms(
 ) -> None:
     """Search a method's parameters on a store of phantoms and write the outcome.
 
-    Backgrounds follow from the same law as in a restoration, so that the choice holds there. On
-    the validation split it is fair; on the test split it makes an oracle.
+    Backgrounds are estimated as in a restoration, so the choice applies there. It is fair on the
+    validation split and an oracle on the test split.
 
     Parameters
     ----------
@@ -53,11 +52,6 @@ def tune_on_phantoms(
         JSON with `chosen` (the λ under its setting's name, iterations, score), the score still
         `to_gain`, the bound that the search was `ended_by` (null = none), the whole `curve`, what
         was tuned `on`, the `measure`, and `seconds`.
-
-    Raises
-    ------
-    UserError
-        If the best λ is at an edge of the search: no baseline is shown below its best.
     """
     started = time.perf_counter()
     group: Any = open_group(store)
@@ -96,7 +90,7 @@ def tune_on_data(
     sample
         Blocks of counts (Z Y X) of one channel.
     path
-        As for `tune_on_phantoms`; `photons` says what was taken for the camera.
+        As for `tune_on_phantoms`; `photons` lists the camera parameters used.
     statistics
         The channel's.
     seed
@@ -105,12 +99,12 @@ def tune_on_data(
     Raises
     ------
     UserError
-        If the best λ is at an edge of the search, or the data do not tell the gain.
+        If the data do not tell the gain.
     """
     started = time.perf_counter()
     if camera.gain_from == "assumed":
         raise UserError(
-            f"{method.kind}, tune_on: data: the data do not tell the camera's gain; give "
+            f"{method.kind}, tune_on: data: the camera's gain cannot be measured in the data; give "
             "camera.gain, in counts per photon, from the camera's data sheet, or use tune_on: "
             "phantoms"
         )
@@ -118,9 +112,9 @@ def tune_on_data(
     shared = correlation_of(noise)
     if shared > CORRELATED:
         raise UserError(
-            f"{method.kind}, tune_on: data: the noise of neighbouring voxels correlates "
-            f"({shared:.2f}), as in deskewed or resampled data, which cannot tell noise from "
-            "structure; use tune_on: phantoms"
+            f"{method.kind}, tune_on: data: the noise of neighbouring voxels is correlated "
+            f"({shared:.2f}), as in deskewed or resampled data, so noise and structure cannot be "
+            "separated; use tune_on: phantoms"
         )
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     subjects = risk_subjects(

@@ -1,4 +1,4 @@
-"""What lies around the workflow on a cluster: file system, containers, whether nodes see it all."""
+"""The workflow's environment on a cluster: file system, containers, access from nodes."""
 
 import os
 import shutil
@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 OWN_DISK = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "ramfs", "overlay", "squashfs"}
-"""File systems that a machine usually has for itself alone."""
+"""File systems that are usually local to a machine."""
 PACKAGES = ("snakemake", "snakemake-executor-plugin-slurm")
 
 
 def file_system(folder: Path, mounts: str | None = None) -> str:
-    """Return the type of the file system that a folder lies on.
+    """Return the type of a folder's file system.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ def file_system(folder: Path, mounts: str | None = None) -> str:
 
 
 def tool(*names: str) -> str | None:
-    """Return the first of some programs that is there."""
+    """Return the first of some programs that is installed."""
     return next((name for name in names if shutil.which(name)), None)
 
 
 def missing_packages() -> list[str]:
-    """Return what the profile needs and this Python does not have."""
+    """Return the packages that the profile needs and this Python lacks."""
     missing = []
     for name in PACKAGES:
         try:
@@ -48,7 +48,7 @@ def missing_packages() -> list[str]:
 
 
 def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: int = 180) -> str:
-    """Run a tiny job that says whether a node sees this folder, this Python and its GPU.
+    """Run a tiny job that tests a node's access to this folder, this Python and its GPU.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: i
     Returns
     -------
     str
-        What was seen, in words.
+        The result, in words.
     """
     code = (
         "import os, sys; sys.path.insert(0, 'scripts'); import decon3d; "
@@ -87,4 +87,4 @@ def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: i
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"no answer: {error}"
     last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()[-1:]
-    return last[0] if last else f"ended with {done.returncode} and no word"
+    return last[0] if last else f"ended with {done.returncode}, without output"

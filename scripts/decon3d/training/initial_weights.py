@@ -1,4 +1,4 @@
-"""Where a training starts from: an existing bundle's weights, if they fit."""
+"""Start of a training: an existing bundle's weights, if they fit."""
 
 import json
 from pathlib import Path
@@ -26,8 +26,8 @@ def start_from(
     kind, options
         What the model was built as; the bundle's must be the same.
     psf
-        Of the new training; where its voxel size differs from the bundle's, the log says so:
-        the network has to learn another blur.
+        Of the new training; if its voxel size differs from the bundle's, the log warns that the
+        network has to learn another blur.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def start_from(
         if found != value:
             raise UserError(
                 f"training.start_from: {folder} was trained with {name} {_words(found)}, this "
-                f"method has {_words(value)}; both must be the same to train on"
+                f"method has {_words(value)}; give both the same options"
             )
     model.set_weights(started.get_weights())
     voxels = [" × ".join(f"{v:g}" for v in s) for s in (info.voxel_size_um, psf.voxel_size_um)]
