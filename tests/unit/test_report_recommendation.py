@@ -163,6 +163,42 @@ def test_what_is_within_its_bound_or_not_measured_vetoes_nothing(evidence) -> No
     assert found.method == "rltv" and not found.vetoes("rltv")
 
 
+NOISE = JITTER.repeat(2) / 10
+FITS = pd.concat([predicted("rl", np.zeros(16)), predicted("rltv", NOISE - 0.03)])
+
+
+def test_the_data_exclude_richardson_lucy_where_another_has_a_smaller_predicted_error() -> None:
+    level = table({"rl": list(BASE), "rltv": list(BASE + 3 * JITTER)})
+    found = advice(level, FITS)
+    assert found.method == "rltv" and not found.vetoes("rl")
+    assert found.sentence == (
+        "Use RLTV: on your data, it has a smaller predicted error than RL, by 2.4 standard errors."
+    )
+    behind = table({"rl": list(BASE), "rltv": list(BASE - 1 + JITTER)})
+    found = advice(behind, FITS)
+    assert found.method == "rltv"
+    assert "; on simulated objects, RL is ahead by 1.0 dB" in found.sentence
+    assert "; on simulated objects, it is ahead by 1.2 dB" in advice(AHEAD, FITS).sentence
+    paints = [measured("staircase", rl=0.0001, rltv=0.024),
+              measured("staircase_rl", rl=0.0006, rltv=0.0006)]  # fmt: skip
+    assert advice(level, FITS, *paints).method == "rl"
+
+
+def test_a_method_that_fits_worse_than_the_least_predicted_error_is_excluded() -> None:
+    methods: dict = {"rl": {}, "rltv": {}, "rl_roughness": {}}
+    leads = {"rl": BASE, "rltv": BASE + JITTER, "rl_roughness": BASE + 1 + JITTER}
+    values = table({m: list(v) for m, v in leads.items()})
+    third = predicted("rl_roughness", 0.5 * NOISE)  # no larger than Richardson-Lucy's
+    found = advice(values, FITS, third, methods=methods)
+    assert found.method == "rltv" and not found.vetoes("rl_roughness")
+    alike = predicted("rl_roughness", 2 * NOISE - 0.03)  # simulated objects rank these two
+    found = advice(values, FITS, alike, methods=methods)
+    assert found.method == "rl_roughness"
+    assert found.sentence.startswith(
+        "Use RL roughness: on your data, RLTV has a smaller predicted error than RL"
+    )
+
+
 def test_a_network_outside_its_range_is_vetoed() -> None:
     values = table({"rl": list(BASE), "rln": list(BASE + 2 + JITTER)})
     found = advice(values, misfits={"rln": ["v: there is more noise than it was trained on"]})

@@ -233,9 +233,10 @@ def expose(dataset: Dataset, shape: tuple[int, int, int] = SHAPE) -> imaging.Exp
     )
 
 
-def method_settings() -> Settings:
-    """Richardson-Lucy, with and without a prior, with its defaults."""
-    methods: dict[str, dict[str, Any]] = {name: {} for name in ("rl", "rl_roughness", "rltv")}
+def method_settings(without: Sequence[str] = ()) -> Settings:
+    """Richardson-Lucy, with and without a prior, with its defaults; some may be left out."""
+    names = [name for name in ("rl", "rl_roughness", "rltv") if name not in without]
+    methods: dict[str, dict[str, Any]] = {name: {} for name in names}
     dataset = {
         "simulate": {"v": {"shape": list(SHAPE)}},
         "voxel_size_um": list(VOXEL_UM),
@@ -482,10 +483,17 @@ def measure(dataset: Dataset, folder: Path, shape: tuple[int, int, int] = SHAPE)
     }
 
 
-def recommendation_of(line: dict[str, Any]) -> Recommendation:
-    """Recommend a method for a dataset by what was measured."""
+def recommendation_of(line: dict[str, Any], without: Sequence[str] = ()) -> Recommendation:
+    """Recommend a method for a dataset by what was measured, as if some methods were not there."""
     metrics = pd.DataFrame(line["records"], columns=list(COLUMNS))
-    return recommend(metrics, settings=method_settings())[0]
+    metrics = metrics[~metrics["method"].isin(without)]
+    return recommend(metrics, settings=method_settings(without))[0]
+
+
+def loss_of(line: dict[str, Any], without: Sequence[str] = ()) -> float:
+    """Return by how many dB the recommended method is behind the best."""
+    truth = {m: value for m, value in line["truth"].items() if m not in without}
+    return float(max(truth.values()) - truth[recommendation_of(line, without).method or "input"])
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
@@ -524,11 +532,16 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
         f"Always RL: {(found_rows['rl_loss'] <= CLOSE_DB).mean():.0%} within {CLOSE_DB:g} dB, mean "
         f"loss {found_rows['rl_loss'].mean():.2f} dB. The first on phantoms, without vetoes: "
         f"{(found_rows['lead_loss'] <= CLOSE_DB).mean():.0%}, {found_rows['lead_loss'].mean():.2f} "
-        "dB. Vetoes by check: "
+        f"dB. {_without('rl_roughness', lines)} {_without('rltv', lines)} Vetoes by check: "
         + ", ".join(f"{n} {c}" for c, n in found_rows["checks"].explode().value_counts().items())
         + ".",
     ]
     return "\n".join(text)
+
+
+def _without(method: str, lines: Sequence[dict[str, Any]]) -> str:
+    losses = np.array([loss_of(line, [method]) for line in lines])
+    return f"Without {method}: {(losses <= CLOSE_DB).mean():.0%}, {losses.mean():.2f} dB."
 
 
 def _leader(found: Recommendation) -> str:

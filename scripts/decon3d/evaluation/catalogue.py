@@ -77,8 +77,9 @@ METRICS: dict[str, Metric] = {
         "lower",
         4,
         "Squared error of a block within the microscope's pass band, predicted by Stein's risk "
-        "for other noise, minus a constant: only differences between methods are meaningful. It "
-        "cannot see structure beyond the cut-off that a prior or a network adds.",
+        "for other noise, after the best match of brightness and minus a constant: only "
+        "differences between methods are meaningful. It cannot see structure beyond the cut-off "
+        "that a prior or a network adds.",
         ranked=False,
         summarised=False,
     ),

@@ -10,6 +10,10 @@ and the covariance follows from a second restoration of the image with a little 
 is the error of the object itself where the OTF is strong (Eldar 2009), as in `classical.risk`.
 Frequencies outside the OTF are excluded, since an image has no information on them.
 
+The restoration is scaled by the factor with the least predicted error, as the PSNR that ranks
+methods is measured after the best match of brightness. A prior may reduce the contrast of small
+bright objects and still have their shape right. Lost light is checked separately.
+
 The constant is the same for all methods on the same block, so only differences are meaningful.
 Their standard error follows from the known noise, not from the spread over places, since the few
 bright places of an object dominate.
@@ -66,11 +70,12 @@ def predicted_error(
     Returns
     -------
     tuple of float
-        The prediction as it would be with other noise in the block, `REPLICAS` times; relative to
-        the mean squared light of the block. The differences between two methods are paired: their
-        mean is the block's estimate, and their standard deviation is its standard error. Empty
-        where the block has no light, or where the PSF reaches farther than a third of the block
-        from a face: light from beyond would then count as error.
+        The prediction as it would be with other noise in the block, `REPLICAS` times; after the
+        best match of brightness, relative to the mean squared light of the block. The differences
+        between two methods are paired: their mean is the block's estimate, and their standard
+        deviation is its standard error. Empty where the block has no light, or where the PSF
+        reaches farther than a third of the block from a face: light from beyond would then count as
+        error.
     """
     if any(h > n // 3 for h, n in zip(half_width(psf), block.shape, strict=True) if n > 1):
         return ()
@@ -112,17 +117,19 @@ def predicted_error(
         return ()
     blurred = seen(plain)
     pulled = weighted(blurred)
-    fit = _dot(pulled, blurred - 2 * light)
+    power_of = max(_dot(pulled, blurred), np.finfo(float).tiny)
     taken = []
     for draw in draws[:DRAWS]:
         change = estimate(block.astype(np.float32) + np.float32(STEP) * draw) - plain
         change /= np.float32(STEP)
-        taken.append(2 * _dot(weighted(seen(change)), inside * draw))
-    other = np.array([2 * _dot(pulled, inside * draw) for draw in draws[DRAWS:]])
-    other -= other.mean()
+        taken.append(_dot(weighted(seen(change)), inside * draw))
+    other = np.array([_dot(pulled, inside * draw) for draw in draws[DRAWS:]])
     # The covariance with the noise needs few draws; their spread is that of their mean.
     spread = (np.array(taken) - np.mean(taken)) / (DRAWS - 1) ** 0.5
-    total = fit + np.mean(taken) + np.resize(spread, REPLICAS) + other
+    # The least of a² |Hx|² - 2 a ⟨Hx, Hx*⟩ over all factors a ≥ 0 is -⟨Hx, Hx*⟩² / |Hx|².
+    right = _dot(pulled, light) - np.mean(taken) - np.resize(spread, REPLICAS)
+    right += other - other.mean()
+    total = -np.square(np.maximum(right, 0)) / power_of
     return tuple((total / (energy * block.size)).tolist())
 
 

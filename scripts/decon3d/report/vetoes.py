@@ -1,4 +1,4 @@
-"""What the data say of each method: they may veto one, never prefer it.
+"""What the data say of each method.
 
 Each check compares a number that was measured on the data, or on noise like theirs, with that of
 Richardson-Lucy, the reference. Richardson-Lucy itself is compared with the raw volume. What was
@@ -159,16 +159,44 @@ class _Pair:
         return _mean(one), _mean(other)
 
 
-def _predicted(pair: _Pair) -> Check | None:
-    one, other = pair.values("predicted_error")
-    shared = sorted(set(one) & set(other))
-    if not shared or pair.reference == INPUT:
+def predicted_worse(metrics: pd.DataFrame, method: str, other: str) -> float | None:
+    """Compare the predicted errors of two methods, in standard errors; positive = larger.
+
+    Parameters
+    ----------
+    metrics
+        Rows of `metrics.csv` of one channel.
+    method, other
+        The one that is larger or smaller, and the one that it is compared with.
+
+    Returns
+    -------
+    float or None
+        None where they were not predicted on the same blocks.
+    """
+    one, two = _Pair(metrics, method, other).values("predicted_error")
+    shared = sorted(set(one) & set(two))
+    if not shared:
         return None
     # The subjects are a block's replicas with other noise: sample/0000/07.
-    differences = pd.Series({s: one[s] - other[s] for s in shared})
+    differences = pd.Series({s: one[s] - two[s] for s in shared})
     of_replica = differences.groupby([s.rpartition("/")[2] for s in shared]).mean()
     error = float(of_replica.std(ddof=1))
-    errors = float(of_replica.mean()) / error if error > 0 else 0.0
+    return float(of_replica.mean()) / error if error > 0 else 0.0
+
+
+def least_predicted(metrics: pd.DataFrame, methods: Sequence[str]) -> str | None:
+    """Name the method with the least predicted error; None = it was predicted for none."""
+    means = {m: _Pair(metrics, m, m).means("predicted_error")[0] for m in methods}
+    known = {m: mean for m, mean in means.items() if math.isfinite(mean)}
+    return min(known, key=lambda m: known[m]) if known else None
+
+
+def _predicted(pair: _Pair) -> Check | None:
+    errors = predicted_worse(pair.metrics, pair.method, pair.reference)
+    if errors is None or pair.reference == INPUT:
+        return None
+    one, other = pair.values("predicted_error")
     return _check(
         "predicted",
         _mean(one),
