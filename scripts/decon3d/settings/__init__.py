@@ -1,8 +1,7 @@
 """The config as validated, immutable settings, with all rules of the config.
 
 `load_settings` raises one `ConfigError` that lists all problems.
-The JSON schema in `workflow/schemas` is generated from these classes. Lengths are micrometres,
-triples are in the order Z, Y, X.
+Lengths are micrometres, triples are in the order Z, Y, X.
 """
 
 from decon3d.field_types import NAME, Section
