@@ -56,7 +56,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "With `source: file`; `theory` has no keys.",
     ),
     ("datasets.<name>.channels.<name>.psf", s.BeadsPsf, "With `source: beads`."),
-    ("datasets.<name>.channels.<name>.normalisation", s.Normalisation, "Fixed normalisation."),
+    ("datasets.<name>.channels.<name>.normalisation", s.FixedNormalisation, "Fixed normalisation."),
     (
         "instruments.<name>",
         s.Instrument,
