@@ -58,6 +58,6 @@ def test_the_library_reproduces_the_network_in_counts(tmp_path):
 def test_a_package_that_does_not_reproduce_is_refused(tmp_path, monkeypatch):
     write(tmp_path)
     monkeypatch.setattr("decon3d.networks.export.Normalisation.apply", lambda self, x: x * 1e-3)
-    with pytest.raises(UserError, match="finds fault"):
+    with pytest.raises(UserError, match="rejects the package"):
         export_bioimageio(tmp_path, tmp_path / "p.zip", publication=PUBLICATION)
     assert not (tmp_path / "p.zip").exists()

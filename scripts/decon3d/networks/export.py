@@ -26,15 +26,9 @@ from decon3d.logs import log
 from decon3d.networks.backend import keras, tf
 from decon3d.networks.bundle import load_bundle
 from decon3d.networks.description import BundleInfo
+from decon3d.networks.registry import NETWORKS
 from decon3d.seeds import generator
 from decon3d.volumes.normalisation import Normalisation
-
-CITATIONS = {
-    "rln": ("Li et al., Nat. Methods 19, 1427 (2022)", "10.1038/s41592-022-01652-7"),
-    "neurodecon": ("Sachuk et al., Int. J. Mol. Sci. 26, 8770 (2025)", "10.3390/ijms26188770"),
-    "rcan": ("Chen et al., Nat. Methods 18, 678 (2021)", "10.1038/s41592-021-01155-x"),
-    "care": ("Weigert et al., Nat. Methods 15, 1090 (2018)", "10.1038/s41592-018-0216-7"),
-}
 
 
 @dataclass(frozen=True)
@@ -187,12 +181,16 @@ def _describe(
         return spec.ScaleLinearDescr(kwargs=kwargs)
 
     counts = spec.IntervalOrRatioDataDescr(type="float32")
-    citation = CITATIONS.get(info.kind)
+    cited = [
+        CiteEntry(text=text, doi=doi)  # type: ignore[arg-type]
+        for text, found, doi in (c.partition(", doi:") for c in NETWORKS[info.kind].citations)
+        if found
+    ]
     return spec.ModelDescr(
         name=publication.name,
         description=f"{info.kind} for 3D fluorescence deconvolution, trained with decon3d",
         authors=[Author(name=name) for name in publication.authors],
-        cite=[CiteEntry(text=citation[0], doi=citation[1])] if citation else [],  # type: ignore[arg-type]
+        cite=cited,
         license=publication.licence,  # type: ignore[arg-type]
         documentation=FileDescr(source=folder / "README.md"),
         tags=["3d", "fluorescence-light-microscopy", "deconvolution", "image-restoration"],

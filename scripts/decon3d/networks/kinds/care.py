@@ -104,7 +104,8 @@ METHOD = Network(
     text="the network CARE",
     citations=(
         "M. Weigert et al., Content-aware image restoration: pushing the limits of "
-        "fluorescence microscopy, Nat. Methods 15, 1090 (2018)",
+        "fluorescence microscopy, Nat. Methods 15, 1090 (2018), "
+        "doi:10.1038/s41592-018-0216-7",
     ),
     build=build,
     options=lambda method: {"depth": method.depth, "probabilistic": method.probabilistic},

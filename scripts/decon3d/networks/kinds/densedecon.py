@@ -107,7 +107,7 @@ METHOD = Network(
     text="the network DenseDeconNet",
     citations=(
         "M. Guo et al., Rapid image deconvolution and multiview fusion for optical microscopy, "
-        "Nat. Biotechnol. 38, 1337 (2020)",
+        "Nat. Biotechnol. 38, 1337 (2020), doi:10.1038/s41587-020-0560-x",
     ),
     build=build,
     options=lambda method: {},

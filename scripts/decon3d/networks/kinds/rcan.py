@@ -138,7 +138,8 @@ METHOD = Network(
     text="the network RCAN",
     citations=(
         "J. Chen et al., Three-dimensional residual channel attention networks denoise and "
-        "sharpen fluorescence microscopy image volumes, Nat. Methods 18, 678 (2021)",
+        "sharpen fluorescence microscopy image volumes, Nat. Methods 18, 678 (2021), "
+        "doi:10.1038/s41592-021-01155-x",
     ),
     build=build,
     options=_options,

@@ -208,7 +208,8 @@ METHOD = Network(
     text="the network RLN",
     citations=(
         "Y. Li et al., Incorporating the image formation process into deep learning improves "
-        "network performance, Nat. Methods 19, 1427 (2022)",
+        "network performance, Nat. Methods 19, 1427 (2022), "
+        "doi:10.1038/s41592-022-01652-7",
     ),
     build=build,
     options=_options,
