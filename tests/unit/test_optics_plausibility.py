@@ -92,7 +92,7 @@ def test_second_bead_is_in_the_record(raw, make):
     ("change", "options", "message"),
     [
         (lambda image: image, {"accept": False}, r"99\.2% of the file's sum is a pedestal"),
-        (lambda image: second_bead(image, (0, 12, 0), 0.6), {}, "two beads too close"),
+        (lambda image: second_bead(image, (0, 12, 0), 0.6), {}, "too close to separate two beads"),
         (lambda image: image.transpose(1, 0, 2), {}, "longest along Y.*transposed"),
         (lambda image: image.transpose(2, 1, 0), {}, "longest along X.*transposed"),
         (lambda image: image, {"voxel": (0.05, 0.1019, 0.1019)}, r"along Z.*check ch\.psf\.voxel"),

@@ -85,8 +85,8 @@ def find_mismatch(
         explanations.append(
             Mismatch(
                 f"it is {STEPS[best]:.2g} times as long along Z as in theory, with the same shape "
-                f"otherwise; the file's voxels are probably {fits:.3g} µm long along Z, not "
-                f"{file_voxel_size_um[0]:g}",
+                f"otherwise; voxels of {fits:.3g} µm along Z instead of {file_voxel_size_um[0]:g} "
+                "would match",
                 float(by_step[best]),
                 right,
             )
