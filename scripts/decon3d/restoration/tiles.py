@@ -64,7 +64,8 @@ class Tiling:
             if tile is None:
                 raise DeviceMemoryError(
                     "not even small blocks fit into the memory of the device; the halo of "
-                    f"{self.halo} voxels (Z, Y, X) is needed on each side"
+                    f"{self.halo} voxels (Z, Y, X) is needed on each side; use a device with more "
+                    "memory"
                 )
             try:
                 return in_tiles(restorer, values, block, tile=tile, halo=self.halo)
