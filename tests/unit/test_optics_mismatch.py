@@ -93,7 +93,7 @@ def test_the_config_confirms_a_mismatch(theory, tmp_path) -> None:
         channel = Channel(emission_um=0.525, psf=section)
         return make_psf(optics=WATER, channel=channel, voxel_size_um=VOXEL, key="ch.psf")
 
-    with pytest.raises(UserError, match=r"0\.2\d* µm long along Z.*ch\.psf\.accept_mismatch: true"):
+    with pytest.raises(UserError, match=r"0\.2\d* µm along Z.*ch\.psf\.accept_mismatch: true"):
         make()
     record = make(accept_mismatch=True).record
     assert any("contradicts the dataset's optics" in w for w in record["warnings"])
