@@ -60,7 +60,7 @@ def test_aberrations_are_not_refused(theory, name) -> None:
 def test_a_wrong_step_is_found_with_the_right_one(theory, factor) -> None:
     found = look(psf(voxel=(0.2 / factor, 0.1, 0.1)), theory, (0.2 * factor, 0.1, 0.1))
     assert found is not None
-    told = float(found.text.split("voxels are ")[1].split(" µm")[0])
+    told = float(found.text.split("voxels of ")[1].split(" µm")[0])
     assert told == pytest.approx(0.2, rel=0.05)
 
 
