@@ -16,7 +16,7 @@ VERSIONS = {
     "camera_maps": 1,
     "ingest": 12,
     "statistics": 7,
-    "psf": 7,
+    "psf": 8,
     "phantoms": 7,
     "likeness": 1,
     "pairs": 5,
@@ -30,7 +30,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,
-    "report": 11,
+    "report": 12,
     "preview": 2,
     "instrument": 1,
 }

@@ -116,6 +116,23 @@ def test_wrong_step_is_told_with_the_right_one(raw, make, factor):
     assert fitting == pytest.approx(0.1, rel=0.06)
 
 
+def test_a_published_psf_is_used_at_its_own_voxels_only(reference_data):
+    """EPFL's bead, sampled down by 2 from 0.16 × 0.0645 µm; at those, it is half as wide as light."""
+    optics = Optics(modality="widefield", numerical_aperture=1.4, immersion_index=1.515)
+
+    def used(voxel):
+        path = reference_data / "bead_epfl" / "psf.tif"
+        section = {"source": "file", "path": str(path), "voxel_size_um": voxel}
+        channel = Channel(emission_um=0.53, psf=section)
+        return make_psf(optics=optics, channel=channel, voxel_size_um=voxel, key="ch.psf").record
+
+    assert used((0.32, 0.129, 0.129))["fwhm_to_theory"] == pytest.approx([1, 0.83, 0.83], abs=0.03)
+    with pytest.raises(
+        UserError, match=r"voxels of 0\.30\d µm along Z in place of 0\.16 would fit"
+    ):
+        used((0.16, 0.0645, 0.0645))
+
+
 def test_other_oddities_are_told(raw, make):
     assert "background is negative" in make(raw - 400).record["warnings"][0]
     assert "as wide along Y" in make(second_bead(raw, (0, 4, 0), 0.6)).record["warnings"][0]
