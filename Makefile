@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint bench faults faults-quick faults-large fuzz validate lock reference
+.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint numerics bench faults faults-quick faults-large fuzz validate lock reference
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +35,7 @@ define install
 	  { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
 	@echo "installing envs/$(1).lock.txt into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/$(1).lock.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 endef
 
@@ -88,6 +89,12 @@ lint: $(DEV_STAMP)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy scripts/decon3d
+	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache
+	$(BIN)/python tests/numerics/run.py
+
+# NUMERICS=--record after a stage's version was raised; NUMERICS='--same "why results stay"'.
+numerics: $(DEV_STAMP)
+	$(BIN)/python tests/numerics/run.py $(NUMERICS)
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python tests/bench/run.py $(BENCH)

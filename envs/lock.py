@@ -5,10 +5,10 @@ from pathlib import Path
 
 ENVS = Path(__file__).parent
 EXTRAS = {
-    "cpu": ["workflow", "cpu"],
-    "gpu": ["workflow", "gpu", "cupy"],
-    "dev": ["workflow", "cpu", "dev"],
-    "bench": ["workflow", "cpu", "dev", "bench"],
+    "cpu": ["cpu"],
+    "gpu": ["gpu", "cupy"],
+    "dev": ["cpu", "dev"],
+    "bench": ["cpu", "dev", "bench"],
 }
 HEADER = "# Made by `make lock` from envs/{name}.lock.txt; do not edit.\n"
 

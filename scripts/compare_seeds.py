@@ -1,9 +1,9 @@
-"""How a network and its best classical rival compare over several seeds: `make demo-seeds`.
+"""Compare a network with its best classical rival over several seeds: `make demo-seeds`.
 
-Each argument is a `metrics.csv` of a run with its own seed (other phantoms, other training). A
-run counts once per recipe: the mean over its test phantoms, whose number is only computing time.
-The unit is recipe × training seed (× optics, where the runs differ in them); intervals are
-Student's over the runs, and over all units the wider of Student's and the bootstrap's.
+Each argument is a `metrics.csv` of a run with its own seed (other phantoms, other training). A run
+counts once per recipe, by the mean over its test phantoms. The unit is recipe × training seed (×
+optics, where the runs differ in them); intervals are Student's over the runs, and over all units
+the wider of Student's and the bootstrap's.
 """
 
 import math

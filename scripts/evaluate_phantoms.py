@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.full_reference import evaluate_phantoms
-from decon3d.evaluation.kernel import Kernels
-from decon3d.evaluation.planted import evaluate_planted
+from decon3d.evaluation.map_sensitivity import evaluate_map_sensitivity
 from decon3d.evaluation.records import write_records
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
@@ -23,11 +23,13 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         common = {
             "test_store": Path(test).parent,
             "restored_store": Path(result).parent if result else None,
-            "dataset": names.dataset, "channel": channel, "method": names.method,
-        }  # fmt: skip
+            "dataset": names.dataset,
+            "channel": channel,
+            "method": names.method,
+        }
         records += evaluate_phantoms(kernels=kernels, **common)
         if result:
-            records += evaluate_planted(
+            records += evaluate_map_sensitivity(
                 psf=load_psf(psf),
                 camera=resolve_camera(Camera.model_validate(params.camera), load_camera(noise)),
                 seed=params.seed,

@@ -1,12 +1,12 @@
 """Measure a method by its own restorer: held-out photons, probes, wrong PSF, dark noise."""
 
-from decon3d.devices import granted_gpus
 from decon3d.evaluation.dark_noise import evaluate_dark_noise
 from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import write_records
 from decon3d.evaluation.sample import Bench, Method, evaluate_sample
 from decon3d.evaluation.staircase import staircase_records
 from decon3d.logs import job_log
+from decon3d.networks.devices import granted_gpus
 from decon3d.optics.psf import load_psf
 from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.restoration.restorers import State, preparation
@@ -19,10 +19,13 @@ params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):
     gpus = granted_gpus(snakemake.resources, required=snakemake.config.get("require_gpu", True))
     files = [
-        {role: path for role in ("psf", "tuning", "bundle", "state")
-         if (path := snakemake.input.get(f"{role}_{i}"))}
+        {
+            role: path
+            for role in ("psf", "tuning", "bundle", "state")
+            if (path := snakemake.input.get(f"{role}_{i}"))
+        }
         for i in range(len(params.methods))
-    ]  # fmt: skip
+    ]
     configured, measured = Camera.model_validate(params.camera), load_camera(snakemake.input.noise)
     camera = resolve_camera(configured, measured)
     method = Method(
@@ -47,18 +50,31 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
     )
     sample = sample_blocks(
         [load_record(path) for path in snakemake.input.sampled],
-        channel=params.channel["index"], times=params.times, seed=params.seed,
-    )  # fmt: skip
+        channel=params.channel["index"],
+        times=params.times,
+        seed=params.seed,
+    )
     statistics = load_statistics(snakemake.input.statistics)
     records = evaluate_sample(
-        method, bench, sample=sample, name=names.method, threads=snakemake.threads, gpus=gpus,
-        background=statistics.background,
-    )  # fmt: skip
-    records += staircase_records(
-        method.states, sample=sample, psf=bench.psf, statistics=statistics, camera=bench.camera,
-        dataset=names.dataset, channel=names.channel, method=names.method,
+        method,
+        bench,
+        sample=sample,
+        name=names.method,
         threads=snakemake.threads,
-    )  # fmt: skip
+        gpus=gpus,
+        background=statistics.background,
+    )
+    records += staircase_records(
+        method.states,
+        sample=sample,
+        psf=bench.psf,
+        statistics=statistics,
+        camera=bench.camera,
+        dataset=names.dataset,
+        channel=names.channel,
+        method=names.method,
+        threads=snakemake.threads,
+    )
     if method.states:
         records += evaluate_dark_noise(
             method.states,

@@ -19,9 +19,11 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         restored = paths.restored(names.dataset, volume, names.method)
         common = {
             "prediction": restored if snakemake.input.finished else None,
-            "channels": params.channels, "times": params.times,
-            "dataset": names.dataset, "method": names.method,
-        }  # fmt: skip
+            "channels": params.channels,
+            "times": params.times,
+            "dataset": names.dataset,
+            "method": names.method,
+        }
         if volume in params.references:
             reference = params.references[volume]
             records += evaluate_volumes(

@@ -11,12 +11,12 @@ if __name__ == "__main__":
     parser.add_argument("bundle", help="folder with model.keras and model.json")
     parser.add_argument("package", help="the package to write, .zip")
     parser.add_argument("--name", required=True, help="its name on bioimage.io")
-    parser.add_argument("--author", required=True, action="append", help="may be given again")
+    parser.add_argument("--author", required=True, action="append", help="may be repeated")
     parser.add_argument("--licence", default="CC-BY-4.0", help="SPDX identifier; CC-BY-4.0")
     parser.add_argument(
         "--statistics",
-        help="results/<dataset>/statistics/<channel>.json of the data that it is meant for: their "
-        "normalisation is written; else the middle of the training's",
+        help="results/<dataset>/statistics/<channel>.json of the target data, whose normalisation "
+        "is written; by default the middle of the training's",
     )
     given = parser.parse_args()
     with job_log("logs/export_bioimageio.log"):

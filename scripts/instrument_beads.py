@@ -1,4 +1,4 @@
-"""What a dated bead stack of an instrument says of one channel."""
+"""Measure one channel in a dated bead stack of an instrument."""
 
 from decon3d.files import write_record
 from decon3d.logs import job_log

@@ -1,4 +1,4 @@
-"""What a camera's frames of one day say of it."""
+"""Calibrate a camera by its frames of one day."""
 
 from dataclasses import asdict
 

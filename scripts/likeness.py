@@ -14,8 +14,10 @@ params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
     sample = sample_blocks(
         [load_record(path) for path in snakemake.input.volumes],
-        channel=params.index, times=params.times, seed=params.seed,
-    )  # fmt: skip
+        channel=params.index,
+        times=params.times,
+        seed=params.seed,
+    )
     measured = load_camera(snakemake.input.noise)
     camera = resolve_camera(Camera.model_validate(params.camera), measured)
     store = Path(snakemake.input.phantoms).parent

@@ -1,9 +1,9 @@
-"""What a method makes of the pairs, for another that starts from there."""
+"""Restore the pairs by a method, for another method that starts from its result."""
 
 from pathlib import Path
 
-from decon3d.devices import granted_gpus
 from decon3d.logs import job_log
+from decon3d.networks.devices import granted_gpus
 from decon3d.restoration.arrays import restore_pairs
 from decon3d.restoration.restorers import preparation
 from decon3d.settings import Camera

@@ -1,8 +1,7 @@
-"""Pages from whatever results exist: `python scripts/report_existing.py < CONFIG.yaml`.
+"""Make pages from all existing results: `python scripts/report_existing.py < CONFIG.yaml`.
 
-Run by the workflow after an error; can be run by hand at any time. The files are dated 1970 and
-an input of their rules is written anew, so that the next run of the workflow does not take them for
-its own and makes them again.
+The workflow runs it after an error; it can be run by hand at any time. The files are dated 1970 and
+an input of their rules is rewritten, so that the next run of the workflow makes them again.
 """
 
 import os
@@ -18,7 +17,7 @@ from decon3d.logs import job_log
 from decon3d.report.page import report_what_exists
 from decon3d.settings import load_settings
 
-DAY = 24 * 3600  # not 0, which Snakemake takes for "no time"
+DAY = 24 * 3600  # not 0, which means "no time" to Snakemake
 
 if __name__ == "__main__":
     with job_log("logs/report_existing.log"):

@@ -1,7 +1,7 @@
 """Restore one part of a plan."""
 
-from decon3d.devices import granted_gpus
 from decon3d.logs import job_log
+from decon3d.networks.devices import granted_gpus
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.restorers import State, claim_device
 

@@ -2,7 +2,7 @@
 
 from decon3d import paths
 from decon3d.logs import job_log
-from decon3d.restoration.fitness import warnings_of
+from decon3d.restoration.bundle_checks import training_warnings
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
@@ -23,7 +23,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         restoration=Restoration.model_validate(params.restoration),
         path=snakemake.output[0],
         gpu=params.gpu,
-        warnings=warnings_of(
+        warnings=training_warnings(
             method=names.method,
             records=records,
             channels=params.channels,

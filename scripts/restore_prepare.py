@@ -1,4 +1,4 @@
-"""Fix what a restorer needs for one channel."""
+"""Prepare a restorer for one channel."""
 
 from decon3d.logs import job_log
 from decon3d.restoration.restorers import preparation
@@ -13,11 +13,16 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         Camera.model_validate(params.camera), load_camera(snakemake.input.get("noise"))
     )
     prepare = preparation(
-        params.method, dict(snakemake.input.items()),
-        camera=camera, seed=params.seed, threads=snakemake.threads,
-    )  # fmt: skip
+        params.method,
+        dict(snakemake.input.items()),
+        camera=camera,
+        seed=params.seed,
+        threads=snakemake.threads,
+    )
     sample = sample_blocks(
         [load_record(path) for path in snakemake.input.get("sampled", [])],
-        channel=params.index, times=params.times, seed=params.seed,
-    )  # fmt: skip
+        channel=params.index,
+        times=params.times,
+        seed=params.seed,
+    )
     prepare(load_statistics(snakemake.input.statistics), sample).save(snakemake.output.state)

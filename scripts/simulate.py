@@ -1,4 +1,4 @@
-"""Make a volume of the workflow's own, with its truth."""
+"""Simulate a volume with its truth."""
 
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from decon3d import devices
 from decon3d.logs import job_log
+from decon3d.networks import devices
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):

@@ -25,8 +25,10 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
     if params.method["tune_on"] == "data":
         sample = sample_blocks(
             [load_record(path) for path in snakemake.input.volumes],
-            channel=params.index, times=params.times, seed=params.seed,
-        )  # fmt: skip
+            channel=params.index,
+            times=params.times,
+            seed=params.seed,
+        )
         statistics = load_statistics(snakemake.input.statistics)
         tune_on_data(sample, statistics=statistics, seed=params.seed, **common)
     else:

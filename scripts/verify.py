@@ -1,4 +1,4 @@
-"""Read all results and say what is missing or damaged: `python scripts/verify.py [FOLDER]`."""
+"""Find missing and damaged files in all results: `python scripts/verify.py [FOLDER]`."""
 
 import sys
 from pathlib import Path
@@ -7,11 +7,11 @@ from decon3d.files import DIGESTS
 from decon3d.volumes.verify import verify
 
 TARGETS = {"figures": "index.json", "tables": "metrics.csv"}
-"""The file of a folder that the workflow makes all others with."""
+"""The file of a folder whose rule makes all others, too."""
 
 
 def advice(path: Path) -> str:
-    """Say how a file is made again; those of stores are missed by the workflow, others not."""
+    """Describe how to make a file again; the workflow notices missing files of stores only."""
     target, how = path, " with {} as target"
     if any(part.endswith(".zarr") for part in path.parts[:-1]):
         how = ""
@@ -22,14 +22,14 @@ def advice(path: Path) -> str:
     elif path.name == DIGESTS:
         target = path.with_name("report.html")
     first = f"delete {target} and " if target.exists() else ""
-    return f"to have it made again, {first}run the workflow{how.format(target)}"
+    return f"to make it again, {first}run the workflow{how.format(target)}"
 
 
 def main(folder: str) -> int:
     """Print a line for each damage; return the exit status."""
     results = Path(folder)
     if not results.is_dir():
-        print(f"{folder} is not a folder; name the folder of the results", file=sys.stderr)
+        print(f"{folder} is not a folder; give the folder of the results", file=sys.stderr)
         return 2
     found = 0
     for error in verify(results):

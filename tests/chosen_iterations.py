@@ -7,6 +7,9 @@ import numpy as np
 from gaussians import gaussian_psf
 from scipy.ndimage import gaussian_filter
 
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.risk import LONGER_PRIOR, TRUST_PRIOR, ImageNoise, risk_subjects
 from decon3d.classical.tuning import AffineScore, tune, with_truth
 from decon3d.errors import UserError
@@ -14,16 +17,13 @@ from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import Camera, Exposure, form_image, margins, simulate
 from decon3d.restoration.iterations import Choice, choose_iterations
-from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.restoration.tuning import RISK_TOLERANCE
 from decon3d.seeds import generator
-from decon3d.settings import Optics, Rl, Rltv
+from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
 
-KINDS = (
-    "tubules", "membranes", "nuclei", "er_network", "broad", "spheres", "beads", "texture",
-)  # fmt: skip
+KINDS = ("tubules", "membranes", "nuclei", "er_network", "broad", "spheres", "beads", "texture")
 CAMERA = {"offset": 100.0, "gain": 1.0, "read_noise": 1.5}
 LONGEST = 400
 """Iterations at which a rising quality is no longer followed."""
@@ -41,15 +41,13 @@ def psf_of(name: str) -> Psf:
             {"numerical_aperture": 1.2, "immersion_index": 1.333, "pinhole_au": 1.0},
             {"excitation_um": 0.488},
         ),
-        "widefield": (
-            (0.8, 0.22, 0.22), {"numerical_aperture": 0.8, "immersion_index": 1.0}, {}
-        ),
+        "widefield": ((0.8, 0.22, 0.22), {"numerical_aperture": 0.8, "immersion_index": 1.0}, {}),
         "light_sheet": (
             (0.4, 0.2, 0.2),
             {"numerical_aperture": 0.8, "immersion_index": 1.333, "sheet_thickness_um": 2.0},
             {},
         ),
-    }[name]  # fmt: skip
+    }[name]
     data = theoretical_psf(
         optics=Optics(modality=name, **optics), emission_um=0.525, voxel_size_um=voxel, **options
     )
@@ -62,9 +60,12 @@ def exposure_of(
     """Image an object of one kind through a PSF, over a background of 2 % of the photons."""
     rng = generator(seed, "iterations", kind, f"{photons:g}")
     options = {
-        "psf": psf.data, "photons": photons, "background_photons": max(1.0, 0.02 * photons),
-        "camera": Camera(**CAMERA), "rng": rng,
-    }  # fmt: skip
+        "psf": psf.data,
+        "photons": photons,
+        "background_photons": max(1.0, 0.02 * photons),
+        "camera": Camera(**CAMERA),
+        "rng": rng,
+    }
     drawn = {"beads": _beads, "texture": _texture}
     if kind not in drawn:
         return simulate(kind, shape=shape, voxel_size_um=psf.voxel_size_um, **options)
@@ -105,9 +106,11 @@ def outcome(exposure: Exposure, psf: Psf, *, camera: CameraSettings | None = Non
     image = exposure.images[0]
     used = CameraSettings(**CAMERA) if camera is None else camera
     recipe = base_recipe(
-        Rl(kind="rl"), psf=psf, camera=used,
+        Rl(kind="rl"),
+        psf=psf,
+        camera=used,
         statistics=ChannelStatistics.of_image(image, camera_offset=used.offset),
-    )  # fmt: skip
+    )
     choice = choose_iterations(recipe, sample=[image], psf=psf, camera=used, seed=1)
     truth = AffineScore(exposure.object)
     model = recipe.model(image.shape, psf=psf.data, threads=1)
@@ -136,9 +139,11 @@ def lost_by_tuning(exposure: Exposure, psf: Psf) -> Tuned:
     image = exposure.images[0]
     camera = CameraSettings(**CAMERA)
     recipe = base_recipe(
-        Rltv(kind="rltv"), psf=psf, camera=camera,
+        Rltv(kind="rltv"),
+        psf=psf,
+        camera=camera,
         statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
-    )  # fmt: skip
+    )
     noise = ImageNoise(CAMERA["gain"], CAMERA["offset"] - CAMERA["read_noise"] ** 2)
     options = {"psf": psf.data, "prior": "tv_weight"}
     subjects = risk_subjects([image], recipe=recipe, noise=noise, seed=1, trust=TRUST_PRIOR)

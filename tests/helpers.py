@@ -61,18 +61,29 @@ class Workplace:
         The suite has two workers: with one core each, no two threads wait for one another.
         """
         return self.snakemake(
-            "--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "profiles" / "local"),
-            "--configfile", "config.yaml", "--cores", "1", *arguments, **environment,
-        )  # fmt: skip
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--profile",
+            str(ROOT / "profiles" / "local"),
+            "--configfile",
+            "config.yaml",
+            "--cores",
+            "1",
+            *arguments,
+            **environment,
+        )
 
 
 def volume_on_paper(store: Path, *, shape, channels=("a",), chunk, voxel_size_um=(1, 1, 1)) -> None:
     """An OME-Zarr of uint16 (T, C, Z, Y, X) from elsewhere, which stores no chunk: all zeros."""
     create_level(store, shape=shape, dtype="uint16", chunk=chunk)
     attributes = image_attributes(
-        name="v", factors=[(1, 1, 1)], voxel_size_um=voxel_size_um, channel_names=list(channels),
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=voxel_size_um,
+        channel_names=list(channels),
         windows=[(0, 1000)] * len(channels),
-    )  # fmt: skip
+    )
     zarr.create_group(store, attributes=attributes)
 
 
@@ -80,14 +91,29 @@ def bundle_info(**changes) -> BundleInfo:
     """What a trained network says of itself; 0.2 × 0.1 × 0.1 µm voxels, noise 1 to 2 %."""
     trained_on = TrainedOn(2, (8, 8, 8), "law", (100.0, 100.0), (50.0, 60.0), (0.01, 0.02), {})
     values = {
-        "schema_version": SCHEMA_VERSION, "kind": "rln", "options": {}, "input_channels": 1,
-        "halo": (18, 18, 18), "stride": (2, 2, 2), "bytes_per_voxel": 250.0,
-        "global_means": False, "target_kernel": "object", "voxel_size_um": (0.2, 0.1, 0.1),
-        "psf_fwhm_um": (0.6, 0.25, 0.25), "psf_fingerprint": "ab", "trained_on": trained_on,
-        "training": {"steps": 1}, "seed": 1, "stream": ("d", "c"), "device": "CPU",
-        "best_step": 1, "validation": {}, "versions": {"decon3d": "0"}, "model_sha256": "0",
+        "schema_version": SCHEMA_VERSION,
+        "kind": "rln",
+        "options": {},
+        "input_channels": 1,
+        "halo": (18, 18, 18),
+        "stride": (2, 2, 2),
+        "bytes_per_voxel": 250.0,
+        "global_means": False,
+        "target_kernel": "object",
+        "voxel_size_um": (0.2, 0.1, 0.1),
+        "psf_fwhm_um": (0.6, 0.25, 0.25),
+        "psf_fingerprint": "ab",
+        "trained_on": trained_on,
+        "training": {"steps": 1},
+        "seed": 1,
+        "stream": ("d", "c"),
+        "device": "CPU",
+        "best_step": 1,
+        "validation": {},
+        "versions": {"decon3d": "0"},
+        "model_sha256": "0",
         "weights_sha256": "0",
-    }  # fmt: skip
+    }
     return BundleInfo(**{**values, **changes})
 
 

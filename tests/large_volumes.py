@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from small_networks import write
 
-from decon3d.networks import rln
+from decon3d.networks.kinds import rln
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.plan import Plan, make_plan
 from decon3d.restoration.restorers import State, prepare_network
@@ -39,19 +39,37 @@ def synthesise(store: Path, shape: tuple[int, int, int]) -> VolumeRecord:
         planes = min(TILE[0], shape[0] - start)
         level[0, 0, start : start + planes] = slab[:planes, : shape[1], : shape[2]]
     write_metadata(
-        store, name="v", factors=[(1, 1, 1)], voxel_size_um=VOXEL, channel_names=["a"],
+        store,
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=VOXEL,
+        channel_names=["a"],
         windows=[(0, 1000)],
-    )  # fmt: skip
+    )
     return described(store, shape)
 
 
 def described(store: Path, shape: tuple[int, int, int]) -> VolumeRecord:
     """Describe a volume that may be there on paper only."""
     return VolumeRecord(
-        "v", str(store), str(store), (1, 1, *shape), "uint16", VOXEL, "metadata", ["a"], [], None,
-        {}, {"0": None}, {"0": 0}, {"0": 0}, {"0": None}, {"0": 0},
+        "v",
+        str(store),
+        str(store),
+        (1, 1, *shape),
+        "uint16",
+        VOXEL,
+        "metadata",
+        ["a"],
+        [],
+        None,
+        {},
+        {"0": None},
+        {"0": 0},
+        {"0": 0},
+        {"0": None},
+        {"0": 0},
         content={"0": {"0": ""}},
-    )  # fmt: skip
+    )
 
 
 def prepared(folder: Path) -> State:
@@ -61,16 +79,19 @@ def prepared(folder: Path) -> State:
     bead = np.zeros((5, 5, 5))
     bead[1:4, 1:4, 1:4] = 1
     statistics = ChannelStatistics.of_image(scene(), camera_offset=OFFSET)
-    return prepare_network(
-        folder, statistics=statistics, psf=normalised_psf(bead, VOXEL, {})
-    )  # fmt: skip
+    return prepare_network(folder, statistics=statistics, psf=normalised_psf(bead, VOXEL, {}))
 
 
 def planned(folder: Path, record: VolumeRecord, state: State, **options: object) -> Plan:
     """Plan the restoration into `folder`."""
     os.makedirs(folder, exist_ok=True)
     return make_plan(
-        method="rln", states={"a": state}, records=[record], stores=[str(folder / "v")],
-        channels={"a": 0}, times=None, restoration=Restoration(**options),
+        method="rln",
+        states={"a": state},
+        records=[record],
+        stores=[str(folder / "v")],
+        channels={"a": 0},
+        times=None,
+        restoration=Restoration(**options),
         path=folder / "plan.json",
-    )  # fmt: skip
+    )

@@ -8,11 +8,13 @@ import numpy as np
 import tifffile
 from scipy.ndimage import binary_dilation, gaussian_filter, label
 
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.recipe import Recipe
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.restoration.restorers import prepare_classical
-from decon3d.settings import Camera, Optics, Rl, Rltv
+from decon3d.settings import Camera, Optics
 from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera

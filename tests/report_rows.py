@@ -24,19 +24,41 @@ def table(
 ) -> pd.DataFrame:
     """PSNR on simulated test volumes, by method."""
     rows = [
-        ("d", "signal", method, f"phantoms/test/{i:04d}", "test", recipe, 100.0, "psnr", variant,
-         "volume", 1.0, "here", value, "dB")
+        (
+            "d",
+            "signal",
+            method,
+            f"phantoms/test/{i:04d}",
+            "test",
+            recipe,
+            100.0,
+            "psnr",
+            variant,
+            "volume",
+            1.0,
+            "here",
+            value,
+            "dB",
+        )
         for method, series in values.items()
         for i, value in enumerate(series)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def rows(*entries: dict) -> pd.DataFrame:
     """Rows that say only what differs from a block of the data."""
     common = {
-        "dataset": "d", "channel": "signal", "subject": "sample/0000", "split": "data",
-        "recipe": None, "photons": None, "variant": "unmatched", "region": "volume", "range": None,
-        "implementation": "here", "unit": "1",
-    }  # fmt: skip
+        "dataset": "d",
+        "channel": "signal",
+        "subject": "sample/0000",
+        "split": "data",
+        "recipe": None,
+        "photons": None,
+        "variant": "unmatched",
+        "region": "volume",
+        "range": None,
+        "implementation": "here",
+        "unit": "1",
+    }
     return pd.DataFrame([{**common, **entry} for entry in entries], columns=list(COLUMNS))

@@ -33,12 +33,18 @@ def make_settings(root: Path) -> Settings:
             "datasets": {
                 "demo": {
                     "volumes": [
-                        {"name": "cell", "path": str(root / "cell.tif"),
-                         "reference": str(root / "truth.tif")}
+                        {
+                            "name": "cell",
+                            "path": str(root / "cell.tif"),
+                            "reference": str(root / "truth.tif"),
+                        }
                     ],
                     "voxel_size_um": VOXEL,
-                    "optics": {"modality": "widefield", "numerical_aperture": 1.2,
-                               "immersion_index": 1.333},
+                    "optics": {
+                        "modality": "widefield",
+                        "numerical_aperture": 1.2,
+                        "immersion_index": 1.333,
+                    },
                     "channels": {"signal": {"emission_um": 0.525}},
                 }
             },
@@ -48,7 +54,7 @@ def make_settings(root: Path) -> Settings:
                 "test": {"count": 8, "recipes": {"rln_mixed": 1, "tubules": 1}},
             },
         }
-    )  # fmt: skip
+    )
 
 
 def make_object(
@@ -70,8 +76,9 @@ def blurred(truth: np.ndarray, method: str, rng: np.random.Generator) -> np.ndar
 
 
 def write_volume(store: Path, values: np.ndarray) -> None:
-    level = create_level(store, shape=(1, 1, *values.shape), dtype="float32",
-                         chunk=default_chunk(values.shape))  # fmt: skip
+    level = create_level(
+        store, shape=(1, 1, *values.shape), dtype="float32", chunk=default_chunk(values.shape)
+    )
     level[0, 0] = values
     factors = write_pyramid(store)
     write_metadata(
@@ -123,9 +130,13 @@ def make_tree(
     images = np.stack([blurred(o - 100, "input", rng) for o in objects])
     group.create_array("image", data=images)
     group.attrs.update(
-        recipes=recipes, photons=[100.0] * len(recipes), voxel_size_um=VOXEL, shape=list(shape),
-        volumes=len(recipes), psf_variation=[None] * len(recipes),
-    )  # fmt: skip
+        recipes=recipes,
+        photons=[100.0] * len(recipes),
+        voxel_size_um=VOXEL,
+        shape=list(shape),
+        volumes=len(recipes),
+        psf_variation=[None] * len(recipes),
+    )
     records = evaluate_phantoms(test_store=test, restored_store=None, method="input", **names)
     records += evaluate_volume(raw, truth, method="input", volume="cell", **names)
     write_records(root / paths.evaluation("demo", "input", "phantoms"), records)
@@ -141,20 +152,38 @@ def make_tree(
         records = evaluate_volume(restored, truth, method=method, volume="cell", **names)
         write_records(root / paths.evaluation("demo", method, "volumes"), records)
         for part in range(2):
-            write_json(root / paths.part("demo", method, part), {
-                "seconds": 2.5, "voxels": 1_000_000, "peak_memory_gb": 0.5 + part, "blocks": 3,
-                "device": "cpu"})  # fmt: skip
+            write_json(
+                root / paths.part("demo", method, part),
+                {
+                    "seconds": 2.5,
+                    "voxels": 1_000_000,
+                    "peak_memory_gb": 0.5 + part,
+                    "blocks": 3,
+                    "device": "cpu",
+                },
+            )
 
     curve = [
-        {"weight": w, "iterations": int(k), "score": 30 - 2 * abs(np.log(w / 0.003)) / 3
-         - (np.log(k / 40)) ** 2}
+        {
+            "weight": w,
+            "iterations": int(k),
+            "score": 30 - 2 * abs(np.log(w / 0.003)) / 3 - (np.log(k / 40)) ** 2,
+        }
         for w in (0.001, 0.0017, 0.003, 0.0052, 0.009)
         for k in (1, 2, 4, 8, 16, 32, 40, 64, 100)
-    ]  # fmt: skip
-    write_json(root / paths.tuning("demo", "signal", "rltv"), {
-        "chosen": {"tv_weight": 0.003, "iterations": 40, "score": 30.0}, "curve": curve,
-        "on": "phantoms", "measure": "affine-matched PSNR (dB)",
-        "seconds": 61.0})  # fmt: skip
+    ]
+    write_json(
+        root / paths.tuning("demo", "signal", "rltv"),
+        {
+            "chosen": {"tv_weight": 0.003, "iterations": 40, "score": 30.0},
+            "curve": curve,
+            "on": "phantoms",
+            "measure": "affine-matched PSNR (dB)",
+            "to_gain": 0.04,
+            "ended_by": None,
+            "seconds": 61.0,
+        },
+    )
     model = root / paths.model("demo", "signal", "rln")
     steps = np.arange(200, 4001, 200)
     history = pd.DataFrame({"step": steps, "loss": 0.1 * np.exp(-steps / 900) + 0.02})
@@ -163,9 +192,16 @@ def make_tree(
     history["val_psnr_affine"] = 29 - 6 * np.exp(-steps / 800)
     history["seconds"] = steps * 0.1
     write_text(model / "history.csv", history.to_csv(index=False))
-    write_json(model / "model.json", {
-        "best_step": 3200, "seed": 77, "weights_sha256": "ab" * 32,
-        "validation": {"input": {"psnr_affine": 23.5}}, "training": {"steps": 4000}})  # fmt: skip
+    write_json(
+        model / "model.json",
+        {
+            "best_step": 3200,
+            "seed": 77,
+            "weights_sha256": "ab" * 32,
+            "validation": {"input": {"psnr_affine": 23.5}},
+            "training": {"steps": 4000},
+        },
+    )
     lines = "12:00:00 I begins\n12:00:01 E no memory <img src=x onerror=alert(1)>\n"
     write_text(root / "logs/demo/restore_part/broken/0.log", lines)
     return settings

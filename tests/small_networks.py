@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
-from decon3d.networks import care, neurodecon, rcan, rln
 from decon3d.networks.bundle import write_bundle
 from decon3d.networks.description import TrainedOn
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.kinds import care, neurodecon, rcan, rln
 from decon3d.networks.layers import global_means
 
 BUILD = {
@@ -52,10 +52,24 @@ def write(folder, model, kind):
     """Write a network as a bundle."""
     halo, stride = halo_and_stride(model)
     return write_bundle(
-        folder, model, kind=kind, options={}, input_channels=1, halo=halo, stride=stride,
-        bytes_per_voxel=250.0, global_means=bool(global_means(model)), target_kernel="object",
-        voxel_size_um=(0.2, 0.1, 0.1), psf_fwhm_um=(0.6, 0.25, 0.25), psf_fingerprint="ab",
+        folder,
+        model,
+        kind=kind,
+        options={},
+        input_channels=1,
+        halo=halo,
+        stride=stride,
+        bytes_per_voxel=250.0,
+        global_means=bool(global_means(model)),
+        target_kernel="object",
+        voxel_size_um=(0.2, 0.1, 0.1),
+        psf_fwhm_um=(0.6, 0.25, 0.25),
+        psf_fingerprint="ab",
         trained_on=TrainedOn(2, (8, 8, 8), "law", (100.0, 100.0), (50.0, 60.0), (0.01, 0.02), {}),
-        training={"steps": 1}, seed=1, stream=("d", "c"), device="CPU", best_step=1,
+        training={"steps": 1},
+        seed=1,
+        stream=("d", "c"),
+        device="CPU",
+        best_step=1,
         validation={},
-    )  # fmt: skip
+    )

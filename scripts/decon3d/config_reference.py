@@ -12,17 +12,33 @@ from decon3d import settings as s
 
 SCHEMA = "workflow/schemas/config.schema.yaml"
 PAGE = "config/README.md"
+
+
+def _method_sections() -> Iterator[tuple[str, type[s.Section], str]]:
+    """List the sections of every kind of method, from the kinds themselves."""
+    for kind, section in s.METHOD_KINDS.items():
+        yield f"methods.<name> (kind: {kind})", section, _first_line(section)
+        for key, field in section.model_fields.items():
+            if inner := s.inner_model(field.annotation):
+                place = f"{key}[i]" if get_origin(field.annotation) is tuple else key
+                yield f"methods.<name>.{place} ({kind})", inner, _first_line(inner)
+
+
+def _first_line(section: type[s.Section]) -> str:
+    return (section.__doc__ or "").splitlines()[0]
+
+
 SECTIONS: list[tuple[str, type[s.Section], str]] = [
     ("", s.Settings, "The top level."),
     ("datasets.<name>", s.Dataset, "A dataset: volumes that share a microscope."),
     ("datasets.<name>.volumes[i]", s.VolumeEntry, "An entry of a list of volumes, if not a path."),
-    ("datasets.<name>.simulate.<volume>", s.Simulation, "A volume that the workflow makes itself."),
+    ("datasets.<name>.simulate.<volume>", s.Simulation, "A simulated volume."),
     (
         "datasets.<name>.pairs",
         s.MeasuredPairs,
-        "Measured training data, in place of phantoms: low and high exposure, confocal and STED. "
-        "Each truth is shifted onto its raw volume (to a fraction of a voxel) and brought to its "
-        "counts (least squares); `pairs.json` and the report tell by how much.",
+        "Measured training data, instead of phantoms: low and high exposure, confocal and STED. "
+        "Each truth is registered to its raw volume (to a fraction of a voxel) and scaled to its "
+        "counts (least squares); `pairs.json` and the report list the values.",
     ),
     ("datasets.<name>.optics", s.Optics, "The microscope."),
     ("datasets.<name>.optics.sted", s.Sted, "The depletion, with `modality: sted`."),
@@ -33,7 +49,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "`aberrations: {coma_x: 0.1}`.",
     ),
     ("datasets.<name>.camera", s.Camera, "The camera: counts = gain · photons + offset."),
-    ("datasets.<name>.preview", s.Preview, "What `snakemake preview` shows."),
+    ("datasets.<name>.preview", s.Preview, "The crop that `snakemake preview` shows."),
     ("datasets.<name>.channels.<name>", s.Channel, "A channel."),
     (
         "datasets.<name>.channels.<name>.psf",
@@ -45,54 +61,30 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
     (
         "instruments.<name>",
         s.Instrument,
-        "A microscope, here or in a file `instruments/<name>.yaml` beside the config, which begins "
-        "with these keys. A dataset names it with its objective (`instrument: spinning1_60x`) and "
-        "then needs only its files and channels.",
+        "A microscope, here or in a file `instruments/<name>.yaml` beside the config, with these "
+        "keys at its top level. A dataset selects it with its objective (`instrument: "
+        "spinning1_60x`) and then needs only its files and channels.",
     ),
     ("instruments.<name>.channels.<name>", s.ChannelOptics, "A channel of a microscope."),
     ("instruments.<name>.objectives.<name>", s.Objective, "An objective of a microscope."),
     (
         "instruments.<name>.frames[i]",
         s.CameraFrames,
-        "Dated frames of the camera, in place of `dark` and `flat` in its `camera`.",
+        "Dated frames of the camera, instead of `dark` and `flat` in its `camera`.",
     ),
     ("instruments.<name>.objectives.<name>.beads[i]", s.BeadStack, "A dated stack of beads."),
-    ("methods.<name> (kind: rl)", s.Rl, "Richardson-Lucy."),
-    ("methods.<name> (kind: rltv)", s.Rltv, "Richardson-Lucy with total variation."),
-    (
-        "methods.<name> (kind: rl_roughness)",
-        s.RlRoughness,
-        "Richardson-Lucy with Good's roughness.",
-    ),
-    ("methods.<name> (kind: rln)", s.Rln, "The Richardson-Lucy network, trained on the pairs."),
-    ("methods.<name>.training (rln)", s.RlnTraining, "How it is trained."),
-    ("methods.<name> (kind: neurodecon)", s.NeuroDecon, "NeuroDecon, trained on the pairs."),
-    ("methods.<name>.training (neurodecon)", s.NeuroDeconTraining, "How it is trained."),
-    ("methods.<name> (kind: care)", s.Care, "CARE's U-Net, trained on the pairs."),
-    ("methods.<name>.training (care)", s.CareTraining, "How it is trained."),
-    ("methods.<name> (kind: rcan)", s.Rcan, "3D-RCAN, trained on the pairs."),
-    ("methods.<name>.training (rcan)", s.RcanTraining, "How it is trained."),
-    (
-        "methods.<name> (kind: rl_residual)",
-        s.RlResidual,
-        "This project's own: corrects Richardson-Lucy; trained on the phantoms.",
-    ),
-    ("methods.<name>.estimates[i] (rl_residual)", s.RlEstimate, "A run that it looks at."),
-    ("methods.<name>.training (rl_residual)", s.RlResidualTraining, "How it is trained."),
-    ("methods.<name> (kind: bundle)", s.Bundle, "A network that was trained before."),
-    ("phantoms", s.Phantoms, "Simulated pairs, made if asked for or needed."),
+    *_method_sections(),
+    ("phantoms", s.Phantoms, "Simulated pairs, made if configured or needed."),
     ("phantoms.<split>", s.Split, "One of `train`, `val`, `test`."),
     (
         "phantoms.<split>.psf_variation",
         s.PsfVariation,
-        "Each volume's own PSF; what was drawn stands in the store.",
+        "Each volume's own PSF; the store records the drawn values.",
     ),
     ("phantoms.objects.<name>", s.ObjectFile, "A clean volume of your own as an object."),
-    ("restoration", s.Restoration, "How volumes are cut, worked on and written."),
+    ("restoration", s.Restoration, "How volumes are divided, restored and written."),
 ]
 EXAMPLES = {
-    "Rcan.channels": "32",
-    "RlResidual.channels": "16",
     "Preview.volume": "embryo1",
     "roi": "[[0, 32], [100, 260], [100, 260]]",
     "volumes": "data/worm/*.ome.tif",
@@ -136,7 +128,6 @@ EXAMPLES = {
     "bits": "12",
     "unit_um": "0.1",
     "objects": "{embryo: {path: data/clean.tif}}",
-    "kind": "rl",
     "source": "denoised",
     "FilePsf.source": "file",
     "BeadsPsf.source": "beads",
@@ -169,33 +160,36 @@ EXAMPLES = {
 }
 HEAD = """# The config, key by key
 
-Made from `scripts/decon3d/settings` by `make reference`; do not edit. `config.yaml` is a start,
-`demo.yaml` and `examples/` show more. Lengths are µm, triples are in the order Z, Y, X, counts are
-what the camera's file holds. Names (datasets, channels, methods, volumes) are made of letters,
-digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are expanded; relative
-paths start at the working directory. The run ends before any job starts, with one list of all
-problems, if a key is unknown or stands twice, a value is wrong, or a file is missing, damaged or
-does not fit.
+Made from `scripts/decon3d/settings` by `make reference`; do not edit. `decon3d init data/*.tif`
+writes a config from what the files state and asks for the rest; `config.yaml` is one to copy,
+`demo.yaml` and `examples/` show more. `decon3d preview` and `decon3d run` take it. Lengths are µm,
+triples are in the order Z, Y, X, counts are what the camera's file holds. Names (datasets,
+channels, methods, volumes) are made of letters, digits, `_` and `-`. In paths `~`, `$NAME`,
+`${NAME}` and `${NAME:-default}` are expanded; relative paths start at the working directory. Before
+any job starts, the run stops with a list of all problems if a key is unknown or given twice, a
+value is wrong, or a file is missing, damaged or does not match.
 
 A PSF file is an image of one bead. Its camera pedestal is measured where theory expects no light
-and removed (`pedestal: none` or a number of counts sets it), its bead isolated, brought to the
-image's grid and centred; where the file ends or sinks into noise, theory continues it.
-`results/<dataset>/psf/<channel>/psf.json` says what was removed and added. Where more than half of
-its sum is pedestal, `accept_pedestal: true` must confirm it.
+and removed (set it with `pedestal: none` or a number of counts). Its bead is isolated, resampled to
+the image's grid and centred. Beyond the file's ends and where noise dominates, theory continues it.
+`results/<dataset>/psf/<channel>/psf.json` lists what was removed and added. If more than half of
+its sum is pedestal, `accept_pedestal: true` is required.
 
 A bead stack holds many beads of one known diameter. They are found, the good ones are averaged, and
-the diameter is deconvolved out; the report shows every bead and why it was not used. Beside the PSF
-lie `bead_measured.tif` and `bead_ideal.tif`: the averaged bead as it was seen, and as it is.
+the diameter is deconvolved out. The report shows every bead, with the reason if it was not used.
+`bead_measured.tif` and `bead_ideal.tif` beside the PSF are the image of the averaged bead and the
+bead itself.
 
 A microscope can be described once, in `instruments/<name>.yaml` beside the config or in the clone's
 `config/instruments`: `examples/instruments/spinning1.yaml` is one. `snakemake instrument` makes a
-page of each, `results/instruments/<name>.html`: its PSFs, shifts between channels and camera by
-date, what is stale and what has changed. The page of a dataset says where its data contradict the
-instrument, or are much older or newer than its bead stack and frames.
+page of each, `results/instruments/<name>.html`, with its PSFs, shifts between channels and camera
+by date, and warnings about old or changed measurements. The page of a dataset warns if its data
+contradict the instrument, or are much older or newer than its bead stack and frames.
 
 With a camera's `dark` and `flat` frames, counts become (counts - offset of the pixel) · mean gain /
-gain of the pixel + mean offset when a volume is read, as float32; bad pixels take the median of
-their neighbours. Each plane of the volumes must be a whole frame of the same region of the camera.
+gain of the pixel + mean offset when a volume is read, as float32; bad pixels are replaced by the
+median of their neighbours. Each plane of the volumes must be a whole frame of the same region of
+the camera.
 """
 
 
@@ -214,7 +208,7 @@ def schema_text() -> str:
 
 
 def page_text() -> str:
-    """Return the reference page as Markdown: every key's meaning, unit, default and example."""
+    """Return the reference page as Markdown: each key with meaning, unit, default and example."""
     return HEAD + "".join(_section(*section) for section in SECTIONS)
 
 
@@ -232,17 +226,26 @@ def _rows(model: type[s.Section]) -> Iterator[str]:
         if choices:
             meaning += f" One of {', '.join(f'`{c}`' for c in choices)}."
         default = _plain(field)
-        example = EXAMPLES.get(f"{model.__name__}.{name}") or EXAMPLES.get(name) or default
+        example = _example(model, name, field) or default
         yield f"| `{name}` | {meaning} | {default and f'`{default}`'} | `{name}: {example}` |\n"
+
+
+def _example(model: type[s.Section], name: str, field: FieldInfo) -> str:
+    """Write an example value: the field's own, a kind's name, or the key's."""
+    if field.examples:
+        return str(field.examples[0])
+    if name == "kind":
+        return str(get_args(field.annotation)[0])
+    return EXAMPLES.get(f"{model.__name__}.{name}") or EXAMPLES.get(name, "")
 
 
 def _inner_doc(field: FieldInfo) -> str:
     model = s.inner_model(field.annotation)
-    return f"{(model.__doc__ or '').splitlines()[0]} See below." if model else ""
+    return f"{_first_line(model)} See below." if model else ""
 
 
 def _choices(annotation: Any) -> list[str]:
-    """List the words that a key may be, if it is one of several."""
+    """List the allowed words of a key, if it has a list."""
     if str(get_origin(annotation)) == "typing.Literal":
         words = get_args(annotation)
         return [str(w) for w in words] if len(words) > 1 else []
@@ -250,7 +253,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def _plain(field: FieldInfo) -> str:
-    """Write a default as it would stand in YAML; empty where there is none."""
+    """Write a default as in YAML; empty if there is none."""
     if field.is_required():
         return ""
     value = _jsonable(field.get_default(call_default_factory=True))

@@ -1,4 +1,4 @@
-"""Errors that are written for the person at the keyboard."""
+"""Errors whose messages are written for users."""
 
 import contextlib
 import errno
@@ -10,18 +10,18 @@ NO_ACCESS = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class UserError(Exception):
-    """Something the user can mend: shown as its message alone, never with a traceback.
+    """An error that the user can fix: shown as its message alone, without a traceback.
 
-    The message says which config key or file, what is wrong and what would be right.
+    The message names the problem, the config key or file, and the remedy.
     """
 
 
 class DamagedError(UserError):
     """A file that this project wrote is missing or damaged.
 
-    `files` are all that have to be made again with it, itself included. A job that ends with this
-    error removes those that lie in `results/` (`files.remove_damaged`), so that the next run of the
-    workflow makes them again.
+    `files` lists all files to make again, this one included. A job that ends with this error
+    removes those in `results/` (`files.remove_damaged`), so that the next run of the workflow makes
+    them again.
     """
 
     def __init__(self, path: str | Path, problem: str, *, files: Iterable[str | Path] = ()) -> None:
@@ -47,35 +47,35 @@ class ConfigError(UserError):
 
 
 def _line(problem: str) -> str:
-    """Keep a problem on one line, whatever name it holds."""
+    """Keep a problem on one line: escape line breaks in names."""
     return problem.replace("\n", "\\n").replace("\r", "\\r")
 
 
 @contextlib.contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn any library's exception while something is read into a `UserError` of one line.
+    """Convert any library's exception during reading to a one-line `UserError`.
 
     Parameters
     ----------
     what
-        What is read, with its file and plane or chunk, e.g. `data/a.tif, plane 3`; the message
-        is `<what> cannot be read: <reason>`.
+        The thing that is read, with its file and plane or chunk, e.g. `data/a.tif, plane 3`; the
+        message is `<what> cannot be read: <reason>`.
 
     Raises
     ------
     UserError
-        The block's own, as it is, or one that names the cause.
+        Errors of this class unchanged; others converted.
     """
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # each library has its own, and raises the built-in ones, too
+    except Exception as error:  # libraries raise their own and the built-in ones
         raise UserError(f"{what} cannot be read: {reason(error)}") from error
 
 
-def unforeseen(error: BaseException) -> bool:
-    """Return whether an error needs its traceback: it is not one for the person at the keyboard."""
+def needs_traceback(error: BaseException) -> bool:
+    """Return whether an error needs its traceback, since it is not a user's."""
     of_disk = isinstance(error, OSError) and error.errno in (*DISK_FULL, *NO_ACCESS)
     return not (of_disk or isinstance(error, UserError))
 

@@ -1,4 +1,4 @@
-"""Small files written whole or not at all, and hashes of what was read."""
+"""Small files, written atomically, and hashes of files."""
 
 import contextlib
 import hashlib
@@ -20,14 +20,14 @@ DAY_SECONDS = 24 * 3600
 
 @contextlib.contextmanager
 def replacing(path: str | Path, *, ending: str = "") -> Iterator[Path]:
-    """Yield a temporary file beside `path` that takes its place at the end, whole or not at all.
+    """Yield a temporary file beside `path` that atomically replaces it at the end.
 
-    What killed processes of this machine, or others more than a day ago, left of it is removed.
+    Temporary files of killed processes of this machine, or older than a day, are removed.
 
     Parameters
     ----------
     ending
-        Of the temporary file's name, where a writer goes by it.
+        Ending of the temporary file's name, for writers that depend on it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,12 +67,12 @@ _announced: list[str] = []
 
 
 def announce_output(gigabytes: float) -> None:
-    """Note how much this job writes at most, for the message of a full disk."""
+    """Note the job's largest output, for the message of a full disk."""
     _announced[:] = [f"this job writes up to {gigabytes:.2g} GB before compression; "]
 
 
 def full_disk(error: BaseException | None, folder: str | Path) -> str | None:
-    """Say that an error comes of a full disk, and how much is free in a folder; None if not so."""
+    """Describe a full disk as the cause of an error, with a folder's free space; else None."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:
         chain.append(error)
@@ -87,13 +87,13 @@ def full_disk(error: BaseException | None, folder: str | Path) -> str | None:
     usage = shutil.disk_usage(place)
     return (
         f"{place}: the disk is full ({usage.free / 1e9:.3g} of {usage.total / 1e9:.3g} GB are "
-        f"free); {''.join(_announced)}free some space, or ask for a larger quota, and run the same "
+        f"free); {''.join(_announced)}free some space or get a larger quota, and run the same "
         "command again"
     )
 
 
 def no_access(error: BaseException) -> str | None:
-    """Say that an error comes of a file or folder without access or read-only; None if not so."""
+    """Describe missing access to a file or folder as the cause of an error; else None."""
     if not isinstance(error, OSError) or error.errno not in NO_ACCESS or not error.filename:
         return None
     return (
@@ -103,25 +103,25 @@ def no_access(error: BaseException) -> str | None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path` through a temporary file, so that a reader never sees half of it."""
+    """Write `text` to `path` through a temporary file, so that readers never see a part."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any, *, indent: int | None = 1) -> None:
-    """Write `value` as JSON (keys in their order, NaN refused), whole or not at all."""
+    """Write `value` as JSON (keys in their order, no NaN), atomically."""
     write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path, *, beside: Iterable[str | Path] = ()) -> Any:
     """Read a JSON file that this project wrote: an object or a list.
 
-    What `write_record` wrote is verified.
+    Records of `write_record` are verified.
 
     Parameters
     ----------
     beside
-        Files that are made in one with it.
+        Files that are made together with it.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def _load(path: str | Path, beside: Iterable[str | Path]) -> Any:
 
 
 def _finite(text: str) -> float:
-    """Read a number; NaN and infinities are refused, for `write_json` does not write them."""
+    """Read a number; reject NaN and infinities, which `write_json` never writes."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(text)
@@ -161,12 +161,12 @@ def append_line(path: str | Path, line: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_lines(path: str | Path, lines: Iterable[dict[str, Any]]) -> None:
-    """Write a progress file that `read_lines` reads, whole or not at all."""
+    """Write a progress file for `read_lines`, atomically."""
     write_text(path, "".join(json.dumps(_signed(line)) + "\n" for line in lines))
 
 
 def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Read a progress file; a line that is cut off or altered is left out, so that it is redone."""
+    """Read a progress file; leave out lines that are cut off or altered, to redo their work."""
     if not Path(path).exists():
         return
     with open(path, encoding="utf-8", errors="replace") as stream:
@@ -184,9 +184,9 @@ def _signed(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def remove_damaged(error: DamagedError, folder: str | Path) -> str:
-    """Remove what is damaged and was made by the workflow; say what to do.
+    """Remove damaged files of the workflow; return the message with the remedy.
 
-    Nothing outside `folder` is removed, which is a dataset's in `results`.
+    Files outside `folder`, the dataset's in `results`, are not removed.
     """
     results = Path(folder).resolve()
     ours = [path for path in error.files if results in path.resolve().parents]
@@ -194,13 +194,13 @@ def remove_damaged(error: DamagedError, folder: str | Path) -> str:
         return f"{error}; replace it with an undamaged copy"
     for path in ours:
         path.unlink(missing_ok=True)
-    return f"{error}; run the same command again, and it is made again"
+    return f"{error}; run the same command again to make it again"
 
 
 def write_record(path: str | Path, value: dict[str, Any]) -> None:
-    """Write an object as JSON with its place and its digest, which `read_record` verifies.
+    """Write an object as JSON with its path and its digest, which `read_record` verifies.
 
-    The place is the path below the folder `results`, or the name of the file where there is none.
+    The path is relative to the folder `results`, or the name of the file outside of it.
     """
     parts = Path(path).absolute().parts
     below = len(parts) - 1 - parts[::-1].index("results") if "results" in parts else -2
@@ -209,23 +209,23 @@ def write_record(path: str | Path, value: dict[str, Any]) -> None:
 
 
 def read_record(path: str | Path, *, beside: Iterable[str | Path] = ()) -> dict[str, Any]:
-    """Read what `write_record` wrote.
+    """Read a record of `write_record`.
 
     Parameters
     ----------
     beside
-        Files that are made in one with it.
+        Files that are made together with it.
 
     Raises
     ------
     DamagedError
-        If the content is not what was written, or was written to another place.
+        If the content was changed, or was written to another path.
     """
     return _verified(_load(path, beside), path, beside)
 
 
 def _verified(value: Any, path: str | Path, beside: Iterable[str | Path]) -> dict[str, Any]:
-    """Compare an object with its digest and its place, and return it without them."""
+    """Compare an object with its digest and its path, and return it without them."""
     written = value.pop("written", None) if isinstance(value, dict) else None
     about = written if isinstance(written, dict) else {}
     place = about.get("to")
@@ -241,7 +241,7 @@ def _verified(value: Any, path: str | Path, beside: Iterable[str | Path]) -> dic
 
 
 def digest(value: Any) -> str:
-    """Hash a JSON-able value: 16 hexadecimal digits, independent of the order of keys."""
+    """Hash a JSON value: 16 hexadecimal digits, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -262,7 +262,7 @@ def check_digests(path: str | Path, *, beside: Iterable[str | Path] = ()) -> Non
     Parameters
     ----------
     beside
-        Files that are to be made again where one is missing or changed.
+        Files to make again if one is missing or changed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Logging of a long job: one format, in the rule's log and on the terminal, with progress."""
+"""Logging of a job: one format for the rule's log and the terminal, with progress."""
 
 import contextlib
 import copy
@@ -33,7 +33,7 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     Parameters
     ----------
     threads
-        The job's, which it keeps to (`pools.limit_pools`); None = as many as it likes.
+        The job's limit (`pools.limit_pools`); None = no limit.
     """
     if threads is not None:
         limit_pools(threads)
@@ -50,7 +50,7 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
         log.addHandler(handler)
     log.setLevel(logging.INFO)
     logging.captureWarnings(True)
-    logging.raiseExceptions = False  # a log on a full disk must not hide what went wrong
+    logging.raiseExceptions = False  # a log on a full disk must not hide the error
     logging.getLogger("py.warnings").addHandler(handlers[0])
     try:
         log.info("%s", where())
@@ -74,12 +74,12 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
         logging.getLogger("py.warnings").removeHandler(handlers[0])
         for handler in handlers:
             log.removeHandler(handler)
-            with contextlib.suppress(OSError):  # of a full disk
+            with contextlib.suppress(OSError):  # the disk is full
                 handler.close()
 
 
 class _WithoutTraceback(logging.Formatter):
-    """One line for the exception that ended a job, as the terminal shows it."""
+    """The line of the terminal for the exception that ended a job."""
 
     def format(self, record: logging.LogRecord) -> str:
         if not record.exc_info:
@@ -91,18 +91,22 @@ class _WithoutTraceback(logging.Formatter):
 
 
 def where() -> str:
-    """Say where this process runs, as a cluster's administrator would ask for it."""
-    names = {"SLURM_JOB_ID": "SLURM job", "SLURM_JOB_PARTITION": "partition",
-             "SLURMD_NODENAME": "node", "CUDA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES"}  # fmt: skip
+    """Describe where this process runs: host and SLURM's job."""
+    names = {
+        "SLURM_JOB_ID": "SLURM job",
+        "SLURM_JOB_PARTITION": "partition",
+        "SLURMD_NODENAME": "node",
+        "CUDA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES",
+    }
     told = [f"{text} {os.environ[name]}" for name, text in names.items() if name in os.environ]
     return ", ".join([f"on {socket.gethostname()}", *told])
 
 
 class _LoggedProgress(tqdm):  # type: ignore[type-arg]
-    """A tqdm whose bar is a line in the log, so that it reads well in a file, too."""
+    """A tqdm whose bar is a line of the log, for files as well as terminals."""
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
-        if self.n and msg is None:  # an empty message would wipe a bar off the terminal
+        if self.n and msg is None:  # an empty message would erase a bar on the terminal
             log.info("%s", str(self))  # as it is now
         return True
 

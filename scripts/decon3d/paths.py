@@ -1,4 +1,4 @@
-"""Where everything lies below the working directory: the output contract, written once.
+"""The paths of all outputs below the working directory.
 
 Every function takes names and returns a path relative to the working directory; called with
 the `{wildcard}` itself it returns the pattern that the workflow's rules use.
@@ -8,7 +8,7 @@ INDEX = "results/index.html"
 """Links the pages of all datasets."""
 
 PARTIAL_REPORT = "logs/partial_report.txt"
-"""When pages were last made of what there was, after an error: an input of the pages' rules."""
+"""Time of the last pages made after an error: an input of the pages' rules."""
 
 
 def psf(dataset: str, channel: str) -> str:
@@ -17,7 +17,7 @@ def psf(dataset: str, channel: str) -> str:
 
 
 def simulated(dataset: str, volume: str) -> str:
-    """A volume that the workflow made itself."""
+    """A simulated volume."""
     return f"results/{dataset}/simulated/{volume}.ome.tif"
 
 
@@ -27,9 +27,9 @@ def simulated_truth(dataset: str, volume: str) -> str:
 
 
 def ingested(dataset: str, volume: str, source: str | None = None) -> str:
-    """Description of an ingested volume: where its OME-Zarr is, axes, histograms.
+    """Description of an ingested volume: path of its OME-Zarr, axes, histograms.
 
-    Of what the method `source` restored, where another method starts from that.
+    Of the volume restored by the method `source`, if another method starts from it.
     """
     folder = "ingest" if source is None else f"after/{source}/ingest"
     return f"results/{dataset}/{folder}/{volume}.json"
@@ -41,7 +41,7 @@ def camera_maps(dataset: str) -> str:
 
 
 INSTRUMENTS = "instruments"
-"""Folder in `results` of what was measured of microscopes; no dataset has this name."""
+"""Folder in `results` of the measurements of microscopes; no dataset has this name."""
 
 
 def instrument_page(instrument: str) -> str:
@@ -50,12 +50,12 @@ def instrument_page(instrument: str) -> str:
 
 
 def instrument_beads(instrument: str, objective: str, day: str, channel: str) -> str:
-    """What a dated bead stack says of one channel."""
+    """Measurements of one channel in a dated bead stack."""
     return f"results/{INSTRUMENTS}/{instrument}/beads/{objective}/{day}.{channel}.json"
 
 
 def instrument_camera(instrument: str, day: str) -> str:
-    """What the camera's frames of a day say of it."""
+    """Calibration by the camera's frames of a day."""
     return f"results/{INSTRUMENTS}/{instrument}/camera/{day}.json"
 
 
@@ -72,12 +72,12 @@ def phantoms(dataset: str, channel: str, split: str, source: str | None = None) 
 
 
 def measured_pairs(dataset: str, channel: str) -> str:
-    """How the measured pairs of a channel were registered, matched and split."""
+    """Registration, matching and split of a channel's measured pairs."""
     return f"results/{dataset}/training/{channel}/pairs.json"
 
 
 def likeness(dataset: str, channel: str) -> str:
-    """How alike a channel's test phantoms and its data are."""
+    """Similarity of a channel's test phantoms and data."""
     return f"results/{dataset}/likeness/{channel}.json"
 
 
@@ -117,7 +117,7 @@ def restored_phantoms(dataset: str, channel: str, method: str) -> str:
 
 
 def noise(dataset: str, channel: str) -> str:
-    """The noise of a channel's raw counts, as measured."""
+    """The measured noise of a channel's raw counts."""
     return f"results/{dataset}/noise/{channel}.json"
 
 
@@ -132,7 +132,7 @@ def consistency(dataset: str, volume: str, method: str) -> str:
 
 
 def consistency_record(dataset: str, method: str) -> str:
-    """What a method's consistency maps show: scale, shares, worst places."""
+    """Results of a method's consistency maps: scale, shares, worst places."""
     return f"results/{dataset}/consistency/{method}.json"
 
 
@@ -155,7 +155,7 @@ def figures(dataset: str) -> str:
 
 
 def finished(dataset: str, method: str) -> str:
-    """Says that all volumes of a method are complete: seam indices, clipped voxels."""
+    """Marker of a method's complete volumes, with seam indices and clipped voxels."""
     return f"results/{dataset}/finished/{method}.json"
 
 
@@ -165,12 +165,12 @@ def report(dataset: str) -> str:
 
 
 def volume_page(dataset: str, volume: str) -> str:
-    """A page of one volume, made when asked for."""
+    """A page of one volume, made on request."""
     return f"results/{dataset}/volumes/{volume}.html"
 
 
 def card(dataset: str) -> str:
-    """What the index says of a dataset: its sentence, the recommendations and a picture."""
+    """A dataset's entry in the index: its summary, the recommendations and a picture."""
     return f"results/{dataset}/report.json"
 
 

@@ -1,16 +1,16 @@
-"""The thread pools of dask and zarr: as many threads as the job has, not as the node has CPUs."""
+"""The thread pools of dask and zarr, limited to the job's threads."""
 
 import os
 import sys
 
 
 def limit_pools(threads: int) -> None:
-    """Give dask and zarr `threads` threads each, in this process and in those that it starts.
+    """Limit dask and zarr to `threads` threads each, in this process and its children.
 
     Call it before the first array is read. (Numerical libraries get theirs from OMP_NUM_THREADS and
     the like, which Snakemake sets for each job, TensorFlow from `devices`.)
     """
-    # Read when they are imported, which takes half a second and may never be needed.
+    # Set before their import, which takes half a second and may never be needed.
     os.environ["DASK_NUM_WORKERS"] = str(threads)
     os.environ["ZARR_THREADING__MAX_WORKERS"] = str(threads)
     if "dask" in sys.modules:

@@ -1,4 +1,4 @@
-"""The inputs that a config names, and every problem that their headers show, before any job."""
+"""The inputs of a config, and all problems in their headers, before any job."""
 
 import os
 import re
@@ -11,8 +11,17 @@ from pathlib import Path
 from decon3d.errors import ConfigError, UserError
 from decon3d.pairs.sources import PairSource, list_pairs
 from decon3d.paths import INSTRUMENTS
-from decon3d.settings import BeadsPsf, Dataset, FilePsf, Settings, expand_path, listed_files
-from decon3d.volumes.checks import (
+from decon3d.settings import (
+    BeadsPsf,
+    Dataset,
+    FilePsf,
+    Settings,
+    expand_path,
+    list_volumes,
+    listed_files,
+    previewed_volume,
+)
+from decon3d.volumes.header_checks import (
     bead_stack_problems,
     differing_voxels,
     pair_problems,
@@ -21,7 +30,7 @@ from decon3d.volumes.checks import (
     volume_problems,
 )
 from decon3d.volumes.headers import CACHE, Header, Source, read_headers
-from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume, volume_files
+from decon3d.volumes.inputs import VolumeSource, volume_files
 from decon3d.volumes.volume import Reading
 
 _RESULT = re.compile(
@@ -29,19 +38,19 @@ _RESULT = re.compile(
     r"((finished|restored/[^/]+|models/[^/]+)/(?P<method>[A-Za-z0-9_-]+)(\.|/))?"
 )
 MOST_ALIKE = 3
-"""Files with the same problem that have a line each; of more, one line names the first ones."""
+"""Files with the same problem that get a line each; more share one line."""
 
 MOST_PROBLEMS = 200
 """Problems of one dataset that are listed; the others are counted."""
 
 Headers = Mapping[Source, Header | UserError]
 CLOCK_SECONDS = 60
-"""By so much may the clocks of two machines differ."""
+"""Allowed difference between the clocks of two machines."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the datasets of a config hold, by the datasets' names."""
+    """The inputs of a config's datasets, by the datasets' names."""
 
     volumes: dict[str, dict[str, VolumeSource]]
     previewed: dict[str, VolumeSource]
@@ -62,7 +71,7 @@ def list_inputs(settings: Settings) -> Inputs:
         try:
             found.volumes[name] = list_volumes(name, dataset)
             found.previewed[name] = previewed_volume(name, dataset, found.volumes[name])
-            found.pairs[name] = list_pairs(name, dataset, seed=settings.seed)
+            found.pairs[name] = list_pairs(name, dataset.pairs, seed=settings.seed)
         except ConfigError as error:
             problems += error.problems
         except UserError as error:
@@ -73,7 +82,7 @@ def list_inputs(settings: Settings) -> Inputs:
 
 
 def check_places(folder: str | Path = ".") -> None:
-    """Refuse a working directory in which the workflow cannot write its files.
+    """Reject a working directory in which the workflow cannot write its files.
 
     Raises
     ------
@@ -83,7 +92,7 @@ def check_places(folder: str | Path = ".") -> None:
     problems = []
     for name in ("results", "logs", "benchmarks"):
         path = Path(folder, name)
-        if os.path.lexists(path) and not path.is_dir():  # a file, or a link that leads nowhere
+        if os.path.lexists(path) and not path.is_dir():  # a file, or a broken link
             problems.append(f"{path.absolute()} is not a folder; move it away")
         elif not os.access(path if path.exists() else folder, os.W_OK | os.X_OK):
             problems.append(
@@ -97,16 +106,16 @@ def check_places(folder: str | Path = ".") -> None:
 def check_targets(
     arguments: Iterable[str], settings: Settings, *, instruments: Collection[str] = ()
 ) -> None:
-    """Refuse targets on the command line that name results of an unknown dataset or method.
+    """Reject targets on the command line of an unknown dataset or method.
 
-    So are pages of instruments that are not among `instruments`.
+    Also pages of instruments that are not in `instruments`.
 
-    Targets are what stands before the first option; a path behind one may be an option's value.
+    Targets precede the first option; a path after one may be an option's value.
 
     Raises
     ------
     ConfigError
-        With the names that are known.
+        With the known names.
     """
     problems = []
     for argument in takewhile(lambda a: not a.startswith("-"), arguments):
@@ -158,7 +167,7 @@ def check_headers(
 
 
 def _future_problems(paths: Iterable[str]) -> Iterator[str]:
-    """Name inputs with a date in the future, which Snakemake takes for newer than their results."""
+    """List inputs dated in the future, which Snakemake considers newer than their results."""
     now = time.time()
     for path in dict.fromkeys(paths):
         for file in filter(os.path.exists, volume_files(path)):
@@ -167,7 +176,7 @@ def _future_problems(paths: Iterable[str]) -> Iterator[str]:
 
 
 def _grouped(lines: list[str], files: list[str]) -> Iterator[str]:
-    """Join lines that say the same of many files."""
+    """Join lines with the same problem of many files."""
     alike: dict[str, list[tuple[str, str]]] = {}
     for line in lines:
         # the longest: one path may be the start of another

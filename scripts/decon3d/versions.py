@@ -1,16 +1,24 @@
-"""Versions of the algorithms, by stage.
+"""The version of decon3d, and those of its algorithms by stage.
 
-They are among the parameters of the workflow's rules: raise a stage's number when a change of the
-library changes its results, and exactly that stage and what follows is run again.
+The latter are parameters of the workflow's rules. Raise a stage's number when a change of the
+library changes its results; then that stage and all later ones run again.
 """
 
-import importlib.metadata
-import platform
-
+__version__ = "0.1.0"
 PACKAGES = (
-    "numpy", "scipy", "zarr", "tifffile", "scikit-image", "pandas", "matplotlib", "tensorflow",
-    "tensorflow-cpu", "keras", "openvino", "snakemake",
-)  # fmt: skip
+    "numpy",
+    "scipy",
+    "zarr",
+    "tifffile",
+    "scikit-image",
+    "pandas",
+    "matplotlib",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "openvino",
+    "snakemake",
+)
 VERSIONS = {
     "simulate": 4,
     "camera_maps": 1,
@@ -21,16 +29,16 @@ VERSIONS = {
     "likeness": 1,
     "pairs": 5,
     "train": 11,
-    "tune": 17,
+    "tune": 19,
     "prepare": 15,
     "plan": 10,
     "restore": 13,
     "finish": 6,
-    "evaluate": 12,
+    "evaluate": 13,
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,
-    "report": 12,
+    "report": 14,
     "preview": 2,
     "instrument": 1,
 }
@@ -38,6 +46,9 @@ VERSIONS = {
 
 def installed() -> dict[str, str]:
     """Return the versions of Python and of the packages in use; absent ones are left out."""
+    import importlib.metadata  # not for `import decon3d`
+    import platform
+
     found = {"Python": platform.python_version()}
     for package in PACKAGES:
         try:

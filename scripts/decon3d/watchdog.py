@@ -1,8 +1,8 @@
-"""End a job that hangs: in a lock, in a library's code, or while the process should end.
+"""End a job that hangs: in a lock, in a library's code, or at its end.
 
-A thread looks at the job's progress and at the CPU time of its processes. A slow block uses CPU
-time and reports progress sooner or later; a job that does neither would never end, and Snakemake
-would wait for it.
+A thread watches the job's progress and the CPU time of its processes. A slow block uses CPU time
+and reports progress at some time. A job that does neither would never end, and Snakemake would wait
+for it.
 """
 
 import contextlib
@@ -18,39 +18,39 @@ from pathlib import Path
 from typing import TextIO
 
 IDLE_SECONDS = 3600.0
-"""Without progress and without CPU time: the job hangs."""
+"""A job hangs after so long without progress and CPU time."""
 IDLE_SHARE = 0.005
-"""CPUs in use below which a job is idle; the thread pools of libraries wake up now and then."""
+"""CPUs in use below which a job is idle; libraries' thread pools wake up occasionally."""
 LOCKED = 4
-"""Times as long, where C code that hangs keeps the interpreter's lock; or the job was suspended."""
+"""The limit is so many times longer if C code holds the interpreter's lock."""
 BUSY_SECONDS = 48 * 3600.0
-"""Without progress, whatever CPU time is used. A block takes minutes, at most a few hours."""
+"""Limit without progress at any CPU time. A block takes minutes, at most a few hours."""
 LEAVING_SECONDS = 600.0
-"""From the end of the main thread to the end of the process."""
+"""Limit from the end of the main thread to the end of the process."""
 TICK_SECONDS = 10.0
 
 _current: "Watchdog | None" = None
 
 
 def progressed() -> None:
-    """Tell the watchdog of this process, if there is one, that the job has made progress."""
+    """Report progress to the watchdog of this process, if there is one."""
     if _current is not None:
         _current.progressed()
 
 
 @contextlib.contextmanager
 def watched(path: str | Path) -> Iterator[None]:
-    """End this process with status 1 if what runs in this context hangs.
+    """End this process with status 1 if the code in this context hangs.
 
     Also if the process itself does not end later, after its main thread has.
 
     Parameters
     ----------
     path
-        The job's log, which gets one line and then where each thread is.
+        The job's log, which gets one line and the stack of each thread.
     """
     global _current
-    # Open until the process ends: its end is watched, too.
+    # Open until the process ends, since its end is watched, too.
     _current = Watchdog(open(path, "a", encoding="utf-8"))  # noqa: SIM115
     _current.start()
     try:
@@ -79,7 +79,7 @@ class Watchdog(threading.Thread):
         super().start()
 
     def _arm(self) -> None:
-        """Have the process ended even where C code that hangs keeps this thread from running."""
+        """End the process even if hanging C code keeps this thread from running."""
         faulthandler.dump_traceback_later(LOCKED * IDLE_SECONDS, exit=True, file=self._log)
 
     def leave(self) -> None:
@@ -94,7 +94,7 @@ class Watchdog(threading.Thread):
         while not self._left.wait(TICK_SECONDS):
             self._arm()
             before, now = now, time.monotonic()
-            was_stopped = now - before > IDLE_SECONDS / 2  # by SIGSTOP, as schedulers suspend jobs
+            was_stopped = now - before > IDLE_SECONDS / 2  # schedulers suspend jobs by SIGSTOP
             if was_stopped:
                 self.progressed()
             if self._progress != seen:
@@ -111,10 +111,10 @@ class Watchdog(threading.Thread):
         self._end(f"is over, but its process did not end within {_hours(LEAVING_SECONDS)}")
 
     def _end(self, what: str) -> None:
-        """Say so, and end the process. A logger could hang, too: its lock may be held."""
+        """Write a message and end the process; without the logger, whose lock may be held."""
         line = (
-            f"{time.strftime('%H:%M:%S')} E this job {what}: it hangs and is stopped; run the same "
-            "command again: what is finished is kept\n"
+            f"{time.strftime('%H:%M:%S')} E this job {what}; it hangs and is stopped; run the same "
+            "command again (finished work is kept)\n"
         ).encode()
         with contextlib.suppress(OSError, ValueError):
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, line)
@@ -132,7 +132,7 @@ def _hours(seconds: float) -> str:
 
 
 def cpu_seconds() -> float:
-    """Return the CPU time of this process and of all that it has started, in seconds."""
+    """Return the CPU time of this process and its descendants, in seconds."""
     spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     total = sum(usage.ru_utime + usage.ru_stime for usage in spent)
     for process in _descendants():
@@ -144,7 +144,7 @@ def cpu_seconds() -> float:
 
 def _descendants() -> list[int]:
     found = _children(os.getpid())
-    for process in found:  # which grows meanwhile
+    for process in found:  # the list grows meanwhile
         found += _children(process)
     return found
 

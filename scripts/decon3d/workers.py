@@ -10,16 +10,16 @@ from concurrent.futures import ProcessPoolExecutor
 def worker_pool(processes: int) -> ProcessPoolExecutor:
     """Start a pool of forked processes.
 
-    Fork, not spawn: spawn would run the caller's main script again, a Snakemake rule's included.
-    No threads may run in the caller yet (TensorFlow's, zarr's): a fork has none of them, and may
-    wait for one for ever.
+    Fork, not spawn: spawn would run the caller's main script again, such as a Snakemake rule's. The
+    caller must not run threads yet (TensorFlow's, zarr's): a fork lacks them and may wait for one
+    for ever.
     """
     context = multiprocessing.get_context("fork")
     return ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
 
 
 def _end_with_parent() -> None:
-    """End this worker when its parent is killed; else it would wait for work for ever."""
+    """End this worker when its parent is killed; otherwise it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     sentinel = parent.sentinel

@@ -34,9 +34,12 @@ def rows() -> Iterator[Row]:
 
         def make():
             return psf_from_beads(
-                path, bead_diameter_um=0.1, voxel_size_um=VOXEL, target_voxel_size_um=VOXEL,
+                path,
+                bead_diameter_um=0.1,
+                voxel_size_um=VOXEL,
+                target_voxel_size_um=VOXEL,
                 expected_fwhm_um=(0.6, 0.24, 0.24),
-            )  # fmt: skip
+            )
 
         yield Row("bead stack 41 × 512 × 512, 100 beads → PSF and pair", seconds(make, runs=3), "s")
         yield Row("  beads used of 100", make().record["beads"]["used"], "", 90, at_least=True)
@@ -80,8 +83,8 @@ def restored_beads(modality: str, light: dict[str, float]) -> Iterator[Row]:
         image[there] += count / whole.sum() * bead[here]
     noisy = rng.poisson(image).astype(np.float32)
     optics = Optics(
-        modality=modality, numerical_aperture=1.2, immersion_index=1.333, pinhole_au=0.01,
-    )  # fmt: skip
+        modality=modality, numerical_aperture=1.2, immersion_index=1.333, pinhole_au=0.01
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "beads.tif"
         tifffile.imwrite(path, noisy, photometric="minisblack")
@@ -100,9 +103,13 @@ def restored_beads(modality: str, light: dict[str, float]) -> Iterator[Row]:
         )
         counts *= whole[frame].sum() / whole.sum()
     restored = richardson_lucy(
-        noisy, model=Blur(noisy.shape, psf=psf.data, threads=2), background=20.0, iterations=40,
-        initial=float(noisy.mean() - 20), start="data",
-    )  # fmt: skip
+        noisy,
+        model=Blur(noisy.shape, psf=psf.data, threads=2),
+        background=20.0,
+        iterations=40,
+        initial=float(noisy.mean() - 20),
+        start="data",
+    )
     light_kept, misplaced = [], []
     for place, count in zip(places, counts, strict=True):
         near = tuple(

@@ -80,9 +80,14 @@ def _speed() -> Iterator[Row]:
     def ours(tv_weight: float = 0.0, acceleration: Acceleration = "none") -> None:
         model = Blur(SHAPE, psf=psf, threads=2)  # the peers' set-up counts, too
         richardson_lucy(
-            image, model=model, background=100.0, initial=mean, iterations=ITERATIONS,
-            tv_weight=tv_weight, acceleration=acceleration,
-        )  # fmt: skip
+            image,
+            model=model,
+            background=100.0,
+            initial=mean,
+            iterations=ITERATIONS,
+            tv_weight=tv_weight,
+            acceleration=acceleration,
+        )
 
     def skimage() -> None:
         with scipy.fft.set_workers(2):
@@ -134,28 +139,39 @@ def _convergence() -> Iterator[Row]:
     """
     psf = theoretical_psf(
         optics=Optics(
-            modality="light_sheet", numerical_aperture=0.8, immersion_index=1.333,
+            modality="light_sheet",
+            numerical_aperture=0.8,
+            immersion_index=1.333,
             sheet_thickness_um=2.0,
         ),
-        emission_um=0.525, voxel_size_um=VOXEL, shape=(17, 21, 21),
-    )  # fmt: skip
+        emission_um=0.525,
+        voxel_size_um=VOXEL,
+        shape=(17, 21, 21),
+    )
     psf = (psf / psf.sum()).astype(np.float32)
     for photons in (50.0, 500.0):
         pairs = [
             simulate(
-                "rln_mixed", shape=(20, 40, 40), psf=psf, voxel_size_um=VOXEL, photons=photons,
-                background_photons=5, camera=Camera(100, 1, 1.5), rng=generator(1, "bench", i),
+                "rln_mixed",
+                shape=(20, 40, 40),
+                psf=psf,
+                voxel_size_um=VOXEL,
+                photons=photons,
+                background_photons=5,
+                camera=Camera(100, 1, 1.5),
+                rng=generator(1, "bench", i),
             )
             for i in range(4)
-        ]  # fmt: skip
+        ]
         images, truths = [p.images[0] for p in pairs], [p.object for p in pairs]
         found = [ChannelStatistics.of_image(i, camera_offset=100).background for i in images]
         for what, backgrounds in (("offset", [100.0] * 4), ("found", found)):
             best = {}
             for name, acceleration, prior in (
-                ("RL", "none", None), ("heavy ball", "heavy_ball", None),
+                ("RL", "none", None),
+                ("heavy ball", "heavy_ball", None),
                 ("RLTV", "heavy_ball", "tv_weight"),
-            ):  # fmt: skip
+            ):
                 recipes = [
                     Recipe(
                         b, float(i.mean()) - b, VOXEL, acceleration=acceleration, dark_level=DARK
@@ -168,8 +184,10 @@ def _convergence() -> Iterator[Row]:
                 at = best[name]
                 yield Row(
                     f"{name}, {photons:g} photons, background {what}: λ {at.weight:.2g}, "
-                    f"{at.iterations} it.", at.score, "dB",
-                )  # fmt: skip
+                    f"{at.iterations} it.",
+                    at.score,
+                    "dB",
+                )
             recipes = [replace(r, tv_weight=1e-5) for r in recipes]
             steps = 3 * best["heavy ball"].iterations
             scores = [_scores(*p, psf, steps) for p in zip(images, truths, recipes, strict=True)]
@@ -212,9 +230,13 @@ def _momentum() -> Iterator[Row]:
             for acceleration in ("none", "heavy_ball"):
                 score = AffineScore(truth[model.inside])
                 steps = iterate(
-                    image, model=model, background=25.0, initial=float(image.mean() - 25),
-                    acceleration=acceleration, start=start,
-                )  # fmt: skip
+                    image,
+                    model=model,
+                    background=25.0,
+                    initial=float(image.mean() - 25),
+                    acceleration=acceleration,
+                    start=start,
+                )
                 at = [score(x) for _, (_, x) in zip(range(40), steps, strict=False)]
                 scores[acceleration] = at
                 best = int(np.argmax(at))

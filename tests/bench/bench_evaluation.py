@@ -93,9 +93,11 @@ def rows() -> Iterator[Row]:
     ):
         code = MEASURE.format(path=sys.path[:3], what=what)
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, check=True,
+            [sys.executable, "-c", code],
+            capture_output=True,
+            check=True,
             env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
         spent, peak = json.loads(done.stdout)
         yield Row(name, spent, "s", seconds)
         yield Row("  peak memory above the libraries'", peak, "GB", memory)

@@ -43,20 +43,31 @@ def draw(name: str, shape: tuple[int, int, int]) -> np.ndarray:
 def image(structure: np.ndarray, psf: Psf) -> None:
     """Blur and one noise draw of a 128³ field."""
     form_image(
-        structure, psf=psf.data, photons=200, background_photons=5, camera=Camera(),
+        structure,
+        psf=psf.data,
+        photons=200,
+        background_photons=5,
+        camera=Camera(),
         rng=generator(1),
-    )  # fmt: skip
+    )
 
 
 def store(folder: str, count: int, processes: int) -> None:
     """A training split."""
     phantoms = Phantoms(shape=CUBE, train=Split(count=count, recipes={"rln_mixed": 1}))
     make_split(
-        Path(folder) / f"{count}.zarr", split=phantoms.train, name="train", phantoms=phantoms,
-        psf=gaussian_psf(), channel=Channel(emission_um=0.525), conditions=resolve_conditions(phantoms, camera=CameraSettings()), seed=1,
+        Path(folder) / f"{count}.zarr",
+        split=phantoms.train,
+        name="train",
+        phantoms=phantoms,
+        psf=gaussian_psf(),
+        channel=Channel(emission_um=0.525),
+        conditions=resolve_conditions(phantoms, camera=CameraSettings()),
+        seed=1,
         optics=Optics(modality="confocal", numerical_aperture=1.2, immersion_index=1.333),
-        stream=("bench", "c"), processes=processes,
-    )  # fmt: skip
+        stream=("bench", "c"),
+        processes=processes,
+    )
 
 
 def one_worker() -> float:

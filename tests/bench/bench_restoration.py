@@ -31,8 +31,11 @@ def process(name: str, *arguments: object) -> dict[str, float]:
     """Run a function of this file in a process of its own; what it prints last is its result."""
     done = subprocess.run(
         [sys.executable, __file__, name, *map(str, arguments)],
-        check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -50,7 +53,7 @@ def ours(folder: Path, engine: str, precision: str) -> dict[str, float]:
     """Restore with the block machine."""
     from large_volumes import described, planned
 
-    from decon3d.devices import limit_threads
+    from decon3d.networks.devices import limit_threads
     from decon3d.restoration.part import restore_part
     from decon3d.restoration.restorers import State, open_restorer
     from decon3d.volumes.reader import open_volume
@@ -79,8 +82,8 @@ def plain(folder: Path) -> dict[str, float]:
     """Restore as anyone would."""
     import tensorflow as tf
 
-    from decon3d.devices import limit_threads
     from decon3d.networks.bundle import load_bundle
+    from decon3d.networks.devices import limit_threads
     from decon3d.restoration.blocks import choose_block
     from decon3d.restoration.restorers import State
     from decon3d.volumes.reader import open_volume
@@ -94,18 +97,27 @@ def plain(folder: Path) -> dict[str, float]:
     volume = open_volume(folder / "v.zarr")
     shape = volume.shape[2:]
     block, chunk = choose_block(
-        shape, halo=info.halo, stride=info.stride, bytes_per_voxel=info.bytes_per_voxel,
+        shape,
+        halo=info.halo,
+        stride=info.stride,
+        bytes_per_voxel=info.bytes_per_voxel,
         memory_bytes=MEMORY_GB * 1e9,
-    )  # fmt: skip
+    )
     started = time.perf_counter()
     target = create_level(
-        folder / f"plain_{time.time_ns()}", shape=volume.shape, dtype="float32", chunk=chunk,
+        folder / f"plain_{time.time_ns()}",
+        shape=volume.shape,
+        dtype="float32",
+        chunk=chunk,
         shard=block,
-    )  # fmt: skip
+    )
     halo = info.halo[0]
     for corner in product(*(range(0, n, b) for n, b in zip(shape, block, strict=True))):
         write = [slice(c, min(c + b, n)) for c, b, n in zip(corner, block, shape, strict=True)]
-        read = [slice(max(w.start - halo, 0), min(w.stop + halo, n)) for w, n in zip(write, shape, strict=True)]  # fmt: skip
+        read = [
+            slice(max(w.start - halo, 0), min(w.stop + halo, n))
+            for w, n in zip(write, shape, strict=True)
+        ]
         counts = volume.read(0, 0, (read[0], read[1], read[2])).astype(np.float32)
         face = [
             (r.start - (w.start - halo), w.stop + halo + (w.stop - w.start) % 2 - r.stop)
@@ -121,8 +133,8 @@ def plain(folder: Path) -> dict[str, float]:
 
 def network(folder: Path, engine: str, precision: str) -> dict[str, float]:
     """The network alone on one block: the rate of what comes out of it, without its halo."""
-    from decon3d.devices import limit_threads
     from decon3d.networks.bundle import Predictor, load_bundle
+    from decon3d.networks.devices import limit_threads
     from decon3d.networks.engines import Engine
 
     limit_threads(THREADS)

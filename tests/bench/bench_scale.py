@@ -46,10 +46,21 @@ def rows() -> Iterator[Row]:
         (Path(folder) / "config.yaml").write_text(yaml.safe_dump(config()))
         start = time.perf_counter()
         with subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile",
-             str(ROOT / "profiles" / "slurm"), "--configfile", "config.yaml", "--rulegraph"],
-            cwd=folder, stdout=subprocess.DEVNULL,
-        ) as run:  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "snakemake",
+                "--snakefile",
+                str(ROOT / "Snakefile"),
+                "--profile",
+                str(ROOT / "profiles" / "slurm"),
+                "--configfile",
+                "config.yaml",
+                "--rulegraph",
+            ],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+        ) as run:
             _, status, used = os.wait4(run.pid, 0)
             run.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - start

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from run import Row, ratio
 
-from decon3d import devices
+from decon3d.networks import devices
+from decon3d.networks.kinds.rln import Rln, RlnTraining
 from decon3d.optics.psf import normalised_psf
-from decon3d.settings import Rln, RlnTraining
 
 VOLUMES, SHAPE = 4, (64, 128, 128)
 CROP = (32, 32, 32)
@@ -38,10 +38,10 @@ def stepping() -> tuple[Callable[[], None], Callable[[], None], Callable[[], Non
     import keras
     import tensorflow as tf
 
+    from decon3d.networks.losses import AUXILIARY_WEIGHT, FLOOR, rln_loss
     from decon3d.networks.registry import network
     from decon3d.training.augmentation import MOVES, Augmentation
     from decon3d.training.crops import Pairs, draw, prefetched
-    from decon3d.training.losses import AUXILIARY_WEIGHT, FLOOR, rln_loss
     from decon3d.training.step import Step
     from decon3d.volumes.normalisation import Normalisation
 
@@ -55,9 +55,13 @@ def stepping() -> tuple[Callable[[], None], Callable[[], None], Callable[[], Non
 
     def crops(number: int) -> tuple[np.ndarray, np.ndarray]:
         return draw(
-            pairs, step=number, seed=1, batch=4, crop=CROP,
+            pairs,
+            step=number,
+            seed=1,
+            batch=4,
+            crop=CROP,
             augmentation=Augmentation(tuple(MOVES), (0.5, 2.0)),
-        )  # fmt: skip
+        )
 
     def take(batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
         for images, objects in batches:
@@ -107,11 +111,16 @@ def whole_training() -> float:
         group = zarr.create_group(Path(folder) / "pairs.zarr")
         group["image"], group["object"] = image, truth
         train(
-            train_store=Path(folder) / "pairs.zarr", val_store=Path(folder) / "pairs.zarr",
+            train_store=Path(folder) / "pairs.zarr",
+            val_store=Path(folder) / "pairs.zarr",
             method=Rln(kind="rln", training=training),
-            psf=normalised_psf(bead, (0.2, 0.1, 0.1), {}), camera_offset=100.0, seed=1,
-            stream=("bench",), folder=folder, device=devices.configure(gpus=0, threads=2),
-        )  # fmt: skip
+            psf=normalised_psf(bead, (0.2, 0.1, 0.1), {}),
+            camera_offset=100.0,
+            seed=1,
+            stream=("bench",),
+            folder=folder,
+            device=devices.configure(gpus=0, threads=2),
+        )
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
 

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rl_roughness import RlRoughness
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.operators import Blur
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.tuning import tune, with_truth
@@ -15,7 +18,7 @@ from decon3d.phantoms import imaging
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
 from decon3d.seeds import generator
-from decon3d.settings import Optics, Rl, RlRoughness, Rltv
+from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -28,18 +31,23 @@ def test_ten_iterations_explain_the_light_sheet_data_as_well_as_cudadecon(refere
     volume = tifffile.imread(folder / "volume.tif")
     theirs = tifffile.imread(folder / "cudadecon_10it.tif")
     psf = psf_from_file(
-        folder / "psf.tif", voxel_size_um=(0.1, 0.1019, 0.1019),
-        target_voxel_size_um=(0.157, 0.1019, 0.1019), accept_pedestal=True,
-    )  # fmt: skip
+        folder / "psf.tif",
+        voxel_size_um=(0.1, 0.1019, 0.1019),
+        target_voxel_size_um=(0.157, 0.1019, 0.1019),
+        accept_pedestal=True,
+    )
     # Registered by cross-correlation: their plane z + 1 is plane z of the volume.
     planes = theirs.shape[0] - 1
     raw = volume[:planes, :, : theirs.shape[2]].astype(np.float32)
     theirs = theirs[1:]
     statistics = ChannelStatistics.of_image(raw, camera_offset=98.0)
     state = prepare_classical(
-        Rl(kind="rl", iterations=10), statistics=statistics, psf=psf, tuned={},
+        Rl(kind="rl", iterations=10),
+        statistics=statistics,
+        psf=psf,
+        tuned={},
         camera=Camera(offset=98.0),
-    )  # fmt: skip
+    )
     ours = restore_array(raw, open_restorer(state, threads=2), state) - 98
     model = Blur(raw.shape, psf=psf.data, threads=2)
     half = [n // 2 for n in psf.data.shape]
@@ -73,9 +81,15 @@ def blurred(request):
     psf = normalised_psf(data, VOXEL, {})
     assert is_compact(psf) == (request.param == "compact")
     exposure = imaging.simulate(
-        "rln_mixed", shape=(24, 48, 160), psf=psf.data, voxel_size_um=VOXEL, photons=100,
-        background_photons=5, camera=imaging.Camera(100, 1, 1), rng=generator(1, "seams"),
-    )  # fmt: skip
+        "rln_mixed",
+        shape=(24, 48, 160),
+        psf=psf.data,
+        voxel_size_um=VOXEL,
+        photons=100,
+        background_photons=5,
+        camera=imaging.Camera(100, 1, 1),
+        rng=generator(1, "seams"),
+    )
     return exposure.images[0], psf
 
 
@@ -86,13 +100,16 @@ METHODS = {
     # Total variation flips unit normals by rounding, so single voxels may differ more.
     "RLTV 30": (Rltv(kind="rltv", iterations=30, tv_weight=0.002), 99.9, 2e-4),
     "RL roughness 30": (
-        RlRoughness(kind="rl_roughness", iterations=30, roughness_weight=0.1), 100, 5e-4,
+        RlRoughness(kind="rl_roughness", iterations=30, roughness_weight=0.1),
+        100,
+        5e-4,
     ),
     "Wiener-Butterworth 2": (
         Rl(kind="rl", iterations=2, back_projector="wiener_butterworth", acceleration="none"),
-        100, 5e-4,
+        100,
+        5e-4,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", METHODS)

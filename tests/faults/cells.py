@@ -30,12 +30,24 @@ DURING = ("ingest", "restore_part", "evaluate_volumes")
 """Scripts that run while the inputs are replaced."""
 STORE_FILES = ("zarr.json", "manifest.json")
 SCRIPTS = {
-    "psf": "psf", "ingest": "ingest", "noise": "measure_noise", "statistics": "channel_statistics",
-    "training": "phantoms", "models": "train", "tuning": "tune", "prepared": "restore_prepare",
-    "plans": "restore_plan", "parts": "restore_part", "finished": "restore_finish",
-    "consistency": "consistency", "restored_phantoms": "restore_phantoms", "evaluation": "evaluate_sample",
-    "tables": "tables", "figures": "figures", "report": "report",
-}  # fmt: skip
+    "psf": "psf",
+    "ingest": "ingest",
+    "noise": "measure_noise",
+    "statistics": "channel_statistics",
+    "training": "phantoms",
+    "models": "train",
+    "tuning": "tune",
+    "prepared": "restore_prepare",
+    "plans": "restore_plan",
+    "parts": "restore_part",
+    "finished": "restore_finish",
+    "consistency": "consistency",
+    "restored_phantoms": "restore_phantoms",
+    "evaluation": "evaluate_sample",
+    "tables": "tables",
+    "figures": "figures",
+    "report": "report",
+}
 """The script that makes a stage's files."""
 
 
@@ -209,9 +221,10 @@ def full_or_read_only(cell: Cell, place: Place, rng: Rng) -> Disturbed:
     run = place.run()
     options = f"remount,rw,size={2**28}"
     return Disturbed(
-        f"{size} bytes" if cell.fault == "full disk" else "mounted read-only", run,
+        f"{size} bytes" if cell.fault == "full disk" else "mounted read-only",
+        run,
         lift=lambda: subprocess.run(["mount", "-o", options, str(results)], check=True) and None,
-    )  # fmt: skip
+    )
 
 
 def _chmod(results: Path) -> None:
@@ -249,9 +262,10 @@ def replace_inputs(cell: Cell, place: Place, other: Place, rng: Rng) -> Disturbe
     started = wait_for(lambda: place.workers(script), 300, process)
     _replace(mine, theirs, "newer")
     return Disturbed(
-        f"replaced while {script} ran" if started else "the stage did not run", place.wait(process),
+        f"replaced while {script} ran" if started else "the stage did not run",
+        place.wait(process),
         other_inputs=True,
-    )  # fmt: skip
+    )
 
 
 def _own(folder: Path) -> None:

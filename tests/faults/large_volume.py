@@ -24,8 +24,8 @@ KILLS = 3
 
 def restore(folder: Path, target: Path) -> None:
     """Restore the one part of a plan, in this process."""
-    from decon3d.devices import limit_threads
     from decon3d.logs import job_log
+    from decon3d.networks.devices import limit_threads
     from decon3d.restoration.part import restore_part
     from decon3d.restoration.restorers import State
 
@@ -65,9 +65,8 @@ def differing(one: Path, other: Path) -> list[str]:
     there = {p.relative_to(other) for p in other.rglob("*") if p.suffix != ".partial"}
     missing = files - there
     return sorted(
-        str(f) for f in files
-        if f in missing or (one / f).read_bytes() != (other / f).read_bytes()
-    )  # fmt: skip
+        str(f) for f in files if f in missing or (one / f).read_bytes() != (other / f).read_bytes()
+    )
 
 
 def main(folder: Path, gvoxel: float, options: dict[str, object]) -> None:
@@ -92,16 +91,21 @@ def main(folder: Path, gvoxel: float, options: dict[str, object]) -> None:
         assert start(folder, target).wait() == 0
         found = json.loads((target / "0.json").read_text())
         rate = found["voxels"] / 1e6 / (time.perf_counter() - started)
-        print(f"{name}: {found['voxels'] / 1e9:.3g} Gvoxel in {found['blocks']} blocks, "
-              f"{rate:.2f} Mvoxel/s end to end, peak memory {found['peak_memory_gb']:.2f} GB, "
-              f"{found['engine']}", flush=True)  # fmt: skip
+        print(
+            f"{name}: {found['voxels'] / 1e9:.3g} Gvoxel in {found['blocks']} blocks, "
+            f"{rate:.2f} Mvoxel/s end to end, peak memory {found['peak_memory_gb']:.2f} GB, "
+            f"{found['engine']}",
+            flush=True,
+        )
     wrong = differing(stores["undisturbed"], stores["killed"])
     print(f"{len(wrong)} shards differ: {wrong[:5]}")
     sys.exit(bool(wrong))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", type=Path, help="where all is written; a temporary one if none")
     parser.add_argument("--gvoxel", type=float, default=2.0)
     parser.add_argument("--memory-gb", type=float, default=1.0)

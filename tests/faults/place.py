@@ -56,13 +56,39 @@ SUITES: dict[str, dict[str, Any]] = {
     },
 }
 """Configs: `small` for the sample, the others for all cells."""
-NAMES = {"one": "VOLUME", "two": "VOLUME", "gfp": "CHANNEL", "rl": "METHOD", "tuned": "METHOD",
-         "again": "METHOD", "rln": "METHOD", "train": "SPLIT", "val": "SPLIT", "test": "SPLIT"}  # fmt: skip
+NAMES = {
+    "one": "VOLUME",
+    "two": "VOLUME",
+    "gfp": "CHANNEL",
+    "rl": "METHOD",
+    "tuned": "METHOD",
+    "again": "METHOD",
+    "rln": "METHOD",
+    "train": "SPLIT",
+    "val": "SPLIT",
+    "test": "SPLIT",
+}
 STAGES = (
-    "psf", "ingest", "noise", "statistics", "training", "models", "tuning", "prepared", "plans",
-    "parts", "restored", "finished", "after", "consistency", "restored_phantoms", "evaluation",
-    "tables", "figures", "report",
-)  # fmt: skip
+    "psf",
+    "ingest",
+    "noise",
+    "statistics",
+    "training",
+    "models",
+    "tuning",
+    "prepared",
+    "plans",
+    "parts",
+    "restored",
+    "finished",
+    "after",
+    "consistency",
+    "restored_phantoms",
+    "evaluation",
+    "tables",
+    "figures",
+    "report",
+)
 """Folders of a dataset's results in the order in which they are made."""
 ALL_TABLES = "results/cells/tables/metrics.csv"
 ERROR = re.compile(
@@ -106,16 +132,30 @@ class Place:
         """Start Snakemake, in a session of its own; its output goes to a file."""
         self.count += 1
         command = [
-            sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
-            "--profile", str(ROOT / "profiles" / "local"), "--configfile", "config.yaml",
-            "--cores", str(self.cores), *(arguments or [self.target]),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--profile",
+            str(ROOT / "profiles" / "local"),
+            "--configfile",
+            "config.yaml",
+            "--cores",
+            str(self.cores),
+            *(arguments or [self.target]),
+        ]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         with open(self.folder / f"run{self.count}.txt", "wb") as stream:
             return subprocess.Popen(
-                command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=stream,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def wait(self, process: "subprocess.Popen[bytes]", seconds: float = RUN_SECONDS) -> Run:
         """Wait for a run; end what hangs."""

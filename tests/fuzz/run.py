@@ -169,10 +169,23 @@ class Worker:
         self.out = self.at.with_suffix(f".{first}.jsonl")
         left = max(0.0, self.end - time.monotonic())
         command = [
-            sys.executable, __file__, "--work", "--seconds", str(left), "--seed", str(self.options.seed),
-            "--first", str(first), "--workers", str(self.options.workers), "--at", str(self.at),
-            "--folder", str(self.options.folder), *(x for t in self.options.target for x in ("--target", t)),
-        ]  # fmt: skip
+            sys.executable,
+            __file__,
+            "--work",
+            "--seconds",
+            str(left),
+            "--seed",
+            str(self.options.seed),
+            "--first",
+            str(first),
+            "--workers",
+            str(self.options.workers),
+            "--at",
+            str(self.at),
+            "--folder",
+            str(self.options.folder),
+            *(x for t in self.options.target for x in ("--target", t)),
+        ]
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",

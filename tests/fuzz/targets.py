@@ -34,18 +34,20 @@ from fuzz.mutations import (
 )
 from numpy.typing import NDArray
 
+from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.noise import load_noise, measure_noise
 from decon3d.evaluation.records import Record, read_records, write_records
+from decon3d.files import read_record
 from decon3d.networks.description import load_info
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.psf import load_psf, normalised_psf, save_psf
-from decon3d.phantoms.own import open_own_object
+from decon3d.phantoms.user_objects import open_own_object
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.restoration.finish import check_complete
-from decon3d.restoration.part import finished_parts, restore_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State, open_restorer, prepare_classical
-from decon3d.settings import ObjectFile, Restoration, Rl, check_config_files, load_settings
+from decon3d.settings import ObjectFile, Restoration, check_config_files, load_settings
 from decon3d.volumes.ingest import (
     channel_statistics,
     ingest,
@@ -148,16 +150,24 @@ class Tiff:
         self.files = {
             "plain": tiff()(counts(6, 24, 20)),
             "big-endian": tiff(byteorder=">", photometric="minisblack")(counts(6, 24, 20)),
-            "float": tiff(photometric="minisblack", metadata={"axes": "ZYX"})(counts(4, 24, 20, dtype="float32")),
-            "8 bits": tiff(ome=True, metadata={"axes": "ZYX", **VOXEL})(counts(6, 24, 20, dtype="uint8")),
+            "float": tiff(photometric="minisblack", metadata={"axes": "ZYX"})(
+                counts(4, 24, 20, dtype="float32")
+            ),
+            "8 bits": tiff(ome=True, metadata={"axes": "ZYX", **VOXEL})(
+                counts(6, 24, 20, dtype="uint8")
+            ),
             "ome": tiff(ome=True, metadata=ome)(many),
             "deflate": tiff(ome=True, metadata=ome, compression="zlib", predictor=True)(many),
             "lzw": tiff(ome=True, metadata=ome, compression="lzw", rowsperstrip=8)(many),
             "bigtiff": tiff(ome=True, metadata=ome, bigtiff=True)(many),
             "pyramid": pyramid(),
-            "imagej": tiff(imagej=True, metadata=imagej, resolution=(6.6, 6.6))(counts(2, 3, 2, 24, 20)),
-            "imagej stack": tiff(imagej=True, metadata=stack, resolution=(0.0066, 0.0066))(counts(6, 24, 20)),
-        }  # fmt: skip
+            "imagej": tiff(imagej=True, metadata=imagej, resolution=(6.6, 6.6))(
+                counts(2, 3, 2, 24, 20)
+            ),
+            "imagej stack": tiff(imagej=True, metadata=stack, resolution=(0.0066, 0.0066))(
+                counts(6, 24, 20)
+            ),
+        }
         self.truth, self.entries, self.texts = {}, {}, {}
         for name, data in self.files.items():
             path = folder / "seed.tif"
@@ -168,8 +178,9 @@ class Tiff:
             with tifffile.TiffFile(io.BytesIO(data)) as file:
                 self.entries[name] = [
                     (tag.offset, tag.valueoffset, tag.valuebytecount, 20 if file.is_bigtiff else 12)
-                    for page in file.pages for tag in page.tags
-                ]  # fmt: skip
+                    for page in file.pages
+                    for tag in page.tags
+                ]
                 self.texts[name] = file.pages[0].description
                 self.texts[name] = (
                     self.texts[name] if name in ("ome", "imagej", "imagej stack", "8 bits") else ""
@@ -217,9 +228,14 @@ class Tiff:
     def _read(self, path: Path, rng: Rng) -> None:
         if rng.random() < 0.1:  # the whole way, which is slower
             ingest(
-                str(path), record_path=path.parent / "v.json", name="v", channels={"a": 0},
-                voxel_size_um=None if rng.random() < 0.5 else (0.3, 0.1, 0.1), times=None, key="datasets.d",
-            )  # fmt: skip
+                str(path),
+                record_path=path.parent / "v.json",
+                name="v",
+                channels={"a": 0},
+                voxel_size_um=None if rng.random() < 0.5 else (0.3, 0.1, 0.1),
+                times=None,
+                key="datasets.d",
+            )
         elif rng.random() < 0.05:
             open_own_object("own", ObjectFile(path=str(path)))
         else:
@@ -234,8 +250,12 @@ class Planes:
     def __init__(self, folder: Path) -> None:
         self.planes = [tiff(photometric="minisblack")(plane) for plane in counts(4, 24, 20)]
         others = (
-            counts(24, 20, dtype="uint8"), counts(24, 21), counts(2, 24, 20), counts(24, 20, 3), counts(24),
-        )  # fmt: skip
+            counts(24, 20, dtype="uint8"),
+            counts(24, 21),
+            counts(2, 24, 20),
+            counts(24, 20, 3),
+            counts(24),
+        )
         self.others = [tiff()(values) for values in others]
 
     def case(self, rng: Rng, folder: Path) -> Case:
@@ -271,8 +291,10 @@ def zarr_seed(folder: Path, name: str) -> Path:
     axes = "tczyx" if "five" in name else "zyx"
     shape = (2, 2, 4, 20, 24)[-len(axes) :]
     codecs: dict[str, Any] = {
-        "zstd": zarr.codecs.ZstdCodec(), "gzip": zarr.codecs.GzipCodec(), "blosc": zarr.codecs.BloscCodec(),
-    }  # fmt: skip
+        "zstd": zarr.codecs.ZstdCodec(),
+        "gzip": zarr.codecs.GzipCodec(),
+        "blosc": zarr.codecs.BloscCodec(),
+    }
     options: dict[str, Any] = {}
     if version == 3:
         options["compressors"] = next((c for k, c in codecs.items() if k in name), None)
@@ -302,9 +324,10 @@ def zarr_seed(folder: Path, name: str) -> Path:
         return {"type": "scale", "scale": [scales[a] for a in axes]}
 
     multiscale: dict[str, Any] = {
-        "axes": [{"name": a, **kinds.get(a, space)} for a in axes], "name": "v",
+        "axes": [{"name": a, **kinds.get(a, space)} for a in axes],
+        "name": "v",
         "datasets": [{"path": str(i), "coordinateTransformations": [transform(i)]} for i in (0, 1)],
-    }  # fmt: skip
+    }
     window = {"min": 0, "max": 65535, "start": 0, "end": 3000}
     omero = {
         "channels": [
@@ -326,9 +349,14 @@ class Zarr:
 
     def __init__(self, folder: Path) -> None:
         names = (
-            "0.4 five", "0.4 stack", "0.5 five zstd", "0.5 stack gzip", "0.5 stack blosc",
-            "0.5 stack", "0.5 five shard zstd",
-        )  # fmt: skip
+            "0.4 five",
+            "0.4 stack",
+            "0.5 five zstd",
+            "0.5 stack gzip",
+            "0.5 stack blosc",
+            "0.5 stack",
+            "0.5 five shard zstd",
+        )
         self.seeds = {name: zarr_seed(folder, f"{name}.zarr") for name in names}
         self.truth = {name: read_all(path) for name, path in self.seeds.items()}
 
@@ -370,9 +398,13 @@ class OwnStore:
             )
             level[0, 0] = counts(8, 24, 48)
             write_metadata(
-                path, name="v", factors=[(1, 1, 1)], voxel_size_um=(0.3, 0.15, 0.15), channel_names=["a"],
+                path,
+                name="v",
+                factors=[(1, 1, 1)],
+                voxel_size_um=(0.3, 0.15, 0.15),
+                channel_names=["a"],
                 windows=[(0, 3000)],
-            )  # fmt: skip
+            )
             self.seeds.append(path)
 
     def case(self, rng: Rng, folder: Path) -> Case:
@@ -430,9 +462,12 @@ class Beads:
         return Case(
             name,
             lambda: psf_from_file(
-                path, voxel_size_um=voxel, target_voxel_size_um=(0.3, 0.15, 0.15), accept_pedestal=True
+                path,
+                voxel_size_um=voxel,
+                target_voxel_size_um=(0.3, 0.15, 0.15),
+                accept_pedestal=True,
             ),
-        )  # fmt: skip
+        )
 
 
 CONFIG: dict[str, Any] = {
@@ -447,13 +482,25 @@ CONFIG: dict[str, Any] = {
             "times": [0],
             "preview": {"volume": "one", "roi": [[0, 4], [0, 8], [0, 8]]},
             "channels": {
-                "dapi": {"index": 1, "emission_um": 0.46, "psf": {"source": "file", "path": "data/psf.tiff", "voxel_size_um": [0.2, 0.1, 0.1]}},
+                "dapi": {
+                    "index": 1,
+                    "emission_um": 0.46,
+                    "psf": {
+                        "source": "file",
+                        "path": "data/psf.tiff",
+                        "voxel_size_um": [0.2, 0.1, 0.1],
+                    },
+                },
                 "gfp": {"index": 0, "emission_um": 0.525, "excitation_um": 0.488},
             },
         },
         "sheet": {
             "volumes": "data/sheet.csv",
-            "optics": {"modality": "widefield", "numerical_aperture": 1.1, "immersion_index": 1.333},
+            "optics": {
+                "modality": "widefield",
+                "numerical_aperture": 1.1,
+                "immersion_index": 1.333,
+            },
             "channels": {
                 "gfp": {
                     "emission_um": 0.525,
@@ -462,13 +509,23 @@ CONFIG: dict[str, Any] = {
             },
         },
         "listed": {
-            "volumes": ["data/one.tif", {"name": "b", "path": "data/two.tif", "reference": "data/one.tif"}],
+            "volumes": [
+                "data/one.tif",
+                {"name": "b", "path": "data/two.tif", "reference": "data/one.tif"},
+            ],
             "optics": {
-                "modality": "light_sheet", "numerical_aperture": 1.1, "immersion_index": 1.333,
+                "modality": "light_sheet",
+                "numerical_aperture": 1.1,
+                "immersion_index": 1.333,
                 "sheet_thickness_um": 3.0,
             },
-            "pairs": {"raw": ["data/one.tif", "data/two.tif", "data/three.tif"], "truth": "data/truth/*.tif"},
-            "channels": {"gfp": {"emission_um": 0.525, "normalisation": {"offset": 100, "scale": 50}}},
+            "pairs": {
+                "raw": ["data/one.tif", "data/two.tif", "data/three.tif"],
+                "truth": "data/truth/*.tif",
+            },
+            "channels": {
+                "gfp": {"emission_um": 0.525, "normalisation": {"offset": 100, "scale": 50}}
+            },
         },
         "made": {
             "simulate": {"small": {"shape": [12, 32, 32], "photons": 100}},
@@ -490,20 +547,42 @@ CONFIG: dict[str, Any] = {
         "objects": {"mine": {"path": "data/one.tif"}},
     },
     "restoration": {"parts": 2, "memory_gb": 2, "output_dtype": "float32"},
-}  # fmt: skip
+}
 SHEET = 'name,path,reference\none,one.tif,two.tif\ntwo,two.tif,\n"th,ree",three.tif,\n'
 INFO: dict[str, Any] = {
-    "schema_version": 1, "kind": "rln", "options": {}, "input_channels": 1, "halo": [18, 18, 18],
-    "stride": [2, 2, 2], "bytes_per_voxel": 250.0, "global_means": False, "target_kernel": "object",
-    "voxel_size_um": [0.2, 0.1, 0.1], "psf_fwhm_um": [0.6, 0.25, 0.25], "psf_fingerprint": "ab",
+    "schema_version": 1,
+    "kind": "rln",
+    "options": {},
+    "input_channels": 1,
+    "halo": [18, 18, 18],
+    "stride": [2, 2, 2],
+    "bytes_per_voxel": 250.0,
+    "global_means": False,
+    "target_kernel": "object",
+    "voxel_size_um": [0.2, 0.1, 0.1],
+    "psf_fwhm_um": [0.6, 0.25, 0.25],
+    "psf_fingerprint": "ab",
     "trained_on": {
-        "volumes": 2, "shape": [8, 8, 8], "law": "law", "offset_counts": [100.0, 100.0],
-        "scale_counts": [50.0, 60.0], "noise": [0.01, 0.02], "made_as": {"recipes": {"broad": 1}},
+        "volumes": 2,
+        "shape": [8, 8, 8],
+        "law": "law",
+        "offset_counts": [100.0, 100.0],
+        "scale_counts": [50.0, 60.0],
+        "noise": [0.01, 0.02],
+        "made_as": {"recipes": {"broad": 1}},
     },
-    "training": {"steps": 1}, "seed": 1, "stream": ["d", "c"], "device": "CPU", "best_step": 1,
-    "validation": {"start": {"nrmse": 0.5}}, "versions": {"decon3d": "0"}, "model_sha256": "0",
-    "weights_sha256": "0", "started_from": None, "estimates": [{"iterations": [2, 5], "tv_weight": 0.0}],
-}  # fmt: skip
+    "training": {"steps": 1},
+    "seed": 1,
+    "stream": ["d", "c"],
+    "device": "CPU",
+    "best_step": 1,
+    "validation": {"start": {"nrmse": 0.5}},
+    "versions": {"decon3d": "0"},
+    "model_sha256": "0",
+    "weights_sha256": "0",
+    "started_from": None,
+    "estimates": [{"iterations": [2, 5], "tv_weight": 0.0}],
+}
 
 
 def config_folder(folder: Path) -> None:
@@ -609,9 +688,14 @@ class Own:
         source = folder / "v.ome.tif"
         source.write_bytes(tiff(ome=True, metadata={"axes": "ZYX", **VOXEL})(counts(8, 24, 24)))
         record = ingest(
-            str(source), record_path=folder / "record.json", name="v", channels={"a": 0}, voxel_size_um=None,
-            times=None, key="datasets.d",
-        )  # fmt: skip
+            str(source),
+            record_path=folder / "record.json",
+            name="v",
+            channels={"a": 0},
+            voxel_size_um=None,
+            times=None,
+            key="datasets.d",
+        )
         statistics = channel_statistics([record], channel=0, camera_offset=100, fixed=None, key="d")
         save_statistics(folder / "statistics.json", statistics)
         bead = np.zeros((3, 5, 5))
@@ -628,9 +712,15 @@ class Own:
         parts = folder / "parts"
         parts.mkdir()
         make_plan(
-            method="rl", states={"a": state}, records=[record], stores=[str(folder / "restored.zarr")],
-            channels={"a": 0}, times=None, restoration=Restoration(parts=1), path=folder / "plan.json",
-        )  # fmt: skip
+            method="rl",
+            states={"a": state},
+            records=[record],
+            stores=[str(folder / "restored.zarr")],
+            channels={"a": 0},
+            times=None,
+            restoration=Restoration(parts=1),
+            path=folder / "plan.json",
+        )
         restore_part(folder / "plan.json", [state], part=0, marker=parts / "0.json", threads=1)
         measure_noise([counts(8, 24, 24)]).save(folder / "noise.json")
         row = Record(
@@ -661,7 +751,7 @@ class Own:
             "state.json": self._state,
             "state.npz": self._state,
             "plan.json": self._plan,
-            "parts/0.json": lambda f: finished_parts(self.plan, f / "parts"),
+            "parts/0.json": lambda f: read_record(f / "parts" / "0.json"),
             "parts/0.progress": self._progress,
             "noise.json": lambda f: load_noise(f / "noise.json"),
             "records.json": lambda f: read_records(f / "records.json"),
@@ -707,6 +797,17 @@ class Own:
 
 
 TARGETS: tuple[Any, ...] = (
-    Tiff, Zarr, Config, Tiff, Own, Sheet, Zarr, Planes, ModelJson, Tiff, OwnStore, Beads,
-)  # fmt: skip
+    Tiff,
+    Zarr,
+    Config,
+    Tiff,
+    Own,
+    Sheet,
+    Zarr,
+    Planes,
+    ModelJson,
+    Tiff,
+    OwnStore,
+    Beads,
+)
 """Every one as often as it stands here."""

@@ -141,8 +141,32 @@ def test_a_place_that_is_dark_by_chance_is_not_the_background():
 
 def test_few_values_with_gaps_have_an_empty_level():
     # In these, the mean shift's window comes to lie where no value is.
-    values = np.array([3.2, 11.1, 12.1, 22.1, 22.7, 25.8, 28.5, 34.4, 236.3, 242.8, 249.3, 267.0,
-                       272.2, 400.3, 519.8, 564.5, 595.2, 914.5, 992.5, 1071.8, 1118.2, 1262.1])  # fmt: skip
+    values = np.array(
+        [
+            3.2,
+            11.1,
+            12.1,
+            22.1,
+            22.7,
+            25.8,
+            28.5,
+            34.4,
+            236.3,
+            242.8,
+            249.3,
+            267.0,
+            272.2,
+            400.3,
+            519.8,
+            564.5,
+            595.2,
+            914.5,
+            992.5,
+            1071.8,
+            1118.2,
+            1262.1,
+        ]
+    )
     level = empty_level(Histogram.of(values), np.inf)
     assert values.min() <= level <= np.median(values)
 

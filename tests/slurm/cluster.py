@@ -160,9 +160,14 @@ class Cluster:
     def call(self, *command: str) -> str:
         """Run one of SLURM's commands; return its output."""
         return subprocess.run(
-            command, env=self.environment, text=True, check=True, timeout=60,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        ).stdout  # fmt: skip
+            command,
+            env=self.environment,
+            text=True,
+            check=True,
+            timeout=60,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ).stdout
 
     def nodes(self, state: str) -> set[str]:
         """Return the nodes in a state."""
@@ -203,9 +208,14 @@ class Cluster:
     def _daemon(self, name: str, *arguments: str) -> None:
         output = open(self.folder / f"{name}.out", "ab")  # noqa: SIM115 (the daemon keeps it)
         self.daemons[name] = subprocess.Popen(
-            [name.partition(".")[0], *arguments], env=self.environment, cwd=self.folder,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
+            [name.partition(".")[0], *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
         output.close()
 
     def _marked(self) -> list[int]:

@@ -20,8 +20,12 @@ def profile():
 def test_the_doctor_sees_the_cluster_tries_its_nodes_and_writes_a_profile(cluster, profile):
     done = subprocess.run(
         [sys.executable, "scripts/doctor.py", "--try", "--write", profile],
-        cwd=ROOT, env=cluster.environment, text=True, capture_output=True, timeout=300,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=cluster.environment,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     assert "accounting: no" in done.stdout
     assert "slurm-status-command: squeue" in done.stdout
@@ -42,8 +46,12 @@ def test_the_doctor_sees_the_cluster_tries_its_nodes_and_writes_a_profile(cluste
 
 def test_without_slurm_the_doctor_says_so():
     done = subprocess.run(
-        [sys.executable, "scripts/doctor.py"], cwd=ROOT, env={"PATH": "/nowhere"},
-        text=True, capture_output=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "scripts/doctor.py"],
+        cwd=ROOT,
+        env={"PATH": "/nowhere"},
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
     assert done.returncode == 1 and "login node" in done.stderr
     assert "Traceback" not in done.stderr

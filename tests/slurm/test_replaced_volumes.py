@@ -11,9 +11,13 @@ from helpers import ROOT, Workplace
 from decon3d import paths
 
 IMPATIENT = (
-    "--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "2",
-    "--max-jobs-per-timespan", "100/1s",
-)  # fmt: skip
+    "--slurm-init-seconds-before-status-checks",
+    "3",
+    "--seconds-between-status-checks",
+    "2",
+    "--max-jobs-per-timespan",
+    "100/1s",
+)
 CONFIG = {
     "datasets": {
         "d": {
@@ -46,10 +50,17 @@ def run(cluster, tmp_path):
 
     def once():
         return place.snakemake(
-            "--snakefile", str(ROOT / "Snakefile"), "--profile", str(ROOT / "profiles" / "slurm"),
-            *IMPATIENT, "--configfile", "config.yaml", "--", paths.finished("d", "rl"),
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--profile",
+            str(ROOT / "profiles" / "slurm"),
+            *IMPATIENT,
+            "--configfile",
+            "config.yaml",
+            "--",
+            paths.finished("d", "rl"),
             **cluster.environment,
-        )  # fmt: skip
+        )
 
     return once
 

@@ -73,9 +73,9 @@ OVER_TIME = f"""
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {str(ROOT / "scripts")!r})
-from decon3d.interruption import told_to_stop
+from decon3d.signals import catch_sigterm
 saved = Path("saved")
-with told_to_stop() as stopped:
+with catch_sigterm() as stopped:
     while not stopped() and not saved.exists():
         time.sleep(0.2)
 if stopped():
@@ -109,13 +109,26 @@ def both(cluster, tmp_path_factory):
     (failing.folder / "over_time.py").write_text(OVER_TIME)
     with ThreadPoolExecutor() as pool:
         main = pool.submit(
-            place.snakemake, "--snakefile", str(ROOT / "Snakefile"), *PROFILE, *IMPATIENT,
-            "--configfile", "config.yaml", "--", *TARGETS, **cluster.environment,
-        )  # fmt: skip
-        beside = pool.submit(
-            failing.snakemake, *PROFILE, *IMPATIENT, "--resources", "gpu=1", "in_turn=1",
+            place.snakemake,
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            *PROFILE,
+            *IMPATIENT,
+            "--configfile",
+            "config.yaml",
+            "--",
+            *TARGETS,
             **cluster.environment,
-        )  # fmt: skip
+        )
+        beside = pool.submit(
+            failing.snakemake,
+            *PROFILE,
+            *IMPATIENT,
+            "--resources",
+            "gpu=1",
+            "in_turn=1",
+            **cluster.environment,
+        )
         try:
             progress = disturb(cluster, place.folder, main)
         finally:
@@ -181,8 +194,22 @@ def state(cluster, job):
 
 def rule_of(record):
     """The rule, or group of rules, of a job on SLURM's record."""
-    names = ["train", "restore_part_gpu", "networks", "restore_finish", "psf", "simulate", "ingest",
-             "noise", "phantoms", "evaluate", "consistency", "pages", "dies_once", "over_time"]  # fmt: skip
+    names = [
+        "train",
+        "restore_part_gpu",
+        "networks",
+        "restore_finish",
+        "psf",
+        "simulate",
+        "ingest",
+        "noise",
+        "phantoms",
+        "evaluate",
+        "consistency",
+        "pages",
+        "dies_once",
+        "over_time",
+    ]
     return next(n for n in names if record["Comment"].removeprefix("rule_").startswith(n))
 
 
@@ -215,9 +242,19 @@ def test_only_what_was_disturbed_was_submitted_twice(finished):
     assert again == {"train": 1, "restore_part_gpu": 2}
     rules = Counter(map(rule_of, finished.records)) - again
     assert rules == {
-        "psf": 1, "simulate": 2, "ingest": 1, "noise": 1, "phantoms": 2, "train": 2, "networks": 1,
-        "restore_part_gpu": 2, "restore_finish": 2, "consistency": 1, "evaluate": 1, "pages": 1,
-    }  # fmt: skip
+        "psf": 1,
+        "simulate": 2,
+        "ingest": 1,
+        "noise": 1,
+        "phantoms": 2,
+        "train": 2,
+        "networks": 1,
+        "restore_part_gpu": 2,
+        "restore_finish": 2,
+        "consistency": 1,
+        "evaluate": 1,
+        "pages": 1,
+    }
 
 
 def test_every_job_says_itself_where_it_ran(finished):
@@ -252,16 +289,16 @@ def test_a_training_that_is_told_to_stop_goes_on_in_the_next_attempt(finished):
     states = [r["JobState"] for r in attempts(finished, "train", "one")]
     assert states == ["FAILED", "COMPLETED"]
     saved = re.search(
-        r"told to stop \(SIGTERM\) and saved its state after step (\d+) of 40", finished.run.output
+        r"stopped by SIGTERM and saved its state after step (\d+) of 40", finished.run.output
     )
     log = (finished.folder / "logs" / "one" / "train" / "gfp.rln.log").read_text()
-    assert 0 < int(saved[1]) < 40 and f"going on after step {saved[1]}\n" in log
+    assert 0 < int(saved[1]) < 40 and f"resuming after step {saved[1]}\n" in log
 
 
 def test_a_part_that_is_told_to_stop_goes_on_in_the_next_attempt(finished):
     states = [r["JobState"] for r in attempts(finished, "restore_part_gpu", "two")]
     assert states == ["FAILED", "COMPLETED"]
-    left = re.search(r"told to stop \(SIGTERM\) with (\d+) of its blocks left", finished.run.output)
+    left = re.search(r"stopped by SIGTERM with (\d+) of its blocks left", finished.run.output)
     log = (finished.folder / "logs" / "two" / "restore" / "rln.0.log").read_text()
     assert f"part 0: {left[1]} block(s) to do" in log
 

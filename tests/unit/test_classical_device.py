@@ -11,6 +11,8 @@ from test_classical_recipe import PSF, boxes, prepared
 from decon3d.classical import device
 from decon3d.classical.device import Device
 from decon3d.classical.estimates import Estimator, Run
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.photons import PhotonScale
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import richardson_lucy
@@ -18,7 +20,7 @@ from decon3d.classical.slabs import Slabs
 from decon3d.errors import UserError
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import State, claim_device, open_restorer
-from decon3d.settings import Rl, Rltv, may_use_gpu
+from decon3d.settings import may_use_gpu
 
 RECIPE = Recipe(background=10.0, initial=5.0, voxel_size_um=PSF.voxel_size_um)
 RECIPES = {

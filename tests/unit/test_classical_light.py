@@ -7,13 +7,16 @@ from light_left import haze_with_beads, light_left
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from decon3d import settings
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rl_roughness import RlRoughness
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.light import local_mean, neighbourhood, with_light_of
 from decon3d.classical.operators import Blur
 from decon3d.optics.psf import normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
-from decon3d.settings import Optics, Rl, RlRoughness, Rltv
+from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
@@ -352,9 +355,13 @@ def test_saturated_voxels_claim_no_light():
     image[2, 4, 4] = 255
     inside = (slice(1, 6), slice(1, 10), slice(1, 10))
     options = {
-        "blur": lambda x: x[inside].copy(), "inside": inside, "level": 0.0,
-        "darkest": 0.0, "size": (3, 3, 3), "wide": (5, 5, 5),
-    }  # fmt: skip
+        "blur": lambda x: x[inside].copy(),
+        "inside": inside,
+        "level": 0.0,
+        "darkest": 0.0,
+        "size": (3, 3, 3),
+        "wide": (5, 5, 5),
+    }
     whole = np.full((7, 11, 11), 10.0, np.float32)
     got = with_light_of(image, whole.copy(), **options)
     assert got.max() > 15 and got.sum() == pytest.approx(image.sum(), rel=0.02)

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from test_classical_recipe import ONE, PSF, VOXEL, boxes, prepared
 
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rl_roughness import RlRoughness
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.risk import ImageNoise, risk_subjects
 from decon3d.classical.tuning import scores
 from decon3d.errors import UserError
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer
-from decon3d.settings import Rl, RlRoughness, Rltv
 from decon3d.volumes.ingest import ChannelStatistics
 
 RECIPE = Recipe(background=10.0, initial=5.0, voxel_size_um=VOXEL)

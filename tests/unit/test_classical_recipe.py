@@ -7,6 +7,8 @@ from test_classical_richardson_lucy import scene, start
 
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
 from decon3d.classical.consensus import iterate_consensus
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.classical.recipe import Recipe
@@ -18,7 +20,6 @@ from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.decisions import tv_weight_from_snr
 from decon3d.restoration.restorers import State, open_restorer, prepare_classical
-from decon3d.settings import Rl, Rltv
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -191,9 +192,12 @@ def test_saturated_voxels_may_raise_the_estimate_but_not_lower_it():
 def test_a_psf_larger_than_the_volume_restores_it():
     image, _, _ = scene(shape=(3, 32, 32))
     got = richardson_lucy(
-        image[:, :6, :7], model=Blur((3, 6, 7), psf=PSF.data), background=10.0, initial=8.0,
+        image[:, :6, :7],
+        model=Blur((3, 6, 7), psf=PSF.data),
+        background=10.0,
+        initial=8.0,
         iterations=20,
-    )  # fmt: skip
+    )
     assert got.shape == (3, 6, 7) and np.isfinite(got).all() and got.max() > 8
 
 

@@ -27,9 +27,7 @@ def start(image, background):
 
 def test_one_iteration_is_the_formula():
     image, _, model = scene()
-    got = richardson_lucy(
-        image, model=model, iterations=1, tv_weight=0.0, **start(image, 10.0)
-    )  # fmt: skip
+    got = richardson_lucy(image, model=model, iterations=1, tv_weight=0.0, **start(image, 10.0))
     x = np.where(model.weights > 0, np.float32(image.mean() - 10), 0)
     expected = x * model.weights * model.adjoint(image / (model.forward(x) + 10))
     np.testing.assert_allclose(got, expected[model.inside], rtol=1e-4)
@@ -55,9 +53,14 @@ def test_a_flat_volume_is_a_fixed_point_up_to_its_faces(acceleration, tv_weight)
     model = Blur((16, 20, 20), psf=gaussian_psf())
     flat = np.full(model.shape, 30.0, np.float32)
     got = richardson_lucy(
-        flat, model=model, iterations=10, tv_weight=tv_weight, acceleration=acceleration,
-        background=10.0, initial=20.0,
-    )  # fmt: skip
+        flat,
+        model=model,
+        iterations=10,
+        tv_weight=tv_weight,
+        acceleration=acceleration,
+        background=10.0,
+        initial=20.0,
+    )
     # What is seen by less than 1 % is left out of the object: a few per cent, at the corners.
     assert np.abs(got / 20 - 1).max() < 0.06
     if tv_weight == 0:
@@ -69,8 +72,11 @@ def test_a_flat_volume_is_a_fixed_point_up_to_its_faces(acceleration, tv_weight)
 def test_positive_and_equivariant_to_the_gain(acceleration, tv_weight):
     image, _, model = scene()
     options = {
-        "model": model, "iterations": 15, "tv_weight": tv_weight, "acceleration": acceleration,
-    }  # fmt: skip
+        "model": model,
+        "iterations": 15,
+        "tv_weight": tv_weight,
+        "acceleration": acceleration,
+    }
     one = richardson_lucy(image, background=10.0, initial=8.0, **options)
     many = richardson_lucy(8 * image, background=80.0, initial=64.0, **options)
     assert one.dtype == np.float32 and one.shape == image.shape
@@ -119,9 +125,13 @@ def test_counts_below_the_background_and_below_zero_are_sound(acceleration):
     assert np.isfinite(got).all() and got.min() >= 0
     assert got[:4].max() < 1e-3 * got.max()
     zero = richardson_lucy(
-        np.zeros_like(image), model=model, iterations=50, acceleration=acceleration,
-        background=0.0, initial=8.0,
-    )  # fmt: skip
+        np.zeros_like(image),
+        model=model,
+        iterations=50,
+        acceleration=acceleration,
+        background=0.0,
+        initial=8.0,
+    )
     assert np.isfinite(zero).all() and zero.max() < 1e-3
 
 
@@ -146,8 +156,11 @@ def test_impossible_input_is_refused(change, message):
 def test_a_block_with_its_halo_equals_the_whole(acceleration, iterations):
     image, _, model = scene(shape=(24, 32, 64))
     options = {
-        "background": 10.0, "initial": 8.0, "iterations": iterations, "acceleration": acceleration,
-    }  # fmt: skip
+        "background": 10.0,
+        "initial": 8.0,
+        "iterations": iterations,
+        "acceleration": acceleration,
+    }
     whole = richardson_lucy(image, model=model, **options)
     halo = 3 * 4  # three half-widths
     block = image[:, :, : 32 + halo]

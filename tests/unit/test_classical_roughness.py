@@ -110,8 +110,12 @@ def test_what_the_image_does_not_see_stays_empty():
     axes = np.meshgrid(*(np.arange(3) - 1,) * 3, indexing="ij")
     psf = np.exp(-sum(a**2 for a in axes) / 2.0)
     estimate = richardson_lucy(
-        image, model=Blur(image.shape, psf=psf / psf.sum()), background=1.0, iterations=30,
-        initial=40.0, roughness_weight=1.0,
-    )  # fmt: skip
+        image,
+        model=Blur(image.shape, psf=psf / psf.sum()),
+        background=1.0,
+        iterations=30,
+        initial=40.0,
+        roughness_weight=1.0,
+    )
     assert (estimate[:, :, :10] == 0).all()
     np.testing.assert_allclose(estimate[2:-2, 4:-4, 15:-3], 49, rtol=0.05)

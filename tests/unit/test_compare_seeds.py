@@ -15,10 +15,16 @@ def write_run(folder, margins, count):
             for method, value in (("rltv", 20.0 + i), ("rln", 20.0 + i + margin + 0.1 * (-1) ** i)):
                 for variant in ("affine", "unmatched"):
                     records.append(
-                        {"method": method, "subject": f"phantoms/test/{recipe}{i}", "split": "test",
-                         "recipe": recipe, "metric": "psnr", "variant": variant,
-                         "value": value if variant == "affine" else 0.0}
-                    )  # fmt: skip
+                        {
+                            "method": method,
+                            "subject": f"phantoms/test/{recipe}{i}",
+                            "split": "test",
+                            "recipe": recipe,
+                            "metric": "psnr",
+                            "variant": variant,
+                            "value": value if variant == "affine" else 0.0,
+                        }
+                    )
     path = folder / "metrics.csv"
     folder.mkdir()
     pd.DataFrame(records).to_csv(path)
@@ -32,8 +38,11 @@ def test_a_run_counts_once_per_recipe(tmp_path):
     ]
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "compare_seeds.py"), *paths],
-        env={"PYTHONPATH": str(ROOT / "scripts")}, text=True, capture_output=True, check=True,
-    )  # fmt: skip
+        env={"PYTHONPATH": str(ROOT / "scripts")},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
     lines = done.stdout.splitlines()
     assert lines[1].startswith("seen: +1.00, +2.00, +3.00; mean +2.00 (95 % interval -0.48 … +4.48")
     assert lines[2].startswith("unseen: -1.00, -1.00, -1.00; mean -1.00")

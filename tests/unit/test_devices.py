@@ -8,16 +8,22 @@ import sys
 import pytest
 from helpers import ROOT
 
-from decon3d import devices
-from decon3d.devices import driver_version, granted_gpus
 from decon3d.logs import where
+from decon3d.networks import devices
+from decon3d.networks.devices import driver_version, granted_gpus
 
 
 @pytest.mark.parametrize(
     ("resources", "expected"),
-    [({}, 0), ({"gpu": 2}, 2), ({"gres": "gpu:1"}, 1), ({"gres": "gpu:a100"}, 1),
-     ({"gres": "gpu:a100:2,nvme:1"}, 2), ({"gres": "nvme:3"}, 0)],
-)  # fmt: skip
+    [
+        ({}, 0),
+        ({"gpu": 2}, 2),
+        ({"gres": "gpu:1"}, 1),
+        ({"gres": "gpu:a100"}, 1),
+        ({"gres": "gpu:a100:2,nvme:1"}, 2),
+        ({"gres": "nvme:3"}, 0),
+    ],
+)
 def test_a_job_uses_the_gpus_that_it_asked_for(resources, expected):
     assert granted_gpus(resources) == expected
 
@@ -35,12 +41,18 @@ def test_where_a_job_runs(monkeypatch):
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n"
-         "GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n", "550.54.15"),
-        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86  Release Build\n", "570.86"),
+        (
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n"
+            "GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n",
+            "550.54.15",
+        ),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86  Release Build\n",
+            "570.86",
+        ),
         (None, "unknown"),
     ],
-)  # fmt: skip
+)
 def test_the_driver_says_its_version(said, expected, tmp_path, monkeypatch):
     if said is not None:
         (tmp_path / "version").write_text(said)
@@ -77,7 +89,10 @@ def test_pools_have_the_threads_of_the_job(imported, tmp_path):
     environment = {k: v for k, v in os.environ.items() if k not in ("DASK_NUM_WORKERS",)}
     said = subprocess.run(
         [sys.executable, "-c", POOLS, str(ROOT / "scripts"), imported, str(tmp_path / "log")],
-        check=True, capture_output=True, text=True, env=environment,
-    ).stdout  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    ).stdout
     dask, zarr = json.loads(said)
     assert dask == 3 and 0 < zarr <= 3

@@ -29,7 +29,26 @@ def test_a_lock_pins_every_package(name):
 def test_tensorflow_has_cuda_in_the_lock_of_gpu_nodes_only():
     assert "tensorflow" in pins("gpu") and "tensorflow-cpu" not in pins("gpu")
     assert "nvidia-cudnn-cu12" in pins("gpu")
-    assert "tensorflow-cpu" in pins("cpu") and "tensorflow" not in pins("cpu")
+    assert "nvidia-cudnn-cu12" not in pins("cpu")
+
+
+@pytest.mark.parametrize(
+    ("platform", "machine", "name"),
+    [
+        ("linux", "x86_64", "tensorflow-cpu"),
+        ("win32", "AMD64", "tensorflow-cpu"),
+        ("linux", "aarch64", "tensorflow"),
+        ("darwin", "arm64", "tensorflow"),
+    ],
+)
+def test_each_platform_gets_the_tensorflow_that_has_a_wheel_for_it(platform, machine, name):
+    place = {"sys_platform": platform, "platform_machine": machine}
+    found = [
+        n
+        for n, pin in pins("cpu").items()
+        if n.startswith("tensorflow") and (pin.marker is None or pin.marker.evaluate(place))
+    ]
+    assert found == [name]
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])

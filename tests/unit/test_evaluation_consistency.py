@@ -18,9 +18,15 @@ from decon3d.evaluation.consistency_maps import (
     volume_records,
     worst_places,
 )
+from decon3d.evaluation.map_sensitivity import (
+    DETECTABLE,
+    draw_places,
+    map_sensitivity,
+    pattern_of,
+    verdict,
+)
 from decon3d.evaluation.noise import Noise, load_noise, measure_noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
-from decon3d.evaluation.planted import DETECTABLE, draw_places, pattern_of, planted_auc, verdict
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.restoration.restorers import State
@@ -47,9 +53,15 @@ PSF = stretched_psf()
 def phantom(photons: float, *, recipe: str = "rln_mixed", shape=SHAPE):
     """A true object and its image through the PSF: offset 100, 5 photons of background."""
     exposure = simulate(
-        recipe, shape=shape, psf=PSF.data, voxel_size_um=VOXEL, photons=photons,
-        background_photons=5, camera=Camera(100, 1, 1.5), rng=generator(7, "consistency", recipe),
-    )  # fmt: skip
+        recipe,
+        shape=shape,
+        psf=PSF.data,
+        voxel_size_um=VOXEL,
+        photons=photons,
+        background_photons=5,
+        camera=Camera(100, 1, 1.5),
+        rng=generator(7, "consistency", recipe),
+    )
     return exposure.object, exposure.images[0]
 
 
@@ -251,7 +263,9 @@ def test_places_without_data_are_no_energy_outside_the_pass_band():
     for values in (blurred, blurred + 1000):
         assert not_verifiable([np.where(slanted, np.nan, values)], Support(PSF)) < 4e-4
     noise = np.random.default_rng(0).standard_normal(blurred.shape)
-    whole, part = (not_verifiable([n], Support(PSF)) for n in (noise, np.where(slanted, np.nan, noise)))  # fmt: skip
+    whole, part = (
+        not_verifiable([n], Support(PSF)) for n in (noise, np.where(slanted, np.nan, noise))
+    )
     assert part == pytest.approx(whole, abs=0.02)
 
 
@@ -260,9 +274,14 @@ def restored_store(path, values):
     level = create_level(path, shape=(1, 1, *values.shape), dtype="float32", chunk=(16, 32, 32))
     level[0, 0] = values
     write_metadata(
-        path, name="r", factors=[(1, 1, 1)], voxel_size_um=VOXEL, channel_names=["gfp"],
-        windows=[(0, 1)], attributes={"decon3d": {"key": "k"}},
-    )  # fmt: skip
+        path,
+        name="r",
+        factors=[(1, 1, 1)],
+        voxel_size_um=VOXEL,
+        channel_names=["gfp"],
+        windows=[(0, 1)],
+        attributes={"decon3d": {"key": "k"}},
+    )
 
 
 @pytest.fixture
@@ -275,22 +294,37 @@ def volume(tmp_path):
     level = create_level(raw, shape=(1, 1, *image.shape), dtype="uint16", chunk=(16, 32, 32))
     level[0, 0] = np.rint(np.clip(image, 0, None)).astype(np.uint16)
     write_metadata(
-        raw, name="raw", factors=[(1, 1, 1)], voxel_size_um=VOXEL, channel_names=["a"],
+        raw,
+        name="raw",
+        factors=[(1, 1, 1)],
+        voxel_size_um=VOXEL,
+        channel_names=["a"],
         windows=[(0, 1)],
-    )  # fmt: skip
+    )
     record = ingest(
-        str(raw), record_path=tmp_path / "v.json", name="v", channels={"gfp": 0},
-        voxel_size_um=None, times=None, key="d",
-    )  # fmt: skip
+        str(raw),
+        record_path=tmp_path / "v.json",
+        name="v",
+        channels={"gfp": 0},
+        voxel_size_um=None,
+        times=None,
+        key="d",
+    )
     restored_store(tmp_path / "restored.ome.zarr", truth)
     noise = measure_noise([image[:, :, :128]])
     checks = [ChannelCheck("gfp", 0, PSF, noise, 105.0)]
 
     def run(name, memory_gb=1.0):
         summary = check_volume(
-            record, restored=str(tmp_path / "restored.ome.zarr"), store=str(tmp_path / name),
-            channels=checks, times=None, method="m", memory_gb=memory_gb, seed=1,
-        )  # fmt: skip
+            record,
+            restored=str(tmp_path / "restored.ome.zarr"),
+            store=str(tmp_path / name),
+            channels=checks,
+            times=None,
+            method="m",
+            memory_gb=memory_gb,
+            seed=1,
+        )
         return summary, open_volume(tmp_path / name)
 
     return run
@@ -329,7 +363,7 @@ def test_a_map_that_was_told_to_stop_goes_on(volume, tmp_path, monkeypatch):
     all_blocks = len(computed)
     computed.clear()
     stop_at = 3
-    with pytest.raises(UserError, match="told to stop"):
+    with pytest.raises(UserError, match="stopped by SIGTERM"):
         volume("map", memory_gb=0.02)
     assert len(computed) == 3 < all_blocks
     # As if it had been killed after it wrote the last block, in the middle of its note.
@@ -371,7 +405,7 @@ def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):
 def test_additions_are_found_and_what_is_below_the_resolution_is_not_verifiable():
     truth, image = phantom(200)
     judge = checker(measure_noise([image]))
-    found = planted_auc(image, truth, checker=judge, rng=generator(1, "planted"))
+    found = map_sensitivity(image, truth, checker=judge, rng=generator(1, "planted"))
     print(found)
     assert found["added"] > 0.9
     assert "found by the map" in verdict("added", found["added"])
@@ -389,11 +423,13 @@ def test_planted_changes_are_found_beside_places_without_data():
     holes = truth.astype(np.float32)
     holes[10:14, 40:44, 60:64] = np.nan
     for a, b in ((missing, truth), (image, holes), (missing, holes)):
-        found = planted_auc(a, b, checker=judge, rng=generator(1, "planted"))
+        found = map_sensitivity(a, b, checker=judge, rng=generator(1, "planted"))
         assert found["added"] > 0.9 and found["lateral"] < DETECTABLE
     places = draw_places(SHAPE, psf=PSF, rng=generator(1, "planted"), known=~slanted)
     assert len(places) > 8 and not slanted[tuple(np.transpose(places))].any()
-    nothing = planted_auc(np.full(SHAPE, np.nan), truth, checker=judge, rng=generator(1, "planted"))
+    nothing = map_sensitivity(
+        np.full(SHAPE, np.nan), truth, checker=judge, rng=generator(1, "planted")
+    )
     assert np.isnan(list(nothing.values())).all()
 
 
@@ -444,9 +480,16 @@ def test_dark_noise_tells_what_appears_from_nothing(monkeypatch, light, objects)
     noise = Noise(1.0, -98.0, 1.0, ((0.0, 0.0), (0.0, 0.0), (0.27, 0.0)), 0, "data")
     state = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
     records = dark_noise.evaluate_dark_noise(
-        [state], noise=noise, background=105.0, psf=PSF, dataset="d", channel="c", method="m",
-        seed=1, threads=1,
-    )  # fmt: skip
+        [state],
+        noise=noise,
+        background=105.0,
+        psf=PSF,
+        dataset="d",
+        channel="c",
+        method="m",
+        seed=1,
+        threads=1,
+    )
     values = {r.metric: r.value for r in records}
     assert values["dark_objects"] == objects
     assert (values["dark_peak"] > 5) == bool(objects)
@@ -466,9 +509,17 @@ def test_dark_specks_are_told_one_by_one(monkeypatch):
     (specks,) = (
         r.value
         for r in dark_noise.evaluate_dark_noise(
-            [State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})], noise=noise, background=105.0,
-            psf=PSF, dataset="d", channel="c", method="m", seed=1, threads=1, shape=(16, 64, 64),
+            [State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})],
+            noise=noise,
+            background=105.0,
+            psf=PSF,
+            dataset="d",
+            channel="c",
+            method="m",
+            seed=1,
+            threads=1,
+            shape=(16, 64, 64),
         )
         if r.metric == "dark_specks"
-    )  # fmt: skip
+    )
     assert specks == pytest.approx(30 / 3, rel=0.05)

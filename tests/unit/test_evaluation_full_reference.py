@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data, metrics
 
 from decon3d.errors import UserError
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.full_reference import (
     compare,
     evaluate_phantoms,
@@ -17,7 +18,6 @@ from decon3d.evaluation.full_reference import (
     fit_affine,
     ssim,
 )
-from decon3d.evaluation.kernel import Kernels
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,13 @@ def test_ssim_published_value_of_camera() -> None:
 def test_ssim_by_blocks_is_that_of_the_whole(truth: np.ndarray, block: int) -> None:
     noisy = truth + np.random.default_rng(0).normal(0, 30, truth.shape)
     whole = metrics.structural_similarity(
-        truth.astype(float), noisy, data_range=500, gaussian_weights=True, sigma=1.5,
+        truth.astype(float),
+        noisy,
+        data_range=500,
+        gaussian_weights=True,
+        sigma=1.5,
         use_sample_covariance=False,
-    )  # fmt: skip
+    )
     assert ssim(noisy, truth, data_range=500, block=block) == pytest.approx(whole, abs=1e-12)
 
 
@@ -130,9 +134,11 @@ def test_phantoms_of_a_store(tmp_path, truth: np.ndarray) -> None:
     zarr.create_group(tmp_path / "old.zarr").create_array("restored", data=objects[:1])
     with pytest.raises(UserError, match="restore the test split again"):
         evaluate_phantoms(
-            test_store=tmp_path / "test.zarr", restored_store=tmp_path / "old.zarr", method="rl",
+            test_store=tmp_path / "test.zarr",
+            restored_store=tmp_path / "old.zarr",
+            method="rl",
             **names,
-        )  # fmt: skip
+        )
 
 
 def test_the_common_kernel_gives_each_measure_as_restored_and_matched(tmp_path, truth):
@@ -144,9 +150,13 @@ def test_the_common_kernel_gives_each_measure_as_restored_and_matched(tmp_path, 
     blurred = 2 * gaussian_filter(truth[None], (0, 1.5, 1.5, 1.5), mode="nearest")
     zarr.create_group(tmp_path / "m.zarr").create_array("restored", data=blurred)
     records = evaluate_phantoms(
-        test_store=tmp_path / "test.zarr", restored_store=tmp_path / "m.zarr", method="m",
-        dataset="d", channel="c", kernels=Kernels(own=1.5, common=1.5),
-    )  # fmt: skip
+        test_store=tmp_path / "test.zarr",
+        restored_store=tmp_path / "m.zarr",
+        method="m",
+        dataset="d",
+        channel="c",
+        kernels=Kernels(own=1.5, common=1.5),
+    )
     found = {(r.metric, r.variant): r.value for r in records}
     assert len(found) == 14
     assert (
@@ -183,10 +193,16 @@ def test_voxels_without_data_change_nothing(tmp_path):
 
     def measured(fill):
         records = evaluate_volumes(
-            prediction=None, raw=str(tmp_path / "raw.tif"), reference=str(tmp_path / "truth.tif"),
-            channels={"a": 0}, times=None, dataset="d", volume="v", method="input",
+            prediction=None,
+            raw=str(tmp_path / "raw.tif"),
+            reference=str(tmp_path / "truth.tif"),
+            channels={"a": 0},
+            times=None,
+            dataset="d",
+            volume="v",
+            method="input",
             fills={"a": fill},
-        )  # fmt: skip
+        )
         return {(r.metric, r.variant): r.value for r in records}
 
     there = ~outside

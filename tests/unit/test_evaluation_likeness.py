@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gaussians import gaussian_psf
 
-from decon3d.evaluation.likeness import compare, look_of
+from decon3d.evaluation.likeness import appearance_of, compare
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.seeds import generator
 from decon3d.volumes import camera as cameras
@@ -20,12 +20,18 @@ def images(recipe, seed, *, dose=1.0, unit_um=None, camera=PLAIN):
     doses = np.geomspace(50, 500, 3) * dose
     return [
         simulate(
-            recipe, shape=(20, 72, 72), psf=gaussian_psf((11, 9, 9)), voxel_size_um=VOXEL, photons=photons,
-            background_photons=5, camera=camera, rng=generator(seed, "likeness", i),
+            recipe,
+            shape=(20, 72, 72),
+            psf=gaussian_psf((11, 9, 9)),
+            voxel_size_um=VOXEL,
+            photons=photons,
+            background_photons=5,
+            camera=camera,
+            rng=generator(seed, "likeness", i),
             unit_um=unit_um,
         ).images[0]
         for i, photons in enumerate(doses)
-    ]  # fmt: skip
+    ]
 
 
 def compared(data, phantoms, camera=PLAIN):
@@ -34,7 +40,7 @@ def compared(data, phantoms, camera=PLAIN):
 
 def look(images, camera):
     known = cameras.Camera(camera.offset, camera.gain, camera.read_noise)
-    return look_of(images, camera=known, voxel_size_um=VOXEL)
+    return appearance_of(images, camera=known, voxel_size_um=VOXEL)
 
 
 @pytest.mark.parametrize("recipe", ["mixture", "tubules", "textured_nuclei"])

@@ -33,13 +33,19 @@ def test_it_is_scikit_images_ssim_at_the_best_scale(truth):
     t, p = truth - np.percentile(truth, 3), noisy - np.percentile(noisy, 3)
 
     def at(scale):
-        return np.mean([
-            structural_similarity(
-                a, scale * b, data_range=t.max(), gaussian_weights=True, sigma=1.5,
-                use_sample_covariance=False,
-            )
-            for a, b in zip(t, p, strict=True)
-        ])  # fmt: skip
+        return np.mean(
+            [
+                structural_similarity(
+                    a,
+                    scale * b,
+                    data_range=t.max(),
+                    gaussian_weights=True,
+                    sigma=1.5,
+                    use_sample_covariance=False,
+                )
+                for a, b in zip(t, p, strict=True)
+            ]
+        )
 
     best = max(at(scale) for scale in np.linspace(1, 5, 81))
     assert microssim(noisy, truth) == pytest.approx(best, abs=2e-3)

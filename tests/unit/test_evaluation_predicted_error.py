@@ -52,6 +52,14 @@ def test_the_truth_has_less_error_than_a_smoother_one(seen, psf) -> None:
         assert difference(lambda _, s=smooth: s, lambda _: truth, seen, psf)[1] > 3
 
 
+def test_the_best_match_of_brightness_is_taken(seen, psf) -> None:
+    truth = seen[0] + BACKGROUND
+    mean, _ = difference(lambda _: 0.7 * seen[0] + BACKGROUND, lambda _: truth, seen, psf)
+    assert mean == pytest.approx(0, abs=1e-6)
+    nothing = np.full_like(truth, BACKGROUND)
+    assert difference(lambda _: nothing, lambda _: truth, seen, psf)[1] > 3
+
+
 def test_the_difference_is_that_of_the_true_errors_in_the_pass_band(seen, psf) -> None:
     """Of estimates that differ from the truth by what the microscope passes."""
     truth = seen[0] + BACKGROUND
@@ -82,7 +90,14 @@ def test_places_without_data_do_not_count(seen, psf) -> None:
     thin = {"restore": lambda v: v, "psf": psf, "noise": ImageNoise(GAIN, 100.0), "seed": 3}
     # Light from beyond the faces of so thin a block would count as error.
     assert predicted_error(seen[1][:10], background=BACKGROUND, **thin) == ()
-    assert predicted_error(
-        np.full((16, 16, 16), BACKGROUND, np.float32), restore=lambda v: v, psf=psf,
-        noise=ImageNoise(GAIN, 100.0), background=BACKGROUND, seed=3,
-    ) == ()  # fmt: skip
+    assert (
+        predicted_error(
+            np.full((16, 16, 16), BACKGROUND, np.float32),
+            restore=lambda v: v,
+            psf=psf,
+            noise=ImageNoise(GAIN, 100.0),
+            background=BACKGROUND,
+            seed=3,
+        )
+        == ()
+    )

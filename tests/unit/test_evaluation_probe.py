@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
+from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.evaluation import deviance as deviance_module
 from decon3d.evaluation.catalogue import HEADLINE, METRICS, VOXELWISE
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.deviance import held_out, restore_chain
-from decon3d.evaluation.kernel import Kernels
 from decon3d.evaluation.probe import BEADS, bead_image, make_probe, proportion
 from decon3d.evaluation.sample import (
     CORRELATED,
@@ -21,12 +22,13 @@ from decon3d.evaluation.sample import (
     evaluate_sample,
     known_photons,
 )
-from decon3d.evaluation.targets import TRUTH_SIGMA, target_kernels
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import Camera, simulate
 from decon3d.phantoms.published import RLN_SIGMA
+from decon3d.phantoms.sections import TRUTH_SIGMA
 from decon3d.restoration.restorers import State, prepare_classical
-from decon3d.settings import Channel, Optics, Rl, load_settings
+from decon3d.settings import Channel, Optics, load_settings
+from decon3d.settings.target_kernels import target_kernels
 from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -91,17 +93,27 @@ def test_dimmed_dim_objects_raise_the_exponent(psf: Psf) -> None:
 
 def image_of(psf: Psf, photons: float, seed: int = 2) -> np.ndarray:
     exposure = simulate(
-        "rln_mixed", shape=(20, 40, 40), psf=psf.data, voxel_size_um=VOXEL, photons=photons,
-        background_photons=3, camera=Camera(100, 2, 1), rng=np.random.default_rng(seed),
-    )  # fmt: skip
+        "rln_mixed",
+        shape=(20, 40, 40),
+        psf=psf.data,
+        voxel_size_um=VOXEL,
+        photons=photons,
+        background_photons=3,
+        camera=Camera(100, 2, 1),
+        rng=np.random.default_rng(seed),
+    )
     return exposure.images[0]
 
 
 def rl_state(psf: Psf, image: np.ndarray, iterations: int, **options) -> State:
     return prepare_classical(
-        Rl(kind="rl", iterations=iterations, **options), psf=psf, tuned={}, camera=CAMERA,
-        statistics=ChannelStatistics.of_image(image, camera_offset=100), sample=[image],
-    )  # fmt: skip
+        Rl(kind="rl", iterations=iterations, **options),
+        psf=psf,
+        tuned={},
+        camera=CAMERA,
+        statistics=ChannelStatistics.of_image(image, camera_offset=100),
+        sample=[image],
+    )
 
 
 def test_the_deviance_of_the_truth_is_one_per_voxel_and_the_smallest() -> None:
@@ -197,9 +209,13 @@ def test_all_of_one_method(psf: Psf) -> None:
     bench = Bench(
         psf=psf,
         optics=Optics(modality="confocal", numerical_aperture=1.1, immersion_index=1.333),
-        channel=Channel(emission_um=0.525), camera=CAMERA, photons=200, background_photons=3,
-        seed=1, stream=("d", "c"),
-    )  # fmt: skip
+        channel=Channel(emission_um=0.525),
+        camera=CAMERA,
+        photons=200,
+        background_photons=3,
+        seed=1,
+        stream=("d", "c"),
+    )
 
     def prepare(statistics, sample):
         return prepare_classical(

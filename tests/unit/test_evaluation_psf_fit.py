@@ -17,7 +17,7 @@ from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
 from decon3d.phantoms.grids import Grid
 from decon3d.phantoms.imaging import Camera, form_image, margins, simulate
-from decon3d.report.existing import psf_cards
+from decon3d.report.run_status import psf_cards
 from decon3d.settings import Optics
 
 VOXEL = (0.2, 0.08, 0.08)
@@ -57,9 +57,15 @@ def spots(diameter_um: float = 0.08) -> np.ndarray:
 @cache
 def network() -> np.ndarray:
     return simulate(
-        "er_network", shape=(16, 40, 40), psf=right_psf().data, voxel_size_um=VOXEL, photons=300,
-        background_photons=30, camera=CAMERA, rng=np.random.default_rng(1),
-    ).images[0]  # fmt: skip
+        "er_network",
+        shape=(16, 40, 40),
+        psf=right_psf().data,
+        voxel_size_um=VOXEL,
+        photons=300,
+        background_photons=30,
+        camera=CAMERA,
+        rng=np.random.default_rng(1),
+    ).images[0]
 
 
 @cache

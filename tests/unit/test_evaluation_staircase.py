@@ -5,6 +5,7 @@ import pytest
 from gaussians import gaussian_psf
 from scipy.ndimage import gaussian_filter
 
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.operators import Blur
 from decon3d.classical.richardson_lucy import richardson_lucy
 from decon3d.evaluation.staircase import (
@@ -16,7 +17,6 @@ from decon3d.evaluation.staircase import (
 )
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.restorers import prepare_classical
-from decon3d.settings import Rltv
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -51,9 +51,14 @@ def imaged(structure, photons=1000.0, seed=0):
 def restored(image, **options):
     model = Blur(SHAPE, psf=PSF.data, threads=1)
     estimate = richardson_lucy(
-        image, model=model, background=BACKGROUND, initial=100.0, start="data",
-        voxel_size_um=VOXEL, **options,
-    )  # fmt: skip
+        image,
+        model=model,
+        background=BACKGROUND,
+        initial=100.0,
+        start="data",
+        voxel_size_um=VOXEL,
+        **options,
+    )
     return estimate + BACKGROUND
 
 
@@ -83,9 +88,13 @@ def test_smooth_restorations_and_noise_are_no_staircase(photons):
     rl = restored(image, iterations=15)
     truth = photons * structure + BACKGROUND
     for result in (
-        image, rl, restored(image, iterations=60), truth, gaussian_filter(truth, 0.7),
+        image,
+        rl,
+        restored(image, iterations=60),
+        truth,
+        gaussian_filter(truth, 0.7),
         gaussian_filter(image, 1.0),
-    ):  # fmt: skip
+    ):
         found = measure(image, result, rl)
         assert found.measured and not found.warns and not found.flat_object
 
@@ -119,9 +128,12 @@ def test_brightness_and_places_without_data_change_nothing():
     hole = image.copy()
     hole[:, :8] = np.nan
     holed = staircase(
-        hole, np.where(np.isnan(hole), np.nan, rl), np.where(np.isnan(hole), np.nan, result),
-        psf=PSF, background=BACKGROUND,
-    )  # fmt: skip
+        hole,
+        np.where(np.isnan(hole), np.nan, rl),
+        np.where(np.isnan(hole), np.nan, result),
+        psf=PSF,
+        background=BACKGROUND,
+    )
     assert holed.voxels < plain.voxels
     assert holed.warns == plain.warns
 
@@ -150,9 +162,16 @@ def test_records_of_a_sample_tell_rltv_from_the_raw_image():
     state = prepare_classical(method, statistics=statistics, psf=PSF, tuned={}, camera=camera)
     for states, paints in (([], False), ([state], True)):
         records = staircase_records(
-            states, sample=[image], psf=PSF, statistics=statistics, camera=camera, dataset="d",
-            channel="c", method="m", threads=1,
-        )  # fmt: skip
+            states,
+            sample=[image],
+            psf=PSF,
+            statistics=statistics,
+            camera=camera,
+            dataset="d",
+            channel="c",
+            method="m",
+            threads=1,
+        )
         values = {r.metric: r.value for r in records}
         found = Staircase(values["staircase"], values["staircase_rl"])
         assert found.warns == paints

@@ -10,16 +10,42 @@ from scipy import stats
 from decon3d.evaluation.records import COLUMNS, Record, read_records, write_records
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
 
-ROW = Record("d", "c", "rl", "volume/v", "volume", None, None, "psnr", "affine", "volume", 900.0,
-             "here", 31.5, "dB")  # fmt: skip
+ROW = Record(
+    "d",
+    "c",
+    "rl",
+    "volume/v",
+    "volume",
+    None,
+    None,
+    "psnr",
+    "affine",
+    "volume",
+    900.0,
+    "here",
+    31.5,
+    "dB",
+)
 
 
 def test_columns_are_the_contract() -> None:
     assert tuple(COLUMNS) == tuple(f.name for f in dataclasses.fields(Record))
     assert tuple(COLUMNS) == (
-        "dataset", "channel", "method", "subject", "split", "recipe", "photons", "metric",
-        "variant", "region", "range", "implementation", "value", "unit",
-    )  # fmt: skip
+        "dataset",
+        "channel",
+        "method",
+        "subject",
+        "split",
+        "recipe",
+        "photons",
+        "metric",
+        "variant",
+        "region",
+        "range",
+        "implementation",
+        "value",
+        "unit",
+    )
 
 
 def test_records_survive_their_file(tmp_path) -> None:

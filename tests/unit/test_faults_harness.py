@@ -93,8 +93,10 @@ def test_every_kind_of_file_gets_its_cells(place):
     assert len(set(drawn)) == 20 and faults.sample(cells, 20, seed=1) == drawn
     assert len({cell.fault for cell in drawn}) >= 10
     assert {cell.fault for cell in cells if cell.subject == "tables/metrics.csv"} == {
-        "cut", "flipped", "deleted"
-    }  # fmt: skip
+        "cut",
+        "flipped",
+        "deleted",
+    }
 
 
 def test_the_table_counts_what_ended_badly():

@@ -97,7 +97,7 @@ def test_a_job_removes_what_is_damaged_of_its_own_dataset_only(tmp_path, monkeyp
     assert run_job(DamagedError(ours[0], "is cut", files=ours[1:]), "logs/d/plan/m.log") == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.endswith(
-        "E results/d/prepared/m.json is cut; run the same command again, and it is made again"
+        "E results/d/prepared/m.json is cut; run the same command again to make it again"
     )
     assert not any(path.exists() for path in ours)
     for path in others:

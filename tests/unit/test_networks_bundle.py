@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from decon3d.errors import UserError
 from decon3d.files import file_digest, read_json, write_json
-from decon3d.networks import rln
 from decon3d.networks.bundle import Predictor, load_bundle, write_bundle
 from decon3d.networks.description import TrainedOn
+from decon3d.networks.kinds import rln
 
 BLOCK = np.random.default_rng(0).uniform(0, 1, (8, 10, 12)).astype(np.float32)
 
@@ -25,13 +25,27 @@ def written(tmp_path_factory):
     tf.keras.utils.set_random_seed(1)
     model = rln.build(epsilon=0.01)
     info = write_bundle(
-        folder, model, kind="rln", options={"epsilon": 0.01}, input_channels=1,
-        halo=(18, 18, 18), stride=(2, 2, 2), bytes_per_voxel=250.0, global_means=False, target_kernel="object",
-        voxel_size_um=(0.2, 0.1, 0.1), psf_fwhm_um=(0.6, 0.25, 0.25), psf_fingerprint="ab",
+        folder,
+        model,
+        kind="rln",
+        options={"epsilon": 0.01},
+        input_channels=1,
+        halo=(18, 18, 18),
+        stride=(2, 2, 2),
+        bytes_per_voxel=250.0,
+        global_means=False,
+        target_kernel="object",
+        voxel_size_um=(0.2, 0.1, 0.1),
+        psf_fwhm_um=(0.6, 0.25, 0.25),
+        psf_fingerprint="ab",
         trained_on=TrainedOn(2, (8, 8, 8), "law", (100.0, 100.0), (50.0, 60.0), (0.01, 0.02), {}),
-        training={"steps": 1}, seed=1, stream=("d", "c"), device="CPU", best_step=1,
+        training={"steps": 1},
+        seed=1,
+        stream=("d", "c"),
+        device="CPU",
+        best_step=1,
         validation={"input": {"nrmse": 0.5}},
-    )  # fmt: skip
+    )
     expected = model(BLOCK[None, ..., None], training=False).numpy()[0, ..., 0]
     return folder, info, expected
 
@@ -99,10 +113,10 @@ def test_no_bundle(tmp_path):
 
 def test_the_packages_import_without_tensorflow():
     code = (
-        "import sys, decon3d.networks.registry, decon3d.training, decon3d.devices; "
+        "import sys, decon3d.networks.registry, decon3d.training, decon3d.networks.devices; "
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
-    scripts = Path(rln.__file__).parents[2]
+    scripts = Path(rln.__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=scripts, check=False).returncode == 0
 
 
@@ -113,7 +127,7 @@ def test_the_geometry_in_model_json_is_compared_with_the_network(written, tmp_pa
     folder = copy(written[0], tmp_path)
     path = folder / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    with pytest.raises(UserError, match="halo, stride or global_means is not that of the network"):
+    with pytest.raises(UserError, match="halo, stride or global_means do not match the network"):
         load_bundle(folder)
 
 

@@ -9,14 +9,20 @@ import tensorflow as tf
 from small_networks import BUILD, small
 
 from decon3d.errors import DeviceMemoryError, UserError
-from decon3d.networks import engines, rln
+from decon3d.networks import engines
 from decon3d.networks.bundle import Predictor, calibrate
 from decon3d.networks.engines import Engine, choose_engine
 from decon3d.networks.inference import inference_function
+from decon3d.networks.kinds import rln
 from decon3d.networks.layers import global_means
 
 BLOCK = np.random.default_rng(3).uniform(0, 1, (16, 32, 24)).astype(np.float32)
-ENGINES = [Engine(), Engine("openvino"), Engine("tensorflow", "bfloat16"), Engine("openvino", "bfloat16")]  # fmt: skip
+ENGINES = [
+    Engine(),
+    Engine("openvino"),
+    Engine("tensorflow", "bfloat16"),
+    Engine("openvino", "bfloat16"),
+]
 openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
 )
@@ -133,7 +139,7 @@ def test_memory_that_does_not_suffice_is_told_apart(networks):
         ("auto", False, False, "tensorflow"),
         ("tensorflow", True, False, "tensorflow"),
         ("openvino", False, False, "is not installed"),
-        ("openvino", True, True, "works on CPUs"),
+        ("openvino", True, True, "only runs on CPUs"),
     ],
 )
 def test_the_choice_of_an_engine(monkeypatch, name, installed, gpu, chosen):

@@ -8,9 +8,9 @@ import yaml
 from helpers import bundle_info
 
 from decon3d.errors import UserError
-from decon3d.networks import rcan
 from decon3d.networks.bundle import write_bundle
 from decon3d.networks.export import Publication, export_bioimageio
+from decon3d.networks.kinds import rcan
 from decon3d.volumes.normalisation import Normalisation
 
 pytest.importorskip("bioimageio.core")
@@ -20,9 +20,22 @@ PUBLICATION = Publication("A small RCAN", ["A Person"], "CC-BY-4.0")
 def write(folder, **changes):
     tf.keras.utils.set_random_seed(1)
     options = {"groups": 1, "blocks": 1, "channels": 4, "reduction": 2}
-    known = vars(bundle_info(kind="rcan", options=options, halo=(5, 5, 5), stride=(1, 1, 1), global_means=True, **changes))  # fmt: skip
+    known = vars(
+        bundle_info(
+            kind="rcan",
+            options=options,
+            halo=(5, 5, 5),
+            stride=(1, 1, 1),
+            global_means=True,
+            **changes,
+        )
+    )
     made_here = ("schema_version", "versions", "model_sha256", "weights_sha256")
-    info = {key: value for key, value in known.items() if not key.startswith("_") and key not in made_here}  # fmt: skip
+    info = {
+        key: value
+        for key, value in known.items()
+        if not key.startswith("_") and key not in made_here
+    }
     write_bundle(folder, rcan.build(**options), **info)
 
 
@@ -45,6 +58,6 @@ def test_the_library_reproduces_the_network_in_counts(tmp_path):
 def test_a_package_that_does_not_reproduce_is_refused(tmp_path, monkeypatch):
     write(tmp_path)
     monkeypatch.setattr("decon3d.networks.export.Normalisation.apply", lambda self, x: x * 1e-3)
-    with pytest.raises(UserError, match="finds fault"):
+    with pytest.raises(UserError, match="rejects the package"):
         export_bioimageio(tmp_path, tmp_path / "p.zip", publication=PUBLICATION)
     assert not (tmp_path / "p.zip").exists()

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from skimage.metrics import structural_similarity
 
-from decon3d.networks import care, neurodecon, rcan
 from decon3d.networks.bundle import Predictor, calibrate
 from decon3d.networks.geometry import halo_and_stride
-from decon3d.training.losses import hessian, laplace, windowed_ssim
+from decon3d.networks.kinds import care, neurodecon, rcan
+from decon3d.networks.losses import hessian, laplace, windowed_ssim
 
 CASES = {
     "neurodecon": (lambda: neurodecon.build(), 1_509_331, (17, 56, 56), (1, 8, 8)),

@@ -9,12 +9,15 @@ import tensorflow as tf
 import zarr
 from test_classical_recipe import PSF, VOXEL, boxes
 
-from decon3d import devices
-from decon3d.networks import rl_residual
+from decon3d.classical.kinds.rl import Rl
+from decon3d.networks import devices
 from decon3d.networks.bundle import write_bundle
 from decon3d.networks.description import Estimate, TrainedOn, load_info
+from decon3d.networks.estimates import network_estimator
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.inputs import network_input
+from decon3d.networks.kinds import rl_residual
+from decon3d.networks.kinds.rl_residual import RlEstimate, RlResidual, RlResidualTraining
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import (
     State,
@@ -22,8 +25,6 @@ from decon3d.restoration.restorers import (
     prepare_classical,
     prepare_network,
 )
-from decon3d.restoration.richardson_lucy import network_estimator
-from decon3d.settings import Rl, RlEstimate, RlResidual, RlResidualTraining
 from decon3d.training import loop
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -47,13 +48,28 @@ def bundle(folder, *, residual=0.0):
     model.get_layer("residual").set_weights([noise])
     halo, stride = halo_and_stride(model)
     write_bundle(
-        folder, model, kind="rl_residual", options={}, input_channels=3, halo=halo, stride=stride,
-        bytes_per_voxel=400.0, global_means=False, target_kernel="object", voxel_size_um=VOXEL,
-        psf_fwhm_um=(0.6, 0.25, 0.25), psf_fingerprint="ab",
+        folder,
+        model,
+        kind="rl_residual",
+        options={},
+        input_channels=3,
+        halo=halo,
+        stride=stride,
+        bytes_per_voxel=400.0,
+        global_means=False,
+        target_kernel="object",
+        voxel_size_um=VOXEL,
+        psf_fwhm_um=(0.6, 0.25, 0.25),
+        psf_fingerprint="ab",
         trained_on=TrainedOn(1, (8, 8, 8), "law", (100.0, 100.0), (50.0, 60.0), (0.01, 0.02), {}),
-        training={}, seed=1, stream=("d",), device="CPU", best_step=1, validation={},
+        training={},
+        seed=1,
+        stream=("d",),
+        device="CPU",
+        best_step=1,
+        validation={},
         estimates=ESTIMATES,
-    )  # fmt: skip
+    )
     return folder
 
 
@@ -136,10 +152,16 @@ def test_it_learns_and_comes_back_to_the_bit(tmp_path):
         training=training,
     )
     loop.train(
-        train_store=tmp_path / "pairs.zarr", val_store=tmp_path / "pairs.zarr", method=method,
-        psf=PSF, camera=CAMERA, seed=1, stream=("d", "c", "m"), folder=tmp_path / "bundle",
+        train_store=tmp_path / "pairs.zarr",
+        val_store=tmp_path / "pairs.zarr",
+        method=method,
+        psf=PSF,
+        camera=CAMERA,
+        seed=1,
+        stream=("d", "c", "m"),
+        folder=tmp_path / "bundle",
         device=devices.configure(gpus=0, threads=1),
-    )  # fmt: skip
+    )
     info = load_info(tmp_path / "bundle")
     assert info.estimates == (Estimate((3, 8)), Estimate((8,), 1e-3))
     assert info.input_channels == info.options["inputs"] == 4

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from decon3d.errors import UserError
-from decon3d.networks import rln
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.kinds import rln
 from decon3d.networks.layers import BatchNorm, Product, Ratio
 from decon3d.networks.registry import network
 
@@ -108,7 +108,7 @@ def test_halo_is_the_measured_reach(model):
 
 
 def test_unknown_network():
-    with pytest.raises(UserError, match="'layers' is no network"):
+    with pytest.raises(UserError, match="Unknown network kind 'layers'"):
         network("layers")
-    with pytest.raises(UserError, match="'nothing' is no network"):
+    with pytest.raises(UserError, match="Unknown network kind 'nothing'"):
         network("nothing")

@@ -32,9 +32,11 @@ def test_a_ball_smaller_than_a_voxel_is_one_voxel_and_longer_averages_widen():
     ball = ideal_ball(diameter_um=0.05, voxel_size_um=(0.2, 0.1, 0.1), shape=(3, 3, 3))
     assert ball[1, 1, 1] == 1
     fine = ideal_ball(
-        diameter_um=0.4, voxel_size_um=(0.02,) * 3, shape=(41,) * 3,
+        diameter_um=0.4,
+        voxel_size_um=(0.02,) * 3,
+        shape=(41,) * 3,
         averaged_over_um=(0.2, 0.02, 0.02),
-    )  # fmt: skip
+    )
     assert moments(fine, (0.02,) * 3)[0] == pytest.approx(0.4**2 / 20 + 0.2**2 / 12, rel=5e-3)
     with pytest.raises(ValueError, match="odd"):
         ideal_ball(diameter_um=0.1, voxel_size_um=(0.1,) * 3, shape=(4, 3, 3))

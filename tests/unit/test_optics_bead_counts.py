@@ -55,9 +55,11 @@ def psf_of(image, folder, *, modality, voxel):
     path = folder / "beads.tif"
     tifffile.imwrite(path, image, photometric="minisblack")
     beads = {
-        "source": "beads", "path": str(path), "bead_diameter_um": DIAMETER,
+        "source": "beads",
+        "path": str(path),
+        "bead_diameter_um": DIAMETER,
         "voxel_size_um": voxel,
-    }  # fmt: skip
+    }
     channel = Channel(emission_um=0.525, **LASER, psf=beads)
     optics = Optics(
         modality=modality, numerical_aperture=1.2, immersion_index=1.333, pinhole_au=0.01

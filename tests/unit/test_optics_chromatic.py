@@ -45,7 +45,7 @@ def test_a_shift_is_found_to_a_twentieth_of_a_voxel_and_reported(stack):
     assert np.divide(found["shift_um"], VOXEL) == pytest.approx(SHIFT, abs=0.05)
     assert found["beads"] == 11 and not found["undone"]
     assert (np.divide(found["error_um"], VOXEL) < 0.05).all()
-    assert "the beads lie +0.12" in psf.record["warnings"][-1]
+    assert "the beads are shifted by +0.12" in psf.record["warnings"][-1]
     assert core_centroid(psf.data) == pytest.approx(np.array(psf.data.shape) // 2, abs=0.05)
 
 
@@ -54,7 +54,9 @@ def test_an_aligned_psf_lies_where_the_channel_does(stack):
     moved = np.subtract(core_centroid(psf.data), np.array(psf.data.shape) // 2)
     assert moved == pytest.approx(SHIFT, abs=0.06)
     assert psf.data.sum(dtype=np.float64) == pytest.approx(1, abs=1e-5)
-    assert psf.record["chromatic"]["undone"] and "the beads lie" not in str(psf.record["warnings"])
+    assert psf.record["chromatic"]["undone"] and "the beads are shifted" not in str(
+        psf.record["warnings"]
+    )
 
 
 def test_channels_without_common_beads_are_not_aligned(stack, tmp_path):
@@ -63,10 +65,10 @@ def test_channels_without_common_beads_are_not_aligned(stack, tmp_path):
     tifffile.imwrite(tmp_path / "x.tif", counts, imagej=True, metadata={"axes": "ZCYX"})
     other = {**stack, "path": str(tmp_path / "x.tif")}
     with pytest.raises(
-        UserError, match=r"k\.align: 0 beads of .*x.tif shine in the channels 1 and 0"
+        UserError, match=r"k\.align: 0 beads of .*x.tif are visible in the channels 1 and 0"
     ):
         made(other, align=True)
-    assert "so that their shift is not known" in made(other).record["warnings"][-1]
+    assert "so their shift is not known" in made(other).record["warnings"][-1]
 
 
 def test_pairs_of_different_beads_do_not_count():
@@ -104,8 +106,12 @@ def test_channels_restored_with_aligned_psfs_lie_on_each_other():
         counts = (np.clip(image, 0, None) + 10).astype(np.float32)
         model = Blur(counts.shape, psf=psf)
         found = richardson_lucy(
-            counts, model=model, iterations=30, tv_weight=0.0, background=10.0,
+            counts,
+            model=model,
+            iterations=30,
+            tv_weight=0.0,
+            background=10.0,
             initial=float(image.mean()),
-        )  # fmt: skip
+        )
         places.append(ndimage.center_of_mass(found[:, 10:30, 14:32] * (found[:, 10:30, 14:32] > 5)))
     assert places[1] == pytest.approx(places[0], abs=0.05)

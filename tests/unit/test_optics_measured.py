@@ -87,7 +87,7 @@ def test_single_bad_voxels_are_mended(tmp_path):
         (bead(centre=(16, 0.4, 24)), "cut by the edge of the image along Y"),
         (np.full(SHAPE, np.nan), "NaN"),
         (np.zeros(SHAPE), "all voxels are 0"),
-        (bead(height=0.1), "no bead stands out"),
+        (bead(height=0.1), "no bead is above the noise"),
         (np.minimum(bead(), 900), "saturated"),
         (bead()[16], "no Z stack"),
         (bead().transpose(1, 0, 2), "longest along Y"),
@@ -103,17 +103,21 @@ def test_voxel_size_from_imagej_and_ome(tmp_path):
     image = bead().astype(np.float32)
     for name, options in {
         "imagej.tif": {
-            "imagej": True, "resolution": (1 / 0.1, 1 / 0.1),
+            "imagej": True,
+            "resolution": (1 / 0.1, 1 / 0.1),
             "metadata": {"axes": "ZYX", "spacing": 0.2, "unit": "um"},
         },
         "ome.tif": {
             "ome": True,
             "metadata": {
-                "axes": "ZYX", "PhysicalSizeZ": 200, "PhysicalSizeZUnit": "nm",
-                "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1,
+                "axes": "ZYX",
+                "PhysicalSizeZ": 200,
+                "PhysicalSizeZUnit": "nm",
+                "PhysicalSizeY": 0.1,
+                "PhysicalSizeX": 0.1,
             },
         },
-    }.items():  # fmt: skip
+    }.items():
         tifffile.imwrite(tmp_path / name, image, **options)
         psf = psf_from_file(tmp_path / name, target_voxel_size_um=VOXEL)
         assert psf.record["file"]["voxel_size_um"] == pytest.approx(VOXEL, rel=1e-5)

@@ -1,4 +1,11 @@
-"""Two-photon and STED against the formulas of a textbook; what their configs must say."""
+"""Two-photon and STED against the formulas of a textbook; what their configs must say.
+
+A kind of microscope is one entry of `optics.modalities`.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +23,12 @@ VOXEL = (0.08, 0.012, 0.012)
 
 def psf(modality="sted", voxel=VOXEL, shape=(9, 33, 33), excitation_um=0.64, **keys):
     return theoretical_psf(
-        optics=Optics(
-            modality=modality, numerical_aperture=1.4, immersion_index=1.515, **keys
-        ),
-        emission_um=0.67, excitation_um=excitation_um, voxel_size_um=voxel, shape=shape,
-    )  # fmt: skip
+        optics=Optics(modality=modality, numerical_aperture=1.4, immersion_index=1.515, **keys),
+        emission_um=0.67,
+        excitation_um=excitation_um,
+        voxel_size_um=voxel,
+        shape=shape,
+    )
 
 
 def depletion(factor):
@@ -31,8 +39,10 @@ def test_two_photon_is_the_square_of_the_excitation():
     two = psf("two_photon", excitation_um=0.92)
     one = theoretical_psf(
         optics=Optics(modality="widefield", numerical_aperture=1.4, immersion_index=1.515),
-        emission_um=0.92, voxel_size_um=VOXEL, shape=(9, 33, 33),
-    )  # fmt: skip
+        emission_um=0.92,
+        voxel_size_um=VOXEL,
+        shape=(9, 33, 33),
+    )
     assert two / two.max() == pytest.approx((one / one.max()) ** 2, abs=2e-3)
 
 
@@ -73,13 +83,16 @@ def test_two_photon_needs_the_laser_and_sted_its_depletion():
 
     def said(modality, **optics):
         config = {
-            "datasets": {"d": {
-                "simulate": {"v": {"shape": [8, 16, 16]}}, "voxel_size_um": [0.3, 0.1, 0.1],
-                "optics": {"modality": modality, "numerical_aperture": 1.0, **optics},
-                "channels": {"gfp": {"emission_um": 0.525}},
-            }},
+            "datasets": {
+                "d": {
+                    "simulate": {"v": {"shape": [8, 16, 16]}},
+                    "voxel_size_um": [0.3, 0.1, 0.1],
+                    "optics": {"modality": modality, "numerical_aperture": 1.0, **optics},
+                    "channels": {"gfp": {"emission_um": 0.525}},
+                }
+            },
             "methods": {"rl": {}},
-        }  # fmt: skip
+        }
         with pytest.raises(ConfigError) as caught:
             load_settings(config)
         (line,) = caught.value.problems
@@ -98,9 +111,11 @@ def test_two_photon_needs_the_laser_and_sted_its_depletion():
 def test_the_record_says_what_was_computed():
     channel = Channel(emission_um=0.525, excitation_um=0.92)
     optics = Optics(
-        modality="two_photon", numerical_aperture=0.8, immersion_index=1.33,
+        modality="two_photon",
+        numerical_aperture=0.8,
+        immersion_index=1.33,
         aberrations={"spherical": 0.05},
-    )  # fmt: skip
+    )
     record = make_psf(
         optics=optics, channel=channel, voxel_size_um=(0.5, 0.2, 0.2), key="psf"
     ).record
@@ -115,8 +130,10 @@ def test_sted_states_the_light_beyond_its_support():
         optics=Optics(
             modality="sted", numerical_aperture=1.4, immersion_index=1.515, sted=depletion(20)
         ),
-        emission_um=0.67, excitation_um=0.64, voxel_size_um=(0.25, 0.06, 0.06),
-    )  # fmt: skip
+        emission_um=0.67,
+        excitation_um=0.64,
+        voxel_size_um=(0.25, 0.06, 0.06),
+    )
     # 0.842 and 0.799 of the light within frames of 15 and 30 µm, whose rest falls as 1 / depth
     assert record["support"]["light_kept"] == pytest.approx(0.759, abs=0.01)
 
@@ -125,8 +142,41 @@ def test_a_channel_may_have_a_pinhole_of_its_own():
     optics = Optics(modality="confocal", numerical_aperture=1.2, immersion_index=1.333)
     narrow = optics.model_copy(update={"pinhole_au": 0.5})
     made = [
-        make_psf(optics=o, channel=Channel(emission_um=0.525, pinhole_au=p), voxel_size_um=(0.2, 0.1, 0.1), key="k").data
+        make_psf(
+            optics=o,
+            channel=Channel(emission_um=0.525, pinhole_au=p),
+            voxel_size_um=(0.2, 0.1, 0.1),
+            key="k",
+        ).data
         for o, p in ((optics, None), (optics, 0.5), (narrow, None))
-    ]  # fmt: skip
+    ]
     np.testing.assert_array_equal(made[1], made[2])
     assert made[0].max() < 0.98 * made[1].max()
+
+
+NEW = """
+from decon3d.optics import modalities
+modalities.MODALITIES["spinning_disk"] = modalities.Modality(
+    words="spinning-disk confocal", excitation="one_photon")
+import numpy as np
+from decon3d.config_reference import page_text
+from decon3d.optics.theory import theoretical_psf
+from decon3d.report.methods_text import restoration_summary
+from decon3d.settings import Optics
+
+def psf(modality):
+    optics = Optics(modality=modality, numerical_aperture=1.2, immersion_index=1.333)
+    return theoretical_psf(
+        optics=optics, emission_um=0.525, voxel_size_um=(0.3, 0.1, 0.1), shape=(9, 9, 9))
+
+assert np.array_equal(psf("spinning_disk"), psf("confocal"))
+assert not np.allclose(psf("spinning_disk"), psf("widefield"))
+assert "`spinning_disk`" in page_text()
+assert Optics(modality="spinning_disk", numerical_aperture=1.2).kind.words.startswith("spinning")
+"""
+
+
+def test_a_new_modality_is_one_entry():
+    scripts = Path(__file__).parents[2] / "scripts"
+    done = subprocess.run([sys.executable, "-c", NEW], cwd=scripts, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -76,8 +76,10 @@ def test_compactness():
     compact = normalised_psf(gaussian((13, 13, 13), (6, 6, 6), (1, 1, 1)), VOXEL, {})
     wide = make_psf(
         optics=Optics(modality="widefield", numerical_aperture=1.2, immersion_index=1.333),
-        channel=Channel(emission_um=0.525), voxel_size_um=VOXEL, key="psf",
-    )  # fmt: skip
+        channel=Channel(emission_um=0.525),
+        voxel_size_um=VOXEL,
+        key="psf",
+    )
     assert is_compact(compact)
     assert not is_compact(wide)
     assert half_width(compact) == (6, 6, 6)

@@ -41,8 +41,12 @@ def test_polynomials_are_orthonormal_over_the_pupil():
     ],
 )
 def test_symmetric_lenses_agree_with_radial_quadrature(lens, model, vortex):
-    lens = Lens(*[getattr(lens, n) for n in list(lens.__dataclass_fields__)[:5]], model,
-                lens.aberrations, vortex)  # fmt: skip
+    lens = Lens(
+        *[getattr(lens, n) for n in list(lens.__dataclass_fields__)[:5]],
+        model,
+        lens.aberrations,
+        vortex,
+    )
     y, x = np.linspace(-1, 1.3, 5), np.linspace(-0.5, 1, 4)
     z = lens.depth_um + np.linspace(-1, 2, 5)
     found = pupil_intensity(lens, z_um=z, y_um=y, x_um=x)
@@ -105,8 +109,17 @@ def test_agrees_with_psfmodels():
     """The GPL package that many use; its radial grid is coarse. Only where it is installed."""
     psfmodels = pytest.importorskip("psfmodels")
     depth, ni, ns = 3.0, 1.515, 1.38
-    params = {"NA": 1.3, "ni": ni, "ni0": ni, "ns": ns, "ng": 1.515, "ng0": 1.515,
-              "ti0": 150.0, "tg": 170.0, "tg0": 170.0}  # fmt: skip
+    params = {
+        "NA": 1.3,
+        "ni": ni,
+        "ni0": ni,
+        "ns": ns,
+        "ng": 1.515,
+        "ng0": 1.515,
+        "ti0": 150.0,
+        "tg": 170.0,
+        "tg0": 170.0,
+    }
     z = np.arange(2, 5, 0.1)
     for model in ("vectorial", "scalar"):
         theirs = getattr(psfmodels, f"{model}_psf")(
@@ -115,8 +128,9 @@ def test_agrees_with_psfmodels():
         # theirs counts from the place where the paraxial focus lies at the depth
         ours = radial_intensity(
             Lens(1.3, ni, ns, depth, 0.525, model),
-            r_um=0.05 * np.arange(11), z_um=z + depth * (ni / ns - 1),
-        ).T  # fmt: skip
+            r_um=0.05 * np.arange(11),
+            z_um=z + depth * (ni / ns - 1),
+        ).T
         assert np.abs(ours / ours.max() - theirs / theirs.max()).max() < 0.02
 
 
@@ -155,10 +169,17 @@ def test_light_is_kept_and_the_transfer_function_ends_at_twice_na_over_wavelengt
         ({"modality": "confocal"}, (0.2, 0.1, 0.1)),
         ({"modality": "two_photon"}, (0.3, 0.12, 0.1)),
         ({"modality": "sted", "sted": STED}, (0.2, 0.05, 0.05)),
-        ({"modality": "light_sheet", "sheet_thickness_um": 0.5, "sample_index": 1.45,
-          "depth_um": 3}, (0.2, 0.1, 0.1)),
+        (
+            {
+                "modality": "light_sheet",
+                "sheet_thickness_um": 0.5,
+                "sample_index": 1.45,
+                "depth_um": 3,
+            },
+            (0.2, 0.1, 0.1),
+        ),
     ],
-)  # fmt: skip
+)
 def test_without_aberrations_both_ways_give_the_same_voxels(keys, voxel):
     microscope, focus = locate_focus(optics=optics(**keys), emission_um=0.525, excitation_um=0.8)
     shape = (5, 9, 9)
@@ -169,10 +190,13 @@ def test_without_aberrations_both_ways_give_the_same_voxels(keys, voxel):
 
 def aberrated(name, waves, shape=(1, 25, 25), **keys):
     return theoretical_psf(
-        optics=optics(numerical_aperture=1.2, immersion_index=1.333, aberrations={name: waves},
-                      **keys),
-        emission_um=0.525, voxel_size_um=(0.1, 0.08, 0.08), shape=shape,
-    )  # fmt: skip
+        optics=optics(
+            numerical_aperture=1.2, immersion_index=1.333, aberrations={name: waves}, **keys
+        ),
+        emission_um=0.525,
+        voxel_size_um=(0.1, 0.08, 0.08),
+        shape=shape,
+    )
 
 
 def test_coma_has_its_tail_where_its_name_says_and_stays_centred():

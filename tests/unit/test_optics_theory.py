@@ -123,9 +123,11 @@ def test_interface_without_contrast_changes_nothing():
 
 def test_otf_ends_at_twice_na_over_wavelength():
     psf = theoretical_psf(
-        optics=optics(model="scalar"), emission_um=0.5, voxel_size_um=(1, 0.05, 0.05),
+        optics=optics(model="scalar"),
+        emission_um=0.5,
+        voxel_size_um=(1, 0.05, 0.05),
         shape=(1, 401, 401),
-    )[0]  # fmt: skip
+    )[0]
     otf = np.abs(np.fft.fft(psf.sum(axis=0) * np.hanning(401)))
     frequency = np.abs(np.fft.fftfreq(401, 0.05))
     cutoff = 2 * 1.4 / 0.5
@@ -152,9 +154,12 @@ def test_modalities_section_as_they_should():
         "light_sheet": {"sheet_thickness_um": 0.4},
     }.items():
         psf = theoretical_psf(
-            optics=optics(modality=name, **keys), emission_um=0.525, excitation_um=0.525,
-            voxel_size_um=voxel, shape=(41, 31, 31),
-        )  # fmt: skip
+            optics=optics(modality=name, **keys),
+            emission_um=0.525,
+            excitation_um=0.525,
+            voxel_size_um=voxel,
+            shape=(41, 31, 31),
+        )
         widths[name] = np.array(fwhm_um(psf, voxel))
     # a closed pinhole at one wavelength squares the PSF: 1/√2 of the width, nearly
     assert widths["confocal"] / widths["widefield"] == pytest.approx([0.72] * 3, abs=0.02)
@@ -168,9 +173,11 @@ def test_support_follows_the_crop_rule():
     )
     assert all(n % 2 for n in confocal.shape)
     larger = theoretical_psf(
-        optics=optics(modality="confocal"), emission_um=0.525, voxel_size_um=(0.1, 0.05, 0.05),
+        optics=optics(modality="confocal"),
+        emission_um=0.525,
+        voxel_size_um=(0.1, 0.05, 0.05),
         shape=(151, 81, 81),
-    )  # fmt: skip
+    )
     inside = tuple(
         slice((n - m) // 2, (n + m) // 2) for n, m in zip(larger.shape, confocal.shape, strict=True)
     )

@@ -10,9 +10,12 @@ from decon3d.pairs.shading import Shading, find_shading
 VOXEL = (0.3, 0.15, 0.15)
 SHAPE = (16, 48, 48)
 OPTIONS = {
-    "voxel_size_um": VOXEL, "psf_fwhm_um": (0.7, 0.3, 0.3), "limits": Limits(2.0, 0.5),
-    "raw_file": "low.tif", "truth_file": "high.tif",
-}  # fmt: skip
+    "voxel_size_um": VOXEL,
+    "psf_fwhm_um": (0.7, 0.3, 0.3),
+    "limits": Limits(2.0, 0.5),
+    "raw_file": "low.tif",
+    "truth_file": "high.tif",
+}
 EVEN = {"bleaching": 0.0, "vignetting": 0.0}
 
 
@@ -47,8 +50,9 @@ def test_the_matched_truth_is_the_expected_raw_image():
     first, last = z[:4].mean(), z[-4:].mean()
     assert abs(first - last) < 0.15
     # Matched by one slope alone, the planes differ.
-    _, flat = aligned(low, high, type(found)(**{**vars(found), "shading": None}),
-                      voxel_size_um=VOXEL)  # fmt: skip
+    _, flat = aligned(
+        low, high, type(found)(**{**vars(found), "shading": None}), voxel_size_um=VOXEL
+    )
     worse = (raw - flat) / noise
     assert abs(worse[:4].mean() - worse[-4:].mean()) > 0.3
 

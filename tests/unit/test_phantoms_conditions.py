@@ -11,9 +11,14 @@ from decon3d.settings import Phantoms
 from decon3d.volumes.camera import CameraRecord
 
 MEASURED = CameraRecord(
-    gain=8.0, dark_level=652.0, plateau=740.0, bright=(1600.0, 16000.0), blocks=12, bits=14,
+    gain=8.0,
+    dark_level=652.0,
+    plateau=740.0,
+    bright=(1600.0, 16000.0),
+    blocks=12,
+    bits=14,
     saturation=65535.0,
-)  # fmt: skip
+)
 KNOWN = CameraSettings(offset=100, gain=1, read_noise=1)
 
 

@@ -88,10 +88,15 @@ def test_the_image_is_so_many_times_as_blurred_as_the_truth(recipe, sharper, mon
     monkeypatch.setattr("decon3d.phantoms.imaging.make_object", point)
     voxel = (0.2, 0.1, 0.1)
     exposure = simulate(
-        recipe, shape=(33, 33, 33), psf=gaussian_psf((9, 9, 9), (2.5, 3.0, 3.0)),
-        voxel_size_um=voxel, photons=1e8, background_photons=0, camera=NOISELESS,
+        recipe,
+        shape=(33, 33, 33),
+        psf=gaussian_psf((9, 9, 9), (2.5, 3.0, 3.0)),
+        voxel_size_um=voxel,
+        photons=1e8,
+        background_photons=0,
+        camera=NOISELESS,
         rng=generator(1),
-    )  # fmt: skip
+    )
     truth, image = (fwhm_um(a, voxel) for a in (exposure.object, exposure.images[0]))
     assert np.divide(image, truth) == pytest.approx([sharper] * 3, rel=0.04)
 
@@ -108,9 +113,14 @@ def test_an_object_that_misses_the_field_is_drawn_again(monkeypatch):
 
     monkeypatch.setattr("decon3d.phantoms.imaging.make_object", beside)
     options = {
-        "shape": (9, 9, 9), "psf": gaussian_psf(), "voxel_size_um": (0.1,) * 3, "photons": 100,
-        "background_photons": 0, "camera": NOISELESS, "rng": generator(1),
-    }  # fmt: skip
+        "shape": (9, 9, 9),
+        "psf": gaussian_psf(),
+        "voxel_size_um": (0.1,) * 3,
+        "photons": 100,
+        "background_photons": 0,
+        "camera": NOISELESS,
+        "rng": generator(1),
+    }
     assert simulate("spheres", **options).object[4].max() > 0
     assert len(drawn) == 3
     with pytest.raises(UserError, match="larger shape"):
@@ -141,9 +151,15 @@ def test_light_from_beyond_the_margin_of_a_widefield_image_is_an_even_haze(seed)
 def test_the_dose_is_that_of_the_brightest_voxels_of_the_blurred_object(recipe):
     psf, shape = gaussian_psf(), (24, 40, 40)
     exposure = simulate(
-        recipe, shape=shape, psf=psf, voxel_size_um=(0.2, 0.1, 0.1), photons=1e6,
-        background_photons=0, camera=NOISELESS, rng=generator(2, recipe),
-    )  # fmt: skip
+        recipe,
+        shape=shape,
+        psf=psf,
+        voxel_size_um=(0.2, 0.1, 0.1),
+        photons=1e6,
+        background_photons=0,
+        camera=NOISELESS,
+        rng=generator(2, recipe),
+    )
     assert exposure.object.shape == exposure.images[0].shape == shape
     # At a million photons the noise is 0.1 %.
     assert brightest_mean(exposure.images[0]) == pytest.approx(1e6, rel=2e-3)
@@ -156,9 +172,13 @@ def test_counts_hold_gain_background_and_offset():
     structure = np.zeros((15, 17, 19), np.float32)
     structure[:, :, 9:] = 4
     exposure = form_image(
-        structure, psf=gaussian_psf(), photons=300, background_photons=7,
-        camera=Camera(offset=50, gain=2, read_noise=0), rng=generator(1),
-    )  # fmt: skip
+        structure,
+        psf=gaussian_psf(),
+        photons=300,
+        background_photons=7,
+        camera=Camera(offset=50, gain=2, read_noise=0),
+        rng=generator(1),
+    )
     assert exposure.object.min() == 2 * 7 + 50
     assert exposure.object.max() == pytest.approx(2 * 307 + 50, rel=0.01)
     assert exposure.images[0].dtype == exposure.object.dtype == np.float32
@@ -169,9 +189,14 @@ def test_the_first_draw_does_not_depend_on_the_second():
 
     def images(draws):
         return form_image(
-            structure, psf=gaussian_psf(), photons=300, background_photons=7, camera=Camera(),
-            rng=generator(1), draws=draws,
-        ).images  # fmt: skip
+            structure,
+            psf=gaussian_psf(),
+            photons=300,
+            background_photons=7,
+            camera=Camera(),
+            rng=generator(1),
+            draws=draws,
+        ).images
 
     one, two = images(1), images(2)
     np.testing.assert_array_equal(one[0], two[0])

@@ -182,12 +182,14 @@ def test_a_recipe_keeps_its_density_whatever_the_volume(name):
 
 def test_the_mixture_keeps_its_light_whatever_the_volume():
     def light(n, draws):
-        return np.mean([
-            make_object(
-                "mixture", shape=(n,) * 3, voxel_size_um=(0.1,) * 3, rng=generator(seed, "m", n)
-            ).mean()
-            for seed in range(draws)
-        ])  # fmt: skip
+        return np.mean(
+            [
+                make_object(
+                    "mixture", shape=(n,) * 3, voxel_size_um=(0.1,) * 3, rng=generator(seed, "m", n)
+                ).mean()
+                for seed in range(draws)
+            ]
+        )
 
     assert 0.5 < light(72, 4) / light(40, 12) < 2
 
@@ -234,8 +236,11 @@ def test_every_recipe_says_what_can_be_seen_in_it():
         assert not any(STRUCTURES[name] & STRUCTURES[other] for other in held_out)
     trained = structures("mixture")  # its nuclei are textured_nuclei, its tubes those of tubules
     assert {name for name in RECIPES if not structures(name) <= trained} == {
-        "rln_mixed", "broad", "membranes", "er_network",
-    }  # fmt: skip
+        "rln_mixed",
+        "broad",
+        "membranes",
+        "er_network",
+    }
 
 
 def test_a_unit_below_half_a_voxel_is_refused():

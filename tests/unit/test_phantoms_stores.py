@@ -51,9 +51,15 @@ def make(path, **changes):
     phantoms, camera = changes.get("phantoms", PHANTOMS), changes.pop("camera", Camera())
     options = {
         "conditions": resolve_conditions(phantoms, camera=camera),
-        "split": PHANTOMS.test, "name": "test", "phantoms": PHANTOMS, "psf": PSF, "optics": OPTICS, "channel": Channel(emission_um=0.525),
-        "seed": 1, "stream": ("d", "c"),
-    }  # fmt: skip
+        "split": PHANTOMS.test,
+        "name": "test",
+        "phantoms": PHANTOMS,
+        "psf": PSF,
+        "optics": OPTICS,
+        "channel": Channel(emission_um=0.525),
+        "seed": 1,
+        "stream": ("d", "c"),
+    }
     make_split(path, **{**options, **changes})
     return path
 
@@ -264,8 +270,11 @@ def test_with_doses_every_test_object_is_imaged_at_each(tmp_path):
 def test_a_contact_sheet_is_drawn(store, tmp_path):
     figure = contact_sheet(store)
     assert [a.get_title().split("\n")[0] for a in figure.axes[:4]] == [
-        "0: rln_mixed", "1: rln_mixed", "2: tubules", "3: tubules",
-    ]  # fmt: skip
+        "0: rln_mixed",
+        "1: rln_mixed",
+        "2: tubules",
+        "3: tubules",
+    ]
     figure.savefig(tmp_path / "sheet.png")
     assert pick(["a"] * 30 + ["b"])[-1] == 30
     assert len(pick(["a"] * 30 + ["b"])) == 12

@@ -33,8 +33,12 @@ def sources(*paths):
 def settings(volumes, channel=None, **changes):
     """A dataset of files, without a voxel size of its own."""
     dataset = {
-        **simulated_dataset(), "simulate": None, "voxel_size_um": None, "volumes": volumes, **changes
-    }  # fmt: skip
+        **simulated_dataset(),
+        "simulate": None,
+        "voxel_size_um": None,
+        "volumes": volumes,
+        **changes,
+    }
     dataset["channels"] = {"gfp": {"emission_um": 0.525, **(channel or {})}}
     return Settings.model_validate({"datasets": {"d": dataset}, "methods": {"rl": {"kind": "rl"}}})
 
@@ -96,10 +100,19 @@ def test_psf_files_bead_stacks_pairs_and_objects_are_looked_at_too(tmp_path):
     for psf, said in (
         ({"source": "file", "path": text}, "datasets.d.channels.gfp.psf.path: "),
         ({"source": "file", "path": bare}, "datasets.d.channels.gfp.psf.voxel_size_um is missing"),
-        ({"source": "beads", "path": text, "bead_diameter_um": 0.1}, "datasets.d.channels.gfp.psf.path: "),
-        ({"source": "beads", "path": bare, "bead_diameter_um": 0.1}, "datasets.d.channels.gfp.psf.voxel_size_um is missing"),
-        ({"source": "beads", "path": good, "bead_diameter_um": 0.1, "channel": 2}, "datasets.d.channels.gfp.psf.channel is 2"),
-    ):  # fmt: skip
+        (
+            {"source": "beads", "path": text, "bead_diameter_um": 0.1},
+            "datasets.d.channels.gfp.psf.path: ",
+        ),
+        (
+            {"source": "beads", "path": bare, "bead_diameter_um": 0.1},
+            "datasets.d.channels.gfp.psf.voxel_size_um is missing",
+        ),
+        (
+            {"source": "beads", "path": good, "bead_diameter_um": 0.1, "channel": 2},
+            "datasets.d.channels.gfp.psf.channel is 2",
+        ),
+    ):
         (found,) = problems(settings(good, {"psf": psf}), tmp_path)
         assert found.startswith(said)
     series = write(tmp_path / "series.ome.tif", np.stack([STACK] * 2), "TZYX")
@@ -317,7 +330,9 @@ def test_series_and_axes_reach_the_files(tmp_path):
 def test_frames_of_another_region_of_the_camera_are_named(tmp_path):
     write(tmp_path / "v.tif", spacing=0.3)
     for name, shape in (("dark", (12, 9, 8)), ("flat", (12, *STACK.shape[1:]))):
-        tifffile.imwrite(tmp_path / f"{name}.tif", np.ones(shape, np.uint16), photometric="minisblack")  # fmt: skip
+        tifffile.imwrite(
+            tmp_path / f"{name}.tif", np.ones(shape, np.uint16), photometric="minisblack"
+        )
     camera = {"dark": str(tmp_path / "d*.tif"), "flat": str(tmp_path / "flat.tif")}
     (found,) = problems(settings(str(tmp_path / "v.tif"), camera=camera), tmp_path)
     height, width = STACK.shape[1:]

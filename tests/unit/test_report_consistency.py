@@ -21,12 +21,23 @@ SETTINGS = load_settings({"datasets": {"d": simulated_dataset()}, "methods": {"r
 def write(root, method, kind, **values):
     records = [
         Record(
-            dataset="d", channel="gfp", method=method, subject="probe/x", split="probe",
-            recipe=None, photons=None, metric=metric, variant="unmatched", region="volume",
-            range=None, implementation="test", value=value, unit="1",
+            dataset="d",
+            channel="gfp",
+            method=method,
+            subject="probe/x",
+            split="probe",
+            recipe=None,
+            photons=None,
+            metric=metric,
+            variant="unmatched",
+            region="volume",
+            range=None,
+            implementation="test",
+            value=value,
+            unit="1",
         )
         for metric, value in values.items()
-    ]  # fmt: skip
+    ]
     path = root / paths.evaluation("d", method, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_records(path, records)
@@ -37,18 +48,18 @@ def test_what_the_map_cannot_see_is_called_not_verifiable(tmp_path):
     write(tmp_path, "rl", "sample.gfp", dark_objects=0.0, dark_peak=3.9)
     added, lateral, axial, dark = probes(tmp_path, "d", "gfp", "rl")
     assert "found by the map (AUC 0.97)" in added
-    assert "not verifiable; the map cannot tell them (AUC 0.55)" in lateral
-    assert "not verifiable; the map tells them here by what else they change (AUC 0.80)" in axial
-    assert "holds no objects" in dark and "3.9 σ" in dark
+    assert "not verifiable; the map cannot detect them (AUC 0.55)" in lateral
+    assert "not verifiable; the map detects them here by their other effects (AUC 0.80)" in axial
+    assert "no objects above" in dark and "3.9 σ" in dark
     assert probes(tmp_path, "d", "gfp", "rln") == []
-    assert "no truth detector" in LIMITS and "no method is ranked" in LIMITS
+    assert "cannot prove" in LIMITS and "not ranked by it" in LIMITS
 
 
 def test_a_method_that_makes_objects_of_noise_is_named(tmp_path):
     write(tmp_path, "rl", "sample.gfp", dark_objects=0.0, dark_peak=3.9)
     write(tmp_path, "rln", "sample.gfp", dark_objects=2.0, dark_peak=8.0)
     (warning,) = dark_warnings(tmp_path, dataset="d", settings=SETTINGS)
-    assert warning.startswith("RLN: made 2 object(s)")
+    assert warning.startswith("RLN: restored 2 object(s)")
 
 
 def test_a_projection_keeps_the_sign_of_what_is_farthest():

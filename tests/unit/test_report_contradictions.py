@@ -24,23 +24,35 @@ INSTRUMENT = Instrument.model_validate(
         "frames": FRAMES,
         "objectives": {
             "60x": {
-                "optics": {"modality": "confocal", "numerical_aperture": 1.2, "immersion_index": 1.333},
+                "optics": {
+                    "modality": "confocal",
+                    "numerical_aperture": 1.2,
+                    "immersion_index": 1.333,
+                },
                 "pixel_size_um": 0.1,
                 "beads": [{"date": "2026-03-01", **STACK}],
             }
         },
     }
-)  # fmt: skip
+)
 
 
 def dataset(camera=None, date=None, emission=0.525):
     return Dataset.model_validate(
         {
-            "volumes": "v.tif", "date": date, "camera": camera or {},
+            "volumes": "v.tif",
+            "date": date,
+            "camera": camera or {},
             "optics": {"modality": "confocal", "numerical_aperture": 1.2, "immersion_index": 1.333},
-            "channels": {"gfp": {"emission_um": emission, "excitation_um": 0.488, "psf": {"source": "beads", "path": "a.tif", "bead_diameter_um": 0.1}}},
+            "channels": {
+                "gfp": {
+                    "emission_um": emission,
+                    "excitation_um": 0.488,
+                    "psf": {"source": "beads", "path": "a.tif", "bead_diameter_um": 0.1},
+                }
+            },
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +73,20 @@ def record(tmp_path_factory):
         folder / "v.ome.tif", counts, description=xml, metadata=None, photometric="minisblack"
     )
     found = ingest(
-        str(folder / "v.ome.tif"), record_path=folder / "v.json", name="v", channels={"gfp": 0},
-        voxel_size_um=None, times=None, key="d",
-    )  # fmt: skip
+        str(folder / "v.ome.tif"),
+        record_path=folder / "v.json",
+        name="v",
+        channels={"gfp": 0},
+        voxel_size_um=None,
+        times=None,
+        key="d",
+    )
     return vars(found)
 
 
 def test_a_file_that_states_another_microscope_is_heard(record):
     found = stated_otherwise(dataset(), record)
-    advice = "; the config's value was used: check which is right"
+    advice = "; the config's value was used; check which one is right"
     assert found == [
         f"the file states NA 1.4, but optics.numerical_aperture is 1.2{advice}",
         f"the file states a refractive index of 1.515, but optics.immersion_index is 1.333{advice}",
@@ -83,7 +100,7 @@ def test_a_file_that_states_another_microscope_is_heard(record):
 
 def test_pixels_of_another_objective_are_seen(record):
     (found,) = other_pixels(INSTRUMENT.objectives["60x"], record)
-    assert found.startswith("the pixels are 0.2 × 0.2 µm (Y, X), but the instrument's 0.1")
+    assert found.startswith("the pixels are 0.2 × 0.2 µm (Y, X), but the instrument's are 0.1 µm")
     assert other_pixels(INSTRUMENT.objectives["60x"], {"voxel_size_um": (0.3, 0.1, 0.101)}) == []
 
 
@@ -91,14 +108,14 @@ def test_pixels_of_another_objective_are_seen(record):
 def test_a_volume_darker_than_the_camera_is_seen(record, offset, heard):
     found = below_the_offset(dataset({"offset": offset, "gain": 2, "read_noise": 1}), record)
     assert bool(found) == heard
-    assert not heard or "less than the camera's offset (camera.offset: 100)" in found[0]  # fmt: skip
+    assert not heard or "less than the camera's offset (camera.offset: 100)" in found[0]
 
 
 @pytest.mark.parametrize(("level", "heard"), [(100.0, False), (110.0, True)])
 def test_dark_frames_of_other_settings_are_seen(level, heard):
     record = {"darkest": {"0": 98.0}, "calibration": {"level": level, "read_noise_counts": 3.0}}
     found = below_the_offset(dataset({"dark": "d.tif"}), record)
-    assert bool(found) == heard and (not heard or "that of its frames: 110" in found[0])
+    assert bool(found) == heard and (not heard or "from its frames: 110" in found[0])
 
 
 @pytest.mark.parametrize(
@@ -107,10 +124,17 @@ def test_dark_frames_of_other_settings_are_seen(level, heard):
         ("2026-03-20", {}, []),
         ("2026-08-28", {}, []),
         ("2026-08-29", {}, ["the beads of gfp of 2026-03-01 are 181 days older"]),
-        ("2026-08-29", {"dark": "dark.tif"}, ["beads of gfp of 2026-03-01 are 181 days older", "frames of 2026-01-01 are 240 days older"]),
+        (
+            "2026-08-29",
+            {"dark": "dark.tif"},
+            [
+                "beads of gfp of 2026-03-01 are 181 days older",
+                "frames of 2026-01-01 are 240 days older",
+            ],
+        ),
         ("2025-08-01", {}, ["the beads of gfp of 2026-03-01 are 212 days newer"]),
     ],
-)  # fmt: skip
+)
 def test_old_beads_and_frames_are_named_with_their_age(day, camera, said):
     used = dataset(camera, date=day)
     found = out_of_date(used, INSTRUMENT, INSTRUMENT.objectives["60x"], acquired=used.date)
@@ -120,5 +144,13 @@ def test_old_beads_and_frames_are_named_with_their_age(day, camera, said):
 def test_beads_of_the_dataset_itself_have_no_age():
     own = dataset(date="2027-01-01")
     psf = {"source": "beads", "path": "mine.tif", "bead_diameter_um": 0.1}
-    own = own.model_copy(update={"channels": {"gfp": own.channels["gfp"].model_copy(update={"psf": type(own.channels["gfp"].psf).model_validate(psf)})}})  # fmt: skip
+    own = own.model_copy(
+        update={
+            "channels": {
+                "gfp": own.channels["gfp"].model_copy(
+                    update={"psf": type(own.channels["gfp"].psf).model_validate(psf)}
+                )
+            }
+        }
+    )
     assert out_of_date(own, INSTRUMENT, INSTRUMENT.objectives["60x"], acquired=own.date) == []

@@ -26,17 +26,21 @@ SETTINGS = load_settings(
             "d": {
                 "simulate": {"v": {"shape": [14, 60, 60]}},
                 "voxel_size_um": VOXEL,
-                "optics": {"modality": "confocal", "numerical_aperture": 1.2,
-                           "immersion_index": 1.333},
+                "optics": {
+                    "modality": "confocal",
+                    "numerical_aperture": 1.2,
+                    "immersion_index": 1.333,
+                },
                 "channels": {"c": {"emission_um": 0.525}},
             }
         },
         "methods": {"rl": {}},
         "phantoms": {
-            "shape": [12, 48, 48], "test": {"count": 2, "recipes": {"tubules": 1, "spheres": 1}},
+            "shape": [12, 48, 48],
+            "test": {"count": 2, "recipes": {"tubules": 1, "spheres": 1}},
         },
     }
-)  # fmt: skip
+)
 CAMERA = Camera(100, 1, 1)
 PSF = normalised_psf(np.ones((3, 3, 3)), VOXEL, {})
 
@@ -46,21 +50,38 @@ def place(tmp_path_factory):
     """A dataset of tubules at 100 photons, ingested, and its test phantoms."""
     root: Path = tmp_path_factory.mktemp("place")
     image = simulate(
-        "tubules", shape=(14, 60, 60), psf=PSF.data, voxel_size_um=VOXEL, photons=100,
-        background_photons=5, camera=CAMERA, rng=generator(1, "data"),
-    ).images[0]  # fmt: skip
+        "tubules",
+        shape=(14, 60, 60),
+        psf=PSF.data,
+        voxel_size_um=VOXEL,
+        photons=100,
+        background_photons=5,
+        camera=CAMERA,
+        rng=generator(1, "data"),
+    ).images[0]
     tifffile.imwrite(root / "v.tif", np.rint(image).astype(np.uint16))
     ingest(
-        str(root / "v.tif"), record_path=root / paths.ingested("d", "v"), name="v",
-        channels={"c": 0}, voxel_size_um=VOXEL, times=None, key="c",
-    )  # fmt: skip
+        str(root / "v.tif"),
+        record_path=root / paths.ingested("d", "v"),
+        name="v",
+        channels={"c": 0},
+        voxel_size_um=VOXEL,
+        times=None,
+        key="c",
+    )
     phantoms, dataset = SETTINGS.phantoms, SETTINGS.datasets["d"]
     make_split(
-        root / paths.phantoms("d", "c", "test"), split=phantoms.test, name="test",
-        phantoms=phantoms, psf=PSF, optics=dataset.optics, channel=dataset.channels["c"],
-        conditions=Conditions((80, 120), 5, CAMERA, ("phantoms.x is assumed",)), seed=1,
+        root / paths.phantoms("d", "c", "test"),
+        split=phantoms.test,
+        name="test",
+        phantoms=phantoms,
+        psf=PSF,
+        optics=dataset.optics,
+        channel=dataset.channels["c"],
+        conditions=Conditions((80, 120), 5, CAMERA, ("phantoms.x is assumed",)),
+        seed=1,
         stream=("d", "c"),
-    )  # fmt: skip
+    )
     return root
 
 
@@ -68,9 +89,10 @@ def measured(root: Path, factor: float) -> None:
     """Compare the phantoms with the data as if they were `factor` times as bright."""
     image = 100 + factor * (tifffile.imread(root / "v.tif").astype(np.float32) - 100)
     record = measure_likeness(
-        [image[:12, :48, :48]], store=root / paths.phantoms("d", "c", "test"),
+        [image[:12, :48, :48]],
+        store=root / paths.phantoms("d", "c", "test"),
         camera=cameras.Camera(100, 1, 1),
-    )  # fmt: skip
+    )
     write_record(root / paths.likeness("d", "c"), record)
 
 
@@ -89,7 +111,7 @@ def test_what_is_unlike_is_a_warning_and_what_was_assumed_is_said(place):
     assert warnings == ["c: phantoms.x is assumed."]
     measured(place, 12)
     (_, unlike) = likeness_warnings(place, dataset="d", settings=SETTINGS)
-    assert "unlike your data" in unlike and "brighter" in unlike and "dB" in unlike
+    assert "differ from your data" in unlike and "brighter" in unlike and "dB" in unlike
 
 
 def _all_axes(figure):

@@ -17,16 +17,16 @@ import tifffile
 from report_tree import VOXEL, make_settings, make_tree, write_volume
 
 from decon3d import paths
-from decon3d.errors import DamagedError, unforeseen
+from decon3d.errors import DamagedError, needs_traceback
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import write_json, write_text
 from decon3d.report import figures
-from decon3d.report.existing import data_warnings, effective_settings
+from decon3d.report.methods_text import methods_paragraph
 from decon3d.report.page import build_report, report_what_exists
 from decon3d.report.plots import projections
+from decon3d.report.run_status import data_warnings, effective_settings
 from decon3d.report.tables import write_tables
 from decon3d.report.views import Scene, Source, brightest, detail, line, overview
-from decon3d.report.words import methods_paragraph
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def test_summary_ranks_and_pairs(tree: Path) -> None:
     table = pd.read_csv(tree / "results/demo/tables/summary.csv")
     metrics = pd.read_csv(tree / "results/demo/tables/metrics.csv")
     assert set(table["group"]) == {"seen", "unseen", "volume"}
-    row = table.query(
-        "group == 'unseen' and metric == 'psnr' and variant == 'affine'"
-    ).set_index("method")  # fmt: skip
+    row = table.query("group == 'unseen' and metric == 'psnr' and variant == 'affine'").set_index(
+        "method"
+    )
     assert (
         row["rank"].to_dict() == {"rltv": 1, "rln": 2, "rl": 3, "input": 4}
         or row["rank"]["rltv"] == 1
@@ -99,10 +99,16 @@ def test_every_figure_is_drawn(tree: Path) -> None:
     assert index["problems"] == []
     names = {f["name"] for f in index["figures"]}
     assert names == {
-        "projections_cell_signal", "profile_cell_signal", "psf_signal", "phantom_signal_rln_mixed",
-        "phantom_signal_tubules", "training_signal_rln", "tuning_signal_rltv", "metrics_signal",
+        "projections_cell_signal",
+        "profile_cell_signal",
+        "psf_signal",
+        "phantom_signal_rln_mixed",
+        "phantom_signal_tubules",
+        "training_signal_rln",
+        "tuning_signal_rltv",
+        "metrics_signal",
         "sheet_signal_test",
-    }  # fmt: skip
+    }
     for name in names:
         for ending in ("png", "svg"):
             assert (tree / f"results/demo/figures/{name}.{ending}").stat().st_size > 5000
@@ -115,7 +121,9 @@ def test_a_full_disk_ends_the_drawing(tree: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(figures, "_save", full)
     with pytest.raises(OSError, match="No space left"):
         figures.make_figures(tree, dataset="demo", settings=make_settings(tree))
-    assert not unforeseen(OSError(errno.ENOSPC, "full")) and unforeseen(OSError(errno.EIO, "bad"))
+    assert not needs_traceback(OSError(errno.ENOSPC, "full")) and needs_traceback(
+        OSError(errno.EIO, "bad")
+    )
 
 
 def test_page_is_self_contained_and_safe(page: str) -> None:
@@ -163,7 +171,7 @@ def test_nothing_there_still_gives_a_page(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / name, np.zeros((12, 8, 8), np.uint8), photometric="minisblack")
     report_what_exists(tmp_path, make_settings(tmp_path))
     text = (tmp_path / "results/demo/report.html").read_text()
-    assert "Nothing was measured yet, so there is no recommendation" in text
+    assert "There are no measurements yet, so there is no recommendation" in text
     for method in ("RL", "RLTV", "RLN", "broken"):
         assert f"<strong>{method}</strong> lacks" in text
 
@@ -279,3 +287,18 @@ def test_the_background_stands_with_its_interval_and_unit(tmp_path: Path) -> Non
     listed = effective_settings(tmp_path, dataset="demo", settings=settings)
     rows = dict(next(item["rows"] for item in listed if item["method"] == "rl"))
     assert rows["background"] == "105.55 ± 0.03 counts (95 %)" and "background_error" not in rows
+
+
+def test_a_tuning_that_was_cut_short_is_a_warning(tmp_path: Path) -> None:
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
+    settings = make_settings(tmp_path)
+    path = tmp_path / paths.tuning("demo", "signal", "rltv")
+    path.parent.mkdir(parents=True)
+    for bound in ("500 iterations", None):
+        write_json(path, {"on": "phantoms", "to_gain": 0.234, "ended_by": bound})
+        warned = [
+            w for w in data_warnings(tmp_path, dataset="demo", settings=settings) if "tuning" in w
+        ]
+        assert len(warned) == (bound is not None)
+        assert all("500 iterations" in w and "0.23 dB on the simulated" in w for w in warned)

@@ -31,25 +31,42 @@ def advice(*tables: pd.DataFrame, methods: dict | None = None, more: dict | None
 
 def parts(method: str, values: np.ndarray, told: str = "here") -> pd.DataFrame:
     return rows(
-        *({"method": method, "metric": "deviance_part", "value": v, "implementation": told,
-           "subject": f"sample/0000/{i:02d}"} for i, v in enumerate(values))
-    )  # fmt: skip
+        *(
+            {
+                "method": method,
+                "metric": "deviance_part",
+                "value": v,
+                "implementation": told,
+                "subject": f"sample/0000/{i:02d}",
+            }
+            for i, v in enumerate(values)
+        )
+    )
 
 
 def predicted(method: str, values: np.ndarray) -> pd.DataFrame:
     """Predictions of two blocks, as they would be with other noise."""
     return rows(
-        *({"method": method, "metric": "predicted_error", "value": v,
-           "subject": f"sample/{block:04d}/{i:02d}"}
-          for block in range(2) for i, v in enumerate(values))
-    )  # fmt: skip
+        *(
+            {
+                "method": method,
+                "metric": "predicted_error",
+                "value": v,
+                "subject": f"sample/{block:04d}/{i:02d}",
+            }
+            for block in range(2)
+            for i, v in enumerate(values)
+        )
+    )
 
 
 def measured(metric: str, split: str = "data", **values: float) -> pd.DataFrame:
     return rows(
-        *({"method": m, "metric": metric, "split": split, "value": v, "subject": "volume/v"}
-          for m, v in values.items())
-    )  # fmt: skip
+        *(
+            {"method": m, "metric": metric, "split": split, "value": v, "subject": "volume/v"}
+            for m, v in values.items()
+        )
+    )
 
 
 AHEAD = table({"input": list(BASE - 4), "rl": list(BASE), "rltv": list(BASE + 1.2 + JITTER)})
@@ -67,23 +84,48 @@ def test_the_method_that_is_ahead_and_not_vetoed_is_recommended() -> None:
 @pytest.mark.parametrize(
     ("evidence", "check", "words"),
     [
-        (pd.concat([parts("rl", PARTS), parts("rltv", PARTS + 0.02 + JITTER.repeat(2) / 50)]),
-         "deviance", "predicts your held-out photons worse than RL"),
-        (pd.concat([predicted("rl", np.zeros(16)), predicted("rltv", 0.03 + JITTER.repeat(2) / 9)]),
-         "predicted", "fits yours worse than RL"),
+        (
+            pd.concat([parts("rl", PARTS), parts("rltv", PARTS + 0.02 + JITTER.repeat(2) / 50)]),
+            "deviance",
+            "predicts your held-out photons worse than RL",
+        ),
+        (
+            pd.concat(
+                [predicted("rl", np.zeros(16)), predicted("rltv", 0.03 + JITTER.repeat(2) / 9)]
+            ),
+            "predicted",
+            "fits yours worse than RL",
+        ),
         (measured("light", rl=0.999, rltv=0.95), "light", "loses 5.0 % of your light"),
         (measured("light", rl=1.001, rltv=1.06), "light", "adds 6.0 % of your light"),
         (measured("dark_specks", "probe", rl=4.0, rltv=11.0), "specks", "makes specks in the dark"),
-        (pd.concat([measured("dark_specks", "probe", rl=4.0, rltv=4.0),
-                    measured("dark_objects", "probe", rl=0, rltv=2)]),
-         "specks", "makes specks in the dark"),
-        (measured("consistency_flagged", rl=0.0002, rltv=0.02),
-         "consistency", "contradicts yours in 2.00 % of the voxels"),
-        (pd.concat([measured("staircase", rl=0.0001, rltv=0.024),
-                    measured("staircase_rl", rl=0.0006, rltv=0.0006)]),
-         "staircase", "paints yours"),
+        (
+            pd.concat(
+                [
+                    measured("dark_specks", "probe", rl=4.0, rltv=4.0),
+                    measured("dark_objects", "probe", rl=0, rltv=2),
+                ]
+            ),
+            "specks",
+            "makes specks in the dark",
+        ),
+        (
+            measured("consistency_flagged", rl=0.0002, rltv=0.02),
+            "consistency",
+            "contradicts yours in 2.00 % of the voxels",
+        ),
+        (
+            pd.concat(
+                [
+                    measured("staircase", rl=0.0001, rltv=0.024),
+                    measured("staircase_rl", rl=0.0006, rltv=0.0006),
+                ]
+            ),
+            "staircase",
+            "paints yours",
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_veto_of_the_data_turns_the_choice(evidence, check, words) -> None:
     found = advice(AHEAD, evidence, labels={("signal", "rl"): "17 iterations"})
     assert found.method == "rl"
@@ -121,6 +163,42 @@ def test_what_is_within_its_bound_or_not_measured_vetoes_nothing(evidence) -> No
     assert found.method == "rltv" and not found.vetoes("rltv")
 
 
+NOISE = JITTER.repeat(2) / 10
+FITS = pd.concat([predicted("rl", np.zeros(16)), predicted("rltv", NOISE - 0.03)])
+
+
+def test_the_data_exclude_richardson_lucy_where_another_has_a_smaller_predicted_error() -> None:
+    level = table({"rl": list(BASE), "rltv": list(BASE + 3 * JITTER)})
+    found = advice(level, FITS)
+    assert found.method == "rltv" and not found.vetoes("rl")
+    assert found.sentence == (
+        "Use RLTV: on your data, it has a smaller predicted error than RL, by 2.4 standard errors."
+    )
+    behind = table({"rl": list(BASE), "rltv": list(BASE - 1 + JITTER)})
+    found = advice(behind, FITS)
+    assert found.method == "rltv"
+    assert "; on simulated objects, RL is ahead by 1.0 dB" in found.sentence
+    assert "; on simulated objects, it is ahead by 1.2 dB" in advice(AHEAD, FITS).sentence
+    paints = [measured("staircase", rl=0.0001, rltv=0.024),
+              measured("staircase_rl", rl=0.0006, rltv=0.0006)]  # fmt: skip
+    assert advice(level, FITS, *paints).method == "rl"
+
+
+def test_a_method_that_fits_worse_than_the_least_predicted_error_is_excluded() -> None:
+    methods: dict = {"rl": {}, "rltv": {}, "rl_roughness": {}}
+    leads = {"rl": BASE, "rltv": BASE + JITTER, "rl_roughness": BASE + 1 + JITTER}
+    values = table({m: list(v) for m, v in leads.items()})
+    third = predicted("rl_roughness", 0.5 * NOISE)  # no larger than Richardson-Lucy's
+    found = advice(values, FITS, third, methods=methods)
+    assert found.method == "rltv" and not found.vetoes("rl_roughness")
+    alike = predicted("rl_roughness", 2 * NOISE - 0.03)  # simulated objects rank these two
+    found = advice(values, FITS, alike, methods=methods)
+    assert found.method == "rl_roughness"
+    assert found.sentence.startswith(
+        "Use RL roughness: on your data, RLTV has a smaller predicted error than RL"
+    )
+
+
 def test_a_network_outside_its_range_is_vetoed() -> None:
     values = table({"rl": list(BASE), "rln": list(BASE + 2 + JITTER)})
     found = advice(values, misfits={"rln": ["v: there is more noise than it was trained on"]})
@@ -154,8 +232,12 @@ def test_two_volumes_allow_no_interval_and_no_lead() -> None:
 
 def test_two_crops_of_one_volume_are_one_volume(tmp_path) -> None:
     (tmp_path / "mine.tif").touch()
-    own = {"phantoms": {"objects": {"mine": {"path": str(tmp_path / "mine.tif")}},
-                        "test": {"count": 8, "recipes": {"mine": 1}}}}  # fmt: skip
+    own = {
+        "phantoms": {
+            "objects": {"mine": {"path": str(tmp_path / "mine.tif")}},
+            "test": {"count": 8, "recipes": {"mine": 1}},
+        }
+    }
     values = table({"rl": list(BASE), "rltv": list(BASE + 3 + JITTER)}, recipe="mine")
     found = advice(values, more=own)
     assert found.method == "rl" and found.ranks[-1].ahead.n == 1
@@ -183,8 +265,12 @@ def test_richardson_lucy_is_vetoed_in_favour_of_the_raw_volume_alone() -> None:
     assert found.sentence == "Use the raw volume: RL loses 15.0 % of your light."
     found = advice(AHEAD, measured("dark_specks", "probe", rl=12.0, rltv=9.0))
     assert found.method == "rltv" and not found.vetoes("rl")
-    flat = pd.concat([measured("staircase", rl=0.02, rltv=0.02),
-                      measured("staircase_rl", rl=0.0006, rltv=0.0006)])  # fmt: skip
+    flat = pd.concat(
+        [
+            measured("staircase", rl=0.02, rltv=0.02),
+            measured("staircase_rl", rl=0.0006, rltv=0.0006),
+        ]
+    )
     found = advice(AHEAD, flat)  # its own patches are what others' are measured by
     assert found.method == "rl" and found.vetoes("rltv") and not found.vetoes("rl")
     behind = table({"input": list(BASE + 1), "rl": list(BASE + JITTER)})
@@ -285,20 +371,27 @@ def test_settled_numbers_are_said() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (number(-0.0001), "0.00"), (number(-1.234), "−1.23"), (number(float("nan")), "–"),
-        (quantity(1234.5), "1,234"), (quantity(0.01234), "0.0123"), (duration(61), "61 s"),
-        (duration(3600), "60.0 min"), (duration(None), "–"),
+        (number(-0.0001), "0.00"),
+        (number(-1.234), "−1.23"),
+        (number(float("nan")), "–"),
+        (quantity(1234.5), "1,234"),
+        (quantity(0.01234), "0.0123"),
+        (duration(61), "61 s"),
+        (duration(3600), "60.0 min"),
+        (duration(None), "–"),
     ],
-)  # fmt: skip
+)
 def test_numbers_are_written_for_people(text: str, expected: str) -> None:
     assert text == expected
 
 
 def test_the_page_warns_of_a_method_that_paints() -> None:
     flat = pd.concat(
-        [measured("staircase", input=0.0, rl=0.0001, rltv=0.024),
-         measured("staircase_rl", input=0.0006, rl=0.0006, rltv=0.0006)]
-    )  # fmt: skip
+        [
+            measured("staircase", input=0.0, rl=0.0001, rltv=0.024),
+            measured("staircase_rl", input=0.0006, rl=0.0006, rltv=0.0006),
+        ]
+    )
     (warning,) = painted(flat)
     assert warning.startswith("RLTV paints your data: 2.40 % of the bright voxels are flat")
     assert painted(AHEAD) == []

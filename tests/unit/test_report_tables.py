@@ -55,9 +55,16 @@ def test_headline_has_five_figures() -> None:
     for i in range(4):
         for variant, value in (("unmatched", 0.3), ("affine", 0.2)):
             entries.append(
-                {"method": "rl", "metric": "nrmse", "split": "test", "variant": variant,
-                 "subject": f"phantoms/test/{i}", "recipe": "tubules", "value": value + i / 100}
-            )  # fmt: skip
+                {
+                    "method": "rl",
+                    "metric": "nrmse",
+                    "split": "test",
+                    "variant": variant,
+                    "subject": f"phantoms/test/{i}",
+                    "recipe": "tubules",
+                    "value": value + i / 100,
+                }
+            )
     cost = pd.DataFrame(
         [
             ("all", "rl", "restoration", 1, 6.0, 3.0, 0.5, 1, "CPU"),
@@ -90,10 +97,16 @@ def test_headline_without_truth_or_gain_has_gaps() -> None:
 
 def test_headline_tells_seen_from_unseen_structure() -> None:
     entries = [
-        {"method": "rl", "metric": "nrmse", "split": "test", "recipe": recipe, "value": value,
-         "subject": f"phantoms/test/{i}"}
+        {
+            "method": "rl",
+            "metric": "nrmse",
+            "split": "test",
+            "recipe": recipe,
+            "value": value,
+            "subject": f"phantoms/test/{i}",
+        }
         for i, (recipe, value) in enumerate([("mixture", 0.1), ("membranes", 0.4)])
-    ]  # fmt: skip
+    ]
     cost = pd.DataFrame(columns=list(COST_COLUMNS))
     found = headline(rows(*entries), cost, settings=settings()).set_index("nrmse_on")["nrmse"]
     assert found.to_dict() == {"seen": 0.1, "unseen": 0.4}
@@ -125,11 +138,13 @@ def test_metrics_without_truth_are_summarised_but_not_ranked() -> None:
     entries = [
         {"method": m, "metric": metric, "region": region, "value": v}
         for metric, region, values in (
-            ("deviance", "volume", (1.3, 1.0)), ("decorrelation", "xy", (0.4, 0.2)),
-            ("decorrelation", "xz", (0.8, 0.5)), ("object_slope", "volume", (1.2, 0.9)),
+            ("deviance", "volume", (1.3, 1.0)),
+            ("decorrelation", "xy", (0.4, 0.2)),
+            ("decorrelation", "xz", (0.8, 0.5)),
+            ("object_slope", "volume", (1.2, 0.9)),
         )
         for m, v in zip(("input", "rl"), values, strict=True)
-    ]  # fmt: skip
+    ]
     found = summarise(rows(*entries), settings=settings())
     ranks = found.set_index(["metric", "region", "method"])["rank"]
     assert ranks["deviance", "volume", "rl"] == 1 and ranks["object_slope", "volume", "rl"] == 1

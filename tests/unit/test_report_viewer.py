@@ -11,19 +11,23 @@ from report_tree import VOXEL, make_settings, make_tree, write_volume
 
 from decon3d import paths
 from decon3d.files import write_json
-from decon3d.report.existing import data_warnings
+from decon3d.report.methods_text import methods_paragraph, restoration_summary
 from decon3d.report.overview import Row, shown_volumes, volume_rows
+from decon3d.report.run_status import data_warnings
 from decon3d.report.viewer import Panel, resampled, small_shape, viewer_scene
 from decon3d.report.views import Scene
-from decon3d.report.words import methods_paragraph, what_was_restored
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.metadata import contradiction
 
 
 @pytest.mark.parametrize(
     ("shape", "voxel"),
-    [((64, 192, 192), (0.3, 0.15, 0.15)), ((88, 320, 481), (0.157, 0.1, 0.1)), ((1, 4000, 4000), (1, 1, 1))],
-)  # fmt: skip
+    [
+        ((64, 192, 192), (0.3, 0.15, 0.15)),
+        ((88, 320, 481), (0.157, 0.1, 0.1)),
+        ((1, 4000, 4000), (1, 1, 1)),
+    ],
+)
 def test_a_copy_is_as_large_as_allowed_and_even(shape, voxel):
     small = small_shape(shape, voxel_size_um=voxel, most=2_000_000)
     assert 0.9 * 2_000_000 <= np.prod(small) <= 2_000_000
@@ -82,9 +86,14 @@ def test_the_odd_volumes_come_first(tmp_path):
         name = f"v{i}"
         tifffile.imwrite(tmp_path / f"{name}.tif", counts)
         ingest(
-            str(tmp_path / f"{name}.tif"), record_path=tmp_path / paths.ingested("demo", name),
-            name=name, channels={"signal": 0}, voxel_size_um=VOXEL, times=None, key="k",
-        )  # fmt: skip
+            str(tmp_path / f"{name}.tif"),
+            record_path=tmp_path / paths.ingested("demo", name),
+            name=name,
+            channels={"signal": 0},
+            voxel_size_um=VOXEL,
+            times=None,
+            key="k",
+        )
         for method in settings.methods:
             if (i, method) != (5, "rln"):
                 write_volume(
@@ -95,8 +104,9 @@ def test_the_odd_volumes_come_first(tmp_path):
     by_name = {row.name: row for row in rows}
     assert [row.name for row in rows][:3] == ["v5", "broken", "v3"]
     assert by_name["v5"].missing == ["rln"] and by_name["v3"].why in (
-        "Background: high", "Bright parts: high",
-    )  # fmt: skip
+        "Background: high",
+        "Bright parts: high",
+    )
     assert "cannot be read" in by_name["broken"].why
     assert not any(row.odd for row in rows[3:])
     assert by_name["v0"].values["background/signal"] == pytest.approx(100, abs=5)
@@ -113,12 +123,14 @@ def test_a_few_volumes_are_all_shown():
 def test_the_words_name_the_data_and_cite_what_was_used(tmp_path):
     settings = make_tree(tmp_path, shape=(12, 24, 24), count=1)
     _, rows = volume_rows(tmp_path, dataset="demo", settings=settings)
-    text = what_was_restored([rows[0].record], dataset=settings.datasets["demo"], settings=settings)
+    text = restoration_summary(
+        [rows[0].record], dataset=settings.datasets["demo"], settings=settings
+    )
     assert text.startswith("One volume of 12 × 24 × 24 voxels, 2.4 × 2.4 × 2.4 µm (Z, Y, X)")
     assert "“488” in the file" in text
     found = methods_paragraph(tmp_path, dataset="demo", settings=settings, splits={"test"})
     text = " ".join(found.sentences)
-    assert "RLN [5]" in text and "step 3,200 was kept" in text
+    assert "RLN [5]" in text and "step 3,200 had the smallest error" in text
     assert [r.split(",")[0] for r in found.references][:2] == [
         "B. Richards and E. Wolf",
         "W. H. Richardson",
@@ -136,12 +148,15 @@ def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
         write_json(ingested, {"voxel_size_um": [step, 0.1, 0.1]})
         found = data_warnings(tmp_path, dataset="demo", settings=settings)
         # 0.525 µm / (2 · 1.333 · (1 - cos α)), sin α = 1.2 / 1.333
-        assert any("0.5 µm long along Z, and 0.349 µm would be" in w for w in found) == warned
+        assert (
+            any("0.5 µm long along Z; Nyquist sampling needs 0.349 µm" in w for w in found)
+            == warned
+        )
         assert not any("in the plane" in w for w in found)
     checks = [{"not_verifiable": 0.021}, {"not_verifiable": None}]
     write_json(tmp_path / paths.consistency_record("demo", "rl"), {"cell": {"checks": checks}})
     found = data_warnings(tmp_path, dataset="demo", settings=settings)
-    assert any("restored energy: RL 2.10% (of all" in w for w in found)
+    assert any("which no data can verify: RL 2.10% (the largest" in w for w in found)
 
 
 def test_what_ingest_warned_of_is_said(tmp_path):

@@ -59,11 +59,16 @@ def machine(tmp_path):
         def plan(self, volumes=("v",), state=IDENTITY, times=None, **options):
             records = [
                 ingest(
-                    str(tmp_path / "v.tif"), record_path=tmp_path / f"{name}.json", name=name,
-                    channels={"gfp": 1, "rfp": 2}, voxel_size_um=None, times=times, key="d",
+                    str(tmp_path / "v.tif"),
+                    record_path=tmp_path / f"{name}.json",
+                    name=name,
+                    channels={"gfp": 1, "rfp": 2},
+                    voxel_size_um=None,
+                    times=times,
+                    key="d",
                 )
                 for name in volumes
-            ]  # fmt: skip
+            ]
             plan = make_plan(
                 method="m",
                 states={"rfp": state, "gfp": state},
@@ -111,6 +116,26 @@ def test_everything_survives_an_identity(machine):
         assert result.channel_names == ("rfp", "gfp")
         assert result.time_interval_s == 3.0
         Image.from_zarr(zarr.open_group(result.path, mode="r"))
+
+
+def test_a_finished_volume_keeps_its_block_and_one_that_is_not_finished_gets_a_new_one(machine):
+    plan = machine.plan(memory_gb=1e-5, parts=5)
+    replanned = machine.plan(memory_gb=1.0, parts=2)
+    assert replanned.volumes[0].block != plan.volumes[0].block
+    plan = machine.plan(memory_gb=1e-5, parts=5)
+    for part in range(5):
+        machine.part(plan, part)
+    machine.finish(plan)
+    before = {p: p.stat().st_mtime_ns for p in (machine.folder / "v.out").rglob("*")}
+    again = machine.plan(memory_gb=1.0, parts=2)
+    assert again.volumes == plan.volumes and len(again.bounds) == 3
+    Known.calls = 0
+    assert sum(machine.part(again, part)["blocks"] for part in range(2)) == plan.bounds[-1]
+    machine.finish(again)
+    assert Known.calls == 0
+    assert {p: p.stat().st_mtime_ns for p in (machine.folder / "v.out").rglob("*")} == before
+    other = machine.plan(state=LOCAL, memory_gb=1.0, parts=2)
+    assert other.volumes[0].block != plan.volumes[0].block
 
 
 def test_progress_says_blocks_rate_and_time_left(machine, monkeypatch, caplog):
@@ -188,9 +213,7 @@ def test_a_part_that_is_told_to_stop_says_so_and_goes_on_there(machine, monkeypa
 
     monkeypatch.setattr(Known, "restore", told)
     left = plan.bounds[-1] - 5
-    with pytest.raises(
-        UserError, match=rf"told to stop \(SIGTERM\) with {left} of its blocks left"
-    ):
+    with pytest.raises(UserError, match=rf"stopped by SIGTERM with {left} of its blocks left"):
         machine.part(plan, 0)
     assert machine.part(plan, 0)["blocks"] == Known.calls == plan.bounds[-1]
 

@@ -21,9 +21,9 @@ from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import check_stores, load_plan, make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
-from decon3d.volumes import slabs, tally
+from decon3d.volumes import channel_accumulator, slabs
+from decon3d.volumes.channel_accumulator import ContentHash
 from decon3d.volumes.ingest import ingest, load_record
-from decon3d.volumes.tally import ContentHash
 
 IMAGE = np.random.default_rng(1).poisson(100, (2, 16, 24, 24)).astype(np.uint16)
 """T Z Y X; Z = 16, Y = X, so that all of the changes keep the shape."""
@@ -160,7 +160,7 @@ def test_the_hash_does_not_depend_on_the_slabs(tmp_path, monkeypatch):
     whole = ContentHash()
     whole.add(wide)
     monkeypatch.setattr(slabs, "SLAB_BYTES", wide[:32].nbytes // 3)  # slabs in files
-    monkeypatch.setattr(tally, "STRIP_VOXELS", 33 * 7)
+    monkeypatch.setattr(channel_accumulator, "STRIP_VOXELS", 33 * 7)
     found = ingested(tmp_path / "v.tif", tmp_path / "v.json").content
     assert found == {"0": {"0": whole.hexdigest()}}
 

@@ -11,7 +11,7 @@ from test_restoration import Known, known_restorer, machine  # noqa: F401
 from test_volumes import TCZYX, VOXEL
 
 from decon3d.errors import DamagedError
-from decon3d.report.existing import _seams
+from decon3d.report.run_status import _seams
 from decon3d.restoration.finish import export_ome_tiff
 from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.reader import open_volume
@@ -144,9 +144,14 @@ def test_an_ome_tiff_has_a_pyramid(tmp_path):
             return data[index]
 
     write_ome_tiff(
-        tmp_path / "v.ome.tif", Level(), name="v", voxel_size_um=VOXEL, channel_names=["a"],
-        channel_colors=["FF0080"], time_interval_s=None,
-    )  # fmt: skip
+        tmp_path / "v.ome.tif",
+        Level(),
+        name="v",
+        voxel_size_um=VOXEL,
+        channel_names=["a"],
+        channel_colors=["FF0080"],
+        time_interval_s=None,
+    )
     with tifffile.TiffFile(tmp_path / "v.ome.tif") as file:
         levels = file.series[0].levels
         assert [level.shape[-2:] for level in levels] == [

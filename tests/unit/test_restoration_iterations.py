@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from chosen_iterations import exposure_of, outcome, psf_of
 
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.risk import ImageNoise, coloured, risk_subjects
 from decon3d.classical.tuning import AffineScore, scores
 from decon3d.errors import UserError
 from decon3d.files import read_record
 from decon3d.restoration.iterations import LEAST, MOST, NOMINAL, noise_of
 from decon3d.restoration.restorers import prepare_classical
-from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.restoration.tuning import RISK, tune_on_data
-from decon3d.settings import Rl, Rltv
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -25,10 +26,14 @@ KNOWN = Camera(offset=100, gain=1, read_noise=1.5)
 
 def prepared(image, *, camera=KNOWN, sample=None, psf=PSF, **settings):
     return prepare_classical(
-        Rl(kind="rl", **settings), psf=psf, tuned={}, camera=camera, seed=1,
+        Rl(kind="rl", **settings),
+        psf=psf,
+        tuned={},
+        camera=camera,
+        seed=1,
         statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
         sample=[image] if sample is None else sample,
-    ).values  # fmt: skip
+    ).values
 
 
 def recipe_of(image):
@@ -113,10 +118,14 @@ def test_total_variation_is_tuned_on_the_data_unless_their_noise_is_correlated(t
     image = exposure_of("spheres", PSF, 300.0).images[0]
     path = tmp_path / "tuning.json"
     options = {
-        "path": path, "psf": PSF, "camera": KNOWN, "seed": 1, "threads": 1,
+        "path": path,
+        "psf": PSF,
+        "camera": KNOWN,
+        "seed": 1,
+        "threads": 1,
         "statistics": ChannelStatistics.of_image(image, camera_offset=100),
         "method": Rltv(kind="rltv", tune_on="data"),
-    }  # fmt: skip
+    }
     tune_on_data([image], **options)
     found = read_record(path)
     assert 0.001 < found["chosen"]["tv_weight"] < 0.1

@@ -13,11 +13,12 @@ import pytest
 import tifffile
 from test_classical_recipe import PSF
 
+from decon3d.classical.kinds.rl import Rl
 from decon3d.restoration.finish import check_complete
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import State, prepare_classical
-from decon3d.settings import Restoration, Rl
+from decon3d.settings import Restoration
 from decon3d.volumes.ingest import channel_statistics, ingest
 
 PART = """
@@ -37,19 +38,29 @@ def work(tmp_path_factory):
     image = RNG.poisson(100, (48, 96, 100)).astype(np.uint16)
     tifffile.imwrite(folder / "v.tif", image, photometric="minisblack")
     record = ingest(
-        str(folder / "v.tif"), record_path=folder / "v.json", name="v", channels={"a": 0},
-        voxel_size_um=(0.2, 0.1, 0.1), times=None, key="d",
-    )  # fmt: skip
+        str(folder / "v.tif"),
+        record_path=folder / "v.json",
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=(0.2, 0.1, 0.1),
+        times=None,
+        key="d",
+    )
     statistics = channel_statistics([record], channel=0, camera_offset=None, fixed=None, key="d")
     state = prepare_classical(Rl(kind="rl", iterations=6), statistics=statistics, psf=PSF, tuned={})
     state.save(folder / "state.json")
 
     def planned(name):
         return make_plan(
-            method="m", states={"a": state}, records=[record], channels={"a": 0}, times=None,
-            stores=[str(folder / name / "v")], path=folder / name / "plan.json",
+            method="m",
+            states={"a": state},
+            records=[record],
+            channels={"a": 0},
+            times=None,
+            stores=[str(folder / name / "v")],
+            path=folder / name / "plan.json",
             restoration=Restoration(memory_gb=5e-3),
-        )  # fmt: skip
+        )
 
     return folder, planned
 
@@ -59,8 +70,9 @@ def start(folder, name):
     arguments = [target / "plan.json", folder / "state.json", target / "parts" / "0.json"]
     scripts = str(Path(__file__).parents[2] / "scripts")
     return subprocess.Popen(
-        [sys.executable, "-c", PART, *map(str, arguments)], env={**os.environ, "PYTHONPATH": scripts}
-    )  # fmt: skip
+        [sys.executable, "-c", PART, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": scripts},
+    )
 
 
 def shards(folder, name):
@@ -72,9 +84,12 @@ def shards(folder, name):
 def finish(folder, name):
     target = folder / name
     restore_part(
-        target / "plan.json", [State.load(folder / "state.json")], part=0,
-        marker=target / "parts" / "0.json", threads=1,
-    )  # fmt: skip
+        target / "plan.json",
+        [State.load(folder / "state.json")],
+        part=0,
+        marker=target / "parts" / "0.json",
+        threads=1,
+    )
 
 
 def test_two_kills_and_no_byte_differs(work):

@@ -9,8 +9,8 @@ from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.optics.psf import normalised_psf, save_psf
 from decon3d.report.preview import make_preview
+from decon3d.report.preview_trials import try_method
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.preview import try_method
 from decon3d.restoration.restorers import open_restorer, preparation
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import load_settings
@@ -29,9 +29,14 @@ def tried(tmp_path_factory):
     tifffile.imwrite(root / "cell.tif", counts)
     tifffile.imwrite(root / "truth.tif", counts)
     record = ingest(
-        str(root / "cell.tif"), record_path=root / paths.ingested("demo", "cell"), name="cell",
-        channels={"signal": 0}, voxel_size_um=VOXEL, times=None, key="k",
-    )  # fmt: skip
+        str(root / "cell.tif"),
+        record_path=root / paths.ingested("demo", "cell"),
+        name="cell",
+        channels={"signal": 0},
+        voxel_size_um=VOXEL,
+        times=None,
+        key="k",
+    )
     grid = np.indices((9, 9, 9)) - 4
     psf = np.exp(-(grid**2).sum(0) / 3.0)
     save_psf(normalised_psf(psf, VOXEL, {"source": "theory"}), root / paths.psf("demo", "signal"))
@@ -41,9 +46,16 @@ def tried(tmp_path_factory):
 def trial(tried, method, region):
     root, settings, record = tried
     return try_method(
-        root, dataset="demo", channel="signal", method=method, settings=settings, record=record,
-        region=region, shapes=[record.shape, record.shape], threads=1,
-    )  # fmt: skip
+        root,
+        dataset="demo",
+        channel="signal",
+        method=method,
+        settings=settings,
+        record=record,
+        region=region,
+        shapes=[record.shape, record.shape],
+        threads=1,
+    )
 
 
 def test_the_crop_equals_the_whole_volume_there(tried):
@@ -57,11 +69,12 @@ def test_the_crop_equals_the_whole_volume_there(tried):
             settings.datasets["demo"].camera,
             channel_camera([record], channel=0, times=None, seed=settings.seed),
         ),
-        seed=1, threads=1,
+        seed=1,
+        threads=1,
     )(
         channel_statistics([record], channel=0, camera_offset=None, fixed=None, key="k"),
         sample_blocks([record], channel=0, times=None, seed=settings.seed),
-    )  # fmt: skip
+    )
     counts = record.open().read(0, 0, (slice(None),) * 3)
     whole = restore_array(counts, open_restorer(state, threads=1), state)[region]
     assert found.restored.shape == (8, 24, 32)

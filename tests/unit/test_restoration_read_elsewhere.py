@@ -22,7 +22,10 @@ def reduced(values):
 
 def test_every_level_opens_in_an_independent_reader(machine):  # noqa: F811
     sizes = {f"PhysicalSize{a}": v for a, v in zip("ZYX", VOXEL, strict=True)}
-    colors = [int.from_bytes(bytes.fromhex(c + "FF"), "big", signed=True) for c in ("0000FF", "00FF80", "FF0000")]  # fmt: skip
+    colors = [
+        int.from_bytes(bytes.fromhex(c + "FF"), "big", signed=True)
+        for c in ("0000FF", "00FF80", "FF0000")
+    ]
     channel = {"Name": ["DAPI", "GFP narrow", "RFP"], "Color": colors}
     meta = {"axes": "TCZYX", "Channel": channel, "TimeIncrement": 1.5, "TimeIncrementUnit": "min"}
     tifffile.imwrite(machine.folder / "v.tif", COUNTS, metadata={**meta, **sizes}, ome=True)

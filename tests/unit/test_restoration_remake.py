@@ -39,16 +39,26 @@ def run():
     record, plan_file = Path(paths.ingested("d", "v")), Path(paths.plan("d", "m"))
     if not record.exists():
         ingest(
-            "v.tif", record_path=record, name="v", channels={"a": 0}, times=None, key="d",
+            "v.tif",
+            record_path=record,
+            name="v",
+            channels={"a": 0},
+            times=None,
+            key="d",
             voxel_size_um=(0.3, 0.1, 0.1),
-        )  # fmt: skip
+        )
         plan_file.unlink(missing_ok=True)
     if not plan_file.exists():
         make_plan(
-            method="m", states={"a": STATE}, records=[load_record(record)], stores=[str(STORE)],
-            channels={"a": 0}, times=None, path=plan_file,
+            method="m",
+            states={"a": STATE},
+            records=[load_record(record)],
+            stores=[str(STORE)],
+            channels={"a": 0},
+            times=None,
+            path=plan_file,
             restoration=Restoration(parts=PARTS, memory_gb=1e-4),
-        )  # fmt: skip
+        )
     markers = [Path(paths.part("d", "m", i)) for i in range(PARTS)]
     for number, marker in enumerate(markers):
         if not marker.exists():
@@ -95,10 +105,11 @@ DAMAGE = {
     "level 0 has no metadata": (lambda: (STORE / "0" / "zarr.json").unlink(), None),
     "the whole store is missing": (lambda: shutil.rmtree(STORE), None),
     "a chunk of the ingested volume is missing": (
-        lambda: next(Path("results/d/ingest/v.ome.zarr/0").rglob("0/0/0/0/0")).unlink(), 0,
+        lambda: next(Path("results/d/ingest/v.ome.zarr/0").rglob("0/0/0/0/0")).unlink(),
+        0,
     ),
     "the ingested volume is missing": (lambda: shutil.rmtree("results/d/ingest/v.ome.zarr"), 0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -146,10 +157,7 @@ def test_verify_names_each_damage(finished, capsys):
         Path(paths.ingested("d", "v")).read_text().replace('"dtype": "uint16"', '"dtype": "uint32"')
     )
     found = {str(error.path) for error in verify("results")}
-    assert found == {
-        str(shard), str(arrays), paths.finished("d", "m"),
-        paths.ingested("d", "v"),
-    }  # fmt: skip
+    assert found == {str(shard), str(arrays), paths.finished("d", "m"), paths.ingested("d", "v")}
     assert script.main("results") == 1
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if line.startswith("Error: results/d/")]) == 4

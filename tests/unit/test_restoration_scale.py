@@ -12,12 +12,13 @@ import zarr
 from helpers import volume_on_paper
 from test_classical_recipe import PSF, boxes
 
+from decon3d.classical.kinds.rl import Rl
 from decon3d.restoration.blocks import BLOCK_COST
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State, prepare_classical
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
-from decon3d.settings import Restoration, Rl
+from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
 
@@ -27,10 +28,24 @@ NETWORK = State("rln", (18, 18, 18), (2, 2, 2), True, 250.0, {"bundle": "b"})
 def on_paper(store, shape):
     volume_on_paper(store, shape=(1, 1, *shape), chunk=(32, 128, 128))
     return VolumeRecord(
-        "v", str(store), str(store), (1, 1, *shape), "uint16", (1, 1, 1), "metadata", ["a"], [],
-        None, {}, {"0": None}, {"0": 0}, {"0": 0}, {"0": None}, {"0": 0},
+        "v",
+        str(store),
+        str(store),
+        (1, 1, *shape),
+        "uint16",
+        (1, 1, 1),
+        "metadata",
+        ["a"],
+        [],
+        None,
+        {},
+        {"0": None},
+        {"0": 0},
+        {"0": 0},
+        {"0": None},
+        {"0": 0},
         content={"0": {"0": ""}},
-    )  # fmt: skip
+    )
 
 
 def test_ten_terabytes_are_planned_in_seconds(tmp_path):
@@ -39,10 +54,15 @@ def test_ten_terabytes_are_planned_in_seconds(tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
     plan = make_plan(
-        method="rln", states={"a": NETWORK}, records=[record], channels={"a": 0}, times=None,
-        stores=[str(tmp_path / "out")], path=tmp_path / "plan.json",
+        method="rln",
+        states={"a": NETWORK},
+        records=[record],
+        channels={"a": 0},
+        times=None,
+        stores=[str(tmp_path / "out")],
+        path=tmp_path / "plan.json",
         restoration=Restoration(parts=1000, memory_gb=2, engine="tensorflow"),
-    )  # fmt: skip
+    )
     assert time.process_time() - started < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 5e5  # kB
     assert load_plan(tmp_path / "plan.json") == plan
@@ -63,10 +83,15 @@ def test_parts_cost_the_same_whatever_sizes_are_mixed(tmp_path, mirror):
     small = on_paper(tmp_path / "small.zarr", (16, 64, 64))
     stores = [str(tmp_path / "large"), *[str(tmp_path / "small")] * 500]
     plan = make_plan(
-        method="rln", states={"a": replace(NETWORK, mirror=mirror)}, times=None, stores=stores,
-        records=[large, *[small] * 500], channels={"a": 0}, path=tmp_path / "plan.json",
+        method="rln",
+        states={"a": replace(NETWORK, mirror=mirror)},
+        times=None,
+        stores=stores,
+        records=[large, *[small] * 500],
+        channels={"a": 0},
+        path=tmp_path / "plan.json",
         restoration=Restoration(parts=4, memory_gb=0.25, engine="tensorflow"),
-    )  # fmt: skip
+    )
     work = plan.work()
     cost = [part["computed_mvoxel"] + part["blocks"] * BLOCK_COST / 1e6 for part in work]
     assert plan.block_memory_gb * 1e3 / 250 < 0.05 * np.mean(cost)  # blocks are small
@@ -88,23 +113,38 @@ def test_a_bleaching_time_course_keeps_its_course(tmp_path):
     rng = np.random.default_rng(7)
     image = np.stack([100 + rng.poisson(factor * 20 * light) for factor in (1, 0.8, 0.6)])
     tifffile.imwrite(
-        tmp_path / "v.tif", image.astype(np.uint16)[:, :, None], imagej=True,
+        tmp_path / "v.tif",
+        image.astype(np.uint16)[:, :, None],
+        imagej=True,
         metadata={"axes": "TZCYX", "finterval": 2.0},
-    )  # fmt: skip
+    )
     record = ingest(
-        str(tmp_path / "v.tif"), record_path=tmp_path / "v.json", name="v", channels={"a": 0},
-        voxel_size_um=(0.2, 0.1, 0.1), times=None, key="d",
-    )  # fmt: skip
+        str(tmp_path / "v.tif"),
+        record_path=tmp_path / "v.json",
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=(0.2, 0.1, 0.1),
+        times=None,
+        key="d",
+    )
     statistics = channel_statistics([record], channel=0, camera_offset=100, fixed=None, key="d")
     state = prepare_classical(
-        Rl(kind="rl", iterations=15), statistics=statistics, psf=PSF, tuned={},
+        Rl(kind="rl", iterations=15),
+        statistics=statistics,
+        psf=PSF,
+        tuned={},
         camera=Camera(offset=100),
-    )  # fmt: skip
+    )
     plan = make_plan(
-        method="rl", states={"a": state}, records=[record], channels={"a": 0}, times=None,
-        stores=[str(tmp_path / "out")], path=tmp_path / "plan.json",
+        method="rl",
+        states={"a": state},
+        records=[record],
+        channels={"a": 0},
+        times=None,
+        stores=[str(tmp_path / "out")],
+        path=tmp_path / "plan.json",
         restoration=Restoration(),
-    )  # fmt: skip
+    )
     run_part(plan, [state], part=0, marker=tmp_path / "0.json", threads=1)
     restored = zarr.open_array(str(tmp_path / "out" / "0"))[:, 0]
     ratio = (restored - 100).sum((1, 2, 3)) / (image - 100.0).sum((1, 2, 3))

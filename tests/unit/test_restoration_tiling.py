@@ -77,19 +77,33 @@ def test_the_published_attention_leaves_what_the_calibrated_one_does_not(tmp_pat
 
 def through_everything(folder, values, **options):
     """Ingest, prepare, plan, restore and finish with a network that does nothing."""
-    tifffile.imwrite(folder / "v.tif", values, photometric="minisblack", metadata={"axes": "TZYX"}, ome=True)  # fmt: skip
+    tifffile.imwrite(
+        folder / "v.tif", values, photometric="minisblack", metadata={"axes": "TZYX"}, ome=True
+    )
     write(folder / "bundle", identity(), "rln")
     record = ingest(
-        str(folder / "v.tif"), record_path=folder / "v.json", name="v", channels={"a": 0},
-        voxel_size_um=(0.2, 0.1, 0.1), times=None, key="d",
-    )  # fmt: skip
+        str(folder / "v.tif"),
+        record_path=folder / "v.json",
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=(0.2, 0.1, 0.1),
+        times=None,
+        key="d",
+    )
     statistics = channel_statistics([record], channel=0, camera_offset=None, fixed=None, key="d")
     state = prepare_network(folder / "bundle", statistics=statistics, psf=PSF)
     plan = make_plan(
-        method="m", states={"a": state}, records=[record], stores=[str(folder / "v.out")],
-        channels={"a": 0}, times=None, path=folder / "plan.json",
-        restoration=Restoration(output_dtype="input", memory_gb=3e-4, engine="tensorflow", **options),
-    )  # fmt: skip
+        method="m",
+        states={"a": state},
+        records=[record],
+        stores=[str(folder / "v.out")],
+        channels={"a": 0},
+        times=None,
+        path=folder / "plan.json",
+        restoration=Restoration(
+            output_dtype="input", memory_gb=3e-4, engine="tensorflow", **options
+        ),
+    )
     assert plan.bounds[-1] >= 8
     run_part(plan, [state], part=0, marker=folder / "parts" / "0.json", threads=1)
     parts = folder / "parts"

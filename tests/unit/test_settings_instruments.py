@@ -21,13 +21,26 @@ INSTRUMENT = {
         "60x": {
             "optics": {"modality": "confocal", "numerical_aperture": 1.4},
             "beads": [
-                {"date": "2026-06-01", "path": "new.tif", "bead_diameter_um": 0.1, "channels": {"gfp": 0, "cherry": 1}},
-                {"date": "2026-01-15", "path": "old.tif", "bead_diameter_um": 0.2, "channels": {"gfp": 0}, "half_width_um": [1, 0.5, 0.5]},
+                {
+                    "date": "2026-06-01",
+                    "path": "new.tif",
+                    "bead_diameter_um": 0.1,
+                    "channels": {"gfp": 0, "cherry": 1},
+                },
+                {
+                    "date": "2026-01-15",
+                    "path": "old.tif",
+                    "bead_diameter_um": 0.2,
+                    "channels": {"gfp": 0},
+                    "half_width_um": [1, 0.5, 0.5],
+                },
             ],
         },
-        "20x": {"optics": {"modality": "widefield", "numerical_aperture": 0.8, "immersion_index": 1.0}},
+        "20x": {
+            "optics": {"modality": "widefield", "numerical_aperture": 0.8, "immersion_index": 1.0}
+        },
     },
-}  # fmt: skip
+}
 DATASET = {
     "volumes": "v.tif",
     "instrument": "spinning1_60x",
@@ -86,8 +99,14 @@ def test_files_and_indices_are_enough(place):
 
 @pytest.mark.parametrize(
     ("date", "stack"),
-    [("2026-05-31", "old"), ("2026-06-01", "new"), ("2027-01-01", "new"), ("2025-01-01", "old"), (datetime.date(2026, 2, 1), "old")],
-)  # fmt: skip
+    [
+        ("2026-05-31", "old"),
+        ("2026-06-01", "new"),
+        ("2027-01-01", "new"),
+        ("2025-01-01", "old"),
+        (datetime.date(2026, 2, 1), "old"),
+    ],
+)
 def test_a_date_chooses_the_newest_stack_up_to_it(place, date, stack):
     psf = load(place, {"date": date}).channels["gfp"].psf
     assert psf.path.endswith(f"{stack}.tif")
@@ -106,9 +125,12 @@ def test_keys_of_the_dataset_override(place):
         {
             "optics": {"depth_um": 4, "immersion_index": 1.518},
             "camera": {"gain": None, "read_noise": 1.2},
-            "channels": {"gfp": {"emission_um": 0.51, "psf": {"source": "theory"}}, "mine": {"index": 1, "emission_um": 0.7}},
+            "channels": {
+                "gfp": {"emission_um": 0.51, "psf": {"source": "theory"}},
+                "mine": {"index": 1, "emission_um": 0.7},
+            },
         },
-    )  # fmt: skip
+    )
     assert (worm.optics.depth_um, worm.optics.immersion_index) == (4, 1.518)
     assert worm.optics.numerical_aperture == 1.4
     assert (worm.camera.offset, worm.camera.gain, worm.camera.read_noise) == (101, None, 1.2)
@@ -132,7 +154,9 @@ def test_a_date_chooses_the_camera_frames_too(place, date, first):
     folder = "conf/instruments"
     assert camera.dark == f"{folder}/{'dark.tif' if first else 'later_*.tif'}"
     assert camera.flat == ([f"{folder}/flat1.tif", f"{folder}/flat2.tif"] if first else None)
-    off = load(place, {"camera": {"dark": None, "flat": None}}, spinning1={**INSTRUMENT, "frames": FRAMES})  # fmt: skip
+    off = load(
+        place, {"camera": {"dark": None, "flat": None}}, spinning1={**INSTRUMENT, "frames": FRAMES}
+    )
     assert off.camera.dark is None
 
 
@@ -140,27 +164,66 @@ def test_the_only_objective_needs_no_name_and_an_instrument_may_stand_in_the_con
     single = {**INSTRUMENT, "objectives": {"60x": INSTRUMENT["objectives"]["20x"]}}
     for name in ("wf", "wf_60x"):
         assert load(place, {"instrument": name}, wf=single).optics.modality == "widefield"
-    config = {"datasets": {"worm": {**DATASET, "instrument": "inline"}}, "methods": {"rl": {}}, "instruments": {"inline": single}}  # fmt: skip
+    config = {
+        "datasets": {"worm": {**DATASET, "instrument": "inline"}},
+        "methods": {"rl": {}},
+        "instruments": {"inline": single},
+    }
     assert load_settings(with_files(config, [])).datasets["worm"].optics.numerical_aperture == 0.8
 
 
 @pytest.mark.parametrize(
     ("dataset", "said"),
     [
-        ({"instrument": "spinning_60x"}, "datasets.worm.instrument: unknown instrument 'spinning_60x'; known: spinning1_20x, spinning1_60x; did you mean spinning1_60x?"),
-        ({"instrument": "spinning1_63x"}, "datasets.worm.instrument: unknown instrument 'spinning1_63x'; known: spinning1_20x, spinning1_60x; did you mean spinning1_60x?"),
-        ({"instrument": "spinning1"}, "datasets.worm.instrument: spinning1 has the objectives 60x, 20x; name one of them, e.g. spinning1_60x"),
-        ({"channels": {"gfp": {}, "rfp": {"index": 1}}}, "datasets.worm.channels.rfp: the instrument spinning1_60x has no channel 'rfp'; it has gfp, cherry: use one of these names, or give emission_um"),
-        ({"date": "1.6.2026"}, "datasets.worm.date: '1.6.2026' is not a date; give YYYY-MM-DD, e.g. 2026-03-02"),
-        ({"date": 20260601}, "datasets.worm.date: 20260601 is not a date; give YYYY-MM-DD, e.g. 2026-03-02"),
-        ({"camera": {"flat": "v.tif"}}, "datasets.worm.camera.flat: needs `dark`, too: the gain follows from both; add dark frames"),
-        ({"camera": {"dark": "no/*.tif"}}, "datasets.worm.camera.dark: no file matches no/*.tif; check the pattern"),
-        ({"volumes": None, "simulate": {"a": {"shape": [8, 8, 8]}}, "voxel_size_um": [1, 1, 1], "camera": {"dark": "v.tif"}}, "datasets.worm: camera.dark is for volumes as the camera recorded them, and simulated volumes are not corrected by it; remove it (camera: {dark: null, flat: null}), and give offset, gain and read_noise"),
+        (
+            {"instrument": "spinning_60x"},
+            "datasets.worm.instrument: unknown instrument 'spinning_60x'; known: spinning1_20x, spinning1_60x; did you mean spinning1_60x?",
+        ),
+        (
+            {"instrument": "spinning1_63x"},
+            "datasets.worm.instrument: unknown instrument 'spinning1_63x'; known: spinning1_20x, spinning1_60x; did you mean spinning1_60x?",
+        ),
+        (
+            {"instrument": "spinning1"},
+            "datasets.worm.instrument: spinning1 has the objectives 60x, 20x; name one of them, e.g. spinning1_60x",
+        ),
+        (
+            {"channels": {"gfp": {}, "rfp": {"index": 1}}},
+            "datasets.worm.channels.rfp: the instrument spinning1_60x has no channel 'rfp', only gfp, cherry; use one of these names, or give emission_um",
+        ),
+        (
+            {"date": "1.6.2026"},
+            "datasets.worm.date: '1.6.2026' is not a date; give YYYY-MM-DD, e.g. 2026-03-02",
+        ),
+        (
+            {"date": 20260601},
+            "datasets.worm.date: 20260601 is not a date; give YYYY-MM-DD, e.g. 2026-03-02",
+        ),
+        (
+            {"camera": {"flat": "v.tif"}},
+            "datasets.worm.camera.flat: the gain also needs dark frames; add `dark`",
+        ),
+        (
+            {"camera": {"dark": "no/*.tif"}},
+            "datasets.worm.camera.dark: no file matches no/*.tif; check the pattern",
+        ),
+        (
+            {
+                "volumes": None,
+                "simulate": {"a": {"shape": [8, 8, 8]}},
+                "voxel_size_um": [1, 1, 1],
+                "camera": {"dark": "v.tif"},
+            },
+            "datasets.worm: camera.dark does not apply to simulated volumes, only to volumes as the camera recorded them; remove it (camera: {dark: null, flat: null}), and give offset, gain and read_noise",
+        ),
         ({"instrument": 5}, "datasets.worm.instrument: must be text, not 5"),
         ({"optics": 5}, "datasets.worm.optics: must be a section with keys, not 5"),
-        ({"optics": {"numerical_aperture": 1.6}}, "datasets.worm.optics.immersion_index: 1.515 must be greater than numerical_aperture 1.6; check both (water 1.333, glycerol 1.47, oil 1.515)"),
+        (
+            {"optics": {"numerical_aperture": 1.6}},
+            "datasets.worm.optics.immersion_index: 1.515 must be greater than numerical_aperture 1.6; check both (water 1.333, glycerol 1.47, oil 1.515)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_problem_of_a_dataset_is_one_clear_line(place, dataset, said):
     assert said in problems(place, dataset)
 
@@ -171,17 +234,49 @@ BEADS = ("objectives", "60x", "beads", 0)
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (("objectives", "60x", "optics", "numerical_apertur"), 1.4, "objectives.60x.optics.numerical_apertur: unknown key; did you mean numerical_aperture?"),
-        ((*BEADS, "date"), "June", "objectives.60x.beads[0].date: 'June' is not a date; give YYYY-MM-DD, e.g. 2026-03-02"),
-        ((*BEADS, "date"), "2026-01-15", "objectives.60x: two bead stacks of the channel gfp have the date 2026-01-15; keep one"),
-        ((*BEADS, "channels"), {"rfp": 0}, "objectives.60x.beads[0].channels names the unknown channel 'rfp'; this instrument has gfp, cherry"),
-        ((*BEADS, "bead_diameter_um"), 100, "objectives.60x.beads[0].bead_diameter_um: must be at most 5, not 100"),
-        (("channels", "gfp", "emission_um"), 525, "channels.gfp.emission_um: 525 µm is outside 0.2–2 µm; did you mean 0.525?"),
-        (("frames",), [FRAMES[0], FRAMES[0]], "two entries of `frames` have the date 2026-01-10; keep one"),
+        (
+            ("objectives", "60x", "optics", "numerical_apertur"),
+            1.4,
+            "objectives.60x.optics.numerical_apertur: unknown key; did you mean numerical_aperture?",
+        ),
+        (
+            (*BEADS, "date"),
+            "June",
+            "objectives.60x.beads[0].date: 'June' is not a date; give YYYY-MM-DD, e.g. 2026-03-02",
+        ),
+        (
+            (*BEADS, "date"),
+            "2026-01-15",
+            "objectives.60x: two bead stacks of the channel gfp have the date 2026-01-15; keep one",
+        ),
+        (
+            (*BEADS, "channels"),
+            {"rfp": 0},
+            "objectives.60x.beads[0].channels names the unknown channel 'rfp'; this instrument has gfp, cherry",
+        ),
+        (
+            (*BEADS, "bead_diameter_um"),
+            100,
+            "objectives.60x.beads[0].bead_diameter_um: must be at most 5, not 100",
+        ),
+        (
+            ("channels", "gfp", "emission_um"),
+            525,
+            "channels.gfp.emission_um: 525 µm is outside 0.2–2 µm; did you mean 0.525?",
+        ),
+        (
+            ("frames",),
+            [FRAMES[0], FRAMES[0]],
+            "two entries of `frames` have the date 2026-01-10; keep one",
+        ),
         (("objectives",), {}, "objectives: is empty; give at least one entry"),
-        (("objectives", "60x", "optics", "modality"), "two_photon", "channels.gfp.excitation_um is missing; two-photon excitation needs the laser's wavelength in µm, e.g. 0.92"),
+        (
+            ("objectives", "60x", "optics", "modality"),
+            "two_photon",
+            "channels.gfp.excitation_um is missing; two-photon excitation needs the laser's wavelength in µm, e.g. 0.92",
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_problem_of_an_instrument_is_one_line_with_its_file(place, path, value, said):
     instrument = changed(path, value)
     if path[-1] == "modality":
@@ -194,7 +289,7 @@ def test_one_problem_of_an_instrument_is_one_line_with_its_file(place, path, val
 def test_a_wrong_file_is_one_line(place):
     (place / "spinning1.yaml").write_text("camera: {offset: 1}\ncamera: {offset: 2}\n")
     config = {"datasets": {"worm": DATASET}, "methods": {"rl": {}}}
-    with pytest.raises(ConfigError, match="lines 1 and 2: the key camera stands twice"):
+    with pytest.raises(ConfigError, match="lines 1 and 2: the key camera is given twice"):
         with_files(config, [place])
     (place / "spinning1.yaml").write_text("- a\n")
     with pytest.raises(ConfigError, match="must be a section with keys"):
@@ -213,7 +308,9 @@ def test_a_missing_stack_is_named_and_those_that_are_not_used_may_be_missing(pla
     load(place)
     (place / "new.tif").unlink()
     said = "conf/instruments/new.tif does not exist; check the path"
-    assert problems(place) == [f"datasets.worm.channels.{c}.psf.path: {said}" for c in ("gfp", "cherry")]  # fmt: skip
+    assert problems(place) == [
+        f"datasets.worm.channels.{c}.psf.path: {said}" for c in ("gfp", "cherry")
+    ]
 
 
 def test_nothing_is_read_for_datasets_without_an_instrument(tmp_path):

@@ -22,9 +22,15 @@ def with_partitions(*partitions):
 
 
 def test_what_the_profile_is_written_for_only_gets_its_limits():
-    longest = {"restore_part_gpu": 2880, "restore_part_cpu": 10080, "restore_finish": 10080,
-               "consistency": 10080, "ingest": 10080 // 50, "ingest_restored": 10080 // 50,
-               "evaluate_volumes": 10080 // 8}  # fmt: skip
+    longest = {
+        "restore_part_gpu": 2880,
+        "restore_part_cpu": 10080,
+        "restore_finish": 10080,
+        "consistency": 10080,
+        "ingest": 10080 // 50,
+        "ingest_restored": 10080 // 50,
+        "evaluate_volumes": 10080 // 8,
+    }
     asked = copy.deepcopy(TEMPLATE["set-resources"])
     for rule, minutes in longest.items():
         asked.setdefault(rule, {})["most_minutes"] = minutes

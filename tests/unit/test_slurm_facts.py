@@ -3,8 +3,8 @@
 import pytest
 
 from decon3d.errors import UserError
+from decon3d.slurm.environment import file_system
 from decon3d.slurm.facts import ASSOCIATIONS, CONFIG, SACCT, SINFO, gpus, look, minutes
-from decon3d.slurm.surroundings import file_system
 
 HOUSE = """\
 cpu1|cpu*|up|7-00:00:00|8|64000|(null)|idle
@@ -74,17 +74,30 @@ def test_no_cluster_is_said_plainly(nodes, said):
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [("infinite", None), ("30", 30), ("30:00", 30), ("12:30:00", 750), ("7-00:00:00", 10080), ("1-12", 2160)],
-)  # fmt: skip
+    [
+        ("infinite", None),
+        ("30", 30),
+        ("30:00", 30),
+        ("12:30:00", 750),
+        ("7-00:00:00", 10080),
+        ("1-12", 2160),
+    ],
+)
 def test_time_limits(limit, expected):
     assert minutes(limit) == expected
 
 
 @pytest.mark.parametrize(
     ("gres", "expected"),
-    [("(null)", {}), ("gpu", {"": 1}), ("gpu:2", {"": 2}), ("gpu:a100", {"a100": 1}),
-     ("gpu:a100:4(S:0-1),gpu:t4:2(S:1),nvme:1", {"a100": 4, "t4": 2}), ("shard:8", {})],
-)  # fmt: skip
+    [
+        ("(null)", {}),
+        ("gpu", {"": 1}),
+        ("gpu:2", {"": 2}),
+        ("gpu:a100", {"a100": 1}),
+        ("gpu:a100:4(S:0-1),gpu:t4:2(S:1),nvme:1", {"a100": 4, "t4": 2}),
+        ("shard:8", {}),
+    ],
+)
 def test_gpus_of_a_node(gres, expected):
     assert gpus(gres) == expected
 

@@ -32,14 +32,16 @@ FLAT = ("none", "turn_180", "flip_x", "flip_y")
         (psf_of((1, 0, 0.009)), tuple(MOVES)),
         (psf_of((1, 0, 0.02)), ("none", "flip_x")),
         (psf_of((1, 1, 0.5)), ("none", "swap")),
-        (psf_of((1, 2, 0.5), (2, -1, 0.5), (-1, -2, 0.5), (-2, 1, 0.5)),
-         ("none", "turn_90", "turn_180", "turn_270")),
+        (
+            psf_of((1, 2, 0.5), (2, -1, 0.5), (-1, -2, 0.5), (-2, 1, 0.5)),
+            ("none", "turn_90", "turn_180", "turn_270"),
+        ),
         (psf_of((0, 1, 0.5), (0, -1, 0.5)), FLAT),
         (psf_of(voxel=(0.2, 0.1, 0.12)), FLAT),
         (psf_of(shape=(5, 5, 9)), tuple(MOVES)),
         (psf_of((0, 4, 0.5), (0, -4, 0.5), shape=(5, 5, 9)), FLAT),
     ],
-)  # fmt: skip
+)
 def test_moves_follow_the_psf(psf, allowed):
     assert set(symmetries(psf)) == set(allowed)
 
@@ -65,9 +67,13 @@ def test_every_move_is_drawn_and_no_other():
         seen = set()
         for step in range(40):
             image, truth = draw(
-                pairs_of(volume), step=step, seed=0, batch=1, crop=(2, 6, 6),
+                pairs_of(volume),
+                step=step,
+                seed=0,
+                batch=1,
+                crop=(2, 6, 6),
                 augmentation=Augmentation(moves),
-            )  # fmt: skip
+            )
             np.testing.assert_array_equal(truth, 2 * image)
             found = [m for m in MOVES if np.array_equal(moved(volume, m), image[0, ..., 0])]
             seen.update(found)
@@ -93,9 +99,13 @@ def test_the_intensity_factor_keeps_the_signal_to_noise_ratio():
     factors = []
     for step in range(200):
         image, truth = draw(
-            pairs_of(volume), step=step, seed=0, batch=1, crop=(4, 16, 16),
+            pairs_of(volume),
+            step=step,
+            seed=0,
+            batch=1,
+            crop=(4, 16, 16),
             augmentation=Augmentation(intensity=(0.5, 2.0)),
-        )  # fmt: skip
+        )
         factor = image[0, ..., 0] / volume
         assert factor.std() < 1e-5 * factor.mean()
         np.testing.assert_array_equal(truth, 2 * image)

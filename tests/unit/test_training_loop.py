@@ -17,14 +17,15 @@ import tensorflow as tf
 import zarr
 from scipy.ndimage import gaussian_filter
 
-from decon3d import devices
 from decon3d.errors import UserError
+from decon3d.networks import devices
 from decon3d.networks.bundle import load_bundle
 from decon3d.networks.description import load_info
+from decon3d.networks.kind import Training
+from decon3d.networks.kinds.rln import Rln, RlnTraining
 from decon3d.networks.layers import ChannelMean
 from decon3d.networks.registry import network
 from decon3d.optics.psf import normalised_psf
-from decon3d.settings import Rln, RlnTraining, Training
 from decon3d.training import loop
 from decon3d.training.schedules import Rate
 from decon3d.training.validation import scores
@@ -50,11 +51,16 @@ def run(store, folder, seed=1, **training):
     spot = np.zeros((5, 5, 5))
     spot[2, 2, 2] = 1
     loop.train(
-        train_store=store, val_store=store, method=Rln(kind="rln", training=SETTINGS.model_copy(update=training)),
+        train_store=store,
+        val_store=store,
+        method=Rln(kind="rln", training=SETTINGS.model_copy(update=training)),
         psf=normalised_psf(gaussian_filter(spot, (1.5, 1, 1)), (0.2, 0.1, 0.1), {}),
-        camera=Camera(offset=100), seed=seed, stream=("d", "c", "rln"), folder=folder,
+        camera=Camera(offset=100),
+        seed=seed,
+        stream=("d", "c", "rln"),
+        folder=folder,
         device=devices.configure(gpus=0, threads=2),
-    )  # fmt: skip
+    )
 
 
 def test_rln_trains_and_leaves_a_bundle(store, tmp_path):
@@ -124,7 +130,7 @@ def test_a_loss_that_is_no_number_goes_back_with_half_the_rate(store, tmp_path, 
 
 def test_a_loss_that_stays_no_number_ends_the_training(store, tmp_path, monkeypatch):
     fake_steps(monkeypatch, iter([1.0, math.nan, math.nan, math.nan]), [])
-    with pytest.raises(UserError, match=r"no longer a number at step 2.*halved 2 times"):
+    with pytest.raises(UserError, match=r"the loss is NaN at step 2.*halved 2 times"):
         run(store, tmp_path)
     assert not (tmp_path / "model.json").exists()
 
@@ -133,7 +139,7 @@ def test_sigterm_saves_and_the_next_attempt_goes_on(store, tmp_path, monkeypatch
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
     run(store, tmp_path / "whole")
     monkeypatch.setattr(loop, "prefetched", terminating_after(4))
-    with pytest.raises(UserError, match=r"told to stop .* after step 5 of 12"):
+    with pytest.raises(UserError, match=r"stopped by SIGTERM .* after step 5 of 12"):
         run(store, tmp_path / "stopped")
     monkeypatch.undo()
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
@@ -191,7 +197,7 @@ def test_mixed_precision_is_left_to_gpus(store, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
     run(store, tmp_path, precision="mixed")
     assert load_info(tmp_path).training["precision"] == "float32"
-    assert "mixed is for GPUs" in caplog.text
+    assert "mixed needs a GPU" in caplog.text
 
 
 def terminating_after(steps):

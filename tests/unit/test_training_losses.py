@@ -8,11 +8,11 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import laplace as laplace_distribution
 from skimage.metrics import structural_similarity
 
+from decon3d.networks.losses import global_ssim, hessian, laplace, rln_loss, windowed_ssim
 from decon3d.networks.registry import network
 from decon3d.phantoms.recipes import make_object
 from decon3d.seeds import generator
 from decon3d.settings import METHOD_KINDS
-from decon3d.training.losses import global_ssim, hessian, laplace, rln_loss, windowed_ssim
 
 
 def test_rln_loss_by_hand():
@@ -52,9 +52,14 @@ def test_windowed_ssim_is_that_of_scikit_image(shape):
     a, b = rng.uniform(0, 1, (2, 1, *shape, 1)).astype(np.float32)
     b = 0.7 * a + 0.3 * b
     _, full = structural_similarity(
-        a[0, ..., 0], b[0, ..., 0], gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-        data_range=1.0, full=True,
-    )  # fmt: skip
+        a[0, ..., 0],
+        b[0, ..., 0],
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        full=True,
+    )
     inside = full[5:-5, 5:-5, 5:-5].mean()
     assert float(windowed_ssim(a, b)) == pytest.approx(inside, abs=1e-4)
 
@@ -90,15 +95,21 @@ def test_neurodecon_prefers_the_truth_only_with_the_weight_of_normalised_images(
 @pytest.mark.parametrize(
     ("kind", "options", "expected"),
     [
-        ("neurodecon", {"training": {"hessian_weight": 0.78}},
-         lambda p, g: np.mean((p - g) ** 2) + 0.78 * float(hessian(p))),
-        ("neurodecon", {"large": True},
-         lambda p, g: np.abs(p - g).mean() + 0.15 * (1 - float(windowed_ssim(p, g)))),
+        (
+            "neurodecon",
+            {"training": {"hessian_weight": 0.78}},
+            lambda p, g: np.mean((p - g) ** 2) + 0.78 * float(hessian(p)),
+        ),
+        (
+            "neurodecon",
+            {"large": True},
+            lambda p, g: np.abs(p - g).mean() + 0.15 * (1 - float(windowed_ssim(p, g))),
+        ),
         ("care", {}, lambda p, g: np.abs(p - g).mean()),
         ("rcan", {}, lambda p, g: np.abs(p - g).mean()),
         ("rcan", {"loss": "mse"}, lambda p, g: np.mean((p - g) ** 2)),
     ],
-)  # fmt: skip
+)
 def test_networks_use_their_published_loss(kind, options, expected):
     p, g = np.random.default_rng(0).uniform(0, 1, (2, 1, 12, 12, 12, 1)).astype(np.float32)
     method = METHOD_KINDS[kind](kind=kind, **options)

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from decon3d.errors import UserError
+from decon3d.networks.kinds.rln import Rln, RlnTraining
 from decon3d.networks.layers import BatchNorm, ChannelMean, GlobalMean
+from decon3d.networks.losses import global_ssim, hessian
 from decon3d.networks.registry import network
-from decon3d.settings import Rln, RlnTraining
-from decon3d.training.losses import global_ssim, hessian
 from decon3d.training.schedules import Rate
 from decon3d.training.state import State
 from decon3d.training.step import Step
@@ -82,8 +82,10 @@ def test_two_devices_are_as_one():
     paths = [str(Path(__file__).parent), *sys.path]
     done = subprocess.run(
         [sys.executable, "-c", code + "test.compare_devices()", *paths],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     of_losses, of_weights = map(float, done.stdout.split()[-2:])
     assert of_losses < 1e-5

@@ -25,10 +25,14 @@ def ome_tiff(path):
     meta = {
         "axes": "TCZYX",
         "Channel": {"Name": ["dapi", "gfp", "rfp"]},
-        "PhysicalSizeZ": 500.0, "PhysicalSizeZUnit": "nm",
-        "PhysicalSizeY": 0.2, "PhysicalSizeYUnit": "µm", "PhysicalSizeX": 0.1,
-        "TimeIncrement": 3.0, "TimeIncrementUnit": "s",
-    }  # fmt: skip
+        "PhysicalSizeZ": 500.0,
+        "PhysicalSizeZUnit": "nm",
+        "PhysicalSizeY": 0.2,
+        "PhysicalSizeYUnit": "µm",
+        "PhysicalSizeX": 0.1,
+        "TimeIncrement": 3.0,
+        "TimeIncrementUnit": "s",
+    }
     tifffile.imwrite(path, TCZYX, metadata=meta, ome=True)
 
 
@@ -57,9 +61,14 @@ def ome_zarr_05(path):
     array = create_level(path, shape=TCZYX.shape, dtype="uint16", chunk=(2, 20, 20))
     array[:] = TCZYX
     write_metadata(
-        path, name="x", factors=[(1, 1, 1)], voxel_size_um=VOXEL, windows=[(0, 1)] * 3,
-        channel_names=["dapi", "gfp", "rfp"], time_interval_s=3.0,
-    )  # fmt: skip
+        path,
+        name="x",
+        factors=[(1, 1, 1)],
+        voxel_size_um=VOXEL,
+        windows=[(0, 1)] * 3,
+        channel_names=["dapi", "gfp", "rfp"],
+        time_interval_s=3.0,
+    )
 
 
 @pytest.mark.parametrize("write", [ome_tiff, imagej_tiff, ome_zarr_04, ome_zarr_05])
@@ -89,7 +98,11 @@ def test_a_bare_stack_is_z_y_x_without_a_voxel_size(tmp_path):
     [(np.zeros((4, 5, 6), np.complex64), "complex64"), (np.zeros((40, 50, 3), np.uint8), "RGB")],
 )
 def test_what_is_no_volume_is_refused(array, said, tmp_path):
-    tifffile.imwrite(tmp_path / "v.tif", array, photometric="rgb" if array.ndim == 3 and array.shape[-1] == 3 else "minisblack")  # fmt: skip
+    tifffile.imwrite(
+        tmp_path / "v.tif",
+        array,
+        photometric="rgb" if array.ndim == 3 and array.shape[-1] == 3 else "minisblack",
+    )
     with pytest.raises(UserError, match=said):
         open_volume(tmp_path / "v.tif")
 
@@ -149,7 +162,7 @@ def test_volumes_of_another_microscope_do_not_mix(tmp_path):
     ome_tiff(tmp_path / "v.tif")
     one = run_ingest(tmp_path / "v.tif", tmp_path)
     two = run_ingest(tmp_path / "v.tif", tmp_path, voxel_size_um=(0.6, 0.2, 0.1))
-    with pytest.raises(UserError, match="share them"):
+    with pytest.raises(UserError, match="make two datasets"):
         channel_statistics([one, two], channel=1, camera_offset=None, fixed=None, key="datasets.d")
 
 
@@ -157,9 +170,7 @@ def test_nan_and_saturation_are_counted(tmp_path):
     values = RNG.normal(100, 5, (4, 30, 30)).astype(np.float32)
     values[0, 0, :3] = np.nan
     tifffile.imwrite(tmp_path / "f.tif", values, photometric="minisblack")
-    record = run_ingest(
-        tmp_path / "f.tif", tmp_path, channels={"a": 0}, voxel_size_um=VOXEL
-    )  # fmt: skip
+    record = run_ingest(tmp_path / "f.tif", tmp_path, channels={"a": 0}, voxel_size_um=VOXEL)
     assert record.not_finite == {"0": 3}
     full = np.full((4, 30, 30), 255, np.uint8)
     full[0] = 3

@@ -4,9 +4,10 @@ from simulated_cameras import Device, expected_photons, long_psf
 from validation.validate_camera import measure
 
 from decon3d import paths, settings
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.noise import load_noise, noise_of
-from decon3d.report.existing import data_warnings
-from decon3d.restoration.richardson_lucy import base_recipe
+from decon3d.report.run_status import data_warnings
 from decon3d.volumes.camera import Camera, CameraRecord, dose_of, load_camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import fit_line, measure_camera
@@ -97,7 +98,7 @@ def test_what_the_config_gives_stays_and_the_rest_is_filled():
     assert offset.read_noise == pytest.approx(1.6, rel=0.15)
     gain = resolve_camera(settings.Camera(gain=2.17), found)
     assert gain.dark_level == pytest.approx(SCMOS.dark_level, abs=0.6)
-    assert "cannot be told apart without dark frames" in gain.assumed[0]
+    assert "cannot be separated without dark frames" in gain.assumed[0]
     both = resolve_camera(settings.Camera(offset=100, read_noise=1.6), found)
     assert both.gain == pytest.approx(2.17, rel=0.03)
     wrong = resolve_camera(settings.Camera(offset=70), found)
@@ -122,7 +123,7 @@ def test_the_dark_noise_does_not_become_light(configured):
 
     def restored(camera, given):
         statistics = ChannelStatistics.of_image(image, camera_offset=given.get("offset"))
-        recipe = base_recipe(settings.Rl(kind="rl"), statistics=statistics, psf=PSF, camera=camera)
+        recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=PSF, camera=camera)
         model = recipe.model(image.shape, psf=PSF.data, threads=1)
         for k, estimate in recipe.iterate(image, model=model):
             if k == 15:
@@ -146,7 +147,7 @@ def test_counts_below_zero_average_out_without_an_offset():
     image, expected = image_of(device, kind="nuclei", inside=True, shape=(24, 64, 64))
     statistics = ChannelStatistics.of_image(image)
     camera = resolve_camera(settings.Camera(), measure_camera([image]))
-    recipe = base_recipe(settings.Rl(kind="rl"), statistics=statistics, psf=PSF, camera=camera)
+    recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=PSF, camera=camera)
     model = recipe.model(image.shape, psf=PSF.data, threads=1)
     for k, estimate in recipe.iterate(image, model=model):
         if k == 10:
@@ -173,13 +174,18 @@ def test_a_simulated_camera_as_the_validation_judges_it():
 def test_what_was_assumed_is_among_the_page_s_warnings(tmp_path):
     used = resolve_camera(settings.Camera(), None)
     noise_of(CameraRecord()).save(tmp_path / paths.noise("d", "signal"), resolved=used)
-    config = settings.load_settings({
-        "datasets": {"d": {
-            "simulate": {"v": {"shape": [8, 16, 16]}}, "voxel_size_um": [0.2, 0.1, 0.1],
-            "optics": {"modality": "confocal", "numerical_aperture": 1.2},
-            "channels": {"signal": {"emission_um": 0.525}},
-        }},
-        "methods": {"rl": {}},
-    })  # fmt: skip
+    config = settings.load_settings(
+        {
+            "datasets": {
+                "d": {
+                    "simulate": {"v": {"shape": [8, 16, 16]}},
+                    "voxel_size_um": [0.2, 0.1, 0.1],
+                    "optics": {"modality": "confocal", "numerical_aperture": 1.2},
+                    "channels": {"signal": {"emission_um": 0.525}},
+                }
+            },
+            "methods": {"rl": {}},
+        }
+    )
     found = data_warnings(tmp_path, dataset="d", settings=config)
     assert "signal: camera.gain is not known from these data; assumed 1 count per photon." in found

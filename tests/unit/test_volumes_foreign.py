@@ -40,7 +40,7 @@ def test_planes_of_unknown_order_are_asked_about(tmp_path):
     tifffile.imwrite(
         tmp_path / "v.tif", STACK, metadata=None, photometric="minisblack", extratags=[tag]
     )
-    refused(tmp_path / "v.tif", "micromanager wrote about the order of its 5 planes")
+    refused(tmp_path / "v.tif", "micromanager on the order of its 5 planes")
     assert np.array_equal(voxels(tmp_path / "v.tif", axes="ZYX"), STACK)
 
 
@@ -109,7 +109,7 @@ def test_inverted_counts_and_colour_tables_are_refused(folder, tmp_path):
 
     refused(write(photometric="miniswhite"), "0 is white")
     scrambled = GREY[:, np.random.default_rng(0).permutation(256)]
-    refused(write(photometric="palette", colormap=scrambled), "table of colours, not counts")
+    refused(write(photometric="palette", colormap=scrambled), "colour table, not counts")
     path = write(photometric="palette", colormap=GREY)
     assert np.array_equal(voxels(path), STACK)
 
@@ -155,9 +155,12 @@ def ome_set(folder):
     folder.mkdir()
     for number in range(2):
         tifffile.imwrite(
-            folder / f"c{number}.ome.tif", STACK + number, photometric="minisblack",
-            description=XML.format(own=number), metadata=None,
-        )  # fmt: skip
+            folder / f"c{number}.ome.tif",
+            STACK + number,
+            photometric="minisblack",
+            description=XML.format(own=number),
+            metadata=None,
+        )
     return [folder / f"c{number}.ome.tif" for number in range(2)]
 
 

@@ -6,10 +6,10 @@ import tifffile
 import zarr
 from test_volumes import VOXEL, ome_tiff, run_ingest
 
+from decon3d.units import micrometres, seconds
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.reader import open_volume
-from decon3d.volumes.units import micrometres, seconds
 from decon3d.volumes.writer import create_level, image_attributes
 
 COUNTS = np.random.default_rng(0).integers(90, 4000, (4, 3, 5, 24, 20)).astype(np.uint16)
@@ -40,9 +40,14 @@ def as_ome_zarr(path, interval, unit):
     level = create_level(path, shape=COUNTS.shape, dtype="uint16", chunk=(5, 24, 20))
     level[:] = COUNTS
     attributes = image_attributes(
-        name="v", factors=[(1, 1, 1)], voxel_size_um=VOXEL, windows=[(0, 1)] * 3,
-        channel_names=["dapi", "gfp", "rfp"], channel_colors=list(COLORS), time_interval_s=interval,
-    )  # fmt: skip
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=VOXEL,
+        windows=[(0, 1)] * 3,
+        channel_names=["dapi", "gfp", "rfp"],
+        channel_colors=list(COLORS),
+        time_interval_s=interval,
+    )
     attributes["ome"]["multiscales"][0]["axes"][0]["unit"] = unit
     zarr.create_group(path, attributes=attributes)
 
@@ -85,9 +90,14 @@ def test_an_ome_tiff_with_a_pyramid_is_read_at_full_resolution(tmp_path):
     wide = np.tile(COUNTS[:1, :, :2], (1, 1, 1, 12, 15))
     level = zarr.array(wide, chunks=(1, 1, 2, 288, 300))
     write_ome_tiff(
-        tmp_path / "v.ome.tif", level, name="v", voxel_size_um=VOXEL,
-        channel_names=["dapi", "gfp", "rfp"], channel_colors=list(COLORS), time_interval_s=2.0,
-    )  # fmt: skip
+        tmp_path / "v.ome.tif",
+        level,
+        name="v",
+        voxel_size_um=VOXEL,
+        channel_names=["dapi", "gfp", "rfp"],
+        channel_colors=list(COLORS),
+        time_interval_s=2.0,
+    )
     with tifffile.TiffFile(tmp_path / "v.ome.tif") as file:
         assert file.is_bigtiff and len(file.series[0].levels) > 1
     volume = open_volume(tmp_path / "v.ome.tif")
@@ -97,15 +107,37 @@ def test_an_ome_tiff_with_a_pyramid_is_read_at_full_resolution(tmp_path):
 
 def record(names, colors=()):
     return VolumeRecord(
-        "v", "v", "v", (16, 2, 4, 5, 6), "uint16", VOXEL, "metadata", list(names), list(colors),
-        2.0, {}, {}, {}, {}, {}, {}, {},
-    )  # fmt: skip
+        "v",
+        "v",
+        "v",
+        (16, 2, 4, 5, 6),
+        "uint16",
+        VOXEL,
+        "metadata",
+        list(names),
+        list(colors),
+        2.0,
+        {},
+        {},
+        {},
+        {},
+        {},
+        {},
+        {},
+    )
 
 
 @pytest.mark.parametrize(
     ("times", "seconds"),
-    [(None, 2.0), ([0, 1, 2], 2.0), ([0, 5, 10], 10.0), ([4], 2.0), ([0, 5, 6], None), ([3, 1], None)],
-)  # fmt: skip
+    [
+        (None, 2.0),
+        ([0, 1, 2], 2.0),
+        ([0, 5, 10], 10.0),
+        ([4], 2.0),
+        ([0, 5, 6], None),
+        ([3, 1], None),
+    ],
+)
 def test_chosen_times_have_their_own_interval(times, seconds):
     assert record(["a", "b"]).kept({"x": 0}, times)["time_interval_s"] == seconds
 
@@ -122,10 +154,15 @@ def test_a_channel_keeps_its_name_in_the_file_if_it_has_one():
 def test_every_plane_of_an_ome_tiff_has_its_position(tmp_path):
     data = zarr.array(COUNTS, chunks=(1, 1, 2, 24, 20))
     write_ome_tiff(
-        tmp_path / "v.ome.tif", data, name="v", voxel_size_um=VOXEL,
-        channel_names=["a", "b", "c"], channel_colors=[], time_interval_s=None,
+        tmp_path / "v.ome.tif",
+        data,
+        name="v",
+        voxel_size_um=VOXEL,
+        channel_names=["a", "b", "c"],
+        channel_colors=[],
+        time_interval_s=None,
         position_um=(7.0, -2.0, 1500.0),
-    )  # fmt: skip
+    )
     volume = open_volume(tmp_path / "v.ome.tif")
     assert volume.position_um == (7.0, -2.0, 1500.0)
     assert np.array_equal(volume.data.compute(), COUNTS)
@@ -139,9 +176,13 @@ def test_every_plane_of_an_ome_tiff_has_its_position(tmp_path):
 
 def test_a_position_is_the_translation_of_every_level():
     made = image_attributes(
-        name="v", factors=[(1, 1, 1), (1, 2, 2)], voxel_size_um=VOXEL,
-        windows=[(0, 1)], channel_names=["a"], position_um=(7.0, -2.0, 1500.0),
-    )  # fmt: skip
+        name="v",
+        factors=[(1, 1, 1), (1, 2, 2)],
+        voxel_size_um=VOXEL,
+        windows=[(0, 1)],
+        channel_names=["a"],
+        position_um=(7.0, -2.0, 1500.0),
+    )
     levels = made["ome"]["multiscales"][0]["datasets"]
     shifts = [level["coordinateTransformations"][1]["translation"] for level in levels]
     assert shifts[0] == [0, 0, 7.0, -2.0, 1500.0]
@@ -151,18 +192,53 @@ def test_a_position_is_the_translation_of_every_level():
 @pytest.mark.parametrize(
     ("unit", "metres"),
     [
-        ("m", 1.0), ("dm", 0.1), ("cm", 1e-2), ("mm", 1e-3), ("µm", 1e-6), ("nm", 1e-9),
-        ("pm", 1e-12), ("fm", 1e-15), ("am", 1e-18), ("zm", 1e-21), ("ym", 1e-24),
-        ("dam", 10.0), ("hm", 100.0), ("km", 1e3), ("Mm", 1e6), ("Gm", 1e9), ("Tm", 1e12),
-        ("Pm", 1e15), ("Em", 1e18), ("Zm", 1e21), ("Ym", 1e24), ("Å", 1e-10), ("thou", 2.54e-5),
-        ("li", 0.0254 / 12), ("in", 0.0254), ("ft", 0.3048), ("yd", 0.9144), ("mi", 1609.344),
-        ("ua", 149597870700.0), ("ly", 9.4607304725808e15), ("pc", 3.0856775814913673e16),
-        ("pt", 0.0254 / 72), ("pixel", None), ("reference frame", None),
-        ("micrometer", 1e-6), ("micrometre", 1e-6), ("nanometer", 1e-9), ("angstrom", 1e-10),
-        ("micron", 1e-6), ("um", 1e-6), ("\\u00B5m", 1e-6), ("Micron", 1e-6), ("inches", 0.0254),
-        ("furlong", None), ("", 1e-6),
+        ("m", 1.0),
+        ("dm", 0.1),
+        ("cm", 1e-2),
+        ("mm", 1e-3),
+        ("µm", 1e-6),
+        ("nm", 1e-9),
+        ("pm", 1e-12),
+        ("fm", 1e-15),
+        ("am", 1e-18),
+        ("zm", 1e-21),
+        ("ym", 1e-24),
+        ("dam", 10.0),
+        ("hm", 100.0),
+        ("km", 1e3),
+        ("Mm", 1e6),
+        ("Gm", 1e9),
+        ("Tm", 1e12),
+        ("Pm", 1e15),
+        ("Em", 1e18),
+        ("Zm", 1e21),
+        ("Ym", 1e24),
+        ("Å", 1e-10),
+        ("thou", 2.54e-5),
+        ("li", 0.0254 / 12),
+        ("in", 0.0254),
+        ("ft", 0.3048),
+        ("yd", 0.9144),
+        ("mi", 1609.344),
+        ("ua", 149597870700.0),
+        ("ly", 9.4607304725808e15),
+        ("pc", 3.0856775814913673e16),
+        ("pt", 0.0254 / 72),
+        ("pixel", None),
+        ("reference frame", None),
+        ("micrometer", 1e-6),
+        ("micrometre", 1e-6),
+        ("nanometer", 1e-9),
+        ("angstrom", 1e-10),
+        ("micron", 1e-6),
+        ("um", 1e-6),
+        ("\\u00B5m", 1e-6),
+        ("Micron", 1e-6),
+        ("inches", 0.0254),
+        ("furlong", None),
+        ("", 1e-6),
     ],
-)  # fmt: skip
+)
 def test_units_of_length(unit, metres):
     found = micrometres(2.0, unit)
     assert found == (None if metres is None else pytest.approx(2e6 * metres, rel=1e-12))

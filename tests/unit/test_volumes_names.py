@@ -6,10 +6,24 @@ import pytest
 from helpers import simulated_dataset
 
 from decon3d.errors import ConfigError
-from decon3d.settings import Dataset, load_settings, path_problem
-from decon3d.volumes.inputs import list_volumes, matches, volume_name
+from decon3d.settings import Dataset, list_volumes, load_settings, path_problem
+from decon3d.volumes.inputs import matches, volume_name
 
-ODD = ["a [1]", "b (2)", "c{}", "d%s", "e'f\"", "g#", "h*?", "-i", "ü", "j\nk", "l;m&n", "o{p q}", "<R>"]  # fmt: skip
+ODD = [
+    "a [1]",
+    "b (2)",
+    "c{}",
+    "d%s",
+    "e'f\"",
+    "g#",
+    "h*?",
+    "-i",
+    "ü",
+    "j\nk",
+    "l;m&n",
+    "o{p q}",
+    "<R>",
+]
 
 
 def dataset(volumes):
@@ -66,7 +80,12 @@ def test_what_snakemake_replaces_is_refused_by_name(odd, tmp_path):
         list_volumes("d", dataset(f"{tmp_path}/*.tif"))
     with pytest.raises(ConfigError, match=said):
         named = {"name": "x", "path": str(path)}
-        load_settings({"datasets": {"d": {**simulated_dataset(), "simulate": None, "volumes": [named]}}, "methods": {"rl": {}}})  # fmt: skip
+        load_settings(
+            {
+                "datasets": {"d": {**simulated_dataset(), "simulate": None, "volumes": [named]}},
+                "methods": {"rl": {}},
+            }
+        )
 
 
 def test_a_name_in_an_older_encoding_is_refused(tmp_path):
@@ -79,9 +98,13 @@ def test_a_name_in_an_older_encoding_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("data/a.ome.tif", "a"), ("p.ome.zarr/A/1/0", "p_A_1_0"), ("x.zarr/y.ome.zarr/", "y"),
-        ("a [1]/c(2).tif", "c_2_"), ("s.zarr/0", "s_0"), ("ü", "_"),
+        ("data/a.ome.tif", "a"),
+        ("p.ome.zarr/A/1/0", "p_A_1_0"),
+        ("x.zarr/y.ome.zarr/", "y"),
+        ("a [1]/c(2).tif", "c_2_"),
+        ("s.zarr/0", "s_0"),
+        ("ü", "_"),
     ],
-)  # fmt: skip
+)
 def test_a_volume_is_named_after_its_file(path, name):
     assert volume_name(path) == name

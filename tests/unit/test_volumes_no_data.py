@@ -7,10 +7,10 @@ import pytest
 import tifffile
 
 from decon3d.errors import UserError
+from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.ingest import channel_statistics, fills_of, ingest
 from decon3d.volumes.no_data import mark, read_marked
 from decon3d.volumes.reader import open_volume
-from decon3d.volumes.tally import mark_image
 
 RNG = np.random.default_rng(0)
 SHAPE = (24, 60, 64)
@@ -41,7 +41,10 @@ def test_the_fill_is_the_same_wherever_the_volume_is_cut(tmp_path):
     volume = open_volume(path)
     for _ in range(20):
         starts = RNG.integers(0, np.array(SHAPE) - 2)
-        z, y, x = (slice(int(s), int(s) + 1 + int(RNG.integers(n - s))) for s, n in zip(starts, SHAPE, strict=True))  # fmt: skip
+        z, y, x = (
+            slice(int(s), int(s) + 1 + int(RNG.integers(n - s)))
+            for s, n in zip(starts, SHAPE, strict=True)
+        )
         part = read_marked(volume, 0, 0, (z, y, x), 119)
         assert np.array_equal(part, whole[z, y, x], equal_nan=True)
 
@@ -86,15 +89,19 @@ def test_fill_is_told_from_darkness_and_saturation(image, offset, share):
 def record_of(image, tmp_path, **options):
     tifffile.imwrite(tmp_path / "v.tif", image, photometric="minisblack")
     return ingest(
-        str(tmp_path / "v.tif"), record_path=tmp_path / "r" / "v.json", name="v",
-        channels={"a": 0}, voxel_size_um=(0.2, 0.1, 0.1), times=None, key="datasets.d", **options,
-    )  # fmt: skip
+        str(tmp_path / "v.tif"),
+        record_path=tmp_path / "r" / "v.json",
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=(0.2, 0.1, 0.1),
+        times=None,
+        key="datasets.d",
+        **options,
+    )
 
 
 def statistics_of(record):
-    return channel_statistics(
-        [record], channel=0, camera_offset=None, fixed=None, key="datasets.d"
-    )  # fmt: skip
+    return channel_statistics([record], channel=0, camera_offset=None, fixed=None, key="datasets.d")
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])

@@ -333,9 +333,14 @@ def test_the_position_on_the_stage_is_kept(tmp_path):
     place = (7.0, -20.0, 1500.0)
     assert open_volume(tmp_path / "a.ome.tif").position_um == pytest.approx(place)
     record = ingest(
-        str(tmp_path / "a.ome.tif"), record_path=tmp_path / "r" / "v.json", name="v",
-        channels={"a": 0}, voxel_size_um=None, times=None, key="datasets.d",
-    )  # fmt: skip
+        str(tmp_path / "a.ome.tif"),
+        record_path=tmp_path / "r" / "v.json",
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=None,
+        times=None,
+        key="datasets.d",
+    )
     assert record.position_um == pytest.approx(place)
     assert record.open().position_um == pytest.approx(place)
     label = '<StageLabel Name="s" X="3" XUnit="µm" Y="2" YUnit="µm"/>'
@@ -349,8 +354,10 @@ def test_the_position_on_the_stage_is_kept(tmp_path):
 
 def test_rgb_is_refused(tmp_path):
     tifffile.imwrite(
-        tmp_path / "a.ome.tif", np.zeros((4, 12, 10, 3), np.uint8), photometric="rgb",
+        tmp_path / "a.ome.tif",
+        np.zeros((4, 12, 10, 3), np.uint8),
+        photometric="rgb",
         metadata={"axes": "ZYXS"},
-    )  # fmt: skip
+    )
     with pytest.raises(UserError, match="RGB"):
         open_volume(tmp_path / "a.ome.tif")

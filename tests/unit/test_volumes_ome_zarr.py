@@ -9,10 +9,9 @@ import tifffile
 import zarr
 
 from decon3d.errors import UserError
-from decon3d.settings import Dataset
+from decon3d.settings import Dataset, list_volumes
 from decon3d.volumes.headers import kept_headers, read_headers
 from decon3d.volumes.ingest import channel_statistics, ingest, load_record
-from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import Reading, open_volume
 
 COUNTS = np.random.default_rng(0).integers(90, 4000, (2, 5, 24, 20)).astype(np.uint16)
@@ -144,13 +143,25 @@ def test_a_gap_among_numbered_images_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("ome", "names", "colors"),
     [
-        ({"omero": {"channels": [{"label": "gfp", "color": "#ff0000"}, {}]}}, ("gfp", "channel 1"), ("FF0000", "FFFFFF")),
-        ({"omero": {"channels": [{"label": 3, "color": 255}, {"color": "0f0"}]}}, ("3", "channel 1"), ("0000FF", "00FF00")),
-        ({"omero": {"channels": [{"color": "green"}, {"color": [1, 2]}]}}, ("channel 0", "channel 1"), ()),
+        (
+            {"omero": {"channels": [{"label": "gfp", "color": "#ff0000"}, {}]}},
+            ("gfp", "channel 1"),
+            ("FF0000", "FFFFFF"),
+        ),
+        (
+            {"omero": {"channels": [{"label": 3, "color": 255}, {"color": "0f0"}]}},
+            ("3", "channel 1"),
+            ("0000FF", "00FF00"),
+        ),
+        (
+            {"omero": {"channels": [{"color": "green"}, {"color": [1, 2]}]}},
+            ("channel 0", "channel 1"),
+            (),
+        ),
         ({"omero": {"channels": "none"}}, ("channel 0", "channel 1"), ()),
         ({"omero": 7, "version": 5}, ("channel 0", "channel 1"), ()),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("version", [2, 3])
 def test_what_reading_does_not_need_may_be_odd(ome, names, colors, version, tmp_path):
     axes = [{"name": "c"}, *({"name": a, "unit": "micrometer"} for a in "zyx")]
@@ -188,31 +199,47 @@ SECOND = {"type": "scale", "scale": [1, 2, 2, 2]}
     ("ome", "size"),
     [
         (transformed(SCALE, coordinateTransformations=[SECOND]), (1.0, 0.4, 0.2)),
-        (transformed(SCALE, axes=[{"name": a, "type": "space" if a != "c" else "channel"} for a in "czyx"]), VOXEL),
+        (
+            transformed(
+                SCALE,
+                axes=[{"name": a, "type": "space" if a != "c" else "channel"} for a in "czyx"],
+            ),
+            VOXEL,
+        ),
         (transformed({"type": "scale", "scale": [1, 1, 1, 1]}, axes=list("czyx")), None),
         (transformed(), None),
         (transformed(SCALE, axes=[AXES[0], {"name": "z"}, *AXES[2:]]), None),
-        ({"multiscales": [{"version": "0.3", "axes": list("czyx"), "datasets": [{"path": "0"}]}]}, None),
+        (
+            {
+                "multiscales": [
+                    {"version": "0.3", "axes": list("czyx"), "datasets": [{"path": "0"}]}
+                ]
+            },
+            None,
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_voxel_size_is_that_of_all_transformations_or_is_asked_for(ome, size, tmp_path):
     path = image(tmp_path / "v.zarr", ome=ome)
     assert open_volume(path).voxel_size_um == size
     if size is None:
-        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr states "):
+        with pytest.raises(UserError, match=r"d\.voxel_size_um is missing: .*v\.zarr has "):
             run(path, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("ome", "said"),
     [
-        (transformed({"type": "rotation", "rotation": []}), "transformation of the type 'rotation'"),
+        (
+            transformed({"type": "rotation", "rotation": []}),
+            "transformation of the type 'rotation'",
+        ),
         (transformed({"type": "scale", "scale": [1, 1, 1]}), "needs 4 numbers above 0"),
         (transformed({"type": "scale", "scale": [1, 1, 1, -1]}), "needs 4 numbers above 0"),
         (transformed({"type": "scale", "scale": [1, 1, 1, "1"]}), "needs 4 numbers above 0"),
         (transformed({"type": "scale", "path": "s"}), "needs 4 numbers above 0"),
     ],
-)  # fmt: skip
+)
 def test_a_scale_that_cannot_be_used_is_told_and_a_configured_one_is_enough(ome, said, tmp_path):
     path = image(tmp_path / "v.zarr", ome=ome)
     with pytest.raises(UserError, match=rf"d\.voxel_size_um is missing: .*{said}"):
@@ -253,16 +280,25 @@ BAD_LEVEL = [{"path": "../0", "coordinateTransformations": [SCALE]}]
         ({"multiscales": [multiscale(), multiscale(name="b")]}, r"holds 2 images.*`series`"),
         ({"multiscales": [multiscale(datasets=[])]}, r"0 level\(s\) of resolution"),
         ({"multiscales": [multiscale(datasets=BAD_LEVEL)]}, "not a path inside the store"),
-        ({"multiscales": [multiscale(datasets=[{"path": "7"}])]}, "v.zarr/7 is listed as an array, but missing"),
+        (
+            {"multiscales": [multiscale(datasets=[{"path": "7"}])]},
+            "v.zarr/7 is listed as an array, but missing",
+        ),
         ({"multiscales": [multiscale(axes=[])]}, "lists no axes.*`axes`"),
         ({"multiscales": [multiscale(axes=None)]}, "lists no axes.*`axes`"),
         ({"multiscales": [multiscale(axes=[*AXES[:3], {"name": "k"}])]}, r"has the axes.*`axes`"),
-        ({"multiscales": [multiscale(axes=AXES[1:])]}, r"has the axes \['z', 'y', 'x'\].*`axes`.*shape \(2, 5"),
-        ({"multiscales": [multiscale(axes=[{"name": "z", "type": "time"}, *AXES[1:]])]}, "the axis Z has the type 'time'"),
+        (
+            {"multiscales": [multiscale(axes=AXES[1:])]},
+            r"has the axes \['z', 'y', 'x'\].*`axes`.*shape \(2, 5",
+        ),
+        (
+            {"multiscales": [multiscale(axes=[{"name": "z", "type": "time"}, *AXES[1:]])]},
+            "the axis Z has the type 'time'",
+        ),
         ({"labels": ["nuclei"]}, "holds labels"),
         ({"multiscales": [multiscale()], "image-label": {}}, "holds labels"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_read_is_refused_with_the_reason(ome, said, tmp_path):
     path = image(tmp_path / "v.zarr", ome=ome)
     with pytest.raises(UserError, match=said) as error:
@@ -293,8 +329,9 @@ def test_the_configs_axes_stand_above_the_metadata(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("reading", "in_place"), [({}, True), ({"series": 0}, True), ({"axes": "CZYX"}, True), ({"axes": "TZYX"}, False)],
-)  # fmt: skip
+    ("reading", "in_place"),
+    [({}, True), ({"series": 0}, True), ({"axes": "CZYX"}, True), ({"axes": "TZYX"}, False)],
+)
 def test_an_image_is_read_in_place_if_it_says_itself_how(reading, in_place, tmp_path):
     path = image(tmp_path / "v.zarr")
     record = run(path, tmp_path, reading=Reading(**reading))
@@ -339,13 +376,19 @@ BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"codecs": [BYTES, {"name": "jpegxl"}]}, "v.zarr/0 cannot be opened: Unknown codec: 'jpegxl'"),
+        (
+            {"codecs": [BYTES, {"name": "jpegxl"}]},
+            "v.zarr/0 cannot be opened: Unknown codec: 'jpegxl'",
+        ),
         ({"data_type": "bfloat16"}, "v.zarr/0 cannot be opened: .*bfloat16"),
         ({"data_type": "bool", "fill_value": False}, "counts of type bool"),
-        ({"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0, 1, 1, 1]}}}, "v.zarr/0"),
+        (
+            {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0, 1, 1, 1]}}},
+            "v.zarr/0",
+        ),
         ({"shape": [2, 0, 24, 20]}, "holds no voxels"),
     ],
-)  # fmt: skip
+)
 def test_an_array_that_cannot_be_opened_is_named_with_the_reason(changes, said, tmp_path):
     path = image(tmp_path / "v.zarr")
     edit(tmp_path / "v.zarr/0/zarr.json", **changes)
@@ -419,13 +462,20 @@ def test_a_folder_of_arrays_or_images_is_refused_with_what_it_holds(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "low", "high", "becomes"),
     [
-        ("int8", 0, 127, "uint16"), ("int8", -3, 100, "float32"),
-        ("int16", 0, 32767, "uint16"), ("int16", -20, 4000, "float32"), (">i2", -20, 4000, "float32"),
-        ("int32", 0, 65535, "uint16"), ("uint32", 0, 65536, "float32"),
-        ("int64", 5, 900, "uint16"), ("uint64", 0, 70000, "float32"),
-        ("float16", -1.5, 2000, "float32"), ("float64", -1.5, 1e6, "float32"), (">f4", 0, 9, "float32"),
+        ("int8", 0, 127, "uint16"),
+        ("int8", -3, 100, "float32"),
+        ("int16", 0, 32767, "uint16"),
+        ("int16", -20, 4000, "float32"),
+        (">i2", -20, 4000, "float32"),
+        ("int32", 0, 65535, "uint16"),
+        ("uint32", 0, 65536, "float32"),
+        ("int64", 5, 900, "uint16"),
+        ("uint64", 0, 70000, "float32"),
+        ("float16", -1.5, 2000, "float32"),
+        ("float64", -1.5, 1e6, "float32"),
+        (">f4", 0, 9, "float32"),
     ],
-)  # fmt: skip
+)
 def test_other_types_are_converted_exactly(kind, low, high, becomes, tmp_path):
     counts = COUNTS.clip(0, min(high, 100)).astype(kind)
     counts[0, 0, 0, :3], counts[1, 0, 0, 0] = high, low

@@ -9,8 +9,7 @@ from test_volumes import VOXEL, run_ingest
 
 from decon3d.errors import UserError
 from decon3d.pairs.sources import _files
-from decon3d.settings import Dataset
-from decon3d.volumes.inputs import list_volumes
+from decon3d.settings import Dataset, list_volumes
 from decon3d.volumes.reader import Reading, open_volume
 from decon3d.volumes.writer import create_level, write_metadata
 
@@ -76,7 +75,7 @@ def test_an_odd_plane_is_named(folder, plane, said, tmp_path):
 def test_a_folder_of_volumes_is_no_volume(tmp_path):
     for name in "ab":
         tifffile.imwrite(tmp_path / f"{name}.tif", STACK, photometric="minisblack")
-    with pytest.raises(UserError, match=r"a\.tif is not a single plane .* by a glob"):
+    with pytest.raises(UserError, match=r"a\.tif is not a single plane .* give a glob"):
         open_volume(tmp_path)
 
 
@@ -115,9 +114,13 @@ def test_a_sharded_ome_zarr_is_read_in_place(tmp_path):
     )
     level[0, 0] = STACK
     write_metadata(
-        store, name="v", factors=[(1, 1, 1)], voxel_size_um=VOXEL, channel_names=["a"],
+        store,
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=VOXEL,
+        channel_names=["a"],
         windows=[(0, 1)],
-    )  # fmt: skip
+    )
     record = run_ingest(store, tmp_path, channels={"a": 0})
     assert record.path == str(store) and not (tmp_path / "results" / "v.ome.zarr").exists()
     assert record.open().array.shards == (1, 1, 4, 20, 36)
@@ -140,10 +143,10 @@ def names_of(*patterns, count=6):
         (names_of("f_C0_z#.tif", "f_C1_z#.tif"), r"f_C0_z0\.tif.* count f_C# and _z#"),
         (names_of("f_z#_ch00.tif", "f_z#_ch01.tif"), "one channel and time point"),
         (names_of("f_w1_#.tif", "f_w2_#.tif"), "one channel and time point"),
-        (names_of("dapi_#.tif", "gfp_#.tif"), "gfp_0.* named unlike dapi_0"),
-        ([*names_of("z#.tif"), "MAX_z.tif"], r"MAX_z\.tif is named unlike z0\.tif"),
-        ([*names_of("z#.tif"), "MAX_z1.tif"], r"MAX_z1\.tif is named unlike z0\.tif"),
-        ([*names_of("z#.tif"), "z3 (copy).tif"], r"copy.* is named unlike"),
+        (names_of("dapi_#.tif", "gfp_#.tif"), "dapi_0.* and gfp_0.* have different"),
+        ([*names_of("z#.tif"), "MAX_z.tif"], r"z0\.tif and MAX_z\.tif have different"),
+        ([*names_of("z#.tif"), "MAX_z1.tif"], r"z0\.tif and MAX_z1\.tif have different"),
+        ([*names_of("z#.tif"), "z3 (copy).tif"], r"copy.* have different name patterns"),
         (["f_ch00.tif", "f_ch01.tif"], "count f_ch#, which looks like channels"),
         (["f_c1.tif", "f_c2.tif", "f_c3.tif"], "looks like channels"),
         (names_of("f_t#.tif"), "looks like channels or time points"),

@@ -5,11 +5,14 @@ import os
 import pytest
 
 from decon3d.errors import ConfigError, UserError
-from decon3d.settings import Dataset
-from decon3d.volumes.inputs import list_volumes
+from decon3d.settings import Dataset, list_volumes
 from decon3d.volumes.sheets import read_sheet
 
-LINES = [["Name", " PATH ", "reference"], ["fish", "Fisch Nr 1.tif", ""], ["worm", "Wurm für A.tif", "wahr.tif"]]  # fmt: skip
+LINES = [
+    ["Name", " PATH ", "reference"],
+    ["fish", "Fisch Nr 1.tif", ""],
+    ["worm", "Wurm für A.tif", "wahr.tif"],
+]
 
 
 def dataset(volumes):
@@ -29,7 +32,9 @@ def sheet(folder, text, encoding="utf-8", name="sheet.csv"):
 )
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_every_encoding_delimiter_and_line_end_gives_the_same_rows(tmp_path, encoding, delimiter, end):  # fmt: skip
+def test_every_encoding_delimiter_and_line_end_gives_the_same_rows(
+    tmp_path, encoding, delimiter, end
+):
     text = end.join(delimiter.join(row) for row in LINES) + end
     rows = read_sheet(sheet(tmp_path, text, encoding), key="k")
     assert [(r.name, r.path, r.reference) for r in rows] == [tuple(row) for row in LINES[1:]]
@@ -45,7 +50,7 @@ def test_every_encoding_delimiter_and_line_end_gives_the_same_rows(tmp_path, enc
         "NAME;path;;\na;b, c.tif;;\n",
         "name;path;reference\na;b, c.tif\n",
     ],
-)  # fmt: skip
+)
 def test_quotes_empty_rows_short_rows_and_other_columns(tmp_path, text):
     rows = read_sheet(sheet(tmp_path, text), key="k")
     assert [(r.name, r.path, r.reference) for r in rows] == [("a", "b, c.tif", "")]
@@ -54,16 +59,28 @@ def test_quotes_empty_rows_short_rows_and_other_columns(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "k: the sheet {} has no column name and no column path (it is empty); give a header row: name, path and, if you like, reference"),
-        ("a;b.tif\n", "k: the sheet {} has no column name and no column path (its first row holds a, b.tif); give a header row: name, path and, if you like, reference"),
-        ("name,file\na,b\n", "k: the sheet {} has no column path (its first row holds name, file); give a header row: name, path and, if you like, reference"),
+        (
+            "",
+            "k: the sheet {} has no column name and no column path (it is empty); give a header row: name, path and, if you like, reference",
+        ),
+        (
+            "a;b.tif\n",
+            "k: the sheet {} has no column name and no column path (its first row holds a, b.tif); give a header row: name, path and, if you like, reference",
+        ),
+        (
+            "name,file\na,b\n",
+            "k: the sheet {} has no column path (its first row holds name, file); give a header row: name, path and, if you like, reference",
+        ),
         ("name,path\n\n", "k: the sheet {} lists no volume below its header row"),
         ("name,path,Path\na,b,c\n", "k: the sheet {} has the column path twice; remove one"),
         ("name,path\na\n", "k: line 2 of {} has no path; fill in the cell"),
         ("name,path\n\n,b\n", "k: line 3 of {} has no name; fill in the cell"),
-        ("name,path\na,b,c\n", "k: line 2 of {} has 3 cells, but the header 2; put cells that hold the delimiter in double quotes"),
+        (
+            "name,path\na,b,c\n",
+            "k: line 2 of {} has 3 cells, but the header 2; put cells that hold the delimiter in double quotes",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_sheet_is_one_line_with_the_line_number(tmp_path, text, said):
     path = sheet(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
@@ -99,7 +116,9 @@ def test_all_problems_of_all_entries_are_told_at_once(tmp_path, monkeypatch):
     found = caught.value.problems
     assert len(found) == 4
     assert "line 3" in found[0] and "NOWHERE is not set" in found[0]
-    assert found[1].endswith(f"line 4 of {one} names {tmp_path}/c.tif, which does not exist; check the path")  # fmt: skip
+    assert found[1].endswith(
+        f"line 4 of {one} names {tmp_path}/c.tif, which does not exist; check the path"
+    )
     assert "two.TSV has no column path" in found[2]
     assert "'a b' cannot be a volume's name" in found[3]
 

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 import zarr
 
+from decon3d.volumes import channel_accumulator, slabs
 from decon3d.volumes import ingest as ingesting
-from decon3d.volumes import slabs, tally
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import Volume
 from decon3d.volumes.slabs import SlabFile, strips
@@ -38,23 +38,32 @@ def write_zarr(path, image):
     level = create_level(path, shape=(1, 1, *SHAPE), dtype=image.dtype, chunk=(8, 40, 200))
     level[0, 0] = image
     write_metadata(
-        path, name="v", factors=[(1, 1, 1)], voxel_size_um=(1, 1, 1), channel_names=["a"],
+        path,
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=(1, 1, 1),
+        channel_names=["a"],
         windows=[(0, 1)],
-    )  # fmt: skip
+    )
 
 
 def run(path, folder):
     return ingest(
-        str(path), record_path=folder / "v.json", name="v", channels={"a": 0},
-        voxel_size_um=(1, 1, 1), times=None, key="d",
-    )  # fmt: skip
+        str(path),
+        record_path=folder / "v.json",
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=(1, 1, 1),
+        times=None,
+        key="d",
+    )
 
 
 @pytest.fixture
 def little(monkeypatch):
     """Allow little memory; the sizes of what is read and counted at a time, in bytes and voxels."""
     sizes = {"read": [], "counted": []}
-    read, of = Volume.read, tally.Histogram.of.__func__
+    read, of = Volume.read, channel_accumulator.Histogram.of.__func__
 
     def reading(self, *place):
         values = read(self, *place)
@@ -68,9 +77,9 @@ def little(monkeypatch):
     def start():
         monkeypatch.setattr(slabs, "SLAB_BYTES", CAP)
         monkeypatch.setattr(ingesting, "SLAB_BYTES", CAP)
-        monkeypatch.setattr(tally, "STRIP_VOXELS", CAP // 2)
+        monkeypatch.setattr(channel_accumulator, "STRIP_VOXELS", CAP // 2)
         monkeypatch.setattr(Volume, "read", reading)
-        monkeypatch.setattr(tally.Histogram, "of", classmethod(counting))
+        monkeypatch.setattr(channel_accumulator.Histogram, "of", classmethod(counting))
         return sizes
 
     return start
@@ -105,9 +114,13 @@ def test_memory_does_not_grow_with_the_plane(tmp_path, little):
         )
         level[:] = 100
         write_metadata(
-            tmp_path / "v", name="v", factors=[(1, 1, 1)], voxel_size_um=(1, 1, 1),
-            channel_names=["a"], windows=[(0, 1)],
-        )  # fmt: skip
+            tmp_path / "v",
+            name="v",
+            factors=[(1, 1, 1)],
+            voxel_size_um=(1, 1, 1),
+            channel_names=["a"],
+            windows=[(0, 1)],
+        )
         tracemalloc.start()
         run(tmp_path / "v", tmp_path)
         peaks.append(tracemalloc.get_traced_memory()[1])

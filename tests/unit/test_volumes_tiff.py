@@ -190,7 +190,7 @@ def test_a_configured_size_that_contradicts_the_file_is_said(tmp_path):
 @pytest.mark.parametrize("size", [(0.1, 0.1, 0.3), (0.1, 0.3, 0.1), (0.065, 0.065, 0.2)])
 def test_a_size_in_the_order_x_y_z_is_refused(write, size, tmp_path):
     write(tmp_path / "v.tif")
-    with pytest.raises(UserError, match=r"datasets\.d\.voxel_size_um: .*Y ≠ X.*Z Y X"):
+    with pytest.raises(UserError, match=r"datasets\.d\.voxel_size_um: .*Y ≠ X.*give \[Z, Y, X\]"):
         run(tmp_path / "v.tif", tmp_path, voxel_size_um=size)
 
 

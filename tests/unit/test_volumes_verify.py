@@ -15,8 +15,22 @@ from decon3d.report.page import check_drawn
 from decon3d.volumes.verify import finished_stores, verify
 from verify import advice
 
-ROW = Record("d", "a", "rl", "volume/v", "test", None, None, "psnr", "unmatched", "volume", 1.0,
-             "own", 31.25, "dB")  # fmt: skip
+ROW = Record(
+    "d",
+    "a",
+    "rl",
+    "volume/v",
+    "test",
+    None,
+    None,
+    "psnr",
+    "unmatched",
+    "volume",
+    1.0,
+    "own",
+    31.25,
+    "dB",
+)
 
 
 @pytest.fixture

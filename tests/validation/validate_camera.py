@@ -13,9 +13,9 @@ import numpy as np
 from simulated_cameras import Device, expected_photons, long_psf
 
 from decon3d import settings
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
 from decon3d.phantoms.recipes import RECIPES
-from decon3d.restoration.richardson_lucy import base_recipe
-from decon3d.settings import Rl
 from decon3d.volumes.camera import CameraRecord, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
@@ -79,8 +79,9 @@ def measure(camera: str, structure: str, rng: np.random.Generator) -> Outcome:
     ratios = {}
     if noise < LIGHT_NOISE * light and camera != "saturated":
         for name, configured in (
-            ("null", settings.Camera()), ("offset", settings.Camera(offset=device.offset)),
-        ):  # fmt: skip
+            ("null", settings.Camera()),
+            ("offset", settings.Camera(offset=device.offset)),
+        ):
             level = device.offset + device.gain * background
             restored = restore(blocks[0], psf, configured, found)
             ratios[name] = float((restored - level).sum(dtype=np.float64) / light / device.gain)
@@ -88,10 +89,13 @@ def measure(camera: str, structure: str, rng: np.random.Generator) -> Outcome:
         return Outcome(False, np.nan, np.nan, False, False, ratios)
     gain, dark = found.gain, found.dark_level
     return Outcome(
-        True, gain / device.slope - 1, (dark - device.dark_level) / device.gain,
+        True,
+        gain / device.slope - 1,
+        (dark - device.dark_level) / device.gain,
         _within(device.slope, found.gain_interval),
-        _within(device.dark_level, found.dark_level_interval), ratios,
-    )  # fmt: skip
+        _within(device.dark_level, found.dark_level_interval),
+        ratios,
+    )
 
 
 def restore(image, psf, configured, found: CameraRecord):
@@ -142,9 +146,15 @@ def main(quick: bool = False) -> str:
 
 def _lines(repeats: int) -> Iterator[str]:
     heads = (
-        "camera", "gain told", "gain: error, median / 90 %", "level: error in photons",
-        "interval holds gain", "level", "light, all null: most off (within 3 %)", "offset alone",
-    )  # fmt: skip
+        "camera",
+        "gain told",
+        "gain: error, median / 90 %",
+        "level: error in photons",
+        "interval holds gain",
+        "level",
+        "light, all null: most off (within 3 %)",
+        "offset alone",
+    )
     yield "| " + " | ".join(heads) + " |"
     yield "|---" * len(heads) + "|"
     for camera in CAMERAS:

@@ -31,9 +31,10 @@ def _lines(quick: bool) -> Iterator[str]:
             cells = [f"{o.choice.iterations}/{o.best} {o.lost:.2f}" for o in found]
             lost = [o.lost for o in found]
             yield (
-                f"| {name} | {photons:g} | " + " | ".join(cells)
+                f"| {name} | {photons:g} | "
+                + " | ".join(cells)
                 + f" | {np.mean(lost):.2f} | {max(lost):.2f} |"
-            )  # fmt: skip
+            )
     yield "\nRLTV, `tune_on: data`: chosen / best λ, dB lost\n"
     yield "| PSF | photons | " + " | ".join(TUNED) + " | mean | most |"
     yield "|---" * (len(TUNED) + 4) + "|"
@@ -43,6 +44,7 @@ def _lines(quick: bool) -> Iterator[str]:
         cells = [f"{t.chosen:.2g}/{t.best:.2g} {t.lost:.2f}" for t in tuned]
         lost = [t.lost for t in tuned]
         yield (
-            f"| gaussian | {photons:g} | " + " | ".join(cells)
+            f"| gaussian | {photons:g} | "
+            + " | ".join(cells)
             + f" | {np.nanmean(lost):.2f} | {np.nanmax(lost):.2f} |"
-        )  # fmt: skip
+        )

@@ -3,7 +3,8 @@
 from helpers import REFERENCE_DATA
 from light_left import DIM, OTHER_ROWS, haze_with_beads, light_left
 
-from decon3d.settings import Rl, Rltv
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rltv import Rltv
 
 METHODS: dict[str, Rl | Rltv] = {
     "RL, 15": Rl(kind="rl", iterations=15),

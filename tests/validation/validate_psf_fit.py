@@ -40,10 +40,12 @@ MICROSCOPES = {
     "confocal": Optics(modality="confocal", numerical_aperture=1.3, immersion_index=1.515),
     "widefield": Optics(modality="widefield", numerical_aperture=1.2, immersion_index=1.333),
     "light sheet": Optics(
-        modality="light_sheet", numerical_aperture=1.0, immersion_index=1.333,
+        modality="light_sheet",
+        numerical_aperture=1.0,
+        immersion_index=1.333,
         sheet_thickness_um=1.0,
     ),
-}  # fmt: skip
+}
 VOXELS = {
     "confocal": (0.2, 0.08, 0.08),
     "widefield": (0.25, 0.1, 0.1),
@@ -93,9 +95,15 @@ def image_of(case: Case) -> NDArray[np.float32]:
     if case.kind == "spots":
         return _spots(psf.data, case.photons, rng)
     return simulate(
-        case.kind, shape=SHAPE, psf=psf.data, voxel_size_um=psf.voxel_size_um,
-        photons=case.photons, background_photons=BACKGROUND * case.photons, camera=CAMERA, rng=rng,
-    ).images[0]  # fmt: skip
+        case.kind,
+        shape=SHAPE,
+        psf=psf.data,
+        voxel_size_um=psf.voxel_size_um,
+        photons=case.photons,
+        background_photons=BACKGROUND * case.photons,
+        camera=CAMERA,
+        rng=rng,
+    ).images[0]
 
 
 def _places(rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
@@ -129,9 +137,13 @@ def _debye_spots(photons: float, rng: np.random.Generator) -> NDArray[np.float32
         voxel = np.rint(place).astype(int)
         dz, dy, dx = (float(d) for d in place - voxel)
         psf = debye_psf(
-            (25, 41, 41), VOXELS["Debye"], na=optics.numerical_aperture,
-            index=optics.immersion_index, emission_um=EMISSION_UM, centre=(dz, dy, dx),
-        )  # fmt: skip
+            (25, 41, 41),
+            VOXELS["Debye"],
+            na=optics.numerical_aperture,
+            index=optics.immersion_index,
+            emission_um=EMISSION_UM,
+            centre=(dz, dy, dx),
+        )
         _add(light, psf * rng.uniform(0.5, 1), voxel)
     return _exposed(light, photons, rng)
 
@@ -150,9 +162,12 @@ def _add(light: NDArray[np.float64], spot: NDArray[np.floating], voxel: NDArray[
 def found_in(case: Case) -> PsfFit:
     """Test the PSF that a case assumes."""
     return check_psf(
-        [image_of(case)], psf=psf_of(case.microscope, case.width), dark_level=DARK_LEVEL,
-        gain=CAMERA.gain, seed=case.seed,
-    )  # fmt: skip
+        [image_of(case)],
+        psf=psf_of(case.microscope, case.width),
+        dark_level=DARK_LEVEL,
+        gain=CAMERA.gain,
+        seed=case.seed,
+    )
 
 
 def right_cases() -> list[Case]:

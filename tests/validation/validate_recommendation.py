@@ -40,8 +40,8 @@ from decon3d.restoration.restorers import State, open_restorer, prepare_classica
 from decon3d.restoration.sample import central
 from decon3d.restoration.tuning import tune_on_phantoms
 from decon3d.seeds import generator
-from decon3d.settings import METHOD_KINDS, Phantoms, Settings, load_settings
-from decon3d.settings.methods import CLASSICAL, is_tuned
+from decon3d.settings import Phantoms, Settings, load_settings
+from decon3d.settings.methods import is_tuned
 from decon3d.versions import VERSIONS
 from decon3d.volumes.camera import Camera, dose_of, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -71,8 +71,9 @@ def field_of(
     """Draw a Gaussian field of mean 0 and variance 1 whose spectrum falls as 1 / f^power."""
     grids = np.meshgrid(
         *(np.fft.fftfreq(n) * z for n, z in zip(shape, (0.4, 1.0, 1.0), strict=True)),
-        indexing="ij", sparse=True,
-    )  # fmt: skip
+        indexing="ij",
+        sparse=True,
+    )
     f = np.sqrt(sum(g**2 for g in grids))
     amplitude = 1 / np.maximum(f, 1 / max(shape)) ** (power / 2)
     if shortest:
@@ -155,9 +156,14 @@ def flat_cells(shape: tuple[int, int, int], rng: np.random.Generator) -> Volume:
 
 
 OBJECTS: dict[str, Draw] = {
-    "textured nuclei": textured_nuclei, "fractal": fractal, "filaments": filaments, "beads": beads,
-    "haze": haze, "thick widefield": thick, "flat cells": flat_cells,
-}  # fmt: skip
+    "textured nuclei": textured_nuclei,
+    "fractal": fractal,
+    "filaments": filaments,
+    "beads": beads,
+    "haze": haze,
+    "thick widefield": thick,
+    "flat cells": flat_cells,
+}
 
 
 def psf_of(kind: str) -> Psf:
@@ -192,9 +198,11 @@ def datasets() -> list[Dataset]:
 def _camera(dataset: Dataset) -> imaging.Camera:
     rng = generator(17, "camera", dataset.name)
     return imaging.Camera(
-        offset=float(rng.uniform(50, 600)), gain=float(np.exp(rng.uniform(np.log(0.4), np.log(8)))),
-        read_noise=float(rng.uniform(0.7, 2.5)), bits=16,
-    )  # fmt: skip
+        offset=float(rng.uniform(50, 600)),
+        gain=float(np.exp(rng.uniform(np.log(0.4), np.log(8)))),
+        read_noise=float(rng.uniform(0.7, 2.5)),
+        bits=16,
+    )
 
 
 def _stated(dataset: Dataset) -> dict[str, float]:
@@ -216,28 +224,54 @@ def expose(dataset: Dataset, shape: tuple[int, int, int] = SHAPE) -> imaging.Exp
     structure = OBJECTS[dataset.kind]((z, y, x), rng).astype(np.float32)
     camera = _camera(dataset)
     return imaging.form_image(
-        structure, psf=psf.data, photons=dataset.photons,
-        background_photons=float(rng.uniform(0.5, 8)), camera=camera, rng=rng,
-    )  # fmt: skip
+        structure,
+        psf=psf.data,
+        photons=dataset.photons,
+        background_photons=float(rng.uniform(0.5, 8)),
+        camera=camera,
+        rng=rng,
+    )
 
 
-def method_settings() -> Settings:
-    """Every classical kind with its defaults."""
-    methods: dict[str, dict[str, Any]] = {
-        name: {} for name, kind in METHOD_KINDS.items() if issubclass(kind, CLASSICAL)
-    }
+def method_settings(without: Sequence[str] = ()) -> Settings:
+    """Richardson-Lucy, with and without a prior, with its defaults; some may be left out."""
+    names = [name for name in ("rl", "rl_roughness", "rltv") if name not in without]
+    methods: dict[str, dict[str, Any]] = {name: {} for name in names}
     dataset = {
-        "simulate": {"v": {"shape": list(SHAPE)}}, "voxel_size_um": list(VOXEL_UM),
+        "simulate": {"v": {"shape": list(SHAPE)}},
+        "voxel_size_um": list(VOXEL_UM),
         "optics": {"modality": "confocal", "numerical_aperture": 1.2, "immersion_index": 1.33},
         "channels": {"signal": {"emission_um": 0.525}},
-    }  # fmt: skip
+    }
     return load_settings({"datasets": {"d": dataset}, "methods": methods})
 
 
-def _row(method: str, subject: str, split: str, metric: str, variant: str, value: float,
-         recipe: str | None = None, photons: float | None = None) -> Record:  # fmt: skip
-    return Record("d", "signal", method, subject, split, recipe, photons, metric, variant,
-                  "volume", None, "validation", value, "1")  # fmt: skip
+def _row(
+    method: str,
+    subject: str,
+    split: str,
+    metric: str,
+    variant: str,
+    value: float,
+    recipe: str | None = None,
+    photons: float | None = None,
+) -> Record:
+    return Record(
+        "d",
+        "signal",
+        method,
+        subject,
+        split,
+        recipe,
+        photons,
+        metric,
+        variant,
+        "volume",
+        None,
+        "validation",
+        value,
+        "1",
+    )
 
 
 def _psnr(restored: Volume, truth: Volume) -> float:
@@ -258,9 +292,14 @@ class Rig:
         """Prepare a method for one image."""
         method: Any = self.settings.methods[name]
         return prepare_classical(
-            method, statistics=self.statistics(image), psf=self.psf, tuned=tuned,
-            camera=self.camera, sample=central(image), seed=1,
-        )  # fmt: skip
+            method,
+            statistics=self.statistics(image),
+            psf=self.psf,
+            tuned=tuned,
+            camera=self.camera,
+            sample=central(image),
+            seed=1,
+        )
 
     def statistics(self, image: Volume) -> ChannelStatistics:
         """Summarise an image."""
@@ -274,9 +313,15 @@ def _restored(state: State, image: Volume) -> Volume:
 def phantom_study(rig: Rig, photons: float, background: float, folder: Path) -> dict[str, Any]:
     """Tune and rank the methods on phantoms of one dose; kept on disk, shared by datasets."""
     key = digest(
-        [rig.psf.data.tobytes().hex()[:4000], photons, background, numbers_of(rig.camera),
-         rig.settings.model_dump(mode="json"), [VERSIONS[s] for s in STAGES]]
-    )  # fmt: skip
+        [
+            rig.psf.data.tobytes().hex()[:4000],
+            photons,
+            background,
+            numbers_of(rig.camera),
+            rig.settings.model_dump(mode="json"),
+            [VERSIONS[s] for s in STAGES],
+        ]
+    )
     path = folder / "phantoms" / f"{key[:24]}.json"
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text())
@@ -289,12 +334,20 @@ def phantom_study(rig: Rig, photons: float, background: float, folder: Path) -> 
             rng = generator(1, "recommendation", "phantoms", name, i)
             recipe = recipes[i % len(recipes)]
             splits[name].append(
-                (recipe, imaging.simulate(
-                    recipe, shape=PHANTOM_SHAPE, psf=rig.psf.data, voxel_size_um=VOXEL_UM,
-                    photons=photons * float(np.exp(rng.uniform(-0.3, 0.3))),
-                    background_photons=background, camera=camera, rng=rng,
-                ))
-            )  # fmt: skip
+                (
+                    recipe,
+                    imaging.simulate(
+                        recipe,
+                        shape=PHANTOM_SHAPE,
+                        psf=rig.psf.data,
+                        voxel_size_um=VOXEL_UM,
+                        photons=photons * float(np.exp(rng.uniform(-0.3, 0.3))),
+                        background_photons=background,
+                        camera=camera,
+                        rng=rng,
+                    ),
+                )
+            )
     chosen: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as place:
         store = Path(place) / "val.zarr"
@@ -308,15 +361,21 @@ def phantom_study(rig: Rig, photons: float, background: float, folder: Path) -> 
             if is_tuned(method):
                 record = Path(place) / "tuned.json"
                 tune_on_phantoms(
-                    store, path=record, method=method, psf=rig.psf,  # type: ignore[arg-type]
-                    camera=rig.camera, threads=1,
-                )  # fmt: skip
+                    store,
+                    path=record,
+                    method=method,
+                    psf=rig.psf,  # type: ignore[arg-type]
+                    camera=rig.camera,
+                    threads=1,
+                )
                 chosen[name] = json.loads(record.read_text())["chosen"]
     rows = []
     for i, (recipe, exposure) in enumerate(splits["test"]):
         image = exposure.images[0]
-        restored = {n: _restored(rig.state(n, image, chosen.get(n, {})), image)
-                    for n in rig.settings.methods}  # fmt: skip
+        restored = {
+            n: _restored(rig.state(n, image, chosen.get(n, {})), image)
+            for n in rig.settings.methods
+        }
         for name, values in {"input": image, **restored}.items():
             rows.append([name, f"phantoms/test/{i:04d}", recipe, _psnr(values, exposure.object)])
     result = {"tuned": chosen, "rows": rows}
@@ -361,41 +420,80 @@ def measure(dataset: Dataset, folder: Path, shape: tuple[int, int, int] = SHAPE)
     truth = {"input": _psnr(image, exposure.object)}
     settled = {}
     records += held_out_records(
-        (), sample=central(image), camera=rig.camera, psf=psf, background=statistics.background,
-        seed=1, stream=("d", "signal"), name="input", threads=1,
-    )  # fmt: skip
+        (),
+        sample=central(image),
+        camera=rig.camera,
+        psf=psf,
+        background=statistics.background,
+        seed=1,
+        stream=("d", "signal"),
+        name="input",
+        threads=1,
+    )
     for name in settings.methods:
         state = rig.state(name, image, study["tuned"].get(name, {}))
         settled[name] = [state.values.get("iterations"), state.values.get("tv_weight")]
         restored = _restored(state, image)
         truth[name] = _psnr(restored, exposure.object)
         records += held_out_records(
-            [state], sample=central(image), camera=rig.camera, psf=psf,
-            background=statistics.background, seed=1, stream=("d", "signal"), name=name, threads=1,
-        )  # fmt: skip
+            [state],
+            sample=central(image),
+            camera=rig.camera,
+            psf=psf,
+            background=statistics.background,
+            seed=1,
+            stream=("d", "signal"),
+            name=name,
+            threads=1,
+        )
         records += evaluate_dark_noise(
-            [state], noise=noise, background=statistics.background, psf=psf, dataset="d",
-            channel="signal", method=name, seed=1, threads=1, shape=(16, 48, 48),
-        )  # fmt: skip
+            [state],
+            noise=noise,
+            background=statistics.background,
+            psf=psf,
+            dataset="d",
+            channel="signal",
+            method=name,
+            seed=1,
+            threads=1,
+            shape=(16, 48, 48),
+        )
         z, _ = checker.whole(image, restored)
         flagged = float(np.mean(np.abs(z) >= THRESHOLD))
         records.append(_row(name, "volume/v", "data", "consistency_flagged", "unmatched", flagged))
         records += staircase_records(
-            [state], sample=central(image), psf=psf, statistics=statistics, camera=rig.camera,
-            dataset="d", channel="signal", method=name, threads=1,
-        )  # fmt: skip
+            [state],
+            sample=central(image),
+            psf=psf,
+            statistics=statistics,
+            camera=rig.camera,
+            dataset="d",
+            channel="signal",
+            method=name,
+            threads=1,
+        )
     return {
-        "dataset": asdict(dataset), "truth": truth, "settled": settled,
-        "camera": numbers_of(known), "photons": bright,
+        "dataset": asdict(dataset),
+        "truth": truth,
+        "settled": settled,
+        "camera": numbers_of(known),
+        "photons": bright,
         "seconds": round(time.perf_counter() - started, 1),
         "records": [list(asdict(r).values()) for r in records],
-    }  # fmt: skip
+    }
 
 
-def recommendation_of(line: dict[str, Any]) -> Recommendation:
-    """Recommend a method for a dataset by what was measured."""
+def recommendation_of(line: dict[str, Any], without: Sequence[str] = ()) -> Recommendation:
+    """Recommend a method for a dataset by what was measured, as if some methods were not there."""
     metrics = pd.DataFrame(line["records"], columns=list(COLUMNS))
-    return recommend(metrics, settings=method_settings())[0]
+    metrics = metrics[~metrics["method"].isin(without)]
+    return recommend(metrics, settings=method_settings(without))[0]
+
+
+def loss_of(line: dict[str, Any], without: Sequence[str] = ()) -> float:
+    """Return by how many dB the recommended method is behind the best."""
+    truth = {m: value for m, value in line["truth"].items() if m not in without}
+    return float(max(truth.values()) - truth[recommendation_of(line, without).method or "input"])
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
@@ -408,13 +506,18 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
         vetoed = [m for m in found.checks if found.vetoes(m)]
         gain = {m: truth[m] - truth["rl"] for m in vetoed}
         rows.append(
-            {**line["dataset"], "loss": loss, "close": loss <= CLOSE_DB, "method": found.method,
-             "rl_loss": max(truth.values()) - truth["rl"],
-             "lead_loss": max(truth.values()) - truth[_leader(found)],
-             "right": sum(g <= CLOSE_DB for m, g in gain.items() if m != "rl"),
-             "wrong": sum(g > CLOSE_DB for m, g in gain.items() if m != "rl"),
-             "checks": [c.name for m in vetoed for c in found.vetoes(m)]}
-        )  # fmt: skip
+            {
+                **line["dataset"],
+                "loss": loss,
+                "close": loss <= CLOSE_DB,
+                "method": found.method,
+                "rl_loss": max(truth.values()) - truth["rl"],
+                "lead_loss": max(truth.values()) - truth[_leader(found)],
+                "right": sum(g <= CLOSE_DB for m, g in gain.items() if m != "rl"),
+                "wrong": sum(g > CLOSE_DB for m, g in gain.items() if m != "rl"),
+                "checks": [c.name for m in vetoed for c in found.vetoes(m)],
+            }
+        )
     found_rows = pd.DataFrame(rows)
     text = [
         f"| kind | photons | datasets | within {CLOSE_DB:g} dB of the best | mean loss (dB) | "
@@ -429,11 +532,16 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
         f"Always RL: {(found_rows['rl_loss'] <= CLOSE_DB).mean():.0%} within {CLOSE_DB:g} dB, mean "
         f"loss {found_rows['rl_loss'].mean():.2f} dB. The first on phantoms, without vetoes: "
         f"{(found_rows['lead_loss'] <= CLOSE_DB).mean():.0%}, {found_rows['lead_loss'].mean():.2f} "
-        "dB. Vetoes by check: "
+        f"dB. {_without('rl_roughness', lines)} {_without('rltv', lines)} Vetoes by check: "
         + ", ".join(f"{n} {c}" for c, n in found_rows["checks"].explode().value_counts().items())
         + ".",
     ]
     return "\n".join(text)
+
+
+def _without(method: str, lines: Sequence[dict[str, Any]]) -> str:
+    losses = np.array([loss_of(line, [method]) for line in lines])
+    return f"Without {method}: {(losses <= CLOSE_DB).mean():.0%}, {losses.mean():.2f} dB."
 
 
 def _leader(found: Recommendation) -> str:

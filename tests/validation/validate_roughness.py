@@ -8,13 +8,14 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 from skimage.metrics import structural_similarity
 
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.tuning import AffineScore, Prior, tune, with_truth
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms import imaging
-from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import generator
-from decon3d.settings import Optics, Rl
+from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -43,10 +44,15 @@ def psf_of(modality: str) -> Psf:
 def exposure(recipe: str, psf: Psf, photons: float, seed: int) -> imaging.Exposure:
     """Simulate one volume."""
     return imaging.simulate(
-        recipe, shape=SHAPE, psf=psf.data, voxel_size_um=VOXEL, photons=photons,
-        background_photons=2.0, camera=imaging.Camera(100.0, 1.0, 1.0),
+        recipe,
+        shape=SHAPE,
+        psf=psf.data,
+        voxel_size_um=VOXEL,
+        photons=photons,
+        background_photons=2.0,
+        camera=imaging.Camera(100.0, 1.0, 1.0),
         rng=generator(seed, "roughness", recipe),
-    )  # fmt: skip
+    )
 
 
 def compare(recipe: str, modality: str, photons: float, seed: int = 1) -> dict[str, list[float]]:
@@ -66,9 +72,13 @@ def compare(recipe: str, modality: str, photons: float, seed: int = 1) -> dict[s
         estimate = next(e for k, e in used.iterate(image, model=model) if k == best.iterations)
         slope, offset = np.polyfit(estimate.ravel(), truth.ravel(), 1)
         ssim = structural_similarity(
-            truth, slope * estimate + offset, gaussian_weights=True, sigma=1.5,
-            use_sample_covariance=False, data_range=float(truth.max() - truth.min()),
-        )  # fmt: skip
+            truth,
+            slope * estimate + offset,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=float(truth.max() - truth.min()),
+        )
         own = AffineScore(truth[inside])(estimate[inside]) if np.ptp(truth[inside]) else np.nan
         found[name] = [best.score, own, float(ssim), best.weight, best.iterations]
     return found

@@ -12,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from decon3d.classical.kind import Classical
+from decon3d.classical.kinds.rl import Rl
+from decon3d.classical.kinds.rl_roughness import RlRoughness
+from decon3d.classical.kinds.rltv import Rltv
 from decon3d.evaluation.staircase import REFERENCE, Staircase, staircase
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
@@ -21,7 +25,7 @@ from decon3d.phantoms.grids import Grid
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
 from decon3d.seeds import generator
-from decon3d.settings import Classical, Optics, Rl, RlRoughness, Rltv
+from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -76,9 +80,13 @@ def judged(kind: str, modality: str, photons: float, seed: int) -> Iterator[tupl
     psf, rng = psf_of(modality), generator(seed, "staircase", kind)
     z, y, x = (n + 2 * m for n, m in zip(SHAPE, imaging.margins(psf.data), strict=True))
     shot = imaging.form_image(
-        draw(kind, (z, y, x), rng), psf=psf.data, photons=photons, background_photons=2.0,
-        camera=imaging.Camera(100.0, 1.0, 1.0), rng=rng,
-    )  # fmt: skip
+        draw(kind, (z, y, x), rng),
+        psf=psf.data,
+        photons=photons,
+        background_photons=2.0,
+        camera=imaging.Camera(100.0, 1.0, 1.0),
+        rng=rng,
+    )
     image = shot.images[0]
     statistics = ChannelStatistics.of_image(image, camera_offset=100.0)
 

@@ -26,9 +26,13 @@ def test_jobs_run_in_the_image(workplace):
     calls = workplace.folder / "calls"
     target = paths.psf("d", "gfp")
     run = workplace.run(
-        target, "--sdm", "apptainer", "--apptainer-args=--nv", CALLS=str(calls),
+        target,
+        "--sdm",
+        "apptainer",
+        "--apptainer-args=--nv",
+        CALLS=str(calls),
         PATH=os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
-    )  # fmt: skip
+    )
     assert run.code == 0, run.output[-3000:]
     assert (workplace.folder / target).is_file()
     (call,) = [line for line in calls.read_text().splitlines() if "exec " in line]

@@ -58,7 +58,7 @@ def test_a_key_that_stands_twice_a_wrong_target_and_another_directory(workplace)
     refused(run, "results/worm/report.html: unknown dataset 'worm'; known: d")
     path = workplace.folder / "config.yaml"
     path.write_text(path.read_text() + "methods: {rl: {iterations: 3}}\n")
-    refused(workplace.run("--dry-run"), "config.yaml, lines ", "the key methods stands twice")
+    refused(workplace.run("--dry-run"), "config.yaml, lines ", "the key methods is given twice")
     run = workplace.snakemake(*clone)
     refused(run, f"There is no config/config.yaml in the working directory {workplace.folder}.")
 

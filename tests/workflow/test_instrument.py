@@ -10,8 +10,8 @@ from helpers import ROOT, Workplace
 from simulated_beads import write_beads
 
 from decon3d.optics.build import make_psf
-from decon3d.report.existing import data_warnings
-from decon3d.report.words import methods_paragraph
+from decon3d.report.methods_text import methods_paragraph
+from decon3d.report.run_status import data_warnings
 from decon3d.settings import Channel, Optics, load_settings, with_files
 from decon3d.volumes.ingest import load_record
 
@@ -20,12 +20,15 @@ OPTICS = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 
 CONFIG = {
     "datasets": {
         "worm": {
-            "volumes": "v.tif", "voxel_size_um": VOXEL, "instrument": "scope_60x",
-            "date": "2026-09-01", "channels": {"gfp": {"index": 0}},
+            "volumes": "v.tif",
+            "voxel_size_um": VOXEL,
+            "instrument": "scope_60x",
+            "date": "2026-09-01",
+            "channels": {"gfp": {"index": 0}},
         }
     },
     "methods": {"rl": {"iterations": 2}},
-}  # fmt: skip
+}
 INSTRUMENT = {
     "channels": {"gfp": {"emission_um": 0.525}, "other": {"emission_um": 0.525}},
     "frames": [{"date": "2026-03-01", "dark": "dark.tif", "flat": "flat.tif"}],
@@ -33,10 +36,18 @@ INSTRUMENT = {
         "60x": {
             "optics": OPTICS,
             "pixel_size_um": 0.065,
-            "beads": [{"date": "2026-01-01", "path": "beads.tif", "bead_diameter_um": 0.05, "voxel_size_um": VOXEL, "channels": {"gfp": 0, "other": 1}}],
+            "beads": [
+                {
+                    "date": "2026-01-01",
+                    "path": "beads.tif",
+                    "bead_diameter_um": 0.05,
+                    "voxel_size_um": VOXEL,
+                    "channels": {"gfp": 0, "other": 1},
+                }
+            ],
         }
     },
-}  # fmt: skip
+}
 
 
 def write_files(folder):
@@ -58,10 +69,14 @@ def write_files(folder):
         frames = recorded(np.full((30, 40, 48), level))
         tifffile.imwrite(instruments / f"{name}.tif", frames, photometric="minisblack")
     bead = make_psf(
-        optics=Optics.model_validate(OPTICS), channel=Channel(emission_um=0.525),
-        voxel_size_um=tuple(VOXEL), key="k",
-    ).data  # fmt: skip
-    write_beads(instruments / "beads.tif", bead, shift=(0.5, 0, 1), shape=(33, 80, 120), rows=2, columns=3)  # fmt: skip
+        optics=Optics.model_validate(OPTICS),
+        channel=Channel(emission_um=0.525),
+        voxel_size_um=tuple(VOXEL),
+        key="k",
+    ).data
+    write_beads(
+        instruments / "beads.tif", bead, shift=(0.5, 0, 1), shape=(33, 80, 120), rows=2, columns=3
+    )
     (instruments / "scope.yaml").write_text(yaml.safe_dump(INSTRUMENT))
 
 
@@ -79,9 +94,16 @@ def test_the_page_shows_beads_shift_and_camera(finished):
     folder, run = finished
     assert run.jobs["instrument_beads"] == 2 and run.jobs["instrument_camera"] == 1
     page = (folder / "results" / "instruments" / "scope.html").read_text()
-    for shown in ("gfp, 2026-01-01", "other against gfp, 2026-01-01", "30 dark, 30 flat", "days old (stale_after_days: 180)"):  # fmt: skip
+    for shown in (
+        "gfp, 2026-01-01",
+        "other against gfp, 2026-01-01",
+        "30 dark, 30 flat",
+        "days old (stale_after_days: 180)",
+    ):
         assert shown in page, shown
-    shift = json.loads((folder / "results/instruments/scope/beads/60x/2026-01-01.other.json").read_text())["chromatic"]  # fmt: skip
+    shift = json.loads(
+        (folder / "results/instruments/scope/beads/60x/2026-01-01.other.json").read_text()
+    )["chromatic"]
     assert np.divide(shift["shift_um"], VOXEL) == pytest.approx((0.5, 0, 1), abs=0.05)
 
 
@@ -110,8 +132,12 @@ def test_nothing_is_done_twice_and_an_unknown_instrument_is_one_line(finished):
     again = place.run("-n", "instrument", "results/worm/finished/rl.json")
     assert "Nothing to be done" in again.output, again.output[-2000:]
     wrong = place.snakemake(
-        "results/instruments/nowhere.html", "-n", "--snakefile", str(ROOT / "Snakefile"),
-        "--configfile", "config.yaml",
-    )  # fmt: skip
+        "results/instruments/nowhere.html",
+        "-n",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--configfile",
+        "config.yaml",
+    )
     assert wrong.code == 1 and "unknown instrument 'nowhere'; known: scope" in wrong.output
     assert "Traceback" not in wrong.output

@@ -75,7 +75,10 @@ def test_pairs_take_the_place_of_phantoms(finished):
         middle = 0.8 * (1 - INSTRUMENT.bleaching / 4)
         assert pair["slope"] == pytest.approx(2.2 / 0.5 / 20 * middle, rel=0.15)
         assert 0.2 < pair["unevenness"] < 0.8  # of 0.44
-    by_split = {split: {p["specimen"] for p in pairs if p["split"] == split} for split in ("train", "val", "test")}  # fmt: skip
+    by_split = {
+        split: {p["specimen"] for p in pairs if p["split"] == split}
+        for split in ("train", "val", "test")
+    }
     assert sorted(len(names) for names in by_split.values()) == [1, 1, 1]
     assert len(set.union(*by_split.values())) == 3
     metrics = pd.read_csv(folder / "tables" / "metrics.csv")
@@ -142,7 +145,7 @@ def test_a_run_in_which_a_method_failed_has_a_report_and_can_go_on(again):
     page = (place.folder / "results" / "d" / "report.html").read_text()
     assert "logs/d/restore/day.0.log" in page
     log = (place.folder / "logs" / "d" / "restore" / "day.0.log").read_text()
-    assert "is not the file that model.json describes" in log and "Traceback" not in log
+    assert "does not match model.json" in log and "Traceback" not in log
     place.configure({"datasets": {"d": DATASET}, "methods": {"night": bundle}})
     run = place.run()
     assert run.code == 0, run.output[-3000:]

@@ -63,9 +63,15 @@ def test_odd_names_are_taken_literally(place):
     dataset = simulated_dataset(simulate=None, voxel_size_um=None, volumes=[f"{data}/*"], camera={})
     place.configure({"datasets": {"d": dataset}, "methods": {"rl": {"iterations": 2}}})
     clone = [
-        "--snakefile", "clone/Snakefile", "--profile", "clone/profiles/local", "--configfile",
-        "config.yaml", "--cores", "1",
-    ]  # fmt: skip
+        "--snakefile",
+        "clone/Snakefile",
+        "--profile",
+        "clone/profiles/local",
+        "--configfile",
+        "config.yaml",
+        "--cores",
+        "1",
+    ]
     run = place.snakemake(paths.finished("d", "rl"), *clone)
     assert run.code == 0, run.output[-3000:]
     for name in ("p_A_1_0", "p_A_1_1", "v_1_R_"):

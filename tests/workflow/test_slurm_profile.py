@@ -65,8 +65,9 @@ def test_time_follows_from_the_size_of_the_data(workplace):
     found = re.findall(
         r"^rule (\w+):\n(?:    .+\n)*?    wildcards: dataset=(\w+).*\n"
         r"(?:    .+\n)*?    resources: (.*)",
-        run.output, re.MULTILINE,
-    )  # fmt: skip
+        run.output,
+        re.MULTILINE,
+    )
     asked = {
         tuple(names): tuple(
             int(re.search(rf"\b{key}=(\d+)", resources)[1]) for key in ("mem_mb", "runtime")

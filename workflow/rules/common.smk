@@ -13,12 +13,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+CLONE = Path(workflow.current_basedir).parents[1]
+sys.path.insert(0, str(CLONE / "scripts"))
 
 from decon3d import paths
 from decon3d.errors import UserError
-from decon3d.evaluation.targets import target_kernels
-from decon3d.interruption import handle_sigterm_in_a_thread
+from decon3d.settings.target_kernels import target_kernels
+from decon3d.signals import handle_sigterm_in_a_thread
 from decon3d.pairs.sources import SPLITS
 from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
 from decon3d.restoration.remake import remake_missing
@@ -52,11 +53,11 @@ from decon3d.volumes.inputs import volume_files
 from decon3d.volumes.volume import Reading
 
 try:
-    if problem := path_problem(str(workflow.basedir), of_clone=True):
+    if problem := path_problem(str(CLONE), of_clone=True):
         raise UserError(problem)
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
-    FOLDERS = instrument_folders(workflow.configfiles, workflow.basedir)
+    FOLDERS = instrument_folders(workflow.configfiles, CLONE)
     INSTRUMENT_FILES = instrument_files(FOLDERS)
     IN_CONFIG = set(config.get("instruments") or {})
     config.update(with_files(config, FOLDERS))  # scripts see the instruments, too
@@ -91,7 +92,7 @@ PHANTOMS = SETTINGS.simulated_pairs
 PROBE = PHANTOMS or Phantoms()  # whose doses the probes of the evaluation have
 RESTORATION = SETTINGS.restoration
 NO_NAME = r"[^\s\S]"
-CAPTIONS = str(Path(workflow.basedir) / "workflow" / "report" / "page.rst")
+CAPTIONS = str(CLONE / "workflow" / "report" / "page.rst")
 
 
 # What another config's datasets and methods have left is no output of this one's rules.
@@ -106,12 +107,12 @@ wildcard_constraints:
 
 def container_image():
     """The container's image, or None where the clone's path does not suit a container's command."""
-    image = f"{workflow.basedir}/envs/decon3d.sif"
+    image = f"{CLONE}/envs/decon3d.sif"
     if re.fullmatch(r"[\w./+@,=-]+", image):
         return image
     if "APPTAINER" in {m.name for m in workflow.deployment_settings.deployment_method}:
         sys.exit(
-            f"{workflow.basedir}: Apptainer cannot use a clone whose path has spaces or the shell's "
+            f"{CLONE}: Apptainer cannot use a clone whose path has spaces or the shell's "
             "characters; move the clone, or leave out `--sdm apptainer`"
         )
     return None
@@ -633,7 +634,7 @@ def report_what_is_there():
     if shutil.disk_usage(results).free < 50e6:
         print("The disk is full: no page was made of what exists.", file=sys.stderr)
         return
-    script = Path(workflow.basedir) / "scripts" / "report_existing.py"
+    script = CLONE / "scripts" / "report_existing.py"
     subprocess.run(
         [sys.executable, str(script)],
         input=json.dumps(config, default=str),  # dates

@@ -8,7 +8,7 @@ rule verify:
     conda:
         "../../envs/cpu.yaml"
     params:
-        script=str(Path(workflow.basedir) / "scripts" / "verify.py"),
+        script=str(CLONE / "scripts" / "verify.py"),
         python=sys.executable,
     shell:
         "{params.python:q} {params.script:q} results 2>&1 | tee {log:q}"

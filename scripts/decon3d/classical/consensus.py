@@ -87,10 +87,18 @@ def iterate_consensus(
     else:
         x = even_start(weights, initial)
     return _iterations(
-        [put(half) for half in halves], model, weights, x, put(absent),
-        np.float32(background), np.float32(initial), tv_weight, voxel_size_um,
-        acceleration == "heavy_ball", put(saturated(image, saturation)),
-    )  # fmt: skip
+        [put(half) for half in halves],
+        model,
+        weights,
+        x,
+        put(absent),
+        np.float32(background),
+        np.float32(initial),
+        tv_weight,
+        voxel_size_um,
+        acceleration == "heavy_ball",
+        put(saturated(image, saturation)),
+    )
 
 
 def _iterations(

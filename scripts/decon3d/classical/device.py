@@ -70,9 +70,9 @@ def gpu() -> Device:
         properties = cupy.cuda.runtime.getDeviceProperties(0)
     except RuntimeError as error:  # CuPy's errors of the CUDA runtime
         raise UserError(
-            f"device: gpu: CuPy {cupy.__version__} sees no GPU ({error}): is the driver loaded "
-            "(nvidia-smi), does CUDA_VISIBLE_DEVICES name a GPU, was the job given one (`gpu: 1` "
-            "in the profile)? Or set device: cpu"
+            f"device: gpu: CuPy {cupy.__version__} finds no GPU ({error}); check the driver "
+            "(nvidia-smi), CUDA_VISIBLE_DEVICES and the job's GPU (`gpu: 1` in the profile), or "
+            "set device: cpu"
         ) from None
     cupy.fft.config.get_plan_cache().set_size(PLANS)
     return Device(properties["name"].decode(), cupy, cupy_fft)

@@ -179,9 +179,16 @@ class Blur:
         return np.reciprocal(seen, out=seen)
 
     def _product(
-        self, source: FloatArray, given: Shape, wanted: Shape, out: FloatArray | None,
-        before: PlaneWork | None, after: PlaneWork | None, *, adjoint: bool,
-    ) -> FloatArray:  # fmt: skip
+        self,
+        source: FloatArray,
+        given: Shape,
+        wanted: Shape,
+        out: FloatArray | None,
+        before: PlaneWork | None,
+        after: PlaneWork | None,
+        *,
+        adjoint: bool,
+    ) -> FloatArray:
         if source.shape != given:
             raise ValueError(f"an array of shape {source.shape} where {given} is needed")
         result = self.device.xp.empty(wanted, np.float32) if out is None else out
@@ -229,7 +236,9 @@ def checked_psf(psf: ArrayLike) -> FloatArray:
             "centre is a voxel: resample it"
         )
     if not np.isfinite(psf).all() or psf.min() < 0:
-        raise UserError("the PSF holds negative or non-finite values; remove its background first")
+        raise UserError(
+            "the PSF contains negative or non-finite values; remove its background first"
+        )
     total = math.fsum(psf.sum(axis=(1, 2), dtype=np.float64))
     if abs(total - 1) > 1e-3:
         raise UserError(f"the PSF sums to {total:.4g}; divide it by its sum")

@@ -1,7 +1,7 @@
 """What is fixed for all blocks of a channel, and the iteration that follows from it."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
 from decon3d.classical.consensus import iterate_consensus
 from decon3d.classical.device import CPU, Device
+from decon3d.classical.kind import Prior
 from decon3d.classical.light import DARKEST, with_light_of
 from decon3d.classical.operators import Blur, Shape
 from decon3d.classical.photons import PhotonScale
+from decon3d.classical.registry import CLASSICAL
 from decon3d.classical.richardson_lucy import Acceleration, FloatArray, iterate, unknown
 
 BackProjector = Literal["matched", "wiener_butterworth"]
-Prior = Literal["tv_weight", "roughness_weight"]
-"""A field of `Recipe` that is the λ of a prior."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,28 @@ class Recipe:
     saturation: float | None = None
     """Counts at and above which a voxel is saturated; None = the largest value of an integer image,
     none of a float one."""
+    kind: str = "rl"
+    """The kind of method, which may have an iteration of its own."""
+    options: Mapping[str, float] = field(default_factory=dict)
+    """Settings of that iteration."""
 
     @classmethod
-    def load(cls, values: dict[str, Any]) -> "Recipe":
+    def load(cls, values: dict[str, Any], *, kind: str = "rl") -> "Recipe":
         """Make a recipe of what `values` returned, read back from JSON."""
         photons = values["photons"] and PhotonScale(**values["photons"])
         return cls(
-            **{**values, "voxel_size_um": tuple(values["voxel_size_um"]), "photons": photons}
+            **{**values, "voxel_size_um": tuple(values["voxel_size_um"]), "photons": photons},
+            kind=kind,
         )
 
     @property
     def values(self) -> dict[str, Any]:
-        """All constants, JSON-able."""
-        return {**asdict(self), "voxel_size_um": list(self.voxel_size_um)}
+        """All constants but the kind, JSON-able."""
+        values = {**asdict(self), "voxel_size_um": list(self.voxel_size_um)}
+        del values["kind"]
+        if not self.options:
+            del values["options"]
+        return values
 
     def with_prior(self, prior: Prior, weight: float) -> "Recipe":
         """Return the recipe with another λ of a prior."""
@@ -86,6 +95,10 @@ class Recipe:
         Voxels that are NaN have no data. The estimate is a view of the array on the model's whole
         domain (its `base`), which holds until the next step, on the model's device.
         """
+        own = CLASSICAL[self.kind].iterate
+        if own is not None:
+            yield from own(image, self, model)
+            return
         if self.back_projector == "wiener_butterworth":
             yield from iterate_unmatched(
                 image, model=model, background=self.background, initial=self.initial,
@@ -135,6 +148,7 @@ class Recipe:
         # Good's roughness costs dim places up to 2 % of their light.
         matched = self.back_projector == "matched"
         likeliest = matched and self.photons is None and not self.roughness_weight
+        likeliest &= CLASSICAL[self.kind].iterate is None
         level = float(np.float32(self.background) - dark)
         result = with_light_of(
             np.subtract(image, dark, dtype=np.float32),

@@ -125,11 +125,18 @@ def richardson_lucy(
         If the image is infinite somewhere, or the background or the start cannot be.
     """
     steps = iterate(
-        image, model=model, background=background, initial=initial, tv_weight=tv_weight,
-        roughness_weight=roughness_weight, voxel_size_um=voxel_size_um,
-        acceleration=acceleration, start=start, saturation=saturation,
+        image,
+        model=model,
+        background=background,
+        initial=initial,
+        tv_weight=tv_weight,
+        roughness_weight=roughness_weight,
+        voxel_size_um=voxel_size_um,
+        acceleration=acceleration,
+        start=start,
+        saturation=saturation,
         even_noise=even_noise,
-    )  # fmt: skip
+    )
     if iterations < 1:
         raise UserError(f"iterations is {iterations}; at least 1 is needed")
     for k, estimate in islice(steps, iterations):
@@ -173,9 +180,18 @@ def iterate(
     if absent is not None:
         g[model.device.put(absent)] = 0
     return _iterations(
-        g, model, weights, x, ground, initial, tv_weight, roughness_weight,
-        voxel_size_um, acceleration == "heavy_ball", model.device.put(full),
-    )  # fmt: skip
+        g,
+        model,
+        weights,
+        x,
+        ground,
+        initial,
+        tv_weight,
+        roughness_weight,
+        voxel_size_um,
+        acceleration == "heavy_ball",
+        model.device.put(full),
+    )
 
 
 def _iterations(
@@ -226,17 +242,18 @@ def _iterations(
             if denominator is not None:
                 new /= denominator[planes]
             if roots is not None:
-                smooth(
-                    new, roots[planes], weight=roughness_weight, voxel_size_um=voxel_size_um
-                )  # fmt: skip
+                smooth(new, roots[planes], weight=roughness_weight, voxel_size_um=voxel_size_um)
                 new *= weights[planes] > 0  # what the image does not see stays empty
 
         model.forward(point, out=ratio, before=extrapolate if momentum else None, after=compare)
         if denominator is not None:
             tv_denominator(
-                point, weight=tv_weight, voxel_size_um=voxel_size_um, slabs=model.slabs,
+                point,
+                weight=tv_weight,
+                voxel_size_um=voxel_size_um,
+                slabs=model.slabs,
                 out=denominator,
-            )  # fmt: skip
+            )
         if roots is not None:
             neighbour_roots(point, voxel_size_um=voxel_size_um, slabs=model.slabs, out=roots)
         model.adjoint(ratio, out=spare, after=correct)
@@ -293,13 +310,13 @@ def checked_image(image: NDArray[np.generic], *, background: float, initial: flo
     Voxels without data become 0, so that their ratio is 0 and they drop out of Hᵀ(g / (Hp + b)).
     """
     if np.isinf(image).any():
-        raise UserError("the image holds infinite values; make them NaN (no data) first")
+        raise UserError("the image contains infinite values; make them NaN (no data) first")
     if not (np.isfinite(background) and background >= 0):
         raise UserError(f"the background is {background:g} counts; it must be 0 or more")
     if not (np.isfinite(initial) and initial > 0):
         raise UserError(
-            f"the start is {initial:g} counts above the background; it must be above 0: "
-            "the background is too high, or the volume is empty"
+            f"the start is {initial:g} counts above the background, but must be above 0; the "
+            "background is too high, or the volume is empty"
         )
     g = np.clip(image, 0, None).astype(np.float32)
     return np.nan_to_num(g, copy=False, nan=0.0)

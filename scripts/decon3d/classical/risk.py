@@ -101,7 +101,7 @@ def risk_subjects(
     seed: int,
     trust: float = TRUST,
 ) -> list[Subject]:
-    """Make blocks of the data subjects of a search: the score is minus the predicted error.
+    """Make blocks of the data subjects of a search: the score is negative predicted error.
 
     Parameters
     ----------

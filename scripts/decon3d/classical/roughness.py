@@ -80,9 +80,11 @@ def neighbour_roots(
         for axis, weight in ((1, weights[1]), (2, weights[2])):
             every = (slice(None),) * axis
             for here, there in (
-                (slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1)),
-                (slice(0, 1), slice(0, 1)), (slice(-1, None), slice(-1, None)),
-            ):  # fmt: skip
+                (slice(None, -1), slice(1, None)),
+                (slice(1, None), slice(None, -1)),
+                (slice(0, 1), slice(0, 1)),
+                (slice(-1, None), slice(-1, None)),
+            ):
                 total[(*every, here)] += weight * near[(*every, there)]
         near *= own
         total += near

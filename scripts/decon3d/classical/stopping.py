@@ -44,7 +44,10 @@ def first_below(
         Its name, for messages.
     """
     if not traces:
-        raise UserError(f"stopping: {rule} needs a sample of the data, and there is none")
+        raise UserError(
+            f"stopping: {rule} needs a sample of the data, but there are no data; give "
+            "a number of iterations"
+        )
     means: list[float] = []
     for values in zip(*traces, strict=False):
         means.append(float(np.mean(values)))
@@ -54,8 +57,11 @@ def first_below(
         if len(means) == most:
             break
     log.warning(
-        "stopping: %s has not stopped within %d iterations (%.3g, not below %g); that many are "
-        "done: raise the method's `iterations` if the rule is to decide",
-        rule, most, means[-1], threshold,
-    )  # fmt: skip
+        "stopping: %s has not stopped within %d iterations (%.3g, not below %g); this number is "
+        "used; raise the method's `iterations` for a decision by the rule",
+        rule,
+        most,
+        means[-1],
+        threshold,
+    )
     return Stop(most, False, tuple(means))

@@ -1,21 +1,28 @@
-"""Fair tuning of Richardson-Lucy: at an interior optimum, or not at all.
+"""Fair tuning of Richardson-Lucy: at an interior optimum, or with what it lacks stated.
 
-A baseline is only as strong as its parameters. A search that ends on the edge of its grid has not
-found the optimum, and a table made with it understates the method, so it is an error here, never
-a result. The rule:
+A baseline is only as strong as its parameters: a table made with a search that ended too early
+understates the method. The rule:
 
 - **Iterations.** For a given λ, one run is scored at geometrically spaced checkpoints until the
   score has fallen past its peak or has not risen by more than a tolerance while the iterations
   doubled, or until, by the trend of its gains, it cannot reach the best of another λ.
   The peak is the *first* checkpoint within that tolerance of the best.
 - **λ.** The search climbs from one λ by factors of 3 until both neighbours of the best are worse,
-  then tries the middle (a factor of √3) towards the better neighbour.
-- **Edges.** If a run that may still become the best is rising at the most iterations, or the best λ
-  is at the end of the ladder, `UserError` says so.
+  then tries the middle (a factor of √3) towards the better neighbour. If the best λ is at the end
+  of the ladder, `UserError` says so.
+- **Bounds.** Bright widefield images gain for thousands of iterations, ever less. So a run has a
+  most number of iterations, and all runs together have one. The result says which bound was hit.
+- **What is still to gain** is always stated: the best score that any run may still reach, above
+  the chosen one's. A run that has not passed its peak may gain as much again as in its last
+  doubling of the iterations, as if each doubling gained half as much as the one before; a λ that
+  was not tried, as much as the best λ gained on the next best.
 
 Score: with a truth, PSNR in dB after the affine least-squares match of the estimate to it, with
-R = max - min of the truth, on whole volumes (tolerance 0.01 dB); without, minus the predicted error
-(`risk`). It is averaged over the volumes.
+R = max - min of the truth, on whole volumes (tolerance 0.05 dB); without, the negative predicted
+error (`risk`). It is averaged over the volumes.
+
+On confocal and widefield phantoms of 50 to 2,000 photons, the tolerance costs 0.03 dB on average
+and 0.07 at most. At 500 photons, widefield, 141 iterations are tried per λ, and 195 with 0.01 dB.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,17 +32,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from decon3d.classical.kind import Prior
 from decon3d.classical.operators import Blur, Shape
-from decon3d.classical.recipe import Prior, Recipe
+from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import FloatArray
 from decon3d.errors import UserError
 from decon3d.logs import log
 
 CHECKPOINTS_PER_OCTAVE = 8
-TOLERANCE_DB = 0.01
+TOLERANCE_DB = 0.05
 """Differences below this count as equal; of equals, the fewest iterations are chosen."""
-FALLEN = 10
+FALLEN = 2
 """A score that is so many tolerances below the best is past its peak."""
+CLIMB = 0.2
+"""A λ with a score that is better by so many tolerances is worth another step of the search."""
+MOST_ITERATIONS = 500
+"""Bound of the iterations at one λ, …"""
+MOST_IN_ALL = 2000
+"""… and of those at all λ together."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,10 @@ class TuningResult:
     iterations: int
     score: float
     """Mean score of the choice."""
+    to_gain: float
+    """What more iterations, or other λ that were cut short, may still add to the score."""
+    ended_by: str | None
+    """The bound that cut the search short; None = it ended by itself."""
     curve: tuple[Trial, ...]
     """All points, by λ and then by iterations."""
 
@@ -122,7 +140,8 @@ def tune(
     prior: Prior | None,
     tolerance: float = TOLERANCE_DB,
     threads: int = 1,
-    max_iterations: int = 2000,
+    max_iterations: int = MOST_ITERATIONS,
+    max_in_all: int = MOST_IN_ALL,
 ) -> TuningResult:
     """Find the iterations, and λ of a prior, that restore known volumes best.
 
@@ -139,17 +158,19 @@ def tune(
     threads
         Threads in all; volumes are worked on side by side.
     max_iterations
-        Where the search for the iterations ends.
+        Most iterations at one λ.
+    max_in_all
+        Most iterations at all λ together.
 
     Returns
     -------
     TuningResult
-        The choice, interior in iterations and λ, and the curves.
+        The choice, what is still to gain, and the curves.
 
     Raises
     ------
     UserError
-        If the optimum sits on an edge of the search, or an image or PSF is unusable.
+        If an image or PSF is unusable.
     """
     if not subjects:
         raise ValueError("there is nothing to tune on")
@@ -157,10 +178,12 @@ def tune(
     models = [s.recipe.model(s.shape, psf=psf, threads=threads // workers) for s in subjects]
     with ThreadPoolExecutor(workers) as pool:
 
-        def scores_of(weight: float) -> Iterator[tuple[int, float]]:
-            return _scores(subjects, models, prior, weight, max_iterations, pool)
+        def scores_of(weight: float, most: int) -> Iterator[tuple[int, float]]:
+            return _scores(subjects, models, prior, weight, most, pool)
 
-        return search(scores_of, prior=prior, tolerance=tolerance)
+        return search(
+            scores_of, prior=prior, tolerance=tolerance, most=max_iterations, in_all=max_in_all
+        )
 
 
 def scores(
@@ -195,30 +218,41 @@ def _scores(
         done = k
 
 
+class _ExhaustedError(Exception):
+    """No iterations are left for a further λ."""
+
+
 def search(
-    scores_of: Callable[[float], Iterator[tuple[int, float]]],
+    scores_of: Callable[[float, int], Iterator[tuple[int, float]]],
     *,
     prior: Prior | None,
     tolerance: float = TOLERANCE_DB,
+    most: int = MOST_ITERATIONS,
+    in_all: int = MOST_IN_ALL,
 ) -> TuningResult:
-    """Find the interior optimum of scores that are computed as they are asked for.
+    """Find the best of scores that are computed as they are asked for.
 
     Parameters
     ----------
     scores_of
-        For a λ, an iterator of (iterations, score) that ends at the most iterations.
+        For a λ and the most iterations, an iterator of (iterations, score).
     prior
         Whose λ is searched; None = λ is 0.
     tolerance
         Difference of scores that counts as none.
-
-    Raises
-    ------
-    UserError
-        If the optimum sits on an edge.
+    most, in_all
+        Most iterations at one λ, and at all λ together.
     """
     runs: dict[float, _Run] = {}
     ladder = LADDERS[prior or "tv_weight"]
+
+    def run_at(weight: float) -> None:
+        left = in_all - sum(run.trials[-1].iterations for run in runs.values())
+        if left < min(JUDGED_FROM, most):
+            raise _ExhaustedError
+        best = max((run.peak.score for run in runs.values()), default=-np.inf)
+        scores = scores_of(weight, min(most, left))
+        runs[weight] = _Run.follow(scores, weight, best, tolerance)
 
     def score_at(exponent: int) -> float:
         """Score of λ = first × √3 ** exponent, computed once; -inf outside the limits."""
@@ -226,29 +260,53 @@ def search(
         if not ladder.least <= weight <= ladder.most:
             return -np.inf
         if weight not in runs:
-            best = max((run.peak.score for run in runs.values()), default=-np.inf)
-            runs[weight] = _Run.follow(scores_of(weight), weight, best, tolerance)
+            run_at(weight)
         return runs[weight].peak.score
 
-    if prior is None:
-        chosen = runs[0.0] = _Run.follow(scores_of(0.0), 0.0, -np.inf, tolerance)
-    else:
-        best = 0
-        while (better := max((best, best - 2, best + 2), key=score_at)) != best:
-            best = better
-        score_at(best + max((-1, 1), key=lambda way: score_at(best + 2 * way)))
-        chosen = max(runs.values(), key=lambda run: run.peak.score)
-        if not np.isfinite(min(score_at(best - 2), score_at(best + 2))):
-            raise UserError(
-                f"tuning: the best {prior}, {chosen.peak.weight:.2g}, is at the edge of the search "
-                f"({ladder.least:g} to {ladder.most:g}), so it is not known to be the best; at the "
-                "low edge the prior does not help on these images: use the method rl, or set "
-                f"{prior} and iterations yourself"
-            )
-    peak = chosen.peak
+    ended_by, untried = None, 0.0
+    try:
+        if prior is None:
+            run_at(0.0)
+        else:
+            ended_by = _climb(score_at, prior, ladder, tolerance * CLIMB)
+    except _ExhaustedError:
+        ended_by = f"{in_all} iterations in all"
+        peaks = sorted((run.peak.score for run in runs.values()), reverse=True)
+        untried = peaks[0] - peaks[1] if len(peaks) > 1 else np.inf
+    peak = max(runs.values(), key=lambda run: run.peak.score).peak
+    if not ended_by and any(run.cut and run.reach > peak.score for run in runs.values()):
+        ended_by = f"{most} iterations"
+    to_gain = max(run.reach for run in runs.values()) - peak.score + untried
     log.info("tuning: chose λ %.2g and %d iterations", peak.weight, peak.iterations)
+    if ended_by:
+        log.warning(
+            "tuning: the search ended at its bound of %s; about %.2g may still be gained",
+            ended_by,
+            to_gain,
+        )
     curve = tuple(trial for weight in sorted(runs) for trial in runs[weight].trials)
-    return TuningResult(peak.weight, peak.iterations, peak.score, curve)
+    return TuningResult(peak.weight, peak.iterations, peak.score, to_gain, ended_by, curve)
+
+
+def _climb(
+    score_at: Callable[[int], float], prior: Prior, ladder: Ladder, tolerance: float
+) -> str | None:
+    """Try λ until both neighbours of the best are worse, and the middle to the better one.
+
+    Returns
+    -------
+    str or None
+        The edge of the ladder at which the best λ lies; None = within.
+    """
+    best = 0
+    while score_at(better := max((best - 2, best + 2), key=score_at)) > score_at(best) + tolerance:
+        best = better
+    score_at(best + max((-1, 1), key=lambda way: score_at(best + 2 * way)))
+    if not np.isfinite(score_at(best - 2)):
+        return f"{prior} {ladder.least:g}: the prior does not help on these images"
+    if not np.isfinite(score_at(best + 2)):
+        return f"{prior} {ladder.most:g}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -257,6 +315,10 @@ class _Run:
 
     trials: tuple[Trial, ...]
     peak: Trial
+    reach: float
+    """The score that more iterations may reach: see the module."""
+    cut: bool
+    """It was rising at the most iterations."""
 
     @classmethod
     def follow(
@@ -268,26 +330,32 @@ class _Run:
     ) -> "_Run":
         """Take scores until the peak is known, or the best of other λ is out of reach."""
         trials: list[Trial] = []
+        cut, reach = True, None
         for k, score in scores:
             trials.append(Trial(weight, k, score))
             top = max(trial.score for trial in trials)
             peak = next(trial for trial in trials if trial.score >= top - tolerance)
-            fallen = score < top - FALLEN * tolerance and k >= 1.25 * peak.iterations
-            if k >= JUDGED_FROM and (
-                fallen or k >= 2 * peak.iterations or _bound(trials) < to_beat
-            ):
+            if k < JUDGED_FROM:
+                continue
+            if score < top - FALLEN * tolerance and k >= 1.25 * peak.iterations:
+                cut, reach = False, top
+            elif k >= 2 * peak.iterations:
+                cut = False
+            elif (limit := _bound(trials)) < to_beat:
+                cut, reach = False, limit
+            if not cut:
                 break
-        else:
-            raise UserError(
-                f"tuning: the quality still rises after {trials[-1].iterations} iterations "
-                f"(λ {weight:.2g}), so the best number is not known; use "
-                "acceleration: heavy_ball, or set the method's numbers yourself"
-            )
+        if reach is None:
+            before = max(t.score for t in trials if t.iterations <= max(1, k / 2))
+            reach = top + max(0.0, score - before)
         log.info(
             "tuning: λ %.2g: score %.5g at %d iterations (%d tried)",
-            weight, peak.score, peak.iterations, trials[-1].iterations,
-        )  # fmt: skip
-        return cls(tuple(trials), peak)
+            weight,
+            peak.score,
+            peak.iterations,
+            k,
+        )
+        return cls(tuple(trials), peak, reach, cut)
 
 
 def _bound(trials: Sequence[Trial]) -> float:
@@ -311,7 +379,7 @@ class AffineScore:
         self._variance = float(np.mean(np.square(self._centred, dtype=np.float64)))
         self._range = float(truth.max()) - float(truth.min())
         if self._range == 0:
-            raise UserError("tuning: a truth is flat; nothing can be scored against it")
+            raise UserError("tuning: a truth is constant, so no score can be computed; remove it")
 
     def __call__(self, estimate: FloatArray) -> float:
         """Score an estimate (Z Y X, any unit and offset)."""

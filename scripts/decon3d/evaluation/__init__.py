@@ -1,4 +1,5 @@
-"""How good a restoration is: metric records with truth, and statistics over subjects.
+"""The quality of restorations: metric records, and statistics over subjects.
 
-`full_reference` measures, `records` is what travels to the tables, `statistics` compares methods.
+`full_reference` measures with truth, `records` holds the values for the tables, `statistics`
+compares methods.
 """

@@ -9,13 +9,12 @@ what the noise's correlation adds to the variance of a sum (`noise.Noise.excess`
 same for a whole volume. ε is the error that the PSF is allowed, u the share of a voxel's light that
 comes from where nothing was restored (beyond the volume's faces, voxels without data), and L the
 brightest light around it, which may be there as well. Hx is of the light above the background,
-which no PSF can misplace. Light that the data deny altogether has z = -1 / ε at most.
+which no PSF can misplace. Light that is completely absent from the data has z = -1 / ε at most.
 
-z < 0 where the restoration holds light that the data deny (invented), z > 0 where the data hold
-light that the restoration lacks (missed). It is no truth detector: it is blind to everything that
-the blur removes, for which `not_verifiable` stands, and to what hides below ε of bright
-surroundings. That a restoration is consistent does not make it true; the raw image blurred less is
-consistent, too.
+z < 0 where the restoration has light that the data contradict (invented), z > 0 where the data have
+light that the restoration lacks (missed). The map cannot see anything that the blur removes (see
+`not_verifiable`) or that is below ε of bright surroundings. A consistent restoration need not be
+true; a slightly sharpened raw image is consistent, too.
 """
 
 from collections.abc import Sequence
@@ -35,21 +34,21 @@ from decon3d.restoration.blocks import Triple
 FloatArray = NDArray[np.float32]
 
 EPSILON = 0.05
-"""Relative error of the re-blurred light that is put down to the PSF."""
+"""Relative error of the re-blurred light that is attributed to the PSF."""
 THRESHOLD = 5.0
 """|z| from which a voxel is flagged: by chance alone, one in two million."""
 STEP = 32
-"""Values of z are rounded to 1 / STEP: finer than any use, and a fifth of the size on disk."""
+"""Values of z are rounded to 1 / STEP, which reduces the size on disk to a fifth."""
 LEAST_SEEN = 0.1
 """Share of a voxel's light that must come from restored voxels for Hx to be scaled up to it."""
 SIGMA = (8 * np.log(2)) ** -0.5
 """Standard deviation of a Gaussian of full width at half maximum 1."""
 FIT_VOXELS = 200_000
-"""Voxels of each sample that the fit of α and β looks at, at most."""
+"""Largest number of voxels of each sample in the fit of α and β."""
 FIT_SEEN = 0.1
 """Largest share of unseen light in the fit."""
 HUBER = 3.0
-"""Deviation in units of the expected one from which voxels count less in the fit."""
+"""Deviation, in units of the expected one, above which voxels get less weight in the fit."""
 ALPHA_ERROR = 0.1
 """Largest standard error at which a fitted α is used."""
 BYTES_PER_VOXEL = 60.0
@@ -64,7 +63,7 @@ class Scale:
     beta: float
     """In counts."""
     fitted: bool
-    """False where the sample holds too little light to tell α, which is then 1."""
+    """False if the sample has too little light for α, which is then 1."""
 
 
 class Checker:
@@ -73,7 +72,7 @@ class Checker:
     Parameters
     ----------
     psf
-        The channel's, whatever the method.
+        The channel's, for all methods.
     noise
         Of the raw counts.
     background
@@ -88,7 +87,7 @@ class Checker:
     reach
         Voxels (Z, Y, X) over which k smooths.
     halo
-        Voxels (Z, Y, X) around a place that its z depends on.
+        Voxels (Z, Y, X) around a voxel on which its z depends.
     kernels
         k along Z, Y, X; each sums to 1.
     """
@@ -126,14 +125,13 @@ class Checker:
         restored
             Counts (Z, Y, X), the PSF's half-width more on each side than the result.
         seen
-            Where they hold something; what is elsewhere is not looked at.
+            Where they have data; other voxels are ignored.
 
         Returns
         -------
         light, unseen
-            Blurred counts above background, where some light is missing scaled up to the light
-            around; and the share of each voxel's light that would come from unseen voxels (None =
-            nowhere any).
+            Blurred counts above background, scaled up where a part of the light is missing; and the
+            share of each voxel's light from unseen voxels (None = none anywhere).
         """
         light = np.where(seen, restored - np.float32(self.background), np.float32(0))
         z, y, x = (n - 2 * h for n, h in zip(light.shape, self._half, strict=True))
@@ -151,11 +149,11 @@ class Checker:
         return self._blur
 
     def _around(self, raw: NDArray[Any], seen: NDArray[np.bool_]) -> FloatArray:
-        """Find the brightest light around each voxel: unseen objects are taken to be as bright."""
+        """Find the brightest light around each voxel; unseen objects may be as bright."""
         light = np.where(seen, raw - np.float32(self.background), np.float32(0))
         for axis, kernel in enumerate(self.kernels):
             light = convolve1d(light, kernel, axis=axis, mode="nearest")
-        # No farther than the halo reaches, so that any tiling finds the same.
+        # Within the halo only, so that the result does not depend on the tiling.
         size = [2 * (h - r) + 1 for h, r in zip(self._half, self.reach, strict=True)]
         return maximum_filter(light, size=size, mode="nearest")
 
@@ -169,8 +167,8 @@ class Checker:
         Parameters
         ----------
         raw, restored
-            Counts (Z, Y, X) of the same region, `halo` around what is asked for; NaN in `raw` is
-            no data, or lies beyond the volume.
+            Counts (Z, Y, X) of the same region, with `halo` around the result; NaN in `raw` is no
+            data, or beyond the volume.
 
         Returns
         -------
@@ -183,8 +181,8 @@ class Checker:
         counts, valid = raw[inner].astype(np.float32, copy=False), seen[inner]
         whole = bool(valid.all())
         model = self.predicted(light, scale)
-        # Data and model alike give the expected counts: the model alone would excuse what it
-        # invents by its own shot noise, the data alone call their own dark outliers certain.
+        # Data and model together give the expected counts. The model alone would cover invented
+        # light by its own shot noise; the data alone would overrate their own dark outliers.
         variance = self.noise.variance((counts + model) / 2)
         difference = counts - model
         if not whole:
@@ -214,8 +212,8 @@ class Checker:
     def fit(self, samples: Sequence[tuple[FloatArray, FloatArray]]) -> Scale:
         """Find α and β of a volume.
 
-        Weighted least squares, in which voxels that deviate by more than three times what is
-        expected count less (Huber 1964): what was invented must not tilt the scale.
+        Weighted least squares, in which voxels that deviate by more than three times the expected
+        deviation get less weight (Huber 1964), so that invented light does not bias the scale.
 
         Parameters
         ----------
@@ -248,7 +246,7 @@ class Checker:
         return Scale(1.0, float(np.median(above - light)), False)
 
     def voxels(self, raw: NDArray[Any], restored: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-        """Choose voxels of a region that `fit` looks at: their re-blurred light and raw counts.
+        """Choose voxels of a region for `fit`: their re-blurred light and raw counts.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
-"""Consistency maps of whole volumes, block by block, however large: OME-Zarr and what it shows.
+"""Consistency maps of whole volumes of any size, block by block, as OME-Zarr, with a summary.
 
-The geometry is the block machine's; the reading of two volumes side by side, and the single job
-per method, are simpler than a restoration's. A volume whose map is finished for the same inputs is
-not looked at again; one whose map was begun goes on at its first unfinished block.
+The geometry is that of restorations; the reading of two volumes, and the single job per method, are
+simpler. A map that is finished for the same inputs is kept; one that was begun resumes at its first
+unfinished block.
 """
 
 import time
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from decon3d import __version__
 from decon3d.errors import UserError
 from decon3d.evaluation.consistency import (
     BYTES_PER_VOXEL,
@@ -26,20 +25,20 @@ from decon3d.evaluation.consistency import (
     beyond,
     width_voxels,
 )
-from decon3d.evaluation.map_progress import begin_or_go_on
+from decon3d.evaluation.map_progress import start_or_resume
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.evaluation.records import Record
 from decon3d.files import announce_output, digest, read_json
-from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, half_width
 from decon3d.restoration.blocks import Block, Region, Triple, block_at, choose_block, grid
 from decon3d.restoration.part import peak_memory_gb
 from decon3d.restoration.sample import BLOCK, draw_cells
 from decon3d.seeds import generator
-from decon3d.versions import VERSIONS
-from decon3d.volumes.checked import open_group
+from decon3d.signals import catch_sigterm
+from decon3d.versions import VERSIONS, __version__
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import damages
@@ -48,20 +47,19 @@ from decon3d.volumes.reader import Volume, open_volume
 from decon3d.volumes.writer import largest_of_data, write_metadata, write_pyramid
 
 MEMORY_GB = 1.0
-"""Memory of a block, at most."""
+"""Largest memory of a block."""
 CELLS = 12
-"""Blocks of each time point and channel in which α, β and the energy are looked at; all where
-there are no more."""
+"""Largest number of blocks of each time point and channel for α, β and the energy."""
 WORST = 10
 """Places that are listed per time point and channel."""
 APART = 2.0
-"""Distance of two of them, in widths of the PSF, on one axis at least."""
+"""Least distance of two of them on one axis, in widths of the PSF."""
 WINDOW = (-10.0, 10.0)
 
 
 @dataclass(frozen=True)
 class ChannelCheck:
-    """What one channel is checked with."""
+    """The inputs of one channel's check."""
 
     name: str
     index: int
@@ -93,7 +91,7 @@ def check_volume(
     seed: int,
     threads: int = 1,
 ) -> dict[str, Any]:
-    """Write the consistency map of one restored volume, and say what it shows.
+    """Write the consistency map of one restored volume, and summarise it.
 
     Parameters
     ----------
@@ -105,7 +103,7 @@ def check_volume(
         Where the map goes: float32, the axes, voxels, channels and times of the restored volume.
         Coarser levels keep the value farthest from 0.
     channels
-        With what each channel is checked.
+        The inputs of each channel's check.
     times
         The restored time points; None = all.
     memory_gb
@@ -123,27 +121,35 @@ def check_volume(
     Raises
     ------
     UserError
-        If the volumes do not fit each other, the memory is too little, or the job was told to stop
-        (the next attempt goes on).
+        If the volumes do not fit each other, the memory is too little, or the job got SIGTERM (the
+        next attempt resumes).
     """
     image, result = record.open(), open_volume(restored)
     chosen = list(range(record.shape[0]) if times is None else times)
     shape: Triple = record.shape[2:]
     if result.shape != (len(chosen), len(channels), *shape):
         raise UserError(
-            f"{restored} has the shape {result.shape} (T, C, Z, Y, X), and the raw volume asks for "
+            f"{restored} has the shape {result.shape} (T, C, Z, Y, X), but the raw volume requires "
             f"{(len(chosen), len(channels), *shape)}; restore it again"
         )
     made: Any = open_group(restored).attrs.get("decon3d", {})
     key = digest(
-        [record.identity, made.get("key"), chosen, [_description(c) for c in channels], EPSILON,
-         THRESHOLD, seed, VERSIONS["consistency"]]
-    )  # fmt: skip
+        [
+            record.identity,
+            made.get("key"),
+            chosen,
+            [_description(c) for c in channels],
+            EPSILON,
+            THRESHOLD,
+            seed,
+            VERSIONS["consistency"],
+        ]
+    )
     finished = Path(store) / "zarr.json"
     if finished.exists():
         known = read_json(finished)["attributes"].get("decon3d", {})
         if known.get("key") == key and not damages(store, look="checksums"):
-            log.info("%s: its map is there", record.name)
+            log.info("%s: its map is finished", record.name)
             return dict(known["summary"])
     makers = [
         Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
@@ -152,14 +158,17 @@ def check_volume(
     z, y, x = (max(m.halo[axis] for m in makers) for axis in range(3))
     try:
         block, chunk = choose_block(
-            shape, halo=(z, y, x), stride=(1, 1, 1), bytes_per_voxel=BYTES_PER_VOXEL,
+            shape,
+            halo=(z, y, x),
+            stride=(1, 1, 1),
+            bytes_per_voxel=BYTES_PER_VOXEL,
             memory_bytes=min(memory_gb, MEMORY_GB) * 1e9,
-        )  # fmt: skip
+        )
     except MemoryError as error:
         raise UserError(
             f"restoration.memory_gb: too little for the consistency map of {record.name}: {error}"
         ) from None
-    level_0, done = begin_or_go_on(
+    level_0, done = start_or_resume(
         store, shape=(len(chosen), len(channels), *shape), chunk=chunk, block=block, key=key
     )
     announce_output(1.4 * 4 * prod(level_0.shape) / 1e9)  # float32, and the pyramid
@@ -167,7 +176,7 @@ def check_volume(
     checks = []
     voxels = prod(shape) * len(chosen) * len(channels)
     with (
-        told_to_stop() as stopped,
+        catch_sigterm() as stopped,
         progress(
             total=voxels / 1e6,
             what=f"consistency of {method}, {record.name}",
@@ -178,9 +187,15 @@ def check_volume(
         for position, time_point in enumerate(chosen):
             for c, (channel, checker) in enumerate(zip(channels, makers, strict=True)):
                 pair = _Pair(
-                    image, result, time_point, position, channel.index, c,
-                    record.fill(channel.index), shape,
-                )  # fmt: skip
+                    image,
+                    result,
+                    time_point,
+                    position,
+                    channel.index,
+                    c,
+                    record.fill(channel.index),
+                    shape,
+                )
                 if (position, c, None) not in done:
                     rng = generator(seed, "consistency", record.name, channel.name, time_point)
                     fitted, share = _look(pair, draw_cells(shape, count=CELLS, rng=rng), checker)
@@ -190,23 +205,27 @@ def check_volume(
                 apart = _apart(channel.psf)
                 todo = [index for index in range(blocks) if (position, c, index) not in done]
                 for index, place, values in _blocks(pair, checker, scale, block, todo):
-                    # zarr reads a shard at an edge before it writes it; an old one may be damaged.
+                    # zarr reads a shard at an edge before it writes it, and an old one may be
+                    # damaged.
                     done.shard(position, c, index).unlink(missing_ok=True)
                     level_0[(position, c, *place.write)] = values
                     done.add(position, c, index, **_shown(place, values, apart))
                     bar.update(values.size / 1e6)
                     if stopped() and (left := blocks * len(chosen) * len(channels) - done.blocks):
                         raise UserError(
-                            f"the consistency of {method}, {record.name}, was told to stop "
-                            f"(SIGTERM) with {left} of its blocks left; the next attempt goes on "
-                            "there"
+                            f"the consistency of {method}, {record.name}, was stopped by SIGTERM "
+                            f"with {left} of its blocks left; run it again to resume there"
                         )
                 lines = [done[position, c, index] for index in range(blocks)]
                 checks.append(
-                    {"channel": channel.name, "time": time_point, **asdict(scale),
-                     "not_verifiable": found["not_verifiable"],
-                     **_summary(lines, apart, channel.psf.voxel_size_um)}
-                )  # fmt: skip
+                    {
+                        "channel": channel.name,
+                        "time": time_point,
+                        **asdict(scale),
+                        "not_verifiable": found["not_verifiable"],
+                        **_summary(lines, apart, channel.psf.voxel_size_um),
+                    }
+                )
     started = time.perf_counter()
     check_unchanged(record.path, record.seen)
     factors = write_pyramid(store, reduce=largest_of_data)
@@ -225,20 +244,28 @@ def check_volume(
         kind="largest absolute value",
         attributes={
             "decon3d": {
-                "version": __version__, "method": method, "source": record.source, "key": key,
-                "epsilon": EPSILON, "threshold": THRESHOLD, "summary": summary,
+                "version": __version__,
+                "method": method,
+                "source": record.source,
+                "key": key,
+                "epsilon": EPSILON,
+                "threshold": THRESHOLD,
+                "summary": summary,
             }
         },
-    )  # fmt: skip
+    )
     done.path.unlink()
     return summary
 
 
 def _description(channel: ChannelCheck) -> dict[str, Any]:
     return {
-        "name": channel.name, "index": channel.index, "psf": fingerprint(channel.psf),
-        "noise": asdict(channel.noise), "background": channel.background,
-    }  # fmt: skip
+        "name": channel.name,
+        "index": channel.index,
+        "psf": fingerprint(channel.psf),
+        "noise": asdict(channel.noise),
+        "background": channel.background,
+    }
 
 
 @dataclass(frozen=True)
@@ -288,7 +315,7 @@ def _blocks(
 ) -> Iterator[tuple[int, Block, FloatArray]]:
     """Yield the map of some blocks of a time point and channel, with their numbers.
 
-    All blocks are filled up to one size, so that one blur serves them all.
+    All blocks are padded to one size, so that one blur works for all.
     """
     for index in todo:
         place = block_at(index, shape=pair.shape, block=block, halo=checker.halo)
@@ -313,14 +340,14 @@ def reblurred(
     scale: Scale,
     region: Region,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return a region's raw counts, restored counts, and what the restoration predicts of the raw.
+    """Return a region's raw counts, restored counts, and the raw counts that these predict.
 
     Parameters
     ----------
     record, restored
         The raw volume, and the store of the restored one.
     channel, position
-        What the channel is checked with, and its place in the restored volume.
+        The inputs of the channel's check, and its position in the restored volume.
     time_point, restored_time
         In the raw and in the restored volume.
     scale
@@ -335,9 +362,15 @@ def reblurred(
     """
     shape: Triple = record.shape[2:]
     pair = _Pair(
-        record.open(), open_volume(restored), time_point, restored_time, channel.index, position,
-        record.fill(channel.index), shape,
-    )  # fmt: skip
+        record.open(),
+        open_volume(restored),
+        time_point,
+        restored_time,
+        channel.index,
+        position,
+        record.fill(channel.index),
+        shape,
+    )
     checker = Checker(psf=channel.psf, noise=channel.noise, background=channel.background)
     place = _around(region, shape, half_width(channel.psf))
     raw, result = pair.read(place)
@@ -352,7 +385,7 @@ def _apart(psf: Psf) -> Triple:
 
 
 def _shown(place: Block, values: FloatArray, apart: Triple) -> dict[str, Any]:
-    """Count what a block shows."""
+    """Summarise a block."""
     corner = [s.start for s in place.write]
     return {
         "voxels": values.size,
@@ -370,7 +403,7 @@ def _shown(place: Block, values: FloatArray, apart: Triple) -> dict[str, Any]:
 def _summary(
     lines: list[dict[str, Any]], apart: Triple, voxel_size_um: tuple[float, float, float]
 ) -> dict[str, Any]:
-    """Add up what the blocks of a time point and channel show: shares and worst places."""
+    """Sum up the blocks of a time point and channel: shares and worst places."""
     total = {
         name: sum(line[name] for line in lines)
         for name in ("voxels", "judged", "invented", "missed", "squares")
@@ -423,7 +456,7 @@ def worst_places(values: FloatArray, *, apart: Triple, count: int) -> list[Place
 
 
 def _spread(places: list[Place], apart: Triple) -> list[Place]:
-    """Keep the largest of places that blocks on both sides of a face have found."""
+    """Keep the largest of the places that blocks on both sides of a face found."""
     kept: list[Place] = []
     for place in sorted(places, key=lambda p: (-abs(p.z), p.voxel)):
         if not any(
@@ -437,23 +470,36 @@ def _spread(places: list[Place], apart: Triple) -> list[Place]:
 def volume_records(
     summary: dict[str, Any], *, dataset: str, method: str, volume: str
 ) -> list[Record]:
-    """Make rows of `metrics.csv` of what a volume's map shows: means over its time points."""
+    """Make rows of `metrics.csv` from a volume's map: means over its time points."""
     records = []
     for channel in dict.fromkeys(check["channel"] for check in summary["checks"]):
         checks = [check for check in summary["checks"] if check["channel"] == channel]
         judged = [check for check in checks if check["judged"] > 0]
         shares = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
         for metric, values, told in (
-            ("consistency_flagged", [c["flagged"] for c in judged],
-             f"share of voxels with |z| ≥ {THRESHOLD:g}, ε {EPSILON:g}"),
+            (
+                "consistency_flagged",
+                [c["flagged"] for c in judged],
+                f"share of voxels with |z| ≥ {THRESHOLD:g}, ε {EPSILON:g}",
+            ),
             ("not_verifiable", shares, f"energy outside the OTF, Hann windows of {BLOCK}"),
-        ):  # fmt: skip
+        ):
             records.append(
                 Record(
-                    dataset=dataset, channel=channel, method=method, subject=f"volume/{volume}",
-                    split="data", recipe=None, photons=None, metric=metric, variant="unmatched",
-                    region="volume", range=None, implementation=f"decon3d {__version__}: {told}",
-                    value=float(np.mean(values)) if values else float("nan"), unit="1",
+                    dataset=dataset,
+                    channel=channel,
+                    method=method,
+                    subject=f"volume/{volume}",
+                    split="data",
+                    recipe=None,
+                    photons=None,
+                    metric=metric,
+                    variant="unmatched",
+                    region="volume",
+                    range=None,
+                    implementation=f"decon3d {__version__}: {told}",
+                    value=float(np.mean(values)) if values else float("nan"),
+                    unit="1",
                 )
-            )  # fmt: skip
+            )
     return records

@@ -1,11 +1,11 @@
-"""Pure dark noise, restored: nothing may appear.
+"""Restore pure dark noise: no objects may appear.
 
-A volume of nothing but noise, as empty places of the data have it (their level, variance and
-correlation), is restored as the data are. What comes out is blurred again by the PSF, and a place
-counts as an object where its image would stand out by 5 σ of the raw image's noise, for a filter as
-wide as the PSF: what a microscopist would take for one. A faithful restoration follows the noise,
-whose own highest place in such a volume lies at about 4 σ. Specks are too small to show there, so
-the brightest voxels of the restored noise are measured too, without blur, in σ of the raw noise.
+A volume of pure noise, with the level, variance and correlation of empty places of the data, is
+restored as the data are. The result is blurred again by the PSF. A place counts as an object if its
+image exceeds 5 σ of the raw image's noise, for a filter as wide as the PSF, since a microscopist
+would see an object there. A faithful restoration follows the noise, whose highest place in such a
+volume is at about 4 σ. Specks are too small to be visible there, so the brightest voxels of the
+restored noise are measured, too, without blur, in σ of the raw noise.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from decon3d import __version__
 from decon3d.evaluation.consistency import THRESHOLD, Checker, FloatArray, beyond, smooth
 from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.noise import Noise
@@ -24,27 +23,29 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
+from decon3d.versions import __version__
 
 SHAPE: Triple = (32, 96, 96)
 BRIGHTEST = 0.0001
-"""Specks are as bright as the darkest voxel of this brightest share of the restored ones."""
+"""The brightness of specks is that of the darkest voxel in this brightest share of the restored
+ones."""
 
 
 def significance(restored: NDArray[np.floating], checker: Checker) -> FloatArray:
-    """Return how far a restoration's re-blurred light stands out of dark noise, in σ.
+    """Return the re-blurred light of a restoration of dark noise, in σ.
 
     Parameters
     ----------
     restored
-        Counts (Z, Y, X) of nothing but noise. Its median is taken for the background: a level that
-        is off is no object.
+        Counts (Z, Y, X) of pure noise. Its median is the background, since a wrong level is not an
+        object.
     checker
         Of the noise and the background that were restored.
     """
     wide = beyond(restored, [(h, h) for h in checker.halo])
     light, unseen = checker.blurred(wide, ~np.isnan(wide))
     if unseen is not None:
-        light *= 1 - unseen  # there is nothing beyond the faces
+        light *= 1 - unseen  # no light beyond the faces
     values = smooth(light, checker.kernels)
     plain = np.prod([np.square(k).sum() for k in checker.kernels]) * checker.excess
     variance = checker.noise.variance(np.array([checker.background]))[0]
@@ -65,7 +66,7 @@ def evaluate_dark_noise(
     threads: int,
     shape: Triple = SHAPE,
 ) -> list[Record]:
-    """Restore pure dark noise as the dataset's volumes are restored, and look for objects.
+    """Restore pure dark noise as the dataset's volumes are restored, and detect objects.
 
     Parameters
     ----------
@@ -99,17 +100,32 @@ def evaluate_dark_noise(
     if objects:
         log.warning(
             "%s: %d object(s) above %g σ in pure dark noise, the highest %.1f σ",
-            method, objects, THRESHOLD, peak,
-        )  # fmt: skip
+            method,
+            objects,
+            THRESHOLD,
+            peak,
+        )
     told = f"decon3d {__version__}: {' × '.join(map(str, shape))} voxels, re-blurred"
     return [
         Record(
-            dataset=dataset, channel=channel, method=method, subject="probe/dark", split="probe",
-            recipe=None, photons=None, metric=metric, variant="unmatched", region="volume",
-            range=None, implementation=told, value=value, unit=unit,
+            dataset=dataset,
+            channel=channel,
+            method=method,
+            subject="probe/dark",
+            split="probe",
+            recipe=None,
+            photons=None,
+            metric=metric,
+            variant="unmatched",
+            region="volume",
+            range=None,
+            implementation=told,
+            value=value,
+            unit=unit,
         )
         for metric, value, unit in (
-            ("dark_objects", float(objects), "1"), ("dark_peak", peak, "σ"),
+            ("dark_objects", float(objects), "1"),
+            ("dark_peak", peak, "σ"),
             ("dark_specks", specks, "σ"),
         )
-    ]  # fmt: skip
+    ]

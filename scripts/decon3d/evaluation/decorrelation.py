@@ -1,11 +1,11 @@
-"""Decorrelation analysis: where an image's spectrum ends in noise (Descloux et al. 2019).
+"""Decorrelation analysis: the frequency at which an image's spectrum ends (Descloux et al. 2019).
 
 Descloux, Grußmayer, Radenovic, "Parameter-free image resolution estimation based on decorrelation
 analysis", Nature Methods 16, 918. Written from the paper and the parameters of its authors'
 program ImDecorr; other programs differ from it by up to 10 %.
 
-It needs no truth and no calibration. **After a deconvolution it tells the cut-off of the processed
-spectrum, not a physical resolution.**
+It needs no truth and no calibration. **After a deconvolution, it measures the cut-off of the
+processed spectrum, not a physical resolution.**
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from decon3d.volumes.fading import fade, fade_missing
+from decon3d.volumes.apodization import fade, fade_missing
 
 EDGE = 20
 """Pixels over which the image fades to its mean towards its edges and to missing voxels."""
@@ -28,11 +28,11 @@ LEAST_AMPLITUDE = 0.05
 NARROWEST = 0.15
 """g of the strongest high-pass filter."""
 REFINED = 0.4
-"""How far beyond the first pass's cut-off the second looks."""
+"""Range of the second pass beyond the first pass's cut-off."""
 SMALLEST = 9
 """Shortest edge, in pixels, of an image that can be analysed."""
 SECTOR = np.pi / 8
-"""Half angle around the axis of the rows, where only that axis is asked for."""
+"""Half angle around the axis of the rows, if only that axis is analysed."""
 
 Array = NDArray[np.float64]
 
@@ -152,7 +152,7 @@ def _spectrum(image: Array, along_rows: bool) -> tuple[Array, Array]:
 
 
 def _faded(image: Array) -> tuple[Array, float]:
-    """Fade to the mean over `EDGE` pixels towards edges and missing pixels, by a cosine.
+    """Fade to the mean over `EDGE` pixels towards edges and missing pixels (cosine).
 
     Returns the image less its mean, and the mean.
     """

@@ -1,15 +1,14 @@
-"""Held-out photons as a judge of any restoration, networks included: no truth is needed.
+"""Judge any restoration by held-out photons, networks included, without truth.
 
 A sample of the data is split binomially into two halves of its photons. Each half, doubled so that
 it has the brightness of the whole, is restored by the method as it is (its network, its iterations,
 its normalisation), blurred again by the PSF and compared with the *other* half by the Poisson
-deviance: 2 mean(n log(n / μ) - n + μ) per voxel, about 1 where only photon noise is left. What the
-restoration took from noise, the other half does not confirm.
+deviance: 2 mean(n log(n / μ) - n + μ) per voxel, about 1 if only photon noise is left. The other
+half does not confirm structure from noise.
 
-**It is blind to all that the blur removes**, so it cannot see what was invented beyond the
-microscope's cut-off, and it judges the method at half of the dose. It compares methods on the same
-data; between datasets it means nothing. Noise that is not a camera's (deskewed, filtered or summed
-images) makes the halves depend on each other and the deviance too small.
+**It cannot see anything that the blur removes**, such as structure invented beyond the microscope's
+cut-off, and it judges the method at half of the dose. It compares methods on the same data only. In
+deskewed, filtered or summed images, the halves are not independent, and the deviance is too small.
 """
 
 import math
@@ -36,7 +35,7 @@ PART = (16, 16, 16)
 LEAST_JUDGED = 0.25
 """Share of a part's voxels that must be judged for the part to count."""
 LEAST_LIGHT = 0.1
-"""The light above the background counts as at least this share of all light of a block."""
+"""Least light above the background, as a share of all light of a block, in the ratio of light."""
 SIZE = (32, 64, 64)
 """The brightest blocks of the sample are split, the middle of each."""
 LEAST_MU = 1e-3
@@ -44,7 +43,7 @@ LEAST_MU = 1e-3
 SEEN = 0.9
 """Share of a voxel's light that must come from within the block for it to count …"""
 LEAST_VOXELS = 0.5
-"""… but for a PSF so large that fewer than this share of the voxels would: then the best half."""
+"""… but at least this share of the voxels, those with the largest shares, for large PSFs."""
 
 FloatArray = NDArray[np.float32]
 Restore = Callable[[NDArray[Any]], NDArray[Any]]
@@ -53,16 +52,17 @@ Restore = Callable[[NDArray[Any]], NDArray[Any]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What two halves of one block say."""
+    """The comparison of two halves of one block."""
 
     deviance: float
     """Per voxel, mean of both directions."""
     fsc_um: tuple[float, float]
-    """Where the two restored halves cease to agree, lateral and axial; NaN where they never do."""
+    """Detail at which the two restored halves cease to agree, lateral and axial; NaN if they agree
+    everywhere."""
     parts: tuple[float, ...] = ()
     """Deviance per voxel of each part of the block (`PART`), the same parts for every method."""
     light: float = math.nan
-    """Light above the background after the restoration was blurred again, over the image's."""
+    """Light above the background of the re-blurred restoration, divided by the image's."""
 
 
 def restore_chain(states: Sequence[State], *, threads: int, doubled: bool = True) -> Restore:
@@ -97,7 +97,7 @@ def held_out(
     seed: int,
     background: float | None = None,
 ) -> HeldOut:
-    """Split a block, restore both halves, and let each judge the other.
+    """Split a block, restore both halves, and compare each with the other.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def deviance(
 def _reblurred(
     restored: NDArray[Any], model: Blur, psf: Psf
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Blur a restoration again; say which voxels have their light from within the block."""
+    """Blur a restoration again; return which voxels have their light from within the block."""
     known = np.isfinite(restored)
     expected = _blurred(filled(restored, 0.0), model, psf)
     seen = _blurred(known.astype(np.float32), model, psf)

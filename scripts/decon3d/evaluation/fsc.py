@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from decon3d.volumes.fading import GAP, fade, fade_missing
+from decon3d.volumes.apodization import GAP, fade, fade_missing
 
 THRESHOLD = 1 / 7
 SECTOR = np.pi / 6
@@ -107,10 +107,8 @@ def shells(
     f, g = (spectrum[chosen] for spectrum in spectra)
     both, one, other, count, sums = (
         np.bincount(index, weight * values)
-        for values in (
-            np.real(f * g.conj()), np.abs(f) ** 2, np.abs(g) ** 2, 1.0, radius[chosen]
-        )
-    )  # fmt: skip
+        for values in (np.real(f * g.conj()), np.abs(f) ** 2, np.abs(g) ** 2, 1.0, radius[chosen])
+    )
     enough = (count >= LEAST) & (one * other > 0)
     return sums[enough] / count[enough], both[enough] / np.sqrt(one[enough] * other[enough])
 

@@ -1,33 +1,30 @@
 """PSNR, SSIM and NRMSE of a restoration against the truth, raw and after an affine match.
 
-These are summed over blocks of at most `BLOCK` voxels an edge, so a volume needs little more memory
+These are summed over blocks of at most `affine.BLOCK` voxels an edge, so a volume needs little more
 than one block, whatever its size, and the values do not depend on the blocks. MicroSSIM is of some
 planes.
 """
 
-import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from skimage.metrics import structural_similarity
 
-from decon3d import __version__
+from decon3d.affine import BLOCK, ArrayLike, blocks_of, fit_affine, with_data
 from decon3d.errors import UserError
-from decon3d.evaluation.kernel import Kernels
+from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.microssim import microssim
 from decon3d.evaluation.records import Record
 from decon3d.evaluation.sampling import PLANES, spread_parts
-from decon3d.volumes.checked import open_group
+from decon3d.versions import __version__
+from decon3d.volumes.checked_stores import open_group
 
-BLOCK = 128
 SSIM_SIGMA = 1.5
 AT_COMMON_KERNEL = {"affine": "common", "unmatched": "common_unmatched"}
 SSIM_HALO = 5  # voxels: scikit-image cuts the Gaussian at 3.5 σ
@@ -40,17 +37,6 @@ _SSIM = (
 _MICROSSIM = f"{_OWN}, on up to {PLANES} planes, match fitted per volume (Ashesh 2024)"
 
 
-class ArrayLike(Protocol):
-    """What can be compared: a NumPy, zarr or dask array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis."""
-
-    def __getitem__(self, index: Any, /) -> Any:
-        """Return a part of it."""
-
-
 @dataclass(frozen=True)
 class Score:
     """One value of one metric; see `Record` for the fields."""
@@ -61,16 +47,6 @@ class Score:
     range: float | None
     implementation: str
     unit: str
-
-
-@dataclass(frozen=True)
-class AffineMatch:
-    """The affine map slope · prediction + offset that is closest to the truth, and the range."""
-
-    slope: float
-    offset: float
-    truth_range: float
-    truth_norm: float
 
 
 def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
@@ -125,43 +101,6 @@ def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
     return scores
 
 
-def fit_affine(prediction: ArrayLike, truth: ArrayLike) -> AffineMatch:
-    """Fit slope and offset of the prediction to the truth by least squares.
-
-    Parameters
-    ----------
-    prediction, truth
-        Arrays of the same shape.
-
-    Returns
-    -------
-    AffineMatch
-        Slope 0 and the truth's mean where the prediction is constant. The range is max - min of
-        the truth, the norm its root mean square.
-    """
-    size = 0
-    sums = np.zeros(2)
-    squares = 0.0
-    low, high = math.inf, -math.inf
-    for p, t in _with_data(prediction, truth):
-        size += t.size
-        sums += p.sum(), t.sum()
-        squares += float(np.sum(t * t))
-        low = min(low, float(t.min(initial=math.inf)))
-        high = max(high, float(t.max(initial=-math.inf)))
-    if not size:
-        return AffineMatch(0.0, math.nan, math.nan, math.nan)
-    mean_p, mean_t = sums / size
-    # Centred sums in a second pass: counts on a high pedestal would lose their digits otherwise.
-    variance = covariance = 0.0
-    for p, t in _with_data(prediction, truth):
-        p -= mean_p
-        variance += float(np.sum(p * p))
-        covariance += float(np.sum(p * (t - mean_t)))
-    slope = covariance / variance if variance > 0 else 0.0
-    return AffineMatch(slope, mean_t - slope * mean_p, high - low, math.sqrt(squares / size))
-
-
 def ssim(
     prediction: ArrayLike,
     truth: ArrayLike,
@@ -199,7 +138,7 @@ def ssim(
     inner = tuple(slice(SSIM_HALO, -SSIM_HALO) for _ in truth.shape)
     # The mean leaves out a rim as wide as the halo: the sum over a block with its halo is exactly
     # the block's share of the sum over the volume.
-    for p, t in _blocks(prediction, truth, block=block, halo=SSIM_HALO):
+    for p, t in blocks_of(prediction, truth, block=block, halo=SSIM_HALO):
         absent = ~(np.isfinite(p) & np.isfinite(t))
         p[absent] = t[absent] = 0
         _, similar = structural_similarity(
@@ -373,35 +312,13 @@ def _check_shapes(prediction: ArrayLike, truth: ArrayLike) -> None:
         )
 
 
-def _blocks(
-    prediction: ArrayLike, truth: ArrayLike, *, block: int = BLOCK, halo: int = 0
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield both arrays block by block, as float64; blocks and halo lie inside the volume."""
-    axes = [
-        [slice(a, min(a + block + 2 * halo, n)) for a in range(0, n - 2 * halo, block)]
-        for n in truth.shape
-    ]
-    for region in itertools.product(*axes):
-        # Copies, so that a caller may work in place.
-        yield np.array(prediction[region], np.float64), np.array(truth[region], np.float64)
-
-
 def _mean_square_error(
     prediction: ArrayLike, truth: ArrayLike, slope: float, offset: float
 ) -> float:
     total, size = 0.0, 0
-    for p, t in _with_data(prediction, truth):
+    for p, t in with_data(prediction, truth):
         total, size = total + float(np.sum((slope * p + offset - t) ** 2)), size + t.size
     return total / size if size else math.nan
-
-
-def _with_data(
-    prediction: ArrayLike, truth: ArrayLike
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield the voxels of both that have data, a block at a time."""
-    for p, t in _blocks(prediction, truth):
-        there = np.isfinite(p) & np.isfinite(t)
-        yield (p.ravel(), t.ravel()) if there.all() else (p[there], t[there])
 
 
 def _psnr(error: float, data_range: float) -> float:

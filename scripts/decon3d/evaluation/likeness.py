@@ -1,4 +1,4 @@
-"""How alike phantoms are to a channel's data: histogram, power spectrum, noise.
+"""Similarity of phantoms and a channel's data: histogram, power spectrum, noise.
 
 Both are compared as images, in counts. Counts become units of noise first, y = 2 √(photons + 3/8)
 (Anscombe): noise has a standard deviation of 1 in them, whatever the brightness.
@@ -16,7 +16,7 @@ from scipy.ndimage import correlate1d, uniform_filter
 from decon3d.logs import log
 from decon3d.phantoms.imaging import brightest_mean
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.no_data import missing
 from decon3d.volumes.photon_transfer import DIFFERENCES, FOOTPRINT
 
@@ -27,10 +27,10 @@ Spectrum = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 QUANTILES = (np.arange(2000) + 0.5) / 2000
 SHORTEST_WINDOW = 16
-"""Of narrower planes (voxels), no spectrum is taken."""
+"""Least width of a plane, in voxels, for a spectrum."""
 
 MOST_BRIGHTNESS = 3.0
-"""Phantoms whose brightest voxels differ by more than this factor are unlike the data."""
+"""Phantoms whose brightest voxels differ by more than this factor differ from the data."""
 MOST_HISTOGRAM = 0.4
 """The same of the distance of the histograms."""
 MOST_OCTAVES = 0.55
@@ -43,8 +43,8 @@ noise 0.99 … 1.01; tenfold the dose or twice the noise's variance does not, no
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is compared of a set of images."""
+class Appearance:
+    """The compared properties of a set of images."""
 
     images: int
     levels: NDArray[np.float64]
@@ -54,9 +54,9 @@ class Look:
     bright: float
     """Photons above the background of the brightest 0.1 % of the voxels."""
     filled: float
-    """Share of the voxels that are as bright as a tenth of the brightest."""
+    """Share of the voxels brighter than a tenth of the brightest."""
     spectrum: Spectrum | None
-    """None = no structure stands out of the noise."""
+    """None = no structure above the noise."""
     noise: float
     """Standard deviation of the noise over √photons."""
 
@@ -75,7 +75,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Likeness:
-    """How a set of phantoms compares with a channel's data."""
+    """The comparison of a set of phantoms with a channel's data."""
 
     recipe: str
     volumes: int
@@ -92,8 +92,8 @@ class Likeness:
     """Share of the data's voxels that are as bright as a tenth of the brightest, over the
     phantoms'."""
     octaves: float | None
-    """1-Wasserstein distance of the spectra over the logarithm of the wavelength, in octaves: how
-    far the power must be moved to other sizes. None = the data or the phantoms have no structure.
+    """1-Wasserstein distance of the spectra over the logarithm of the wavelength, in octaves. None
+    = the data or the phantoms have no structure.
     """
     coarser: float | None
     """Mean wavelength of the data's structures over that of the phantoms'."""
@@ -102,7 +102,7 @@ class Likeness:
 
     @property
     def unlikeness(self) -> float:
-        """The largest of the four differences, each over its limit: above 1 they are unlike."""
+        """The largest of the four differences, each divided by its limit; above 1, they differ."""
         return float(
             max(
                 np.log(_times(self.brightness)) / np.log(MOST_BRIGHTNESS),
@@ -114,7 +114,7 @@ class Likeness:
 
     @property
     def differences(self) -> list[str]:
-        """What makes them unlike, in plain words; empty = they are alike."""
+        """The differences, in words; empty = they are similar."""
         found = []
         if _times(self.brightness) > MOST_BRIGHTNESS:
             factor, word = _factor(self.brightness, "brighter", "dimmer")
@@ -124,16 +124,16 @@ class Likeness:
             found.append(
                 f"bright structures fill a {factor} {word} share of your data"
                 if _times(self.filled) > 1.5
-                else "dark and bright voxels have other shares in your data"
+                else "the shares of dark and bright voxels in your data are different"
             )
         if self.octaves is None or self.coarser is None:
-            found.append("your data or the phantoms show no structure above the noise")
+            found.append("your data or the phantoms have no structure above the noise")
         elif self.octaves > MOST_OCTAVES:
             factor, word = _factor(self.coarser, "coarser", "finer")
             found.append(
                 f"the structures in your data are {factor} {word}"
                 if _times(self.coarser) > 2 ** (MOST_OCTAVES / 2)
-                else "the structures in your data are spread over other sizes"
+                else "the structures in your data have a different distribution of sizes"
             )
         if _times(self.noise) > MOST_NOISE:
             factor, word = _factor(self.noise, "stronger", "weaker")
@@ -157,7 +157,7 @@ def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> di
     -------
     dict
         `camera` and `phantom_camera`; `recipes`: per recipe the fields of `Likeness` and its
-        `differences`, the most alike first; `curves`: histogram and spectrum of the data and of
+        `differences`, the most similar first; `curves`: histogram and spectrum of the data and of
         each recipe.
     """
     group: Any = open_group(store)
@@ -165,12 +165,12 @@ def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> di
     made = about["camera"]
     phantom_camera = Camera(made["offset"], made["gain"], made["read_noise"], made["bits"])
     voxel = tuple(about["voxel_size_um"])
-    data = look_of(sample, camera=camera, voxel_size_um=voxel)
+    data = appearance_of(sample, camera=camera, voxel_size_um=voxel)
     found, curves = [], {"data": data.curves}
     for recipe in dict.fromkeys(about["recipes"]):
         chosen = [i for i, name in enumerate(about["recipes"]) if name == recipe]
         images = [np.asarray(group["image"][i]) for i in chosen]
-        phantoms = look_of(images, camera=phantom_camera, voxel_size_um=voxel)
+        phantoms = appearance_of(images, camera=phantom_camera, voxel_size_um=voxel)
         found.append(compare(data, phantoms, recipe=recipe))
         curves[recipe] = phantoms.curves
     found.sort(key=lambda each: each.unlikeness)
@@ -193,15 +193,15 @@ def _factor(ratio: float, above: str, below: str) -> tuple[str, str]:
     return f"{factor:.1f}×" if factor < 10 else f"{factor:.0f}×", above if ratio > 1 else below
 
 
-def look_of(images: Images, *, camera: Camera, voxel_size_um: Triple) -> Look:
-    """Measure what is compared of images.
+def appearance_of(images: Images, *, camera: Camera, voxel_size_um: Triple) -> Appearance:
+    """Measure the compared properties of images.
 
     Parameters
     ----------
     images
         (Z, Y, X), in counts; NaN = no data.
     camera
-        What made counts of the photons.
+        The camera of the images.
     voxel_size_um
         Voxel size (Z, Y, X), in µm.
 
@@ -216,7 +216,7 @@ def look_of(images: Images, *, camera: Camera, voxel_size_um: Triple) -> Look:
         raise ValueError("no voxels to compare")
     values = _stabilised(present)
     bright, filled = _signal(present)
-    return Look(
+    return Appearance(
         images=len(images),
         levels=np.quantile(values, QUANTILES),
         histogram=np.histogram(values, bins=80),
@@ -227,8 +227,8 @@ def look_of(images: Images, *, camera: Camera, voxel_size_um: Triple) -> Look:
     )
 
 
-def compare(data: Look, phantoms: Look, *, recipe: str) -> Likeness:
-    """Compare the phantoms of a recipe with the data; the voxels of both have one size."""
+def compare(data: Appearance, phantoms: Appearance, *, recipe: str) -> Likeness:
+    """Compare the phantoms of a recipe with the data; both have the same voxel size."""
     wasserstein = float(np.abs(data.levels - phantoms.levels).mean())
     both = (data.levels, phantoms.levels)
     dark = min(float(np.quantile(levels, 0.05)) for levels in both)
@@ -303,7 +303,7 @@ def _spectrum(images: Sequence[NDArray[np.float32]], voxel_size_um: Triple) -> S
     mean = power / np.maximum(count, 1)
     floor = mean[-2:].mean()
     centre = np.sqrt(edges[1:] * edges[:-1])
-    # From the first ring on that is not clearly above the floor, all is noise.
+    # Everything is noise from the first ring that is not clearly above the floor.
     clear = mean > floor * (1.05 + 4 / np.sqrt(np.maximum(samples, 1)))
     clear = np.logical_and.accumulate(clear | (count == 0)) & (count > 0)
     light = np.where(clear, mean - floor, 0) * centre**3

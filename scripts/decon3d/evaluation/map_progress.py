@@ -1,4 +1,4 @@
-"""What is done of a consistency map, so that a job that was killed goes on there."""
+"""Progress of a consistency map, from which a killed job resumes."""
 
 import shutil
 import time
@@ -11,16 +11,16 @@ import zarr
 from decon3d.files import append_line, digest, read_lines, write_lines
 from decon3d.logs import log
 from decon3d.restoration.blocks import Triple
-from decon3d.volumes.checked import open_to_write
+from decon3d.volumes.checked_stores import open_to_write
 from decon3d.volumes.manifest import Layout, begin_store, checksum_of
 from decon3d.volumes.writer import create_level
 
 PROGRESS = "0.progress"
-"""File in a store that is not finished."""
+"""File in an unfinished store."""
 
 
 class Done:
-    """What is done of a map: a JSON line for each scale that was fitted and each block.
+    """Progress of a map: a JSON line for each fitted scale and each block.
 
     Parameters
     ----------
@@ -46,21 +46,21 @@ class Done:
 
     @property
     def blocks(self) -> int:
-        """How many blocks are done."""
+        """Number of finished blocks."""
         return sum(block is not None for *_, block in self._lines)
 
     @property
     def voxels(self) -> int:
-        """How many voxels they hold."""
+        """Number of voxels in finished blocks."""
         return sum(line.get("voxels", 0) for line in self._lines.values())
 
     @property
     def seconds(self) -> float:
-        """What all that is done took."""
+        """Time spent on finished work."""
         return float(sum(line["seconds"] for line in self._lines.values()))
 
     def add(self, position: int, channel: int, block: int | None, **values: Any) -> None:
-        """Note a block of a time point and channel, or (None) their scale, on disk at once."""
+        """Record a block of a time point and channel, or (None) their scale, at once on disk."""
         now = time.perf_counter()
         spent, self._before = round(now - self._before, 4), now
         line = {"of": [position, channel, block], "seconds": spent, **values}
@@ -69,7 +69,7 @@ class Done:
         self._lines[position, channel, block] = append_line(self.path, line)
 
     def shard(self, position: int, channel: int, block: int) -> Path:
-        """Return the file of level 0 that holds a block."""
+        """Return a block's file of level 0."""
         return self.path.parent / "0" / self._key(position, channel, block)
 
     def _key(self, position: int, channel: int, block: int) -> str:
@@ -82,7 +82,7 @@ class Done:
         return checksum_of(self.path.parent / "0" / key, self._layout.inner(key))
 
     def _is_whole(self, of: tuple[int, int, int | None], line: dict[str, Any]) -> bool:
-        """Return whether a block's shard holds what was written."""
+        """Return whether a block's shard is unchanged."""
         position, channel, block = of
         if block is None:
             return True
@@ -92,10 +92,10 @@ class Done:
             return False
 
 
-def begin_or_go_on(
+def start_or_resume(
     store: str, *, shape: tuple[int, ...], chunk: Triple, block: Triple, key: str
 ) -> "tuple[zarr.Array[Any], Done]":
-    """Open the map's level 0 where it was begun for the same key and blocks, or begin it."""
+    """Open the map's level 0 if it was begun for the same key and blocks, else create it."""
     key = digest([key, chunk, block])
     layout = Layout(shape, (1, 1, *block), (1, 1, *chunk))
     level_0 = Path(store) / "0"
@@ -104,7 +104,7 @@ def begin_or_go_on(
         if array.attrs.get("key") == key:
             begin_store(store)
             done = Done(Path(store) / PROGRESS, layout)
-            log.info("%s: going on after %d block(s)", store, done.blocks)
+            log.info("%s: resuming after %d block(s)", store, done.blocks)
             return array, done
     if Path(store).exists():
         shutil.rmtree(store)

@@ -1,8 +1,8 @@
 """The noise of a channel, measured in its images: variance against mean, and its correlation.
 
-Deskewing, stitching and resampling average neighbouring voxels: the noise gets smaller and
-correlated, so that a sum over a neighbourhood scatters more than white noise of the same variance
-would. Both are measured; see `volumes.photon_transfer`.
+Deskewing, stitching and resampling average neighbouring voxels: the noise becomes smaller and
+correlated, and a sum over a neighbourhood varies more than with white noise of the same variance.
+Both are measured; see `volumes.photon_transfer`.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ from decon3d.files import read_record, write_record
 from decon3d.logs import log
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.sample import channel_camera
-from decon3d.volumes.camera import Camera, CameraRecord, Configured, resolve_camera
+from decon3d.volumes import sections
+from decon3d.volumes.camera import Camera, CameraRecord, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
 
 FLOOR = 0.05
-"""Smallest variance, relative to where the law is known best."""
+"""Smallest variance, relative to the best-known part of the law."""
 
 Curve = tuple[float, ...]
 
@@ -42,7 +43,7 @@ class Noise:
     voxels: int
     """Voxels that it was measured in."""
     measured: Literal["data", "camera"]
-    """Where it comes from; `camera`: the config's, since the data are too few."""
+    """Its source; `camera`: the config's, since there are too few data."""
 
     def variance(self, counts: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the variance of voxels with these expected counts, in counts²."""
@@ -86,7 +87,7 @@ class Noise:
         camera: CameraRecord | None = None,
         resolved: Camera | None = None,
     ) -> None:
-        """Write it as JSON, with what the data say of the camera and what is used of it."""
+        """Write it as JSON, with the measured and the resolved camera."""
         about = {"camera": asdict(camera or CameraRecord())}
         if resolved is not None:
             about["resolved"] = asdict(resolved)
@@ -94,7 +95,7 @@ class Noise:
 
 
 def load_noise(path: str | Path) -> Noise:
-    """Read what `Noise.save` wrote, without the camera."""
+    """Read a file of `Noise.save`, without the camera."""
     values = read_record(path)
     for key in ("camera", "resolved"):
         values.pop(key, None)
@@ -115,13 +116,13 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
     measured
         From `volumes.photon_transfer.measure_camera`.
     camera
-        Tells the noise where the data are too few; None = as `volumes.camera` assumes.
+        Defines the noise if there are too few data; None = as assumed in `volumes.camera`.
 
     Returns
     -------
     Noise
-        The variance law is that of single voxels; where the data do not tell how the variance
-        depends on the counts, it is taken as constant.
+        The variance law is that of single voxels; it is constant if its dependence on the counts
+        cannot be measured.
     """
     if not measured.curve:
         known = camera or Camera(offset=0.0)
@@ -137,9 +138,13 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
         gain, intercept = measured.gain, -measured.gain * measured.dark_level
     z, y, x = measured.correlation
     noise = Noise(
-        gain=gain, intercept=intercept, floor=FLOOR * middle, correlation=(z, y, x),
-        voxels=measured.voxels, measured="data",
-    )  # fmt: skip
+        gain=gain,
+        intercept=intercept,
+        floor=FLOOR * middle,
+        correlation=(z, y, x),
+        voxels=measured.voxels,
+        measured="data",
+    )
     log.info("noise: %s", noise)
     return noise
 
@@ -149,7 +154,7 @@ def channel_noise(
     *,
     channel: int,
     times: Sequence[int] | None,
-    camera: Configured,
+    camera: sections.Camera,
     seed: int,
 ) -> tuple[Noise, CameraRecord]:
     """Measure the noise and the camera of one channel in blocks of a dataset.

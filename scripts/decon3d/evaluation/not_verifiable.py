@@ -1,8 +1,8 @@
-"""How much of a restoration no one can check: the light beyond what the microscope passes.
+"""The share of a restoration that cannot be verified: energy outside the microscope's pass band.
 
 The transfer function (OTF) is the Fourier transform of the PSF. Structure at frequencies where it
-is next to nothing leaves no trace in the raw image; what a restoration holds there follows from
-its assumptions or its training alone. That need not be wrong: sharp edges are of this kind.
+is nearly 0 leaves no trace in the raw image. A restoration's content there comes from its
+assumptions or its training alone. It need not be wrong: sharp edges are an example.
 """
 
 from collections.abc import Iterable
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from decon3d.optics.psf import Psf
-from decon3d.volumes.fading import GAP, fade_missing
+from decon3d.volumes.apodization import GAP, fade_missing
 
 CONTRAST = 0.01
-"""|OTF| below which a frequency counts as not passed."""
+"""A frequency counts as passed from this |OTF|."""
 FLOOR = 3.0
 """A measured PSF's own noise hides the end of its OTF: below so many times the median |OTF| of the
 highest frequencies (all axes beyond 80 % of the sampling's limit), nothing counts as passed."""
 MOST_FLOOR = 0.05
-"""That floor is no higher than this: a coarse grid has signal up to its highest frequencies."""
+"""Highest value of that floor, since a coarse grid has signal up to its highest frequencies."""
 
 
 class Support:
-    """Which frequencies a PSF passes, on the grid of any block.
+    """The frequencies that a PSF passes, on the grid of any block.
 
     Attributes
     ----------

@@ -1,18 +1,22 @@
-"""The error of any restoration inside the microscope's pass band, predicted from the image alone.
+"""Predict the error of any restoration inside the microscope's pass band from the image alone.
 
-Held-out photons judge a method at half of the dose, where smooth results fare better. Stein's
+Held-out photons judge a method at half of the dose, where smooth results are better. Stein's
 unbiased risk needs no split: for an image g with noise, and its restoration x above the background,
 
     E|Hx - Hx*|² = E[|Hx|² - 2 ⟨Hx, g - b⟩ + 2 Σ cov(Hx, g)] + a constant,
 
 and the covariance follows from a second restoration of the image with a little more noise (Stein
 1981; Ramani, Blu and Unser 2008). Every Fourier component is divided by |OTF|² + `WEAK`, so that it
-is the error of the object itself where the OTF is strong (Eldar 2009), as in `classical.risk`. What
-lies beyond the OTF is left out: there, an image says nothing about a prior or a network.
+is the error of the object itself where the OTF is strong (Eldar 2009), as in `classical.risk`.
+Frequencies outside the OTF are excluded, since an image has no information on them.
 
-The constant is the same for all methods on the same block, so that only differences mean anything.
-Their standard error follows from the noise, which is known, and not from the spread over places:
-the bright places of an object decide, and they are few.
+The restoration is scaled by the factor with the least predicted error, as the PSNR that ranks
+methods is measured after the best match of brightness. A prior may reduce the contrast of small
+bright objects and still have their shape right. Lost light is checked separately.
+
+The constant is the same for all methods on the same block, so only differences are meaningful.
+Their standard error follows from the known noise, not from the spread over places, since the few
+bright places of an object dominate.
 """
 
 from typing import Any
@@ -26,7 +30,7 @@ from decon3d.evaluation.deviance import FloatArray, Restore
 from decon3d.evaluation.not_verifiable import folded
 from decon3d.optics.psf import Psf, half_width
 from decon3d.seeds import seeded
-from decon3d.volumes.fading import fade, fade_missing
+from decon3d.volumes.apodization import fade, fade_missing
 from decon3d.volumes.no_data import filled, missing
 
 WEAK = 0.01
@@ -66,11 +70,12 @@ def predicted_error(
     Returns
     -------
     tuple of float
-        The prediction as it would be with other noise in the block, `REPLICAS` times; relative to
-        the mean squared light of the block. The differences between two methods are paired: their
-        mean is what the block says, and their standard deviation is its standard error. Empty where
-        the block has no light, or where the PSF reaches farther than a third of the block from a
-        face: light from beyond would then count as error.
+        The prediction as it would be with other noise in the block, `REPLICAS` times; after the
+        best match of brightness, relative to the mean squared light of the block. The differences
+        between two methods are paired: their mean is the block's estimate, and their standard
+        deviation is its standard error. Empty where the block has no light, or where the PSF
+        reaches farther than a third of the block from a face: light from beyond would then count as
+        error.
     """
     if any(h > n // 3 for h, n in zip(half_width(psf), block.shape, strict=True) if n > 1):
         return ()
@@ -112,17 +117,19 @@ def predicted_error(
         return ()
     blurred = seen(plain)
     pulled = weighted(blurred)
-    fit = _dot(pulled, blurred - 2 * light)
+    power_of = max(_dot(pulled, blurred), np.finfo(float).tiny)
     taken = []
     for draw in draws[:DRAWS]:
         change = estimate(block.astype(np.float32) + np.float32(STEP) * draw) - plain
         change /= np.float32(STEP)
-        taken.append(2 * _dot(weighted(seen(change)), inside * draw))
-    other = np.array([2 * _dot(pulled, inside * draw) for draw in draws[DRAWS:]])
-    other -= other.mean()
-    # What was taken from the noise is known from few draws; their spread is that of their mean.
+        taken.append(_dot(weighted(seen(change)), inside * draw))
+    other = np.array([_dot(pulled, inside * draw) for draw in draws[DRAWS:]])
+    # The covariance with the noise needs few draws; their spread is that of their mean.
     spread = (np.array(taken) - np.mean(taken)) / (DRAWS - 1) ** 0.5
-    total = fit + np.mean(taken) + np.resize(spread, REPLICAS) + other
+    # The least of a² |Hx|² - 2 a ⟨Hx, Hx*⟩ over all factors a ≥ 0 is -⟨Hx, Hx*⟩² / |Hx|².
+    right = _dot(pulled, light) - np.mean(taken) - np.resize(spread, REPLICAS)
+    right += other - other.mean()
+    total = -np.square(np.maximum(right, 0)) / power_of
     return tuple((total / (energy * block.size)).tolist())
 
 

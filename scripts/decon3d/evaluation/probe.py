@@ -1,8 +1,9 @@
-"""Probes: simulated objects whose restoration shows what a number over all voxels hides.
+"""Probes: simulated objects that show effects hidden in a number over all voxels.
 
-Isolated beads tell width and place; isolated balls over a 20-fold range of brightness tell whether
-restored light is proportional to true light, on which channel ratios and traces depend. All are
-imaged through the channel's own PSF and camera, with the seed's noise, the same for every method.
+Isolated beads give width and position. Isolated balls over a 20-fold range of brightness show
+whether restored light is proportional to true light, on which channel ratios and traces depend. All
+are imaged through the channel's own PSF and camera, with the seed's noise, the same for every
+method.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ LEVELS = 8
 BEADS, BALLS = 12, 16
 """Cells with beads and with balls; the others are empty, which gives the background."""
 LOST = 2.0
-"""A bead whose peak is farther than this from its place, in FWHM of the PSF, is lost."""
+"""A bead whose peak is farther than this from its true position, in FWHM of the PSF, is lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +57,8 @@ class Probe:
 
 
 def make_probe(
-    psf: Psf, *, photons: float, background_photons: float, camera: Camera,
-    rng: np.random.Generator,
-) -> Probe:  # fmt: skip
+    psf: Psf, *, photons: float, background_photons: float, camera: Camera, rng: np.random.Generator
+) -> Probe:
     """Simulate one object per cell: equal beads, and balls of 8 levels of brightness; some empty.
 
     Parameters
@@ -68,7 +68,7 @@ def make_probe(
     photons, background_photons
         As in `form_image`.
     camera
-        What becomes of the photons.
+        The camera.
     rng
         Of places and noise.
     """
@@ -95,9 +95,13 @@ def make_probe(
             balls.append(ball(middle * voxel, radius * float(voxel.min()), brightness=value))
     grid = Grid(shape, psf.voxel_size_um, float(voxel.min()))
     exposure = form_image(
-        draw_ellipsoids(balls, grid, overlap="sum"), psf=psf.data, photons=photons,
-        background_photons=background_photons, camera=camera, rng=rng,
-    )  # fmt: skip
+        draw_ellipsoids(balls, grid, overlap="sum"),
+        psf=psf.data,
+        photons=photons,
+        background_photons=background_photons,
+        camera=camera,
+        rng=rng,
+    )
     background = float(camera.counts(np.array([background_photons]))[0])
     radii, brightness = np.array(kinds).T
     return Probe(exposure, cells, radii, brightness, background, psf)
@@ -147,12 +151,12 @@ def proportion(restored: Volume, probe: Probe) -> Proportion:
 
 @dataclass(frozen=True)
 class BeadImage:
-    """How beads look, as medians (width) and means (shift) over those that are found."""
+    """Medians (width) and means (shift) over the beads that are found."""
 
     fwhm_um: tuple[float, float, float]
     """Z, Y, X."""
     shift_um: tuple[float, float, float]
-    """Mean displacement from the true places (Z, Y, X)."""
+    """Mean displacement from the true positions (Z, Y, X)."""
     found: int
 
 

@@ -1,4 +1,4 @@
-"""Does the PSF fit the data? Tests of its width that need no truth.
+"""Tests of a PSF's width on the data, without truth.
 
 `psf_sharpness` refutes a PSF that is too wide, `psf_spots` compares small objects with it. A PSF
 that is not refuted need not be right. `tests/validation/validate_psf_fit.py` has the error rates.
@@ -41,24 +41,24 @@ from decon3d.volumes.no_data import read_marked
 Verdict = Literal["too wide", "too narrow", "fits", "cannot tell"]
 
 FIELD = (64, 256, 256)
-"""Most voxels (Z, Y, X), from the middle of the first volume, in which spots are looked for."""
+"""Largest region (Z, Y, X) in the middle of the first volume in which spots are detected."""
 CORRELATED = 0.1
 """Correlation of neighbours' noise above which halves of the photons are not independent."""
 
 
 @dataclass(frozen=True)
 class PsfFit:
-    """What the data of one channel say of its PSF."""
+    """The test of one channel's PSF on its data."""
 
     verdict: Verdict
     width: Interval | None
-    """True width over the assumed one, where the data tell."""
+    """True width over the assumed one, if measurable."""
     too_wide: bool | None
-    """None = the data do not tell."""
+    """None = not measurable."""
     too_narrow: bool | None
-    """None = the data do not tell."""
+    """None = not measurable."""
     axes: tuple[str, ...]
-    """Which widths are wrong, where known: `lateral`, `axial`."""
+    """The wrong widths, if known: `lateral`, `axial`."""
     sharpness: float | None
     """Standard errors by which the image is sharper than the PSF allows; None = not tested."""
     sharpness_wider: float | None
@@ -98,9 +98,9 @@ def channel_psf_fit(
     psf
         The channel's.
     camera, measured
-        The resolved camera, and what the data say of it.
+        The resolved camera, and its measurement in the data.
     bead_um
-        Diameter of the objects, where the config says that they are beads.
+        Diameter of the objects, if the config declares beads.
     seed
         The config's seed.
     threads
@@ -198,7 +198,7 @@ def _judge(
     spots: Spots | None,
     reason: str,
 ) -> PsfFit:
-    """Put both tests together."""
+    """Combine both tests."""
     too_wide: bool | None = None
     too_narrow: bool | None = None
     width: Interval | None = None
@@ -228,27 +228,37 @@ def _judge(
     text = _sentence(verdict, width, axes, spots, too_wide, too_narrow, reason)
     log.info("PSF: %s: %s", verdict, text)
     return PsfFit(
-        verdict, width, too_wide, too_narrow, axes,
+        verdict,
+        width,
+        too_wide,
+        too_narrow,
+        axes,
         None if here is None else round(here.significance, 2),
         None if wider is None else round(wider.significance, 2),
-        spots, text,
-    )  # fmt: skip
+        spots,
+        text,
+    )
 
 
 PLACES = {"axial": "along Z", "lateral": "in the plane"}
 
 
 def _sentence(
-    verdict: Verdict, width: Interval | None, axes: tuple[str, ...], spots: Spots | None,
-    too_wide: bool | None, too_narrow: bool | None, reason: str,
-) -> str:  # fmt: skip
-    """Say in plain words what was found."""
+    verdict: Verdict,
+    width: Interval | None,
+    axes: tuple[str, ...],
+    spots: Spots | None,
+    too_wide: bool | None,
+    too_narrow: bool | None,
+    reason: str,
+) -> str:
+    """Describe the result in a sentence."""
     if verdict == "too wide" and width is not None:
         where = f" {' and '.join(PLACES[a] for a in axes)}" if axes else ""
         return (
-            f"the PSF is too wide{where}: the data are sharper than it allows; the true one has "
-            f"about {_range(width)} of its width. Restored objects come out too thin or ring. "
-            "Check the optics, emission_um, the voxel size and the PSF's file"
+            f"the PSF is too wide{where}: the data are sharper than it allows; the true width is "
+            f"about {_range(width)} times the PSF's. Restored objects become too thin or show "
+            "rings. Check the optics, emission_um, the voxel size and the PSF's file"
         )
     measured = ""
     if spots is not None:
@@ -258,9 +268,10 @@ def _sentence(
             f"and {_range(spots.axial)} times along Z as it makes {object_}"
         )
     if verdict == "too narrow":
-        sphere = "" if spots is None or spots.bead_um else "; spheres of no size would be so"
+        sphere = "" if spots is None or spots.bead_um else "; spheres of no size explain this"
         return (
-            f"the PSF is too narrow: {measured}{sphere}. Restored objects stay too wide. Check the "
+            f"the PSF is too narrow: {measured}{sphere}. Restored objects remain too wide. Check "
+            "the "
             "optics, depth_um, sample_index (spherical aberration) and the PSF's file"
         )
     if verdict == "fits":
@@ -271,13 +282,11 @@ def _sentence(
     elif reason:
         parts.append(f"whether it is too wide was not tested, because {reason}")
     else:
-        parts.append("the data do not refute it as too wide, which is no proof")
+        parts.append("the data do not show that it is too wide, which is not a proof")
     if spots is not None:
-        parts.append(f"{measured}: a wider PSF and small spheres look the same")
+        parts.append(f"{measured}; a wider PSF and small spheres look the same")
     elif too_narrow is None:
-        parts.append(
-            f"whether it is too narrow cannot be told without {FEW} separate spots of one size"
-        )
+        parts.append(f"a test whether it is too narrow needs {FEW} separate spots of one size")
     return f"the width of the PSF is not confirmed: {'; '.join(parts)}"
 
 

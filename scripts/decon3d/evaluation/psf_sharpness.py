@@ -1,12 +1,12 @@
-"""Is an image sharper than a PSF allows? Then the PSF is too wide.
+"""Test whether an image is sharper than a PSF allows, so that the PSF is too wide.
 
-An image that is sharper than the PSF is no object ⊗ PSF, whatever the object is, since objects are
-not negative. The test (`sharper_than`) follows from Farkas' lemma. A pattern c with Hᵀc ≥ 0 has ⟨c,
-Hx⟩ ≥ 0 for every object x ≥ 0, so that a significantly negative ⟨c, image⟩ refutes H. One half of
-the photons makes the pattern: it is restored by a narrower PSF, and the expected image of that is
+An image that is sharper than the PSF cannot be object ⊗ PSF for any object, since objects are not
+negative. The test (`sharper_than`) follows from Farkas' lemma. A pattern c with Hᵀc ≥ 0 has ⟨c, Hx⟩
+≥ 0 for every object x ≥ 0, so that a significantly negative ⟨c, image⟩ refutes H. One half of the
+photons gives the pattern: it is restored with a narrower PSF, and the expected image of that is
 approximated by H as well as possible. At the optimum, the relative difference is such a pattern
-(the Kuhn-Tucker conditions of Richardson-Lucy). The other half is judged. The same test of a PSF
-that is 1.25 times as wide sets the scale: a right PSF has a small share of that sharpness. A PSF
+(the Kuhn-Tucker conditions of Richardson-Lucy). The other half is tested. The same test of a PSF
+that is 1.25 times as wide gives the scale: a right PSF has a small share of that sharpness. A PSF
 that is not refuted need not be right: in volumes of 20 × 56 × 56 voxels of fine structure, 21 of 48
 PSFs that were 25 % too wide were refuted (of widefield ones 1 of 12), and none of 100 right ones.
 
@@ -58,7 +58,7 @@ LEAST_SIZE = 5
 
 @dataclass(frozen=True)
 class Sharpness:
-    """How much sharper an image is than a PSF allows."""
+    """The excess sharpness of an image relative to a PSF."""
 
     excess: float
     """-⟨c, image⟩, summed over blocks."""
@@ -99,7 +99,7 @@ def sharper_than(halves: Sequence[Halves], *, psf: Psf, threads: int = 1) -> Sha
     Returns
     -------
     Sharpness
-        Not positive, but for noise, where the images are some object seen through the PSF.
+        Not positive, except for noise, if the images are some object ⊗ PSF.
     """
     narrower = stretched(psf, 1 / ERROR, 1 / ERROR)
     excess, variance, scatter = 0.0, 0.0, 0.0
@@ -185,7 +185,7 @@ def stretched(psf: Psf, axial: float, lateral: float) -> Psf:
 
 
 def core_of(psf: Psf) -> Psf:
-    """Cut out what lies within `CORE` widths of the centre."""
+    """Cut out the part within `CORE` widths of the centre."""
     middle = [
         (n // 2, min(n // 2, int(np.ceil(CORE * width / voxel))))
         for n, width, voxel in zip(
@@ -197,7 +197,7 @@ def core_of(psf: Psf) -> Psf:
 
 
 def too_sharp(here: Sharpness, wider: Sharpness) -> bool:
-    """Say whether an image refutes a PSF, by what it says of it and of one 1.25 times as wide."""
+    """Return whether an image refutes a PSF, compared with a PSF 1.25 times as wide."""
     return (
         here.significance >= SIGNIFICANT
         and wider.significance >= SIGNIFICANT
@@ -208,7 +208,7 @@ def too_sharp(here: Sharpness, wider: Sharpness) -> bool:
 def wrong_axes(
     halves: Sequence[Halves], core: Psf, here: Sharpness, threads: int
 ) -> tuple[str, ...]:
-    """Find along which axes a PSF is too wide: the one whose narrowing takes the excess away."""
+    """Find the axes along which a PSF is too wide: narrowing there removes the excess."""
     left = {
         name: sharper_than(halves, psf=stretched(core, *factors), threads=threads).by_noise
         for name, factors in {"axial": (1 / ERROR, 1.0), "lateral": (1.0, 1 / ERROR)}.items()

@@ -1,10 +1,10 @@
-"""Are separate spots as wide as the PSF makes one? Objects known to be small tell its width.
+"""Compare the widths of separate spots with the PSF's: small objects show its width.
 
-That a PSF is too narrow cannot be refuted in general: a wide object and a narrow PSF make the same
-image as the reverse. Objects known to be small tell it: beads of a declared diameter, or at least
-ten separate spots of one size. Spots of one size may be small spheres instead of points, so without
-a declared diameter the PSF counts as too narrow only where no sphere explains the widths along Z
-and in the plane together.
+In general, a PSF that is too narrow cannot be detected: a wide object and a narrow PSF make the
+same image as a narrow object and a wide PSF. Known small objects allow a test: beads of a declared
+diameter, or at least ten separate spots of one size. Spots of one size may be small spheres instead
+of points. So without a declared diameter, the PSF counts as too narrow only if no sphere explains
+the widths along Z and in the plane together.
 
 All lengths are µm, axes Z Y X.
 """
@@ -26,7 +26,7 @@ from decon3d.volumes.no_data import filled
 Triple = tuple[float, float, float]
 
 TOLERANCE = 1.1
-"""Relative error of the width that is passed over."""
+"""Relative error of the width that is ignored."""
 FEW = 10
 """Least number of separate spots."""
 SEPARATE = 2.5
@@ -160,7 +160,7 @@ def _separate(
 
 
 def wider_than(spots: Spots) -> tuple[str, ...]:
-    """Name the widths of spots that no sphere explains, or not the declared one."""
+    """List the widths of spots that no sphere, or not the declared one, explains."""
     if spots.bead_um is not None:
         ratios = {"lateral": spots.lateral, "axial": spots.axial}
         return tuple(name for name, ratio in ratios.items() if ratio[1] > TOLERANCE)

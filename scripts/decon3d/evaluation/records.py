@@ -1,4 +1,4 @@
-"""One measured value and everything needed to place it: a row of `metrics.csv`."""
+"""One measured value with its context: a row of `metrics.csv`."""
 
 import dataclasses
 import math
@@ -20,18 +20,17 @@ COLUMNS = {
     "volumes with truth, `data` for the same without truth, `probe` for simulated beads, balls and "
     "noise pairs, `psf_0.75` … `psf_1.25` for a phantom through a PSF so much wider than the "
     "method assumes.",
-    "recipe": "Recipe of what was simulated; empty for all others.",
-    "photons": "Mean photons of the brightest 0.1 % of the voxels of what was simulated; else "
+    "recipe": "Recipe of simulated subjects; else empty.",
+    "photons": "Mean photons of the brightest 0.1 % of the voxels of simulated subjects; else "
     "empty.",
     "metric": "Name of the metric.",
     "variant": "`unmatched`; `affine`: after the least-squares match of the prediction to the "
     "truth (of SQUIRREL's to the raw image; MicroSSIM's is its own); `common`, `common_unmatched`: "
     "after it and without, at the widest target kernel of all methods.",
-    "region": "What was measured: `volume`, planes `xy`, `xz`, `yz`, or an axis `z`, `y`, `x`.",
+    "region": "The measured region: `volume`, planes `xy`, `xz`, `yz`, or an axis `z`, `y`, `x`.",
     "range": "R = max - min of the truth in its unit (counts), where the metric uses it.",
-    "implementation": "What measured it and how: program, version, sampling; where the value is "
-    "missing, why.",
-    "value": "Empty where the metric is not defined or was not measured.",
+    "implementation": "The program, its version and the sampling; for a missing value, the reason.",
+    "value": "Empty if the metric is not defined or was not measured.",
     "unit": "`dB`, `µm`, `counts`, `σ` (of the noise), or `1` for a pure number.",
 }
 """The columns of `metrics.csv`, which are the fields of a `Record`, and their meaning."""
@@ -59,7 +58,7 @@ class Record:
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
-    """Write records as a JSON list, whole or not at all; values that are not finite become null.
+    """Write records as a JSON list, atomically; values that are not finite become null.
 
     Each has a `checksum` of its own, which `read_records` verifies.
     """
@@ -68,7 +67,7 @@ def write_records(path: str | Path, records: Iterable[Record]) -> None:
 
 
 def read_records(path: str | Path) -> list[Record]:
-    """Read what `write_records` wrote.
+    """Read a file of `write_records`.
 
     Raises
     ------

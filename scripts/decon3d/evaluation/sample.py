@@ -1,4 +1,4 @@
-"""What takes a method's own restorer: held-out photons on a sample of the data, and probes.
+"""Measurements with a method's own restorer: held-out photons on a sample of the data, and probes.
 
 One job per channel and method, networks included. The probes are simulated here; they need neither
 phantoms nor training, so that every dataset has them.
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.classical.photons import PhotonScale, photon_scale
 from decon3d.classical.risk import ImageNoise
 from decon3d.errors import UserError
@@ -33,13 +32,14 @@ from decon3d.evaluation.probe import (
 from decon3d.evaluation.records import Record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
+from decon3d.optics.sections import Channel, Optics
 from decon3d.phantoms import imaging
 from decon3d.phantoms.recipes import make_object
 from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.restoration.arrays import restore_image
 from decon3d.restoration.restorers import Preparation, State, claim_device
 from decon3d.seeds import generator, stream_seed
-from decon3d.settings import Channel, Optics
+from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.photon_transfer import measure_camera
 
@@ -51,23 +51,23 @@ CORRELATED = 0.1
 """Correlation of neighbours' noise above which halves of the photons are not independent: that of
 deskewed light-sheet data is 0.2 to 0.3."""
 LEAST_PHOTONS = 0.05
-"""Mean photons per voxel above the dark level, below which the halves tell nothing."""
+"""Least mean photons per voxel above the dark level for a comparison of halves."""
 _OWN = f"decon3d {__version__}"
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method with all that it starts from: one entry each, the first sees the data."""
+    """A method with its sources, one entry each; the first one restores the data."""
 
     preparations: Sequence[Preparation] = ()
-    """Empty = the image is left as it is."""
+    """Empty = the image is not changed."""
     states: Sequence[State] = ()
     """Prepared for the channel."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all methods of one channel share."""
+    """The shared inputs of all methods of one channel."""
 
     psf: Psf
     optics: Optics
@@ -112,30 +112,58 @@ def evaluate_sample(
         "method": name,
     }
     found = held_out_records(
-        method.states, sample=sample, camera=bench.camera, psf=bench.psf, background=background,
-        seed=bench.seed, stream=bench.stream, name=name, threads=threads,
-    )  # fmt: skip
+        method.states,
+        sample=sample,
+        camera=bench.camera,
+        psf=bench.psf,
+        background=background,
+        seed=bench.seed,
+        stream=bench.stream,
+        name=name,
+        threads=threads,
+    )
     for part in (
         _probes(method, bench, threads),
         _wrong_psf(method, bench, threads),
     ):
         for values in part:
             found.append(Record(**placed, **values))
-            log.info("%s %s %s: %.4g", found[-1].subject, values["metric"], values["region"],
-                     values["value"])  # fmt: skip
+            log.info(
+                "%s %s %s: %.4g",
+                found[-1].subject,
+                values["metric"],
+                values["region"],
+                values["value"],
+            )
     return found
 
 
 def _row(
-    subject: str, split: str, metric: str, value: float, implementation: str, *,
-    variant: str = "unmatched", region: str = "volume", recipe: str | None = None,
-    photons: float | None = None, span: float | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    subject: str,
+    split: str,
+    metric: str,
+    value: float,
+    implementation: str,
+    *,
+    variant: str = "unmatched",
+    region: str = "volume",
+    recipe: str | None = None,
+    photons: float | None = None,
+    span: float | None = None,
+) -> dict[str, Any]:
     return {
-        "subject": subject, "split": split, "recipe": recipe, "photons": photons, "metric": metric,
-        "variant": variant, "region": region, "range": span, "implementation": implementation,
-        "value": value, "unit": METRICS[metric].unit or "1",
-    }  # fmt: skip
+        "subject": subject,
+        "split": split,
+        "recipe": recipe,
+        "photons": photons,
+        "metric": metric,
+        "variant": variant,
+        "region": region,
+        "range": span,
+        "implementation": implementation,
+        "value": value,
+        "unit": METRICS[metric].unit or "1",
+    }
 
 
 def held_out_records(
@@ -150,7 +178,7 @@ def held_out_records(
     name: str,
     threads: int,
 ) -> list[Record]:
-    """Judge a method by held-out photons; NaN, with the reason, where the data tell none.
+    """Judge a method by held-out photons; NaN, with the reason, if that is not possible.
 
     Parameters
     ----------
@@ -190,8 +218,8 @@ def held_out_records(
         ]
         shared = correlation_of(sample, camera)
         if shared > CORRELATED:
-            # Noise that the halves share looks like agreement.
-            how += f"; the noise of neighbours correlates ({shared:.2f}), so that "
+            # Noise shared by the halves looks like agreement.
+            how += f"; the noise of neighbours is correlated ({shared:.2f}), so that "
             how += f"{DEPENDENT}: too many iterations look best, and FSC is not measured"
             log.warning("held-out deviance: %s", how)
             found = [replace(values, fsc_um=(np.nan, np.nan)) for values in found]
@@ -222,7 +250,7 @@ def _predicted(
     stream: tuple[str, ...],
     threads: int,
 ) -> list[dict[str, Any]]:
-    """Predict a restoration's error from the blocks; nothing where their noise is not known."""
+    """Predict a restoration's error from the blocks; empty if their noise is not known."""
     if not states or not blocks or camera.gain_from == "assumed":
         return []
     noise = ImageNoise(camera.gain, camera.dark_level, measure_camera(blocks).correlation)
@@ -239,14 +267,14 @@ def _predicted(
 
 
 def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[PhotonScale | None, str]:
-    """Find the camera's scale, or say why the photons of a sample cannot be split."""
+    """Find the camera's scale, or the reason why the photons of a sample cannot be split."""
     try:
         scale = photon_scale(camera)
     except UserError as error:
         return None, str(error)
     mean = float(np.mean([np.nanmean(scale.photons(b), dtype=np.float64) for b in sample]))
     if mean < LEAST_PHOTONS:
-        return None, f"{mean:.2g} photons per voxel are too few to tell"
+        return None, f"{mean:.2g} photons per voxel are too few"
     return scale, ""
 
 
@@ -261,19 +289,23 @@ def _restored(
 ) -> NDArray[np.float32]:
     for i, prepare in enumerate(method.preparations):
         counts = restore_image(
-            np.maximum(counts, 0) if i else counts, prepare=prepare, threads=threads,
+            np.maximum(counts, 0) if i else counts,
+            prepare=prepare,
+            threads=threads,
             camera_offset=None if i else bench.camera.known_offset,
-        )  # fmt: skip
+        )
     return np.asarray(counts, np.float32)
 
 
 def _probes(method: Method, bench: Bench, threads: int) -> Iterator[dict[str, Any]]:
     """Restore simulated beads and balls."""
     probe = make_probe(
-        bench.psf, photons=bench.photons, background_photons=bench.background_photons,
+        bench.psf,
+        photons=bench.photons,
+        background_photons=bench.background_photons,
         camera=imaging.Camera.of(bench.camera),
         rng=generator(bench.seed, "probe", "objects", *bench.stream),
-    )  # fmt: skip
+    )
     restored = _restored(method, probe.exposure.images[0], bench, threads)
     image, true = bead_image(restored, probe), bead_image(probe.exposure.object, probe).fwhm_um
     smallest = min(bench.psf.voxel_size_um)
@@ -300,26 +332,37 @@ def _wrong_psf(method: Method, bench: Bench, threads: int) -> Iterator[dict[str,
     psfs = {width: _stretched(bench, width) for width in WIDTHS}
     widest = np.max([imaging.margins(psf.data) for psf in psfs.values()], axis=0)
     structure = make_object(
-        recipe, shape=tuple(np.add(shape, 2 * widest).tolist()),
+        recipe,
+        shape=tuple(np.add(shape, 2 * widest).tolist()),
         voxel_size_um=bench.psf.voxel_size_um,
         rng=generator(bench.seed, "probe", "object", *bench.stream),
-    )  # fmt: skip
+    )
     for width, psf in psfs.items():
         spare = widest - imaging.margins(psf.data)
         inner = tuple(slice(s, n - s) for s, n in zip(spare, structure.shape, strict=True))
         exposure = imaging.form_image(
-            structure[inner], psf=psf.data, photons=bench.photons,
-            background_photons=bench.background_photons, camera=imaging.Camera.of(bench.camera),
-            rng=generator(bench.seed, "probe", "noise", *bench.stream), draws=2,
-        )  # fmt: skip
+            structure[inner],
+            psf=psf.data,
+            photons=bench.photons,
+            background_photons=bench.background_photons,
+            camera=imaging.Camera.of(bench.camera),
+            rng=generator(bench.seed, "probe", "noise", *bench.stream),
+            draws=2,
+        )
         subject, split = f"probe/psf_{width:g}", f"psf_{width:g}"
         row: dict[str, Any] = {"recipe": recipe, "photons": bench.photons}
         restored = _restored(method, exposure.images[0], bench, threads)
         for score in compare(restored, exposure.object):
             yield _row(
-                subject, split, score.metric, score.value, score.implementation,
-                variant=score.variant, span=score.range, **row,
-            )  # fmt: skip
+                subject,
+                split,
+                score.metric,
+                score.value,
+                score.implementation,
+                variant=score.variant,
+                span=score.range,
+                **row,
+            )
         if width == 1:
             second = _restored(method, exposure.images[1], bench, threads)
             for region, direction in DIRECTIONS.items():

@@ -1,4 +1,4 @@
-"""What of a volume is looked at without truth: windows, and planes through them.
+"""Sampling of a volume without truth: windows, and planes through them.
 
 Whole volumes of up to 64 × 256 × 256 voxels; of larger ones, or of several time points, up to
 `KEPT` windows of that size. The choice depends on the raw volume alone, so that all methods are
@@ -23,9 +23,9 @@ WINDOW: Triple = (64, 256, 256)
 CANDIDATES = 12
 KEPT = 3
 PLANES = 9
-"""Planes per direction and window, at most."""
+"""Largest number of planes per direction and window."""
 PLANE_PART = 512
-"""Rows and columns of a plane that are compared with a truth, at most."""
+"""Largest number of rows and columns of a plane compared with a truth."""
 LEAST_DATA = 0.5
 """Share of a plane's voxels that must have data."""
 DIRECTIONS = {"xy": 0, "xz": 1, "yz": 2}

@@ -1,12 +1,12 @@
-"""SQUIRREL: whether a restoration, blurred again, looks like the raw image (Culley et al. 2018).
+"""SQUIRREL: similarity of the re-blurred restoration and the raw image (Culley et al. 2018).
 
 Culley et al., "Quantitative mapping and minimization of super-resolution optical imaging
 artifacts", Nature Methods 15, 263: α · (restored ⊗ Gaussian) + β is fitted to the raw image; RSE is
 the root mean square of what remains, RSP the Pearson correlation. Here in three dimensions, with
 one σ along Z and one in the plane, where the paper has images and one σ.
 
-**The raw image scores RSP 1 and RSE 0 against itself**, and a network that hands the image through
-scores nearly so: never rank by it alone.
+**The raw image has RSP 1 and RSE 0 with itself**, and a network that does not change the image
+nearly so; do not rank by it alone.
 """
 
 from collections.abc import Sequence

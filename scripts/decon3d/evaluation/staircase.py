@@ -1,10 +1,10 @@
-"""Staircase: flat patches with steps between them, where the object varies smoothly.
+"""Staircase: flat patches with steps between them where the object is smooth.
 
-Total variation prefers flat pieces, and so does a network that was trained on flat phantoms. On a
-textured object both turn noise into patches: the picture looks like an oil painting. Such a result
-fits the data as well as a smooth one does, so no comparison with the raw image shows it. The
-distribution of the gradients does. In a smooth object, a voxel where all three parts of the
-gradient nearly vanish is rare; in patches it is common.
+Total variation prefers flat pieces, and so does a network trained on flat phantoms. On a textured
+object, both turn noise into patches that look like an oil painting. Such a result fits the data as
+well as a smooth one, so a comparison with the raw image does not show it. The distribution of the
+gradients does. In a smooth object, a voxel where all three parts of the gradient nearly vanish is
+rare; in patches it is common.
 
 The measure is the share of bright foreground voxels that are nearly flat: the relative change of
 brightness over one resolution length (the full width of the PSF at half maximum, along each axis)
@@ -14,11 +14,11 @@ noise of each restoration. The same share of the Richardson-Lucy estimate, as it
 
 **Flat objects.** Where the object consists of flat pieces larger than the PSF, the smoothed
 estimate has many flat voxels, too (1 to 18 % on flat simulated nuclei at 100 to 2,000 photons; 0.1
-to 0.4 % on textured ones). A flat restoration is right there, and nothing is said. Flat pieces
-that are smaller than the smoothing cannot be told from a staircase: widefield PSFs are so long
-that a third of the flat nuclei were not recognised as flat.
+to 0.4 % on textured ones). A flat restoration is right there, and there is no warning. Flat pieces
+smaller than the smoothing cannot be distinguished from a staircase: widefield PSFs are so long that
+a third of the flat nuclei were not recognised as flat.
 
-`tests/validation/validate_staircase.py` has the figures that the limits rest on.
+`tests/validation/validate_staircase.py` has the figures behind the limits.
 """
 
 from collections.abc import Sequence
@@ -29,14 +29,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from decon3d import __version__
+from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.consistency import SIGMA, FloatArray, width_voxels
 from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.records import Record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.restorers import State, prepare_classical
-from decon3d.settings import Rl
+from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -62,7 +62,7 @@ FLAT_OBJECT = 0.01
 BLOCKS = 2
 """Blocks of a sample that are measured."""
 REFERENCE = Rl(kind="rl", iterations=15)
-"""What the restorations are compared with. Smoothed, it depends little on its iterations."""
+"""The reference of restorations. Smoothed, it depends little on its iterations."""
 
 
 @dataclass(frozen=True)
@@ -251,14 +251,25 @@ def staircase_records(
     for i, block in enumerate(sample[:BLOCKS]):
         found = staircase(
             block, reference(block), restore(block), psf=psf, background=statistics.background
-        )  # fmt: skip
+        )
         log.info("%s: flat voxels: %s", method, found)
         records += [
             Record(
-                dataset=dataset, channel=channel, method=method, subject=f"sample/{i:04d}",
-                split="data", recipe=None, photons=None, metric=metric, variant="unmatched",
-                region="volume", range=None, implementation=told, value=value, unit="1",
+                dataset=dataset,
+                channel=channel,
+                method=method,
+                subject=f"sample/{i:04d}",
+                split="data",
+                recipe=None,
+                photons=None,
+                metric=metric,
+                variant="unmatched",
+                region="volume",
+                range=None,
+                implementation=told,
+                value=value,
+                unit="1",
             )
             for metric, value in (("staircase", found.restored), ("staircase_rl", found.rl))
-        ]  # fmt: skip
+        ]
     return records

@@ -1,7 +1,7 @@
 """Means and paired differences over subjects, with intervals.
 
-The spread is over the subjects alone: another training seed, another microscope or another
-structure may move a mean further than its interval tells.
+The spread is over the subjects alone: another training seed, microscope or structure may change a
+mean by more than its interval.
 """
 
 import math
@@ -16,7 +16,7 @@ from decon3d.seeds import generator
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 LEAST = 3
-"""Subjects that an interval takes: two say next to nothing about their spread."""
+"""Least number of subjects for an interval; two give hardly any information on their spread."""
 SMALL = 30
 """Below this number of subjects the t interval is given beside the bootstrap interval."""
 
@@ -34,7 +34,7 @@ class Estimate:
 
     @property
     def cautious(self) -> tuple[float, float]:
-        """Lowest and highest bound of the intervals: percentile bootstrap is short at small n."""
+        """Bounds of all intervals together, since the bootstrap's is too narrow at small n."""
         lows = [v for v in (self.low, self.t_low) if math.isfinite(v)]
         highs = [v for v in (self.high, self.t_high) if math.isfinite(v)]
         return (min(lows), max(highs)) if lows else (math.nan, math.nan)

@@ -1,8 +1,8 @@
-"""ASM: the evenness of neighbouring grey levels (Haralick et al. 1973).
+"""ASM: the uniformity of neighbouring grey levels (Haralick et al. 1973).
 
 Haralick, Shanmugam, Dinstein, "Textural features for image classification", IEEE Trans. Syst. Man
 Cybern. 3, 610: angular second moment of the grey-level co-occurrence matrix, by scikit-image.
-**Less noise raises it, and so does any blur: a flat image scores 1.** Read it beside sharpness.
+**Less noise raises it, and so does any blur: a flat image has 1.** Read it together with sharpness.
 """
 
 from collections.abc import Iterable

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.evaluation.full_reference import evaluate_volume
 from decon3d.evaluation.records import Record
-from decon3d.volumes.checks import reference_problems
+from decon3d.volumes.header_checks import reference_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.no_data import CONTEXT, mark, missing
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume

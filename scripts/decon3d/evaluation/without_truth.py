@@ -1,6 +1,6 @@
 """A dataset's own volumes without truth: decorrelation, SQUIRREL and ASM, on stated samples.
 
-None of them says that a restoration is right; `catalogue` says of each what it cannot tell.
+None of them proves that a restoration is right; `catalogue` lists the limits of each.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.evaluation.catalogue import METRICS
 from decon3d.evaluation.decorrelation import decorrelate
 from decon3d.evaluation.records import Record
@@ -18,6 +17,7 @@ from decon3d.evaluation.squirrel import squirrel
 from decon3d.evaluation.texture import angular_second_moment
 from decon3d.logs import log
 from decon3d.optics.psf import Psf, fwhm_um
+from decon3d.versions import __version__
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.reader import open_volume
 
@@ -94,12 +94,23 @@ def measure_volume(
                 found.setdefault(key, []).append(value)
         records += [
             Record(
-                dataset, channel, method, f"volume/{record.name}", "data", None, None, metric,
-                "affine" if metric in ("rsp", "rse") else "unmatched", region, None,
-                IMPLEMENTATIONS[metric], _mean(values), METRICS[metric].unit or "1",
+                dataset,
+                channel,
+                method,
+                f"volume/{record.name}",
+                "data",
+                None,
+                None,
+                metric,
+                "affine" if metric in ("rsp", "rse") else "unmatched",
+                region,
+                None,
+                IMPLEMENTATIONS[metric],
+                _mean(values),
+                METRICS[metric].unit or "1",
             )
             for (metric, region), values in found.items()
-        ]  # fmt: skip
+        ]
     return records
 
 

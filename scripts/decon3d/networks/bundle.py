@@ -10,20 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-import decon3d
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reading
 from decon3d.files import file_digest, replacing, write_json
+from decon3d.networks.backend import keras, tf
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, check_bundle
 from decon3d.networks.engines import TENSORFLOW, Engine, compiled
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.inference import inference_function
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
+from decon3d.versions import __version__
 
 
 def software() -> dict[str, str]:
@@ -32,7 +31,7 @@ def software() -> dict[str, str]:
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
-        "decon3d": decon3d.__version__,
+        "decon3d": __version__,
     }
 
 
@@ -84,7 +83,7 @@ def load_bundle(folder: str | Path) -> tuple[keras.Model, BundleInfo]:
     if file_digest(path) != info.model_sha256:
         raise DamagedError(
             path,
-            "is not the file that model.json describes (its hash differs)",
+            "does not match model.json (its hash differs)",
             files=[path.with_name("model.json")],
         )
     network(info.kind)  # registers its classes
@@ -93,8 +92,8 @@ def load_bundle(folder: str | Path) -> tuple[keras.Model, BundleInfo]:
         geometry = halo_and_stride(model)
     if geometry != (info.halo, info.stride) or bool(global_means(model)) != info.global_means:
         raise UserError(
-            f"{Path(folder) / 'model.json'}: halo, stride or global_means is not that of the "
-            "network in model.keras; copy the whole folder again"
+            f"{Path(folder) / 'model.json'}: halo, stride or global_means do not match the network "
+            "in model.keras; copy the whole folder again"
         )
     return model, info
 

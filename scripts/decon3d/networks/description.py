@@ -10,30 +10,14 @@ from pydantic.dataclasses import dataclass
 
 from decon3d.errors import DamagedError, UserError, reading, reason
 from decon3d.files import read_json
+from decon3d.networks.kind import Estimate
+from decon3d.networks.registry import NETWORKS
 
 SCHEMA_VERSION = 1
-KINDS = ("rln", "neurodecon", "care", "rcan", "rl_residual")
-"""Networks that a bundle may hold; each is a file of this package."""
 _strict = ConfigDict(extra="forbid")
 Range = tuple[float, float]
 _Positive = Annotated[int, Field(ge=1)]
 _Count = Annotated[int, Field(ge=0)]
-
-
-@dataclass(frozen=True, config=_strict)
-class Estimate:
-    """A run of Richardson-Lucy (heavy ball) that a network looks at beside the image.
-
-    Attributes
-    ----------
-    iterations
-        After how many, ascending; an input channel each.
-    tv_weight
-        λ of the total variation; 0 = none.
-    """
-
-    iterations: tuple[int, ...]
-    tv_weight: float = 0.0
 
 
 @dataclass(frozen=True, config=_strict)
@@ -51,8 +35,8 @@ class TrainedOn:
     noise
         Smallest and largest standard deviation of the background, in network units.
     made_as
-        What the store says of itself: recipes and the range of photons, or specimens; the method
-        that restored its images, if one did.
+        The store's attributes: recipes and the range of photons, or specimens; the method that
+        restored its images, if any.
     """
 
     volumes: int
@@ -149,7 +133,7 @@ def load_info(folder: str | Path) -> BundleInfo:
     path = Path(folder) / "model.json"
     if not path.is_file():
         raise UserError(
-            f"{folder} holds no model bundle (model.json is missing); give the folder that `train` "
+            f"{folder} is not a model bundle (model.json is missing); give the folder that `train` "
             "wrote, with model.keras and model.json"
         )
     with reading(str(path)):
@@ -193,7 +177,7 @@ def check_bundle(folder: str | Path) -> BundleInfo:
     except Exception as error:  # of a file that is cut off: zipfile, zlib, JSON, lookups
         beside = path.with_name("model.json")
         raise DamagedError(path, f"cannot be read: {reason(error)}", files=[beside]) from None
-    if name in KINDS and name != info.kind:
+    if name in NETWORKS and name != info.kind:
         raise UserError(
             f"{path} holds a network of kind {name}, but model.json says {info.kind}; copy the "
             "whole folder of the bundle again"

@@ -5,18 +5,19 @@ and needs less memory; `make bench BENCH=restoration` compares them. The engine 
 the plan: engines round differently, and no part may differ from another.
 """
 
+from __future__ import annotations
+
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from decon3d.networks.backend import tf
 
 Compiled = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -59,19 +60,20 @@ def choose_engine(name: str, precision: str, *, gpu: bool) -> Engine:
         name = "openvino" if installed and not gpu else "tensorflow"
     elif name == "openvino" and not installed:
         raise UserError(
-            "restoration.engine: openvino is not installed; pip install 'decon3d[openvino]', or "
-            "use auto or tensorflow"
+            "restoration.engine: openvino is not installed; run pip install 'decon3d[openvino]', "
+            "or use auto or tensorflow"
         )
     elif name == "openvino" and gpu:
         raise UserError(
-            "restoration.engine: openvino works on CPUs, and the profile gives the restorations a "
-            "GPU; use auto or tensorflow, or take the GPU from the rule restore_part_gpu"
+            "restoration.engine: openvino only runs on CPUs, but the profile gives the "
+            "restorations a GPU; use auto or tensorflow, or remove the GPU from the rule "
+            "restore_part_gpu"
         )
     return Engine(name, precision)  # type: ignore[arg-type]
 
 
 def compiled(
-    function: "Callable[[tf.Tensor], tf.Tensor]", *, channels: int, engine: Engine, threads: int
+    function: Callable[[tf.Tensor], tf.Tensor], *, channels: int, engine: Engine, threads: int
 ) -> Compiled:
     """Make an engine's version of a network's function (N Z Y X C to N Z Y X C, float32).
 
@@ -89,16 +91,12 @@ def compiled(
     return _tensorflow(function, channels)
 
 
-def _signature(function: "Callable[[tf.Tensor], tf.Tensor]", channels: int, **options: Any) -> Any:
-    import tensorflow as tf
-
+def _signature(function: Callable[[tf.Tensor], tf.Tensor], channels: int, **options: Any) -> Any:
     spec = tf.TensorSpec((1, None, None, None, channels), tf.float32)
     return tf.function(function, input_signature=[spec], **options)
 
 
-def _tensorflow(function: "Callable[[tf.Tensor], tf.Tensor]", channels: int) -> Compiled:
-    import tensorflow as tf
-
+def _tensorflow(function: Callable[[tf.Tensor], tf.Tensor], channels: int) -> Compiled:
     # XLA fuses on a GPU (tested on a CPU only, where it has no fast convolutions). It compiles for
     # one shape, and a plan's blocks have but one.
     gpu = bool(tf.config.list_logical_devices("GPU"))
@@ -111,25 +109,28 @@ class _OpenVino:
 
     def __init__(
         self,
-        function: "Callable[[tf.Tensor], tf.Tensor]",
+        function: Callable[[tf.Tensor], tf.Tensor],
         channels: int,
         precision: str,
         threads: int,
     ) -> None:
         try:
+            # OpenVINO's telemetry sends to the outside and forks inside a thread, after which
+            # SciPy's FFT pool hangs. Without this package OpenVINO uses a stub of its own.
+            cast(dict[str, Any], sys.modules)["openvino_telemetry"] = None
             import openvino
         except ImportError:
             raise UserError(
-                "the plan's engine is openvino, and it is not installed here; install it where "
-                "the parts run (pip install 'decon3d[openvino]'), or set restoration.engine: "
-                "tensorflow"
+                "the plan's engine is openvino, which is not installed here; install it on the "
+                "machines of the parts (pip install 'decon3d[openvino]'), or set "
+                "restoration.engine: tensorflow"
             ) from None
         self.core = openvino.Core()
         able = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bfloat16" and "BF16" not in able:
             raise UserError(
-                "restoration.precision: bfloat16, and this CPU does not have it; use float32, or "
-                "send the parts to nodes that do (AVX512_BF16 or AMX)"
+                "restoration.precision: this CPU does not support bfloat16; use float32, or run "
+                "the parts on nodes that support it (AVX512_BF16 or AMX)"
             )
         concrete = _signature(function, channels).get_concrete_function()
         self.model = openvino.convert_model(concrete)

@@ -17,25 +17,18 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from decon3d.errors import UserError
 from decon3d.logs import log
+from decon3d.networks.backend import keras, tf
 from decon3d.networks.bundle import load_bundle
 from decon3d.networks.description import BundleInfo
+from decon3d.networks.registry import NETWORKS
 from decon3d.seeds import generator
 from decon3d.volumes.normalisation import Normalisation
-
-CITATIONS = {
-    "rln": ("Li et al., Nat. Methods 19, 1427 (2022)", "10.1038/s41592-022-01652-7"),
-    "neurodecon": ("Sachuk et al., Int. J. Mol. Sci. 26, 8770 (2025)", "10.3390/ijms26188770"),
-    "rcan": ("Chen et al., Nat. Methods 18, 678 (2021)", "10.1038/s41592-021-01155-x"),
-    "care": ("Weigert et al., Nat. Methods 15, 1090 (2018)", "10.1038/s41592-018-0216-7"),
-}
 
 
 @dataclass(frozen=True)
@@ -98,8 +91,8 @@ def export_bioimageio(
     model, info = load_bundle(folder)
     if info.input_channels != 1:
         raise UserError(
-            f"{folder}: {info.kind} takes {info.input_channels} channels that are prepared with "
-            "the point spread function; a bioimage.io package has no place for that"
+            f"{folder}: {info.kind} needs {info.input_channels} input channels made with the point "
+            "spread function, which a bioimage.io package cannot contain; export another network"
         )
     law = normalisation or trained_normalisation(info)
     # The library unpacks weights into the working directory.
@@ -109,7 +102,7 @@ def export_bioimageio(
         written = Path(save_bioimageio_package(described, output_path=Path("package.zip")))
         summary = test_model(written)
         if summary.status != "passed":
-            raise UserError(f"bioimageio.core finds fault with the package:\n{summary.format()}")
+            raise UserError(f"bioimageio.core rejects the package:\n{summary.format()}")
         shutil.move(written, path)
     log.info("%s: tested by bioimageio.core; normalisation %s", path, law)
 
@@ -188,12 +181,16 @@ def _describe(
         return spec.ScaleLinearDescr(kwargs=kwargs)
 
     counts = spec.IntervalOrRatioDataDescr(type="float32")
-    citation = CITATIONS.get(info.kind)
+    cited = [
+        CiteEntry(text=text, doi=doi)  # type: ignore[arg-type]
+        for text, found, doi in (c.partition(", doi:") for c in NETWORKS[info.kind].citations)
+        if found
+    ]
     return spec.ModelDescr(
         name=publication.name,
         description=f"{info.kind} for 3D fluorescence deconvolution, trained with decon3d",
         authors=[Author(name=name) for name in publication.authors],
-        cite=[CiteEntry(text=citation[0], doi=citation[1])] if citation else [],  # type: ignore[arg-type]
+        cite=cited,
         license=publication.licence,  # type: ignore[arg-type]
         documentation=FileDescr(source=folder / "README.md"),
         tags=["3d", "fluorescence-light-microscopy", "deconvolution", "image-restoration"],
@@ -245,7 +242,7 @@ def _documentation(info: BundleInfo, law: Normalisation, publication: Publicatio
 
 {info.kind}, trained with decon3d {info.versions["decon3d"]} for one microscope: voxels of
 {triple(info.voxel_size_um)} µm and a point spread function {triple(info.psf_fwhm_um)} µm wide
-(Z × Y × X, full width at half maximum). On other data it is not to be trusted.
+(Z × Y × X, full width at half maximum). Do not use it for other data.
 
 Input and output are counts. The package maps them by (counts - {law.offset:.6g}) /
 {law.scale:.6g} and back; put the offset of your camera and the brightness of your data there

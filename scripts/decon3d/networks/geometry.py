@@ -11,8 +11,7 @@ far beyond a block's inner part it is needed, which is less and less.
 import math
 from dataclasses import dataclass
 
-import keras
-
+from decon3d.networks.backend import keras
 from decon3d.networks.layers import ChannelMean, GlobalMean, LastChannel, Product, Ratio
 
 Triple = tuple[int, int, int]
@@ -48,8 +47,13 @@ class _View:
             return _View(stride, self.low - stride * (size - 1), self.high)
         if isinstance(layer, keras.layers.Conv3D):
             size = layer.kernel_size[axis]
+            if size > 1 and layer.strides[axis] == size and layer.padding == "valid":
+                return self._pooled(size)
             if layer.strides[axis] != 1 or (size > 1 and layer.padding != "same"):
-                raise TypeError(f"layer {layer.name}: stride 1 and padding `same` expected")
+                raise TypeError(
+                    f"layer {layer.name}: stride 1 with padding `same`, or stride = size with "
+                    "padding `valid` expected"
+                )
             before = (size - 1) // 2
             after = size - 1 - before
             return _View(
@@ -65,10 +69,14 @@ class _View:
             size = layer.pool_size[axis]
             if layer.strides[axis] != size or layer.padding != "valid":
                 raise TypeError(f"layer {layer.name}: stride = size and padding `valid` expected")
-            return _View(self.stride * size, self.low, self.high + self.stride * (size - 1))
+            return self._pooled(size)
         if isinstance(layer, POINTWISE):
             return self
         raise TypeError(f"layer {layer.name}: the reach of {type(layer).__name__} is not known")
+
+    def _pooled(self, size: int) -> "_View":
+        """Return the view after voxels were taken together, `size` by `size`."""
+        return _View(self.stride * size, self.low, self.high + self.stride * (size - 1))
 
 
 def halo_and_stride(model: keras.Model) -> tuple[Triple, Triple]:

@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from decon3d.networks.backend import keras, tf
 from decon3d.networks.geometry import Margin, Triple, halo_and_stride, inputs_of, needs
 from decon3d.networks.layers import ChannelMean, GlobalMean, global_means
 

@@ -3,14 +3,13 @@
 All tensors are N Z Y X C.
 """
 
-from typing import Any, Literal
+from typing import Any
 
-import keras
-import tensorflow as tf
-
+from decon3d.networks.backend import keras, tf
+from decon3d.networks.kind import Gradients
 from decon3d.networks.replicas import mean_over_replicas, shared
 
-Gradients = Literal["straight_through", "exact"]
+FORWARD_SIGMAS = (4.0, 1.0, 2.0, 3.0)
 _register = keras.saving.register_keras_serializable(package="decon3d")
 
 
@@ -78,6 +77,22 @@ class Product(keras.layers.Layer):
 @tf.custom_gradient
 def _straight_through_product(a: tf.Tensor, x: tf.Tensor) -> Any:
     return a * x, lambda upstream: (upstream, a * upstream)
+
+
+@_register
+class ForwardProjectorKernel(keras.initializers.Initializer):
+    """Start of a forward projector: Gaussians with centre 1, one width per output channel.
+
+    Each input channel is scaled by a number drawn from U(0.7, 1).
+    """
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
+        """Make a kernel of `shape` (3, 3, 3, input channels, 4)."""
+        axis = tf.range(-1.0, 2.0) ** 2
+        squared = axis[:, None, None] + axis[None, :, None] + axis[None, None, :]
+        gaussians = [tf.exp(-squared / (2 * sigma**2)) for sigma in FORWARD_SIGMAS]
+        scale = keras.random.uniform((shape[3], 1), minval=0.7, maxval=1.0)
+        return tf.cast(tf.stack(gaussians, -1)[:, :, :, None, :] * scale, dtype or "float32")
 
 
 @_register

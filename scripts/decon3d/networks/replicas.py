@@ -1,6 +1,8 @@
 """Means over a batch that several devices share: each holds a part and needs the mean of all."""
 
-import tensorflow as tf
+from __future__ import annotations
+
+from decon3d.networks.backend import tf
 
 
 def shared() -> bool:

@@ -157,7 +157,7 @@ def _detect(clean: Array, noise: float | None, dark: Mask | None, where: str) ->
     height = float(smooth[peak])
     if height <= DETECTION_SIGMAS * sigma:
         raise UserError(
-            f"{where}: no bead stands out of the noise (highest maximum: "
+            f"{where}: no bead is above the noise (highest maximum: "
             f"{height / sigma if sigma else 0:.1f} standard deviations, {DETECTION_SIGMAS:g} are "
             "needed); record brighter beads or average several"
         )
@@ -167,7 +167,7 @@ def _detect(clean: Array, noise: float | None, dark: Mask | None, where: str) ->
     for axis, part, n in zip("ZYX", box, core.shape, strict=True):
         if part.start == 0 or part.stop == n:
             raise UserError(
-                f"{where}: the bead is cut by the edge of the image along {axis} (voxel "
+                f"{where}: the bead is cut off by the edge of the image along {axis} (voxel "
                 f"{list(peak)} of {list(core.shape)}); choose another bead or a larger crop"
             )
     width = np.array([part.stop - part.start for part in box], float)
@@ -179,8 +179,8 @@ def _refuse_saturated(clean: Array, found: _Detection, where: str) -> None:
     top = int((inside == inside.max()).sum())
     if top > 8:  # a symmetric computed PSF of even size has up to 8 equal voxels
         raise UserError(
-            f"{where}: {top} voxels of the bead share the largest value; it is saturated: "
-            "record it with less light"
+            f"{where}: {top} voxels of the bead have the largest value, so it is saturated; record "
+            "it with less light"
         )
 
 
@@ -189,8 +189,8 @@ def _check_lobes(found: _Detection, where: str) -> list[str]:
     noise = found.sigma / found.height
     if depth > max(DEEPEST_LOBE, DETECTION_SIGMAS * noise):
         raise UserError(
-            f"{where}: the image has negative lobes of {depth:.0%} of the peak; light has none: "
-            "use the recorded image, not a filtered or deconvolved one"
+            f"{where}: the image has negative lobes of {depth:.0%} of the peak, which light cannot "
+            "have; use the recorded image, not a filtered or deconvolved one"
         )
     if depth > max(0.01, DETECTION_SIGMAS * noise):
         return [f"negative lobes of {depth:.1%} of the peak were set to 0"]
@@ -221,11 +221,11 @@ def _other_beads(
             if share > (CLOSE_BEAD if lateral >= 2 else 0.5):
                 raise UserError(
                     f"{where}: a second maximum of {share:.0%} of the bead's lies at voxel {at}, "
-                    f"{distance:.1f} FWHM from the bead at {list(found.peak)}: two beads too "
-                    f"close to separate ({CLOSE:g} FWHM are needed); choose another bead"
+                    f"{distance:.1f} FWHM from the bead at {list(found.peak)}, too close to "
+                    f"separate two beads ({CLOSE:g} FWHM are needed); choose another bead"
                 )
             warnings.append(
-                f"the side maximum of {share:.0%} at voxel {at} is taken as a part of the PSF"
+                f"the side maximum of {share:.0%} at voxel {at} is treated as part of the PSF"
             )
             continue
         others.append(

@@ -63,8 +63,7 @@ def _open(
     times, channels, *_ = volume.shape
     if times > 1 or channels > 1:
         raise UserError(
-            f"{key}.path ({path}): not one stack of planes (Z Y X) but {times} time point(s) and "
-            f"{channels} channel(s); save the bead as a stack of its own, or name its axes in "
-            f"{key}.axes"
+            f"{key}.path ({path}): not one stack of planes (Z Y X), but {times} time point(s) and "
+            f"{channels} channel(s); save the bead as its own stack, or name its axes in {key}.axes"
         )
     return volume, chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")

@@ -98,7 +98,7 @@ def reject_odd(
                 "odd", f"{width:.3g} µm wide along {axis}, where the median bead is {usual:.3g} µm"
             )
     if correlation < SAME_SHAPE:
-        return Rejection("odd", f"correlates with the median bead by {correlation:.2f} only")
+        return Rejection("odd", f"the correlation with the median bead is only {correlation:.2f}")
     return None
 
 
@@ -144,8 +144,7 @@ def _dim(candidate: Candidate) -> Rejection | None:
         return None
     return Rejection(
         "dim",
-        f"stands {candidate.signal_to_noise:.1f} standard deviations above the noise; {DIM:g} are "
-        "needed",
+        f"{candidate.signal_to_noise:.1f} standard deviations above the noise; {DIM:g} are needed",
     )
 
 
@@ -161,11 +160,11 @@ def _saturated(
     equal = int((core == top).sum())
     integer = np.issubdtype(stack.dtype, np.integer)
     if integer and top == np.iinfo(stack.dtype).max:
-        return Rejection("saturated", f"{equal} voxels hold the largest count there is, {top}")
+        return Rejection("saturated", f"{equal} voxels have the largest possible count, {top}")
     # Floating-point values repeat where an image was computed: up to 8 times, by symmetry.
     above_half = int((core > top - candidate.height / 2).sum())
     if equal > max(3 if integer else 8, _PLATEAU * above_half):
-        return Rejection("saturated", f"{equal} voxels share the largest value, {top:g}")
+        return Rejection("saturated", f"{equal} voxels have the largest value, {top:g}")
     return None
 
 

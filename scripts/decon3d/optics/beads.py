@@ -30,6 +30,7 @@ from decon3d.optics.bead_average import (
 from decon3d.optics.bead_detection import Candidate, find_candidates, median_fwhm_um
 from decon3d.optics.bead_rejection import Rejection, reject_by_place, reject_odd
 from decon3d.optics.chromatic import Shift, shift_between
+from decon3d.optics.modalities import MODALITIES
 from decon3d.optics.pedestal import Expected, laid
 from decon3d.optics.psf import Companion, Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import (
@@ -37,9 +38,9 @@ from decon3d.optics.resampling import (
     crop_box,
     resample,
 )
+from decon3d.optics.sections import ModalityName
 from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
-from decon3d.settings.microscope import Modality
-from decon3d.volumes.checks import bead_stack_problems
+from decon3d.volumes.header_checks import bead_stack_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
@@ -50,16 +51,6 @@ Array = NDArray[np.float64]
 Triple = tuple[float, float, float]
 Half = tuple[int, int, int]
 
-REACH: dict[Modality, float] = {
-    "widefield": 4.0,
-    "light_sheet": 3.0,
-    "confocal": 2.5,
-    "two_photon": 2.5,
-    "sted": 2.5,
-}
-"""Half-width of the crop around a bead, in FWHM of the beads, where the config gives none. The
-wider it is, the fewer beads stand free. A bead is dark there where a pinhole or two photons cut
-off the light from out of focus; in widefield it is not."""
 FEW = 5
 """Beads below which a warning is written."""
 REGION = 3
@@ -96,7 +87,7 @@ def psf_from_beads(
     expected_fwhm_um: Triple,
     voxel_size_um: Triple | None = None,
     channel: int = 0,
-    modality: Modality = "confocal",
+    modality: ModalityName = "confocal",
     half_width_um: Triple | None = None,
     plane_tolerance_um: float | None = None,
     expected: Expected | None = None,
@@ -120,10 +111,10 @@ def psf_from_beads(
     channel
         Position on the stack's channel axis.
     modality
-        Of the microscope; it sets the size of the crops (`REACH`) and whether their outermost
-        voxels are dark.
+        Of the microscope; it sets the size of the crops and whether their outermost voxels are
+        dark.
     half_width_um
-        Half size of the crops (Z, Y, X), in µm; None = by `REACH`.
+        Half size of the crops (Z, Y, X), in µm; None = by the modality.
     plane_tolerance_um
         Beads farther than this from the median bead along Z are rejected; None = none.
     expected
@@ -148,6 +139,7 @@ def psf_from_beads(
         none that is good.
     """
     where = f"{key}.path ({path})"
+    kind = MODALITIES[modality]
     stack, voxel, odd = _read(
         path, voxel_size_um=voxel_size_um, channel=channel, key=key, reading=reading
     )
@@ -158,15 +150,21 @@ def psf_from_beads(
     typical = median_fwhm_um(candidates)
     if typical is None:
         raise UserError(
-            f"{where}: no bead stands out of the noise; expected are spots of {z:.2g} × {y:.2g} × "
-            f"{x:.2g} µm (FWHM Z, Y, X): check {key}.voxel_size_um, {key}.channel and the optics"
+            f"{where}: no bead is above the noise; spots of {z:.2g} × {y:.2g} × {x:.2g} µm (FWHM "
+            f"Z, Y, X) are expected; check {key}.voxel_size_um, {key}.channel and the optics"
         )
-    reach = half_width_um or tuple(REACH[modality] * f for f in typical)
+    reach = half_width_um or tuple(kind.bead_reach * f for f in typical)
     half = _half_width(reach, voxel)
     judged = _judge(
-        stack, values, candidates, voxel=voxel, typical=typical, half=half,
-        local_background=modality != "widefield", plane_tolerance_um=plane_tolerance_um,
-    )  # fmt: skip
+        stack,
+        values,
+        candidates,
+        voxel=voxel,
+        typical=typical,
+        half=half,
+        local_background=kind.sectioning,
+        plane_tolerance_um=plane_tolerance_um,
+    )
     used = judged.used
     if not used:
         reasons = Counter(v.kind for v in judged.verdicts if v)
@@ -175,18 +173,18 @@ def psf_from_beads(
         free = " × ".join(f"{h * v:.2g}" for h, v in zip(half, voxel, strict=True))
         raise UserError(
             f"{where}: none of {len(candidates)} beads can be used ({listed}); the brightest: "
-            f"{worst}. ±{free} µm (Z, Y, X) must lie free around a bead; {key}.half_width_um may "
-            "make that smaller"
+            f"{worst}. a bead needs a free space of ±{free} µm (Z, Y, X); {key}.half_width_um can "
+            "reduce it"
         )
     mean = average_beads(
         [judged.crops[i] for i in used], [candidates[i].height for i in used], noise=judged.noise
     )
-    raised = _with_own_tail(mean.data, voxel, expected, widefield=modality == "widefield")
+    raised = _with_own_tail(mean.data, voxel, expected, widefield=not kind.sectioning)
     isolated = isolate_bead(
         raised,
         where=f"{where}, mean of {len(used)} beads",
-        dark=None if modality == "widefield" else outer_shell(raised.shape),
-        everywhere=modality == "widefield",
+        dark=outer_shell(raised.shape) if kind.sectioning else None,
+        everywhere=not kind.sectioning,
     )
     bead = isolated.data
     sharp = without_ball(bead, diameter_um=bead_diameter_um, voxel_size_um=voxel)
@@ -412,7 +410,7 @@ def _read(
     path: str | Path, *, voxel_size_um: Triple | None, channel: int, key: str, reading: Reading
 ) -> tuple[NDArray[Any], Triple, list[str]]:
     if not Path(path).exists():
-        raise UserError(f"{key}.path ({path}): there is no such file")
+        raise UserError(f"{key}.path ({path}): the file does not exist; check the path")
     volume = open_volume(path, reading=reading)
     problems = bead_stack_problems(
         Header.of(volume), channel=channel, voxel_size_um=voxel_size_um, key=key
@@ -422,7 +420,7 @@ def _read(
     voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():
-        raise UserError(f"{key}.path ({path}): holds NaN or infinite values; export it again")
+        raise UserError(f"{key}.path ({path}): it contains NaN or infinite values; export it again")
     if stack.min() == stack.max():
         raise UserError(f"{key}.path ({path}): all voxels are {stack.flat[0]:g}; there is no bead")
     return stack, voxel, size_warnings(volume, voxel_size_um)
@@ -446,9 +444,13 @@ def _judge(
 ) -> _Judged:
     """Cut out all candidates and say which are good."""
     verdicts = reject_by_place(
-        candidates, stack=stack, voxel_size_um=voxel, fwhm_um=typical, half_width=half,
+        candidates,
+        stack=stack,
+        voxel_size_um=voxel,
+        fwhm_um=typical,
+        half_width=half,
         plane_tolerance_um=plane_tolerance_um,
-    )  # fmt: skip
+    )
     background, noise = plane_background(values, candidates, half)
     crops = [
         centred_crop(
@@ -473,13 +475,13 @@ def _warnings(used: int, mean: Average, diameter_um: float, width_um: Triple) ->
     if used < FEW:
         averaged = f"{used} beads were" if used > 1 else "1 bead was"
         found.append(
-            f"only {averaged} averaged: noise of {mean.noise:.2%} of the peak is left in the PSF "
-            "and in the pair; record more beads"
+            f"only {averaged} averaged: the PSF and the pair have noise of {mean.noise:.2%} of the "
+            "peak; record more beads"
         )
     if diameter_um > LARGE * min(width_um[1:]):
         found.append(
             f"beads of {diameter_um:g} µm are larger than the width of their image "
-            f"({min(width_um[1:]):.3g} µm): the PSF rests on their diameter being right; use "
+            f"({min(width_um[1:]):.3g} µm), so the PSF depends on their exact diameter; use "
             "smaller beads"
         )
     return found

@@ -12,8 +12,9 @@ from decon3d.optics.microscope import excitation_wavelength
 from decon3d.optics.pedestal import expected_light
 from decon3d.optics.plausibility import compare_with_theory
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
+from decon3d.optics.sections import BeadsPsf, Channel, Optics, TheoryPsf
 from decon3d.optics.theory import describe_theory
-from decon3d.settings import BeadsPsf, Channel, Optics, TheoryPsf, expand_path
+from decon3d.user_paths import expand_path
 from decon3d.volumes.volume import Reading
 
 Triple = tuple[float, float, float]
@@ -143,12 +144,12 @@ def _against_reference(psf: Psf, beads: BeadsPsf, key: str) -> Psf:
     if shift is None or (beads.align and shift.beads < LEAST_SHARED):
         count = 0 if shift is None else shift.beads
         text = (
-            f"{count} bead{'s' * (count != 1)} of {beads.path} shine in the channels "
-            f"{beads.channel} and {beads.reference_channel}, so that their shift is not known"
+            f"{count} bead{'s' * (count != 1)} of {beads.path} are visible in the channels "
+            f"{beads.channel} and {beads.reference_channel}, so their shift is not known"
         )
         if beads.align:
             raise UserError(
-                f"{key}.align: {text}; {LEAST_SHARED} are needed: record beads of several colours, "
+                f"{key}.align: {text}; {LEAST_SHARED} are needed; record beads of several colours, "
                 "or do not align the channels (an instrument's `chromatic: report`)"
             )
         return replace(psf, record={**psf.record, "warnings": [*psf.record["warnings"], text]})
@@ -170,10 +171,10 @@ def _against_reference(psf: Psf, beads: BeadsPsf, key: str) -> Psf:
         if any(abs(v) > max(SHIFTED, 3 * e) for v, e in zip(voxels, errors, strict=True)):
             z, y, x = shift.shift_um
             warnings.append(
-                f"the beads lie {z:+.3f}, {y:+.3f}, {x:+.3f} µm (Z, Y, X) beside those of the "
-                f"channel {beads.reference_channel} of {Path(beads.path).name}, and the restored "
-                "channels will be shifted as much; `align` (an instrument's `chromatic: apply`) "
-                "undoes it"
+                f"the beads are shifted by {z:+.3f}, {y:+.3f}, {x:+.3f} µm (Z, Y, X) from those of "
+                f"the channel {beads.reference_channel} of {Path(beads.path).name}, and the "
+                "restored channels will be, too; `align` (an instrument's `chromatic: apply`) "
+                "corrects this"
             )
             log.warning("%s: %s", key, warnings[-1])
     record = {**psf.record, "chromatic": chromatic, "warnings": warnings}

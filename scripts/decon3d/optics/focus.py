@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from decon3d.optics.diffraction import Lens, focus_range_um
 from decon3d.optics.microscope import Microscope, set_up
-from decon3d.settings import Optics
+from decon3d.optics.sections import Optics
 
 Array = NDArray[np.float64]
 Triple = tuple[float, float, float]

@@ -101,8 +101,8 @@ def psf_from_file(
     if share > LARGEST_PEDESTAL and pedestal == "auto" and not accept_pedestal:
         raise UserError(
             f"{where}: {share:.1%} of the file's sum is a pedestal of {level.counts:g} counts "
-            f"(camera offset or background). If that is so, confirm it with {key}.accept_pedestal: "
-            f"true; if not, set {key}.pedestal: none"
+            "(camera offset or background); if this is right, confirm it with "
+            f"{key}.accept_pedestal: true, else set {key}.pedestal: none"
         )
     widefield = expected is not None and not expected.sectioning
     found = isolate_bead(
@@ -135,14 +135,14 @@ def psf_from_file(
         if shares["beyond_frame"] > LARGEST_CUT:
             warnings.append(
                 f"the file's frame cuts off {shares['beyond_frame']:.0%} of the light cone, so "
-                "haze is left around objects and brightness is not right: use a file that "
+                "haze remains around objects and brightness is wrong; use a file that "
                 f"is wider than {data.shape[0] * voxel[0] * expected.tangent:.2g} µm, or one with "
                 "fewer planes"
             )
     if shares["share_from_theory"] > LARGEST_TAIL:
         warnings.append(
             f"{shares['share_from_theory']:.0%} of the PSF's light comes from theory, because the "
-            "file is too small or too noisy to show it: use a larger crop or a brighter bead"
+            "file is too small or too noisy; use a larger crop or a brighter bead"
         )
     _warn_if_coarse(warnings, measured, target_voxel_size_um)
     for text in warnings:
@@ -184,7 +184,7 @@ def _negative(level: Pedestal, found: dict[str, Any]) -> list[str]:
         return []
     return [
         f"the background is negative ({level.counts:g} counts): something was subtracted from the "
-        "file before; it was brought to 0"
+        "file; the background was set to 0"
     ]
 
 
@@ -199,8 +199,8 @@ def _refuse_corner(data: NDArray[np.float64], where: str) -> None:
         if place in (0, size - 1) and size > 4 and across > WRAPPED * (data.max() - base):
             raise UserError(
                 f"{where}: the PSF's centre is the first voxel along {'ZYX'[axis]} (peak at voxel "
-                f"{peak}) and it goes on at the opposite face, as the FFT orders it: shift it to "
-                "the middle with fftshift (numpy.fft.fftshift) and save it again"
+                f"{peak}) and it continues at the opposite face, in the order of the FFT; shift it "
+                "to the middle with fftshift (numpy.fft.fftshift) and save it again"
             )
 
 
@@ -210,7 +210,10 @@ def _without_nan(data: NDArray[np.float64], where: str) -> tuple[NDArray[np.floa
     if bad.all():
         raise UserError(f"{where}: all voxels are NaN or infinite; export the bead's image again")
     if bad.mean() > 0.01:
-        raise UserError(f"{where}: {bad.mean():.1%} of the voxels are NaN or infinite, not a bead")
+        raise UserError(
+            f"{where}: {bad.mean():.1%} of the voxels are NaN or infinite; export the "
+            "bead's image again"
+        )
     if bad.any():
         data = np.where(bad, np.median(data[~bad]), data)
     if data.min() == data.max():
@@ -230,8 +233,8 @@ def _refuse_transposed(widths_um: Triple, where: str, key: str) -> None:
         if along > LARGEST_ELONGATION * max(z, across):
             raise UserError(
                 f"{where}: the bead is longest along {name} (FWHM Z {z:.3g}, Y {y:.3g}, X {x:.3g} "
-                "µm); a PSF is longest along Z: the file's axes seem transposed; save it as Z Y "
-                f"X, or confirm it with {key}.accept_mismatch: true"
+                "µm); a PSF is longest along Z, so the file's axes may be transposed; save it as "
+                f"Z Y X, or confirm it with {key}.accept_mismatch: true"
             )
 
 
@@ -239,6 +242,6 @@ def _warn_if_coarse(warnings: list[Any], widths_um: Triple, voxel_size_um: Tripl
     for axis, width, step in zip("ZYX", widths_um, voxel_size_um, strict=True):
         if width < 2 * step:
             warnings.append(
-                f"the image's voxels ({step:g} µm along {axis}) are more than half as large as "
-                f"the bead's image ({width:.3g} µm): the image is undersampled"
+                f"the image's voxels ({step:g} µm along {axis}) are larger than half of the bead's "
+                f"image ({width:.3g} µm), so the image is undersampled; record with smaller voxels"
             )

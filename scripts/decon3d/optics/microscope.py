@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from decon3d.errors import UserError
 from decon3d.optics.diffraction import Lens, radial_intensity, through_pinhole
 from decon3d.optics.pupil import pupil_intensity, pupil_through_pinhole
-from decon3d.settings import Optics
+from decon3d.optics.sections import Optics
 
 Array = NDArray[np.float64]
 
@@ -136,9 +136,9 @@ def excitation_wavelength(
     UserError
         If it is not given for two-photon excitation, where no default is near.
     """
-    if optics.modality in ("widefield", "light_sheet"):
+    if not optics.kind.focused:
         return None
-    if optics.modality == "two_photon" and excitation_um is None:
+    if optics.kind.excitation == "two_photon" and excitation_um is None:
         raise UserError(
             "excitation_um is missing: two-photon excitation needs the laser's wavelength in µm, "
             "e.g. 0.92"
@@ -163,7 +163,7 @@ def set_up(optics: Optics, *, emission_um: float, excitation_um: float | None) -
     the path acts on each in its own wavelength. A light sheet comes through another lens.
     """
     focused = excitation_wavelength(optics, emission_um=emission_um, excitation_um=excitation_um)
-    two_photon = optics.modality == "two_photon"
+    two_photon = optics.kind.excitation == "two_photon"
     wave_um = focused if two_photon and focused else emission_um
     aberrations = tuple((name, waves * wave_um) for name, waves in optics.aberrations.terms)
 
@@ -184,7 +184,7 @@ def set_up(optics: Optics, *, emission_um: float, excitation_um: float | None) -
         return Microscope(None, excitation=lens(focused), photons=2)
     radius = optics.pinhole_au * 0.61 * emission_um / optics.numerical_aperture
     confocal = Microscope(lens(emission_um), radius, lens(focused))
-    if optics.modality == "confocal":
+    if not optics.kind.depleted:
         return confocal
     assert optics.sted is not None  # the settings see to it
     doughnut = replace(lens(optics.sted.depletion_um), vortex=True)

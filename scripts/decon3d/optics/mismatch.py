@@ -102,8 +102,8 @@ def find_mismatch(
         fits = file_voxel_size_um[0] / step
         explanations.append(
             Mismatch(
-                f"it is {step:.2g} times as long along Z as theory says, and of its shape "
-                f"otherwise: the file's voxels are {fits:.3g} µm long along Z, not "
+                f"it is {step:.2g} times as long along Z as in theory, with the same shape "
+                f"otherwise; the file's voxels are probably {fits:.3g} µm long along Z, not "
                 f"{file_voxel_size_um[0]:g}",
                 float(tried.min()),
                 right,
@@ -117,8 +117,8 @@ def find_mismatch(
         width = float(np.median([*sizes[1:], 1.0]))
         explanations.append(
             Mismatch(
-                f"it fits theory with Z and {'ZYX'[other]} exchanged: the file's axes are not in "
-                "the order Z Y X; save it as Z Y X",
+                f"it matches theory with Z and {'ZYX'[other]} exchanged, so the file's axes are "
+                "not in the order Z Y X; save it as Z Y X",
                 min(
                     misfit(np.diag([1, 1 / w, 1 / w]) @ turned)
                     for w in {1.0, width, float(sizes[1:].min())}
@@ -192,12 +192,16 @@ def _seen_through(
     start = -np.array(half, float) - (0 if shift is None else shift)
     return np.clip(
         ndimage.affine_transform(
-            spline, matrix, offset=middle + matrix @ start,
-            output_shape=tuple(2 * h + 1 for h in half), order=3, prefilter=False,
+            spline,
+            matrix,
+            offset=middle + matrix @ start,
+            output_shape=tuple(2 * h + 1 for h in half),
+            order=3,
+            prefilter=False,
         ),
         0,
         None,
-    )  # fmt: skip
+    )
 
 
 def _misfit(seen: Array, model: Array) -> float:
@@ -238,7 +242,7 @@ def _second_bead(seen: Array, spline: Array, half: list[int], right: float) -> M
     misfit = _misfit(seen, model(fit.x)) if share > 0.05 else 1.0
     return Mismatch(
         f"it fits two PSFs, the second of {share:.0%} of the height and [{listed}] voxels of the "
-        "image (Z, Y, X) away: two beads touch; choose another bead",
+        "image (Z, Y, X) away, so two beads touch; choose another bead",
         misfit,
         right,
     )

@@ -16,8 +16,8 @@ from scipy import ndimage
 from decon3d.optics.bead import outer_shell
 from decon3d.optics.psf import fwhm_um
 from decon3d.optics.resampling import resample
+from decon3d.optics.sections import Optics
 from decon3d.optics.theory import theoretical_psf
-from decon3d.settings import Optics
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -84,7 +84,7 @@ def expected_light(
         voxel_size_um,
         float(sine / np.sqrt(1 - sine**2)),
         0.61 * emission_um / optics.numerical_aperture,
-        optics.modality != "widefield",
+        optics.kind.sectioning,
         larger,
     )
 
@@ -134,14 +134,14 @@ def find_pedestal(
     warnings = []
     if given == "auto" and dark is None:
         warnings.append(
-            "the file is too small to hold a place without light, so no pedestal was measured and "
-            "none was removed; set `pedestal` to the camera's offset in counts (none if it has no "
+            "the file is too small for a place without light, so no pedestal was measured or "
+            "removed; set `pedestal` to the camera's offset in counts (none if it has no "
             "offset), or crop the file less closely"
         )
     elif dark is not None and (measured - counts) * data.size > GIVEN * (data - counts).sum() > 0:
         warnings.append(
-            f"`pedestal` is {counts:g} counts, but where theory expects no light the file holds "
-            f"{measured:g}; check `pedestal` (auto would remove that)"
+            f"`pedestal` is {counts:g} counts, but the file has {measured:g} where theory expects "
+            "no light; check `pedestal` (auto would remove that)"
         )
     return Pedestal(counts, how if given == "auto" else "given", dark, light, warnings)
 
@@ -238,12 +238,12 @@ def odd_planes(bead: Array, weight: Array, light: Array, *, sectioning: bool) ->
     if abs(seen - predicted) <= (UNSECTIONED if sectioning else UNEVEN_PLANES * predicted):
         return []
     text = (
-        f"planes far from the focus hold {seen:.0%} of the light of those near it, where theory "
-        f"says {predicted:.0%}"
+        f"planes far from the focus have {seen:.0%} of the light of those near it, but "
+        f"{predicted:.0%} in theory"
     )
     if seen < predicted:
-        return [f"{text}: something may have been subtracted from the file; check `pedestal`"]
+        return [f"{text}; something may have been subtracted from the file; check `pedestal`"]
     return [
-        f"{text}: a pedestal may be left (check `pedestal`), or the microscope sections less than "
-        "optics.modality says"
+        f"{text}; a pedestal may remain (check `pedestal`), or the optical sectioning is weaker "
+        "than that of optics.modality"
     ]

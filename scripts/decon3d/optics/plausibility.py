@@ -77,25 +77,26 @@ def compare_with_theory(
     if mismatch is not None:
         text = f"{what} contradicts the dataset's optics: {mismatch.text} (check {to_check})"
         if not accept_mismatch:
-            raise UserError(f"{key}: {text}; if the PSF is right nevertheless, set {confirm}")
+            raise UserError(f"{key}: {text}; if the PSF is right, set {confirm}")
         warnings.append(text)
     steps = measured.record["file"]["voxel_size_um"]
     for axis, ratio, width, limit, step in zip("ZYX", ratios, found, expected, steps, strict=True):
-        text = f"{what} is {width:.3g} µm wide along {axis}, where theory says {limit:.3g} µm"
+        text = f"{what} is {width:.3g} µm wide along {axis}, but {limit:.3g} µm in theory"
         if ratio < NARROWER_THAN_LIGHT and not accept_mismatch:
             raise UserError(
                 f"{key}: {text}; light cannot be focused so tightly; voxels of {step / ratio:.3g} "
-                f"µm along {axis} in place of {step:g} would fit: check {to_check}, the dataset's "
+                f"µm along {axis} instead of {step:g} would match; check {to_check}, the dataset's "
                 f"optics and emission_um, or confirm it with {confirm}"
             )
         if ratio < SUSPICIOUSLY_NARROW:
             warnings.append(
-                f"{text}; light cannot be focused so tightly: wrong voxel size of the file or "
-                f"wrong optics; check {to_check}"
+                f"{text}; light cannot be focused so tightly, so the file's voxel size or the "
+                f"optics are wrong; check {to_check}"
             )
         if ratio > SUSPICIOUSLY_WIDE:
             warnings.append(
-                f"{text}: aberrated optics, a large bead, or a wrong voxel size of the file"
+                f"{text}; possible causes are aberrations, a large bead, or a wrong voxel size of "
+                "the file"
             )
     warnings += _proportions(ratios, measured, what, to_check)
     asymmetry, leaning = _axial_asymmetry(measured.data, theory, what)
@@ -116,16 +117,16 @@ def _proportions(ratios: list[float], measured: Psf, what: str, to_check: str) -
     if not ODD_PROPORTIONS[0] < odd < ODD_PROPORTIONS[1]:
         file_voxel = measured.record["file"]["voxel_size_um"]
         found.append(
-            f"{what} is {odd:.2f} times as long along Z, relative to its width, as "
-            f"theory says: a wrong voxel size of the file ({file_voxel[0] / odd:.3g} µm along Z "
-            f"in place of {file_voxel[0]:g} would fit; check {to_check}), two beads in "
+            f"{what} is {odd:.2f} times as long along Z, relative to its width, as in theory; "
+            f"possible causes are a wrong voxel size of the file ({file_voxel[0] / odd:.3g} µm "
+            f"along Z instead of {file_voxel[0]:g} would match; check {to_check}), two beads in "
             "one, or aberrations"
         )
     uneven = y / x
     if max(uneven, 1 / uneven) > UNEVEN:
         found.append(
-            f"{what} is {uneven:.2f} times as wide along Y as along X: unequal voxel "
-            f"sizes (check {to_check}), two beads that touch, or astigmatism"
+            f"{what} is {uneven:.2f} times as wide along Y as along X; possible causes are unequal "
+            f"voxel sizes (check {to_check}), two touching beads, or astigmatism"
         )
     return found
 
@@ -146,16 +147,16 @@ def _axial_asymmetry(
     expected, predicted = _odd_part(theory, half)
     if abs(seen) < ASYMMETRIC:
         return seen, []
-    text = f"the light of {what} leans along Z ({seen:+.0%} of it, + = to larger Z)"
+    text = f"the light of {what} is asymmetric along Z ({seen:+.0%} of it, + = to larger Z)"
     if abs(predicted) < ASYMMETRIC:
         return seen, [
-            f"{text}, which these optics do not explain (sample_index, depth_um, aberrations): "
-            "make sure that the bead's and the images' planes run in the same direction"
+            f"{text}, which these optics do not explain (sample_index, depth_um, aberrations); "
+            "check that the planes of bead and images have the same direction"
         ]
     if float(odd @ expected) < 0:
         return seen, [
-            f"{text}, where theory says the opposite ({predicted:+.0%}): the file seems mirrored "
-            "along Z; reverse its planes if it was recorded in the other direction"
+            f"{text}, but {predicted:+.0%} in theory, so the file may be mirrored along Z; reverse "
+            "its planes if it was recorded in the other direction"
         ]
     return seen, []
 

@@ -55,7 +55,7 @@ class Psf:
         if data.dtype != np.float32 or data.ndim != 3 or any(n % 2 == 0 for n in data.shape):
             raise ValueError(f"no float32 ZYX array of odd sizes: {data.dtype} {data.shape}")
         if not np.all(np.isfinite(data)) or data.min() < 0:
-            raise ValueError("the PSF holds NaN, infinite or negative values")
+            raise ValueError("the PSF contains NaN, infinite or negative values")
         if abs(float(data.sum(dtype=np.float64)) - 1) > 1e-4:
             raise ValueError(f"the PSF sums to {data.sum(dtype=np.float64):g}, not to 1")
 

@@ -5,7 +5,8 @@ from typing import Any
 from decon3d.errors import UserError
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um
-from decon3d.settings import BeadsPsf, Channel, ChannelOptics, Optics, expand_path
+from decon3d.optics.sections import BeadsPsf, Channel, ChannelOptics, Optics
+from decon3d.user_paths import expand_path
 from decon3d.volumes.ingest import voxel_size_of
 from decon3d.volumes.volume import Reading
 
@@ -32,9 +33,11 @@ def measure_stack(
     accepted = beads.model_copy(update={"align": False, "accept_mismatch": True})
     try:
         voxel = voxel_size_of(
-            expand_path(beads.path), configured=beads.voxel_size_um, key=key,
+            expand_path(beads.path),
+            configured=beads.voxel_size_um,
+            key=key,
             reading=Reading.of(beads),
-        )  # fmt: skip
+        )
         psf = make_psf(
             optics=optics,
             channel=Channel(**dict(channel), psf=accepted),

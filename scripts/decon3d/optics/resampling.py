@@ -34,7 +34,7 @@ def check_grid(shape: Sequence[int], *, voxel_size_um: Triple) -> None:
         raise UserError(
             f"voxels of {' × '.join(f'{v:.4g}' for v in voxel_size_um)} µm (Z, Y, X) would need a "
             f"grid of {' × '.join(map(str, shape))} points for the PSF, {8 * voxels / 1e9:.3g} GB; "
-            f"at most {LARGEST_GRID:,} points are computed: check voxel_size_um and the optics"
+            f"the limit is {LARGEST_GRID:,} points; check voxel_size_um and the optics"
         )
 
 

@@ -25,25 +25,15 @@ from decon3d.optics.resampling import (
     energy_box,
     resampling_matrix,
 )
-from decon3d.settings import Optics
+from decon3d.optics.sections import Optics
 
 Array = NDArray[np.float64]
 Voxel = tuple[float, float, float]
 
-AXIAL_BOUND = {"widefield": 6.0, "two_photon": 5.0}
-OTHER_AXIAL_BOUND = 8.0
-LATERAL_BOUND = {"widefield": 16.0}
-OTHER_LATERAL_BOUND = 8.0
-"""Half-width of the largest support, in axial and lateral FWHM. The axial tail of a widefield PSF
-never ends and its energy per plane does not fall, so the support must be bounded by a rule: here
-the planes stay as many as a stack commonly has, and laterally there is room for the cone of
-defocus. Where the illumination ends the cone, its planes are dim but large: a confocal PSF that
-ends where its axis falls below a thousandth of the peak lacks 8 to 10 % of its light, which makes
-objects too dim by as much. Within eight widths all but 4 % of it lies, the rest thinly spread;
-twice as many would double every block's halo for 2 %."""
 BESIDE_MEASURED = 1.75
-"""Factor on these bounds where theory continues a sectioning microscope's measured PSF, whose user
-wants counts to 1 %. A widefield PSF's light per plane does not fall, so no factor helps there."""
+"""Factor on the bounds of the support (`modalities`) where theory continues a sectioning
+microscope's measured PSF, whose user wants counts to 1 %. A widefield PSF's light per plane does
+not fall, so no factor helps there."""
 CROP_RULE = (
     "axially to the last plane with an on-axis value ≥ {floor:g} of the peak, at most {axial:g} "
     "axial FWHM from the centre; laterally {energy:g} of the energy may lie outside, at most "
@@ -81,7 +71,7 @@ def theoretical_psf(
         Size of a voxel (Z, Y, X), in µm. Z is the step of the stage; it grows with depth.
     shape
         Odd numbers of voxels (Z, Y, X); None = by `resampling.crop_box` (widefield) or
-        `resampling.energy_box` within `AXIAL_BOUND` and `LATERAL_BOUND`.
+        `resampling.energy_box` within the bounds of the modality (`modalities`).
 
     Returns
     -------
@@ -141,9 +131,8 @@ def describe_theory(
     microscope, focus = locate_focus(
         optics=optics, emission_um=emission_um, excitation_um=excitation_um
     )
-    lateral = LATERAL_BOUND.get(optics.modality, OTHER_LATERAL_BOUND)
-    axial = AXIAL_BOUND.get(optics.modality, OTHER_AXIAL_BOUND)
-    if beside_measured and optics.modality != "widefield":
+    axial, lateral = optics.kind.axial_bound, optics.kind.lateral_bound
+    if beside_measured and optics.kind.sectioning:
         axial, lateral = BESIDE_MEASURED * axial, BESIDE_MEASURED * lateral
     bounds = shape or _bounds(axial, lateral, _extent(microscope, focus), voxel_size_um)
     check_grid(bounds, voxel_size_um=voxel_size_um)
@@ -151,20 +140,17 @@ def describe_theory(
     data = lay(microscope, focus.centre_um, bounds, voxel_size_um)
     if shape:
         cropped, rule = data, "given shape"
-    elif optics.modality == "widefield":
+    elif not optics.kind.sectioning:
         cropped, rule = data[crop_box(data)], CROP_RULE
     else:
         cropped, rule = data[energy_box(data)], SECTION_RULE
     energy = LATERAL_ENERGY if rule is CROP_RULE else OUTSIDE
     rule = rule.format(floor=AXIAL_FLOOR, axial=axial, energy=energy, lateral=lateral)
     support = {"rule": rule, "bounds": list(bounds), "energy_kept": cropped.sum() / data.sum()}
-    if optics.modality in (
-        "widefield",
-        "light_sheet",
-    ):  # of all the light in a plane, also beyond the bounds
+    if not optics.kind.focused:  # of all the light in a plane, also beyond the bounds
         planes = cropped.sum(axis=(1, 2)) / voxel_size_um[0]
         support["focal_plane_energy_kept"] = planes[len(planes) // 2]
-        if optics.modality == "widefield":
+        if not optics.kind.sectioning:
             support["edge_plane_energy_kept"] = planes[0]
     elif microscope.symmetric and not shape:
         support["light_kept"] = cropped.sum() / _whole_light(microscope, focus)

@@ -26,25 +26,25 @@ FWHM_PER_SIGMA = 2.3548
 SMOOTHING = 1.0
 """Blur under which intensities are compared, in widths of the PSF (both as standard deviations)."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Blur that the truth may lack, in widths of the PSF."""
+"""Blurs to try on a sharper truth, in widths of the PSF."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a truth was laid on its raw volume.
+    """The registration of a truth with its raw volume.
 
     Attributes
     ----------
     shift_um
-        How far the truth was moved (Z, Y, X), in µm.
+        Shift of the truth (Z, Y, X), in µm.
     drift_um
-        How much the parts of the volume differ in that, in µm; None = not enough structure.
+        Difference of the shift between parts of the volume, in µm; None = not enough structure.
     slope, offset
         True counts became slope · counts + offset.
     correlation
         Of the two, after the shift, under the blur of the match.
     shading
-        How the ratio of their light varies over the volume; None = not, as far as can be told.
+        Variation of the ratio of their light over the volume; None = not significant.
     unevenness
         Range of that ratio, relative to its value in the middle.
     """
@@ -60,7 +60,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Limits:
-    """What is still taken for a pair: largest shift and largest drift, in µm."""
+    """Limits of a valid pair: largest shift and largest drift, in µm."""
 
     shift_um: float
     drift_um: float
@@ -92,12 +92,12 @@ def align(
     Raises
     ------
     UserError
-        If the shapes differ, the two do not show the same, or shift or drift are above the limit.
+        If the shapes differ, the two do not correlate, or shift or drift exceed the limit.
     """
     if raw.shape != truth.shape:
         raise UserError(
-            f"{truth_file} has {truth.shape} voxels, {raw_file} has {raw.shape} (Z, Y, X); a "
-            "truth must lie on its raw volume's grid: resample it"
+            f"{truth_file} has {truth.shape} voxels, {raw_file} has {raw.shape} (Z, Y, X); "
+            "resample the truth to the raw volume's grid"
         )
     a, b = (without_small_holes(v.astype(np.float32)) for v in (raw, truth))
     found = register(a, b, voxel_size_um=voxel_size_um)
@@ -113,8 +113,8 @@ def align(
     where = f"{truth_file}: against {raw_file}"
     if correlation < LEAST_CORRELATION:
         raise UserError(
-            f"{where} it does not show the same (correlation {correlation:.2f} at the best shift, "
-            f"{LEAST_CORRELATION:g} is the least); are raw and truth listed in the same order?"
+            f"{where} the correlation is {correlation:.2f} at the best shift, less than "
+            f"{LEAST_CORRELATION:g}; check that raw and truth are listed in the same order"
         )
     if length > limits.shift_um:
         raise UserError(
@@ -124,7 +124,7 @@ def align(
     if found.drift_um is not None and found.drift_um > limits.drift_um:
         raise UserError(
             f"{where} the shift differs by {found.drift_um:.2f} µm between parts of the volume, "
-            f"more than pairs.max_drift_um: {limits.drift_um:g}: the specimen moved or turned "
+            f"more than pairs.max_drift_um: {limits.drift_um:g}, so the specimen moved or turned "
             "between the two; leave the pair out or raise the limit"
         )
     uneven = 0.0 if shading is None else float(np.ptp(shading.ratio(a.shape)))
@@ -134,7 +134,7 @@ def align(
 def _shading(
     raw: Volume, truth: Volume, shift: Triple, psf_fwhm: NDArray[np.floating], share: float
 ) -> Shading | None:
-    """Find how unevenly bright a raw volume and its truth are; arguments and `share` as `match`."""
+    """Find uneven brightness of a raw volume and its truth; arguments and `share` as in `match`."""
     width = np.minimum(psf_fwhm / FWHM_PER_SIGMA, np.array(raw.shape) / 8)
     inside = covered(raw.shape, shift)
     both = np.zeros(raw.shape, bool)
@@ -154,24 +154,24 @@ def match(
 ) -> tuple[float, float, float, float]:
     """Fit raw ≈ slope · truth + offset by least squares.
 
-    Of a truth that is sharper than the raw volume, the slope would come out too small; so it is
-    blurred by that share of the PSF's width which makes the two most alike. Both are then smoothed
-    by one width, against the noise. Measured on point clouds of 32 × 128 × 128 voxels:
-    within 1 % for a truth as blurred as the raw volume, 6 % too small for one without any blur
-    (12 % on 16 planes; light that the raw volume loses at its faces is most of it).
+    With a truth that is sharper than the raw volume, the slope would be too small. So the truth is
+    blurred by the share of the PSF's width that gives the best correlation. Both are then smoothed
+    by one width, to reduce the noise. Measured on point clouds of 32 × 128 × 128 voxels: within 1 %
+    for a truth as blurred as the raw volume, 6 % too small for one without any blur (12 % on 16
+    planes; light that the raw volume loses at its faces is most of it).
 
     Parameters
     ----------
     raw, truth
-        Axes Z Y X; the truth moved by `shift` voxels already. Where one has no data (NaN), both are
-        taken as their means, which slope and offset map onto each other, too.
+        Axes Z Y X; the truth already moved by `shift` voxels. Where one has no data (NaN), both are
+        replaced by their means, which slope and offset also map onto each other.
     psf_fwhm
         Widths of the PSF (Z, Y, X), in voxels.
 
     Returns
     -------
     slope, offset, correlation, share
-        The last is the blur that the truth lacks, in widths of the PSF.
+        The last is the blur to add to the truth, in widths of the PSF.
     """
     inside = covered(raw.shape, shift)
     width = np.minimum(psf_fwhm / FWHM_PER_SIGMA, np.array(raw.shape) / 8)

@@ -1,4 +1,4 @@
-"""Lay one volume on another by translation, and see whether a translation is enough."""
+"""Register one volume with another by translation, and test whether a translation is enough."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,32 +10,32 @@ from scipy import ndimage
 from scipy.signal.windows import tukey
 from skimage.registration import phase_cross_correlation
 
-from decon3d.volumes.fading import GAP, fade_missing
+from decon3d.volumes.apodization import GAP, fade_missing
 
 Triple = tuple[float, float, float]
 Volume = NDArray[np.float32]
 
 UPSAMPLING = 20
-"""Shifts are found to a 20th of a voxel."""
+"""Shifts are found to 1/20 of a voxel."""
 PART_EDGE = 12
 """Voxels that a part needs along an axis for its own shift to be found."""
 PART_DATA = 0.5
-"""Share of its voxels that must have data for that."""
+"""Share of a part's voxels that must have data for its own shift."""
 LIKENESS = 0.5
-"""Correlation of raw and truth (smoothed by a voxel) above which a part's shift is believed."""
+"""Correlation of raw and truth (smoothed by a voxel) above which a part's shift is used."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """How a moving volume lies to a fixed one.
+    """The position of a moving volume relative to a fixed one.
 
     Attributes
     ----------
     shift
         Voxels (Z, Y, X) by which the moving volume has to be moved.
     drift_um
-        Largest distance, in µm, between the shifts that two parts of the volume would need; None
-        where no two parts hold enough structure to tell.
+        Largest distance, in µm, between the shifts that two parts of the volume would need; None if
+        no two parts have enough structure.
     """
 
     shift: Triple
@@ -43,11 +43,12 @@ class Registration:
 
 
 def register(fixed: Volume, moving: Volume, *, voxel_size_um: Triple) -> Registration:
-    """Find the shift between two volumes, and how evenly it holds.
+    """Find the shift between two volumes, and its variation over the volume.
 
     Cross-correlation (Guizar-Sicairos et al., Opt. Lett. 33, 156 (2008), in scikit-image) of the
-    windowed volumes, unweighted: noise has no say where the signal has none. First to whole
-    voxels, then on what overlaps to a fraction, so that the window does not pull the shift to 0.
+    windowed volumes, unweighted, so that noise has no influence where there is no signal. First to
+    whole voxels, then on the overlap to a fraction, so that the window does not bias the shift to
+    0.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def register(fixed: Volume, moving: Volume, *, voxel_size_um: Triple) -> Registr
 
 
 def whole_and_fraction(fixed: Volume, moving: Volume) -> Triple:
-    """Find the shift (Z, Y, X, voxels) that lays `moving` on `fixed`."""
+    """Find the shift (Z, Y, X, voxels) that registers `moving` with `fixed`."""
     whole = _correlate(fixed, moving, 1).astype(int)
     a = fixed[tuple(_overlap(int(s)) for s in whole)]
     b = moving[tuple(_overlap(-int(s)) for s in whole)]
@@ -99,8 +100,8 @@ def translate(volume: Volume, shift: Triple) -> Volume:
 def without_small_holes(volume: Volume) -> Volume:
     """Fill holes of single voxels (NaN) with their nearest neighbour, for registration.
 
-    Larger places without data stay NaN. Scattered NaN, as of dead pixels, would hide the volume
-    from the correlation, which fades out around each.
+    Larger places without data stay NaN. Scattered NaN, as of dead pixels, would remove most of the
+    volume from the correlation, which fades out around each.
     """
     absent = np.isnan(volume)
     small = absent & ~ndimage.binary_opening(absent, np.ones((2, 2, 2)))
@@ -111,7 +112,7 @@ def without_small_holes(volume: Volume) -> Volume:
 
 
 def level(a: Volume, b: Volume) -> tuple[Volume, Volume]:
-    """Put each volume's mean where one of the two has no data (is NaN)."""
+    """Replace voxels without data (NaN) in either volume by each volume's mean."""
     known = np.isfinite(a) & np.isfinite(b)
     if known.all():
         return a, b
@@ -130,7 +131,7 @@ def covered(shape: tuple[int, ...], shift: Triple) -> tuple[slice, ...]:
 
 
 def parts(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
-    """Cut a volume (Z, Y, X) into halves along Z and into lateral quarters, where large enough."""
+    """Divide a volume (Z, Y, X) into halves along Z and lateral quarters, if large enough."""
 
     def halves(n: int) -> list[slice]:
         return [slice(0, n // 2), slice(n // 2, n)] if n >= 2 * PART_EDGE else [slice(0, n)]

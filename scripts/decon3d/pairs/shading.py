@@ -1,9 +1,9 @@
 """Uneven brightness between a raw volume and its truth: bleaching, and another flat field.
 
-Each exposure bleaches on its way through the stack, and two light paths illuminate the field
+Each exposure bleaches the stack plane by plane, and two light paths illuminate the field
 differently. The ratio of the two volumes' light then varies smoothly: along Z by bleaching, over Y
 and X by the flat fields. A polynomial of second degree along each axis is fitted to it; terms that
-the noise explains are left out.
+are not significant are left out.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from decon3d.pairs.registration import Volume
 
 TERMS = ("z", "y", "x", "zz", "yy", "xx")
 CERTAIN = 5.0
-"""Standard errors from which on a term is believed."""
+"""Standard errors above which a term is significant."""
 LEVELS = 33
 """Levels that are tried."""
 LEAST = 0.02
@@ -31,7 +31,7 @@ class Shading:
     terms: dict[str, float]
     """Coefficients by term; coordinates run from -1 to 1 along each axis."""
     level: float
-    """Counts of the truth that are no light: its camera's offset."""
+    """Counts of the truth without light: its camera's offset."""
 
     def ratio(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return the ratio at each voxel (Z, Y, X)."""
@@ -57,18 +57,18 @@ def find_shading(
     Parameters
     ----------
     raw, truth
-        Axes Z Y X, counts, laid on each other and as blurred as each other.
+        Axes Z Y X, counts, registered and equally blurred.
     known
         Where both have data (Z Y X).
     highest
         The level is 0 to this many counts: the truth's background, which may be haze.
     correlated
-        Voxels over which the blur makes the noise one.
+        Voxels over which the blur correlates the noise.
 
     Returns
     -------
     Shading or None
-        None where the ratio is even, as far as can be told.
+        None if the ratio does not vary significantly.
     """
     names: tuple[str, ...] = TERMS
     a, b = (v[known].astype(np.float64) for v in (raw, truth))

@@ -1,4 +1,4 @@
-"""Which measured pairs a dataset has: files, specimens, and the split that each belongs to."""
+"""The measured pairs of a dataset: files, specimens and splits."""
 
 import re
 from collections import defaultdict
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decon3d.errors import ConfigError
+from decon3d.pairs.sections import MeasuredPairs
 from decon3d.seeds import generator
-from decon3d.settings import Dataset, MeasuredPairs, expand_path, path_problem
+from decon3d.user_paths import expand_path, path_problem
 from decon3d.volumes.inputs import matches, volume_name
 from decon3d.volumes.zarr_metadata import is_node
 
@@ -16,7 +17,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class PairSource:
-    """One pair of files, the specimen that they show, and its split."""
+    """One pair of files, their specimen and its split."""
 
     name: str
     raw: str
@@ -25,7 +26,7 @@ class PairSource:
     split: str
 
 
-def list_pairs(name: str, dataset: Dataset, *, seed: int) -> list[PairSource]:
+def list_pairs(name: str, pairs: MeasuredPairs | None, *, seed: int) -> list[PairSource]:
     """Resolve `datasets.<name>.pairs`; empty where there are none.
 
     Specimens are shuffled by the seed; the first go to `test`, the next to `val`, at least one
@@ -34,13 +35,13 @@ def list_pairs(name: str, dataset: Dataset, *, seed: int) -> list[PairSource]:
     Raises
     ------
     ConfigError
-        If raw and truth differ in number, a file's name does not tell the specimen, or there are
-        fewer than three specimens.
+        If raw and truth differ in number, a file's name has no specimen, or there are fewer than
+        three specimens.
     """
-    if dataset.pairs is None:
+    if pairs is None:
         return []
     key = f"datasets.{name}.pairs"
-    raw, truth = (_files(entries) for entries in (dataset.pairs.raw, dataset.pairs.truth))
+    raw, truth = (_files(entries) for entries in (pairs.raw, pairs.truth))
     if len(raw) != len(truth):
         raise ConfigError(
             [
@@ -54,7 +55,7 @@ def list_pairs(name: str, dataset: Dataset, *, seed: int) -> list[PairSource]:
     both = sorted(set(raw) & set(truth))
     if both:
         raise ConfigError([f"{key}: {both[0]} is both raw and truth; remove it from one of them"])
-    specimens = _specimens(raw, dataset.pairs, key)
+    specimens = _specimens(raw, pairs, key)
     names = sorted(set(specimens))
     if len(names) < len(SPLITS):
         raise ConfigError(
@@ -64,7 +65,7 @@ def list_pairs(name: str, dataset: Dataset, *, seed: int) -> list[PairSource]:
             ]
         )
     shuffled = generator(seed, "pairs", name).permutation(names).tolist()
-    split = dict(zip(shuffled, _turns(len(names), dataset.pairs), strict=True))
+    split = dict(zip(shuffled, _turns(len(names), pairs), strict=True))
     return [
         PairSource(volume_name(r), r, t, s, split[s])
         for r, t, s in zip(raw, truth, specimens, strict=True)

@@ -1,4 +1,4 @@
-"""The stores of measured pairs: the same train, val and test that phantoms have."""
+"""The stores of measured pairs: train, val and test, as for phantoms."""
 
 import shutil
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.errors import UserError
 from decon3d.files import write_json
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.pairs.matching import Alignment, Limits, align, aligned
 from decon3d.pairs.registration import Triple, Volume, covered
+from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
-from decon3d.settings import MeasuredPairs
-from decon3d.volumes.checked import OPTIONS
-from decon3d.volumes.checks import pair_problems
+from decon3d.versions import __version__
+from decon3d.volumes.channel_accumulator import fill_of
+from decon3d.volumes.checked_stores import OPTIONS
+from decon3d.volumes.header_checks import pair_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
-from decon3d.volumes.tally import fill_of
 
 Shape = tuple[int, int, int]
 LARGEST: Shape = (64, 256, 256)
@@ -63,7 +63,7 @@ def make_pairs(
     stores
         Zarr groups to write, by split: `image` and `object`, (n, Z, Y, X), float32, counts.
     record
-        JSON with what was found out about each pair.
+        JSON with the measurements of each pair.
     pairs
         The config's limits and tiles.
     psf
@@ -71,34 +71,37 @@ def make_pairs(
     channel
         Channel index in the files.
     only_channel
-        Whether the dataset has one channel, so that files of a single channel are it.
+        Whether the dataset has one channel, so that files of a single channel hold it.
     trust_metadata
-        Whether voxel sizes in the files' metadata count (the config gave none).
+        Whether to use voxel sizes in the files' metadata (the config has none).
     no_data
-        How voxels without data are known in the raw volumes (see `marked_pair`); tiles hold none.
+        How to find voxels without data in the raw volumes (see `marked_pair`); tiles have none.
     camera_offset
-        Counts of a dark raw image, if known: fill lies below.
+        Counts of a dark raw image, if known; fill is darker.
     key
-        The config's key, for messages.
+        Config key, for messages.
     reading
         Which image of the files, and its axes.
 
     Raises
     ------
     UserError
-        If files cannot be read, do not belong together, differ by more than the limits, or have no
-        tile without missing voxels.
+        If files cannot be read, do not match, exceed the limits, or have no tile without missing
+        voxels.
     """
 
     def read(source: PairSource) -> tuple[NDArray[Any], NDArray[Any]]:
         raw, truth = (
             read_channel(
-                path, channel=channel, only_channel=only_channel,
-                voxel_size_um=psf.voxel_size_um if trust_metadata else None, key=key,
+                path,
+                channel=channel,
+                only_channel=only_channel,
+                voxel_size_um=psf.voxel_size_um if trust_metadata else None,
+                key=key,
                 reading=reading,
             )
             for path in (source.raw, source.truth)
-        )  # fmt: skip
+        )
         return marked_pair(raw, truth, no_data=no_data, camera_offset=camera_offset)
 
     widths = fwhm_um(psf.data, psf.voxel_size_um)
@@ -108,9 +111,14 @@ def make_pairs(
     for source in progress(sources, what="register pairs", unit="pairs"):
         raw, truth = read(source)
         alignment = align(
-            raw, truth, voxel_size_um=psf.voxel_size_um, psf_fwhm_um=widths, limits=limits,
-            raw_file=source.raw, truth_file=source.truth,
-        )  # fmt: skip
+            raw,
+            truth,
+            voxel_size_um=psf.voxel_size_um,
+            psf_fwhm_um=widths,
+            limits=limits,
+            raw_file=source.raw,
+            truth_file=source.truth,
+        )
         log.info("%s (%s): %s", source.name, source.split, alignment)
         found.append(alignment)
         sizes.append(_covered_size(raw.shape, alignment, psf.voxel_size_um))
@@ -129,7 +137,7 @@ def make_pairs(
                 f"{key}.shape: {source.raw} with {source.truth}: no tile of {list(shape)} voxels "
                 f"(Z, Y, X) has data throughout ({shares[0]:.2%} of the raw volume and "
                 f"{shares[1]:.2%} of the truth have none: fill or not finite); give smaller tiles, "
-                "leave the pair out, or, if that is the dark and no fill, set the dataset's "
+                "leave the pair out, or, if these voxels are dark and not fill, set the dataset's "
                 "`no_data: none`"
             )
         tiles[source.split] += [(index, image[t], matched[t]) for t in chosen]
@@ -187,7 +195,7 @@ def read_channel(
     Raises
     ------
     UserError
-        If it is a time series, lacks the channel, or has other voxels than `voxel_size_um`.
+        If it is a time series, lacks the channel, or has voxels that differ from `voxel_size_um`.
     """
     volume = open_volume(path, reading=reading)
     problems = pair_problems(
@@ -208,9 +216,9 @@ def marked_pair(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Make voxels without data NaN in a raw volume and its truth (Z, Y, X, counts).
 
-    What is fill is found in the raw volume: a truth may be 0 wherever there is no object. Of a
-    truth it is what has the raw volume's fill value, or what has no data there: deskewing and
-    stitching leave the same places empty in both.
+    Fill is found in the raw volume, since a truth may be 0 wherever there is no object. In a truth,
+    voxels with the raw volume's fill value are fill, and those without data in the raw volume:
+    deskewing and stitching leave the same places empty in both.
     """
     fill = fill_of(raw, camera_offset=camera_offset, no_data=no_data)
     raw, truth = mark(raw, fill), mark(truth, fill)
@@ -226,7 +234,7 @@ def tile_shape(wanted: Shape | None, sizes: list[Shape], files: list[str], key: 
     Raises
     ------
     UserError
-        If a pair is smaller than the config wants.
+        If a pair is smaller than the config's shape.
     """
     if wanted is None:
         z, y, x = (min(size[a] for size in sizes) for a in range(3))
@@ -234,14 +242,14 @@ def tile_shape(wanted: Shape | None, sizes: list[Shape], files: list[str], key: 
     for size, file in zip(sizes, files, strict=True):
         if any(n < w for n, w in zip(size, wanted, strict=True)):
             raise UserError(
-                f"{key}.shape: {list(wanted)} is more than {file} has where raw and truth overlap: "
-                f"{list(size)} voxels (Z, Y, X)"
+                f"{key}.shape: {list(wanted)} is larger than the overlap of raw and truth of "
+                f"{file}, {list(size)} voxels (Z, Y, X); give smaller tiles"
             )
     return wanted
 
 
 def brightest_tiles(truth: Volume, shape: Shape, count: int) -> list[tuple[slice, ...]]:
-    """Cut a volume into whole tiles, spread evenly, and keep those with the most light.
+    """Divide a volume into whole tiles, spread evenly, and keep those with the most light.
 
     At most `count`; those with less than a tenth of the brightest one's light above the background,
     or with missing voxels (NaN), are left out.

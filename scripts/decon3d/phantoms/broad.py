@@ -1,4 +1,4 @@
-"""The broad training mixture: random fields, which resemble no one thing, with known shapes."""
+"""The broad training mixture: random fields without typical structure, with known shapes."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from decon3d.phantoms.published import rln_mixed, spheres
 
 
 def broad(grid: Grid, *, rng: np.random.Generator) -> Volume:
-    """Draw one to three layers of random-field objects, at times with a published phantom.
+    """Draw one to three layers of random-field objects, sometimes with a published phantom.
 
-    Made for generalisation: no shape is typical of it. A layer is one of `_blobs`, `_filaments`
+    Made for generalisation: it has no typical shape. A layer is one of `_blobs`, `_filaments`
     and `_sheets`, has a contrast of 0.1 … 1 (log-uniform), and is confined to part of the volume
     by a coarser field. In every other volume `rln_mixed` or `spheres` is added, in every third a
     smooth haze of up to 10 % of the maximum.
     """
-    # No finer than the voxels' smallest edge: that is where a small u would only cost time.
+    # Not finer than the voxels' smallest edge: a smaller u would only cost time.
     fine, factors = grid.finer(max(grid.unit_um, min(grid.voxel_size_um)))
     volume = np.zeros(grid.shape, np.float32)
     for _ in range(rng.integers(1, 4)):
@@ -62,6 +62,6 @@ def _patches(grid: Grid, rng: np.random.Generator) -> Volume:
 
 
 def _peak_one(volume: Volume) -> Volume:
-    """Scale to a maximum of 1, if there is anything."""
+    """Scale to a maximum of 1, unless empty."""
     peak = volume.max()
     return volume / peak if peak > 0 else volume

@@ -20,7 +20,9 @@ def membranes(grid: Grid, *, rng: np.random.Generator) -> Volume:
     unit = grid.unit_um
     distance = rng.uniform(22, 32) * unit
     half = rng.uniform(0.6, 1.2) * unit
-    cells = np.ceil(np.round(grid.box_um / distance, 6)).astype(int) + 4  # two more at each face
+    cells = (
+        np.ceil(np.round(grid.box_um / distance, 6)).astype(int) + 4
+    )  # two more beyond each face
     lattice = np.stack(np.meshgrid(*(np.arange(n) - 1.5 for n in cells), indexing="ij"), axis=-1)
     lattice += rng.uniform(-0.42, 0.42, lattice.shape)
     # Every other layer is moved by half a cell, else walls would line up across the volume.
@@ -46,10 +48,9 @@ def membranes(grid: Grid, *, rng: np.random.Generator) -> Volume:
 def nuclei(grid: Grid, *, rng: np.random.Generator) -> Volume:
     """Draw nuclei: ellipsoids with a rim, a chromatin texture and dark nucleoli.
 
-    Semi-axes are U(8, 14) u, any orientation; one nucleus per 12 000 u³ as far as they find room
-    beside each other. Brightness is 0.4 … 1 per nucleus; chromatin varies by ± 35 % over 1.5 u,
-    the outer tenth is brighter, and each nucleus has one to three nucleoli of radius 1.5 … 3.5 u
-    that are nearly dark.
+    Semi-axes are U(8, 14) u, any orientation; one nucleus per 12 000 u³ as far as there is room.
+    Brightness is 0.4 … 1 per nucleus; chromatin varies by ± 35 % over 1.5 u, the outer tenth is
+    brighter, and each nucleus has one to three nucleoli of radius 1.5 … 3.5 u that are nearly dark.
     """
     unit = grid.unit_um
     volume = np.zeros(grid.shape, np.float32)
@@ -89,7 +90,7 @@ def _nucleolus(nucleus: Ellipsoid, *, unit: float, rng: np.random.Generator) -> 
 
 
 def _touch(one: Ellipsoid, other: Ellipsoid) -> bool:
-    """Say whether two nuclei would overlap, by their extents along the line between them."""
+    """Return whether two nuclei would overlap, by their extents along the line between them."""
     between = other.centre_um - one.centre_um
     length = float(np.linalg.norm(between))
     extents = [float(np.linalg.norm(e.axes_um.T @ between)) / length for e in (one, other)]

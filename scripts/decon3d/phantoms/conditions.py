@@ -1,21 +1,22 @@
-"""What phantoms are imaged with: the config's light and camera, else those of the data."""
+"""Light and camera of phantoms: the config's, else those of the data."""
 
 import math
 from dataclasses import dataclass, replace
 
-from decon3d import settings
 from decon3d.logs import log
 from decon3d.phantoms.imaging import Camera
-from decon3d.volumes.camera import CameraRecord, Configured, dose_of, resolve_camera
+from decon3d.phantoms.sections import Phantoms
+from decon3d.volumes import sections
+from decon3d.volumes.camera import CameraRecord, dose_of, resolve_camera
 
 ASSUMED_PHOTONS = (50.0, 500.0)
-"""Where neither the config nor the data tell the dose."""
+"""Dose if neither the config nor the data give one."""
 ASSUMED_BACKGROUND = 5.0
 NARROWEST = 1.5
-"""A range of doses reaches at least this factor to either side of its middle: one volume alone
-tells little about the next."""
+"""A range of doses reaches at least this factor to either side of its middle: one volume says
+little about others."""
 LEAST_PHOTONS = 2.0
-"""Smallest dose that is taken from the data."""
+"""Smallest dose from the data."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Conditions:
     background_photons: float
     camera: Camera
     assumed: tuple[str, ...] = ()
-    """What neither the config nor the data tell of the light, in sentences without a full stop;
-    of the camera, its resolution says so itself."""
+    """Assumptions about the light, in sentences without a full stop; those about the camera are in
+    its own record."""
 
     @property
     def middle_photons(self) -> float:
@@ -37,24 +38,24 @@ class Conditions:
 
 
 def resolve_conditions(
-    phantoms: settings.Phantoms, *, camera: Configured, measured: CameraRecord | None = None
+    phantoms: Phantoms, *, camera: sections.Camera, measured: CameraRecord | None = None
 ) -> Conditions:
-    """Fill in from the data what the config leaves null.
+    """Fill the config's null values from the data.
 
     Parameters
     ----------
     phantoms
-        Its doses and background are kept where it gives them.
+        Its doses and background are kept if given.
     camera
         The dataset's, as the config has it.
     measured
-        The channel's camera record; None = the config gives everything, or there are no data.
+        The channel's camera record; None = the config is complete, or there are no data.
 
     Returns
     -------
     Conditions
-        Doses are rounded to three digits. Noise is correlated and counts are rounded as those of
-        the data, where there are any.
+        Doses are rounded to three digits. Noise is correlated and counts are rounded as in the
+        data, if there are any.
     """
     resolved = resolve_camera(camera, measured)
     found = Camera.of(resolved)
@@ -62,7 +63,7 @@ def resolve_conditions(
     measured = measured or CameraRecord()
     if any(any(curve) for curve in measured.correlation):
         found = replace(found, correlation=measured.correlation)
-    # Doses that the config gives may be more than the converter of the data holds.
+    # Doses of the config may exceed the converter of the data.
     free = phantoms.photons is None and phantoms.test.doses is None
     if found.bits is None and measured.bits is not None and free:
         whole = int(measured.saturation or 0)
@@ -92,7 +93,7 @@ def resolve_conditions(
 
 
 def _widened(low: float, high: float, *, most: float) -> tuple[float, float]:
-    """Widen a range to `NARROWEST`, within what can be imaged."""
+    """Widen a range to `NARROWEST`, within the camera's limits."""
     low, high = max(low, LEAST_PHOTONS), max(high, LEAST_PHOTONS)
     middle = (low * high) ** 0.5
     low, high = min(low, middle / NARROWEST), max(high, middle * NARROWEST)

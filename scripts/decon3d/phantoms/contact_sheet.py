@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 
 COLUMNS = 6
 CELLS = 12
@@ -31,7 +31,7 @@ def contact_sheet(store_path: str | Path) -> Figure:
         its middle eighth along Z (XY) and, below it, along Y (XZ), in true proportion and
         stretched to the 0.1 and 99.9 percentiles of its own; the title names volume, recipe and
         dose (of a measured pair its file), and where the PSF varies, its depth and width. A
-        projection of the whole would hide what walls and networks look like.
+        projection of the whole volume would hide walls and networks.
     """
     store = open_group(store_path)
     about: dict[str, Any] = store.attrs.asdict()
@@ -41,8 +41,10 @@ def contact_sheet(store_path: str | Path) -> Figure:
     rows = -(-len(picked) // columns)
     depth, height, width = np.multiply(arrays["object"].shape[1:], about["voxel_size_um"])
     tall = PANEL_INCH * (height + GAP * width + depth) / width
-    figure = Figure(figsize=(columns * (PANEL_INCH + 0.1) + 0.3, rows * (2 * tall + 0.55) + 0.1),
-                    layout="constrained")  # fmt: skip
+    figure = Figure(
+        figsize=(columns * (PANEL_INCH + 0.1) + 0.3, rows * (2 * tall + 0.55) + 0.1),
+        layout="constrained",
+    )
     panels = figure.subplots(2 * rows, columns, squeeze=False)
     for panel in panels.ravel():
         panel.set_axis_off()
@@ -52,8 +54,16 @@ def contact_sheet(store_path: str | Path) -> Figure:
             panel = panels[2 * row + line, column]
             _draw(panel, np.asarray(array[index]), (depth, height, width))
             if column == 0:
-                panel.text(-0.02, 0.5, name, transform=panel.transAxes, rotation=90, ha="right",
-                           va="center", fontsize=8)  # fmt: skip
+                panel.text(
+                    -0.02,
+                    0.5,
+                    name,
+                    transform=panel.transAxes,
+                    rotation=90,
+                    ha="right",
+                    va="center",
+                    fontsize=8,
+                )
         panels[2 * row, column].set_title(_title(about, index), fontsize=7.5, pad=3)
     return figure
 
@@ -79,9 +89,13 @@ def _draw(panel: Axes, volume: NDArray[np.float32], size_um: tuple[float, float,
     low, high = np.percentile(np.concatenate([view.ravel() for view, _, _ in views]), (0.1, 99.9))
     for view, start, end in views:
         panel.imshow(
-            view, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="none",
+            view,
+            cmap="gray",
+            vmin=low,
+            vmax=max(high, low + 1e-6),
+            interpolation="none",
             extent=(0, width, end, start),
-        )  # fmt: skip
+        )
     panel.set_xlim(0, width)
     panel.set_ylim(top + depth, 0)
 

@@ -39,12 +39,12 @@ def ball(centre_um: NDArray[np.float64], radius_um: float, *, brightness: float 
 def draw_ellipsoids(
     ellipsoids: Iterable[Ellipsoid], grid: Grid, *, overlap: Literal["brighter", "sum"]
 ) -> Volume:
-    """Draw ellipsoids; where two overlap, the brighter one counts, or their sum.
+    """Draw ellipsoids; overlaps have the brighter value, or the sum.
 
     Returns
     -------
     array of float32, (Z, Y, X)
-        Brightness × the share of the voxel that lies inside.
+        Brightness × the share of the voxel inside.
     """
     volume = np.zeros(grid.shape, np.float32)
     for each in ellipsoids:
@@ -56,7 +56,7 @@ def draw_ellipsoids(
 
 
 def coverage(ellipsoid: Ellipsoid, grid: Grid) -> tuple[tuple[slice, slice, slice], Volume]:
-    """Return which share of each voxel lies inside an ellipsoid.
+    """Return the share of each voxel inside an ellipsoid.
 
     Voxels are averaged over finer samples with a soft edge one sample wide; the distance to the
     surface is the quadratic form's to first order.
@@ -64,8 +64,7 @@ def coverage(ellipsoid: Ellipsoid, grid: Grid) -> tuple[tuple[slice, slice, slic
     Returns
     -------
     window, share
-        The voxels around the ellipsoid, as far as they are in the grid (possibly none), and
-        their share, 0 … 1.
+        The voxels around the ellipsoid inside the grid (possibly none), and their share, 0 … 1.
     """
     voxel = np.asarray(grid.voxel_size_um)
     shortest = float(np.linalg.svd(ellipsoid.axes_um, compute_uv=False)[-1])
@@ -79,10 +78,12 @@ def coverage(ellipsoid: Ellipsoid, grid: Grid) -> tuple[tuple[slice, slice, slic
     low = np.floor((ellipsoid.centre_um - reach) / voxel).astype(int).clip(0, grid.shape)
     high = np.ceil((ellipsoid.centre_um + reach) / voxel).astype(int).clip(low, grid.shape)
     z, y, x = (
-        (((np.arange(low[a] * factors[a], high[a] * factors[a]) + 0.5) * fine[a])
-         - ellipsoid.centre_um[a]).astype(np.float32)
+        (
+            ((np.arange(low[a] * factors[a], high[a] * factors[a]) + 0.5) * fine[a])
+            - ellipsoid.centre_um[a]
+        ).astype(np.float32)
         for a in range(3)
-    )  # fmt: skip
+    )
 
     def length(matrix: NDArray[np.floating]) -> Volume:
         """|matrix · x| on the samples."""
@@ -95,7 +96,7 @@ def coverage(ellipsoid: Ellipsoid, grid: Grid) -> tuple[tuple[slice, slice, slic
     slope = length(inverse.T @ inverse)
     distance = (1 - form) * form / np.maximum(slope, np.float32(1e-6))
     inside = np.clip(distance / np.float32(edge) + np.float32(0.5), 0, 1)
-    inside[form < 0.5] = 1  # at the very centre the slope vanishes
+    inside[form < 0.5] = 1  # at the centre the slope vanishes
     blocks = inside.reshape(*(n for pair in zip(high - low, factors, strict=True) for n in pair))
     window = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
     return window, blocks.mean(axis=(1, 3, 5))
@@ -104,7 +105,7 @@ def coverage(ellipsoid: Ellipsoid, grid: Grid) -> tuple[tuple[slice, slice, slic
 def within(
     inner: tuple[slice, slice, slice], outer: tuple[slice, slice, slice]
 ) -> tuple[slice, ...]:
-    """Return a window of the grid as a window of a larger one, where it is part of it."""
+    """Return a window of the grid as a window of a larger grid that contains it."""
     return tuple(
         slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True)
     )

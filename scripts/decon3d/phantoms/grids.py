@@ -1,4 +1,4 @@
-"""Where an object is drawn: a voxel grid with its size in µm and its unit of length."""
+"""The grid of an object: voxels, their size in µm, and its unit of length."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ VoxelSize = tuple[float, float, float]
 Volume = NDArray[np.float32]
 
 FIELD_REACH = 4.0
-"""A random field's bumps are cut off at this many σ, where they have fallen to 3e-4."""
+"""A random field's kernels are cut off at this many σ, where they have fallen to 3e-4."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Grid:
         return np.array([n * v for n, v in zip(self.shape, self.voxel_size_um, strict=True)])
 
     def count(self, per_cubic_unit: float) -> int:
-        """Return how many objects of a density the box holds, at least one."""
+        """Return the number of objects in the box for a density, at least one."""
         return max(1, round(per_cubic_unit * float(self.box_um.prod()) / self.unit_um**3))
 
     def centres_um(self, axis: int) -> NDArray[np.float64]:
@@ -71,8 +71,8 @@ def random_field(
 ) -> Volume:
     """Draw a smooth Gaussian random field of mean 0 and variance 1.
 
-    White noise on a lattice of step σ, each point a Gaussian bump of that σ. Two grids of one box
-    sample the same field: it is a thing in space, not on voxels.
+    White noise on a lattice of step σ, convolved with a Gaussian of that σ. The field is defined in
+    space, not on voxels: two grids of one box sample the same field.
 
     Parameters
     ----------
@@ -83,14 +83,14 @@ def random_field(
     rng
         Source of the noise.
     averaged
-        Take the mean over each voxel instead of the value in its middle. The variance is below 1
-        where σ is not large compared with the voxels.
+        Use the mean over each voxel instead of the value in its middle. The variance is below 1 if
+        σ is not large compared with the voxels.
 
     Returns
     -------
     array of float32, (Z, Y, X)
     """
-    # The lattice reaches beyond the box, so that the variance is the same up to the faces.
+    # The lattice extends beyond the box, so that the variance is the same up to the faces.
     # Rounding guards against boxes that differ in the last digit.
     edges = (round(float(edge / sigma_um), 6) for edge in grid.box_um)
     points = [int(np.ceil(edge + 2 * FIELD_REACH)) + 1 for edge in edges]

@@ -12,23 +12,24 @@ from scipy.ndimage import gaussian_filter
 from decon3d.errors import UserError
 from decon3d.optics.psf import fwhm_um
 from decon3d.phantoms.grids import Shape, Volume, VoxelSize
-from decon3d.phantoms.own import OwnObject
 from decon3d.phantoms.poisson import poisson
 from decon3d.phantoms.recipes import SHARPER_THAN_IMAGE, make_object
+from decon3d.phantoms.user_objects import OwnObject
+from decon3d.volumes import sections
 from decon3d.volumes.camera import (
     ASSUMED_GAIN,
     ASSUMED_OFFSET,
     ASSUMED_READ_NOISE,
-    Configured,
     resolve_camera,
 )
+from decon3d.volumes.camera import Camera as KnownCamera
 from decon3d.volumes.photon_transfer import noise_power
 
 BRIGHTEST = 0.001
 """Share of the voxels whose mean is the dose of photons."""
 
 TRIES = 20
-"""Objects drawn before a field is given up as empty."""
+"""Objects drawn before an empty field is an error."""
 FAINT = 0.1
 """A field whose brightest voxel is below this share of the object's, margins included, is empty."""
 
@@ -37,7 +38,7 @@ FAINT = 0.1
 class Camera:
     """A simulated camera: counts = gain · (photons + N(0, read_noise²)) + offset.
 
-    What is known of a real one, and from where, is a `volumes.camera.Camera`.
+    A real camera, with the sources of its parameters, is a `volumes.camera.Camera`.
     """
 
     offset: float = ASSUMED_OFFSET
@@ -49,8 +50,8 @@ class Camera:
     """Of the noise of neighbours 1, 2, … voxels away along Z, Y, X; empty = white noise."""
 
     @classmethod
-    def of(cls, camera: Configured) -> "Camera":
-        """Take a config's or a resolved camera; what is open is assumed as without data."""
+    def of(cls, camera: "sections.Camera | KnownCamera") -> "Camera":
+        """Convert a config's or a resolved camera; null values are assumed as without data."""
         known = resolve_camera(camera, None)
         return cls(known.offset, known.gain, known.read_noise, known.bits)
 
@@ -60,7 +61,7 @@ class Camera:
         return np.inf if self.bits is None else (2**self.bits - 1 - self.offset) / self.gain
 
     def check_range(self, photons: float) -> None:
-        """Refuse a dose whose counts this camera cannot hold.
+        """Reject a dose whose counts exceed this camera's range.
 
         Raises
         ------
@@ -71,7 +72,7 @@ class Camera:
         if self.bits is not None and counts > 2**self.bits - 1:
             raise UserError(
                 f"a camera of {self.bits} bits holds {2**self.bits - 1} counts, and {photons:g} "
-                f"photons would be {counts:.0f}: lower camera.gain or the photons, or raise "
+                f"photons would be {counts:.0f}; lower camera.gain or the photons, or raise "
                 "camera.bits"
             )
 
@@ -131,12 +132,12 @@ class Exposure:
 
 
 def margins(psf: Volume) -> Shape:
-    """Return the voxels (Z, Y, X) that an object must reach beyond each face: the half-widths.
+    """Return the margin (Z, Y, X) of an object beyond each face, in voxels: the PSF's half-widths.
 
-    A widefield PSF has no end along z; it is cut where `optics.theory` says. Twice as large a PSF
-    and margin would bring in about as much light again, but with little structure (measured at NA
+    A widefield PSF has no end along z; `optics.theory` defines where it is cut. A PSF and margin
+    twice as large would add about as much light again, but with little structure (measured at NA
     1.2 in six fields of `rln_mixed`: 0.6 to 1.4 times the mean, 0.06 to 0.26 times the standard
-    deviation): it belongs to the background.
+    deviation): it is part of the background.
     """
     if psf.ndim != 3 or any(length % 2 == 0 for length in psf.shape):
         raise ValueError(f"a PSF has three odd lengths (Z, Y, X), not {psf.shape}")
@@ -145,7 +146,7 @@ def margins(psf: Volume) -> Shape:
 
 
 def blur(volume: Volume, *, psf: Volume) -> Volume:
-    """Convolve with a PSF where no voxel from beyond the volume is needed.
+    """Convolve with a PSF where no voxel beyond the volume is needed.
 
     Parameters
     ----------
@@ -158,7 +159,7 @@ def blur(volume: Volume, *, psf: Volume) -> Volume:
     -------
     array of float32, (Z, Y, X)
         Smaller than `volume` by `margins(psf)` at each face. The transforms are circular, but
-        what wraps lies in the part cut off. Values that rounding made negative are 0.
+        wrapped values are in the part that is cut off. Negative values from rounding are set to 0.
     """
     if any(length < width for length, width in zip(volume.shape, psf.shape, strict=True)):
         raise ValueError(f"a volume of {volume.shape} is smaller than the PSF's {psf.shape}")
@@ -166,7 +167,7 @@ def blur(volume: Volume, *, psf: Volume) -> Volume:
     z, y, x = (slice(w - 1, n) for w, n in zip(psf.shape, volume.shape, strict=True))
     spectrum = scipy.fft.rfftn(volume.astype(np.float32, copy=False), size)
     spectrum *= _transfer(psf.astype(np.float32, copy=False).tobytes(), psf.shape, tuple(size))
-    # Axis by axis, the result is cut early: a third of the time less.
+    # Axis by axis, the result is cut early, which saves a third of the time.
     spectrum = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True)[z]
     spectrum = scipy.fft.ifft(spectrum, axis=1)[:, y]
     full = scipy.fft.irfft(spectrum, size[2], axis=2)[:, :, x]
@@ -175,7 +176,7 @@ def blur(volume: Volume, *, psf: Volume) -> Volume:
 
 @lru_cache(maxsize=1)
 def _transfer(psf: bytes, shape: Shape, size: Shape) -> NDArray[np.complex64]:
-    """Transform a PSF (float32), kept for the next volume; axis by axis, it is padded late."""
+    """Transform a PSF (float32), cached for the next volume; padded axis by axis."""
     kernel = scipy.fft.rfft(np.frombuffer(psf, np.float32).reshape(shape), size[2], axis=2)
     kernel = scipy.fft.fft(kernel, size[1], axis=1, overwrite_x=True)
     transfer: NDArray[np.complex64] = scipy.fft.fft(kernel, size[0], axis=0, overwrite_x=True)
@@ -202,8 +203,8 @@ def form_image(
     """Image an object: μ = s · (object ⊗ PSF) + background, Poisson and read noise, counts.
 
     The scale s is such that the brightest 0.1 % of the voxels of the *blurred* object, in the
-    part that is kept and without the background, have a mean of `photons`: it is the light that
-    the camera sees there that sets the noise.
+    part that is kept and without the background, have a mean of `photons`, since the light at the
+    camera determines the noise.
 
     Parameters
     ----------
@@ -215,9 +216,9 @@ def form_image(
     photons
         The dose.
     background_photons
-        Photons of an even background.
+        Photons of a uniform background.
     camera
-        What becomes of the photons.
+        The camera.
     rng
         Source of the noise.
     draws
@@ -226,12 +227,12 @@ def form_image(
     Returns
     -------
     Exposure
-        Object and images in counts, the margins cut off.
+        Object and images in counts, without the margins.
 
     Raises
     ------
     UserError
-        If the image would be dark.
+        If the image would have no light.
     ValueError
         If the PSF has an even length or another sum than 1, or does not fit into the object.
     """
@@ -246,7 +247,7 @@ def form_image(
     if not brightest > 0:
         raise UserError(
             "the phantom has no light in a field of "
-            f"{' × '.join(map(str, expected.shape))} voxels: give it a larger shape"
+            f"{' × '.join(map(str, expected.shape))} voxels; give it a larger shape"
         )
     scale, background = np.float32(photons / brightest), np.float32(background_photons)
     expected *= scale
@@ -306,7 +307,7 @@ def simulate(
     else:
         raise UserError(
             f"{TRIES} phantoms {recipe!r} in a row had nothing in a field of "
-            f"{' × '.join(map(str, shape))} voxels: give phantoms a larger shape"
+            f"{' × '.join(map(str, shape))} voxels; give phantoms a larger shape"
         )
     if recipe in SHARPER_THAN_IMAGE:
         sigma = truth_blur_um(psf, voxel_size_um, SHARPER_THAN_IMAGE[recipe])

@@ -23,13 +23,13 @@ SPARSEST = 0.2
 
 
 def mixture(grid: Grid, *, rng: np.random.Generator) -> Volume:
-    """Draw all kinds of objects in one volume, so that none of them decides alone what is best.
+    """Draw all kinds of objects in one volume, so that no single kind decides the ranking.
 
     Solid and hollow ellipsoids (piecewise flat), curved tubes, points, and textured nuclei with
     soft rims are drawn in one volume and added. The brightest kind has a level of 1, the others
     of 0.15 … 1 (log-uniform); tubes are twice and points four times as bright, since the blur
     dims them most. Of each kind there are 0.2 … 1 times as many as stated below (log-uniform).
-    Haze lies over everything.
+    Haze is added everywhere.
     """
     levels = np.exp(rng.uniform(np.log(FAINTEST), 0, len(KINDS)))
     levels /= levels.max()
@@ -44,7 +44,7 @@ def mixture(grid: Grid, *, rng: np.random.Generator) -> Volume:
 
 
 def _flat(grid: Grid, rng: np.random.Generator, density: float) -> Volume:
-    """Draw balls and hollow ellipsoids of even brightness 0.3 … 1 with sharp edges.
+    """Draw balls and hollow ellipsoids of uniform brightness 0.3 … 1 with sharp edges.
 
     Half of them are solid balls of radius 2 … 7 u; half are ellipsoids with semi-axes of 4 … 9 u
     and a wall 0.15 … 0.4 of that thick. Together they fill a few percent of the volume.
@@ -93,9 +93,12 @@ def _smooth(grid: Grid, rng: np.random.Generator, density: float) -> Volume:
 
 
 KINDS: tuple[tuple[Callable[[Grid, np.random.Generator, float], Volume], float], ...] = (
-    (_flat, 1), (_thin, 2), (_points, 4), (_smooth, 0.5),
-)  # fmt: skip
-"""The kinds of objects, and the factor on their brightness where they are the brightest kind."""
+    (_flat, 1),
+    (_thin, 2),
+    (_points, 4),
+    (_smooth, 0.5),
+)
+"""The kinds of objects, and the factor on their brightness if they are the brightest kind."""
 
 
 def _place(grid: Grid, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,10 +1,10 @@
-"""Poisson numbers for a whole image: exact, at half the cost of one draw after another.
+"""Poisson numbers for a whole image: exact, at half the cost of single draws.
 
-A camera's photons are most of the cost of a noisy image. Here a rate is the sum of a multiple of
-`STEP` and a remainder, and so is its number. The first is found by inversion with a guide table
-(Chen and Asau, AIIE Transactions 6, 163, 1974): the first bits of a random number name a bin of the
-distribution function, and in most bins there is but one value. The second is 0 except in a share
-`STEP` of the voxels, which are looked at again.
+Drawing photons is most of the cost of a noisy image. Here a rate is the sum of a multiple of `STEP`
+and a remainder, and its number is the sum of two Poisson numbers. The first is found by inversion
+with a guide table (Chen and Asau, AIIE Transactions 6, 163, 1974): the first bits of a random
+number select a bin of the distribution function, and most bins have only one value. The second is 0
+except in a share `STEP` of the voxels, which are drawn separately.
 """
 
 from functools import cache
@@ -15,16 +15,16 @@ from scipy.special import pdtr
 
 STEP_BITS = 4
 STEP = 2.0**-STEP_BITS
-"""Photons between two rates of the table; its share of the voxels may have a remainder above 0."""
+"""Photons between two rates of the table; at most this share of the voxels has a second number."""
 HIGHEST = 64
-"""Photons from which on NumPy draws; such voxels are few."""
+"""Photons above which NumPy draws; such voxels are few."""
 BIN_BITS = 9
 SLAB = 2**17
 """Voxels at a time."""
 MOST = 12
-"""Numbers that a remainder never reaches, to a double's rounding."""
+"""Largest number of a remainder, within a double's rounding."""
 LAST = 160
-"""Above it no number of a tabled rate lies: its probability is far below a double's rounding."""
+"""Largest number of a tabled rate; larger ones have a probability far below a double's rounding."""
 
 
 @cache
@@ -70,7 +70,7 @@ def poisson(expected: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
 
 
 def _drawn(rates: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw for a part that fits into the processor's cache."""
+    """Draw for a part that fits into the CPU's cache."""
     guide, cdf = _tables()
     row = (rates * np.float32(1 / STEP)).astype(np.int64)
     np.minimum(row, len(cdf) - 1, out=row)
@@ -78,7 +78,7 @@ def _drawn(rates: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.i
     first = (bits >> (32 - BIN_BITS)).astype(np.int64)
     found = guide.ravel()[(row << BIN_BITS) + first]
     numbers = (found >> 1).astype(np.int64)
-    # Bins with several numbers: the place in the bin decides.
+    # Bins with several numbers: the position in the bin decides.
     several = np.flatnonzero(found & 1)
     place = (first[several] + rng.random(several.size)) / 2**BIN_BITS
     while several.size:

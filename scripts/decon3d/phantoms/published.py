@@ -1,4 +1,4 @@
-"""Recipes after publications: what networks were trained on, and a test of resolution."""
+"""Recipes from publications: training data of networks, and a test of resolution."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +48,16 @@ RLN_SIGMA = 0.7
 """σ of the Gaussian that makes RLN's truth of its object, in voxels."""
 RLN_BOXES = (
     (2, 2, 2),  # dot
-    (10, 2, 2), (2, 10, 2), (2, 2, 10),  # lines along z, y, x
-    (2, 10, 10), (10, 2, 10), (10, 10, 2),  # plates across z, y, x
+    # Lines along z, y, x.
+    (10, 2, 2),
+    (2, 10, 2),
+    (2, 2, 10),
+    # Plates across z, y, x.
+    (2, 10, 10),
+    (10, 2, 10),
+    (10, 10, 2),
     (6, 6, 6),  # cuboid
-)  # fmt: skip
+)
 """Longest edges (Z, Y, X) of RLN's boxes, in voxels; the shortest is 2."""
 
 
@@ -59,8 +65,8 @@ def spheres(grid: Grid, *, rng: np.random.Generator) -> Volume:
     """Draw solid balls: the objects of the resolution test (Chen et al., Nature Methods 2021).
 
     Radii are U(1.5, 5) u, brightness U(0.3, 1); two thirds of the balls lie singly, the others in
-    pairs whose surfaces are 0.5 … 3 u apart, which is what resolution is about. They fill about
-    2 % of the volume; where two overlap, the brighter one counts.
+    pairs whose surfaces are 0.5 … 3 u apart, which tests the resolution. They fill about 2 % of the
+    volume; overlaps have the brighter value.
     """
     balls = []
     for _ in range(grid.count(SPHERE_DENSITY * 3 / 4)):

@@ -2,9 +2,9 @@
 
 A recipe takes a grid and a random generator, and returns a float32 object (Z, Y, X) without
 background, all values ≥ 0, of any scale: the image formation scales it to a dose of photons and
-adds the background. Sizes are multiples of the grid's unit u and partial volumes are kept, so that
-one seed draws the same object in space on any voxels (but for `rln_mixed`, which is published in
-voxels, and `broad`, which may hold it).
+adds the background. Sizes are multiples of the grid's unit u and partial volumes are used, so one
+seed draws the same object in space on any voxels. Exceptions are `rln_mixed`, which is published in
+voxels, and `broad`, which may contain it.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from decon3d.phantoms.broad import broad
 from decon3d.phantoms.cells import membranes, nuclei
 from decon3d.phantoms.grids import Grid, Shape, Volume, VoxelSize
 from decon3d.phantoms.mixture import mixture
-from decon3d.phantoms.own import OwnObject, draw_crop
 from decon3d.phantoms.published import neurodecon, rln_mixed, spheres
 from decon3d.phantoms.reticulum import er_network
 from decon3d.phantoms.textures import haze, textured_nuclei
 from decon3d.phantoms.tubes import tubules
+from decon3d.phantoms.user_objects import OwnObject, draw_crop
 
 
 class Recipe(Protocol):
-    """What a recipe looks like."""
+    """The signature of a recipe."""
 
     def __call__(self, grid: Grid, *, rng: np.random.Generator) -> Volume:
         """Draw the object."""
@@ -66,15 +66,15 @@ STRUCTURES: dict[str, frozenset[str]] = {
     "haze": frozenset({"haze"}),
     "er_network": frozenset({"reticulum"}),
 }
-"""What can be seen in a recipe's objects: a network that was trained on all of it has seen the
-recipe, under whatever name."""
+"""The structures of a recipe's objects. A network that was trained on all of them has seen the
+recipe, even under another name."""
 
 UNIT_LIMIT = 0.5
 """Smallest unit, in smallest voxel edges: the thinnest structures are one unit thick."""
 
 
 def structures(recipe: str) -> frozenset[str]:
-    """Return what can be seen in a recipe's objects; a user's own is like nothing else."""
+    """Return the structures of a recipe's objects; a user's object is its own structure."""
     return STRUCTURES.get(recipe, frozenset({recipe}))
 
 
@@ -117,7 +117,7 @@ def make_object(
     own = own or {}
     drawers: dict[str, Recipe] = RECIPES | {n: partial(draw_crop, o) for n, o in own.items()}
     if name not in drawers:
-        raise UserError(f"{name!r} is no phantom recipe; known: {', '.join(sorted(drawers))}")
+        raise UserError(f"unknown phantom recipe {name!r}; known: {', '.join(sorted(drawers))}")
     smallest = min(voxel_size_um)
     if unit_um is not None and unit_um < UNIT_LIMIT * smallest:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Recipe of the endoplasmic reticulum: a network of thin tubes with sheets in its meshes."""
+"""Recipe of the endoplasmic reticulum: a network of thin tubes with sheets in some meshes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class _Surface:
 
 
 def _sites(grid: Grid, width: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Scatter the middles of meshes (Y, X), two rows beyond the box: a lattice, well shaken."""
+    """Scatter the centres of meshes (Y, X), two rows beyond the box: a jittered lattice."""
     rows, columns = (int(np.ceil(round(float(b / width), 6))) + 4 for b in grid.box_um[1:])
     y, x = np.meshgrid(np.arange(rows) - 1.5, np.arange(columns) - 1.5, indexing="ij")
     x[1::2] += 0.5

@@ -1,4 +1,4 @@
-"""Whole volumes with their truth, all channels, as files that look like a microscope's."""
+"""Simulated volumes with their truth, all channels, as files like a microscope's."""
 
 import hashlib
 import uuid
@@ -9,12 +9,13 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from decon3d import settings
 from decon3d.files import replacing
 from decon3d.optics.psf import Psf
 from decon3d.phantoms.grids import VoxelSize
 from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.sections import Simulation
 from decon3d.seeds import generator
+from decon3d.volumes import sections
 
 FILE_BITS = 16
 
@@ -23,14 +24,14 @@ def simulate_volume(
     *,
     image_path: str | Path,
     truth_path: str | Path,
-    simulation: settings.Simulation,
+    simulation: Simulation,
     psfs: dict[str, Psf],
-    camera: settings.Camera,
+    camera: sections.Camera,
     seed: int,
     dataset: str,
     volume: str,
 ) -> None:
-    """Make a volume and its truth and write both as OME-TIFF, each whole or not at all.
+    """Make a volume and its truth and write both as OME-TIFF, atomically.
 
     Parameters
     ----------
@@ -54,9 +55,9 @@ def simulate_volume(
 
 def draw_volume(
     *,
-    simulation: settings.Simulation,
+    simulation: Simulation,
     psfs: dict[str, Psf],
-    camera: settings.Camera,
+    camera: sections.Camera,
     seed: int,
     dataset: str,
     volume: str,
@@ -70,15 +71,15 @@ def draw_volume(
     psfs
         By channel, in the order of the channel axis; they give the voxel size.
     camera
-        The config's camera; what it leaves open is assumed (see `imaging`).
+        The config's camera; null values are assumed (see `imaging`).
     seed, dataset, volume
         Name the random streams, together with the channel: every channel has its own object.
 
     Returns
     -------
     image
-        (1, C, Z, Y, X) uint16: counts, rounded and clipped to what the camera holds (16 bits
-        where the config does not say).
+        (1, C, Z, Y, X) uint16: counts, rounded and clipped to the camera's range (16 bits by
+        default).
     truth
         (1, C, Z, Y, X) float32: the object in counts, not rounded.
 

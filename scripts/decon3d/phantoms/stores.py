@@ -1,4 +1,4 @@
-"""One zarr v3 store per split: pairs of object and image, the same bytes however they are made."""
+"""One zarr v3 store per split: pairs of object and image, reproducible to the byte."""
 
 import logging
 import shutil
@@ -12,18 +12,19 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 
-from decon3d import __version__, settings
 from decon3d.errors import DamagedError, UserError
 from decon3d.files import digest, read_json, write_json
 from decon3d.logs import progress
 from decon3d.optics.psf import Psf, fingerprint
+from decon3d.optics.sections import Channel, Optics
 from decon3d.phantoms.conditions import Conditions
 from decon3d.phantoms.imaging import simulate
-from decon3d.phantoms.own import OwnObject, open_own_object
+from decon3d.phantoms.sections import Phantoms, Split
+from decon3d.phantoms.user_objects import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
-from decon3d.versions import VERSIONS
-from decon3d.volumes.checked import OPTIONS, open_to_write
+from decon3d.versions import VERSIONS, __version__
+from decon3d.volumes.checked_stores import OPTIONS, open_to_write
 from decon3d.volumes.manifest import GROUP, MANIFEST, begin_store, check_bytes, finish_store
 from decon3d.workers import worker_pool
 
@@ -34,14 +35,14 @@ ARRAYS = {
     "image": "gain · (Poisson(s · object ⊗ PSF + background) + N(0, read_noise²)) + offset",
     "image_b": "a second noise draw of the same",
 }
-"""What the arrays of a store are, in counts."""
+"""Definitions of a store's arrays, in counts."""
 
 log = logging.getLogger("decon3d")
 
 
 @dataclass(frozen=True)
 class Member:
-    """What makes one volume of a split."""
+    """The parameters of one volume of a split."""
 
     index: int
     recipe: str
@@ -52,7 +53,7 @@ class Member:
 
 
 def members(
-    split: settings.Split,
+    split: Split,
     *,
     name: SplitName,
     photons: tuple[float, float],
@@ -129,8 +130,8 @@ class _Job:
     arrays: tuple[str, ...]
     shape: tuple[int, int, int]
     psf: Psf
-    optics: settings.Optics
-    channel: settings.Channel
+    optics: Optics
+    channel: Channel
     conditions: Conditions
     unit_um: float | None
     own: dict[str, OwnObject]
@@ -139,12 +140,12 @@ class _Job:
 def make_split(
     path: str | Path,
     *,
-    split: settings.Split,
+    split: Split,
     name: SplitName,
-    phantoms: settings.Phantoms,
+    phantoms: Phantoms,
     psf: Psf,
-    optics: settings.Optics,
-    channel: settings.Channel,
+    optics: Optics,
+    channel: Channel,
     conditions: Conditions,
     seed: int,
     stream: tuple[str, ...],

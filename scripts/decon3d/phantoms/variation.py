@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decon3d import settings
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.resampling import resample
+from decon3d.optics.sections import Channel, Optics
 from decon3d.optics.theory import theoretical_psf
+from decon3d.phantoms.sections import PsfVariation
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,14 @@ class Variation:
     """Factor by which it is stretched along all axes."""
 
 
-def draw_variation(ranges: settings.PsfVariation, rng: np.random.Generator) -> Variation:
+def draw_variation(ranges: PsfVariation, rng: np.random.Generator) -> Variation:
     """Draw a depth evenly and a width log-uniformly from their ranges."""
     depth = rng.uniform(*ranges.depth_um) if ranges.depth_um else None
     width = float(np.exp(rng.uniform(*np.log(ranges.width)))) if ranges.width else 1.0
     return Variation(depth, width)
 
 
-def varied_psf(
-    psf: Psf, variation: Variation, *, optics: settings.Optics, channel: settings.Channel
-) -> Psf:
+def varied_psf(psf: Psf, variation: Variation, *, optics: Optics, channel: Channel) -> Psf:
     """Make the PSF of one volume.
 
     Parameters

@@ -21,10 +21,15 @@ Triple = tuple[float, float, float]
 
 COLUMNS = 8
 _WORDS = {
-    "duplicate": "found twice", "minor": "side maximum or faint neighbour", "clipped": "clipped",
-    "dim": "too dim", "saturated": "saturated", "overlapping": "overlapping",
-    "off_plane": "off the plane", "odd": "odd",
-}  # fmt: skip
+    "duplicate": "found twice",
+    "minor": "side maximum or faint neighbour",
+    "clipped": "clipped",
+    "dim": "too dim",
+    "saturated": "saturated",
+    "overlapping": "overlapping",
+    "off_plane": "off the plane",
+    "odd": "odd",
+}
 
 
 def draw_beads(psf_path: Path) -> tuple[Figure, str]:
@@ -43,7 +48,7 @@ def draw_beads(psf_path: Path) -> tuple[Figure, str]:
     info = read_json(psf_path.with_suffix(".json"))
     crops = tifffile.imread(psf_path.with_name("beads.tif"))
     kept = [info["candidates"][i] for i in info["beads"]["pictured"]]
-    crops = crops.reshape(len(kept), *crops.shape[-3:])  # a single bead comes back as Z Y X
+    crops = crops.reshape(len(kept), *crops.shape[-3:])  # a single bead is read as Z Y X
     voxel: Triple = tuple(info["file"]["voxel_size_um"])
     images = {
         "PSF": tifffile.imread(psf_path),
@@ -67,16 +72,20 @@ def draw_beads(psf_path: Path) -> tuple[Figure, str]:
 
 
 def _bead(axes: Axes, crop: Image, bead: dict[str, Any], voxel: Triple) -> None:
-    """Draw one bead, XY above XZ, framed in green where it was used, else in orange."""
+    """Draw one bead, XY above XZ, with a green frame if it was used, else an orange one."""
     xy, xz = crop.max(axis=0), crop.max(axis=1)
     dz, dy, dx = voxel
     peak = max(float(crop.max()), 1e-12)
     height, depth, width = xy.shape[0] * dy, xz.shape[0] * dz, xy.shape[1] * dx
     for view, top, size in ((xy, 0.0, height), (xz, 1.04 * height, depth)):
         axes.imshow(
-            np.sqrt(np.clip(view / peak, 0, 1)), cmap="viridis", vmin=0, vmax=1,
-            extent=(0, width, top + size, top), interpolation="nearest",
-        )  # fmt: skip
+            np.sqrt(np.clip(view / peak, 0, 1)),
+            cmap="viridis",
+            vmin=0,
+            vmax=1,
+            extent=(0, width, top + size, top),
+            interpolation="nearest",
+        )
     axes.set(xlim=(0, width), ylim=(1.04 * height + depth, 0), xticks=[], yticks=[])
     axes.grid(False)
     for spine in axes.spines.values():
@@ -94,10 +103,13 @@ def _planes_and_profiles(figure: Any, images: dict[str, Image], voxel: Triple) -
         size = [n * v for n, v in zip(data.shape, voxel, strict=True)]
         for axes, plane, down in ((grid[0, column], data[z], 1), (grid[1, column], data[:, y], 0)):
             axes.imshow(
-                np.sqrt(np.clip(plane / data.max(), 0, None)), cmap="viridis", vmin=0, vmax=1,
+                np.sqrt(np.clip(plane / data.max(), 0, None)),
+                cmap="viridis",
+                vmin=0,
+                vmax=1,
                 extent=(-size[2] / 2, size[2] / 2, size[down] / 2, -size[down] / 2),
                 interpolation="nearest",
-            )  # fmt: skip
+            )
             axes.grid(False)
             axes.set(xlabel="X (µm)", ylabel=f"{'ZYX'[down]} (µm)")
             axes.xaxis.set_major_locator(ticker.MaxNLocator(2))
@@ -112,9 +124,15 @@ def _planes_and_profiles(figure: Any, images: dict[str, Image], voxel: Triple) -
             places, values = _profile(data, axis, voxel[axis])
             along = f" along {'ZYX'[axis]}" if axes is lateral else ""
             axes.plot(
-                places, values, line if axis != 1 else "--", color=color, marker=marker,
-                markersize=4, linewidth=1.2, label=f"{name}{along}",
-            )  # fmt: skip
+                places,
+                values,
+                line if axis != 1 else "--",
+                color=color,
+                marker=marker,
+                markersize=4,
+                linewidth=1.2,
+                label=f"{name}{along}",
+            )
     for axes, words in ((lateral, "X, Y (µm)"), (axial, "Z (µm)")):
         axes.axhline(0.5, color=GREY, linewidth=0.7)
         axes.set(xlabel=words, ylabel="of the peak", ylim=(-0.03, 1.08))
@@ -134,7 +152,7 @@ def _caption(info: dict[str, Any]) -> str:
     rejected = ", ".join(f"{n} {_WORDS[kind]}" for kind, n in beads["rejected"].items())
     text = (
         f"{beads['used']} of {beads['found']} beads were used (green); not used (orange): "
-        f"{rejected or 'none'}; each with its place along Z, Y, X"
+        f"{rejected or 'none'}; each with its position along Z, Y, X"
     )
     shown, found = len(beads["pictured"]), beads["found"]
     text += f"; {shown} of {found} are shown. " if shown < found else ". "
@@ -142,14 +160,15 @@ def _caption(info: dict[str, Any]) -> str:
         "Above: maximum projections along Z and Y, square root of intensity. Below: the averaged "
         "bead and the PSF on the image's grid, planes and lines through their middle. Full width "
         f"at half maximum along Z, Y, X: averaged bead {_widths(beads['fwhm_um'])} µm, PSF "
-        f"{_widths(info['fwhm_um'])} µm, the bead's diameter of {beads['diameter_um']:g} µm taken "
-        f"out. Noise left: {100 * info['noise_left']['of_peak']:.2g} % of the peak."
+        f"{_widths(info['fwhm_um'])} µm after removal of the bead's diameter "
+        f"({beads['diameter_um']:g} µm). Remaining noise: "
+        f"{100 * info['noise_left']['of_peak']:.2g} % of the peak."
     )
     return f"{text} {_over_the_field(beads.get('over_the_field', []))}"
 
 
 def _over_the_field(halves: list[dict[str, Any]]) -> str:
-    """Say how the widths differ between the halves of the field."""
+    """Describe how the widths differ between the halves of the field."""
     if not halves:
         return "There are too few beads to compare widths over the field."
     listed = "; ".join(
@@ -157,7 +176,7 @@ def _over_the_field(halves: list[dict[str, Any]]) -> str:
         f"(width along {half['width']})"
         for half in halves
     )
-    return f"Change of the beads' widths from the first to the second half of the field: {listed}."
+    return f"Change of the beads' widths between the first and second half of the field: {listed}."
 
 
 def _widths(values: Sequence[float]) -> str:

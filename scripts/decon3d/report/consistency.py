@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from decon3d import paths
 from decon3d.evaluation.consistency import THRESHOLD, Scale
 from decon3d.evaluation.consistency_maps import ChannelCheck, reblurred
+from decon3d.evaluation.map_sensitivity import CHANGES, verdict
 from decon3d.evaluation.noise import load_noise
-from decon3d.evaluation.planted import CHANGES, verdict
 from decon3d.evaluation.records import read_records
 from decon3d.files import read_json
 from decon3d.optics.psf import load_psf
@@ -32,17 +32,17 @@ HALF = (12, 24, 24)
 LIMIT = 10.0
 COLORS = "RdBu_r"
 LIMITS = (
-    "Noise alone gives z a root mean square of 1; less where the error that the PSF is allowed, or "
-    "light from beyond the faces, outweighs the noise, and little can be told. This is no truth "
-    "detector. It is blind to all detail below the microscope's cut-off, and to what hides under "
-    "the PSF's allowed error (5 % of the light around). A restoration that fits the data need not "
-    "be true, and no method is ranked by this."
+    "Noise alone gives z a root mean square of 1. It is smaller where the allowed error of the "
+    "PSF, or light from outside the volume, exceeds the noise; the map tells little there. The "
+    "map cannot prove that a restoration is right. It cannot see detail below the microscope's "
+    "cut-off, or changes smaller than the PSF's allowed error (5 % of the surrounding light). The "
+    "methods are not ranked by it."
 )
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the words around it."""
+    """A figure with its title and caption."""
 
     name: str
     title: str
@@ -53,7 +53,7 @@ class Drawing:
 def draw_consistency(
     root: Path, *, dataset: str, settings: Settings, volume: str, channel: str
 ) -> list[Drawing]:
-    """Draw what the maps of one volume and channel show, of all methods that have one.
+    """Draw the consistency maps of one volume and channel, for all methods that have one.
 
     The first time point is drawn.
     """
@@ -81,55 +81,60 @@ def draw_consistency(
     sentences = [_of_method(root, dataset, channel, m, check) for m, check in found.items()]
     drawn = [
         Drawing(
-            f"consistency_{stem}", f"{where}: consistency with the raw data",
-            "Raw image less the restoration blurred again by the PSF, in units of the noise, as "
-            "projections of the value farthest from 0 along Z (XY, above) and along Y (XZ, below). "
-            "Blue: light that the data deny (invented); red: light that it lacks (missed). "
+            f"consistency_{stem}",
+            f"{where}: consistency with the raw data",
+            "Raw image minus the re-blurred restoration, in units of the noise. Projections of "
+            "the value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light "
+            "in the restoration that the data contradict (invented). Red: light in the data that "
+            "the restoration lacks (missed). "
             f"{' '.join(sentences)} {LIMITS}",
             projections(panels),
         )
-    ]  # fmt: skip
+    ]
     check = ChannelCheck(
-        channel, channels[channel].index, load_psf(root / paths.psf(dataset, channel)),
+        channel,
+        channels[channel].index,
+        load_psf(root / paths.psf(dataset, channel)),
         load_noise(root / paths.noise(dataset, channel)),
         load_statistics(root / paths.statistics(dataset, channel)).background,
-    )  # fmt: skip
+    )
     for method, values in found.items():
         if not values["worst"]:
             continue
         figure = _places(root, dataset, record, check, position, method, values)
         drawn.append(
             Drawing(
-                f"worst_{stem}_{method}", f"{where}: worst places of {method_label(method)}",
-                "The places where raw image and re-blurred restoration differ most, in their XY "
-                "plane; raw, re-blurred and restored counts in the range of the raw image there; "
-                f"{quantity((2 * HALF[2] + 1) * record.voxel_size_um[2])} µm wide. "
-                f"Below {THRESHOLD:g} σ it may be noise. No truth detector, no rank: see above.",
+                f"worst_{stem}_{method}",
+                f"{where}: worst places of {method_label(method)}",
+                "The XY planes of the places where the raw image and the re-blurred restoration "
+                "differ most. Raw, re-blurred and restored counts have the range of the raw image; "
+                f"{quantity((2 * HALF[2] + 1) * record.voxel_size_um[2])} µm wide. Differences "
+                f"below {THRESHOLD:g} σ may be noise. The limits above apply.",
                 figure,
             )
-        )  # fmt: skip
+        )
     return drawn
 
 
 def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]) -> str:
-    """Say in sentences what a method's map shows, and what no one can check."""
+    """Describe what a method's map shows, and what cannot be checked."""
     text = (
         f"{method_label(method)}: {check['flagged']:.2%} of the voxels are flagged "
         f"(|z| ≥ {THRESHOLD:g}; {check['invented']:.2%} invented, {check['missed']:.2%} missed), "
         f"α = {check['alpha']:.3g}, β = {check['beta']:.3g} counts"
-        f"{'' if check['fitted'] else ' (α not told by the data)'}; z has a root mean square of "
+        f"{'' if check['fitted'] else ' (α could not be fitted)'}; z has a root mean square of "
         f"{check['z_rms']:.2f}."
     )
     if check["not_verifiable"] is not None:
         text += (
-            f" {check['not_verifiable']:.2%} of its energy lies outside what the microscope "
-            "passes: not verifiable."
+            f" {check['not_verifiable']:.2%} of its energy lies outside the microscope's pass band "
+            "and cannot be verified."
         )
     return " ".join([text, *probes(root, dataset, channel, method)])
 
 
 def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
-    """Name the methods that make objects of pure dark noise."""
+    """List the methods that turn pure dark noise into objects."""
     found = []
     for method in settings.methods:
         for channel in settings.datasets[dataset].channels:
@@ -137,14 +142,14 @@ def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
             if objects > 0:
                 where = f", {channel}" if len(settings.datasets[dataset].channels) > 1 else ""
                 found.append(
-                    f"{method_label(method)}{where}: made {objects:g} object(s) above "
-                    f"{THRESHOLD:g} σ out of pure dark noise, in which there is nothing."
+                    f"{method_label(method)}{where}: restored {objects:g} object(s) above "
+                    f"{THRESHOLD:g} σ from pure dark noise."
                 )
     return found
 
 
 def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
-    """Say what planted changes and dark noise have shown of a method, where they were measured."""
+    """Describe the results of the tests with planted changes and dark noise, if any."""
     values = _probed(root, dataset, channel, method)
     sentences = [
         verdict(change, float(np.mean(values[f"auc_{change}"])))
@@ -154,14 +159,14 @@ def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
     if "dark_objects" in values:
         objects = int(values["dark_objects"][0])
         sentences.append(
-            f"Pure dark noise, restored, holds {objects or 'no'} object{'s' * (objects != 1)} "
-            f"above {THRESHOLD:g} σ (the highest place: {values['dark_peak'][0]:.1f} σ)."
+            f"Restored from pure dark noise: {objects or 'no'} object{'s' * (objects != 1)} above "
+            f"{THRESHOLD:g} σ (highest peak: {values['dark_peak'][0]:.1f} σ)."
         )
     return sentences
 
 
 def _probed(root: Path, dataset: str, channel: str, method: str) -> dict[str, list[float]]:
-    """Read what the probes have given, by metric."""
+    """Read the results of the probes, by metric."""
     values: dict[str, list[float]] = {}
     for kind in ("phantoms", f"sample.{channel}"):
         path = root / paths.evaluation(dataset, method, kind)
@@ -194,9 +199,14 @@ def projections(
         for row, (axis, length) in enumerate(((0, size[1]), (1, size[0]))):
             axes = grid[row, column]
             image = axes.imshow(
-                farthest(z, axis), cmap=COLORS, vmin=-LIMIT, vmax=LIMIT, aspect="equal",
-                interpolation="nearest", extent=(0, size[2], length, 0),
-            )  # fmt: skip
+                farthest(z, axis),
+                cmap=COLORS,
+                vmin=-LIMIT,
+                vmax=LIMIT,
+                aspect="equal",
+                interpolation="nearest",
+                extent=(0, size[2], length, 0),
+            )
             axes.grid(False)
             axes.set_ylabel(("Y (µm)", "Z (µm)")[row] if column == 0 else "")
         grid[0, column].set_title(label)
@@ -215,9 +225,14 @@ def farthest(z: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
 
 
 def _places(
-    root: Path, dataset: str, record: VolumeRecord, check: ChannelCheck, position: int,
-    method: str, values: dict[str, Any],
-) -> Figure:  # fmt: skip
+    root: Path,
+    dataset: str,
+    record: VolumeRecord,
+    check: ChannelCheck,
+    position: int,
+    method: str,
+    values: dict[str, Any],
+) -> Figure:
     """Draw raw, restored, re-blurred and z around the worst places of a method."""
     shape: Triple = record.shape[2:]
     restored = str(root / paths.restored(dataset, record.name, method))
@@ -230,9 +245,15 @@ def _places(
     for row, place in zip(grid, worst, strict=True):
         region = _region(place["voxel"], shape)
         raw, sharp, again = reblurred(
-            record, restored, channel=check, position=position, time_point=values["time"],
-            restored_time=0, scale=scale, region=region,
-        )  # fmt: skip
+            record,
+            restored,
+            channel=check,
+            position=position,
+            time_point=values["time"],
+            restored_time=0,
+            scale=scale,
+            region=region,
+        )
         z = result.read(0, position, region)
         plane = place["voxel"][0] - region[0].start
         low, high = np.nanpercentile(raw[plane], [1, 99.9])
@@ -248,12 +269,22 @@ def _places(
         ):
             shown = (COLORS, -LIMIT, LIMIT) if label == "z" else ("gray", low, max(high, low + 1))
             drawn = axes.imshow(
-                panel[plane], extent=extent, interpolation="none", cmap=shown[0],
-                vmin=shown[1], vmax=shown[2],
-            )  # fmt: skip
+                panel[plane],
+                extent=extent,
+                interpolation="none",
+                cmap=shown[0],
+                vmin=shown[1],
+                vmax=shown[2],
+            )
             image = drawn if label == "z" else image
-            axes.plot(place["um"][2], place["um"][1], "o", markersize=14, fillstyle="none",
-                      color="#E69F00")  # fmt: skip
+            axes.plot(
+                place["um"][2],
+                place["um"][1],
+                "o",
+                markersize=14,
+                fillstyle="none",
+                color="#E69F00",
+            )
             axes.set(xticks=[], yticks=[])
             if place is worst[0]:
                 axes.set_title(label)

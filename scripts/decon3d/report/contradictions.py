@@ -1,4 +1,4 @@
-"""Where a dataset's data contradict what is configured, or its instrument is out of date."""
+"""Contradictions between a dataset's files, its config and its instrument."""
 
 import datetime
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 from decon3d.settings import BeadsPsf, Dataset, Instrument, Objective
 
 SAME_APERTURE = 0.02
-"""Relative difference of apertures and refractive indices that is none."""
+"""Relative difference of apertures and refractive indices that is ignored."""
 SAME_WAVELENGTH_UM = 0.03
-"""Difference, in µm, of a peak and a filter's middle that is none."""
+"""Difference, in µm, between an emission peak and a filter's centre that is ignored."""
 SAME_PIXEL = 0.02
-"""Relative difference of pixel sizes that is none."""
+"""Relative difference of pixel sizes that is ignored."""
 BELOW_OFFSET = 3.0
-"""Counts, or this many times the read noise, by which a dark place may lie below the offset."""
+"""A dark place may lie below the offset by so many counts, or so many times the read noise."""
 
 
 def stated_otherwise(dataset: Dataset, record: dict[str, Any]) -> list[str]:
-    """Compare the config with what a volume's file says of the microscope."""
+    """Compare the config with a volume file's metadata about the microscope."""
     stated, optics = record.get("stated") or {}, dataset.optics
     found = []
     for key, what in (("numerical_aperture", "NA"), ("immersion_index", "a refractive index of")):
@@ -32,14 +32,14 @@ def stated_otherwise(dataset: Dataset, record: dict[str, Any]) -> list[str]:
                     f"the file states {1000 * file:.0f} nm, but channels.{name}.{key} is "
                     f"{config:g} µm"
                 )
-    return [f"{text}; the config's value was used: check which is right" for text in found]
+    return [f"{text}; the config's value was used; check which one is right" for text in found]
 
 
 def below_the_offset(dataset: Dataset, record: dict[str, Any]) -> list[str]:
-    """Say where a volume's darkest place is darker than the camera's offset."""
+    """Warn if a volume's darkest place is darker than the camera's offset."""
     camera, frames = dataset.camera, record.get("calibration")
     if frames is not None:
-        offset, noise, whose = frames["level"], frames["read_noise_counts"], "that of its frames"
+        offset, noise, whose = frames["level"], frames["read_noise_counts"], "from its frames"
     elif camera.offset is not None:
         noise = (camera.read_noise or 1.0) * (camera.gain or 1.0)
         offset, whose = camera.offset, "camera.offset"
@@ -47,7 +47,7 @@ def below_the_offset(dataset: Dataset, record: dict[str, Any]) -> list[str]:
         return []
     return [
         f"the darkest place of {name} has {dark:.4g} counts, less than the camera's offset "
-        f"({whose}: {offset:.4g}): it was recorded with other settings of the camera; check them"
+        f"({whose}: {offset:.4g}); check whether the camera had other settings"
         for name, channel in dataset.channels.items()
         if (dark := (record.get("darkest") or {}).get(str(channel.index))) is not None
         and dark < offset - BELOW_OFFSET * max(noise, 1.0)
@@ -60,9 +60,8 @@ def other_pixels(objective: Objective, record: dict[str, Any]) -> list[str]:
     if pixel is None or not voxel or all(abs(v / pixel - 1) <= SAME_PIXEL for v in voxel[1:]):
         return []
     return [
-        f"the pixels are {voxel[1]:.4g} × {voxel[2]:.4g} µm (Y, X), but the instrument's "
-        f"{pixel:g}: another objective or magnification, or binning? Check `instrument` and the "
-        "voxel size"
+        f"the pixels are {voxel[1]:.4g} × {voxel[2]:.4g} µm (Y, X), but the instrument's are "
+        f"{pixel:g} µm; check `instrument`, the voxel size, and binning"
     ]
 
 
@@ -73,7 +72,7 @@ def out_of_date(
     *,
     acquired: datetime.date,
 ) -> list[str]:
-    """Say which bead stacks and frames of the instrument are too old, or too new, for a dataset.
+    """List the instrument's bead stacks and frames that are too old or too new for a dataset.
 
     Parameters
     ----------
@@ -98,7 +97,7 @@ def out_of_date(
         if (date - acquired).days > limit:
             found.append(
                 f"{what} of {date} are {(date - acquired).days} days newer than the volumes "
-                f"(stale_after_days: {limit}); keep those of the time of the acquisition"
+                f"(stale_after_days: {limit}); use those recorded near the acquisition"
             )
     return found
 
@@ -106,7 +105,7 @@ def out_of_date(
 def age_warning(
     what: str, recorded: datetime.date, *, used: datetime.date, limit: int, since: str = "old"
 ) -> list[str]:
-    """Say that something is too old for a day; nothing if it is not, or is later than the day."""
+    """Warn that something is too old for a day; None if it is not, or if it is later."""
     age = (used - recorded).days
     if age > limit:
         return [
@@ -117,7 +116,7 @@ def age_warning(
 
 
 def acquired_on(dataset: Dataset, record: dict[str, Any]) -> datetime.date | None:
-    """Return the day of a volume's acquisition: the config's `date`, or as the file says."""
+    """Return the day of a volume's acquisition: the config's `date`, or the file's."""
     if dataset.date is not None:
         return dataset.date
     try:

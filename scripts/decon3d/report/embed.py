@@ -1,4 +1,4 @@
-"""What a page carries inside: figures as small pictures, tables to download and to read."""
+"""Content embedded in a page: figures as small pictures, tables to download and to read."""
 
 import base64
 import io
@@ -14,14 +14,14 @@ from decon3d.files import read_json
 from decon3d.report.templating import title_of
 
 FIGURE_BYTES = 6_000_000
-"""Of all figures on a page; those beyond are linked. On the page a byte takes 4/3 (base64)."""
+"""Of all figures on a page; further ones are linked. Base64 makes each byte 4/3 bytes."""
 FIGURE_WIDTH = 1600
 QUALITY = 90
-"""Of WebP; drawings without loss would take eight times as long and look the same."""
+"""Of WebP; lossless drawings take eight times as long and look the same."""
 TABLE_BYTES = 500_000
 """Of a table that is embedded for download; a larger one is linked."""
 TABLE_ROWS = 100
-"""Of a table that is shown; of a longer one the first rows are."""
+"""Rows of a table that are shown."""
 INDEX = "index.json"
 SHOWN_ELSEWHERE = ("metrics", "headline", "summary", "conditions", "cost")
 
@@ -31,7 +31,7 @@ Figures = dict[str, list[dict[str, Any]]]
 def figures_by_section(
     root: Path, *, dataset: str, sections: dict[str, str]
 ) -> tuple[Figures, list[str]]:
-    """Read the figures by section, embedded as long as the page stays light.
+    """Read the figures by section; embed them up to the size limit.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def figures_by_section(
     content = read_json(folder / INDEX)
     found: Figures = {name: [] for name in sections}
     left = FIGURE_BYTES
-    # The pictures come last: of many volumes the page embeds the first few.
+    # The pictures come last: of many volumes, the page embeds the first few.
     entries = sorted(content["figures"], key=lambda e: e["section"] == "pictures")
     pictures = [(e, p) for e in entries if (p := folder / f"{e['name']}.png").is_file()]
     with ThreadPoolExecutor() as pool:  # Pillow works outside Python's lock
@@ -97,7 +97,11 @@ def other_tables(root: Path, *, dataset: str) -> list[dict[str, Any]]:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         rows = table.head(TABLE_ROWS).to_numpy().tolist()
         found.append(
-            {"title": title_of(path.stem), "columns": list(table.columns), "rows": rows,
-             "left_out": len(table) - len(rows)}
-        )  # fmt: skip
+            {
+                "title": title_of(path.stem),
+                "columns": list(table.columns),
+                "rows": rows,
+                "left_out": len(table) - len(rows),
+            }
+        )
     return found

@@ -1,4 +1,4 @@
-"""Which figures a dataset gets, from what exists, and their captions.
+"""The figures of a dataset, from the results that exist, and their captions.
 
 Each figure is written as PNG (300 dpi) and SVG under a fixed name; `figures/index.json` lists
 them with section, title and caption, and what could not be drawn.
@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from decon3d import paths
-from decon3d.errors import UserError, unforeseen
+from decon3d.errors import UserError, needs_traceback
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import full_disk, read_json, write_digests, write_json
 from decon3d.logs import log
@@ -24,7 +24,6 @@ from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
-from decon3d.report.existing import stored
 from decon3d.report.independent import VOLUME, with_volumes
 from decon3d.report.labels import (
     INPUT,
@@ -37,12 +36,12 @@ from decon3d.report.labels import (
 from decon3d.report.overview import shown_volumes, volume_rows
 from decon3d.report.pairs import test_specimens
 from decon3d.report.phantom_figures import data_and_phantoms, restored_recipes, split_sheet
+from decon3d.report.run_status import still_to_gain, stored
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Source, Triple, brightest, detail, overview
-from decon3d.settings import Settings
+from decon3d.settings import Settings, list_volumes
 from decon3d.volumes.ingest import VolumeRecord, load_record
-from decon3d.volumes.inputs import list_volumes
 from decon3d.volumes.reader import Reading, open_volume
 from decon3d.workers import worker_pool
 
@@ -51,13 +50,13 @@ INDEX = "index.json"
 TUNED_ON = {
     "phantoms": "Mean affine-matched PSNR on the validation volumes.",
     "data": (
-        "Minus the squared error that is predicted from the noise of some blocks of the data, "
-        "relative to their squared light and up to a constant (Stein's unbiased risk). It needs no "
-        "truth; what lies beyond the microscope's cut-off it can only estimate."
+        "Negative predicted squared error (Stein's unbiased risk) of some blocks of the data, "
+        "relative to their squared light and up to a constant. It needs no truth. Beyond the "
+        "microscope's cut-off it is only an estimate."
     ),
     "test_truth": (
-        "An oracle: mean affine-matched PSNR on the test volumes themselves. No such choice can "
-        "be made on real data; it bounds what better settings could bring."
+        "An oracle: mean affine-matched PSNR on the test volumes themselves. Real data do not "
+        "allow this choice; it is an upper bound for better settings."
     ),
 }
 
@@ -65,7 +64,7 @@ TUNED_ON = {
 def make_figures(
     root: Path, *, dataset: str, settings: Settings, processes: int = 1
 ) -> list[Entry]:
-    """Draw everything that can be drawn now; a figure that fails is noted and left out.
+    """Draw all figures that the results allow; log and skip those that fail.
 
     Parameters
     ----------
@@ -93,14 +92,16 @@ def make_figures(
             pool = stack.enter_context(worker_pool(processes))
             drawings = [(what, pool.submit(draw).result) for what, draw in drawings]
         for what, drawing in drawings:
-            # A page must come out whatever state the results are in: a run that failed leaves
-            # anything behind, so every error is caught here, logged, and shown on the page.
+            # A failed run can leave incomplete results. Catch every error, log it and show it on
+            # the page.
             try:
                 entries += drawing()
             except Exception as error:
-                if full_disk(error, folder):  # no figure can be written: the job says so
+                if full_disk(error, folder):  # no figure can be written: let the job fail
                     raise
-                log.warning("%s could not be drawn: %s", what, error, exc_info=unforeseen(error))
+                log.warning(
+                    "%s could not be drawn: %s", what, error, exc_info=needs_traceback(error)
+                )
                 problems.append(f"{what} could not be drawn: {error}")
     content = {"figures": [asdict(entry) for entry in entries], "problems": problems}
     write_json(folder / INDEX, content)
@@ -140,7 +141,7 @@ def _draw(draw: Callable[[], Drawn], folder: Path) -> list[Entry]:
 
 def _save(figure: Figure, stem: Path) -> None:
     figure.savefig(f"{stem}.png", dpi=DPI, metadata={"Software": None})
-    figure.set_layout_engine("none")  # it is laid out now; once more would take as long again
+    figure.set_layout_engine("none")  # already laid out; doing it again costs as much time
     figure.savefig(f"{stem}.svg", dpi=DPI, metadata={"Date": None})
 
 
@@ -189,29 +190,45 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
         else ""
     )
     drawn: Drawn = [
-        (Entry(f"projections_{stem}", "pictures", f"{where}: the whole volume",
-               projection_caption(shown) + reduced), figure)
-    ]  # fmt: skip
+        (
+            Entry(
+                f"projections_{stem}",
+                "pictures",
+                f"{where}: the whole volume",
+                projection_caption(shown) + reduced,
+            ),
+            figure,
+        )
+    ]
     if max(coarser) > 1 or any(
         n > 2 * m for n, m in zip(raw.counts.shape[1:], DETAIL_SHAPE[1:], strict=True)
     ):
         figure, shown = plots.projections(crops)
         caption = "Crop around the brightest place, at full resolution. "
         drawn.append(
-            (Entry(f"detail_{stem}", "pictures", f"{where}: in detail",
-                   caption + projection_caption(shown)), figure)
-        )  # fmt: skip
+            (
+                Entry(
+                    f"detail_{stem}",
+                    "pictures",
+                    f"{where}: in detail",
+                    caption + projection_caption(shown),
+                ),
+                figure,
+            )
+        )
     around = brightest(crops[0][1])
     z, y, x = (quantity(v) for v in around)
     caption = (
         f"Counts along X and along Z through the brightest place of the raw image, at z = {z}, "
-        f"y = {y}, x = {x} µm. Narrower and higher than the raw image is the aim; whether it is "
-        "right, only a truth can tell."
+        f"y = {y}, x = {x} µm. A restoration should be narrower and higher than the raw image; "
+        "only a truth shows whether it is right."
     )
     drawn.append(
-        (Entry(f"profile_{stem}", "pictures", f"{where}: line profiles", caption),
-         plots.profiles(crops, centre_um=around))
-    )  # fmt: skip
+        (
+            Entry(f"profile_{stem}", "pictures", f"{where}: line profiles", caption),
+            plots.profiles(crops, centre_um=around),
+        )
+    )
     return drawn
 
 
@@ -237,7 +254,7 @@ def sources(job: Job, record: VolumeRecord, channel: str) -> list[Source]:
 def _reference(job: Job, volume: str) -> Path | None:
     try:
         known = list_volumes(job.name, job.dataset)
-    except UserError:  # the inputs have moved since; the results are still there
+    except UserError:  # the inputs were moved after the run; the results still exist
         return None
     reference = known[volume].reference if volume in known else None
     if reference is None or not (job.root / reference).exists():
@@ -286,7 +303,7 @@ def _training(job: Job, channel: str, method: str) -> Drawn:
     else:
         caption += f"The weights of step {best} were kept: the smallest validation error."
         if best == history["step"].max():
-            caption += " That is the last step: a longer training would probably still gain."
+            caption += " It is the last step; a longer training may improve the result."
     label = f"Training of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.training_curve(history, best_step=best, input_psnr=blurred)
     return [(Entry(f"training_{channel}_{method}", "training", label, caption), figure)]
@@ -299,15 +316,17 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     on_data = found["on"] == "data"
     score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
-        f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. A "
-        "peak inside the searched range means that the method is not handicapped by its settings."
+        f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. "
+        f"{still_to_gain(found, job.settings.datasets[job.name])}."
     )
+    if found["ended_by"]:
+        caption += f" The search ended at its bound of {found['ended_by']}."
     if on_data and weight:
-        caption += " A fifth more iterations are taken than at the peak, as simulated volumes ask."
+        caption += " The number of iterations is 20 % above the peak's, as simulations suggest."
     if on_data and found["photons"]["gain_from"] == "data":
         caption += (
             f" The camera's gain, {found['photons']['gain']:.3g} counts per photon, was estimated "
-            "from the data's variance against mean; give camera.gain if you know it."
+            "from the data (variance against mean). Set camera.gain if you know it."
         )
     label = f"Tuning of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.tuning_curve(
@@ -336,13 +355,12 @@ def _metrics(job: Job) -> Drawn:
         order = [INPUT, *job.settings.methods]
         methods = [m for m in order if m in set(points["method"])]
         caption = (
-            "Every small mark is one volume with truth; the open mark is the mean, the bar its "
-            "95 % interval over volumes (the wider of bootstrap and t). Above after the best match "
-            "of brightness to the truth, below as restored."
+            "Each small mark is one volume with truth, the open mark the mean, the bar its 95 % "
+            "interval over volumes (the wider of bootstrap and t). Above: brightness matched to "
+            "the truth; below: as restored."
         )
         entry = Entry(
-            f"metrics_{channel}", "metrics",
-            f"Every value{of_channel(job, str(channel))}", caption,
-        )  # fmt: skip
+            f"metrics_{channel}", "metrics", f"Every value{of_channel(job, str(channel))}", caption
+        )
         drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
     return drawn

@@ -1,7 +1,7 @@
-"""The first table of a paper, and what makes its numbers reproducible.
+"""The headline table, the settings that decided its numbers, and the guide to all columns.
 
 The headline has five figures per method: held-out deviance, NRMSE raw and affine-matched, width of
-beads, slope of brightness per object, and cost. All else stands in the summary.
+beads, slope of brightness per object, and cost. The summary has the rest.
 """
 
 from collections.abc import Mapping
@@ -15,19 +15,33 @@ import pandas as pd
 from decon3d.evaluation.catalogue import DEPENDENT, METRICS
 from decon3d.evaluation.records import COLUMNS
 from decon3d.evaluation.statistics import estimate_mean
-from decon3d.report.existing import effective_settings, provenance
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import with_groups
+from decon3d.report.run_status import effective_settings, provenance
 from decon3d.settings import Settings
 
 HEADLINE_COLUMNS = (
-    "channel", "method", "deviance", "deviance_n", "nrmse", "nrmse_low", "nrmse_high",
-    "nrmse_affine", "nrmse_affine_low", "nrmse_affine_high", "nrmse_n", "nrmse_units", "nrmse_on",
-    "bead_fwhm_lateral_um", "bead_fwhm_axial_um", "object_slope", "seconds_per_mvoxel",
+    "channel",
+    "method",
+    "deviance",
+    "deviance_n",
+    "nrmse",
+    "nrmse_low",
+    "nrmse_high",
+    "nrmse_affine",
+    "nrmse_affine_low",
+    "nrmse_affine_high",
+    "nrmse_n",
+    "nrmse_units",
+    "nrmse_on",
+    "bead_fwhm_lateral_um",
+    "bead_fwhm_axial_um",
+    "object_slope",
+    "seconds_per_mvoxel",
     "setup_seconds",
-)  # fmt: skip
+)
 TRUTHS = (("seen", "unseen"), ("measured",), ("volume",))
-"""Groups with truth: the headline's NRMSE is measured on the first of them that there are."""
+"""Groups with truth: the headline's NRMSE is measured on the first that exists."""
 WIDTH_COLUMNS = ("channel", "metric", "variant", "method")
 
 
@@ -38,11 +52,12 @@ def dependent(metrics: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def shared_noise(metrics: pd.DataFrame) -> list[str]:
-    """Say for which channels the deviance of held-out photons cannot be trusted."""
+    """List the channels in which the deviance of held-out photons is not valid."""
     return [
-        f"Channel {channel}: the noise of neighbouring voxels correlates (as deskewing makes it), "
-        "so that the two halves of the photons are not independent. Held-out deviance then "
-        "favours too many iterations: it ranks no method here, and FSC is not measured."
+        f"Channel {channel}: the noise of neighbouring voxels is correlated (for example by "
+        "deskewing), so the two halves of the photons are not independent. Held-out deviance "
+        "would favour too many iterations; it does not rank the methods here, and FSC is not "
+        "measured."
         for channel in metrics[dependent(metrics)]["channel"].unique()
     ]
 
@@ -115,7 +130,7 @@ def _cost(cost: pd.DataFrame, channel: str, method: str) -> dict[str, float]:
 
 
 def wrong_psf(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Lay the test with a wrong PSF out: a row per method and metric, a column per width.
+    """Tabulate the test with a wrong PSF: a row per method and metric, a column per width.
 
     Returns
     -------
@@ -129,7 +144,7 @@ def wrong_psf(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def settings_table(root: Path, *, dataset: str, settings: Settings) -> pd.DataFrame:
-    """List everything that decided the numbers: settings as they took effect, versions, hashes.
+    """List everything that determines the numbers: settings in effect, versions, hashes.
 
     Returns
     -------
@@ -150,15 +165,22 @@ def guide() -> pd.DataFrame:
     -------
     DataFrame
         `kind` (column or metric), `name`, `label`, `unit`, `better`, `ranked`, `meaning`: for a
-        metric, what it cannot tell.
+        metric, its limits.
     """
     rows: list[dict[str, Any]] = [
         {"kind": "column", "name": name, "meaning": text} for name, text in COLUMNS.items()
     ]
     rows += [
-        {"kind": "metric", "name": name, "label": metric.label, "unit": metric.unit or "1",
-         "better": metric.target, "ranked": metric.ranked, "meaning": metric.caveat}
+        {
+            "kind": "metric",
+            "name": name,
+            "label": metric.label,
+            "unit": metric.unit or "1",
+            "better": metric.target,
+            "ranked": metric.ranked,
+            "meaning": metric.caveat,
+        }
         for name, metric in METRICS.items()
-    ]  # fmt: skip
+    ]
     columns = ["kind", "name", "label", "unit", "better", "ranked", "meaning"]
     return pd.DataFrame(rows, columns=columns)

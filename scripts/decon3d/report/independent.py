@@ -1,4 +1,4 @@
-"""Which values belong to one volume: intervals are over volumes, and two crops are one volume."""
+"""Group values by independent volume: intervals are over volumes, and two crops are one volume."""
 
 from collections.abc import Mapping
 

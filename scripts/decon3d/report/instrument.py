@@ -17,7 +17,6 @@ from decon3d.report.contradictions import age_warning
 from decon3d.report.embed import embedded
 from decon3d.report.plots import COLORS, STYLE, WIDTH
 from decon3d.report.templating import number, quantity, render
-from decon3d.report.words import MODALITIES
 from decon3d.settings import UNDATED, Instrument
 
 WIDER = 0.15
@@ -29,7 +28,7 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Measured:
-    """A bead stack in one channel, and what it says (`optics.quality.measure_stack`)."""
+    """A bead stack in one channel, and its measurements (`optics.quality.measure_stack`)."""
 
     objective: str
     channel: str
@@ -38,7 +37,7 @@ class Measured:
 
     @property
     def name(self) -> str:
-        """What it is called in sentences."""
+        """Its name in sentences."""
         return f"{self.objective}, {self.channel}, {self.date}"
 
     @property
@@ -49,7 +48,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Frames:
-    """The camera's frames of a day, and what they say (`volumes.camera_maps.Calibration`)."""
+    """The camera's frames of a day, and their calibration (`volumes.camera_maps.Calibration`)."""
 
     day: str
     values: dict[str, Any]
@@ -68,7 +67,7 @@ def build_instrument_page(
     file: str | None,
     today: datetime.date,
 ) -> Path:
-    """Write the page of a microscope from what was measured of its bead stacks and frames.
+    """Write the page of a microscope from the measurements of its bead stacks and frames.
 
     Parameters
     ----------
@@ -86,16 +85,16 @@ def build_instrument_page(
     """
     stacks = [
         Measured(
-            objective, channel, stack.date,
-            read_record(
-                root / paths.instrument_beads(name, objective, str(stack.date), channel)
-            ),
+            objective,
+            channel,
+            stack.date,
+            read_record(root / paths.instrument_beads(name, objective, str(stack.date), channel)),
         )
         for objective, value in instrument.objectives.items()
         for channel in instrument.channels
         for stack in sorted(value.beads, key=lambda stack: stack.date)
         if channel in stack.channels
-    ]  # fmt: skip
+    ]
     frames = [
         Frames(day, read_record(root / paths.instrument_camera(name, day)))
         for day in instrument.frame_days
@@ -124,19 +123,19 @@ def build_instrument_page(
             *_camera_warnings(frames, instrument),
         ],
         chromatic=instrument.chromatic,
-    )  # fmt: skip
+    )
     path = root / paths.instrument_page(name)
     write_text(path, text)
     return path
 
 
 def _objective(name: str, instrument: Instrument, stacks: list[Measured]) -> dict[str, Any]:
-    """Say on the page what is known of an objective."""
+    """Describe an objective on the page."""
     optics = instrument.objectives[name].optics
     shifted = [s for s in stacks if s.values.get("chromatic")]
     return {
         "name": name,
-        "what": f"{MODALITIES[optics.modality]}, NA {optics.numerical_aperture:g} in n = "
+        "what": f"{optics.kind.words}, NA {optics.numerical_aperture:g} in n = "
         f"{optics.immersion_index:g}",
         "figure": _widths_figure(name, stacks),
         "rows": [_row(s) for s in stacks],
@@ -180,7 +179,7 @@ def _changed_widths(stacks: Sequence[Measured]) -> list[str]:
 
 
 def _stack_warnings(stacks: Sequence[Measured]) -> list[str]:
-    """Give the newest stacks' own warnings, and the problems of all."""
+    """List the newest stacks' own warnings, and the problems of all stacks."""
     found = [f"{s.name}: not measured: {s.values['problem']}" for s in stacks if not s.usable]
     newest = {(s.objective, s.channel): s for s in stacks if s.usable}
     return found + [
@@ -273,13 +272,20 @@ def _widths_figure(objective: str, stacks: Sequence[Measured]) -> dict[str, Any]
                 series = [s for s in known if s.channel == channel]
                 dates: Any = [s.date for s in series]
                 axes.plot(
-                    dates, [s.values["fwhm_um"][axis] for s in series], "o-", color=color,
-                    markersize=5, linewidth=1.2, label=channel,
-                )  # fmt: skip
+                    dates,
+                    [s.values["fwhm_um"][axis] for s in series],
+                    "o-",
+                    color=color,
+                    markersize=5,
+                    linewidth=1.2,
+                    label=channel,
+                )
                 axes.axhline(
-                    series[-1].values["theory_fwhm_um"][axis], color=color, linestyle="--",
+                    series[-1].values["theory_fwhm_um"][axis],
+                    color=color,
+                    linestyle="--",
                     linewidth=0.8,
-                )  # fmt: skip
+                )
             axes.set(title=f"along {'ZYX'[axis]}", ylabel="FWHM (µm)")
             axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
             _date_axis(axes, [s.date for s in known])
@@ -314,7 +320,7 @@ def _camera_figure(frames: Sequence[Frames]) -> dict[str, Any] | None:
 
 
 def _date_axis(axes: Any, dates: Iterable[datetime.date]) -> None:
-    """Label some of the dates, with room on both sides."""
+    """Label some of the dates, with margins on both sides."""
     days = sorted(set(dates))
     shown = days[:: max(1, -(-len(days) // 6))]
     axes.set_xticks(shown, [str(day) for day in shown], rotation=30, ha="right", fontsize=7)

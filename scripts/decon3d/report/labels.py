@@ -1,11 +1,12 @@
-"""How methods, metrics and groups of subjects are called where people read them."""
+"""Labels of methods, metrics and groups of subjects in tables and figures."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from decon3d.classical.kind import PRIORS
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE, Metric
 from decon3d.phantoms.recipes import structures
-from decon3d.settings import METHOD_KINDS, ORACLE, PRIORS, Settings, is_network, is_oracle
+from decon3d.settings import KINDS, ORACLE, Settings, is_network, is_oracle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,38 +37,35 @@ GROUPS = {
     "psf_1.25": "A phantom through a PSF 25 % wider than assumed",
 }
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→ 1", "zero": "→ 0"}
-"""Which way is better."""
+"""The direction that is better."""
 REGIONS = {
-    "volume": "", "xy": "xy", "xz": "xz", "yz": "yz", "z": "along z", "y": "along y",
+    "volume": "",
+    "xy": "xy",
+    "xz": "xz",
+    "yz": "yz",
+    "z": "along z",
+    "y": "along y",
     "x": "along x",
-}  # fmt: skip
-"""How what was measured of a volume is called."""
-
-
-NAMES = {
-    "neurodecon": "NeuroDecon", "rl_residual": "RL residual", "rl_roughness": "RL roughness",
-}  # fmt: skip
-"""Kinds of methods that are not written in capitals."""
+}
+"""Labels of the regions of a volume."""
 
 
 def method_label(method: str) -> str:
-    """Name a method for people: RL, RLTV, RLN; other names as they stand in the config."""
+    """Return a method's label: RL, RLTV, RLN; other names as in the config."""
     if method == INPUT:
         return "blurred image"
     if method.endswith(ORACLE):
         return f"{method_label(method.removesuffix(ORACLE))} (oracle: tuned on the test truth)"
-    if method not in METHOD_KINDS or method == "bundle":
-        return method
-    return NAMES.get(method, method.upper())
+    return KINDS[method].label if method in KINDS else method
 
 
 def prior_weight(values: Mapping[str, Any]) -> float:
-    """Return λ of the prior among the numbers that a method settled on; 0 = no prior."""
+    """Return λ of the prior from a method's chosen parameters; 0 = no prior."""
     return float(next((values[name] for name in PRIORS if values.get(name)), 0.0))
 
 
 def seen_recipes(settings: Settings) -> set[str]:
-    """List the phantom recipes whose structures networks were trained on, under whatever name."""
+    """List the phantom recipes whose structures the networks were trained on."""
     pairs = settings.simulated_pairs
     if pairs is None:
         return set()

@@ -1,4 +1,4 @@
-"""Crops of the data beside phantoms, at one scale, and how alike they are."""
+"""Crops of the data beside phantoms, at one scale, and their similarity."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,12 @@ from decon3d import paths
 from decon3d.files import read_record
 from decon3d.phantoms.contact_sheet import middle
 from decon3d.report.entries import exists
-from decon3d.report.existing import volume_names
 from decon3d.report.plots import COLORS, WIDTH
+from decon3d.report.run_status import volume_names
 from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Settings
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import load_record
 
 SHOWN = 4
@@ -43,8 +43,10 @@ def draw_likeness(
     ingested = filter(Path.is_file, (root / paths.ingested(dataset, name) for name in names))
     sample = sample_blocks(
         [replace(r, path=str(root / r.path)) for r in map(load_record, ingested)],
-        channel=chosen.channels[channel].index, times=chosen.times, seed=settings.seed,
-    )  # fmt: skip
+        channel=chosen.channels[channel].index,
+        times=chosen.times,
+        seed=settings.seed,
+    )
     recipes, photons = group.attrs["recipes"], group.attrs["photons"]
     rows = {"your data": [_crop(block, record["camera"]) for block in sample]}
     for recipe in (found["recipe"] for found in record["recipes"]):
@@ -71,9 +73,13 @@ def draw_likeness(
         for panel, crop in zip(line, crops[:SHOWN], strict=False):
             extent = (0, crop.shape[1] * width_um, crop.shape[0] * height_um, 0)
             panel.imshow(
-                crop, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="none",
+                crop,
+                cmap="gray",
+                vmin=low,
+                vmax=max(high, low + 1e-6),
+                interpolation="none",
                 extent=extent,
-            )  # fmt: skip
+            )
             panel.set_xlim(0, widest)
             panel.set_ylim(tallest, 0)
         line[0].set_title(label, fontsize=9, loc="left", pad=3)
@@ -90,7 +96,7 @@ def draw_likeness(
 
 
 def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
-    """Say which channels' phantoms are unlike the data in every recipe, and what was assumed."""
+    """List channels whose phantoms differ from the data in every recipe, and all assumptions."""
     found = []
     for channel in settings.datasets[dataset].channels:
         store = root / paths.phantoms(dataset, channel, "test")
@@ -103,15 +109,15 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
         best = read_record(path)["recipes"][0]
         if best["differences"]:
             found.append(
-                f"{channel}: the simulated objects are unlike your data. Compared with "
-                f"{best['recipe']}, the most alike, {listed(best['differences'])}. Values in dB, "
-                "and choices that were made on simulated objects, may not hold for your data."
+                f"{channel}: the simulated objects differ from your data. Compared with "
+                f"{best['recipe']}, the most similar recipe, {listed(best['differences'])}. Values "
+                "in dB, and choices made on simulated objects, may not hold for your data."
             )
     return found
 
 
 def _sentence(found: dict[str, Any]) -> str:
-    """Describe how alike one recipe's phantoms are."""
+    """Describe how similar one recipe's phantoms are."""
     octaves = (
         "no structure to compare"
         if found["octaves"] is None

@@ -1,4 +1,4 @@
-"""The volumes at a glance: thumbnails, what is known of each, and which ones differ."""
+"""The overview of volumes: thumbnails, numbers, and the outliers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ import pandas as pd
 from PIL import Image
 
 from decon3d import paths
-from decon3d.errors import UserError, unforeseen
+from decon3d.errors import UserError, needs_traceback
 from decon3d.logs import log
-from decon3d.report.existing import stored
 from decon3d.report.labels import INPUT, METRICS, method_label
+from decon3d.report.run_status import stored
 from decon3d.report.viewer import data_uri
 from decon3d.report.views import Values
 from decon3d.settings import Settings
@@ -22,14 +22,14 @@ from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.reader import Volume, open_volume
 
 FEW = 4
-"""Up to this many volumes are all shown; of more, the most typical one and the odd ones."""
+"""Up to so many volumes are all shown; of more, the most typical one and the outliers."""
 ODD_SHOWN = 2
 LEAST = 5
-"""Volumes that it takes to tell an odd one."""
+"""Least number of volumes in which outliers are looked for."""
 ODD = 5.0
-"""Deviations from the median from which a volume is odd."""
+"""Deviations from the median that make a volume an outlier."""
 FLOOR = 0.02
-"""Least deviation, relative to the median: volumes that are all but equal hold no odd one."""
+"""Least deviation, relative to the median: nearly equal volumes have no outlier."""
 BROKEN = 1e6
 """Score of a volume that cannot be read."""
 THUMBNAIL = 96
@@ -38,7 +38,7 @@ THUMBNAIL_QUALITY = 60
 
 @dataclass(frozen=True)
 class Fact:
-    """A number that is known of each volume: its column's head, unit and number of digits."""
+    """A column of the overview: its heading, unit and number of digits."""
 
     label: str
     unit: str = ""
@@ -47,7 +47,7 @@ class Fact:
 
 @dataclass
 class Row:
-    """A volume: pictures, numbers by fact, and in what it is odd."""
+    """A volume: pictures, numbers by fact, and the facts in which it is an outlier."""
 
     name: str
     record: VolumeRecord | None
@@ -65,14 +65,14 @@ class Row:
 
     @property
     def odd(self) -> bool:
-        """Whether it deserves a look before the others."""
+        """Whether it should be inspected before the others."""
         return bool(self.missing) or self.score >= ODD
 
 
 def volume_rows(
     root: Path, *, dataset: str, settings: Settings
 ) -> tuple[dict[str, Fact], list[Row]]:
-    """Collect what is known of each ingested volume, the odd ones first.
+    """Collect the facts about each ingested volume, outliers first.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def volume_rows(
         try:
             rows.append(_row(root, dataset, path.stem, settings, facts))
         except Exception as error:  # one broken volume must not hide the others
-            log.warning("%s could not be read: %s", path, error, exc_info=unforeseen(error))
+            log.warning("%s could not be read: %s", path, error, exc_info=needs_traceback(error))
             rows.append(Row(path.stem, None, score=BROKEN, why=f"cannot be read: {error}"))
     _add_metrics(root, dataset, facts, rows)
     _score(facts, rows)
@@ -100,7 +100,7 @@ def volume_rows(
 
 
 def shown_volumes(rows: Sequence[Row]) -> list[str]:
-    """Choose the volumes that are shown in full: all of a few, else the typical and the odd."""
+    """Choose the volumes shown in full: all of a few, else the typical one and outliers."""
     if len(rows) <= FEW:
         return [row.name for row in sorted(rows, key=lambda row: row.name)]
     typical = min(rows, key=lambda row: (len(row.missing), row.score))
@@ -167,7 +167,7 @@ def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[
 def _add_consistency(
     root: Path, dataset: str, volume: str, method: str, add: Callable[[str, Fact, Any], None]
 ) -> None:
-    """Add the shares that contradict the data, and that no data can check; the worst channel's."""
+    """Add the shares that contradict the data and that cannot be verified; the worst channel's."""
     path = root / paths.consistency_record(dataset, method)
     checks = (stored(path).get(volume) or {}).get("checks", [])
     for key, words in (("flagged", "Against the data"), ("not_verifiable", "Not verifiable")):
@@ -183,9 +183,10 @@ def _add_metrics(root: Path, dataset: str, facts: dict[str, Fact], rows: list[Ro
         return
     metrics = pd.read_csv(table)
     chosen = metrics[
-        (metrics["split"] == "volume") & (metrics["metric"] == "psnr")
+        (metrics["split"] == "volume")
+        & (metrics["metric"] == "psnr")
         & (metrics["variant"] == "affine")
-    ]  # fmt: skip
+    ]
     for (subject, method), values in chosen.groupby(["subject", "method"])["value"]:
         fact = Fact(f"{METRICS['psnr'].label}, {method_label(str(method))}", "dB", 1)
         for row in rows:

@@ -12,27 +12,28 @@ import pandas as pd
 import yaml
 
 from decon3d import paths
-from decon3d.errors import unforeseen
+from decon3d.errors import needs_traceback
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import DIGESTS, check_digests, write_digests, write_json, write_text
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
 from decon3d.report.embed import downloads, embedded, figures_by_section, other_tables
-from decon3d.report.existing import (
+from decon3d.report.figures import make_figures, volume_figures
+from decon3d.report.headline_table import headline, shared_noise
+from decon3d.report.index import build_index
+from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
+from decon3d.report.likeness import likeness_warnings
+from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
+from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
+from decon3d.report.pairs import pair_rows, test_specimens
+from decon3d.report.recommendation import Recommendation, recommended
+from decon3d.report.run_status import (
     data_warnings,
     effective_settings,
     incomplete_methods,
     provenance,
     psf_cards,
 )
-from decon3d.report.figures import make_figures, volume_figures
-from decon3d.report.headline_table import headline, shared_noise
-from decon3d.report.index import build_index
-from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
-from decon3d.report.likeness import likeness_warnings
-from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
-from decon3d.report.pairs import pair_rows, test_specimens
-from decon3d.report.recommendation import Recommendation, recommended
 from decon3d.report.scenes import volume_scenes
 from decon3d.report.tables import (
     COST_COLUMNS,
@@ -44,11 +45,10 @@ from decon3d.report.tables import (
 )
 from decon3d.report.templating import listed, render
 from decon3d.report.vetoes import painted
-from decon3d.report.words import Methods, methods_paragraph, what_was_restored
 from decon3d.settings import Settings, is_trained
 
 VIEWER_BYTES = 12_000_000
-"""Of all volumes in the viewer, as text; of those that do not fit, the detail page shows them."""
+"""Of all volumes in the viewer, as text; the volumes' own pages show the others."""
 SECTIONS = {
     "pictures": "Pictures",
     "metrics": "Quality against the truth",
@@ -64,14 +64,16 @@ SECTIONS = {
 def report_what_exists(root: Path, settings: Settings) -> None:
     """Remake tables, figures and page of every dataset from what exists, and the index.
 
-    Nothing that is missing or broken stops it: what fails is logged, and the rest is made.
+    Failures are logged, and the other pages are made.
     """
     for dataset in settings.datasets:
         for make in (write_tables, make_figures):
             try:
                 make(root, dataset=dataset, settings=settings)
             except Exception as error:
-                log.warning("%s: %s: %s", dataset, make.__name__, error, exc_info=unforeseen(error))
+                log.warning(
+                    "%s: %s: %s", dataset, make.__name__, error, exc_info=needs_traceback(error)
+                )
         build_report(root, dataset=dataset, settings=settings)
     build_index(root, settings.datasets)
 
@@ -82,7 +84,7 @@ def check_drawn(root: Path, *, dataset: str) -> None:
     Raises
     ------
     DamagedError
-        If one is missing or was changed: with the file that has the workflow make all again.
+        If one is missing or was changed. The error names the file whose removal makes all again.
     """
     tables, figures = root / paths.table(dataset, DIGESTS), root / paths.figures(dataset)
     check_digests(tables, beside=[tables.with_name("metrics.csv")])
@@ -107,11 +109,11 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     problems: list[str] = []
 
     def attempt(what: str, make: Callable[[], Any], otherwise: Any) -> Any:
-        # A broken result must not cost the user the page that tells about it.
+        # A broken result must not prevent the page that reports it.
         try:
             return make()
         except Exception as error:
-            log.warning("%s: %s: %s", dataset, what, error, exc_info=unforeseen(error))
+            log.warning("%s: %s: %s", dataset, what, error, exc_info=needs_traceback(error))
             problems.append(f"{what} could not be read: {error}")
             return otherwise
 
@@ -137,7 +139,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ({}, []),
     )
     cards = attempt("the PSF", lambda: psf_cards(root, **named), [])
-    # The PSF's first: whatever is wrong with it is wrong with every method.
+    # The PSF's first: its faults affect every method.
     warnings = [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
     warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
     warnings += attempt("the likeness", lambda: likeness_warnings(root, **named), [])
@@ -151,12 +153,13 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     records = [row.record for row in rows if row.record is not None]
     restored = attempt(
         "what was restored",
-        lambda: what_was_restored(
+        lambda: restoration_summary(
             sorted(records, key=lambda r: r.name),
-            dataset=settings.datasets[dataset], settings=settings,
+            dataset=settings.datasets[dataset],
+            settings=settings,
         ),
         "",
-    )  # fmt: skip
+    )
     hero = next((f for f in figures.get("pictures", []) if f["data"]), None)
     if hero is not None:
         figures["pictures"].remove(hero)
@@ -205,7 +208,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
 
 
 def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settings) -> Path:
-    """Write the page of one volume: the viewer and its figures, all that is known of it.
+    """Write the page of one volume: its viewer, figures, warnings and numbers.
 
     Parameters
     ----------
@@ -244,7 +247,7 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
 def _scenes(
     root: Path, volumes: Iterable[str], *, dataset: str, settings: Settings
 ) -> list[dict[str, Any]]:
-    """Make the viewer's scenes, as many as the page can carry; the first one always."""
+    """Make the viewer's scenes up to the page's size limit; always the first one."""
     scenes: list[dict[str, Any]] = []
     size = 0
     for scene in volume_scenes(root, volumes, dataset=dataset, settings=settings):
@@ -278,19 +281,19 @@ def _present(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
-    """Say in plain words what the numbers can and cannot prove."""
+    """List what the numbers can and cannot prove."""
     caveats = []
     phantoms = metrics[metrics["split"] == "test"] if len(metrics) else metrics
     if len(phantoms):
         count = phantoms.groupby(["channel", "recipe"])["subject"].nunique().min()
         caveats += [
             "The phantoms are simulated, with the same point spread function and the same noise "
-            "law that the restorations assume. The numbers say how well each method undoes that "
-            "known blur; they do not say how it behaves where the real point spread function, "
-            "background or noise differ.",
+            "law that the restorations assume. The numbers show how well each method undoes that "
+            "known blur, not how it performs where the real point spread function, background or "
+            "noise differ.",
             f"Intervals are over simulated volumes (at least {count} per recipe; crops of one "
-            "clean volume, or one object at several doses, count once). They do not cover another "
-            "microscope, another dose or another kind of structure.",
+            "clean volume, or one object at several doses, count once). They do not include other "
+            "microscopes, doses or kinds of structure.",
         ]
         seen = sorted(seen_recipes(settings))
         unseen = sorted(set(phantoms["recipe"]) - set(seen))
@@ -302,29 +305,27 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
     elif len(metrics) and (metrics["split"] == "measured").any():
         caveats += [
             "The truth of a measured pair is another image, with noise and blur of its own. The "
-            "numbers say how near a method comes to that image; one that resolves more than it "
-            "shows is marked down for it.",
+            "numbers show how close a method comes to that image. A method that resolves more "
+            "than that image gets worse numbers.",
             "Intervals are over specimens: all test pairs of one specimen count once. They do not "
-            "cover another microscope, another dose or another kind of specimen.",
+            "include other microscopes, doses or kinds of specimen.",
         ]
     else:
         caveats.append(
-            "There are no numbers against simulated truth here; the pictures alone do not prove "
-            "that what became visible is there."
+            "This page has no comparison with simulated truth. The pictures alone do not prove "
+            "that newly visible structures are real."
         )
     trained = [method_label(n) for n, m in settings.methods.items() if is_trained(m)]
     if trained:
         caveats.append(
-            f"{listed(trained)}: trained once, with one seed. Another seed may move the "
-            "result by more than the interval shows."
+            f"{listed(trained)}: trained once, with one seed. Another seed may change the result "
+            "by more than the interval."
         )
     if len(metrics) and (metrics["split"] == "volume").any():
-        caveats.append(
-            "The dataset's own volumes with truth are few, and their truth is taken as it is."
-        )
+        caveats.append("The dataset has few volumes with truth, and their truth is used as given.")
     caveats += [
-        "Detail finer than the microscope passes cannot be verified from these data: there, every "
-        "restoration adds what its assumptions, or its training, make likely.",
+        "Detail below the microscope's cut-off cannot be verified from these data. It comes from "
+        "the assumptions or the training of the method.",
         f"{', '.join(METRICS[m].label for m in VOXELWISE)} compare voxels. They do not count "
         "invented or missed objects.",
     ]

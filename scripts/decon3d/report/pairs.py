@@ -9,13 +9,13 @@ from decon3d.settings import Settings
 
 
 def pair_rows(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
-    """List how each pair was registered and matched, per channel.
+    """List the registration and matching of each pair, per channel.
 
     Returns
     -------
     list of dict
-        `channel`, `shape` (voxels of a tile, Z, Y, X) and `rows`: what `pairs.json` says of each
-        pair (see `decon3d.pairs.stores`), ordered by split.
+        `channel`, `shape` (voxels of a tile, Z, Y, X) and `rows`: the entries of `pairs.json` for
+        each pair (see `decon3d.pairs.stores`), ordered by split.
     """
     found = []
     for channel in settings.datasets[dataset].channels:

@@ -1,8 +1,8 @@
 """The tests that papers report: one-way ANOVA with Tukey HSD, Wilcoxon with Holm.
 
-They take every simulated volume as independent, so that **their p-values measure how many volumes
-were simulated**; they are here to be compared with published tables (NeuroDecon's), not to decide
-anything. What decides is the paired difference with its interval in the summary. Tests by SciPy.
+They treat every simulated volume as independent, so **their p-values depend on how many volumes
+were simulated**. They allow a comparison with published tables (NeuroDecon's). For decisions, use
+the paired difference with its interval in the summary. Tests by SciPy.
 """
 
 import math
@@ -19,9 +19,20 @@ from scipy import stats
 from decon3d.settings import ORACLE
 
 COLUMNS = (
-    "channel", "recipe", "metric", "variant", "test", "first", "second", "difference", "low",
-    "high", "statistic", "p", "n",
-)  # fmt: skip
+    "channel",
+    "recipe",
+    "metric",
+    "variant",
+    "test",
+    "first",
+    "second",
+    "difference",
+    "low",
+    "high",
+    "statistic",
+    "p",
+    "n",
+)
 LEAST = 3
 """Volumes below which no test is made."""
 
@@ -40,7 +51,7 @@ def as_papers_report(metrics: pd.DataFrame) -> pd.DataFrame:
         `test`: `anova` (all methods at once; statistic F), `tukey_hsd` (p and 95 % interval of the
         mean difference first - second, adjusted for all pairs) or `wilcoxon_holm` (signed ranks
         over the same volumes, two-sided, p adjusted by Holm over the pairs). `n` volumes each.
-        Oracles take part in none. Empty where no two methods were compared on three volumes.
+        Oracles are excluded. Empty where no two methods were compared on three volumes.
     """
     kept = metrics[metrics["split"].isin(["test", "measured"]) & metrics["value"].notna()]
     kept = kept[~kept["method"].str.endswith(ORACLE)].fillna({"recipe": "measured"})
@@ -67,24 +78,30 @@ def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     pairs = list(combinations(range(len(names)), 2))
     for i, j in pairs:
         yield {
-            "test": "tukey_hsd", "first": names[i], "second": names[j],
-            "difference": float(tukey.statistic[i, j]), "p": float(tukey.pvalue[i, j]),
+            "test": "tukey_hsd",
+            "first": names[i],
+            "second": names[j],
+            "difference": float(tukey.statistic[i, j]),
+            "p": float(tukey.pvalue[i, j]),
             "low": float(tukey.statistic[i, j]) - half,
             "high": float(tukey.statistic[i, j]) + half,
-        }  # fmt: skip
+        }
     signed = [stats.wilcoxon(samples[i], samples[j], zero_method="zsplit") for i, j in pairs]
     adjusted = holm(np.array([float(found.pvalue) for found in signed]))
     for (i, j), found, p in zip(pairs, signed, adjusted, strict=True):
         yield {
-            "test": "wilcoxon_holm", "first": names[i], "second": names[j],
+            "test": "wilcoxon_holm",
+            "first": names[i],
+            "second": names[j],
             "difference": float(np.mean(samples[i] - samples[j])),
-            "statistic": float(found.statistic), "p": float(p),
-        }  # fmt: skip
+            "statistic": float(found.statistic),
+            "p": float(p),
+        }
 
 
 @lru_cache
 def _critical(groups: int, freedom: int) -> float:
-    """Return the 95 % point of the studentized range: seconds of quadrature, for every table."""
+    """Return the 95 % point of the studentized range; cached, since it takes seconds."""
     return float(stats.studentized_range.ppf(0.95, groups, freedom))
 
 

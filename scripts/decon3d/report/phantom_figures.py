@@ -12,7 +12,7 @@ from decon3d.report.labels import TRUTH, method_label, seen_recipes
 from decon3d.report.likeness import draw_likeness
 from decon3d.report.templating import quantity
 from decon3d.report.views import Scene, Triple
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.checked_stores import open_group
 
 PAIRS_SHOWN = 3
 
@@ -35,7 +35,7 @@ def split_sheet(job: Job, channel: str, split: str) -> Drawn:
     used = {"train": "the networks learn from", "test": "the numbers are measured on"}[split]
     every = "" if measured else ", every recipe at least once"
     caption = (
-        f"What {used}: {about['volumes']} volumes of {quantity(width)} × {quantity(height)} × "
+        f"The {about['volumes']} volumes that {used}: {quantity(width)} × {quantity(height)} × "
         f"{quantity(depth)} µm (X, Y, Z){every}. {'Truths' if measured else 'Objects'} above, "
         "images below; each as maximum projections of its middle eighth along Z (XY) and along Y "
         "(XZ), stretched to its own range."
@@ -75,8 +75,10 @@ def restored_recipes(job: Job, channel: str) -> Drawn:
                 f"{quantity(test.attrs['photons'][i])} photons in the brightest voxels. "
             )
         entry = Entry(
-            f"{what.lower()}_{channel}_{recipe}", section,
-            f"{what} {recipe}{of_channel(job, channel)}", caption + projection_caption(shown),
-        )  # fmt: skip
+            f"{what.lower()}_{channel}_{recipe}",
+            section,
+            f"{what} {recipe}{of_channel(job, channel)}",
+            caption + projection_caption(shown),
+        )
         drawn.append((entry, figure))
     return drawn

@@ -1,4 +1,4 @@
-"""The drawings: arrays in, one matplotlib figure out. No file is read or written here.
+"""Drawings: each function takes arrays and returns one matplotlib figure, without file access.
 
 Colours: viridis and grey for images, Okabe and Ito's palette for lines, which people with any
 common colour blindness can tell apart.
@@ -25,21 +25,36 @@ WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
 GROUP_STYLES = {
-    "seen": ("#0072B2", "o"), "unseen": ("#D55E00", "^"), "measured": ("#CC79A7", "s"),
+    "seen": ("#0072B2", "o"),
+    "unseen": ("#D55E00", "^"),
+    "measured": ("#CC79A7", "s"),
     "volume": ("#009E73", "D"),
-}  # fmt: skip
+}
 OUTLINE = [patheffects.withStroke(linewidth=2.5, foreground="black")]
 GROUP_WORDS = {
-    "seen": "seen structure", "unseen": "unseen structure", "measured": "measured pairs",
+    "seen": "seen structure",
+    "unseen": "unseen structure",
+    "measured": "measured pairs",
     "volume": "own volumes",
-}  # fmt: skip
+}
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#888888",
-    "axes.grid": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.7, "axes.axisbelow": True,
-    "xtick.color": "#444444", "ytick.color": "#444444", "legend.frameon": False,
-    "figure.facecolor": "white", "svg.hashsalt": "decon3d",
-}  # fmt: skip
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "svg.hashsalt": "decon3d",
+}
 
 
 def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[float, float]]:
@@ -63,7 +78,7 @@ def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[floa
     rows = math.ceil(len(views) / columns)
     wide = WIDTH if columns <= 4 else 1.2 * WIDTH
     depth, height, width = views[0][1].size_um
-    # A thin stack's XZ view is enlarged in neither axis: one scale for the whole figure.
+    # One scale for the whole figure: the XZ view of a thin stack is not enlarged.
     panel = min((wide - 0.9) / columns - 0.12, 4.2)
     inch = panel / width
     tall, flat = height * inch, max(depth * inch, 0.15)
@@ -79,20 +94,34 @@ def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[floa
             bottom = top - (offset + inches) / size[1]
             axes = figure.add_axes((left, bottom, panel / size[0], inches / size[1]))
             image = axes.imshow(
-                view, cmap="gray", vmin=low, vmax=high, aspect="auto", interpolation="antialiased",
+                view,
+                cmap="gray",
+                vmin=low,
+                vmax=high,
+                aspect="auto",
+                interpolation="antialiased",
                 extent=(0, scene.size_um[2], scene.size_um[1 if name == "XY" else 0], 0),
-            )  # fmt: skip
+            )
             _bare(axes)
             if i == 0:
-                axes.text(0.02, 0.97, name, transform=axes.transAxes, color="white", va="top",
-                          fontsize=8, path_effects=OUTLINE)  # fmt: skip
+                axes.text(
+                    0.02,
+                    0.97,
+                    name,
+                    transform=axes.transAxes,
+                    color="white",
+                    va="top",
+                    fontsize=8,
+                    path_effects=OUTLINE,
+                )
             if name == "XY":
                 axes.set_title(label, pad=4)
                 if i == 0:
                     _scale_bar(axes, scene.size_um[2], scene.size_um[1])
     assert image is not None
-    bar = figure.add_axes(((size[0] - 0.72) / size[0], 1 - (title + tall) / size[1],
-                           0.12 / size[0], tall / size[1]))  # fmt: skip
+    bar = figure.add_axes(
+        ((size[0] - 0.72) / size[0], 1 - (title + tall) / size[1], 0.12 / size[0], tall / size[1])
+    )
     figure.colorbar(image, cax=bar, label="counts")
     bar.grid(False)
     return figure, (low, high)
@@ -177,7 +206,7 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str)
         axes.plot(run["iterations"], run["score"], ".-", color=shade, label=label, markersize=4)
         best.append(run["score"].max())
     top = curve["score"].max()
-    # Early iterations lie far below: the choice is made near the top.
+    # Early iterations lie far below the top and are cut off.
     below = (top - curve["score"].median()) * 2
     axes.set(
         xscale="log", xlabel="iterations", ylabel=measure, ylim=(top - below, top + below / 10)
@@ -225,18 +254,24 @@ def psf_views(
         figure.subplots(1, 3), planes.items(), strict=True
     ):
         image = axes.imshow(
-            np.sqrt(np.clip(plane / peak, 0, None)), cmap="viridis", vmin=0, vmax=1,
+            np.sqrt(np.clip(plane / peak, 0, None)),
+            cmap="viridis",
+            vmin=0,
+            vmax=1,
             interpolation="nearest",
             extent=(-size[across] / 2, size[across] / 2, size[down] / 2, -size[down] / 2),
-        )  # fmt: skip
+        )
         axes.set(title=name, xlabel=f"{name[0]} (µm)", ylabel=f"{name[1]} (µm)")
         axes.grid(False)
         if fwhm_um is not None:
             angle = np.linspace(0, 2 * np.pi, 200)
             axes.plot(
-                fwhm_um[across] / 2 * np.cos(angle), fwhm_um[down] / 2 * np.sin(angle),
-                color="white", linewidth=1, linestyle="--",
-            )  # fmt: skip
+                fwhm_um[across] / 2 * np.cos(angle),
+                fwhm_um[down] / 2 * np.sin(angle),
+                color="white",
+                linewidth=1,
+                linestyle="--",
+            )
     bar = figure.colorbar(image, ax=figure.axes, shrink=0.8, ticks=np.sqrt([0, 0.01, 0.1, 0.5, 1]))
     bar.ax.set_yticklabels(["0", "0.01", "0.1", "0.5", "1"])
     bar.set_label("of the peak")
@@ -272,16 +307,32 @@ def metric_plot(
                 shift = 0.7 * ((k + 0.5) / len(groups) - 0.5)
                 for i, method in enumerate(methods):
                     kept = points[
-                        (points["metric"] == metric) & (points["variant"] == variant)
-                        & (points["method"] == method) & (points["group"] == group)
-                    ]["value"].dropna()  # fmt: skip
-                    axes.plot(kept, np.full(len(kept), i + shift), marker, color=color,
-                              alpha=0.35, markersize=4, markeredgewidth=0)  # fmt: skip
+                        (points["metric"] == metric)
+                        & (points["variant"] == variant)
+                        & (points["method"] == method)
+                        & (points["group"] == group)
+                    ]["value"].dropna()
+                    axes.plot(
+                        kept,
+                        np.full(len(kept), i + shift),
+                        marker,
+                        color=color,
+                        alpha=0.35,
+                        markersize=4,
+                        markeredgewidth=0,
+                    )
                     mean = means.get((metric, variant, method, group))
                     if mean is not None and mean.n:
                         axes.plot(mean.cautious, [i + shift] * 2, color=color, linewidth=2)
-                        axes.plot(mean.mean, i + shift, marker, color="white", markersize=7,
-                                  markeredgecolor=color, markeredgewidth=1.8)  # fmt: skip
+                        axes.plot(
+                            mean.mean,
+                            i + shift,
+                            marker,
+                            color="white",
+                            markersize=7,
+                            markeredgecolor=color,
+                            markeredgewidth=1.8,
+                        )
             info = METRICS[metric]
             better = "higher" if info.higher_is_better else "lower"
             unit = f" ({info.unit})" if info.unit else ""
@@ -292,10 +343,18 @@ def metric_plot(
         row[0].set_yticks(range(len(methods)), [method_label(m) for m in methods])
         row[0].set_ylim(len(methods) - 0.45, -0.55)
     handles = [
-        Line2D([], [], marker=GROUP_STYLES[g][1], color=GROUP_STYLES[g][0], label=GROUP_WORDS[g],
-               markerfacecolor="white", markersize=7, markeredgewidth=1.8)
+        Line2D(
+            [],
+            [],
+            marker=GROUP_STYLES[g][1],
+            color=GROUP_STYLES[g][0],
+            label=GROUP_WORDS[g],
+            markerfacecolor="white",
+            markersize=7,
+            markeredgewidth=1.8,
+        )
         for g in groups
-    ]  # fmt: skip
+    ]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(groups))
     return figure
 
@@ -313,8 +372,22 @@ def _scale_bar(axes: Axes, width_um: float, height_um: float) -> None:
     power = 10 ** math.floor(math.log10(width_um / 5))
     length = max(v * power for v in (1, 2, 5) if v * power <= width_um / 5)
     x, y = 0.04 * width_um, height_um * 0.955
-    axes.plot([x, x + length], [y, y], color="white", linewidth=3, solid_capstyle="butt",
-              path_effects=OUTLINE)  # fmt: skip
-    axes.text(x + length / 2, y - 0.015 * height_um, f"{length:g} µm", color="white", ha="center",
-              va="bottom", fontsize=8, path_effects=OUTLINE)  # fmt: skip
+    axes.plot(
+        [x, x + length],
+        [y, y],
+        color="white",
+        linewidth=3,
+        solid_capstyle="butt",
+        path_effects=OUTLINE,
+    )
+    axes.text(
+        x + length / 2,
+        y - 0.015 * height_um,
+        f"{length:g} µm",
+        color="white",
+        ha="center",
+        va="bottom",
+        fontsize=8,
+        path_effects=OUTLINE,
+    )
     axes.set(xlim=(0, width_um), ylim=(height_um, 0))

@@ -1,4 +1,4 @@
-"""The preview: a crop of one volume through every method that is ready, and what all will cost."""
+"""The preview: a crop of one volume, restored by each ready method, and the full run's cost."""
 
 import datetime
 from collections.abc import Sequence
@@ -9,17 +9,25 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from decon3d import paths
+from decon3d.classical.kind import PRIORS
 from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.report.labels import TRUTH, method_label
+from decon3d.report.preview_trials import Trial, try_method
 from decon3d.report.templating import render
 from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
 from decon3d.restoration.blocks import Region
-from decon3d.restoration.preview import Trial, try_method
-from decon3d.settings import PRIORS, Dataset, Settings, is_trained, is_tuned
+from decon3d.settings import (
+    Dataset,
+    Settings,
+    is_trained,
+    is_tuned,
+    list_volumes,
+    previewed_volume,
+)
 from decon3d.volumes.ingest import VolumeRecord, load_record
-from decon3d.volumes.inputs import VolumeSource, list_volumes, previewed_volume
+from decon3d.volumes.inputs import VolumeSource
 from decon3d.volumes.reader import Reading, open_volume
 
 CROP = (32, 160, 160)
@@ -59,9 +67,16 @@ def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) 
         panels = [Panel("raw", _scene(raw, record, region))]
         for method in settings.methods:
             trial = try_method(
-                root, dataset=dataset, channel=name, method=method, settings=settings,
-                record=record, region=region, shapes=shapes, threads=threads,
-            )  # fmt: skip
+                root,
+                dataset=dataset,
+                channel=name,
+                method=method,
+                settings=settings,
+                record=record,
+                region=region,
+                shapes=shapes,
+                threads=threads,
+            )
             trials.append(trial)
             if trial.restored is not None:
                 panels.append(Panel(method_label(method), _scene(trial.restored, record, region)))
@@ -169,7 +184,7 @@ def _rows(trials: Sequence[Trial], settings: Settings) -> list[dict[str, Any]]:
 
 
 def _before(settings: Settings, dataset: str) -> list[str]:
-    """List what the full run does before it restores, which the prediction leaves out."""
+    """List the steps before restoration, which the predicted time excludes."""
     steps = []
     if settings.has_pairs(dataset):
         steps.append("measured pairs" if settings.datasets[dataset].pairs else "phantoms")

@@ -1,8 +1,12 @@
-"""Which method to use: the data may veto, simulated objects rank what is left.
+"""Which method to use: the data exclude methods, then simulated objects rank the rest.
 
-A method is recommended in place of Richardson-Lucy only where the data do not speak against it and
-it is clearly ahead on simulated objects. Ties go to Richardson-Lucy, and between others to the
-simpler method. Richardson-Lucy itself can be vetoed in favour of the raw volume alone.
+The data exclude a method that has a veto, and one whose predicted error exceeds the least by more
+than two standard errors. The second can exclude Richardson-Lucy, too. Of the remaining methods, the
+one that is clearly ahead on simulated objects is recommended. Ties go to Richardson-Lucy, or if it
+is excluded, to the method with the least predicted error; other ties go to the simpler method. If
+Richardson-Lucy has a veto, the raw volume is recommended.
+
+`tests/validation/validate_recommendation.py` measures how often this rule is right.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +17,22 @@ from typing import Any
 import pandas as pd
 
 from decon3d import paths
+from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired_difference
-from decon3d.report.existing import stored
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import INPUT, method_label, prior_weight, with_groups
+from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number
-from decon3d.report.vetoes import CHECKS, Check, Column, data_checks
-from decon3d.settings import ORACLE, Rl, Settings, is_network
+from decon3d.report.vetoes import (
+    CHECKS,
+    ERRORS,
+    Check,
+    Column,
+    data_checks,
+    least_predicted,
+    predicted_worse,
+)
+from decon3d.settings import ORACLE, Settings, is_network
 
 METRIC = "psnr"
 TIE_DB = 0.1
@@ -36,9 +49,20 @@ SIMULATED = {"simulated", "unseen", "seen"}
 REASONS = 2
 """Reasons against a method that the sentence names; the table has all."""
 COLUMNS = (
-    "channel", "method", "recommended", "vetoed", "evidence", "check", "value", "low", "high", "n",
-    "reference", "veto", "sentence",
-)  # fmt: skip
+    "channel",
+    "method",
+    "recommended",
+    "vetoed",
+    "evidence",
+    "check",
+    "value",
+    "low",
+    "high",
+    "n",
+    "reference",
+    "veto",
+    "sentence",
+)
 """Of the table: a row per method and number."""
 
 
@@ -218,21 +242,37 @@ def recommendation_table(recommendations: Sequence[Recommendation]) -> pd.DataFr
     for r in recommendations:
         for method in dict.fromkeys([*r.checks, *(rank.method for rank in r.ranks)]):
             start = {
-                "channel": r.channel, "method": method, "recommended": method == r.method,
+                "channel": r.channel,
+                "method": method,
+                "recommended": method == r.method,
                 "vetoed": bool(r.vetoes(method)),
-            }  # fmt: skip
+            }
             for c in r.checks.get(method, []):
                 rows.append(
-                    {**start, "evidence": "data", "check": c.name, "value": c.value,
-                     "reference": c.reference, "veto": c.veto, "sentence": c.sentence}
-                )  # fmt: skip
+                    {
+                        **start,
+                        "evidence": "data",
+                        "check": c.name,
+                        "value": c.value,
+                        "reference": c.reference,
+                        "veto": c.veto,
+                        "sentence": c.sentence,
+                    }
+                )
             for rank in r.ranks:
                 if rank.method == method and rank.ahead is not None:
                     low, high = rank.ahead.cautious
                     rows.append(
-                        {**start, "evidence": rank.group, "check": "ahead_db",
-                         "value": rank.ahead.mean, "low": low, "high": high, "n": rank.ahead.n}
-                    )  # fmt: skip
+                        {
+                            **start,
+                            "evidence": rank.group,
+                            "check": "ahead_db",
+                            "value": rank.ahead.mean,
+                            "low": low,
+                            "high": high,
+                            "n": rank.ahead.n,
+                        }
+                    )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -264,13 +304,18 @@ class _Channel:
         start = reference or self.methods[0]
         values = {group: self._values(group) for group in EVIDENCE}
         ranks = [
-            Rank(method, group, self._mean(of[method], f"{group}/{method}"),
-                 None if method == start or start not in of
-                 else self._difference(of, method, start, group))
+            Rank(
+                method,
+                group,
+                self._mean(of[method], f"{group}/{method}"),
+                None
+                if method == start or start not in of
+                else self._difference(of, method, start, group),
+            )
             for group, of in values.items()
             for method in (INPUT, *self.methods)
             if method in of
-        ]  # fmt: skip
+        ]
         group = next((g for g in EVIDENCE if start in values[g]), None)
 
         def ahead(first: str, second: str) -> Estimate | None:
@@ -324,9 +369,15 @@ class _Channel:
             )
         if against[start]:
             return INPUT, f"Use the raw volume: {method_label(start)} {against[start]}."
-        differences = {m: d for m in self.methods if m != start and (d := ahead(m, start))}
+        left = self._left([m for m in self.methods if not against[m]])
+        fitter = None if start in left else left[0]
+        for m in self.methods:
+            if m not in left and not against[m]:
+                against[m] = f"fits yours worse than {method_label(left[0])}"
+        first = fitter or start
+        differences = {m: d for m in self.methods if m != first and (d := ahead(m, first))}
         leads = {m: d for m, d in differences.items() if _clear(d)}
-        chosen = self._first([m for m in leads if not against[m]], leads, ahead) or start
+        chosen = self._first([m for m in leads if m in left], leads, ahead) or first
         raw = ahead(INPUT, chosen)
         if _clear(raw):
             return INPUT, (
@@ -338,19 +389,51 @@ class _Channel:
             only = "the only method with results" if self.missing else "the only method"
             unopposed = f"nothing in your data speaks against it, {only}"
             return chosen, f"Use {name}: {unopposed if checks[chosen] else f'it is {only}'}."
+        if fitter:
+            return chosen, f"Use {name}: {self._fits(fitter, chosen, start, ahead, where)}."
         if chosen != start:
             unopposed = ", and your data do not speak against it" if checks[chosen] else ""
             return chosen, (
                 f"Use {name}: it is ahead of {method_label(start)} on {where} by "
                 f"{_decibels(leads[chosen])}{unopposed}."
             )
-        if leads:  # all of them vetoed; the table tells of those that lead by less
-            first = max(leads, key=lambda m: leads[m].mean)
+        if leads:  # the data exclude all of them; the table tells of those that lead by less
+            best = max(leads, key=lambda m: leads[m].mean)
             return chosen, (
-                f"Use {name}: {method_label(first)} is ahead on {where} by "
-                f"{number(leads[first].mean, 1)} dB and {against[first]}."
+                f"Use {name}: {method_label(best)} is ahead on {where} by "
+                f"{number(leads[best].mean, 1)} dB and {against[best]}."
             )
         return chosen, f"Use {name}: {self._no_lead(where, list(differences.values()))}."
+
+    def _left(self, methods: Sequence[str]) -> list[str]:
+        """Keep methods whose predicted error is not clearly larger than the least, that first."""
+        best = least_predicted(self.metrics, methods)
+        if best is None:
+            return list(methods)
+        worse = {m: predicted_worse(self.metrics, m, best) for m in methods if m != best}
+        return [best, *(m for m, errors in worse.items() if errors is None or errors <= ERRORS)]
+
+    def _fits(
+        self,
+        fitter: str,
+        chosen: str,
+        start: str,
+        ahead: Callable[[str, str], Estimate | None],
+        where: str,
+    ) -> str:
+        """Say why Richardson-Lucy is excluded, and what simulated objects say of the choice."""
+        reference = method_label(start)
+        errors = -(predicted_worse(self.metrics, fitter, start) or 0.0)
+        subject = "it" if chosen == fitter else method_label(fitter)
+        text = (
+            f"on your data, {subject} has a smaller predicted error than {reference}, by "
+            f"{number(errors, 1)} standard errors"
+        )
+        for one, other, name in ((chosen, start, "it"), (start, chosen, reference)):
+            lead = ahead(one, other)
+            if _clear(lead):
+                return f"{text}; on {where}, {name} is ahead by {_decibels(lead)}"
+        return text
 
     def _lacking(self) -> str:
         """Say which methods of the config have no results yet; empty = all have some."""

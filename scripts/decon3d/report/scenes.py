@@ -50,9 +50,12 @@ def _scene(job: Job, record: VolumeRecord, channel: str, name: str) -> dict[str,
     note = f"Time point {found[0].time} of {times}." if times > 1 else ""
     stores = [_shown(job, s.path) for s in found]
     return viewer_scene(
-        panels, name=name, full_shape=(record.shape[2], record.shape[3], record.shape[4]),
-        napari=f"napari {' '.join(stores)}", note=note,
-    )  # fmt: skip
+        panels,
+        name=name,
+        full_shape=(record.shape[2], record.shape[3], record.shape[4]),
+        napari=f"napari {' '.join(stores)}",
+        note=note,
+    )
 
 
 def _consistency(job: Job, record: VolumeRecord, method: str, position: int) -> Values | None:

@@ -30,18 +30,54 @@ from decon3d.report.templating import render
 from decon3d.settings import ORACLE, Settings
 
 SUMMARY_COLUMNS = (
-    "channel", "group", "metric", "variant", "region", "method", "mean", "low", "high", "t_low",
-    "t_high", "n", "units", "rank", "reference", "difference", "difference_low", "difference_high",
-    "difference_t_low", "difference_t_high", "difference_n", "clear",
-)  # fmt: skip
+    "channel",
+    "group",
+    "metric",
+    "variant",
+    "region",
+    "method",
+    "mean",
+    "low",
+    "high",
+    "t_low",
+    "t_high",
+    "n",
+    "units",
+    "rank",
+    "reference",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "difference_t_low",
+    "difference_t_high",
+    "difference_n",
+    "clear",
+)
 CONDITION_COLUMNS = (
-    "channel", "voxel_anisotropy", "group", "recipe", "photons", "metric", "variant", "region",
-    "method", "mean", "sd", "n",
-)  # fmt: skip
+    "channel",
+    "voxel_anisotropy",
+    "group",
+    "recipe",
+    "photons",
+    "metric",
+    "variant",
+    "region",
+    "method",
+    "mean",
+    "sd",
+    "n",
+)
 COST_COLUMNS = (
-    "channel", "method", "stage", "jobs", "seconds", "mvoxel", "mvoxel_per_s", "peak_memory_gb",
+    "channel",
+    "method",
+    "stage",
+    "jobs",
+    "seconds",
+    "mvoxel",
+    "mvoxel_per_s",
+    "peak_memory_gb",
     "device",
-)  # fmt: skip
+)
 
 
 def collect_metrics(root: Path, *, dataset: str) -> pd.DataFrame:
@@ -121,9 +157,11 @@ def _summary_rows(
         row |= _columns(mean, "")
         if reference is not None and method != reference:
             difference = paired_difference(
-                values[method], values[reference], seed=settings.seed,
+                values[method],
+                values[reference],
+                seed=settings.seed,
                 name=f"{name}/{method}-{reference}",
-            )  # fmt: skip
+            )
             row |= {"reference": reference, "difference": difference.mean}
             row |= {"clear": difference.excludes_zero} | _columns(difference, "difference_")
         rows.append(row)
@@ -144,12 +182,12 @@ def _columns(estimate: Estimate, prefix: str) -> dict[str, object]:
 def by_condition(
     metrics: pd.DataFrame, *, settings: Settings, anisotropy: dict[str, float]
 ) -> pd.DataFrame:
-    """Average every metric per recipe, and per dose where `phantoms.test.doses` sets them.
+    """Average every metric per recipe, and per dose if `phantoms.test.doses` is set.
 
     Parameters
     ----------
     anisotropy
-        Of each channel's voxels, Z over X: the tables of several datasets can be put together.
+        Of each channel's voxels, Z over X, so that tables of several datasets can be merged.
 
     Returns
     -------
@@ -169,7 +207,7 @@ def by_condition(
 
 
 def collect_cost(root: Path, *, dataset: str, settings: Settings) -> pd.DataFrame:
-    """Collect what each method cost: tuning and training per channel, restoration over all parts.
+    """Collect the cost of each method: tuning and training per channel, restoration over all parts.
 
     Returns
     -------
@@ -235,20 +273,28 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     conditions = by_condition(metrics, settings=settings, anisotropy=_anisotropy(root, dataset))
     first = headline_table.headline(metrics, cost, settings=settings, specimens=specimens)
     tables = {
-        "metrics": metrics, "recommendation": recommendation_table(advice), "headline": first,
-        "summary": summary, "conditions": conditions,
-        "wrong_psf": headline_table.wrong_psf(metrics), "papers": as_papers_report(metrics),
-        "cost": cost, "guide": headline_table.guide(),
-    }  # fmt: skip
+        "metrics": metrics,
+        "recommendation": recommendation_table(advice),
+        "headline": first,
+        "summary": summary,
+        "conditions": conditions,
+        "wrong_psf": headline_table.wrong_psf(metrics),
+        "papers": as_papers_report(metrics),
+        "cost": cost,
+        "guide": headline_table.guide(),
+    }
     for name, table in tables.items():
         write_text(root / paths.table(dataset, f"{name}.csv"), table.to_csv(index=False))
     # Last, since it holds the hash of metrics.csv.
     chosen = headline_table.settings_table(root, dataset=dataset, settings=settings)
     write_text(root / paths.table(dataset, "settings.csv"), chosen.to_csv(index=False))
     page = render(
-        "summary.html.j2", dataset=dataset, advice=advice, blocks=summary_blocks(summary),
+        "summary.html.j2",
+        dataset=dataset,
+        advice=advice,
+        blocks=summary_blocks(summary),
         headline=first.to_dict(orient="records"),
-    )  # fmt: skip
+    )
     write_text(root / paths.table(dataset, "summary.html"), page)
     names = [f"{name}.csv" for name in (*tables, "settings")] + ["summary.html"]
     write_digests(root / paths.table(dataset, name) for name in names)
@@ -295,9 +341,14 @@ def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
             {"method": m, "cells": [cells.get((m, *column)) for column in columns]} for m in methods
         ]
         blocks.append(
-            {"channel": channel, "group": group, "columns": columns, "rows": rows,
-             "n": int(part["n"].max())}
-        )  # fmt: skip
+            {
+                "channel": channel,
+                "group": group,
+                "columns": columns,
+                "rows": rows,
+                "n": int(part["n"].max()),
+            }
+        )
     return blocks
 
 

@@ -1,4 +1,4 @@
-"""The Jinja2 environment of the pages: everything from outside is escaped."""
+"""The Jinja2 environment of the pages; it escapes all text from outside."""
 
 import base64
 import hashlib
@@ -70,7 +70,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """Write seconds as a person would say them."""
+    """Write a duration in s, min or h."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
     if seconds < 120:

@@ -1,4 +1,4 @@
-"""What the data say of each method: they may veto one, never prefer it.
+"""What the data say of each method.
 
 Each check compares a number that was measured on the data, or on noise like theirs, with that of
 Richardson-Lucy, the reference. Richardson-Lucy itself is compared with the raw volume. What was
@@ -159,24 +159,54 @@ class _Pair:
         return _mean(one), _mean(other)
 
 
-def _predicted(pair: _Pair) -> Check | None:
-    one, other = pair.values("predicted_error")
-    shared = sorted(set(one) & set(other))
-    if not shared or pair.reference == INPUT:
+def predicted_worse(metrics: pd.DataFrame, method: str, other: str) -> float | None:
+    """Compare the predicted errors of two methods, in standard errors; positive = larger.
+
+    Parameters
+    ----------
+    metrics
+        Rows of `metrics.csv` of one channel.
+    method, other
+        The one that is larger or smaller, and the one that it is compared with.
+
+    Returns
+    -------
+    float or None
+        None where they were not predicted on the same blocks.
+    """
+    one, two = _Pair(metrics, method, other).values("predicted_error")
+    shared = sorted(set(one) & set(two))
+    if not shared:
         return None
     # The subjects are a block's replicas with other noise: sample/0000/07.
-    differences = pd.Series({s: one[s] - other[s] for s in shared})
+    differences = pd.Series({s: one[s] - two[s] for s in shared})
     of_replica = differences.groupby([s.rpartition("/")[2] for s in shared]).mean()
     error = float(of_replica.std(ddof=1))
-    errors = float(of_replica.mean()) / error if error > 0 else 0.0
+    return float(of_replica.mean()) / error if error > 0 else 0.0
+
+
+def least_predicted(metrics: pd.DataFrame, methods: Sequence[str]) -> str | None:
+    """Name the method with the least predicted error; None = it was predicted for none."""
+    means = {m: _Pair(metrics, m, m).means("predicted_error")[0] for m in methods}
+    known = {m: mean for m, mean in means.items() if math.isfinite(mean)}
+    return min(known, key=lambda m: known[m]) if known else None
+
+
+def _predicted(pair: _Pair) -> Check | None:
+    errors = predicted_worse(pair.metrics, pair.method, pair.reference)
+    if errors is None or pair.reference == INPUT:
+        return None
+    one, other = pair.values("predicted_error")
     return _check(
-        "predicted", _mean(one), _mean(other),
+        "predicted",
+        _mean(one),
+        _mean(other),
         cell=f"{_signed(errors, 1)} SE",
         veto=errors > ERRORS,
         why=f"fits yours worse than {pair.other}",
         sentence=f"{pair.label} has a larger error than {pair.other} within what the microscope "
         f"passes, as the noise of your data predicts it: by {number(errors, 1)} standard errors.",
-    )  # fmt: skip
+    )
 
 
 def _deviance(pair: _Pair) -> Check | None:
@@ -194,14 +224,16 @@ def _deviance(pair: _Pair) -> Check | None:
     worse = value - reference
     errors = worse / error if error > 0 else 0.0
     return _check(
-        "deviance", value, reference,
+        "deviance",
+        value,
+        reference,
         cell=f"{_signed(worse, 4)} ({_signed(errors, 1)} SE)",
         veto=errors > ERRORS,
         why=f"predicts your held-out photons worse than {pair.other}",
         sentence=f"{pair.label} predicts held-out photons of your data worse than {pair.other}: by "
         f"{number(worse, 4)} per voxel, {number(errors, 1)} standard errors over "
         f"{len(shared)} parts of the data.",
-    )  # fmt: skip
+    )
 
 
 def _light(pair: _Pair) -> Check | None:
@@ -213,13 +245,15 @@ def _light(pair: _Pair) -> Check | None:
     verb, kind = ("loses", "lost") if change < 0 else ("adds", "added")
     bound = (RAW_LIGHT if pair.reference == INPUT else LIGHT) + kept
     return _check(
-        "light", value, reference,
+        "light",
+        value,
+        reference,
         cell=f"{_signed(100 * change, 1)} %",
         veto=abs(change) > bound,
         why=f"{verb} {number(100 * abs(change), 1)} % of your light",
         sentence=f"{pair.label} {verb} {number(100 * abs(change), 1)} % of the light in your data; "
         f"up to {number(100 * bound, 1)} % may be {kind}.",
-    )  # fmt: skip
+    )
 
 
 def _staircase(pair: _Pair) -> Check | None:
@@ -228,7 +262,9 @@ def _staircase(pair: _Pair) -> Check | None:
         return None
     found = Staircase(restored=value, rl=reference)
     return _check(
-        "staircase", value, reference,
+        "staircase",
+        value,
+        reference,
         cell=f"{number(100 * value, 2)} %",
         veto=found.warns,
         why="paints yours",
@@ -236,7 +272,7 @@ def _staircase(pair: _Pair) -> Check | None:
         f"are flat, in a smooth estimate at most {number(100 * reference, 2)} %. Smooth structure "
         "became patches with steps between them, unless the object consists of flat pieces that "
         "are smaller than the PSF.",
-    )  # fmt: skip
+    )
 
 
 def _specks(pair: _Pair) -> Check | None:
@@ -257,12 +293,14 @@ def _specks(pair: _Pair) -> Check | None:
         f"noise bright; up to {number(bound, 1)} σ may be."
     )
     return _check(
-        "specks", value, reference,
+        "specks",
+        value,
+        reference,
         cell=f"{number(value, 1)} σ",
         veto=invented or value > bound,
         why="makes specks in the dark",
         sentence=told,
-    )  # fmt: skip
+    )
 
 
 def _consistency(pair: _Pair) -> Check | None:
@@ -271,30 +309,39 @@ def _consistency(pair: _Pair) -> Check | None:
         return None
     bound = max(FLAGGED_TIMES * reference, reference + FLAGGED)
     return _check(
-        "consistency", value, reference,
+        "consistency",
+        value,
+        reference,
         cell=f"{number(100 * value, 2)} %",
         veto=value > bound,
         why=f"contradicts yours in {number(100 * value, 2)} % of the voxels",
         sentence=f"{pair.label}, blurred again, contradicts the raw data in "
         f"{number(100 * value, 2)} % of the voxels, {pair.other} in "
         f"{number(100 * reference, 2)} %.",
-    )  # fmt: skip
+    )
 
 
 def _range(pair: _Pair, misfits: Sequence[str]) -> Check:
     more = f" ({len(misfits)} such differences in all)" if len(misfits) > 1 else ""
     return _check(
-        "range", float(len(misfits)), math.nan,
+        "range",
+        float(len(misfits)),
+        math.nan,
         cell="no",
         veto=True,
         why="was trained for other data",
         sentence=f"{pair.label} was trained for other data: {misfits[0].rstrip('.')}{more}.",
-    )  # fmt: skip
+    )
 
 
 _MAKERS: tuple[Callable[[_Pair], Check | None], ...] = (
-    _staircase, _light, _specks, _consistency, _predicted, _deviance,
-)  # fmt: skip
+    _staircase,
+    _light,
+    _specks,
+    _consistency,
+    _predicted,
+    _deviance,
+)
 
 
 def _check(

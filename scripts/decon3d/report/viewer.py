@@ -1,7 +1,7 @@
-"""The viewer's volumes: small 8-bit copies of raw, restored and true volumes, each one picture.
+"""The viewer's volumes: small 8-bit copies of raw, restored and true volumes, one picture each.
 
-Counts are stored as the square root of their place between two percentiles: shot noise is then
-even, and the dark parts of a restored volume, whose peaks are high, keep their steps.
+Counts are stored as the square root of their position between two percentiles. Shot noise is then
+uniform, and dark parts of a restored volume with high peaks keep their grey levels.
 """
 
 import base64
@@ -48,7 +48,7 @@ class Panel:
 def viewer_scene(
     panels: Sequence[Panel], *, name: str, full_shape: Shape, napari: str, note: str = ""
 ) -> dict[str, Any]:
-    """Make what the page's script shows of one volume, as plain values.
+    """Make the data that the page's script shows for one volume, as plain values.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def viewer_scene(
     napari
         The command that opens the volumes in full.
     note
-        What else to know about it.
+        A further note on it.
 
     Returns
     -------
@@ -91,19 +91,17 @@ def viewer_scene(
         "full_shape": list(full_shape),
         "shape": list(shape),
         "voxel_size_um": [float(f"{v:.6g}") for v in voxel],
-        "start": [
-            min(int(p / v), n - 1) for p, v, n in zip(place, voxel, shape, strict=True)
-        ],
+        "start": [min(int(p / v), n - 1) for p, v, n in zip(place, voxel, shape, strict=True)],
         "shared": _window(shared),
         "panels": stored,
         "napari": napari,
-    }  # fmt: skip
+    }
 
 
 def small_shape(shape: Sequence[int], *, voxel_size_um: Triple, most: int) -> Shape:
-    """Find the shape (Z, Y, X) of a copy of at most `most` voxels, as even in µm as it can be.
+    """Find the shape (Z, Y, X) of a copy of at most `most` voxels, as isotropic as possible.
 
-    The axes with the finest voxels lose first.
+    The axes with the smallest voxels are reduced first.
     """
 
     def at(step: float) -> Shape:
@@ -144,7 +142,7 @@ def _averaged(values: Values, axis: int, count: int) -> Values:
 
 
 def _finite(values: Values) -> Values:
-    """Give voxels without numbers the smallest count."""
+    """Replace NaN by the smallest count."""
     finite = np.isfinite(values)
     if finite.all():
         return values
@@ -194,7 +192,7 @@ def _extreme(values: Values, shape: Shape) -> Values:
 
 
 def _picture(volume: NDArray[np.uint8]) -> dict[str, Any]:
-    """Lay the planes out in rows, as one picture that is about square."""
+    """Arrange the planes in rows, as one nearly square picture."""
     depth, height, width = volume.shape
     columns = max(1, min(depth, round(math.sqrt(depth * height / width))))
     rows = math.ceil(depth / columns)

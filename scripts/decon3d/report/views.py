@@ -1,4 +1,4 @@
-"""What the pictures are drawn from: small copies of big volumes, and crops at full resolution."""
+"""Sources of the pictures: small copies of big volumes, and crops at full resolution."""
 
 from dataclasses import dataclass
 from math import prod
@@ -81,7 +81,7 @@ def _coarsest_needed(source: Source) -> Volume:
         level += 1
         try:
             volume = open_volume(source.path, level=level, reading=source.reading)
-        except UserError:  # that was the last level
+        except UserError:  # this is the last level
             break
     return volume
 

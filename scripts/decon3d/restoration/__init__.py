@@ -1,1 +1,1 @@
-"""Restoration: one block machine for networks and classical methods alike."""
+"""Restoration: block-wise processing by networks and classical methods."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from decon3d.logs import progress
 from decon3d.pairs.stores import write_store
 from decon3d.restoration.blocks import Triple, block_at, grid
-from decon3d.restoration.empty import restore_block
+from decon3d.restoration.no_data_blocks import restore_block
 from decon3d.restoration.restorers import (
     Preparation,
     Restorer,
@@ -21,11 +21,12 @@ from decon3d.restoration.restorers import (
     open_restorer,
 )
 from decon3d.restoration.sample import central
-from decon3d.volumes.checked import OPTIONS, open_group
+from decon3d.restoration.tiles import Tiling
+from decon3d.volumes.channel_accumulator import mark_image
+from decon3d.volumes.checked_stores import OPTIONS, open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import missing
-from decon3d.volumes.tally import mark_image
 
 
 def restore_array(
@@ -41,13 +42,18 @@ def restore_array(
     shape: Triple = values.shape  # type: ignore[assignment]
     z, y, x = (-(-n // s) * s for n, s in zip(block or shape, state.stride, strict=True))
     result = np.empty(shape, np.float32)
+    tiling = Tiling(stride=state.stride, halo=state.halo)
     for index in range(int(np.prod(grid(shape, (z, y, x))))):
         b = block_at(
-            index, shape=shape, block=(z, y, x), halo=state.halo, stride=state.stride,
+            index,
+            shape=shape,
+            block=(z, y, x),
+            halo=state.halo,
+            stride=state.stride,
             mirror=state.mirror,
-        )  # fmt: skip
+        )
         result[b.write], _ = restore_block(
-            restorer, b.pad(values[b.read]), b, fill=None, tile=(z, y, x), halo=state.halo
+            restorer, b.pad(values[b.read]), b, fill=None, size=(z, y, x), tiling=tiling
         )
     return result
 
@@ -78,9 +84,12 @@ def restore_phantoms(
     images: Any = open_group(test_store)["image"]
     shutil.rmtree(store, ignore_errors=True)
     restored = zarr.create_array(
-        str(Path(store) / "restored"), shape=images.shape, chunks=(1, *images.shape[1:]),
-        dtype="float32", **OPTIONS,
-    )  # fmt: skip
+        str(Path(store) / "restored"),
+        shape=images.shape,
+        chunks=(1, *images.shape[1:]),
+        dtype="float32",
+        **OPTIONS,
+    )
     options: dict[str, Any] = {"camera_offset": camera_offset, "gpus": gpus, "threads": threads}
     for i, values in enumerate(_restored(images, prepare=prepare, name=name, **options)):
         restored[i] = values
@@ -97,7 +106,7 @@ def restore_pairs(
     threads: int,
     name: str,
 ) -> None:
-    """Make the pairs that a method sees whose `source` is the method `name`.
+    """Make the pairs for methods whose `source` is the method `name`.
 
     Parameters
     ----------

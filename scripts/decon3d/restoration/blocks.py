@@ -1,9 +1,10 @@
-"""The geometry of block-wise work: what a block writes, what it must read, what is mirrored.
+"""The geometry of block-wise work: the regions that a block writes, reads and mirrors.
 
-The write regions tile the volume exactly once and start on multiples of the block. A read region
-is the write region and its halo, cut at the volume's faces; what is missing there is mirrored
-(`face`), so that a block looks the same to a network wherever the volume was cut. A block that is
-mirrored is always as large as the others, also where the volume ends: engines work on one shape.
+The write regions tile the volume exactly once and start on multiples of the block. A read region is
+the write region and its halo, cut at the volume's faces. Beyond the faces, voxels are mirrored
+(`face`), so that a block looks the same to a network for any division of the volume. Mirrored
+blocks have the same size as the others, also at the end of the volume, since engines need one
+shape.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ Triple = tuple[int, int, int]
 LARGEST_CHUNK = (32, 128, 128)
 SMALLEST = 8
 BLOCK_COST = 1e4
-"""Voxels whose computation takes as long as what comes with every block: files, calls."""
+"""Voxels whose computation takes as long as the overhead of a block: files, calls."""
 Region = tuple[slice, slice, slice]
 
 
@@ -121,7 +122,7 @@ def choose_block(
     memory_bytes: float,
     at_least: int = 1,
 ) -> tuple[Triple, Triple]:
-    """Choose the block that fits the memory with the least work, and the chunk it is made of.
+    """Choose the block that fits the memory with the least work, and its chunk.
 
     Of all ways to cut the axes into equal lengths, the one with the fewest voxels to compute, halo
     included (and each block costs something); of those, the one whose longest side is shortest.
@@ -135,7 +136,7 @@ def choose_block(
     bytes_per_voxel, memory_bytes
         The padded block times the first fits the second.
     at_least
-        Number of blocks; as many as there can be where the volume is too small for that.
+        Least number of blocks, if the volume is large enough.
 
     Returns
     -------
@@ -169,7 +170,7 @@ def choose_block(
             best = (float(work[y, x]), (axes[0][z], axes[1][y], axes[2][x]))
     assert best is not None
     block = best[1]
-    if not np.isfinite(best[0]):  # more blocks than the memory asks for, and than fit it
+    if not np.isfinite(best[0]):  # more blocks than the memory requires
         block = (min(axes[0]), min(axes[1]), min(axes[2]))
     chunk = [_divide(n, c, s) for n, c, s in zip(block, LARGEST_CHUNK, stride, strict=True)]
     return block, (chunk[0], chunk[1], chunk[2])

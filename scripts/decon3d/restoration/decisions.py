@@ -1,4 +1,4 @@
-"""What a classical method leaves open, decided on a sample of the data; no truth is needed."""
+"""Decisions of classical methods on a sample of the data, without truth."""
 
 from collections.abc import Iterator, Sequence
 from math import sqrt
@@ -90,13 +90,15 @@ def tv_weight_from_snr(
         If the sample holds nothing above the background.
     """
     if not sample:
-        raise UserError("tv_weight: snr needs a sample of the data, and there is none")
+        raise UserError(
+            "tv_weight: snr needs a sample of the data, but there are no data; give a number"
+        )
     known = [filled(block, background).astype(np.float32) for block in sample]
     means = [uniform_filter(block, 3, mode="nearest") for block in known]
     peak = (max(float(mean.max()) for mean in means) - background) / scale.gain
     if not peak > 0:
         raise UserError(
-            "tv_weight: snr: the sample of the data holds nothing above the background of "
+            "tv_weight: snr: the sample of the data has nothing above the background of "
             f"{background:g} counts; give a number"
         )
     weight = LAASMAA / (sqrt(peak) * 1000 * min(voxel_size_um))

@@ -1,4 +1,4 @@
-"""Finish a restoration: completeness, pyramid, seams, metadata. Only then is it a valid volume."""
+"""Finish a restoration: check completeness, write pyramid and metadata, measure seams."""
 
 import os
 from dataclasses import asdict
@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d import __version__
 from decon3d.errors import DamagedError
 from decon3d.files import read_json
 from decon3d.logs import log
 from decon3d.restoration.part import finished_blocks, shard_problem
 from decon3d.restoration.plan import Plan, VolumePlan, check_level_0
-from decon3d.versions import VERSIONS, installed
-from decon3d.volumes.checked import open_array, open_store
+from decon3d.versions import VERSIONS, __version__, installed
+from decon3d.volumes.checked_stores import open_array, open_store
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import begin_store, damages
 from decon3d.volumes.normalisation import Histogram
@@ -24,16 +23,16 @@ from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.writer import write_metadata, write_pyramid
 
 FACES = 16
-"""Block faces that are looked at per axis."""
+"""Largest number of block faces per axis that are measured."""
 FACE_LENGTH = 512
-"""Voxels of a face that are looked at along its two axes, in its middle."""
+"""Voxels of a face along its two axes, in its middle, that are measured."""
 SHIFTS = 16
-"""Planes before and behind the faces, among which the steps across faces must stand out."""
+"""Planes before and behind the faces, with which the steps across faces are compared."""
 COUNTS = ("clipped", "not_finite", "no_data")
 
 
 def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]]:
-    """Check that every shard of every volume is recorded as done and lies there as it was written.
+    """Check that every shard of every volume is recorded as done and unchanged.
 
     A shard is one block. The checksums in each are compared with what its part recorded; the
     voxels are compared with these checksums when the pyramid is made of them.
@@ -75,7 +74,7 @@ def _items(plan: Plan, volume: VolumePlan) -> range:
 
 
 def _undone(plan: Plan, bad: dict[int, str], progress: Path) -> DamagedError:
-    """Name the first of some damaged shards, by item, and list all with their parts' markers."""
+    """Name the first of some damaged shards, and list all with their parts' markers."""
     shards = {i: plan.shard(plan.item(i)) for i in bad}
     markers = {progress / f"{plan.part_of(i)}.json" for i in bad}
     first, problem = next(iter(bad.items()))
@@ -98,10 +97,11 @@ def finish_volume(
     Parameters
     ----------
     record
-        What ingest found: voxel size, channel names and colours, time interval are kept.
+        Ingest's record: voxel size, channel names and colours, time interval are kept.
     provenance
-        What decides this volume (settings, seed); stored as attribute `decon3d`, with the state of
-        each restorer (bundle and PSF by hash), the versions of the packages and the config's hash.
+        The settings of this volume (settings, seed); stored as attribute `decon3d`, with the state
+        of each restorer (bundle and PSF by hash), the versions of the packages and the config's
+        hash.
     issues
         From `check_complete`.
     progress
@@ -112,7 +112,7 @@ def finish_volume(
     Raises
     ------
     DamagedError
-        If a shard does not hold what its checksums say; with its part's marker, to be done again.
+        If a shard does not match its checksums; with its part's marker, to be done again.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def finish_volume(
     try:
         check_level_0(volume)
     except DamagedError as error:
-        parts = Path(progress)  # all have to be done again, for a plan that makes the level 0
+        parts = Path(progress)  # all have to be done again, since the plan makes the level 0
         plan_file = parts.parents[1] / "plans" / f"{plan.method}.json"
         files = [plan_file, *sorted(parts.glob("*.json"))]
         raise DamagedError(error.path, error.problem, files=files) from None
@@ -179,8 +179,8 @@ def seam_index(level_0: Any, volume: VolumePlan) -> dict[str, float]:
     Returns
     -------
     dict
-        By axis with an inner face: 1 where no seam can be told, 2 where steps across faces are
-        twice as large, relative to those beside them, as anywhere near.
+        By axis with an inner face: 1 = no seam; 2 = steps across faces, relative to those beside
+        them, are twice as large as the largest nearby.
     """
     return {
         axis: round(float(max(faces / max(shifted.max(initial=1.0), 1.0), 1.0)), 4)
@@ -213,7 +213,7 @@ def step_ratios(level_0: Any, volume: VolumePlan) -> dict[str, tuple[float, NDAr
             region[axis] = slice(first, last)
             values = np.moveaxis(np.asarray(level_0[(0, 0, *region)], np.float32), axis, 0)
             steps = np.array([np.nansum(np.abs(b - a), dtype=float) for a, b in pairwise(values)])
-            place = first + 2 - face + reach  # of the first step that has one before it
+            place = first + 2 - face + reach  # of the first step that has a predecessor
             inside = slice(place, place + len(steps) - 2)
             across[inside] += steps[1:-1]
             beside[inside] += (steps[:-2] + steps[2:]) / 2

@@ -1,9 +1,10 @@
 """`iterations: auto`: the number of iterations, chosen from a sample of the data in seconds.
 
 No truth and no phantoms are needed: the error of the estimate after each iteration is predicted
-from the blocks themselves and their noise (`classical.risk`), and the least is taken. Where the
-noise is correlated, as in deskewed data, the prediction is too low for many iterations (64 for a
-deskewed light-sheet volume that looks right at 15 to 20), and a law of the dose decides.
+from the blocks themselves and their noise (`classical.risk`), and the minimum is taken. For
+correlated noise, as in deskewed data, the prediction is too low for many iterations (64 for a
+deskewed light-sheet volume that looks right at 15 to 20), so a function of the dose is used
+instead.
 """
 
 from collections.abc import Sequence
@@ -23,18 +24,18 @@ from decon3d.volumes.camera import Camera
 from decon3d.volumes.photon_transfer import measure_camera
 
 NOMINAL = 15
-"""Iterations where the data cannot tell: accelerated, about right for some 100 photons."""
+"""Default number of accelerated iterations, about right for 100 photons."""
 LEAST, MOST = 3, 100
 """Limits of the choice, for accelerated iterations; plain ones need about twice as many."""
 PAST = 1.5
-"""The search ends at so many times the best number of iterations, …"""
+"""The search continues to so many times the best number of iterations, …"""
 JUDGED_FROM = 8
-"""… but not before this one."""
+"""… and at least to this number."""
 CORRELATED = 0.1
-"""Correlation of neighbours' noise above which the dose decides: that of deskewed light-sheet data
-is 0.2 to 0.3."""
+"""Correlation of neighbours' noise above which the dose decides; in deskewed light-sheet data it is
+0.2 to 0.3."""
 AGREES = 1.25
-"""Factor by which the gain may lie outside of what the noise of the data says."""
+"""Factor by which the gain may differ from the noise of the data."""
 DOSE_LAW = (1.56, 0.27, -0.37)
 """Iterations = a · photons^b · c^d, with the brightest photons and the root c of the PSF's sum of
 squares: fitted like `risk.TRUST`; 0.4 dB are lost on average, 0.1 by the predicted error."""
@@ -44,13 +45,13 @@ WORK = 2_500_000
 
 @dataclass(frozen=True)
 class Choice:
-    """A number of iterations and why."""
+    """A number of iterations and its reason."""
 
     iterations: int
     from_data: bool
-    """False = a number by the dose, or the nominal one."""
+    """False = chosen by the dose, or the default."""
     reason: str
-    """In a sentence's part, for the report."""
+    """A clause for the report's sentence."""
     curve: tuple[tuple[int, float], ...] = ()
     """(iterations, minus the predicted squared error up to a constant, relative to the light)."""
 
@@ -90,12 +91,12 @@ def choose_iterations(
     if not sample:
         return nominal("there are no blocks with data")
     if camera is None or camera.gain_from == "assumed":
-        return nominal("the camera's gain is neither given nor seen in the data")
+        return nominal("the camera's gain is neither configured nor measurable in the data")
     noise = noise_of(sample, camera)
     shared = correlation_of(noise)
     if shared > CORRELATED:
         return _by_dose(
-            recipe, sample, noise, psf, f"the noise of neighbours correlates ({shared:.2f})"
+            recipe, sample, noise, psf, f"the noise of neighbours is correlated ({shared:.2f})"
         )
     blocks = _affordable(sample, psf)
     factor = _factor(recipe)
@@ -113,22 +114,22 @@ def choose_iterations(
             break
     reason = f"least predicted error on {len(blocks)} block{'s' if len(blocks) > 1 else ''}"
     if best[0] == MOST * factor:
-        reason += ", the most that are allowed: the data would bear more"
+        reason += ", the allowed maximum; the data would allow more"
     log.info("iterations: auto: %d (%s)", best[0], reason)
     return Choice(best[0], True, reason, tuple(curve))
 
 
 def nominal(reason: str) -> Choice:
-    """Take the nominal number, and say why."""
+    """Return the default number, with the reason."""
     log.warning("iterations: auto: %d iterations, since %s", NOMINAL, reason)
     return Choice(NOMINAL, False, reason)
 
 
 def noise_of(sample: Sequence[NDArray[Any]], camera: Camera) -> ImageNoise:
-    """Describe the noise of blocks (Z Y X, counts): the camera's, unless the blocks refute it.
+    """Describe the noise of blocks (Z Y X, counts): the camera's, unless the blocks contradict it.
 
-    Excess noise, as of an EMCCD, makes the variance larger than the gain says; what is measured
-    counts then.
+    Excess noise, as of an EMCCD, makes the variance larger than the gain implies; then the measured
+    noise is used.
     """
     measured = measure_camera(sample)
     gain, dark_level = camera.gain, camera.dark_level
@@ -136,9 +137,11 @@ def noise_of(sample: Sequence[NDArray[Any]], camera: Camera) -> ImageNoise:
         low, high = measured.gain_interval
         if not low / AGREES <= gain <= high * AGREES:
             log.warning(
-                "the noise of the data is that of %.3g counts per photon, not of %.3g: the "
-                "measured noise is used", measured.gain, gain,
-            )  # fmt: skip
+                "the noise of the data corresponds to %.3g counts per photon, not %.3g; the "
+                "measured noise is used",
+                measured.gain,
+                gain,
+            )
             gain, dark_level = measured.gain, measured.dark_level
     return ImageNoise(gain, dark_level, measured.correlation)
 
@@ -151,9 +154,9 @@ def correlation_of(noise: ImageNoise) -> float:
 def _by_dose(
     recipe: Recipe, sample: Sequence[NDArray[Any]], noise: ImageNoise, psf: Psf, reason: str
 ) -> Choice:
-    """Take the number that is about right for so many photons and such a PSF."""
+    """Choose the number by the photons and the PSF."""
     brightest = max(float(np.nanpercentile(block, BRIGHTEST)) for block in sample)
-    # Sums of neighbours scatter more than the variance says, as if there were fewer photons.
+    # Sums of neighbours scatter more than the variance implies, as if there were fewer photons.
     more = prod(1 + 2 * sum(curve) for curve in noise.correlation)
     photons = (brightest - recipe.background) / noise.gain / max(more, 1.0)
     scale, power, width = DOSE_LAW
@@ -165,12 +168,12 @@ def _by_dose(
 
 
 def _factor(recipe: Recipe) -> int:
-    """Return how many plain iterations do what an accelerated one does."""
+    """Return how many plain iterations correspond to an accelerated one."""
     return 1 if recipe.acceleration == "heavy_ball" else 2
 
 
 def _affordable(sample: Sequence[NDArray[Any]], psf: Psf) -> list[NDArray[Any]]:
-    """Take blocks, the brightest first, until there is enough work; at least one."""
+    """Select blocks, the brightest first, up to the limit of voxels; at least one."""
     blocks: list[NDArray[Any]] = []
     work = 0
     for block in sample:

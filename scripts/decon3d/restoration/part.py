@@ -1,17 +1,16 @@
-"""One part of a restoration: read ahead, restore, write behind, and remember what is done.
+"""One part of a restoration: read ahead, restore, write behind, record progress.
 
-While a block is computed, a thread reads the next one and another writes the last one; neither gets
-further, so that memory stays that of a few blocks. Finished blocks are recorded in a progress file,
-by the hash of all that decides their voxels: a part that was killed, by whatever signal, goes on at
-its first unfinished block. Writing a block is atomic and can be repeated. On SIGTERM the present
-block is finished, for it may be the time limit that comes.
+While a block is computed, a thread reads the next one and another writes the last one. Neither gets
+further ahead, so the memory is that of a few blocks. A progress file records finished blocks, by
+the hash of all that decides their voxels. A part that was killed by any signal resumes at its first
+unfinished block. Writing a block is atomic and can be repeated. On SIGTERM, the present block is
+finished, since the time limit may follow.
 """
 
-import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -22,32 +21,32 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from decon3d.errors import DamagedError, DeviceMemoryError, UserError
+from decon3d.errors import DamagedError, UserError
 from decon3d.files import (
     announce_output,
     append_line,
     digest,
     read_lines,
-    read_record,
     write_lines,
     write_record,
 )
-from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
-from decon3d.restoration.empty import restore_block
-from decon3d.restoration.plan import Item, Plan, check_level_0, halve_blocks, load_plan
+from decon3d.restoration.no_data_blocks import restore_block
+from decon3d.restoration.plan import Item, Plan, check_level_0, load_plan
 from decon3d.restoration.restorers import Restorer, State, open_restorer
-from decon3d.volumes.checked import open_to_write
+from decon3d.restoration.tiles import Tiling
+from decon3d.signals import catch_sigterm
+from decon3d.volumes.checked_stores import open_to_write
 from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 
 
 class ProgressRecord:
-    """Which blocks of a part are done: a JSON line each, in one file per part.
+    """The finished blocks of a part: a JSON line each, in one file per part.
 
-    All files of a method are read, since another plan may have cut the work otherwise; this part
-    appends to its own. Lines of volumes that the plan no longer holds are dropped from it.
+    All files of a method are read, since another plan may have divided the work differently; this
+    part appends to its own. Lines of volumes that are no longer in the plan are removed from it.
     """
 
     def __init__(self, path: Path, plan: Plan, part: int) -> None:
@@ -63,21 +62,21 @@ class ProgressRecord:
         return number in self.lines
 
     def add(self, number: int, **values: Any) -> None:
-        """Note that an item of the work list is done, on disk at once."""
+        """Record that an item of the work list is done, immediately on disk."""
         volume, index = self.plan.place(number)
         line = {"key": self.plan.volumes[volume].key, "item": index, **values}
         self.lines[number] = append_line(self.path, line)
 
 
 def shard_problem(plan: Plan, number: int, line: dict[str, Any]) -> str | None:
-    """Compare the shard of an item with what was recorded when it was written.
+    """Compare the shard of an item with its progress record.
 
-    Not the voxels are compared, but the checksums in the shard; reading the voxels compares these.
+    Only the checksums in the shard are compared; reading the voxels compares these.
 
     Returns
     -------
     str or None
-        What is wrong; None = nothing.
+        The problem; None = none.
     """
     item = plan.item(number)
     try:
@@ -86,11 +85,11 @@ def shard_problem(plan: Plan, number: int, line: dict[str, Any]) -> str | None:
         return "is missing"
     except ValueError as error:
         return str(error)
-    return None if found == line["shard"] else "does not hold what was written"
+    return None if found == line["shard"] else "does not match the manifest"
 
 
 def finished_blocks(folder: Path, plan: Plan, numbers: range) -> dict[int, dict[str, Any]]:
-    """Collect which items of the work list are done, by any part of this plan or an earlier one.
+    """Collect the finished items of the work list, of any part of this plan or an earlier one.
 
     Parameters
     ----------
@@ -109,10 +108,6 @@ def finished_blocks(folder: Path, plan: Plan, numbers: range) -> dict[int, dict[
     return found
 
 
-class ReplannedError(Exception):
-    """Another part has rewritten the plan."""
-
-
 def restore_part(
     path: str | Path,
     states: list[State],
@@ -122,15 +117,12 @@ def restore_part(
     threads: int,
     device: str = "cpu",
 ) -> None:
-    """Restore one part of the plan at `path`, and start over whenever that is rewritten.
-
-    It is rewritten with smaller blocks by the first part whose device's memory does not hold one.
-    That part also does again those that had finished by then, for their jobs are over.
+    """Restore one part of the plan at `path`.
 
     Parameters
     ----------
     states, part, marker, threads, device
-        As for `run_part`; the markers of all parts lie in one folder.
+        As for `run_part`.
 
     Raises
     ------
@@ -139,42 +131,16 @@ def restore_part(
     UserError
         As `run_part` does.
     """
-    markers = {part: Path(marker)}
-    while markers:
-        made = os.stat(path).st_mtime_ns
-        plan = load_plan(path)
-        if [s.description for s in states] != plan.restorers:
-            raise DamagedError(path, "was made for other prepared states")
-
-        def current(made: int = made) -> bool:
-            return os.stat(path).st_mtime_ns == made
-
-        number = next(reversed(markers))  # its own part comes last, for it may be taken over, too
-        try:
-            run_part(
-                plan, states, part=number, marker=markers[number], threads=threads, device=device,
-                current=current,
-            )  # fmt: skip
-            del markers[number]
-        except DamagedError as error:
-            if error.path.name != "zarr.json":
-                raise
-            # The plan makes the empty level 0: it has to be made again, too.
-            raise DamagedError(error.path, error.problem, files=[*error.files, path]) from None
-        except DeviceMemoryError as error:
-            if current():
-                markers |= finished_parts(plan, Path(marker).parent)
-            halved = halve_blocks(plan, path)
-            log.warning("%s. All parts start over with half of that", error)
-            log.info("restoration.memory_gb: %.3g would have fitted", halved.block_memory_gb)
-        except ReplannedError:
-            log.warning("another part has rewritten the plan; this one starts over")
-
-
-def finished_parts(plan: Plan, folder: Path) -> dict[int, Path]:
-    """Return the markers of the parts that are done, for this very plan, by their number."""
-    found = {path: read_record(path) for path in folder.glob("*.json")}
-    return {m["part"]: path for path, m in sorted(found.items()) if m["plan"] == plan.digest}
+    plan = load_plan(path)
+    if [s.description for s in states] != plan.restorers:
+        raise DamagedError(path, "was made for other prepared states")
+    try:
+        run_part(plan, states, part=part, marker=marker, threads=threads, device=device)
+    except DamagedError as error:
+        if error.path.name != "zarr.json":
+            raise
+        # The plan makes the empty level 0, so it has to be made again, too.
+        raise DamagedError(error.path, error.problem, files=[*error.files, path]) from None
 
 
 def run_part(
@@ -185,7 +151,6 @@ def run_part(
     marker: str | Path,
     threads: int,
     device: str = "cpu",
-    current: Callable[[], bool] = lambda: True,
 ) -> None:
     """Restore the blocks of one part and write its marker.
 
@@ -194,24 +159,20 @@ def run_part(
     states
         Each channel's prepared restorer, in the plan's order of channels.
     marker
-        JSON that says that the part is done: seconds, voxels, blocks, peak memory, clipped
-        voxels, voxels without data. The progress record lies beside it.
+        JSON of the finished part: seconds, voxels, blocks, peak memory, clipped voxels, voxels
+        without data. The progress record is beside it.
     threads
         CPU threads of the computation.
     device
         In words, for the marker.
-    current
-        Whether the plan still holds.
 
     Raises
     ------
     UserError
-        If a volume that is read in place has changed, or the job was told to stop (the next
-        attempt goes on).
+        If a volume that is read in place has changed, or the job got SIGTERM (the next attempt
+        resumes).
     DeviceMemoryError
-        If a block does not fit into the device's memory.
-    ReplannedError
-        If the plan no longer holds.
+        If not even a small part of a block fits into the device's memory.
     """
     marker = Path(marker)
     record = ProgressRecord(marker.with_suffix(".progress"), plan, part)
@@ -222,8 +183,9 @@ def run_part(
     log.info("part %d: %d block(s) to do, %.1f Mvoxel", part, len(todo), voxels / 1e6)
     opened: dict[int, Restorer] = {}
     outputs: dict[int, zarr.Array[Any]] = {}
+    tiling = Tiling(stride=plan.stride, halo=plan.halo)
     with (
-        told_to_stop() as stopped,
+        catch_sigterm() as stopped,
         ThreadPoolExecutor(1) as writer,
         progress(
             total=voxels, what=f"{plan.method} part {part}", unit="voxel", unit_scale=True
@@ -239,7 +201,7 @@ def run_part(
                     states[item.channel], threads=threads, engine=plan.engine
                 )
             if item.volume not in outputs:
-                check_level_0(plan.volumes[item.volume], of_plan=False)
+                check_level_0(plan.volumes[item.volume])
                 store = Path(plan.volumes[item.volume].store) / "0"
                 outputs[item.volume] = open_to_write(store)
             started = time.perf_counter()
@@ -248,14 +210,12 @@ def run_part(
                 values,
                 item.block,
                 fill=plan.volumes[item.volume].fill(item.channel),
-                tile=plan.tile(item),
-                halo=plan.halo,
+                size=plan.volumes[item.volume].block,
+                tiling=tiling,
             )
             computing = time.perf_counter() - started
             if pending is not None:
                 pending.result()
-            if not current():
-                raise ReplannedError
             spent = {
                 "seconds": round(time.perf_counter() - before, 4),
                 "computing_seconds": round(computing, 4),
@@ -273,11 +233,9 @@ def run_part(
     left = sum(number not in record for number in numbers)
     if left:
         raise UserError(
-            f"part {part} of {plan.method} was told to stop (SIGTERM) with {left} of its blocks "
-            "left; the next attempt goes on there"
+            f"part {part} of {plan.method} was stopped by SIGTERM with {left} of its blocks left; "
+            "run it again to resume there"
         )
-    if not current():  # who has rewritten the plan does not know of this part
-        raise ReplannedError
     lines = [record.lines[number] for number in numbers]
     write_record(
         marker,
@@ -296,13 +254,14 @@ def run_part(
             "peak_memory_gb": round(peak_memory_gb(), 3),
             "threads": threads,
             "device": device,
+            "halvings": tiling.halvings,
             "engine": None if plan.engine is None else asdict(plan.engine),
         },
     )
 
 
 def _read_ahead(plan: Plan, todo: list[int]) -> Iterator[tuple[Item, NDArray[Any]]]:
-    """Read the next block while the present one is worked on."""
+    """Read the next block while the present one is restored."""
     volumes: dict[int, Volume] = {}
 
     def read(number: int) -> tuple[Item, NDArray[Any]]:
@@ -312,9 +271,12 @@ def _read_ahead(plan: Plan, todo: list[int]) -> Iterator[tuple[Item, NDArray[Any
             volumes[item.volume] = open_volume(source.view, clip_at_zero=source.clip_at_zero)
         channel = list(source.channels.values())[item.channel]
         values = read_marked(
-            volumes[item.volume], source.times[item.time], channel, item.block.read,
+            volumes[item.volume],
+            source.times[item.time],
+            channel,
+            item.block.read,
             source.fill(item.channel),
-        )  # fmt: skip
+        )
         return item, item.block.pad(values)
 
     with ThreadPoolExecutor(1) as reader:
@@ -336,7 +298,7 @@ def _write(
     record: ProgressRecord,
     spent: dict[str, float],
 ) -> None:
-    """Write one block as the output's type, then note it: never the other way round."""
+    """Write one block as the output's type, then record it, in this order."""
     wrong = ~np.isfinite(values)
     if absent is not None:
         wrong &= ~absent
@@ -351,7 +313,7 @@ def _write(
         values = np.clip(values, info.min, info.max)
     final = np.ascontiguousarray(values, dtype=output.dtype)
     shard = plan.shard(item)
-    # zarr reads a shard at a volume's edge before it writes it: an old, damaged one would stop it.
+    # zarr reads a shard at a volume's edge before it writes it, and a damaged one would stop it.
     shard.unlink(missing_ok=True)
     output[(item.time, item.channel, *item.block.write)] = final
     record.add(

@@ -1,14 +1,14 @@
-"""The plan of a restoration: how volumes are cut, who does what, where it goes.
+"""The plan of a restoration: blocks, their division among parts, outputs.
 
 One work list over volume × time × channel × block is cut into parts of equal cost. A block is
-one shard of the output, the unit of writing, and belongs to one part only. Everything that could
-make parts differ from each other is pinned here.
+one shard of the output, the unit of writing, and belongs to one part only. The plan fixes
+everything that could make parts differ from each other.
 """
 
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
 from math import lcm, prod
@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
-from decon3d.errors import DamagedError, DeviceMemoryError, UserError
+from decon3d.errors import DamagedError, UserError
 from decon3d.files import digest, read_json, read_record, write_record
 from decon3d.logs import log
 from decon3d.networks.engines import Engine, choose_engine
@@ -31,10 +30,9 @@ from decon3d.restoration.blocks import (
     grid,
 )
 from decon3d.restoration.restorers import State
-from decon3d.restoration.tiles import tile_of
-from decon3d.settings import Restoration
+from decon3d.restoration.sections import Restoration
 from decon3d.versions import VERSIONS
-from decon3d.volumes.checked import open_array
+from decon3d.volumes.checked_stores import open_array
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import Layout, checksum_of, inner_chunks
 from decon3d.volumes.writer import create_level
@@ -61,10 +59,10 @@ class Item:
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """How one volume is cut. Triples are Z, Y, X; `times` and `channels` index the input.
+    """The blocks of one volume. Triples are Z, Y, X; `times` and `channels` index the input.
 
-    `key` is a hash of all that decides the restored voxels. While it stays, finished blocks are
-    kept, whatever else the plan holds: a new volume does not undo those of last night.
+    `key` is a hash of all that decides the restored voxels. While it stays the same, finished
+    blocks are kept, even if other volumes are added.
     """
 
     name: str
@@ -81,7 +79,7 @@ class VolumePlan:
     """Value of the voxels without data, by channel; None = there is none."""
     clip_at_zero: bool = False
     seen: str = ""
-    """Fingerprint of a view that is not ours, to be checked when it has been read."""
+    """Fingerprint of a view that is not this project's, to be checked after reading."""
 
     @property
     def blocks(self) -> int:
@@ -109,15 +107,13 @@ class Plan:
     mirror: bool
     output_dtype: str
     engine: Engine | None
-    """What computes a network; None = a classical method."""
+    """Engine of a network; None = a classical method."""
     volumes: list[VolumePlan]
     bounds: list[int]
     """Part i does the items from bounds[i] up to bounds[i + 1]."""
     block_memory_gb: float
     warnings: dict[str, list[str]]
-    """By volume: what speaks against this method there. Decides nothing."""
-    halvings: int = 0
-    """How often a block is halved for computing, since the device's memory did not hold it."""
+    """Warnings about this method, by volume; without effect on the work."""
 
     @property
     def digest(self) -> str:
@@ -135,7 +131,7 @@ class Plan:
         return volume, number - self.starts[volume]
 
     def item(self, number: int) -> Item:
-        """Return one item of the work list."""
+        """Return an item of the work list."""
         index, within = self.place(number)
         volume = self.volumes[index]
         within, block = divmod(within, volume.blocks)
@@ -173,18 +169,11 @@ class Plan:
         return bisect_right(self.bounds, number) - 1
 
     def part(self, number: int) -> Iterator[Item]:
-        """Walk through the work of one part."""
+        """Iterate over the work of one part."""
         return map(self.item, range(self.bounds[number], self.bounds[number + 1]))
 
-    def tile(self, item: Item) -> Triple:
-        """Return how much of a block is computed at a time (Z, Y, X)."""
-        block = self.volumes[item.volume].block
-        tile = tile_of(block, stride=self.stride, halvings=self.halvings)
-        assert tile is not None, "a plan is only rewritten for blocks that can be halved"
-        return tile
-
     def work(self) -> list[dict[str, float]]:
-        """Say of each part what it reads, computes and writes at most, uncompressed."""
+        """Log the uncompressed size of each part's input, work and output."""
         edges = self.starts
         found = []
         for first, last in pairwise(self.bounds):
@@ -213,7 +202,7 @@ def load_plan(path: str | Path) -> Plan:
     Raises
     ------
     UserError
-        If its content is not what was written there.
+        If its content was changed.
     """
     content = read_record(path)
     for key in ("summary", "parts"):
@@ -243,7 +232,8 @@ def make_plan(
 ) -> Plan:
     """Plan the restoration of a dataset's volumes and create the empty level 0 of each output.
 
-    An output that was made for the same key stays, with what is in it.
+    An output that was made for the same key stays, with its content. A finished one keeps its
+    block, whatever memory and parts are now: neither redoes what is done.
 
     Parameters
     ----------
@@ -258,9 +248,9 @@ def make_plan(
     path
         Where the plan is written.
     gpu
-        Whether the parts ask for a GPU.
+        Whether the parts request a GPU.
     warnings
-        By volume: what speaks against the method there (`fitness.warnings_of`).
+        Warnings by volume (`bundle_checks.training_warnings`).
 
     Raises
     ------
@@ -280,34 +270,55 @@ def make_plan(
     for record, store in zip(records, stores, strict=True):
         shape = (record.shape[2], record.shape[3], record.shape[4])
         chosen = list(range(record.shape[0])) if times is None else list(times)
-        units = len(chosen) * len(channels) * len(records)
-        try:
-            block, chunk = choose_block(
-                shape,
-                halo=halo,
-                stride=stride,
-                bytes_per_voxel=bytes_per_voxel,
-                memory_bytes=restoration.memory_gb * 1e9,
-                at_least=-(-restoration.parts // units),
-            )
-        except MemoryError as error:
-            raise UserError(
-                f"restoration.memory_gb: {restoration.memory_gb:g} is too little for {method} on "
-                f"{record.name}: {error}"
-            ) from None
         kind = record.dtype if restoration.output_dtype == "input" else "float32"
-        states_and_engine = [s.identity for s in every], engine and asdict(engine)
-        key = digest(
-            [record.identity, *states_and_engine, kind, chosen, channels, chunk, block,
-             VERSIONS["restore"]]
-        )  # fmt: skip
+        decisive = [
+            record.identity,
+            [s.identity for s in every],
+            engine and asdict(engine),
+            kind,
+            chosen,
+            channels,
+        ]
+
+        def key_of(block: Triple, chunk: Triple, decisive: list[Any] = decisive) -> str:
+            return digest([*decisive, chunk, block, VERSIONS["restore"]])
+
+        kept = _finished_layout(store)
+        if kept is not None and key_of(*kept[:2]) == kept[2]:
+            block, chunk = kept[:2]
+        else:
+            units = len(chosen) * len(channels) * len(records)
+            try:
+                block, chunk = choose_block(
+                    shape,
+                    halo=halo,
+                    stride=stride,
+                    bytes_per_voxel=bytes_per_voxel,
+                    memory_bytes=restoration.memory_gb * 1e9,
+                    at_least=-(-restoration.parts // units),
+                )
+            except MemoryError as error:
+                raise UserError(
+                    f"restoration.memory_gb: {restoration.memory_gb:g} is too little for {method} "
+                    f"on {record.name}: {error}"
+                ) from None
         volumes.append(
             VolumePlan(
-                record.name, record.path, store, shape, kind, chosen, dict(channels), chunk, block,
-                key, {n: record.fill(i) for n, i in channels.items()}, record.clip_at_zero,
+                record.name,
+                record.path,
+                store,
+                shape,
+                kind,
+                chosen,
+                dict(channels),
+                chunk,
+                block,
+                key_of(block, chunk),
+                {n: record.fill(i) for n, i in channels.items()},
+                record.clip_at_zero,
                 record.seen,
             )
-        )  # fmt: skip
+        )
     padded = [_padded(v.block, v.shape, halo, every[0].mirror) for v in volumes]
     plan = Plan(
         method=method,
@@ -329,7 +340,7 @@ def make_plan(
 
 
 def check_stores(plan: Plan, path: str | Path) -> None:
-    """Check that the outputs were created for the plan at `path`, as an older one's were not.
+    """Check that the outputs were created for the plan at `path`, not for an older one.
 
     Raises
     ------
@@ -348,46 +359,6 @@ def check_stores(plan: Plan, path: str | Path) -> None:
             raise DamagedError(path, f"is not the plan that {volume.store} was created for")
 
 
-def halve_blocks(plan: Plan, path: str | Path) -> Plan:
-    """Rewrite a plan whose blocks a device's memory did not hold: they are computed in halves.
-
-    The work starts over, since all blocks of a volume are to be computed alike. If another part
-    has rewritten the plan already, that one is returned.
-
-    Raises
-    ------
-    DeviceMemoryError
-        If the blocks cannot be halved once more.
-    """
-    there = load_plan(path)
-    if there.digest != plan.digest:
-        return there
-    halvings = plan.halvings + 1
-    for volume in plan.volumes:
-        if tile_of(volume.block, stride=plan.stride, halvings=halvings) is None:
-            raise DeviceMemoryError(
-                f"{plan.method}: not even small blocks fit into the memory of the device; its halo "
-                f"of {plan.halo} voxels (Z, Y, X) is needed on each side"
-            )
-    volumes = [replace(v, key=digest([v.key, halvings])) for v in plan.volumes]
-    for volume in volumes:
-        level_0 = zarr.open_array(str(Path(volume.store) / "0"), mode="r+")
-        level_0.attrs["key"] = volume.key
-    smaller = replace(
-        plan, volumes=volumes, halvings=halvings,
-        block_memory_gb=plan.block_memory_gb * _largest(plan, halvings) / _largest(plan, 0),
-    )  # fmt: skip
-    _write(smaller, path)
-    return smaller
-
-
-def _largest(plan: Plan, halvings: int) -> int:
-    """Voxels of the largest tile with its halo."""
-    tiles = (tile_of(v.block, stride=plan.stride, halvings=halvings) for v in plan.volumes)
-    found = zip(tiles, plan.volumes, strict=True)
-    return max(_padded(t, v.shape, plan.halo, plan.mirror) for t, v in found if t is not None)
-
-
 def _write(plan: Plan, path: str | Path) -> None:
     summary = _summary(plan)
     log.info("%s: %s", plan.method, summary)
@@ -395,8 +366,11 @@ def _write(plan: Plan, path: str | Path) -> None:
     for number, part in enumerate(work):
         log.info(
             "part %d: %d block(s), %.4g Mvoxel to compute, %.3g GB to write",
-            number, part["blocks"], part["computed_mvoxel"], part["written_gb"],
-        )  # fmt: skip
+            number,
+            part["blocks"],
+            part["computed_mvoxel"],
+            part["written_gb"],
+        )
     extra = {"summary": summary, "parts": work}
     write_record(path, {**asdict(plan), **extra})
 
@@ -417,7 +391,7 @@ def _round_up(triple: Triple, stride: Triple) -> Triple:
 
 
 def _padded(block: Triple, shape: Triple, halo: Triple, mirror: bool) -> int:
-    """Voxels of a block with its halo, at most; within the volume unless mirrored."""
+    """Largest number of voxels of a block with its halo; within the volume unless mirrored."""
     sizes = zip(block, shape, halo, strict=True)
     return prod(b + 2 * h if mirror else min(b + 2 * h, n) for b, n, h in sizes)
 
@@ -440,11 +414,11 @@ def _cut(items: list[int], padded: list[int], parts: int) -> list[int]:
 
 
 def _create(volume: VolumePlan) -> None:
-    """Create the empty level 0, unless it is there for the same key."""
+    """Create the empty level 0, unless it exists for the same key."""
     try:
         check_level_0(volume)
         return
-    except DamagedError:  # or not there yet, or of another plan
+    except DamagedError:  # or missing, or of another plan
         shutil.rmtree(volume.store, ignore_errors=True)
     create_level(
         volume.store,
@@ -456,13 +430,25 @@ def _create(volume: VolumePlan) -> None:
     )
 
 
+def _finished_layout(store: str) -> tuple[Triple, Triple, str] | None:
+    """Return a finished volume's block, chunk and key; None = it is not finished, or damaged."""
+    try:
+        made = read_json(Path(store, "zarr.json"))["attributes"]["decon3d"]
+        layout = Layout.of(read_json(Path(store, "0", "zarr.json")))
+        block, chunk = layout.file[2:], (layout.chunk or ())[2:]
+        (bz, by, bx), (cz, cy, cx) = block, chunk
+        return (bz, by, bx), (cz, cy, cx), str(made["key"])
+    except (DamagedError, KeyError, TypeError, IndexError, ValueError):
+        return None
+
+
 def check_level_0(volume: VolumePlan, *, of_plan: bool = True) -> None:
-    """Check that a volume's empty level 0 was made, and for this plan.
+    """Check that a volume's empty level 0 exists and was made for this plan.
 
     Parameters
     ----------
     of_plan
-        Whether to compare the plan's key, too, which another part may be rewriting.
+        Whether to compare the plan's key, too.
 
     Raises
     ------
@@ -486,9 +472,8 @@ def _summary(plan: Plan) -> str:
     voxels = sum(prod(v.shape) * len(v.times) * len(v.channels) for v in plan.volumes)
     blocks = sorted({v.block for v in plan.volumes})
     by = "" if plan.engine is None else f" by {plan.engine.name} in {plan.engine.precision}"
-    halved = f", computed in tiles, halved {plan.halvings} times" if plan.halvings else ""
     return (
         f"{len(plan.volumes)} volume(s), {voxels / 1e6:.1f} Mvoxel in {plan.bounds[-1]} block(s) "
-        f"of up to {blocks[-1]} with halo {plan.halo} (Z, Y, X){halved}, {len(plan.bounds) - 1} "
+        f"of up to {blocks[-1]} with halo {plan.halo} (Z, Y, X), {len(plan.bounds) - 1} "
         f"part(s){by}, about {plan.block_memory_gb:.2f} GB per block"
     )

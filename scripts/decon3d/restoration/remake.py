@@ -1,4 +1,4 @@
-"""Have the workflow make again what is missing from its finished stores."""
+"""Make the workflow repair finished stores with missing files."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from decon3d.volumes.verify import Finished, missing_files
 def remake_missing(dataset: str, *, dry_run: bool) -> list[str]:
     """Remove the markers of a dataset's finished stores that are no longer whole.
 
-    The workflow then makes them again; of a restored volume only the blocks that are missing.
+    The workflow then makes them again; of a restored volume, only the missing blocks.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def remake_missing(dataset: str, *, dry_run: bool) -> list[str]:
     Returns
     -------
     list of str
-        A line for each store: what is wrong, and that it is made again.
+        A line for each store with its problem and the remedy.
     """
     told = []
     for finished, damages in missing_files(Path("results", dataset)):
@@ -59,18 +59,19 @@ def _forget_blocks(store: Path, files: list[Path]) -> None:
     blocks = {path for path in files if path.relative_to(store).parts[0] == "0"}
     if not blocks:
         return
-    from decon3d.restoration.plan import load_plan  # only here, for it takes a second
+    from decon3d.restoration.plan import load_plan  # only here, since it takes a second
 
     try:
         plan = load_plan(plan_file)
-    except (UserError, KeyError, TypeError):  # its next reader says what is wrong with it
+    except (UserError, KeyError, TypeError):  # its next reader reports the problem
         numbers = []
     else:
         wanted = {os.path.abspath(path) for path in blocks}
         numbers = [
-            item for item in range(plan.bounds[-1])
+            item
+            for item in range(plan.bounds[-1])
             if os.path.abspath(plan.shard(plan.item(item))) in wanted
-        ]  # fmt: skip
+        ]
         for number in numbers:
             (parts / f"{plan.part_of(number)}.json").unlink(missing_ok=True)
     if not numbers:

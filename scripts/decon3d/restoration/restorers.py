@@ -1,4 +1,4 @@
-"""Restorers: what turns a block of counts into a block of restored counts.
+"""Restorers: functions from a block of counts to a block of restored counts.
 
 One protocol for Richardson-Lucy and for every network. `prepare` runs once per channel and gives
 a `State`, a JSON and an npz that carry all a restoration needs; `open_restorer` makes the
@@ -16,41 +16,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.classical import device
+from decon3d.classical.channel import base_recipe, bytes_per_voxel, halo_of
 from decon3d.classical.estimates import Estimator, Run
+from decon3d.classical.kind import Classical, prior_of
 from decon3d.classical.photons import photon_scale
 from decon3d.classical.recipe import Recipe
+from decon3d.classical.registry import CLASSICAL
 from decon3d.errors import DamagedError, DeviceMemoryError, UserError, reason
 from decon3d.files import digest, read_record, replacing, write_record
 from decon3d.logs import log
 from decon3d.networks.description import load_info
 from decon3d.networks.engines import TENSORFLOW, Engine
+from decon3d.networks.estimates import network_runs
 from decon3d.networks.inputs import network_input
 from decon3d.optics.psf import Psf, fingerprint, load_psf
 from decon3d.restoration.blocks import Triple
 from decon3d.restoration.decisions import stop_on_sample, tv_weight_from_snr
 from decon3d.restoration.iterations import choose_iterations, nominal
-from decon3d.restoration.richardson_lucy import (
-    base_recipe,
-    bytes_per_voxel,
-    halo_of,
-    network_runs,
-)
 from decon3d.seeds import stream_seed
-from decon3d.settings import METHOD_KINDS, Classical, prior_of
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
 
 GLOBAL_MEAN = "global_mean_"
-"""Start of the names of calibrated vectors among a state's arrays."""
+"""Prefix of the names of calibrated vectors in a state's arrays."""
 
 
 @dataclass(frozen=True)
 class State:
-    """All that a restorer needs for one channel: small values and arrays.
+    """The state of a restorer for one channel: small values and arrays.
 
-    `halo` and `stride` are voxels (Z, Y, X). `mirror` says whether the halo is mirrored beyond
-    the volume's faces; a restorer that knows its boundary itself has it off.
+    `halo` and `stride` are voxels (Z, Y, X). `mirror` tells whether the halo is mirrored beyond the
+    volume's faces; it is off for restorers with their own boundary handling.
     """
 
     kind: str
@@ -75,7 +72,7 @@ class State:
         Raises
         ------
         DamagedError
-            If one of the two files is not what was written.
+            If one of the two files was changed.
         """
         beside = Path(path).with_suffix(".npz")
         content = read_record(path, beside=[beside])
@@ -95,7 +92,7 @@ class State:
 
     @property
     def description(self) -> dict[str, Any]:
-        """Everything but the arrays, which are there by their hash."""
+        """Everything but the arrays, which are represented by their hash."""
         return {
             "kind": self.kind,
             "halo": list(self.halo),
@@ -108,13 +105,13 @@ class State:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the restored voxels: the description without the place of the bundle."""
+        """The key of the restored voxels: the description without the bundle's path."""
         values = {name: value for name, value in self.values.items() if name != "bundle"}
         return {**self.description, "values": values}
 
     @property
     def of_network(self) -> bool:
-        """Whether a network restores, so that an engine is needed."""
+        """Whether the restorer is a network, which needs an engine."""
         return "bundle" in self.values
 
 
@@ -127,13 +124,13 @@ Preparation = Callable[[ChannelStatistics, Sequence[NDArray[Any]]], State]
 
 
 class Restorer(Protocol):
-    """What the block machine drives."""
+    """The protocol of a restorer."""
 
     def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
         """Restore a block of counts (Z, Y, X, any dtype), halo included, to counts (float32).
 
         `origin` is the block's first voxel in the volume (negative in a mirrored halo). Voxels
-        without data are NaN; what comes out there and in the halo is not used.
+        without data are NaN; the results there and in the halo are not used.
         """
         ...
 
@@ -181,9 +178,8 @@ def prepare_classical(
         scale = photon_scale(camera)
         if weight == "snr":
             weight = tv_weight_from_snr(
-                sample, background=recipe.background, scale=scale,
-                voxel_size_um=psf.voxel_size_um,
-            )  # fmt: skip
+                sample, background=recipe.background, scale=scale, voxel_size_um=psf.voxel_size_um
+            )
         if stopping == "rlgc":
             recipe = replace(recipe, photons=scale, seed=stream_seed(seed, "consensus") >> 1)
     if prior:
@@ -191,19 +187,27 @@ def prepare_classical(
     stop: dict[str, Any] = {}
     if stopping != "fixed":
         found = stop_on_sample(
-            recipe, rule=stopping, most=int(iterations), sample=sample, psf=psf.data,
+            recipe,
+            rule=stopping,
+            most=int(iterations),
+            sample=sample,
+            psf=psf.data,
             threads=threads,
-        )  # fmt: skip
+        )
         iterations, stop = found.iterations, {"stopping": asdict(found)}
     elif iterations == "auto":
         choice = (
             nominal(f"restored volumes (source: {method.source}) have no photon noise")
             if method.source
             else choose_iterations(
-                recipe, sample=sample, psf=psf, camera=camera,
-                seed=stream_seed(seed, "iterations"), threads=threads,
+                recipe,
+                sample=sample,
+                psf=psf,
+                camera=camera,
+                seed=stream_seed(seed, "iterations"),
+                threads=threads,
             )
-        )  # fmt: skip
+        )
         iterations, stop = choice.iterations, {"choice": asdict(choice)}
     runs = [Run(recipe, (int(iterations),))]
     halo = halo_of(runs, psf=psf)
@@ -216,7 +220,7 @@ def prepare_classical(
         "psf_fingerprint": fingerprint(psf),
     }
     log.info(
-        "%s: background %.5g ± %.2g counts (95 %%), to which every neighbourhood adds its own",
+        "%s: background %.5g ± %.2g counts (95 %%), plus each neighbourhood's own",
         method.kind,
         recipe.background,
         1.96 * statistics.background_error,
@@ -245,8 +249,8 @@ def prepare_network(
 ) -> State:
     """Prepare a trained network for one channel: its bundle and the channel's normalisation.
 
-    A network that looks at Richardson-Lucy estimates carries the PSF and their constants; its halo
-    is then theirs and its own.
+    A network with Richardson-Lucy estimates as input carries the PSF and their constants; its halo
+    is then the sum of theirs and its own.
 
     Parameters
     ----------
@@ -318,7 +322,7 @@ def preparation(
     method
         The method's settings as plain values.
     files
-        What it is prepared from, by role: `psf`; where tuned, `tuning`; for a network `bundle`.
+        Input files by role: `psf`; if tuned, `tuning`; for a network, `bundle`.
     camera
         The channel's.
     seed
@@ -335,15 +339,26 @@ def preparation(
         folder = Path(files["bundle"]).parent
         attention = method.get("attention", "calibrated")
         return lambda statistics, sample: prepare_network(
-            folder, statistics=statistics, psf=psf, camera=camera, sample=sample,
-            attention=attention, threads=threads,
-        )  # fmt: skip
-    settings = cast(Classical, METHOD_KINDS[method["kind"]].model_validate(method))
+            folder,
+            statistics=statistics,
+            psf=psf,
+            camera=camera,
+            sample=sample,
+            attention=attention,
+            threads=threads,
+        )
+    settings = cast(Classical, CLASSICAL[method["kind"]].settings.model_validate(method))
     tuned = read_record(files["tuning"])["chosen"] if "tuning" in files else {}
     return lambda statistics, sample: prepare_classical(
-        settings, statistics=statistics, psf=psf, tuned=tuned, sample=sample, seed=seed,
-        camera=camera, threads=threads,
-    )  # fmt: skip
+        settings,
+        statistics=statistics,
+        psf=psf,
+        tuned=tuned,
+        sample=sample,
+        seed=seed,
+        camera=camera,
+        threads=threads,
+    )
 
 
 def claim_device(state: State, *, gpus: int, threads: int) -> str:
@@ -352,22 +367,22 @@ def claim_device(state: State, *, gpus: int, threads: int) -> str:
     Raises
     ------
     UserError
-        If it wants a GPU and none is there.
+        If it needs a GPU and there is none.
     """
     if not state.of_network:
         return _device(state).name
-    from decon3d import devices
+    from decon3d.networks import devices
 
     return devices.configure(gpus=gpus, threads=threads)["device"]
 
 
 def open_restorer(state: State, *, threads: int, engine: Engine | None = TENSORFLOW) -> Restorer:
-    """Make the restorer that a state describes; a network's bundle is loaded here.
+    """Make the restorer of a state; loads a network's bundle.
 
     Parameters
     ----------
     engine
-        What computes a network; a classical method has none.
+        Engine of a network; None for a classical method.
     """
     if state.of_network:
         return _Network(state, threads, engine or TENSORFLOW)
@@ -375,7 +390,7 @@ def open_restorer(state: State, *, threads: int, engine: Engine | None = TENSORF
 
 
 def _device(state: State) -> device.Device:
-    """Return where a classical method runs."""
+    """Return the device of a classical method."""
     return device.gpu() if state.values.get("device") == "gpu" else device.CPU
 
 
@@ -384,7 +399,8 @@ class _Classical:
 
     def __init__(self, state: State, threads: int) -> None:
         names = {field.name for field in fields(Recipe)}
-        recipe = Recipe.load({k: v for k, v in state.values.items() if k in names})
+        values = {k: v for k, v in state.values.items() if k in names}
+        recipe = Recipe.load(values, kind=state.kind)
         run = Run(recipe, (state.values["iterations"],))
         self.device = _device(state)
         self.estimator = Estimator(
@@ -406,16 +422,19 @@ class _Classical:
 class _Network:
     """A trained network between the normalisation and its inverse.
 
-    Where it looks at estimates, the block is not mirrored beyond the volume's faces, since
-    Richardson-Lucy knows them itself; what the network sees is, once the estimates are made.
+    With estimates, the block is not mirrored beyond the volume's faces, since Richardson-Lucy
+    handles them itself; the network's input is mirrored after the estimates are made.
     """
 
     def __init__(self, state: State, threads: int, engine: Engine) -> None:
         names = sorted(n for n in state.arrays if n.startswith(GLOBAL_MEAN))
         self.predictor = _load_predictor(
-            state.values["bundle"], state.values["bundle_digest"], threads, engine,
+            state.values["bundle"],
+            state.values["bundle_digest"],
+            threads,
+            engine,
             tuple(state.arrays[n].astype(np.float32).tobytes() for n in names),
-        )  # fmt: skip
+        )
         self.law = Normalisation(state.values["offset"], state.values["scale"])
         self.background = state.values["background"]
         self.estimator = None
@@ -447,7 +466,7 @@ class _Network:
 def _load_predictor(
     bundle: str, bundle_digest: str, threads: int, engine: Engine, vectors: tuple[bytes, ...]
 ) -> Any:
-    """Make a network's predictor once per process, however many restorers use it."""
+    """Make a network's predictor once per process, shared by its restorers."""
     from decon3d.networks.bundle import Predictor
 
     model, info = _load(bundle, bundle_digest, threads)
@@ -458,7 +477,7 @@ def _load_predictor(
 @lru_cache(maxsize=4)
 def _load(bundle: str, bundle_digest: str, threads: int) -> Any:
     """Load a bundle once per process, on the device that `claim_device` chose."""
-    from decon3d import devices
+    from decon3d.networks import devices
     from decon3d.networks.bundle import load_bundle
 
     devices.limit_threads(threads)

@@ -1,4 +1,4 @@
-"""A sample of a dataset: a few blocks on which parameters are decided without a truth."""
+"""A sample of a dataset: a few blocks for choosing parameters without truth."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ BLOCK: Triple = (32, 96, 96)
 CANDIDATES = 16
 KEPT = 4
 CELLS = 24
-"""Blocks of a channel in which the camera is measured."""
+"""Blocks of a channel for measuring the camera."""
 
 
 def sample_blocks(
@@ -32,9 +32,8 @@ def sample_blocks(
 ) -> list[NDArray[Any]]:
     """Draw blocks from the volumes and time points of a dataset.
 
-    Of 16 blocks drawn without replacement, the four with the most light are kept: empty blocks
-    say nothing about structure, nor do those without data. The same seed and data give the same
-    sample.
+    Of 16 blocks drawn without replacement, the four with the most light are kept, since blocks that
+    are empty or without data do not show structure. The same seed and data give the same sample.
 
     Parameters
     ----------
@@ -52,13 +51,13 @@ def sample_blocks(
     list of arrays (Z Y X)
         Counts, of up to 32 × 96 × 96 voxels; NaN = no data.
     """
-    # Blocks are counted through, not listed: a volume of 10 TB has 17 million.
+    # Blocks are numbered, not listed: a volume of 10 TB has 17 million.
     stacks = [
         (record, time)
         for record in records
         for time in (range(record.shape[0]) if times is None else times)
     ]
-    if not stacks:  # a method that decides nothing on a sample
+    if not stacks:  # a method without decisions on a sample
         return []
     ends = np.cumsum([prod(grid(_spatial(record), BLOCK)) for record, _ in stacks])
     chosen = generator(seed, "sample", channel).permutation(ends[-1])[:CANDIDATES]
@@ -94,8 +93,8 @@ def channel_camera(
 ) -> CameraRecord:
     """Measure the camera of one channel in blocks from all volumes and times of a dataset.
 
-    Where a volume has several time points, the noise is that of the difference of two successive
-    ones: a scene that stands still leaves nothing in it, and one that moves no more than in either.
+    If a volume has several time points, the noise is that of the difference of two successive ones.
+    A static scene vanishes in it, and a moving one adds no more than in one frame.
 
     Parameters
     ----------
@@ -139,7 +138,7 @@ def channel_camera(
 
 
 def central(volume: NDArray[Any]) -> list[NDArray[Any]]:
-    """Take the middle of one volume (Z, Y, X) as its sample, of a sample block's size at most."""
+    """Return the middle of one volume (Z, Y, X) as its sample, at most a sample block."""
     return [volume[centred(volume.shape, BLOCK)]]
 
 

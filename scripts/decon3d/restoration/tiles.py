@@ -1,7 +1,7 @@
-"""Blocks that a device's memory does not hold are computed in smaller tiles.
+"""Compute blocks that exceed a device's memory in smaller tiles.
 
-What is read and written stays the same, so that jobs of an older plan do no harm: only how much is
-computed at a time changes.
+What is read and written stays the same: only how much is computed at a time changes. The halo of a
+tile is that of a block, so the result stays the same, too, but for the rounding of the engine.
 """
 
 from itertools import product
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.errors import DeviceMemoryError
+from decon3d.logs import log
 from decon3d.restoration.blocks import SMALLEST, Block, Region, Triple
 from decon3d.restoration.restorers import Restorer
 
@@ -24,6 +26,51 @@ def tile_of(block: Triple, *, stride: Triple, halvings: int) -> Triple | None:
             return None
         size[axis] = ceil(size[axis] / 2 / stride[axis]) * stride[axis]
     return (size[0], size[1], size[2])
+
+
+class Tiling:
+    """How much of a block a job computes at a time: all of it, until the device's memory is short.
+
+    Parameters
+    ----------
+    stride, halo
+        Sizes of tiles are multiples of the stride; a voxel's result depends on the halo (Z, Y, X).
+    """
+
+    def __init__(self, *, stride: Triple, halo: Triple) -> None:
+        self.stride = stride
+        self.halo = halo
+        self.halvings = 0
+
+    def restore(
+        self, restorer: Restorer, values: NDArray[Any], block: Block, size: Triple
+    ) -> NDArray[np.float32]:
+        """Restore what a block writes, in smaller tiles from now on where the memory is short.
+
+        Parameters
+        ----------
+        values
+            Counts of the padded read region (Z, Y, X); NaN = no data.
+        size
+            Size of a whole block.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If the smallest tile does not fit.
+        """
+        while True:
+            tile = tile_of(size, stride=self.stride, halvings=self.halvings)
+            if tile is None:
+                raise DeviceMemoryError(
+                    "not even small blocks fit into the memory of the device; the halo of "
+                    f"{self.halo} voxels (Z, Y, X) is needed on each side"
+                )
+            try:
+                return in_tiles(restorer, values, block, tile=tile, halo=self.halo)
+            except DeviceMemoryError as error:
+                self.halvings += 1
+                log.warning("%s. Blocks are computed in smaller tiles from now on", error)
 
 
 def in_tiles(
@@ -57,7 +104,7 @@ def in_tiles(
         ):
             start, stop = i * t, min(i * t + t, n)
             first = max(whole.start + start - h, 0)
-            # As large as the other tiles where the block allows it: engines work on one shape.
+            # As large as the other tiles if the block allows it, since engines need one shape.
             last = min(whole.start + start + t + h, length)
             target.append(slice(start, stop))
             seen.append(slice(first, last))

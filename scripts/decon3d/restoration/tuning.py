@@ -1,4 +1,4 @@
-"""Tuning of a classical method, with or without a truth, as the restoration will use it."""
+"""Tuning of a classical method, with or without truth, under the restoration's conditions."""
 
 import time
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.classical.channel import base_recipe
+from decon3d.classical.kind import Classical, prior_of
 from decon3d.classical.risk import LONGER_PRIOR, TRUST, TRUST_PRIOR, risk_subjects
 from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
 from decon3d.errors import UserError
@@ -16,19 +18,16 @@ from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.iterations import CORRELATED, correlation_of, noise_of
-from decon3d.restoration.richardson_lucy import base_recipe
 from decon3d.seeds import stream_seed
-from decon3d.settings import Classical, prior_of
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.channel_accumulator import mark_image
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.tally import mark_image
 
 PSNR = "affine-matched PSNR (dB)"
-RISK = "minus the predicted error"
-RISK_TOLERANCE = 2e-5
-"""Difference of predicted errors, relative to the squared light of the image, that counts as
-none."""
+RISK = "negative predicted error"
+RISK_TOLERANCE = 1e-4
+"""Difference of predicted errors, relative to the squared light of the image, that is ignored."""
 
 
 def tune_on_phantoms(
@@ -42,21 +41,17 @@ def tune_on_phantoms(
 ) -> None:
     """Search a method's parameters on a store of phantoms and write the outcome.
 
-    Backgrounds follow from the same law as in a restoration, so that the choice holds there. On
-    the validation split it is fair; on the test split it makes an oracle.
+    Backgrounds are estimated as in a restoration, so the choice applies there. It is fair on the
+    validation split and an oracle on the test split.
 
     Parameters
     ----------
     store
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
-        JSON with `chosen` (the λ under its setting's name, iterations, score), the whole `curve`,
-        what was tuned `on`, the `measure`, and `seconds`.
-
-    Raises
-    ------
-    UserError
-        If the optimum sits on an edge of the search: no baseline is shown below its best.
+        JSON with `chosen` (the λ under its setting's name, iterations, score), the score still
+        `to_gain`, the bound that the search was `ended_by` (null = none), the whole `curve`, what
+        was tuned `on`, the `measure`, and `seconds`.
     """
     started = time.perf_counter()
     group: Any = open_group(store)
@@ -65,11 +60,13 @@ def tune_on_phantoms(
     ]
     recipes = [
         base_recipe(
-            method, psf=psf, camera=camera,
+            method,
+            psf=psf,
+            camera=camera,
             statistics=ChannelStatistics.of_image(image, camera_offset=camera.known_offset),
         )
         for image in images
-    ]  # fmt: skip
+    ]
     truths = [np.asarray(truth) for truth in group["object"]]
     subjects = with_truth(images, truths, recipes)
     _search(subjects, method, psf, path, threads, started, PSNR, TOLERANCE_DB, {})
@@ -93,7 +90,7 @@ def tune_on_data(
     sample
         Blocks of counts (Z Y X) of one channel.
     path
-        As for `tune_on_phantoms`; `photons` says what was taken for the camera.
+        As for `tune_on_phantoms`; `photons` lists the camera parameters used.
     statistics
         The channel's.
     seed
@@ -102,12 +99,12 @@ def tune_on_data(
     Raises
     ------
     UserError
-        If the optimum sits on an edge of the search, or the data do not tell the gain.
+        If the data do not tell the gain.
     """
     started = time.perf_counter()
     if camera.gain_from == "assumed":
         raise UserError(
-            f"{method.kind}, tune_on: data: the data do not tell the camera's gain; give "
+            f"{method.kind}, tune_on: data: the camera's gain cannot be measured in the data; give "
             "camera.gain, in counts per photon, from the camera's data sheet, or use tune_on: "
             "phantoms"
         )
@@ -115,15 +112,18 @@ def tune_on_data(
     shared = correlation_of(noise)
     if shared > CORRELATED:
         raise UserError(
-            f"{method.kind}, tune_on: data: the noise of neighbouring voxels correlates "
-            f"({shared:.2f}), as in deskewed or resampled data, which cannot tell noise from "
-            "structure; use tune_on: phantoms"
+            f"{method.kind}, tune_on: data: the noise of neighbouring voxels is correlated "
+            f"({shared:.2f}), as in deskewed or resampled data, so noise and structure cannot be "
+            "separated; use tune_on: phantoms"
         )
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     subjects = risk_subjects(
-        sample, recipe=recipe, noise=noise, seed=stream_seed(seed, "tune"),
+        sample,
+        recipe=recipe,
+        noise=noise,
+        seed=stream_seed(seed, "tune"),
         trust=TRUST_PRIOR if prior_of(method) else TRUST,
-    )  # fmt: skip
+    )
     photons = {"offset": camera.dark_level, "gain": camera.gain, "gain_from": camera.gain_from}
     extra = {"photons": photons}
     longer = LONGER_PRIOR if prior_of(method) else 1.0
@@ -144,16 +144,11 @@ def _search(
 ) -> None:
     prior = prior_of(method)
     try:
-        result = tune(
-            subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads
-        )  # fmt: skip
+        result = tune(subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads)
     except UserError as error:
         raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
-    content = asdict(result)
-    curve, weight = content.pop("curve"), content.pop("weight")
-    if prior:
-        content = {prior: weight, **content}
-    content["iterations"] = round(longer * content["iterations"])
+    content: dict[str, Any] = {prior: result.weight} if prior else {}
+    content |= {"iterations": round(longer * result.iterations), "score": result.score}
     log.info("%s: chosen %s", method.kind, content)
     write_record(
         path,
@@ -161,8 +156,10 @@ def _search(
             "chosen": content,
             "on": method.tune_on,
             "measure": measure,
+            "to_gain": result.to_gain,
+            "ended_by": result.ended_by,
             **extra,
-            "curve": list(curve),
+            "curve": [asdict(trial) for trial in result.curve],
             "seconds": round(time.perf_counter() - started, 1),
         },
     )

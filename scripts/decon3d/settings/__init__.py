@@ -1,15 +1,37 @@
-"""The config as validated, immutable settings: every rule of the config lives here, once.
+"""The config as validated, immutable settings, with all rules of the config.
 
-`load_settings` checks everything at once and raises one `ConfigError` that lists all problems.
+`load_settings` raises one `ConfigError` that lists all problems.
 The JSON schema in `workflow/schemas` is generated from these classes. Lengths are micrometres,
 triples are in the order Z, Y, X.
 """
 
-from decon3d.settings.config import Restoration, Settings
-from decon3d.settings.datasets import Dataset, MeasuredPairs, Preview, Simulation, VolumeEntry
+from decon3d.field_types import NAME, Section
+from decon3d.optics.sections import (
+    Aberrations,
+    BeadsPsf,
+    Channel,
+    ChannelOptics,
+    FilePsf,
+    Optics,
+    Sted,
+    TheoryPsf,
+)
+from decon3d.pairs.sections import MeasuredPairs
+from decon3d.phantoms.sections import RECIPES, ObjectFile, Phantoms, PsfVariation, Simulation, Split
+from decon3d.restoration.sections import Restoration
+from decon3d.settings.config import Settings
+from decon3d.settings.datasets import Dataset, Preview
 from decon3d.settings.duplicates import check_config_files
-from decon3d.settings.explain import inner_model
-from decon3d.settings.files import bundle_path, expand_path, listed_files, path_problem
+from decon3d.settings.error_messages import inner_model
+from decon3d.settings.files import bundle_path
+from decon3d.settings.instrument_defaults import (
+    chosen,
+    instrument_files,
+    instrument_folders,
+    read_instrument,
+    read_instruments,
+    with_files,
+)
 from decon3d.settings.instruments import (
     UNDATED,
     BeadStack,
@@ -19,21 +41,11 @@ from decon3d.settings.instruments import (
 )
 from decon3d.settings.loading import load_settings
 from decon3d.settings.methods import (
+    KINDS,
     METHOD_KINDS,
     ORACLE,
-    PRIORS,
+    RESERVED_METHODS,
     Bundle,
-    Care,
-    Classical,
-    NeuroDecon,
-    Rcan,
-    Rl,
-    RlEstimate,
-    Rln,
-    RlResidual,
-    RlRoughness,
-    Rltv,
-    Trained,
     is_automatic,
     is_network,
     is_oracle,
@@ -41,44 +53,17 @@ from decon3d.settings.methods import (
     is_tuned,
     may_use_gpu,
     needs_sample,
-    prior_of,
 )
-from decon3d.settings.microscope import (
-    Aberrations,
-    BeadsPsf,
-    Camera,
-    Channel,
-    ChannelOptics,
-    FilePsf,
-    Normalisation,
-    Optics,
-    Sted,
-    TheoryPsf,
-)
-from decon3d.settings.phantoms import ObjectFile, Phantoms, PsfVariation, Split
-from decon3d.settings.profiles import (
-    chosen,
-    instrument_files,
-    instrument_folders,
-    read_instrument,
-    read_instruments,
-    with_files,
-)
-from decon3d.settings.training import (
-    CareTraining,
-    NeuroDeconTraining,
-    RcanTraining,
-    RlnTraining,
-    RlResidualTraining,
-    Training,
-)
-from decon3d.settings.values import NAME, RECIPES, RESERVED_METHODS, Section
+from decon3d.settings.volumes import list_volumes, previewed_volume
+from decon3d.user_paths import expand_path, path_problem
+from decon3d.volumes.inputs import listed_files
+from decon3d.volumes.sections import Camera, Normalisation, VolumeEntry
 
 __all__ = [
+    "KINDS",
     "METHOD_KINDS",
     "NAME",
     "ORACLE",
-    "PRIORS",
     "RECIPES",
     "RESERVED_METHODS",
     "UNDATED",
@@ -88,17 +73,12 @@ __all__ = [
     "Bundle",
     "Camera",
     "CameraFrames",
-    "Care",
-    "CareTraining",
     "Channel",
     "ChannelOptics",
-    "Classical",
     "Dataset",
     "FilePsf",
     "Instrument",
     "MeasuredPairs",
-    "NeuroDecon",
-    "NeuroDeconTraining",
     "Normalisation",
     "ObjectFile",
     "Objective",
@@ -106,25 +86,13 @@ __all__ = [
     "Phantoms",
     "Preview",
     "PsfVariation",
-    "Rcan",
-    "RcanTraining",
     "Restoration",
-    "Rl",
-    "RlEstimate",
-    "RlResidual",
-    "RlResidualTraining",
-    "RlRoughness",
-    "Rln",
-    "RlnTraining",
-    "Rltv",
     "Section",
     "Settings",
     "Simulation",
     "Split",
     "Sted",
     "TheoryPsf",
-    "Trained",
-    "Training",
     "VolumeEntry",
     "bundle_path",
     "check_config_files",
@@ -138,12 +106,13 @@ __all__ = [
     "is_oracle",
     "is_trained",
     "is_tuned",
+    "list_volumes",
     "listed_files",
     "load_settings",
     "may_use_gpu",
     "needs_sample",
     "path_problem",
-    "prior_of",
+    "previewed_volume",
     "read_instrument",
     "read_instruments",
     "with_files",

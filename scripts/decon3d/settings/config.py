@@ -2,35 +2,24 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from decon3d.field_types import Name, Section
 from decon3d.paths import INSTRUMENTS
+from decon3d.phantoms.sections import Phantoms
+from decon3d.restoration.sections import Restoration
 from decon3d.settings.datasets import Dataset
 from decon3d.settings.instruments import Instrument
-from decon3d.settings.methods import ORACLE, Method, counts_photons, is_oracle, is_trained, is_tuned
-from decon3d.settings.phantoms import Phantoms
-from decon3d.settings.values import RESERVED_METHODS, Name, Section
-
-
-class Restoration(Section):
-    """How volumes are cut, worked on and written."""
-
-    parts: PositiveInt = 1
-    """Independent jobs per dataset and method."""
-    memory_gb: PositiveFloat = 2.0
-    """Memory that one job may use for its block, in GB."""
-    engine: Literal["auto", "tensorflow", "openvino"] = "auto"
-    """What computes networks. `openvino` is faster on CPUs (the extra `openvino`); `auto` takes it
-    where it is installed and the profile gives the restorations no GPU, else TensorFlow."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of networks' convolutions. `bfloat16` is faster where the CPU (AVX512_BF16, AMX) or GPU has
-    it. It moves RLN with its published weights by 6e-4 of the maximum on average, but single voxels
-    by up to 3 %: to look at, not to measure."""
-    output_dtype: Literal["float32", "input"] = "float32"
-    """Type of the restored counts; `input` rounds and clips to the input's, and reports it."""
-    ome_tiff: bool = False
-    """Write each restored volume as an OME-TIFF (BigTIFF, pyramid), too, beside its OME-Zarr."""
+from decon3d.settings.methods import (
+    ORACLE,
+    RESERVED_METHODS,
+    Method,
+    counts_photons,
+    is_oracle,
+    is_trained,
+    is_tuned,
+)
 
 
 class Settings(Section):
@@ -39,18 +28,18 @@ class Settings(Section):
     schema_version: Literal[1] = 1
     """Version of this config format."""
     seed: Annotated[int, Field(ge=0)] = 1
-    """Everything random follows from it."""
+    """Seed of all random number generators."""
     require_gpu: bool = True
-    """A job that was given a GPU and does not see it fails; false = it works on the CPU."""
+    """Fail if a job was given a GPU but cannot find it; false = use the CPU then."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Datasets by name."""
     instruments: dict[Name, Instrument] = {}  # noqa: RUF012 (pydantic copies it)
-    """Microscopes by name. Each may have a file of its own instead, `instruments/<name>.yaml`
-    beside the config or in the clone's `config`; paths in that file start at its folder."""
+    """Microscopes by name. Each may be in its own file instead, `instruments/<name>.yaml` beside
+    the config or in the clone's `config`; paths in that file are relative to its folder."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """Restoration methods by name; the kind defaults to the name."""
     phantoms: Phantoms | None = None
-    """Null = made with the defaults if a method trains or tunes, else not at all."""
+    """Null = the defaults if a method needs training or tuning, else no phantoms."""
     restoration: Restoration = Restoration()
 
     @model_validator(mode="after")
@@ -94,9 +83,12 @@ class Settings(Section):
                     raise PydanticCustomError(
                         "methods",
                         "methods.{name}.source: unknown method {source}; known: {known}",
-                        {"name": chain[-1], "source": repr(source),
-                         "known": ", ".join(n for n in self.methods if n != chain[-1])},
-                    )  # fmt: skip
+                        {
+                            "name": chain[-1],
+                            "source": repr(source),
+                            "known": ", ".join(n for n in self.methods if n != chain[-1]),
+                        },
+                    )
                 if source in chain:
                     raise PydanticCustomError(
                         "methods",
@@ -146,7 +138,7 @@ class Settings(Section):
 
     @property
     def simulated_pairs(self) -> Phantoms | None:
-        """The phantoms to make, or None where nothing asks for them."""
+        """The phantoms to make; None if nothing needs them."""
         needed = any(
             is_trained(m) or (is_tuned(m) and getattr(m, "tune_on", "") != "data")
             for m in self.methods.values()
@@ -154,5 +146,5 @@ class Settings(Section):
         return self.phantoms or (Phantoms() if needed else None)
 
     def has_pairs(self, dataset: str) -> bool:
-        """Say whether a dataset has pairs with truth, measured ones or phantoms."""
+        """Return whether a dataset has pairs with truth, measured ones or phantoms."""
         return self.datasets[dataset].pairs is not None or self.simulated_pairs is not None

@@ -1,87 +1,15 @@
-"""Datasets in the config: volumes, measured pairs, what shares a microscope."""
+"""Datasets in the config: volumes and measured pairs of one microscope."""
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.microscope import Camera, Channel, Optics, check_excitation
-from decon3d.settings.values import Axes, Day, Name, Recipe, Section, Series, Shape, VoxelSize
-
-
-class VolumeEntry(Section):
-    """One volume by name."""
-
-    name: Name
-    """Its name in the results."""
-    path: str
-    """TIFF, OME-TIFF, OME-Zarr, or a folder with a TIFF for each plane; environment variables are
-    expanded."""
-    reference: str | None = None
-    """A volume of the same grid that is taken as the truth in the evaluation."""
-
-
-class Simulation(Section):
-    """A volume that the workflow makes itself, with its truth."""
-
-    shape: Shape
-    """Voxels (Z, Y, X)."""
-    recipe: Recipe = "rln_mixed"
-    """Phantom recipe of the object."""
-    photons: PositiveFloat = 200.0
-    """Mean photons of the brightest 0.1 % of the voxels."""
-    background_photons: Annotated[float, Field(ge=0)] = 5.0
-    """Photons of the even background."""
-
-
-def _one_group(value: str | None) -> str | None:
-    try:
-        groups = 1 if value is None else re.compile(value).groups
-    except re.error as error:
-        raise PydanticCustomError(
-            "pairs",
-            "is not a regular expression: {reason}; correct the pattern",
-            {"reason": str(error)},
-        ) from None
-    if groups != 1:
-        raise PydanticCustomError(
-            "pairs",
-            "needs exactly one group in parentheses, which holds the specimen's name, e.g. "
-            "'(fish[0-9]+)_'",
-        )
-    return value
-
-
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class MeasuredPairs(Section):
-    """Measured pairs of a raw and a true volume, in place of phantoms."""
-
-    raw: str | Annotated[list[str], Field(min_length=1)]
-    """Volumes as the methods get them (low exposure, confocal …): a path, a folder, a glob, or a
-    list of these."""
-    truth: str | Annotated[list[str], Field(min_length=1)]
-    """What they should become (high exposure, STED …), on the same voxel grid: as many files, in
-    the same order."""
-    specimen: Annotated[str | None, AfterValidator(_one_group)] = None
-    """Regular expression whose one group finds the specimen's name in the raw file's name; null =
-    every pair is a specimen of its own. Pairs of one specimen stay in one split."""
-    val: Share = 0.15
-    """Share of the specimens that pick the best weights and tune the baselines; at least one."""
-    test: Share = 0.15
-    """Share of the specimens that the report's numbers are measured on; at least one."""
-    shape: Shape | None = None
-    """Voxels (Z, Y, X) of the tiles that pairs are cut into; null = the smallest pair's, at most
-    64 × 256 × 256. Tiles with voxels without data are left out."""
-    tiles: PositiveInt = 4
-    """Tiles of a training pair, the brightest ones, at most; validation and test take one each."""
-    max_shift_um: PositiveFloat = 2.0
-    """A pair whose truth lies farther off is refused, in µm; smaller shifts are undone."""
-    max_drift_um: PositiveFloat = 0.5
-    """A pair whose parts (halves along Z, lateral quarters) are shifted differently by more than
-    this is refused, in µm: no translation lays it on top of each other."""
+from decon3d.field_types import Axes, Day, Name, Section, Series, VoxelSize
+from decon3d.optics.sections import Channel, Optics, check_excitation
+from decon3d.pairs.sections import MeasuredPairs
+from decon3d.phantoms.sections import Simulation
+from decon3d.volumes.sections import Camera, VolumeEntry
 
 
 def _crop(value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
@@ -97,13 +25,12 @@ Bounds = tuple[Annotated[int, Field(ge=0)], PositiveInt]
 
 
 class Preview(Section):
-    """What `snakemake preview` shows."""
+    """The crop that `snakemake preview` shows."""
 
     volume: Name | None = None
     """Name of a volume; null = the first."""
     roi: Annotated[tuple[Bounds, Bounds, Bounds], AfterValidator(_crop)] | None = None
-    """Crop, [start, stop] in voxels along Z, Y, X; null = 32 × 160 × 160 where there is most
-    light."""
+    """Crop, [start, stop] in voxels along Z, Y, X; null = the brightest 32 × 160 × 160."""
 
 
 class Dataset(Section):
@@ -114,34 +41,34 @@ class Dataset(Section):
     volume is a TIFF, OME-TIFF or OME-Zarr, a zarr array (with `axes` and `voxel_size_um`), or a
     folder with a TIFF for each plane of one channel, in the order of the numbers in their names.
     Without `series`, a plate or a bioformats2raw folder is a volume per image, e.g. plate_A_1_0 for
-    well A/1, field 0. Names are taken literally before they are taken as a pattern."""
+    well A/1, field 0. A name that exists is used literally, else it is a pattern."""
     simulate: Annotated[dict[Name, Simulation], Field(min_length=1)] | None = None
-    """Instead of `volumes`: volumes that the workflow makes itself, by name."""
+    """Instead of `volumes`: simulated volumes, by name."""
     voxel_size_um: VoxelSize | None = None
-    """Voxel size (Z, Y, X), in µm, in place of the metadata's; null = from the metadata of the
-    first volume."""
+    """Voxel size (Z, Y, X), in µm, instead of the metadata's; null = from the metadata of the first
+    volume."""
     series: Series | None = None
     """Image to read from files that hold several (positions, scenes): its name, or its number from
-    0; null = the only one. Counts for references and measured pairs, too."""
+    0; null = the only one. Applies to references and measured pairs, too."""
     axes: Axes | None = None
-    """Axes of the files, slowest first, e.g. ZYX or TZCYX, in place of the metadata's, without or
-    with those of length 1; null = from the metadata. Counts for references and pairs, too."""
+    """Axes of the files, slowest first, e.g. ZYX or TZCYX, instead of the metadata's, without or
+    with those of length 1; null = from the metadata. Applies to references and pairs, too."""
     times: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     """Time points to restore, from 0; null = all."""
     no_data: Literal["auto", "none"] | float = "auto"
-    """Value of voxels without data (fill of deskewing, stitching or padding): `auto` finds it, as a
-    value that whole places have and the dark does not; `none`; or a number. These voxels keep it;
-    all else leaves them out. What is not finite has no data either. Of measured pairs, `auto`
-    looks at the raw volume; its value counts in the truth, too."""
+    """Value of voxels without data (fill of deskewing, stitching or padding): `auto` finds it as a
+    value that fills whole regions and is not the dark level; `none`; or a number. These voxels keep
+    their value and are excluded from all steps, as are NaN and infinite values. For measured pairs,
+    `auto` uses the raw volume; its value applies to the truth, too."""
     instrument: str | None = None
     """Microscope and objective that recorded these volumes, e.g. `spinning1_60x` for the objective
-    `60x` of `instruments/spinning1.yaml`. It gives the optics, the camera, and by the channels'
-    names their wavelengths and PSFs; keys of the dataset override it."""
+    `60x` of `instruments/spinning1.yaml`. It provides the optics, the camera, and the wavelengths
+    and PSFs of the channels with the same names. Keys of the dataset override it."""
     date: Day | None = None
-    """Day of the acquisition, YYYY-MM-DD: of the instrument, the newest bead stack and camera
-    frames up to that day are taken; null = the newest."""
+    """Day of the acquisition, YYYY-MM-DD. The newest bead stack and camera frames of the instrument
+    up to that day are used; null = the newest."""
     pairs: MeasuredPairs | None = None
-    """Measured pairs that networks are trained, baselines tuned and all methods tested on; null =
+    """Measured pairs for training networks, tuning baselines and testing all methods; null =
     phantoms."""
     optics: Optics
     camera: Camera = Camera()
@@ -163,8 +90,8 @@ class Dataset(Section):
             what = "simulated volumes" if self.simulate else "measured pairs"
             raise PydanticCustomError(
                 "camera",
-                "camera.dark is for volumes as the camera recorded them, and {what} are not "
-                "corrected by it; remove it (camera: {none}), and give offset, gain and read_noise",
+                "camera.dark does not apply to {what}, only to volumes as the camera recorded "
+                "them; remove it (camera: {none}), and give offset, gain and read_noise",
                 {"what": what, "none": "{dark: null, flat: null}"},
             )
         check_excitation(self.optics, self.channels)

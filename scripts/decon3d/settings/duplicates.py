@@ -1,4 +1,4 @@
-"""Keys that a config file gives twice: YAML keeps the last one and drops the first silently."""
+"""Duplicate keys of a config file: YAML keeps the last one and silently drops the first."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check_config_files(paths: Iterable[str | Path]) -> None:
-    """Refuse config files, YAML or JSON, in which a key stands twice at one place.
+    """Reject config files, YAML or JSON, with duplicate keys.
 
     Raises
     ------
@@ -26,21 +26,21 @@ def check_config_files(paths: Iterable[str | Path]) -> None:
 
 
 def duplicate_keys(path: str | Path) -> list[str]:
-    """List the keys of a YAML or JSON file that stand twice at one place."""
+    """List the duplicate keys of a YAML or JSON file."""
     with reading(str(path)):
         try:
             root = yaml.compose(Path(path).read_text(encoding="utf-8-sig"), Loader=_Loader)
-        except yaml.YAMLError:  # JSON that is no YAML, or what Snakemake refuses itself
+        except yaml.YAMLError:  # JSON that is not YAML, or errors that Snakemake reports itself
             return []
     return [
-        f"{path}, lines {first} and {second}: the key {key} stands twice, so the first one would "
-        "be lost; rename or remove one of them"
+        f"{path}, lines {first} and {second}: the key {key} is given twice, so YAML would ignore "
+        "the first one; rename or remove one of them"
         for key, first, second in _twice(root, "", set())
     ]
 
 
 def _twice(node: yaml.Node | None, place: str, seen: set[int]) -> Iterator[tuple[str, int, int]]:
-    """Find keys that stand twice: where, and in which lines (from 1)."""
+    """Find duplicate keys, with their places and lines (from 1)."""
     if id(node) in seen:  # an alias
         return
     seen.add(id(node))

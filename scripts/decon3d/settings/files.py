@@ -1,77 +1,20 @@
-"""Paths that the config names, and what is missing or wrong there."""
+"""Paths in the config, and their problems."""
 
 import glob
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from decon3d.errors import UserError
-from decon3d.networks.description import KINDS, check_bundle
+from decon3d.networks.description import check_bundle
+from decon3d.networks.registry import NETWORKS
 from decon3d.settings.config import Settings
-
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}|\$(\w+)")
-_REPLACED = re.compile(r"\{\s*[.\w]+\s*(?:,.*)?\}|<[a-z][a-z0-9_]*>", re.DOTALL)
-
-
-def expand_path(text: str) -> str:
-    """Expand `~`, `$NAME`, `${NAME}` and `${NAME:-default}` in a path, as a shell would.
-
-    A path that exists as it is written is taken literally.
-
-    Raises
-    ------
-    UserError
-        If a variable is not set and has no default.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1] or match[3]
-        found = os.environ.get(name) or match[2]
-        if found is None:
-            raise UserError(
-                f"the environment variable {name} is not set (in {text!r}); set it, or give a "
-                f"default: ${{{name}:-…}}"
-            )
-        return found
-
-    if os.path.lexists(text):
-        return text
-    return os.path.expanduser(_VARIABLE.sub(value, text))
-
-
-def listed_files(entries: str | list[str] | None) -> list[str]:
-    """List the files that a path, a pattern or a list of these names; none for None."""
-    from decon3d.volumes.inputs import matches  # which needs the settings
-
-    several = [entries] if isinstance(entries, str) else entries or []
-    return [file for entry in several for file in matches(expand_path(entry))]
-
-
-def path_problem(path: str, *, of_clone: bool = False) -> str:
-    """Say why Snakemake cannot take a path as it is; empty if it can.
-
-    It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them;
-    in the path of the clone it takes every brace for the start or end of a name. It writes paths as
-    UTF-8, which a name in an older encoding is not.
-    """
-    if any("\ud800" <= letter <= "\udfff" for letter in path):  # bytes that are no text
-        return (
-            f"the name {path!r} is not UTF-8, which Snakemake needs; rename the file or folder, or "
-            "link it under another name (ln -s)"
-        )
-    found = re.search(r"[{}]", path) if of_clone else None
-    found = found or _REPLACED.search(path)
-    if found is None:
-        return ""
-    return (
-        f"Snakemake replaces {found[0]!r} in a path, here in {path!r}; rename the file or folder, "
-        "or link it under another name (ln -s)"
-    )
+from decon3d.user_paths import expand_path, path_problem
+from decon3d.volumes.inputs import matches
 
 
 def wrong_starts(settings: Settings) -> list[str]:
-    """List the trainings that start from a bundle that cannot be read or is of another kind."""
+    """List the trainings whose initial bundle cannot be read or has another kind."""
     problems = []
     for name, method in settings.methods.items():
         start = getattr(getattr(method, "training", None), "start_from", None)
@@ -92,7 +35,7 @@ def wrong_starts(settings: Settings) -> list[str]:
 
 
 def missing_files(config: dict[str, Any]) -> list[str]:
-    """List the files that the config names and that are not there, whatever else is wrong."""
+    """List the missing files of a config, even if it has other problems."""
     problems = []
 
     def check(key: str, path: Any, *, pattern: bool = False) -> None:
@@ -108,8 +51,6 @@ def missing_files(config: dict[str, Any]) -> list[str]:
         if os.path.exists(expanded):
             return
         if pattern and glob.has_magic(expanded):
-            from decon3d.volumes.inputs import matches
-
             if not matches(expanded):
                 problems.append(f"{key}: no file matches {expanded}; check the pattern")
         else:
@@ -151,7 +92,7 @@ def bundle_path(bundle: str, channel: str) -> str:
 
 
 def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[str]:
-    """Check the bundles that the config names, and read what they say of themselves."""
+    """Check the bundles of the config and read their descriptions."""
     channels = {
         str(channel)
         for dataset in datasets.values()
@@ -171,10 +112,10 @@ def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[
                 if not folder.is_dir():
                     raise UserError(f"the folder {folder} does not exist; check the path")
                 kind = check_bundle(folder).kind
-                if kind not in KINDS:
+                if kind not in NETWORKS:
                     raise UserError(
                         f"{folder} holds a network of unknown kind {kind!r}; known: "
-                        f"{', '.join(KINDS)}"
+                        f"{', '.join(NETWORKS)}"
                     )
             except UserError as error:
                 problems.append(f"methods.{name}.bundle: {error}")

@@ -7,19 +7,18 @@ from typing import Annotated, Literal, Protocol, TypeVar
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
-from decon3d.settings.microscope import (
+from decon3d.field_types import Day, Files, Name, Section
+from decon3d.optics.sections import (
     BeadImages,
     BeadsPsf,
-    Camera,
     ChannelOptics,
-    Files,
     Optics,
     check_excitation,
 )
-from decon3d.settings.values import Day, Name, Section
+from decon3d.volumes.sections import Camera
 
 UNDATED = "undated"
-"""In place of the day of frames without one."""
+"""Replaces the day of undated frames."""
 
 
 class _Dated(Protocol):
@@ -31,12 +30,12 @@ Dated = TypeVar("Dated", bound=_Dated)
 
 
 def latest(entries: Iterable[Dated], day: datetime.date | None) -> Dated | None:
-    """Choose the newest entry up to a day (None = of all); if all are later, the first one.
+    """Choose the newest entry up to a day (None = of all entries); if all are later, the first one.
 
     Returns
     -------
     Dated or None
-        None where there is no entry.
+        None if there is no entry.
     """
     by_date = sorted(entries, key=lambda entry: entry.date)
     earlier = [entry for entry in by_date if day is None or entry.date <= day]
@@ -66,12 +65,12 @@ class CameraFrames(Section):
 
 
 class Objective(Section):
-    """An objective of a microscope, with what else is in the light path."""
+    """An objective of a microscope, with the rest of the light path."""
 
     optics: Optics
     """The optics with this objective."""
     pixel_size_um: PositiveFloat | None = None
-    """Length of a pixel in the specimen, in µm; a volume with other pixels along Y and X has a
+    """Length of a pixel in the specimen, in µm. A volume with other pixels along Y and X gets a
     warning on its page."""
     beads: list[BeadStack] = []  # noqa: RUF012 (pydantic copies it)
     """Bead stacks, in any order; without any, PSFs come from theory."""
@@ -99,7 +98,7 @@ class Instrument(Section):
     """A microscope, described once for all datasets that are recorded with it."""
 
     title: str = ""
-    """Its name in words, for its page."""
+    """Full name, for its page."""
     camera: Camera = Camera()
     """The camera."""
     frames: list[CameraFrames] = []  # noqa: RUF012 (pydantic copies it)
@@ -109,26 +108,27 @@ class Instrument(Section):
     """Channels by name; a dataset's channel with one of these names takes its wavelengths and its
     PSF."""
     objectives: Annotated[dict[Name, Objective], Field(min_length=1)]
-    """Objectives by name. A dataset names one as `<instrument>_<objective>`, or just the instrument
-    where there is only one objective."""
+    """Objectives by name. A dataset selects one as `<instrument>_<objective>`, or as `<instrument>`
+    if there is only one objective."""
     reference_channel: Name | None = None
-    """Channel against which the shifts of the others are measured, on beads that shine in both;
-    null = the first of `channels`."""
+    """Channel against which the shifts of the others are measured, on beads that are visible in
+    both; null = the first of `channels`."""
     chromatic: Literal["report", "apply"] = "report"
-    """`report`: those shifts are reported. `apply`: displaced PSFs also undo them; the restored
-    channels then lie on the reference channel."""
+    """`report`: report these shifts. `apply`: also correct them by displaced PSFs; the restored
+    channels are then registered with the reference channel."""
     stale_after_days: PositiveInt = 180
-    """Days after which a bead stack or a camera's frames are too old for an acquisition; older ones
-    are used, with a warning."""
+    """Days after which a bead stack or camera frames are too old for an acquisition. Older ones are
+    used with a warning."""
 
     @model_validator(mode="after")
     def _one_set_of_frames(self) -> "Instrument":
         dates = [str(frames.date) for frames in self.frames]
         if twice := sorted({d for d in dates if dates.count(d) > 1}):
             raise PydanticCustomError(
-                "camera", "two entries of `frames` have the date {date}; keep one",
+                "camera",
+                "two entries of `frames` have the date {date}; keep one",
                 {"date": twice[0]},
-            )  # fmt: skip
+            )
         if self.frames and self.camera.dark is not None:
             raise PydanticCustomError(
                 "camera",
@@ -183,9 +183,11 @@ class Instrument(Section):
                             "objectives.{name}.beads[{i}].channels names the unknown channel "
                             "{channel}; this instrument has {known}",
                             {
-                                "name": name, "i": i, "channel": repr(channel),
+                                "name": name,
+                                "i": i,
+                                "channel": repr(channel),
                                 "known": ", ".join(self.channels),
                             },
-                        )  # fmt: skip
+                        )
             check_excitation(objective.optics, self.channels)
         return self

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from decon3d.errors import ConfigError
 from decon3d.settings.config import Settings
-from decon3d.settings.explain import explained
+from decon3d.settings.error_messages import explained
 from decon3d.settings.files import missing_files, wrong_starts
-from decon3d.settings.profiles import merged
+from decon3d.settings.instrument_defaults import merged
 
 
 def load_settings(config: dict[str, Any]) -> Settings:
@@ -40,7 +40,7 @@ def load_settings(config: dict[str, Any]) -> Settings:
 
 
 def _with_kinds(config: dict[str, Any]) -> dict[str, Any]:
-    """Let a method's kind default to `bundle` where one is named, else to the method's name."""
+    """Set a method's kind: `bundle` if it names one, else by default the method's name."""
     methods = config.get("methods")
     if not isinstance(methods, dict):
         return config

@@ -1,1 +1,1 @@
-"""What a SLURM cluster offers, and the profile that follows from it."""
+"""Facts about a SLURM cluster, and a profile for it."""

@@ -1,4 +1,4 @@
-"""From a cluster's facts to a profile: what to set, and why."""
+"""From a cluster's facts to a profile: its values and their reasons."""
 
 import copy
 from collections.abc import Mapping
@@ -10,21 +10,25 @@ import yaml
 from decon3d.slurm.facts import Cluster, Partition
 
 ATTEMPTS = 3
-"""A job is tried this often: the profile's `retries` and one."""
+"""Attempts per job: the profile's `retries` plus one."""
 GPU_RULES = (
-    "train", "restore_part_gpu", "restore_phantoms_gpu", "pairs_after_gpu", "evaluate_sample_gpu",
-)  # fmt: skip
-"""Rules that work with networks."""
+    "train",
+    "restore_part_gpu",
+    "restore_phantoms_gpu",
+    "pairs_after_gpu",
+    "evaluate_sample_gpu",
+)
+"""Rules that use networks."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a rule asks for at its first attempt; more each time."""
+    """The resources of a rule's first attempt; later ones get more."""
 
     minutes: int = 0
-    """0 = those of the defaults."""
+    """0 = the default."""
     memory_mb: int = 0
-    """0 = that of the defaults, or it follows from the config."""
+    """0 = the default, or from the config."""
     threads: int = 1
 
 
@@ -45,9 +49,9 @@ NEEDS = {
     "figures": Need(threads=4),
     "preview_dataset": Need(memory_mb=6000, threads=4),
 }
-"""The rules that ask for more than the defaults; a test compares this with the rules."""
+"""The rules that need more than the defaults; a test compares this with the rules."""
 ALONE = ("restore_part_gpu", "restore_part_cpu", "restore_finish", "consistency")
-"""Rules with jobs of their own whose time follows from the size of the data."""
+"""Rules with their own jobs, whose time depends on the size of the data."""
 LEAST = {"ingest": 10, "ingest_restored": 10, "evaluate_volumes": 60}
 """Minutes of small volumes, for those among the rules that share jobs."""
 CHAINS = ("pages",)
@@ -61,11 +65,11 @@ class Advice:
     """A profile for a cluster."""
 
     profile: dict[str, Any]
-    """The whole of it, as Snakemake reads it."""
+    """The complete profile, as Snakemake reads it."""
     reasons: dict[str, str]
-    """Why each key has its value, for what is set for this cluster."""
+    """Reasons of the values that are set for this cluster."""
     warnings: tuple[str, ...]
-    """What no profile can mend."""
+    """Problems that no profile can solve."""
 
     def value(self, key: str) -> Any:
         """Return what a key with a reason is set to."""
@@ -126,7 +130,7 @@ def advise(cluster: Cluster, template: Mapping[str, Any]) -> Advice:
             limits.insert(0, f"gpu={min(4, total)}")
             reasons["resources.gpu"] = f"at most so many at once, of {total}"
     else:
-        warnings.append("no partition has GPUs: networks work on CPUs, where training takes days")
+        warnings.append("no partition has GPUs, so networks run on CPUs, where training takes days")
     profile["resources"] = limits
     for rule, need in NEEDS.items():
         place = gpu if gpu and rule in GPU_RULES else cpu
@@ -148,7 +152,7 @@ def advise(cluster: Cluster, template: Mapping[str, Any]) -> Advice:
 
 
 def _cpu_partition(cluster: Cluster) -> Partition:
-    """Choose where most jobs go: no GPUs if possible, the default if possible, then the largest."""
+    """Choose the partition of most jobs: without GPUs, then the default, then the largest."""
     return max(cluster.partitions, key=lambda p: (not p.gpus, p.default, p.nodes * p.cpus))
 
 
@@ -161,28 +165,28 @@ def _in_words(partition: Partition) -> str:
 def _status(
     cluster: Cluster, profile: dict[str, Any], reasons: dict[str, str], warnings: list[str]
 ) -> None:
-    """Choose how the state of jobs is asked for: the wrong choice waits for ever."""
+    """Choose the command for the state of jobs; the wrong choice waits for ever."""
     if cluster.accounting:
         profile["slurm-status-command"] = "sacct"
-        reasons["slurm-status-command"] = "sacct answers, and tells why jobs failed"
+        reasons["slurm-status-command"] = "sacct works and reports why jobs failed"
         profile["slurm-efficiency-report"] = True
-        reasons["slurm-efficiency-report"] = "sacct knows what each job used of what it asked for"
+        reasons["slurm-efficiency-report"] = "sacct reports each job's use of its resources"
         return
     profile["slurm-status-command"] = "squeue"
     reasons["slurm-status-command"] = (
-        "no accounting: sacct answers nothing, and with it the run would wait for ever"
+        "no accounting: sacct reports nothing, and the run would wait for ever"
     )
     key = "slurm-init-seconds-before-status-checks"
     if cluster.min_job_age_s < 3 * profile[key]:
         profile[key] = max(1, cluster.min_job_age_s // 3)
         reasons[key] = (
-            f"squeue forgets jobs {cluster.min_job_age_s} s after their end (MinJobAge); with more "
-            "than a third of it, the executor would take sacct, and wait for ever"
+            f"squeue forgets jobs {cluster.min_job_age_s} s after their end (MinJobAge); with an "
+            "interval above a third of it, the executor would use sacct and wait for ever"
         )
-    if cluster.min_job_age_s < 200:  # the executor may look every 180 s only
+    if cluster.min_job_age_s < 200:  # the executor may ask only every 180 s
         warnings.append(
             f"no accounting, and MinJobAge is only {cluster.min_job_age_s} s: the end of a long "
-            "job can be missed; ask the administrators for 300 s"
+            "job may be missed; ask the administrators for 300 s"
         )
 
 
@@ -194,8 +198,8 @@ def _account(
         reasons["default-resources.slurm_account"] = "your only account"
     elif cluster.accounts:
         warnings.append(
-            f"you have the accounts {', '.join(cluster.accounts)}: add the one to use to "
-            "default-resources, slurm_account: …"
+            f"you have the accounts {', '.join(cluster.accounts)}; add one to default-resources, "
+            "slurm_account: …"
         )
     if cluster.most_jobs is not None and cluster.most_jobs < profile["jobs"]:
         profile["jobs"] = cluster.most_jobs
@@ -208,18 +212,19 @@ def _gpu_reasons(cluster: Cluster, gpu: Partition, reasons: dict[str, str]) -> N
     named = [model for model in gpu.gpus if model]
     if len(named) > 1 and cluster.counts_gpus:
         reasons["set-resources.train.gpu"] = (
-            f"any model; with `gpu_model: {named[0]}` beside it, that one ({', '.join(named)})"
+            f"any model; add `gpu_model: {named[0]}` for one model ({', '.join(named)})"
         )
     if not cluster.counts_gpus:
         reasons["set-resources.train.gres"] = (
-            "this cluster refuses --gpus (not select/cons_tres); jobs, not GPUs, are capped: `jobs`"
+            "this cluster does not support --gpus (not select/cons_tres); `jobs` limits jobs "
+            "instead of GPUs"
         )
 
 
 def _cap(
     resources: dict[str, Any], need: Need, place: Partition, key: str, reasons: dict[str, str]
 ) -> None:
-    """Keep what a rule asks for at its last attempt within a partition's limits."""
+    """Keep the resources of a rule's last attempt within a partition's limits."""
     if place.minutes is not None and need.minutes * ATTEMPTS > place.minutes:
         resources["runtime"] = f"min({need.minutes} * attempt, {place.minutes})"
         reasons[f"{key}.runtime"] = _allows(place)
@@ -231,7 +236,7 @@ def _cap(
 def _limit(
     profile: dict[str, Any], rule: str, place: Partition, most: int | None, reasons: dict[str, str]
 ) -> None:
-    """End what grows with the data at a partition's limit."""
+    """Limit resources that grow with the data to a partition's."""
     if most is not None:
         profile["set-resources"].setdefault(rule, {})["most_minutes"] = most
         reasons[f"set-resources.{rule}.most_minutes"] = _allows(place)
@@ -244,7 +249,7 @@ def _allows(place: Partition) -> str:
 def _groups(
     cpu: Partition, gpu: Partition | None, profile: dict[str, Any], reasons: dict[str, str]
 ) -> None:
-    """Let fewer jobs share one where jobs must be short: one after the other, their times add up.
+    """Reduce the size of shared jobs if jobs must be short, since their times add up.
 
     The memory of a shared job is that of its largest.
     """
@@ -277,7 +282,7 @@ def _groups(
 
 
 def _minutes(rule: str, asked: dict[str, Any]) -> int:
-    """Return what a rule that shares a job asks for at its first attempt."""
+    """Return the resources of the first attempt of a rule that shares a job."""
     runtime = asked.get(rule, {}).get("runtime")
     if runtime is None:
         return LEAST.get(rule, DEFAULT.minutes)

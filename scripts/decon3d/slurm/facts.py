@@ -1,4 +1,4 @@
-"""What a cluster says of itself: partitions, GPUs, limits, accounting."""
+"""Facts about a cluster: partitions, GPUs, limits, accounting."""
 
 import getpass
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decon3d.errors import UserError
 
 Ask = Callable[[Sequence[str]], str | None]
-"""Runs a command; returns what it printed, or None where it failed or is not there."""
+"""Runs a command; returns its output, or None if it failed or is not installed."""
 
 SINFO = ("sinfo", "--noheader", "--Node", "--format=%N|%P|%a|%l|%c|%m|%G|%T")
 CONFIG = ("scontrol", "show", "config")
@@ -29,7 +29,7 @@ WORKING = {"idle", "mixed", "allocated", "completing", "planned", "reserved"}
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition, as its working nodes are; sizes are those of its largest node."""
+    """A partition, by its working nodes; sizes are those of its largest node."""
 
     name: str
     default: bool
@@ -38,17 +38,17 @@ class Partition:
     nodes: int
     """Nodes that work."""
     broken: int
-    """Nodes that do not."""
+    """Nodes that do not work."""
     cpus: int
     memory_mb: int
-    """0 = the cluster does not say."""
+    """0 = unknown."""
     gpus: Mapping[str, int]
-    """GPUs of all working nodes by model; the model is empty where the cluster names none."""
+    """GPUs of all working nodes by model; the model is empty if the cluster names none."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """All that a profile follows from."""
+    """The facts that decide a profile."""
 
     version: str
     partitions: tuple[Partition, ...]
@@ -56,17 +56,17 @@ class Cluster:
     accounting: bool
     """`sacct` answers."""
     accounts: tuple[str, ...]
-    """The user's; empty where there is no accounting."""
+    """The user's; empty without accounting."""
     most_jobs: int | None
     """Jobs that the user may have in the queue; None = no limit is known."""
     min_job_age_s: int
-    """How long `squeue` remembers a job that has ended."""
+    """How long `squeue` remembers ended jobs."""
     counts_gpus: bool
-    """`sbatch --gpus` works (select/cons_tres); else GPUs are asked for with `--gres`."""
+    """`sbatch --gpus` works (select/cons_tres); otherwise GPUs are requested with `--gres`."""
 
 
 def ask(command: Sequence[str]) -> str | None:
-    """Run a command; its output, or None where it failed, takes minutes or is not there."""
+    """Run a command; return its output, or None if it failed, timed out or is not installed."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     except (OSError, subprocess.TimeoutExpired):
@@ -82,7 +82,7 @@ def look(ask: Ask = ask, *, user: str | None = None) -> Cluster:
     ask
         Runs a command.
     user
-        Whose accounts; None = the one who asks.
+        Whose accounts; None = the current user's.
 
     Raises
     ------
@@ -92,12 +92,12 @@ def look(ask: Ask = ask, *, user: str | None = None) -> Cluster:
     nodes = ask(SINFO)
     if nodes is None:
         raise UserError(
-            "sinfo cannot be run here, or slurmctld does not answer: is this a login node of a "
-            "SLURM cluster (`module load slurm`?)"
+            "sinfo cannot be run here, or slurmctld does not answer; run this on a login node of "
+            "a SLURM cluster (perhaps after `module load slurm`)"
         )
     partitions = tuple(read_partitions(nodes))
     if not partitions:
-        raise UserError(f"no partition is up and has working nodes; sinfo says:\n{nodes}")
+        raise UserError(f"no partition is up and has working nodes; the output of sinfo:\n{nodes}")
     config = read_config(ask(CONFIG) or "")
     accounting = ask(SACCT) is not None
     user = user or getpass.getuser()
@@ -116,7 +116,7 @@ def look(ask: Ask = ask, *, user: str | None = None) -> Cluster:
 
 
 def read_partitions(said: str) -> Iterator[Partition]:
-    """Read what `sinfo` says of every node in every partition (`SINFO`'s format)."""
+    """Read the output of `sinfo` for every node in every partition (`SINFO`'s format)."""
     found: dict[str, Partition] = {}
     for line in filter(None, said.splitlines()):
         _, name, up, limit, cpus, memory, gres, state = line.split("|")
@@ -133,7 +133,7 @@ def read_partitions(said: str) -> Iterator[Partition]:
             so_far,
             nodes=so_far.nodes + 1,
             cpus=max(so_far.cpus, int(cpus.rstrip("+"))),
-            # 1 MB is what SLURM says where nobody told it.
+            # 1 MB is SLURM's value if none is configured.
             memory_mb=max(so_far.memory_mb, megabytes if megabytes > 1 else 0),
             gpus=Counter(so_far.gpus) + Counter(gpus(gres)),
         )

@@ -1,8 +1,8 @@
-"""Crops varied as the microscope allows: moves that leave the PSF unchanged, another intensity.
+"""Augmentation of crops: moves that leave the PSF unchanged, and other intensities.
 
-A crop that was moved is what the microscope would have shown of the moved specimen, as long as
-the PSF is the same before and after. Lateral moves only: along Z the depth in the specimen
-breaks the symmetry (spherical aberration), even where the PSF of one depth does not show it.
+A moved crop is a possible image of a moved specimen if the move leaves the PSF unchanged. Lateral
+moves only: along Z, the depth in the specimen breaks the symmetry (spherical aberration), even if
+the PSF of one depth is symmetric.
 """
 
 import math
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from decon3d.optics.psf import Psf
 
 SYMMETRY = 1e-2
-"""Largest change of the PSF by a move that is allowed, as a share of its maximum."""
+"""Largest change of the PSF by an allowed move, as a share of its maximum."""
 MOVES = {
     "none": (0, False),
     "turn_90": (1, False),
@@ -36,14 +36,14 @@ def moved(volume: NDArray[np.float32], move: str) -> NDArray[np.float32]:
 
 
 def turns_over(move: str) -> bool:
-    """Say whether a move exchanges Y and X."""
+    """Return whether a move exchanges Y and X."""
     return MOVES[move][0] % 2 == 1
 
 
 def symmetries(psf: Psf) -> tuple[str, ...]:
     """Return the names of the moves that leave the PSF unchanged, within 1 % of its maximum.
 
-    Those that exchange Y and X only where both have the same voxel size (within 0.1 %).
+    Those that exchange Y and X require the same voxel size along both (within 0.1 %).
     """
     _, y, x = psf.data.shape
     widest = max(y, x)
@@ -60,23 +60,22 @@ def symmetries(psf: Psf) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How crops are varied.
+    """How crops are augmented.
 
     Attributes
     ----------
     moves
         Names out of `MOVES`, each as likely as the others.
     intensity
-        Range of a factor, drawn log-uniformly, that image and object are multiplied with. The
-        noise is multiplied, too: the crop is that of another gain or normalisation, not of
-        another dose, and its signal-to-noise ratio stays.
+        Range of a factor, drawn log-uniformly, for image and object. It scales the noise, too, like
+        another gain or normalisation, so the signal-to-noise ratio stays the same.
     """
 
     moves: tuple[str, ...] = ("none",)
     intensity: tuple[float, float] = (1.0, 1.0)
 
     def fitting(self, crop: Shape, volume: Shape) -> "Augmentation":
-        """Leave out the moves whose crop (Z, Y, X) the volume cannot hold."""
+        """Remove the moves whose crop (Z, Y, X) does not fit into the volume."""
         _, y, x = crop
         holds_turned = x <= volume[1] and y <= volume[2]
         moves = tuple(m for m in self.moves if holds_turned or not turns_over(m))

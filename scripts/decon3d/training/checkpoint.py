@@ -1,4 +1,4 @@
-"""The whole state of a training in one file, so that a killed one goes on where it was."""
+"""The state of a training in one file, from which a killed training resumes."""
 
 import json
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ Arrays = list[NDArray[Any]]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training after `step` steps: all that its future depends on.
+    """A training after `step` steps: everything that its continuation depends on.
 
     Attributes
     ----------
     key
-        Hash of settings, data and software: another key is another training.
+        Hash of settings, data and software; another key is another training.
     weights, optimizer, best
         Weights of the model now, variables of the optimiser, weights to be kept.
     values
-        The small rest, JSON-able: step, best step, scores, rate, rows of the history.
+        Small values for JSON: step, best step, scores, rate, rows of the history.
     """
 
     key: str
@@ -36,7 +36,7 @@ class Checkpoint:
     values: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state atomically."""
         named = {
             f"{name}_{i}": array
             for name in ("weights", "optimizer", "best")
@@ -61,7 +61,7 @@ class Checkpoint:
                     for name in ("weights", "optimizer", "best")
                 }
         except Exception as error:  # numpy's, zipfile's, zlib's, JSON's
-            log.warning("%s is damaged (%s); the training starts over", path, reason(error))
+            log.warning("%s is damaged (%s); the training restarts", path, reason(error))
             return None
         return cls(key=key, values=values, **arrays)
 

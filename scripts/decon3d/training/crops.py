@@ -1,4 +1,4 @@
-"""Crops for training, drawn from pairs of volumes: step k's crops depend on (seed, k) alone."""
+"""Crops for training, drawn from pairs of volumes; step k's crops depend on (seed, k) alone."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -19,11 +19,11 @@ from decon3d.logs import progress
 from decon3d.networks.inputs import network_input
 from decon3d.seeds import generator
 from decon3d.training.augmentation import Augmentation, Shape, moved, turns_over
-from decon3d.volumes.checked import open_group
+from decon3d.volumes.channel_accumulator import mark_image
+from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.no_data import missing
 from decon3d.volumes.normalisation import Histogram, Normalisation, darkest_place
-from decon3d.volumes.tally import mark_image
 
 # Published: a crop must hold 0.8 of its volume's mean signal. The published search has no end.
 FOREGROUND_SHARE = 0.8
@@ -45,10 +45,10 @@ class Pairs:
     noise
         Standard deviation of each image's background, in network units.
     made_as
-        What the store says of itself: recipes and the range of photons, or specimens; the method
-        that restored its images, if one did.
+        The store's attributes: recipes and the range of photons, or specimens; the method that
+        restored its images, if any.
     estimates
-        What the network looks at beside the images (n, k, Z, Y, X), float32; None = nothing.
+        The network's inputs beside the images (n, k, Z, Y, X), float32; None = none.
     """
 
     images: NDArray[np.float32]
@@ -82,7 +82,7 @@ def load_pairs(
     estimator: Callable[[ChannelStatistics], Estimator] | None = None,
     threads: int = 1,
 ) -> Pairs:
-    """Read a store of pairs and normalise each volume by the law of `volumes.normalisation`.
+    """Read a store of pairs and normalise each volume as in `volumes.normalisation`.
 
     Tiles of one measured volume (the store's attribute `pair`) share its normalisation.
 
@@ -93,15 +93,15 @@ def load_pairs(
     camera_offset
         Counts of a dark image; None = each image's background level.
     estimator
-        Makes, from an image's statistics, what estimates the object: for networks that look at
-        estimates. They are made of whole images.
+        Makes an estimator of the object from an image's statistics, for networks with estimates as
+        inputs. Estimates are made of whole images.
     threads
-        Images that are worked on side by side.
+        Images that are processed in parallel.
 
     Raises
     ------
     UserError
-        If the store is not there or is not one of pairs.
+        If the store is missing or is not a store of pairs.
     """
     try:
         group = open_group(store)
@@ -109,8 +109,8 @@ def load_pairs(
         truth: Any = group["object"]
     except (GroupNotFoundError, ArrayNotFoundError, FileNotFoundError, KeyError):
         raise UserError(
-            f"{store}: not a store of training pairs; expected a zarr group with the arrays "
-            "`image` and `object`"
+            f"{store}: not a store of training pairs; give a zarr group with the arrays `image` "
+            "and `object`"
         ) from None
     if len(image.shape) != 4 or image.shape != truth.shape or not image.shape[0]:
         raise UserError(
@@ -138,11 +138,13 @@ def load_pairs(
         law = statistics.normalisation
         absent = missing(images[index])
         inputs = network_input(
-            images[index], law=law, estimator=estimator(statistics) if estimator else None,
+            images[index],
+            law=law,
+            estimator=estimator(statistics) if estimator else None,
             background=statistics.background,
-        )  # fmt: skip
+        )
         images[index], objects[index] = inputs[0], law.apply(truth[index])
-        if absent is not None:  # nothing to learn there: the truth is as empty as the input
+        if absent is not None:  # nothing to learn there: the truth is empty, too
             objects[index][absent] = images[index][absent]
         return law, histogram.background()[1] / law.scale, inputs[1:]
 
@@ -181,7 +183,9 @@ def fitting_crop(crop: Shape, volume: Shape, stride: Shape) -> Shape:
     """
     fitting = tuple(min(c, v) // s * s for c, v, s in zip(crop, volume, stride, strict=True))
     if not all(fitting):
-        raise UserError(f"training volumes of {volume} voxels (Z, Y, X) are too small to train on")
+        raise UserError(
+            f"training volumes of {volume} voxels (Z, Y, X) are too small; make them larger"
+        )
     return fitting  # type: ignore[return-value]
 
 
@@ -198,7 +202,7 @@ def draw(
     pairs
         To draw from.
     step, seed
-        What the draw depends on, and nothing else.
+        The draw depends on these alone.
     batch
         Crops.
     crop
@@ -237,7 +241,7 @@ def draw(
 
 
 def prefetched(make: Callable[[int], T], steps: range) -> Iterator[T]:
-    """Yield `make(step)` for each step, made ahead in a thread while the last ones are used."""
+    """Yield `make(step)` for each step, made ahead in a thread."""
     with ThreadPoolExecutor(1, thread_name_prefix="crops") as pool:
         waiting = deque(pool.submit(make, step) for step in steps[:AHEAD])
         try:

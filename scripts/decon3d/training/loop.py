@@ -1,8 +1,8 @@
-"""The training loop: any registered network, its own loss and optimiser, one bundle at the end.
+"""The training loop: any registered network, with its own loss and optimiser; writes a bundle.
 
-The whole state is saved every `training.save_every` steps and when SIGTERM comes, beside the
-bundle. A training of the same settings, data and software goes on from there and ends with the
-weights that it would have had anyway.
+The whole state is saved every `training.save_every` steps and on SIGTERM, beside the bundle. A
+training of the same settings, data and software resumes from there and ends with the same weights
+as without the interruption.
 """
 
 import math
@@ -10,29 +10,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from decon3d.classical.estimates import Estimator
 from decon3d.errors import UserError
 from decon3d.files import digest
-from decon3d.interruption import told_to_stop
 from decon3d.logs import log, progress
+from decon3d.networks.backend import keras, tf
 from decon3d.networks.bundle import software, write_bundle
 from decon3d.networks.description import TrainedOn
+from decon3d.networks.estimates import network_estimator
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.kind import NetworkSection, Training
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
-from decon3d.restoration.richardson_lucy import network_estimator
 from decon3d.seeds import stream_seed
-from decon3d.settings import Trained, Training
+from decon3d.signals import catch_sigterm
 from decon3d.training.augmentation import Augmentation, symmetries
 from decon3d.training.crops import Pairs, draw, fitting_crop, load_pairs, prefetched
+from decon3d.training.initial_weights import start_from
 from decon3d.training.schedules import Rate
-from decon3d.training.start import start_from
 from decon3d.training.state import State
 from decon3d.training.step import Step
 from decon3d.training.validation import Validation
@@ -51,7 +50,7 @@ def train(
     *,
     train_store: str | Path,
     val_store: str | Path,
-    method: Trained,
+    method: NetworkSection,
     psf: Psf,
     camera: Camera,
     seed: int,
@@ -61,38 +60,37 @@ def train(
 ) -> None:
     """Train a network on pairs and write its bundle.
 
-    A loss that is no longer a number goes back to the last saved state and halves the rate, at
-    most twice. The weights kept are those with the smallest validation `nrmse` (no affine match,
-    so that the counts count, too). The same seed, data, threads and kind of device give the same
-    weights to the bit.
+    If the loss is NaN, the training goes back to the last saved state and halves the rate, at most
+    twice. The weights with the smallest validation `nrmse` are kept (without affine match, so that
+    the counts matter, too). The same seed, data, threads and kind of device give the same weights
+    to the bit.
 
     Parameters
     ----------
     train_store, val_store
         Pairs (see `crops.load_pairs`).
     method
-        Which network, its options and its training.
+        The network, its options and its training.
     psf
-        The microscope's: its identity and widths are kept with the network, its symmetries say
+        The microscope's: its identity and widths are stored with the network; its symmetries decide
         how crops may be flipped and turned.
     camera
-        The dataset's. Its offset is the normalisation's; where it is not given, each volume's
-        background level.
+        The dataset's. Its offset is the normalisation's; by default each volume's background level.
     seed, stream
         The config's seed, and the names of this training's random stream (such as dataset,
         channel and method).
     folder
         Gets model.keras, model.json and history.csv; the latter after every validation.
     device
-        What `devices.configure` returned: in words, kept with the network, and the number of
+        The result of `devices.configure`: a description, stored with the network, and the number of
         GPUs, which split the batch.
 
     Raises
     ------
     UserError
         If a store is not one of pairs, the bundle to start from does not fit, the batch cannot be
-        split over the GPUs, the loss is no longer a number for the third time, or the job was
-        told to stop (the next attempt goes on).
+        split over the GPUs, the loss is NaN for the third time, or the job got
+        SIGTERM (the next attempt resumes).
     """
     training = method.training
     folder = Path(folder)
@@ -123,7 +121,7 @@ def train(
             store,
             camera_offset=camera.known_offset,
             estimator=estimator if estimates else None,
-            threads=device["threads"] or 1,  # 0: left to TensorFlow
+            threads=device["threads"] or 1,  # 0: TensorFlow decides
         )
 
     pairs, val_pairs = load(train_store), load(val_store)
@@ -161,9 +159,13 @@ def train(
             state.started(validation.of_model())
     log.info(
         "training %s: %d volumes, %d steps of %d crops of %d×%d×%d; blurred: affine PSNR %.2f dB",
-        method.kind, len(pairs.images), training.steps, training.batch, *crop,
+        method.kind,
+        len(pairs.images),
+        training.steps,
+        training.batch,
+        *crop,
         state.scores["input"]["psnr_affine"],
-    )  # fmt: skip
+    )
 
     def batches(first: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         return prefetched(
@@ -179,7 +181,7 @@ def train(
         )
 
     with (
-        told_to_stop() as stopped,
+        catch_sigterm() as stopped,
         progress(
             total=training.steps, initial=state.step, what=f"train {method.kind}", unit="step"
         ) as bar,
@@ -204,12 +206,12 @@ def train(
                 state.save()
             if stopped() and state.step < training.steps:
                 raise UserError(
-                    f"training {method.kind} was told to stop (SIGTERM) and saved its state after "
-                    f"step {state.step} of {training.steps}; the next attempt goes on there"
+                    f"training {method.kind} was stopped by SIGTERM and saved its state after step "
+                    f"{state.step} of {training.steps}; run it again to resume there"
                 )
 
     if state.step < training.steps:
-        log.info("no better score since step %d: ended early", state.best_step)
+        log.info("ended early: no better score since step %d", state.best_step)
     model.set_weights(state.best)
     bundle = write_bundle(
         folder,
@@ -245,9 +247,9 @@ def train(
 
 
 def _mixed(training: Training, device: dict[str, Any]) -> bool:
-    """Say whether to compute in float16: where it is wanted and there is a GPU for it."""
+    """Return whether to compute in float16: if configured and on a GPU."""
     if training.precision == "mixed" and not device["gpus"]:
-        log.warning("training.precision: mixed is for GPUs; this job has none and works in float32")
+        log.warning("training.precision: mixed needs a GPU; this job has none and uses float32")
         return False
     return training.precision == "mixed"
 

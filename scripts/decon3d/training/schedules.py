@@ -1,21 +1,21 @@
-"""The learning rate of every step: a function of the settings, the step and what came before."""
+"""The learning rate of every step: a function of the settings, the step and the history."""
 
 import math
 from dataclasses import dataclass
 
-from decon3d.settings import Training
+from decon3d.networks.kind import Training
 
 PATIENCE = 10
 
 
 @dataclass
 class Rate:
-    """Gives the rate; remembers what a plateau and a lost number asked for.
+    """Returns the rate; keeps the reductions by plateaus and NaN losses.
 
     Attributes
     ----------
     factor
-        What plateaus and `halve` left of the rate.
+        Product of the reductions by plateaus and `halve`.
     best, waited
         Best validation score so far, and validations since.
     """
@@ -42,7 +42,7 @@ class Rate:
         return t.learning_rate * self.factor * share
 
     def validated(self, score: float) -> None:
-        """Take note of a validation's score (lower is better)."""
+        """Record a validation's score (lower is better)."""
         self.waited = 0 if score < self.best else self.waited + 1
         self.best = min(self.best, score)
         if self.training.schedule == "plateau" and self.waited >= PATIENCE:

@@ -1,4 +1,4 @@
-"""The state of a training: what changes, saved and taken up again, and the history it leaves."""
+"""The state of a training, saved and restored, with its history."""
 
 import copy
 import csv
@@ -7,12 +7,12 @@ import math
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.logs import log
+from decon3d.networks.backend import keras
 from decon3d.training.checkpoint import Checkpoint
 from decon3d.training.schedules import Rate
 
@@ -25,14 +25,14 @@ class State:
     Parameters
     ----------
     model, optimizer
-        Whose weights and variables are saved: of the model that is trained, and of its optimiser
-        (a loss scale is one of its variables).
+        The trained model and its optimiser, whose weights and variables are saved (including a loss
+        scale).
     rate
         Gives the learning rate.
     folder
         Gets checkpoint.npz and history.csv.
     key
-        Hash of settings, data and software: another key is another training.
+        Hash of settings, data and software; another key is another training.
     """
 
     def __init__(
@@ -82,22 +82,22 @@ class State:
             setattr(self, name, value)
 
     def save(self) -> None:
-        """Save the state: on disk, and to go back to."""
+        """Save the state on disk and in memory."""
         self._last = self._snapshot()
         self._last.save(self.path)
 
     def resume(self) -> bool:
-        """Take up a saved state of this very training, if there is one."""
+        """Restore the saved state of this training, if there is one."""
         found = Checkpoint.load(self.path, key=self.key)
         if found is None:
             return False
         self._take_up(found)
         self._last = found
-        log.info("going on after step %d", self.step)
+        log.info("resuming after step %d", self.step)
         return True
 
     def go_back(self, kind: str) -> None:
-        """Go back to the last saved state with half the rate; give up the third time.
+        """Go back to the last saved state with half the rate; fail the third time.
 
         Raises
         ------
@@ -108,27 +108,27 @@ class State:
         times = self.losses_of_nan + 1
         if times > MOST_LOSSES:
             raise UserError(
-                f"training {kind}: the loss is no longer a number at step {lost}, with the rate "
-                f"halved {MOST_LOSSES} times; lower methods.….training.learning_rate"
+                f"training {kind}: the loss is NaN at step {lost}, after the rate was halved "
+                f"{MOST_LOSSES} times; lower methods.….training.learning_rate"
             )
         self._take_up(self._last)
         for _ in range(times - self.losses_of_nan):  # some may be in the saved rate
             self.rate.halve()
         self.losses_of_nan = times
-        log.warning("no number at step %d: back to step %d, half the rate", lost, self.step)
+        log.warning("NaN at step %d: back to step %d with half the rate", lost, self.step)
 
     def ended_early(self, patience: int | None) -> bool:
-        """Say whether the last `patience` validations brought no better score."""
+        """Return whether the last `patience` validations brought no better score."""
         return patience is not None and patience <= sum(
             row["step"] > self.best_step for row in self.rows
         )
 
     def started(self, scores: dict[str, float]) -> None:
-        """Note the scores of the weights at the start, the best so far."""
+        """Record the scores of the initial weights, the best so far."""
         self.scores["start"] = self.scores["model"] = scores
 
     def validated(self, scores: dict[str, float]) -> None:
-        """Note a validation: a row of the history, and the weights if they are the best."""
+        """Record a validation: a row of the history, and the weights if they are the best."""
         self.rate.validated(scores["nrmse"])
         means = {k: sum(p[k] for p in self.since) / len(self.since) for k in self.since[0]}
         self.since = []
@@ -148,8 +148,11 @@ class State:
         write_text(self.history, text.getvalue())
         log.info(
             "step %d: validation loss %.4f, affine PSNR %.2f dB, NRMSE %.4f",
-            self.step, scores["loss"], scores["psnr_affine"], scores["nrmse"],
-        )  # fmt: skip
+            self.step,
+            scores["loss"],
+            scores["psnr_affine"],
+            scores["nrmse"],
+        )
         if scores["nrmse"] < self.scores.get("model", {"nrmse": math.inf})["nrmse"]:
             self.scores["model"] = scores
             self.best_step, self.best = self.step, self.model.get_weights()

@@ -3,23 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from decon3d.errors import UserError
-from decon3d.networks.registry import Network
-from decon3d.settings import Trained
+from decon3d.networks.backend import keras, tf
+from decon3d.networks.kind import Network, NetworkSection
 
 
 class Step:
-    """Trains a model, batch by batch: `step(images, objects)` → parts of the loss, scalars.
+    """Trains a model batch by batch: `step(images, objects)` returns the parts of the loss.
 
     Several devices split the batch; statistics, losses and the norm of the gradient are those of
-    the whole batch, so that the result is that of one device up to rounding. In mixed precision
-    the layers compute in float16 but for the last one, the weights stay float32 and the loss is
-    scaled, so that small gradients are not lost; a step whose gradient is beyond float16 is left
-    out and the scale halved. In either case a copy of the model is trained: `model` itself stays
-    plain float32 on one device, and `bring_back` gives it the copy's weights.
+    the whole batch, so that the result is that of one device up to rounding. In mixed precision,
+    all layers but the last compute in float16, the weights stay float32, and the loss is scaled so
+    that small gradients are not lost. A step whose gradient exceeds float16 is skipped and the
+    scale halved. In both cases a copy of the model is trained; `model` itself stays float32 on one
+    device, and `bring_back` copies the weights to it.
 
     Parameters
     ----------
@@ -53,7 +50,7 @@ class Step:
         self,
         model: keras.Model,
         network: Network,
-        method: Trained,
+        method: NetworkSection,
         *,
         crop: tuple[int, int, int],
         mixed: bool = False,
@@ -78,7 +75,7 @@ class Step:
             self._outputs = network.training_model(self.trained)
             optimizer = network.optimizer(method)
             optimizer.clipnorm = None
-            # Gradients come in as the mean over the devices, and the optimiser sums them up.
+            # Gradients are means over the devices, and the optimiser sums them up.
             clip = training.gradient_clip
             optimizer.global_clipnorm = clip and clip / self._strategy.num_replicas_in_sync
             self._scaled = mixed
@@ -99,7 +96,7 @@ class Step:
         return self._run(images, objects)
 
     def bring_back(self) -> None:
-        """Give the plain model the weights as they are now."""
+        """Copy the present weights to the plain model."""
         if self.trained is not self._model:
             self._model.set_weights(self.trained.get_weights())
 
@@ -125,14 +122,14 @@ class Step:
             if self._scaled:
                 share = self.optimizer.scale_loss(share)
         gradients = tape.gradient(share, self._weights)
-        # Summed up here, before the norm is clipped and the scale judged; the optimiser sums again.
+        # Summed here, before the norm is clipped and the scale updated; the optimiser sums again.
         whole = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         self.optimizer.apply([gradient / devices for gradient in whole], self._weights)
         return parts
 
 
 def _copy(model: keras.Model, *, mixed: bool) -> keras.Model:
-    """Copy a model with its weights; in mixed precision all layers but the last compute so."""
+    """Copy a model with its weights; with mixed precision in all layers but the last."""
     last = {tensor._keras_history.operation.name for tensor in model.outputs}
 
     def layer_copy(layer: keras.layers.Layer) -> keras.layers.Layer:

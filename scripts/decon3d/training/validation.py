@@ -1,17 +1,16 @@
-"""The fixed yardstick of a training: the same validation volumes, scored the same way each time."""
+"""Validation of a training, always on the same volumes."""
 
 import math
 from collections.abc import Callable
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from decon3d.evaluation.full_reference import fit_affine
+from decon3d.affine import fit_affine
+from decon3d.networks.backend import keras, tf
 from decon3d.training.crops import Pairs, Shape, fitting_crop
 
-# Volumes up to this size are scored whole; of larger ones their middle.
+# Volumes up to this size are scored completely; larger ones in their middle.
 LARGEST: Shape = (96, 192, 192)
 Loss = Callable[[list[tf.Tensor], tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
@@ -71,7 +70,7 @@ class Validation:
         return _mean([scores(inputs[..., 0], truth) for inputs, truth in pairs])
 
     def of_model(self) -> dict[str, float]:
-        """Score the model as it is now; `loss` beside the scores, means over the volumes."""
+        """Score the present model: `loss` and the scores, means over the volumes."""
         results = []
         for inputs, truth in zip(self._inputs, self._objects, strict=True):
             restored, loss = self._run(inputs[None], truth[None, ..., None])

@@ -1,27 +1,28 @@
-"""A channel's camera: what the data say of it, what the config says, and what is assumed.
+"""A channel's camera parameters: from the config, else from the data, else assumed.
 
 counts = gain · (photons + N(0, read_noise²)) + offset. The variance of the counts is a line over
 their mean, gain · (counts - dark_level), with dark_level = offset - gain · read_noise²: the line
-gives the gain and the dark level, which is all that noise models and the splitting of photons need.
-Only dark frames tell the offset and the read noise apart.
+gives the gain and the dark level. Noise models and the splitting of photons need no more. Only dark
+frames separate the offset from the read noise.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from decon3d.files import read_record
+from decon3d.volumes import sections
 
 Interval = tuple[float, float]
 Source = Literal["config", "frames", "data", "assumed"]
 
 ASSUMED_GAIN = 1.0
-"""Counts per photon, where neither the config nor the data tell the gain."""
+"""Counts per photon, if neither the config nor the data give the gain."""
 ASSUMED_READ_NOISE = 1.0
-"""Photons, at most, where the read noise cannot be told from the offset."""
+"""Largest assumed read noise in photons, if it cannot be separated from the offset."""
 ASSUMED_OFFSET = 100.0
 """Counts, where there are no data."""
 GAIN_WIDTH = 0.4
@@ -30,45 +31,27 @@ GAIN_WIDTH = 0.4
 GAINS = (1e-3, 1e4, 8000)
 """Counts per photon that are tried: first, last, number."""
 BRIGHT = 5.0
-"""Photons, relative to the variance of an assumed read noise, from which that matters little."""
-
-
-class Configured(Protocol):
-    """What the config says of a camera; None = not known."""
-
-    @property
-    def offset(self) -> float | None:
-        """Counts of a dark image."""
-
-    @property
-    def gain(self) -> float | None:
-        """Counts per photon."""
-
-    @property
-    def read_noise(self) -> float | None:
-        """Photons."""
-
-    @property
-    def bits(self) -> int | None:
-        """Of the converter."""
+"""Photons, relative to the variance of an assumed read noise, above which that noise matters
+little."""
 
 
 @dataclass(frozen=True)
 class CameraRecord:
-    """What the volumes say of the camera of one channel; counts, axes Z Y X."""
+    """Measurements of one channel's camera in its volumes; counts, axes Z Y X."""
 
     gain: float | None = None
-    """Slope of the variance against the mean, in counts per photon; None = the data do not tell."""
+    """Slope of the variance against the mean, in counts per photon; None = not measurable."""
     gain_interval: Interval | None = None
     """95 %."""
     dark_level: float | None = None
-    """Counts at which the variance is 0, by the same line; None = the data do not tell."""
+    """Counts at which the variance is 0, by the same line; None = not measurable."""
     dark_level_interval: Interval | None = None
     """95 %."""
     plateau: float | None = None
     """Counts of the darkest places: offset and background light."""
     curve: tuple[tuple[float, float, float], ...] = ()
-    """Of voxels of like brightness: mean counts, noise variance in counts², its standard error."""
+    """Of voxels of similar brightness: mean counts, noise variance in counts², its standard
+    error."""
     correlation: tuple[tuple[float, ...], ...] = ((0.0, 0.0),) * 3
     """Of the noise of neighbours 1 and 2 voxels away along Z, Y, X; the variances are corrected."""
     bright: Interval | None = None
@@ -89,7 +72,7 @@ class CameraRecord:
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera in numbers, all of them known, measured or assumed."""
+    """A camera's parameters: known, measured or assumed."""
 
     offset: float = ASSUMED_OFFSET
     """Counts of a dark image."""
@@ -102,11 +85,11 @@ class Camera:
     gain_from: Source = "config"
     offset_from: Source = "config"
     assumed: tuple[str, ...] = ()
-    """What is neither configured nor measured, in sentences for the report."""
+    """Assumed parameters, in sentences for the report."""
 
     @property
     def known_offset(self) -> float | None:
-        """The offset where the config gives it, for normalisation and fill; else None."""
+        """The config's offset, for normalisation and fill; None if the config has none."""
         return self.offset if self.offset_from == "config" else None
 
     @property
@@ -126,20 +109,20 @@ class Dose:
     """Of the darkest places."""
 
 
-def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Camera:
-    """Fill what the config leaves null from the data, or else by assumption.
+def resolve_camera(configured: "sections.Camera | Camera", measured: CameraRecord | None) -> Camera:
+    """Fill the config's null values from the data, else by assumption.
 
     Parameters
     ----------
     configured
         The dataset's camera, as the config has it. Its numbers are kept.
     measured
-        What the data say; None = there are no data.
+        Measurements in the data; None = there are no data.
 
     Returns
     -------
     Camera
-        `assumed` lists in sentences what comes from neither.
+        `assumed` lists the parameters that come from neither, in sentences.
     """
     measured = measured or CameraRecord()
     offset, gain, read = configured.offset, configured.gain, configured.read_noise
@@ -180,7 +163,7 @@ def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Cam
         read = min(ASSUMED_READ_NOISE, (max(light - dark, 0.0) / gain) ** 0.5)
         unit = "photon" if read == 1 else "photons"
         assumed.append(
-            "camera.offset and camera.read_noise cannot be told apart without dark frames; assumed "
+            "camera.offset and camera.read_noise cannot be separated without dark frames; assumed "
             f"a read noise of {read:.2g} {unit} and so an offset of {dark + gain * read**2:.5g} "
             "counts"
         )
@@ -191,7 +174,7 @@ def resolve_camera(configured: Configured, measured: CameraRecord | None) -> Cam
 def _read_noise(
     measured: CameraRecord, offset: float, read: float | None, gain: float, dark: float | None
 ) -> tuple[float, list[str]]:
-    """Find the read noise beside a known offset, and what there is to say."""
+    """Find the read noise for a known offset, with the assumptions made."""
     if read is not None:
         return read, []
     if dark is None:
@@ -202,14 +185,14 @@ def _read_noise(
     if interval is not None and interval[0] > offset:
         return 0.0, [
             f"camera.offset is {offset:g} counts, but the noise of these data vanishes at "
-            f"{interval[0]:.5g} to {interval[1]:.5g} counts; assumed no read noise: check the "
+            f"{interval[0]:.5g} to {interval[1]:.5g} counts; assumed no read noise; check the "
             "offset"
         ]
     return float((max(offset - dark, 0.0) / gain) ** 0.5), []
 
 
 def _gain_of(measured: CameraRecord, offset: float | None, read: float | None) -> float | None:
-    """Fit the gain to the measured curve, for a known offset; None = the data do not tell."""
+    """Fit the gain to the measured curve, for a known offset; None = not measurable."""
     if offset is None or not measured.curve or (read is None and measured.gain is not None):
         return measured.gain
     mean, variance, error = np.array(measured.curve).T
@@ -231,7 +214,7 @@ def _dark_level(curve: Sequence[tuple[float, float, float]], gain: float) -> flo
 
 
 def dose_of(measured: CameraRecord, camera: Camera) -> Dose:
-    """Say how many photons a channel's data hold, by its resolved camera."""
+    """Return a channel's light in photons, by its resolved camera."""
     plateau = camera.offset if measured.plateau is None else measured.plateau
     bright = measured.bright and (
         measured.bright[0] / camera.gain,
@@ -246,7 +229,7 @@ def load_camera(path: str | Path | None) -> CameraRecord | None:
 
 
 def record_of(values: dict[str, Any]) -> CameraRecord:
-    """Make a record of what JSON returned."""
+    """Make a record from parsed JSON."""
     pairs = ("gain_interval", "dark_level_interval", "bright", "frames")
     return CameraRecord(
         **{

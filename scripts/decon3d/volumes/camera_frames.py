@@ -2,9 +2,10 @@
 
 Offset and read noise: mean and standard deviation of each pixel in the dark. Gain, by photon
 transfer (J. R. Janesick, Photon Transfer, SPIE Press 2007): the variance of the photon noise over
-the mean signal. From pixel to pixel that ratio is known to the square root of 2 / frames only, so
-it is averaged over neighbourhoods; inside these, the flats' mean tells how the pixels differ. An
-uneven illumination of the flats, which is wider than a neighbourhood, stays out of the gain.
+the mean signal. For a single pixel, the relative error of that ratio is the square root of 2 /
+frames, so it is averaged over neighbourhoods. Inside these, the flats' mean gives the differences
+between pixels. Uneven illumination of the flats is wider than a neighbourhood and does not enter
+the gain.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,8 @@ LOCAL_ERROR = 0.005
 SIZES = (15, 129)
 """Pixels across the smallest and largest neighbourhood."""
 VARIES = 2.0
-"""Scatter of the neighbourhoods' gains, over its standard error, above which they differ."""
+"""Ratio of the scatter of the neighbourhoods' gains to its standard error above which they
+differ."""
 FAR = 10.0
 """Robust standard deviations from the median at which a pixel is bad."""
 DEGREE = 4
@@ -39,7 +41,7 @@ DEAD = (0.5, 2.0)
 MOST_BAD = 0.1
 """Share of bad pixels above which the frames are refused."""
 CLIPPED = 0.01
-"""Share of clipped counts above which the frames are odd."""
+"""Share of clipped counts above which the frames get a warning."""
 BRIGHT = 10.0
 """Signal of the flats over the read noise, in counts, below which they are too dim."""
 
@@ -88,8 +90,8 @@ def measure_maps(
     warnings = []
     if shadow.zeros > CLIPPED:
         warnings.append(
-            f"{shadow.zeros:.1%} of the counts of the dark frames are 0: the camera's offset cuts "
-            "the noise off, so that offset and read noise are biased; raise the offset"
+            f"{shadow.zeros:.1%} of the counts of the dark frames are 0, so the noise is clipped "
+            "and offset and read noise are biased; raise the camera's offset"
         )
     read_variance = shadow.variance
     drift = float(shadow.levels.std())
@@ -97,8 +99,8 @@ def measure_maps(
     if drift > max(loud, 1.0):
         warnings.append(
             f"the mean of the dark frames drifts by {drift:.3g} counts (standard deviation), more "
-            f"than the read noise of {loud:.3g}: the offset of the volumes may differ from the "
-            "frames'; record dark frames beside the volumes"
+            f"than the read noise of {loud:.3g}, so the volumes' offset may differ; record dark "
+            "frames together with the volumes"
         )
     floor = np.sqrt(np.median(read_variance) / shadow.frames)
     bad = _far(shadow.mean, floor) | (np.sqrt(read_variance) > LOUD * max(loud, 1e-12))
@@ -112,9 +114,9 @@ def measure_maps(
     share = float(bad.mean())
     if share > MOST_BAD:
         raise UserError(
-            f"{key}: {share:.0%} of the camera's pixels would be bad by these frames ({dark[0]}); "
-            "check that the dark frames hold no light, the flat ones no structure, and that all "
-            "have the camera's settings of the data"
+            f"{key}: {share:.0%} of the camera's pixels are bad in these frames ({dark[0]}); check "
+            "that the dark frames have no light, the flat ones no structure, and all the camera "
+            "settings of the data"
         )
     good = ~bad
     gain[bad] = gain[good].mean()
@@ -204,7 +206,7 @@ def _flat_moments(
 def _moments(
     files: Sequence[str], key: str, bits: int | None, offset: Array | None, good: Mask | None
 ) -> _Moments:
-    """Stream over frames; what drifts for all pixels alike is taken out of each.
+    """Stream over frames; remove the drift that all pixels of a frame share.
 
     In dark frames that is a number of counts; in flat ones, for which `offset` is given, a factor.
     """
@@ -267,7 +269,7 @@ def _gain(signal: Array, photon_variance: Array, bad: Mask, frames: int) -> tupl
     """Return the gain of each pixel, and which pixels do not respond as their neighbours do."""
     error = np.sqrt(2 / (frames - 1))
     size = int(np.clip(np.ceil(error / LOCAL_ERROR), *SIZES)) | 1
-    flat = signal / _illumination(signal, ~bad)  # a slope would bias what is next to the borders
+    flat = signal / _illumination(signal, ~bad)  # a slope would bias pixels next to the borders
     response = flat / _smooth(flat, ~bad, size)
     dead = (response < DEAD[0]) | (response > DEAD[1]) | _far(response, error=1e-4)
     good = ~(bad | dead)
@@ -304,7 +306,7 @@ def _smooth(values: Array, good: Mask, size: int) -> Array:
 
 
 def _far(values: Array, error: float) -> Mask:
-    """Mark what lies far from the median, measured by the robust standard deviation."""
+    """Mark values far from the median, in robust standard deviations."""
     middle = np.median(values)
     spread = 1.4826 * np.median(np.abs(values - middle))
     return np.asarray(np.abs(values - middle) > FAR * max(float(spread), float(error)))

@@ -1,7 +1,7 @@
-"""A camera's pixels: offset, gain and read noise of each, and counts made alike by them.
+"""A camera's maps: offset, gain and read noise of each pixel, and correction of counts by them.
 
 corrected = (counts - offset map) · mean gain / gain map + level: one offset and one gain for the
-whole image, as noise models assume. A pixel that is bad takes the median of its good neighbours.
+whole image, as noise models assume. Bad pixels are replaced by the median of their good neighbours.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -30,7 +30,7 @@ _ARRAYS = ("offset", "gain", "read_noise", "bad")
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the frames of a camera say of it as a whole."""
+    """A camera's calibration: means over its maps."""
 
     offset: float
     """Mean over the good pixels, in counts."""
@@ -51,7 +51,7 @@ class Calibration:
     dark_frames: int
     flat_frames: int
     warnings: tuple[str, ...] = ()
-    """What is odd about the frames, in sentences for the report."""
+    """Warnings about the frames, in sentences for the report."""
     digest: str = ""
     """Of the maps' file."""
 
@@ -72,12 +72,12 @@ class CameraMaps:
     read_noise: Map
     """Standard deviation in the dark, in counts."""
     bad: Mask
-    """Pixels that are not used."""
+    """Pixels that are excluded."""
     about: Calibration
 
 
 def calibration_of(values: dict[str, Any]) -> Calibration:
-    """Make a calibration of what JSON returned."""
+    """Make a calibration from parsed JSON."""
     height, width = values["shape"]
     return Calibration(
         **{**values, "shape": (height, width), "warnings": tuple(values["warnings"])}
@@ -85,7 +85,7 @@ def calibration_of(values: dict[str, Any]) -> Calibration:
 
 
 def save_maps(path: str | Path, maps: CameraMaps) -> None:
-    """Write the maps as `.npz` and what they say of the camera as JSON beside it."""
+    """Write the maps as `.npz` and the calibration as JSON beside it."""
     arrays = Path(path).with_suffix(".npz")
     with replacing(arrays, ending=".npz") as temporary:
         np.savez(temporary, **{name: getattr(maps, name) for name in _ARRAYS})
@@ -133,7 +133,7 @@ class Correction:
     saturation: float | None = None
     _scale: Map = field(init=False, repr=False)
     saturated_level: float | None = field(init=False)
-    """What saturated voxels are set to: no less than any corrected count below saturation."""
+    """Value of saturated voxels: at least any corrected count below saturation."""
 
     def __post_init__(self) -> None:
         good = ~self.maps.bad
@@ -193,7 +193,7 @@ def _mend(values: Map, bad: Mask) -> None:
     near = usable & (np.maximum(abs(dy), abs(dx)) <= 1)
     usable = np.where(near.any(axis=1, keepdims=True), near, usable)
     lost = ~usable.any(axis=1)
-    usable[lost, 0] = True  # no median of nothing
+    usable[lost, 0] = True  # no median of an empty set
     for plane in values:
         around = np.where(usable, plane[yy, xx], np.nan)
         middle = np.nanmedian(around, axis=1)

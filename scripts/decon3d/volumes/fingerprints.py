@@ -1,4 +1,4 @@
-"""Fingerprints of files that come from outside: what changes when a file is replaced.
+"""Fingerprints of input files, which change when a file is replaced.
 
 Modification times alone miss a file that is replaced by an older one (`mv`, `cp -p`, rsync). Only
 directories and file attributes are read, so that a workflow can ask for each of its inputs.
@@ -19,15 +19,15 @@ from decon3d.files import digest
 from decon3d.volumes.planes import plane_files
 
 MOST_FILES = 10_000
-"""Files of a folder that are all looked at."""
+"""Largest folder in which all files are read."""
 SAMPLED = 1_000
-"""Files that are looked at in a folder with more; its subfolders are all looked at."""
+"""Number of sampled files in a larger folder; all of its subfolders are read."""
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 _OTHERS = re.compile(r"""\b(?:FileName|MetadataFile)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 def fingerprint(paths: str | Path | Iterable[str | Path]) -> str:
-    """Hash what tells one version of some volumes or files from another.
+    """Hash the attributes that identify a version of volumes or files.
 
     Of a file, a folder of planes and a set of OME-TIFFs: size, modification time (ns) and inode of
     every file. Of another folder, such as an OME-Zarr: names, sizes and modification times of its
@@ -44,23 +44,23 @@ def fingerprint(paths: str | Path | Iterable[str | Path]) -> str:
 
 
 def fresh_fingerprint(path: str | Path) -> str:
-    """Return `fingerprint` of the present state, whatever this process has seen before."""
+    """Return the `fingerprint` of the present state, without a cache."""
     _fingerprint.cache_clear()
     return fingerprint(path)
 
 
 def check_unchanged(path: str | Path, seen: str) -> None:
-    """Check that a volume is as it was when its fingerprint was taken; an empty one fits all.
+    """Check that a volume still has a fingerprint; an empty fingerprint matches all.
 
     Raises
     ------
     UserError
-        If it is not.
+        If it has changed.
     """
     if seen and fresh_fingerprint(path) != seen:
         raise UserError(
-            f"{path} has changed since this run began to read it; run the same command again when "
-            "nothing writes to it: it is read again, and restored again if its counts changed"
+            f"{path} has changed since this run began to read it; wait until nothing writes to it, "
+            "then run the same command again"
         )
 
 
@@ -80,7 +80,7 @@ def ome_set(path: str) -> list[str]:
     try:
         with tifffile.TiffFile(path) as file:
             text = file.pages.first.description
-    except Exception:  # whatever is wrong with it: the reader says so
+    except Exception:  # the reader reports any error
         return []
     found: dict[str, None] = {}
     if "OME" in text:
@@ -101,7 +101,7 @@ def _attributes(path: str) -> tuple[str, int, int, int] | None:
 
 
 def _is_new(folder: str, links: set[str]) -> bool:
-    """Return whether a folder is none that a link has led to before; links may form a circle."""
+    """Return whether a folder is new; links may form a circle."""
     if not os.path.islink(folder):
         return True
     target = os.path.realpath(folder)

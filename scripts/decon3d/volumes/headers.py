@@ -1,4 +1,4 @@
-"""Headers of volumes: grid, type and voxel size, read in parallel and kept between runs."""
+"""Headers of volumes: grid, type and voxel size, read in parallel and cached between runs."""
 
 import gc
 import os
@@ -15,21 +15,21 @@ from decon3d.volumes.planes import plane_files
 from decon3d.volumes.volume import Reading, Triple, Volume
 
 Source = tuple[str, Reading]
-"""A path, and what the config says of how to read it."""
+"""A path, and the config's reading options."""
 Shape = tuple[int, int, int, int, int]
 Stamp = list[list[int | str]]
 
 CACHE = ".snakemake/decon3d/headers.json"
-"""Where a run keeps the headers, below the working directory."""
+"""The headers' cache, below the working directory."""
 THREADS = 16
-"""Files opened at once: their time is a file server's, not a processor's."""
+"""Files opened at once: opening waits for the file server, not for the CPU."""
 _MOST_KEPT = 20_000
 _METADATA = ("zarr.json", ".zattrs", ".zarray", ".zgroup", "0/zarr.json", "0/.zarray")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a volume's metadata say.
+    """A volume's metadata.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Header:
     voxel_size_um
         Voxel size (Z, Y, X), in µm; None = unknown.
     voxel_size_problem
-        Why the voxel size that the file states cannot be used.
+        Why the file's voxel size cannot be used; empty if it can.
     files
         All files of a set that is one volume; empty for a volume in one file or folder.
     """
@@ -81,7 +81,7 @@ def read_header(source: Source) -> Header:
     if not os.path.exists(path):
         raise UserError(f"{path} does not exist; check the path")
     with reading(path):
-        # Its own path: an image inside a collection has another.
+        # Its own path; an image inside a collection has a different one.
         return replace(Header.of(open_volume(path, reading=how)), path=path)
 
 
@@ -124,7 +124,7 @@ def read_headers(
 
 
 def kept_headers(cache: str | Path = CACHE) -> dict[Source, Header]:
-    """Return the headers that an earlier `read_headers` kept, without a look at the files."""
+    """Return the cached headers of an earlier `read_headers`, without reading the files."""
     return {source: header for source, (_, header) in _load(cache).items()}
 
 
@@ -139,10 +139,10 @@ def _is_unchanged(source: Source, kept: Mapping[Source, tuple[Stamp, Header]]) -
 
 
 def _stamp_and_header(source: Source) -> tuple[Stamp, Header | UserError]:
-    """Read a header, and what tells whether it is still right."""
+    """Read a header and the file attributes that validate its cache entry."""
     stamp: Stamp = []
     try:
-        stamp = _stamp(source)  # first: a file that changes meanwhile is read again
+        stamp = _stamp(source)  # first, so that a file that changes meanwhile is read again
         header = read_header(source)
     except UserError as error:
         return stamp, error
@@ -150,7 +150,7 @@ def _stamp_and_header(source: Source) -> tuple[Stamp, Header | UserError]:
 
 
 def _stamp(source: Source) -> Stamp:
-    """Return what changes with the files that a path stands for."""
+    """Return attributes that change with the files of a path."""
     path, _ = source
     with reading(path):
         planes = plane_files(path)
@@ -173,7 +173,7 @@ def _attributes(names: Iterable[str]) -> Stamp:
 def _load(cache: str | Path) -> dict[Source, tuple[Stamp, Header]]:
     try:
         return dict(_entry(**values) for values in read_json(cache))
-    except Exception:  # whatever is in it: it is only a cache
+    except Exception:  # it is only a cache, so all errors are ignored
         return {}
 
 
@@ -209,5 +209,5 @@ def _save(cache: str | Path, entries: dict[Source, tuple[Stamp, Header]]) -> Non
     ]
     try:
         write_json(cache, values)
-    except (OSError, ValueError):  # a folder that cannot be written to: the next run reads again
+    except (OSError, ValueError):  # a read-only folder: the next run reads the headers again
         return

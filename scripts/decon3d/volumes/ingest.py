@@ -1,8 +1,7 @@
 """Ingest: any input volume becomes one OME-Zarr view and the histograms of its channels.
 
-An OME-Zarr is read where it lies, if it needs no conversion. All else is converted once, a slab of
-planes at a time. What is known of the volume goes to a small JSON record, from which all later
-steps start.
+An OME-Zarr that needs no conversion is read in place. Other volumes are converted once, a slab of
+planes at a time. A small JSON record describes the volume; all later steps start from it.
 """
 
 from collections.abc import Sequence
@@ -19,8 +18,9 @@ from decon3d.errors import UserError
 from decon3d.files import announce_output, read_record, write_record
 from decon3d.logs import log, progress
 from decon3d.volumes.camera_maps import CameraMaps, Correction, load_maps
-from decon3d.volumes.checks import differing_voxels, volume_problems
+from decon3d.volumes.channel_accumulator import ChannelAccumulator, ContentHash, Counted
 from decon3d.volumes.fingerprints import check_unchanged, fresh_fingerprint
+from decon3d.volumes.header_checks import differing_voxels, volume_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
 from decon3d.volumes.no_data import NoData
@@ -36,7 +36,6 @@ from decon3d.volumes.normalisation import (
 from decon3d.volumes.ome_zarr import ZarrArray
 from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
 from decon3d.volumes.slabs import SLAB_BYTES, boxes, read_slab, slabs, strips
-from decon3d.volumes.tally import ContentHash, Counted, Tally
 from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata, write_pyramid
 
@@ -51,7 +50,7 @@ _FILL = 1e-4
 
 @dataclass(frozen=True)
 class VolumeRecord:
-    """What ingest found: where the view is, its grid, and its counts' histograms.
+    """Ingest's record of a volume: its view, its grid, and its counts' histograms.
 
     `histograms`, `darkest`, `not_finite`, `saturated`, `no_data` and `filled` are by channel index;
     `darkest` is the mean of the darkest place (None where there is none), `saturated` counts voxels
@@ -90,16 +89,16 @@ class VolumeRecord:
     saturation: float | None = None
     """Counts at and above which a voxel is saturated; None = a floating point type has no such."""
     calibration: dict[str, Any] | None = None
-    """By which frames of the camera the counts were corrected (`camera_maps.Calibration`), `level`
-    being the offset afterwards; None = they were not."""
+    """Calibration by which the counts were corrected (`camera_maps.Calibration`), with `level`, the
+    offset afterwards; None = not corrected."""
     stated: dict[str, Any] = field(default_factory=dict)
-    """What the file says of the microscope (`stated.Stated`)."""
+    """The file's metadata about the microscope (`stated_optics.Stated`)."""
     warnings: list[str] = field(default_factory=list)
-    """What is odd about the file, in sentences for the report."""
+    """Warnings about the file, in sentences for the report."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What results are keyed on: all of the record but its place, warnings, and `stated`."""
+        """The key of results: all of the record except its path, warnings and `stated`."""
         return {k: v for k, v in asdict(self).items() if k not in _WHERE}
 
     def open(self) -> Volume:
@@ -113,7 +112,7 @@ class VolumeRecord:
         return None if own in ("", f"channel {channel}") else own
 
     def kept(self, channels: dict[str, int], times: Sequence[int] | None) -> dict[str, Any]:
-        """Return what an output of some channels and time points keeps of the metadata.
+        """Return the metadata for an output of some channels and time points.
 
         Parameters
         ----------
@@ -166,7 +165,7 @@ def voxel_size_of(
     Raises
     ------
     UserError
-        If neither knows it.
+        If neither has one.
     """
     if configured is not None:
         return configured
@@ -209,7 +208,7 @@ def ingest(
     no_data
         How voxels without data are known, for all channels or by channel index.
     camera_offset
-        Counts of a dark image, if known: fill lies below.
+        Counts of a dark image, if known; fill is darker.
     camera_bits
         Bits of the camera's converter, which decide where counts saturate; None = from the file.
     camera_maps
@@ -245,9 +244,14 @@ def ingest(
         maps = load_maps(camera_maps)
         level_of_dark = maps.about.offset if camera_offset is None else camera_offset
         volume = _corrected(
-            volume, maps, level=level_of_dark, bits=camera_bits, no_data=no_data,
-            channels=channels, key=key,
-        )  # fmt: skip
+            volume,
+            maps,
+            level=level_of_dark,
+            bits=camera_bits,
+            no_data=no_data,
+            channels=channels,
+            key=key,
+        )
         calibration = {**asdict(maps.about), "level": level_of_dark}
         warnings += maps.about.warnings
         camera_offset = level_of_dark
@@ -265,14 +269,14 @@ def ingest(
         target = create_level(store, shape=volume.shape, dtype=volume.dtype, chunk=chunk)
     rules = no_data if isinstance(no_data, dict) else dict.fromkeys(channels.values(), no_data)
     level = saturation_level(volume, camera_bits)
-    tallies = {i: _tally(volume, i, rules[i], level) for i in channels.values()}
-    hashes: dict[int, dict[int, ContentHash]] = {i: {} for i in tallies}
+    accumulators = {i: _accumulator(volume, i, rules[i], level) for i in channels.values()}
+    hashes: dict[int, dict[int, ContentHash]] = {i: {} for i in accumulators}
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
     most = SLAB_BYTES // volume.dtype.itemsize
     with progress(total=planes, what=f"ingest {name}", unit="planes") as bar:
         for time, channel, slab in slabs(volume):
-            counts = time in used and channel in tallies
+            counts = time in used and channel in accumulators
             if target is None and not counts:
                 continue
             values = read_slab(volume, time, channel, slab, folder=record_path.parent)
@@ -280,10 +284,13 @@ def ingest(
                 for rows, _ in strips(values.shape, multiple=chunk[1], most=most):
                     target[time, channel, slab, rows] = values[:, rows]
             if counts:
-                tallies[channel].add(values)
+                accumulators[channel].add(values)
                 hashes[channel].setdefault(time, ContentHash()).add(values)
             bar.update(values.shape[0])
-    found = {i: tally.counted(camera_offset=camera_offset) for i, tally in tallies.items()}
+    found = {
+        i: accumulator.counted(camera_offset=camera_offset)
+        for i, accumulator in accumulators.items()
+    }
     found, level = _without_wrong_bits(volume, found, level, camera_bits, key)
     if target is not None:
         windows = [
@@ -342,20 +349,20 @@ def ingest(
 
 
 def _tell(where: str, counted: Counted) -> None:
-    """Log what is odd about a channel."""
+    """Log a channel's warnings."""
     if counted.filled:
         share = counted.filled / (counted.filled + counted.histogram.counts.sum())
         log.info("%s: %.2g %% of the voxels are fill (%g)", where, 100 * share, counted.fill)
     if counted.not_finite:
-        log.warning("%s: %d voxels are not finite: no data there", where, counted.not_finite)
+        log.warning("%s: %d voxels are NaN or infinite and have no data", where, counted.not_finite)
     if counted.saturated:
         log.warning("%s: %d voxels are saturated", where, counted.saturated)
 
 
 def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) -> dict[int, Any]:
-    """Say how voxels without data are known in what was restored of a volume.
+    """Return the fill rule of each channel of a volume's restoration.
 
-    They are there what they were in the volume; negative counts are read as 0.
+    Such voxels keep the volume's value; negative counts are read as 0.
 
     Parameters
     ----------
@@ -368,9 +375,11 @@ def fills_of(record: VolumeRecord, *, raw: dict[str, int], now: dict[str, int]) 
     return {now[name]: "none" if fill is None else max(fill, 0.0) for name, fill in fills.items()}
 
 
-def _tally(volume: Volume, channel: int, no_data: NoData, saturation: float | None) -> Tally:
+def _accumulator(
+    volume: Volume, channel: int, no_data: NoData, saturation: float | None
+) -> ChannelAccumulator:
     start, stop = _range(volume, channel) if volume.dtype.kind == "f" else (0.0, None)
-    return Tally(
+    return ChannelAccumulator(
         volume.stored_dtype if volume.correction is None else volume.dtype,
         start=start,
         stop=stop,
@@ -431,10 +440,10 @@ def _saturation_from(
         return level
     if camera_bits is not None:
         raise UserError(
-            f"{key}.camera.bits: {camera_bits} bits end at {level:g}, but {volume.path} holds "
-            f"counts up to {highest:g}; give the camera's bits, or null"
+            f"{key}.camera.bits: {camera_bits} bits end at {level:g}, but {volume.path} has counts "
+            f"up to {highest:g}; correct `camera.bits`, or set it to null"
         )
-    words = "%s states %s significant bits, but holds counts up to %g: taken as saturated at %g"
+    words = "%s states %s significant bits, but has counts up to %g; the saturation is set to %g"
     log.info(words, volume.path, volume.significant_bits, highest, largest)
     return largest
 
@@ -466,8 +475,8 @@ def _corrected(
         )
     if not isinstance(no_data, str):
         raise UserError(
-            f"{key}.no_data: {no_data} beside camera.dark; a camera's frames hold no fill. Give "
-            "volumes as the camera recorded them, or remove `dark` and `flat`"
+            f"{key}.no_data: {no_data} contradicts camera.dark, since a camera's frames have no "
+            "fill; give volumes as the camera recorded them, or remove `dark` and `flat`"
         )
     saturation = saturation_level(volume, bits)
     highest, empty, voxels = 0.0, 0, 0
@@ -481,7 +490,7 @@ def _corrected(
     if no_data == "auto" and empty > _FILL * voxels:
         raise UserError(
             f"{key}.camera.dark: {empty / voxels:.2%} of the voxels of {volume.path} are 0, far "
-            "below the camera's offset: fill of deskewing, stitching or padding. Give volumes as "
+            "below the camera's offset, as after deskewing, stitching or padding; give volumes as "
             "the camera recorded them, or remove `dark` and `flat`"
         )
     if saturation is not None:
@@ -492,7 +501,7 @@ def _corrected(
 def _missing_chunks(volume: Volume) -> list[str]:
     """Warn of chunks that a zarr store lacks; `UserError` if it has none.
 
-    Zarr reads them as its fill value, so they are true zeros, which many programs do not write, or
+    Zarr reads them as its fill value. They are true zeros, which many programs do not write, or
     data that were lost or never written.
     """
     if not isinstance(volume.array, ZarrArray):
@@ -500,20 +509,20 @@ def _missing_chunks(volume: Volume) -> list[str]:
     there, full = volume.array.chunk_files()
     if there == 0:
         raise UserError(
-            f"{volume.array.path} has no chunk; all its voxels would be read as fill: copy it "
-            "again from its source, or leave the volume out"
+            f"{volume.array.path} has no chunk, so all its voxels are fill; copy it again from its "
+            "source, or leave the volume out"
         )
     if there == full:
         return []
     share = 100 * (full - there) / full
     return [
-        f"{share:.3g} % of the chunks of {volume.array.path} do not exist and are read as "
-        "fill; if that is more than the empty margin, data are missing: copy the volume again"
+        f"{share:.3g} % of the chunks of {volume.array.path} do not exist and are read as fill; if "
+        "this is more than the empty margin, copy the volume again"
     ]
 
 
 def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
-    """Choose the type of a volume whose own type is not stored here, in one streaming pass.
+    """Choose the type of a volume whose own type is converted, in one streaming pass.
 
     Integers that fit become uint16. Others become float32, with negative counts as they are; it
     holds integers up to 2^24 exactly and rounds larger ones to 24 bits.
@@ -553,7 +562,7 @@ def _range(volume: Volume, channel: int) -> tuple[float, float]:
 
 
 def _pack(histogram: Histogram) -> dict[str, Any]:
-    """Make a histogram JSON-able: only the levels that occur."""
+    """Convert a histogram to JSON: only the levels that occur."""
     levels = np.flatnonzero(histogram.counts)
     return {
         "start": histogram.start,
@@ -586,7 +595,7 @@ class ChannelStatistics:
     saturated: int
     not_finite: int
     no_data: int = 0
-    """Voxels of fill, which are in none of the numbers above."""
+    """Voxels of fill, which the numbers above exclude."""
     saturation: float | None = None
     """Counts at which a voxel is saturated: the largest of the camera's bits or of the type."""
     background_error: float = 0.0
@@ -630,9 +639,11 @@ class ChannelStatistics:
     ) -> "ChannelStatistics":
         """Summarise one image (Z, Y, X), in counts; NaN = no data."""
         return cls.of(
-            Histogram.of(image), camera_offset=camera_offset, darkest=darkest_place(image),
+            Histogram.of(image),
+            camera_offset=camera_offset,
+            darkest=darkest_place(image),
             saturation=saturation_of(image.dtype),
-        )  # fmt: skip
+        )
 
 
 def saturation_of(dtype: Any) -> float | None:

@@ -1,14 +1,16 @@
-"""Which volumes a dataset has: names and paths from a path, a glob, a list or a sheet."""
+"""The volumes of a dataset: names and paths from a path, a glob, a list or a sheet."""
 
 import glob
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from decon3d import paths
 from decon3d.errors import ConfigError, UserError
-from decon3d.settings import NAME, Dataset, VolumeEntry, expand_path, path_problem
+from decon3d.field_types import NAME
+from decon3d.user_paths import expand_path, path_problem
+from decon3d.volumes.sections import VolumeEntry
 from decon3d.volumes.sheets import is_sheet, read_sheet
 from decon3d.volumes.zarr_metadata import images_in
 
@@ -29,8 +31,8 @@ class VolumeSource:
 def matches(pattern: str) -> list[str]:
     """List the files (or folders: OME-Zarr, planes) that a path or a glob names, sorted.
 
-    The longest leading part that exists as it is written is taken literally: `[1]` in a folder's
-    name is not a pattern.
+    The longest leading part that exists is taken literally: `[1]` in the name of an existing folder
+    is not a pattern.
     """
     if os.path.lexists(pattern):
         return [pattern]
@@ -41,11 +43,17 @@ def matches(pattern: str) -> list[str]:
     return sorted(glob.glob(glob.escape(literal) + rest, recursive=True))
 
 
-def volume_files(path: str) -> list[str]:
-    """List the files whose change is a volume's: itself, or what stands for a folder.
+def listed_files(entries: str | list[str] | None) -> list[str]:
+    """List the files that a path, a pattern or a list of these names; none for None."""
+    several = [entries] if isinstance(entries, str) else entries or []
+    return [file for entry in several for file in matches(expand_path(entry))]
 
-    Of an OME-Zarr, its metadata; of a folder of planes, the folder. What they do not show is in
-    the volume's fingerprint (`volumes.fingerprints`), a parameter of the rules.
+
+def volume_files(path: str) -> list[str]:
+    """List the files that stand for a volume in the workflow.
+
+    Of an OME-Zarr, its metadata; of a folder of planes, the folder. Other changes show in the
+    volume's fingerprint (`volumes.fingerprints`), a parameter of the rules.
     """
     path = path.rstrip("/")
     inside = [
@@ -56,26 +64,31 @@ def volume_files(path: str) -> list[str]:
     return inside[:1] or [path]
 
 
-def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
-    """Resolve `datasets.<name>.volumes` to named volumes, in the order of the config.
+def find_volumes(
+    entries: Sequence[str | VolumeEntry], *, key: str, each_image: bool
+) -> dict[str, VolumeSource]:
+    """Resolve paths, globs and sheets to named volumes, in their order.
+
+    Parameters
+    ----------
+    entries
+        What the config lists.
+    key
+        Config key of the list, for messages.
+    each_image
+        Take each image of a plate or bioformats2raw folder as a volume.
 
     Raises
     ------
     ConfigError
         With every name that is unusable or given twice, and every problem of a sheet.
     """
-    key = f"datasets.{name}.volumes"
-    if dataset.simulate is not None:
-        made = {volume: paths.simulated(name, volume) for volume in dataset.simulate}
-        return {v: VolumeSource(v, p, paths.simulated_truth(name, v)) for v, p in made.items()}
-    assert dataset.volumes is not None
-    entries = dataset.volumes if isinstance(dataset.volumes, list) else [dataset.volumes]
     sources: dict[str, VolumeSource] = {}
     problems = []
     for entry in entries:
         try:
             found = _expand(key, entry)
-            if dataset.series is None:
+            if each_image:
                 found = [image for source in found for image in _images(key, source)]
         except ConfigError as error:
             problems += error.problems
@@ -98,7 +111,7 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
                 )
             if source.reference and _is_same(source.path, source.reference):
                 problems.append(
-                    f"{key}: {source.path} is its own reference; give the volume that is the truth"
+                    f"{key}: {source.path} is its own reference; give the volume with the truth"
                 )
             named = filter(None, (source.path, source.reference))
             problems += [f"{key}: {problem}" for path in named if (problem := path_problem(path))]
@@ -110,25 +123,6 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
 
 def _is_same(path: str, other: str) -> bool:
     return os.path.realpath(path) == os.path.realpath(other)
-
-
-def previewed_volume(name: str, dataset: Dataset, volumes: dict[str, VolumeSource]) -> VolumeSource:
-    """Choose the volume that a preview shows: `datasets.<name>.preview.volume`, or the first.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such volume.
-    """
-    wanted = dataset.preview.volume
-    if wanted is None:
-        return next(iter(volumes.values()))
-    if wanted not in volumes:
-        some = ", ".join(list(volumes)[:5]) + (" …" if len(volumes) > 5 else "")
-        raise ConfigError(
-            [f"datasets.{name}.preview.volume: unknown volume {wanted!r}; known: {some}"]
-        )
-    return volumes[wanted]
 
 
 def _expand(key: str, entry: str | VolumeEntry) -> list[VolumeSource]:
@@ -151,7 +145,7 @@ def _images(key: str, source: VolumeSource) -> list[VolumeSource]:
         images = images_in(source.path)
         truths = images_in(source.reference) if images and source.reference else images
     except UserError:
-        return [source]  # said again, with the others' problems, when the volume is opened
+        return [source]  # reported again, with the others' problems, when the volume is opened
     if not images:
         return [source]
     if missing := set(images) - set(truths):
@@ -194,7 +188,7 @@ def _listed(key: str, sheet: str) -> list[VolumeSource]:
 
 
 def volume_name(path: str) -> str:
-    """Make a volume's name from its file's: the endings go, odd characters become `_`.
+    """Make a volume's name from its file's: remove endings, replace odd characters by `_`.
 
     Of an image inside a `.zarr` folder it has the folder's name and its path inside.
     """

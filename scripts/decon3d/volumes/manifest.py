@@ -1,9 +1,9 @@
 """The manifest of a finished store: every file with its size and checksum.
 
 Every chunk that is written here ends in the CRC-32C of its bytes (the codec `crc32c`), and a shard
-in an index that says where its chunks lie. The manifest holds the checksum of a file's checksums,
-so that it is made and compared without reading the voxels: the codec holds the voxels against the
-chunk's checksum, the manifest holds the chunk's checksum against its place.
+in an index of its chunks. The manifest holds the checksum of a file's checksums, so it is made and
+compared without reading the voxels. The codec compares the voxels with the chunk's checksum; the
+manifest compares the chunk's checksum with the chunk's place.
 """
 
 import json
@@ -24,7 +24,7 @@ GROUP = "zarr.json"
 CHECKSUM = 4
 """Bytes of a checksum at the end of a chunk or of a shard's index."""
 ABSENT = 2**64 - 1
-"""Offset, in a shard's index, of a chunk that is not there."""
+"""Offset, in a shard's index, of a missing chunk."""
 
 Shape = tuple[int, ...]
 Entry = tuple[int, int]
@@ -32,12 +32,12 @@ Entry = tuple[int, int]
 
 
 Inner = tuple[bool, ...] | None
-"""For each chunk of a shard, whether it lies in the array; None = the file is one chunk."""
+"""For each chunk of a shard, whether it is inside the array; None = the file is one chunk."""
 
 
 @lru_cache(maxsize=1024)
 def inner_chunks(shard: Shape, chunk: Shape, extent: Shape) -> tuple[bool, ...]:
-    """Say of each chunk of a shard whether it lies in the array, at whose end a shard may be cut.
+    """Return, for each chunk of a shard, whether it is inside the array.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Layout:
             yield "/".join(["c", *map(str, place)])
 
     def inner(self, key: str) -> Inner:
-        """Say which chunks the file of a name must hold."""
+        """Return which chunks a file must hold, by its name."""
         if self.chunk is None:
             return None
         place = map(int, key.rpartition("c/")[2].split("/"))
@@ -86,8 +86,8 @@ class Layout:
 
 
 def crc32c(data: bytes, before: int = 0) -> int:
-    """CRC-32C of bytes; `before` is that of what comes before them."""
-    import google_crc32c  # comes with zarr; not needed to compare sizes
+    """CRC-32C of bytes; `before` is the CRC of the preceding bytes."""
+    import google_crc32c  # a dependency of zarr; not needed to compare sizes
 
     return int(google_crc32c.extend(before, data))
 
@@ -157,7 +157,7 @@ def _checked(content: bytes) -> bytes:
 
 
 def finish_store(store: str | Path, attributes: dict[str, Any]) -> None:
-    """Write a store's manifest and then its group's `zarr.json`: only now is the store finished.
+    """Write a store's manifest, then its group's `zarr.json`, which marks the store as finished.
 
     Parameters
     ----------
@@ -173,8 +173,10 @@ def finish_store(store: str | Path, attributes: dict[str, Any]) -> None:
     """
     store = Path(store)
     content = {
-        "zarr_format": 3, "node_type": "group", "attributes": {**attributes, "manifest": MANIFEST},
-    }  # fmt: skip
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {**attributes, "manifest": MANIFEST},
+    }
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     data = text.encode()
     files: dict[str, Entry] = {GROUP: (len(data), crc32c(data))}
@@ -196,9 +198,9 @@ def finish_store(store: str | Path, attributes: dict[str, Any]) -> None:
 
 
 def begin_store(store: str | Path) -> None:
-    """Take the mark of a finished store away before anything in it changes.
+    """Remove the mark of a finished store before any change.
 
-    What writers that were killed left half-written in it is removed, too.
+    Temporary files of killed writers are removed, too.
     """
     for name in (GROUP, MANIFEST):
         (Path(store) / name).unlink(missing_ok=True)
@@ -207,7 +209,7 @@ def begin_store(store: str | Path) -> None:
 
 
 def is_own(store: str | Path) -> bool:
-    """Return whether a folder is a store that was finished here, by its manifest or its flag."""
+    """Return whether this project finished a store, by its manifest or its flag."""
     store = Path(store)
     if (store / MANIFEST).is_file():
         return True
@@ -253,7 +255,7 @@ def damages(
     Parameters
     ----------
     look
-        At the files' sizes alone, which opens none; also at the checksums in them; or at all bytes.
+        Compare the files' sizes only (opens none), also the checksums in them, or all bytes.
     """
     store = Path(store)
     try:
@@ -265,7 +267,7 @@ def damages(
         try:
             if look == "sizes":
                 _check_size(store / name, entry[0])
-            elif f"{name.partition('/')[0]}/{GROUP}" not in found:  # else it cannot be understood
+            elif f"{name.partition('/')[0]}/{GROUP}" not in found:  # needed for the others
                 check_file(store, name, entry, look=look)
         except DamagedError as error:
             found[name] = error
@@ -291,7 +293,7 @@ def check_file(
     name
         Of the file, within the store.
     entry
-        What the manifest says.
+        Its entry in the manifest.
     look
         At the size and the checksums in the file, or also at all its bytes.
 
@@ -315,7 +317,7 @@ def check_file(
     except ValueError as error:
         raise DamagedError(path, str(error)) from None
     if found != entry[1]:
-        raise DamagedError(path, "does not hold what was written")
+        raise DamagedError(path, "does not match the manifest")
 
 
 @lru_cache(maxsize=64)
@@ -324,7 +326,7 @@ def _layout(path: Path, modified: int) -> Layout:
 
 
 def layout_of(array: Path) -> Layout:
-    """Read how an array is cut.
+    """Read an array's layout.
 
     Raises
     ------

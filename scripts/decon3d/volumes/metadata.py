@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from decon3d.errors import UserError
-from decon3d.volumes.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, finite, micrometres
+from decon3d.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, finite, micrometres
 from decon3d.volumes.volume import AXES, SINGLE, Triple, Volume
 
 if TYPE_CHECKING:
@@ -22,13 +22,12 @@ def voxel_size_of(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
     Returns
     -------
     tuple
-        Voxel size (Z, Y, X) in µm, or None with what is wrong. Both are empty where the file says
-        nothing: None, "".
+        Voxel size (Z, Y, X) in µm, or None with the problem; None and "" if the file has none.
     """
     result, problems = [], []
     for axis, entry in zip("ZYX", sizes, strict=True):
         if entry is None:
-            problems.append(f"it states no size along {axis}")
+            problems.append(f"it has no size along {axis}")
             continue
         size, unit = entry
         length = micrometres(size, unit)
@@ -57,7 +56,7 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
     Raises
     ------
     UserError
-        If neither knows it, or the config's looks like X Y Z: it is the reversed size of the file,
+        If neither has one, or the config's looks like X Y Z: it is the reversed size of the file,
         or has rectangular pixels that are longer than the step in Z and that the file does not
         confirm.
     """
@@ -65,7 +64,7 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
     if configured is None:
         if found is None:
             stated = volume.voxel_size_problem
-            problem = f"states one that cannot be used: {stated}" if stated else "states none"
+            problem = f"has one that cannot be used ({stated})" if stated else "has none"
             raise UserError(
                 f"{key} is missing: {volume.path} {problem}; give [Z, Y, X] in µm, e.g. "
                 "[0.3, 0.1, 0.1]"
@@ -78,14 +77,14 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
     if oblong or (found is not None and not differ(configured[::-1], found)):
         stated = "" if found is None else f"; the file states {_words(found)}"
         raise UserError(
-            f"{key}: {_words(configured)} has Y ≠ X, as a size in the order X Y Z has; the axis "
-            f"order is Z Y X{stated}: give [Z, Y, X]"
+            f"{key}: {_words(configured)} has Y ≠ X and may be in the order X Y Z{stated}; give "
+            "[Z, Y, X]"
         )
     return configured
 
 
 def size_warnings(volume: Volume, configured: Triple | None) -> list[str]:
-    """List what is odd about a volume's voxel size, in words for the report.
+    """List the warnings about a volume's voxel size, for the report.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def size_warnings(volume: Volume, configured: Triple | None) -> list[str]:
 
 
 def contradiction(configured: Triple | None, found: Triple | None) -> str:
-    """Say how a configured voxel size (Z, Y, X) contradicts the file's; empty if it does not."""
+    """Describe how a configured voxel size (Z, Y, X) contradicts the file's; else empty."""
     if configured is None or found is None or not differ(configured, found):
         return ""
     return (
@@ -108,7 +107,7 @@ def contradiction(configured: Triple | None, found: Triple | None) -> str:
 
 
 def differ(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Say whether sizes differ by more than `CONTRADICTION` on any axis."""
+    """Return whether sizes differ by more than `CONTRADICTION` on any axis."""
     ratios = (a / b for a, b in zip(one, other, strict=True))
     return any(not 1 / CONTRADICTION <= ratio <= CONTRADICTION for ratio in ratios)
 
@@ -181,12 +180,12 @@ def check_axes(path: str, axes: str, sizes: str = "") -> None:
     if "S" in letters:
         raise UserError(
             f"{path} is an RGB picture (axes {sizes or letters}); save the channels as grey "
-            "values, or, if it holds channels or planes that a program took for colours, name "
-            "all axes in the dataset's `axes`, e.g. CZYX"
+            "values, or, if the colours are channels or planes, name all axes in the dataset's "
+            "`axes`, e.g. CZYX"
         )
     raise UserError(
         f"{path} has the axes {sizes or letters}; volumes need Y and X and may have T, C and Z, "
-        "each once; if you know what they mean, name them in the dataset's `axes`, e.g. TZYX"
+        "each once; name them in the dataset's `axes`, e.g. TZYX"
     )
 
 
@@ -222,7 +221,7 @@ def channel_names_of(names: Sequence[Any], axes: str, shape: Sequence[int]) -> t
 def channel_colors_of(
     colors: Sequence[str | None], axes: str, shape: Sequence[int]
 ) -> tuple[str, ...]:
-    """Colour every channel, white (as OME does) where a file colours only others."""
+    """Colour every channel; white (as in OME) for channels without a colour."""
     count = dict(zip(axes, shape, strict=True)).get("C", 1)
     found = [(color or "FFFFFF").lstrip("#").upper() for color in colors][:count]
     return tuple(found + ["FFFFFF"] * (count - len(found))) if any(colors) else ()

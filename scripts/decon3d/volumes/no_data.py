@@ -1,11 +1,11 @@
-"""Voxels without data: the fill of deskewing, stitching or padding, and what is not finite.
+"""Voxels without data: the fill of deskewing, stitching or padding, NaN and infinities.
 
 A voxel has no data if it is not finite, or if it has the volume's *fill value* and lies within
-3 × 6 × 6 voxels (Z, Y, X; half sizes) of a box of 3 × 5 × 5 voxels that all have it: no camera
-gives one count 75 times in a row, so that dark pixels that happen to have that count are data.
-The rule needs nothing but these neighbours and is the same for any tiling.
+3 × 6 × 6 voxels (Z, Y, X; half sizes) of a box of 3 × 5 × 5 voxels that all have it. No camera
+gives one count 75 times in a row, so single dark pixels with that count are data. The rule depends
+on these neighbours only, so it is the same for any tiling.
 
-In memory, a voxel without data is NaN: counts are integers, or floats where NaN says so.
+In memory, a voxel without data is NaN.
 """
 
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from decon3d.volumes.reader import Volume
 
 NoData = Literal["auto", "none"] | float
-"""How the fill value is known: found in the data, there is none, or given."""
+"""The fill value: found in the data, none, or given."""
 BOX = (1, 2, 2)
 """Half size (Z, Y, X) of the box of one value."""
 CONTEXT = (3, 6, 6)
 """Voxels around a region (Z, Y, X) that the rule needs to see: three boxes."""
 CANDIDATE_REACH = CONTEXT[1] + 1
-"""Rows around those in which a candidate is counted: a speck's neighbours are marked voxels."""
+"""Rows around those in which a candidate is counted."""
 LEAST_CELL = 64
-"""Voxels that a constant cell needs to be no chance; tiny volumes have smaller ones."""
+"""Voxels of a cell whose constant value is not by chance; tiny volumes have smaller cells."""
 CANDIDATES = 3
 DARKER = 1e-3
-"""Share of the data below a value under which it is the darkest one."""
+"""A value is the darkest one if a smaller share of the data lies below it."""
 SPECKS = 1e-4
-"""Share of other voxels that lie single in a place of one value, from which that place is dark, not
-fill: photons arrive there."""
+"""Share of single other voxels in a place of one value above which the place is dark, not fill:
+they are photons."""
 FREQUENT = 1e-2
-"""Share of the data at the darkest value from which it is the detector's zero, not a fill."""
+"""Share of the data at the darkest value above which it is the detector's zero, not fill."""
 
 
 def mark(values: NDArray[Any], fill: float | None) -> NDArray[Any]:
@@ -45,7 +45,7 @@ def mark(values: NDArray[Any], fill: float | None) -> NDArray[Any]:
     Parameters
     ----------
     values
-        Counts (Z, Y, X), with `CONTEXT` around what is used of the result, or up to the faces.
+        Counts (Z, Y, X), with `CONTEXT` around the used part of the result, or up to the faces.
     fill
         The fill value; None = there is none.
 
@@ -65,7 +65,7 @@ def mark(values: NDArray[Any], fill: float | None) -> NDArray[Any]:
 
 
 def missing(values: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Say which voxels have no data (are NaN); None where all have."""
+    """Return which voxels have no data (are NaN); None if all have data."""
     if values.dtype.kind != "f":
         return None
     absent = np.isnan(values)
@@ -73,7 +73,7 @@ def missing(values: NDArray[Any]) -> NDArray[np.bool_] | None:
 
 
 def filled(values: NDArray[Any], level: float) -> NDArray[Any]:
-    """Put a level where there is no data."""
+    """Replace missing data by a level."""
     absent = missing(values)
     return values if absent is None else np.where(absent, np.float32(level), values)
 
@@ -85,7 +85,7 @@ def read_marked(
     region: tuple[slice, slice, slice],
     fill: float | None,
 ) -> NDArray[Any]:
-    """Read a region (Z, Y, X slices) and mark it, by what lies around it, too."""
+    """Read a region (Z, Y, X slices) with its surroundings and mark it."""
     if fill is None:
         return mark(volume.read(time, channel, region), None)
     wide, inner = [], []
@@ -125,7 +125,7 @@ def constant_cells(values: NDArray[Any]) -> dict[float, int]:
     if cz * cy * cx < LEAST_CELL or 0 in (nz, ny, nx):
         return {}
     first = cells[:, 0, :, 0, :, 0]
-    # Three voxels of each cell tell most apart; only the others are looked at in full.
+    # Three voxels of each cell exclude most; only the others are compared in full.
     alike = (first == cells[:, -1, :, -1, :, -1]) & (first == cells[:, -1, :, 0, :, -1])
     some = cells.transpose(0, 2, 4, 1, 3, 5)[alike]
     constant = (some == some[:, :1, :1, :1]).all((1, 2, 3))
@@ -140,7 +140,7 @@ def commonest(cells: dict[float, int]) -> list[float]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may be fill: how many voxels have a value in constant places, and how pure these are."""
+    """A possible fill value: its voxels in constant places, and the single other voxels there."""
 
     voxels: int
     """Voxels that `mark` would mark."""
@@ -152,7 +152,7 @@ class Candidate:
 
 
 def candidate(values: NDArray[Any], fill: float, rows: slice) -> Candidate:
-    """Look at a value that may be fill in some rows of a slab (Z, Y, X).
+    """Count a possible fill value in some rows of a slab (Z, Y, X).
 
     Parameters
     ----------
@@ -172,12 +172,12 @@ def candidate(values: NDArray[Any], fill: float, rows: slice) -> Candidate:
 def choose_fill(
     candidates: dict[float, Candidate], histogram: Histogram, *, camera_offset: float | None = None
 ) -> float | None:
-    """Tell fill from darkness and saturation, in a volume's statistics.
+    """Distinguish fill from darkness and saturation, in a volume's statistics.
 
     The largest value is saturation, never fill. Photon-counting images are constant in the dark,
-    too, but there single voxels have another value; and a value that stands in the data as the
-    darkest one and often (at least 1 % of them, and hardly any below) is the detector's zero. What
-    lies below half of the camera's offset is fill in any case.
+    too, but single voxels there have another value. A darkest value with at least 1 % of the data,
+    and hardly any below, is the detector's zero. Values below half of the camera's offset are
+    always fill.
 
     Parameters
     ----------

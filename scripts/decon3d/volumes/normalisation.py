@@ -1,8 +1,8 @@
-"""The one normalisation law: an affine map per channel, and its inverse.
+"""Normalisation: one affine map per channel, and its inverse.
 
 Offset: the camera's, or else the level of empty places. Scale: a high percentile of the
-*foreground* (what lies above empty places by six standard deviations of their noise), so that a
-mostly empty volume is not stretched. The same law holds in training and in restoration.
+*foreground* (counts above empty places by six standard deviations of their noise), so that a mostly
+empty volume is not stretched. The same law holds in training and in restoration.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 FOREGROUND_PERCENTILE = 99.5
 FOREGROUND_SIGMAS = 6.0
-"""Above empty places: what the noise of dark voxels hardly ever reaches (that of few photons is
-skewed), so that more darkness adds no foreground. With 3, it makes the scale smaller."""
+"""Above empty places: the noise of dark voxels hardly ever reaches it (that of few photons is
+skewed), so that more darkness adds no foreground. With 3, more darkness makes the scale smaller."""
 CELL = (4, 8, 8)
 WINDOW_SIGMAS = 1.5
 MEAN_SHIFTS = 10
@@ -40,7 +40,7 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of voxels on an even grid of levels: enough for every percentile we need.
+    """A histogram of counts on an even grid of levels.
 
     `edges_start + i * width` is the lower edge of bin `i`; for integers of up to 16 bits the
     width is 1 and a bin is one level.
@@ -52,9 +52,13 @@ class Histogram:
 
     @classmethod
     def of(
-        cls, values: NDArray[Any], *, start: float = 0.0, stop: float | None = None,
+        cls,
+        values: NDArray[Any],
+        *,
+        start: float = 0.0,
+        stop: float | None = None,
         bins: int = 65536,
-    ) -> "Histogram":  # fmt: skip
+    ) -> "Histogram":
         """Count `values`: integers of up to 16 bits level by level, others on `bins` bins.
 
         Values outside start … stop fall into the first or last bin; NaN and infinities are left
@@ -94,7 +98,7 @@ class Histogram:
         return int(np.clip((value - self.start) / self.width, 0, len(self.counts) - 1))
 
     def without(self, value: float, voxels: int) -> "Histogram":
-        """Take so many voxels of one value out."""
+        """Remove a number of voxels of one value."""
         counts = self.counts.copy()
         counts[self.index(value)] -= voxels
         return Histogram(self.start, self.width, counts)
@@ -125,8 +129,8 @@ class Histogram:
         """Estimate level and standard deviation of the background.
 
         The level is the mode below the median of the values (on a histogram smoothed over a few
-        bins); the deviation follows from the values below the level, which foreground does not
-        reach: their root mean square distance to it. Both are NaN where there are no values.
+        bins); the deviation is the root mean square distance to the level of the values below it,
+        where there is no foreground. Both are NaN where there are no values.
         """
         if not self.counts.any():
             return float("nan"), float("nan")
@@ -150,7 +154,7 @@ class Histogram:
 
 
 def has_levels(dtype: np.dtype[Any]) -> bool:
-    """Say whether a histogram has a bin for every level of a type."""
+    """Return whether a histogram has a bin for every level of a type."""
     return dtype.kind in "ub" and dtype.itemsize <= 2
 
 
@@ -175,7 +179,7 @@ def cells_of(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def darkest_place(values: NDArray[Any]) -> float:
-    """Return the smallest mean of a cell of 4 × 8 × 8 voxels: hardly anything but background.
+    """Return the smallest mean of a cell of 4 × 8 × 8 voxels, which is nearly background.
 
     In an image full of structure the mode of the counts lies above the background, while some cell
     is nearly empty; the noise of a cell's mean is a sixteenth of a voxel's.
@@ -195,12 +199,12 @@ def darkest_place(values: NDArray[Any]) -> float:
 
 
 def empty_level(histogram: Histogram, darkest: float) -> float:
-    """Estimate the mean counts of empty places, for a specimen alone or in any darkness.
+    """Estimate the mean counts of empty places, for any share of empty places.
 
     The darkest of N empty cells lies about √(2 ln N) σ / 16 below their level (σ of a voxel), so
-    that it falls with the size of the volume. If it is about there, the mode is what is empty, and
-    the mean of the counts within 1.5 σ of it (iterated) is the level. If it lies lower, few places
-    are empty, the mode is structure, and the darkest place is the level.
+    that it falls with the size of the volume. If it is near that value, the mode is the empty
+    places', and the mean of the counts within 1.5 σ of it (iterated) is the level. If it is lower,
+    few places are empty, the mode is structure's, and the darkest place is the level.
 
     Parameters
     ----------
@@ -210,7 +214,7 @@ def empty_level(histogram: Histogram, darkest: float) -> float:
         From `darkest_place`; infinite if not known.
     """
     level, sigma = histogram.background()
-    # Where hardly a photon falls, no count lies below the mode, and the noise is below a count.
+    # With hardly any photons, no count is below the mode, and the noise is below one count.
     sigma = max(sigma, histogram.width)
     for _ in range(MEAN_SHIFTS):
         near = histogram.counts * (np.abs(histogram.levels - level) <= WINDOW_SIGMAS * sigma)
@@ -224,10 +228,10 @@ def empty_level(histogram: Histogram, darkest: float) -> float:
 
 
 def level_error(histogram: Histogram, level: float, darkest: float) -> float:
-    """Return the standard error of what `empty_level` found, in counts.
+    """Return the standard error of `empty_level`, in counts.
 
     It is that of a mean over the voxels within 1.5 standard deviations of the level, or over the
-    darkest place, where that is the level. That other places are the empty ones is not in it.
+    darkest place if that is the level. It does not include a wrong choice of the empty places.
     """
     sigma = max(histogram.spread_below(level), 0.29 * histogram.width)  # of rounding alone
     if level == darkest:
@@ -241,7 +245,7 @@ def normalisation_law(
 ) -> Normalisation:
     """Apply the law of this module to a histogram of counts.
 
-    Where nothing but noise is, the scale is about what noise could not reach.
+    In pure noise, the scale is just above the noise.
 
     Parameters
     ----------
@@ -253,7 +257,7 @@ def normalisation_law(
         Counts of a dark image; None = the level of empty places.
     """
     level = empty_level(histogram, darkest)
-    # Where hardly a photon falls, nothing lies below the level: the noise is below a count.
+    # With hardly any photons, nothing is below the level, and the noise is below one count.
     reach = FOREGROUND_SIGMAS * max(histogram.spread_below(level), histogram.width)
     offset = level if camera_offset is None else camera_offset
     top = histogram.percentile(FOREGROUND_PERCENTILE, above=level + reach)

@@ -1,4 +1,4 @@
-"""What the XML of an OME-TIFF says: its images, where their planes lie, and their metadata."""
+"""The XML of an OME-TIFF: its images, the places of their planes, and their metadata."""
 
 import itertools
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 import tifffile
 
 from decon3d.errors import UserError
+from decon3d.units import finite, micrometres
 from decon3d.volumes.metadata import Length
-from decon3d.volumes.stated import NOTHING, Stated
-from decon3d.volumes.units import finite, micrometres
+from decon3d.volumes.stated_optics import NOTHING, Stated
 
 MOST_PLANES = 10_000_000
 _START = re.compile(r"<(\w+:)?OME[\s>]")
@@ -58,15 +58,15 @@ class OmeImage:
     channel_colors: tuple[str | None, ...]
     significant_bits: int | None
     type: str
-    """numpy's name of the type of its counts, or what else the XML says."""
+    """NumPy's name of the type of its counts, else the XML's."""
     modulo: str
     """Axes that hold a second one (phase, angle, wavelength …), of ZCT."""
     stated: Stated = NOTHING
-    """What it says of the microscope."""
+    """Its metadata about the microscope."""
 
     @property
     def is_label(self) -> bool:
-        """Whether it is the picture of a slide's label or a thumbnail, by its name."""
+        """Whether it is a picture of a slide's label or a thumbnail, by its name."""
         return self.name.strip().lower() in _LABELS
 
     @property
@@ -75,7 +75,7 @@ class OmeImage:
         return prod(self.sizes)
 
     def place(self, plane: int) -> str:
-        """Say where a plane lies, e.g. `T 0, C 1, Z 12`."""
+        """Describe the place of a plane, e.g. `T 0, C 1, Z 12`."""
         words = []
         for axis, size in zip(reversed(self.axes), reversed(self.sizes), strict=True):
             plane, index = divmod(plane, size)
@@ -147,13 +147,13 @@ def read_ome_xml(text: str, path: str) -> OmeFile:
     if not found:
         raise UserError(
             f"{path}: its OME-XML describes {len(images)} image(s), none with a plane in this "
-            "file; was it renamed? Give it its first name, or export it again"
+            "file; if it was renamed, restore its first name, else export it again"
         )
     return OmeFile(uuid, tuple(found))
 
 
 def _of_file(images: list[OmeImage], own: str, uuid: str | None) -> Callable[[PlaneBlock], bool]:
-    """Return what says whether a block lies in the file that holds the XML.
+    """Return a function that decides whether a block is in the file with the XML.
 
     By its name, unless files of several folders have it: then, or where a file was renamed, by its
     UUID.
@@ -278,7 +278,7 @@ def _modulo(root: ET.Element) -> dict[str, str]:
 def _stated(
     image: ET.Element, channels: list[ET.Element], objectives: dict[str, ET.Element]
 ) -> Stated:
-    """Read what an image's XML says of the microscope; what cannot be read is left out."""
+    """Read an image's metadata about the microscope; leave out unreadable values."""
     settings = _child(image, "ObjectiveSettings")
     objective = None if settings is None else objectives.get(settings.get("ID", ""))
     day = _child(image, "AcquisitionDate")
@@ -391,8 +391,8 @@ def _position(
 ) -> tuple[Length | None, Length | None, Length | None]:
     """Read the position of the first plane, or of the stage label.
 
-    OME's unit is "reference frame" where none is given, which is no length; programs that give
-    none write µm.
+    OME's default unit is "reference frame", which is not a length; programs that give no unit write
+    µm.
     """
     planes = list(itertools.islice(_children(pixels, "Plane"), MOST_PLANES))
     zero = [p for p in planes if all(p.get(f"The{axis}", "0") == "0" for axis in "ZCT")]

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from decon3d import errors
 from decon3d.errors import UserError, reason
-from decon3d.volumes.checked import open_store
+from decon3d.units import seconds
+from decon3d.volumes.checked_stores import open_store
 from decon3d.volumes.manifest import is_own
 from decon3d.volumes.metadata import (
     axes_of,
@@ -27,9 +28,8 @@ from decon3d.volumes.metadata import (
     position_of,
     voxel_size_of,
 )
-from decon3d.volumes.units import seconds
+from decon3d.volumes.strict_stores import FilledFileStore, WholeChunkStore, uses_blosc
 from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
-from decon3d.volumes.whole_files import FilledFileStore, WholeChunkStore, uses_blosc
 from decon3d.volumes.zarr_metadata import (
     MARKERS,
     Node,
@@ -43,11 +43,11 @@ _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 _WITHOUT_AXES = ("0.1", "0.2")
 
 _LONGEST = 2**31 - 1
-"""Voxels along an axis; beyond it, zarr counts chunks for ever."""
+"""Largest number of voxels along an axis; above it, zarr counts chunks for ever."""
 
 
 class ZarrArray:
-    """A zarr array, read on demand; what cannot be read is named by its file.
+    """A zarr array, read on demand; errors name the file.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class ZarrArray:
             raise
         except Exception as error:
             raise UserError(
-                f"{path} cannot be opened: {reason(error)}; if a codec or a type is named, save "
+                f"{path} cannot be opened: {reason(error)}; if this names a codec or a type, save "
                 "the array with another, else copy it again from its source"
             ) from None
         if max(self.shape, default=0) > _LONGEST:
@@ -161,7 +161,7 @@ def open_zarr(path: str, level: int = 0, reading: Reading = FROM_FILE) -> Volume
     Raises
     ------
     UserError
-        If there is no such image, or its metadata does not say how to read it.
+        If there is no such image, or its metadata are incomplete.
     """
     if is_own(path):
         open_store(path)  # compares its metadata with the manifest
@@ -198,7 +198,7 @@ def _plain_array(path: str, level: int, axes: str | None) -> Volume:
     named = axes_of(path, array.shape, found or "?" * array.ndim, axes)
     return Volume(
         path, array, named, None, channel_names_of([], named, array.shape), in_place=False
-    )  # fmt: skip
+    )
 
 
 def _image(node: Node, level: int, reading: Reading) -> Volume:
@@ -237,7 +237,7 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
     def along(values: list[float] | None) -> list[tuple[float, str] | None]:
         if values is None:
             return [None, None, None]
-        default = "" if unitless else "(none)"  # where others have one, this is not a length
+        default = "" if unitless else "(none)"  # not a length, if other axes have a unit
         entries = {a: (values[at[a]], units[at[a]] or default) for a in spatial}
         return [entries.get(a) for a in "ZYX"]
 
@@ -280,7 +280,7 @@ def _axes(path: str, node: Node, multiscale: dict[str, Any], array: ZarrArray) -
     version = multiscale.get("version", node.ome.get("version"))
     listed = multiscale.get("axes")
     if listed is None and array.ndim == 5 and version in (None, *_WITHOUT_AXES):
-        return AXES  # all that these versions have
+        return AXES  # these versions have no others
     names = [a.get("name") if isinstance(a, dict) else a for a in _list(listed)]
     letters = _axis_letters(names)
     if letters is None or len(letters) != array.ndim:
@@ -317,7 +317,7 @@ def _axis_letters(names: list[Any]) -> str | None:
 
 
 def _check_largest(path: str, array: ZarrArray, datasets: list[dict[str, Any]]) -> None:
-    """Raise `UserError` if a later level is larger than the first."""
+    """Raise `UserError` if any level is larger than the first."""
     largest, name = math.prod(array.shape), ""
     for dataset in datasets:
         inside = dataset.get("path")
@@ -328,7 +328,7 @@ def _check_largest(path: str, array: ZarrArray, datasets: list[dict[str, Any]]) 
             largest, name = math.prod(shape), str(inside)
     if name:
         raise UserError(
-            f"{path}: level {name!r} is larger than the first, against OME-Zarr's rule; name the "
+            f"{path}: level {name!r} is larger than the first, which OME-Zarr forbids; name the "
             f"array itself, {path}/{name}, with `axes` and `voxel_size_um`"
         )
 
@@ -341,7 +341,7 @@ def _transformations(
     Raises
     ------
     ValueError
-        If one is not read here, or is broken.
+        If one is not supported or not valid.
     """
     scale, shift, kinds = [1.0] * ndim, [0.0] * ndim, set()
     for table in (dataset, multiscale):
@@ -407,7 +407,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _not_an_image(path: str, node: Node | None) -> str:
-    """Say what a folder is that is not an image."""
+    """Describe a folder that is not an image."""
     inside = nodes_below(path)
     some = f"{', '.join(inside[:5])}{' …' if len(inside) > 5 else ''}"
     if node is None and not inside:

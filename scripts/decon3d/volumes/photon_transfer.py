@@ -1,18 +1,17 @@
-"""Photon transfer: a camera's gain and dark level from the noise of the images it made.
+"""Photon transfer: a camera's gain and dark level from the noise of its images.
 
 The variance of the counts is a line over their mean (Janesick 2007, Photon Transfer, SPIE). It is
-measured in images of structure, in three steps against what structure adds to it:
+measured in images of structure, in three steps that exclude the variance of structure:
 
-1. The noise is what differences of fourth order along Y and X and of second order along Z leave of
-   an image: almost nothing of a blurred object. Of two frames of one place, it is what they leave
-   of the frames' difference.
-2. Voxels are grouped by the mean of a shell around the footprint of these differences, and of each
-   group the third is kept whose shell varies least: the lower envelope. White noise in the shell
-   is independent of that in the footprint, so that this choice biases neither mean nor variance.
-3. Structure that is left grows with the square of the counts above the darkest, unlike the noise;
-   where such a term is significant, it is fitted beside the line.
+1. The noise is measured after differences of fourth order along Y and X and of second order along
+Z, which remove almost all of a blurred object. With two frames of one place, the differences of the
+frames' difference are used. 2. Voxels are grouped by the mean of a shell around the footprint of
+these differences, and in each group, the third with the least variance in the shell is kept (the
+lower envelope). White noise in the shell is independent of that in the footprint, so this choice
+biases neither mean nor variance. 3. Remaining structure grows with the square of the counts above
+the darkest, unlike the noise. If such a term is significant, it is fitted with the line.
 
-Correlated noise (deskewed or resampled data) loses or gains in differences; that is undone.
+Differences change the variance of correlated noise (deskewed or resampled data); this is corrected.
 """
 
 from collections.abc import Sequence
@@ -43,7 +42,8 @@ DIFFERENCES = {
 ORDERS = (2, 4, 4)
 """Along Z, Y, X."""
 ORDERS_CORRELATED = (0, 2, 2)
-"""Along an axis with a correlation above `CORRELATED`: others leave too little of the noise."""
+"""Along an axis with a correlation above `CORRELATED`: other orders remove too much of the
+noise."""
 CORRELATED = 0.1
 SHELL = (5, 9, 9)
 """Voxels (Z, Y, X), less the footprint's 3 × 5 × 5."""
@@ -51,7 +51,7 @@ FOOTPRINT = (3, 5, 5)
 MARGIN = (2, 4, 4)
 """Voxels (Z, Y, X) at the faces of a block in which nothing is measured."""
 STEP = 2
-"""Of the voxels that are used, along Y and X: the others add almost no new noise."""
+"""Step between used voxels along Y and X: those between add almost no independent noise."""
 FLATTEST = 1 / 3
 LEAST_GROUP = 600
 """Voxels of a group, before the flattest are chosen."""
@@ -64,11 +64,11 @@ OUTLIER = 25.0
 CLIPPED = 0.005
 """Share of saturated or clipped voxels above which a group is left out."""
 LEAST_SIGMA = 0.35
-"""Noise, in steps of the converter, below which rounding is not like noise of a twelfth."""
+"""Noise, in steps of the converter, below which the variance of rounding is not 1/12 step²."""
 BEND = 3.0
-"""Standard errors at which a bend of the curve is taken for structure."""
+"""Standard errors at which a curvature is attributed to structure."""
 LEAST_MODEL = 0.05
-"""Least expected variance, relative to the measured one, from which the errors are taken."""
+"""Least expected variance, relative to the measured one, from which the errors are calculated."""
 NORMAL = 1.96
 BRIGHTEST = 0.001
 SIGNAL = 6.0
@@ -110,7 +110,7 @@ def measure_camera(
     sample
         Blocks (Z Y X), in counts; NaN = no data.
     pairs
-        Blocks of one place each, from two successive time points; they tell the noise where there
+        Pairs of blocks of one place from two successive time points; used for the noise if there
         are any.
     saturation
         Counts at and above which a voxel is saturated; None = no voxel is.
@@ -118,7 +118,7 @@ def measure_camera(
     Returns
     -------
     CameraRecord
-        What the blocks do not tell is None there.
+        Values that cannot be measured are None.
     """
     sample = [without_even_places(block) for block in sample]
     differences = [_difference(one, other) for one, other in pairs]
@@ -165,8 +165,8 @@ def _difference(one: NDArray[Any], other: NDArray[Any]) -> FloatArray:
 def fit_line(curve: Sequence[Point], plateau: float | None) -> Line:
     """Fit a line to mean counts, variances and their standard errors.
 
-    A term in the square of the counts above the plateau joins where it is significant and positive:
-    structure.
+    A term in the square of the counts above the plateau (structure) is added if it is significant
+    and positive.
     """
     mean, variance, error = np.array(curve).T
     relative = error / np.maximum(variance, 1e-12)
@@ -209,7 +209,7 @@ def _interval(value: float, error: float) -> Interval:
 
 @dataclass(frozen=True)
 class _Voxels:
-    """What is known of voxels, each array flat."""
+    """Statistics of voxels, flat arrays."""
 
     shell: FloatArray
     """Mean of the shell around the footprint, in counts."""
@@ -256,9 +256,12 @@ def _voxels(
     thin = (slice(None), slice(None, None, STEP), slice(None, None, STEP))
     chosen = seen[thin]
     return _Voxels(
-        shell[thin][chosen], unevenness[thin][chosen], weighted[thin][chosen],
-        np.square(noise)[thin][chosen], clipped[thin][chosen],
-    )  # fmt: skip
+        shell[thin][chosen],
+        unevenness[thin][chosen],
+        weighted[thin][chosen],
+        np.square(noise)[thin][chosen],
+        clipped[thin][chosen],
+    )
 
 
 def _shell(
@@ -271,7 +274,7 @@ def _shell(
     zero = np.float32(values.mean())  # so that squares keep their digits
 
     def mean_of(array: FloatArray) -> FloatArray:
-        if many == few:  # nothing is around so small a block
+        if many == few:  # so small a block has no surroundings
             return uniform_filter(array, size)
         wide = uniform_filter(array, size)
         return (many * wide - few * uniform_filter(array, inner)) / np.float32(many - few)
@@ -290,7 +293,7 @@ def _shell(
 
 @dataclass(frozen=True)
 class _Group:
-    """Voxels of like brightness."""
+    """Voxels of similar brightness."""
 
     point: Point
     clipped: bool
@@ -317,7 +320,7 @@ def _groups(
     )
     if shell.size < LEAST_VOXELS:
         return []
-    # Squared differences of neighbours are correlated: so many count as one.
+    # Squared differences of neighbours are correlated: so many count as one sample.
     repeats = prod(
         _repeats(DIFFERENCES[order], 1 if axis == 0 else STEP) for axis, order in enumerate(orders)
     )
@@ -328,11 +331,17 @@ def _groups(
         squares = np.minimum(squares, OUTLIER * 2.2 * np.median(squares))
         variance = squares.mean()
         if variance > 0:
-            found.append((
-                mean[flat].mean(dtype=np.float64), variance / kept, squares.std() / variance,
-                (repeats / len(flat)) ** 0.5, clipped[flat].mean() > CLIPPED,
-            ))  # fmt: skip
-    # One scatter for all groups: by its own, a group of small variance by chance would weigh more.
+            found.append(
+                (
+                    mean[flat].mean(dtype=np.float64),
+                    variance / kept,
+                    squares.std() / variance,
+                    (repeats / len(flat)) ** 0.5,
+                    clipped[flat].mean() > CLIPPED,
+                )
+            )
+    # One scatter for all groups: with its own, a group with a small variance by chance would weigh
+    # more.
     scatter = np.median([entry[2] for entry in found]) if found else 0.0
     return [
         _Group((float(m), float(v - step**2 / 12), float(v * scatter * share)), bool(bad))
@@ -362,7 +371,7 @@ def _without_clipped(
 
 
 def _split(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Split voxels, sorted by brightness, into groups that get smaller where they are rarer."""
+    """Split voxels, sorted by brightness, into groups; rarer brightnesses get smaller groups."""
     half = len(order) // 2
     groups = np.array_split(order[:half], max(min(DARK_GROUPS, half // LEAST_GROUP), 1))
     rest = order[half:]
@@ -402,7 +411,7 @@ def _step(sample: Sequence[NDArray[Any]]) -> float:
 
 
 def _lower_clip(sample: Sequence[NDArray[Any]], step: float) -> float | None:
-    """Return the smallest count where many voxels have it: noise below is cut there."""
+    """Return the smallest count if many voxels have it: the noise is clipped there."""
     known = [block[np.isfinite(block)] for block in sample]
     if not step or not any(values.size for values in known):
         return None
@@ -430,7 +439,7 @@ def _plateau(sample: Sequence[NDArray[Any]]) -> float | None:
 def _bright(sample: Sequence[NDArray[Any]], plateau: float | None) -> Interval | None:
     """Measure the brightest 0.1 % of each block above the plateau; see `CameraRecord.bright`.
 
-    They are chosen by their neighbours, so that their own noise does not count as light.
+    They are selected by their neighbours, so that their own noise does not count as light.
     """
     if plateau is None:
         return None
@@ -481,14 +490,14 @@ def noise_power(correlation: Sequence[float], size: int) -> NDArray[np.float64]:
     Returns
     -------
     array (size)
-        Negative where no noise can have such a correlation.
+        Negative if such a correlation is not possible.
     """
     phase = 2 * np.pi * np.fft.fftfreq(size)
     return np.ones(size) + sum(2 * rho * np.cos(k * phase) for k, rho in enumerate(correlation, 1))
 
 
 def noise_correlation(sample: Sequence[NDArray[Any]]) -> tuple[tuple[Curve, Curve, Curve], int]:
-    """Measure the noise's correlation along Z, Y, X, in that half of a block that is most even.
+    """Measure the noise's correlation along Z, Y, X, in the most uniform half of each block.
 
     Returns
     -------
@@ -556,9 +565,9 @@ def _solved(ratio: NDArray[np.float64], order: int, least: float) -> Curve:
 
 
 def _agreed(found: dict[int, Curve], voxels: int) -> Curve:
-    """Choose between what was found without a difference along an axis, and with one.
+    """Choose between the correlation without a difference along an axis and with one.
 
-    The first is more precise by far, but structure adds to it.
+    The first is far more precise, but structure adds to it.
     """
     none = (0.0,) * LAGS
     plain, robust = (found.get(order, none) for order in ALONG)

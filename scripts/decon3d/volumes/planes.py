@@ -19,7 +19,7 @@ _ENDINGS = (".tif", ".tiff")
 _ZARR = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 _NUMBER = re.compile(r"(\d+)")
 _OTHER_AXIS = re.compile(r"(?:^|[^a-z])(c|ch|channel|w|wave|wavelength|t|time|frame)[ _-]?$", re.I)
-"""What stands before a number that counts channels or time points."""
+"""Text before a number that counts channels or time points."""
 
 
 def plane_files(path: str | Path) -> list[str]:
@@ -57,14 +57,14 @@ def _is_plane(entry: os.DirEntry[str]) -> bool:
 
 
 class Planes:
-    """The stack (Z, Y, X), read a plane at a time; a plane unlike the first is refused then.
+    """The stack (Z, Y, X), read a plane at a time; a plane that differs from the first is an error.
 
     Parameters
     ----------
     files
         From `plane_files`.
     any_names
-        Whether to take the files in their natural order whatever their names say.
+        Whether to use the files' natural order without a check of their names.
 
     Raises
     ------
@@ -107,8 +107,8 @@ class Planes:
             page = file.pages.first
             if len(file.pages) > 1 or page.ndim != 2:
                 raise UserError(
-                    f"{name} is not a single plane of grey values; a folder is one stack of "
-                    "such files (volumes of their own are listed by a glob: folder/*.tif)"
+                    f"{name} is not a single plane of grey values; for a folder of volumes, give a "
+                    "glob: folder/*.tif"
                 )
             if not file.is_imagej:
                 check_grey(name, page)
@@ -136,8 +136,8 @@ def in_sequence(files: list[str]) -> list[str]:
         odd = [Path(file).name for file, pattern in patterns.items() if pattern != usual]
         like = Path(next(f for f, pattern in patterns.items() if pattern == usual)).name
         raise UserError(
-            f"{folder} is not one stack: {_some(odd)} is named unlike {like}; keep the planes of "
-            "one channel and time point in a folder of their own"
+            f"{folder} is not one stack: {like} and {_some(odd)} have different name patterns; "
+            "keep the planes of one channel and time point in a folder of their own"
         )
     parts = {file: _NUMBER.split(stem) for file, stem in stems.items()}
     fields = {
@@ -159,7 +159,7 @@ def in_sequence(files: list[str]) -> list[str]:
             f"{folder} is not one stack: its names ({Path(files[0]).name} …) count {numbers}; keep "
             "the planes of one channel and time point in a folder of their own"
         )
-    # A time stamp counts, too; the plane's number has the shortest range.
+    # A time stamp also counts; the plane's number has the shortest range.
     field = min(counting, key=lambda i: (_range(varying[i]), -i))
     numbered = varying[field]
     other = _OTHER_AXIS.search(before[field])
@@ -183,7 +183,7 @@ def in_sequence(files: list[str]) -> list[str]:
 
 
 def _other_axes(repeated: list[dict[str, int]], before: list[str]) -> bool:
-    """Say whether numbers that repeat, beside one that counts all files, are other axes."""
+    """Return whether repeated numbers, beside one that counts all files, are other axes."""
     if any(map(_OTHER_AXIS.search, before)):
         return True
     places = {tuple(values[file] for values in repeated) for file in next(iter(repeated), {})}

@@ -16,10 +16,8 @@ from decon3d.volumes.volume import AXES, FROM_FILE, Reading, Volume
 __all__ = ["AXES", "FROM_FILE", "Reading", "Volume", "open_volume"]
 
 _KEPT = ("uint8", "uint16", "float32")
-_CONVERTED = (
-    "int8", "int16", "int32", "int64", "uint32", "uint64", "float16", "float64",
-)  # fmt: skip
-"""Types that are read as float32; ingest stores what fits as uint16."""
+_CONVERTED = ("int8", "int16", "int32", "int64", "uint32", "uint64", "float16", "float64")
+"""Types that are read as float32; ingest stores integers that fit as uint16."""
 _ZIPPED = (".zip", ".ozx")
 
 
@@ -31,7 +29,7 @@ def open_volume(
     reading: Reading = FROM_FILE,
     stack: bool = True,
 ) -> Volume:
-    """Open a TIFF, ImageJ or OME-TIFF, an OME-Zarr or zarr array, or what bioio reads if installed.
+    """Open a TIFF, ImageJ or OME-TIFF, an OME-Zarr or zarr array, or a format of bioio's.
 
     Parameters
     ----------
@@ -49,8 +47,8 @@ def open_volume(
     Raises
     ------
     UserError
-        If the file is none of these, cannot be read, lacks planes, holds several images of which
-        none is chosen, is not a stack, or has axes or a dtype that are not supported.
+        If the file has another format, cannot be read, lacks planes, holds several images without a
+        choice, is not a stack, or has axes or a dtype that are not supported.
     """
     path = str(path)
     with errors.reading(path):
@@ -75,7 +73,7 @@ def open_volume(
 
 
 def _check_kind(path: str) -> None:
-    """Refuse an empty file, and a pipe or device: reading one may never end."""
+    """Reject empty files, pipes and devices; reading a pipe may never end."""
     kind = os.stat(path)
     if stat.S_ISDIR(kind.st_mode):
         return

@@ -32,15 +32,15 @@ class Row:
 
 
 def is_sheet(path: str) -> bool:
-    """Say whether a path has a sheet's ending."""
+    """Return whether a path has a sheet's ending."""
     return path.lower().endswith(SHEET_ENDINGS)
 
 
 def read_sheet(path: str | Path, *, key: str) -> list[Row]:
     """Read a sheet with a header row: the columns name, path and, optionally, reference.
 
-    UTF-8, UTF-16 or Windows-1252; tabs, semicolons or commas; cells may be quoted. Case and
-    spaces in the header do not matter. Other columns and empty rows are left out.
+    UTF-8, UTF-16 or Windows-1252; tabs, semicolons or commas; cells may be quoted. Case and spaces
+    in the header are ignored, as are other columns and empty rows.
 
     Parameters
     ----------

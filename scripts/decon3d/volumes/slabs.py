@@ -1,4 +1,4 @@
-"""Slabs of a volume: whole planes, in memory or, where they are too wide for that, in a file."""
+"""Slabs of a volume: whole planes, in memory or, if too large, in a file."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from decon3d.volumes.reader import Volume
 
 SLAB_BYTES = 128 * 2**20
-"""Of a slab in memory, and of what is read or written at a time."""
+"""Largest slab in memory, and largest read or write."""
 
 
 class SlabFile:
     """An array (Z, Y, X) in a nameless file, which is sliced along Z and Y.
 
-    Not mapped into memory: what was touched would count as the job's, and a full disk would end it
-    with a signal.
+    Not a memory map: touched pages would count as the job's memory, and a full disk would end the
+    job with a signal.
     """
 
     def __init__(self, folder: str | Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -65,10 +65,10 @@ def slabs(volume: Volume) -> Iterator[tuple[int, int, slice]]:
 
 
 def boxes(volume: Volume, slab: slice) -> Iterator[tuple[slice, slice]]:
-    """Cut a slab into slices of planes and rows (Z, Y) that are read at a time.
+    """Cut a slab into slices of planes and rows (Z, Y), each read at once.
 
-    They hold whole chunks of the file, since half a chunk costs as much, and no more than
-    `SLAB_BYTES` unless one row of chunks does.
+    They consist of whole chunks, since half a chunk costs as much, and have at most `SLAB_BYTES`
+    unless one row of chunks is larger.
     """
     _, _, _, height, width = volume.shape
     n_planes = slab.stop - slab.start
@@ -114,7 +114,7 @@ def strips(
     """
     depth, height, width = shape
     rows = max(1, most // (depth * width * multiple)) * multiple
-    # No strip is smaller than `multiple`, but of an array that is.
+    # No strip is smaller than `multiple`, unless the array is.
     edges = [0, *range(rows, height - multiple + 1, rows), height]
     for start, stop in pairwise(edges):
         first, last = max(start - reach, 0), min(stop + reach, height)

@@ -9,6 +9,7 @@ import tifffile
 import zarr
 
 from decon3d.errors import UserError
+from decon3d.units import finite, micrometres, seconds
 from decon3d.volumes.metadata import (
     Length,
     axes_of,
@@ -19,7 +20,7 @@ from decon3d.volumes.metadata import (
 )
 from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
-from decon3d.volumes.stated import NOTHING, Stated
+from decon3d.volumes.stated_optics import NOTHING, Stated
 from decon3d.volumes.tiff_pages import (
     check_chain,
     check_grey,
@@ -28,14 +29,13 @@ from decon3d.volumes.tiff_pages import (
     ome_series,
     strict,
 )
-from decon3d.volumes.units import finite, micrometres, seconds
 from decon3d.volumes.vendor import open_vendor
 from decon3d.volumes.volume import FROM_FILE, Reading, Volume
 
 Sizes = tuple[Length | None, Length | None, Length | None]
 _CENTIMETRE = 3
 _MAKERS = {"ndtiff", "micromanager", "scanimage", "fluoview", "lsm", "stk"}
-"""Kinds of TIFF that keep the order of their planes in metadata of their own."""
+"""Kinds of TIFF whose own metadata hold the order of the planes."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
             if metadata.significant_bits is None and bits < 8 * series.dtype.itemsize:
                 metadata = replace(metadata, significant_bits=bits)
             check_pages(path, series)
-            if not file.is_imagej:  # its counts are as stored, whatever colours they have
+            if not file.is_imagej:  # the counts are as stored, for any colour map
                 check_grey(path, series.keyframe)
             array: Any = zarr.open(series.aszarr(level=0, squeeze=False), mode="r")
         except BaseException:
@@ -95,7 +95,7 @@ def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
 def open_planes(path: str, files: list[str], level: int, reading: Reading = FROM_FILE) -> Volume:
     """Open a folder with one TIFF file per plane (`planes.plane_files`).
 
-    They are one stack, Z Y X, or what their OME-XML says where it describes a set of files.
+    They are one stack, Z Y X, or the image of their OME-XML if it describes a set of files.
     """
     if level:
         raise UserError(f"{path} is a folder of planes, without a pyramid; no level {level}")
@@ -157,7 +157,7 @@ def _volume(path: str, array: Any, axes: str, metadata: TiffMetadata) -> Volume:
 def _image(
     path: str, file: tifffile.TiffFile, reading: Reading
 ) -> tuple[tifffile.TiffPageSeries, TiffMetadata]:
-    """Choose the image to read, with what the file says about it."""
+    """Choose the image to read, with its metadata."""
     text = ome_xml_of(file)
     if text is not None:
         described = read_ome_xml(text, path)
@@ -184,15 +184,15 @@ def _image(
     unordered = series.kind in ("uniform", "generic") and len(series._pages) > 1
     if makers and unordered and reading.axes is None:
         raise UserError(
-            f"{path}: what {min(makers)} wrote about the order of its {len(series._pages)} planes "
-            "is missing or cannot be read; copy the whole folder (with NDTiff.index, if there is "
-            "one), or name all axes in the dataset's `axes`"
+            f"{path}: the metadata of {min(makers)} on the order of its {len(series._pages)} "
+            "planes are missing or unreadable; copy the whole folder (with NDTiff.index, if there "
+            "is one), or name all axes in the dataset's `axes`"
         )
     return series, TiffMetadata()
 
 
 def _refuse_calibrated(path: str, file: tifffile.TiffFile) -> None:
-    """Refuse counts that ImageJ shows through a calibration function, as those of signed 16 bits.
+    """Reject counts with a calibration function of ImageJ, such as those of signed 16 bits.
 
     The function is written as `cf` (its kind), `c0`, `c1` …; a straight line from 0 with slope 1
     changes nothing.
@@ -201,14 +201,14 @@ def _refuse_calibrated(path: str, file: tifffile.TiffFile) -> None:
     coefficients = [meta[f"c{i}"] for i in range(10) if f"c{i}" in meta]
     if "cf" in meta and (meta["cf"] != 0 or coefficients != [0.0, 1.0]):
         raise UserError(
-            f"{path}: its counts have a calibration function in ImageJ (cf {meta['cf']}, "
-            f"coefficients {coefficients}), as images of signed 16 bits have; open it in ImageJ, "
+            f"{path}: its counts have a calibration function of ImageJ (cf {meta['cf']}, "
+            f"coefficients {coefficients}), as for signed 16 bits; open it in ImageJ, "
             "convert it with Image > Type > 32-bit, and save it again"
         )
 
 
 def _refuse_miscount(path: str, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-    """Refuse an ImageJ file with fewer planes than it states, or more."""
+    """Reject an ImageJ file whose number of planes differs from its metadata."""
     stated = (file.imagej_metadata or {}).get("images", 1)
     planes = series.size // max(1, series.keyframe.size)
     if len(file.pages) > planes:

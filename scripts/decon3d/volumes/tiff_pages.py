@@ -28,7 +28,7 @@ _NAME = re.compile(r"<(tifffile\.)?\w+[ .][^>]*> (raised \w+)?\s*")
 
 
 class _Complaints(logging.Handler):
-    """Collects what tifffile logs in one thread instead of raising it."""
+    """Collects errors that tifffile logs in one thread instead of raising them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -44,13 +44,13 @@ class _Complaints(logging.Handler):
 
 @contextlib.contextmanager
 def strict(path: str) -> Iterator[None]:
-    """Raise `UserError` for what tifffile only logs: missing, damaged or invalid parts of a file.
+    """Raise `UserError` for missing, damaged or invalid parts of a file that tifffile only logs.
 
     tifffile reads such files with zeros where data are missing.
     """
     log = logging.getLogger("tifffile")
     if not log.isEnabledFor(logging.WARNING):
-        log.setLevel(logging.WARNING)  # else tifffile would not say what is wrong
+        log.setLevel(logging.WARNING)  # otherwise tifffile does not report the problem
     complaints = _Complaints()
     log.addHandler(complaints)
     try:
@@ -67,7 +67,7 @@ def strict(path: str) -> Iterator[None]:
 def check_chain(path: str, file: tifffile.TiffFile) -> None:
     """Raise `UserError` if a file's chain of pages breaks off, or a tag of its first page is lost.
 
-    tifffile takes a broken chain for a shorter file, and a lost description for none.
+    tifffile reads a broken chain as a shorter file, and a lost description as none.
     """
     place = file.pages.next_page_offset  # reads the whole chain
     handle, size = file.filehandle, file.tiff.offsetsize
@@ -163,7 +163,7 @@ def ome_series(
 
 
 def _refuse_other_sign(path: str, image: OmeImage, dtype: np.dtype[Any]) -> None:
-    """Refuse pages that are, say, unsigned integers where the XML states signed ones."""
+    """Reject pages whose integers are unsigned while the XML states signed ones, or vice versa."""
     if image.type not in np.sctypeDict:
         return
     stated = np.dtype(image.type)
@@ -175,7 +175,7 @@ def _refuse_other_sign(path: str, image: OmeImage, dtype: np.dtype[Any]) -> None
 
 
 def _open_other(path: str, block: PlaneBlock, own_uuid: str | None) -> tifffile.TiffFile:
-    """Open another file of a set, after a look at its UUID."""
+    """Open another file of a set, after a check of its UUID."""
     name = str(block.file)
     if not os.path.isfile(name):
         raise UserError(
@@ -204,7 +204,7 @@ def _open_other(path: str, block: PlaneBlock, own_uuid: str | None) -> tifffile.
 
 
 def _refuse_more(path: str, file: tifffile.TiffFile, described: OmeFile, image: OmeImage) -> None:
-    """Refuse a file with more pages of the image's kind than its only image states planes."""
+    """Reject a file with more pages than its only image has planes."""
     (block, *others) = image.blocks
     if others or len(described.images) > 1 or block.file is not None or block.count is not None:
         return
@@ -221,7 +221,7 @@ def _refuse_more(path: str, file: tifffile.TiffFile, described: OmeFile, image: 
 def check_pages(path: str, series: tifffile.TiffPageSeries) -> None:
     """Raise `UserError` unless all voxels of a series lie within their files.
 
-    Compares the planes that the metadata promise with the pages, and the place of each strip or
+    Compares the number of planes in the metadata with the pages, and the position of each strip or
     tile with the length of its file.
     """
     pages = series._pages
@@ -255,7 +255,7 @@ def check_pages(path: str, series: tifffile.TiffPageSeries) -> None:
 
 
 def _inside(path: str, pieces: Any, file: tifffile.TiffFile, what: str) -> None:
-    """Raise `UserError` unless pieces (offset, bytes) lie in a file and hold something."""
+    """Raise `UserError` unless pieces (offset, bytes) lie in a file and are not empty."""
     size = file.filehandle.size
     name = os.path.join(os.path.dirname(path), file.filename)
     places = np.array(list(pieces), np.uint64).reshape(-1, 2)
@@ -272,16 +272,16 @@ def _inside(path: str, pieces: Any, file: tifffile.TiffFile, what: str) -> None:
 
 
 def check_grey(path: str, page: Any) -> None:
-    """Raise `UserError` if the numbers of a page are no counts: inverted, or places in a table."""
+    """Raise `UserError` if a page holds inverted counts, or indices of a colour table."""
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         raise UserError(
-            f"{path} states that 0 is white (PhotometricInterpretation 0), so that its counts may "
-            "be inverted; save it with 0 as black"
+            f"{path} states that 0 is white (PhotometricInterpretation 0), so its counts may be "
+            "inverted; save it with 0 as black"
         )
     table = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
     if table is not None and (np.diff(table.sum(axis=0, dtype=np.int64)) < 0).any():
         raise UserError(
-            f"{path} holds places in a table of colours, not counts; save it as grey values"
+            f"{path} holds indices of a colour table, not counts; save it as grey values"
         )
 
 

@@ -1,4 +1,4 @@
-"""Microscope makers' own formats as a volume, through bioio where it is installed."""
+"""Microscope makers' own formats as a volume, through bioio if it is installed."""
 
 from decon3d.errors import UserError
 from decon3d.volumes.metadata import axes_of, channel_names_of, voxel_size_of

@@ -1,6 +1,6 @@
-"""Read a results tree and say what is missing or damaged in it.
+"""Find missing and damaged files in a results tree.
 
-Imports nothing heavy: the workflow looks at sizes each time it starts.
+No heavy imports: the workflow compares sizes each time it starts.
 """
 
 import zipfile
@@ -15,14 +15,14 @@ from decon3d.volumes.manifest import GROUP, MANIFEST, damages
 
 @dataclass(frozen=True)
 class Finished:
-    """A store that should be there, and the files that stand for it in the workflow.
+    """A store that should exist, and the files that stand for it in the workflow.
 
     Attributes
     ----------
     store
         Its folder.
     markers
-        Without these, the workflow makes the store again.
+        If these are missing, the workflow makes the store again.
     """
 
     store: Path
@@ -30,7 +30,7 @@ class Finished:
 
 
 def finished_stores(dataset: str | Path) -> Iterator[Finished]:
-    """List the stores that a dataset's records say are finished.
+    """List the finished stores of a dataset, by its records.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def finished_stores(dataset: str | Path) -> Iterator[Finished]:
     dataset = Path(dataset)
     for record in sorted(dataset.glob("ingest/*.json")):
         store = record.with_name(f"{record.stem}.ome.zarr")
-        # A store that is read in place lies elsewhere, and may have the same name.
+        # A store that is read in place is elsewhere, and may have the same name.
         path = Path("/", str(_read(record).get("path", "")))
         if (store / MANIFEST).is_file() or store.absolute().parts[
             -len(path.parts) + 1 :
@@ -59,7 +59,7 @@ def finished_stores(dataset: str | Path) -> Iterator[Finished]:
 
 
 def _read(record: Path) -> dict[str, object]:
-    """Read a record; nothing, where it is damaged: whoever reads it says so."""
+    """Read a record; empty if it is damaged, which its reader reports."""
     try:
         found = read_json(record)
     except (UserError, OSError):
@@ -75,7 +75,7 @@ def missing_files(dataset: str | Path) -> Iterator[tuple[Finished, list[DamagedE
 
 
 def verify(results: str | Path) -> Iterator[DamagedError]:
-    """Read everything in a results tree that can be checked, and yield what is wrong.
+    """Read everything in a results tree that can be checked, and yield the problems.
 
     Stores are compared with their manifests, byte by byte; records and tables with their digests;
     other JSON and the archives (`.npz`, `.keras`) are read.
@@ -103,7 +103,7 @@ def verify(results: str | Path) -> Iterator[DamagedError]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Walk through a tree, of a store no more than its manifest."""
+    """Walk through a tree; of a store, yield only its manifest."""
     entries = sorted(folder.iterdir())
     if folder.name.endswith(".zarr"):
         entries = [path for path in entries if path.name == MANIFEST]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError, reading
-from decon3d.volumes.stated import NOTHING, Stated
+from decon3d.volumes.stated_optics import NOTHING, Stated
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -20,13 +20,13 @@ AXES = "TCZYX"
 SINGLE = "_"
 """In a volume's axes: a dimension of length 1 without a meaning here."""
 MOST_LISTED = 20
-"""Images of a file that a message lists."""
+"""Largest number of images that a message lists."""
 Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a dataset's config says about its files.
+    """The reading options of a dataset's config.
 
     `series` is the name or number (from 0) of the image in a file of several; `axes` are the
     letters of its dimensions, in place of the file's. None = from the file.
@@ -46,7 +46,7 @@ class Reading:
         Parameters
         ----------
         images
-            Their names, in order; pyramid levels, labels and thumbnails are not among them.
+            Their names, in order, without pyramid levels, labels and thumbnails.
 
         Raises
         ------
@@ -90,10 +90,9 @@ class Volume:
     """An acquisition, read on demand.
 
     `array` has the file's own axes, `axes` names them (a subset of T C Z Y X in any order, and
-    `SINGLE`); everything else speaks T C Z Y X. `channel_colors` (RRGGBB) are those of all
-    channels, or none. With `clip_at_zero`, `read` gives 0 for negative counts; with
-    `convert_to`, it gives counts of that type. `in_place` says that the file can be read again
-    later by its path alone.
+    `SINGLE`); everything else uses T C Z Y X. `channel_colors` (RRGGBB) are those of all channels,
+    or none. With `clip_at_zero`, `read` gives 0 for negative counts; with `convert_to`, it gives
+    counts of that type. `in_place` says that the file can be read again later by its path alone.
     """
 
     path: str
@@ -105,9 +104,9 @@ class Volume:
     time_interval_s: float | None = None
     clip_at_zero: bool = False
     voxel_size_problem: str = ""
-    """Why the voxel size that the file states cannot be used."""
+    """Why the file's voxel size cannot be used; empty if it can."""
     voxel_size_note: str = ""
-    """What was assumed to read the voxel size that the file states."""
+    """An assumption about the file's voxel size; empty if none was needed."""
     position_um: Triple | None = None
     """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     significant_bits: int | None = None
@@ -117,7 +116,7 @@ class Volume:
     convert_to: str | None = None
     in_place: bool = False
     stated: Stated = NOTHING
-    """What the file says of the microscope."""
+    """The file's metadata about the microscope."""
     correction: "Correction | None" = None
     """Of the camera's pixels; `read` then gives corrected counts, float32."""
     shape: tuple[int, int, int, int, int] = field(init=False)
@@ -140,7 +139,7 @@ class Volume:
 
     @property
     def chunk(self) -> tuple[int, int, int]:
-        """Voxels (Z, Y, X) that the file holds, and is read, as one."""
+        """Voxels (Z, Y, X) of one chunk of the file."""
         chunks = getattr(self.array, "chunks", None) or [1] * len(self.axes)
         sizes = [c if isinstance(c, int) else max(c) for c in chunks]  # dask lists all
         by_axis = dict(zip(self.axes, sizes, strict=True))
@@ -173,7 +172,7 @@ class Volume:
     @cached_property
     def data(self) -> "da.Array":
         """The whole acquisition as a lazy dask array, T C Z Y X."""
-        assert self.correction is None, "corrected counts are read region by region"
+        assert self.correction is None, "corrected counts can only be read region by region"
         import dask.array as da  # half a second or more, and most jobs read regions only
 
         chunks = getattr(self.array, "chunks", "auto")

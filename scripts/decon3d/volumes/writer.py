@@ -1,4 +1,4 @@
-"""OME-Zarr 0.5: arrays first, metadata last, so that only a finished volume is a valid one."""
+"""OME-Zarr 0.5: arrays first, metadata last, so that an unfinished volume is never valid."""
 
 import shutil
 import warnings
@@ -14,7 +14,7 @@ from ome_zarr_models.v05.axes import Axis
 from ome_zarr_models.v05.image import ImageAttrs
 from ome_zarr_models.v05.multiscales import Dataset, Multiscale
 
-from decon3d.volumes.checked import OPTIONS, open_array
+from decon3d.volumes.checked_stores import OPTIONS, open_array
 from decon3d.volumes.manifest import begin_store, finish_store
 
 DIMENSIONS = ("t", "c", "z", "y", "x")
@@ -69,13 +69,13 @@ def write_pyramid(
 ) -> list[tuple[int, int, int]]:
     """Add halved levels to level 0 until a level is small, streaming from the one before.
 
-    An axis is halved while it is longer than half the longest one, so that anisotropic stacks
-    become more even.
+    An axis is halved while it is longer than half the longest one, so that stacks become more
+    isotropic.
 
     Parameters
     ----------
     reduce
-        What becomes of the voxels that one is made of, called with `axis`; None = `mean_of_data`.
+        Function that merges voxels along `axis`; None = `mean_of_data`.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def write_pyramid(
         source = da.from_array(previous, chunks=_even(previous.shards or previous.chunks))
         coarse = da.coarsen(
             reduce or mean_of_data, source, dict(enumerate((1, 1, *step))), trim_excess=True
-        )  # fmt: skip
+        )
         if np.dtype(previous.dtype).kind in "ui":
             coarse = da.rint(coarse)
         coarse = coarse.astype(previous.dtype)
@@ -109,7 +109,7 @@ def write_pyramid(
             chunk=default_chunk(coarse.shape[2:]),
             level=len(factors),
         )
-        # dask blocks that do not end on the target's chunks would race for one chunk: rechunk.
+        # rechunk: dask blocks that do not end on the target's chunks would race for one chunk
         coarse = coarse.rechunk(target.chunks)
         with dask.config.set(scheduler="threads", num_workers=2):
             da.store(coarse, target, lock=False, compute=True)
@@ -117,14 +117,14 @@ def write_pyramid(
         factors.append((z, y, x))
         previous = open_array(store, str(len(factors) - 1))
     _read_odd_ends(store, factors)
-    for folder in Path(store).iterdir():  # of an earlier attempt with more levels
+    for folder in Path(store).iterdir():  # left by an earlier attempt with more levels
         if folder.name.isdecimal() and int(folder.name) >= len(factors):
             shutil.rmtree(folder)
     return factors
 
 
 def _read_odd_ends(store: str | Path, factors: list[tuple[int, int, int]]) -> None:
-    """Read what a halving leaves out of level 0, so that all its checksums are compared."""
+    """Read the last odd planes, rows and columns of level 0, so that all checksums are compared."""
     level_0 = open_array(store, "0")
     times, channels, *shape = level_0.shape
     for axis, (size, step) in enumerate(zip(shape, factors[min(1, len(factors) - 1)], strict=True)):
@@ -137,24 +137,24 @@ def _read_odd_ends(store: str | Path, factors: list[tuple[int, int, int]]) -> No
 
 
 def mean_of_data(values: NDArray[Any], axis: Any = None, **options: Any) -> Any:
-    """Average what has data: a voxel without (NaN) leaves the mean to its neighbours."""
+    """Average voxels with data; NaN is ignored."""
     if values.dtype.kind != "f" or not np.isnan(values).any():
         return np.mean(values, axis=axis, **options)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of nothing: NaN, as it should be
+        warnings.simplefilter("ignore", RuntimeWarning)  # of an empty set: NaN, as intended
         return np.nanmean(values, axis=axis, **options)
 
 
 def largest_of_data(values: NDArray[Any], axis: Any = None, **_: Any) -> Any:
-    """Keep the value farthest from 0, with its sign; NaN where there is nothing else."""
+    """Keep the value farthest from 0, with its sign; NaN only if all are NaN."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of nothing: NaN, as it should be
+        warnings.simplefilter("ignore", RuntimeWarning)  # of an empty set: NaN, as intended
         high, low = np.nanmax(values, axis=axis), np.nanmin(values, axis=axis)
     return np.where(-low > high, low, high)
 
 
 def _even(chunks: tuple[int, ...]) -> tuple[int, ...]:
-    """Round chunk lengths up to even ones, so that a mean of two never straddles blocks."""
+    """Round chunk lengths up to even ones, so that no mean of two crosses blocks."""
     return tuple(c + c % 2 if c > 1 else c for c in chunks)
 
 
@@ -201,13 +201,13 @@ def image_attributes(
     position_um
         Position (Z, Y, X) of the first voxel on the stage, in µm: the translation of level 0.
     kind
-        How the levels were made, in a word.
+        The method that made the levels, in a word.
     """
     datasets = []
     for level, factor in enumerate(factors):
         scale = [time_interval_s or 1.0, 1.0]
         scale += [v * f for v, f in zip(voxel_size_um, factor, strict=True)]
-        # The centre of a coarse voxel is the mean of the centres it was made of.
+        # The centre of a coarse voxel is the mean of its fine voxels' centres.
         shift = [0.0, 0.0]
         for place, v, f in zip(position_um or (0.0, 0.0, 0.0), voxel_size_um, factor, strict=True):
             shift.append(place + v * (f - 1) / 2)

@@ -51,9 +51,12 @@ def node_at(path: str | Path) -> Node | None:
         attributes = found.get("attributes")
         is_array = found.get("node_type") == "array"
         return Node(
-            str(path), is_array, 3, attributes if isinstance(attributes, dict) else {},
+            str(path),
+            is_array,
+            3,
+            attributes if isinstance(attributes, dict) else {},
             found if is_array else {},
-        )  # fmt: skip
+        )
     if not is_node(path):
         return None
     file, own = Path(path, ".zattrs"), Path(path, ".zarray")
@@ -73,7 +76,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def images_in(path: str | Path) -> list[str]:
-    """List the images of a collection by their paths inside: `A/1/0`, or `0`; none if it is none.
+    """List the images of a collection by their paths inside, `A/1/0` or `0`; else empty.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def images_in(path: str | Path) -> list[str]:
     if missing:
         raise UserError(
             f"{path}: the image {missing[0]} is listed but missing; copy it again from its source, "
-            f"or name the images that are there in `volumes`, e.g. {path}/{found[0]}"
+            f"or name the existing images in `volumes`, e.g. {path}/{found[0]}"
         )
     return found
 
@@ -128,7 +131,7 @@ def _series(path: str | Path) -> list[str]:
         names = [p.name for p in Path(path).iterdir() if p.name.isdecimal() and is_node(p)]
     except OSError as error:
         raise UserError(f"{path} cannot be listed: {reason(error)}") from None
-    return [str(i) for i in range(len(names))]  # a gap is one that is missing
+    return [str(i) for i in range(len(names))]  # a gap is a missing image
 
 
 def _fields(path: str | Path) -> list[str]:
@@ -153,7 +156,7 @@ def _paths(node: Node, entries: list[Any], key: str) -> list[str]:
 
 
 def inner_path(path: str, value: Any, key: str) -> str:
-    """Return a path that metadata gives, if it leads to something inside the store.
+    """Return a path in the metadata, if it is inside the store.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+"""Classical methods, one per file; each defines `METHOD`, a `classical.kind.ClassicalKind`."""

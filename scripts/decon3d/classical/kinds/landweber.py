@@ -1,0 +1,85 @@
+"""Projected Landweber iteration: least squares with no negative light (Landweber 1951).
+
+    x ← max(x + τ · W · Hᵀ(g - b - Hx), 0),
+
+with Bertero's weights W = 1 / Hᵀm, as in Richardson-Lucy. No row of H sums to more than 1, so that
+it converges for 0 < τ < 2. It minimises the squared error, for which all voxels have the same
+noise; photon noise grows with the light, so that Richardson-Lucy is better founded where the
+background is dark. Noise is amplified in dark places, too: it needs its number of iterations.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
+
+from decon3d.classical.kind import RICHARDSON_LUCY, Classical, ClassicalKind
+from decon3d.volumes.no_data import missing
+
+if TYPE_CHECKING:
+    from decon3d.classical.operators import Blur
+    from decon3d.classical.recipe import Recipe
+
+
+class Landweber(Classical):
+    """Projected Landweber deconvolution (least squares, no negative light)."""
+
+    kind: Literal["landweber"]
+    """Projected Landweber."""
+    iterations: PositiveInt | Literal["tune"] = "tune"
+    """Iterations, or `tune`: the best by `tune_on`."""
+    tune_on: Literal["phantoms", "test_truth"] = "phantoms"
+    """What `tune` searches on: `phantoms` (val split); `test_truth` (an oracle: the method's name
+    must end in _oracle)."""
+    relaxation: Annotated[float, Field(gt=0, lt=2)] = 1.9
+    """Length τ of a step; half of it needs twice as many iterations."""
+
+
+def iterate(
+    image: NDArray[Any], recipe: "Recipe", model: "Blur"
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Iterate as `recipe.Recipe.iterate` describes, from the start that Richardson-Lucy has."""
+    # They import SciPy, which reading the config does not need.
+    from decon3d.classical.richardson_lucy import checked_image, data_start, saturated
+
+    background, put = recipe.background, model.device.put
+    checked = checked_image(image, background=background, initial=recipe.initial)
+    absent, full = missing(image), saturated(image, recipe.largest(image))
+    weights = model.weights_without(absent)
+    x = data_start(checked, model, weights, absent, background=background, initial=recipe.initial)
+    above = put(np.nan_to_num(image.astype(np.float32), nan=0.0) - np.float32(background))
+    absent, full = put(absent), put(full)
+    step = weights * np.float32(recipe.options["relaxation"])
+    for k in count(1):
+        residual = above - model.forward(x)
+        if full is not None:  # the true count is at least that
+            residual[full] = np.maximum(residual[full], 0)
+        if absent is not None:
+            residual[absent] = 0
+        x += step * model.adjoint(residual)
+        np.maximum(x, 0, out=x)
+        yield k, x[model.inside]
+
+
+def _options(method: Landweber) -> Mapping[str, float]:
+    return {"relaxation": method.relaxation}
+
+
+METHOD = ClassicalKind(
+    settings=Landweber,
+    label="Landweber",
+    text="projected Landweber deconvolution (least squares without negative light)",
+    citations=(
+        "L. Landweber, An iteration formula for Fredholm integral equations of the first kind, "
+        "Am. J. Math. 73, 615 (1951)",
+        "M. Bertero and P. Boccacci, Introduction to Inverse Problems in Imaging, IOP Publishing "
+        "(1998)",
+        RICHARDSON_LUCY[1],
+    ),
+    first_guess={"iterations": 60},
+    iterate=iterate,
+    options=_options,
+)

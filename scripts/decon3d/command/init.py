@@ -1,0 +1,285 @@
+"""Write a config for some files: what they state is taken, what they lack is asked for."""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from decon3d.errors import UserError
+from decon3d.files import write_text
+from decon3d.optics.modalities import MODALITIES
+from decon3d.preflight import check_headers, list_inputs
+from decon3d.settings import expand_path, load_settings
+from decon3d.volumes.header_checks import differing_voxels
+from decon3d.volumes.inputs import matches
+from decon3d.volumes.reader import open_volume
+from decon3d.volumes.volume import Reading, Triple, Volume
+
+Ask = Callable[[str, str], str]
+"""Gets an option's name and a question, returns the answer."""
+
+HEADER = """\
+# Written by `decon3d init`. Lengths are µm, triples are Z, Y, X; all keys: config/README.md.
+# Next: `decon3d preview {path}`, then `decon3d run {path}`.
+"""
+HINTS = {
+    "channels": """\
+      # psf: {source: file, path: bead.tif}       # of a channel: measured, instead of theory
+""",
+    "methods": """\
+  # rltv: {}                       # total variation, tuned on simulated objects like your data
+  # rl_roughness: {}               # for smooth and textured objects
+  # rln: {}                        # a network, trained on simulated objects: best with a GPU
+""",
+}
+"""What can be added behind a section."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the options of the command say; None and empty = not given."""
+
+    voxel_size_um: Triple | None = None
+    modality: str | None = None
+    numerical_aperture: float | None = None
+    immersion_index: float | None = None
+    sample_index: float | None = None
+    depth_um: float | None = None
+    pinhole_au: float | None = None
+    sheet_thickness_um: float | None = None
+    depletion_um: float | None = None
+    saturation_factor: float | None = None
+    emission_um: Sequence[float] = ()
+    excitation_um: Sequence[float] = ()
+    camera: Mapping[str, float] = field(default_factory=dict)
+    methods: Sequence[str] = ("rl",)
+    series: int | str | None = None
+    axes: str | None = None
+
+
+class _Missing:
+    """Asks for what is neither given nor stated, or collects it for one message."""
+
+    def __init__(self, ask: Ask | None) -> None:
+        self.ask = ask
+        self.lacking: list[str] = []
+
+    def text(self, option: str, question: str) -> str:
+        if self.ask is None:
+            self.lacking.append(f"{option} ({question})")
+            return ""
+        return self.ask(option, question)
+
+    def number(self, option: str, question: str) -> float:
+        answer = self.text(option, question)
+        if self.ask is None:
+            return 0.0
+        try:
+            return float(answer)
+        except ValueError:
+            raise UserError(f"{option}: {answer!r} is not a number") from None
+
+    def check(self) -> None:
+        if self.lacking:
+            raise UserError(
+                "the files do not state everything; give these options: " + ", ".join(self.lacking)
+            )
+
+
+def new_config(
+    files: Sequence[str], *, name: str, given: Given, ask: Ask | None, path: str | Path
+) -> str:
+    """Compose a config for some files.
+
+    Parameters
+    ----------
+    files
+        Paths or patterns of the volumes, which share a microscope.
+    name
+        Of the dataset.
+    given
+        The options.
+    ask
+        Asks the user; None = what is missing is an error.
+    path
+        Where the config will be written, for its header.
+
+    Returns
+    -------
+    str
+        YAML, valid for these files.
+
+    Raises
+    ------
+    UserError
+        If the files cannot be read or differ, something is missing, or the config would have
+        problems.
+    """
+    sources = [
+        os.path.abspath(f) for entry in files for f in matches(expand_path(entry)) or [entry]
+    ]
+    reading = Reading(given.series, given.axes)
+    volumes = [open_volume(source, reading=reading) for source in sources]
+    _check_alike(volumes, given)
+    first, missing = volumes[0], _Missing(ask)
+    notes: dict[str, str] = {}
+    size = given.voxel_size_um
+    if first.voxel_size_um is None and size is None:
+        answer = missing.text("--voxel-size", "voxel size Z Y X in µm, e.g. 0.3 0.1 0.1")
+        size = _triple(answer) if ask else None
+    optics = _optics(first, given, missing, notes)
+    channels = _channels(first, given, missing, optics["modality"], notes)
+    missing.check()
+    dataset: dict[str, Any] = {"volumes": sources}
+    if size is not None:
+        dataset["voxel_size_um"] = list(size)
+    if given.series is not None:
+        dataset["series"] = given.series
+    if given.axes is not None:
+        dataset["axes"] = given.axes
+    dataset |= {"optics": optics, "camera": dict(given.camera), "channels": channels}
+    if first.voxel_size_um is not None and size is None:
+        notes["optics"] = f"voxel size from the files: {list(first.voxel_size_um)} µm (Z, Y, X)"
+    config = {
+        "schema_version": 1,
+        "seed": 1,
+        "datasets": {name: dataset},
+        "methods": {method: {} for method in given.methods},
+        "restoration": {"parts": 1, "memory_gb": 2},
+    }
+    settings = load_settings(config)
+    with tempfile.TemporaryDirectory() as folder:
+        check_headers(settings, list_inputs(settings), cache=Path(folder) / "headers.json")
+    return HEADER.format(path=path) + _text(config, notes)
+
+
+def write_config(path: str | Path, text: str, *, force: bool = False) -> None:
+    """Write a config, and never over another one unless `force` is given."""
+    path = Path(path)
+    if path.exists() and not force:
+        raise UserError(f"{path} exists; give another name with --output, or --force")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} does not exist; make it first")
+    write_text(path, text)
+
+
+def _check_alike(volumes: Sequence[Volume], given: Given) -> None:
+    """Refuse files that cannot be one dataset."""
+    first = volumes[0]
+    for volume in volumes[1:]:
+        if volume.shape[1] != first.shape[1]:
+            raise UserError(
+                f"{volume.path} has {volume.shape[1]} channel(s), {first.path} {first.shape[1]}; "
+                "write a config for each kind of file"
+            )
+    if given.voxel_size_um is None:
+        sizes = [(v.path, v.voxel_size_um) for v in volumes if v.voxel_size_um is not None]
+        if problems := differing_voxels(sizes, key="volumes"):
+            raise UserError("\n".join(problems))
+
+
+def _optics(
+    first: Volume, given: Given, missing: _Missing, notes: dict[str, str]
+) -> dict[str, Any]:
+    stated = first.stated
+    modality = given.modality or missing.text("--modality", " | ".join(MODALITIES))
+    kind = MODALITIES.get(modality)  # an unknown one is refused with the whole config
+    optics: dict[str, Any] = {"modality": modality}
+    for key, option, question in (
+        ("numerical_aperture", "--na", "numerical aperture of the objective"),
+        ("immersion_index", "--immersion-index", "air 1.0, water 1.333, glycerol 1.47, oil 1.515"),
+    ):
+        value, found = getattr(given, key), getattr(stated, key)
+        if value is None and found is not None:
+            value, notes[key] = found, "from the file"
+        optics[key] = missing.number(option, question) if value is None else value
+    for key in ("sample_index", "depth_um", "pinhole_au"):
+        if getattr(given, key) is not None:
+            optics[key] = getattr(given, key)
+    sheet = kind is not None and kind.excitation == "sheet"
+    if sheet or given.sheet_thickness_um is not None:
+        value = given.sheet_thickness_um
+        question = "full width at half maximum of the sheet in µm"
+        optics["sheet_thickness_um"] = (
+            missing.number("--sheet-thickness", question) if value is None else value
+        )
+    if kind is not None and kind.depleted:
+        optics["sted"] = {
+            key: missing.number(option, question) if value is None else value
+            for key, value, option, question in (
+                ("depletion_um", given.depletion_um, "--depletion", "depletion laser in µm"),
+                (
+                    "saturation_factor",
+                    given.saturation_factor,
+                    "--saturation-factor",
+                    "peak depletion intensity over the saturation intensity",
+                ),
+            )
+        }
+    return optics
+
+
+def _channels(
+    first: Volume, given: Given, missing: _Missing, modality: str, notes: dict[str, str]
+) -> dict[str, Any]:
+    kind = MODALITIES.get(modality)
+    laser = kind is not None and kind.excitation == "two_photon"
+    channels: dict[str, Any] = {}
+    for index in range(first.shape[1]):
+        own = first.channel_names[index] if index < len(first.channel_names) else ""
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", own).strip("_") or f"channel_{index}"
+        if name in channels:
+            name = f"{name}_{index}"
+        channel: dict[str, Any] = {"index": index}
+        for key, option, needed in (
+            ("emission_um", "--emission", True),
+            ("excitation_um", "--excitation", laser),
+        ):
+            listed, stated = getattr(given, key), getattr(first.stated, key)
+            if index < len(listed):
+                channel[key] = listed[index]
+            elif index < len(stated) and stated[index] is not None:
+                channel[key] = stated[index]
+                notes[name] = "wavelengths from the file"
+            elif needed:
+                what = key.removesuffix("_um")
+                channel[key] = missing.number(
+                    option, f"{what} wavelength of channel {index} ({own or name}) in µm"
+                )
+        channels[name] = channel
+    return channels
+
+
+def _triple(text: str) -> Triple:
+    values = re.split(r"[\s,]+", text.strip(" []()"))
+    try:
+        z, y, x = map(float, values)
+    except ValueError:
+        raise UserError(f"--voxel-size: {text!r} is not three numbers Z Y X") from None
+    return z, y, x
+
+
+def _text(config: Mapping[str, Any], notes: Mapping[str, str], indent: str = "") -> str:
+    """Write YAML, a key on a line, with the notes behind their keys."""
+    text = ""
+    for key, value in config.items():
+        note = f"  # {notes[key]}" if key in notes else ""
+        if isinstance(value, Mapping) and value:
+            text += f"{indent}{key}:{note}\n{_text(value, notes, indent + '  ')}"
+        elif isinstance(value, list) and isinstance(value[0], str):
+            lines = "".join(f"{indent}  - {_scalar(entry)}\n" for entry in value)
+            text += f"{indent}{key}:{note}\n{lines}"
+        else:
+            text += f"{indent}{key}: {_scalar(value)}{note}\n"
+        text += HINTS.get(key, "")
+    return text
+
+
+def _scalar(value: Any) -> str:
+    written = yaml.safe_dump(value, allow_unicode=True, width=10_000, default_flow_style=True)
+    return str(written).removesuffix("...\n").strip()

@@ -1,0 +1,137 @@
+"""Start Snakemake with this project's workflow, from any directory."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+
+from decon3d.errors import UserError, reading
+
+USER_PROFILES = ("~/.config/snakemake", "/etc/xdg/snakemake")
+"""Where Snakemake looks for profiles by their names, besides the working directory."""
+OWN_PROFILES = "profiles"
+"""Folder of profiles, in the working directory and in the workflow."""
+PACKAGE = Path(__file__).resolve().parents[1]
+DEPLOYMENT = ("--sdm", "--software-deployment-method", "--deployment-method", "--deployment")
+"""Snakemake's option for conda and Apptainer."""
+
+
+def workflow_folder() -> Path:
+    """Return the folder that holds the Snakefile: inside the installed package, or the clone."""
+    return PACKAGE / "_workflow" if is_installed() else PACKAGE.parents[1]
+
+
+def is_installed() -> bool:
+    """Say whether this is the library of a wheel, not of a clone."""
+    return (PACKAGE / "_workflow").is_dir()
+
+
+def check_config(path: str | Path) -> None:
+    """Refuse a config file that Snakemake could not read.
+
+    Raises
+    ------
+    UserError
+        If the file does not exist, is not YAML (or JSON), or does not hold keys.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; check the path, or write it with `decon3d init`")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the config file in it")
+    with reading(str(path)):
+        text = path.read_text(encoding="utf-8-sig")
+        try:
+            found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            where = f", line {mark.line + 1}" if mark else ""
+            raise UserError(f"{path}{where}: {error.problem}; correct the YAML there") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds no keys; a config begins with `datasets:`")
+
+
+def find_profile(name: str) -> str:
+    """Find a Snakemake profile by its path or name.
+
+    Names are looked up in the working directory, in its `profiles`, where Snakemake looks, and in
+    the workflow's own profiles.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    own = workflow_folder() / OWN_PROFILES
+    users = (Path(folder).expanduser() for folder in USER_PROFILES)
+    for folder in (Path(), Path(OWN_PROFILES), *users, own):
+        path = folder / name
+        if any(path.glob("config*.yaml")):
+            return str(path)
+    known = ", ".join(sorted(p.parent.name for p in own.glob("*/config.yaml")))
+    raise UserError(
+        f"--profile: unknown profile {name!r}; give the path of a folder with a config.yaml, or "
+        f"one of {known}"
+    )
+
+
+def snakemake_command(
+    config: str | Path, *, profile: str, arguments: Sequence[str] = ()
+) -> list[str]:
+    """Return the command line that runs the workflow.
+
+    Parameters
+    ----------
+    config
+        The config file.
+    profile
+        Path or name of a Snakemake profile.
+    arguments
+        Targets, then options of Snakemake.
+    """
+    targets = list(takewhile(lambda a: not a.startswith("-"), arguments))
+    return [
+        # -P: nothing in the working directory takes the place of a module.
+        *(sys.executable, "-P", "-m", "snakemake", *targets),
+        *("--snakefile", str(workflow_folder() / "Snakefile")),
+        *("--profile", find_profile(profile)),
+        *("--configfile", str(config)),
+        *arguments[len(targets) :],
+    ]
+
+
+def run_workflow(config: str | Path, *, profile: str, arguments: Sequence[str] = ()) -> NoReturn:
+    """Replace this process by Snakemake.
+
+    Parameters
+    ----------
+    config, profile, arguments
+        As for `snakemake_command`.
+
+    Raises
+    ------
+    UserError
+        If Snakemake is not installed, the config cannot be read, or the profile is unknown.
+    """
+    if str(config).startswith("-"):
+        raise UserError(f"give the config file before {config}: decon3d run config.yaml {config} …")
+    wanted = [a for a in arguments if a.partition("=")[0] in DEPLOYMENT]
+    if wanted and is_installed():
+        raise UserError(
+            f"{wanted[0]}: environments of conda and Apptainer do not hold the installed decon3d; "
+            "leave the option out, or run the workflow from a clone"
+        )
+    check_config(config)
+    command = snakemake_command(config, profile=profile, arguments=arguments)
+    os.execv(command[0], command)
+
+
+def run_script(name: str, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by one of the workflow's scripts."""
+    script = workflow_folder() / "scripts" / name
+    os.execv(sys.executable, [sys.executable, str(script), *arguments])

@@ -1,0 +1,61 @@
+"""Kinds of methods: the record of a plug-in, and the search for plug-ins.
+
+A method is one file in `classical/kinds` or `networks/kinds`. The file defines `METHOD`. The
+config's kinds, the reference page, the labels and the methods paragraph follow from it.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_args
+
+from decon3d.field_types import Name, Section
+
+
+class MethodSection(Section):
+    """Settings of all methods."""
+
+    source: Name | None = None
+    """Another method, whose restored volumes are the input of this one (first denoise, then
+    sharpen). Negative counts become 0, and the normalisation is theirs. This method is then
+    trained, tuned and tested on the training data restored by that method. Null = the raw
+    volumes."""
+    if TYPE_CHECKING:
+        kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of method, as one file defines it.
+
+    Attributes
+    ----------
+    settings
+        The section of the config. Its `kind` is a `Literal` of one word, the kind's name.
+    label
+        The name in figures and tables.
+    text
+        What the method is, for the methods paragraph: completes "<label> is …".
+    citations
+        References in the order in which they are cited; at least one.
+    """
+
+    settings: type[MethodSection]
+    label: str
+    text: str
+    citations: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The word for `kind` in the config."""
+        return str(get_args(self.settings.model_fields["kind"].annotation)[0])
+
+
+def find_kinds(package: ModuleType) -> dict[str, Any]:
+    """Import the modules of a package; return their `METHOD` records by the kinds' names."""
+    modules = [
+        importlib.import_module(f"{package.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
+    ]
+    return {module.METHOD.name: module.METHOD for module in modules}

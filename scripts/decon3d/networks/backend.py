@@ -1,0 +1,53 @@
+"""Keras and TensorFlow, imported when they are first used.
+
+A network's settings, label and citation are read without them. While they are imported, the
+environment chooses Keras' backend and keeps TensorFlow's start-up notes out of the log; afterwards
+it is as it was. What the caller has set is kept.
+"""
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+DEFAULTS = {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    added = [name for name in DEFAULTS if name not in os.environ]
+    os.environ.update({name: DEFAULTS[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+class _Deferred(ModuleType):
+    """Stands for a module that is imported when an attribute is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__version__":  # what `inspect` looks for
+            raise AttributeError(name)
+        with _environment():
+            value = getattr(importlib.import_module(self.__name__), name)
+        setattr(self, name, value)
+        return value
+
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+    from keras import layers
+
+    from decon3d.networks import layers as own_layers
+else:
+    keras = _Deferred("keras")
+    layers = _Deferred("keras.layers")
+    tf = _Deferred("tensorflow")
+    own_layers = _Deferred("decon3d.networks.layers")
+
+__all__ = ["keras", "layers", "own_layers", "tf"]

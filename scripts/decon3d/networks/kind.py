@@ -1,0 +1,135 @@
+"""What the kinds of networks share: their record, and their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic.dataclasses import dataclass as checked_dataclass
+from pydantic_core import PydanticCustomError
+
+from decon3d.field_types import Section, Shape
+from decon3d.kinds import Kind, MethodSection
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+Gradients = Literal["straight_through", "exact"]
+"""Of divisions and multiplications: the authors' custom gradients of RLN, or the exact ones."""
+
+Schedule = Annotated[
+    Literal["exponential", "quarters", "plateau", "staircase", "cosine"],
+    Field(
+        description="Decay of the rate: × `decay_rate` per `decay_steps`, continuously; halved "
+        "after each quarter of the steps; halved after ten validations without progress; × "
+        "`decay_rate` per `decay_steps`, in stairs; along a cosine to 0."
+    ),
+]
+
+
+class Training(Section):
+    """How a network is trained; the defaults are those of the network's publication."""
+
+    steps: PositiveInt = 10_000
+    """Optimiser steps."""
+    batch: PositiveInt = 4
+    """Crops per step; several GPUs split them evenly."""
+    crop: Shape = (64, 64, 64)
+    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    learning_rate: PositiveFloat = 0.015
+    """Rate of the first step."""
+    schedule: Schedule = "exponential"
+    decay_steps: PositiveInt = 600
+    """Steps per decay of the rate (`exponential`, `staircase`)."""
+    decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
+    gradient_clip: PositiveFloat | None = None
+    """Largest norm of the gradient of all weights together; null = any."""
+    validate_every: PositiveInt = 200
+    """Steps between two validations; the best weights are kept."""
+    save_every: PositiveInt = 200
+    """Steps between two checkpoints; a killed training loses at most so many."""
+    patience: PositiveInt | None = None
+    """The training ends after so many validations without a better score; null = after all
+    steps."""
+    intensity_scale: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Range of a factor for each crop's image and object, drawn log-uniformly. It scales the noise,
+    too, like another gain, unlike another dose. Null = none."""
+    start_from: str | None = None
+    """Folder of a bundle of the same kind and options whose weights are the start of the training;
+    null = random weights. Use a lower rate than usual to preserve them."""
+    precision: Literal["float32", "mixed"] = "float32"
+    """`mixed`: layers in float16 on a GPU, weights in float32. CPUs are not faster in float16 and
+    use float32, with a line in the log."""
+
+    @field_validator("intensity_scale")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value and value[0] > value[1]:
+            raise PydanticCustomError("training", "give the lower bound first")
+        return value
+
+
+class NetworkSection(MethodSection):
+    """What all networks that are trained have in common."""
+
+    if TYPE_CHECKING:
+        training: Training
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Estimate:
+    """A run of Richardson-Lucy (heavy ball) that a network looks at beside the image.
+
+    Attributes
+    ----------
+    iterations
+        After how many, ascending; an input channel each.
+    tv_weight
+        λ of the total variation; 0 = none.
+    """
+
+    iterations: tuple[int, ...]
+    tv_weight: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Kind):
+    """What building, training and restoring need to know of a network; one per file.
+
+    Attributes
+    ----------
+    build
+        Makes the model from keyword options; input and output N Z Y X C, float32, in network
+        units, one channel (the input: and one per estimate). Records the options in nothing:
+        `options` does.
+    options
+        The keyword options of `build` that a method's settings stand for.
+    training_model
+        The model with the further outputs that the loss looks at; shares all weights.
+    loss
+        (outputs of the training model, image, truth, method settings) → parts of the loss by
+        name, scalars; `loss` is the one that is minimised.
+    optimizer
+        Makes the optimiser; the training sets its rate.
+    bytes_per_voxel
+        Memory that a restoration takes per voxel of a block with its halo, on a CPU; measured.
+    estimates
+        The Richardson-Lucy estimates that a method's network looks at beside the image.
+    """
+
+    build: Callable[..., keras.Model]
+    options: Callable[[Any], dict[str, Any]]
+    training_model: Callable[[keras.Model], keras.Model]
+    loss: Callable[[Any, tf.Tensor, tf.Tensor, Any], dict[str, tf.Tensor]]
+    optimizer: Callable[[Any], keras.optimizers.Optimizer]
+    bytes_per_voxel: Callable[[Any], float]
+    estimates: Callable[[Any], tuple[Estimate, ...]] = lambda method: ()
+
+
+def whole_model(model: keras.Model) -> keras.Model:
+    """Return the model itself: the training looks at nothing but its output."""
+    return model

@@ -1,0 +1,1 @@
+"""Networks, one per file; each defines `METHOD`, a `networks.kind.Network`."""

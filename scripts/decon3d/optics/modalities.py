@@ -1,0 +1,52 @@
+"""Kinds of microscope: one entry each, with all that tells it from the others."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modality:
+    """How a microscope lights the specimen and collects the light."""
+
+    words: str
+    """Its name in sentences: "a … microscope"."""
+    excitation: Literal["even", "sheet", "one_photon", "two_photon"]
+    """Light everywhere, in a sheet, or in a focus; of two photons, the emitted light is collected
+    without forming an image."""
+    depleted: bool = False
+    """Whether a doughnut of light depletes the surroundings of the focus (STED)."""
+    bead_reach: float = 2.5
+    """Half-width of the crop around a bead, in FWHM of the beads, where the config gives none. The
+    wider it is, the fewer beads stand free. A bead is dark there where a pinhole or two photons cut
+    off the light from out of focus; in widefield it is not."""
+    axial_bound: float = 8.0
+    lateral_bound: float = 8.0
+    """Half-width of the largest support, in axial and lateral FWHM. The axial tail of a widefield
+    PSF never ends and its energy per plane does not fall, so the support must be bounded by a rule:
+    here the planes stay as many as a stack commonly has, and laterally there is room for the cone
+    of defocus. Where the illumination ends the cone, its planes are dim but large: a confocal PSF
+    that ends where its axis falls below a thousandth of the peak lacks 8 to 10 % of its light,
+    which makes objects too dim by as much. Within eight widths all but 4 % of it lies, the rest
+    thinly spread; twice as many would double every block's halo for 2 %."""
+
+    @property
+    def sectioning(self) -> bool:
+        """Whether light from out of focus is weak: it ends with the illumination."""
+        return self.excitation != "even"
+
+    @property
+    def focused(self) -> bool:
+        """Whether the objective focuses the excitation, so that its wavelength counts."""
+        return self.excitation in ("one_photon", "two_photon")
+
+
+MODALITIES: dict[str, Modality] = {
+    "widefield": Modality(
+        words="widefield", excitation="even", bead_reach=4.0, axial_bound=6.0, lateral_bound=16.0
+    ),
+    "confocal": Modality(words="confocal", excitation="one_photon"),
+    "two_photon": Modality(words="two-photon", excitation="two_photon", axial_bound=5.0),
+    "light_sheet": Modality(words="light-sheet", excitation="sheet", bead_reach=3.0),
+    "sted": Modality(words="STED", excitation="one_photon", depleted=True),
+}
+"""By the config's word."""

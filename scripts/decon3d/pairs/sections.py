@@ -1,0 +1,60 @@
+"""Sections of the config about measured pairs."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic_core import PydanticCustomError
+
+from decon3d.field_types import Section, Shape
+
+
+def _one_group(value: str | None) -> str | None:
+    try:
+        groups = 1 if value is None else re.compile(value).groups
+    except re.error as error:
+        raise PydanticCustomError(
+            "pairs",
+            "is not a regular expression: {reason}; correct the pattern",
+            {"reason": str(error)},
+        ) from None
+    if groups != 1:
+        raise PydanticCustomError(
+            "pairs",
+            "needs exactly one group in parentheses, which holds the specimen's name, e.g. "
+            "'(fish[0-9]+)_'",
+        )
+    return value
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class MeasuredPairs(Section):
+    """Measured pairs of a raw and a true volume, instead of phantoms."""
+
+    raw: str | Annotated[list[str], Field(min_length=1)]
+    """Input volumes of the methods (low exposure, confocal …): a path, a folder, a glob, or a list
+    of these."""
+    truth: str | Annotated[list[str], Field(min_length=1)]
+    """Their truths (high exposure, STED …), on the same voxel grid: as many files, in the same
+    order."""
+    specimen: Annotated[str | None, AfterValidator(_one_group)] = None
+    """Regular expression whose one group finds the specimen's name in the raw file's name; null =
+    every pair is its own specimen. Pairs of one specimen stay in one split."""
+    val: Share = 0.15
+    """Share of the specimens for choosing the best weights and tuning the baselines; at least one
+    specimen."""
+    test: Share = 0.15
+    """Share of the specimens for the report's numbers; at least one specimen."""
+    shape: Shape | None = None
+    """Voxels (Z, Y, X) of the tiles that pairs are cut into; null = the smallest pair's, at most
+    64 × 256 × 256. Tiles with voxels without data are left out."""
+    tiles: PositiveInt = 4
+    """Largest number of tiles of a training pair, the brightest ones; validation and test use one
+    each."""
+    max_shift_um: PositiveFloat = 2.0
+    """Largest shift of a truth, in µm; smaller shifts are corrected, larger ones are errors."""
+    max_drift_um: PositiveFloat = 0.5
+    """Largest difference of the shift between parts of a pair (halves along Z, lateral quarters),
+    in µm; a larger one is an error, since no translation registers the pair."""

@@ -1,0 +1,109 @@
+"""Check whether a network was trained for the data: voxels, PSF, noise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from decon3d.files import read_json
+from decon3d.logs import log
+from decon3d.networks.description import BundleInfo, load_info
+from decon3d.restoration.restorers import State
+from decon3d.volumes.ingest import VolumeRecord
+
+TOLERANCE = 0.1
+"""Relative difference from the training data that is ignored."""
+
+
+def training_mismatches(
+    info: BundleInfo,
+    *,
+    voxel_size_um: Sequence[float],
+    psf_fwhm_um: Sequence[float],
+    noise: float,
+) -> list[str]:
+    """List the differences between a volume and a network's training data.
+
+    Parameters
+    ----------
+    info
+        The network's description.
+    voxel_size_um, psf_fwhm_um
+        The volume's voxel size and its PSF's widths (Z, Y, X), in µm.
+    noise
+        Standard deviation of the volume's background in network units.
+
+    Returns
+    -------
+    list of str
+        A sentence for each of voxel size and PSF that differ by more than 10 % on any axis, and
+        for a noise that lies outside the range of the training by more than that.
+    """
+    found = []
+    for what, here, there in (
+        ("voxels are", voxel_size_um, info.voxel_size_um),
+        ("point spread function is", psf_fwhm_um, info.psf_fwhm_um),
+    ):
+        if any(abs(a / b - 1) > TOLERANCE for a, b in zip(here, there, strict=True)):
+            found.append(
+                f"the {what} {_triple(here)} µm wide (Z × Y × X), the network was trained for "
+                f"{_triple(there)} µm"
+            )
+    low, high = info.trained_on.noise
+    if not low * (1 - TOLERANCE) <= noise <= high * (1 + TOLERANCE):
+        found.append(
+            f"there is {'more' if noise > high else 'less'} noise than the network was trained on: "
+            f"{noise:.2%} of the brightness instead of {low:.2%} to {high:.2%}"
+        )
+    return found
+
+
+def _triple(values: Sequence[float]) -> str:
+    return " × ".join(f"{value:.3g}" for value in values)
+
+
+def training_warnings(
+    *,
+    method: str,
+    records: list[VolumeRecord],
+    channels: dict[str, int],
+    states: dict[str, State],
+    bundles: Sequence[str | Path],
+    psfs: Sequence[str | Path],
+) -> dict[str, list[str]]:
+    """Compare all volumes with the training data of a method's networks; log the differences.
+
+    Parameters
+    ----------
+    records
+        The volumes that are restored.
+    channels
+        Their channels, with the index in the volumes.
+    states
+        The prepared restorer of each channel.
+    bundles, psfs
+        `model.json` and `psf.tif` of each channel; empty for a method without a network.
+
+    Returns
+    -------
+    dict
+        Sentences by volume; volumes without are left out.
+    """
+    found: dict[str, list[str]] = {}
+    for (channel, index), bundle, psf in zip(channels.items(), bundles, psfs, strict=False):
+        info = load_info(Path(bundle).parent)
+        about: Any = read_json(Path(psf).with_suffix(".json"))
+        for record in records:
+            histogram = record.histogram(index)
+            if not histogram.counts.any():  # nothing but fill
+                continue
+            sigma = histogram.background()[1]
+            for sentence in training_mismatches(
+                info,
+                voxel_size_um=record.voxel_size_um,
+                psf_fwhm_um=about["fwhm_um"],
+                noise=sigma / states[channel].values["scale"],
+            ):
+                where = f", channel {channel}" if len(channels) > 1 else ""
+                found.setdefault(record.name, []).append(f"{sentence}{where}")
+                log.warning("%s on %s%s: %s", method, record.name, where, sentence)
+    return found

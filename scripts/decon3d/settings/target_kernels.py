@@ -1,0 +1,37 @@
+"""Which kernel each method restores to, from the config; read without TensorFlow or SciPy."""
+
+from typing import Any
+
+from decon3d.networks.description import load_info
+from decon3d.phantoms.sections import TRUTH_SIGMA
+from decon3d.settings.config import Settings
+from decon3d.settings.files import bundle_path
+from decon3d.settings.methods import Bundle, is_trained
+
+
+def target_kernels(settings: Settings, method: str) -> dict[str, Any] | None:
+    """Say what a method restores, and the widest kernel of all methods.
+
+    Richardson-Lucy aims at the object itself; a network at what its training objects are: if all
+    were drawn by recipes that end in a Gaussian, at the object behind the narrowest of these.
+
+    Returns
+    -------
+    dict or None
+        `own` and `common`, σ in voxels; None where all methods aim at the object itself.
+    """
+    sigmas = {name: _sigma(settings, name) for name in settings.methods}
+    common = max(sigmas.values())
+    return {"own": sigmas.get(method, 0.0), "common": common} if common > 0 else None
+
+
+def _sigma(settings: Settings, name: str) -> float:
+    method = settings.methods[name]
+    recipes: Any = ()
+    if is_trained(method) and settings.simulated_pairs is not None:
+        recipes = settings.simulated_pairs.train.recipes
+    elif isinstance(method, Bundle):
+        channels = {c for dataset in settings.datasets.values() for c in dataset.channels}
+        infos = [load_info(bundle_path(method.bundle, channel)) for channel in sorted(channels)]
+        recipes = {r for info in infos for r in info.trained_on.made_as.get("recipes", ("",))}
+    return min((TRUTH_SIGMA.get(recipe, 0.0) for recipe in recipes), default=0.0)

@@ -1,0 +1,64 @@
+"""Start of a training: an existing bundle's weights, if they fit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from decon3d.errors import UserError
+from decon3d.logs import log
+from decon3d.networks.backend import keras
+from decon3d.networks.bundle import load_bundle
+from decon3d.optics.psf import Psf
+from decon3d.user_paths import expand_path
+
+
+def start_from(
+    bundle: str, model: keras.Model, *, kind: str, options: dict[str, Any], psf: Psf
+) -> str:
+    """Give a new model the weights of a bundle.
+
+    Parameters
+    ----------
+    bundle
+        Its folder; environment variables are expanded.
+    model
+        Changed.
+    kind, options
+        What the model was built as; the bundle's must be the same.
+    psf
+        Of the new training; if its voxel size differs from the bundle's, the log warns that the
+        network has to learn another blur.
+
+    Returns
+    -------
+    str
+        The bundle's `weights_sha256`.
+
+    Raises
+    ------
+    UserError
+        If the bundle cannot be read, or is of another kind, built with other options or for
+        another number of input channels.
+    """
+    folder = Path(expand_path(bundle))
+    started, info = load_bundle(folder)
+    wanted = {"kind": kind, "options": options, "input_channels": model.input_shape[-1]}
+    for name, value in json.loads(json.dumps(wanted)).items():
+        found = getattr(info, name)
+        if found != value:
+            raise UserError(
+                f"training.start_from: {folder} was trained with {name} {_words(found)}, this "
+                f"method has {_words(value)}; give both the same options"
+            )
+    model.set_weights(started.get_weights())
+    voxels = [" × ".join(f"{v:g}" for v in s) for s in (info.voxel_size_um, psf.voxel_size_um)]
+    if voxels[0] != voxels[1]:
+        log.warning("%s was trained on voxels of %s µm, these are %s µm", folder, *voxels)
+    log.info("starting from %s (%s…)", folder, info.weights_sha256[:12])
+    return info.weights_sha256
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {v}" for key, v in value.items())
+    return str(value)

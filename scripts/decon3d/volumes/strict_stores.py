@@ -1,0 +1,60 @@
+"""Local zarr stores that refuse cut chunk files: empty ones, and incomplete ones of Blosc.
+
+Blosc's decoder trusts the length in a chunk's header without comparing it with the chunk's size.
+For incompressible data, it copies memory from beyond a cut chunk's end.
+"""
+
+from typing import Any
+
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import LocalStore
+
+HEADER_BYTES = 16
+_LENGTH = slice(12, 16)
+
+
+def uses_blosc(array: dict[str, Any]) -> bool:
+    """Return whether an array's chunks are compressed by Blosc, from its metadata (zarr 2 or 3)."""
+    codecs = array.get("codecs")
+    listed = codecs if isinstance(codecs, list) else [array.get("compressor")]
+    names = [c.get("name", c.get("id")) for c in listed if isinstance(c, dict)]
+    return bool(names) and names[-1] in ("blosc", "numcodecs.blosc")
+
+
+class FilledFileStore(LocalStore):
+    """Rejects empty files of an array; zarr reads an empty shard as a missing one."""
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """Read a file; raise `ValueError` for one that is empty."""
+        found = await super().get(key, prototype, byte_range)
+        if found is not None and len(found) == 0 and not (self.root / key).stat().st_size:
+            raise ValueError("the file is empty")
+        return found
+
+
+class WholeChunkStore(FilledFileStore):
+    """Also rejects cut chunks of an array compressed by Blosc."""
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """Read a file; raise `ValueError` for a chunk with fewer bytes than its header states."""
+        found = await super().get(key, prototype, byte_range)
+        if found is None or byte_range is not None or key.rpartition("/")[2].startswith(".z"):
+            return found
+        if key.endswith("zarr.json"):
+            return found
+        header = found[:HEADER_BYTES].to_bytes()
+        stated = int.from_bytes(header[_LENGTH], "little")
+        if len(header) < HEADER_BYTES or stated > len(found):
+            raise ValueError(f"cut: {len(found)} bytes of {stated or 'an unknown number'}")
+        return found

@@ -1,0 +1,43 @@
+"""What stands around the code agrees with it: version, licence, CI, hooks."""
+
+import re
+import tomllib
+
+import yaml
+from helpers import ROOT
+
+from decon3d import __version__
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_the_version_is_written_once():
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    source = ROOT / PROJECT["tool"]["hatch"]["version"]["path"]
+    assert f'__version__ = "{__version__}"' in source.read_text()
+    others = [p for p in (ROOT / "scripts").rglob("*.py") if p != source]
+    assert not [p for p in others if re.search(r'__version__\s*=\s*"', p.read_text())]
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_citation_names_the_licence_and_no_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["license"] == PROJECT["project"]["license"]
+    assert citation["cff-version"] == "1.2.0" and "version" not in citation
+
+
+def test_ci_calls_the_targets_and_hooks_are_local():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    commands = {step.get("run") for job in jobs.values() for step in job["steps"]}
+    assert {"make lint", "make test"} <= commands
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in repos] == ["local"]
+    lint = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    for hook in repos[0]["hooks"]:
+        assert hook["entry"].removeprefix(".venv/bin/").split()[0] in lint
+
+
+def test_contributors_are_shown_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:scripts|tests|\.github)/[\w/.-]+)`", text)
+    assert len(named) > 5 and all((ROOT / name).exists() for name in named)

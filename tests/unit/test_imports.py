@@ -1,0 +1,48 @@
+"""What importing the library does to the process of its caller: nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+STATE = """
+import importlib, os, pkgutil, signal, sys, threading
+import decon3d
+
+def state():
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    return dict(os.environ), os.getcwd(), handlers, threading.active_count(), sys.path[:]
+
+def import_all(wanted):
+    for module in pkgutil.walk_packages(decon3d.__path__, "decon3d."):
+        if wanted(module) and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+"""
+
+
+def run(code):
+    done = subprocess.run(
+        [sys.executable, "-c", STATE + code], cwd=SCRIPTS, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_packages_and_the_config_change_nothing_and_import_nothing_heavy():
+    run(
+        "before = state()\n"
+        "import_all(lambda module: module.ispkg)\n"
+        "import decon3d.preflight, decon3d.networks.registry, decon3d.networks.losses\n"
+        "assert state() == before\n"
+        "heavy = {'tensorflow', 'keras', 'dask', 'scipy', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+
+
+def test_no_module_chooses_the_caller_s_backend_or_log_level():
+    run(
+        "import_all(lambda module: True)\n"
+        "import keras\n"
+        "assert keras.backend.backend() == 'tensorflow'\n"
+        "assert not {'KERAS_BACKEND', 'TF_CPP_MIN_LOG_LEVEL'} & set(os.environ)\n"
+        "assert 'openvino_telemetry' not in sys.modules\n"
+    )
