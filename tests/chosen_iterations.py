@@ -1,5 +1,6 @@
 """What `iterations: auto` chooses on simulated volumes, and what the truth would choose."""
 
+import time
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -11,7 +12,7 @@ from decon3d.classical.channel import base_recipe
 from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.risk import LONGER_PRIOR, TRUST_PRIOR, ImageNoise, risk_subjects
-from decon3d.classical.tuning import AffineScore, tune, with_truth
+from decon3d.classical.tuning import AffineScore, TuningResult, scores, tune, with_truth
 from decon3d.errors import UserError
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
@@ -157,3 +158,29 @@ def lost_by_tuning(exposure: Exposure, psf: Psf) -> Tuned:
     run = replace(recipe, tv_weight=found.weight).iterate(image, model=model)
     *_, (_, estimate) = islice(run, round(LONGER_PRIOR * found.iterations))
     return Tuned(found.weight, best.weight, best.score - truth(estimate))
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """What the tolerance and the bounds of the tuning cost."""
+
+    found: TuningResult
+    seconds: float
+    lost: float
+    """dB of affine-matched PSNR that more iterations at the chosen λ would gain."""
+
+
+def lost_by_bounds(exposure: Exposure, psf: Psf, *, most: int = 1600) -> Bounded:
+    """Tune RLTV on the truth, and follow the chosen λ up to `most` iterations."""
+    image = exposure.images[0]
+    camera = CameraSettings(**CAMERA)
+    recipe = base_recipe(
+        Rltv(kind="rltv"), psf=psf, camera=camera,
+        statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
+    )  # fmt: skip
+    started = time.process_time()
+    found = tune(with_truth([image], [exposure.object], [recipe]), psf=psf.data, prior="tv_weight")
+    seconds = time.process_time() - started
+    longer = with_truth([image], [exposure.object], [replace(recipe, tv_weight=found.weight)])
+    best = max(score for _, score in scores(longer, psf=psf.data, most=most))
+    return Bounded(found, seconds, best - found.score)

@@ -1,4 +1,4 @@
-"""The config's schema and its reference page, made from the settings: `make reference`."""
+"""The config's reference page, made from the settings: `make reference`."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from pydantic.fields import FieldInfo
 
 from decon3d import settings as s
 
-SCHEMA = "workflow/schemas/config.schema.yaml"
 PAGE = "config/README.md"
 
 
@@ -57,7 +56,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "With `source: file`; `theory` has no keys.",
     ),
     ("datasets.<name>.channels.<name>.psf", s.BeadsPsf, "With `source: beads`."),
-    ("datasets.<name>.channels.<name>.normalisation", s.Normalisation, "Fixed normalisation."),
+    ("datasets.<name>.channels.<name>.normalisation", s.FixedNormalisation, "Fixed normalisation."),
     (
         "instruments.<name>",
         s.Instrument,
@@ -193,20 +192,6 @@ the camera.
 """
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON schema of the config."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **s.Settings.model_json_schema(),
-    }
-
-
-def schema_text() -> str:
-    """Return the schema as YAML."""
-    head = "# Made from scripts/decon3d/settings by `make reference`; do not edit.\n"
-    return head + yaml.safe_dump(schema(), sort_keys=False, allow_unicode=True, width=100)
-
-
 def page_text() -> str:
     """Return the reference page as Markdown: each key with meaning, unit, default and example."""
     return HEAD + "".join(_section(*section) for section in SECTIONS)
@@ -272,8 +257,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def write(root: Path) -> None:
-    """Write the schema and the page below the clone's root."""
-    (root / SCHEMA).write_text(schema_text(), encoding="utf-8")
+    """Write the page below the clone's root."""
     (root / PAGE).write_text(page_text(), encoding="utf-8")
 
 

@@ -34,7 +34,7 @@ VERSIONS = {
     "plan": 10,
     "restore": 13,
     "finish": 6,
-    "evaluate": 13,
+    "evaluate": 14,
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,

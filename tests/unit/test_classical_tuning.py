@@ -103,7 +103,7 @@ def test_the_score_is_the_psnr_of_the_least_squares_match():
     )
     assert AffineScore(truth)(estimate) == pytest.approx(expected, abs=1e-3)
     assert AffineScore(truth)(5 * estimate + 7) == pytest.approx(expected, abs=1e-3)
-    with pytest.raises(UserError, match="flat"):
+    with pytest.raises(UserError, match="constant"):
         AffineScore(np.ones((3, 3, 3)))
 
 

@@ -9,15 +9,13 @@ import zarr
 from scipy.ndimage import gaussian_filter
 from skimage import data, metrics
 
+from decon3d.affine import fit_affine
 from decon3d.errors import UserError
+from decon3d.evaluation.catalogue import METRICS, WITH_TRUTH
 from decon3d.evaluation.common_kernel import Kernels
-from decon3d.evaluation.full_reference import (
-    compare,
-    evaluate_phantoms,
-    evaluate_volume,
-    fit_affine,
-    ssim,
-)
+from decon3d.evaluation.full_reference import compare, evaluate_phantoms, evaluate_volume
+from decon3d.evaluation.metric import MetricWithTruth
+from decon3d.evaluation.metrics.ssim import ssim
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +210,26 @@ def test_voxels_without_data_change_nothing(tmp_path):
     assert measured(0.0)["psnr", "unmatched"] == pytest.approx(expected, abs=1e-6)
     assert measured(None)["psnr", "unmatched"] > expected + 0.5
     assert measured(0.0)["ssim", "unmatched"] < measured(None)["ssim", "unmatched"]
+
+
+def test_a_metric_with_truth_is_one_record(monkeypatch, truth):
+    """What a file in `evaluation/metrics` defines is measured and recorded like the others."""
+    worst = MetricWithTruth(
+        name="worst",
+        label="Worst voxel",
+        unit="counts",
+        better="lower",
+        digits=1,
+        caveat="A single voxel decides.",
+        measure=lambda c: float(np.abs(c.slope * c.prediction + c.offset - c.truth).max()),
+    )
+    monkeypatch.setitem(WITH_TRUTH, "worst", worst)
+    found = {(s.metric, s.variant): s for s in compare(truth + 7, truth)}
+    assert found["worst", "unmatched"].value == pytest.approx(7, abs=1e-3)
+    assert found["worst", "affine"].value < 1e-2 and found["worst", "affine"].unit == "counts"
+
+
+def test_every_metric_with_truth_stands_in_the_catalogue():
+    assert list(WITH_TRUTH) == ["psnr", "nrmse", "ssim", "microssim"]
+    for name, metric in WITH_TRUTH.items():
+        assert METRICS[name] is metric and metric.name == name and metric.caveat.endswith(".")

@@ -7,8 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
-from decon3d.evaluation.full_reference import ssim
-from decon3d.evaluation.microssim import microssim
+from decon3d.evaluation.metrics.microssim import microssim
+from decon3d.evaluation.metrics.ssim import ssim
 from decon3d.evaluation.sampling import PLANE_PART, spread_parts
 
 

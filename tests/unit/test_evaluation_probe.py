@@ -10,7 +10,7 @@ from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.evaluation import deviance as deviance_module
-from decon3d.evaluation.catalogue import HEADLINE, METRICS, VOXELWISE
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.deviance import held_out, restore_chain
 from decon3d.evaluation.probe import BEADS, bead_image, make_probe, proportion
@@ -285,4 +285,4 @@ def test_every_metric_says_what_it_cannot_tell() -> None:
         assert len(metric.caveat) > 30, name
         best = {"higher": 9.0, "lower": -9.0, "one": 1.0, "zero": 0.0}[metric.better]
         assert all(metric.badness(best) < metric.badness(v) for v in (-3.0, 0.5, 3.0)), name
-    assert set(HEADLINE) | set(VOXELWISE) <= set(METRICS)
+    assert set(VOXELWISE) <= set(METRICS)

@@ -179,8 +179,10 @@ def test_the_data_exclude_richardson_lucy_where_another_has_a_smaller_predicted_
     assert found.method == "rltv"
     assert "; on simulated objects, RL is ahead by 1.0 dB" in found.sentence
     assert "; on simulated objects, it is ahead by 1.2 dB" in advice(AHEAD, FITS).sentence
-    paints = [measured("staircase", rl=0.0001, rltv=0.024),
-              measured("staircase_rl", rl=0.0006, rltv=0.0006)]  # fmt: skip
+    paints = [
+        measured("staircase", rl=0.0001, rltv=0.024),
+        measured("staircase_rl", rl=0.0006, rltv=0.0006),
+    ]
     assert advice(level, FITS, *paints).method == "rl"
 
 

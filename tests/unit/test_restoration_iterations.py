@@ -110,7 +110,7 @@ def test_deskewed_noise_leaves_the_choice_to_the_dose():
     noise = coloured(white, ((), (0.3, 0.0), (0.3, 0.0)))
     image = 100 + clean + np.sqrt(np.maximum(clean, 0.1)) * noise
     choice = prepared(image)["choice"]
-    assert not choice["from_data"] and "correlates" in choice["reason"]
+    assert not choice["from_data"] and "is correlated" in choice["reason"]
     assert 5 <= choice["iterations"] <= 15
 
 
@@ -132,7 +132,7 @@ def test_total_variation_is_tuned_on_the_data_unless_their_noise_is_correlated(t
     assert found["measure"] == RISK and found["photons"]["gain"] == 1
     white = np.random.default_rng(0).standard_normal(image.shape).astype(np.float32)
     deskewed = 150 + 10 * coloured(white, ((), (0.3, 0.0), (0.3, 0.0)))
-    with pytest.raises(UserError, match=r"correlates .* use tune_on: phantoms"):
+    with pytest.raises(UserError, match=r"is correlated .* use tune_on: phantoms"):
         tune_on_data([deskewed], **options)
 
 

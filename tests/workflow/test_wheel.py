@@ -151,3 +151,23 @@ def test_a_volume_is_deconvolved_with_a_psf_file(decon3d):
     assert np.isclose(
         restored.sum(), tifffile.imread(decon3d.folder / "a.ome.tif").sum(), rtol=0.01
     )
+
+
+COMPARE = """
+import decon3d, numpy, tifffile, zarr
+psf = decon3d.make_psf(modality="confocal", numerical_aperture=1.1, immersion_index=1.333,
+                       emission_um=0.525, voxel_size_um=(0.3, 0.15, 0.15))
+image = tifffile.imread("a.ome.tif")
+store = zarr.open_array("results/one/restored/a/rl.ome.zarr/0")[0, 0]
+assert store.max() > 1.2 * image.max()
+assert numpy.array_equal(decon3d.deconvolve(image, psf=psf), store)
+"""
+
+
+def test_the_rules_run_and_python_gives_their_voxels(decon3d):
+    named = ["--name", "one", "--output", "one.yaml"]
+    assert decon3d("init", "a.ome.tif", *OPTICS, "--emission", "0.525", *named).code == 0
+    run = decon3d("run", "one.yaml", "results/one/finished/rl.json", "--cores", "1")
+    assert run.code == 0, run.output[-3000:]
+    done = decon3d("-c", COMPARE, program="python")
+    assert done.code == 0, done.output

@@ -6,7 +6,9 @@ For an image g = Hx* + b + noise and any estimate x(g),
 
 and the covariance, what the estimate took over from the noise, follows from a second run on the
 image with a little more noise n of the same variance and correlation: δ Σ cov = ⟨n, H(x(g + δn) -
-x(g))⟩ (Stein 1981; Ramani, Blu and Unser 2008). Unlike held-out photons, it uses the whole dose,
+x(g))⟩ (Stein 1981; Ramani, Blu and Unser 2008). The variance of n is each voxel's own count: for
+Poisson noise, a local mean biases the estimate (Hudson 1978; Luisier, Blu and Unser 2011), by 20 %
+of the covariance on small beads. Unlike held-out photons, it uses the whole dose,
 and correlated noise or excess noise of the camera does no harm if it was measured.
 
 This is the error of the *blurred* estimate, which hardly sees fine structure or amplified noise.
@@ -17,7 +19,10 @@ the estimate has (by positivity) counts as true to the share `TRUST`. With more 
 tells more: ε is `WEAK` over the photons of the brightest voxels.
 
 `WEAK` and `TRUST` were fitted on simulated volumes of eight kinds; see `make validate
-VALIDATE=iterations`.
+VALIDATE=iterations`. On average 0.13 dB are lost. A tenth of the volumes loses more than 0.3 dB:
+mostly beads of about two voxels (up to 1.7 dB, 30 % too many iterations), since a sharper bead fits
+the image as well, and bright nuclei in widefield (3,000 photons). No other `WEAK` or `TRUST`, and
+no mean with a law of the dose, did better than 0.12 dB.
 """
 
 from collections.abc import Sequence
@@ -27,7 +32,6 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from decon3d.classical.operators import Blur
 from decon3d.classical.recipe import Recipe
@@ -54,8 +58,6 @@ STEP = 0.1
 """δ: the noise that is added, in standard deviations of the noise."""
 LEAST_VARIANCE = 0.05
 """Smallest variance of a voxel, in photons."""
-NEIGHBOURS = 3
-"""Edge, in voxels, of the box over which counts are averaged for the variance."""
 WHITE = ((), (), ())
 
 
@@ -73,7 +75,7 @@ class ImageNoise:
     def draw(self, image: NDArray[Any], rng: np.random.Generator) -> FloatArray:
         """Draw noise for an image (Z Y X, counts; NaN = no data), in counts, float32."""
         known = filled(image, self.dark_level).astype(np.float32)
-        level = uniform_filter(known, NEIGHBOURS, mode="nearest") - np.float32(self.dark_level)
+        level = known - np.float32(self.dark_level)
         variance = np.maximum(level * np.float32(self.gain), LEAST_VARIANCE * self.gain**2)
         signs = 2 * rng.integers(0, 2, image.shape).astype(np.float32) - 1
         return np.sqrt(variance) * coloured(signs, self.correlation)

@@ -1,46 +1,23 @@
 """Every metric: its label, the direction that is better, and its limits."""
 
-from dataclasses import dataclass
-from typing import Literal
+import importlib
+import pkgutil
 
-Better = Literal["higher", "lower", "one", "zero"]
+from decon3d.evaluation import metrics
+from decon3d.evaluation.metric import Metric, MetricWithTruth
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric's label, unit and limits."""
+def _found() -> dict[str, MetricWithTruth]:
+    """Import the files of `metrics`; return their records by place and name."""
+    records: list[MetricWithTruth] = [
+        importlib.import_module(f"{metrics.__name__}.{module.name}").METRIC
+        for module in pkgutil.iter_modules(metrics.__path__)
+    ]
+    return {r.name: r for r in sorted(records, key=lambda r: (r.place, r.name))}
 
-    label: str
-    unit: str
-    """Empty for a dimensionless number, which has the unit `1` in `metrics.csv`."""
-    better: Better
-    """The direction that is better: higher, lower, nearer to one, or nearer to zero."""
-    digits: int
-    caveat: str
-    """Its limits, in a sentence or two, for captions and tables."""
-    ranked: bool = True
-    """Whether methods may be ranked by it."""
-    summarised: bool = True
-    """Whether summaries list it; else it is in `metrics.csv` only."""
 
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether larger values are better."""
-        return self.better == "higher"
-
-    @property
-    def target(self) -> str:
-        """The direction that is better, in words."""
-        if self.better in ("one", "zero"):
-            return f"nearer to {'1' if self.better == 'one' else '0'} is better"
-        return f"{self.better} is better"
-
-    def badness(self, value: float) -> float:
-        """Map a value to a number that is smaller for a better value."""
-        if self.better == "higher":
-            return -value
-        return {"lower": value, "one": abs(value - 1), "zero": abs(value)}[self.better]
-
+WITH_TRUTH: dict[str, MetricWithTruth] = _found()
+"""Metrics that compare with the truth."""
 
 _ARTIFICIAL = (
     "After a restoration, it is the end of the processed spectrum, which sharpening moves "
@@ -92,31 +69,7 @@ METRICS: dict[str, Metric] = {
         "A correct total does not mean that the light is in the right place.",
         ranked=False,
     ),
-    "psnr": Metric(
-        "PSNR", "dB", "higher", 2, "Compares voxels; it does not count invented or missed objects."
-    ),
-    "ssim": Metric(
-        "SSIM",
-        "",
-        "higher",
-        3,
-        "Saturates on dim images; its window is in voxels. Read it together with NRMSE.",
-    ),
-    "microssim": Metric(
-        "MicroSSIM",
-        "",
-        "higher",
-        3,
-        "SSIM above the background, at the best scale for each image, in XY planes. It does not "
-        "saturate on dim images, but ignores a wrong scale or offset.",
-    ),
-    "nrmse": Metric(
-        "NRMSE",
-        "",
-        "lower",
-        3,
-        "Compares voxels; as restored it also counts a wrong scale or offset.",
-    ),
+    **WITH_TRUTH,
     "bead_fwhm": Metric(
         "Bead FWHM",
         "µm",
@@ -293,7 +246,5 @@ METRICS: dict[str, Metric] = {
 }
 """In the order of the tables."""
 
-HEADLINE = ("deviance", "nrmse", "bead_fwhm", "object_slope")
-"""Metrics of the first table, besides cost."""
 VOXELWISE = ("psnr", "ssim", "nrmse")
 """Metrics that compare voxels with a truth, raw and after an affine match."""

@@ -5,36 +5,22 @@ than one block, whatever its size, and the values do not depend on the blocks. M
 planes.
 """
 
-import math
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from scipy.ndimage import maximum_filter
-from skimage.metrics import structural_similarity
 
-from decon3d.affine import BLOCK, ArrayLike, blocks_of, fit_affine, with_data
+from decon3d.affine import ArrayLike, fit_affine
 from decon3d.errors import UserError
+from decon3d.evaluation.catalogue import WITH_TRUTH
 from decon3d.evaluation.common_kernel import Kernels
-from decon3d.evaluation.microssim import microssim
+from decon3d.evaluation.metric import Comparison
 from decon3d.evaluation.records import Record
-from decon3d.evaluation.sampling import PLANES, spread_parts
-from decon3d.versions import __version__
 from decon3d.volumes.checked_stores import open_group
 
-SSIM_SIGMA = 1.5
 AT_COMMON_KERNEL = {"affine": "common", "unmatched": "common_unmatched"}
-SSIM_HALO = 5  # voxels: scikit-image cuts the Gaussian at 3.5 σ
-
-_OWN = f"decon3d {__version__}"
-_SSIM = (
-    f"scikit-image {version('scikit-image')} structural_similarity, "
-    f"Gaussian σ {SSIM_SIGMA:g} voxels (Wang 2004)"
-)
-_MICROSSIM = f"{_OWN}, on up to {PLANES} planes, match fitted per volume (Ashesh 2024)"
 
 
 @dataclass(frozen=True)
@@ -83,79 +69,21 @@ def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
         ("unmatched", 1.0, 0.0),
         ("affine", match.slope, match.offset),
     ):
-        error = _mean_square_error(prediction, truth, slope, offset)
-        scores += [
-            Score("psnr", variant, _psnr(error, match.truth_range), match.truth_range, _OWN, "dB"),
-            Score("nrmse", variant, _ratio(math.sqrt(error), match.truth_norm), None, _OWN, "1"),
-        ]
-        if min(truth.shape) > 2 * SSIM_HALO:
-            value = ssim(
-                prediction, truth, data_range=match.truth_range, slope=slope, offset=offset
-            )
-            scores.append(Score("ssim", variant, value, match.truth_range, _SSIM, "1"))
-    if min(truth.shape[1:]) > 2 * SSIM_HALO:
-        parts = spread_parts(truth.shape)
-        planes = [np.stack([np.asarray(v[part]) for part in parts]) for v in (prediction, truth)]
-        value = microssim(*planes)
-        scores.append(Score("microssim", "affine", value, None, _MICROSSIM, "1"))
+        compared = Comparison(prediction, truth, match, slope, offset)
+        for name, metric in WITH_TRUTH.items():
+            fits = all(n >= least for n, least in zip(truth.shape, metric.least, strict=True))
+            if fits and (metric.unmatched or variant == "affine"):
+                scores.append(
+                    Score(
+                        name,
+                        variant,
+                        metric.measure(compared),
+                        match.truth_range if metric.uses_range else None,
+                        metric.implementation,
+                        metric.unit or "1",
+                    )
+                )
     return scores
-
-
-def ssim(
-    prediction: ArrayLike,
-    truth: ArrayLike,
-    *,
-    data_range: float,
-    slope: float = 1.0,
-    offset: float = 0.0,
-    block: int = BLOCK,
-) -> float:
-    """Measure structural similarity as Wang et al. (2004) defined it, in N dimensions.
-
-    Gaussian window σ = 1.5 voxels in every axis, population covariance, K1 0.01, K2 0.03, the
-    mean over all voxels but a rim of 5. The window is in voxels: on anisotropic voxels it covers
-    unequal lengths. It saturates on dim images; read it beside NRMSE.
-
-    Parameters
-    ----------
-    prediction, truth
-        Arrays of the same shape, each axis at least 11 voxels.
-    data_range
-        R, in the unit of the arrays.
-    slope, offset
-        Applied to the prediction first.
-    block
-        Edge of the blocks in voxels; the result does not depend on it.
-
-    Returns
-    -------
-    float
-        1 for equal volumes; NaN if `data_range` is not above 0.
-    """
-    if not data_range > 0:
-        return math.nan
-    total, count = 0.0, 0
-    inner = tuple(slice(SSIM_HALO, -SSIM_HALO) for _ in truth.shape)
-    # The mean leaves out a rim as wide as the halo: the sum over a block with its halo is exactly
-    # the block's share of the sum over the volume.
-    for p, t in blocks_of(prediction, truth, block=block, halo=SSIM_HALO):
-        absent = ~(np.isfinite(p) & np.isfinite(t))
-        p[absent] = t[absent] = 0
-        _, similar = structural_similarity(
-            t,
-            slope * p + offset,
-            data_range=data_range,
-            gaussian_weights=True,
-            sigma=SSIM_SIGMA,
-            use_sample_covariance=False,
-            full=True,
-        )
-        if absent.any():
-            seen = ~maximum_filter(absent, size=2 * SSIM_HALO + 1)[inner]
-            total, count = total + float(similar[inner][seen].sum()), count + int(seen.sum())
-        else:
-            total, count = total + float(similar[inner].sum()), count + similar[inner].size
-    return total / count if count else math.nan
 
 
 def evaluate_phantoms(
@@ -310,22 +238,3 @@ def _check_shapes(prediction: ArrayLike, truth: ArrayLike) -> None:
             f"the restored volume has the shape {tuple(prediction.shape)}, its truth "
             f"{tuple(truth.shape)}; a reference must lie on the volume's own grid"
         )
-
-
-def _mean_square_error(
-    prediction: ArrayLike, truth: ArrayLike, slope: float, offset: float
-) -> float:
-    total, size = 0.0, 0
-    for p, t in with_data(prediction, truth):
-        total, size = total + float(np.sum((slope * p + offset - t) ** 2)), size + t.size
-    return total / size if size else math.nan
-
-
-def _psnr(error: float, data_range: float) -> float:
-    if not data_range > 0:
-        return math.nan
-    return 10 * math.log10(data_range**2 / error) if error > 0 else math.inf
-
-
-def _ratio(a: float, b: float) -> float:
-    return a / b if b > 0 else math.nan

@@ -33,7 +33,6 @@ from decon3d.settings import (
 from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics
 from decon3d.volumes.no_data import read_marked
-from decon3d.volumes.normalisation import Normalisation
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def _tried(
         [record],
         channel=channel.index,
         camera_offset=dataset.camera.offset,
-        fixed=Normalisation(**fixed.model_dump()) if fixed else None,
+        fixed=fixed.law if fixed else None,
         key=key,
     )
     sample = (

@@ -1,8 +1,7 @@
 """The config as validated, immutable settings, with all rules of the config.
 
 `load_settings` raises one `ConfigError` that lists all problems.
-The JSON schema in `workflow/schemas` is generated from these classes. Lengths are micrometres,
-triples are in the order Z, Y, X.
+Lengths are micrometres, triples are in the order Z, Y, X.
 """
 
 from decon3d.field_types import NAME, Section
@@ -57,7 +56,7 @@ from decon3d.settings.methods import (
 from decon3d.settings.volumes import list_volumes, previewed_volume
 from decon3d.user_paths import expand_path, path_problem
 from decon3d.volumes.inputs import listed_files
-from decon3d.volumes.sections import Camera, Normalisation, VolumeEntry
+from decon3d.volumes.sections import Camera, FixedNormalisation, VolumeEntry
 
 __all__ = [
     "KINDS",
@@ -77,9 +76,9 @@ __all__ = [
     "ChannelOptics",
     "Dataset",
     "FilePsf",
+    "FixedNormalisation",
     "Instrument",
     "MeasuredPairs",
-    "Normalisation",
     "ObjectFile",
     "Objective",
     "Optics",

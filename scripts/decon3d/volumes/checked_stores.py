@@ -141,12 +141,3 @@ def open_to_write(folder: str | Path) -> "zarr.Array[Any]":
 def open_group(path: str | Path) -> Any:
     """Open a store for reading: one of ours checked (`open_store`), any other as it is."""
     return open_store(path) if is_own(path) else zarr.open_group(str(path), mode="r")
-
-
-def remove_chunk(folder: str | Path, array: Any, place: tuple[int, ...]) -> None:
-    """Remove a chunk or shard of the array in a folder before it is written anew.
-
-    zarr reads a shard before it writes a part of it, also at the edge of a volume. A damaged shard
-    would therefore stop every attempt to rewrite it.
-    """
-    Path(folder, array.metadata.encode_chunk_key(place)).unlink(missing_ok=True)

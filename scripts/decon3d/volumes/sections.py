@@ -6,6 +6,7 @@ from pydantic import Field, PositiveFloat, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from decon3d.field_types import Files, Name, Section
+from decon3d.volumes.normalisation import Normalisation
 
 
 class VolumeEntry(Section):
@@ -56,10 +57,15 @@ class Camera(Section):
         return value
 
 
-class Normalisation(Section):
+class FixedNormalisation(Section):
     """A fixed affine map (counts - offset) / scale, instead of the estimated one."""
 
     offset: Annotated[float, Field(ge=0)]
     """Counts that map to 0."""
     scale: PositiveFloat
     """Counts above the offset that map to 1."""
+
+    @property
+    def law(self) -> Normalisation:
+        """The map itself."""
+        return Normalisation(self.offset, self.scale)

@@ -79,7 +79,7 @@ METHOD = ClassicalKind(
         "(1998)",
         RICHARDSON_LUCY[1],
     ),
-    first_guess={"iterations": 60},
+    first_guess={"iterations": 8},
     iterate=iterate,
     options=_options,
 )

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.optimize import minimize_scalar
 
+from decon3d.evaluation.metric import OWN, Comparison, MetricWithTruth
+from decon3d.evaluation.sampling import PLANES, spread_parts
+
 BACKGROUND = 3
 """Percentile of each image that is its background."""
 SIGMA = 1.5
@@ -79,3 +82,25 @@ def microssim(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
     step = SCALES[1] - SCALES[0]
     found = minimize_scalar(dissimilarity, bounds=(start - step, start + step), method="bounded")
     return -float(found.fun)
+
+
+def _measure(compared: Comparison) -> float:
+    parts = spread_parts(compared.truth.shape)
+    volumes = (compared.prediction, compared.truth)
+    return microssim(*(np.stack([np.asarray(v[part]) for part in parts]) for v in volumes))
+
+
+METRIC = MetricWithTruth(
+    name="microssim",
+    label="MicroSSIM",
+    unit="",
+    better="higher",
+    digits=3,
+    caveat="SSIM above the background, at the best scale for each image, in XY planes. It does not "
+    "saturate on dim images, but ignores a wrong scale or offset.",
+    measure=_measure,
+    least=(1, 2 * REACH + 1, 2 * REACH + 1),
+    unmatched=False,  # it finds its own match
+    implementation=f"{OWN}, on up to {PLANES} planes, match fitted per volume (Ashesh 2024)",
+    place=4,
+)

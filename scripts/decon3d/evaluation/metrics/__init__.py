@@ -1,0 +1,1 @@
+"""Metrics with truth, one per file; each defines `METRIC`, a `metric.MetricWithTruth`."""
