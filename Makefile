@@ -86,6 +86,7 @@ test-slurm: $(DEV_STAMP)
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@! git grep -n 'fmt: [s]kip' -- '*.py' || { echo "Let ruff format these lines."; exit 1; }
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy scripts/decon3d

@@ -175,9 +175,11 @@ def lost_by_bounds(exposure: Exposure, psf: Psf, *, most: int = 1600) -> Bounded
     image = exposure.images[0]
     camera = CameraSettings(**CAMERA)
     recipe = base_recipe(
-        Rltv(kind="rltv"), psf=psf, camera=camera,
+        Rltv(kind="rltv"),
+        psf=psf,
+        camera=camera,
         statistics=ChannelStatistics.of_image(image, camera_offset=camera.offset),
-    )  # fmt: skip
+    )
     started = time.process_time()
     found = tune(with_truth([image], [exposure.object], [recipe]), psf=psf.data, prior="tv_weight")
     seconds = time.process_time() - started

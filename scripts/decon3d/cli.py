@@ -51,8 +51,13 @@ Saturation = Annotated[float | None, typer.Option(help="STED: I_sted / I_sat.")]
 VoxelSize = Annotated[
     tuple[float, float, float] | None, typer.Option(help="Voxel size Z Y X in µm.")
 ]
+Bead = Annotated[str | None, typer.Option(help="Image of one bead, instead of theory.")]
 Beads = Annotated[str | None, typer.Option(help="Stack of many beads, instead of theory.")]
 BeadDiameter = Annotated[float | None, typer.Option(help="Diameter of these beads in µm.")]
+PsfOptions = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Key of a measured PSF, as in the config: --set pedestal=98."),
+]
 Method = Annotated[str, typer.Option(help="rl, rltv, rl_roughness, …")]
 Options = Annotated[
     list[str] | None,
@@ -102,6 +107,10 @@ def init(
     emission: Emission = None,
     excitation: Excitation = None,
     voxel_size: VoxelSize = None,
+    bead: Bead = None,
+    beads: Beads = None,
+    bead_diameter: BeadDiameter = None,
+    options: PsfOptions = None,
     offset: Offset = None,
     gain: Gain = None,
     read_noise: ReadNoise = None,
@@ -130,6 +139,7 @@ def init(
         methods=method or ["rl"],
         series=_number(series),
         axes=axes,
+        psf=_measured(bead, beads, bead_diameter, options),
     )
     ask = (lambda option, question: str(typer.prompt(question))) if sys.stdin.isatty() else None
     write_config(
@@ -169,13 +179,10 @@ def psf(
     sheet_thickness: Sheet = None,
     depletion: Depletion = None,
     saturation_factor: Saturation = None,
-    bead: Annotated[str | None, typer.Option(help="Image of one bead, instead of theory.")] = None,
+    bead: Bead = None,
     beads: Beads = None,
     bead_diameter: BeadDiameter = None,
-    options: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Key of a measured PSF, as in the config: --set pedestal=98."),
-    ] = None,
+    options: PsfOptions = None,
 ) -> None:
     """Make a PSF on the voxel grid of an image."""
     _check_new(out)
@@ -188,15 +195,6 @@ def psf(
     if missing := [option for option, value in needed.items() if value is None]:
         raise UserError(f"give {', '.join(missing)}: a PSF follows from these")
     sted = _given(depletion_um=depletion, saturation_factor=saturation_factor)
-    measured = None
-    if bead is not None:
-        measured = {"source": "file", "path": bead}
-    elif beads is not None:
-        measured = {"source": "beads", "path": beads} | _given(bead_diameter_um=bead_diameter)
-    if options and measured is None:
-        raise UserError(f"--set {options[0]}: give --bead or --beads, whose key this is")
-    if measured is not None:
-        measured |= _options(options)
     optics = _given(
         modality=modality,
         numerical_aperture=na,
@@ -209,7 +207,7 @@ def psf(
         pinhole_au=pinhole,
         sheet_thickness_um=sheet_thickness,
         sted=sted or None,
-        measured=measured,
+        measured=_measured(bead, beads, bead_diameter, options),
     )
     from decon3d.api import make_psf
     from decon3d.optics.psf import fwhm_um, save_psf
@@ -380,6 +378,21 @@ def _check_new(out: Path) -> None:
 def _number(text: str | None) -> int | str | None:
     """Return the number that a text is, or the text."""
     return int(text) if text is not None and text.isdecimal() else text
+
+
+def _measured(
+    bead: str | None, beads: str | None, diameter: float | None, options: list[str] | None
+) -> dict[str, Any] | None:
+    """Compose the section of a measured PSF; None = theory."""
+    if bead is not None and beads is not None:
+        raise UserError("give one of --bead and --beads")
+    if bead is None and beads is None:
+        if options or diameter is not None:
+            what = f"--set {options[0]}" if options else "--bead-diameter"
+            raise UserError(f"{what}: give --bead or --beads, whose key this is")
+        return None
+    source = {"source": "file", "path": bead} if bead else {"source": "beads", "path": beads}
+    return source | _given(bead_diameter_um=diameter) | _options(options)
 
 
 def _method(kind: str, options: list[str] | None, bundle: str | None) -> dict[str, Any]:

@@ -294,7 +294,7 @@ def test_a_gpu_is_found_or_the_job_fails(monkeypatch):
 
     for name, module in cupy_like(none).items():
         monkeypatch.setitem(sys.modules, name, module)
-    with pytest.raises(UserError, match=r"sees no GPU .*cudaErrorNoDevice"):
+    with pytest.raises(UserError, match=r"finds no GPU .*cudaErrorNoDevice"):
         device.gpu()
     for name, module in cupy_like(lambda index: {"name": b"NVIDIA Test"}).items():
         monkeypatch.setitem(sys.modules, name, module)

@@ -79,6 +79,12 @@ def test_files_of_two_kinds_and_wrong_values_are_refused_by_name(tmp_path):
     with pytest.raises(UserError, match=r"did you mean 0\.525"):
         wrong = Given(**OPTICS, emission_um=[525, 0.6])
         new_config([one], name="d", given=wrong, ask=None, path="c.yaml")
+    with pytest.raises(UserError, match="--emission: got 3 wavelengths"):
+        many = Given(**OPTICS, emission_um=[0.5, 0.6, 0.7])
+        new_config([one], name="d", given=many, ask=None, path="c.yaml")
+    with pytest.raises(UserError, match="2 channels, each with its own PSF"):
+        measured = Given(**OPTICS, emission_um=[0.5, 0.6], psf={"source": "file", "path": two})
+        new_config([one], name="d", given=measured, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"none\.tif cannot be read: No such file"):
         new_config([str(tmp_path / "none.tif")], name="d", given=given, ask=None, path="c.yaml")
 
@@ -173,6 +179,9 @@ def test_every_folder_of_the_contract_is_known_to_clean(monkeypatch):
         (["--bead", "b.tif", "--set", "pedestal"], "--set pedestal: give key=value"),
         (["--bead", "b.tif", "--set", "axes=[Z"], r"--set axes=\[Z: the value is not YAML"),
         (["--bead", "b.tif", "--set", "pedestla=98"], "b.tif does not exist"),
+        (["--bead", "a.tif", "--beads", "b.tif"], "give one of --bead and --beads"),
+        (["--bead", "b.tif", "--bead-diameter", "0.1"], "b.tif does not exist"),
+        (["--bead-diameter", "0.1"], "--bead-diameter: give --bead or --beads"),
         (["--beads", "b.tif"], "bead_diameter_um: is missing"),
         (["--sheet-thickness", "-1"], "sheet_thickness_um: must be greater than 0"),
     ],

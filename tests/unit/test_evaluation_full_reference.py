@@ -99,9 +99,10 @@ def test_equal_and_empty_volumes(truth: np.ndarray) -> None:
 
 
 def test_thin_stack_has_no_ssim(truth: np.ndarray) -> None:
-    assert {s.metric for s in compare(truth[:10], truth[:10])} == {"psnr", "nrmse", "microssim"}
+    thin = {s.metric for s in compare(truth[:10], truth[:10])}
+    assert thin >= {"psnr", "nrmse", "microssim"} and "ssim" not in thin
     narrow = truth[:, :10]
-    assert {s.metric for s in compare(narrow, narrow)} == {"psnr", "nrmse"}
+    assert not {s.metric for s in compare(narrow, narrow)} & {"ssim", "microssim"}
 
 
 def test_shapes_must_agree(truth: np.ndarray) -> None:
@@ -122,7 +123,7 @@ def test_phantoms_of_a_store(tmp_path, truth: np.ndarray) -> None:
     )
     last = records[-1]
     assert (last.subject, last.recipe, last.photons) == ("phantoms/test/0001", "tubules", 400.0)
-    assert last.split == "test" and len(records) == 2 * 7
+    assert last.split == "test" and len(records) == 2 * len(compare(truth, truth))
     raw = evaluate_phantoms(
         test_store=tmp_path / "test.zarr", restored_store=None, method="input", **names
     )
@@ -156,7 +157,7 @@ def test_the_common_kernel_gives_each_measure_as_restored_and_matched(tmp_path, 
         kernels=Kernels(own=1.5, common=1.5),
     )
     found = {(r.metric, r.variant): r.value for r in records}
-    assert len(found) == 14
+    assert len(found) == 2 * len(compare(truth, truth))
     assert (
         found["psnr", "common"] > 80
         and found["microssim", "common"] > 0.9999
@@ -230,6 +231,6 @@ def test_a_metric_with_truth_is_one_record(monkeypatch, truth):
 
 
 def test_every_metric_with_truth_stands_in_the_catalogue():
-    assert list(WITH_TRUTH) == ["psnr", "nrmse", "ssim", "microssim"]
+    assert list(WITH_TRUTH)[:4] == ["psnr", "nrmse", "ssim", "microssim"]
     for name, metric in WITH_TRUTH.items():
         assert METRICS[name] is metric and metric.name == name and metric.caveat.endswith(".")

@@ -83,7 +83,7 @@ def test_single_bad_voxels_are_mended(tmp_path):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (bead() + bead((16, 29, 24), height=1500, noise=0), "two beads too close"),
+        (bead() + bead((16, 29, 24), height=1500, noise=0), "too close to separate two beads"),
         (bead(centre=(16, 0.4, 24)), "cut by the edge of the image along Y"),
         (np.full(SHAPE, np.nan), "NaN"),
         (np.zeros(SHAPE), "all voxels are 0"),

@@ -60,7 +60,7 @@ def test_aberrations_are_not_refused(theory, name) -> None:
 def test_a_wrong_step_is_found_with_the_right_one(theory, factor) -> None:
     found = look(psf(voxel=(0.2 / factor, 0.1, 0.1)), theory, (0.2 * factor, 0.1, 0.1))
     assert found is not None
-    told = float(found.text.split("voxels are probably ")[1].split(" µm")[0])
+    told = float(found.text.split("voxels of ")[1].split(" µm")[0])
     assert told == pytest.approx(0.2, rel=0.05)
 
 
@@ -79,7 +79,7 @@ def test_what_a_bead_leaves_of_the_evidence_for_a_wrong_step(theory, sigma_um, f
     found = look(measured, theory, (0.2 * factor, 0.1, 0.1))
     assert (found is not None) is refused
     if found is not None:
-        told = float(found.text.split("voxels are probably ")[1].split(" µm")[0])
+        told = float(found.text.split("voxels of ")[1].split(" µm")[0])
         assert told == pytest.approx(0.2, rel=0.1)
     else:
         assert look(widened(psf(numerical_aperture=1.08), sigma_um), theory) is None  # as good
@@ -114,7 +114,7 @@ def test_the_config_confirms_a_mismatch(theory, tmp_path) -> None:
         channel = Channel(emission_um=0.525, psf=section)
         return make_psf(optics=WATER, channel=channel, voxel_size_um=VOXEL, key="ch.psf")
 
-    with pytest.raises(UserError, match=r"0\.2\d* µm long along Z.*ch\.psf\.accept_mismatch: true"):
+    with pytest.raises(UserError, match=r"0\.2\d* µm along Z.*ch\.psf\.accept_mismatch: true"):
         make()
     record = make(accept_mismatch=True).record
     assert any("contradicts the dataset's optics" in w for w in record["warnings"])

@@ -122,7 +122,7 @@ def test_the_method_that_is_ahead_and_not_vetoed_is_recommended() -> None:
                 ]
             ),
             "staircase",
-            "paints yours",
+            "turns smooth structure into flat patches",
         ),
     ],
 )
@@ -287,9 +287,7 @@ def test_without_simulated_objects_nothing_is_ranked() -> None:
     light = measured("light", rl=1.0, rltv=1.0)
     found = advice(light)
     assert found.method == "rl" and not found.ranks
-    assert found.sentence == (
-        "Use RL: there are no simulated objects here to rank the other methods on."
-    )
+    assert found.sentence == ("Use RL: there are no simulated objects to rank the other methods.")
     alone = advice(measured("light", rl=1.0), methods={"rl": {}})
     assert alone.sentence == "Use RL: nothing in your data speaks against it, the only method."
 
@@ -395,5 +393,5 @@ def test_the_page_warns_of_a_method_that_paints() -> None:
         ]
     )
     (warning,) = painted(flat)
-    assert warning.startswith("RLTV paints your data: 2.40 % of the bright voxels are flat")
+    assert warning.startswith("RLTV turns smooth structure of your data into flat patches: 2.40 %")
     assert painted(AHEAD) == []

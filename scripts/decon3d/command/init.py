@@ -60,6 +60,8 @@ class Given:
     methods: Sequence[str] = ("rl",)
     series: int | str | None = None
     axes: str | None = None
+    psf: Mapping[str, Any] | None = None
+    """A measured PSF, as the config's section."""
 
 
 class _Missing:
@@ -227,10 +229,22 @@ def _optics(
 def _channels(
     first: Volume, given: Given, missing: _Missing, modality: str, notes: dict[str, str]
 ) -> dict[str, Any]:
+    count = first.shape[1]
+    for key, option in (("emission_um", "--emission"), ("excitation_um", "--excitation")):
+        if len(getattr(given, key)) > count:
+            raise UserError(
+                f"{option}: got {len(getattr(given, key))} wavelengths, but {first.path} has "
+                f"{count} channel(s); give one for each"
+            )
+    if given.psf and count > 1:
+        raise UserError(
+            f"--bead, --beads: {first.path} has {count} channels, each with its own PSF; leave the "
+            "option out and add `psf` to the channels of the config"
+        )
     kind = MODALITIES.get(modality)
     laser = kind is not None and kind.excitation == "two_photon"
     channels: dict[str, Any] = {}
-    for index in range(first.shape[1]):
+    for index in range(count):
         own = first.channel_names[index] if index < len(first.channel_names) else ""
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", own).strip("_") or f"channel_{index}"
         if name in channels:
@@ -251,6 +265,8 @@ def _channels(
                 channel[key] = missing.number(
                     option, f"{what} wavelength of channel {index} ({own or name}) in µm"
                 )
+        if given.psf:
+            channel["psf"] = {**given.psf, "path": os.path.abspath(given.psf["path"])}
         channels[name] = channel
     return channels
 

@@ -11,6 +11,9 @@ that is not refuted need not be right: in volumes of 20 × 56 × 56 voxels of fi
 PSFs that were 25 % too wide were refuted (of widefield ones 1 of 12), and none of 100 right ones.
 
 All lengths are µm, axes Z Y X.
+
+Power depends on the number of photons: in four such volumes, half of what the workflow tests, 17 of
+24 were refuted (of widefield ones 3 of 6), and none of 18 right ones of fine structure.
 """
 
 from collections.abc import Sequence

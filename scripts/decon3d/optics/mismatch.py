@@ -103,8 +103,8 @@ def find_mismatch(
         explanations.append(
             Mismatch(
                 f"it is {step:.2g} times as long along Z as in theory, with the same shape "
-                f"otherwise; the file's voxels are probably {fits:.3g} µm long along Z, not "
-                f"{file_voxel_size_um[0]:g}",
+                f"otherwise; voxels of {fits:.3g} µm along Z instead of {file_voxel_size_um[0]:g} "
+                "would match",
                 float(tried.min()),
                 right,
             )

@@ -459,7 +459,7 @@ class _Channel:
     def _no_lead(self, where: str, differences: Sequence[Estimate]) -> str:
         counts = [d.n for d in differences]
         if not where:
-            return "there are no simulated objects here to rank the other methods on"
+            return "there are no simulated objects to rank the other methods"
         if not counts:
             return f"no other method has been measured on {where}"
         few = "" if max(counts) >= LEAST else f" ({max(counts)} are too few to tell)"

@@ -204,8 +204,8 @@ def _predicted(pair: _Pair) -> Check | None:
         cell=f"{_signed(errors, 1)} SE",
         veto=errors > ERRORS,
         why=f"fits yours worse than {pair.other}",
-        sentence=f"{pair.label} has a larger error than {pair.other} within what the microscope "
-        f"passes, as the noise of your data predicts it: by {number(errors, 1)} standard errors.",
+        sentence=f"{pair.label} has a larger predicted error than {pair.other} within the "
+        f"microscope's pass band, by {number(errors, 1)} standard errors.",
     )
 
 
@@ -242,7 +242,7 @@ def _light(pair: _Pair) -> Check | None:
         return None
     kept = abs(reference - 1) if math.isfinite(reference) else 0.0
     change = value - 1
-    verb, kind = ("loses", "lost") if change < 0 else ("adds", "added")
+    verb = "loses" if change < 0 else "adds"
     bound = (RAW_LIGHT if pair.reference == INPUT else LIGHT) + kept
     return _check(
         "light",
@@ -252,7 +252,7 @@ def _light(pair: _Pair) -> Check | None:
         veto=abs(change) > bound,
         why=f"{verb} {number(100 * abs(change), 1)} % of your light",
         sentence=f"{pair.label} {verb} {number(100 * abs(change), 1)} % of the light in your data; "
-        f"up to {number(100 * bound, 1)} % may be {kind}.",
+        f"the limit is {number(100 * bound, 1)} %.",
     )
 
 
@@ -267,11 +267,11 @@ def _staircase(pair: _Pair) -> Check | None:
         reference,
         cell=f"{number(100 * value, 2)} %",
         veto=found.warns,
-        why="paints yours",
-        sentence=f"{pair.label} paints your data: {number(100 * value, 2)} % of the bright voxels "
-        f"are flat, in a smooth estimate at most {number(100 * reference, 2)} %. Smooth structure "
-        "became patches with steps between them, unless the object consists of flat pieces that "
-        "are smaller than the PSF.",
+        why="turns smooth structure into flat patches",
+        sentence=f"{pair.label} turns smooth structure of your data into flat patches: "
+        f"{number(100 * value, 2)} % of the bright voxels are flat, but at most "
+        f"{number(100 * reference, 2)} % in a smooth estimate. This warning is wrong if "
+        "the object consists of flat pieces smaller than the PSF.",
     )
 
 
@@ -287,10 +287,10 @@ def _specks(pair: _Pair) -> Check | None:
         bound = math.inf
     invented = objects > (theirs if math.isfinite(theirs) else 0.0)
     told = (
-        f"{pair.label} makes {objects:g} object(s) of pure dark noise, in which there is nothing."
+        f"{pair.label} makes {objects:g} object(s) from pure dark noise."
         if invented
-        else f"{pair.label} makes specks of dark noise that are {number(value, 1)} σ of the raw "
-        f"noise bright; up to {number(bound, 1)} σ may be."
+        else f"{pair.label} makes specks from dark noise with a brightness of {number(value, 1)} σ "
+        f"of the raw noise; the limit is {number(bound, 1)} σ."
     )
     return _check(
         "specks",
