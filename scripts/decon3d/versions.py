@@ -31,7 +31,7 @@ VERSIONS = {
     "train": 11,
     "tune": 19,
     "prepare": 15,
-    "plan": 10,
+    "plan": 11,
     "restore": 13,
     "finish": 6,
     "evaluate": 14,
