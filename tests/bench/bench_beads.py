@@ -116,7 +116,9 @@ def restored_beads(modality: str, light: dict[str, float]) -> Iterator[Row]:
             slice(max(round(p) - n, 0), round(p) + n + 1)
             for p, n in zip(place, (6, 8, 8), strict=True)
         )
-        core = tuple(slice(max(round(p) - 2, 0), round(p) + 3) for p in place)
+        # Wider than the restored bead: a window of 5 voxels cuts the side of a bead between two
+        # voxels, and puts its centroid up to 0.03 voxel nearer to the closest voxel.
+        core = tuple(slice(max(round(p) - 3, 0), round(p) + 4) for p in place)
         found = np.add(ndimage.center_of_mass(restored[core]), [c.start for c in core])
         light_kept.append(float(restored[near].sum()) / count)
         misplaced.append(float(np.abs(found - place).max()))
@@ -128,5 +130,6 @@ def restored_beads(modality: str, light: dict[str, float]) -> Iterator[Row]:
     )
     yield Row("    spread of the counts, relative", float(kept.std() / kept.mean()), "", 0.01)
     yield Row("    four at faces: counts off by, mean", abs(cut.mean() - 1), "", 0.01)
-    yield Row("    farthest misplaced, voxels", max(misplaced), "", 0.03)
+    yield Row("    farthest misplaced, voxels", max(misplaced[:-4]), "", 0.03)
+    yield Row("    four at faces: farthest misplaced, voxels", max(misplaced[-4:]), "", 0.03)
     yield Row("    beads lost or added", abs(int(peaks.sum()) - len(places)), "", 0)

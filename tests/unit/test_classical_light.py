@@ -267,8 +267,20 @@ def test_faces_get_no_more_specks_than_the_middle(method, modality):
         assert above.max() < 6  # the brightest voxel of the image: 22
 
 
+@pytest.mark.parametrize("modality", ["confocal", "widefield"])
+def test_the_back_projector_leaves_an_empty_stack_calm(modality):
+    """A widefield stack had specks of 2,112 counts; the image's brightest voxel has 22."""
+    psf = PSF if modality == "confocal" else widefield_psf()
+    rng = np.random.default_rng(0)
+    image = 100 + 2 * (rng.poisson(3.0, SHAPE) + rng.normal(0, 1.5, SHAPE))
+    above = restored(image.astype(np.float32), METHODS["back projector"], CAMERA, psf=psf)[0] - 106
+    print(above.min(), above.max(), above.mean())
+    assert above.max() < 3 * image.std() and above.min() > -image.std()
+    assert above.mean() == pytest.approx(image.mean() - 106, abs=0.15)
+
+
 def test_a_widefield_specimen_leaves_no_shell_at_the_faces():
-    """A textured cell in the middle of a dark stack; beyond it is nothing."""
+    """A textured cell in the middle of a dark stack; beyond it is nothing. Nor dark patches."""
     psf = widefield_psf()
     image, truth = specimen(shape=(32, 64, 64), cell=(12, 28, 28), psf=psf)
     faces = np.ones(image.shape, bool)
@@ -280,6 +292,7 @@ def test_a_widefield_specimen_leaves_no_shell_at_the_faces():
         specks = np.percentile(above[faces], 99.9)
         print(specks, truth.max(), above[faces].mean(), light, psnr(above[near], truth[near]))
         assert specks < brightest and abs(above[faces].mean()) < 0.5
+        assert above.min() > -2.3  # -4, before
         assert above.sum() == pytest.approx((image - 104).sum(), rel=0.05)
         assert light == pytest.approx(1, abs=0.04)  # 0.57 of it in the image
         assert psnr(above[near], truth[near]) > quality
@@ -345,6 +358,7 @@ def test_saturated_voxels_claim_no_light():
         "blur": lambda x: x[inside].copy(),
         "inside": inside,
         "level": 0.0,
+        "darkest": 0.0,
         "size": (3, 3, 3),
         "wide": (5, 5, 5),
     }

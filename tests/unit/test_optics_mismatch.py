@@ -64,6 +64,27 @@ def test_a_wrong_step_is_found_with_the_right_one(theory, factor) -> None:
     assert told == pytest.approx(0.2, rel=0.05)
 
 
+def widened(measured, sigma_um, step=0.2):
+    return ndimage.gaussian_filter(measured, (sigma_um / step, sigma_um / 0.1, sigma_um / 0.1))
+
+
+@pytest.mark.parametrize("sigma_um", [0.045, 0.06])
+@pytest.mark.parametrize(
+    ("factor", "refused"), [(0.77, False), (1.3, False), (1.5, True), (2, True)]
+)
+def test_what_a_bead_leaves_of_the_evidence_for_a_wrong_step(theory, sigma_um, factor, refused):
+    """Beads of 0.2 and 0.27 µm. An aperture 10 % too low explains a step of 1.3, but not of 1.5."""
+    step = 0.2 / factor  # of the theory's voxels that the bead was recorded with
+    measured = widened(psf(voxel=(step, 0.1, 0.1)), sigma_um, step)
+    found = look(measured, theory, (0.2 * factor, 0.1, 0.1))
+    assert (found is not None) is refused
+    if found is not None:
+        told = float(found.text.split("voxels of ")[1].split(" µm")[0])
+        assert told == pytest.approx(0.2, rel=0.1)
+    else:
+        assert look(widened(psf(numerical_aperture=1.08), sigma_um), theory) is None  # as good
+
+
 @pytest.mark.parametrize("axes", [(1, 0, 2), (2, 1, 0)])
 @pytest.mark.parametrize("depth", [0.12, 0.2, 0.3])
 def test_exchanged_axes_are_found_on_any_voxels(theory, axes, depth) -> None:

@@ -110,8 +110,8 @@ def test_light_sheet_file_is_refused_by_name(raw, make, change, options, message
 def test_a_far_wrong_step_is_refused_with_the_right_one(raw, make, factor):
     with pytest.raises(UserError, match=r"psf\.accept_mismatch: true") as refusal:
         make(raw, voxel=(0.1 * factor, 0.1019, 0.1019))
-    fitting = re.search(r"voxels (are|of) ([\d.]+) µm (long )?along Z", str(refusal.value))
-    assert fitting is not None and float(fitting[2]) == pytest.approx(0.1, rel=0.2)
+    fitting = re.search(r"voxels of ([\d.]+) µm along Z", str(refusal.value))
+    assert fitting is not None and float(fitting[1]) == pytest.approx(0.1, rel=0.2)
 
 
 @pytest.mark.parametrize("factor", [0.75, 1.25, 1.5])
@@ -120,6 +120,23 @@ def test_wrong_step_is_told_with_the_right_one(raw, make, factor):
     (told,) = [w for w in warnings if "would match" in w]
     fitting = float(told.split("wrong voxel size of the file (")[1].split(" µm")[0])
     assert fitting == pytest.approx(0.1, rel=0.06)
+
+
+def test_a_published_psf_is_used_at_its_own_voxels_only(reference_data):
+    """EPFL's bead, sampled down by 2 from 0.16 × 0.0645 µm; at those, it is half as wide as light."""
+    optics = Optics(modality="widefield", numerical_aperture=1.4, immersion_index=1.515)
+
+    def used(voxel):
+        path = reference_data / "bead_epfl" / "psf.tif"
+        section = {"source": "file", "path": str(path), "voxel_size_um": voxel}
+        channel = Channel(emission_um=0.53, psf=section)
+        return make_psf(optics=optics, channel=channel, voxel_size_um=voxel, key="ch.psf").record
+
+    assert used((0.32, 0.129, 0.129))["fwhm_to_theory"] == pytest.approx([1, 0.83, 0.83], abs=0.03)
+    with pytest.raises(
+        UserError, match=r"voxels of 0\.30\d µm along Z instead of 0\.16 would match"
+    ):
+        used((0.16, 0.0645, 0.0645))
 
 
 def test_other_oddities_are_told(raw, make):

@@ -24,7 +24,7 @@ from decon3d.report import figures
 from decon3d.report.methods_text import methods_paragraph
 from decon3d.report.page import build_report, report_what_exists
 from decon3d.report.plots import projections
-from decon3d.report.run_status import data_warnings
+from decon3d.report.run_status import data_warnings, effective_settings
 from decon3d.report.tables import write_tables
 from decon3d.report.views import Scene, Source, brightest, detail, line, overview
 
@@ -275,6 +275,18 @@ def test_how_the_iterations_were_chosen_is_said(tmp_path: Path) -> None:
         assert any(said in sentence for sentence in paragraph.sentences)
         warned = [w for w in data_warnings(tmp_path, **options) if "21 iterations" in w]
         assert bool(warned) is not from_data
+
+
+def test_the_background_stands_with_its_interval_and_unit(tmp_path: Path) -> None:
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
+    settings = make_settings(tmp_path)
+    path = tmp_path / paths.prepared("demo", "signal", "rl")
+    path.parent.mkdir(parents=True)
+    write_json(path, {"values": {"background": 105.54687, "background_error": 0.0153}})
+    listed = effective_settings(tmp_path, dataset="demo", settings=settings)
+    rows = dict(next(item["rows"] for item in listed if item["method"] == "rl"))
+    assert rows["background"] == "105.55 ± 0.03 counts (95 %)" and "background_error" not in rows
 
 
 def test_a_tuning_that_was_cut_short_is_a_warning(tmp_path: Path) -> None:

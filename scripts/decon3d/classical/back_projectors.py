@@ -5,6 +5,12 @@ Biotechnol. 38, 1337) replace Hᵀ by a filter that undoes the blur inside a pas
 inverse times a Butterworth low pass, so that one or two iterations suffice. The price: it is no
 longer the maximum-likelihood iteration, it may make faint ringing, and more iterations add noise
 without end.
+
+Two measures keep noise down. Iterations start from the local mean of the image, and counts are
+added to the image and to the model alike (`damping_counts`), so that noise changes an empty voxel
+by a bounded share per iteration. In an empty stack of 3 photons per voxel with specks of 13 photons
+in the image, two iterations leave specks of 2 photons (confocal) and 5 photons (widefield). From
+the image itself and without damping, they were 38 and 1,056 photons.
 """
 
 from collections.abc import Iterator
@@ -15,20 +21,25 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from decon3d.classical.device import CPU, Device
+from decon3d.classical.light import LEAST_START, local_mean
 from decon3d.classical.operators import Blur, checked_psf
 from decon3d.classical.richardson_lucy import FLOOR, FloatArray, checked_image
 from decon3d.optics.psf import fwhm_um
 from decon3d.volumes.no_data import missing
 
-WIENER = 1e-3
-"""Guo's α, relative to the OTF's largest value."""
+WIENER = 1e-2
+"""α, relative to the OTF's largest value. Guo et al. use 0.001; on a specimen of 150 photons, 0.01
+is better by 0.1 dB (confocal) and 1.5 dB (widefield) after two iterations."""
 ORDER = 10
 """Order n of the Butterworth filter."""
 LEAST_FACTOR = np.float32(0.1)
 """What a voxel may lose in an iteration: the filter's negative lobes would else empty voxels for
 good. Measured on phantoms: up to 0.2 dB at the second iteration."""
-MOST_WEIGHT = np.float32(4)
+MOST_WEIGHT = np.float32(1.5)
 """Largest boundary weight that is used."""
+CALM = 0.2
+"""How much noise may change a voxel of an empty place per iteration, at most, relative to the
+expected counts there."""
 
 
 def unmatched_blur(
@@ -39,15 +50,49 @@ def unmatched_blur(
     The PSF is padded with zeros to twice its size less one, since the filter reaches further than
     the blur; cut to the PSF's size it costs 0.5 to 3 dB at the second iteration.
     """
-    wide = np.pad(checked_psf(psf), [(n // 2, n // 2) for n in np.shape(psf)])
-    back = wiener_butterworth(wide)
-    return Blur(shape, psf=wide, back=back, threads=threads, device=device)
+    psf = checked_psf(psf)
+    back = _back_projector(psf)
+    return Blur(shape, psf=_padded(psf), back=back, threads=threads, device=device)
+
+
+def damping_counts(psf: NDArray[np.floating], *, background_sigma: float) -> float:
+    """Return the counts to add to image and model: noise changes empty voxels by `CALM` at most.
+
+    Parameters
+    ----------
+    psf
+        Axes Z Y X, odd sizes, sum 1.
+    background_sigma
+        Standard deviation of empty places, in counts.
+    """
+    return float(np.linalg.norm(_back_projector(checked_psf(psf)))) * background_sigma / CALM
+
+
+def _back_projector(psf: FloatArray) -> FloatArray:
+    """Make the kernel, twice the PSF's size less one.
+
+    The PSF is tapered along Z first. A widefield PSF holds as much light in its outermost planes as
+    in the middle. Cut there, its OTF has side lobes along the Z frequency, which the filter would
+    invert: the kernel does not decay, and its sum within the frame may be negative.
+    """
+    taper = np.hanning(psf.shape[0] + 2)[1:-1]
+    tapered = psf * taper[:, None, None]
+    return wiener_butterworth(_padded(tapered / tapered.sum()))
+
+
+def _padded(psf: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.pad(psf, [(n // 2, n // 2) for n in psf.shape])
 
 
 def iterate_unmatched(
-    image: NDArray[np.generic], *, model: Blur, background: float, initial: float
+    image: NDArray[np.generic],
+    *,
+    model: Blur,
+    background: float,
+    initial: float,
+    damping: float = 0.0,
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Iterate without end from the image itself; yield (iteration from 1, estimate).
+    """Iterate without end from the image's local mean; yield (iteration from 1, estimate).
 
     Parameters
     ----------
@@ -57,7 +102,9 @@ def iterate_unmatched(
     model
         From `unmatched_blur`.
     background, initial
-        As for `richardson_lucy`; `initial` is the start beyond the image's faces.
+        As for `richardson_lucy`; floors are relative to `initial`.
+    damping
+        Counts ≥ 0 that are added to the image, less its background, and to the model.
 
     Raises
     ------
@@ -65,35 +112,38 @@ def iterate_unmatched(
         As `richardson_lucy` does.
     """
     g = checked_image(image, background=background, initial=initial) - np.float32(background)
-    floor = np.float32(1e3 * FLOOR * initial)
-    np.maximum(g, floor, out=g)
     absent = missing(image)
+    beyond = [(s.start, m - s.stop) for s, m in zip(model.inside, model.object_shape, strict=True)]
+    unseen = np.zeros(g.shape, bool) if absent is None else absent
+    unseen = np.pad(unseen, beyond, constant_values=True)
+    start = local_mean(np.pad(g, beyond), model.neighbourhood, absent=unseen)
+    np.maximum(start, np.float32(LEAST_START * initial), out=start)
+    floor = np.float32(1e3 * FLOOR * initial)
+    g += np.float32(damping)
+    np.maximum(g, floor, out=g)
     if absent is not None:
         g[absent] = 0
-    weights = model.weights_without(absent)
     put = model.device.put
-    return _iterations(put(g), model, weights, put(absent), np.float32(initial), floor)
+    return _iterations(
+        put(g), put(start), model, model.weights_without(absent), np.float32(damping), floor
+    )
 
 
 def _iterations(
     g: FloatArray,
+    x: FloatArray,
     model: Blur,
     weights: FloatArray,
-    absent: NDArray[np.bool_] | None,
-    initial: np.float32,
+    damping: np.float32,
     floor: np.float32,
 ) -> Iterator[tuple[int, FloatArray]]:
     # Beyond the faces the filter's negative lobes may leave next to nothing to divide by; such
     # voxels keep their start.
     weights = np.where(weights < MOST_WEIGHT, weights, np.float32(0))
     kept = weights == 0
-    x = np.full_like(weights, initial)
-    x[model.inside] = g
-    if absent is not None:
-        image = x[model.inside]
-        image[absent] = initial
     for k in count(1):
         expected = model.forward(x)
+        expected += damping
         np.maximum(expected, floor, out=expected)
         factor = model.adjoint(np.divide(g, expected, out=expected))
         factor *= weights

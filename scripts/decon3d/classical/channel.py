@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from decon3d.classical.back_projectors import damping_counts
 from decon3d.classical.estimates import Run
 from decon3d.classical.kind import Classical
-from decon3d.classical.recipe import Recipe
+from decon3d.classical.recipe import BackProjector, Recipe
 from decon3d.classical.registry import CLASSICAL
 from decon3d.optics.psf import Psf, half_width
 from decon3d.volumes.camera import Camera
@@ -46,7 +47,8 @@ def base_recipe(
 
     Back projected noise changes an empty voxel by a share in every iteration. Where that is more
     than `CALM`, counts are added to image and model (`Recipe.damping`) until it is not: with narrow
-    PSFs and few photons. At faces, the iteration adds more (`even_noise`).
+    PSFs and few photons. At faces, the iteration adds more (`even_noise`). An unmatched back
+    projector has its own damping (`back_projectors.damping_counts`).
 
     Floors are a share of the specimen's brightness. The mean of all voxels would do as well, but it
     depends on how much darkness lies around the specimen, and so would the result.
@@ -60,15 +62,21 @@ def base_recipe(
     if camera is not None and camera.offset_from != "assumed":
         dark = camera.dark_level
     dark = min(dark, background)
-    calm = float(np.linalg.norm(psf.data)) * statistics.background_sigma / CALM
+    sigma = statistics.background_sigma
+    back_projector: BackProjector = getattr(method, "back_projector", "matched")
+    if back_projector == "matched":
+        calm = float(np.linalg.norm(psf.data)) * sigma / CALM
+        damping = max(calm - (background - dark), 0.0)
+    else:
+        damping = damping_counts(psf.data, background_sigma=sigma)
     return Recipe(
         background=background,
         initial=max(START * (law.offset + law.scale - background), 1e-3 * law.scale),
         voxel_size_um=psf.voxel_size_um,
         acceleration=getattr(method, "acceleration", "none"),
-        back_projector=getattr(method, "back_projector", "matched"),
+        back_projector=back_projector,
         dark_level=dark,
-        damping=max(calm - (background - dark), 0.0),
+        damping=damping,
         lowest=min(0.0, statistics.percentiles["0.1"]),
         saturation=statistics.saturation,
         kind=method.kind,

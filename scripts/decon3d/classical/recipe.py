@@ -11,7 +11,7 @@ from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
 from decon3d.classical.consensus import iterate_consensus
 from decon3d.classical.device import CPU, Device
 from decon3d.classical.kind import Prior
-from decon3d.classical.light import with_light_of
+from decon3d.classical.light import DARKEST, with_light_of
 from decon3d.classical.operators import Blur, Shape
 from decon3d.classical.photons import PhotonScale
 from decon3d.classical.registry import CLASSICAL
@@ -101,8 +101,9 @@ class Recipe:
             return
         if self.back_projector == "wiener_butterworth":
             yield from iterate_unmatched(
-                image, model=model, background=self.background, initial=self.initial
-            )
+                image, model=model, background=self.background, initial=self.initial,
+                damping=self.damping,
+            )  # fmt: skip
             return
         if self.photons is not None:
             for k, estimate, _ in self.consensus(image, model=model, origin=origin):
@@ -145,17 +146,20 @@ class Recipe:
         dark = np.float32(min(self.dark_level, self.background))
         # Neither an unmatched back projector nor voxels that stop early fit the counts' totals;
         # Good's roughness costs dim places up to 2 % of their light.
-        likeliest = self.back_projector == "matched" and self.photons is None
-        likeliest &= not self.roughness_weight and CLASSICAL[self.kind].iterate is None
+        matched = self.back_projector == "matched"
+        likeliest = matched and self.photons is None and not self.roughness_weight
+        likeliest &= CLASSICAL[self.kind].iterate is None
+        level = float(np.float32(self.background) - dark)
         result = with_light_of(
             np.subtract(image, dark, dtype=np.float32),
             np.array(device.get(cast(FloatArray, estimate.base))),
             blur=lambda x: device.get(model.forward(device.put(x))),
             inside=model.inside,
-            level=float(np.float32(self.background) - dark),
+            level=level,
+            darkest=-DARKEST * (level + self.damping),
             size=model.neighbourhood,
             wide=model.wide_neighbourhood,
-            times=1 if likeliest else 2,
+            times=1 if likeliest else 2 if matched else 3,
             unknown=unknown(image, self.largest(image)),
         )
         result += dark

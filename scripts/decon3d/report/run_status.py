@@ -134,11 +134,20 @@ def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[
                 if key in model
             }
             values |= flat({k: model[k] for k in ("training",) if k in model})
-            values |= flat(prepared.get("values", {}))
+            values |= flat(_with_interval(prepared.get("values", {})))
             values |= flat({k: prepared[k] for k in ("halo", "stride") if k in prepared})
             values |= flat(_seams(stored(root / paths.finished(dataset, name))), "seam_index.")
             found.append({"method": name, "channel": channel, "rows": list(values.items())})
     return found
+
+
+def _with_interval(values: dict[str, Any]) -> dict[str, Any]:
+    """Give the background its 95 % interval and its unit; other values stay."""
+    if "background_error" not in values:
+        return values
+    half = 1.96 * values["background_error"]
+    background = f"{values['background']:.5g} ± {half:.2g} counts (95 %)"
+    return {k: v for k, v in values.items() if k != "background_error"} | {"background": background}
 
 
 def _seams(finished: dict[str, Any]) -> dict[str, float]:
