@@ -101,9 +101,12 @@ class Recipe:
             return
         if self.back_projector == "wiener_butterworth":
             yield from iterate_unmatched(
-                image, model=model, background=self.background, initial=self.initial,
+                image,
+                model=model,
+                background=self.background,
+                initial=self.initial,
                 damping=self.damping,
-            )  # fmt: skip
+            )
             return
         if self.photons is not None:
             for k, estimate, _ in self.consensus(image, model=model, origin=origin):
