@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import zarr
 from helpers import ROOT
+from scipy.signal import fftconvolve
 
 import decon3d
 from decon3d import UserError, api, one_volume
@@ -27,10 +28,13 @@ def psf():
 
 
 @pytest.fixture(scope="module")
-def image():
-    counts = 100 + 2 * np.random.default_rng(1).poisson(5, (12, 40, 36))
-    counts[5:8, 15:25, 15:22] += 800
-    return counts.astype(np.uint16)
+def image(psf):
+    light = np.full((12, 40, 36), 5.0)
+    light[5:8, 15:25, 15:22] += 400
+    light = fftconvolve(np.pad(light, 20, mode="edge"), psf.data, mode="same")[
+        20:-20, 20:-20, 20:-20
+    ]
+    return (100 + 2 * np.random.default_rng(1).poisson(light)).astype(np.uint16)
 
 
 @pytest.fixture(scope="module")

@@ -199,7 +199,7 @@ def test_even_shape_is_refused():
 @pytest.mark.parametrize("voxel", [(0.001, 0.001, 0.001), (0.3, 0.001, 0.001)])
 @pytest.mark.parametrize("aberrations", [{}, {"coma_x": 0.1}])
 def test_a_psf_larger_than_memory_is_refused(voxel, aberrations):
-    with pytest.raises(UserError, match=r"GB; at most .* check voxel_size_um"):
+    with pytest.raises(UserError, match=r"GB; the limit is 67,108,864 points; check voxel_size_um"):
         theoretical_psf(
             optics=optics(aberrations=aberrations), emission_um=0.525, voxel_size_um=voxel
         )

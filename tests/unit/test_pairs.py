@@ -183,7 +183,10 @@ def test_tiles_are_the_brightest_and_none_is_empty():
     truth[:, :20] = 10
     assert [t[1].start for t in brightest_tiles(truth, (8, 20, 20), 4)] == [20]
     assert tile_shape(None, [(8, 300, 20), (70, 280, 30)], ["a", "b"], "pairs") == (8, 256, 20)
-    with pytest.raises(UserError, match=r"pairs\.shape: \[9, 8, 8\] is more than a has"):
+    with pytest.raises(
+        UserError,
+        match=r"pairs\.shape: \[9, 8, 8\] is larger than the overlap of raw and truth of a, ",
+    ):
         tile_shape((9, 8, 8), [(8, 30, 20)], ["a"], "pairs")
 
 

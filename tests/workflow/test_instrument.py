@@ -120,7 +120,7 @@ def test_the_dataset_is_corrected_and_hears_what_is_stale(finished, monkeypatch)
     said = " ".join(data_warnings(folder, **named))
     assert "the beads of gfp of 2026-01-01 are 243 days older than the volumes" in said
     assert "the camera's frames of 2026-03-01 are 184 days older" in said
-    assert "the pixels are 0.07 × 0.07 µm (Y, X), but the instrument's 0.065" in said
+    assert "the pixels are 0.07 × 0.07 µm (Y, X), but the instrument's are 0.065 µm" in said
     words = " ".join(methods_paragraph(folder, **named, splits=set()).sentences)
     assert "corrected pixel by pixel with 30 dark and 30 flat frames" in words
     assert "averaged from fluorescent beads" in words
