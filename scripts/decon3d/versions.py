@@ -34,7 +34,7 @@ VERSIONS = {
     "plan": 11,
     "restore": 13,
     "finish": 6,
-    "evaluate": 14,
+    "evaluate": 15,
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,

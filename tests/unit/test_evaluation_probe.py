@@ -20,6 +20,7 @@ from decon3d.evaluation.sample import (
     Method,
     correlation_of,
     evaluate_sample,
+    held_out_records,
     known_photons,
 )
 from decon3d.optics.psf import Psf, normalised_psf
@@ -241,6 +242,25 @@ def test_all_of_one_method(psf: Psf) -> None:
     first = evaluate_sample(Method(), unknown, name="input", **flat)[0]
     assert first.metric == "deviance" and np.isnan(first.value)
     assert "camera.gain" in first.implementation
+
+
+def test_no_error_is_predicted_where_neighbours_share_their_noise(psf: Psf) -> None:
+    white = 100 + 2 * np.random.default_rng(6).poisson(50, (20, 64, 64)).astype(np.float32)
+    found = []
+    for seen in (white, gaussian_filter(white, (0.5, 0, 0))):
+        records = held_out_records(
+            [rl_state(psf, seen, 8)],
+            sample=[seen],
+            camera=CAMERA,
+            psf=psf,
+            background=None,
+            seed=1,
+            stream=("d", "c"),
+            name="rl",
+            threads=1,
+        )
+        found.append({record.metric for record in records})
+    assert found[0] - found[1] == {"predicted_error"}
 
 
 def test_common_kernel() -> None:

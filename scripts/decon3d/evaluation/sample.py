@@ -250,8 +250,15 @@ def _predicted(
     stream: tuple[str, ...],
     threads: int,
 ) -> list[dict[str, Any]]:
-    """Predict a restoration's error from the blocks; empty if their noise is not known."""
+    """Predict a restoration's error from the blocks.
+
+    Empty if their noise is not known, or shared by neighbours: then the prediction is too low for
+    restorations that keep the noise (see `restoration.iterations`), and excluded smoother ones.
+    """
     if not states or not blocks or camera.gain_from == "assumed":
+        return []
+    if (shared := correlation_of(blocks, camera)) > CORRELATED:
+        log.warning("predicted error: not measured: noise of neighbours correlates (%.2f)", shared)
         return []
     noise = ImageNoise(camera.gain, camera.dark_level, measure_camera(blocks).correlation)
     level = camera.offset if background is None else background
