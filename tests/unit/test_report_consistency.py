@@ -4,7 +4,7 @@ import numpy as np
 from helpers import simulated_dataset
 
 from decon3d import paths
-from decon3d.evaluation.records import Record, write_records
+from decon3d.evaluation.records import volume_record, write_records
 from decon3d.files import write_json
 from decon3d.report.consistency import (
     LIMITS,
@@ -20,21 +20,15 @@ SETTINGS = load_settings({"datasets": {"d": simulated_dataset()}, "methods": {"r
 
 def write(root, method, kind, **values):
     records = [
-        Record(
+        volume_record(
             dataset="d",
             channel="gfp",
             method=method,
             subject="probe/x",
             split="probe",
-            recipe=None,
-            photons=None,
             metric=metric,
-            variant="unmatched",
-            region="volume",
-            range=None,
-            implementation="test",
             value=value,
-            unit="1",
+            implementation="test",
         )
         for metric, value in values.items()
     ]
