@@ -37,13 +37,12 @@ from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera, CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
+from decon3d.volumes.photon_transfer import CORRELATED, neighbour_correlation
 
 Verdict = Literal["too wide", "too narrow", "fits", "cannot tell"]
 
 FIELD = (64, 256, 256)
 """Largest region (Z, Y, X) in the middle of the first volume in which spots are detected."""
-CORRELATED = 0.1
-"""Correlation of neighbours' noise above which halves of the photons are not independent."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def channel_psf_fit(
         psf=psf,
         dark_level=camera.dark_level,
         gain=None if camera.gain_from == "assumed" else camera.gain,
-        correlation=max((abs(c[0]) for c in measured.correlation), default=0) if measured else 0,
+        correlation=neighbour_correlation(measured.correlation) if measured else 0.0,
         saturation=measured.saturation if measured else None,
         bead_um=bead_um,
         field=read_marked(first.open(), time, channel, region, first.fill(channel)),
