@@ -51,7 +51,7 @@ def tune_on_phantoms(
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
         JSON with `chosen` (the λ under its setting's name, iterations, score), the score still
-        `to_gain`, the bound that the search was `ended_by` (null = none), the whole `curve`, what
+        `to_gain`, the limit that the search was `ended_by` (null = none), the whole `curve`, what
         was tuned `on`, the `measure`, and `seconds`.
     """
     started = time.perf_counter()
