@@ -204,7 +204,7 @@ def _judge(
     if here is not None and wider is not None and too_sharp(here, wider):
         too_wide, width = True, true_width(here.by_noise, wider.by_noise)
     if spots is not None:
-        ratios = {"lateral": spots.lateral, "axial": spots.axial}
+        ratios = spots.ratios
         narrow = [name for name, ratio in ratios.items() if ratio[2] < 1 / TOLERANCE]
         if narrow:
             too_wide, axes = True, tuple(narrow)
@@ -270,8 +270,7 @@ def _sentence(
         sphere = "" if spots is None or spots.bead_um else "; spheres of no size explain this"
         return (
             f"the PSF is too narrow: {measured}{sphere}. Restored objects remain too wide. Check "
-            "the "
-            "optics, depth_um, sample_index (spherical aberration) and the PSF's file"
+            "the optics, depth_um, sample_index (spherical aberration) and the PSF's file"
         )
     if verdict == "fits":
         return f"the PSF fits the data: they are not sharper than it allows, and {measured}"
