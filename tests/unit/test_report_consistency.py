@@ -1,10 +1,10 @@
 """What the page says of consistency: shares, what no one can check, what appears in the dark."""
 
 import numpy as np
-from helpers import simulated_dataset
+from helpers import metric_record, simulated_dataset
 
 from decon3d import paths
-from decon3d.evaluation.records import volume_record, write_records
+from decon3d.evaluation.records import write_records
 from decon3d.files import write_json
 from decon3d.report.consistency import (
     LIMITS,
@@ -20,15 +20,15 @@ SETTINGS = load_settings({"datasets": {"d": simulated_dataset()}, "methods": {"r
 
 def write(root, method, kind, **values):
     records = [
-        volume_record(
-            dataset="d",
+        metric_record(
             channel="gfp",
             method=method,
             subject="probe/x",
             split="probe",
             metric=metric,
+            range=None,
             value=value,
-            implementation="test",
+            unit="1",
         )
         for metric, value in values.items()
     ]
