@@ -206,9 +206,8 @@ def _section(key: str, model: type[s.Section], text: str) -> str:
 
 def _rows(model: type[s.Section]) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        meaning = (
-            (_description(model, name) or _inner_doc(field)).replace("\n", " ").replace("|", "\\|")
-        )
+        text = _description(model, name) or _inner_doc(field)
+        meaning = text.replace("\n", " ").replace("|", "\\|")
         choices = _choices(field.annotation)
         if choices:
             meaning += f" One of {', '.join(f'`{c}`' for c in choices)}."
