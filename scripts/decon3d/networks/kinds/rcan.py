@@ -49,8 +49,8 @@ class Rcan(NetworkSection):
     loss: Literal["mae", "mse"] = "mae"
     """Mean absolute or mean squared error."""
     attention: Literal["calibrated", "per_block"] = "calibrated"
-    """`fixed`: pooled vectors from a sample of the data, so that the result does not depend on the
-    blocks. `per_block`: those of each block, as published."""
+    """`calibrated`: pooled vectors from a sample of the data, so that the result does not depend on
+    the blocks. `per_block`: those of each block, as published."""
     training: RcanTraining = RcanTraining()
 
 
