@@ -11,7 +11,6 @@ import typer
 
 from decon3d import __version__
 from decon3d.errors import UserError, needs_traceback, reason
-from decon3d.files import replacing
 from decon3d.optics.modalities import MODALITIES
 
 app = typer.Typer(
@@ -239,9 +238,8 @@ def deconvolve(
     """Deconvolve one volume that fits into memory."""
     _check_new(out)
     given = _psf(psf)
-    import tifffile
-
     from decon3d import api
+    from decon3d.optics.psf import write_imagej
     from decon3d.volumes.metadata import chosen_voxel_size
     from decon3d.volumes.reader import Reading, open_volume
 
@@ -262,14 +260,7 @@ def deconvolve(
         threads=threads,
         gpus=gpus,
     )
-    with replacing(out) as temporary:
-        tifffile.imwrite(
-            temporary,
-            restored,
-            imagej=True,
-            resolution=(1 / size[2], 1 / size[1]),
-            metadata={"axes": "ZYX", "spacing": size[0], "unit": "um"},
-        )
+    write_imagej(out, restored, size)
     print(f"Written: {out}")
 
 
