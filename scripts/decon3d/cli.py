@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from decon3d import __version__
-from decon3d.errors import UserError, needs_traceback, reason
+from decon3d.errors import UserError, needs_traceback
+from decon3d.files import full_disk, no_access
 from decon3d.optics.modalities import MODALITIES
 
 app = typer.Typer(
@@ -434,9 +435,7 @@ def main() -> None:
     """Run the command; what the user can mend is one line, without a traceback."""
     try:
         app()
-    except Exception as error:
+    except (UserError, OSError) as error:
         if needs_traceback(error):
             raise
-        where = f"{error.filename}: " if isinstance(error, OSError) else ""
-        text = str(error) if isinstance(error, UserError) else where + reason(error)
-        sys.exit(f"Error: {text}")
+        sys.exit(f"Error: {full_disk(error, '.') or no_access(error) or error}")
