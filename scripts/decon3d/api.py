@@ -22,6 +22,7 @@ from decon3d.optics import build
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.restoration.finish import export_ome_tiff
 from decon3d.settings import Settings, load_settings
+from decon3d.user_paths import check_output
 from decon3d.volumes.checked_stores import open_array
 from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata
@@ -326,10 +327,7 @@ def restore(
     target = Path(out)
     if not target.name.endswith(SUFFIXES):
         raise UserError(f"out: {target} must end in .ome.zarr or .ome.tif")
-    if os.path.lexists(target):
-        raise UserError(f"out: {target} exists; remove it, or give another name")
-    if not target.parent.is_dir():
-        raise UserError(f"out: the folder {target.parent} does not exist; make it first")
+    check_output(target)
     source = os.fspath(path)
     if not os.path.exists(source):
         raise UserError(f"path: {source} does not exist; check the path")

@@ -13,6 +13,7 @@ from decon3d import __version__
 from decon3d.errors import UserError, needs_traceback
 from decon3d.files import full_disk, no_access
 from decon3d.optics.modalities import MODALITIES
+from decon3d.user_paths import check_output
 
 app = typer.Typer(
     name="decon3d",
@@ -185,7 +186,7 @@ def psf(
     options: PsfOptions = None,
 ) -> None:
     """Make a PSF on the voxel grid of an image."""
-    _check_new(out)
+    check_output(out)
     needed = {
         "--modality": modality,
         "--na": na,
@@ -237,7 +238,7 @@ def deconvolve(
     gpus: Gpus = 0,
 ) -> None:
     """Deconvolve one volume that fits into memory."""
-    _check_new(out)
+    check_output(out)
     given = _psf(psf)
     from decon3d import api
     from decon3d.optics.psf import write_imagej
@@ -358,13 +359,6 @@ def clean(
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _check_new(out: Path) -> None:
-    if out.exists():
-        raise UserError(f"{out} exists; remove it, or give another name")
-    if not out.parent.is_dir():
-        raise UserError(f"{out}: the folder {out.parent} does not exist; make it first")
 
 
 def _number(text: str | None) -> int | str | None:

@@ -14,7 +14,8 @@ from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.optics.modalities import MODALITIES
 from decon3d.preflight import check_headers, list_inputs
-from decon3d.settings import expand_path, load_settings
+from decon3d.settings import load_settings
+from decon3d.user_paths import check_output, expand_path
 from decon3d.volumes.header_checks import differing_voxels
 from decon3d.volumes.inputs import matches
 from decon3d.volumes.reader import open_volume
@@ -162,11 +163,7 @@ def new_config(
 
 def write_config(path: str | Path, text: str, *, force: bool = False) -> None:
     """Write a config, and never over another one unless `force` is given."""
-    path = Path(path)
-    if path.exists() and not force:
-        raise UserError(f"{path} exists; give another name with --output, or --force")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: the folder {path.parent} does not exist; make it first")
+    check_output(Path(path), force=force, remedy="give another name with --output, or --force")
     write_text(path, text)
 
 
