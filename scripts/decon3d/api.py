@@ -228,28 +228,27 @@ def deconvolve(
         raise UserError(
             "voxel_size_um is missing; give (Z, Y, X) in µm, or a PSF from decon3d.make_psf"
         )
-    with tempfile.TemporaryDirectory(prefix="decon3d_") as place:
+    settings = _settings(
+        method=method,
+        camera=camera,
+        memory_gb=memory_gb,
+        seed=seed,
+        dataset={"voxel_size_um": list(size), "no_data": no_data},
+    )
+    with tempfile.TemporaryDirectory(prefix="decon3d_") as place, _own_names():
         source = Path(place) / f"{NAME}.ome.zarr"
         _write_volume(source, values, (size[0], size[1], size[2]))
-        settings = _settings(
-            method=method,
-            camera=camera,
-            memory_gb=memory_gb,
-            seed=seed,
-            dataset={"voxel_size_um": list(size), "no_data": no_data},
+        plan, _ = restore_volume(
+            str(source),
+            settings=settings,
+            psfs=psfs,
+            channels=None,
+            folder=Path(place),
+            threads=threads or _threads(),
+            gpus=gpus,
         )
-        with _own_names():
-            plan, _ = restore_volume(
-                str(source),
-                settings=settings,
-                psfs=psfs,
-                channels=None,
-                folder=Path(place),
-                threads=threads or _threads(),
-                gpus=gpus,
-            )
-            restored: Any = open_array(plan.volumes[0].store, "0")
-            return np.asarray(restored[0, 0], np.float32)
+        restored: Any = open_array(plan.volumes[0].store, "0")
+        return np.asarray(restored[0, 0], np.float32)
 
 
 def restore(
