@@ -1,4 +1,4 @@
-"""The command `decon3d`: the way from files to restored volumes, without a line of Python.
+"""The command `decon3d` and its subcommands.
 
 Heavy imports are in the functions, so that `decon3d --help` is quick.
 """
@@ -148,7 +148,7 @@ def psf(
         "--voxel-size": voxel_size,
     }
     if missing := [option for option, value in needed.items() if value is None]:
-        raise UserError(f"give {', '.join(missing)}: a PSF follows from these")
+        raise UserError(f"give {', '.join(missing)}: they are needed for a PSF")
     sted = opt.given(depletion_um=depletion, saturation_factor=saturation_factor)
     optics = opt.given(
         modality=modality,

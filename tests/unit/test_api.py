@@ -1,4 +1,4 @@
-"""The way in from Python: known sums, files as arrays, and one line for every wrong argument."""
+"""The Python interface: known sums, files like arrays, one line for a wrong argument."""
 
 import doctest
 import subprocess

@@ -1,4 +1,4 @@
-"""Write a config for some files: what they state is taken, what they lack is asked for."""
+"""Write a config for some files; ask for what their metadata do not state."""
 
 import os
 import re
@@ -43,7 +43,7 @@ HINTS = {
 
 @dataclass(frozen=True)
 class Given:
-    """What the options of the command say; None and empty = not given."""
+    """Options of the command; None and empty = not given."""
 
     voxel_size_um: Triple | None = None
     modality: str | None = None
@@ -66,7 +66,7 @@ class Given:
 
 
 class _Missing:
-    """Asks for what is neither given nor stated, or collects it for one message."""
+    """Ask for values that are neither given nor stated, or collect them for one message."""
 
     def __init__(self, ask: Ask | None) -> None:
         self.ask = ask
@@ -162,7 +162,7 @@ def new_config(
 
 
 def write_config(path: str | Path, text: str, *, force: bool = False) -> None:
-    """Write a config, and never over another one unless `force` is given."""
+    """Write a config; replace another one only with `force`."""
     check_output(Path(path), force=force, remedy="give another name with --output, or --force")
     write_text(path, text)
 

@@ -75,7 +75,7 @@ def measured_psf(
     if bead is None and beads is None:
         if options or diameter is not None:
             what = f"--set {options[0]}" if options else "--bead-diameter"
-            raise UserError(f"{what}: give --bead or --beads, whose key this is")
+            raise UserError(f"{what}: give --bead or --beads, too; this is a key of a measured PSF")
         return None
     source = {"source": "file", "path": bead} if bead else {"source": "beads", "path": beads}
     return source | given(bead_diameter_um=diameter) | _key_values(options)
