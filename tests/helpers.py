@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 import zarr
 
+from decon3d.evaluation.records import Record
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, TrainedOn
 from decon3d.volumes.writer import create_level, image_attributes
 
@@ -115,6 +116,27 @@ def bundle_info(**changes) -> BundleInfo:
         "weights_sha256": "0",
     }
     return BundleInfo(**{**values, **changes})
+
+
+def metric_record(**changes) -> Record:
+    """A value of a metric: the PSNR of a restored volume."""
+    values = {
+        "dataset": "d",
+        "channel": "a",
+        "method": "rl",
+        "subject": "volume/v",
+        "split": "test",
+        "recipe": None,
+        "photons": None,
+        "metric": "psnr",
+        "variant": "unmatched",
+        "region": "volume",
+        "range": 1.0,
+        "implementation": "own",
+        "value": 31.25,
+        "unit": "dB",
+    }
+    return Record(**{**values, **changes})
 
 
 def simulated_dataset(**changes):

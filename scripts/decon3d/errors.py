@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a full disk or an exceeded quota."""
 NO_ACCESS = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""Error numbers of a file or folder that may not be read or written."""
 
 
 class UserError(Exception):
@@ -75,7 +77,7 @@ def reading(what: str) -> Iterator[None]:
 
 
 def needs_traceback(error: BaseException) -> bool:
-    """Return whether an error needs its traceback, since it is not a user's."""
+    """Return whether an error needs its traceback: the user cannot fix it."""
     of_disk = isinstance(error, OSError) and error.errno in (*DISK_FULL, *NO_ACCESS)
     return not (of_disk or isinstance(error, UserError))
 

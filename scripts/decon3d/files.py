@@ -67,7 +67,7 @@ _announced: list[str] = []
 
 
 def announce_output(gigabytes: float) -> None:
-    """Note the job's largest output, for the message the disk is full."""
+    """Note the job's largest output, for the message about a full disk."""
     _announced[:] = [f"this job writes up to {gigabytes:.2g} GB before compression; "]
 
 

@@ -32,11 +32,12 @@ from fuzz.mutations import (
     mutate_value,
     put_integer,
 )
+from helpers import metric_record
 from numpy.typing import NDArray
 
 from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.noise import load_noise, measure_noise
-from decon3d.evaluation.records import Record, read_records, write_records
+from decon3d.evaluation.records import read_records, write_records
 from decon3d.files import read_record
 from decon3d.networks.description import load_info
 from decon3d.optics.measured import psf_from_file
@@ -723,23 +724,7 @@ class Own:
         )
         restore_part(folder / "plan.json", [state], part=0, marker=parts / "0.json", threads=1)
         measure_noise([counts(8, 24, 24)]).save(folder / "noise.json")
-        row = Record(
-            "d",
-            "a",
-            "rl",
-            "volume/v",
-            "test",
-            None,
-            None,
-            "psnr",
-            "unmatched",
-            "volume",
-            1.0,
-            "own",
-            1.0,
-            "dB",
-        )
-        write_records(folder / "records.json", [row])
+        write_records(folder / "records.json", [metric_record()])
         self.folder = folder
         self.plan = load_plan(folder / "plan.json")
         self.psf = psf.data

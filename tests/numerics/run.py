@@ -14,7 +14,7 @@ import argparse
 import ast
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -138,21 +138,26 @@ PACKAGES = (
 """Packages of which every module is in `MODULES` or in `WITHOUT_NUMERICS`."""
 
 
+def matches(module: str, patterns: Iterable[str]) -> bool:
+    """Return whether a path below scripts/decon3d matches one of some patterns."""
+    return any(fnmatch(module, pattern) for pattern in patterns)
+
+
+def with_numerics() -> list[str]:
+    """List all modules but those of `WITHOUT_NUMERICS`, as paths below scripts/decon3d."""
+    files = sorted(p.relative_to(LIBRARY).as_posix() for p in LIBRARY.rglob("*.py"))
+    return [f for f in files if not matches(f, WITHOUT_NUMERICS)]
+
+
 def modules(stage: str) -> list[str]:
     """List the modules of a stage, as paths below scripts/decon3d."""
-    files = sorted(p.relative_to(LIBRARY).as_posix() for p in LIBRARY.rglob("*.py"))
-    skipped = {f for f in files if any(fnmatch(f, p) for p in WITHOUT_NUMERICS)}
-    return [f for f in files if f not in skipped and any(fnmatch(f, p) for p in MODULES[stage])]
+    return [f for f in with_numerics() if matches(f, MODULES[stage])]
 
 
 def unlisted() -> list[str]:
     """List the modules of `PACKAGES` that no stage names."""
-    listed = {module for stage in MODULES for module in modules(stage)}
-    files = [
-        p.relative_to(LIBRARY).as_posix() for k in PACKAGES for p in (LIBRARY / k).glob("*.py")
-    ]
-    skipped = {f for f in files if any(fnmatch(f, p) for p in WITHOUT_NUMERICS)}
-    return sorted({*files} - listed - skipped)
+    files = [f for f in with_numerics() if f.partition("/")[0] in PACKAGES]
+    return [f for f in files if not any(matches(f, patterns) for patterns in MODULES.values())]
 
 
 def code_hash(source: str) -> str:
@@ -178,7 +183,7 @@ def _tokens(node: Any) -> Iterator[str]:
 
 
 def _without_result(node: Any) -> bool:
-    """Say whether a statement is an import, an error, a string alone or a call of the logger."""
+    """Return whether a statement is an import, an error, a string alone or a call of the logger."""
     if isinstance(node, (ast.Import, ast.ImportFrom, ast.Raise)):
         return True
     if not isinstance(node, ast.Expr):
@@ -203,7 +208,7 @@ def without_new_plugins(recorded: dict[str, Any], now: dict[str, Any]) -> dict[s
     known = {p for stage in recorded.values() for p in stage["modules"]}
 
     def is_new(module: str) -> bool:
-        return module not in known and any(fnmatch(module, p) for p in PLUGINS)
+        return module not in known and matches(module, PLUGINS)
 
     return {
         stage: {**state, "modules": {p: h for p, h in state["modules"].items() if not is_new(p)}}

@@ -5,27 +5,13 @@ import math
 
 import numpy as np
 import pytest
+from helpers import metric_record
 from scipy import stats
 
 from decon3d.evaluation.records import COLUMNS, Record, read_records, write_records
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
 
-ROW = Record(
-    "d",
-    "c",
-    "rl",
-    "volume/v",
-    "volume",
-    None,
-    None,
-    "psnr",
-    "affine",
-    "volume",
-    900.0,
-    "here",
-    31.5,
-    "dB",
-)
+ROW = metric_record(range=900.0, value=31.5)
 
 
 def test_columns_are_the_contract() -> None:

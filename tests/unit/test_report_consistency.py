@@ -1,10 +1,10 @@
 """What the page says of consistency: shares, what no one can check, what appears in the dark."""
 
 import numpy as np
-from helpers import simulated_dataset
+from helpers import metric_record, simulated_dataset
 
 from decon3d import paths
-from decon3d.evaluation.records import Record, write_records
+from decon3d.evaluation.records import write_records
 from decon3d.files import write_json
 from decon3d.report.consistency import (
     LIMITS,
@@ -20,19 +20,13 @@ SETTINGS = load_settings({"datasets": {"d": simulated_dataset()}, "methods": {"r
 
 def write(root, method, kind, **values):
     records = [
-        Record(
-            dataset="d",
+        metric_record(
             channel="gfp",
             method=method,
             subject="probe/x",
             split="probe",
-            recipe=None,
-            photons=None,
             metric=metric,
-            variant="unmatched",
-            region="volume",
             range=None,
-            implementation="test",
             value=value,
             unit="1",
         )

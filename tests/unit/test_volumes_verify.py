@@ -5,9 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from helpers import metric_record
 
 from decon3d.errors import DamagedError
-from decon3d.evaluation.records import Record, read_records, write_records
+from decon3d.evaluation.records import read_records, write_records
 from decon3d.files import read_json, write_digests, write_record
 from decon3d.logs import job_log
 from decon3d.optics.psf import Psf, save_psf
@@ -15,22 +16,7 @@ from decon3d.report.page import check_drawn
 from decon3d.volumes.verify import finished_stores, verify
 from verify import advice
 
-ROW = Record(
-    "d",
-    "a",
-    "rl",
-    "volume/v",
-    "test",
-    None,
-    None,
-    "psnr",
-    "unmatched",
-    "volume",
-    1.0,
-    "own",
-    31.25,
-    "dB",
-)
+ROW = metric_record()
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ The variance of the counts is a line over their mean (Janesick 2007, Photon Tran
 measured in images of structure, in three steps that exclude the variance of structure:
 
 1. The noise is measured after differences of fourth order along Y and X and of second order along
-Z, which remove almost all of a blurred object. With two frames of one place, the differences of the
-frames' difference are used. 2. Voxels are grouped by the mean of a shell around the footprint of
-these differences, and in each group, the third with the least variance in the shell is kept (the
-lower envelope). White noise in the shell is independent of that in the footprint, so this choice
-biases neither mean nor variance. 3. Remaining structure grows with the square of the counts above
-the darkest, unlike the noise. If such a term is significant, it is fitted with the line.
+   Z, which remove almost all of a blurred object. With two frames of one place, the differences of
+   the frames' difference are used.
+2. Voxels are grouped by the mean of a shell around the footprint of these differences. In each
+   group, the third with the least variance in the shell is kept (the lower envelope). White noise
+   in the shell is independent of that in the footprint, so this choice biases neither mean nor
+   variance.
+3. Remaining structure grows with the square of the counts above the darkest, unlike the noise. If
+   such a term is significant, it is fitted with the line.
 
 Differences change the variance of correlated noise (deskewed or resampled data); this is corrected.
 """
