@@ -8,14 +8,14 @@ from scipy import ndimage
 from decon3d import settings
 from decon3d.classical.photons import photon_scale
 from decon3d.evaluation.deviance import held_out, restore_chain
-from decon3d.evaluation.sample import CORRELATED, correlation_of
+from decon3d.evaluation.sample import correlation_of
 from decon3d.optics.measured import psf_from_file
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
 from decon3d.settings import METHOD_KINDS
 from decon3d.volumes.camera import Camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.photon_transfer import CORRELATED, measure_camera
 
 OFFSET = 98.0
 

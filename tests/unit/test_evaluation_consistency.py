@@ -474,13 +474,11 @@ class Inventive:
         return restored
 
 
-@pytest.mark.parametrize(("light", "objects"), [(0.0, 0), (2000.0, 1)])
-def test_dark_noise_tells_what_appears_from_nothing(monkeypatch, light, objects):
-    monkeypatch.setattr(deviance, "open_restorer", lambda state, threads: Inventive(light))
-    noise = Noise(1.0, -98.0, 1.0, ((0.0, 0.0), (0.0, 0.0), (0.27, 0.0)), 0, "data")
-    state = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
+def dark_values(monkeypatch, restorer, noise, **options):
+    """What a restorer makes of dark noise, by metric."""
+    monkeypatch.setattr(deviance, "open_restorer", lambda state, threads: restorer)
     records = dark_noise.evaluate_dark_noise(
-        [state],
+        [State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})],
         noise=noise,
         background=105.0,
         psf=PSF,
@@ -489,8 +487,16 @@ def test_dark_noise_tells_what_appears_from_nothing(monkeypatch, light, objects)
         method="m",
         seed=1,
         threads=1,
+        **options,
     )
-    values = {r.metric: r.value for r in records}
+    assert len(records) == len({r.metric for r in records})
+    return {r.metric: r.value for r in records}
+
+
+@pytest.mark.parametrize(("light", "objects"), [(0.0, 0), (2000.0, 1)])
+def test_dark_noise_tells_what_appears_from_nothing(monkeypatch, light, objects):
+    noise = Noise(1.0, -98.0, 1.0, ((0.0, 0.0), (0.0, 0.0), (0.27, 0.0)), 0, "data")
+    values = dark_values(monkeypatch, Inventive(light), noise)
     assert values["dark_objects"] == objects
     assert (values["dark_peak"] > 5) == bool(objects)
     # The brightest 0.01 % of Gaussian noise; one spot is no more of them.
@@ -504,22 +510,6 @@ def test_dark_specks_are_told_one_by_one(monkeypatch):
         def restore(self, block, origin):
             return np.where(np.arange(block.size).reshape(block.shape) % 2000 == 0, 105 + 30, block)
 
-    monkeypatch.setattr(deviance, "open_restorer", lambda state, threads: Speckled())
     noise = Noise(1.0, -96.0, 1.0, ((0.0, 0.0),) * 3, 0, "data")
-    (specks,) = (
-        r.value
-        for r in dark_noise.evaluate_dark_noise(
-            [State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})],
-            noise=noise,
-            background=105.0,
-            psf=PSF,
-            dataset="d",
-            channel="c",
-            method="m",
-            seed=1,
-            threads=1,
-            shape=(16, 64, 64),
-        )
-        if r.metric == "dark_specks"
-    )
-    assert specks == pytest.approx(30 / 3, rel=0.05)
+    values = dark_values(monkeypatch, Speckled(), noise, shape=(16, 64, 64))
+    assert values["dark_specks"] == pytest.approx(30 / 3, rel=0.05)

@@ -15,7 +15,6 @@ from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.deviance import held_out, restore_chain
 from decon3d.evaluation.probe import BEADS, bead_image, make_probe, proportion
 from decon3d.evaluation.sample import (
-    CORRELATED,
     Bench,
     Method,
     correlation_of,
@@ -32,6 +31,7 @@ from decon3d.settings import Channel, Optics, load_settings
 from decon3d.settings.target_kernels import target_kernels
 from decon3d.volumes.camera import Camera as CameraSettings
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.photon_transfer import CORRELATED
 
 VOXEL = (0.2, 0.1, 0.1)
 SIGMA = (1.5, 1.2, 1.2)

@@ -8,10 +8,10 @@ understates the method. The rule:
   doubled, or until, by the trend of its gains, it cannot reach the best of another λ.
   The peak is the *first* checkpoint within that tolerance of the best.
 - **λ.** The search climbs from one λ by factors of 3 until both neighbours of the best are worse,
-  then tries the middle (a factor of √3) towards the better neighbour. If the best λ is at the end
-  of the ladder, `UserError` says so.
-- **Bounds.** Bright widefield images gain for thousands of iterations, ever less. So a run has a
-  most number of iterations, and all runs together have one. The result says which bound was hit.
+  then tries the middle (a factor of √3) towards the better neighbour.
+- **Limits.** Bright widefield images gain for thousands of iterations, ever less. So the iterations
+  of a run are limited, and those of all runs together; λ has a least and a most value. The result
+  says at which limit the search ended.
 - **What is still to gain** is always stated: the best score that any run may still reach, above
   the chosen one's. A run that has not passed its peak may gain as much again as in its last
   doubling of the iterations, as if each doubling gained half as much as the one before; a λ that
@@ -113,7 +113,7 @@ class TuningResult:
     to_gain: float
     """What more iterations, or other λ that were cut short, may still add to the score."""
     ended_by: str | None
-    """The bound that cut the search short; None = it ended by itself."""
+    """The limit at which the search ended; None = at none."""
     curve: tuple[Trial, ...]
     """All points, by λ and then by iterations."""
 
@@ -141,7 +141,6 @@ def tune(
     tolerance: float = TOLERANCE_DB,
     threads: int = 1,
     max_iterations: int = MOST_ITERATIONS,
-    max_in_all: int = MOST_IN_ALL,
 ) -> TuningResult:
     """Find the iterations, and λ of a prior, that restore known volumes best.
 
@@ -159,8 +158,6 @@ def tune(
         Threads in all; volumes are worked on side by side.
     max_iterations
         Most iterations at one λ.
-    max_in_all
-        Most iterations at all λ together.
 
     Returns
     -------
@@ -181,9 +178,7 @@ def tune(
         def scores_of(weight: float, most: int) -> Iterator[tuple[int, float]]:
             return _scores(subjects, models, prior, weight, most, pool)
 
-        return search(
-            scores_of, prior=prior, tolerance=tolerance, most=max_iterations, in_all=max_in_all
-        )
+        return search(scores_of, prior=prior, tolerance=tolerance, most=max_iterations)
 
 
 def scores(
@@ -280,7 +275,7 @@ def search(
     log.info("tuning: chose λ %.2g and %d iterations", peak.weight, peak.iterations)
     if ended_by:
         log.warning(
-            "tuning: the search ended at its bound of %s; about %.2g may still be gained",
+            "tuning: the search ended at a limit (%s); about %.2g may still be gained",
             ended_by,
             to_gain,
         )

@@ -28,7 +28,7 @@ from decon3d.evaluation.consistency import (
 from decon3d.evaluation.map_progress import start_or_resume
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
-from decon3d.evaluation.records import Record
+from decon3d.evaluation.records import Record, volume_record
 from decon3d.files import announce_output, digest, read_json
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, half_width
@@ -485,21 +485,15 @@ def volume_records(
             ("not_verifiable", shares, f"energy outside the OTF, Hann windows of {BLOCK}"),
         ):
             records.append(
-                Record(
+                volume_record(
                     dataset=dataset,
                     channel=channel,
                     method=method,
                     subject=f"volume/{volume}",
                     split="data",
-                    recipe=None,
-                    photons=None,
                     metric=metric,
-                    variant="unmatched",
-                    region="volume",
-                    range=None,
-                    implementation=f"decon3d {__version__}: {told}",
                     value=float(np.mean(values)) if values else float("nan"),
-                    unit="1",
+                    implementation=f"decon3d {__version__}: {told}",
                 )
             )
     return records

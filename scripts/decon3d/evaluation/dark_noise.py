@@ -17,7 +17,7 @@ from scipy.ndimage import label
 from decon3d.evaluation.consistency import THRESHOLD, Checker, FloatArray, beyond, smooth
 from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.noise import Noise
-from decon3d.evaluation.records import Record
+from decon3d.evaluation.records import Record, volume_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
@@ -107,20 +107,15 @@ def evaluate_dark_noise(
         )
     told = f"decon3d {__version__}: {' × '.join(map(str, shape))} voxels, re-blurred"
     return [
-        Record(
+        volume_record(
             dataset=dataset,
             channel=channel,
             method=method,
             subject="probe/dark",
             split="probe",
-            recipe=None,
-            photons=None,
             metric=metric,
-            variant="unmatched",
-            region="volume",
-            range=None,
-            implementation=told,
             value=value,
+            implementation=told,
             unit=unit,
         )
         for metric, value, unit in (

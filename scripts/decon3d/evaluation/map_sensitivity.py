@@ -18,7 +18,7 @@ from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 from decon3d.evaluation.consistency import Checker, FloatArray, smooth, width_voxels
 from decon3d.evaluation.noise import measure_noise
-from decon3d.evaluation.records import Record
+from decon3d.evaluation.records import Record, volume_record
 from decon3d.optics.psf import Psf
 from decon3d.restoration.blocks import Triple
 from decon3d.seeds import generator
@@ -229,21 +229,17 @@ def evaluate_map_sensitivity(
         rng = generator(seed, "planted", dataset, channel, i)
         found = map_sensitivity(image, np.asarray(restored[i]), checker=checker, rng=rng)
         records += [
-            Record(
+            volume_record(
                 dataset=dataset,
                 channel=channel,
                 method=method,
                 subject=f"probe/planted/{i:04d}",
                 split="probe",
+                metric=f"auc_{change}",
+                value=value,
+                implementation=f"decon3d {__version__}: SNR {SNR:g}, up to {PLACES} places",
                 recipe=recipes[i],
                 photons=float(about["photons"][i]) if simulated else None,
-                metric=f"auc_{change}",
-                variant="unmatched",
-                region="volume",
-                range=None,
-                implementation=f"decon3d {__version__}: SNR {SNR:g}, up to {PLACES} places",
-                value=value,
-                unit="1",
             )
             for change, value in found.items()
         ]

@@ -37,13 +37,12 @@ from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera, CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
+from decon3d.volumes.photon_transfer import CORRELATED, neighbour_correlation
 
 Verdict = Literal["too wide", "too narrow", "fits", "cannot tell"]
 
 FIELD = (64, 256, 256)
 """Largest region (Z, Y, X) in the middle of the first volume in which spots are detected."""
-CORRELATED = 0.1
-"""Correlation of neighbours' noise above which halves of the photons are not independent."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def channel_psf_fit(
         psf=psf,
         dark_level=camera.dark_level,
         gain=None if camera.gain_from == "assumed" else camera.gain,
-        correlation=max((abs(c[0]) for c in measured.correlation), default=0) if measured else 0,
+        correlation=neighbour_correlation(measured.correlation) if measured else 0.0,
         saturation=measured.saturation if measured else None,
         bead_um=bead_um,
         field=read_marked(first.open(), time, channel, region, first.fill(channel)),
@@ -205,7 +204,7 @@ def _judge(
     if here is not None and wider is not None and too_sharp(here, wider):
         too_wide, width = True, true_width(here.by_noise, wider.by_noise)
     if spots is not None:
-        ratios = {"lateral": spots.lateral, "axial": spots.axial}
+        ratios = spots.ratios
         narrow = [name for name, ratio in ratios.items() if ratio[2] < 1 / TOLERANCE]
         if narrow:
             too_wide, axes = True, tuple(narrow)
@@ -271,8 +270,7 @@ def _sentence(
         sphere = "" if spots is None or spots.bead_um else "; spheres of no size explain this"
         return (
             f"the PSF is too narrow: {measured}{sphere}. Restored objects remain too wide. Check "
-            "the "
-            "optics, depth_um, sample_index (spherical aberration) and the PSF's file"
+            "the optics, depth_um, sample_index (spherical aberration) and the PSF's file"
         )
     if verdict == "fits":
         return f"the PSF fits the data: they are not sharper than it allows, and {measured}"

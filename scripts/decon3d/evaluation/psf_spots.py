@@ -59,6 +59,11 @@ class Spots:
     bead_um: float | None
     """Declared diameter, included in the PSF's width; None = unknown."""
 
+    @property
+    def ratios(self) -> dict[str, Interval]:
+        """Both widths, relative to the assumed PSF's, by name."""
+        return {"lateral": self.lateral, "axial": self.axial}
+
 
 def measure_spots(
     fields: Sequence[NDArray[Any]], *, psf: Psf, bead_um: float | None = None
@@ -162,8 +167,7 @@ def _separate(
 def wider_than(spots: Spots) -> tuple[str, ...]:
     """List the widths of spots that no sphere, or not the declared one, explains."""
     if spots.bead_um is not None:
-        ratios = {"lateral": spots.lateral, "axial": spots.axial}
-        return tuple(name for name, ratio in ratios.items() if ratio[1] > TOLERANCE)
+        return tuple(name for name, ratio in spots.ratios.items() if ratio[1] > TOLERANCE)
     # A sphere adds the same to the squares of both widths.
     lateral, axial = spots.psf_um
     sphere = max(spots.lateral[2] ** 2 - 1, 0.0) * lateral**2

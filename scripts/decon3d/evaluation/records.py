@@ -57,6 +57,39 @@ class Record:
     unit: str
 
 
+def volume_record(
+    *,
+    dataset: str,
+    channel: str,
+    method: str,
+    subject: str,
+    split: str,
+    metric: str,
+    value: float,
+    implementation: str,
+    unit: str = "1",
+    recipe: str | None = None,
+    photons: float | None = None,
+) -> Record:
+    """Make the record of a metric of a whole volume as it is: no match, no range."""
+    return Record(
+        dataset=dataset,
+        channel=channel,
+        method=method,
+        subject=subject,
+        split=split,
+        recipe=recipe,
+        photons=photons,
+        metric=metric,
+        variant="unmatched",
+        region="volume",
+        range=None,
+        implementation=implementation,
+        value=value,
+        unit=unit,
+    )
+
+
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
     """Write records as a JSON list, atomically; values that are not finite become null.
 

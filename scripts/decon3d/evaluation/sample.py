@@ -18,7 +18,7 @@ from decon3d.evaluation.catalogue import DEPENDENT, METRICS
 from decon3d.evaluation.deviance import BLOCKS, HeldOut, held_out, middle, restore_chain
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.evaluation.full_reference import compare
-from decon3d.evaluation.noise import measure_noise
+from decon3d.evaluation.noise import measure_noise, noise_of
 from decon3d.evaluation.predicted_error import predicted_error
 from decon3d.evaluation.probe import (
     BALL_RADIUS,
@@ -41,15 +41,12 @@ from decon3d.restoration.restorers import Preparation, State, claim_device
 from decon3d.seeds import generator, stream_seed
 from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.photon_transfer import CORRELATED, measure_camera, neighbour_correlation
 
 WIDTHS = (0.75, 0.9, 1.0, 1.1, 1.25)
 """Width of the PSF that images a phantom, relative to the one that the method assumes."""
 WRONG_PSF = ("tubules", (24, 48, 48))
 """Recipe and voxels (Z, Y, X) of that phantom; one object, the same at every width."""
-CORRELATED = 0.1
-"""Correlation of neighbours' noise above which halves of the photons are not independent: that of
-deskewed light-sheet data is 0.2 to 0.3."""
 LEAST_PHOTONS = 0.05
 """Least mean photons per voxel above the dark level for a comparison of halves."""
 _OWN = f"decon3d {__version__}"
@@ -257,10 +254,12 @@ def _predicted(
     """
     if not states or not blocks or camera.gain_from == "assumed":
         return []
-    if (shared := correlation_of(blocks, camera)) > CORRELATED:
+    measured = measure_camera(blocks)
+    shared = neighbour_correlation(noise_of(measured, camera=camera).correlation)
+    if shared > CORRELATED:
         log.warning("predicted error: not measured: noise of neighbours correlates (%.2f)", shared)
         return []
-    noise = ImageNoise(camera.gain, camera.dark_level, measure_camera(blocks).correlation)
+    noise = ImageNoise(camera.gain, camera.dark_level, measured.correlation)
     level = camera.offset if background is None else background
     restore = restore_chain(states, threads=threads, doubled=False)
     start = stream_seed(seed, "predicted", *stream) >> 1
@@ -287,8 +286,7 @@ def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[Photo
 
 def correlation_of(sample: Sequence[NDArray[Any]], camera: Camera) -> float:
     """Measure the largest correlation of the noise of direct neighbours, over Z, Y and X."""
-    noise = measure_noise(sample, camera=camera)
-    return max(abs(curve[0]) for curve in noise.correlation)
+    return neighbour_correlation(measure_noise(sample, camera=camera).correlation)
 
 
 def _restored(

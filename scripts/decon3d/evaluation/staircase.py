@@ -32,7 +32,7 @@ from scipy.ndimage import gaussian_filter
 from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.consistency import SIGMA, FloatArray, width_voxels
 from decon3d.evaluation.deviance import restore_chain
-from decon3d.evaluation.records import Record
+from decon3d.evaluation.records import Record, volume_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.restorers import State, prepare_classical
@@ -254,21 +254,15 @@ def staircase_records(
         )
         log.info("%s: flat voxels: %s", method, found)
         records += [
-            Record(
+            volume_record(
                 dataset=dataset,
                 channel=channel,
                 method=method,
                 subject=f"sample/{i:04d}",
                 split="data",
-                recipe=None,
-                photons=None,
                 metric=metric,
-                variant="unmatched",
-                region="volume",
-                range=None,
-                implementation=told,
                 value=value,
-                unit="1",
+                implementation=told,
             )
             for metric, value in (("staircase", found.restored), ("staircase_rl", found.rl))
         ]

@@ -48,7 +48,6 @@ class Mismatch:
 
     text: str
     misfit: float
-    right_misfit: float
 
 
 def find_mismatch(
@@ -106,7 +105,6 @@ def find_mismatch(
                 f"otherwise; voxels of {fits:.3g} µm along Z instead of {file_voxel_size_um[0]:g} "
                 "would match",
                 float(tried.min()),
-                right,
             )
         )
     for other in (1, 2):
@@ -123,10 +121,9 @@ def find_mismatch(
                     misfit(np.diag([1, 1 / w, 1 / w]) @ turned)
                     for w in {1.0, width, float(sizes[1:].min())}
                 ),
-                right,
             )
         )
-    explanations.append(_second_bead(seen, spline, half, right))
+    explanations.append(_second_bead(seen, spline, half))
     likely = min(explanations, key=lambda e: e.misfit)
     return likely if likely.misfit < STRONG * right else None
 
@@ -209,7 +206,7 @@ def _misfit(seen: Array, model: Array) -> float:
     return float(np.abs(seen - model / total).sum() / 2) if total > 0 else 1.0
 
 
-def _second_bead(seen: Array, spline: Array, half: list[int], right: float) -> Mismatch:
+def _second_bead(seen: Array, spline: Array, half: list[int]) -> Mismatch:
     """Fit two PSFs of one width, with their places and heights."""
     top = seen.max()
     step = max(spline.max(), 1e-12)
@@ -244,5 +241,4 @@ def _second_bead(seen: Array, spline: Array, half: list[int], right: float) -> M
         f"it fits two PSFs, the second of {share:.0%} of the height and [{listed}] voxels of the "
         "image (Z, Y, X) away, so two beads touch; choose another bead",
         misfit,
-        right,
     )

@@ -317,10 +317,10 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
         f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. "
-        f"{still_to_gain(found, job.settings.datasets[job.name])}."
+        f"{still_to_gain(found, job.settings.datasets[job.name])}"
     )
     if found["ended_by"]:
-        caption += f" The search ended at its bound of {found['ended_by']}."
+        caption += f" The search ended at a limit ({found['ended_by']})."
     if on_data and weight:
         caption += " The number of iterations is 20 % above the peak's, as simulations suggest."
     if on_data and found["photons"]["gain_from"] == "data":

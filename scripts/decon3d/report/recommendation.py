@@ -483,7 +483,5 @@ def _decibels(estimate: Estimate | None) -> str:
 
 
 def _reasons(checks: Sequence[Check]) -> str:
-    """Join what speaks against a method, what can be seen first."""
-    order = list(CHECKS)
-    found = sorted((c for c in checks if c.veto), key=lambda c: order.index(c.name))
-    return " and ".join(check.why for check in found[:REASONS])
+    """Join what speaks against a method; of the checks in order, what can be seen is first."""
+    return " and ".join([check.why for check in checks if check.veto][:REASONS])

@@ -287,7 +287,7 @@ def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:
 
 
 def _cut_short(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """Say where a tuning ended at a bound, and what it may lack."""
+    """List where a tuning ended at a limit, and what may still be gained."""
     found = []
     for method in settings.methods:
         for channel in settings.datasets[dataset].channels:
@@ -295,19 +295,19 @@ def _cut_short(root: Path, dataset: str, settings: Settings) -> list[str]:
             if record.get("ended_by"):
                 to_gain = still_to_gain(record, settings.datasets[dataset])
                 found.append(
-                    f"{channel}, {method_label(method)}: the tuning ended at its bound of "
-                    f"{record['ended_by']}. {to_gain}, so that comparisons may understate this "
-                    "method by as much."
+                    f"{channel}, {method_label(method)}: the tuning ended at a limit "
+                    f"({record['ended_by']}). {to_gain} Comparisons may understate this method by "
+                    "as much."
                 )
     return found
 
 
 def still_to_gain(tuning: dict[str, Any], dataset: Dataset) -> str:
-    """Say what a tuning's record has still to gain, as a sentence without its full stop."""
+    """Say how much better a longer or wider search might be, by a tuning's record."""
     if tuning["on"] == "data":
-        return f"About {tuning['to_gain']:.2g} of the predicted error may still be gained"
+        return f"About {tuning['to_gain']:.2g} of the predicted error may still be gained."
     where = "the simulated objects" if dataset.pairs is None else "the measured pairs"
-    return f"About {tuning['to_gain']:.2f} dB on {where} may still be gained"
+    return f"About {tuning['to_gain']:.2f} dB on {where} may still be gained."
 
 
 def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from decon3d.report.labels import INPUT, method_label
 from decon3d.report.templating import number
 
 ERRORS = 2.0
-"""Standard errors by which held-out photons must be predicted worse."""
+"""Standard errors by which a predicted error, or that of held-out photons, must be larger."""
 LEAST_PARTS = 4
 """Parts of the data that a standard error takes."""
 LIGHT = 0.03
@@ -196,11 +196,9 @@ def _predicted(pair: _Pair) -> Check | None:
     errors = predicted_worse(pair.metrics, pair.method, pair.reference)
     if errors is None or pair.reference == INPUT:
         return None
-    one, other = pair.values("predicted_error")
     return _check(
         "predicted",
-        _mean(one),
-        _mean(other),
+        *pair.means("predicted_error"),
         cell=f"{_signed(errors, 1)} SE",
         veto=errors > ERRORS,
         why=f"fits yours worse than {pair.other}",

@@ -21,7 +21,7 @@ from decon3d.classical.tuning import scores
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.photon_transfer import CORRELATED, measure_camera, neighbour_correlation
 
 NOMINAL = 15
 """Default number of accelerated iterations, about right for 100 photons."""
@@ -31,9 +31,6 @@ PAST = 1.5
 """The search continues to so many times the best number of iterations, …"""
 JUDGED_FROM = 8
 """… and at least to this number."""
-CORRELATED = 0.1
-"""Correlation of neighbours' noise above which the dose decides; in deskewed light-sheet data it is
-0.2 to 0.3."""
 AGREES = 1.25
 """Factor by which the gain may differ from the noise of the data."""
 DOSE_LAW = (1.56, 0.27, -0.37)
@@ -93,7 +90,7 @@ def choose_iterations(
     if camera is None or camera.gain_from == "assumed":
         return nominal("the camera's gain is neither configured nor measurable in the data")
     noise = noise_of(sample, camera)
-    shared = correlation_of(noise)
+    shared = neighbour_correlation(noise.correlation)
     if shared > CORRELATED:
         return _by_dose(
             recipe, sample, noise, psf, f"the noise of neighbours is correlated ({shared:.2f})"
@@ -144,11 +141,6 @@ def noise_of(sample: Sequence[NDArray[Any]], camera: Camera) -> ImageNoise:
             )
             gain, dark_level = measured.gain, measured.dark_level
     return ImageNoise(gain, dark_level, measured.correlation)
-
-
-def correlation_of(noise: ImageNoise) -> float:
-    """Return the largest correlation of the noise of direct neighbours."""
-    return max(abs(curve[0]) if curve else 0.0 for curve in noise.correlation)
 
 
 def _by_dose(

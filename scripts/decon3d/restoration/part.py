@@ -85,7 +85,7 @@ def shard_problem(plan: Plan, number: int, line: dict[str, Any]) -> str | None:
         return "is missing"
     except ValueError as error:
         return str(error)
-    return None if found == line["shard"] else "does not match the manifest"
+    return None if found == line["shard"] else "does not match its progress record"
 
 
 def finished_blocks(folder: Path, plan: Plan, numbers: range) -> dict[int, dict[str, Any]]:

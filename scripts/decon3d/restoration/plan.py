@@ -173,7 +173,7 @@ class Plan:
         return map(self.item, range(self.bounds[number], self.bounds[number + 1]))
 
     def work(self) -> list[dict[str, float]]:
-        """Log the uncompressed size of each part's input, work and output."""
+        """Return the blocks and the uncompressed input, work and output of each part."""
         edges = self.starts
         found = []
         for first, last in pairwise(self.bounds):
@@ -280,16 +280,11 @@ def make_plan(
             channels,
         ]
 
-        def key_of(block: Triple, chunk: Triple, decisive: list[Any] = decisive) -> str:
-            return digest([*decisive, chunk, block, VERSIONS["restore"]])
-
-        kept = _finished_layout(store)
-        if kept is not None and key_of(*kept[:2]) == kept[2]:
-            block, chunk = kept[:2]
-        else:
+        layout = _finished_layout(store, decisive)
+        if layout is None:
             units = len(chosen) * len(channels) * len(records)
             try:
-                block, chunk = choose_block(
+                layout = choose_block(
                     shape,
                     halo=halo,
                     stride=stride,
@@ -302,6 +297,7 @@ def make_plan(
                     f"restoration.memory_gb: {restoration.memory_gb:g} is too little for {method} "
                     f"on {record.name}: {error}"
                 ) from None
+        block, chunk = layout
         volumes.append(
             VolumePlan(
                 record.name,
@@ -313,7 +309,7 @@ def make_plan(
                 dict(channels),
                 chunk,
                 block,
-                key_of(block, chunk),
+                _key(decisive, block, chunk),
                 {n: record.fill(i) for n, i in channels.items()},
                 record.clip_at_zero,
                 record.seen,
@@ -430,16 +426,21 @@ def _create(volume: VolumePlan) -> None:
     )
 
 
-def _finished_layout(store: str) -> tuple[Triple, Triple, str] | None:
-    """Return a finished volume's block, chunk and key; None = it is not finished, or damaged."""
+def _key(decisive: list[Any], block: Triple, chunk: Triple) -> str:
+    """Hash all that decides the restored voxels."""
+    return digest([*decisive, chunk, block, VERSIONS["restore"]])
+
+
+def _finished_layout(store: str, decisive: list[Any]) -> tuple[Triple, Triple] | None:
+    """Return a finished volume's block and chunk; None = it is unfinished, damaged or outdated."""
     try:
-        made = read_json(Path(store, "zarr.json"))["attributes"]["decon3d"]
+        key = read_json(Path(store, "zarr.json"))["attributes"]["decon3d"]["key"]
         layout = Layout.of(read_json(Path(store, "0", "zarr.json")))
-        block, chunk = layout.file[2:], (layout.chunk or ())[2:]
-        (bz, by, bx), (cz, cy, cx) = block, chunk
-        return (bz, by, bx), (cz, cy, cx), str(made["key"])
+        (bz, by, bx), (cz, cy, cx) = layout.file[2:], (layout.chunk or ())[2:]
     except (DamagedError, KeyError, TypeError, IndexError, ValueError):
         return None
+    block, chunk = (bz, by, bx), (cz, cy, cx)
+    return (block, chunk) if key == _key(decisive, block, chunk) else None
 
 
 def check_level_0(volume: VolumePlan, *, of_plan: bool = True) -> None:

@@ -17,12 +17,13 @@ from decon3d.errors import UserError
 from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.restoration.iterations import CORRELATED, correlation_of, noise_of
+from decon3d.restoration.iterations import noise_of
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.photon_transfer import CORRELATED, neighbour_correlation
 
 PSNR = "affine-matched PSNR (dB)"
 RISK = "negative predicted error"
@@ -50,7 +51,7 @@ def tune_on_phantoms(
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
         JSON with `chosen` (the λ under its setting's name, iterations, score), the score still
-        `to_gain`, the bound that the search was `ended_by` (null = none), the whole `curve`, what
+        `to_gain`, the limit that the search was `ended_by` (null = none), the whole `curve`, what
         was tuned `on`, the `measure`, and `seconds`.
     """
     started = time.perf_counter()
@@ -109,7 +110,7 @@ def tune_on_data(
             "phantoms"
         )
     noise = noise_of(sample, camera)
-    shared = correlation_of(noise)
+    shared = neighbour_correlation(noise.correlation)
     if shared > CORRELATED:
         raise UserError(
             f"{method.kind}, tune_on: data: the noise of neighbouring voxels is correlated "

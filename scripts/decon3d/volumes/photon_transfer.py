@@ -47,6 +47,8 @@ ORDERS_CORRELATED = (0, 2, 2)
 """Along an axis with a correlation above `CORRELATED`: other orders remove too much of the
 noise."""
 CORRELATED = 0.1
+"""Correlation of the noise of direct neighbours above which the noise counts as correlated: that of
+deskewed light-sheet data is 0.2 to 0.3."""
 SHELL = (5, 9, 9)
 """Voxels (Z, Y, X), less the footprint's 3 × 5 × 5."""
 FOOTPRINT = (3, 5, 5)
@@ -477,6 +479,11 @@ def without_even_places(block: NDArray[Any]) -> NDArray[Any]:
     result = block.astype(np.float32)
     result[np.asarray(maximum_filter(even, FOOTPRINT))] = np.nan
     return result
+
+
+def neighbour_correlation(correlation: Sequence[Sequence[float]]) -> float:
+    """Return the largest correlation of direct neighbours, of curves by lag along Z, Y and X."""
+    return max((abs(curve[0]) if curve else 0.0 for curve in correlation), default=0.0)
 
 
 def noise_power(correlation: Sequence[float], size: int) -> NDArray[np.float64]:
