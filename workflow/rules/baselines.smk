@@ -1,5 +1,6 @@
-# The classical methods' parameters, searched until the optimum is interior, on the validation
-# phantoms, on the data, or (an oracle) on the test truth: a baseline at its best, or an error.
+# The parameters of the classical methods, tuned on the validation phantoms, on the data, or (as an
+# oracle) on the test truth. The search ends when the optimum is inside the searched range, or at a
+# limit of the iterations.
 
 
 rule tune:

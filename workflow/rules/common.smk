@@ -1,4 +1,4 @@
-# The config, validated, and what the rules ask of it. No rules here.
+# The validated config, and functions of it that the rules use. No rules.
 
 import datetime
 import json
@@ -60,7 +60,7 @@ try:
     FOLDERS = instrument_folders(workflow.configfiles, CLONE)
     INSTRUMENT_FILES = instrument_files(FOLDERS)
     IN_CONFIG = set(config.get("instruments") or {})
-    config.update(with_files(config, FOLDERS))  # scripts see the instruments, too
+    config.update(with_files(config, FOLDERS))  # for the scripts, too
     SETTINGS = load_settings(config)
     INPUTS = list_inputs(SETTINGS)
     if workflow.is_main_process:  # once per run: every job reads the Snakefile again
@@ -89,13 +89,13 @@ PREVIEWED = INPUTS.previewed
 MEASURED = INPUTS.pairs
 METHODS = SETTINGS.methods
 PHANTOMS = SETTINGS.simulated_pairs
-PROBE = PHANTOMS or Phantoms()  # whose doses the probes of the evaluation have
+PROBE = PHANTOMS or Phantoms()  # the probes of the evaluation have its doses
 RESTORATION = SETTINGS.restoration
 NO_NAME = r"[^\s\S]"
 CAPTIONS = str(CLONE / "workflow" / "report" / "page.rst")
 
 
-# What another config's datasets and methods have left is no output of this one's rules.
+# Results of datasets and methods of another config are not outputs of these rules.
 wildcard_constraints:
     dataset="|".join(SETTINGS.datasets),
     channel="|".join({c: None for d in SETTINGS.datasets.values() for c in d.channels}),
@@ -106,7 +106,7 @@ wildcard_constraints:
 
 
 def container_image():
-    """The container's image, or None where the clone's path does not suit a container's command."""
+    """The container's image; None if Apptainer cannot use the clone's path."""
     image = f"{CLONE}/envs/decon3d.sif"
     if re.fullmatch(r"[\w./+@,=-]+", image):
         return image
@@ -145,7 +145,7 @@ def channel_of(wildcards):
 
 
 def reading_of(wildcards):
-    """What the config says about a dataset's files: `volumes.volume.Reading`, as plain values."""
+    """The reading options of a dataset's files (`volumes.volume.Reading`), as plain values."""
     return vars(Reading.of(dataset_of(wildcards)))
 
 
@@ -160,13 +160,13 @@ def values(settings, **options):
 
 @lru_cache(maxsize=None)
 def volume_size(dataset, volume):
-    """A volume's size, not compressed, in megabytes, and how many Mvoxel of it are restored."""
+    """A volume's uncompressed size in MB, and the Mvoxel of it that are restored."""
     chosen = SETTINGS.datasets[dataset]
     if chosen.simulate is not None:
         mvoxels = len(chosen.channels) * prod(chosen.simulate[volume].shape) / 1e6
         return 2 * mvoxels, mvoxels
     header = HEADERS.get((VOLUMES[dataset][volume].path, Reading.of(chosen)))
-    if header is None:  # a job whose resources are those that the run gave it
+    if header is None:  # in a job, whose resources the main process has set
         return 0, 0
     times = header.shape[0] if chosen.times is None else len(chosen.times)
     mvoxels = times * len(chosen.channels) * prod(header.shape[2:]) / 1e6
@@ -175,15 +175,15 @@ def volume_size(dataset, volume):
 
 @lru_cache(maxsize=None)
 def dataset_mvoxels(dataset, referenced=False):
-    """Mvoxel that a dataset's restoration holds, or those of its volumes with a reference."""
+    """Mvoxel of a dataset's restoration, or of its volumes with a reference."""
     volumes = VOLUMES[dataset].items()
     names = [name for name, v in volumes if v.reference or not referenced]
     return sum(volume_size(dataset, name)[1] for name in names)
 
 
-# What a job does in a minute at least: half or less of what two slow cores do in `make demo`
-# (tables/cost.csv), in Mvoxel, or MB that are read. A restoration that takes longer, with hundreds
-# of iterations, is told to stop, and goes on in its next attempt.
+# Least work of a job per minute, in Mvoxel, or MB for ingest: at most half of the rate of two slow
+# cores in `make demo` (tables/cost.csv). A slower restoration, with hundreds of iterations, is
+# stopped at its time limit and resumes in its next attempt.
 PER_MINUTE = {
     "ingest": 200,
     "restore": 5,
@@ -196,7 +196,7 @@ PER_MINUTE = {
 def minutes_for(stage, amount, *, least):
     """Resource function: minutes for the amount of work, more with each attempt.
 
-    A rule's `most_minutes` in the profile is the end of it.
+    A rule's `most_minutes` in the profile is the limit.
     """
 
     def minutes(wildcards, attempt, rulename):
@@ -217,7 +217,7 @@ def block_mb(wildcards, attempt):
 def voxel_size(wildcards):
     """A dataset's voxel size: the config's, else that in the header of the first volume, if known.
 
-    The PSF follows from it, not from the file: a new volume with the same voxels changes nothing.
+    The PSF depends on it, not on the file: a new volume with the same voxels changes nothing.
     """
     dataset = dataset_of(wildcards)
     header = HEADERS.get((first_volume(wildcards), Reading.of(dataset)))
@@ -229,7 +229,7 @@ def first_volume(wildcards):
 
 
 def volume_seen(wildcards):
-    """A fingerprint of a volume from outside; those that the workflow simulates change by rules."""
+    """A fingerprint of an input volume; empty for simulated ones, which change by rules."""
     if dataset_of(wildcards).simulate is not None:
         return ""
     return fingerprint(VOLUMES[wildcards.dataset][wildcards.volume].path)
@@ -241,7 +241,7 @@ def frame_lists(camera):
 
 
 def camera_frames(camera):
-    """The same, as one list."""
+    """The files of `frame_lists` in one list."""
     return [file for files in frame_lists(camera).values() for file in files]
 
 
@@ -255,7 +255,7 @@ def instrument_names():
 
 
 def instrument_file(name):
-    """Where an instrument is described; None = in the config."""
+    """The file that describes an instrument; None = the config."""
     return None if name in IN_CONFIG else str(INSTRUMENT_FILES[name])
 
 
@@ -291,14 +291,14 @@ def bead_path(wildcards):
 
 
 def frames_of_day(wildcards):
-    """What holds the files of a camera's dark and flat frames of a day."""
+    """The section with a camera's dark and flat frames of a day."""
     instrument = instrument_of(wildcards.instrument)
     dated = {str(frames.date): frames for frames in instrument.frames}
     return dated.get(wildcards.day, instrument.camera)
 
 
 def instrument_records(name):
-    """What is measured of an instrument: each channel of each bead stack, each day's frames."""
+    """The records of an instrument: by channel and bead stack, and by day of the frames."""
     instrument = instrument_of(name)
     beads = [
         paths.instrument_beads(name, objective, stack.date, channel)
@@ -310,7 +310,7 @@ def instrument_records(name):
 
 
 def references_seen(wildcards):
-    """A fingerprint of the references that the config names."""
+    """A fingerprint of the references in the config."""
     if dataset_of(wildcards).simulate is not None:
         return ""
     volumes = VOLUMES[wildcards.dataset].values()
@@ -318,15 +318,15 @@ def references_seen(wildcards):
 
 
 def psf_seen(wildcards):
-    """A fingerprint of a PSF or bead stack from outside."""
+    """A fingerprint of the file of a PSF or bead stack."""
     named = getattr(channel_of(wildcards).psf, "path", None)
     return fingerprint([expand_path(named)] if named else [])
 
 
 def bundles_seen(wildcards):
-    """A fingerprint of the bundles from outside that a method and those before it use.
+    """A fingerprint of the input bundles that a method and its sources use.
 
-    Of all methods and channels, where the wildcards name none.
+    Of all methods and channels, if the wildcards have none.
     """
     channel, method = wildcards.get("channel"), wildcards.get("method")
     channels = [channel] if channel else dataset_of(wildcards).channels
@@ -364,9 +364,9 @@ def camera_known(wildcards):
 
 
 def camera_record(wildcards):
-    """What the data say of a channel's camera, where the config leaves something open.
+    """The record of a channel's camera in the data, if the config does not give all numbers.
 
-    One more volume changes it, but is no reason to train or tune again.
+    A new volume changes it, but does not repeat training or tuning.
     """
     if camera_known(wildcards):
         return {}
@@ -403,24 +403,24 @@ def channel_indices(wildcards):
 
 
 def restored_indices(wildcards):
-    """Where the channels lie in a restored volume: in the order of the config."""
+    """The indices of the channels in a restored volume: in the order of the config."""
     return {name: i for i, name in enumerate(dataset_of(wildcards).channels)}
 
 
 def source_indices(wildcards):
-    """Where the channels lie in the volumes that a method starts from."""
+    """The indices of the channels in the volumes that a method starts from."""
     raw = method_of(wildcards).source is None
     return channel_indices(wildcards) if raw else restored_indices(wildcards)
 
 
 def source_times(wildcards):
-    """The chosen times in the volumes that a method starts from; a restored one holds no others."""
+    """The times to restore of the volumes that a method starts from; None = all."""
     raw = method_of(wildcards).source is None
     return dataset_of(wildcards).times if raw else None
 
 
 def of_channels(path):
-    """Input function: a path of the contract that knows no method, for every channel."""
+    """Input function: a path of the contract without a method, for every channel."""
     return lambda w: [path(w.dataset, channel) for channel in dataset_of(w).channels]
 
 
@@ -476,7 +476,7 @@ def start_bundle(wildcards):
 
 
 def method_inputs(wildcards):
-    """What a restorer of one channel is prepared from, besides the channel's statistics."""
+    """The inputs of a restorer of one channel, besides the channel's statistics."""
     return inputs_of(wildcards.dataset, wildcards.channel, wildcards.method)
 
 
@@ -492,14 +492,14 @@ def inputs_of(*names):
 
 
 def chain_of(name):
-    """A method after all that it starts from, the first of which sees the data."""
+    """A method after its sources; the first one starts from the data."""
     source = METHODS[name].source if name in METHODS else None
     before = chain_of(source) if source else []
     return [*before, name] if name in METHODS else []
 
 
 def chain_inputs(wildcards):
-    """What the methods of a chain are prepared from, and their states: role_<place in it>."""
+    """The inputs and the states of the methods of a chain: role_<place in it>."""
     dataset, channel = wildcards.dataset, wildcards.channel
     inputs = {}
     for i, name in enumerate(chain_of(wildcards.method)):
@@ -514,9 +514,9 @@ def chain_may_use_gpu(name):
 
 
 def measured_light(wildcards):
-    """The record of light and camera in the data, where the phantoms' config leaves any open.
+    """The record of light and camera in the data, if the phantoms' config does not give all of it.
 
-    It counts when the phantoms are first made: one more volume is no reason to train again.
+    It is used when the phantoms are first made; a new volume does not repeat the training.
     """
     if not PHANTOMS.needs_data(dataset_of(wildcards).camera):
         return []
@@ -530,12 +530,12 @@ def own_volumes(wildcards):
 
 
 def own_objects(wildcards):
-    """Their files."""
+    """The files of the user's own objects."""
     return [file for path in own_volumes(wildcards) for file in volume_files(path)]
 
 
 def tuning_inputs(wildcards):
-    """What a method's parameters are searched on, besides the PSF."""
+    """The inputs of a method's tuning, besides the PSF."""
     if method_of(wildcards).tune_on == "data":
         statistics = paths.statistics(wildcards.dataset, wildcards.channel)
         return {"volumes": ingested_volumes(wildcards), "statistics": statistics}
@@ -567,7 +567,7 @@ def evaluation_files(dataset):
 
 
 def likeness_records(wildcards):
-    """How alike phantoms and data are, where the dataset has phantoms."""
+    """The similarity of phantoms and data, if the dataset has phantoms."""
     return likeness_files(wildcards.dataset)
 
 
@@ -579,10 +579,10 @@ def likeness_files(dataset):
 
 
 def all_records(wildcards):
-    """What has to be there when all is done: the records of every stage, in all datasets.
+    """The records of every stage of all datasets, which exist after a complete run.
 
-    Where a later file is there, Snakemake does not miss an earlier one: one that a failed job has
-    taken with it, after its input had changed, would leave the old results in place.
+    If a later file exists, Snakemake does not make a missing earlier one. A record that a failed job
+    removed after its input had changed would then leave the old results in place.
     """
     found = []
     for dataset in SETTINGS.datasets:
@@ -622,17 +622,17 @@ def gives_gpu(rule):
 
 
 def partial_report(wildcards):
-    """What says that the pages were made of partial results, if they ever were."""
+    """The marker of pages made of partial results, if it exists."""
     return [paths.PARTIAL_REPORT] if Path(paths.PARTIAL_REPORT).is_file() else []
 
 
 def report_what_is_there():
-    """After an error: pages from what exists, so that nothing that was done goes unseen."""
+    """After an error, make the pages from the existing results."""
     if LOOK_ONLY:  # `snakemake verify` writes nothing but its log
         return
     results = "results" if Path("results").is_dir() else "."
     if shutil.disk_usage(results).free < 50e6:
-        print("The disk is full: no page was made of what exists.", file=sys.stderr)
+        print("The disk is full, so no page was made of the results.", file=sys.stderr)
         return
     script = CLONE / "scripts" / "report_existing.py"
     subprocess.run(

@@ -1,7 +1,7 @@
-# Metrics, one file of records per method, and the tables made of them.
+# Metrics, one file of records per method, and the tables made from them.
 
 
-# The test split against its truth; and changes planted into it: what the consistency map finds.
+# The test split compared with its truth, and the consistency map of changes planted into it.
 rule evaluate_phantoms:
     input:
         psfs=of_channels(paths.psf),
@@ -35,7 +35,7 @@ rule evaluate_phantoms:
         "../../scripts/evaluate_phantoms.py"
 
 
-# The volumes themselves: against the references that the config names, and without truth.
+# The volumes themselves, compared with their references, and without truth.
 rule evaluate_volumes:
     input:
         volumes=ingested_volumes,
@@ -75,7 +75,7 @@ rule evaluate_volumes:
         "../../scripts/evaluate_volumes.py"
 
 
-# What takes the method itself: held-out photons, probes, a PSF other than assumed, dark noise.
+# Measures that run the method: held-out photons, probes, a wrong PSF, dark noise.
 rule evaluate_sample_cpu:
     input:
         unpack(chain_inputs),
@@ -115,7 +115,7 @@ use rule evaluate_sample_cpu as evaluate_sample_gpu with:
         "../../envs/gpu.yaml"
 
 
-# The noise of the raw counts, measured once: what consistency is measured in.
+# The noise of the raw counts, the unit of consistency.
 rule noise:
     input:
         ingested_volumes,

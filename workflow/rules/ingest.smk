@@ -21,7 +21,7 @@ rule simulate:
         "../../scripts/simulate.py"
 
 
-# What a camera's dark and flat frames say of its pixels.
+# The offset, gain and noise of a camera's pixels, from its dark and flat frames.
 rule camera_maps:
     input:
         lambda w: camera_frames(dataset_of(w).camera),
@@ -77,7 +77,7 @@ rule ingest:
         "../../scripts/ingest.py"
 
 
-# What a method has restored, as the input of another that names it as its `source`.
+# Volumes restored by a method, as the input of another with this `source`.
 use rule ingest as ingest_restored with:
     input:
         paths.finished("{dataset}", "{method}"),

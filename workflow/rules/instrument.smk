@@ -1,4 +1,4 @@
-# `snakemake instrument`: a page of each microscope that the config or its folders describe.
+# `snakemake instrument`: a page of each microscope in the config or its folders.
 
 
 wildcard_constraints:
@@ -68,7 +68,7 @@ rule instrument_page:
     params:
         instrument=lambda w: values(instrument_of(w.instrument), exclude_unset=True),
         file=lambda w: instrument_file(w.instrument),
-        today=str(datetime.date.today()),  # ages are counted from it
+        today=str(datetime.date.today()),  # for the ages of measurements
         version=[VERSIONS["instrument"], VERSIONS["report"]],
     script:
         "../../scripts/instrument_page.py"

@@ -1,5 +1,5 @@
-# Pairs with truth: what networks learn from and baselines are tuned on. Phantoms, simulated through
-# the channel's PSF, or a dataset's own measured pairs.
+# Pairs with truth, for training and tuning: phantoms, simulated through the channel's PSF, or a
+# dataset's own measured pairs.
 
 
 rule phantoms:
@@ -34,7 +34,7 @@ rule phantoms:
         "../../scripts/phantoms.py"
 
 
-# Whether the test phantoms look like the data: histogram, spectrum, noise.
+# Similarity of the test phantoms and the data: histogram, spectrum, noise.
 rule likeness:
     input:
         volumes=ingested_volumes,
@@ -93,7 +93,7 @@ rule measured_pairs:
         "../../scripts/measured_pairs.py"
 
 
-# What a method restores of the pairs is what another sees that names it as its `source`.
+# Pairs restored by a method, for others with this `source`.
 rule pairs_after_cpu:
     input:
         unpack(method_inputs),

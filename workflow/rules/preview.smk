@@ -1,5 +1,5 @@
-# `snakemake preview`: a crop of one volume of each dataset through every method that is ready,
-# before anything long is started.
+# `snakemake preview`: a crop of one volume of each dataset, restored by every ready method, before
+# any long job.
 
 
 rule preview:

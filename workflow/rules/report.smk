@@ -1,8 +1,8 @@
 # Tables, figures and pages.
 #
-# After an error they are made from what exists (`onerror:`) and dated 1970. Files among the inputs
-# are newer than that, and one has changed (Snakemake takes an unchanged one for older), so the next
-# run makes them again, whatever was missing.
+# After an error they are made from the existing results (`onerror:`) and dated 1970. Their inputs are
+# newer, and one has changed (Snakemake considers an unchanged one older), so the next run makes them
+# again.
 
 OTHER_TABLES = (
     "recommendation",
@@ -70,7 +70,7 @@ rule report:
     input:
         CAPTIONS,
         partial_report,
-        # So that a table that was deleted is made again.
+        # A deleted table is made again.
         tables=[
             paths.table("{dataset}", f"{name}.csv")
             for name in ("summary", "cost", *OTHER_TABLES)

@@ -1,5 +1,5 @@
-# prepare → plan → N parts → finish: the same for networks and classical methods. What may use a
-# GPU has rules of its own, so that a profile can send them elsewhere.
+# prepare → plan → N parts → finish: the same for networks and classical methods. Jobs that may use
+# a GPU have their own rules, which a profile can send elsewhere.
 
 
 rule restore_prepare:
@@ -33,7 +33,7 @@ rule restore_prepare:
         "../../scripts/restore_prepare.py"
 
 
-# Deciding on a sample of the data is work: a stopping rule, calibrated attention.
+# Decisions on a sample of the data take time: a stopping rule, calibrated attention.
 use rule restore_prepare as restore_prepare_on_sample with:
     input:
         unpack(method_inputs),

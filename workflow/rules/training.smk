@@ -18,7 +18,7 @@ rule train:
         "benchmarks/{dataset}/train.{channel}.{method}.tsv"
     wildcard_constraints:
         method=methods_where(is_trained),
-    priority: 10  # the longest jobs: what waits for them starts the sooner
+    priority: 10  # the longest jobs start first
     conda:
         "../../envs/gpu.yaml"
     threads: 8

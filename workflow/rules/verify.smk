@@ -1,4 +1,4 @@
-# `snakemake verify`: everything in results is read; a line for each damage, exit status 1.
+# `snakemake verify`: read all results; a line for each damaged file, exit status 1.
 
 
 rule verify:
