@@ -206,7 +206,8 @@ def _section(key: str, model: type[s.Section], text: str) -> str:
 
 def _rows(model: type[s.Section]) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        meaning = (field.description or _inner_doc(field)).replace("\n", " ").replace("|", "\\|")
+        text = _description(model, name) or _inner_doc(field)
+        meaning = text.replace("\n", " ").replace("|", "\\|")
         choices = _choices(field.annotation)
         if choices:
             meaning += f" One of {', '.join(f'`{c}`' for c in choices)}."
@@ -222,6 +223,12 @@ def _example(model: type[s.Section], name: str, field: FieldInfo) -> str:
     if name == "kind":
         return str(get_args(field.annotation)[0])
     return EXAMPLES.get(f"{model.__name__}.{name}") or EXAMPLES.get(name, "")
+
+
+def _description(model: type[s.Section], name: str) -> str | None:
+    """Return a key's description; a class that only changes a default has its parent's."""
+    fields = (base.model_fields.get(name) for base in model.__mro__ if issubclass(base, s.Section))
+    return next((field.description for field in fields if field and field.description), None)
 
 
 def _inner_doc(field: FieldInfo) -> str:

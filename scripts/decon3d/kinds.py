@@ -1,4 +1,4 @@
-"""Kinds of methods: the record of a plug-in, and the search for plug-ins.
+"""Kinds of methods: the record of a plug-in, and the search for plug-ins of any sort.
 
 A method is one file in `classical/kinds` or `networks/kinds`. The file defines `METHOD`. The
 config's kinds, the reference page, the labels and the methods paragraph follow from it.
@@ -53,9 +53,13 @@ class Kind:
 
 
 def find_kinds(package: ModuleType) -> dict[str, Any]:
-    """Import the modules of a package; return their `METHOD` records by the kinds' names."""
-    modules = [
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    """Return the `METHOD` records of a package's modules by the kinds' names."""
+    return {kind.name: kind for kind in find_records(package, "METHOD")}
+
+
+def find_records(package: ModuleType, name: str) -> list[Any]:
+    """Import the modules of a package; return the record that each defines as `name`."""
+    return [
+        getattr(importlib.import_module(f"{package.__name__}.{module.name}"), name)
         for module in pkgutil.iter_modules(package.__path__)
     ]
-    return {module.METHOD.name: module.METHOD for module in modules}

@@ -1,4 +1,4 @@
-"""The projected Landweber iteration: one file, held by what least squares must give."""
+"""The projected Landweber iteration: the properties of least squares without negative light."""
 
 from itertools import islice
 

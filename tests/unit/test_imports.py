@@ -1,4 +1,4 @@
-"""What importing the library does to the process of its caller: nothing."""
+"""Importing the library changes nothing in the process of its caller."""
 
 import subprocess
 import sys

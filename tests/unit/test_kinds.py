@@ -1,4 +1,4 @@
-"""Every kind of method is one file that says all there is to say of it."""
+"""Every kind of method is one file with its settings, label, text and citations."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Two-photon and STED against the formulas of a textbook; what their configs must say.
+"""Two-photon and STED against the formulas of a textbook; the keys that they need.
 
 A kind of microscope is one entry of `optics.modalities`.
 """

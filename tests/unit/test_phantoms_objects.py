@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import label, minimum_filter
 
-from decon3d import settings
 from decon3d.errors import UserError
+from decon3d.phantoms import sections
 from decon3d.phantoms.ellipsoids import ball, coverage, draw_ellipsoids
 from decon3d.phantoms.grids import Grid, power_law_field, random_field
 from decon3d.phantoms.mixture import KINDS
@@ -249,7 +249,7 @@ def test_a_unit_below_half_a_voxel_is_refused():
 
 
 def test_the_config_offers_the_recipes_that_there_are():
-    assert sorted(RECIPES) == sorted(settings.RECIPES)
+    assert sorted(RECIPES) == sorted(sections.RECIPES)
 
 
 def test_an_unknown_recipe_is_named():

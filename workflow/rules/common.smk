@@ -359,8 +359,7 @@ def made_bundles():
 
 def camera_known(wildcards):
     """Whether the config gives all numbers of a dataset's camera."""
-    camera = dataset_of(wildcards).camera
-    return None not in (camera.offset, camera.gain, camera.read_noise)
+    return dataset_of(wildcards).camera.is_known
 
 
 def camera_record(wildcards):

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from decon3d.kinds import Kind, MethodSection
@@ -18,10 +18,22 @@ if TYPE_CHECKING:
 Tuned = Literal["tune"]
 
 
-Stopping = Literal["fixed", "relative_change", "rlgc"]
+Stopping = Annotated[
+    Literal["fixed", "relative_change", "rlgc"],
+    Field(
+        description="`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops "
+        "when two halves of its photons disagree, all when < 1 % of a sample's voxels move."
+    ),
+]
 
 
-TuneOn = Literal["phantoms", "data", "test_truth"]
+TuneOn = Annotated[
+    Literal["phantoms", "data", "test_truth"],
+    Field(
+        description="Basis of `tune`: `phantoms` (val split); `data` (the error predicted from "
+        "them, without truth); `test_truth` (an oracle: the method's name must end in _oracle)."
+    ),
+]
 
 
 Prior = Literal["tv_weight", "roughness_weight"]

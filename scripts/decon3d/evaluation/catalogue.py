@@ -1,23 +1,14 @@
 """Every metric: its label, the direction that is better, and its limits."""
 
-import importlib
-import pkgutil
-
 from decon3d.evaluation import metrics
 from decon3d.evaluation.metric import Metric, MetricWithTruth
+from decon3d.kinds import find_records
 
-
-def _found() -> dict[str, MetricWithTruth]:
-    """Import the files of `metrics`; return their records by place and name."""
-    records: list[MetricWithTruth] = [
-        importlib.import_module(f"{metrics.__name__}.{module.name}").METRIC
-        for module in pkgutil.iter_modules(metrics.__path__)
-    ]
-    return {r.name: r for r in sorted(records, key=lambda r: (r.place, r.name))}
-
-
-WITH_TRUTH: dict[str, MetricWithTruth] = _found()
-"""Metrics that compare with the truth."""
+WITH_TRUTH: dict[str, MetricWithTruth] = {
+    metric.name: metric
+    for metric in sorted(find_records(metrics, "METRIC"), key=lambda m: (m.place, m.name))
+}
+"""Metrics that compare with the truth: the files of `metrics`, by place and name."""
 
 _ARTIFICIAL = (
     "After a restoration, it is the end of the processed spectrum, which sharpening moves "

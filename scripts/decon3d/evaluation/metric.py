@@ -1,4 +1,4 @@
-"""What a metric says of itself: label, unit, the direction that is better, its limits."""
+"""The record of a metric: label, unit, the direction that is better, limits."""
 
 import math
 from collections.abc import Callable

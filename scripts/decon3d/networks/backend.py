@@ -1,8 +1,8 @@
-"""Keras and TensorFlow, imported when they are first used.
+"""Keras and TensorFlow, imported at their first use.
 
-A network's settings, label and citation are read without them. While they are imported, the
-environment chooses Keras' backend and keeps TensorFlow's start-up notes out of the log; afterwards
-it is as it was. What the caller has set is kept.
+A network's settings, label and citations need no import of them. During the import, environment
+variables select Keras' backend and turn off TensorFlow's start-up messages, unless the caller has
+set these variables; afterwards they are removed.
 """
 
 import importlib
@@ -27,7 +27,7 @@ def _environment() -> Iterator[None]:
 
 
 class _Deferred(ModuleType):
-    """Stands for a module that is imported when an attribute is first asked for."""
+    """A module that is imported at the first access to an attribute."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__version__":  # what `inspect` looks for

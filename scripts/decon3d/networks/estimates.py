@@ -1,4 +1,4 @@
-"""Richardson-Lucy estimates that a network looks at, for one channel or volume."""
+"""Richardson-Lucy estimates as inputs of a network, for one channel or volume."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ def network_runs(
     psf: Psf,
     camera: Camera | None,
 ) -> list[Run]:
-    """Turn the estimates that a network looks at into runs for one channel or volume."""
+    """Turn the estimates of a network's input into runs for one channel or volume."""
     recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=psf, camera=camera)
     return [
         Run(replace(recipe, tv_weight=estimate.tv_weight), estimate.iterations)

@@ -75,7 +75,7 @@ class _View:
         raise TypeError(f"layer {layer.name}: the reach of {type(layer).__name__} is not known")
 
     def _pooled(self, size: int) -> "_View":
-        """Return the view after voxels were taken together, `size` by `size`."""
+        """Return the view through a layer whose stride is its size."""
         return _View(self.stride * size, self.low, self.high + self.stride * (size - 1))
 
 

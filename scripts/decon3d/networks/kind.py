@@ -82,12 +82,12 @@ class NetworkSection(MethodSection):
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Estimate:
-    """A run of Richardson-Lucy (heavy ball) that a network looks at beside the image.
+    """A run of Richardson-Lucy (heavy ball) whose estimates are a network's input beside the image.
 
     Attributes
     ----------
     iterations
-        After how many, ascending; an input channel each.
+        Iterations of the estimates, ascending; one input channel each.
     tv_weight
         λ of the total variation; 0 = none.
     """
@@ -98,18 +98,17 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Network(Kind):
-    """What building, training and restoring need to know of a network; one per file.
+    """A network for building, training and restoring, as one file in `networks/kinds` defines it.
 
     Attributes
     ----------
     build
         Makes the model from keyword options; input and output N Z Y X C, float32, in network
-        units, one channel (the input: and one per estimate). Records the options in nothing:
-        `options` does.
+        units, one channel; the input has a further channel per estimate.
     options
-        The keyword options of `build` that a method's settings stand for.
+        The keyword options of `build` for a method's settings.
     training_model
-        The model with the further outputs that the loss looks at; shares all weights.
+        The model with the further outputs that the loss needs; shares all weights.
     loss
         (outputs of the training model, image, truth, method settings) → parts of the loss by
         name, scalars; `loss` is the one that is minimised.
@@ -118,7 +117,7 @@ class Network(Kind):
     bytes_per_voxel
         Memory that a restoration takes per voxel of a block with its halo, on a CPU; measured.
     estimates
-        The Richardson-Lucy estimates that a method's network looks at beside the image.
+        The Richardson-Lucy estimates that a method's network has as inputs beside the image.
     """
 
     build: Callable[..., keras.Model]
@@ -131,5 +130,5 @@ class Network(Kind):
 
 
 def whole_model(model: keras.Model) -> keras.Model:
-    """Return the model itself: the training looks at nothing but its output."""
+    """Return the model itself, for a loss that needs its output only."""
     return model

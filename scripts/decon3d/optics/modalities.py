@@ -1,4 +1,4 @@
-"""Kinds of microscope: one entry each, with all that tells it from the others."""
+"""Kinds of microscope: one entry each, with everything that distinguishes it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
-    """How a microscope lights the specimen and collects the light."""
+    """How a microscope illuminates the specimen and collects the light."""
 
     words: str
     """Its name in sentences: "a … microscope"."""
@@ -16,9 +16,9 @@ class Modality:
     depleted: bool = False
     """Whether a doughnut of light depletes the surroundings of the focus (STED)."""
     bead_reach: float = 2.5
-    """Half-width of the crop around a bead, in FWHM of the beads, where the config gives none. The
-    wider it is, the fewer beads stand free. A bead is dark there where a pinhole or two photons cut
-    off the light from out of focus; in widefield it is not."""
+    """Half-width of the crop around a bead, in FWHM of the beads, if the config gives none. The
+    wider the crop, the fewer beads are isolated. A pinhole or two-photon excitation removes the
+    light from out of focus, so a bead is dark at that distance; in widefield it is not."""
     axial_bound: float = 8.0
     lateral_bound: float = 8.0
     """Half-width of the largest support, in axial and lateral FWHM. The axial tail of a widefield

@@ -138,7 +138,7 @@ class Optics(Section):
 
     @property
     def kind(self) -> Modality:
-        """What tells this kind of microscope from the others."""
+        """The entry of `modalities` for this kind of microscope."""
         return MODALITIES[self.modality]
 
     @property

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 from pydantic_core import PydanticCustomError
 
-from decon3d.field_types import Section, Shape
+from decon3d.field_types import Files, Section, Shape
 
 
 def _one_group(value: str | None) -> str | None:
@@ -33,10 +33,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class MeasuredPairs(Section):
     """Measured pairs of a raw and a true volume, instead of phantoms."""
 
-    raw: str | Annotated[list[str], Field(min_length=1)]
+    raw: Files
     """Input volumes of the methods (low exposure, confocal …): a path, a folder, a glob, or a list
     of these."""
-    truth: str | Annotated[list[str], Field(min_length=1)]
+    truth: Files
     """Their truths (high exposure, STED …), on the same voxel grid: as many files, in the same
     order."""
     specimen: Annotated[str | None, AfterValidator(_one_group)] = None

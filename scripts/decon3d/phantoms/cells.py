@@ -20,9 +20,8 @@ def membranes(grid: Grid, *, rng: np.random.Generator) -> Volume:
     unit = grid.unit_um
     distance = rng.uniform(22, 32) * unit
     half = rng.uniform(0.6, 1.2) * unit
-    cells = (
-        np.ceil(np.round(grid.box_um / distance, 6)).astype(int) + 4
-    )  # two more beyond each face
+    # Two more beyond each face.
+    cells = np.ceil(np.round(grid.box_um / distance, 6)).astype(int) + 4
     lattice = np.stack(np.meshgrid(*(np.arange(n) - 1.5 for n in cells), indexing="ij"), axis=-1)
     lattice += rng.uniform(-0.42, 0.42, lattice.shape)
     # Every other layer is moved by half a cell, else walls would line up across the volume.

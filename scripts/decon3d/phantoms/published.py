@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
 from decon3d.phantoms.grids import Grid, Volume
 from decon3d.phantoms.objects import draw_tubes, ellipsoid, stamp
+from decon3d.phantoms.sections import TRUTH_SIGMA
 from decon3d.phantoms.tubes import winding_tubes
 
 
@@ -44,7 +45,7 @@ def rln_mixed(grid: Grid, *, rng: np.random.Generator) -> Volume:
     return gaussian_filter(volume, RLN_SIGMA, mode="nearest")
 
 
-RLN_SIGMA = 0.7
+RLN_SIGMA = TRUTH_SIGMA["rln_mixed"]
 """σ of the Gaussian that makes RLN's truth of its object, in voxels."""
 RLN_BOXES = (
     (2, 2, 2),  # dot

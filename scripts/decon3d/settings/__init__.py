@@ -13,10 +13,9 @@ from decon3d.optics.sections import (
     FilePsf,
     Optics,
     Sted,
-    TheoryPsf,
 )
 from decon3d.pairs.sections import MeasuredPairs
-from decon3d.phantoms.sections import RECIPES, ObjectFile, Phantoms, PsfVariation, Simulation, Split
+from decon3d.phantoms.sections import ObjectFile, Phantoms, PsfVariation, Simulation, Split
 from decon3d.restoration.sections import Restoration
 from decon3d.settings.config import Settings
 from decon3d.settings.datasets import Dataset, Preview
@@ -63,7 +62,6 @@ __all__ = [
     "METHOD_KINDS",
     "NAME",
     "ORACLE",
-    "RECIPES",
     "RESERVED_METHODS",
     "UNDATED",
     "Aberrations",
@@ -91,7 +89,6 @@ __all__ = [
     "Simulation",
     "Split",
     "Sted",
-    "TheoryPsf",
     "VolumeEntry",
     "bundle_path",
     "check_config_files",

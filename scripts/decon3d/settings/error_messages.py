@@ -91,7 +91,12 @@ def _must_be(words: list[str], given: Any) -> str:
 def _close(given: Any, words: list[str]) -> str:
     """Suggest the allowed word closest to a wrong one."""
     allowed = [word for text in words for word in re.split(r", | or ", text) if " " not in word]
-    close = difflib.get_close_matches(given, allowed, n=1) if isinstance(given, str) else []
+    return did_you_mean(given, allowed) if isinstance(given, str) else ""
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Suggest the known word closest to a wrong one; empty if none is close."""
+    close = difflib.get_close_matches(given, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -117,14 +122,13 @@ def _own_line(error: Any, path: str) -> str:
     if kind in _OF_THE_CONFIG:
         return str(error["msg"])
     if kind == "extra_forbidden":
-        text = f"unknown key{_did_you_mean(error['loc'])}"
+        text = f"unknown key{_known_keys(error['loc'])}"
     elif kind == "missing":
         text = "is missing; it has no default"
     elif kind == "union_tag_invalid":
         known = context["expected_tags"].replace("'", "")
         what = "method kind" if path.startswith("methods") else "source"
-        close = difflib.get_close_matches(str(context["tag"]), known.split(", "), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(str(context["tag"]), known.split(", "))
         text = f"unknown {what} {context['tag']!r}; known: {known}{hint}"
     elif kind == "union_tag_not_found":
         text = f"needs the key {context['discriminator'].strip(chr(39))}"
@@ -204,14 +208,12 @@ def _layout(annotation: Any) -> str:
     return "a list"
 
 
-def _did_you_mean(location: tuple[Any, ...]) -> str:
-    """List the known keys at the place of an unknown one, or suggest the closest."""
+def _known_keys(location: tuple[Any, ...]) -> str:
+    """Suggest the key closest to an unknown one, else list the known keys at its place."""
     _, here = _walk(location[:-1])
     known = [key for member in _members(here) for key in getattr(member, "model_fields", {})]
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; known here: {', '.join(known)}" if known else ""
+    listed = f"; known here: {', '.join(known)}" if known else ""
+    return did_you_mean(str(location[-1]), known) or listed
 
 
 def inner_model(annotation: Any) -> Any:

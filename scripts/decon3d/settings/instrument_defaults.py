@@ -6,7 +6,6 @@ validated dataset has its own optics, camera and PSFs.
 
 import contextlib
 import datetime
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 from decon3d.errors import ConfigError, UserError, reading
 from decon3d.field_types import NAME
 from decon3d.settings.duplicates import duplicate_keys
-from decon3d.settings.error_messages import explained
+from decon3d.settings.error_messages import did_you_mean, explained
 from decon3d.settings.instruments import Instrument, Objective
 
 FOLDER = "instruments"
@@ -234,9 +233,8 @@ def _unknown(named: str, instruments: Mapping[str, Instrument], known: list[str]
             f"unknown instrument {named!r}; no instrument was found; write {FOLDER}/<name>.yaml "
             "beside the config (see config/examples/instruments)"
         )
-    close = difflib.get_close_matches(named, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown instrument {named!r}; known: {', '.join(sorted(known))}{hint}"
+    listed = ", ".join(sorted(known))
+    return f"unknown instrument {named!r}; known: {listed}{did_you_mean(named, known)}"
 
 
 def _day_of(dataset: dict[str, Any]) -> datetime.date | None:

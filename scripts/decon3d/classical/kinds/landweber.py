@@ -2,10 +2,10 @@
 
     x ← max(x + τ · W · Hᵀ(g - b - Hx), 0),
 
-with Bertero's weights W = 1 / Hᵀm, as in Richardson-Lucy. No row of H sums to more than 1, so that
-it converges for 0 < τ < 2. It minimises the squared error, for which all voxels have the same
-noise; photon noise grows with the light, so that Richardson-Lucy is better founded where the
-background is dark. Noise is amplified in dark places, too: it needs its number of iterations.
+with Bertero's weights W = 1 / Hᵀm, as in Richardson-Lucy. No row of H sums to more than 1, so it
+converges for 0 < τ < 2. It minimises the squared error, which assumes the same noise in all voxels.
+Photon noise grows with the light, so Richardson-Lucy is better founded where the background is
+dark. Further iterations amplify the noise, also in dark places, so their number matters.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,8 +41,8 @@ class Landweber(Classical):
 def iterate(
     image: NDArray[Any], recipe: "Recipe", model: "Blur"
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Iterate as `recipe.Recipe.iterate` describes, from the start that Richardson-Lucy has."""
-    # They import SciPy, which reading the config does not need.
+    """Iterate as `recipe.Recipe.iterate` describes, from the same start as Richardson-Lucy."""
+    # Imported here because they import SciPy, which is slow and not needed to read the config.
     from decon3d.classical.richardson_lucy import checked_image, data_start, saturated
 
     background, put = recipe.background, model.device.put
@@ -55,7 +55,7 @@ def iterate(
     step = weights * np.float32(recipe.options["relaxation"])
     for k in count(1):
         residual = above - model.forward(x)
-        if full is not None:  # the true count is at least that
+        if full is not None:  # the true count is at least the saturated one
             residual[full] = np.maximum(residual[full], 0)
         if absent is not None:
             residual[absent] = 0

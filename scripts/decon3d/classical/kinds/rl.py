@@ -18,11 +18,7 @@ class Rl(Classical):
     data, found in seconds without phantoms. `tune`: the best by `tune_on`. With a stopping rule:
     the largest number (default 500)."""
     stopping: Stopping = "fixed"
-    """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
-    halves of its photons disagree, all when < 1 % of a sample's voxels move."""
     tune_on: TuneOn = "phantoms"
-    """Basis of `tune`: `phantoms` (val split); `data` (the error predicted from them, without
-    truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
     """Momentum. Without it, about twice as many iterations are needed. With it, the best number of
     iterations gives 0.15 to 0.22 dB more, but further iterations add noise faster (twice the best

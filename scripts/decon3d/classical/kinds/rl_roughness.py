@@ -26,8 +26,6 @@ class RlRoughness(Classical):
     """λ of Good's roughness, for differences relative to the smallest voxel. `tune`: searched. The
     best values are 0.01 to 0.5, smaller for more photons; any value converges."""
     tune_on: TuneOn = "phantoms"
-    """Basis of `tune`: `phantoms` (val split); `data` (the error predicted from them, without
-    truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
     """Momentum. Without it, up to eight times as many iterations are needed."""
 

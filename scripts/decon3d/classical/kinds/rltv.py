@@ -28,11 +28,7 @@ class Rltv(Classical):
     `snr`: 50 / (SNR · smallest voxel in nm), from the brightest place of a sample (Laasmaa
     2011)."""
     stopping: Stopping = "fixed"
-    """`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops when two
-    halves of its photons disagree, all when < 1 % of a sample's voxels move."""
     tune_on: TuneOn = "phantoms"
-    """Basis of `tune`: `phantoms` (val split); `data` (the error predicted from them, without
-    truth); `test_truth` (an oracle: the method's name must end in _oracle)."""
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
     """Momentum. Without it, about twice as many iterations are needed. `stopping: rlgc` needs none,
     since momentum then fits the noise (7 dB lost at 50 photons)."""

@@ -24,16 +24,11 @@ class CareTraining(Training):
     """CARE's training."""
 
     steps: PositiveInt = 40_000
-    """Optimiser steps."""
     batch: PositiveInt = 16
-    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (16, 64, 64)
-    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 4e-4
-    """Rate of the first step."""
     schedule: Schedule = "plateau"
     validate_every: PositiveInt = 400
-    """Steps between two validations; the best weights are kept."""
 
 
 class Care(NetworkSection):

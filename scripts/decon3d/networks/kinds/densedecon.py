@@ -27,11 +27,8 @@ class DenseDeconTraining(Training):
     """DenseDeconNet's training."""
 
     learning_rate: PositiveFloat = 0.04
-    """Rate of the first step."""
     decay_steps: PositiveInt = 150
-    """Steps per decay of the rate (`exponential`, `staircase`)."""
     decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.98
-    """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
 
 
 class DenseDecon(NetworkSection):

@@ -30,16 +30,11 @@ class NeuroDeconTraining(Training):
     """NeuroDecon's training."""
 
     batch: PositiveInt = 2
-    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (32, 144, 144)
-    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 1e-3
-    """Rate of the first step."""
     schedule: Schedule = "staircase"
     decay_steps: PositiveInt = 12_500
-    """Steps per decay of the rate (`exponential`, `staircase`)."""
     decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
     hessian_weight: NonNegativeFloat = 0.78 / 255
     """Weight of the smoothness of the result (not of the large form), whose unit is the bright
     foreground; 0.78 / 255 is the published 0.78, for images from 0 to 255. With 0.78, an empty

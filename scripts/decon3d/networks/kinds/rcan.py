@@ -25,14 +25,10 @@ class RcanTraining(Training):
     steps: PositiveInt = 76_800
     """Optimiser steps: 300 epochs of 256."""
     batch: PositiveInt = 1
-    """Crops per step; several GPUs split them evenly."""
     crop: Shape = (16, 256, 256)
-    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 1e-4
-    """Rate of the first step."""
     schedule: Schedule = "quarters"
     validate_every: PositiveInt = 256
-    """Steps between two validations; the best weights are kept."""
 
 
 class Rcan(NetworkSection):
@@ -53,8 +49,8 @@ class Rcan(NetworkSection):
     loss: Literal["mae", "mse"] = "mae"
     """Mean absolute or mean squared error."""
     attention: Literal["calibrated", "per_block"] = "calibrated"
-    """`fixed`: pooled vectors from a sample of the data, so that the result does not depend on the
-    blocks. `per_block`: those of each block, as published."""
+    """`calibrated`: pooled vectors from a sample of the data, so that the result does not depend on
+    the blocks. `per_block`: those of each block, as published."""
     training: RcanTraining = RcanTraining()
 
 

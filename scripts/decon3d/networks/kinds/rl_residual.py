@@ -28,14 +28,10 @@ class RlResidualTraining(Training):
     """The training of rl_residual."""
 
     steps: PositiveInt = 3000
-    """Optimiser steps."""
     crop: Shape = (32, 32, 32)
-    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
     learning_rate: PositiveFloat = 2e-3
-    """Rate of the first step."""
     schedule: Schedule = "cosine"
     gradient_clip: PositiveFloat | None = 1.0
-    """Largest norm of the gradient of all weights together; null = any."""
 
 
 class RlEstimate(Section):
