@@ -580,8 +580,8 @@ def likeness_files(dataset):
 def all_records(wildcards):
     """The records of every stage of all datasets, which exist after a complete run.
 
-    If a later file exists, Snakemake does not make a missing earlier one. A record that a failed job
-    removed after its input had changed would then leave the old results in place.
+    If a later file exists, Snakemake does not make a missing earlier one. A record that a failed
+    job removed after its input had changed would then leave the old results in place.
     """
     found = []
     for dataset in SETTINGS.datasets:
