@@ -10,6 +10,7 @@ help:
 	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
 	@echo "make test    all tests, those on a SLURM cluster of their own where it can be started"
 	@echo "make lint    style and workflow checks"
+	@echo "make numerics   modules that changed without a new version of their stage, or a reason"
 	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make verify  read all results: what is missing or damaged (RESULTS=folder)"

@@ -1,4 +1,4 @@
-"""What a wheel holds besides the library: the workflow that the command `decon3d run` starts."""
+"""Add the workflow to the wheel: `decon3d run` starts it from there."""
 
 from pathlib import Path
 from typing import Any

@@ -23,27 +23,24 @@ def table(
     values: dict[str, list[float]], *, recipe: str = "tubules", variant: str = "affine"
 ) -> pd.DataFrame:
     """PSNR on simulated test volumes, by method."""
-    rows = [
-        (
-            "d",
-            "signal",
-            method,
-            f"phantoms/test/{i:04d}",
-            "test",
-            recipe,
-            100.0,
-            "psnr",
-            variant,
-            "volume",
-            1.0,
-            "here",
-            value,
-            "dB",
+    return rows(
+        *(
+            {
+                "method": method,
+                "subject": f"phantoms/test/{i:04d}",
+                "split": "test",
+                "recipe": recipe,
+                "photons": 100.0,
+                "metric": "psnr",
+                "variant": variant,
+                "range": 1.0,
+                "value": value,
+                "unit": "dB",
+            }
+            for method, series in values.items()
+            for i, value in enumerate(series)
         )
-        for method, series in values.items()
-        for i, value in enumerate(series)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    )
 
 
 def rows(*entries: dict) -> pd.DataFrame:

@@ -8,8 +8,8 @@ is Z Y X everywhere (T C Z Y X for whole acquisitions), lengths are in micrometr
     >>> decon3d.__all__
     ['Psf', 'UserError', 'deconvolve', 'make_psf', 'restore']
 
-`make_psf`, `deconvolve` and `restore` are the way in from Python (`decon3d.api`), the command
-`decon3d` is the way in from a shell (`decon3d.cli`).
+`make_psf`, `deconvolve` and `restore` are the Python interface (`decon3d.api`), `decon3d` is the
+command for a shell (`decon3d.cli`).
 """
 
 from typing import TYPE_CHECKING, Any

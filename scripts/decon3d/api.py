@@ -22,6 +22,7 @@ from decon3d.optics import build
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.restoration.finish import export_ome_tiff
 from decon3d.settings import Settings, load_settings
+from decon3d.user_paths import check_output
 from decon3d.volumes.checked_stores import open_array
 from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata
@@ -227,28 +228,27 @@ def deconvolve(
         raise UserError(
             "voxel_size_um is missing; give (Z, Y, X) in µm, or a PSF from decon3d.make_psf"
         )
-    with tempfile.TemporaryDirectory(prefix="decon3d_") as place:
+    settings = _settings(
+        method=method,
+        camera=camera,
+        memory_gb=memory_gb,
+        seed=seed,
+        dataset={"voxel_size_um": list(size), "no_data": no_data},
+    )
+    with tempfile.TemporaryDirectory(prefix="decon3d_") as place, _own_names():
         source = Path(place) / f"{NAME}.ome.zarr"
         _write_volume(source, values, (size[0], size[1], size[2]))
-        settings = _settings(
-            method=method,
-            camera=camera,
-            memory_gb=memory_gb,
-            seed=seed,
-            dataset={"voxel_size_um": list(size), "no_data": no_data},
+        plan, _ = restore_volume(
+            str(source),
+            settings=settings,
+            psfs=psfs,
+            channels=None,
+            folder=Path(place),
+            threads=threads or _threads(),
+            gpus=gpus,
         )
-        with _own_names():
-            plan, _ = restore_volume(
-                str(source),
-                settings=settings,
-                psfs=psfs,
-                channels=None,
-                folder=Path(place),
-                threads=threads or _threads(),
-                gpus=gpus,
-            )
-            restored: Any = open_array(plan.volumes[0].store, "0")
-            return np.asarray(restored[0, 0], np.float32)
+        restored: Any = open_array(plan.volumes[0].store, "0")
+        return np.asarray(restored[0, 0], np.float32)
 
 
 def restore(
@@ -326,10 +326,7 @@ def restore(
     target = Path(out)
     if not target.name.endswith(SUFFIXES):
         raise UserError(f"out: {target} must end in .ome.zarr or .ome.tif")
-    if os.path.lexists(target):
-        raise UserError(f"out: {target} exists; remove it, or give another name")
-    if not target.parent.is_dir():
-        raise UserError(f"out: the folder {target.parent} does not exist; make it first")
+    check_output(target)
     source = os.fspath(path)
     if not os.path.exists(source):
         raise UserError(f"path: {source} does not exist; check the path")

@@ -1,18 +1,19 @@
-"""The command `decon3d`: the way from files to restored volumes, without a line of Python.
+"""The command `decon3d` and its subcommands.
 
 Heavy imports are in the functions, so that `decon3d --help` is quick.
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from decon3d import __version__
-from decon3d.errors import UserError, needs_traceback, reason
-from decon3d.files import replacing
-from decon3d.optics.modalities import MODALITIES
+from decon3d.command import options as opt
+from decon3d.errors import UserError, needs_traceback
+from decon3d.files import full_disk, no_access
+from decon3d.user_paths import check_output
 
 app = typer.Typer(
     name="decon3d",
@@ -28,52 +29,6 @@ Config = Annotated[str, typer.Argument(help="Config file; `decon3d init` writes 
 Profile = Annotated[
     str, typer.Option(help="Snakemake profile, a path or a name: local, slurm, or your own.")
 ]
-Modality = Annotated[
-    str | None,
-    typer.Option(help=f"One of {', '.join(MODALITIES)}."),
-]
-Aperture = Annotated[float | None, typer.Option("--na", help="Numerical aperture.")]
-Emission = Annotated[
-    list[float] | None, typer.Option(help="Emission wavelength in µm, once for each channel.")
-]
-Excitation = Annotated[
-    list[float] | None, typer.Option(help="Excitation wavelength in µm, once for each channel.")
-]
-Immersion = Annotated[float | None, typer.Option(help="Refractive index of the immersion.")]
-SampleIndex = Annotated[float | None, typer.Option(help="Refractive index of the specimen.")]
-Depth = Annotated[float | None, typer.Option(help="Depth below the coverslip in µm.")]
-Pinhole = Annotated[float | None, typer.Option(help="Pinhole in Airy units.")]
-Sheet = Annotated[
-    float | None, typer.Option(help="Full width at half maximum of the light sheet in µm.")
-]
-Depletion = Annotated[float | None, typer.Option(help="STED: depletion wavelength in µm.")]
-Saturation = Annotated[float | None, typer.Option(help="STED: I_sted / I_sat.")]
-VoxelSize = Annotated[
-    tuple[float, float, float] | None, typer.Option(help="Voxel size Z Y X in µm.")
-]
-Bead = Annotated[str | None, typer.Option(help="Image of one bead, instead of theory.")]
-Beads = Annotated[str | None, typer.Option(help="Stack of many beads, instead of theory.")]
-BeadDiameter = Annotated[float | None, typer.Option(help="Diameter of these beads in µm.")]
-PsfOptions = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Key of a measured PSF, as in the config: --set pedestal=98."),
-]
-Method = Annotated[str, typer.Option(help="rl, rltv, rl_roughness, …")]
-Options = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Key of the method, as in the config: --set iterations=30."),
-]
-BundleFolder = Annotated[
-    str | None, typer.Option("--bundle", help="Folder of a trained network, instead of a method.")
-]
-Offset = Annotated[float | None, typer.Option(help="Camera: counts of a dark image.")]
-Gain = Annotated[float | None, typer.Option(help="Camera: counts per photon.")]
-ReadNoise = Annotated[float | None, typer.Option(help="Camera: read noise in photons.")]
-Series = Annotated[str | None, typer.Option(help="Image to read from a file of several.")]
-Axes = Annotated[str | None, typer.Option(help="Axes of the file, e.g. ZYX.")]
-MemoryGb = Annotated[float | None, typer.Option(help="Memory for a block in GB.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; all by default.")]
-Gpus = Annotated[int, typer.Option(help="GPUs to use.")]
 
 
 def _version(wanted: bool) -> None:
@@ -95,28 +50,28 @@ def init(
     files: Annotated[list[str], typer.Argument(help="Volumes that share a microscope.")],
     output: Annotated[Path, typer.Option(help="Config to write.")] = Path("config.yaml"),
     name: Annotated[str, typer.Option(help="Name of the dataset.")] = "data",
-    modality: Modality = None,
-    na: Aperture = None,
-    immersion_index: Immersion = None,
-    sample_index: SampleIndex = None,
-    depth: Depth = None,
-    pinhole: Pinhole = None,
-    sheet_thickness: Sheet = None,
-    depletion: Depletion = None,
-    saturation_factor: Saturation = None,
-    emission: Emission = None,
-    excitation: Excitation = None,
-    voxel_size: VoxelSize = None,
-    bead: Bead = None,
-    beads: Beads = None,
-    bead_diameter: BeadDiameter = None,
-    options: PsfOptions = None,
-    offset: Offset = None,
-    gain: Gain = None,
-    read_noise: ReadNoise = None,
+    modality: opt.Modality = None,
+    na: opt.Aperture = None,
+    immersion_index: opt.Immersion = None,
+    sample_index: opt.SampleIndex = None,
+    depth: opt.Depth = None,
+    pinhole: opt.Pinhole = None,
+    sheet_thickness: opt.Sheet = None,
+    depletion: opt.Depletion = None,
+    saturation_factor: opt.Saturation = None,
+    emission: opt.Emission = None,
+    excitation: opt.Excitation = None,
+    voxel_size: opt.VoxelSize = None,
+    bead: opt.Bead = None,
+    beads: opt.Beads = None,
+    bead_diameter: opt.BeadDiameter = None,
+    options: opt.PsfOptions = None,
+    offset: opt.Offset = None,
+    gain: opt.Gain = None,
+    read_noise: opt.ReadNoise = None,
     method: Annotated[list[str] | None, typer.Option(help="Methods; rl by default.")] = None,
-    series: Series = None,
-    axes: Axes = None,
+    series: opt.Series = None,
+    axes: opt.Axes = None,
     force: Annotated[bool, typer.Option(help="Write over an existing config.")] = False,
 ) -> None:
     """Write a config for some files."""
@@ -135,11 +90,11 @@ def init(
         saturation_factor=saturation_factor,
         emission_um=emission or [],
         excitation_um=excitation or [],
-        camera=_given(offset=offset, gain=gain, read_noise=read_noise),
+        camera=opt.given(offset=offset, gain=gain, read_noise=read_noise),
         methods=method or ["rl"],
-        series=_number(series),
+        series=opt.number(series),
         axes=axes,
-        psf=_measured(bead, beads, bead_diameter, options),
+        psf=opt.measured_psf(bead, beads, bead_diameter, options),
     )
     ask = (lambda option, question: str(typer.prompt(question))) if sys.stdin.isatty() else None
     write_config(
@@ -167,25 +122,25 @@ def preview(context: typer.Context, config: Config, profile: Profile = "local") 
 @app.command()
 def psf(
     out: Annotated[Path, typer.Argument(help="TIFF to write; its record gets the ending .json.")],
-    modality: Modality = None,
-    na: Aperture = None,
+    modality: opt.Modality = None,
+    na: opt.Aperture = None,
     emission: Annotated[float | None, typer.Option(help="Emission wavelength in µm.")] = None,
     excitation: Annotated[float | None, typer.Option(help="Excitation wavelength in µm.")] = None,
-    voxel_size: VoxelSize = None,
-    immersion_index: Immersion = None,
-    sample_index: SampleIndex = None,
-    depth: Depth = None,
-    pinhole: Pinhole = None,
-    sheet_thickness: Sheet = None,
-    depletion: Depletion = None,
-    saturation_factor: Saturation = None,
-    bead: Bead = None,
-    beads: Beads = None,
-    bead_diameter: BeadDiameter = None,
-    options: PsfOptions = None,
+    voxel_size: opt.VoxelSize = None,
+    immersion_index: opt.Immersion = None,
+    sample_index: opt.SampleIndex = None,
+    depth: opt.Depth = None,
+    pinhole: opt.Pinhole = None,
+    sheet_thickness: opt.Sheet = None,
+    depletion: opt.Depletion = None,
+    saturation_factor: opt.Saturation = None,
+    bead: opt.Bead = None,
+    beads: opt.Beads = None,
+    bead_diameter: opt.BeadDiameter = None,
+    options: opt.PsfOptions = None,
 ) -> None:
     """Make a PSF on the voxel grid of an image."""
-    _check_new(out)
+    check_output(out)
     needed = {
         "--modality": modality,
         "--na": na,
@@ -193,9 +148,9 @@ def psf(
         "--voxel-size": voxel_size,
     }
     if missing := [option for option, value in needed.items() if value is None]:
-        raise UserError(f"give {', '.join(missing)}: a PSF follows from these")
-    sted = _given(depletion_um=depletion, saturation_factor=saturation_factor)
-    optics = _given(
+        raise UserError(f"give {', '.join(missing)}: they are needed for a PSF")
+    sted = opt.given(depletion_um=depletion, saturation_factor=saturation_factor)
+    optics = opt.given(
         modality=modality,
         numerical_aperture=na,
         emission_um=emission,
@@ -207,7 +162,7 @@ def psf(
         pinhole_au=pinhole,
         sheet_thickness_um=sheet_thickness,
         sted=sted or None,
-        measured=_measured(bead, beads, bead_diameter, options),
+        measured=opt.measured_psf(bead, beads, bead_diameter, options),
     )
     from decon3d.api import make_psf
     from decon3d.optics.psf import fwhm_um, save_psf
@@ -223,29 +178,28 @@ def deconvolve(
     image: Annotated[str, typer.Argument(help="One volume with one channel.")],
     out: Annotated[Path, typer.Argument(help="TIFF to write (float32, ImageJ).")],
     psf: Annotated[str, typer.Option(help="PSF that `decon3d psf` wrote.")],
-    voxel_size: VoxelSize = None,
-    method: Method = "rl",
-    options: Options = None,
-    bundle: BundleFolder = None,
-    offset: Offset = None,
-    gain: Gain = None,
-    read_noise: ReadNoise = None,
-    series: Series = None,
-    axes: Axes = None,
-    memory_gb: MemoryGb = None,
-    threads: Threads = None,
-    gpus: Gpus = 0,
+    voxel_size: opt.VoxelSize = None,
+    method: opt.Method = "rl",
+    options: opt.Options = None,
+    bundle: opt.BundleFolder = None,
+    offset: opt.Offset = None,
+    gain: opt.Gain = None,
+    read_noise: opt.ReadNoise = None,
+    series: opt.Series = None,
+    axes: opt.Axes = None,
+    memory_gb: opt.MemoryGb = None,
+    threads: opt.Threads = None,
+    gpus: opt.Gpus = 0,
 ) -> None:
     """Deconvolve one volume that fits into memory."""
-    _check_new(out)
-    given = _psf(psf)
-    import tifffile
-
+    check_output(out)
+    given = opt.saved_psf(psf)
     from decon3d import api
+    from decon3d.optics.psf import write_imagej
     from decon3d.volumes.metadata import chosen_voxel_size
     from decon3d.volumes.reader import Reading, open_volume
 
-    volume = open_volume(image, reading=Reading(_number(series), axes))
+    volume = open_volume(image, reading=Reading(opt.number(series), axes))
     if volume.shape[:2] != (1, 1):
         raise UserError(
             f"{image} has {volume.shape[0]} time point(s) and {volume.shape[1]} channel(s); use "
@@ -256,20 +210,13 @@ def deconvolve(
         volume.read(0, 0, (slice(None), slice(None), slice(None))),
         psf=given,
         voxel_size_um=size,
-        method=_method(method, options, bundle),
-        camera=_given(offset=offset, gain=gain, read_noise=read_noise),
+        method=opt.method_section(method, options, bundle),
+        camera=opt.given(offset=offset, gain=gain, read_noise=read_noise),
         memory_gb=memory_gb,
         threads=threads,
         gpus=gpus,
     )
-    with replacing(out) as temporary:
-        tifffile.imwrite(
-            temporary,
-            restored,
-            imagej=True,
-            resolution=(1 / size[2], 1 / size[1]),
-            metadata={"axes": "ZYX", "spacing": size[0], "unit": "um"},
-        )
+    write_imagej(out, restored, size)
     print(f"Written: {out}")
 
 
@@ -280,25 +227,25 @@ def restore(
     psf: Annotated[
         list[str], typer.Option(help="PSF that `decon3d psf` wrote, once for each channel.")
     ],
-    voxel_size: VoxelSize = None,
+    voxel_size: opt.VoxelSize = None,
     channel: Annotated[
         list[int] | None, typer.Option(help="Channels to restore, from 0; all by default.")
     ] = None,
     time: Annotated[
         list[int] | None, typer.Option(help="Time points to restore, from 0; all by default.")
     ] = None,
-    method: Method = "rl",
-    options: Options = None,
-    bundle: BundleFolder = None,
-    offset: Offset = None,
-    gain: Gain = None,
-    read_noise: ReadNoise = None,
-    series: Series = None,
-    axes: Axes = None,
+    method: opt.Method = "rl",
+    options: opt.Options = None,
+    bundle: opt.BundleFolder = None,
+    offset: opt.Offset = None,
+    gain: opt.Gain = None,
+    read_noise: opt.ReadNoise = None,
+    series: opt.Series = None,
+    axes: opt.Axes = None,
     output_dtype: Annotated[str, typer.Option(help="float32, or input.")] = "float32",
-    memory_gb: MemoryGb = None,
-    threads: Threads = None,
-    gpus: Gpus = 0,
+    memory_gb: opt.MemoryGb = None,
+    threads: opt.Threads = None,
+    gpus: opt.Gpus = 0,
 ) -> None:
     """Restore a file of any size, block by block."""
     from decon3d import api
@@ -306,13 +253,13 @@ def restore(
     api.restore(
         path,
         out,
-        psf=[_psf(one) for one in psf],
+        psf=[opt.saved_psf(one) for one in psf],
         channels=channel or None,
         times=time or None,
         voxel_size_um=voxel_size,
-        method=_method(method, options, bundle),
-        camera=_given(offset=offset, gain=gain, read_noise=read_noise),
-        series=_number(series),
+        method=opt.method_section(method, options, bundle),
+        camera=opt.given(offset=offset, gain=gain, read_noise=read_noise),
+        series=opt.number(series),
         axes=axes,
         output_dtype=output_dtype,
         memory_gb=memory_gb,
@@ -364,73 +311,6 @@ def clean(
         print(f"{total}; --yes removes {'them' if found else 'nothing'}")
 
 
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _check_new(out: Path) -> None:
-    if out.exists():
-        raise UserError(f"{out} exists; remove it, or give another name")
-    if not out.parent.is_dir():
-        raise UserError(f"{out}: the folder {out.parent} does not exist; make it first")
-
-
-def _number(text: str | None) -> int | str | None:
-    """Return the number that a text is, or the text."""
-    return int(text) if text is not None and text.isdecimal() else text
-
-
-def _measured(
-    bead: str | None, beads: str | None, diameter: float | None, options: list[str] | None
-) -> dict[str, Any] | None:
-    """Compose the section of a measured PSF; None = theory."""
-    if bead is not None and beads is not None:
-        raise UserError("give one of --bead and --beads")
-    if bead is None and beads is None:
-        if options or diameter is not None:
-            what = f"--set {options[0]}" if options else "--bead-diameter"
-            raise UserError(f"{what}: give --bead or --beads, whose key this is")
-        return None
-    source = {"source": "file", "path": bead} if bead else {"source": "beads", "path": beads}
-    return source | _given(bead_diameter_um=diameter) | _options(options)
-
-
-def _method(kind: str, options: list[str] | None, bundle: str | None) -> dict[str, Any]:
-    """Compose a method from its kind or its bundle, and its options."""
-    chosen = {"kind": kind} if bundle is None else {"bundle": bundle}
-    return {**chosen, **_options(options)}
-
-
-def _options(options: list[str] | None) -> dict[str, Any]:
-    """Read options `key=value`; values are YAML."""
-    import yaml
-
-    found = {}
-    for option in options or []:
-        key, separator, value = option.partition("=")
-        if not separator:
-            raise UserError(f"--set {option}: give key=value")
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UserError(f"--set {option}: the value is not YAML") from None
-    return found
-
-
-def _psf(path: str) -> Any:
-    """Read a PSF that `decon3d psf` or the workflow wrote."""
-    if not Path(path).is_file():
-        raise UserError(f"--psf: {path} does not exist; make it with `decon3d psf`")
-    if not Path(path).with_suffix(".json").is_file():
-        raise UserError(
-            f"--psf: {path} was not written by `decon3d psf`; make a PSF from it with `decon3d psf "
-            f"psf.tif --bead {path} …`"
-        )
-    from decon3d.optics.psf import load_psf
-
-    return load_psf(path)
-
-
 def _size(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
@@ -443,9 +323,7 @@ def main() -> None:
     """Run the command; what the user can mend is one line, without a traceback."""
     try:
         app()
-    except Exception as error:
+    except (UserError, OSError) as error:
         if needs_traceback(error):
             raise
-        where = f"{error.filename}: " if isinstance(error, OSError) else ""
-        text = str(error) if isinstance(error, UserError) else where + reason(error)
-        sys.exit(f"Error: {text}")
+        sys.exit(f"Error: {full_disk(error, '.') or no_access(error) or error}")

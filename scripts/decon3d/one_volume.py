@@ -37,7 +37,8 @@ from decon3d.settings import (
 from decon3d.volumes.camera import CameraRecord, resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
 from decon3d.volumes.camera_maps import save_maps
-from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest, voxel_size_of
+from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
+from decon3d.volumes.metadata import chosen_voxel_size
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.volume import Reading, Triple
 
@@ -83,9 +84,10 @@ def restore_volume(
     name, method = next(iter(settings.methods.items()))
     _check_ready(name, method)
     reading = Reading.of(dataset)
-    size = voxel_size_of(source, configured=dataset.voxel_size_um, key=KEY, reading=reading)
-    there = open_volume(source, reading=reading).shape[1]
-    indices = {f"channel{i}": i for i in (range(there) if channels is None else channels)}
+    volume = open_volume(source, reading=reading)
+    size = chosen_voxel_size(volume, configured=dataset.voxel_size_um, key=f"{KEY}.voxel_size_um")
+    chosen = range(volume.shape[1]) if channels is None else channels
+    indices = {f"channel{i}": i for i in chosen}
     made = dict(zip(indices, psfs(size, len(indices)), strict=True))
     record = ingest(
         source,
@@ -174,13 +176,10 @@ def _prepared(
     """Measure a channel and prepare the method for it."""
     dataset = settings.datasets[NAME]
     name, method = next(iter(settings.methods.items()))
-    # The light of phantoms is that of the data, so that a method which is tuned on them needs it.
+    on_data = is_tuned(method) and getattr(method, "tune_on", None) == "data"
+    on_phantoms = is_tuned(method) and not on_data
     measured = None
-    if is_tuned(method) or None in (
-        dataset.camera.offset,
-        dataset.camera.gain,
-        dataset.camera.read_noise,
-    ):
+    if on_phantoms or not dataset.camera.is_known:  # phantoms have the light of the data
         _, measured = channel_noise(
             [record], channel=index, times=dataset.times, camera=dataset.camera, seed=settings.seed
         )
@@ -191,7 +190,7 @@ def _prepared(
     files: dict[str, Path] = {"psf": folder / paths.psf(NAME, channel)}
     save_psf(psf, files["psf"])
     sample: list[Any] = []
-    if needs_sample(method) or is_tuned(method):
+    if on_data or needs_sample(method):
         sample = sample_blocks([record], channel=index, times=dataset.times, seed=settings.seed)
     if isinstance(method, Bundle):
         files["bundle"] = Path(bundle_path(method.bundle, channel)) / "model.json"
@@ -200,7 +199,7 @@ def _prepared(
         files["tuning"] = folder / paths.tuning(NAME, channel, name)
         common: dict[str, Any] = {"path": files["tuning"], "method": method, "psf": psf}
         common |= {"camera": camera, "threads": threads}
-        if method.tune_on == "data":
+        if on_data:
             tune_on_data(sample, statistics=statistics, seed=settings.seed, **common)
         else:
             store = folder / paths.phantoms(NAME, channel, "val")

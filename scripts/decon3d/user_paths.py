@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from decon3d.errors import UserError
 
@@ -33,6 +34,29 @@ def expand_path(text: str) -> str:
     if os.path.lexists(text):
         return text
     return os.path.expanduser(_VARIABLE.sub(value, text))
+
+
+def check_output(
+    path: Path, *, force: bool = False, remedy: str = "remove it, or give another name"
+) -> None:
+    """Refuse a path to write that exists already, or whose folder does not exist.
+
+    Parameters
+    ----------
+    force
+        Whether an existing file may be replaced.
+    remedy
+        What to do about an existing file, for the message.
+
+    Raises
+    ------
+    UserError
+        If the path cannot be written to.
+    """
+    if os.path.lexists(path) and not force:
+        raise UserError(f"{path} exists; {remedy}")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} does not exist; make it first")
 
 
 def path_problem(path: str, *, of_clone: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""The way in from Python: known sums, files as arrays, and one line for every wrong argument."""
+"""The Python interface: known sums, files like arrays, one line for a wrong argument."""
 
 import doctest
 import subprocess
@@ -126,6 +126,7 @@ WRONG = {
     "method.bundle: the folder nowhere does not exist": {"method": {"bundle": "nowhere"}},
     "camera.gian: unknown key; did you mean gain": {"camera": {"gian": 1}},
     "its voxels are": {"voxel_size_um": (0.3, 0.2, 0.2)},
+    "^voxel_size_um: ": {"voxel_size_um": (0.3, 0.1)},
     "voxel_size_um is missing": {"psf": np.ones((3, 3, 3))},
     "not in the middle": {"psf": np.eye(9)[None] * np.arange(9), "voxel_size_um": SIZE},
     "of odd sizes": {"psf": np.ones((4, 4, 4)), "voxel_size_um": SIZE},

@@ -1,5 +1,6 @@
 """The command's own work: configs from files, Snakemake's command line, what can be removed."""
 
+import errno
 import os
 import re
 
@@ -10,6 +11,7 @@ import yaml
 from helpers import ROOT
 from typer.testing import CliRunner
 
+from decon3d import cli
 from decon3d.cli import app
 from decon3d.command import clean, launch
 from decon3d.command.init import Given, new_config
@@ -194,3 +196,23 @@ def test_wrong_options_are_named(tmp_path, monkeypatch, options, message):
     assert result.exit_code == 1 and isinstance(result.exception, UserError)
     assert re.search(message, str(result.exception)), result.exception
     assert not (tmp_path / "psf.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "full", "out.tif"), "the disk is full.*run the same command again"),
+        (PermissionError(errno.EACCES, "denied", "a/out.tif"), "a/out.tif: denied; make the fold"),
+        (UserError("give --psf"), "^Error: give --psf$"),
+        (FileNotFoundError(errno.ENOENT, "none", "a"), None),
+    ],
+)
+def test_an_error_that_the_user_can_fix_is_one_line(monkeypatch, error, message):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(type(error) if message is None else SystemExit) as found:
+        cli.main()
+    if message is not None:
+        assert re.search(message, found.value.code) and "\n" not in found.value.code

@@ -1,4 +1,4 @@
-"""What stands around the code agrees with it: version, licence, CI, hooks."""
+"""Version, licence, CI and hooks agree with the code."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""The notebook in docs runs from top to bottom, and what it shows is so."""
+"""The notebook in docs runs from top to bottom, and its results are as it says."""
 
 import json
 

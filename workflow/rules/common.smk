@@ -359,8 +359,7 @@ def made_bundles():
 
 def camera_known(wildcards):
     """Whether the config gives all numbers of a dataset's camera."""
-    camera = dataset_of(wildcards).camera
-    return None not in (camera.offset, camera.gain, camera.read_noise)
+    return dataset_of(wildcards).camera.is_known
 
 
 def camera_record(wildcards):
@@ -581,8 +580,8 @@ def likeness_files(dataset):
 def all_records(wildcards):
     """The records of every stage of all datasets, which exist after a complete run.
 
-    If a later file exists, Snakemake does not make a missing earlier one. A record that a failed job
-    removed after its input had changed would then leave the old results in place.
+    If a later file exists, Snakemake does not make a missing earlier one. A record that a failed
+    job removed after its input had changed would then leave the old results in place.
     """
     found = []
     for dataset in SETTINGS.datasets:

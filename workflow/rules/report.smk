@@ -1,8 +1,8 @@
 # Tables, figures and pages.
 #
-# After an error they are made from the existing results (`onerror:`) and dated 1970. Their inputs are
-# newer, and one has changed (Snakemake considers an unchanged one older), so the next run makes them
-# again.
+# After an error they are made from the existing results (`onerror:`) and dated 1970. Their inputs
+# are newer, and one has changed (Snakemake considers an unchanged one older), so the next run makes
+# them again.
 
 OTHER_TABLES = (
     "recommendation",

@@ -1,1 +1,1 @@
-"""What the commands of `decon3d.cli` do beyond one call of the library."""
+"""The options of the commands of `decon3d.cli`, and what these do beyond one library call."""

@@ -1,4 +1,4 @@
-"""What the workflow has written and can make again: list it with sizes, and remove it."""
+"""List and remove files that the workflow wrote and can make again."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ class Removable:
 
 
 def removable(folder: str | Path = ".", *, everything: bool = False) -> list[Removable]:
-    """List what the workflow wrote below a working directory and can make again.
+    """List files and folders below a working directory that the workflow can make again.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def removable(folder: str | Path = ".", *, everything: bool = False) -> list[Rem
         The working directory, with `results`.
     everything
         Whether final results count, too: models, restored volumes, tables, pages. Otherwise only
-        what lies between the inputs and them.
+        intermediate files.
 
     Returns
     -------
     list of Removable
-        By dataset. Files that the workflow does not write are not among them.
+        By dataset; without files that the workflow does not write.
     """
     found = []
     for path, about in _places(Path(folder), everything):

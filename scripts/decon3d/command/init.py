@@ -1,4 +1,4 @@
-"""Write a config for some files: what they state is taken, what they lack is asked for."""
+"""Write a config for some files; ask for what their metadata do not state."""
 
 import os
 import re
@@ -14,7 +14,8 @@ from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.optics.modalities import MODALITIES
 from decon3d.preflight import check_headers, list_inputs
-from decon3d.settings import expand_path, load_settings
+from decon3d.settings import load_settings
+from decon3d.user_paths import check_output, expand_path
 from decon3d.volumes.header_checks import differing_voxels
 from decon3d.volumes.inputs import matches
 from decon3d.volumes.reader import open_volume
@@ -42,7 +43,7 @@ HINTS = {
 
 @dataclass(frozen=True)
 class Given:
-    """What the options of the command say; None and empty = not given."""
+    """Options of the command; None and empty = not given."""
 
     voxel_size_um: Triple | None = None
     modality: str | None = None
@@ -65,7 +66,7 @@ class Given:
 
 
 class _Missing:
-    """Asks for what is neither given nor stated, or collects it for one message."""
+    """Ask for values that are neither given nor stated, or collect them for one message."""
 
     def __init__(self, ask: Ask | None) -> None:
         self.ask = ask
@@ -161,12 +162,8 @@ def new_config(
 
 
 def write_config(path: str | Path, text: str, *, force: bool = False) -> None:
-    """Write a config, and never over another one unless `force` is given."""
-    path = Path(path)
-    if path.exists() and not force:
-        raise UserError(f"{path} exists; give another name with --output, or --force")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: the folder {path.parent} does not exist; make it first")
+    """Write a config; replace another one only with `force`."""
+    check_output(Path(path), force=force, remedy="give another name with --output, or --force")
     write_text(path, text)
 
 

@@ -150,14 +150,15 @@ def save_psf(psf: Psf, path_tif: str | Path) -> None:
     for name in COMPANIONS:
         path.with_name(f"{name}.tif").unlink(missing_ok=True)
     for name, companion in psf.companions.items():
-        _write_tiff(path.with_name(f"{name}.tif"), companion.data, companion.voxel_size_um)
-    _write_tiff(path, psf.data, psf.voxel_size_um)
+        write_imagej(path.with_name(f"{name}.tif"), companion.data, companion.voxel_size_um)
+    write_imagej(path, psf.data, psf.voxel_size_um)
     write_record(path.with_suffix(".json"), description(psf))
     companions = [path.with_name(f"{name}.tif") for name in psf.companions]
     write_digests([path, path.with_suffix(".json"), *companions])
 
 
-def _write_tiff(path: Path, data: NDArray[np.float32], voxel_size_um: Triple) -> None:
+def write_imagej(path: Path, data: NDArray[np.float32], voxel_size_um: Triple) -> None:
+    """Write an ImageJ TIFF (float32, axes Z Y X or T Z Y X; voxel size Z, Y, X in µm)."""
     dz, dy, dx = voxel_size_um
     with replacing(path) as temporary:
         tifffile.imwrite(

@@ -120,8 +120,7 @@ class Phantoms(Section):
 
     def needs_data(self, camera: Camera) -> bool:
         """Return whether light or camera come from the dataset's volumes."""
-        known = (self.photons, self.background_photons, camera.offset, camera.gain)
-        return None in (*known, camera.read_noise)
+        return None in (self.photons, self.background_photons) or not camera.is_known
 
     @model_validator(mode="after")
     def _known(self) -> "Phantoms":

@@ -150,7 +150,10 @@ def _images(key: str, source: VolumeSource) -> list[VolumeSource]:
         return [source]
     if missing := set(images) - set(truths):
         raise ConfigError(
-            [f"{key}: {source.reference} lacks the image {min(missing)} of {source.path}"]
+            [
+                f"{key}: {source.reference} lacks the image {min(missing)} of {source.path}; "
+                "give a reference with the same images"
+            ]
         )
     only = len(images) == 1
     return [

@@ -87,7 +87,7 @@ class ZarrArray:
         if max(self.shape, default=0) > _LONGEST:
             raise UserError(
                 f"{path} states {self.shape} voxels, but an axis has at most {_LONGEST}; its "
-                "metadata is damaged: copy it from its source"
+                "metadata are damaged; copy it again from its source"
             )
         if min(self.chunks, default=1) < 1 or len(self.chunks) != len(self.shape):
             raise UserError(f"{path} has chunks of {self.chunks} voxels; copy it from its source")
@@ -209,7 +209,7 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
     datasets = [d for d in _list(multiscale.get("datasets")) if isinstance(d, dict)]
     if level >= len(datasets):
         raise UserError(
-            f"{path}: its metadata lists {len(datasets)} level(s) of resolution in `datasets`; "
+            f"{path}: its metadata list {len(datasets)} level(s) of resolution in `datasets`; "
             f"there is no level {level}"
         )
     dataset = datasets[level]

@@ -28,7 +28,7 @@ def plane_files(path: str | Path) -> list[str]:
     Raises
     ------
     UserError
-        If one is no file: a link to a file that is missing would shorten the stack.
+        If an entry is not a file: a broken link would shorten the stack.
     """
     if not Path(path).is_dir() or any(Path(path, name).exists() for name in _ZARR):
         return []
@@ -96,7 +96,7 @@ class Planes:
         if (plane.shape, plane.dtype) != (self.shape[1:], self.dtype):
             raise UserError(
                 f"{self._files[number]} is a plane of {plane.shape} {plane.dtype} (Y, X), but "
-                f"{self._files[0]} of {self.shape[1:]} {self.dtype}; a folder is one stack"
+                f"{self._files[0]} of {self.shape[1:]} {self.dtype}; give planes of one stack"
             )
         return plane
 

@@ -49,6 +49,11 @@ class Camera(Section):
     """Frames of uniform, constant light at about half of the camera's range, given as `dark`. The
     gain is measured from them, and each pixel's gain is replaced by the mean."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether offset, gain and read noise are all given."""
+        return None not in (self.offset, self.gain, self.read_noise)
+
     @field_validator("flat")
     @classmethod
     def _with_dark(cls, value: Files | None, info: ValidationInfo) -> Files | None:

@@ -166,6 +166,7 @@ def inner_path(path: str, value: Any, key: str) -> str:
     parts = value.strip("/").split("/") if isinstance(value, str) else [""]
     if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
         raise UserError(
-            f"{path}: {key} has the path {value!r}, which is not a path inside the store"
+            f"{path}: {key} has the path {value!r}, which is not a path inside the store; "
+            "copy it again from its source"
         )
     return "/".join(parts)

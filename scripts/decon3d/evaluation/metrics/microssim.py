@@ -1,11 +1,11 @@
 """MicroSSIM: structural similarity that does not saturate on dim images.
 
 Ashesh, Deschamps and Jug, "MicroSSIM: improved structural similarity for comparing microscopy
-data", arXiv:2408.08747 (2024). A camera's pedestal makes any two dim images similar, and so does "
-    "a range set by a few bright voxels. So the background is subtracted from both images, and "
-    "the prediction is scaled for the largest similarity. Here both are found for each volume "
-    "(the authors fit them to a data set), and the window is that of Wang's SSIM; compare only "
-    "values of the same program."
+data", arXiv:2408.08747 (2024). A camera's pedestal makes any two dim images similar, and so does a
+range set by a few bright voxels. So the background is subtracted from both images, and the
+prediction is scaled for the largest similarity. Here both are found for each volume (the authors
+fit them to a data set), and the window is that of Wang's SSIM; compare only values of the same
+program.
 """
 
 import math
