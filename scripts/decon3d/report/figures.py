@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from decon3d import paths
+from decon3d.classical.risk import LONGER_PRIOR
 from decon3d.errors import UserError, needs_traceback
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import full_disk, read_json, write_digests, write_json
@@ -312,17 +313,21 @@ def _training(job: Job, channel: str, method: str) -> Drawn:
 def _tuning(job: Job, channel: str, method: str) -> Drawn:
     found = read_json(job.root / paths.tuning(job.name, channel, method))
     chosen = found["chosen"]
-    weight = f"λ = {weight:.2g} and " if (weight := prior_weight(chosen)) else ""
+    weight = prior_weight(chosen)
+    with_weight = f"λ = {weight:.2g} and " if weight else ""
     on_data = found["on"] == "data"
     score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
-        f"{TUNED_ON[found['on']]} Chosen: {weight}{chosen['iterations']} iterations, {score}. "
+        f"{TUNED_ON[found['on']]} Chosen: {with_weight}{chosen['iterations']} iterations, {score}. "
         f"{still_to_gain(found, job.settings.datasets[job.name])}"
     )
     if found["ended_by"]:
         caption += f" The search ended at a limit ({found['ended_by']})."
     if on_data and weight:
-        caption += " The number of iterations is 20 % above the peak's, as simulations suggest."
+        caption += (
+            f" The number of iterations is {LONGER_PRIOR:g} times the peak's, as simulations "
+            "suggest."
+        )
     if on_data and found["photons"]["gain_from"] == "data":
         caption += (
             f" The camera's gain, {found['photons']['gain']:.3g} counts per photon, was estimated "
