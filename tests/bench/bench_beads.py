@@ -17,7 +17,7 @@ from decon3d.optics.build import make_psf
 from decon3d.settings import Channel, Optics
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from debye import debye_psf, seen_ball
+from support.debye import debye_psf, seen_ball
 
 VOXEL = (0.2, 0.065, 0.065)
 
