@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
 import numpy as np
 from run import Row
 
@@ -194,7 +194,6 @@ def rows() -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
     os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
     name, folder, *arguments = sys.argv[1:]
     sizes = [int(a) for a in arguments] if name == "make" else arguments
