@@ -37,7 +37,7 @@ for engine in ("tensorflow", "openvino"):
 from support.small_networks import write_rcan
 from decon3d.networks.export import Publication, export_bioimageio
 write_rcan(Path("rcan"))
-export_bioimageio(Path("rcan"), Path("p.zip"), publication=Publication("A", ["B"], "CC-BY-4.0"))
+export_bioimageio(Path("rcan"), Path("p.zip"), publication=Publication("A network", ["A Person"], "MIT"))
 """
 VOLUMES = """
 KNOWN = ("zarr", "asyncio", "tqdm_monitor", "ThreadPoolExecutor")  # the last is dask's pool
