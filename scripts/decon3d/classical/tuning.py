@@ -205,12 +205,12 @@ def _scores(
     runs = []
     for subject, model in zip(subjects, models, strict=True):
         recipe = subject.recipe.with_prior(prior, weight) if prior else subject.recipe
-        runs.append([recipe.iterate(image, model=model) for image in subject.images])
-    done = 0
+        numbers = checkpoints(most)
+        runs.append(
+            [recipe.estimates(image, model=model, iterations=numbers) for image in subject.images]
+        )
     for k in checkpoints(most):
-        steps = [k - done] * len(runs)
-        yield k, float(np.mean(list(pool.map(_advance, runs, subjects, models, steps))))
-        done = k
+        yield k, float(np.mean(list(pool.map(_next_score, runs, subjects, models))))
 
 
 class _ExhaustedError(Exception):
@@ -385,13 +385,11 @@ class AffineScore:
         return float(10 * np.log10(self._range**2 / max(error, 1e-12 * self._range**2)))
 
 
-def _advance(
-    runs: Sequence[Iterator[tuple[int, FloatArray]]], subject: Subject, model: Blur, steps: int
+def _next_score(
+    runs: Sequence[Iterator[tuple[int, FloatArray]]], subject: Subject, model: Blur
 ) -> float:
-    """Take some iterations of a subject's runs and score the last."""
-    for _ in range(steps):
-        estimates = [next(run)[1] for run in runs]
-    return subject.score(estimates, model)
+    """Score the next estimates of a subject's images."""
+    return subject.score([next(run)[1] for run in runs], model)
 
 
 def checkpoints(most: int) -> list[int]:
