@@ -205,12 +205,12 @@ def _scores(
     runs = []
     for subject, model in zip(subjects, models, strict=True):
         recipe = subject.recipe.with_prior(prior, weight) if prior else subject.recipe
-        numbers = checkpoints(most)
-        runs.append(
-            [recipe.estimates(image, model=model, iterations=numbers) for image in subject.images]
-        )
+        runs.append([recipe.iterate(image, model=model) for image in subject.images])
+    done = 0
     for k in checkpoints(most):
-        yield k, float(np.mean(list(pool.map(_next_score, runs, subjects, models))))
+        steps = [k - done] * len(runs)
+        yield k, float(np.mean(list(pool.map(_advance, runs, subjects, models, steps))))
+        done = k
 
 
 class _ExhaustedError(Exception):
@@ -385,11 +385,13 @@ class AffineScore:
         return float(10 * np.log10(self._range**2 / max(error, 1e-12 * self._range**2)))
 
 
-def _next_score(
-    runs: Sequence[Iterator[tuple[int, FloatArray]]], subject: Subject, model: Blur
+def _advance(
+    runs: Sequence[Iterator[tuple[int, FloatArray]]], subject: Subject, model: Blur, steps: int
 ) -> float:
-    """Score the next estimates of a subject's images."""
-    return subject.score([next(run)[1] for run in runs], model)
+    """Take some iterations of a subject's runs and score the last."""
+    for _ in range(steps):
+        estimates = [next(run)[1] for run in runs]
+    return subject.score(estimates, model)
 
 
 def checkpoints(most: int) -> list[int]:
