@@ -152,7 +152,7 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
         for channel in job.dataset.channels:
             yield f"volume {volume}, {channel}", partial(_volume, job, volume, channel)
             what = f"consistency of {volume}, {channel}"
-            yield what, partial(_consistency, job, volume, channel)
+            yield what, partial(draw_consistency, job, volume, channel)
     for channel in job.dataset.channels:
         if (job.root / paths.psf(job.name, channel)).is_file():
             yield f"PSF of {channel}", partial(_psf, job, channel)
@@ -261,13 +261,6 @@ def _reference(job: Job, volume: str) -> Path | None:
     if reference is None or not (job.root / reference).exists():
         return None
     return job.root / reference
-
-
-def _consistency(job: Job, volume: str, channel: str) -> Drawn:
-    drawings = draw_consistency(
-        job.root, dataset=job.name, settings=job.settings, volume=volume, channel=channel
-    )
-    return [(Entry(d.name, "consistency", d.title, d.caption), d.figure) for d in drawings]
 
 
 def _psf(job: Job, channel: str) -> Drawn:
