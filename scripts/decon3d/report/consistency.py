@@ -19,7 +19,7 @@ from decon3d.report.entries import Drawn, Entry, Job, of_channel
 from decon3d.report.labels import method_label
 from decon3d.report.plots import xy_above_xz
 from decon3d.report.run_status import stored
-from decon3d.report.templating import quantity
+from decon3d.report.templating import number, quantity
 from decon3d.report.views import Source, overview
 from decon3d.restoration.blocks import Region, Triple
 from decon3d.settings import Settings
@@ -114,18 +114,22 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
 def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]) -> str:
     """Describe what a method's map shows, and what cannot be checked."""
     text = (
-        f"{method_label(method)}: {check['flagged']:.2%} of the voxels are flagged "
-        f"(|z| ≥ {THRESHOLD:g}; {check['invented']:.2%} invented, {check['missed']:.2%} missed), "
-        f"α = {check['alpha']:.3g}, β = {check['beta']:.3g} counts"
-        f"{'' if check['fitted'] else ' (α could not be fitted)'}; z has a root mean square of "
+        f"{method_label(method)}: {_percent(check['flagged'])} of the voxels are flagged (|z| ≥ "
+        f"{THRESHOLD:g} σ; {_percent(check['invented'])} invented, {_percent(check['missed'])} "
+        f"missed). Fitted scale α = {check['alpha']:.3g}, offset β = {check['beta']:.3g} counts"
+        f"{'' if check['fitted'] else ' (α could not be fitted)'}; root mean square of z: "
         f"{check['z_rms']:.2f}."
     )
     if check["not_verifiable"] is not None:
         text += (
-            f" {check['not_verifiable']:.2%} of its energy lies outside the microscope's pass band "
-            "and cannot be verified."
+            f" {_percent(check['not_verifiable'])} of the energy is outside the microscope's pass "
+            "band and cannot be verified."
         )
     return " ".join([text, *probes(root, dataset, channel, method)])
+
+
+def _percent(share: float) -> str:
+    return f"{number(100 * share, 2)} %"
 
 
 def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
@@ -144,7 +148,7 @@ def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
 
 
 def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
-    """Describe the results of the tests with planted changes and dark noise, if any."""
+    """Describe the results of the tests with simulated changes and dark noise, if any."""
     values = _probed(root, dataset, channel, method)
     sentences = [
         verdict(change, float(np.mean(values[f"auc_{change}"])))

@@ -110,8 +110,8 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
         if best["differences"]:
             found.append(
                 f"{channel}: the simulated objects differ from your data. Compared with "
-                f"{best['recipe']}, the most similar recipe, {listed(best['differences'])}. Results "
-                "on simulated objects may not hold for your data."
+                f"{best['recipe']}, the most similar recipe, {listed(best['differences'])}. "
+                "Results on simulated objects may not hold for your data."
             )
     return found
 

@@ -35,9 +35,9 @@ def split_sheet(job: Job, channel: str, split: str) -> Drawn:
     used = {"train": "networks are trained on", "test": "methods are compared on"}[split]
     every = "" if measured else ", at least one per recipe"
     caption = (
-        f"Some of the {about['volumes']} volumes that {used}{every}; {quantity(depth)} × "
-        f"{quantity(height)} × {quantity(width)} µm (Z, Y, X). {'Truths' if measured else 'Objects'}"
-        " above, images below: maximum projections of the middle eighth along Z (XY) and along Y "
+        f"Volumes that {used} ({about['volumes']} in all), {quantity(depth)} × {quantity(height)} "
+        f"× {quantity(width)} µm (Z, Y, X){every}. {'Truths' if measured else 'Objects'} above, "
+        "images below: maximum projections of the middle eighth along Z (XY) and along Y "
         "(XZ), each on its own grey scale."
     )
     section, what = ("pairs", "Measured pairs") if measured else ("phantoms", "Phantoms")
