@@ -108,7 +108,7 @@ def xy_above_xz(
     pitch = max(panel, 0.9) + 0.12
     tall, flat = panel * height / width, max(panel * depth / width, 0.15)
     labels = [textwrap.fill(label, round(pitch / 0.08)) for label, *_ in views]
-    title, gap = 0.13 + 0.15 * max(1 + label.count("\n") for label in labels), 0.06
+    title, gap = 0.12 + 0.17 * max(1 + label.count("\n") for label in labels), 0.06
     row = title + tall + gap + flat + 0.15
     size = (columns * pitch + 0.9, rows * row)
     figure = Figure(figsize=size)
