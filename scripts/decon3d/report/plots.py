@@ -141,7 +141,7 @@ def xy_above_xz(
                     path_effects=OUTLINE,
                 )
             if name == "XY":
-                axes.set_title(label, pad=4, loc="left" if panel < pitch - 0.12 else "center")
+                axes.set_title(label, pad=4, loc="left")
                 if i == 0:
                     _scale_bar(axes, size_um[2], size_um[1])
     assert image is not None
