@@ -25,7 +25,7 @@ from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
-from decon3d.report.independent import VOLUME, with_volumes
+from decon3d.report.independent import VOLUME, test_specimens, with_volumes
 from decon3d.report.labels import (
     INPUT,
     TRUTH,
@@ -35,7 +35,6 @@ from decon3d.report.labels import (
     with_groups,
 )
 from decon3d.report.overview import shown_volumes, volume_rows
-from decon3d.report.pairs import test_specimens
 from decon3d.report.phantom_figures import data_and_phantoms, restored_recipes, split_sheet
 from decon3d.report.run_status import still_to_gain, stored
 from decon3d.report.tables import collect_metrics

@@ -186,6 +186,30 @@ def _text(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def pair_rows(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
+    """List the registration and matching of each pair, per channel.
+
+    Returns
+    -------
+    list of dict
+        `channel`, `shape` (voxels of a tile, Z, Y, X) and `rows`: the entries of `pairs.json` for
+        each pair (see `decon3d.pairs.stores`), ordered by split.
+    """
+    known = {
+        c: stored(root / paths.measured_pairs(dataset, c))
+        for c in settings.datasets[dataset].channels
+    }
+    return [
+        {
+            "channel": channel,
+            "shape": content["shape"],
+            "rows": sorted(content["pairs"], key=lambda row: (row["split"], row["specimen"])),
+        }
+        for channel, content in known.items()
+        if content
+    ]
+
+
 def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
     """List versions, seed and hashes."""
     rows = [("decon3d", __version__), *installed().items()]

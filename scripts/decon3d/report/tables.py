@@ -14,7 +14,7 @@ from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_differ
 from decon3d.files import read_json, write_digests, write_text
 from decon3d.report import headline_table
 from decon3d.report.headline_table import dependent
-from decon3d.report.independent import values_by_volume, with_volumes
+from decon3d.report.independent import test_specimens, values_by_volume, with_volumes
 from decon3d.report.labels import (
     GROUPS,
     METRICS,
@@ -23,7 +23,6 @@ from decon3d.report.labels import (
     classical_methods,
     with_groups,
 )
-from decon3d.report.pairs import test_specimens
 from decon3d.report.papers import as_papers_report
 from decon3d.report.recommendation import recommendation_table, recommended
 from decon3d.report.templating import render
@@ -155,7 +154,11 @@ def _summary_rows(
     reference = next((m for m in ranked if m in classical_methods(settings)), None)
     rows = []
     for method, mean in means.items():
-        row: dict[str, object] = {**place, "method": method, "rank": _rank(method, ranked)}
+        row: dict[str, object] = {
+            **place,
+            "method": method,
+            "rank": float(ranked.index(method) + 1) if method in ranked else math.nan,
+        }
         row |= _columns(mean, "")
         if reference is not None and method != reference:
             difference = paired_difference(
@@ -168,11 +171,6 @@ def _summary_rows(
             row |= {"clear": difference.excludes_zero} | _columns(difference, "difference_")
         rows.append(row)
     return rows
-
-
-def _rank(method: str, ranked: list[str]) -> float:
-    """Place among the competitors, from 1; NaN for an oracle, which comes last."""
-    return ranked.index(method) + 1 if method in ranked else math.nan
 
 
 def _columns(estimate: Estimate, prefix: str) -> dict[str, object]:
