@@ -157,7 +157,7 @@ def _summary_rows(
         row: dict[str, object] = {
             **place,
             "method": method,
-            "rank": float(ranked.index(method) + 1) if method in ranked else math.nan,
+            "rank": ranked.index(method) + 1 if method in ranked else math.nan,
         }
         row |= _columns(mean, "")
         if reference is not None and method != reference:

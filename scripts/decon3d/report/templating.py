@@ -24,7 +24,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def inline_script(names: Sequence[str]) -> dict[str, str] | None:
-    """Join scripts of this package into one (`text`); the page's policy allows only its `sha256`."""
+    """Join scripts of this package into one: its `text`, and the `sha256` that allows it to run."""
     if not names:
         return None
     parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in names]
