@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from decon3d import paths
+from decon3d.blocks.geometry import Region, Triple
 from decon3d.evaluation.consistency import THRESHOLD, Scale
 from decon3d.evaluation.consistency_maps import ChannelCheck, reblurred
 from decon3d.evaluation.map_sensitivity import CHANGES, verdict
@@ -20,7 +21,6 @@ from decon3d.optics.psf import load_psf
 from decon3d.report.labels import method_label
 from decon3d.report.templating import quantity
 from decon3d.report.views import Source, overview
-from decon3d.restoration.blocks import Region, Triple
 from decon3d.settings import Settings
 from decon3d.volumes.ingest import VolumeRecord, load_record, load_statistics
 from decon3d.volumes.reader import open_volume
