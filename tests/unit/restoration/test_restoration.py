@@ -14,7 +14,6 @@ from scipy.ndimage import uniform_filter
 
 from decon3d.blocks import run as run_module
 from decon3d.errors import UserError
-from decon3d.restoration import part as part_module
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import State
 from decon3d.volumes.reader import open_volume

@@ -10,8 +10,8 @@ import pytest
 import tifffile
 import zarr
 
-from decon3d.classical.kinds.rl import Rl
 from decon3d.blocks.geometry import BLOCK_COST
+from decon3d.classical.kinds.rl import Rl
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State, prepare_classical
