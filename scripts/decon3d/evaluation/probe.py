@@ -17,7 +17,7 @@ from decon3d.blocks.geometry import Region
 from decon3d.optics.psf import Psf, fwhm_um
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
 from decon3d.phantoms.grids import Grid, Shape, Volume
-from decon3d.phantoms.imaging import Camera, Exposure, form_image, margins
+from decon3d.phantoms.imaging import Exposure, SimulatedCamera, form_image, margins
 
 CELLS = (2, 4, 4)
 """Cells (Z, Y, X), each with one object in its middle, off the voxels' centres at random."""
@@ -57,7 +57,12 @@ class Probe:
 
 
 def make_probe(
-    psf: Psf, *, photons: float, background_photons: float, camera: Camera, rng: np.random.Generator
+    psf: Psf,
+    *,
+    photons: float,
+    background_photons: float,
+    camera: SimulatedCamera,
+    rng: np.random.Generator,
 ) -> Probe:
     """Simulate one object per cell: equal beads, and balls of 8 levels of brightness; some empty.
 
