@@ -47,25 +47,37 @@ FIELD = (64, 256, 256)
 
 @dataclass(frozen=True)
 class PsfFit:
-    """The test of one channel's PSF on its data."""
+    """The test of one channel's PSF on its data.
+
+    Attributes
+    ----------
+    width
+        True width over the assumed one, if measurable.
+    too_wide
+        None = not measurable.
+    too_narrow
+        None = not measurable.
+    axes
+        The wrong widths, if known: `lateral`, `axial`.
+    sharpness
+        Standard errors by which the image is sharper than the PSF allows; None = not tested.
+    sharpness_wider
+        The same for a PSF 1.25 times as wide.
+    spots
+        None = there are no separate spots of one size.
+    text
+        A sentence for the report.
+    """
 
     verdict: Verdict
     width: Interval | None
-    """True width over the assumed one, if measurable."""
     too_wide: bool | None
-    """None = not measurable."""
     too_narrow: bool | None
-    """None = not measurable."""
     axes: tuple[str, ...]
-    """The wrong widths, if known: `lateral`, `axial`."""
     sharpness: float | None
-    """Standard errors by which the image is sharper than the PSF allows; None = not tested."""
     sharpness_wider: float | None
-    """The same for a PSF 1.25 times as wide."""
     spots: Spots | None
-    """None = there are no separate spots of one size."""
     text: str
-    """A sentence for the report."""
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON."""

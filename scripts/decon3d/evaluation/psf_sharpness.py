@@ -61,14 +61,21 @@ LEAST_SIZE = 5
 
 @dataclass(frozen=True)
 class Sharpness:
-    """The excess sharpness of an image relative to a PSF."""
+    """The excess sharpness of an image relative to a PSF.
+
+    Attributes
+    ----------
+    excess
+        -⟨c, image⟩, summed over blocks.
+    noise
+        Its standard error by the noise of the photons.
+    scatter
+        Its standard error by the scatter between places: one hot pixel is no evidence.
+    """
 
     excess: float
-    """-⟨c, image⟩, summed over blocks."""
     noise: float
-    """Its standard error by the noise of the photons."""
     scatter: float
-    """Its standard error by the scatter between places: one hot pixel is no evidence."""
 
     @property
     def by_noise(self) -> float:

@@ -34,13 +34,19 @@ DIRECTIONS = {"xy": 0, "xz": 1, "yz": 2}
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a volume."""
+    """A part of a volume.
+
+    Attributes
+    ----------
+    time
+        Time point of the input.
+    values
+        Raw counts (Z Y X); NaN = no data.
+    """
 
     time: int
-    """Time point of the input."""
     region: Region
     values: NDArray[Any]
-    """Raw counts (Z Y X); NaN = no data."""
 
 
 def windows(

@@ -37,18 +37,25 @@ from decon3d.volumes.no_data import read_marked
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of trying a method on one channel; `restored` is None where it could not be."""
+    """What came of trying a method on one channel; `restored` is None where it could not be.
+
+    Attributes
+    ----------
+    values
+        The settings in effect: `iterations` and the λ of a prior.
+    seconds
+        Of the crop with its context.
+    predicted_s
+        Of this channel of all volumes and time points, with as many threads.
+    """
 
     method: str
     channel: str
     notes: list[str]
     restored: NDArray[np.float32] | None = None
     values: dict[str, Any] | None = None
-    """The settings in effect: `iterations` and the λ of a prior."""
     seconds: float = 0.0
-    """Of the crop with its context."""
     predicted_s: float = 0.0
-    """Of this channel of all volumes and time points, with as many threads."""
 
 
 def try_method(
