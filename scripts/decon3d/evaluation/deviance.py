@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from decon3d.blocks.geometry import centred
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale, split_photons
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.optics.psf import Psf, half_width
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.blocks import centred
 from decon3d.restoration.restorers import State, open_restorer
 from decon3d.volumes.no_data import filled
 

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Triple
 from decon3d.files import read_record, write_record
 from decon3d.logs import log
-from decon3d.restoration.blocks import Triple
 from decon3d.volumes.camera import Camera, CameraRecord
 from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
 

@@ -13,11 +13,11 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Region
 from decon3d.optics.psf import Psf, fwhm_um
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
 from decon3d.phantoms.grids import Grid, Shape, Volume
 from decon3d.phantoms.imaging import Exposure, SimulatedCamera, form_image, margins
-from decon3d.restoration.blocks import Region
 
 CELLS = (2, 4, 4)
 """Cells (Z, Y, X), each with one object in its middle, off the voxels' centres at random."""

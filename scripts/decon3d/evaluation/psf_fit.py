@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import centred
 from decon3d.evaluation.psf_sharpness import (
     ERROR,
     LEAST_SIZE,
@@ -31,7 +32,6 @@ from decon3d.evaluation.psf_spots import FEW, TOLERANCE, Spots, measure_spots, w
 from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.restoration.blocks import centred
 from decon3d.restoration.sample import sample_blocks
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera, CameraRecord

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import centred
 from decon3d.classical.operators import Blur
 from decon3d.classical.richardson_lucy import unknown
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import resample
-from decon3d.restoration.blocks import centred
 from decon3d.volumes.no_data import filled
 
 FloatArray = NDArray[np.float32]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Region, Triple, block_at, grid
 from decon3d.logs import log
-from decon3d.restoration.blocks import Region, Triple, block_at, grid
 from decon3d.seeds import generator
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, optimize
 
-from decon3d.restoration.blocks import Triple, centred
+from decon3d.blocks.geometry import Triple, centred
 from decon3d.volumes.no_data import filled
 
 LARGEST: Triple = (32, 128, 128)

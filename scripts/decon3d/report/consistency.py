@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from decon3d import paths
+from decon3d.blocks.geometry import Region, Triple
 from decon3d.evaluation.consistency import THRESHOLD, Scale
 from decon3d.evaluation.consistency_maps import ChannelCheck, reblurred
 from decon3d.evaluation.map_sensitivity import CHANGES, verdict
@@ -21,7 +22,6 @@ from decon3d.report.plots import xy_above_xz
 from decon3d.report.run_status import stored
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import Source, overview
-from decon3d.restoration.blocks import Region, Triple
 from decon3d.settings import Settings
 from decon3d.volumes.ingest import VolumeRecord, load_record, load_statistics
 from decon3d.volumes.reader import open_volume

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d import paths
+from decon3d.blocks.geometry import Region, Triple, choose_block, grid
 from decon3d.classical.kind import PRIORS
 from decon3d.classical.registry import CLASSICAL
 from decon3d.errors import UserError
 from decon3d.logs import log
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.blocks import Region, Triple, choose_block, grid
 from decon3d.restoration.restorers import State, claim_device, open_restorer, preparation
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import (
