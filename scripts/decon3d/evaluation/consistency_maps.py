@@ -32,7 +32,7 @@ from decon3d.evaluation.consistency import (
 )
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
-from decon3d.evaluation.records import Record, volume_record
+from decon3d.evaluation.records import Record
 from decon3d.files import digest
 from decon3d.logs import log
 from decon3d.optics.psf import Psf, fingerprint, half_width
@@ -481,7 +481,7 @@ def volume_records(
             ("not_verifiable", shares, f"energy outside the OTF, Hann windows of {BLOCK}"),
         ):
             records.append(
-                volume_record(
+                Record(
                     dataset=dataset,
                     channel=channel,
                     method=method,

@@ -32,11 +32,11 @@ from scipy.ndimage import gaussian_filter
 from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.consistency import SIGMA, FloatArray, width_voxels
 from decon3d.evaluation.deviance import restore_chain
-from decon3d.evaluation.records import Record, volume_record
+from decon3d.evaluation.metric import OWN
+from decon3d.evaluation.records import Record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.restorers import State, prepare_classical
-from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 
@@ -249,7 +249,7 @@ def staircase_records(
         restore_chain(chain, threads=threads, doubled=False) for chain in ([state], states)
     )
     told = (
-        f"decon3d {__version__}, brightest blocks of the sample; Richardson-Lucy of "
+        f"{OWN}, brightest blocks of the sample; Richardson-Lucy of "
         f"{REFERENCE.iterations} iterations, as it is and smoothed by up to {SMOOTHED[-1]:g} σ of "
         "the PSF"
     )
@@ -260,7 +260,7 @@ def staircase_records(
         )
         log.info("%s: flat voxels: %s", method, found)
         records += [
-            volume_record(
+            Record(
                 dataset=dataset,
                 channel=channel,
                 method=method,
