@@ -341,11 +341,14 @@ def _metrics(job: Job) -> Drawn:
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):
-        means = {
-            key: estimate_mean(
-                list(part.groupby(VOLUME)["value"].mean()),
-                seed=job.settings.seed,
-                name="/".join(key),
+        found = {
+            key: (
+                part["value"].dropna(),
+                estimate_mean(
+                    list(part.groupby(VOLUME)["value"].mean()),
+                    seed=job.settings.seed,
+                    name="/".join(key),
+                ),
             )
             for key, part in points.groupby(keys)
         }
@@ -359,5 +362,5 @@ def _metrics(job: Job) -> Drawn:
         entry = Entry(
             f"metrics_{channel}", "metrics", f"All values{of_channel(job, str(channel))}", caption
         )
-        drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
+        drawn.append((entry, plots.metric_plot(found, methods=methods)))
     return drawn
