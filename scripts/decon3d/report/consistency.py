@@ -67,12 +67,15 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
         )
         xy, xz = (farthest(scene.counts, axis) for axis in (0, 1))
         views.append((method_label(method), scene.size_um, xy, xz))
-    sentences = [_of_method(root, dataset, channel, m, check) for m, check in found.items()]
-    caption = (
-        "Raw image minus the re-blurred restoration, in units of the noise (σ). Projections of the "
-        "value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light in the "
-        "restoration that the data contradict (invented). Red: light in the data that the "
-        f"restoration lacks (missed). {' '.join(sentences)} {LIMITS}"
+    caption = "\n".join(
+        [
+            "Raw image minus the re-blurred restoration, in units of the noise (σ). Projections of "
+            "the value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light "
+            "in the restoration that the data contradict (invented). Red: light in the data that "
+            "the restoration lacks (missed).",
+            *(_of_method(root, dataset, channel, m, check) for m, check in found.items()),
+            LIMITS,
+        ]
     )
     drawn: Drawn = [
         (

@@ -41,7 +41,7 @@ def split_sheet(job: Job, channel: str, split: str) -> Drawn:
         "(XZ), each on its own grey scale."
     )
     section, what = ("pairs", "Measured pairs") if measured else ("phantoms", "Phantoms")
-    title = f"{what} of the {split} split{of_channel(job, channel)}"
+    title = f"{what} for {split}ing{of_channel(job, channel)}"
     return [(Entry(f"sheet_{channel}_{split}", section, title, caption), contact_sheet(store))]
 
 
