@@ -88,7 +88,7 @@ class Staircase:
 
     @property
     def flat_object(self) -> bool:
-        """Whether the object has flat places of its own, so that patches prove nothing."""
+        """Whether the object itself has flat places, so that flat patches are not evidence."""
         return self.measured and self.rl >= FLAT_OBJECT
 
     @property
@@ -112,7 +112,7 @@ def staircase(
     Parameters
     ----------
     raw
-        Counts (Z Y X); NaN = no data. It tells the foreground.
+        Counts (Z Y X); NaN = no data. It defines the foreground.
     rl
         What Richardson-Lucy made of it, counts, background included.
     restored

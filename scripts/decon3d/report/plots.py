@@ -164,7 +164,7 @@ def xy_above_xz(
 
 
 def _fit_width(figure: Figure) -> None:
-    """Make a figure as wide as what it shows; no axes change their size."""
+    """Set the width of a figure to that of its content; the axes keep their sizes."""
     width, height = figure.get_size_inches()
     needed = figure.get_tightbbox().x1 + 0.06
     for axes in figure.axes:

@@ -2,9 +2,9 @@
 
 The data exclude a method that has a veto, and one whose predicted error exceeds the least by more
 than two standard errors. The second can exclude Richardson-Lucy, too. Of the remaining methods, the
-one that is clearly ahead on simulated objects is recommended. Ties go to Richardson-Lucy, or if it
-is excluded, to the method with the least predicted error; other ties go to the simpler method. If
-Richardson-Lucy has a veto, the raw volume is recommended.
+one that is clearly ahead on simulated objects is recommended. If none is clearly ahead, it is
+Richardson-Lucy, or if that is excluded, the method with the least predicted error. Other ties go to
+the simpler method. If Richardson-Lucy has a veto, the raw volume is recommended.
 
 `tests/validation/validate_recommendation.py` measures how often this rule is right.
 """
@@ -464,7 +464,7 @@ def _no_lead(where: str, differences: Sequence[Estimate]) -> str:
     if not differences:
         return f"no other method has been measured on {where}"
     most = max(d.n for d in differences)
-    few = "" if most >= LEAST else f" ({most} are too few to tell)"
+    few = "" if most >= LEAST else f" ({most} volumes are too few for a decision)"
     return f"no other method has a clearly higher PSNR on {where}{few}"
 
 

@@ -114,7 +114,7 @@ def summarise(
         optics × training seed: one run has one optics and one seed; the intervals over volumes do
         not cover others), rank (1 = best mean; none for an oracle and where the metric ranks
         nothing), and the paired difference to the best classical method (`reference`), with
-        intervals; `clear` says whether all of these leave out 0.
+        intervals; `clear`: whether all of these exclude 0.
     """
     rows = []
     keys = ["channel", "group", "metric", "variant", "region"]
@@ -260,7 +260,7 @@ def _cost_row(
 def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     """Write all tables from what exists: CSV, the summary also as HTML.
 
-    `metrics` (every value), `recommendation` (the method to use, and what speaks against others),
+    `metrics` (every value), `recommendation` (the method to use, and the checks of all methods),
     `headline` (five figures per method), `summary` (all means with intervals), `conditions` (by
     recipe, dose and anisotropy of the voxels), `wrong_psf`, `papers` (tests as papers report them),
     `cost`, `settings` (what decided the numbers), `guide` (columns and metrics explained).

@@ -140,7 +140,7 @@ def painted(metrics: pd.DataFrame) -> list[str]:
 
 @dataclass(frozen=True)
 class _Pair:
-    """The rows of a method and of what it is compared with."""
+    """The rows of a method and of its reference."""
 
     metrics: pd.DataFrame
     method: str
