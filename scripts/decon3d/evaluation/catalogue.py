@@ -146,8 +146,8 @@ METRICS: dict[str, Metric] = {
         "lower",
         5,
         "Share of voxels where the re-blurred restoration differs from the raw image by 5 σ or "
-        "more. It cannot prove that a restoration is correct, since it does not measure detail below "
-        "the microscope's cut-off. A slightly sharpened raw image is consistent, too.",
+        "more. It cannot prove that a restoration is correct, since it does not measure detail "
+        "below the microscope's cut-off. A slightly sharpened raw image is consistent, too.",
         ranked=False,
     ),
     "not_verifiable": Metric(

@@ -1,6 +1,5 @@
 """Pictures of the consistency maps: all methods beside each other, and each one's worst places."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +203,11 @@ def _places(
     grid = figure.subplots(len(worst), 4, squeeze=False)
     image = None
     for row, place in zip(grid, worst, strict=True):
-        region = _region(place["voxel"], shape)
+        z0, y0, x0 = (
+            slice(max(0, v - h), min(n, v + h + 1))
+            for v, h, n in zip(place["voxel"], HALF, shape, strict=True)
+        )
+        region: Region = (z0, y0, x0)
         raw, sharp, again = reblurred(
             record,
             restored,
@@ -254,10 +257,3 @@ def _places(
     if image is not None:
         figure.colorbar(image, ax=grid, shrink=0.6, label="z (σ)", extend="both").ax.grid(False)
     return figure
-
-
-def _region(voxel: Sequence[int], shape: Triple) -> Region:
-    z, y, x = (
-        slice(max(0, v - h), min(n, v + h + 1)) for v, h, n in zip(voxel, HALF, shape, strict=True)
-    )
-    return z, y, x

@@ -34,8 +34,9 @@ from decon3d.report.labels import (
     prior_weight,
     with_groups,
 )
+from decon3d.report.likeness import draw_likeness
 from decon3d.report.overview import shown_volumes, volume_rows
-from decon3d.report.phantom_figures import data_and_phantoms, restored_recipes, split_sheet
+from decon3d.report.phantom_figures import restored_recipes, split_sheet
 from decon3d.report.run_status import still_to_gain, stored
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
@@ -158,7 +159,7 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
         if (job.root / paths.psf(job.name, channel)).with_name("beads.tif").is_file():
             yield f"beads of {channel}", partial(_beads, job, channel)
         if (job.root / paths.likeness(job.name, channel)).is_file():
-            yield f"data and phantoms of {channel}", partial(data_and_phantoms, job, channel)
+            yield f"data and phantoms of {channel}", partial(draw_likeness, job, channel)
         for split in ("train", "test"):
             if exists(job.root / paths.phantoms(job.name, channel, split)):
                 yield f"{split} phantoms of {channel}", partial(split_sheet, job, channel, split)

@@ -132,14 +132,24 @@ def build_instrument_page(
 def _objective(name: str, instrument: Instrument, stacks: list[Measured]) -> dict[str, Any]:
     """Describe an objective on the page."""
     optics = instrument.objectives[name].optics
-    shifted = [s for s in stacks if s.values.get("chromatic")]
     return {
         "name": name,
         "what": f"{optics.kind.words}, NA {optics.numerical_aperture:g} in n = "
         f"{optics.immersion_index:g}",
         "figure": _widths_figure(name, stacks),
         "rows": [_row(s) for s in stacks],
-        "shifts": [_shift_row(s, instrument.reference) for s in shifted],
+        "shifts": [
+            [
+                f"{s.where[1]} against {instrument.reference}, {s.day}",
+                *(
+                    f"{number(shift, 3)} ± {number(error, 3)}"
+                    for shift, error in zip(c["shift_um"], c["error_um"], strict=True)
+                ),
+                str(c["beads"]),
+            ]
+            for s in stacks
+            if (c := s.values.get("chromatic"))
+        ],
     }
 
 
@@ -228,13 +238,6 @@ def _row(stack: Measured) -> list[str]:
         ratio,
         f"{values['beads']} of {values['found']}",
     ]
-
-
-def _shift_row(stack: Measured, reference: str) -> list[str]:
-    chromatic = stack.values["chromatic"]
-    pairs = zip(chromatic["shift_um"], chromatic["error_um"], strict=True)
-    shifts = [f"{number(s, 3)} ± {number(e, 3)}" for s, e in pairs]
-    return [f"{stack.where[1]} against {reference}, {stack.day}", *shifts, str(chromatic["beads"])]
 
 
 def _camera_row(frames: Measured) -> list[str]:

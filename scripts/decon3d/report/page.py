@@ -24,8 +24,8 @@ from decon3d.report.independent import VOLUME, test_specimens, with_volumes
 from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
-from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
-from decon3d.report.recommendation import Recommendation, recommended
+from decon3d.report.overview import ODD, add_pictures, shown_volumes, volume_rows
+from decon3d.report.recommendation import recommended
 from decon3d.report.run_status import (
     data_warnings,
     effective_settings,
@@ -174,7 +174,9 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     warnings += attempt("the staircase", lambda: painted(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
-    best = _pictured(rows, advice, settings)
+    # Beside the raw thumbnails: the recommended method, else the first with a result.
+    wanted = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
+    best = next((m for m in wanted if any(m not in row.missing for row in rows)), None)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
     scenes = attempt("the viewer", lambda: _scenes(root, shown_volumes(rows), **named), [])
     records = [row.record for row in rows if row.record is not None]
@@ -190,7 +192,14 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     hero = next((f for f in figures.get("pictures", []) if f["data"]), None)
     if hero is not None:
         figures["pictures"].remove(hero)
-    write_json(root / paths.card(dataset), _card(rows, advice, restored))
+    card = {
+        "restored": restored,
+        "volumes": len(rows),
+        "odd": [row.name for row in rows if row.odd],
+        "recommendations": [r.summary for r in advice],
+        "pictures": rows[0].pictures if rows else [],
+    }
+    write_json(root / paths.card(dataset), card)
     text = render(
         "page.html.j2",
         dataset=dataset,
@@ -285,22 +294,6 @@ def _scenes(
             break
         scenes.append(scene)
     return scenes
-
-
-def _pictured(rows: list[Row], advice: list[Recommendation], settings: Settings) -> str | None:
-    """Choose the method of the thumbnails: the recommended one, else the first with a result."""
-    methods = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
-    return next((m for m in methods if any(m not in row.missing for row in rows)), None)
-
-
-def _card(rows: list[Row], advice: list[Recommendation], restored: str) -> dict[str, Any]:
-    return {
-        "restored": restored,
-        "volumes": len(rows),
-        "odd": [row.name for row in rows if row.odd],
-        "recommendations": [r.summary for r in advice],
-        "pictures": rows[0].pictures if rows else [],
-    }
 
 
 def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
