@@ -67,13 +67,19 @@ REFERENCE = Rl(kind="rl", iterations=15)
 
 @dataclass(frozen=True)
 class Staircase:
-    """Shares of bright foreground voxels that are nearly flat, 0 … 1; NaN = not measured."""
+    """Shares of bright foreground voxels that are nearly flat, 0 … 1; NaN = not measured.
+
+    Attributes
+    ----------
+    rl
+        Of the Richardson-Lucy estimate, the largest over `SMOOTHED`.
+    voxels
+        Foreground voxels.
+    """
 
     restored: float
     rl: float
-    """Of the Richardson-Lucy estimate, the largest over `SMOOTHED`."""
     voxels: int = 0
-    """Foreground voxels."""
 
     @property
     def measured(self) -> bool:

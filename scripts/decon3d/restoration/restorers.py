@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Triple
 from decon3d.classical import device
 from decon3d.classical.channel import base_recipe, bytes_per_voxel, halo_of
 from decon3d.classical.estimates import Estimator, Run
@@ -30,7 +31,6 @@ from decon3d.networks.engines import TENSORFLOW, Engine
 from decon3d.networks.estimates import network_runs
 from decon3d.networks.inputs import network_input
 from decon3d.optics.psf import Psf, fingerprint, load_psf
-from decon3d.restoration.blocks import Triple
 from decon3d.restoration.decisions import stop_on_sample, tv_weight_from_snr
 from decon3d.restoration.iterations import choose_iterations, nominal
 from decon3d.seeds import stream_seed

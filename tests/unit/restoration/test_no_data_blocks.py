@@ -66,7 +66,7 @@ def test_voxels_without_data_keep_their_value_and_blocks_without_are_skipped(
     plan, marker, result = restored(tmp_path, volume(tmp_path, image), state, memory_gb=2e-5)
     assert np.array_equal(result == 0, outside)
     assert marker["no_data"] == outside.sum() and marker["not_finite"] == 0
-    empty = sum(outside[i.block.write].all() for i in plan.part(0))
+    empty = sum(outside[plan.work.item(i).block.write].all() for i in plan.numbers(0))
     assert empty > 2 and Known.calls == plan.bounds[-1] - empty
 
 
