@@ -225,7 +225,14 @@ def prepare_classical(
         recipe.background,
         1.96 * statistics.background_error,
     )
-    log.info("%s: %s, halo %s", method.kind, values, halo)
+    log.info(
+        "%s: %d iterations, %sdark level %.5g counts, halo %s voxels (Z, Y, X)",
+        method.kind,
+        runs[0].iterations[-1],
+        f"λ {float(weight):.3g}, " if prior else "",
+        recipe.dark_level,
+        halo,
+    )
     return State(
         kind=method.kind,
         halo=halo,
