@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from decon3d.versions import VERSIONS  # noqa: E402
 
-RESTORERS = ("restoration/arrays.py", "restoration/restorers.py")
+RESTORERS = ("restoration/arrays.py", "restoration/prepare.py", "restoration/restorers.py")
 READERS = tuple(
     f"volumes/{name}.py"
     for name in ("metadata", "ome_xml", "planes", "reader", "tiff", "tiff_pages", "zarr_metadata")

@@ -13,7 +13,7 @@ from decon3d.networks.inputs import network_input
 from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import make_plan
-from decon3d.restoration.restorers import prepare_classical
+from decon3d.restoration.prepare import prepare_classical
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import channel_statistics, ingest

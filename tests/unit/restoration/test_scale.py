@@ -14,7 +14,8 @@ from decon3d.blocks.geometry import BLOCK_COST
 from decon3d.classical.kinds.rl import Rl
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import load_plan, make_plan
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
