@@ -56,8 +56,8 @@ def shared_noise(metrics: pd.DataFrame) -> list[str]:
     return [
         f"Channel {channel}: the noise of neighbouring voxels is correlated (for example by "
         "deskewing), so the two halves of the photons are not independent. Held-out deviance "
-        "would favour too many iterations; it does not rank the methods here, and FSC is not "
-        "measured."
+        "is not used to compare methods here, since it would favour too many iterations. FSC is "
+        "not measured."
         for channel in metrics[dependent(metrics)]["channel"].unique()
     ]
 

@@ -160,7 +160,7 @@ def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str,
             info.pop("candidates", None)  # single beads: the figure of the beads shows them
             fit = stored(root / paths.psf_fit(dataset, channel))
             if fit.get("verdict") in ("too wide", "too narrow"):
-                warnings.append(str(fit["text"]))
+                warnings.append(f"{fit['text']}.")
             rows = list((flat(info) | flat(fit, "fit_to_the_data.")).items())
             cards.append({"channel": channel, "rows": rows, "warnings": warnings})
     return cards
