@@ -19,6 +19,7 @@ from decon3d.report.contradictions import (
 )
 from decon3d.report.labels import method_label
 from decon3d.settings import Dataset, Settings, chosen, list_volumes
+from decon3d.settings.decisive import decisive
 from decon3d.versions import __version__, installed
 from decon3d.volumes.checked_stores import open_group
 
@@ -80,8 +81,7 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
         compared = (root / paths.evaluation(dataset, method, "volumes")).is_file()
         if _has_reference(dataset, settings) and not compared:
             missing.append("evaluation on the volumes with truth")
-        probed = {f"sample.{c}": f"probes of {c}" for c in settings.datasets[dataset].channels}
-        for kind, what in {**probed, "consistency": "consistency map"}.items():
+        for kind, what in {"sample": "probes", "consistency": "consistency map"}.items():
             if not (root / paths.evaluation(dataset, method, kind)).is_file():
                 missing.append(what)
         if missing:
@@ -199,7 +199,7 @@ def _text(value: Any) -> str:
 def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
     """List versions, seed and hashes."""
     rows = [("decon3d", __version__), *installed().items()]
-    rows += [("seed", str(settings.seed)), ("config", digest(settings.model_dump(mode="json")))]
+    rows += [("seed", str(settings.seed)), ("config", digest(decisive(settings, dataset)))]
     for channel in settings.datasets[dataset].channels:
         info = stored((root / paths.psf(dataset, channel)).with_suffix(".json"))
         if "fingerprint" in info:
