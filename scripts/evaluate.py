@@ -8,8 +8,8 @@ from decon3d.files import write_record
 from decon3d.logs import job_log
 from decon3d.networks.devices import granted_gpus
 from decon3d.optics.psf import load_psf
-from decon3d.settings import Camera, Channel, Optics, Phantoms
-from decon3d.volumes.camera import load_camera, resolve_camera
+from decon3d.settings import Channel, Optics, Phantoms
+from decon3d.volumes.camera import load_camera, resolved_camera
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params, files, output = snakemake.params, snakemake.input, snakemake.output
@@ -70,9 +70,11 @@ def phantoms():
         }
         records += evaluate_phantoms(kernels=kernels, **pairs)
         if restored:
-            camera = resolve_camera(Camera.model_validate(params.camera), load_camera(noise))
             records += evaluate_map_sensitivity(
-                psf=load_psf(psf), camera=camera, seed=params.seed, **pairs
+                psf=load_psf(psf),
+                camera=resolved_camera(params.camera, noise),
+                seed=params.seed,
+                **pairs,
             )
     return records
 
@@ -127,7 +129,8 @@ def sample_of_channel(place, channel, volumes, gpus):
     from decon3d.evaluation.sample import Bench, Method, evaluate_sample
     from decon3d.evaluation.staircase import staircase_records
     from decon3d.phantoms.conditions import resolve_conditions
-    from decon3d.restoration.restorers import State, preparation
+    from decon3d.restoration.prepare import preparation
+    from decon3d.restoration.restorers import State
     from decon3d.restoration.sample import sample_blocks
 
     chain = [
@@ -139,8 +142,7 @@ def sample_of_channel(place, channel, volumes, gpus):
         for i in range(len(params.methods))
     ]
     noise, threads = files.noises[place], snakemake.threads
-    configured, measured = Camera.model_validate(params.camera), load_camera(noise)
-    camera = resolve_camera(configured, measured)
+    camera = resolved_camera(params.camera, noise)
     tested = Method(
         preparations=[
             preparation(settings, found, camera=camera, seed=params.seed, threads=threads)
@@ -149,7 +151,7 @@ def sample_of_channel(place, channel, volumes, gpus):
         states=[State.load(found["state"]) for found in chain],
     )
     light = resolve_conditions(
-        Phantoms.model_validate(params.doses), camera=configured, measured=measured
+        Phantoms.model_validate(params.doses), camera=camera, measured=load_camera(noise)
     )
     bench = Bench(
         psf=load_psf(files.psfs[place]),
