@@ -1,94 +1,11 @@
 # `snakemake instrument`: a page of each microscope in the config or its folders.
 
-import datetime
-
 
 wildcard_constraints:
     instrument="|".join([*SETTINGS.instruments, *INSTRUMENT_FILES]) or NO_NAME,
     objective=NAME.strip("^$"),
     day=r"\d{4}-\d\d-\d\d|undated",
     dye=NAME.strip("^$"),
-
-
-def instrument_names():
-    """The instruments in the config and in its folders."""
-    names = [*SETTINGS.instruments, *INSTRUMENT_FILES]
-    if not names:
-        listed = ", ".join(map(str, FOLDERS))
-        raise WorkflowError(f"No instrument was found; write <name>.yaml in {listed}")
-    return list(dict.fromkeys(names))
-
-
-def instrument_pages(wildcards):
-    return [paths.instrument_page(name) for name in instrument_names()]
-
-
-@lru_cache(maxsize=None)
-def instrument_named(name):
-    """An instrument of the config, or from its file."""
-    if name in SETTINGS.instruments:
-        return SETTINGS.instruments[name]
-    if name not in INSTRUMENT_FILES:
-        raise WorkflowError(
-            f"unknown instrument {name!r}; known: {', '.join(instrument_names())}"
-        )
-    try:
-        return Instrument.model_validate(read_instrument(INSTRUMENT_FILES[name]))
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def instrument_of(wildcards):
-    return instrument_named(wildcards.instrument)
-
-
-def beads_of(wildcards):
-    """A dated bead stack, as the PSF of one channel of an instrument."""
-    instrument = instrument_of(wildcards)
-    stacks = instrument.objectives[wildcards.objective].beads
-    stack = next(
-        s
-        for s in stacks
-        if str(s.date) == wildcards.day and wildcards.dye in s.channels
-    )
-    return instrument.psf_of(stack, wildcards.dye)
-
-
-def bead_path(wildcards):
-    return expand_path(beads_of(wildcards).path)
-
-
-def bead_files(wildcards):
-    return [file for file in volume_files(bead_path(wildcards)) if os.path.exists(file)]
-
-
-def frames_of(wildcards):
-    """The section with a camera's dark and flat frames of a day."""
-    instrument = instrument_of(wildcards)
-    dated = {str(frames.date): frames for frames in instrument.frames}
-    return dated.get(wildcards.day, instrument.camera)
-
-
-def files_of_frames(wildcards):
-    return frame_files(frames_of(wildcards))
-
-
-def instrument_records(wildcards):
-    """The records of an instrument: by channel and bead stack, and by day of the frames."""
-    name, instrument = wildcards.instrument, instrument_of(wildcards)
-    beads = [
-        paths.instrument_beads(name, objective, stack.date, channel)
-        for objective, value in instrument.objectives.items()
-        for stack in value.beads
-        for channel in stack.channels
-    ]
-    return beads + [paths.instrument_camera(name, day) for day in instrument.frame_days]
-
-
-def instrument_file(wildcards):
-    """The file that describes an instrument; None = the config."""
-    name = wildcards.instrument
-    return None if name in IN_CONFIG else str(INSTRUMENT_FILES[name])
 
 
 rule instrument:
