@@ -85,7 +85,12 @@ def restore_volume(
     reading = Reading.of(dataset)
     volume = open_volume(source, reading=reading)
     size = chosen_voxel_size(volume, configured=dataset.voxel_size_um, key=f"{KEY}.voxel_size_um")
-    chosen = range(volume.shape[1]) if channels is None else channels
+    count = volume.shape[1]
+    chosen = range(count) if channels is None else channels
+    if not chosen or not set(chosen) <= set(range(count)):
+        raise UserError(
+            f"channels: {list(chosen)}, but {source} has {count} channel(s), counted from 0"
+        )
     indices = {f"channel{i}": i for i in chosen}
     made = dict(zip(indices, psfs(size, len(indices)), strict=True))
     record = ingest(

@@ -186,12 +186,18 @@ def _optics(
     first: Volume, given: Given, missing: _Missing, notes: dict[str, str]
 ) -> dict[str, Any]:
     stated = first.stated
-    modality = given.modality or missing.text("--modality", " | ".join(MODALITIES))
+    modality = given.modality or missing.text(
+        "--modality", f"kind of microscope: {', '.join(MODALITIES)}"
+    )
     kind = MODALITIES.get(modality)  # an unknown one is refused with the whole config
     optics: dict[str, Any] = {"modality": modality}
     for key, option, question in (
         ("numerical_aperture", "--na", "numerical aperture of the objective"),
-        ("immersion_index", "--immersion-index", "air 1.0, water 1.333, glycerol 1.47, oil 1.515"),
+        (
+            "immersion_index",
+            "--immersion-index",
+            "refractive index of the immersion: air 1.0, water 1.333, glycerol 1.47, oil 1.515",
+        ),
     ):
         value, found = getattr(given, key), getattr(stated, key)
         if value is None and found is not None:
@@ -203,7 +209,7 @@ def _optics(
     sheet = kind is not None and kind.excitation == "sheet"
     if sheet or given.sheet_thickness_um is not None:
         value = given.sheet_thickness_um
-        question = "full width at half maximum of the sheet in µm"
+        question = "full width at half maximum of the light sheet in µm"
         optics["sheet_thickness_um"] = (
             missing.number("--sheet-thickness", question) if value is None else value
         )
@@ -211,7 +217,12 @@ def _optics(
         optics["sted"] = {
             key: missing.number(option, question) if value is None else value
             for key, value, option, question in (
-                ("depletion_um", given.depletion_um, "--depletion", "depletion laser in µm"),
+                (
+                    "depletion_um",
+                    given.depletion_um,
+                    "--depletion",
+                    "wavelength of the depletion laser in µm",
+                ),
                 (
                     "saturation_factor",
                     given.saturation_factor,

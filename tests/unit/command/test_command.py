@@ -15,6 +15,7 @@ from decon3d.cli import app
 from decon3d.command import clean, launch
 from decon3d.command.init import Given, new_config
 from decon3d.errors import UserError
+from decon3d.optics.psf import Psf, save_psf
 from support.paths import ROOT
 
 OPTICS = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333}
@@ -196,6 +197,50 @@ def test_wrong_options_are_named(tmp_path, monkeypatch, options, message):
     assert result.exit_code == 1 and isinstance(result.exception, UserError)
     assert re.search(message, str(result.exception)), result.exception
     assert not (tmp_path / "psf.tif").exists()
+
+
+WRONG_OUTPUT = {
+    "psf.json: the name must end in .tif": ["psf", "psf.json"],
+    "psf.json exists": ["psf", "psf.tif"],
+    "out.ome.zarr: the name must end in .tif or .tiff": ["deconvolve", "a.tif", "out.ome.zarr"],
+    r"0\.0 GB do not fit .* `decon3d restore a.tif out.ome.tif`": [
+        "deconvolve",
+        "a.tif",
+        "out.tif",
+    ],
+    "a.tif exists": ["deconvolve", "a.tif", "a.tif"],
+}
+
+
+@pytest.mark.parametrize("message", WRONG_OUTPUT)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path, monkeypatch, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "LARGEST_GB", 1e-6)
+    tiff("a.tif", axes="ZYX")
+    save_psf(Psf(np.full((3, 3, 3), 1 / 27, np.float32), (0.3, 0.1, 0.1)), "bead.tif")
+    (tmp_path / "psf.json").write_text("{}")
+    options = [
+        "--modality",
+        "confocal",
+        "--na",
+        "1",
+        "--emission",
+        "0.5",
+        "--voxel-size",
+        "0.3",
+        "0.1",
+        "0.1",
+    ]
+    if WRONG_OUTPUT[message][0] == "deconvolve":
+        options = ["--psf", "bead.tif"]
+        monkeypatch.setattr("decon3d.api.deconvolve", None)
+    before = sorted(os.listdir())
+    result = CliRunner().invoke(app, [*WRONG_OUTPUT[message], *options])
+    assert isinstance(result.exception, UserError), result.exception
+    assert re.search(message, str(result.exception)), result.exception
+    assert sorted(os.listdir()) == before
 
 
 @pytest.mark.parametrize(
