@@ -155,7 +155,22 @@ def new_config(
 
 
 def write_config(path: str | Path, text: str, *, force: bool = False) -> None:
-    """Write a config; replace another one only with `force`."""
+    """Write a config.
+
+    Parameters
+    ----------
+    path
+        The file.
+    text
+        YAML.
+    force
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    UserError
+        If the file exists, or its folder does not.
+    """
     check_output(Path(path), force=force, remedy="give another name with --output, or --force")
     write_text(path, text)
 
