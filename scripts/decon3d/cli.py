@@ -88,15 +88,16 @@ def init(
 
     given = Given(
         voxel_size_um=voxel_size,
-        modality=modality,
-        numerical_aperture=na,
-        immersion_index=immersion_index,
-        sample_index=sample_index,
-        depth_um=depth,
-        pinhole_au=pinhole,
-        sheet_thickness_um=sheet_thickness,
-        depletion_um=depletion,
-        saturation_factor=saturation_factor,
+        optics=opt.given(
+            modality=modality,
+            numerical_aperture=na,
+            immersion_index=immersion_index,
+            sample_index=sample_index,
+            depth_um=depth,
+            pinhole_au=pinhole,
+            sheet_thickness_um=sheet_thickness,
+            sted=opt.given(depletion_um=depletion, saturation_factor=saturation_factor) or None,
+        ),
         emission_um=emission or [],
         excitation_um=excitation or [],
         camera=opt.given(offset=offset, gain=gain, read_noise=read_noise),
@@ -162,7 +163,6 @@ def psf(
     """
     check_output(out, endings=TIFF)
     check_output(out.with_suffix(".json"))
-    sted = opt.given(depletion_um=depletion, saturation_factor=saturation_factor)
     from decon3d.api import make_psf
     from decon3d.optics.psf import fwhm_um, save_psf
 
@@ -177,7 +177,7 @@ def psf(
         depth_um=depth,
         pinhole_au=pinhole,
         sheet_thickness_um=sheet_thickness,
-        sted=sted or None,
+        sted=opt.given(depletion_um=depletion, saturation_factor=saturation_factor) or None,
         measured=opt.measured_psf(bead, beads, bead_diameter, options),
     )
     save_psf(made, out)

@@ -19,7 +19,8 @@ from decon3d.restoration.bundle_checks import training_warnings
 from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import Plan, make_plan
-from decon3d.restoration.restorers import State, claim_device, preparation
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import State, claim_device
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.restoration.tuning import tune_on_data, tune_on_phantoms
 from decon3d.settings import (

@@ -28,12 +28,12 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from decon3d.versions import VERSIONS  # noqa: E402
 
-RESTORERS = ("restoration/arrays.py", "restoration/restorers.py")
+RESTORERS = ("restoration/arrays.py", "restoration/prepare.py", "restoration/restorers.py")
 READERS = tuple(
     f"volumes/{name}.py"
     for name in ("metadata", "ome_xml", "planes", "reader", "tiff", "tiff_pages", "zarr_metadata")
 )
-CONSISTENCY = ("evaluation/consistency.py", "evaluation/consistency_maps.py", "blocks/*.py")
+CONSISTENCY = ("evaluation/consistency*.py", "blocks/*.py")
 MODULES: dict[str, tuple[str, ...]] = {
     "simulate": ("phantoms/simulated.py", "phantoms/imaging.py", "phantoms/recipes.py"),
     "camera_maps": ("volumes/camera_frames.py", "volumes/camera_maps.py"),

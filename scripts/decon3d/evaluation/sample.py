@@ -37,7 +37,8 @@ from decon3d.phantoms import imaging
 from decon3d.phantoms.recipes import make_object
 from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.restoration.arrays import restore_image
-from decon3d.restoration.restorers import Preparation, State, claim_device
+from decon3d.restoration.prepare import Preparation
+from decon3d.restoration.restorers import State, claim_device
 from decon3d.seeds import generator, stream_seed
 from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera

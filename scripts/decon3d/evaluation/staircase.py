@@ -35,7 +35,8 @@ from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.records import Record, volume_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State
 from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics

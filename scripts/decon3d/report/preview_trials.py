@@ -21,7 +21,8 @@ from decon3d.classical.registry import CLASSICAL
 from decon3d.errors import UserError
 from decon3d.logs import log
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import State, claim_device, open_restorer, preparation
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import State, claim_device, open_restorer
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import (
     Settings,

@@ -14,13 +14,8 @@ from decon3d.blocks.compute import Tiling, with_data
 from decon3d.blocks.geometry import Triple, block_at, grid
 from decon3d.logs import progress
 from decon3d.pairs.stores import write_store
-from decon3d.restoration.restorers import (
-    Preparation,
-    Restorer,
-    State,
-    claim_device,
-    open_restorer,
-)
+from decon3d.restoration.prepare import Preparation
+from decon3d.restoration.restorers import Restorer, State, claim_device, open_restorer
 from decon3d.restoration.sample import central
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import OPTIONS, open_group

@@ -58,7 +58,7 @@ def test_only_what_the_file_does_not_state_is_asked_for(tmp_path):
 def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
     file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
     given = Given(
-        **OPTICS,
+        optics=OPTICS,
         emission_um=[0.6],
         voxel_size_um=(0.3, 0.1, 0.1),
         camera={"offset": 100.0},
@@ -74,19 +74,19 @@ def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
 def test_files_of_two_kinds_and_wrong_values_are_refused_by_name(tmp_path):
     one, two = tiff(tmp_path / "a.ome.tif"), tiff(tmp_path / "b.ome.tif", axes="ZYX")
     coarse = tiff(tmp_path / "c.ome.tif", size=0.5)
-    given = Given(**OPTICS, emission_um=[0.5, 0.6])
+    given = Given(optics=OPTICS, emission_um=[0.5, 0.6])
     with pytest.raises(UserError, match=r"b\.ome\.tif has 1 channel"):
         new_config([one, two], name="d", given=given, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"c\.ome\.tif"):
         new_config([one, coarse], name="d", given=given, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"did you mean 0\.525"):
-        wrong = Given(**OPTICS, emission_um=[525, 0.6])
+        wrong = Given(optics=OPTICS, emission_um=[525, 0.6])
         new_config([one], name="d", given=wrong, ask=None, path="c.yaml")
     with pytest.raises(UserError, match="--emission: got 3 wavelengths"):
-        many = Given(**OPTICS, emission_um=[0.5, 0.6, 0.7])
+        many = Given(optics=OPTICS, emission_um=[0.5, 0.6, 0.7])
         new_config([one], name="d", given=many, ask=None, path="c.yaml")
     with pytest.raises(UserError, match="2 channels, each with its own PSF"):
-        measured = Given(**OPTICS, emission_um=[0.5, 0.6], psf={"source": "file", "path": two})
+        measured = Given(optics=OPTICS, emission_um=[0.5, 0.6], psf={"source": "file", "path": two})
         new_config([one], name="d", given=measured, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"none\.tif cannot be read: No such file"):
         new_config([str(tmp_path / "none.tif")], name="d", given=given, ask=None, path="c.yaml")

@@ -9,14 +9,13 @@ import zarr
 from ome_zarr_models.v05.image import Image
 
 from decon3d.errors import UserError
-from decon3d.evaluation import dark_noise, deviance
+from decon3d.evaluation import consistency_maps, dark_noise, deviance
 from decon3d.evaluation.consistency import Checker, Scale, beyond, smooth
 from decon3d.evaluation.consistency_maps import (
     ChannelCheck,
     check_volume,
-    volume_records,
-    worst_places,
 )
+from decon3d.evaluation.consistency_summary import volume_records, worst_places
 from decon3d.evaluation.map_sensitivity import (
     DETECTABLE,
     draw_places,
@@ -232,7 +231,7 @@ def test_worst_places_lie_apart_and_in_order():
     z = np.zeros((8, 30, 30), np.float32)
     z[2, 5, 5], z[2, 5, 6], z[4, 20, 20], z[0, 0, 0] = -9, -8.5, 7, np.nan
     found = worst_places(z, apart=(2, 3, 3), count=2)
-    assert [(p.voxel, p.z) for p in found] == [((2, 5, 5), -9), ((4, 20, 20), 7)]
+    assert found == [(2, 5, 5, -9), (4, 20, 20, 7)]
 
 
 def test_energy_outside_the_pass_band_is_not_verifiable():
@@ -375,6 +374,15 @@ def test_a_map_that_was_told_to_stop_goes_on(volume, tmp_path, monkeypatch):
     assert len(computed) == all_blocks + 1
     assert again["checks"] == whole["checks"]
     assert contents(tmp_path / "map") == contents(tmp_path / "whole")
+
+
+def test_a_wide_psf_may_use_all_the_memory_of_the_config(volume, monkeypatch):
+    whole, _ = volume("whole")
+    monkeypatch.setattr(consistency_maps, "MEMORY_GB", 1e-6)
+    found, _ = volume("wide")
+    assert found["checks"] == whole["checks"]
+    with pytest.raises(UserError, match=r"restoration\.memory_gb: 1e-06 is too little"):
+        volume("none", memory_gb=1e-6)
 
 
 def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):

@@ -11,9 +11,10 @@ import zarr
 
 from decon3d.blocks.geometry import BLOCK_COST
 from decon3d.classical.kinds.rl import Rl
-from decon3d.restoration.part import run_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import load_plan, make_plan
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
@@ -132,7 +133,7 @@ def test_a_bleaching_time_course_keeps_its_course(tmp_path):
         tuned={},
         camera=Camera(offset=100),
     )
-    plan = make_plan(
+    make_plan(
         method="rl",
         states={"a": state},
         records=[record],
@@ -142,7 +143,7 @@ def test_a_bleaching_time_course_keeps_its_course(tmp_path):
         path=tmp_path / "plan.json",
         restoration=Restoration(),
     )
-    run_part(plan, [state], part=0, marker=tmp_path / "0.json", threads=1)
+    restore_part(tmp_path / "plan.json", [state], part=0, marker=tmp_path / "0.json", threads=1)
     restored = zarr.open_array(str(tmp_path / "out" / "0"))[:, 0]
     ratio = (restored - 100).sum((1, 2, 3)) / (image - 100.0).sum((1, 2, 3))
     assert ratio == pytest.approx(np.mean(ratio), rel=0.01)
