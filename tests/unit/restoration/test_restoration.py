@@ -15,6 +15,7 @@ from scipy.ndimage import uniform_filter
 from decon3d.blocks import run as run_module
 from decon3d.errors import UserError
 from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.finish import seam_index
 from decon3d.restoration.restorers import State
 from decon3d.volumes.reader import open_volume
 from support.known_restorers import IDENTITY, LOCAL, Known
@@ -182,8 +183,6 @@ def test_a_seam_is_measured(machine, monkeypatch):
     plan = machine.plan(memory_gb=2e-5)
     machine.part(0)
     volume = plan.volumes[0]
-    from decon3d.restoration.finish import seam_index
-
     level_0 = zarr.open_array(str(machine.folder / "v.out" / "0"))
     assert seam_index(level_0, volume)["y"] == pytest.approx(1, abs=0.15)
     level_0[:, :, :, : volume.block[1]] += 5000

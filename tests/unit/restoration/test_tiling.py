@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from scipy.ndimage import gaussian_filter
 
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.finish import check_complete, finish_volume, seam_index, step_ratios
@@ -26,8 +27,6 @@ RNG = np.random.default_rng(5)
 
 def image():
     """Blurred noise on a pedestal, in counts."""
-    from scipy.ndimage import gaussian_filter
-
     return (100 + 4000 * gaussian_filter(RNG.uniform(size=SHAPE), 1.5)).astype(np.float32)
 
 
