@@ -6,6 +6,8 @@ rule preview:
     input:
         expand(paths.preview("{dataset}"), dataset=SETTINGS.datasets),
     localrule: True
+    message:
+        "Finished; open {input}"
 
 
 rule preview_dataset:
