@@ -19,7 +19,8 @@ of_method = {"dataset": dataset, "method": method}
 
 def consistency():
     """Map the deviations of the restored volumes from the raw data."""
-    from decon3d.evaluation.consistency_maps import ChannelCheck, check_volume, volume_records
+    from decon3d.evaluation.consistency_maps import ChannelCheck, check_volume
+    from decon3d.evaluation.consistency_summary import volume_records
     from decon3d.evaluation.noise import load_noise
 
     checks = [

@@ -262,9 +262,7 @@ def test_every_job_says_itself_where_it_ran(finished):
     both = [
         logs / d / f"{n}.log" for d in ("one", "two") for n in ("train/gfp.rln", "restore/rln.0")
     ]
-    one = [
-        logs / "one" / f"{n}.log" for n in ("restore_phantoms/gfp.rln", "evaluate/rln.sample")
-    ]
+    one = [logs / "one" / f"{n}.log" for n in ("restore_phantoms/gfp.rln", "evaluate/rln.sample")]
     gpu = {*both, *one}
     local = {f for n in ("prepare", "plan") for f in logs.glob(f"*/{n}/*")}
     assert len(local) == 4

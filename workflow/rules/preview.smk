@@ -6,6 +6,8 @@ rule preview:
     input:
         expand("results/{dataset}/preview.html", dataset=SETTINGS.datasets),
     localrule: True
+    message:
+        "Finished; open {input}"
 
 
 rule preview_dataset:
