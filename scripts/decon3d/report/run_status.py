@@ -288,8 +288,8 @@ def _choices(root: Path, dataset: str, settings: Settings) -> list[str]:
             choice = values.get("choice")
             if choice and not choice["from_data"]:
                 found.append(
-                    f"{where}: {choice['iterations']} iterations. The number was not chosen from the "
-                    f"data, since {choice['reason']}."
+                    f"{where}: {choice['iterations']} iterations. The number was not chosen from "
+                    f"the data, since {choice['reason']}."
                 )
             tuning = stored(root / paths.tuning(dataset, channel, method))
             if tuning.get("ended_by"):
