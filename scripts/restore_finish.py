@@ -6,16 +6,18 @@ from decon3d.files import digest, write_record
 from decon3d.logs import job_log
 from decon3d.restoration.finish import finish
 from decon3d.settings import load_settings
+from decon3d.settings.decisive import decisive
 from decon3d.volumes.ingest import load_record
 
 params, files = snakemake.params, snakemake.input
 with job_log(snakemake.log[0], threads=snakemake.threads):
+    settings = load_settings(snakemake.config)
     found = finish(
         files.plan,
         [load_record(path) for path in files.volumes],
         progress=Path(files.parts[0]).parent,
         provenance={"settings": params.settings, "seed": params.seed},
-        config=digest(load_settings(snakemake.config).model_dump(mode="json")),
+        config=digest(decisive(settings, snakemake.wildcards.dataset)),
         ome_tiff=params.ome_tiff,
     )
     write_record(snakemake.output[0], found)

@@ -40,7 +40,7 @@ def write(root, method, kind, **values):
 
 def test_what_the_map_cannot_see_is_called_not_verifiable(tmp_path):
     write(tmp_path, "rl", "phantoms", auc_added=0.97, auc_lateral=0.55, auc_axial=0.8)
-    write(tmp_path, "rl", "sample.gfp", dark_objects=0.0, dark_peak=3.9)
+    write(tmp_path, "rl", "sample", dark_objects=0.0, dark_peak=3.9)
     added, lateral, axial, dark = probes(tmp_path, "d", "gfp", "rl")
     assert "found by the map (AUC 0.97)" in added
     assert "not verifiable; the map cannot detect them (AUC 0.55)" in lateral
@@ -50,8 +50,8 @@ def test_what_the_map_cannot_see_is_called_not_verifiable(tmp_path):
 
 
 def test_a_method_that_makes_objects_of_noise_is_named(tmp_path):
-    write(tmp_path, "rl", "sample.gfp", dark_objects=0.0, dark_peak=3.9)
-    write(tmp_path, "rln", "sample.gfp", dark_objects=2.0, dark_peak=8.0)
+    write(tmp_path, "rl", "sample", dark_objects=0.0, dark_peak=3.9)
+    write(tmp_path, "rln", "sample", dark_objects=2.0, dark_peak=8.0)
     (warning,) = dark_warnings(tmp_path, dataset="d", settings=SETTINGS)
     assert warning.startswith("RLN: restored 2 object(s)")
 
