@@ -259,7 +259,13 @@ def staircase_records(
         found = staircase(
             block, reference(block), restore(block), psf=psf, background=statistics.background
         )
-        log.info("%s: flat voxels: %s", method, found)
+        log.info(
+            "%s: %.2g %% of %d bright voxels are nearly flat, %.2g %% of Richardson-Lucy's",
+            method,
+            100 * found.restored,
+            found.voxels,
+            100 * found.rl,
+        )
         records += [
             Record(
                 dataset=dataset,
