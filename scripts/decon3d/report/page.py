@@ -17,7 +17,7 @@ from decon3d.evaluation.records import COLUMNS
 from decon3d.files import DIGESTS, check_digests, read_json, write_digests, write_json, write_text
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
-from decon3d.report.embed import downloads, embedded, figures_by_section, other_tables
+from decon3d.report.embed import embedded, figures_by_section, tables
 from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.headline_table import headline, shared_noise
 from decon3d.report.independent import VOLUME, test_specimens, with_volumes
@@ -228,8 +228,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ),
         psf_cards=cards,
         pairs=attempt("the measured pairs", lambda: pair_rows(root, **named), []),
-        downloads=attempt("the tables", lambda: downloads(root, dataset=dataset), []),
-        tables=attempt("other tables", lambda: other_tables(root, dataset=dataset), []),
+        tables=attempt("the tables", lambda: tables(root, dataset=dataset), []),
         provenance=attempt("the provenance", lambda: provenance(root, **named), []),
         config=yaml.safe_dump(decisive(settings, dataset), sort_keys=False, allow_unicode=True),
         warnings=warnings,
