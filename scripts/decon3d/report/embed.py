@@ -14,14 +14,14 @@ from decon3d.files import read_json
 from decon3d.report.templating import title_of
 
 FIGURE_BYTES = 6_000_000
-"""Of all figures on a page; further ones are linked. Base64 makes each byte 4/3 bytes."""
+"""Largest size of all figures on a page; further ones are linked. Base64 makes it 4/3 of this."""
 FIGURE_WIDTH = 1600
 QUALITY = 90
-"""Of WebP; lossless drawings take eight times as long and look the same."""
+"""Quality of WebP pictures; lossless ones take eight times as long and look the same."""
 TABLE_BYTES = 500_000
-"""Of a table that is embedded for download; a larger one is linked."""
+"""Largest size of a table that is embedded for download; a larger one is linked."""
 TABLE_ROWS = 100
-"""Rows of a table that are shown."""
+"""Most rows of a table on the page."""
 INDEX = "index.json"
 SHOWN_ELSEWHERE = ("metrics", "headline", "summary", "conditions", "cost")
 

@@ -21,7 +21,7 @@ from decon3d.settings import Settings
 from decon3d.volumes.ingest import VolumeRecord, load_record
 
 FEW = 4
-"""Up to so many volumes are all shown; of more, the most typical one and the outliers."""
+"""Most volumes that are all shown; of more, the most typical one and the outliers are."""
 ODD_SHOWN = 2
 LEAST = 5
 """Least number of volumes in which outliers are looked for."""
@@ -169,7 +169,7 @@ def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[
 def _add_consistency(
     root: Path, dataset: str, volume: str, method: str, add: Callable[[str, Fact, Any], None]
 ) -> None:
-    """Add the shares that contradict the data and that cannot be verified; the worst channel's."""
+    """Add the shares of inconsistent and of not verifiable light, of the worst channel."""
     path = root / paths.consistency_record(dataset, method)
     checks = (stored(path).get(volume) or {}).get("checks", [])
     for key, words in (("flagged", "Inconsistent voxels"), ("not_verifiable", "Not verifiable")):
