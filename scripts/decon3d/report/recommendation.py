@@ -412,7 +412,7 @@ class _Channel:
         return chosen, f"Use {name}: {_no_lead(where, list(differences.values()))}."
 
     def _left(self, methods: Sequence[str]) -> list[str]:
-        """Keep methods whose predicted error is not clearly larger than the least, the least first."""
+        """Keep methods whose predicted error is not clearly larger than the least; least first."""
         best = least_predicted(self.metrics, methods)
         if best is None:
             return list(methods)
