@@ -12,8 +12,9 @@ from PIL import Image
 
 from decon3d import paths
 from decon3d.errors import UserError, needs_traceback
+from decon3d.evaluation.catalogue import METRICS
 from decon3d.logs import log
-from decon3d.report.labels import INPUT, METRICS, method_label
+from decon3d.report.labels import INPUT, method_label
 from decon3d.report.run_status import stored
 from decon3d.report.viewer import data_uri
 from decon3d.report.views import Source, Values, pyramid

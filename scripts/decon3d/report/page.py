@@ -13,6 +13,7 @@ import yaml
 
 from decon3d import paths
 from decon3d.errors import needs_traceback
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import DIGESTS, check_digests, read_json, write_digests, write_json, write_text
 from decon3d.logs import log
@@ -21,7 +22,7 @@ from decon3d.report.embed import embedded, figures_by_section, tables
 from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.headline_table import correlated_noise_warnings, headline
 from decon3d.report.independent import VOLUME, test_specimens, with_volumes
-from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
+from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
 from decon3d.report.overview import ODD, add_pictures, shown_volumes, volume_rows
