@@ -70,7 +70,12 @@ def sample_blocks(
             found.append((light, record.name, time, write, values))
     found.sort(key=lambda entry: -entry[0])
     for _, name, time, write, _ in found[:KEPT]:
-        log.info("sample: %s, time %d, %s (Z, Y, X)", name, time, write)
+        log.info(
+            "sample: %s, time %d, voxels %s (Z × Y × X)",
+            name,
+            time,
+            " × ".join(f"{axis.start}–{axis.stop - 1}" for axis in write),
+        )
     return [values for *_, values in found[:KEPT]]
 
 
