@@ -119,8 +119,8 @@ def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[
         f"{method_label(method)}: {_percent(check['flagged'])} of the voxels are flagged (|z| ≥ "
         f"{THRESHOLD:g} σ; {_percent(check['invented'])} invented, {_percent(check['missed'])} "
         f"missed). Fitted scale α = {quantity(check['alpha'])}, offset β = "
-        f"{quantity(check['beta'])} counts{'' if check['fitted'] else ' (α could not be fitted)'}; root mean square of z: "
-        f"{check['z_rms']:.2f}."
+        f"{quantity(check['beta'])} counts{'' if check['fitted'] else ' (α could not be fitted)'}; "
+        f"root mean square of z: {check['z_rms']:.2f}."
     )
     if check["not_verifiable"] is not None:
         text += (
