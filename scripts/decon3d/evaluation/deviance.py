@@ -146,27 +146,6 @@ def middle(block: NDArray[Any]) -> NDArray[Any]:
     return block[centred(block.shape, SIZE)]
 
 
-def deviance(
-    restored: NDArray[Any], other: FloatArray, *, model: Blur, psf: Psf, scale: PhotonScale
-) -> float:
-    """Compare a restoration, blurred again, with half an image.
-
-    Parameters
-    ----------
-    restored
-        Counts (Z Y X) at the brightness of the whole image, background included; NaN = no data.
-    other
-        Half of an image, in counts, with half the dark level.
-
-    Returns
-    -------
-    float
-        Poisson deviance per voxel, over voxels with data whose light comes from within the block.
-    """
-    expected, judged = _reblurred(restored, model, psf)
-    return _mean(_deviance_map(expected, judged, other, scale))
-
-
 def _reblurred(
     restored: NDArray[Any], model: Blur, psf: Psf
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
