@@ -148,7 +148,11 @@ def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[
         histogram = record.histogram(channel.index)
         voxels = max(int(histogram.counts.sum()), 1)
         add(f"background/{name}", Fact(f"Background{of}", "counts", 1), histogram.background()[0])
-        add(f"bright/{name}", Fact(f"Brightest 0.1 %{of}", "counts", 0), histogram.percentile(99.9))
+        add(
+            f"bright/{name}",
+            Fact(f"99.9th percentile{of}", "counts", 0),
+            histogram.percentile(99.9),
+        )
         share = record.saturated[str(channel.index)] / voxels
         add(f"saturated/{name}", Fact(f"Saturated{of}", "%", 3), 100 * share)
     for method in settings.methods:
@@ -158,7 +162,7 @@ def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[
         found = stored(root / paths.finished(dataset, method)).get(volume, {})
         seams = [s for s in found.get("seam_index", {}).values() if s is not None]
         worst = max(seams, key=lambda s: abs(s - 1), default=None)
-        add(f"seam/{method}", Fact(f"Seams, {method_label(method)}", "", 2), worst)
+        add(f"seam/{method}", Fact(f"Seam index, {method_label(method)}", "", 2), worst)
         maps = stored(root / paths.consistency_record(dataset, method)).get(volume) or {}
         for key, what in (("flagged", "Inconsistent voxels"), ("not_verifiable", "Not verifiable")):
             # The channel with the largest share counts.
