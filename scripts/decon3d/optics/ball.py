@@ -3,14 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
+from decon3d.optics.arrays import Array, Floats, Shape, Triple
 from decon3d.optics.psf import fwhm_um
-
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
-Shape = tuple[int, int, int]
 
 ITERATIONS = 150
 """Until the width of the result stands still."""
@@ -80,9 +76,7 @@ class Deconvolved:
     voxels above a tenth of the peak."""
 
 
-def without_ball(
-    image: NDArray[np.floating], *, diameter_um: float, voxel_size_um: Triple
-) -> Deconvolved:
+def without_ball(image: Floats, *, diameter_um: float, voxel_size_um: Triple) -> Deconvolved:
     """Take the bead's diameter out of its image, without negative light and without noise.
 
     Parameters

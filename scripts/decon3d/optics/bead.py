@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from decon3d.errors import UserError
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from decon3d.optics.arrays import Array, Mask, spread
 
 DETECTION_SIGMAS = 8.0
 """Height of a bead over the noise of the smoothed image."""
@@ -120,10 +117,10 @@ def isolate_bead(
 def _noise(data: Array, dark: Mask | None) -> float:
     """Standard deviation of a voxel's noise."""
     if dark is not None:
-        return _spread(data[dark])
+        return spread(data[dark])
     shell = outer_shell(data.shape)
     both = shell[..., 1:] & shell[..., :-1]
-    return _spread(np.diff(data, axis=2)[both]) / float(np.sqrt(2))
+    return spread(np.diff(data, axis=2)[both]) / float(np.sqrt(2))
 
 
 def outer_shell(shape: tuple[int, ...]) -> Mask:
@@ -131,11 +128,6 @@ def outer_shell(shape: tuple[int, ...]) -> Mask:
     shell = np.ones(shape, bool)
     shell[tuple(slice(max(n // 8, 1), n - max(n // 8, 1)) for n in shape)] = False
     return shell
-
-
-def _spread(values: Array) -> float:
-    """Robust standard deviation."""
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
 
 def _without_hot_voxels(data: Array, noise: float) -> tuple[Array, int]:
@@ -152,7 +144,7 @@ def _without_hot_voxels(data: Array, noise: float) -> tuple[Array, int]:
 def _detect(clean: Array, noise: float | None, dark: Mask | None, where: str) -> _Detection:
     """Find the bead above the smoothed image's noise: of the dark voxels, or of white noise."""
     smooth = ndimage.gaussian_filter(clean, 1.0, mode="nearest")
-    sigma = _spread(smooth[dark]) if noise is None else SMOOTHED * noise
+    sigma = spread(smooth[dark]) if noise is None else SMOOTHED * noise
     peak = tuple(int(i) for i in np.unravel_index(int(smooth.argmax()), smooth.shape))
     height = float(smooth[peak])
     if height <= DETECTION_SIGMAS * sigma:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.optics.arrays import Shape, Triple
 from decon3d.optics.bead_detection import Candidate
 
-Triple = tuple[float, float, float]
 Kind = Literal[
     "duplicate", "minor", "clipped", "dim", "saturated", "overlapping", "off_plane", "odd"
 ]
@@ -45,7 +45,7 @@ def reject_by_place(
     stack: NDArray[Any],
     voxel_size_um: Triple,
     fwhm_um: Triple,
-    half_width: tuple[int, int, int],
+    half_width: Shape,
     plane_tolerance_um: float | None,
 ) -> list[Rejection | None]:
     """Judge each candidate by itself and by its neighbours.
@@ -126,9 +126,7 @@ def _copy_of(
     return None
 
 
-def _clipped(
-    candidate: Candidate, shape: tuple[int, ...], half_width: tuple[int, int, int]
-) -> Rejection | None:
+def _clipped(candidate: Candidate, shape: tuple[int, ...], half_width: Shape) -> Rejection | None:
     for axis, c, n, half in zip("ZYX", candidate.position, shape, half_width, strict=True):
         room = min(round(c), n - 1 - round(c))
         if room < half:
@@ -148,9 +146,7 @@ def _dim(candidate: Candidate) -> Rejection | None:
     )
 
 
-def _saturated(
-    candidate: Candidate, stack: NDArray[Any], half_width: tuple[int, int, int]
-) -> Rejection | None:
+def _saturated(candidate: Candidate, stack: NDArray[Any], half_width: Shape) -> Rejection | None:
     box = tuple(
         slice(max(round(c) - h // 2, 0), round(c) + h // 2 + 1)
         for c, h in zip(candidate.position, half_width, strict=True)
@@ -173,7 +169,7 @@ def _overlapping(
     beads: Sequence[Candidate],
     voxel: Triple,
     fwhm_um: Triple,
-    half_width: tuple[int, int, int],
+    half_width: Shape,
 ) -> Rejection | None:
     needed = np.array(half_width) + CLEARANCE * np.divide(fwhm_um, voxel)
     for other in beads:

@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import j0, j1
 
+from decon3d.optics.arrays import Array
 from decon3d.optics.zernike import is_symmetric, zernike
-
-Array = NDArray[np.float64]
 
 RADIAL_STEPS = 20
 """Radial grid points per half period of the finest detail."""

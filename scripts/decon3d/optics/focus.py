@@ -4,14 +4,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from decon3d.optics.arrays import Array, Triple
 from decon3d.optics.diffraction import Lens, focus_range_um
 from decon3d.optics.microscope import Microscope, set_up
 from decon3d.optics.sections import Optics
-
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)

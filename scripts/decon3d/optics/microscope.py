@@ -4,14 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decon3d.errors import UserError
+from decon3d.optics.arrays import Array
 from decon3d.optics.diffraction import Lens, radial_intensity, through_pinhole
 from decon3d.optics.pupil import pupil_intensity, pupil_through_pinhole
 from decon3d.optics.sections import Optics
-
-Array = NDArray[np.float64]
 
 DEFAULT_EXCITATION = 0.93
 """Excitation over emission wavelength, where the excitation is not given."""

@@ -16,14 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
+from decon3d.optics.arrays import Array, Floats, Triple, middle_part
 from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.psf import fwhm_um
-
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
 
 STRONG = 0.4
 """Misfit of an explanation, relative to the best one of a right file, below which it is strong."""
@@ -51,8 +48,8 @@ class Mismatch:
 
 
 def find_mismatch(
-    measured: NDArray[np.floating],
-    theory: NDArray[np.floating],
+    measured: Floats,
+    theory: Floats,
     *,
     voxel_size_um: Triple,
     file_voxel_size_um: Sequence[float],
@@ -174,10 +171,7 @@ def _exchanged(other: int, voxel: Triple, file_voxel: Sequence[float]) -> Array:
 
 def _core(data: Array, half: list[int]) -> Array:
     """Cut out 2 half + 1 voxels around the middle, 0 beyond the data, sum 1."""
-    data = np.pad(data, [(max(h - n // 2, 0),) * 2 for n, h in zip(data.shape, half, strict=True)])
-    core = data[
-        tuple(slice(n // 2 - h, n // 2 + h + 1) for n, h in zip(data.shape, half, strict=True))
-    ]
+    core = middle_part(data, half)
     return core / core.sum()
 
 

@@ -10,19 +10,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from decon3d.optics.arrays import Array, Floats, Mask, Shape, Triple, spread
 from decon3d.optics.bead import outer_shell
 from decon3d.optics.psf import fwhm_um
 from decon3d.optics.resampling import resample
 from decon3d.optics.sections import Optics
 from decon3d.optics.theory import theoretical_psf
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-Triple = tuple[float, float, float]
-Shape = tuple[int, int, int]
 
 CLEARANCES = (5.0, 3.0)
 """Airy radii beyond the cone, or widths away from a sectioning microscope's focus, at which a place
@@ -44,7 +39,7 @@ reported."""
 class Expected:
     """What theory says about the light around a focus."""
 
-    data: NDArray[np.floating]
+    data: Floats
     """Theoretical PSF, axes Z Y X, odd sizes, sum 1, centred."""
     voxel_size_um: Triple
     """Its voxel size (Z, Y, X), in µm."""
@@ -57,7 +52,7 @@ class Expected:
     larger: Callable[[Shape], Array]
     """Makes the theoretical PSF of a given shape (odd sizes)."""
 
-    def covering(self, shape: Sequence[int]) -> NDArray[np.floating]:
+    def covering(self, shape: Sequence[int]) -> Floats:
         """Return the PSF in at least this shape.
 
         Only a cone needs that: a sectioning microscope's PSF ends within `data`.
@@ -69,7 +64,7 @@ class Expected:
 
 
 def expected_light(
-    optics: Optics, *, emission_um: float, theory: NDArray[np.floating], voxel_size_um: Triple
+    optics: Optics, *, emission_um: float, theory: Floats, voxel_size_um: Triple
 ) -> Expected:
     """Put together what theory says; `theory` on voxels of `voxel_size_um` (Z, Y, X; µm)."""
 
@@ -196,11 +191,8 @@ def _level(values: Array) -> float:
 
     A median of whole counts is wrong by up to half a count, which over a file is much light.
     """
-    middle = np.median(values)
-    spread = 1.4826 * np.median(np.abs(values - middle))
-    if spread == 0:
-        spread = float(np.abs(values - middle).mean())
-    return float(values[np.abs(values - middle) <= 3 * spread].mean())
+    distance = np.abs(values - np.median(values))
+    return float(values[distance <= 3 * (spread(values) or distance.mean())].mean())
 
 
 def _without_tail(data: Array, light: Array, dark: Mask, level: float) -> float:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from decon3d.errors import DamagedError, reason
 from decon3d.files import read_record, replacing, write_digests, write_record
-
-Triple = tuple[float, float, float]
+from decon3d.optics.arrays import Floats, Triple, triple
 
 COMPACT_EDGE = 1e-3
 """Share of the sum in an edge plane below which a PSF counts as compact."""
@@ -60,14 +59,11 @@ class Psf:
             raise ValueError(f"the PSF sums to {data.sum(dtype=np.float64):g}, not to 1")
 
 
-def normalised_psf(
-    data: NDArray[np.floating], voxel_size_um: Triple, record: dict[str, Any]
-) -> Psf:
+def normalised_psf(data: Floats, voxel_size_um: Triple, record: dict[str, Any]) -> Psf:
     """Scale an array (ZYX, odd sizes, not negative) to the sum 1 and make it a `Psf`."""
     values = np.asarray(data, np.float64)
     scaled = np.ascontiguousarray(values / values.sum(), dtype=np.float32)
-    z, y, x = (float(v) for v in voxel_size_um)
-    return Psf(scaled, (z, y, x), record)
+    return Psf(scaled, triple(voxel_size_um), record)
 
 
 def half_width(psf: Psf) -> tuple[int, int, int]:
@@ -95,7 +91,7 @@ def fingerprint(psf: Psf) -> str:
     return content.hexdigest()[:16]
 
 
-def fwhm_um(data: NDArray[np.floating], voxel_size_um: Triple) -> Triple:
+def fwhm_um(data: Floats, voxel_size_um: Triple) -> Triple:
     """Measure the full widths at half maximum of the axis profiles through the peak.
 
     Parameters
@@ -111,16 +107,11 @@ def fwhm_um(data: NDArray[np.floating], voxel_size_um: Triple) -> Triple:
         Widths along Z, Y, X, in µm, by cubic interpolation between voxels.
     """
     peak = np.unravel_index(int(np.argmax(data)), data.shape)
-    z, y, x = (
-        voxel_size_um[axis] * _profile_width(profile)
-        for axis, profile in enumerate(
-            (data[:, peak[1], peak[2]], data[peak[0], :, peak[2]], data[peak[0], peak[1], :])
-        )
-    )
-    return z, y, x
+    profiles = (data[:, peak[1], peak[2]], data[peak[0], :, peak[2]], data[peak[0], peak[1], :])
+    return triple(v * _profile_width(p) for v, p in zip(voxel_size_um, profiles, strict=True))
 
 
-def _profile_width(profile: NDArray[np.floating]) -> float:
+def _profile_width(profile: Floats) -> float:
     """Width at half maximum of a profile, in samples."""
     from scipy.interpolate import CubicSpline  # a quarter of a second, in every job otherwise
 
@@ -197,7 +188,6 @@ def load_psf(path_tif: str | Path) -> Psf:
     record = read_record(beside, beside=[path])
     if not path.is_file():
         raise DamagedError(path, f"is missing beside {beside.name}", files=[beside])
-    z, y, x = record["voxel_size_um"]
     try:
         data = tifffile.imread(path)
     except Exception as error:  # of tifffile, its codecs or struct
@@ -205,7 +195,7 @@ def load_psf(path_tif: str | Path) -> Psf:
     if list(data.shape) != record["shape"]:
         raise DamagedError(path, f"does not have the shape {record['shape']}", files=[beside])
     try:
-        psf = Psf(data, (z, y, x), record)
+        psf = Psf(data, triple(record["voxel_size_um"]), record)
     except ValueError as error:
         raise DamagedError(path, f"is damaged: {error}", files=[beside]) from None
     if fingerprint(psf) != record["fingerprint"]:

@@ -12,12 +12,10 @@ so each plane is two matrix products (a matrix Fourier transform: Soummer et al.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
+from decon3d.optics.arrays import Array
 from decon3d.optics.diffraction import Component, Lens, pupil_components
-
-Array = NDArray[np.float64]
 
 _CHUNK_BYTES = 2**27  # of one field while it is summed row by row
 

@@ -19,6 +19,7 @@ from decon3d.volumes.manifest import (
     is_own,
     layout_of,
     load_manifest,
+    naming,
 )
 
 OPTIONS: dict[str, Any] = {
@@ -87,12 +88,8 @@ class OwnArray(zarr.Array[Any]):
         folder = store.root / self.path
         layout = layout_of(folder)
         for key in layout.files():
-            try:
+            with naming(folder / key):
                 check_bytes(folder / key, layout.inner(key))
-            except FileNotFoundError:
-                raise DamagedError(folder / key, "is missing") from None
-            except ValueError as error:
-                raise DamagedError(folder / key, str(error)) from None
 
 
 class OwnGroup(zarr.Group):

@@ -1,6 +1,6 @@
 """One acquisition, read on demand, with its axes, voxel size and channel names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,13 @@ SINGLE = "_"
 MOST_LISTED = 20
 """Largest number of images that a message lists."""
 Triple = tuple[float, float, float]
+"""A number for each of Z, Y, X."""
+
+
+def triple(values: Iterable[Any]) -> Triple:
+    """Return three numbers (Z, Y, X) as floats."""
+    z, y, x = (float(v) for v in values)
+    return z, y, x
 
 
 @dataclass(frozen=True)
