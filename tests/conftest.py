@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers import REFERENCE_DATA, Workplace
 from hypothesis import settings
+
+from support.paths import REFERENCE_DATA
+from support.workflow import Workplace
 
 # A busy machine is no finding: speed belongs into `make bench`. The same commit draws the same
 # examples, so that a test that passed passes again; `HYPOTHESIS_PROFILE=explore` draws new ones.

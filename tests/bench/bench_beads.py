@@ -1,6 +1,5 @@
 """Bead stacks."""
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,7 @@ from decon3d.classical.richardson_lucy import richardson_lucy
 from decon3d.optics.beads import psf_from_beads
 from decon3d.optics.build import make_psf
 from decon3d.settings import Channel, Optics
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from debye import debye_psf, seen_ball
+from support.debye import debye_psf, seen_ball
 
 VOXEL = (0.2, 0.065, 0.065)
 

@@ -65,7 +65,7 @@ def rows() -> Iterator[Row]:
     yield from _speed()
     yield from _fft()
     for name, tv, rlgc, goal in (("RL", 0.0, 0, 10), ("RLTV", 0.002, 0, 14), ("RLGC", 0.0, 1, 18)):
-        code = MEMORY.format(path=sys.path[:2], tv=tv, rlgc=rlgc)
+        code = MEMORY.format(path=sys.path[:3], tv=tv, rlgc=rlgc)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
         yield Row(f"{name}: peak memory, padded arrays", json.loads(done.stdout), "×", goal)
     yield from _momentum()

@@ -52,7 +52,7 @@ def rows() -> Iterator[Row]:
     raw = 100 + np.random.default_rng(0).poisson(20, SHAPE).astype(np.float32)
     name = f"map of {' × '.join(map(str, SHAPE))} voxels, fit included"
     yield Row(name, seconds(lambda: judge.whole(raw, raw), runs=1), "s", 5)
-    code = MEMORY.format(path=sys.path[:2])
+    code = MEMORY.format(path=sys.path[:3])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     name = "memory per voxel of a padded block at a face"
     yield Row(name, json.loads(done.stdout), "bytes", BYTES_PER_VOXEL)

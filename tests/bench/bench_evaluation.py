@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from chosen_iterations import exposure_of, outcome, psf_of
 from run import Row
+
+from support.chosen_iterations import exposure_of, outcome, psf_of
 
 SHAPE = (64, 256, 256)
 LARGE = (512, 2048, 2048)

@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import numpy as np
 from run import Row
 
@@ -41,7 +42,7 @@ def process(name: str, *arguments: object) -> dict[str, float]:
 
 def make(folder: Path, *sizes: int) -> dict[str, float]:
     """Write the volume, the bundle and the prepared state."""
-    from large_volumes import prepared, synthesise
+    from support.large_volumes import prepared, synthesise
 
     shape = (sizes[0], sizes[1], sizes[2])
     synthesise(folder / "v.zarr", shape)
@@ -51,12 +52,11 @@ def make(folder: Path, *sizes: int) -> dict[str, float]:
 
 def ours(folder: Path, engine: str, precision: str) -> dict[str, float]:
     """Restore with the block machine."""
-    from large_volumes import described, planned
-
     from decon3d.networks.devices import limit_threads
     from decon3d.restoration.part import restore_part
     from decon3d.restoration.restorers import State, open_restorer
     from decon3d.volumes.reader import open_volume
+    from support.large_volumes import described, planned
 
     limit_threads(THREADS)
     state = State.load(folder / "state.json")
@@ -155,9 +155,8 @@ def on_paper(folder: Path) -> dict[str, float]:
     """Plan 10 TB."""
     import resource
 
-    from large_volumes import described, planned
-
     from decon3d.restoration.restorers import State
+    from support.large_volumes import described, planned
 
     state = State.load(folder / "state.json")
     record = described(folder / "paper.zarr", (12_500, 20_000, 20_000))
@@ -196,7 +195,6 @@ def rows() -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
     os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
     name, folder, *arguments = sys.argv[1:]
     sizes = [int(a) for a in arguments] if name == "make" else arguments

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "scripts")]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "scripts")]
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 
@@ -67,7 +68,7 @@ def main(chosen: list[str]) -> None:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "scikit-image"))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; {libraries}\n")
     print("| what | measured | goal |\n|---|---|---|", flush=True)
-    for path in sorted(Path(__file__).parent.glob("bench_*.py")):
+    for path in sorted(HERE.glob("bench_*.py")):
         area = path.stem.removeprefix("bench_")
         if not chosen or area in chosen:
             rows: Iterator[Row] = importlib.import_module(path.stem).rows()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_tree import make_tree, write_volume
 
 from decon3d import paths
 from decon3d.report.page import build_volume_page, report_what_exists
+from support.report_tree import make_tree, write_volume
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")

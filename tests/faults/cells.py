@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from faults.place import STAGES, Place, Run, kinds, send
 
 Rng = np.random.Generator

@@ -72,7 +72,8 @@ def differing(one: Path, other: Path) -> list[str]:
 def main(folder: Path, gvoxel: float, options: dict[str, object]) -> None:
     """Do all of it and print what was found; exit 1 where a byte differs."""
     import numpy as np
-    from large_volumes import planned, prepared, synthesise
+
+    from support.large_volumes import planned, prepared, synthesise
 
     side = round((gvoxel * 1e9 / 2) ** (1 / 3))
     record = synthesise(folder / "v.zarr", (side, side, 2 * side))

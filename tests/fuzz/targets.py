@@ -20,19 +20,6 @@ import numpy as np
 import tifffile
 import yaml
 import zarr
-from fuzz.mutations import (
-    Rng,
-    any_of,
-    cut,
-    encode,
-    flip,
-    mutate_bytes,
-    mutate_json,
-    mutate_text,
-    mutate_value,
-    put_integer,
-)
-from helpers import metric_record
 from numpy.typing import NDArray
 
 from decon3d.classical.kinds.rl import Rl
@@ -59,6 +46,19 @@ from decon3d.volumes.ingest import (
 from decon3d.volumes.inputs import volume_files
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.writer import create_level, write_metadata
+from fuzz.mutations import (
+    Rng,
+    any_of,
+    cut,
+    encode,
+    flip,
+    mutate_bytes,
+    mutate_json,
+    mutate_text,
+    mutate_value,
+    put_integer,
+)
+from support.records import metric_record
 
 VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.15, "PhysicalSizeX": 0.15}
 MOST_VOXELS = 2**24

@@ -1,14 +1,15 @@
 """The test cluster, once for all tests of this folder."""
 
-import cluster as test_cluster
 import pytest
+
+from support import slurm_cluster
 
 
 @pytest.fixture(scope="session")
 def cluster():
     """Return a running SLURM cluster, or skip."""
-    reason = test_cluster.missing()
+    reason = slurm_cluster.missing()
     if reason:
         pytest.skip(reason)
-    with test_cluster.running() as running:
+    with slurm_cluster.running() as running:
         yield running

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from cluster import CONFIG, MARK, NODES, missing, running
+
+from support.slurm_cluster import CONFIG, MARK, NODES, missing, running
 
 
 def marked_processes(folder):

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 import yaml
-from helpers import ROOT
+
+from support.paths import ROOT
 
 
 @pytest.fixture

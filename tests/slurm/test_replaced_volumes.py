@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from helpers import ROOT, Workplace
 
 from decon3d import paths
+from support.paths import ROOT
+from support.workflow import Workplace
 
 IMPATIENT = (
     "--slurm-init-seconds-before-status-checks",

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cluster import wait
-from helpers import ROOT, Run, Workplace, simulated_dataset
 
 from decon3d import paths
+from support.configs import simulated_dataset
+from support.paths import ROOT
+from support.slurm_cluster import wait
+from support.workflow import Run, Workplace
 
 PROFILE = ("--profile", str(ROOT / "profiles" / "slurm"))
 IMPATIENT = (

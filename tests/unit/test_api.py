@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from helpers import ROOT
 from scipy.signal import fftconvolve
 
 import decon3d
 from decon3d import UserError, api, one_volume
 from decon3d.settings import Phantoms
 from decon3d.volumes.reader import open_volume
+from support.paths import ROOT
 
 OPTICS = {"modality": "confocal", "numerical_aperture": 1.2, "immersion_index": 1.333}
 SIZE = (0.3, 0.1, 0.1)

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pandas as pd
-from helpers import ROOT
+
+from support.paths import ROOT
 
 
 def write_run(folder, margins, count):

@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from helpers import ROOT
 
 from decon3d.logs import where
 from decon3d.networks import devices
 from decon3d.networks.devices import driver_version, granted_gpus
+from support.paths import ROOT
 
 
 @pytest.mark.parametrize(

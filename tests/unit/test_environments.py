@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import ROOT
 from packaging.requirements import Requirement
+
+from support.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "envs"))
 import lock

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+
+from decon3d.errors import UserError
 from faults import run as faults
 from faults.cells import Cell, Disturbed, all_cells
 from faults.place import ALL_TABLES, Place, Run, kind_of, kinds, outcome_of
 from fuzz import run as fuzz
 from fuzz.targets import Case, WrongError, expect
-
-from decon3d.errors import UserError
 
 MESSAGE = "10:00:00 E results/cells/psf/gfp/psf.json is cut; delete results/cells/psf/gfp/psf.json"
 TRACE = (

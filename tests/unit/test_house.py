@@ -4,9 +4,9 @@ import re
 import tomllib
 
 import yaml
-from helpers import ROOT
 
 from decon3d import __version__
+from support.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -42,3 +42,11 @@ def test_contributors_are_shown_files_that_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = re.findall(r"`((?:scripts|tests|\.github)/[\w/.-]+)`", text)
     assert len(named) > 5 and all((ROOT / name).exists() for name in named)
+
+
+def test_no_module_of_the_tests_imports_a_test():
+    """What tests share is in tests/support or in a conftest.py; code for subprocesses counts too."""
+    imports = re.compile(r"^\s*(?:import|from) (?:[\w.]+\.)?test_\w+", re.MULTILINE)
+    modules = sorted((ROOT / "tests").rglob("*.py"))
+    assert len(modules) > 100
+    assert not [str(m.relative_to(ROOT)) for m in modules if imports.search(m.read_text())]

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+from support.paths import ROOT
+
+SCRIPTS = ROOT / "scripts"
 STATE = """
 import importlib, os, pkgutil, signal, sys, threading
 import decon3d

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from helpers import ROOT
+
+from support.paths import ROOT
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.ipynb")), ids=lambda p: p.name)

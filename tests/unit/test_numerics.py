@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import yaml
+
 from numerics import run
 
 SOURCE = '''

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from helpers import simulated_dataset
 
 from decon3d.errors import ConfigError, UserError
 from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
@@ -16,6 +15,7 @@ from decon3d.settings import Settings
 from decon3d.volumes import headers
 from decon3d.volumes.headers import Header, read_headers
 from decon3d.volumes.volume import Reading
+from support.configs import simulated_dataset
 
 STACK = np.zeros((6, 16, 16), np.uint16)
 VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from validation import validate_recommendation as validation
 
 

@@ -7,7 +7,8 @@ import sys
 import time
 
 import pytest
-from helpers import ROOT
+
+from support.paths import ROOT
 
 JOB = """
 import ctypes, sys, threading, time

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from simulated_cameras import Device, expected_photons, long_psf
 
 from decon3d import settings
 from decon3d.classical.channel import base_recipe
@@ -19,6 +18,7 @@ from decon3d.phantoms.recipes import RECIPES
 from decon3d.volumes.camera import CameraRecord, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
+from support.simulated_cameras import Device, expected_photons, long_psf
 
 KINDS = ("smooth", *RECIPES)
 CAMERAS = ("float", "16 bits", "8 bits", "saturated", "correlated")

@@ -7,7 +7,9 @@ fitted on such volumes: change them only with this table at hand.
 from collections.abc import Iterator
 
 import numpy as np
-from chosen_iterations import (
+
+from decon3d.classical.tuning import TuningResult
+from support.chosen_iterations import (
     KINDS,
     exposure_of,
     lost_by_bounds,
@@ -15,8 +17,6 @@ from chosen_iterations import (
     outcome,
     psf_of,
 )
-
-from decon3d.classical.tuning import TuningResult
 
 DOSES = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 PSFS = ("gaussian", "light_sheet", "confocal", "widefield")

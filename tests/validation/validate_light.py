@@ -1,10 +1,9 @@
 """The light that each method and stopping rule leaves over: Σ(g - Hx - b), by region."""
 
-from helpers import REFERENCE_DATA
-from light_left import DIM, OTHER_ROWS, haze_with_beads, light_left
-
 from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.kinds.rltv import Rltv
+from support.light_left import DIM, OTHER_ROWS, haze_with_beads, light_left
+from support.paths import REFERENCE_DATA
 
 METHODS: dict[str, Rl | Rltv] = {
     "RL, 15": Rl(kind="rl", iterations=15),

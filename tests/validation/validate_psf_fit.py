@@ -13,8 +13,6 @@ from functools import cache
 from itertools import product
 
 import numpy as np
-from debye import debye_psf
-from gaussians import gaussian_psf
 from numpy.typing import NDArray
 
 from decon3d.evaluation.psf_fit import PsfFit, check_psf
@@ -22,6 +20,8 @@ from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import Camera, brightest_mean, simulate
 from decon3d.settings import Optics
+from support.debye import debye_psf
+from support.gaussians import gaussian_psf
 
 SHAPE = (20, 56, 56)
 """Voxels of a volume. The workflow tests four blocks of 32 × 64 × 64, eight times as many, which

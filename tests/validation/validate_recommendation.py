@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from gaussians import gaussian_psf
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -46,6 +45,7 @@ from decon3d.versions import VERSIONS
 from decon3d.volumes.camera import Camera, dose_of, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
+from support.gaussians import gaussian_psf
 
 FOLDER = Path("build/validation/recommendation")
 SHAPE = (20, 48, 48)

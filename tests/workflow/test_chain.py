@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 import tifffile
 import zarr
-from helpers import ROOT, Workplace, simulated_dataset
 from ome_zarr_models.v05.image import Image
 
 from decon3d.volumes.reader import open_volume
+from support.configs import simulated_dataset
+from support.paths import ROOT
+from support.workflow import Workplace
 
 RULES = {
     "psf",

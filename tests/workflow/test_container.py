@@ -4,9 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-from helpers import ROOT, simulated_dataset
-
 from decon3d import paths
+from support.configs import simulated_dataset
+from support.paths import ROOT
 
 STAND_IN = """#!/bin/sh
 [ "$1" = --version ] && exec echo apptainer version 1.3.4

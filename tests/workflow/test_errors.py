@@ -4,7 +4,9 @@ import re
 
 import numpy as np
 import tifffile
-from helpers import ROOT, simulated_dataset
+
+from support.configs import simulated_dataset
+from support.paths import ROOT
 
 STACK = np.zeros((6, 16, 16), np.uint16)
 METADATA = {"axes": "ZYX", "PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.15, "PhysicalSizeX": 0.15}

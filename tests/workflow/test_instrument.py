@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from helpers import ROOT, Workplace
-from simulated_beads import write_beads
 
 from decon3d.optics.build import make_psf
 from decon3d.report.methods_text import methods_paragraph
 from decon3d.report.run_status import data_warnings
 from decon3d.settings import Channel, Optics, load_settings, with_files
 from decon3d.volumes.ingest import load_record
+from support.paths import ROOT
+from support.simulated_beads import write_beads
+from support.workflow import Workplace
 
 VOXEL = [0.2, 0.07, 0.07]
 OPTICS = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333}

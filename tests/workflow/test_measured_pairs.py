@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 import tifffile
 import zarr
-from helpers import Workplace, bundle_info, simulated_dataset
-from instrument_pairs import Instrument, specimen
 
 from decon3d.files import write_json
 from decon3d.volumes.reader import open_volume
+from support.configs import simulated_dataset
+from support.instrument_pairs import Instrument, specimen
+from support.records import bundle_info
+from support.workflow import Workplace
 
 TRAINING = {"steps": 4, "crop": [8, 16, 16], "batch": 2, "validate_every": 2}
 VOXEL = [0.3, 0.15, 0.15]

@@ -1,6 +1,7 @@
 """The workflow as a module of another one (Snakemake's catalog standard)."""
 
-from helpers import ROOT, simulated_dataset
+from support.configs import simulated_dataset
+from support.paths import ROOT
 
 
 def test_another_workflow_uses_the_rules_with_a_part_of_its_config(workplace):

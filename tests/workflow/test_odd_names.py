@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from helpers import ROOT, Workplace, simulated_dataset
 
 from decon3d import paths
 from decon3d.volumes.reader import open_volume
+from support.configs import simulated_dataset
+from support.paths import ROOT
+from support.workflow import Workplace
 
 ODD = "a b [1] (x)'s #1 100% é"
 VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.15, "PhysicalSizeX": 0.15}

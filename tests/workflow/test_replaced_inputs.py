@@ -10,11 +10,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import tifffile
-from helpers import Workplace, bundle_info
 
 from decon3d.files import write_json
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.writer import create_level, write_metadata
+from support.records import bundle_info
+from support.workflow import Workplace
 
 VOXEL = [0.3, 0.15, 0.15]
 TRAINING = {"steps": 4, "crop": [8, 16, 16], "batch": 2, "validate_every": 2}

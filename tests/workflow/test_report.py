@@ -3,7 +3,9 @@
 import re
 
 import pytest
-from helpers import Workplace, simulated_dataset
+
+from support.configs import simulated_dataset
+from support.workflow import Workplace
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,10 @@ import re
 
 import numpy as np
 import tifffile
-from helpers import ROOT, simulated_dataset, volume_on_paper
+
+from support.configs import simulated_dataset
+from support.paths import ROOT
+from support.volumes import volume_on_paper
 
 GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu", "evaluate_sample_gpu"}
 LOCAL = {"channel_statistics", "restore_prepare", "restore_plan", "index", "all"}

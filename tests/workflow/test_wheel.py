@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from helpers import ROOT, Run
 
 from decon3d import __version__
+from support.paths import ROOT
+from support.workflow import Run
 
 OPTICS = ["--modality", "confocal", "--na", "1.1", "--immersion-index", "1.333"]
 

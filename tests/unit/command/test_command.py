@@ -1,0 +1,218 @@
+"""The command's own work: configs from files, Snakemake's command line, what can be removed."""
+
+import errno
+import os
+import re
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from typer.testing import CliRunner
+
+from decon3d import cli
+from decon3d.cli import app
+from decon3d.command import clean, launch
+from decon3d.command.init import Given, new_config
+from decon3d.errors import UserError
+from support.paths import ROOT
+
+OPTICS = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333}
+
+
+def tiff(path, *, axes="CZYX", size=0.3, **metadata):
+    shape = {"C": 2, "Z": 6, "Y": 16, "X": 16}
+    counts = np.random.default_rng(0).poisson(50, [shape[a] for a in axes]).astype(np.uint16)
+    voxel = {"PhysicalSizeZ": size, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}
+    tifffile.imwrite(path, counts, metadata={"axes": axes, **voxel, **metadata})
+    return str(path)
+
+
+def answers(**known):
+    def ask(option, question):
+        asked.append(option)
+        return known[option.strip("-").replace("-", "_")]
+
+    asked = []
+    return ask, asked
+
+
+def test_only_what_the_file_does_not_state_is_asked_for(tmp_path):
+    channels = {"Name": ["DAPI stain", "gfp"], "EmissionWavelength": [461, 525]}
+    units = {"EmissionWavelengthUnit": ["nm", "nm"]}
+    file = tiff(tmp_path / "a.ome.tif", Channel={**channels, **units})
+    ask, asked = answers(
+        modality="light_sheet", na="1.1", immersion_index="1.333", sheet_thickness="2.5"
+    )
+    text = new_config([file], name="worm", given=Given(), ask=ask, path="c.yaml")
+    assert asked == ["--modality", "--na", "--immersion-index", "--sheet-thickness"]
+    dataset = yaml.safe_load(text)["datasets"]["worm"]
+    assert dataset["channels"] == {
+        "DAPI_stain": {"index": 0, "emission_um": 0.461},
+        "gfp": {"index": 1, "emission_um": 0.525},
+    }
+    assert dataset["optics"]["sheet_thickness_um"] == 2.5 and "voxel_size_um" not in dataset
+
+
+def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
+    file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
+    given = Given(
+        **OPTICS,
+        emission_um=[0.6],
+        voxel_size_um=(0.3, 0.1, 0.1),
+        camera={"offset": 100.0},
+        methods=["rl", "rltv"],
+    )
+    text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
+    config = yaml.safe_load(text)
+    dataset = config["datasets"]["d"]
+    assert dataset["voxel_size_um"] == [0.3, 0.1, 0.1] and dataset["camera"] == {"offset": 100.0}
+    assert dataset["optics"] == OPTICS and set(config["methods"]) == {"rl", "rltv"}
+
+
+def test_files_of_two_kinds_and_wrong_values_are_refused_by_name(tmp_path):
+    one, two = tiff(tmp_path / "a.ome.tif"), tiff(tmp_path / "b.ome.tif", axes="ZYX")
+    coarse = tiff(tmp_path / "c.ome.tif", size=0.5)
+    given = Given(**OPTICS, emission_um=[0.5, 0.6])
+    with pytest.raises(UserError, match=r"b\.ome\.tif has 1 channel"):
+        new_config([one, two], name="d", given=given, ask=None, path="c.yaml")
+    with pytest.raises(UserError, match=r"c\.ome\.tif"):
+        new_config([one, coarse], name="d", given=given, ask=None, path="c.yaml")
+    with pytest.raises(UserError, match=r"did you mean 0\.525"):
+        wrong = Given(**OPTICS, emission_um=[525, 0.6])
+        new_config([one], name="d", given=wrong, ask=None, path="c.yaml")
+    with pytest.raises(UserError, match="--emission: got 3 wavelengths"):
+        many = Given(**OPTICS, emission_um=[0.5, 0.6, 0.7])
+        new_config([one], name="d", given=many, ask=None, path="c.yaml")
+    with pytest.raises(UserError, match="2 channels, each with its own PSF"):
+        measured = Given(**OPTICS, emission_um=[0.5, 0.6], psf={"source": "file", "path": two})
+        new_config([one], name="d", given=measured, ask=None, path="c.yaml")
+    with pytest.raises(UserError, match=r"none\.tif cannot be read: No such file"):
+        new_config([str(tmp_path / "none.tif")], name="d", given=given, ask=None, path="c.yaml")
+
+
+def test_targets_come_first_and_options_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = launch.snakemake_command(
+        "c.yaml", profile="local", arguments=["results/a", "-n", "--cores", "2"]
+    )
+    assert command[command.index("snakemake") + 1] == "results/a"
+    assert command[-3:] == ["-n", "--cores", "2"]
+    assert command[command.index("--profile") + 1] == str(ROOT / "profiles" / "local")
+    assert command[command.index("--snakefile") + 1] == str(ROOT / "Snakefile")
+
+
+def test_a_profile_of_the_working_directory_comes_before_the_own_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "slurm").mkdir()  # a folder of that name is no profile
+    assert launch.find_profile("slurm") == str(ROOT / "profiles" / "slurm")
+    for folder in ("profiles/slurm", "slurm"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "config.yaml").write_text("cores: 1\n")
+        assert launch.find_profile("slurm") == folder
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Results of a dataset, with a file of the user's in between."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("training/gfp/train.zarr/c", "models/gfp/rln/model.keras", "notes.txt"):
+        path = tmp_path / "results" / "d" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(1500))
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.tif").write_bytes(bytes(10))
+    os.symlink(tmp_path / "raw", tmp_path / "results" / "d" / "simulated")
+    return tmp_path / "results" / "d"
+
+
+def test_clean_lists_first_and_never_follows_a_link(results):
+    assert [p.path.name for p in clean.removable()] == ["simulated", "training"]
+    listed = CliRunner().invoke(app, ["clean"])
+    assert "1.5 kB  results/d/training" in listed.output and (results / "training").exists()
+    assert CliRunner().invoke(app, ["clean", "--yes"]).exit_code == 0
+    assert not (results / "training").exists() and not (results / "simulated").is_symlink()
+    assert (results / "../../raw/a.tif").exists() and (results / "models").exists()
+    CliRunner().invoke(app, ["clean", "--all", "--yes"])
+    assert [p.name for p in results.iterdir()] == ["notes.txt"]
+
+
+def test_clean_keeps_away_from_a_run(results):
+    (results / "../../.snakemake/locks").mkdir(parents=True)
+    (results / "../../.snakemake/locks/0.input.lock").touch()
+    with pytest.raises(UserError, match="Snakemake runs in"):
+        clean.remove(clean.removable())
+    assert (results / "training").exists()
+
+
+def test_every_folder_of_the_contract_is_known_to_clean(monkeypatch):
+    from decon3d import paths
+
+    names = {
+        "dataset": "D",
+        "channel": "c",
+        "method": "m",
+        "volume": "v",
+        "split": "train",
+        "part": "0",
+        "kind": "k",
+        "name": "t.csv",
+        "instrument": "i",
+        "objective": "o",
+        "day": "2020-01-01",
+        "store": "s",
+        "source": None,
+    }
+    places = set()
+    for function in vars(paths).values():
+        if callable(function) and function.__module__ == paths.__name__:
+            code = function.__code__
+            arguments = code.co_varnames[: code.co_argcount]
+            place = function(**{a: names[a] for a in arguments}).split("/")
+            if place[:2] == ["results", "D"]:
+                places.add(place[2])
+    assert places - {*clean.INTERMEDIATE, *clean.FINAL, *clean.PAGES} == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "pedestal=98"], "--set pedestal=98: give --bead or --beads"),
+        (["--bead", "b.tif", "--set", "pedestal"], "--set pedestal: give key=value"),
+        (["--bead", "b.tif", "--set", "axes=[Z"], r"--set axes=\[Z: the value is not YAML"),
+        (["--bead", "b.tif", "--set", "pedestla=98"], "b.tif does not exist"),
+        (["--bead", "a.tif", "--beads", "b.tif"], "give one of --bead and --beads"),
+        (["--bead", "b.tif", "--bead-diameter", "0.1"], "b.tif does not exist"),
+        (["--bead-diameter", "0.1"], "--bead-diameter: give --bead or --beads"),
+        (["--beads", "b.tif"], "bead_diameter_um: is missing"),
+        (["--sheet-thickness", "-1"], "sheet_thickness_um: must be greater than 0"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    values = ["--modality", "confocal", "--na", "1.1", "--immersion-index", "1.333"]
+    values += ["--emission", "0.525", "--voxel-size", "0.3", "0.1", "0.1"]
+    result = CliRunner().invoke(app, ["psf", "psf.tif", *values, *options])
+    assert result.exit_code == 1 and isinstance(result.exception, UserError)
+    assert re.search(message, str(result.exception)), result.exception
+    assert not (tmp_path / "psf.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "full", "out.tif"), "the disk is full.*run the same command again"),
+        (PermissionError(errno.EACCES, "denied", "a/out.tif"), "a/out.tif: denied; make the fold"),
+        (UserError("give --psf"), "^Error: give --psf$"),
+        (FileNotFoundError(errno.ENOENT, "none", "a"), None),
+    ],
+)
+def test_an_error_that_the_user_can_fix_is_one_line(monkeypatch, error, message):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(type(error) if message is None else SystemExit) as found:
+        cli.main()
+    if message is not None:
+        assert re.search(message, found.value.code) and "\n" not in found.value.code

@@ -1,0 +1,174 @@
+"""rl_residual: it starts as Richardson-Lucy, learns, and restores the same however it is cut."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import zarr
+
+from decon3d.classical.kinds.rl import Rl
+from decon3d.networks import devices
+from decon3d.networks.bundle import write_bundle
+from decon3d.networks.description import Estimate, TrainedOn, load_info
+from decon3d.networks.estimates import network_estimator
+from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.inputs import network_input
+from decon3d.networks.kinds import rl_residual
+from decon3d.networks.kinds.rl_residual import RlEstimate, RlResidual, RlResidualTraining
+from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.restorers import (
+    State,
+    open_restorer,
+    prepare_classical,
+    prepare_network,
+)
+from decon3d.training import loop
+from decon3d.volumes.camera import Camera
+from decon3d.volumes.ingest import ChannelStatistics
+from support.deconvolution import PSF, VOXEL, boxes
+
+CAMERA = Camera(offset=100, gain=2, read_noise=1)
+ESTIMATES = (Estimate((3, 8)),)
+
+
+def photographed(gain=2.0, **scene):
+    """Counts and truth of a scene, seen by a camera of this gain."""
+    image, truth, _ = boxes(**scene)
+    return 100 + gain * image, 100 + gain * (truth + 10)
+
+
+def bundle(folder, *, residual=0.0):
+    """Write a network that was never trained, its last kernel random."""
+    tf.keras.utils.set_random_seed(1)
+    model = rl_residual.build(inputs=3)
+    (kernel,) = model.get_layer("residual").get_weights()
+    noise = np.random.default_rng(0).normal(0, residual, kernel.shape)
+    model.get_layer("residual").set_weights([noise])
+    halo, stride = halo_and_stride(model)
+    write_bundle(
+        folder,
+        model,
+        kind="rl_residual",
+        options={},
+        input_channels=3,
+        halo=halo,
+        stride=stride,
+        bytes_per_voxel=400.0,
+        global_means=False,
+        target_kernel="object",
+        voxel_size_um=VOXEL,
+        psf_fwhm_um=(0.6, 0.25, 0.25),
+        psf_fingerprint="ab",
+        trained_on=TrainedOn(1, (8, 8, 8), "law", (100.0, 100.0), (50.0, 60.0), (0.01, 0.02), {}),
+        training={},
+        seed=1,
+        stream=("d",),
+        device="CPU",
+        best_step=1,
+        validation={},
+        estimates=ESTIMATES,
+    )
+    return folder
+
+
+def statistics_of(image):
+    return ChannelStatistics.of_image(image, camera_offset=100)
+
+
+def prepared(folder, image, camera=CAMERA):
+    return prepare_network(folder, statistics=statistics_of(image), psf=PSF, camera=camera)
+
+
+def restored(folder, image, camera=CAMERA, block=None):
+    state = prepared(folder, image, camera)
+    return restore_array(image, open_restorer(state, threads=1), state, block=block)
+
+
+def test_parameters_halo_and_stride():
+    for biases, parameters in ((True, 63_637), (False, 63_504)):
+        model = rl_residual.build(biases=biases)
+        assert sum(math.prod(w.shape) for w in model.trainable_weights) == parameters
+        assert halo_and_stride(model) == ((14, 14, 14), (2, 2, 2))
+
+
+def test_before_training_it_is_the_last_estimate(tmp_path):
+    image, _ = photographed()
+    result = restored(bundle(tmp_path), image)
+    method = Rl(kind="rl", iterations=8)
+    state = prepare_classical(
+        method, statistics=statistics_of(image), psf=PSF, tuned={}, camera=CAMERA
+    )
+    expected = open_restorer(state, threads=1).restore(image, (0, 0, 0))
+    assert result == pytest.approx(expected, rel=1e-5)
+    assert result.min() >= 100
+
+
+def test_tiled_equals_whole_and_more_gain_is_more_counts(tmp_path):
+    folder = bundle(tmp_path, residual=0.5)
+    image, _ = photographed(shape=(20, 72, 40))
+    whole = restored(folder, image)
+    state = prepared(folder, image)
+    state.save(tmp_path / "state.json")
+    assert State.load(tmp_path / "state.json").description == state.description
+    assert (state.halo, state.stride, state.mirror) == ((24, 26, 26), (2, 2, 2), False)
+    assert state.bytes_per_voxel == 400 + 72
+    tiled = restored(folder, image, block=(20, 24, 40))
+    assert np.abs(tiled - whole).max() < 2e-4 * np.ptp(whole)
+    estimate = restored(bundle(tmp_path / "untrained"), image)
+    assert np.abs(whole - estimate).max() > 0.05 * np.ptp(whole)
+
+    brighter = restored(folder, 100 + 3 * (image - 100), replace(CAMERA, gain=6.0))
+    assert brighter - 100 == pytest.approx(3 * (whole - 100), rel=2e-3, abs=0.05)
+
+
+def test_the_volume_in_training_is_the_block_in_restoration(tmp_path):
+    """One function makes the channels of both."""
+    image, _ = photographed()
+    statistics = statistics_of(image)
+    estimator = network_estimator(
+        ESTIMATES, statistics=statistics, psf=PSF, camera=CAMERA, threads=1
+    )
+    trained = network_input(image, law=statistics.normalisation, estimator=estimator)
+    seen = open_restorer(prepared(bundle(tmp_path), image), threads=1)
+    restoring = network_input(image, law=seen.law, estimator=seen.estimator)
+    np.testing.assert_array_equal(trained, restoring)
+    np.testing.assert_array_equal(trained[0], statistics.normalisation.apply(image))
+
+
+def test_it_learns_and_comes_back_to_the_bit(tmp_path):
+    pairs = [photographed(shape=(16, 24, 24), seed=seed) for seed in range(3)]
+    group = zarr.create_group(tmp_path / "pairs.zarr")
+    group["image"], group["object"] = (
+        np.stack(volumes).astype(np.float32) for volumes in zip(*pairs, strict=True)
+    )
+    training = RlResidualTraining(
+        steps=150, batch=2, crop=(16, 16, 16), validate_every=20, learning_rate=3e-3
+    )
+    method = RlResidual(
+        kind="rl_residual",
+        estimates=(RlEstimate(iterations=(3, 8)), RlEstimate(iterations=(8,), tv_weight=1e-3)),
+        training=training,
+    )
+    loop.train(
+        train_store=tmp_path / "pairs.zarr",
+        val_store=tmp_path / "pairs.zarr",
+        method=method,
+        psf=PSF,
+        camera=CAMERA,
+        seed=1,
+        stream=("d", "c", "m"),
+        folder=tmp_path / "bundle",
+        device=devices.configure(gpus=0, threads=1),
+    )
+    info = load_info(tmp_path / "bundle")
+    assert info.estimates == (Estimate((3, 8)), Estimate((8,), 1e-3))
+    assert info.input_channels == info.options["inputs"] == 4
+
+    image, truth = pairs[0]
+    first = restored(tmp_path / "bundle", image)
+    np.testing.assert_array_equal(first, restored(tmp_path / "bundle", image))
+    network = open_restorer(prepared(tmp_path / "bundle", image), threads=1)
+    start = network.estimator(image)[-1]
+    assert np.linalg.norm(first - truth) < 0.98 * np.linalg.norm(start - truth)

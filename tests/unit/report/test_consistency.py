@@ -1,0 +1,73 @@
+"""What the page says of consistency: shares, what no one can check, what appears in the dark."""
+
+import numpy as np
+
+from decon3d import paths
+from decon3d.evaluation.records import write_records
+from decon3d.files import write_json
+from decon3d.report.consistency import (
+    LIMITS,
+    dark_warnings,
+    draw_consistency,
+    farthest,
+    probes,
+)
+from decon3d.settings import load_settings
+from support.configs import simulated_dataset
+from support.records import metric_record
+
+SETTINGS = load_settings({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}, "rln": {}}})
+
+
+def write(root, method, kind, **values):
+    records = [
+        metric_record(
+            channel="gfp",
+            method=method,
+            subject="probe/x",
+            split="probe",
+            metric=metric,
+            range=None,
+            value=value,
+            unit="1",
+        )
+        for metric, value in values.items()
+    ]
+    path = root / paths.evaluation("d", method, kind)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_records(path, records)
+
+
+def test_what_the_map_cannot_see_is_called_not_verifiable(tmp_path):
+    write(tmp_path, "rl", "phantoms", auc_added=0.97, auc_lateral=0.55, auc_axial=0.8)
+    write(tmp_path, "rl", "sample.gfp", dark_objects=0.0, dark_peak=3.9)
+    added, lateral, axial, dark = probes(tmp_path, "d", "gfp", "rl")
+    assert "found by the map (AUC 0.97)" in added
+    assert "not verifiable; the map cannot detect them (AUC 0.55)" in lateral
+    assert "not verifiable; the map detects them here by their other effects (AUC 0.80)" in axial
+    assert "no objects above" in dark and "3.9 σ" in dark
+    assert probes(tmp_path, "d", "gfp", "rln") == []
+    assert "cannot prove" in LIMITS and "not ranked by it" in LIMITS
+
+
+def test_a_method_that_makes_objects_of_noise_is_named(tmp_path):
+    write(tmp_path, "rl", "sample.gfp", dark_objects=0.0, dark_peak=3.9)
+    write(tmp_path, "rln", "sample.gfp", dark_objects=2.0, dark_peak=8.0)
+    (warning,) = dark_warnings(tmp_path, dataset="d", settings=SETTINGS)
+    assert warning.startswith("RLN: restored 2 object(s)")
+
+
+def test_a_projection_keeps_the_sign_of_what_is_farthest():
+    z = np.zeros((3, 2, 2), np.float32)
+    z[0, 0, 0], z[1, 0, 0], z[2, 1, 1] = 3, -7, np.nan
+    assert farthest(z, 0).tolist() == [[-7, 0], [0, 0]]
+
+
+def test_without_maps_nothing_is_drawn(tmp_path):
+    path = tmp_path / paths.consistency_record("d", "rl")
+    path.parent.mkdir(parents=True)
+    write_json(path, {})
+    found = draw_consistency(
+        tmp_path, dataset="d", settings=SETTINGS, volume="small", channel="gfp"
+    )
+    assert found == []

@@ -1,0 +1,105 @@
+"""A crop tried before the run shows what the run makes."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from decon3d import paths
+from decon3d.errors import UserError
+from decon3d.optics.psf import normalised_psf, save_psf
+from decon3d.report.preview import make_preview
+from decon3d.report.preview_trials import try_method
+from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.restorers import open_restorer, preparation
+from decon3d.restoration.sample import channel_camera, sample_blocks
+from decon3d.settings import load_settings
+from decon3d.volumes.camera import resolve_camera
+from decon3d.volumes.ingest import channel_statistics, ingest
+from support.report_tree import VOXEL, make_object, make_settings
+
+SHAPE = (32, 56, 64)
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """A folder with one ingested volume and its PSF, the settings and the record."""
+    root = tmp_path_factory.mktemp("preview")
+    rng = np.random.default_rng(5)
+    counts = rng.poisson(100 + make_object(rng, SHAPE, tubes=True)).astype(np.uint16)
+    tifffile.imwrite(root / "cell.tif", counts)
+    tifffile.imwrite(root / "truth.tif", counts)
+    record = ingest(
+        str(root / "cell.tif"),
+        record_path=root / paths.ingested("demo", "cell"),
+        name="cell",
+        channels={"signal": 0},
+        voxel_size_um=VOXEL,
+        times=None,
+        key="k",
+    )
+    grid = np.indices((9, 9, 9)) - 4
+    psf = np.exp(-(grid**2).sum(0) / 3.0)
+    save_psf(normalised_psf(psf, VOXEL, {"source": "theory"}), root / paths.psf("demo", "signal"))
+    return root, make_settings(root), record
+
+
+def trial(tried, method, region):
+    root, settings, record = tried
+    return try_method(
+        root,
+        dataset="demo",
+        channel="signal",
+        method=method,
+        settings=settings,
+        record=record,
+        region=region,
+        shapes=[record.shape, record.shape],
+        threads=1,
+    )
+
+
+def test_the_crop_equals_the_whole_volume_there(tried):
+    region = (slice(8, 16), slice(16, 40), slice(16, 48))
+    found = trial(tried, "rl", region)
+    root, settings, record = tried
+    state = preparation(
+        settings.methods["rl"].model_dump(mode="json"),
+        {"psf": root / paths.psf("demo", "signal")},
+        camera=resolve_camera(
+            settings.datasets["demo"].camera,
+            channel_camera([record], channel=0, times=None, seed=settings.seed),
+        ),
+        seed=1,
+        threads=1,
+    )(
+        channel_statistics([record], channel=0, camera_offset=None, fixed=None, key="k"),
+        sample_blocks([record], channel=0, times=None, seed=settings.seed),
+    )
+    counts = record.open().read(0, 0, (slice(None),) * 3)
+    whole = restore_array(counts, open_restorer(state, threads=1), state)[region]
+    assert found.restored.shape == (8, 24, 32)
+    assert np.abs(found.restored - whole).max() < 2e-3 * whole.max()
+    assert found.values["iterations"] == state.values["iterations"]
+    # Two whole volumes are more work than a crop with its context.
+    assert found.predicted_s > found.seconds
+
+
+def test_what_is_not_ready_is_said(tried):
+    region = (slice(0, 8), slice(0, 16), slice(0, 16))
+    found = trial(tried, "rln", region)
+    assert found.restored is None and found.notes == ["not trained yet (10,000 steps)"]
+    found = trial(tried, "rltv", region)
+    assert found.restored is not None and "not tuned yet" in found.notes[0]
+    assert found.values == {"iterations": 30, "tv_weight": 0.002}
+
+
+def test_the_page_shows_the_brightest_place_or_the_one_asked_for(tried):
+    root, settings, _ = tried
+    plain = settings.model_dump(mode="json")
+    plain["methods"] = {"rl": {"iterations": 3}, "rln": {}}
+    small = load_settings(plain)
+    text = make_preview(root, dataset="demo", settings=small, threads=1).read_text()
+    assert "Voxels Z 0 to 31, Y 0 to 55, X 0 to 63 of cell" in text and "not trained yet" in text
+    plain["datasets"]["demo"]["preview"] = {"roi": [[0, 8], [0, 16], [40, 80]]}
+    with pytest.raises(UserError, match="40 to 80 along X, but cell has 64 voxels there"):
+        make_preview(root, dataset="demo", settings=load_settings(plain), threads=1)

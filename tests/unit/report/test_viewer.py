@@ -1,0 +1,169 @@
+"""The viewer's small copies, and which volumes deserve a look."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from decon3d import paths
+from decon3d.files import write_json
+from decon3d.report.methods_text import methods_paragraph, restoration_summary
+from decon3d.report.overview import Row, shown_volumes, volume_rows
+from decon3d.report.run_status import data_warnings
+from decon3d.report.viewer import Panel, resampled, small_shape, viewer_scene
+from decon3d.report.views import Scene
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.metadata import contradiction
+from support.report_tree import VOXEL, make_settings, make_tree, write_volume
+
+
+@pytest.mark.parametrize(
+    ("shape", "voxel"),
+    [
+        ((64, 192, 192), (0.3, 0.15, 0.15)),
+        ((88, 320, 481), (0.157, 0.1, 0.1)),
+        ((1, 4000, 4000), (1, 1, 1)),
+    ],
+)
+def test_a_copy_is_as_large_as_allowed_and_even(shape, voxel):
+    small = small_shape(shape, voxel_size_um=voxel, most=2_000_000)
+    assert 0.9 * 2_000_000 <= np.prod(small) <= 2_000_000
+    reduced = [v * n / m for v, n, m in zip(voxel, shape, small, strict=True)]
+    coarser = [r for r, v in zip(reduced, voxel, strict=True) if r > 1.02 * v]
+    assert max(coarser) < 1.03 * min(coarser)  # axes that lost are equally coarse now
+    assert small_shape((8, 9, 10), voxel_size_um=(1, 1, 1), most=720) == (8, 9, 10)
+
+
+def test_averaging_keeps_light_and_place():
+    values = np.random.default_rng(0).random((7, 30, 41)).astype(np.float32)
+    small = resampled(values, (5, 11, 41))
+    assert small.mean() == pytest.approx(values.mean(), rel=1e-5)
+    halved = resampled(values[:6], (3, 15, 41))
+    assert halved == pytest.approx(values[:6].reshape(3, 2, 15, 2, 41).mean((1, 3)), abs=1e-5)
+    ramp = np.arange(30, dtype=np.float32).reshape(1, 30, 1)
+    assert np.diff(resampled(ramp, (1, 6, 1)).ravel()) == pytest.approx(5)
+
+
+def decoded(picture, shape):
+    sheet = np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(picture["image"].split(",")[1]))).convert("L")
+    )
+    z, y, x = shape
+    columns = picture["columns"]
+    tiles = sheet.reshape(-1, y, columns, x).swapaxes(1, 2).reshape(-1, y, x)
+    return tiles[:z]
+
+
+def test_counts_come_back_from_the_picture():
+    z, y, x = np.indices((9, 40, 50))
+    counts = (
+        100 + 3000 * np.exp(-((z - 4) ** 2 / 8 + (y - 20) ** 2 / 90 + (x - 25) ** 2 / 120))
+    ).astype(np.float32)
+    counts[0, 0, 0] = np.nan
+    panel = Panel("raw", Scene(counts, VOXEL), np.where(z > 4, 6.0, -6.0).astype(np.float32))
+    scene = viewer_scene([panel], name="v", full_shape=counts.shape, napari="napari x")
+    assert scene["shape"] == [9, 40, 50] and scene["start"] == [4, 20, 25]
+    found = scene["panels"][0]
+    low, high = found["range"]
+    stored = low + (high - low) * (decoded(found, scene["shape"]) / 255.0) ** 2
+    assert np.nanmean(np.abs(stored - counts)) < 0.02 * 3000
+    overlay = found["overlay"]
+    sigmas = (decoded(overlay, overlay["shape"]).astype(float) - 128) / 127 * overlay["limit"]
+    assert sigmas[:4] == pytest.approx(-6, abs=0.5) and sigmas[6:] == pytest.approx(6, abs=0.5)
+
+
+def test_the_odd_volumes_come_first(tmp_path):
+    rng = np.random.default_rng(2)
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
+    settings = make_settings(tmp_path)
+    for i in range(8):
+        level = 400 if i == 3 else 100
+        counts = rng.poisson(level, (6, 40, 40)).astype(np.uint16)
+        name = f"v{i}"
+        tifffile.imwrite(tmp_path / f"{name}.tif", counts)
+        ingest(
+            str(tmp_path / f"{name}.tif"),
+            record_path=tmp_path / paths.ingested("demo", name),
+            name=name,
+            channels={"signal": 0},
+            voxel_size_um=VOXEL,
+            times=None,
+            key="k",
+        )
+        for method in settings.methods:
+            if (i, method) != (5, "rln"):
+                write_volume(
+                    tmp_path / paths.restored("demo", name, method), counts * np.float32(1)
+                )
+    (tmp_path / paths.ingested("demo", "broken")).write_text("{}")
+    facts, rows = volume_rows(tmp_path, dataset="demo", settings=settings)
+    by_name = {row.name: row for row in rows}
+    assert [row.name for row in rows][:3] == ["v5", "broken", "v3"]
+    assert by_name["v5"].missing == ["rln"] and by_name["v3"].why in (
+        "Background: high",
+        "Bright parts: high",
+    )
+    assert "cannot be read" in by_name["broken"].why
+    assert not any(row.odd for row in rows[3:])
+    assert by_name["v0"].values["background/signal"] == pytest.approx(100, abs=5)
+    assert set(facts) == {"background/signal", "bright/signal", "saturated/signal"}
+    shown = shown_volumes(rows)
+    assert len(shown) == 3 and shown[1:] == ["v5", "broken"] and not by_name[shown[0]].odd
+
+
+def test_a_few_volumes_are_all_shown():
+    rows = [Row(name, None) for name in "dbca"]
+    assert shown_volumes(rows) == ["a", "b", "c", "d"]
+
+
+def test_the_words_name_the_data_and_cite_what_was_used(tmp_path):
+    settings = make_tree(tmp_path, shape=(12, 24, 24), count=1)
+    _, rows = volume_rows(tmp_path, dataset="demo", settings=settings)
+    text = restoration_summary(
+        [rows[0].record], dataset=settings.datasets["demo"], settings=settings
+    )
+    assert text.startswith("One volume of 12 × 24 × 24 voxels, 2.4 × 2.4 × 2.4 µm (Z, Y, X)")
+    assert "“488” in the file" in text
+    found = methods_paragraph(tmp_path, dataset="demo", settings=settings, splits={"test"})
+    text = " ".join(found.sentences)
+    assert "RLN [5]" in text and "step 3,200 had the smallest error" in text
+    assert [r.split(",")[0] for r in found.references][:2] == [
+        "B. Richards and E. Wolf",
+        "W. H. Richardson",
+    ]
+    for number in range(1, len(found.references) + 1):
+        assert f"{number}]" in text or f"[{number}," in text or f" {number}," in text
+
+
+def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
+    settings = make_settings(tmp_path)
+    ingested = tmp_path / paths.ingested("demo", "cell")
+    for step, warned in ((0.36, False), (0.5, True)):
+        write_json(ingested, {"voxel_size_um": [step, 0.1, 0.1]})
+        found = data_warnings(tmp_path, dataset="demo", settings=settings)
+        # 0.525 µm / (2 · 1.333 · (1 - cos α)), sin α = 1.2 / 1.333
+        assert (
+            any("0.5 µm long along Z; Nyquist sampling needs 0.349 µm" in w for w in found)
+            == warned
+        )
+        assert not any("in the plane" in w for w in found)
+    checks = [{"not_verifiable": 0.021}, {"not_verifiable": None}]
+    write_json(tmp_path / paths.consistency_record("demo", "rl"), {"cell": {"checks": checks}})
+    found = data_warnings(tmp_path, dataset="demo", settings=settings)
+    assert any("which no data can verify: RL 2.10% (the largest" in w for w in found)
+
+
+def test_what_ingest_warned_of_is_said(tmp_path):
+    for name in ("cell.tif", "truth.tif"):
+        (tmp_path / name).touch()
+    text = contradiction((0.3, 0.065, 0.065), (0.3, 0.13, 0.13))
+    ingested = {"voxel_size_um": [0.3, 0.065, 0.065], "warnings": [text]}
+    write_json(tmp_path / paths.ingested("demo", "cell"), ingested)
+    found = data_warnings(tmp_path, dataset="demo", settings=make_settings(tmp_path))
+    assert any(w.startswith("cell: ") and "[0.3, 0.13, 0.13]" in w for w in found)

@@ -1,0 +1,100 @@
+"""A network that was trained for other data is said to be; a second step's input is clipped."""
+
+import numpy as np
+import pytest
+import zarr
+
+from decon3d.restoration import arrays
+from decon3d.restoration.bundle_checks import training_mismatches
+from decon3d.restoration.restorers import State
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.writer import create_level, write_metadata
+from support.records import bundle_info
+
+FITTING = {"voxel_size_um": (0.2, 0.1, 0.1), "psf_fwhm_um": (0.6, 0.25, 0.25), "noise": 0.015}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"voxel_size_um": (0.218, 0.1, 0.092)}, []),
+        (
+            {"voxel_size_um": (0.2, 0.1, 0.112)},
+            [
+                "the voxels are 0.2 × 0.1 × 0.112 µm wide (Z × Y × X), the network was trained for 0.2 × 0.1 × 0.1 µm"
+            ],
+        ),
+        (
+            {"psf_fwhm_um": (0.5, 0.25, 0.25)},
+            [
+                "the point spread function is 0.5 × 0.25 × 0.25 µm wide (Z × Y × X), the network was trained for 0.6 × 0.25 × 0.25 µm"
+            ],
+        ),
+        ({"noise": 0.0215}, []),
+        (
+            {"noise": 0.05},
+            [
+                "there is more noise than the network was trained on: 5.00% of the brightness instead of 1.00% to 2.00%"
+            ],
+        ),
+        (
+            {"noise": 0.0},
+            [
+                "there is less noise than the network was trained on: 0.00% of the brightness instead of 1.00% to 2.00%"
+            ],
+        ),
+    ],
+)
+def test_what_differs_by_more_than_a_tenth_is_said(change, said):
+    assert training_mismatches(bundle_info(), **{**FITTING, **change}) == said
+
+
+def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):
+    values = np.linspace(-50, 200, 4 * 8 * 8, dtype=np.float32).reshape(1, 1, 4, 8, 8)
+    store = tmp_path / "first.ome.zarr"
+    create_level(store, shape=values.shape, dtype="float32", chunk=(4, 8, 8))[:] = values
+    write_metadata(
+        store,
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=(0.2, 0.1, 0.1),
+        channel_names=["gfp"],
+        windows=[(0.0, 200.0)],
+    )
+    record = ingest(
+        str(store),
+        record_path=tmp_path / "v.json",
+        name="v",
+        channels={"gfp": 0},
+        voxel_size_um=None,
+        times=None,
+        key="d",
+        clip_at_zero=True,
+    )
+    read = record.open().read(0, 0, (slice(None), slice(None), slice(None)))
+    assert np.array_equal(read, np.maximum(values[0, 0], 0))
+    assert record.histogram(0).start == 0
+
+
+def test_the_second_step_sees_what_the_first_makes_of_the_pairs(tmp_path, monkeypatch):
+    class Brighter:
+        def restore(self, block, origin):
+            return 2 * block.astype(np.float32) - 100
+
+    monkeypatch.setattr(arrays, "open_restorer", lambda state, **_: Brighter())
+    image = np.random.default_rng(0).uniform(0, 200, (2, 4, 6, 6)).astype(np.float32)
+    group = zarr.create_group(tmp_path / "val.zarr", attributes={"photons": [1, 2]})
+    group["image"], group["object"] = image, image + 1
+    arrays.restore_pairs(
+        tmp_path / "val.zarr",
+        tmp_path / "after.zarr",
+        camera_offset=0.0,
+        gpus=0,
+        threads=1,
+        prepare=lambda *_: State("m", (0, 0, 0), (1, 1, 1), True, 4.0, {}),
+        name="denoised",
+    )
+    made = zarr.open_group(tmp_path / "after.zarr", mode="r")
+    assert np.allclose(made["image"][:], np.maximum(2 * image - 100, 0))
+    assert np.array_equal(made["object"][:], image + 1)
+    assert {"photons": [1, 2], "source": "denoised"}.items() <= made.attrs.asdict().items()

@@ -1,0 +1,128 @@
+"""However a volume is cut, a network restores the same; one that does nothing changes nothing."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.finish import check_complete, finish_volume, seam_index, step_ratios
+from decon3d.restoration.part import run_part
+from decon3d.restoration.plan import make_plan
+from decon3d.restoration.restorers import open_restorer, prepare_network
+from decon3d.settings import Restoration
+from decon3d.volumes.ingest import ChannelStatistics, channel_statistics, ingest
+from decon3d.volumes.reader import open_volume
+from support.deconvolution import PSF
+from support.small_networks import BUILD, identity, small, write
+
+SHAPE = (10, 33, 40)
+TILINGS = [(12, 24, 40), (8, 40, 40), (12, 40, 24)]
+RNG = np.random.default_rng(5)
+
+
+def image():
+    """Blurred noise on a pedestal, in counts."""
+    from scipy.ndimage import gaussian_filter
+
+    return (100 + 4000 * gaussian_filter(RNG.uniform(size=SHAPE), 1.5)).astype(np.float32)
+
+
+def prepared(folder, values, **options):
+    return prepare_network(
+        folder, statistics=ChannelStatistics.of_image(values), psf=PSF, sample=[values], **options
+    )
+
+
+def seams(values, block):
+    """Index over all axes."""
+    found = seam_index(values[None, None], SimpleNamespace(shape=SHAPE, block=block))
+    return np.array(list(found.values()))
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_three_tilings_and_the_whole_agree(kind, tmp_path):
+    write(tmp_path, small(kind), kind)
+    values = image()
+    state = prepared(tmp_path, values)
+    restorer = open_restorer(state, threads=1)
+    whole = restore_array(values, restorer, state)
+    largest = np.abs(whole - values.min()).max()
+    for block in TILINGS:
+        tiled = restore_array(values, restorer, state, block=block)
+        assert np.abs(tiled - whole).max() <= 1e-5 * largest
+        assert np.abs(seams(tiled, block) - seams(whole, block)).max() <= 0.01
+
+
+def test_the_published_attention_leaves_what_the_calibrated_one_does_not(tmp_path):
+    write(tmp_path, small("rcan"), "rcan")
+    values = np.linspace(1, 8, SHAPE[2]) * image()  # blocks with different means
+    worst, seam = {}, {}
+    for attention in ("calibrated", "per_block"):
+        state = prepared(tmp_path, values, attention=attention)
+        restorer = open_restorer(state, threads=1)
+        whole, tiled = (
+            restore_array(values, restorer, state, block=block) for block in (None, TILINGS[2])
+        )
+        worst[attention] = np.abs(tiled - whole).max() / whole.max()
+        volume = SimpleNamespace(shape=SHAPE, block=TILINGS[2])
+        (after,), (before,) = (step_ratios(v[None, None], volume).values() for v in (tiled, whole))
+        seam[attention] = abs(after[0] - before[0])
+    print(f"ratio of steps, change by tiling: {seam}; largest difference: {worst}")
+    assert seam["per_block"] > 10 * seam["calibrated"]
+    assert worst["per_block"] > 30 * worst["calibrated"]
+
+
+def through_everything(folder, values, **options):
+    """Ingest, prepare, plan, restore and finish with a network that does nothing."""
+    tifffile.imwrite(
+        folder / "v.tif", values, photometric="minisblack", metadata={"axes": "TZYX"}, ome=True
+    )
+    write(folder / "bundle", identity(), "rln")
+    record = ingest(
+        str(folder / "v.tif"),
+        record_path=folder / "v.json",
+        name="v",
+        channels={"a": 0},
+        voxel_size_um=(0.2, 0.1, 0.1),
+        times=None,
+        key="d",
+    )
+    statistics = channel_statistics([record], channel=0, camera_offset=None, fixed=None, key="d")
+    state = prepare_network(folder / "bundle", statistics=statistics, psf=PSF)
+    plan = make_plan(
+        method="m",
+        states={"a": state},
+        records=[record],
+        stores=[str(folder / "v.out")],
+        channels={"a": 0},
+        times=None,
+        path=folder / "plan.json",
+        restoration=Restoration(
+            output_dtype="input", memory_gb=3e-4, engine="tensorflow", **options
+        ),
+    )
+    assert plan.bounds[-1] >= 8
+    run_part(plan, [state], part=0, marker=folder / "parts" / "0.json", threads=1)
+    parts = folder / "parts"
+    issues = check_complete(plan, parts)["v"]
+    finish_volume(plan, plan.volumes[0], record, provenance={}, issues=issues, progress=parts)
+    return open_volume(folder / "v.out")
+
+
+def test_an_identity_gives_every_count_back(tmp_path):
+    values = RNG.integers(0, 65536, (2, 9, 31, 30)).astype(np.uint16)
+    result = through_everything(tmp_path, values)
+    assert result.dtype == np.uint16
+    assert np.array_equal(result.data[:, 0].compute(), values)
+
+
+def test_an_identity_gives_float_back_to_rounding(tmp_path):
+    values = RNG.gamma(1, 3000, (1, 9, 31, 30)).astype(np.float32)
+    result = through_everything(tmp_path, values)
+    error = np.abs(result.data[:, 0].compute() - values).max()
+    assert error <= 2e-7 * values.max()
+    assert result.voxel_size_um == pytest.approx((0.2, 0.1, 0.1))
+    assert zarr.open_array(str(tmp_path / "v.out" / "0")).dtype == np.float32
