@@ -15,8 +15,8 @@ from decon3d.errors import UserError
 from decon3d.files import write_json
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
-from decon3d.pairs.matching import Alignment, Limits, align, aligned
-from decon3d.pairs.registration import Triple, Volume, covered
+from decon3d.pairs.matching import Alignment, align, aligned
+from decon3d.pairs.registration import Volume, covered
 from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.versions import __version__
@@ -28,6 +28,7 @@ from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
+from decon3d.volumes.volume import Triple, triple
 
 Shape = tuple[int, int, int]
 LARGEST: Shape = (64, 256, 256)
@@ -105,7 +106,6 @@ def make_pairs(
         return marked_pair(raw, truth, no_data=no_data, camera_offset=camera_offset)
 
     widths = fwhm_um(psf.data, psf.voxel_size_um)
-    limits = Limits(pairs.max_shift_um, pairs.max_drift_um)
     found: list[Alignment] = []
     sizes: list[Shape] = []
     for source in progress(sources, what="register pairs", unit="pairs"):
@@ -115,7 +115,8 @@ def make_pairs(
             truth,
             voxel_size_um=psf.voxel_size_um,
             psf_fwhm_um=widths,
-            limits=limits,
+            max_shift_um=pairs.max_shift_um,
+            max_drift_um=pairs.max_drift_um,
             raw_file=source.raw,
             truth_file=source.truth,
         )
@@ -294,7 +295,6 @@ def write_store(
 
 
 def _covered_size(shape: tuple[int, ...], alignment: Alignment, voxel_size_um: Triple) -> Shape:
-    z, y, x = np.divide(alignment.shift_um, voxel_size_um)
-    inside = covered(shape, (float(z), float(y), float(x)))
+    inside = covered(shape, triple(np.divide(alignment.shift_um, voxel_size_um)))
     a, b, c = (part.stop - part.start for part in inside)
     return (a, b, c)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from decon3d.errors import UserError
+from decon3d.optics.arrays import triple
 from decon3d.optics.psf import fwhm_um
 from decon3d.phantoms.grids import Shape, Volume, VoxelSize
 from decon3d.phantoms.poisson import poisson
@@ -267,8 +268,7 @@ def truth_blur_um(psf: Volume, voxel_size_um: VoxelSize, sharper: float) -> Voxe
     of width w has an image of width √(w² + w_PSF²) = sharper · w for w = w_PSF / √(sharper² - 1).
     """
     shrink = (sharper**2 - 1) ** -0.5 / (8 * np.log(2)) ** 0.5
-    z, y, x = (width * shrink for width in fwhm_um(psf, voxel_size_um))
-    return z, y, x
+    return triple(width * shrink for width in fwhm_um(psf, voxel_size_um))
 
 
 def simulate(

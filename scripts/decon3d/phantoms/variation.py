@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decon3d.optics.arrays import triple
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.resampling import resample
 from decon3d.optics.sections import Channel, Optics
@@ -55,7 +56,7 @@ def varied_psf(psf: Psf, variation: Variation, *, optics: Optics, channel: Chann
             voxel_size_um=psf.voxel_size_um,
         )
     if variation.width != 1:
-        z, y, x = (v * variation.width for v in psf.voxel_size_um)
-        stretched = resample(data, voxel_size_um=(z, y, x), target_voxel_size_um=psf.voxel_size_um)
+        wider = triple(v * variation.width for v in psf.voxel_size_um)
+        stretched = resample(data, voxel_size_um=wider, target_voxel_size_um=psf.voxel_size_um)
         data = np.clip(stretched, 0, None)  # a cubic spline may undershoot
     return normalised_psf(data, psf.voxel_size_um, {})
