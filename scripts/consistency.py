@@ -7,7 +7,8 @@ from decon3d.evaluation.records import write_records
 from decon3d.files import write_record
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
-from decon3d.volumes.ingest import load_record, load_statistics
+from decon3d.volumes.statistics import load_statistics
+from decon3d.volumes.volume_record import load_record
 
 params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
 with job_log(snakemake.log[0], threads=snakemake.threads):

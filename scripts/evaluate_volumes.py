@@ -6,8 +6,8 @@ from decon3d.evaluation.volumes import evaluate_volumes
 from decon3d.evaluation.without_truth import chosen_volumes, measure_volume
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
-from decon3d.volumes.ingest import load_record
 from decon3d.volumes.volume import Reading
+from decon3d.volumes.volume_record import load_record
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):

@@ -4,7 +4,7 @@ from decon3d.evaluation.noise import channel_noise
 from decon3d.logs import job_log
 from decon3d.settings import Camera
 from decon3d.volumes.camera import resolve_camera
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):

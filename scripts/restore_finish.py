@@ -7,7 +7,7 @@ from decon3d.logs import job_log
 from decon3d.restoration.finish import check_complete, export_ome_tiff, finish_volume
 from decon3d.restoration.plan import check_stores, load_plan
 from decon3d.settings import load_settings
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):

@@ -14,8 +14,8 @@ from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer, prepare_classical
 from decon3d.settings import METHOD_KINDS
 from decon3d.volumes.camera import Camera, resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import CORRELATED, measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 
 OFFSET = 98.0
 

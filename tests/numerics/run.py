@@ -46,7 +46,12 @@ MODULES: dict[str, tuple[str, ...]] = {
         "volumes/sheets.py",
         "volumes/fingerprints.py",
     ),
-    "statistics": ("volumes/channel_accumulator.py", "volumes/normalisation.py"),
+    "statistics": (
+        "volumes/channel_accumulator.py",
+        "volumes/normalisation.py",
+        "volumes/saturation.py",
+        "volumes/statistics.py",
+    ),
     "psf": ("optics/*.py",),
     "phantoms": ("phantoms/*.py",),
     "likeness": ("evaluation/likeness.py", "evaluation/texture.py"),

@@ -19,8 +19,8 @@ from decon3d.restoration.blocks import Triple
 from decon3d.restoration.sample import channel_camera
 from decon3d.volumes import sections
 from decon3d.volumes.camera import Camera, CameraRecord, resolve_camera
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
+from decon3d.volumes.volume_record import VolumeRecord
 
 FLOOR = 0.05
 """Smallest variance, relative to the best-known part of the law."""

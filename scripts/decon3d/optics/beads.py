@@ -129,7 +129,8 @@ def psf_from_beads(
     if typical is None:
         raise UserError(
             f"{where}: no bead is above the noise; spots of "
-            f"{' × '.join(f'{f:.2g}' for f in spot)} µm (FWHM Z, Y, X) are expected; check {key}.voxel_size_um, {key}.channel and the optics"
+            f"{' × '.join(f'{f:.2g}' for f in spot)} µm (FWHM Z, Y, X) are expected; check "
+            f"{key}.voxel_size_um, {key}.channel and the optics"
         )
     reach = half_width_um or tuple(kind.bead_reach * f for f in typical)
     half = _half_width(reach, voxel)

@@ -18,8 +18,8 @@ from decon3d.report.run_status import stored
 from decon3d.report.viewer import data_uri
 from decon3d.report.views import Values
 from decon3d.settings import Settings
-from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 FEW = 4
 """Up to so many volumes are all shown; of more, the most typical one and the outliers."""

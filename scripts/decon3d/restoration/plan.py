@@ -33,8 +33,8 @@ from decon3d.restoration.restorers import State
 from decon3d.restoration.sections import Restoration
 from decon3d.versions import VERSIONS
 from decon3d.volumes.checked_stores import open_array
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import Layout, checksum_of, inner_chunks
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import create_level
 
 

@@ -35,8 +35,8 @@ from decon3d.restoration.decisions import stop_on_sample, tv_weight_from_snr
 from decon3d.restoration.iterations import choose_iterations, nominal
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
+from decon3d.volumes.statistics import ChannelStatistics
 
 GLOBAL_MEAN = "global_mean_"
 """Prefix of the names of calibrated vectors in a state's arrays."""

@@ -26,7 +26,7 @@ from decon3d.restoration.restorers import (
 )
 from decon3d.training import loop
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 from support.deconvolution import PSF, VOXEL, boxes
 
 CAMERA = Camera(offset=100, gain=2, read_noise=1)

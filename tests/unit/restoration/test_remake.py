@@ -17,8 +17,9 @@ from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.remake import remake_missing
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import ingest, load_record
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.verify import verify
+from decon3d.volumes.volume_record import load_record
 
 STATE = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
 PARTS = 3
