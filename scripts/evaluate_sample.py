@@ -11,8 +11,8 @@ from decon3d.optics.psf import load_psf
 from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.restoration.restorers import State, preparation
 from decon3d.restoration.sample import sample_blocks
-from decon3d.settings import Camera, Channel, Optics, Phantoms
-from decon3d.volumes.camera import load_camera, resolve_camera
+from decon3d.settings import Channel, Optics, Phantoms
+from decon3d.volumes.camera import load_camera, resolved_camera
 from decon3d.volumes.statistics import load_statistics
 from decon3d.volumes.volume_record import load_record
 
@@ -27,8 +27,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         }
         for i in range(len(params.methods))
     ]
-    configured, measured = Camera.model_validate(params.camera), load_camera(snakemake.input.noise)
-    camera = resolve_camera(configured, measured)
+    camera = resolved_camera(params.camera, snakemake.input.noise)
     method = Method(
         preparations=[
             preparation(settings, found, camera=camera, seed=params.seed, threads=snakemake.threads)
@@ -37,7 +36,9 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         states=[State.load(found["state"]) for found in files],
     )
     light = resolve_conditions(
-        Phantoms.model_validate(params.phantoms), camera=configured, measured=measured
+        Phantoms.model_validate(params.phantoms),
+        camera=camera,
+        measured=load_camera(snakemake.input.noise),
     )
     bench = Bench(
         psf=load_psf(snakemake.input.psf),

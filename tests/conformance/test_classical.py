@@ -87,7 +87,7 @@ def blurred(request):
         voxel_size_um=VOXEL,
         photons=100,
         background_photons=5,
-        camera=imaging.Camera(100, 1, 1),
+        camera=imaging.SimulatedCamera(100, 1, 1),
         rng=generator(1, "seams"),
     )
     return exposure.images[0], psf

@@ -74,7 +74,7 @@ def test_held_out_photons_pick_a_number_of_iterations(cells):
     """An interior one; and it is said that deskewing has made the noise of neighbours alike."""
     image, psf = cells
     sample = [image[:32, 96:288, 96:192], image[32:64, 192:288, 192:288]]
-    configured = settings.Camera(offset=OFFSET, read_noise=1.5)
+    configured = settings.CameraSection(offset=OFFSET, read_noise=1.5)
     camera = resolve_camera(configured, measure_camera(sample))
     scale = photon_scale(camera)
     statistics = ChannelStatistics.of_image(image, camera_offset=OFFSET)

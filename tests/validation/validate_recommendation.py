@@ -195,9 +195,9 @@ def datasets() -> list[Dataset]:
     return [Dataset(k, d, r) for r in range(REPEATS) for d in DOSES for k in OBJECTS]
 
 
-def _camera(dataset: Dataset) -> imaging.Camera:
+def _camera(dataset: Dataset) -> imaging.SimulatedCamera:
     rng = generator(17, "camera", dataset.name)
-    return imaging.Camera(
+    return imaging.SimulatedCamera(
         offset=float(rng.uniform(50, 600)),
         gain=float(np.exp(rng.uniform(np.log(0.4), np.log(8)))),
         read_noise=float(rng.uniform(0.7, 2.5)),
@@ -326,7 +326,7 @@ def phantom_study(rig: Rig, photons: float, background: float, folder: Path) -> 
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text())
         return found
-    camera = imaging.Camera.of(rig.camera)
+    camera = imaging.SimulatedCamera.of(rig.camera)
     splits: dict[str, list[tuple[str, imaging.Exposure]]] = {"val": [], "test": []}
     for name, count in (("val", VAL), ("test", TEST)):
         recipes = sorted(getattr(Phantoms(), name).recipes)
@@ -399,7 +399,7 @@ def measure(dataset: Dataset, folder: Path, shape: tuple[int, int, int] = SHAPE)
     exposure = expose(dataset, shape)
     image = exposure.images[0]
     measured = measure_camera([image])
-    known = resolve_camera(config.Camera(**_stated(dataset)), measured)
+    known = resolve_camera(config.CameraSection(**_stated(dataset)), measured)
     dose = dose_of(measured, known)
     bright = dose.photons[1] if dose.photons else 100.0
     settings = method_settings()

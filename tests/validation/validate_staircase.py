@@ -84,7 +84,7 @@ def judged(kind: str, modality: str, photons: float, seed: int) -> Iterator[tupl
         psf=psf.data,
         photons=photons,
         background_photons=2.0,
-        camera=imaging.Camera(100.0, 1.0, 1.0),
+        camera=imaging.SimulatedCamera(100.0, 1.0, 1.0),
         rng=rng,
     )
     image = shot.images[0]

@@ -6,7 +6,7 @@ Both are measured; see `volumes.photon_transfer`.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +16,8 @@ from numpy.typing import NDArray
 from decon3d.files import read_record, write_record
 from decon3d.logs import log
 from decon3d.restoration.blocks import Triple
-from decon3d.restoration.sample import channel_camera
-from decon3d.volumes import sections
-from decon3d.volumes.camera import Camera, CameraRecord, resolve_camera
+from decon3d.volumes.camera import Camera, CameraRecord
 from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
-from decon3d.volumes.volume_record import VolumeRecord
 
 FLOOR = 0.05
 """Smallest variance, relative to the best-known part of the law."""
@@ -147,35 +144,3 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
     )
     log.info("noise: %s", noise)
     return noise
-
-
-def channel_noise(
-    records: Sequence[VolumeRecord],
-    *,
-    channel: int,
-    times: Sequence[int] | None,
-    camera: sections.Camera,
-    seed: int,
-) -> tuple[Noise, CameraRecord]:
-    """Measure the noise and the camera of one channel in blocks of a dataset.
-
-    Blocks are drawn from all volumes and times.
-
-    Parameters
-    ----------
-    records
-        The ingested raw volumes.
-    channel
-        Channel index.
-    times
-        Time points to draw from; None = all.
-    camera
-        The dataset's, as the config has it.
-    seed
-        The config's seed.
-    """
-    found = channel_camera(records, channel=channel, times=times, seed=seed)
-    known = records[0].calibration
-    if known is not None:
-        found = replace(found, frames=(known["level"], known["gain"], known["read_noise_counts"]))
-    return noise_of(found, camera=resolve_camera(camera, found)), found

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from decon3d.optics.psf import Psf, fwhm_um
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
 from decon3d.phantoms.grids import Grid, Shape, Volume
-from decon3d.phantoms.imaging import Camera, Exposure, form_image, margins
+from decon3d.phantoms.imaging import Exposure, SimulatedCamera, form_image, margins
 from decon3d.restoration.blocks import Region
 
 CELLS = (2, 4, 4)
@@ -57,7 +57,12 @@ class Probe:
 
 
 def make_probe(
-    psf: Psf, *, photons: float, background_photons: float, camera: Camera, rng: np.random.Generator
+    psf: Psf,
+    *,
+    photons: float,
+    background_photons: float,
+    camera: SimulatedCamera,
+    rng: np.random.Generator,
 ) -> Probe:
     """Simulate one object per cell: equal beads, and balls of 8 levels of brightness; some empty.
 

@@ -308,7 +308,7 @@ def _probes(method: Method, bench: Bench, threads: int) -> Iterator[dict[str, An
         bench.psf,
         photons=bench.photons,
         background_photons=bench.background_photons,
-        camera=imaging.Camera.of(bench.camera),
+        camera=imaging.SimulatedCamera.of(bench.camera),
         rng=generator(bench.seed, "probe", "objects", *bench.stream),
     )
     restored = _restored(method, probe.exposure.images[0], bench, threads)
@@ -350,7 +350,7 @@ def _wrong_psf(method: Method, bench: Bench, threads: int) -> Iterator[dict[str,
             psf=psf.data,
             photons=bench.photons,
             background_photons=bench.background_photons,
-            camera=imaging.Camera.of(bench.camera),
+            camera=imaging.SimulatedCamera.of(bench.camera),
             rng=generator(bench.seed, "probe", "noise", *bench.stream),
             draws=2,
         )

@@ -133,7 +133,7 @@ def test_the_light_is_kept_for_any_type_and_offset(dtype, gain, offset, camera):
     if np.dtype(dtype).kind == "u":
         image = np.clip(np.rint(image), 0, np.iinfo(dtype).max)
     image = image.astype(dtype)
-    known = resolve_camera(settings.Camera(**camera), measure_camera([image]))
+    known = resolve_camera(settings.CameraSection(**camera), measure_camera([image]))
     result, _ = restored(image, Rl(kind="rl"), known)
     level = offset + gain * 2
     left = image[INNER].astype(np.float64) - reblurred(result)

@@ -27,10 +27,10 @@ from decon3d.evaluation.map_sensitivity import (
 from decon3d.evaluation.noise import Noise, load_noise, measure_noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.optics.psf import Psf, normalised_psf
-from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
-from decon3d.volumes.camera import Camera as CameraSettings
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.writer import create_level, write_metadata
@@ -59,7 +59,7 @@ def phantom(photons: float, *, recipe: str = "rln_mixed", shape=SHAPE):
         voxel_size_um=VOXEL,
         photons=photons,
         background_photons=5,
-        camera=Camera(100, 1, 1.5),
+        camera=SimulatedCamera(100, 1, 1.5),
         rng=generator(7, "consistency", recipe),
     )
     return exposure.object, exposure.images[0]
@@ -108,7 +108,7 @@ def test_the_noise_of_a_camera_is_found():
 
 
 def test_too_little_data_leave_the_camera_to_the_config(tmp_path):
-    camera = CameraSettings(offset=100, gain=2, read_noise=3)
+    camera = Camera(offset=100, gain=2, read_noise=3)
     noise = measure_noise([np.full((4, 8, 8), 100, np.uint16)], camera=camera)
     assert noise.measured == "camera"
     assert noise.variance(np.array([100.0, 300.0])) == pytest.approx([36, 436])

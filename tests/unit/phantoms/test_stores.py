@@ -26,7 +26,6 @@ from decon3d.phantoms.stores import members
 from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.seeds import generator
 from decon3d.settings import (
-    Camera,
     Channel,
     ObjectFile,
     Phantoms,
@@ -34,6 +33,7 @@ from decon3d.settings import (
     Simulation,
     Split,
 )
+from decon3d.volumes.camera import Camera
 from support.phantom_stores import LONG, OPTICS, OTHER_PSF, PHANTOMS, PSF, VOXEL, make
 
 

@@ -11,7 +11,7 @@ from decon3d.evaluation.likeness import measure_likeness
 from decon3d.files import write_record
 from decon3d.optics.psf import normalised_psf
 from decon3d.phantoms.conditions import Conditions
-from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.phantoms.stores import make_split
 from decon3d.report.likeness import draw_likeness, likeness_warnings
 from decon3d.seeds import generator
@@ -41,7 +41,7 @@ SETTINGS = load_settings(
         },
     }
 )
-CAMERA = Camera(100, 1, 1)
+CAMERA = SimulatedCamera(100, 1, 1)
 PSF = normalised_psf(np.ones((3, 3, 3)), VOXEL, {})
 
 
