@@ -67,13 +67,19 @@ def ideal_ball(
 
 @dataclass(frozen=True)
 class Deconvolved:
-    """What is left of a bead's image without the bead."""
+    """What is left of a bead's image without the bead.
+
+    Attributes
+    ----------
+    data
+        float64, axes Z Y X, not negative, the flux of the image.
+    misfit
+        Root mean square difference from the image when blurred with the ball again, over the
+        voxels above a tenth of the peak.
+    """
 
     data: Array
-    """float64, axes Z Y X, not negative, the flux of the image."""
     misfit: float
-    """Root mean square difference from the image when blurred with the ball again, over the
-    voxels above a tenth of the peak."""
 
 
 def without_ball(image: Floats, *, diameter_um: float, voxel_size_um: Triple) -> Deconvolved:

@@ -29,7 +29,13 @@ _RING = (5, 11)  # voxels beyond the support in which the local background is ta
 
 @dataclass(frozen=True)
 class _Detection:
-    """The brightest bead of a smoothed image."""
+    """The brightest bead of a smoothed image.
+
+    Attributes
+    ----------
+    width
+        Extent of the core along Z, Y, X, in voxels.
+    """
 
     smooth: Array
     sigma: float
@@ -37,19 +43,25 @@ class _Detection:
     height: float
     core: Mask
     width: Array
-    """Extent of the core along Z, Y, X, in voxels."""
 
 
 @dataclass(frozen=True)
 class Isolated:
-    """The one bead of an image."""
+    """The one bead of an image.
+
+    Attributes
+    ----------
+    data
+        float64, axes Z Y X, shape of the image, not negative; 0 away from the bead.
+    weight
+        1 where the image was kept, 0 where it was not, between them at the edge of the support.
+    record
+        Noise, bead, other beads, local background, voxels mended, warnings; JSON-able.
+    """
 
     data: Array
-    """float64, axes Z Y X, shape of the image, not negative; 0 away from the bead."""
     weight: Array
-    """1 where the image was kept, 0 where it was not, between them at the edge of the support."""
     record: dict[str, Any]
-    """Noise, bead, other beads, local background, voxels mended, warnings; JSON-able."""
 
 
 def isolate_bead(

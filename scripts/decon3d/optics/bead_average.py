@@ -23,18 +23,26 @@ _MARGIN = 6  # voxels read around a crop, so that the spline does not see its en
 
 @dataclass(frozen=True)
 class Average:
-    """The mean bead, peak about 1."""
+    """The mean bead, peak about 1.
+
+    Attributes
+    ----------
+    data
+        float64, axes Z Y X, odd sizes; the noise around the bead is about 0, of both signs.
+    noise
+        Standard deviation of the noise where there is no light.
+    half_split
+        Root mean square of half the difference between the means of every second bead, over the
+        voxels above a tenth of the peak: noise, misplacement and true differences together;
+        None for one bead.
+    outliers
+        Share of the beads' voxels that were replaced.
+    """
 
     data: Array
-    """float64, axes Z Y X, odd sizes; the noise around the bead is about 0, of both signs."""
     noise: float
-    """Standard deviation of the noise where there is no light."""
     half_split: float | None
-    """Root mean square of half the difference between the means of every second bead, over the
-    voxels above a tenth of the peak: noise, misplacement and true differences together; None for
-    one bead."""
     outliers: float
-    """Share of the beads' voxels that were replaced."""
 
 
 def plane_background(

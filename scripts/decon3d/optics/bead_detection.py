@@ -19,16 +19,24 @@ _FURTHEST = 0.75  # distance, in FWHM, that a fit may move from the maximum it s
 
 @dataclass(frozen=True)
 class Candidate:
-    """A maximum of the filtered stack, with the Gaussian that fits the stack there."""
+    """A maximum of the filtered stack, with the Gaussian that fits the stack there.
+
+    Attributes
+    ----------
+    position
+        Centre in voxels (Z, Y, X), voxel centres at integers.
+    height
+        Counts above the local background.
+    fwhm_um
+        Widths (Z, Y, X) of the Gaussian, in µm; None where none fits.
+    signal_to_noise
+        Height of the filtered maximum over the noise of the filtered stack.
+    """
 
     position: Triple
-    """Centre in voxels (Z, Y, X), voxel centres at integers."""
     height: float
-    """Counts above the local background."""
     fwhm_um: Triple | None
-    """Widths (Z, Y, X) of the Gaussian, in µm; None where none fits."""
     signal_to_noise: float
-    """Height of the filtered maximum over the noise of the filtered stack."""
 
 
 def find_candidates(

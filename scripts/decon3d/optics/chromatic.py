@@ -16,14 +16,21 @@ OUTLIER = 4.0
 
 @dataclass(frozen=True)
 class Shift:
-    """How far a channel's images lie from the reference channel's."""
+    """How far a channel's images lie from the reference channel's.
+
+    Attributes
+    ----------
+    shift_um
+        Along Z, Y, X, in µm: place in the channel minus place in the reference.
+    error_um
+        Standard error.
+    beads
+        Beads that were found in both.
+    """
 
     shift_um: Triple
-    """Along Z, Y, X, in µm: place in the channel minus place in the reference."""
     error_um: Triple
-    """Standard error."""
     beads: int
-    """Beads that were found in both."""
 
 
 def shift_between(reference: Floats, other: Floats, *, fwhm_um: Triple) -> Shift | None:

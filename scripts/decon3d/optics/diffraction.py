@@ -33,22 +33,30 @@ _Z_CHUNK = 256  # focus positions per matrix product: bounds the memory
 
 @dataclass(frozen=True)
 class Lens:
-    """An objective that looks at (or lights) a point at a depth in the specimen, in one colour."""
+    """An objective that looks at (or lights) a point at a depth in the specimen, in one colour.
+
+    Attributes
+    ----------
+    depth_um
+        Depth of the point below the coverslip.
+    wavelength_um
+        Wavelength in vacuum.
+    aberrations
+        Names as in `zernike.ZERNIKE`, with the RMS of the path over the aperture, in µm.
+    vortex
+        Lit through a vortex phase plate with circular polarisation of the same handedness: the
+        focus is a doughnut, dark on the axis in all field components (Hao et al. 2010, J. Opt.
+        12, 115707).
+    """
 
     numerical_aperture: float
     immersion_index: float
     sample_index: float
     depth_um: float
-    """Depth of the point below the coverslip."""
     wavelength_um: float
-    """Wavelength in vacuum."""
     model: Literal["vectorial", "scalar"] = "vectorial"
     aberrations: tuple[tuple[str, float], ...] = ()
-    """Names as in `zernike.ZERNIKE`, with the RMS of the path over the aperture, in µm."""
     vortex: bool = False
-    """Lit through a vortex phase plate with circular polarisation of the same handedness: the
-    focus is a doughnut, dark on the axis in all field components (Hao et al. 2010, J. Opt. 12,
-    115707)."""
 
     @property
     def symmetric(self) -> bool:
@@ -203,12 +211,18 @@ def _bessel(x: Array, highest: int) -> list[Array]:
 
 @dataclass(frozen=True)
 class Component:
-    """A part of the field over the pupil that adds its intensity to those of the others."""
+    """A part of the field over the pupil that adds its intensity to those of the others.
+
+    Attributes
+    ----------
+    count
+        How often its intensity counts.
+    order
+        It turns as exp(i order φ) with the azimuth: its image is its Hankel transform.
+    """
 
     count: float
-    """How often its intensity counts."""
     order: int
-    """It turns as exp(i order φ) with the azimuth: its image is its Hankel transform."""
     amplitude: Array
 
 

@@ -13,14 +13,20 @@ from decon3d.optics.sections import Optics
 
 @dataclass(frozen=True)
 class Focus:
-    """The core: what exceeds half of the maximum."""
+    """The core: what exceeds half of the maximum.
+
+    Attributes
+    ----------
+    centre_um
+        Its centroid: focus position and place (Z, Y, X) that the middle voxel stands for.
+    peak
+        Largest intensity, as `Microscope` counts it.
+    """
 
     centre_um: Triple
-    """Its centroid: focus position and place (Z, Y, X) that the middle voxel stands for."""
     axial_fwhm_um: float
     lateral_fwhm_um: float
     peak: float
-    """Largest intensity, as `Microscope` counts it."""
 
 
 @lru_cache(maxsize=32)

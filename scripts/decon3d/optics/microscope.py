@@ -17,21 +17,35 @@ DEFAULT_EXCITATION = 0.93
 
 @dataclass(frozen=True)
 class Microscope:
-    """The PSF as a product: detection · excitation^photons · what the depletion leaves · sheet."""
+    """The PSF as a product: detection · excitation^photons · what the depletion leaves · sheet.
+
+    Attributes
+    ----------
+    detection
+        Lens that collects the light; None = all light is collected without an image (two-photon).
+    pinhole_radius_um
+        Radius of the pinhole, referred to the specimen, in µm; 0 = a camera without a pinhole.
+    excitation
+        Lens that focuses the excitation; None = the light is uniform (widefield) or a sheet.
+    photons
+        Photons that are absorbed together.
+    depletion
+        Lens of the doughnut (STED); None = no depletion.
+    saturation_factor
+        Depleting intensity at the doughnut's crest over the one that halves the fluorescence.
+    crest
+        Intensity of the unaberrated doughnut's crest, in the units of `radial_intensity`.
+    sheet_fwhm_um, sheet_centre_um
+        Full width at half maximum and centre (Z) of a light sheet, in µm; a width of 0 = none.
+    """
 
     detection: Lens | None
-    """None where all the light is collected, wherever it goes (two-photon)."""
     pinhole_radius_um: float = 0.0
-    """In the specimen; 0 = a camera, no pinhole."""
     excitation: Lens | None = None
-    """None where the light is even (widefield) or a sheet."""
     photons: int = 1
-    """Photons that excite together."""
     depletion: Lens | None = None
     saturation_factor: float = 0.0
-    """Depleting intensity at the doughnut's crest over the one that halves the fluorescence."""
     crest: float = 1.0
-    """Intensity of the unaberrated doughnut's crest as `radial_intensity` counts it."""
     sheet_fwhm_um: float = 0.0
     sheet_centre_um: float = 0.0
 

@@ -37,20 +37,30 @@ reported."""
 
 @dataclass(frozen=True)
 class Expected:
-    """What theory says about the light around a focus."""
+    """What theory says about the light around a focus.
+
+    Attributes
+    ----------
+    data
+        Theoretical PSF, axes Z Y X, odd sizes, sum 1, centred.
+    voxel_size_um
+        Its voxel size (Z, Y, X), in µm.
+    tangent
+        tan α of the light cone, sin α = NA / n.
+    airy_um
+        Airy radius, 0.61 λ / NA, in µm.
+    sectioning
+        Whether planes far from the focus are dark.
+    larger
+        Makes the theoretical PSF of a given shape (odd sizes).
+    """
 
     data: Floats
-    """Theoretical PSF, axes Z Y X, odd sizes, sum 1, centred."""
     voxel_size_um: Triple
-    """Its voxel size (Z, Y, X), in µm."""
     tangent: float
-    """tan α of the light cone, sin α = NA / n."""
     airy_um: float
-    """Airy radius, 0.61 λ / NA, in µm."""
     sectioning: bool
-    """Whether planes far from the focus are dark."""
     larger: Callable[[Shape], Array]
-    """Makes the theoretical PSF of a given shape (odd sizes)."""
 
     def covering(self, shape: Sequence[int]) -> Floats:
         """Return the PSF in at least this shape.
@@ -86,14 +96,20 @@ def expected_light(
 
 @dataclass(frozen=True)
 class Pedestal:
-    """Counts that do not come from the bead."""
+    """Counts that do not come from the bead.
+
+    Attributes
+    ----------
+    dark
+        Voxels without light, where noise can be measured; None = there are none.
+    light
+        Theory's PSF on the file's grid, around the brightest place; None = theory is unknown.
+    """
 
     counts: float
     how: str
     dark: Mask | None
-    """Voxels without light, where noise can be measured; None = there are none."""
     light: Array | None
-    """Theory's PSF on the file's grid, around the brightest place; None = theory is unknown."""
     warnings: list[str]
 
 

@@ -21,17 +21,34 @@ COMPANIONS = ("bead_measured", "bead_ideal", "beads")
 
 @dataclass(frozen=True)
 class Companion:
-    """An image that is stored beside a PSF."""
+    """An image that is stored beside a PSF.
+
+    Attributes
+    ----------
+    data
+        float32, axes Z Y X, or T Z Y X for several images of one size.
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+    """
 
     data: NDArray[np.float32]
-    """float32, axes Z Y X, or T Z Y X for several images of one size."""
     voxel_size_um: Triple
-    """Voxel size (Z, Y, X), in µm."""
 
 
 @dataclass(frozen=True)
 class Psf:
     """A point spread function on the image's voxel grid.
+
+    Attributes
+    ----------
+    data
+        float32, axes Z Y X, odd sizes, sum 1; the core's centroid is in the middle voxel.
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+    record
+        Where it came from and what was done to it, JSON-able.
+    companions
+        Images to be stored beside it, by name (of `COMPANIONS`); not read again by `load_psf`.
 
     Raises
     ------
@@ -41,13 +58,9 @@ class Psf:
     """
 
     data: NDArray[np.float32]
-    """float32, axes Z Y X, odd sizes, sum 1; the core's centroid is in the middle voxel."""
     voxel_size_um: Triple
-    """Voxel size (Z, Y, X), in µm."""
     record: dict[str, Any] = field(default_factory=dict)
-    """Where it came from and what was done to it, JSON-able."""
     companions: dict[str, Companion] = field(default_factory=dict)
-    """Images to be stored beside it, by name (of `COMPANIONS`); not read again by `load_psf`."""
 
     def __post_init__(self) -> None:
         data = self.data

@@ -20,15 +20,21 @@ LEAST_PHOTONS = 2.0
 
 @dataclass(frozen=True)
 class Conditions:
-    """Light and camera of a channel's phantoms."""
+    """Light and camera of a channel's phantoms.
+
+    Attributes
+    ----------
+    photons
+        Range of the doses.
+    assumed
+        Assumptions about the light, in sentences without a full stop; those about the camera
+        are in its own record.
+    """
 
     photons: tuple[float, float]
-    """Range of the doses."""
     background_photons: float
     camera: SimulatedCamera
     assumed: tuple[str, ...] = ()
-    """Assumptions about the light, in sentences without a full stop; those about the camera are in
-    its own record."""
 
     @property
     def middle_photons(self) -> float:

@@ -17,12 +17,18 @@ PER_RADIUS = 3
 
 @dataclass(frozen=True, eq=False)
 class Ellipsoid:
-    """The points x with |axes⁻¹ (x - centre)| ≤ 1."""
+    """The points x with |axes⁻¹ (x - centre)| ≤ 1.
+
+    Attributes
+    ----------
+    centre_um
+        (Z, Y, X)
+    axes_um
+        (3, 3): its columns are the semi-axes as vectors (Z, Y, X).
+    """
 
     centre_um: NDArray[np.float64]
-    """(Z, Y, X)"""
     axes_um: NDArray[np.float64]
-    """(3, 3): its columns are the semi-axes as vectors (Z, Y, X)."""
     brightness: float = 1.0
 
     def scaled(self, factor: float, *, brightness: float | None = None) -> "Ellipsoid":

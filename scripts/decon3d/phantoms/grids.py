@@ -18,14 +18,21 @@ FIELD_REACH = 4.0
 
 @dataclass(frozen=True)
 class Grid:
-    """A box of voxels; positions are in µm (Z, Y, X) from the outer corner of the first voxel."""
+    """A box of voxels; positions are in µm (Z, Y, X) from the outer corner of the first voxel.
+
+    Attributes
+    ----------
+    shape
+        Voxels (Z, Y, X).
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+    unit_um
+        The unit u, in µm: all sizes of a recipe are multiples of it.
+    """
 
     shape: Shape
-    """Voxels (Z, Y, X)."""
     voxel_size_um: VoxelSize
-    """Voxel size (Z, Y, X), in µm."""
     unit_um: float
-    """The unit u, in µm: all sizes of a recipe are multiples of it."""
 
     @property
     def box_um(self) -> NDArray[np.float64]:

@@ -38,18 +38,27 @@ class SimulatedCamera:
     """A camera that takes simulated images: counts = gain · (photons + N(0, read_noise²)) + offset.
 
     Its parameters are those of a `volumes.camera.Camera`, and the correlation of the noise.
+
+    Attributes
+    ----------
+    offset
+        Counts of a dark image.
+    gain
+        Counts per photon.
+    read_noise
+        Photons.
+    bits
+        Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped.
+    correlation
+        Correlation of the noise of neighbours 1, 2, … voxels away along Z, Y, X; empty = white
+        noise.
     """
 
     offset: float = ASSUMED_OFFSET
-    """Counts of a dark image."""
     gain: float = ASSUMED_GAIN
-    """Counts per photon."""
     read_noise: float = ASSUMED_READ_NOISE
-    """Photons."""
     bits: int | None = None
-    """Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped."""
     correlation: tuple[tuple[float, ...], ...] = ()
-    """Of the noise of neighbours 1, 2, … voxels away along Z, Y, X; empty = white noise."""
 
     @classmethod
     def of(cls, camera: Camera) -> "SimulatedCamera":
@@ -124,12 +133,18 @@ def correlated(white: Volume, correlation: tuple[tuple[float, ...], ...]) -> Vol
 
 @dataclass(frozen=True, eq=False)
 class Exposure:
-    """An object and its images, all in counts, (Z, Y, X) float32."""
+    """An object and its images, all in counts, (Z, Y, X) float32.
+
+    Attributes
+    ----------
+    object
+        gain · (s · object + background) + offset, so that image = object ⊗ PSF + noise.
+    images
+        Independent noise draws of one expected image.
+    """
 
     object: Volume
-    """gain · (s · object + background) + offset, so that image = object ⊗ PSF + noise."""
     images: tuple[Volume, ...]
-    """Independent noise draws of one expected image."""
 
 
 def margins(psf: Volume) -> Shape:

@@ -72,14 +72,21 @@ def ellipsoid(
 
 @dataclass(frozen=True, eq=False)
 class Tube:
-    """A round tube along a polyline; radius and brightness run linearly between its points."""
+    """A round tube along a polyline; radius and brightness run linearly between its points.
+
+    Attributes
+    ----------
+    points_um
+        (n, 3): Z, Y, X from the outer corner of the first voxel.
+    radii_um
+        (n,)
+    brightness
+        (n,): 1 = a voxel wholly inside has the value 1.
+    """
 
     points_um: NDArray[np.float64]
-    """(n, 3): Z, Y, X from the outer corner of the first voxel."""
     radii_um: NDArray[np.float64]
-    """(n,)"""
     brightness: NDArray[np.float64]
-    """(n,): 1 = a voxel wholly inside has the value 1."""
 
 
 def draw_tubes(tubes: Sequence[Tube], *, shape: Shape, voxel_size_um: VoxelSize) -> Volume:

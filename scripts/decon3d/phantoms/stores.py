@@ -42,14 +42,19 @@ log = logging.getLogger("decon3d")
 
 @dataclass(frozen=True)
 class Member:
-    """The parameters of one volume of a split."""
+    """The parameters of one volume of a split.
+
+    Attributes
+    ----------
+    variation
+        Its own PSF; None = the channel's.
+    """
 
     index: int
     recipe: str
     photons: float
     seed: int
     variation: Variation | None = None
-    """Its own PSF; None = the channel's."""
 
 
 def members(

@@ -15,17 +15,24 @@ from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 @dataclass(frozen=True)
 class OwnObject:
-    """A file of a clean volume, looked through once."""
+    """A file of a clean volume, looked through once.
+
+    Attributes
+    ----------
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm; None = unknown, taken as the image's.
+    digest
+        Hash of its values.
+    reading
+        Which image of the file it is, and its axes.
+    """
 
     path: str
     voxel_size_um: VoxelSize | None
-    """Voxel size (Z, Y, X), in µm; None = unknown, taken as the image's."""
     lowest: float
     highest: float
     digest: str
-    """Hash of its values."""
     reading: Reading = FROM_FILE
-    """Which image of the file it is, and its axes."""
 
 
 def open_own_object(name: str, entry: ObjectFile) -> OwnObject:

@@ -14,12 +14,18 @@ from decon3d.phantoms.sections import PsfVariation
 
 @dataclass(frozen=True)
 class Variation:
-    """How one volume's PSF differs from its channel's."""
+    """How one volume's PSF differs from its channel's.
+
+    Attributes
+    ----------
+    depth_um
+        Depth below the coverslip, in µm; None = the channel's.
+    width
+        Factor by which it is stretched along all axes.
+    """
 
     depth_um: float | None
-    """Depth below the coverslip, in µm; None = the channel's."""
     width: float
-    """Factor by which it is stretched along all axes."""
 
 
 def draw_variation(ranges: PsfVariation, rng: np.random.Generator) -> Variation:

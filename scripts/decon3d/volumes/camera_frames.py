@@ -48,19 +48,27 @@ BRIGHT = 10.0
 
 @dataclass(frozen=True)
 class _Moments:
-    """Mean and variance (Y X) of some frames, after each was brought to the mean brightness."""
+    """Mean and variance (Y X) of some frames, after each was brought to the mean brightness.
+
+    Attributes
+    ----------
+    levels
+        Mean counts of each frame.
+    zeros
+        Share of counts that are 0 (or less).
+    full
+        Share of counts that have the largest value of the type or of the camera's bits.
+    where
+        The first file.
+    """
 
     mean: Array
     variance: Array
     frames: int
     levels: Array
-    """Mean counts of each frame."""
     zeros: float
-    """Share of counts that are 0 (or less)."""
     full: float
-    """Share of counts that have the largest value of the type or of the camera's bits."""
     where: str
-    """The first file."""
 
 
 def measure_maps(

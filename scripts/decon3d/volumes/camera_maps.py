@@ -30,30 +30,44 @@ _ARRAYS = ("offset", "gain", "read_noise", "bad")
 
 @dataclass(frozen=True)
 class Calibration:
-    """A camera's calibration: means over its maps."""
+    """A camera's calibration: means over its maps.
+
+    Attributes
+    ----------
+    offset
+        Mean over the good pixels, in counts.
+    gain
+        Mean, in counts per photon; None = there were no flat frames.
+    read_noise_counts
+        Root mean square, in counts.
+    offset_spread
+        Standard deviation from pixel to pixel, in counts.
+    gain_spread
+        Standard deviation from pixel to pixel, relative to the mean.
+    noisy_pixels
+        With more than `NOISY` times the median read noise; they are used.
+    bad_pixels
+        Replaced by the median of their good neighbours.
+    shape
+        Pixels (Y, X).
+    warnings
+        Warnings about the frames, in sentences for the report.
+    digest
+        Hash of the file with the maps.
+    """
 
     offset: float
-    """Mean over the good pixels, in counts."""
     gain: float | None
-    """Mean, in counts per photon; None = there were no flat frames."""
     read_noise_counts: float
-    """Root mean square, in counts."""
     offset_spread: float
-    """Standard deviation from pixel to pixel, in counts."""
     gain_spread: float | None
-    """Standard deviation from pixel to pixel, relative to the mean."""
     noisy_pixels: int
-    """With more than `NOISY` times the median read noise; they are used."""
     bad_pixels: int
-    """Replaced by the median of their good neighbours."""
     shape: tuple[int, int]
-    """Pixels (Y, X)."""
     dark_frames: int
     flat_frames: int
     warnings: tuple[str, ...] = ()
-    """Warnings about the frames, in sentences for the report."""
     digest: str = ""
-    """Of the maps' file."""
 
     @property
     def read_noise(self) -> float | None:
@@ -63,16 +77,24 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CameraMaps:
-    """Maps of a camera's pixels, axes Y X."""
+    """Maps of a camera's pixels, axes Y X.
+
+    Attributes
+    ----------
+    offset
+        Counts of a dark image.
+    gain
+        Counts per photon; 1 everywhere where there were no flat frames.
+    read_noise
+        Standard deviation in the dark, in counts.
+    bad
+        Pixels that are excluded.
+    """
 
     offset: Map
-    """Counts of a dark image."""
     gain: Map
-    """Counts per photon; 1 everywhere where there were no flat frames."""
     read_noise: Map
-    """Standard deviation in the dark, in counts."""
     bad: Mask
-    """Pixels that are excluded."""
     about: Calibration
 
 
@@ -126,6 +148,11 @@ class Correction:
         Counts of a dark image afterwards.
     saturation
         Counts of the raw volume at and above which a voxel is saturated; None = none is.
+
+    Attributes
+    ----------
+    saturated_level
+        Value of saturated voxels: at least any corrected count below saturation.
     """
 
     maps: CameraMaps
@@ -133,7 +160,6 @@ class Correction:
     saturation: float | None = None
     _scale: Map = field(init=False, repr=False)
     saturated_level: float | None = field(init=False)
-    """Value of saturated voxels: at least any corrected count below saturation."""
 
     def __post_init__(self) -> None:
         good = ~self.maps.bad

@@ -26,8 +26,18 @@ _LABELS = {"label", "label image", "macro", "macro image", "thumbnail", "thumbna
 class PlaneBlock:
     """One TiffData element: consecutive planes of an image in consecutive pages of a file.
 
-    `first` is the number of the first plane, the last axis of `OmeImage.axes` varying fastest.
-    `count` None = as many as the file has pages. `file` None = the file that holds the XML.
+    Attributes
+    ----------
+    first
+        Number of the first plane; the last axis of `OmeImage.axes` varies fastest.
+    page
+        Page of the first plane.
+    count
+        Planes; None = as many as the file has pages.
+    file
+        File name; None = the file that holds the XML.
+    uuid
+        UUID of that file, if stated.
     """
 
     first: int
@@ -41,8 +51,28 @@ class PlaneBlock:
 class OmeImage:
     """One Image element.
 
-    `axes` are those of the planes in the file's order, slowest first (e.g. TCZ), with `sizes`;
-    `plane` is (Y, X). `sizes_of_voxel` and `position` are along Z, Y, X.
+    Attributes
+    ----------
+    axes, sizes
+        Axes of the planes in the file's order, slowest first (e.g. TCZ), and their lengths.
+    plane
+        Pixels (Y, X).
+    samples
+        Samples per pixel.
+    blocks
+        Where the planes are.
+    voxel, position
+        Voxel size and position on the stage along Z, Y, X, each with its unit.
+    interval
+        Time between time points, with its unit.
+    significant_bits
+        Bits of the counts, if stated.
+    type
+        NumPy's name of the type of its counts, else the XML's.
+    modulo
+        Axes of ZCT that hold a second axis (phase, angle, wavelength …).
+    stated
+        Its metadata about the microscope.
     """
 
     name: str
@@ -58,11 +88,8 @@ class OmeImage:
     channel_colors: tuple[str | None, ...]
     significant_bits: int | None
     type: str
-    """NumPy's name of the type of its counts, else the XML's."""
     modulo: str
-    """Axes that hold a second one (phase, angle, wavelength …), of ZCT."""
     stated: Stated = NOTHING
-    """Its metadata about the microscope."""
 
     @property
     def is_label(self) -> bool:

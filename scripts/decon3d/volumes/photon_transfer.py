@@ -91,14 +91,20 @@ LEAST_CORRELATION = 0.02
 
 @dataclass(frozen=True)
 class Line:
-    """variance = gain · (counts - dark_level)."""
+    """variance = gain · (counts - dark_level).
+
+    Attributes
+    ----------
+    gain_error
+        Standard error.
+    dark_level_error
+        Standard error; infinite where the gain may be 0.
+    """
 
     gain: float
     gain_error: float
-    """Standard error."""
     dark_level: float
     dark_level_error: float
-    """Standard error; infinite where the gain may be 0."""
 
 
 def measure_camera(
@@ -213,18 +219,27 @@ def _interval(value: float, error: float) -> Interval:
 
 @dataclass(frozen=True)
 class _Voxels:
-    """Statistics of voxels, flat arrays."""
+    """Statistics of voxels, flat arrays.
+
+    Attributes
+    ----------
+    shell
+        Mean of the shell around the footprint, in counts.
+    unevenness
+        Variance in the shell.
+    mean
+        Mean counts of the footprint, with the weights of the noise's differences.
+    square
+        Square of the noise.
+    clipped
+        Whether the voxel is clipped.
+    """
 
     shell: FloatArray
-    """Mean of the shell around the footprint, in counts."""
     unevenness: FloatArray
-    """Variance in the shell."""
     mean: FloatArray
-    """Of the footprint, weighted as the noise there is."""
     square: FloatArray
-    """Of the noise."""
     clipped: NDArray[np.bool_]
-    """Whether the voxel is."""
 
 
 def _voxels(
@@ -297,11 +312,16 @@ def _shell(
 
 @dataclass(frozen=True)
 class _Group:
-    """Voxels of similar brightness."""
+    """Voxels of similar brightness.
+
+    Attributes
+    ----------
+    clipped
+        Whether more than `CLIPPED` of them are.
+    """
 
     point: Point
     clipped: bool
-    """Whether more than `CLIPPED` of them are."""
 
 
 def _groups(

@@ -24,25 +24,38 @@ from decon3d.volumes.volume_record import VolumeRecord
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """A channel over all volumes and time points of a dataset, in counts."""
+    """A channel over all volumes and time points of a dataset, in counts.
+
+    Attributes
+    ----------
+    normalisation, normalisation_from
+        The affine map, from the "config" or the "data".
+    background
+        Counts of empty places; see `normalisation.empty_level`.
+    background_sigma
+        Noise there: root mean square distance of the counts below.
+    background_error
+        Standard error of `background`; see `normalisation.level_error`.
+    mean, percentiles
+        Of the voxels with data; percentiles by their text, e.g. "99.9".
+    voxels, saturated, not_finite, no_data
+        Numbers of voxels: with data, saturated, NaN or infinite, and of fill.
+    saturation
+        Counts at which a voxel is saturated; None = the volumes differ, or have no such level.
+    """
 
     normalisation: Normalisation
     normalisation_from: str
     background: float
-    """Of empty places; see `normalisation.empty_level`."""
     background_sigma: float
-    """Noise there: root mean square distance of the counts below."""
     mean: float
     percentiles: dict[str, float]
     voxels: int
     saturated: int
     not_finite: int
     no_data: int = 0
-    """Voxels of fill, which the numbers above exclude."""
     saturation: float | None = None
-    """Counts at which a voxel is saturated: the largest of the camera's bits or of the type."""
     background_error: float = 0.0
-    """Standard error of `background`; see `normalisation.level_error`."""
 
     @classmethod
     def of(

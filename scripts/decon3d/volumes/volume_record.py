@@ -16,17 +16,54 @@ _WHERE = ("source", "path", "seen", "voxel_size_from", "stated", "warnings")
 
 @dataclass(frozen=True)
 class VolumeRecord:
-    """Ingest's record of a volume: its view, its grid, and its counts' histograms.
+    """The record of an ingested volume: its view, its grid, and the histograms of its counts.
 
-    `histograms`, `darkest`, `not_finite`, `saturated`, `no_data` and `filled` are by channel index;
-    `darkest` is the mean of the darkest place (None where there is none), `saturated` counts voxels
-    at or above `saturation`, `no_data` is the value of voxels without data (None
-    where there is none) and `filled` their number; histograms and `darkest` leave them out.
-    `clip_at_zero` says that negative counts are read as 0. `content` hashes the counts of each
-    channel and time point, by channel index and then time index, of those that are used. `seen` is
-    the fingerprint of a volume from outside that is read in place (`volumes.fingerprints`).
-    `stored_dtype` is the source's type, `dtype` the view's; of integers that were converted,
-    `stored_range` is their smallest and largest value.
+    Dictionaries are by channel index (a string, as in JSON).
+
+    Attributes
+    ----------
+    name
+        Name in the results.
+    source, path
+        The input, and the view that later steps read: the converted OME-Zarr, or the input itself.
+    shape
+        Voxels (T, C, Z, Y, X).
+    dtype, stored_dtype
+        Type of the counts in the view, and in the input.
+    stored_range
+        Smallest and largest value of integers that were converted; None for others.
+    voxel_size_um, voxel_size_from
+        Voxel size (Z, Y, X), in µm, from the "config" or the "metadata".
+    position_um
+        Position (Z, Y, X) of the first voxel on the stage, in µm.
+    channel_names, channel_colors
+        Of all channels; colours are RRGGBB, or there are none.
+    time_interval_s
+        Time between time points, in s; None = unknown.
+    histograms
+        Counts of the voxels with data (`Histogram.packed`).
+    darkest
+        Mean of the darkest place; None = there is none.
+    not_finite
+        Voxels that are NaN or infinite.
+    saturated, saturation
+        Voxels at or above the level of saturation, and that level in counts; None = a floating
+        point type has none.
+    no_data, filled
+        Value of the voxels without data (None = all have data), and their number.
+    content
+        Hash of the counts by channel index and time index, of the used ones.
+    clip_at_zero
+        Whether negative counts are read as 0.
+    seen
+        Fingerprint of an input that is read in place (`volumes.fingerprints`); else empty.
+    calibration
+        Calibration by which the counts were corrected (`camera_maps.Calibration`), with `level`,
+        the offset afterwards; None = not corrected.
+    stated
+        The file's metadata about the microscope (`stated_optics.Stated`).
+    warnings
+        Warnings about the file, in sentences for the report.
     """
 
     name: str
@@ -51,16 +88,10 @@ class VolumeRecord:
     stored_dtype: str = ""
     stored_range: tuple[int, int] | None = None
     position_um: Triple | None = None
-    """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     saturation: float | None = None
-    """Counts at and above which a voxel is saturated; None = a floating point type has no such."""
     calibration: dict[str, Any] | None = None
-    """Calibration by which the counts were corrected (`camera_maps.Calibration`), with `level`, the
-    offset afterwards; None = not corrected."""
     stated: dict[str, Any] = field(default_factory=dict)
-    """The file's metadata about the microscope (`stated_optics.Stated`)."""
     warnings: list[str] = field(default_factory=list)
-    """Warnings about the file, in sentences for the report."""
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -17,14 +17,19 @@ MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 @dataclass(frozen=True)
 class Node:
-    """A group or an array of a zarr store."""
+    """A group or an array of a zarr store.
+
+    Attributes
+    ----------
+    array
+        Metadata of an array; empty for a group.
+    """
 
     path: str
     is_array: bool
     zarr_format: int
     attributes: dict[str, Any]
     array: dict[str, Any]
-    """Metadata of an array; empty for a group."""
 
     @property
     def ome(self) -> dict[str, Any]:
