@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
@@ -21,7 +20,7 @@ from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.versions import __version__
 from decon3d.volumes.channel_accumulator import fill_of
-from decon3d.volumes.checked_stores import OPTIONS
+from decon3d.volumes.checked_stores import create_volumes
 from decon3d.volumes.header_checks import pair_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.manifest import finish_store
@@ -281,14 +280,7 @@ def write_store(
     path = Path(path)
     shutil.rmtree(path, ignore_errors=True)
     for name, values in arrays.items():
-        array = zarr.create_array(
-            str(path / name),
-            shape=(len(values), *values[0].shape),
-            chunks=(1, *values[0].shape),
-            dtype="float32",
-            dimension_names=("volume", "z", "y", "x"),
-            **OPTIONS,
-        )
+        array = create_volumes(path / name, count=len(values), shape=values[0].shape)
         for index, volume in enumerate(values):
             array[index] = volume
     finish_store(path, attributes)

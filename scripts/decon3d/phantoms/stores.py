@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import zarr
 
 from decon3d.errors import DamagedError, UserError
 from decon3d.files import digest, read_json, write_json
@@ -24,7 +23,7 @@ from decon3d.phantoms.user_objects import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
 from decon3d.versions import VERSIONS, __version__
-from decon3d.volumes.checked_stores import OPTIONS, open_to_write
+from decon3d.volumes.checked_stores import create_volumes, open_to_write
 from decon3d.volumes.manifest import GROUP, MANIFEST, begin_store, check_bytes, finish_store
 from decon3d.workers import worker_pool
 
@@ -292,14 +291,7 @@ def _start(path: Path, job: _Job, count: int, record: Path) -> None:
         shutil.rmtree(path)
     record.unlink(missing_ok=True)
     for name in job.arrays:
-        zarr.create_array(
-            str(path / name),
-            shape=(count, *job.shape),
-            chunks=(1, *job.shape),
-            dtype="float32",
-            dimension_names=("volume", "z", "y", "x"),
-            **OPTIONS,
-        )
+        create_volumes(path / name, count=count, shape=job.shape)
 
 
 def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]:

@@ -98,14 +98,6 @@ class CameraMaps:
     about: Calibration
 
 
-def calibration_of(values: dict[str, Any]) -> Calibration:
-    """Make a calibration from parsed JSON."""
-    height, width = values["shape"]
-    return Calibration(
-        **{**values, "shape": (height, width), "warnings": tuple(values["warnings"])}
-    )
-
-
 def save_maps(path: str | Path, maps: CameraMaps) -> None:
     """Write the maps as `.npz` and the calibration as JSON beside it."""
     arrays = Path(path).with_suffix(".npz")
@@ -123,7 +115,10 @@ def load_maps(path: str | Path) -> CameraMaps:
         If a file is missing or damaged, or they do not belong together.
     """
     arrays = Path(path).with_suffix(".npz")
-    about = calibration_of(read_record(path, beside=[arrays]))
+    values = read_record(path, beside=[arrays])
+    about = Calibration(
+        **{**values, "shape": tuple(values["shape"]), "warnings": tuple(values["warnings"])}
+    )
     if not arrays.is_file():
         raise DamagedError(arrays, "is missing", files=[path])
     if file_digest(arrays) != about.digest:

@@ -127,6 +127,18 @@ def open_array(store: str | Path, name: str) -> OwnArray:
     return OwnArray(array.async_array)
 
 
+def create_volumes(folder: str | Path, *, count: int, shape: tuple[int, ...]) -> "zarr.Array[Any]":
+    """Create an array (count, Z, Y, X), float32, with one volume per chunk."""
+    return zarr.create_array(
+        str(folder),
+        shape=(count, *shape),
+        chunks=(1, *shape),
+        dtype="float32",
+        dimension_names=("volume", "z", "y", "x"),
+        **OPTIONS,
+    )
+
+
 def open_to_write(folder: str | Path) -> "zarr.Array[Any]":
     """Open an array of a store that is being made, to write whole chunks or shards into it.
 

@@ -73,9 +73,9 @@ def check_unchanged(path: str | Path, seen: str) -> None:
 @cache
 def _fingerprint(path: str) -> str:
     if not os.path.isdir(path):
-        return digest([_attributes(file) for file in (path, *ome_set(path))])
+        return digest([attributes(file) for file in (path, *ome_set(path))])
     if planes := plane_files(path):
-        return digest([_attributes(file) for file in planes])
+        return digest([attributes(file) for file in planes])
     return _of_folder(path)
 
 
@@ -104,7 +104,7 @@ def _named_files(path: str) -> list[tuple[str, str]]:
     return [(kind, beside(path, html.unescape(one or other))) for kind, one, other in found]
 
 
-def _attributes(path: str) -> tuple[str, int, int, int] | None:
+def attributes(path: str) -> tuple[str, int, int, int] | None:
     """Return name, size, time and inode of a file; None if there is none."""
     try:
         found = os.stat(path)
@@ -140,6 +140,6 @@ def _of_folder(path: str) -> str:
     seen = [
         (os.path.relpath(file, path), *found[1:3])
         for file in looked_at
-        if (found := _attributes(file)) is not None
+        if (found := attributes(file)) is not None
     ]
     return digest([len(files), seen])

@@ -11,7 +11,7 @@ from typing import Any
 from decon3d.errors import UserError, reading
 from decon3d.files import digest, read_json, write_json
 from decon3d.versions import VERSIONS
-from decon3d.volumes.fingerprints import fingerprint, forget_fingerprints
+from decon3d.volumes.fingerprints import attributes, fingerprint, forget_fingerprints
 from decon3d.volumes.volume import Reading, Triple, Volume
 
 Source = tuple[str, Reading]
@@ -129,7 +129,7 @@ def kept_headers(cache: str | Path = CACHE) -> dict[Source, Header]:
 
 def _is_unchanged(source: Source, kept: Mapping[Source, tuple[str, Header]]) -> bool:
     try:
-        return source in kept and kept[source][0] == _stamp(source)
+        return source in kept and kept[source][0] == _stamp(source, kept[source][1].files)
     except UserError:
         return False
 
@@ -139,15 +139,17 @@ def _stamp_and_header(source: Source) -> tuple[str, Header | UserError]:
     stamp = ""
     try:
         stamp = _stamp(source)  # first, so that a file that changes meanwhile is read again
-        return stamp, read_header(source)
+        header = read_header(source)
     except UserError as error:
         return stamp, error
+    return _stamp(source, header.files) if header.files else stamp, header
 
 
-def _stamp(source: Source) -> str:
-    """Return a hash that changes with the files of a path."""
+def _stamp(source: Source, files: Iterable[str] = ()) -> str:
+    """Return a hash that changes with the files of a path, and with others of its set."""
     with reading(source[0]):
-        return digest([VERSIONS["ingest"], fingerprint(source[0])])
+        others = [attributes(file) for file in files]
+        return digest([VERSIONS["ingest"], fingerprint(source[0]), others])
 
 
 def _load(cache: str | Path) -> dict[Source, tuple[str, Header]]:
