@@ -65,8 +65,18 @@ def read_bead_file(
     return data, voxel, size_warnings(volume, voxel_size_um)
 
 
-def describe_file(path: str | Path, data: NDArray[Any], voxel_size_um: Triple) -> dict[str, Any]:
-    """Return a PSF's record of its file, with a hash of the file or of all files of a folder."""
+def describe_file(
+    path: str | Path, data: NDArray[Any], voxel_size_um: Triple, *, channel: int | None = None
+) -> dict[str, Any]:
+    """Return a PSF's record of its file, with a hash of the file or of all files of a folder.
+
+    Parameters
+    ----------
+    path, channel
+        As for `read_bead_file`.
+    data, voxel_size_um
+        Counts (Z, Y, X) and voxel size (Z, Y, X; µm) that were read from it.
+    """
     if Path(path).is_file():
         content = file_digest(path)
     else:
@@ -76,5 +86,6 @@ def describe_file(path: str | Path, data: NDArray[Any], voxel_size_um: Triple) -
         "path": str(path),
         "digest": content,
         "shape": list(data.shape),
+        **({} if channel is None else {"channel": channel}),
         "voxel_size_um": list(voxel_size_um),
     }

@@ -203,7 +203,7 @@ def psf_from_beads(
         "the bead's support), the ball deconvolved out (non-negative least squares "
         "with a Gaussian sieve), resampled, continued by theory, "
         "cropped (decon3d.optics.beads)",
-        "file": {**describe_file(path, stack, voxel), "channel": channel},
+        "file": describe_file(path, stack, voxel, channel=channel),
         "beads": {
             "diameter_um": bead_diameter_um,
             "found": len(candidates),
