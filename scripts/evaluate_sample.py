@@ -9,7 +9,8 @@ from decon3d.logs import job_log
 from decon3d.networks.devices import granted_gpus
 from decon3d.optics.psf import load_psf
 from decon3d.phantoms.conditions import resolve_conditions
-from decon3d.restoration.restorers import State, preparation
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import State
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Channel, Optics, Phantoms
 from decon3d.volumes.camera import load_camera, resolved_camera

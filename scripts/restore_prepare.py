@@ -1,7 +1,7 @@
 """Prepare a restorer for one channel."""
 
 from decon3d.logs import job_log
-from decon3d.restoration.restorers import preparation
+from decon3d.restoration.prepare import preparation
 from decon3d.restoration.sample import sample_blocks
 from decon3d.volumes.camera import resolved_camera
 from decon3d.volumes.statistics import load_statistics

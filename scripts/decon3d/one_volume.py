@@ -19,7 +19,8 @@ from decon3d.restoration.bundle_checks import training_warnings
 from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import Plan, make_plan
-from decon3d.restoration.restorers import State, claim_device, preparation
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import State, claim_device
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.restoration.tuning import tune_on_data, tune_on_phantoms
 from decon3d.settings import (
@@ -87,7 +88,12 @@ def restore_volume(
     reading = Reading.of(dataset)
     volume = open_volume(source, reading=reading)
     size = chosen_voxel_size(volume, configured=dataset.voxel_size_um, key=f"{KEY}.voxel_size_um")
-    chosen = range(volume.shape[1]) if channels is None else channels
+    count = volume.shape[1]
+    chosen = range(count) if channels is None else channels
+    if not chosen or not set(chosen) <= set(range(count)):
+        raise UserError(
+            f"channels: {list(chosen)}, but {source} has {count} channel(s), counted from 0"
+        )
     indices = {f"channel{i}": i for i in chosen}
     made = dict(zip(indices, psfs(size, len(indices)), strict=True))
     record = ingest(

@@ -37,12 +37,18 @@ def expand_path(text: str) -> str:
 
 
 def check_output(
-    path: Path, *, force: bool = False, remedy: str = "remove it, or give another name"
+    path: Path,
+    *,
+    endings: tuple[str, ...] = (),
+    force: bool = False,
+    remedy: str = "remove it, or give another name",
 ) -> None:
-    """Refuse a path to write that exists already, or whose folder does not exist.
+    """Refuse a path to write that exists already, has a wrong ending, or lies in no folder.
 
     Parameters
     ----------
+    endings
+        Allowed endings of the name; none = any.
     force
         Whether an existing file may be replaced.
     remedy
@@ -53,6 +59,8 @@ def check_output(
     UserError
         If the path cannot be written to.
     """
+    if endings and not path.name.endswith(endings):
+        raise UserError(f"{path}: the name must end in {' or '.join(endings)}")
     if os.path.lexists(path) and not force:
         raise UserError(f"{path} exists; {remedy}")
     if not path.parent.is_dir():

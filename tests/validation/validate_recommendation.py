@@ -35,7 +35,8 @@ from decon3d.pairs.stores import write_store
 from decon3d.phantoms import imaging
 from decon3d.report.recommendation import Recommendation, recommend
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import State, open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State, open_restorer
 from decon3d.restoration.sample import central
 from decon3d.restoration.tuning import tune_on_phantoms
 from decon3d.seeds import generator

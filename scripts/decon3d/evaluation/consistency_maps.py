@@ -6,7 +6,7 @@ unfinished block.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -14,6 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from decon3d.blocks.compute import with_data
+from decon3d.blocks.geometry import Block, Region, Triple, block_of, choose_block
+from decon3d.blocks.progress import Progress
+from decon3d.blocks.run import peak_memory_gb, run_blocks
+from decon3d.blocks.work import Item, Output, WorkList
 from decon3d.errors import UserError
 from decon3d.evaluation.consistency import (
     BYTES_PER_VOXEL,
@@ -25,22 +30,18 @@ from decon3d.evaluation.consistency import (
     beyond,
     width_voxels,
 )
-from decon3d.evaluation.map_progress import start_or_resume
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.evaluation.records import Record, volume_record
-from decon3d.files import announce_output, digest, read_json
-from decon3d.logs import log, progress
+from decon3d.files import digest
+from decon3d.logs import log
 from decon3d.optics.psf import Psf, fingerprint, half_width
-from decon3d.restoration.blocks import Block, Region, Triple, block_at, choose_block, grid
-from decon3d.restoration.part import peak_memory_gb
 from decon3d.restoration.sample import BLOCK, draw_cells
 from decon3d.seeds import generator
-from decon3d.signals import catch_sigterm
 from decon3d.versions import VERSIONS, __version__
 from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.fingerprints import check_unchanged
-from decon3d.volumes.manifest import damages
+from decon3d.volumes.manifest import begin_store, finished_attributes
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 from decon3d.volumes.volume_record import VolumeRecord
@@ -124,20 +125,14 @@ def check_volume(
         If the volumes do not fit each other, the memory is too little, or the job got SIGTERM (the
         next attempt resumes).
     """
-    image, result = record.open(), open_volume(restored)
-    chosen = list(range(record.shape[0]) if times is None else times)
-    shape: Triple = record.shape[2:]
-    if result.shape != (len(chosen), len(channels), *shape):
-        raise UserError(
-            f"{restored} has the shape {result.shape} (T, C, Z, Y, X), but the raw volume requires "
-            f"{(len(chosen), len(channels), *shape)}; restore it again"
-        )
+    function = _Map(record, restored, channels, times, seed=seed, threads=threads)
+    shape = function.restored.shape
     made: Any = open_group(restored).attrs.get("decon3d", {})
     key = digest(
         [
             record.identity,
             made.get("key"),
-            chosen,
+            function.times,
             [_description(c) for c in channels],
             EPSILON,
             THRESHOLD,
@@ -145,93 +140,45 @@ def check_volume(
             VERSIONS["consistency"],
         ]
     )
-    finished = Path(store) / "zarr.json"
-    if finished.exists():
-        known = read_json(finished)["attributes"].get("decon3d", {})
-        if known.get("key") == key and not damages(store, look="checksums"):
-            log.info("%s: its map is finished", record.name)
-            return dict(known["summary"])
-    makers = [
-        Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
-        for c in channels
-    ]
-    z, y, x = (max(m.halo[axis] for m in makers) for axis in range(3))
-    try:
-        block, chunk = choose_block(
-            shape,
-            halo=(z, y, x),
-            stride=(1, 1, 1),
-            bytes_per_voxel=BYTES_PER_VOXEL,
-            memory_bytes=min(memory_gb, MEMORY_GB) * 1e9,
-        )
-    except MemoryError as error:
-        raise UserError(
-            f"restoration.memory_gb: too little for the consistency map of {record.name}: {error}"
-        ) from None
-    level_0, done = start_or_resume(
-        store, shape=(len(chosen), len(channels), *shape), chunk=chunk, block=block, key=key
+    finished = finished_attributes(store, {"key": key})
+    if finished is not None:
+        log.info("%s: its map is finished", record.name)
+        return dict(finished["summary"])
+    block, chunk = choose_block(
+        shape[2:],
+        halo=function.halo,
+        stride=(1, 1, 1),
+        bytes_per_voxel=BYTES_PER_VOXEL,
+        memory_bytes=min(memory_gb, MEMORY_GB) * 1e9,
     )
-    announce_output(1.4 * 4 * prod(level_0.shape) / 1e9)  # float32, and the pyramid
-    blocks = prod(grid(shape, block))
+    output = Output(store, shape, "float32", chunk, block, digest([key, chunk, block]))
+    output.create()
+    begin_store(store)
+    work = WorkList([output], function.halo)
+    numbers = range(len(work))
+    function.done = done = Progress(Path(store) / "0.progress", work, numbers)
+    run_blocks(function, work, numbers, done=done, what=f"consistency of {method}, {record.name}")
     checks = []
-    voxels = prod(shape) * len(chosen) * len(channels)
-    with (
-        catch_sigterm() as stopped,
-        progress(
-            total=voxels / 1e6,
-            what=f"consistency of {method}, {record.name}",
-            unit="Mvoxel",
-            initial=done.voxels / 1e6,
-        ) as bar,
-    ):
-        for position, time_point in enumerate(chosen):
-            for c, (channel, checker) in enumerate(zip(channels, makers, strict=True)):
-                pair = _Pair(
-                    image,
-                    result,
-                    time_point,
-                    position,
-                    channel.index,
-                    c,
-                    record.fill(channel.index),
-                    shape,
-                )
-                if (position, c, None) not in done:
-                    rng = generator(seed, "consistency", record.name, channel.name, time_point)
-                    fitted, share = _look(pair, draw_cells(shape, count=CELLS, rng=rng), checker)
-                    done.add(position, c, None, not_verifiable=share, **asdict(fitted))
-                found = done[position, c, None]
-                scale = Scale(found["alpha"], found["beta"], found["fitted"])
-                apart = _apart(channel.psf)
-                todo = [index for index in range(blocks) if (position, c, index) not in done]
-                for index, place, values in _blocks(pair, checker, scale, block, todo):
-                    # zarr reads a shard at an edge before it writes it, and an old one may be
-                    # damaged.
-                    done.shard(position, c, index).unlink(missing_ok=True)
-                    level_0[(position, c, *place.write)] = values
-                    done.add(position, c, index, **_shown(place, values, apart))
-                    bar.update(values.size / 1e6)
-                    if stopped() and (left := blocks * len(chosen) * len(channels) - done.blocks):
-                        raise UserError(
-                            f"the consistency of {method}, {record.name}, was stopped by SIGTERM "
-                            f"with {left} of its blocks left; run it again to resume there"
-                        )
-                lines = [done[position, c, index] for index in range(blocks)]
-                checks.append(
-                    {
-                        "channel": channel.name,
-                        "time": time_point,
-                        **asdict(scale),
-                        "not_verifiable": found["not_verifiable"],
-                        **_summary(lines, apart, channel.psf.voxel_size_um),
-                    }
-                )
+    for position, time_point in enumerate(function.times):
+        for c, channel in enumerate(channels):
+            stack = position * len(channels) + c
+            lines = [done.lines[stack * output.blocks + i] for i in range(output.blocks)]
+            checks.append(
+                {
+                    "channel": channel.name,
+                    "time": time_point,
+                    **function.fitted(position, c),
+                    **_summary(lines, _apart(channel.psf), channel.psf.voxel_size_um),
+                }
+            )
     started = time.perf_counter()
     check_unchanged(record.path, record.seen)
     factors = write_pyramid(store, reduce=largest_of_data)
     summary = {
-        "voxels": voxels,
-        "seconds": round(done.seconds + time.perf_counter() - started, 3),
+        "voxels": prod(shape),
+        "seconds": round(
+            sum(line["seconds"] for line in done.lines.values()) + time.perf_counter() - started, 3
+        ),
         "peak_memory_gb": round(peak_memory_gb(), 3),
         "checks": checks,
     }
@@ -240,7 +187,7 @@ def check_volume(
         name=f"{record.name} {method}: consistency (z)",
         factors=factors,
         windows=[WINDOW] * len(channels),
-        **record.kept({c.name: c.index for c in channels}, chosen),
+        **record.kept({c.name: c.index for c in channels}, function.times),
         kind="largest absolute value",
         attributes={
             "decon3d": {
@@ -268,65 +215,103 @@ def _description(channel: ChannelCheck) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """One time point and channel of a raw and of a restored volume."""
+class _Map:
+    """The function that compares a block of a restored volume with the raw one.
 
-    raw: Volume
-    restored: Volume
-    raw_time: int
-    restored_time: int
-    raw_channel: int
-    restored_channel: int
-    fill: float | None
-    shape: Triple
-
-    def read(self, place: Block) -> tuple[FloatArray, FloatArray]:
-        """Read a block with its halo; NaN beyond the volume."""
-        raw = read_marked(self.raw, self.raw_time, self.raw_channel, place.read, self.fill)
-        restored = self.restored.read(self.restored_time, self.restored_channel, place.read)
-        return beyond(raw, place.face), beyond(restored, place.face)
-
-
-def _around(region: Region, shape: Triple, halo: Triple) -> Block:
-    """Return any region of a volume with a halo, as a block."""
-    low = [r.start - h for r, h in zip(region, halo, strict=True)]
-    high = [r.stop + h for r, h in zip(region, halo, strict=True)]
-    read = [slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, shape, strict=True)]
-    face = [(r.start - a, b - r.stop) for r, a, b in zip(read, low, high, strict=True)]
-    inner = [slice(h, h + r.stop - r.start) for r, h in zip(region, halo, strict=True)]
-    return Block(region, tuple(read), tuple(face), tuple(inner))  # type: ignore[arg-type]
-
-
-def _look(pair: _Pair, cells: Sequence[Region], checker: Checker) -> tuple[Scale, float | None]:
-    """Fit α and β in some cells, and find the share of their energy that cannot be verified."""
-    samples, insides = [], []
-    for region in cells:
-        place = _around(region, pair.shape, half_width(checker.psf))
-        raw, restored = pair.read(place)
-        samples.append(checker.voxels(raw, restored))
-        insides.append(np.where(np.isnan(raw), np.nan, restored)[place.inner])
-    share = not_verifiable(insides, Support(checker.psf))
-    return checker.fit(samples), None if np.isnan(share) else share
-
-
-def _blocks(
-    pair: _Pair, checker: Checker, scale: Scale, block: Triple, todo: Iterable[int]
-) -> Iterator[tuple[int, Block, FloatArray]]:
-    """Yield the map of some blocks of a time point and channel, with their numbers.
-
-    All blocks are padded to one size, so that one blur works for all.
+    Attributes
+    ----------
+    times
+        The restored time points, as in the raw volume.
+    halo
+        Voxels (Z, Y, X) around a block that it depends on.
+    done
+        The progress of the map, which also keeps α, β and the energy of each stack.
     """
-    for index in todo:
-        place = block_at(index, shape=pair.shape, block=block, halo=checker.halo)
-        raw, restored = pair.read(place)
-        size = [s.stop - s.start for s in place.write]
-        if np.isnan(raw[place.inner]).all():
-            yield index, place, np.full(size, np.nan, np.float32)
-            continue
-        rest = [(0, b - n) for b, n in zip(block, size, strict=True)]
-        values = checker.z(beyond(raw, rest), beyond(restored, rest), scale)
-        yield index, place, values[tuple(slice(0, n) for n in size)]
+
+    def __init__(
+        self,
+        record: VolumeRecord,
+        restored: str,
+        channels: Sequence[ChannelCheck],
+        times: Sequence[int] | None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
+        self.times = list(range(record.shape[0]) if times is None else times)
+        self.raw, self.restored = record.open(), open_volume(restored)
+        expected = (len(self.times), len(channels), *record.shape[2:])
+        if self.restored.shape != expected:
+            raise UserError(
+                f"{restored} has the shape {self.restored.shape} (T, C, Z, Y, X), but the raw "
+                f"volume requires {expected}; restore it again"
+            )
+        self._record = record
+        self._channels = channels
+        self._seed = seed
+        self._checkers = [
+            Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
+            for c in channels
+        ]
+        z, y, x = (max(c.halo[axis] for c in self._checkers) for axis in range(3))
+        self.halo: Triple = (z, y, x)
+        self.done: Progress | None = None
+
+    def read(self, item: Item) -> tuple[FloatArray, FloatArray]:
+        return self.read_block(item.time, item.channel, item.block)
+
+    def read_block(self, time: int, channel: int, place: Block) -> tuple[FloatArray, FloatArray]:
+        """Read a block of both volumes; `time` and `channel` are those of the restored one."""
+        return _read_pair(
+            self._record,
+            (self.raw, self.restored),
+            raw_at=(self.times[time], self._channels[channel].index),
+            restored_at=(time, channel),
+            place=place,
+        )
+
+    def compute(self, item: Item, inputs: tuple[FloatArray, FloatArray]) -> FloatArray:
+        checker, found = self._checkers[item.channel], self.fitted(item.time, item.channel)
+        scale = Scale(found["alpha"], found["beta"], found["fitted"])
+        written = [part.stop - part.start for part in item.block.write]
+        cut, rest = [], []
+        for n, size, wide, halo in zip(
+            written, inputs[0].shape, self.halo, checker.halo, strict=True
+        ):
+            cut.append(slice(wide - halo, size - (wide - halo)))
+            rest.append((0, size - 2 * wide - n))  # one size for all blocks, so one blur
+
+        def z() -> FloatArray:
+            raw, restored = (beyond(values[tuple(cut)], rest) for values in inputs)
+            values = checker.z(raw, restored, scale)
+            return values[tuple(slice(0, n) for n in written)]
+
+        return with_data(inputs[0], item.block, fill=np.nan, compute=z)[0]
+
+    def fitted(self, time: int, channel: int) -> dict[str, Any]:
+        """Return `Scale` of a stack as JSON, and the share of its energy that is not verifiable."""
+        assert self.done is not None
+        return self.done.value(0, f"scale/{time}/{channel}", lambda: self._fit(time, channel))
+
+    def _fit(self, time: int, channel: int) -> dict[str, Any]:
+        checker, check = self._checkers[channel], self._channels[channel]
+        rng = generator(self._seed, "consistency", self._record.name, check.name, self.times[time])
+        shape: Triple = self.restored.shape[2:]
+        samples, insides = [], []
+        for region in draw_cells(shape, count=CELLS, rng=rng):
+            place = block_of(region, shape, halo=half_width(check.psf))
+            raw, restored = self.read_block(time, channel, place)
+            samples.append(checker.voxels(raw, restored))
+            insides.append(np.where(np.isnan(raw), np.nan, restored)[place.inner])
+        share = not_verifiable(insides, Support(check.psf))
+        known = None if np.isnan(share) else share
+        return {**asdict(checker.fit(samples)), "not_verifiable": known}
+
+    def result(self, item: Item, computed: FloatArray) -> tuple[FloatArray, dict[str, Any]]:
+        return computed, _shown(item.block, computed, _apart(self._channels[item.channel].psf))
+
+    def check_inputs(self, output: int) -> None:
+        check_unchanged(self._record.path, self._record.seen)
 
 
 def reblurred(
@@ -360,22 +345,34 @@ def reblurred(
     three arrays (Z, Y, X), float32
         In counts; NaN where the raw volume has no data.
     """
-    shape: Triple = record.shape[2:]
-    pair = _Pair(
-        record.open(),
-        open_volume(restored),
-        time_point,
-        restored_time,
-        channel.index,
-        position,
-        record.fill(channel.index),
-        shape,
-    )
     checker = Checker(psf=channel.psf, noise=channel.noise, background=channel.background)
-    place = _around(region, shape, half_width(channel.psf))
-    raw, result = pair.read(place)
+    place = block_of(region, record.shape[2:], halo=half_width(channel.psf))
+    raw, result = _read_pair(
+        record,
+        (record.open(), open_volume(restored)),
+        raw_at=(time_point, channel.index),
+        restored_at=(restored_time, position),
+        place=place,
+    )
     light, _ = checker.blurred(result, ~np.isnan(raw))
     return raw[place.inner], result[place.inner], checker.predicted(light, scale)
+
+
+def _read_pair(
+    record: VolumeRecord,
+    volumes: tuple[Volume, Volume],
+    *,
+    raw_at: tuple[int, int],
+    restored_at: tuple[int, int],
+    place: Block,
+) -> tuple[FloatArray, FloatArray]:
+    """Read a block, with its halo, of the raw and of the restored volume; NaN beyond them.
+
+    `raw_at` and `restored_at` are a time point and a channel of each.
+    """
+    raw = read_marked(volumes[0], *raw_at, place.read, record.fill(raw_at[1]))
+    restored = volumes[1].read(*restored_at, place.read)
+    return beyond(raw, place.face), beyond(restored, place.face)
 
 
 def _apart(psf: Psf) -> Triple:
@@ -388,7 +385,6 @@ def _shown(place: Block, values: FloatArray, apart: Triple) -> dict[str, Any]:
     """Summarise a block."""
     corner = [s.start for s in place.write]
     return {
-        "voxels": values.size,
         "judged": int(np.count_nonzero(~np.isnan(values))),
         "invented": int(np.count_nonzero(values <= -THRESHOLD)),
         "missed": int(np.count_nonzero(values >= THRESHOLD)),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Region, Triple, block_at, centred, grid
 from decon3d.logs import log
-from decon3d.restoration.blocks import Region, Triple, block_at, centred, grid
 from decon3d.seeds import generator
 from decon3d.volumes.camera import CameraRecord
 from decon3d.volumes.no_data import read_marked

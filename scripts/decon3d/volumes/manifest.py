@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from decon3d.errors import DamagedError
-from decon3d.files import digest, write_json, write_text
+from decon3d.files import digest, read_json, write_json, write_text
 
 MANIFEST = "manifest.json"
 GROUP = "zarr.json"
@@ -218,6 +218,20 @@ def begin_store(store: str | Path) -> None:
         half_written.unlink(missing_ok=True)
 
 
+def finished_attributes(store: str | Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the attribute `decon3d` of a finished store without damage that was made as wanted.
+
+    Parameters
+    ----------
+    wanted
+        Entries that it must have; None = it is unfinished, damaged, or was made otherwise.
+    """
+    path = Path(store) / GROUP
+    made = read_json(path)["attributes"].get("decon3d", {}) if path.exists() else {}
+    same = {**made, **wanted} == made
+    return made if same and not damages(store, look="checksums") else None
+
+
 def is_own(store: str | Path) -> bool:
     """Return whether this project finished a store, by its manifest or its flag."""
     store = Path(store)
@@ -238,7 +252,7 @@ def load_manifest(store: str | Path) -> dict[str, Entry]:
     DamagedError
         If it is missing or altered.
     """
-    return _read_json(Path(store) / MANIFEST, _entries)
+    return _cached_json(Path(store) / MANIFEST, _entries)
 
 
 def layout_of(array: Path) -> Layout:
@@ -249,7 +263,7 @@ def layout_of(array: Path) -> Layout:
     DamagedError
         If its `zarr.json` is missing or damaged.
     """
-    return _read_json(array / GROUP, Layout.of)
+    return _cached_json(array / GROUP, Layout.of)
 
 
 def _entries(manifest: dict[str, Any]) -> dict[str, Entry]:
@@ -259,7 +273,7 @@ def _entries(manifest: dict[str, Any]) -> dict[str, Entry]:
     return {name: (size, checksum) for name, (size, checksum) in files.items()}
 
 
-def _read_json(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
+def _cached_json(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
     with naming(path):
         about = path.stat()
         found: T = _parsed(path, parse, about.st_mtime_ns, about.st_size)

@@ -26,7 +26,8 @@ from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.phantoms.published import RLN_SIGMA
 from decon3d.phantoms.sections import TRUTH_SIGMA
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State
 from decon3d.settings import Channel, Optics, load_settings
 from decon3d.settings.target_kernels import target_kernels
 from decon3d.volumes.camera import Camera

@@ -46,7 +46,7 @@ def test_every_changed_shard_is_found_and_done_again(restored, damage, seed):
         shard.write_bytes(content[: int(rng.integers(1, len(content)))])
     elif damage == "other":
         level_0 = zarr.open_array(str(made.folder / "v.out" / "0"), mode="r+")
-        item = plan.item(int(rng.integers(plan.bounds[-1])))
+        item = plan.work.item(int(rng.integers(plan.bounds[-1])))
         place = (item.time, item.channel, *item.block.write)
         level_0[place] = level_0[place] + 1
     elif damage == "flipped":

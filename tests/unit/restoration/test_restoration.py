@@ -12,8 +12,8 @@ import zarr
 from ome_zarr_models.v05.image import Image
 from scipy.ndimage import uniform_filter
 
+from decon3d.blocks import run as run_module
 from decon3d.errors import UserError
-from decon3d.restoration import part as part_module
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import State
 from decon3d.volumes.reader import open_volume
@@ -57,7 +57,7 @@ def test_a_finished_volume_keeps_its_block_and_one_that_is_not_finished_gets_a_n
 
 
 def test_progress_says_blocks_rate_and_time_left(machine, monkeypatch, caplog):
-    monkeypatch.setattr(part_module, "progress", partial(part_module.progress, seconds=0))
+    monkeypatch.setattr(run_module, "progress", partial(run_module.progress, seconds=0))
     plan = machine.plan(memory_gb=1e-5)
     blocks = plan.bounds[-1]
     with caplog.at_level("INFO", logger="decon3d"):

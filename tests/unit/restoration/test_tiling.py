@@ -11,7 +11,8 @@ from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.finish import check_complete, finish_volume, seam_index, step_ratios
 from decon3d.restoration.part import run_part
 from decon3d.restoration.plan import make_plan
-from decon3d.restoration.restorers import open_restorer, prepare_network
+from decon3d.restoration.prepare import prepare_network
+from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import Restoration
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
