@@ -1,4 +1,4 @@
-"""The bead itself: an evenly bright ball, as an image and as a filter to take away."""
+"""The bead itself: a uniform ball, as an image, and its removal from a bead's image."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from decon3d.optics.arrays import Array, Floats, Shape, Triple
 from decon3d.optics.psf import fwhm_um
 
 ITERATIONS = 150
-"""Until the width of the result stands still."""
+"""Iterations after which the width of the result no longer changes."""
 SIEVE = 0.6
 """Width of the finest detail that the result may have, relative to the PSF's. At 0.75 the widths
-of diffraction's PSFs, which are no Gaussians, come out 2 to 3 % too small; at 0.6 within 1 %."""
+of diffraction-limited PSFs, which are not Gaussian, are 2 to 3 % too small; at 0.6 within 1 %."""
 FWHM_OF_SIGMA = 2 * np.sqrt(2 * np.log(2))
 _CELLS = 96  # cells across the ball from which its voxels are summed
 
@@ -67,7 +67,7 @@ def ideal_ball(
 
 @dataclass(frozen=True)
 class Deconvolved:
-    """What is left of a bead's image without the bead.
+    """A bead's image with the bead's diameter deconvolved out.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Deconvolved:
 
 
 def without_ball(image: Floats, *, diameter_um: float, voxel_size_um: Triple) -> Deconvolved:
-    """Take the bead's diameter out of its image, without negative light and without noise.
+    """Deconvolve the bead's diameter out of its image, without negative light or more noise.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Find the one bead of an image and take away everything else."""
+"""Find the one bead of an image and remove everything else."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ OTHER_BEAD = 0.05
 CLOSE_BEAD = 0.2
 """The same for maxima closer than `CLOSE`, where lobes and rings of the PSF itself lie."""
 CLOSE = 4.0
-"""Distance in FWHM below which two beads' images cannot be told apart."""
+"""Distance in FWHM below which two beads' images cannot be separated."""
 DEEPEST_LOBE = 0.05
 """Depth of negative lobes, relative to the peak, that no measured intensity has."""
 SMOOTHED = (2 * np.sqrt(np.pi)) ** -1.5
@@ -148,7 +148,7 @@ def _without_hot_voxels(data: Array, noise: float) -> tuple[Array, int]:
     around[1, 1, 1] = False
     neighbours = ndimage.maximum_filter(data, footprint=around)
     hot = data > 3 * np.maximum(neighbours, 0) + 6 * noise
-    if not hot.any() or hot.sum() == (data > 0).sum():  # a PSF of one voxel is no defect
+    if not hot.any() or hot.sum() == (data > 0).sum():  # a PSF of one voxel is allowed
         return data, 0
     return np.where(hot, ndimage.median_filter(data, 3), data), int(hot.sum())
 

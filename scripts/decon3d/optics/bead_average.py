@@ -1,4 +1,4 @@
-"""Average beads: each to the grid's middle, the background off, outliers taken out."""
+"""Average beads: each centred on the grid, without its background, without outliers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Stack = NDArray[np.float32]
 OUTLIER = 6.0
 """Standard deviations from the median bead beyond which a voxel of a bead is replaced by it."""
 FEWEST_FOR_OUTLIERS = 5
-"""Beads below which outliers cannot be told."""
+"""Beads below which outliers cannot be recognised."""
 _MARGIN = 6  # voxels read around a crop, so that the spline does not see its end
 
 

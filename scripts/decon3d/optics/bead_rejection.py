@@ -55,7 +55,7 @@ def reject_by_place(
     candidates
         The brightest first.
     stack
-        As recorded, axes Z Y X: its dtype says where counts saturate.
+        Counts as recorded, axes Z Y X; their type defines where they saturate.
     voxel_size_um, fwhm_um
         Voxel size and typical width of a bead's image (Z, Y, X), in µm.
     half_width
@@ -109,7 +109,7 @@ def _place(candidate: Candidate) -> str:
 def _copy_of(
     brighter: Sequence[Candidate], candidate: Candidate, voxel: Triple, fwhm_um: Triple
 ) -> Rejection | None:
-    """Tell a second detection or a side maximum of a brighter bead from a bead."""
+    """Reject a second detection or a side maximum of a brighter bead."""
     for other in brighter:
         offset = np.subtract(candidate.position, other.position) * voxel / fwhm_um
         share = candidate.height / other.height

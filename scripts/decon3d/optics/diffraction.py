@@ -186,7 +186,7 @@ def _pupil_nodes(lens: Lens, *, r_max: float, z_um: Array) -> tuple[Array, Array
     probe = np.linspace(0, theta_max, 200)
     ends = np.array([np.min(z_um), np.max(z_um)])
     path = lens.optical_path(low * np.sin(probe), ends)
-    # the path's constant part is no oscillation: its variation counts
+    # only the variation of the path makes the integrand oscillate
     phase = np.abs(np.diff(path, axis=0)).sum(axis=0).max() + low * r_max * theta_max
     panels = int(np.ceil(lens.wavenumber * phase / _PANEL_PHASE)) + 10
     edges = np.linspace(0, theta_max, panels + 1)

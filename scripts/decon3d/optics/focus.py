@@ -18,7 +18,7 @@ class Focus:
     Attributes
     ----------
     centre_um
-        Its centroid: focus position and place (Z, Y, X) that the middle voxel stands for.
+        Its centroid (Z, Y, X), in µm; the PSF's middle voxel is centred on it.
     peak
         Largest intensity, as `Microscope` counts it.
     """
@@ -152,7 +152,7 @@ def _core_of(light: Array, places: tuple[Array, Array, Array]) -> Focus:
 
 
 def _summit(profile: Array) -> float:
-    """How far the parabola through the largest value and its neighbours rises above it."""
+    """Return the height of the parabola through the maximum and its neighbours above it."""
     i = int(profile.argmax())
     if not 0 < i < len(profile) - 1:
         return 0.0
@@ -161,7 +161,7 @@ def _summit(profile: Array) -> float:
 
 
 def _largest_ray_shift_um(lens: Lens) -> float:
-    """How far the aberrations throw a ray sideways: the gradient of their path over the pupil."""
+    """Return the largest lateral shift of a ray: the gradient of the aberrations over the pupil."""
     q = np.linspace(-lens.edge, lens.edge, 121)
     qy, qx = np.meshgrid(q, q, indexing="ij")
     path = lens.aberration_path(np.hypot(qy, qx), np.arctan2(qy, qx))

@@ -1,7 +1,7 @@
 """From the image of a bead in a file to a PSF on the image's voxel grid.
 
-The camera's pedestal goes first, then everything that is not the one bead; what was removed is
-stated in the record, and what cannot be mended is refused by name.
+First the camera's pedestal is removed, then everything but the one bead. The record states what was
+removed; a file that cannot be corrected is refused with the reason.
 """
 
 import logging
@@ -61,7 +61,7 @@ def psf_from_file(
     target_voxel_size_um
         Voxel size of the image to restore (Z, Y, X), in µm.
     expected
-        Theory's PSF on the target's voxels: it says where the file is dark, and continues the
+        Theory's PSF on the target's voxels: it shows where the file is dark, and continues the
         measurement where that ends. None = the outer eighth of the file is dark, and nothing
         continues.
     pedestal

@@ -1,4 +1,4 @@
-"""The microscope: which lenses light the specimen and collect from it, and what multiplies what."""
+"""The microscope: its lenses for illumination and detection, and the product that is its PSF."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ DEFAULT_EXCITATION = 0.93
 
 @dataclass(frozen=True)
 class Microscope:
-    """The PSF as a product: detection · excitation^photons · what the depletion leaves · sheet.
+    """The PSF as a product: detection · excitation^photons · share left by depletion · sheet.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ def set_up(optics: Optics, *, emission_um: float, excitation_um: float | None) -
     confocal = Microscope(lens(emission_um), radius, lens(focused))
     if not optics.kind.depleted:
         return confocal
-    assert optics.sted is not None  # the settings see to it
+    assert optics.sted is not None  # the config requires it
     doughnut = replace(lens(optics.sted.depletion_um), vortex=True)
     return replace(
         confocal,

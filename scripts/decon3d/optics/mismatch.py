@@ -5,11 +5,11 @@ where it fits several times better than everything that a right file may show: a
 size, an aperture that is 10 % off, or both. Aberrations change the shape in ways that none of the
 explanations reproduces, so they are not mistaken for one.
 
-Which wrong steps can be told, measured at NA 1.2 (widefield and confocal): steps off by 1.5 or 2,
-also with a bead of up to 0.27 µm (0.4 µm: by 2 only), and steps off by 1.3 if the PSF is as narrow
-as theory says. With a bead's width, 1.3 cannot be told: an aperture 10 % too low and a smaller bead
-fit within 5 %. Nor can 0.77, which an aperture 8 % too high fits within 3 to 4 %. Those cases only
-get a warning.
+Which wrong steps can be recognised, measured at NA 1.2 (widefield and confocal): steps off by 1.5
+or 2, also with a bead of up to 0.27 µm (0.4 µm: by 2 only), and steps off by 1.3 if the PSF is as
+narrow as in theory. With a bead's width, 1.3 cannot be recognised: an aperture 10 % too low and a
+smaller bead fit within 5 %. Nor can 0.77, which an aperture 8 % too high fits within 3 to 4 %.
+Those cases only get a warning.
 """
 
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ reported."""
 
 @dataclass(frozen=True)
 class Expected:
-    """What theory says about the light around a focus.
+    """Theoretical distribution of the light around a focus.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Expected:
 def expected_light(
     optics: Optics, *, emission_um: float, theory: Floats, voxel_size_um: Triple
 ) -> Expected:
-    """Put together what theory says; `theory` on voxels of `voxel_size_um` (Z, Y, X; µm)."""
+    """Collect what `Expected` holds; `theory` is on voxels of `voxel_size_um` (Z, Y, X; µm)."""
 
     def larger(shape: Shape) -> Array:
         return theoretical_psf(
@@ -186,7 +186,7 @@ def _dark_voxels(
 def laid(
     expected: Expected, voxel_size_um: Triple, shape: tuple[int, ...], centre: Sequence[int]
 ) -> Array:
-    """Lay the theoretical PSF on another grid, its middle on a voxel; 0 beyond its support."""
+    """Resample the theoretical PSF to a grid, its middle on the voxel `centre`; 0 beyond it."""
     psf = resample(
         expected.data,
         voxel_size_um=expected.voxel_size_um,
@@ -212,7 +212,7 @@ def _level(values: Array) -> float:
 
 
 def _without_tail(data: Array, light: Array, dark: Mask, level: float) -> float:
-    """Take what theory expects in the dark voxels off their level; 0 where nothing else is left."""
+    """Subtract theory's light in the dark voxels from their level; 0 if little else is left."""
     if level <= 0:
         return level
     core = light > 0.05 * light.max()

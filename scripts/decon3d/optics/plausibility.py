@@ -10,7 +10,7 @@ from decon3d.optics.mismatch import find_mismatch
 from decon3d.optics.psf import Psf, fwhm_um
 
 NARROWER_THAN_LIGHT = 0.7
-"""A measured width below this share of the theoretical one is no resolution, but an error."""
+"""A measured width below this share of the theoretical one is an error."""
 SUSPICIOUSLY_NARROW = 0.92
 """A measured width below this share of the theoretical one is worth a warning."""
 SUSPICIOUSLY_WIDE = 2.0

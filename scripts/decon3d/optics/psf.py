@@ -1,4 +1,4 @@
-"""The PSF as everything else uses it: the array, its voxel size, how it came about; its files."""
+"""The PSF: its array, voxel size, record and files."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -86,7 +86,7 @@ def half_width(psf: Psf) -> tuple[int, int, int]:
 
 
 def is_compact(psf: Psf) -> bool:
-    """Say whether every edge plane holds less than 0.1 % of the sum (not so for widefield)."""
+    """Return whether every edge plane holds less than 0.1 % of the sum (not in widefield)."""
     total = psf.data.sum(dtype=np.float64)
     edges = [
         plane.sum(dtype=np.float64)
@@ -175,7 +175,7 @@ def write_imagej(path: Path, data: NDArray[np.float32], voxel_size_um: Triple) -
 
 
 def description(psf: Psf) -> dict[str, Any]:
-    """Return what psf.json says: the record and the PSF's own numbers."""
+    """Return the content of psf.json: the record and the PSF's own numbers."""
     return {
         **psf.record,
         "axes": "ZYX",

@@ -110,7 +110,7 @@ def core_centroid(data: Floats) -> Triple:
 
     The core is the part around the maximum that exceeds half of it; its weight is the excess, so
     that no voxel jumps in or out. It is evaluated on a grid eight times finer (cubic spline), so
-    that two or three voxels across suffice. Tails, lobes and background have no say.
+    that two or three voxels across suffice. Tails, lobes and background have no influence.
     """
     volume = np.asarray(data, np.float64)
     peak = np.unravel_index(int(volume.argmax()), volume.shape)
@@ -135,7 +135,7 @@ def crop_box(data: Floats) -> tuple[slice, slice, slice]:
     """Find the part of a centred PSF that is worth keeping: the crop rule.
 
     Axially: up to the last plane whose on-axis value is at least `AXIAL_FLOOR` of the peak (the
-    energy of a widefield plane does not fall with z, so energy is no criterion). Then laterally:
+    energy of a widefield plane does not fall with z, so it cannot be the criterion). Laterally:
     the smallest rectangle that leaves less than `LATERAL_ENERGY` of the energy outside.
 
     Parameters

@@ -29,7 +29,7 @@ from decon3d.optics.sections import Optics
 
 BESIDE_MEASURED = 1.75
 """Factor on the bounds of the support (`modalities`) where theory continues a sectioning
-microscope's measured PSF, whose user wants counts to 1 %. A widefield PSF's light per plane does
+microscope's measured PSF, so that counts are right to 1 %. A widefield PSF's light per plane does
 not fall, so no factor helps there."""
 CROP_RULE = (
     "axially to the last plane with an on-axis value ≥ {floor:g} of the peak, at most {axial:g} "
@@ -113,7 +113,7 @@ def describe_theory(
     shape: Shape | None = None,
     beside_measured: bool = False,
 ) -> tuple[Array, dict[str, Any]]:
-    """Compute the PSF as `theoretical_psf` does, and say how: its focus, support and energy.
+    """Compute the PSF as `theoretical_psf` does, with a record of its focus, support and energy.
 
     `beside_measured`: whether it continues a measured PSF, and thus reaches farther
     (`BESIDE_MEASURED`).

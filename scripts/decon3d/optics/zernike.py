@@ -32,7 +32,7 @@ ZERNIKE = {
 
 
 def is_symmetric(name: str) -> bool:
-    """Say whether an aberration is the same in all directions."""
+    """Return whether an aberration is the same in all directions."""
     return ZERNIKE[name][1] == 0
 
 

@@ -12,8 +12,8 @@ ASSUMED_PHOTONS = (50.0, 500.0)
 """Dose if neither the config nor the data give one."""
 ASSUMED_BACKGROUND = 5.0
 NARROWEST = 1.5
-"""A range of doses reaches at least this factor to either side of its middle: one volume says
-little about others."""
+"""A range of doses reaches at least this factor to either side of its middle, since the doses of
+one volume are a poor estimate of those of others."""
 LEAST_PHOTONS = 2.0
 """Smallest dose from the data."""
 

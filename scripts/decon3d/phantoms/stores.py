@@ -158,8 +158,8 @@ def make_split(
     """Make the store of one split, or finish one that was interrupted.
 
     A zarr v3 group with the arrays `object` and `image`, in `test` also `image_b` (a second noise
-    draw), all (n, Z, Y, X) float32 in counts, one volume per chunk. Its attributes say how every
-    volume was made. The group's own `zarr.json` is written last and stands for a whole store; until
+    draw), all (n, Z, Y, X) float32 in counts, one volume per chunk. Its attributes record how every
+    volume was made. The group's own `zarr.json` is written last and marks a whole store; until
     then `<path>.progress` lists the finished volumes, and other settings start over.
 
     Parameters
@@ -286,7 +286,7 @@ def _start(path: Path, job: _Job, count: int, record: Path) -> None:
         foreign = sorted({entry.name for entry in path.iterdir()} - known)
         if foreign:
             raise UserError(
-                f"{path} is no store of phantoms: it holds {foreign[0]}; name another folder"
+                f"{path} is not a store of phantoms: it holds {foreign[0]}; name another folder"
             )
         shutil.rmtree(path)
     record.unlink(missing_ok=True)
@@ -307,8 +307,8 @@ def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]
                 yield future.result()
         except BrokenProcessPool:
             raise UserError(
-                f"a worker that made phantoms for {job.path} was killed, most likely for want of "
-                "memory: use fewer processes or a smaller phantoms.shape"
+                f"a worker that made phantoms for {job.path} was killed, most likely because "
+                "memory ran out; use fewer processes or a smaller phantoms.shape"
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

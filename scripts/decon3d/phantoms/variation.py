@@ -44,7 +44,7 @@ def varied_psf(psf: Psf, variation: Variation, *, optics: Optics, channel: Chann
         The channel's.
     variation
         Its depth and width. Another depth is computed from theory on the same voxels and centred
-        as every theoretical PSF is, on its core: the shift of the focus is no part of the blur.
+        as every theoretical PSF is, on its core: the shift of the focus is not part of the blur.
     optics, channel
         The microscope and the fluorophore, for another depth.
 

@@ -214,7 +214,7 @@ def _mend(values: Map, bad: Mask) -> None:
     near = usable & (np.maximum(abs(dy), abs(dx)) <= 1)
     usable = np.where(near.any(axis=1, keepdims=True), near, usable)
     lost = ~usable.any(axis=1)
-    usable[lost, 0] = True  # no median of an empty set
+    usable[lost, 0] = True  # the median of an empty set is an error
     for plane in values:
         around = np.where(usable, plane[yy, xx], np.nan)
         middle = np.nanmedian(around, axis=1)

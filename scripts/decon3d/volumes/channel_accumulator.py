@@ -126,7 +126,7 @@ class ChannelAccumulator:
         return [] if self._no_data == "none" else [float(self._no_data)]
 
     def counted(self, *, camera_offset: float | None = None) -> Counted:
-        """Return what was counted; `camera_offset` helps to tell fill from darkness."""
+        """Return the statistics; `camera_offset` (counts) helps to separate fill from darkness."""
         assert self._histogram is not None
         histogram, fill = self._histogram, None
         if self._no_data == "auto":

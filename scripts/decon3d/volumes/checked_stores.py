@@ -52,7 +52,7 @@ class OwnStore(LocalStore):
         Raises
         ------
         DamagedError
-            If it is a chunk and is missing, or is not what the manifest says.
+            If it is a chunk and is missing, or differs from the manifest.
         """
         value = await super().get(key, prototype, byte_range)
         if "/c/" in key:

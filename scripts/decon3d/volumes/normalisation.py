@@ -107,7 +107,7 @@ class Histogram:
 
     @property
     def levels(self) -> NDArray[np.float64]:
-        """Value that stands for each bin: the level itself for integers, else the centre."""
+        """Value of each bin: the level itself for integers, else the centre."""
         half = 0.0 if self.width == 1.0 and self.start == 0.0 else 0.5
         return self.start + (np.arange(len(self.counts), dtype=np.float64) + half) * self.width
 

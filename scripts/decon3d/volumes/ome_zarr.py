@@ -267,7 +267,7 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
 
 
 def _multiscale(node: Node, reading: Reading) -> tuple[dict[str, Any], bool]:
-    """Choose one of a group's multiscale images; the flag says that it is the only one."""
+    """Choose one of a group's multiscale images; also return whether it is the only one."""
     listed = [m for m in list_of(node.ome["multiscales"]) if isinstance(m, dict)]
     if not listed:
         raise UserError(f"{node.path}: its `multiscales` lists no image; write it again")

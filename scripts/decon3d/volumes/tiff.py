@@ -40,7 +40,7 @@ _MAKERS = {"ndtiff", "micromanager", "scanimage", "fluoview", "lsm", "stk"}
 
 @dataclass(frozen=True)
 class TiffMetadata:
-    """What a TIFF says about its image; sizes and position along Z, Y, X with their units."""
+    """The metadata of a TIFF's image; sizes and position along Z, Y, X with their units."""
 
     voxel: Sizes = (None, None, None)
     position: Sizes = (None, None, None)
@@ -113,7 +113,7 @@ def open_planes(path: str, files: list[str], level: int, reading: Reading = FROM
 
 
 def _is_ome_set(path: str, files: list[str]) -> bool:
-    """Say whether the XML of a folder's first file describes an image in several files.
+    """Return whether the XML of a folder's first file describes an image in several files.
 
     Raises
     ------
