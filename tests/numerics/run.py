@@ -102,7 +102,12 @@ MODULES: dict[str, tuple[str, ...]] = {
             )
         ),
     ),
-    "noise": ("evaluation/noise.py", "volumes/photon_transfer.py", "volumes/camera.py"),
+    "noise": (
+        "evaluation/noise.py",
+        "volumes/camera.py",
+        "volumes/correlated_noise.py",
+        "volumes/photon_transfer.py",
+    ),
     "psf_fit": ("evaluation/psf_*.py",),
     "consistency": CONSISTENCY,
     "report": ("report/recommendation.py", "report/vetoes.py", "report/tables.py"),

@@ -22,7 +22,7 @@ from decon3d.volumes.camera import (
     ASSUMED_READ_NOISE,
     Camera,
 )
-from decon3d.volumes.photon_transfer import noise_power
+from decon3d.volumes.correlated_noise import noise_power
 
 BRIGHTEST = 0.001
 """Share of the voxels whose mean is the dose of photons."""

@@ -9,7 +9,8 @@ from decon3d.errors import UserError
 from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.bead_average import average_beads
 from decon3d.optics.bead_detection import Candidate
-from decon3d.optics.beads import asymmetry, field_variation, psf_from_beads
+from decon3d.optics.bead_field import asymmetry, field_variation
+from decon3d.optics.beads import psf_from_beads
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um, load_psf, normalised_psf, save_psf
 from decon3d.report.beads import draw_beads
