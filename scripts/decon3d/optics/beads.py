@@ -32,7 +32,7 @@ from decon3d.optics.bead_file import describe_file, read_bead_file
 from decon3d.optics.bead_rejection import Rejection, reject_by_place, reject_odd
 from decon3d.optics.chromatic import Shift, shift_between
 from decon3d.optics.modalities import MODALITIES
-from decon3d.optics.pedestal import Expected, laid
+from decon3d.optics.pedestal import Expected, theory_on_grid
 from decon3d.optics.psf import Companion, Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import (
     core_centroid,
@@ -149,7 +149,7 @@ def psf_from_beads(
         free = " × ".join(f"{h * v:.2g}" for h, v in zip(half, voxel, strict=True))
         raise UserError(
             f"{where}: none of {len(candidates)} beads can be used ({listed}); the brightest: "
-            f"{worst}. a bead needs a free space of ±{free} µm (Z, Y, X); {key}.half_width_um can "
+            f"{worst}; a bead needs a free space of ±{free} µm (Z, Y, X); {key}.half_width_um can "
             "reduce it"
         )
     mean = average_beads(
@@ -386,7 +386,7 @@ def _with_own_tail(
     """
     if expected is None:
         return mean
-    light = laid(expected, voxel, mean.shape, tuple(n // 2 for n in mean.shape))
+    light = theory_on_grid(expected, voxel, mean.shape, tuple(n // 2 for n in mean.shape))
     if widefield:
         ring = faces(mean.shape)[mean.shape[0] // 2]
         seen, tail = (a[:, ring].mean(axis=1)[:, None, None] for a in (mean, light))

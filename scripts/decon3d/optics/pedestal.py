@@ -175,7 +175,7 @@ def _dark_voxels(
     else:
         cone = np.abs(z)[:, None, None] * expected.tangent
         clearance = (radius - cone) / expected.airy_um
-    light = laid(expected, voxel_size_um, data.shape, centre)
+    light = theory_on_grid(expected, voxel_size_um, data.shape, centre)
     for least in CLEARANCES:
         dark = clearance >= least
         if dark.sum() >= 2 * FEWEST:
@@ -183,7 +183,7 @@ def _dark_voxels(
     return None, light
 
 
-def laid(
+def theory_on_grid(
     expected: Expected, voxel_size_um: Triple, shape: tuple[int, ...], centre: Sequence[int]
 ) -> Array:
     """Resample the theoretical PSF to a grid, its middle on the voxel `centre`; 0 beyond it."""

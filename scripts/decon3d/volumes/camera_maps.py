@@ -4,7 +4,8 @@ corrected = (counts - offset map) · mean gain / gain map + level: one offset an
 whole image, as noise models assume. Bad pixels are replaced by the median of their good neighbours.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,29 +144,26 @@ class Correction:
         Counts of a dark image afterwards.
     saturation
         Counts of the raw volume at and above which a voxel is saturated; None = none is.
-
-    Attributes
-    ----------
-    saturated_level
-        Value of saturated voxels: at least any corrected count below saturation.
     """
 
     maps: CameraMaps
     level: float
     saturation: float | None = None
-    _scale: Map = field(init=False, repr=False)
-    saturated_level: float | None = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _scale(self) -> Map:
         good = ~self.maps.bad
         mean = float(self.maps.gain[good].mean(dtype=np.float64))
-        scale = np.where(good, mean / np.where(good, self.maps.gain, 1), 1).astype(np.float32)
-        object.__setattr__(self, "_scale", scale)
-        top = None
-        if self.saturation is not None:
-            reached = (self.saturation - self.maps.offset[good]) * scale[good]
-            top = float(np.float32(reached.max() + self.level))
-        object.__setattr__(self, "saturated_level", top)
+        return np.where(good, mean / np.where(good, self.maps.gain, 1), 1).astype(np.float32)
+
+    @cached_property
+    def saturated_level(self) -> float | None:
+        """Value of saturated voxels: at least any corrected count below saturation."""
+        if self.saturation is None:
+            return None
+        good = ~self.maps.bad
+        reached = (self.saturation - self.maps.offset[good]) * self._scale[good]
+        return float(np.float32(reached.max() + self.level))
 
     def read(self, volume: "Volume", time: int, channel: int, region: Region) -> Map:
         """Read a region (Z, Y, X slices) of a raw volume, corrected."""

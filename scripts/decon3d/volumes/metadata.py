@@ -16,7 +16,7 @@ CONTRADICTION = 1.05
 """Ratio of two voxel sizes, above which they contradict each other."""
 
 
-def voxel_size_of(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
+def voxel_in_um(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
     """Convert the sizes of a voxel along Z, Y, X to µm.
 
     Returns

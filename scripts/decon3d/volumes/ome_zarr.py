@@ -26,7 +26,7 @@ from decon3d.volumes.metadata import (
     channel_colors_of,
     channel_names_of,
     position_of,
-    voxel_size_of,
+    voxel_in_um,
 )
 from decon3d.volumes.strict_stores import StrictStore, uses_blosc
 from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
@@ -247,7 +247,7 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
             scale = shift = None  # voxels, not lengths
         else:
             note = "the metadata gives the voxel size without a unit; it is taken as µm"
-    size, unusable = voxel_size_of(along(scale))
+    size, unusable = voxel_in_um(along(scale))
     omero = node.ome.get("omero")
     listed = list_of(omero.get("channels")) if isinstance(omero, dict) else []
     channels = [c if isinstance(c, dict) else {} for c in listed]

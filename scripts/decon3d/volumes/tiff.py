@@ -16,7 +16,7 @@ from decon3d.volumes.metadata import (
     channel_colors_of,
     channel_names_of,
     position_of,
-    voxel_size_of,
+    voxel_in_um,
 )
 from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
@@ -138,7 +138,7 @@ def _is_ome_set(path: str, files: list[str]) -> bool:
 
 
 def _volume(path: str, array: Any, axes: str, metadata: TiffMetadata) -> Volume:
-    size, problem = voxel_size_of(metadata.voxel)
+    size, problem = voxel_in_um(metadata.voxel)
     return Volume(
         path,
         array,
