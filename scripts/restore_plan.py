@@ -20,7 +20,11 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         stores=[paths.restored(names.dataset, r.name, names.method) for r in records],
         channels=params.channels,
         times=params.times,
-        restoration=Restoration.model_validate(params.restoration),
+        restoration=Restoration(
+            **params.restoration,
+            parts=params.parts,
+            memory_gb=snakemake.resources.block_mb / 1000,
+        ),
         path=snakemake.output[0],
         gpu=params.gpu,
         warnings=training_warnings(

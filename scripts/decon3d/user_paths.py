@@ -73,6 +73,13 @@ def path_problem(path: str, *, of_clone: bool = False) -> str:
     It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them.
     In the path of the clone, every brace starts or ends a name. It writes paths as UTF-8, so names
     in older encodings fail.
+
+    Parameters
+    ----------
+    path
+        Expanded.
+    of_clone
+        Whether it is the path of the clone, not of a file.
     """
     if any("\ud800" <= letter <= "\udfff" for letter in path):  # bytes that are not text
         return (

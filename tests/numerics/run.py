@@ -33,7 +33,7 @@ READERS = tuple(
     f"volumes/{name}.py"
     for name in ("metadata", "ome_xml", "planes", "reader", "tiff", "tiff_pages", "zarr_metadata")
 )
-CONSISTENCY = ("evaluation/consistency.py", "evaluation/consistency_maps.py", "blocks/*.py")
+CONSISTENCY = ("evaluation/consistency*.py", "blocks/*.py")
 MODULES: dict[str, tuple[str, ...]] = {
     "simulate": ("phantoms/simulated.py", "phantoms/imaging.py", "phantoms/recipes.py"),
     "camera_maps": ("volumes/camera_frames.py", "volumes/camera_maps.py"),

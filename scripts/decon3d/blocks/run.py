@@ -32,19 +32,15 @@ class BlockFunction(Protocol):
 
     def read(self, item: Item) -> Any:
         """Read the inputs of an item, in the reader's thread."""
-        ...
 
     def compute(self, item: Item, inputs: Any) -> Any:
         """Compute an item, in the main thread."""
-        ...
 
     def result(self, item: Item, computed: Any) -> tuple[NDArray[Any], dict[str, Any]]:
         """Return the voxels that an item writes and its numbers (JSON), in the writer's thread."""
-        ...
 
     def check_inputs(self, output: int) -> None:
         """Raise `UserError` if the inputs of an output changed while they were read."""
-        ...
 
 
 def run_blocks(

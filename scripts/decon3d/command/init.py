@@ -11,11 +11,10 @@ from typing import Any
 import yaml
 
 from decon3d.errors import UserError
-from decon3d.files import write_text
 from decon3d.optics.modalities import MODALITIES
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import load_settings
-from decon3d.user_paths import check_output, expand_path
+from decon3d.user_paths import expand_path
 from decon3d.volumes.header_checks import differing_voxels
 from decon3d.volumes.inputs import matches
 from decon3d.volumes.reader import open_volume
@@ -28,17 +27,15 @@ HEADER = """\
 # Written by `decon3d init`. Lengths are µm, triples are Z, Y, X; all keys: config/README.md.
 # Next: `decon3d preview {path}`, then `decon3d run {path}`.
 """
-HINTS = {
-    "channels": """\
+PSF_HINT = """\
       # psf: {source: file, path: bead.tif}       # of a channel: measured, instead of theory
-""",
-    "methods": """\
-  # rltv: {}                       # total variation, tuned on simulated objects like your data
-  # rl_roughness: {}               # for smooth and textured objects
-  # rln: {}                        # a network, trained on simulated objects: best with a GPU
-""",
+"""
+METHOD_HINTS = {
+    "rltv": "total variation, tuned on simulated objects like your data",
+    "rl_roughness": "for smooth and textured objects",
+    "rln": "a network, trained on simulated objects: best with a GPU",
 }
-"""What can be added behind a section."""
+"""Methods that can be added, each with what it is."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +149,6 @@ def new_config(
     with tempfile.TemporaryDirectory() as folder:
         check_headers(settings, list_inputs(settings), cache=Path(folder) / "headers.json")
     return HEADER.format(path=path) + _text(config, notes)
-
-
-def write_config(path: str | Path, text: str, *, force: bool = False) -> None:
-    """Write a config; replace another one only with `force`."""
-    check_output(Path(path), force=force, remedy="give another name with --output, or --force")
-    write_text(path, text)
 
 
 def _check_alike(volumes: Sequence[Volume], given: Given) -> None:
@@ -278,7 +269,11 @@ def _text(config: Mapping[str, Any], notes: Mapping[str, str], indent: str = "")
             text += f"{indent}{key}:{note}\n{lines}"
         else:
             text += f"{indent}{key}: {_scalar(value)}{note}\n"
-        text += HINTS.get(key, "")
+        if key == "channels":
+            text += PSF_HINT
+        if key == "methods":
+            hints = {n: h for n, h in METHOD_HINTS.items() if n not in value}
+            text += "".join(f"  # {name + ': {}':<14} # {hint}\n" for name, hint in hints.items())
     return text
 
 

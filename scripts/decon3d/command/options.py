@@ -93,7 +93,22 @@ def number(text: str | None) -> int | str | None:
 def measured_psf(
     bead: str | None, beads: str | None, diameter: float | None, options: list[str] | None
 ) -> dict[str, Any] | None:
-    """Compose the section of a measured PSF; None = theory."""
+    """Compose the config's section of a measured PSF; None = theory.
+
+    Parameters
+    ----------
+    bead, beads
+        Paths of an image of one bead, and of a stack of many; at most one of them.
+    diameter
+        Of the beads, in µm.
+    options
+        Other keys of the section, each `key=value`.
+
+    Raises
+    ------
+    UserError
+        If both images are given, or keys without an image.
+    """
     if bead is not None and beads is not None:
         raise UserError("give one of --bead and --beads")
     if bead is None and beads is None:
@@ -106,7 +121,17 @@ def measured_psf(
 
 
 def method_section(kind: str, options: list[str] | None, bundle: str | None) -> dict[str, Any]:
-    """Compose a method from its kind or its bundle, and its options."""
+    """Compose the config's section of a method.
+
+    Parameters
+    ----------
+    kind
+        Not used with a bundle.
+    options
+        Keys of the section, each `key=value`.
+    bundle
+        Folder of a trained network; None = a method of this kind.
+    """
     chosen = {"kind": kind} if bundle is None else {"bundle": bundle}
     return {**chosen, **_key_values(options)}
 
@@ -128,7 +153,13 @@ def _key_values(options: list[str] | None) -> dict[str, Any]:
 
 
 def saved_psf(path: str) -> Any:
-    """Read a PSF that `decon3d psf` or the workflow wrote."""
+    """Read a PSF that `decon3d psf` or the workflow wrote.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or no record beside it.
+    """
     if not Path(path).is_file():
         raise UserError(f"--psf: {path} does not exist; make it with `decon3d psf`")
     if not Path(path).with_suffix(".json").is_file():

@@ -8,6 +8,8 @@ unfinished block.
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -30,13 +32,13 @@ from decon3d.evaluation.consistency import (
     beyond,
     width_voxels,
 )
+from decon3d.evaluation.consistency_summary import block_summary, stack_summary
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
-from decon3d.evaluation.records import Record, volume_record
 from decon3d.files import digest
 from decon3d.logs import log
 from decon3d.optics.psf import Psf, fingerprint, half_width
-from decon3d.restoration.sample import BLOCK, draw_cells
+from decon3d.restoration.sample import draw_cells
 from decon3d.seeds import generator
 from decon3d.versions import VERSIONS, __version__
 from decon3d.volumes.checked_stores import open_group
@@ -51,8 +53,6 @@ MEMORY_GB = 1.0
 """Largest memory of a block."""
 CELLS = 12
 """Largest number of blocks of each time point and channel for α, β and the energy."""
-WORST = 10
-"""Places that are listed per time point and channel."""
 APART = 2.0
 """Least distance of two of them on one axis, in widths of the PSF."""
 WINDOW = (-10.0, 10.0)
@@ -70,14 +70,22 @@ class ChannelCheck:
     background: float
     """Counts of empty places of the raw volumes."""
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the channel's map, JSON-able."""
+        return {
+            "name": self.name,
+            "index": self.index,
+            "psf": fingerprint(self.psf),
+            "noise": asdict(self.noise),
+            "background": self.background,
+        }
 
-@dataclass(frozen=True)
-class Place:
-    """A voxel whose z is farther from 0 than that of its surroundings."""
-
-    voxel: Triple
-    """Z, Y, X."""
-    z: float
+    @property
+    def apart(self) -> Triple:
+        """Least distance (Z, Y, X), in voxels, of two places that are listed."""
+        z, y, x = (max(2, round(APART * w)) for w in width_voxels(self.psf))
+        return (z, y, x)
 
 
 def check_volume(
@@ -125,15 +133,21 @@ def check_volume(
         If the volumes do not fit each other, the memory is too little, or the job got SIGTERM (the
         next attempt resumes).
     """
-    function = _Map(record, restored, channels, times, seed=seed, threads=threads)
-    shape = function.restored.shape
+    chosen = list(range(record.shape[0]) if times is None else times)
+    raw, result = record.open(), open_volume(restored)
+    shape = (len(chosen), len(channels), *record.shape[2:])
+    if result.shape != shape:
+        raise UserError(
+            f"{restored} has the shape {result.shape} (T, C, Z, Y, X), but the raw volume requires "
+            f"{shape}; restore it again"
+        )
     made: Any = open_group(restored).attrs.get("decon3d", {})
     key = digest(
         [
             record.identity,
             made.get("key"),
-            function.times,
-            [_description(c) for c in channels],
+            chosen,
+            [c.identity for c in channels],
             EPSILON,
             THRESHOLD,
             seed,
@@ -144,33 +158,40 @@ def check_volume(
     if finished is not None:
         log.info("%s: its map is finished", record.name)
         return dict(finished["summary"])
-    block, chunk = choose_block(
-        shape[2:],
-        halo=function.halo,
-        stride=(1, 1, 1),
-        bytes_per_voxel=BYTES_PER_VOXEL,
-        memory_bytes=min(memory_gb, MEMORY_GB) * 1e9,
+    checkers = [
+        Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
+        for c in channels
+    ]
+    z, y, x = (max(halos) for halos in zip(*(c.halo for c in checkers), strict=True))
+    layout = partial(
+        choose_block, shape[2:], halo=(z, y, x), stride=(1, 1, 1), bytes_per_voxel=BYTES_PER_VOXEL
     )
+    try:
+        block, chunk = layout(memory_bytes=min(memory_gb, MEMORY_GB) * 1e9)
+    except UserError:  # a wide PSF needs more
+        block, chunk = layout(memory_bytes=memory_gb * 1e9)
     output = Output(store, shape, "float32", chunk, block, digest([key, chunk, block]))
     output.create()
     begin_store(store)
-    work = WorkList([output], function.halo)
+    work = WorkList([output], (z, y, x))
     numbers = range(len(work))
-    function.done = done = Progress(Path(store) / "0.progress", work, numbers)
+    done = Progress(Path(store) / "0.progress", work, numbers)
+    function = _Map(record, raw, result, chosen, channels, checkers, seed, done)
     run_blocks(function, work, numbers, done=done, what=f"consistency of {method}, {record.name}")
     checks = []
-    for position, time_point in enumerate(function.times):
-        for c, channel in enumerate(channels):
-            stack = position * len(channels) + c
-            lines = [done.lines[stack * output.blocks + i] for i in range(output.blocks)]
-            checks.append(
-                {
-                    "channel": channel.name,
-                    "time": time_point,
-                    **function.fitted(position, c),
-                    **_summary(lines, _apart(channel.psf), channel.psf.voxel_size_um),
-                }
-            )
+    for stack, ((position, time_point), (c, channel)) in enumerate(
+        product(enumerate(chosen), enumerate(channels))
+    ):
+        lines = [done.lines[stack * output.blocks + i] for i in range(output.blocks)]
+        size = channel.psf.voxel_size_um
+        checks.append(
+            {
+                "channel": channel.name,
+                "time": time_point,
+                **function.fitted(position, c),
+                **stack_summary(lines, apart=channel.apart, voxel_size_um=size),
+            }
+        )
     started = time.perf_counter()
     check_unchanged(record.path, record.seen)
     factors = write_pyramid(store, reduce=largest_of_data)
@@ -187,7 +208,7 @@ def check_volume(
         name=f"{record.name} {method}: consistency (z)",
         factors=factors,
         windows=[WINDOW] * len(channels),
-        **record.kept({c.name: c.index for c in channels}, function.times),
+        **record.kept({c.name: c.index for c in channels}, chosen),
         kind="largest absolute value",
         attributes={
             "decon3d": {
@@ -205,57 +226,20 @@ def check_volume(
     return summary
 
 
-def _description(channel: ChannelCheck) -> dict[str, Any]:
-    return {
-        "name": channel.name,
-        "index": channel.index,
-        "psf": fingerprint(channel.psf),
-        "noise": asdict(channel.noise),
-        "background": channel.background,
-    }
-
-
+@dataclass(frozen=True)
 class _Map:
-    """The function that compares a block of a restored volume with the raw one.
+    """The function that compares a block of a restored volume with the raw one."""
 
-    Attributes
-    ----------
-    times
-        The restored time points, as in the raw volume.
-    halo
-        Voxels (Z, Y, X) around a block that it depends on.
-    done
-        The progress of the map, which also keeps α, β and the energy of each stack.
-    """
-
-    def __init__(
-        self,
-        record: VolumeRecord,
-        restored: str,
-        channels: Sequence[ChannelCheck],
-        times: Sequence[int] | None,
-        *,
-        seed: int = 0,
-        threads: int = 1,
-    ) -> None:
-        self.times = list(range(record.shape[0]) if times is None else times)
-        self.raw, self.restored = record.open(), open_volume(restored)
-        expected = (len(self.times), len(channels), *record.shape[2:])
-        if self.restored.shape != expected:
-            raise UserError(
-                f"{restored} has the shape {self.restored.shape} (T, C, Z, Y, X), but the raw "
-                f"volume requires {expected}; restore it again"
-            )
-        self._record = record
-        self._channels = channels
-        self._seed = seed
-        self._checkers = [
-            Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
-            for c in channels
-        ]
-        z, y, x = (max(c.halo[axis] for c in self._checkers) for axis in range(3))
-        self.halo: Triple = (z, y, x)
-        self.done: Progress | None = None
+    record: VolumeRecord
+    raw: Volume
+    restored: Volume
+    times: list[int]
+    """The restored time points, as in the raw volume."""
+    channels: Sequence[ChannelCheck]
+    checkers: list[Checker]
+    seed: int
+    done: Progress
+    """Also keeps α, β and the energy of each time point and channel."""
 
     def read(self, item: Item) -> tuple[FloatArray, FloatArray]:
         return self.read_block(item.time, item.channel, item.block)
@@ -263,39 +247,40 @@ class _Map:
     def read_block(self, time: int, channel: int, place: Block) -> tuple[FloatArray, FloatArray]:
         """Read a block of both volumes; `time` and `channel` are those of the restored one."""
         return _read_pair(
-            self._record,
+            self.record,
             (self.raw, self.restored),
-            raw_at=(self.times[time], self._channels[channel].index),
+            raw_at=(self.times[time], self.channels[channel].index),
             restored_at=(time, channel),
             place=place,
         )
 
     def compute(self, item: Item, inputs: tuple[FloatArray, FloatArray]) -> FloatArray:
-        checker, found = self._checkers[item.channel], self.fitted(item.time, item.channel)
+        checker, found = self.checkers[item.channel], self.fitted(item.time, item.channel)
         scale = Scale(found["alpha"], found["beta"], found["fitted"])
         written = [part.stop - part.start for part in item.block.write]
-        cut, rest = [], []
-        for n, size, wide, halo in zip(
-            written, inputs[0].shape, self.halo, checker.halo, strict=True
-        ):
-            cut.append(slice(wide - halo, size - (wide - halo)))
-            rest.append((0, size - 2 * wide - n))  # one size for all blocks, so one blur
+        around = [part.start for part in item.block.inner]  # the largest halo of all channels
+        cut = [
+            slice(wide - halo, n - (wide - halo))
+            for wide, halo, n in zip(around, checker.halo, inputs[0].shape, strict=True)
+        ]
+        rest = [
+            (0, n - 2 * wide - own)
+            for wide, own, n in zip(around, written, inputs[0].shape, strict=True)
+        ]
 
         def z() -> FloatArray:
             raw, restored = (beyond(values[tuple(cut)], rest) for values in inputs)
-            values = checker.z(raw, restored, scale)
-            return values[tuple(slice(0, n) for n in written)]
+            return checker.z(raw, restored, scale)[tuple(slice(0, n) for n in written)]
 
         return with_data(inputs[0], item.block, fill=np.nan, compute=z)[0]
 
     def fitted(self, time: int, channel: int) -> dict[str, Any]:
         """Return `Scale` of a stack as JSON, and the share of its energy that is not verifiable."""
-        assert self.done is not None
         return self.done.value(0, f"scale/{time}/{channel}", lambda: self._fit(time, channel))
 
     def _fit(self, time: int, channel: int) -> dict[str, Any]:
-        checker, check = self._checkers[channel], self._channels[channel]
-        rng = generator(self._seed, "consistency", self._record.name, check.name, self.times[time])
+        checker, check = self.checkers[channel], self.channels[channel]
+        rng = generator(self.seed, "consistency", self.record.name, check.name, self.times[time])
         shape: Triple = self.restored.shape[2:]
         samples, insides = [], []
         for region in draw_cells(shape, count=CELLS, rng=rng):
@@ -308,10 +293,11 @@ class _Map:
         return {**asdict(checker.fit(samples)), "not_verifiable": known}
 
     def result(self, item: Item, computed: FloatArray) -> tuple[FloatArray, dict[str, Any]]:
-        return computed, _shown(item.block, computed, _apart(self._channels[item.channel].psf))
+        apart = self.channels[item.channel].apart
+        return computed, block_summary(item.block, computed, apart=apart)
 
     def check_inputs(self, output: int) -> None:
-        check_unchanged(self._record.path, self._record.seen)
+        check_unchanged(self.record.path, self.record.seen)
 
 
 def reblurred(
@@ -373,123 +359,3 @@ def _read_pair(
     raw = read_marked(volumes[0], *raw_at, place.read, record.fill(raw_at[1]))
     restored = volumes[1].read(*restored_at, place.read)
     return beyond(raw, place.face), beyond(restored, place.face)
-
-
-def _apart(psf: Psf) -> Triple:
-    """Distance (Z, Y, X) in voxels of two places that are listed."""
-    z, y, x = (max(2, round(APART * w)) for w in width_voxels(psf))
-    return (z, y, x)
-
-
-def _shown(place: Block, values: FloatArray, apart: Triple) -> dict[str, Any]:
-    """Summarise a block."""
-    corner = [s.start for s in place.write]
-    return {
-        "judged": int(np.count_nonzero(~np.isnan(values))),
-        "invented": int(np.count_nonzero(values <= -THRESHOLD)),
-        "missed": int(np.count_nonzero(values >= THRESHOLD)),
-        "squares": float(np.nansum(np.square(values), dtype=np.float64)),
-        "worst": [
-            [*(i + c for i, c in zip(p.voxel, corner, strict=True)), p.z]
-            for p in worst_places(values, apart=apart, count=WORST)
-        ],
-    }
-
-
-def _summary(
-    lines: list[dict[str, Any]], apart: Triple, voxel_size_um: tuple[float, float, float]
-) -> dict[str, Any]:
-    """Sum up the blocks of a time point and channel: shares and worst places."""
-    total = {
-        name: sum(line[name] for line in lines)
-        for name in ("voxels", "judged", "invented", "missed", "squares")
-    }
-    judged = max(total["judged"], 1)
-    places = [Place((z, y, x), value) for line in lines for z, y, x, value in line["worst"]]
-    return {
-        "judged": total["judged"] / total["voxels"],
-        "flagged": (total["invented"] + total["missed"]) / judged,
-        "invented": total["invented"] / judged,
-        "missed": total["missed"] / judged,
-        "z_rms": (total["squares"] / judged) ** 0.5,
-        "worst": [
-            {
-                "voxel": list(p.voxel),
-                "um": [
-                    round((i + 0.5) * v, 4) for i, v in zip(p.voxel, voxel_size_um, strict=True)
-                ],
-                "z": p.z,
-            }
-            for p in _spread(places, apart)[:WORST]
-        ],
-    }
-
-
-def worst_places(values: FloatArray, *, apart: Triple, count: int) -> list[Place]:
-    """Find the places with the largest |z|, the largest first.
-
-    Parameters
-    ----------
-    values
-        z (Z, Y, X); NaN = not judged.
-    apart
-        Voxels (Z, Y, X) around each place in which no other one is looked for.
-    count
-        How many, at most.
-    """
-    size = np.abs(values)
-    size[np.isnan(size)] = -1
-    found = []
-    for _ in range(count):
-        z, y, x = (int(i) for i in np.unravel_index(int(np.argmax(size)), size.shape))
-        if size[z, y, x] < 0:
-            break
-        found.append(Place((z, y, x), float(values[z, y, x])))
-        size[
-            tuple(slice(max(i - a, 0), i + a + 1) for i, a in zip((z, y, x), apart, strict=True))
-        ] = -1
-    return found
-
-
-def _spread(places: list[Place], apart: Triple) -> list[Place]:
-    """Keep the largest of the places that blocks on both sides of a face found."""
-    kept: list[Place] = []
-    for place in sorted(places, key=lambda p: (-abs(p.z), p.voxel)):
-        if not any(
-            all(abs(a - b) <= d for a, b, d in zip(place.voxel, k.voxel, apart, strict=True))
-            for k in kept
-        ):
-            kept.append(place)
-    return kept
-
-
-def volume_records(
-    summary: dict[str, Any], *, dataset: str, method: str, volume: str
-) -> list[Record]:
-    """Make rows of `metrics.csv` from a volume's map: means over its time points."""
-    records = []
-    for channel in dict.fromkeys(check["channel"] for check in summary["checks"]):
-        checks = [check for check in summary["checks"] if check["channel"] == channel]
-        judged = [check for check in checks if check["judged"] > 0]
-        shares = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
-        for metric, values, told in (
-            (
-                "consistency_flagged",
-                [c["flagged"] for c in judged],
-                f"share of voxels with |z| ≥ {THRESHOLD:g}, ε {EPSILON:g}",
-            ),
-            ("not_verifiable", shares, f"energy outside the OTF, Hann windows of {BLOCK}"),
-        ):
-            records.append(
-                volume_record(
-                    dataset=dataset,
-                    channel=channel,
-                    method=method,
-                    subject=f"volume/{volume}",
-                    split="data",
-                    metric=metric,
-                    value=float(np.mean(values)) if values else float("nan"),
-                    implementation=f"decon3d {__version__}: {told}",
-                )
-            )
-    return records

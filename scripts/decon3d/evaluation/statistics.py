@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from decon3d.seeds import generator
 
@@ -68,6 +67,8 @@ def estimate_mean(values: Sequence[float], *, seed: int, name: str) -> Estimate:
     if n < LEAST:
         mean = float(sample.mean()) if n else math.nan
         return Estimate(mean, math.nan, math.nan, n, math.nan, math.nan)
+    from scipy import stats  # here, since it takes most of a second
+
     mean = float(sample.mean())
     error = float(stats.sem(sample))
     if error <= 1e-12 * abs(mean):  # equal values: nothing to resample

@@ -12,7 +12,6 @@ so each plane is two matrix products (a matrix Fourier transform: Soummer et al.
 """
 
 import numpy as np
-from scipy.signal import fftconvolve
 
 from decon3d.optics.arrays import Array
 from decon3d.optics.diffraction import Component, Lens, pupil_components
@@ -90,6 +89,8 @@ def pupil_through_pinhole(
         lens, z_um=z_um, y_um=_extended(y_um, reach, step), x_um=_extended(x_um, reach, step)
     )
     disk = _disk_coverage(radius_um / step, reach) * step**2
+    from scipy.signal import fftconvolve  # half a second, and few PSFs need it
+
     return fftconvolve(light, disk[None], mode="valid", axes=(1, 2))
 
 

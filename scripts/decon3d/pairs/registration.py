@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.signal.windows import tukey
-from skimage.registration import phase_cross_correlation
 
 from decon3d.volumes.apodization import GAP, fade_missing
 from decon3d.volumes.volume import Triple, triple
@@ -150,6 +148,9 @@ def likeness(a: Volume, b: Volume, sigma: Any = 1.0) -> float:
 
 
 def _correlate(fixed: Volume, moving: Volume, upsampling: int) -> NDArray[np.float64]:
+    from scipy.signal.windows import tukey  # here, since the two take most of a second
+    from skimage.registration import phase_cross_correlation
+
     window = np.ones((), np.float32)
     for n in fixed.shape:
         window = window[..., None] * (tukey(n, 0.5) if n > 2 else np.ones(n)).astype(np.float32)

@@ -168,7 +168,7 @@ def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
 def _probed(root: Path, dataset: str, channel: str, method: str) -> dict[str, list[float]]:
     """Read the results of the probes, by metric."""
     values: dict[str, list[float]] = {}
-    for kind in ("phantoms", f"sample.{channel}"):
+    for kind in ("phantoms", "sample"):
         path = root / paths.evaluation(dataset, method, kind)
         for record in read_records(path) if path.is_file() else []:
             if record.channel == channel and record.split == "probe":

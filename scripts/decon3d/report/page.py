@@ -46,6 +46,7 @@ from decon3d.report.tables import (
 from decon3d.report.templating import listed, render
 from decon3d.report.vetoes import painted
 from decon3d.settings import Settings, is_trained
+from decon3d.settings.decisive import decisive
 
 VIEWER_BYTES = 12_000_000
 """Of all volumes in the viewer, as text; the volumes' own pages show the others."""
@@ -194,9 +195,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         downloads=attempt("the tables", lambda: downloads(root, dataset=dataset), []),
         tables=attempt("other tables", lambda: other_tables(root, dataset=dataset), []),
         provenance=attempt("the provenance", lambda: provenance(root, **named), []),
-        config=yaml.safe_dump(
-            settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True
-        ),
+        config=yaml.safe_dump(decisive(settings, dataset), sort_keys=False, allow_unicode=True),
         warnings=warnings,
         caveats=_caveats(metrics, settings),
         problems=problems + undrawn,

@@ -18,6 +18,7 @@ from decon3d.report.contradictions import (
 )
 from decon3d.report.labels import method_label
 from decon3d.settings import Dataset, Settings, chosen, list_volumes
+from decon3d.settings.decisive import decisive
 from decon3d.versions import __version__, installed
 from decon3d.volumes.checked_stores import open_group
 
@@ -51,8 +52,7 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
     """
     used = settings.datasets[dataset]
     volumes = volume_names(root, dataset=dataset, settings=settings)
-    kinds = {f"sample.{channel}": f"probes of {channel}" for channel in used.channels}
-    kinds["consistency"] = "consistency map"
+    kinds = {"sample": "probes", "consistency": "consistency map"}
     if settings.has_pairs(dataset):
         kinds["phantoms"] = f"evaluation on the {'measured pairs' if used.pairs else 'phantoms'}"
     if _has_reference(dataset, used):
@@ -189,7 +189,7 @@ def _text(value: Any) -> str:
 def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
     """List versions, seed and hashes."""
     rows = [("decon3d", __version__), *installed().items()]
-    rows += [("seed", str(settings.seed)), ("config", digest(settings.model_dump(mode="json")))]
+    rows += [("seed", str(settings.seed)), ("config", digest(decisive(settings, dataset)))]
     for channel in settings.datasets[dataset].channels:
         info = stored((root / paths.psf(dataset, channel)).with_suffix(".json"))
         if "fingerprint" in info:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from decon3d.blocks.progress import finished_blocks
 from decon3d.errors import DamagedError
 from decon3d.logs import log
+from decon3d.restoration.part import COUNTS
 from decon3d.restoration.plan import Plan, VolumePlan
 from decon3d.versions import VERSIONS, __version__, installed
 from decon3d.volumes.checked_stores import open_array, open_store
@@ -27,7 +28,6 @@ FACE_LENGTH = 512
 """Voxels of a face along its two axes, in its middle, that are measured."""
 SHIFTS = 16
 """Planes before and behind the faces, with which the steps across faces are compared."""
-COUNTS = ("clipped", "not_finite", "no_data")
 
 
 def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]]:

@@ -19,6 +19,9 @@ from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 
+COUNTS = ("clipped", "not_finite", "no_data")
+"""Numbers of voxels that each block records."""
+SECONDS = ("seconds", "computing_seconds")
 Restored = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
 """Counts, and which of them have no data."""
 
@@ -32,42 +35,7 @@ def restore_part(
     threads: int,
     device: str = "cpu",
 ) -> None:
-    """Restore one part of the plan at `path`.
-
-    Parameters
-    ----------
-    states, part, marker, threads, device
-        As for `run_part`.
-
-    Raises
-    ------
-    DamagedError
-        If the plan is not the one that was made for these states.
-    UserError
-        As `run_part` does.
-    """
-    plan = load_plan(path)
-    if [s.description for s in states] != plan.restorers:
-        raise DamagedError(path, "was made for other prepared states")
-    try:
-        run_part(plan, states, part=part, marker=marker, threads=threads, device=device)
-    except DamagedError as error:
-        if error.path.name != "zarr.json":
-            raise
-        # The plan makes the empty level 0, so it has to be made again, too.
-        raise DamagedError(error.path, error.problem, files=[*error.files, path]) from None
-
-
-def run_part(
-    plan: Plan,
-    states: list[State],
-    *,
-    part: int,
-    marker: str | Path,
-    threads: int,
-    device: str = "cpu",
-) -> None:
-    """Restore the blocks of one part and write its marker.
+    """Restore the blocks of one part of the plan at `path`, and write its marker.
 
     Parameters
     ----------
@@ -83,16 +51,27 @@ def run_part(
 
     Raises
     ------
+    DamagedError
+        If the plan was made for other states, or an output's level 0 for another plan.
     UserError
         If a volume that is read in place has changed, or the job got SIGTERM (the next attempt
         resumes).
     DeviceMemoryError
         If not even a small part of a block fits into the device's memory.
     """
+    plan = load_plan(path)
+    if [s.description for s in states] != plan.restorers:
+        raise DamagedError(path, "was made for other prepared states")
     marker, numbers = Path(marker), plan.numbers(part)
     done = Progress(marker.with_suffix(".progress"), plan.work, numbers)
     function = _Restoration(plan, states, threads)
-    run_blocks(function, plan.work, numbers, done=done, what=f"{plan.method} part {part}")
+    try:
+        run_blocks(function, plan.work, numbers, done=done, what=f"{plan.method} part {part}")
+    except DamagedError as error:
+        if error.path.name != "zarr.json":
+            raise
+        # The plan makes the empty level 0, so it has to be made again, too.
+        raise DamagedError(error.path, error.problem, files=[*error.files, path]) from None
     lines = [done.lines[number] for number in numbers]
     write_record(
         marker,
@@ -101,12 +80,8 @@ def run_part(
             "part": part,
             "plan": plan.digest,
             "blocks": len(lines),
-            "voxels": sum(line["voxels"] for line in lines),
-            "seconds": round(sum(line["seconds"] for line in lines), 3),
-            "computing_seconds": round(sum(line["computing_seconds"] for line in lines), 3),
-            "clipped": sum(line["clipped"] for line in lines),
-            "not_finite": sum(line["not_finite"] for line in lines),
-            "no_data": sum(line["no_data"] for line in lines),
+            **{key: sum(line[key] for line in lines) for key in ("voxels", *COUNTS)},
+            **{key: round(sum(line[key] for line in lines), 3) for key in SECONDS},
             "content": digest([line["crc32"] for line in lines]),
             "peak_memory_gb": round(peak_memory_gb(), 3),
             "threads": threads,

@@ -132,8 +132,8 @@ def load_plan(path: str | Path) -> Plan:
         If its content was changed.
     """
     content = read_record(path)
-    for key in ("summary", "parts"):
-        content.pop(key)
+    for key in ("summary", "parts", "block_mb"):
+        content.pop(key, None)
     for volume in content["volumes"]:
         for key in ("shape", "chunk", "block"):
             volume[key] = tuple(volume[key])
@@ -251,7 +251,7 @@ def make_plan(
     )
     for volume in volumes:
         volume.output.create()
-    _write(plan, path)
+    _write(plan, path, block_mb=round(1000 * restoration.memory_gb))
     return plan
 
 
@@ -275,7 +275,7 @@ def check_stores(plan: Plan, path: str | Path) -> None:
             raise DamagedError(path, f"is not the plan that {volume.store} was created for")
 
 
-def _write(plan: Plan, path: str | Path) -> None:
+def _write(plan: Plan, path: str | Path, *, block_mb: int) -> None:
     summary = _summary(plan)
     log.info("%s: %s", plan.method, summary)
     loads = plan.loads()
@@ -287,7 +287,7 @@ def _write(plan: Plan, path: str | Path) -> None:
             part["computed_mvoxel"],
             part["written_gb"],
         )
-    extra = {"summary": summary, "parts": loads}
+    extra = {"summary": summary, "parts": loads, "block_mb": block_mb}
     write_record(path, {**asdict(plan), **extra})
 
 

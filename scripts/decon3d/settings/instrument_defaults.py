@@ -179,7 +179,15 @@ def by_name(instruments: Mapping[str, Instrument]) -> dict[str, tuple[str, str]]
 def chosen(
     instruments: Mapping[str, Instrument], named: str | None
 ) -> tuple[Instrument, Objective] | None:
-    """Return the instrument and objective of a dataset of a valid config, if any."""
+    """Return the instrument and objective of a dataset of a valid config.
+
+    Parameters
+    ----------
+    instruments
+        Of the config, by name.
+    named
+        The dataset's `instrument`; None = it has none, and the result is None.
+    """
     if named is None:
         return None
     name, objective = by_name(instruments)[named]

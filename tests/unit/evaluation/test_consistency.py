@@ -9,14 +9,13 @@ import zarr
 from ome_zarr_models.v05.image import Image
 
 from decon3d.errors import UserError
-from decon3d.evaluation import dark_noise, deviance
+from decon3d.evaluation import consistency_maps, dark_noise, deviance
 from decon3d.evaluation.consistency import Checker, Scale, beyond, smooth
 from decon3d.evaluation.consistency_maps import (
     ChannelCheck,
     check_volume,
-    volume_records,
-    worst_places,
 )
+from decon3d.evaluation.consistency_summary import volume_records, worst_places
 from decon3d.evaluation.map_sensitivity import (
     DETECTABLE,
     draw_places,
@@ -232,7 +231,7 @@ def test_worst_places_lie_apart_and_in_order():
     z = np.zeros((8, 30, 30), np.float32)
     z[2, 5, 5], z[2, 5, 6], z[4, 20, 20], z[0, 0, 0] = -9, -8.5, 7, np.nan
     found = worst_places(z, apart=(2, 3, 3), count=2)
-    assert [(p.voxel, p.z) for p in found] == [((2, 5, 5), -9), ((4, 20, 20), 7)]
+    assert found == [(2, 5, 5, -9), (4, 20, 20, 7)]
 
 
 def test_energy_outside_the_pass_band_is_not_verifiable():
@@ -377,6 +376,15 @@ def test_a_map_that_was_told_to_stop_goes_on(volume, tmp_path, monkeypatch):
     assert contents(tmp_path / "map") == contents(tmp_path / "whole")
 
 
+def test_a_wide_psf_may_use_all_the_memory_of_the_config(volume, monkeypatch):
+    whole, _ = volume("whole")
+    monkeypatch.setattr(consistency_maps, "MEMORY_GB", 1e-6)
+    found, _ = volume("wide")
+    assert found["checks"] == whole["checks"]
+    with pytest.raises(UserError, match=r"restoration\.memory_gb: 1e-06 is too little"):
+        volume("none", memory_gb=1e-6)
+
+
 def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):
     summary, result = volume("map.ome.zarr")
     Image.from_zarr(zarr.open_group(result.path, mode="r"))
@@ -396,7 +404,8 @@ def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):
     assert np.nanmin(coarse) == np.nanmin(z)
     records = volume_records(summary, dataset="d", method="m", volume="v")
     assert [r.metric for r in records] == ["consistency_flagged", "not_verifiable"]
-    assert all(0 < r.value < 1 for r in records)
+    assert [r.value for r in records] == [check["flagged"], check["not_verifiable"]]
+    assert 0 < check["flagged"] < 0.1 and 0 < check["not_verifiable"] < 0.1
     made = (result.path, zarr.open_group(result.path, mode="r").attrs["decon3d"]["key"])
     again, _ = volume("map.ome.zarr")
     assert again == summary, made

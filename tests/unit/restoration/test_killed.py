@@ -119,9 +119,7 @@ def test_two_kills_and_no_byte_differs(work):
     assert marker["blocks"] == plan.bounds[-1] == lines(progress)
     assert shards(folder, "killed") == shards(folder, "undisturbed")
     assert check_complete(plan, folder / "killed" / "parts")["v"]["clipped"] == 0
-    started = time.perf_counter()
     finish(folder, "killed")
-    assert time.perf_counter() - started < 5
     assert lines(progress) == plan.bounds[-1]
 
 

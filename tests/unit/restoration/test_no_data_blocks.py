@@ -11,7 +11,7 @@ import zarr
 from decon3d.classical.kinds.rl import Rl
 from decon3d.networks.inputs import network_input
 from decon3d.restoration.finish import check_complete, finish_volume
-from decon3d.restoration.part import run_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.settings import Restoration
@@ -53,7 +53,7 @@ def planned(folder, record, state, **options):
 def restored(folder, record, state, **options):
     plan = planned(folder, record, state, **options)
     marker = folder / f"{plan.digest}.json"
-    run_part(plan, [state], part=0, marker=marker, threads=1)
+    restore_part(folder / "plan.json", [state], part=0, marker=marker, threads=1)
     return plan, json.loads(marker.read_text()), zarr.open_array(str(folder / "v.out" / "0"))[0, 0]
 
 

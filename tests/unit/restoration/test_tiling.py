@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from scipy.ndimage import gaussian_filter
 
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.finish import check_complete, finish_volume, seam_index, step_ratios
-from decon3d.restoration.part import run_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.prepare import prepare_network
 from decon3d.restoration.restorers import open_restorer
@@ -27,8 +28,6 @@ RNG = np.random.default_rng(5)
 
 def image():
     """Blurred noise on a pedestal, in counts."""
-    from scipy.ndimage import gaussian_filter
-
     return (100 + 4000 * gaussian_filter(RNG.uniform(size=SHAPE), 1.5)).astype(np.float32)
 
 
@@ -107,7 +106,9 @@ def through_everything(folder, values, **options):
         ),
     )
     assert plan.bounds[-1] >= 8
-    run_part(plan, [state], part=0, marker=folder / "parts" / "0.json", threads=1)
+    restore_part(
+        folder / "plan.json", [state], part=0, marker=folder / "parts" / "0.json", threads=1
+    )
     parts = folder / "parts"
     issues = check_complete(plan, parts)["v"]
     finish_volume(plan, plan.volumes[0], record, provenance={}, issues=issues, progress=parts)

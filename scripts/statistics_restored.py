@@ -1,4 +1,4 @@
-"""Statistics and normalisation of one channel over all volumes of a dataset."""
+"""Statistics and normalisation of a channel of restored volumes, for a method that starts there."""
 
 from decon3d.logs import job_log
 from decon3d.volumes.normalisation import Normalisation
