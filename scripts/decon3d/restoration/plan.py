@@ -255,26 +255,6 @@ def make_plan(
     return plan
 
 
-def check_stores(plan: Plan, path: str | Path) -> None:
-    """Check that the outputs were created for the plan at `path`, not for an older one.
-
-    Raises
-    ------
-    DamagedError
-        If one was not, or is missing: the plan and all parts are to be made again.
-    """
-    path = Path(path)
-    parts = path.parents[1] / "parts" / plan.method
-    for volume in plan.volumes:
-        try:
-            key = volume.output.created_for()
-        except DamagedError as error:
-            files = [path, *sorted(parts.glob("*.json"))]
-            raise DamagedError(error.path, error.problem, files=files) from None
-        if key != volume.key:
-            raise DamagedError(path, f"is not the plan that {volume.store} was created for")
-
-
 def _write(plan: Plan, path: str | Path, *, block_mb: int) -> None:
     summary = _summary(plan)
     log.info("%s: %s", plan.method, summary)
