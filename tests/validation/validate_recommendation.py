@@ -258,20 +258,17 @@ def _row(
     photons: float | None = None,
 ) -> Record:
     return Record(
-        "d",
-        "signal",
-        method,
-        subject,
-        split,
-        recipe,
-        photons,
-        metric,
-        variant,
-        "volume",
-        None,
-        "validation",
-        value,
-        "1",
+        dataset="d",
+        channel="signal",
+        method=method,
+        subject=subject,
+        split=split,
+        recipe=recipe,
+        photons=photons,
+        metric=metric,
+        variant=variant,
+        implementation="validation",
+        value=value,
     )
 
 

@@ -6,7 +6,7 @@ its normalisation), blurred again by the PSF and compared with the *other* half 
 deviance: 2 mean(n log(n / μ) - n + μ) per voxel, about 1 if only photon noise is left. The other
 half does not confirm structure from noise.
 
-**It cannot see anything that the blur removes**, such as structure invented beyond the microscope's
+**It does not measure what the blur removes**, such as structure invented beyond the microscope's
 cut-off, and it judges the method at half of the dose. It compares methods on the same data only. In
 deskewed, filtered or summed images, the halves are not independent, and the deviance is too small.
 """

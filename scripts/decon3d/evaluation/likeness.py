@@ -196,7 +196,12 @@ def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> di
         curves[recipe] = phantoms.curves
     found.sort(key=lambda each: each.unlikeness)
     for each in found:
-        log.info("likeness: %s", each)
+        log.info(
+            "likeness: %s: %.3g (below 1: alike) %s",
+            each.recipe,
+            each.unlikeness,
+            "; ".join(each.differences),
+        )
     return {
         "camera": asdict(camera),
         "phantom_camera": asdict(phantom_camera),

@@ -153,5 +153,10 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
         voxels=measured.voxels,
         measured="data",
     )
-    log.info("noise: %s", noise)
+    log.info(
+        "noise: variance %.4g · counts %+.4g; correlation of neighbours %s (Z, Y, X)",
+        gain,
+        intercept,
+        ", ".join(f"{curve[0]:.2g}" for curve in noise.correlation),
+    )
     return noise

@@ -92,7 +92,15 @@ def resolve_conditions(
         else:
             photons = _widened(*dose.photons, most=found.most_photons - background)
     conditions = Conditions(photons, background, found, tuple(assumed))
-    log.info("phantoms: %s", conditions)
+    log.info(
+        "phantoms: %.3g to %.3g photons at the brightest, %.3g of background; camera offset %.4g, "
+        "gain %.3g, read noise %.3g",
+        *photons,
+        background,
+        found.offset,
+        found.gain,
+        found.read_noise,
+    )
     return conditions
 
 

@@ -1,6 +1,5 @@
 """Pictures of the consistency maps: all methods beside each other, and each one's worst places."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +67,15 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
         )
         xy, xz = (farthest(scene.counts, axis) for axis in (0, 1))
         views.append((method_label(method), scene.size_um, xy, xz))
-    sentences = [_of_method(root, dataset, channel, m, check) for m, check in found.items()]
-    caption = (
-        "Raw image minus the re-blurred restoration, in units of the noise (σ). Projections of the "
-        "value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light in the "
-        "restoration that the data contradict (invented). Red: light in the data that the "
-        f"restoration lacks (missed). {' '.join(sentences)} {LIMITS}"
+    caption = "\n".join(
+        [
+            "Raw image minus the re-blurred restoration, in units of the noise (σ). Projections of "
+            "the value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light "
+            "in the restoration that the data contradict (invented). Red: light in the data that "
+            "the restoration lacks (missed).",
+            *(_of_method(root, dataset, channel, m, check) for m, check in found.items()),
+            LIMITS,
+        ]
     )
     drawn: Drawn = [
         (
@@ -202,7 +204,11 @@ def _places(
     grid = figure.subplots(len(worst), 4, squeeze=False)
     image = None
     for row, place in zip(grid, worst, strict=True):
-        region = _region(place["voxel"], shape)
+        z0, y0, x0 = (
+            slice(max(0, v - h), min(n, v + h + 1))
+            for v, h, n in zip(place["voxel"], HALF, shape, strict=True)
+        )
+        region: Region = (z0, y0, x0)
         raw, sharp, again = reblurred(
             record,
             restored,
@@ -252,10 +258,3 @@ def _places(
     if image is not None:
         figure.colorbar(image, ax=grid, shrink=0.6, label="z (σ)", extend="both").ax.grid(False)
     return figure
-
-
-def _region(voxel: Sequence[int], shape: Triple) -> Region:
-    z, y, x = (
-        slice(max(0, v - h), min(n, v + h + 1)) for v, h, n in zip(voxel, HALF, shape, strict=True)
-    )
-    return z, y, x

@@ -25,7 +25,7 @@ from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
-from decon3d.report.independent import VOLUME, with_volumes
+from decon3d.report.independent import VOLUME, test_specimens, with_volumes
 from decon3d.report.labels import (
     INPUT,
     TRUTH,
@@ -34,9 +34,9 @@ from decon3d.report.labels import (
     prior_weight,
     with_groups,
 )
+from decon3d.report.likeness import draw_likeness
 from decon3d.report.overview import shown_volumes, volume_rows
-from decon3d.report.pairs import test_specimens
-from decon3d.report.phantom_figures import data_and_phantoms, restored_recipes, split_sheet
+from decon3d.report.phantom_figures import restored_recipes, split_sheet
 from decon3d.report.run_status import still_to_gain, stored
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
@@ -159,7 +159,7 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
         if (job.root / paths.psf(job.name, channel)).with_name("beads.tif").is_file():
             yield f"beads of {channel}", partial(_beads, job, channel)
         if (job.root / paths.likeness(job.name, channel)).is_file():
-            yield f"data and phantoms of {channel}", partial(data_and_phantoms, job, channel)
+            yield f"data and phantoms of {channel}", partial(draw_likeness, job, channel)
         for split in ("train", "test"):
             if exists(job.root / paths.phantoms(job.name, channel, split)):
                 yield f"{split} phantoms of {channel}", partial(split_sheet, job, channel, split)
@@ -342,11 +342,14 @@ def _metrics(job: Job) -> Drawn:
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):
-        means = {
-            key: estimate_mean(
-                list(part.groupby(VOLUME)["value"].mean()),
-                seed=job.settings.seed,
-                name="/".join(key),
+        found = {
+            key: (
+                part["value"].dropna(),
+                estimate_mean(
+                    list(part.groupby(VOLUME)["value"].mean()),
+                    seed=job.settings.seed,
+                    name="/".join(key),
+                ),
             )
             for key, part in points.groupby(keys)
         }
@@ -360,5 +363,5 @@ def _metrics(job: Job) -> Drawn:
         entry = Entry(
             f"metrics_{channel}", "metrics", f"All values{of_channel(job, str(channel))}", caption
         )
-        drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
+        drawn.append((entry, plots.metric_plot(found, methods=methods)))
     return drawn

@@ -84,19 +84,15 @@ def restoration_summary(
     moments = f", {max(times)} time points" if max(times) > 1 else ""
     various = "of different sizes, the first " if len(shapes) > 1 else ""
     channels = ", ".join(
-        f"{name} ({_in_file(first, c)}{1000 * c.emission_um:.0f} nm)"
+        f"{name} ({own}{1000 * c.emission_um:.0f} nm)"
         for name, c in dataset.channels.items()
+        for title in [first.own_name(c.index)]
+        for own in [f"“{title}” in the file, " if title else ""]
     )
     return (
         f"{count} {various}of {size}{moments}, {_microscope(dataset.optics)}, "
         f"channel{'s' if len(dataset.channels) > 1 else ''} {channels}, {done}."
     )
-
-
-def _in_file(record: VolumeRecord, channel: Channel) -> str:
-    """Quote the file's own name of a channel, if it has one."""
-    own = record.own_name(channel.index)
-    return f"“{own}” in the file, " if own else ""
 
 
 def methods_paragraph(

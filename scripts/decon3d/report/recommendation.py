@@ -2,14 +2,14 @@
 
 The data exclude a method that has a veto, and one whose predicted error exceeds the least by more
 than two standard errors. The second can exclude Richardson-Lucy, too. Of the remaining methods, the
-one that is clearly ahead on simulated objects is recommended. Ties go to Richardson-Lucy, or if it
-is excluded, to the method with the least predicted error; other ties go to the simpler method. If
-Richardson-Lucy has a veto, the raw volume is recommended.
+one that is clearly ahead on simulated objects is recommended. If none is clearly ahead, it is
+Richardson-Lucy, or if that is excluded, the method with the least predicted error. Other ties go to
+the simpler method. If Richardson-Lucy has a veto, the raw volume is recommended.
 
 `tests/validation/validate_recommendation.py` measures how often this rule is right.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -310,11 +310,18 @@ class _Channel:
             }
             for m in self.methods
         }
-        values = {group: self._values(group) for group in EVIDENCE}
+        rows = self.metrics[
+            (self.metrics["metric"] == METRIC) & (self.metrics["variant"] == "affine")
+        ]
+        values = {group: values_by_volume(rows[rows["group"] == group]) for group in EVIDENCE}
         ranks: dict[str, dict[str, Rank]] = {
             method: {
                 group: Rank(
-                    self._mean(of[method], f"{group}/{method}"),
+                    estimate_mean(
+                        list(of[method].values()),
+                        seed=self.settings.seed,
+                        name=f"recommendation/{self.name}/{group}/{method}",
+                    ),
                     None
                     if method == start or start not in of
                     else self._difference(of, method, start, group),
@@ -344,15 +351,6 @@ class _Channel:
         ranks = {m: of for m, of in ranks.items() if of}
         return Recommendation(self.name, method, sentence, reference, checks, ranks)
 
-    def _values(self, group: str) -> dict[str, dict[str, float]]:
-        rows = self.metrics
-        chosen = (rows["metric"] == METRIC) & (rows["variant"] == "affine")
-        return values_by_volume(rows[chosen & (rows["group"] == group)])
-
-    def _mean(self, values: Mapping[str, float], name: str) -> Estimate:
-        name = f"recommendation/{self.name}/{name}"
-        return estimate_mean(list(values.values()), seed=self.settings.seed, name=name)
-
     def _difference(
         self, values: Mapping[str, Mapping[str, float]], first: str, second: str, group: str
     ) -> Estimate:
@@ -367,7 +365,8 @@ class _Channel:
         where: str,
     ) -> tuple[str | None, str]:
         """Choose a method and say why."""
-        against = {m: _reasons(checks[m].values()) for m in self.methods}
+        reasons = {m: [c.why for c in checks[m].values() if c.veto] for m in self.methods}
+        against = {m: " and ".join(reasons[m][:REASONS]) for m in self.methods}
         start = reference or self.methods[0]
         if reference is None and len(self.methods) + len(self.missing) > 1:
             awaited = reference_of(self.missing, self.settings)
@@ -464,7 +463,7 @@ def _no_lead(where: str, differences: Sequence[Estimate]) -> str:
     if not differences:
         return f"no other method has been measured on {where}"
     most = max(d.n for d in differences)
-    few = "" if most >= LEAST else f" ({most} are too few to tell)"
+    few = "" if most >= LEAST else f" ({most} volumes are too few for a decision)"
     return f"no other method has a clearly higher PSNR on {where}{few}"
 
 
@@ -480,8 +479,3 @@ def _higher(whose: str, lead: Estimate, other: str, where: str) -> str:
         f"{whose} PSNR on {where} is {number(lead.mean, 1)} dB higher than that of {other} "
         f"(95\u00a0% interval {low}\u00a0…\u00a0{high}\u00a0dB, n\u00a0=\u00a0{lead.n})"
     )
-
-
-def _reasons(checks: Iterable[Check]) -> str:
-    """Join the reasons that exclude a method; those that can be seen in pictures come first."""
-    return " and ".join([check.why for check in checks if check.veto][:REASONS])

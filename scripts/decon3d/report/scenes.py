@@ -48,12 +48,14 @@ def _scene(job: Job, record: VolumeRecord, channel: str, name: str) -> dict[str,
     panels = [Panel(s.label, overview(s, voxel_size_um=voxel), maps.get(s.label)) for s in found]
     times = record.shape[0]
     note = f"Time point {found[0].time} of {times}." if times > 1 else ""
-    stores = [_shown(job, s.path) for s in found]
+    stores = (
+        s.path.relative_to(job.root) if s.path.is_relative_to(job.root) else s.path for s in found
+    )
     return viewer_scene(
         panels,
         name=name,
         full_shape=(record.shape[2], record.shape[3], record.shape[4]),
-        napari=f"napari {' '.join(stores)}",
+        napari=f"napari {shlex.join(map(str, stores))}",
         note=note,
     )
 
@@ -64,9 +66,3 @@ def _consistency(job: Job, record: VolumeRecord, method: str, position: int) -> 
         return None
     source = Source(method, store, 0, position)
     return np.asarray(overview(source, voxel_size_um=record.voxel_size_um).counts)
-
-
-def _shown(job: Job, path: Path) -> str:
-    """Name a store as it is reached from the working directory, quoted for a shell."""
-    inside = path.relative_to(job.root) if path.is_relative_to(job.root) else path
-    return shlex.quote(str(inside))

@@ -150,7 +150,7 @@ def _search(
         raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
     content: dict[str, Any] = {prior: result.weight} if prior else {}
     content |= {"iterations": round(longer * result.iterations), "score": result.score}
-    log.info("%s: chosen %s", method.kind, content)
+    log.info("%s: chose %s", method.kind, ", ".join(f"{k} {v:.4g}" for k, v in content.items()))
     write_record(
         path,
         {

@@ -287,6 +287,6 @@ def test_the_reference_beads(reference_data, tmp_path):
         from_beads(0.2)  # the image is no wider than such a ball alone
     _, caption = draw_beads(tmp_path / "psf.tif")
     assert caption.startswith("4 of 4 beads were used")
-    assert caption.endswith("too few beads to compare widths over the field.")
+    assert caption.endswith("Too few beads to compare widths over the field.")
     save_psf(normalised_psf(made.data, made.voxel_size_um, {}), tmp_path / "psf.tif")
     assert not (tmp_path / "bead_measured.tif").exists()

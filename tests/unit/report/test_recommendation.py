@@ -234,7 +234,7 @@ def test_ties_between_others_go_to_the_simpler() -> None:
 
 def test_two_volumes_allow_no_interval_and_no_lead() -> None:
     found = advice(table({"rl": [30.0, 29.0], "rltv": [33.0, 32.0]}))
-    assert found.method == "rl" and "2 are too few to tell" in found.sentence
+    assert found.method == "rl" and "2 volumes are too few" in found.sentence
     assert np.isnan(found.ranks["rltv"]["simulated"].ahead.low)
 
 
