@@ -43,7 +43,7 @@ from decon3d.volumes.reader import open_volume
 from decon3d.volumes.volume import Reading, Triple
 
 NAME = "image"
-"""Of the only dataset and its only volume."""
+"""Name of the only dataset and of its only volume."""
 KEY = f"datasets.{NAME}"
 
 
