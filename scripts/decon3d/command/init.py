@@ -96,13 +96,13 @@ def new_config(
     files
         Paths or patterns of the volumes, which share a microscope.
     name
-        Of the dataset.
+        Name of the dataset.
     given
         The options.
     ask
         Asks the user; None = what is missing is an error.
     path
-        Where the config will be written, for its header.
+        Path of the config, for its header.
 
     Returns
     -------

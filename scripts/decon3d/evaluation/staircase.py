@@ -39,7 +39,7 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import State
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 FLAT = 0.1
 """A voxel is nearly flat below this share of the foreground's median steepness."""
@@ -61,7 +61,7 @@ RATIO = 2.5
 FLAT_OBJECT = 0.01
 """Share of flat voxels of the reference from which the object itself counts as flat."""
 BLOCKS = 2
-"""Blocks of a sample that are measured."""
+"""Most blocks of a sample that are measured."""
 REFERENCE = Rl(kind="rl", iterations=15)
 """The reference of restorations. Smoothed, it depends little on its iterations."""
 

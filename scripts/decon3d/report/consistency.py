@@ -1,4 +1,4 @@
-"""Pictures of the consistency maps: all methods beside each other, and each one's worst places."""
+"""Figures of the consistency maps: all methods side by side, and the worst places of each."""
 
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from decon3d.report.run_status import stored
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import Source, overview
 from decon3d.settings import Settings
-from decon3d.volumes.ingest import VolumeRecord, load_record, load_statistics
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import load_statistics
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 SHOWN = 4
-"""Worst places of a method that are drawn."""
+"""Most places of a method that are drawn."""
 HALF = (12, 24, 24)
 """Voxels (Z, Y, X) around a place that are drawn."""
 LIMIT = 10.0
@@ -114,7 +115,7 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
 
 
 def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]) -> str:
-    """Describe what a method's map shows, and what cannot be checked."""
+    """Describe the result of a method's map, and its limits."""
     text = (
         f"{method_label(method)}: {_percent(check['flagged'])} of the voxels are flagged (|z| ≥ "
         f"{THRESHOLD:g} σ; {_percent(check['invented'])} invented, {_percent(check['missed'])} "

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from decon3d import paths
-from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
+from decon3d.report.labels import method_label, prior_weight
 from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number, quantity
 from decon3d.settings import (
@@ -20,7 +21,7 @@ from decon3d.settings import (
     is_tuned,
 )
 from decon3d.versions import __version__
-from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.volume_record import VolumeRecord
 
 TRUTHS = {
     "test": "simulated volumes with known truth",

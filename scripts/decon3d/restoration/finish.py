@@ -18,10 +18,10 @@ from decon3d.restoration.part import COUNTS
 from decon3d.restoration.plan import Plan, VolumePlan, load_plan
 from decon3d.versions import VERSIONS, __version__, installed
 from decon3d.volumes.checked_stores import open_array, open_store
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import begin_store, finished_attributes
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.ome_tiff import write_ome_tiff
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import write_metadata, write_pyramid
 
 FACES = 16

@@ -22,7 +22,8 @@ from decon3d.classical.tuning import scores
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.photon_transfer import CORRELATED, measure_camera, neighbour_correlation
+from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
+from decon3d.volumes.photon_transfer import measure_camera
 
 NOMINAL = 15
 """Default number of accelerated iterations, about right for 100 photons."""

@@ -24,8 +24,8 @@ from decon3d.networks.engines import Engine, choose_engine
 from decon3d.restoration.restorers import State
 from decon3d.restoration.sections import Restoration
 from decon3d.versions import VERSIONS
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import Layout
+from decon3d.volumes.volume_record import VolumeRecord
 
 
 @dataclass(frozen=True)

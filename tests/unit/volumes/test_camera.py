@@ -7,8 +7,8 @@ from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.noise import load_noise, noise_of
 from decon3d.report.run_status import data_warnings
 from decon3d.volumes.camera import Camera, CameraRecord, dose_of, load_camera, resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import fit_line, measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 from support.simulated_cameras import Device, expected_photons, long_psf
 from validation.validate_camera import measure
 

@@ -13,8 +13,9 @@ from decon3d.settings import CameraSection
 from decon3d.volumes.camera import record_of, resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
 from decon3d.volumes.camera_maps import Correction, load_maps, save_maps
-from decon3d.volumes.ingest import channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import channel_statistics
 
 SHAPE = (120, 160)
 BAD = [(5, 7), (5, 8), (60, 80), (119, 159)]

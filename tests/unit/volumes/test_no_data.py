@@ -8,9 +8,11 @@ import tifffile
 
 from decon3d.errors import UserError
 from decon3d.volumes.channel_accumulator import mark_image
-from decon3d.volumes.ingest import channel_statistics, fills_of, ingest
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.no_data import mark, read_marked
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import channel_statistics
+from decon3d.volumes.volume_record import fills_of
 from support.volumes import DESKEWED_SHAPE, deskewed, noise
 
 RNG = np.random.default_rng(0)
