@@ -157,7 +157,7 @@ def deconvolve(
     Parameters
     ----------
     image
-        Counts, axes Z Y X, any integer or floating point type; NaN = no data.
+        Counts, axes Z Y X, any integer or floating point type; NaN, infinite or masked = no data.
     psf
         From `make_psf`, or an array (Z Y X, odd sizes, centred, background removed) on the grid of
         the image.
@@ -211,6 +211,9 @@ def deconvolve(
     >>> restored.shape, restored.dtype
     ((12, 32, 32), dtype('float32'))
     """
+    if isinstance(image, np.ma.MaskedArray):
+        kept = image.astype(np.result_type(image, np.float32))
+        image = np.ma.filled(kept, np.nan)
     values = np.asarray(image)
     if values.ndim != 3 or values.dtype.kind not in "iuf" or 0 in values.shape:
         raise UserError(

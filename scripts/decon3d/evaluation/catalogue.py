@@ -235,7 +235,7 @@ METRICS: dict[str, Metric] = {
         ranked=False,
     ),
 }
-"""In the order of the tables."""
+"""All metrics, in the order of the tables."""
 
 VOXELWISE = ("psnr", "ssim", "nrmse")
 """Metrics that compare voxels with a truth, raw and after an affine match."""

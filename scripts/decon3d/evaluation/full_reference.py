@@ -197,16 +197,9 @@ def evaluate_volume(
 
 
 def _mean_score(scores: tuple[Score, ...]) -> Score:
-    first = scores[0]
     ranges = [s.range for s in scores if s.range is not None]
-    value = float(np.mean([s.value for s in scores]))
-    return Score(
-        first.metric,
-        first.variant,
-        value,
-        float(np.mean(ranges)) if ranges else None,
-        first.implementation,
-    )
+    mean_range = float(np.mean(ranges)) if ranges else None
+    return replace(scores[0], value=float(np.mean([s.value for s in scores])), range=mean_range)
 
 
 def _array(group: zarr.Group, name: str, store: str | Path | None) -> zarr.Array[Any]:

@@ -61,7 +61,7 @@ RATIO = 2.5
 FLAT_OBJECT = 0.01
 """Share of flat voxels of the reference from which the object itself counts as flat."""
 BLOCKS = 2
-"""Blocks of a sample that are measured."""
+"""Most blocks of a sample that are measured."""
 REFERENCE = Rl(kind="rl", iterations=15)
 """The reference of restorations. Smoothed, it depends little on its iterations."""
 

@@ -1,4 +1,4 @@
-"""Pictures of the consistency maps: all methods beside each other, and each one's worst places."""
+"""Figures of the consistency maps: all methods side by side, and the worst places of each."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from decon3d.volumes.ingest import VolumeRecord, load_record, load_statistics
 from decon3d.volumes.reader import open_volume
 
 SHOWN = 4
-"""Worst places of a method that are drawn."""
+"""Most places of a method that are drawn."""
 HALF = (12, 24, 24)
 """Voxels (Z, Y, X) around a place that are drawn."""
 LIMIT = 10.0
@@ -114,7 +114,7 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
 
 
 def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]) -> str:
-    """Describe what a method's map shows, and what cannot be checked."""
+    """Describe the result of a method's map, and its limits."""
     text = (
         f"{method_label(method)}: {_percent(check['flagged'])} of the voxels are flagged (|z| ≥ "
         f"{THRESHOLD:g} σ; {_percent(check['invented'])} invented, {_percent(check['missed'])} "

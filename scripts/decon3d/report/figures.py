@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from decon3d import paths
 from decon3d.classical.risk import LONGER_PRIOR
 from decon3d.errors import UserError, needs_traceback
+from decon3d.evaluation.catalogue import VOXELWISE
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import full_disk, read_json, write_digests, write_json
 from decon3d.logs import log
@@ -26,14 +27,7 @@ from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
 from decon3d.report.independent import VOLUME, test_specimens, with_volumes
-from decon3d.report.labels import (
-    INPUT,
-    TRUTH,
-    VOXELWISE,
-    method_label,
-    prior_weight,
-    with_groups,
-)
+from decon3d.report.labels import INPUT, TRUTH, method_label, prior_weight, with_groups
 from decon3d.report.likeness import draw_likeness
 from decon3d.report.overview import shown_volumes, volume_rows
 from decon3d.report.phantom_figures import restored_recipes, split_sheet

@@ -1,7 +1,7 @@
-"""The headline table, the settings that decided its numbers, and the guide to all columns.
+"""The headline table, the settings behind its numbers, and the guide to all columns.
 
-The headline has five figures per method: held-out deviance, NRMSE raw and affine-matched, width of
-beads, slope of brightness per object, and cost. The summary has the rest.
+The headline has the key numbers of each method: held-out deviance, NRMSE raw and affine-matched,
+width of beads, slope of brightness per object, and cost. The summary has the other metrics.
 """
 
 from collections.abc import Mapping
@@ -46,13 +46,13 @@ WIDTH_COLUMNS = ("channel", "metric", "variant", "method")
 
 
 def dependent(metrics: pd.DataFrame) -> "pd.Series[bool]":
-    """Mark the rows of a deviance of halves that share noise."""
+    """Mark the rows whose deviance was measured on halves with correlated noise."""
     told = metrics["implementation"].astype(str).str.contains(DEPENDENT, regex=False)
     return told & metrics["metric"].isin(["deviance", "deviance_part"])
 
 
-def shared_noise(metrics: pd.DataFrame) -> list[str]:
-    """List the channels in which the deviance of held-out photons is not valid."""
+def correlated_noise_warnings(metrics: pd.DataFrame) -> list[str]:
+    """Warn of channels in which the deviance of held-out photons is not valid."""
     return [
         f"Channel {channel}: the noise of neighbouring voxels is correlated (for example by "
         "deskewing), so the two halves of the photons are not independent. Held-out deviance "

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from decon3d import paths
-from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
+from decon3d.report.labels import method_label, prior_weight
 from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number, quantity
 from decon3d.settings import (

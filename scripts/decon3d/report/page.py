@@ -13,15 +13,16 @@ import yaml
 
 from decon3d import paths
 from decon3d.errors import needs_traceback
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.records import COLUMNS
 from decon3d.files import DIGESTS, check_digests, read_json, write_digests, write_json, write_text
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
-from decon3d.report.embed import downloads, embedded, figures_by_section, other_tables
+from decon3d.report.embed import embedded, figures_by_section, tables
 from decon3d.report.figures import make_figures, volume_figures
-from decon3d.report.headline_table import headline, shared_noise
+from decon3d.report.headline_table import correlated_noise_warnings, headline
 from decon3d.report.independent import VOLUME, test_specimens, with_volumes
-from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
+from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
 from decon3d.report.overview import ODD, add_pictures, shown_volumes, volume_rows
@@ -44,12 +45,12 @@ from decon3d.report.tables import (
     write_tables,
 )
 from decon3d.report.templating import listed, render
-from decon3d.report.vetoes import painted
+from decon3d.report.vetoes import staircase_warnings
 from decon3d.settings import Settings, is_trained
 from decon3d.settings.decisive import decisive
 
 VIEWER_BYTES = 12_000_000
-"""Of all volumes in the viewer, as text; the volumes' own pages show the others."""
+"""Largest size of all volumes in the viewer, as text; pages of single volumes show the others."""
 SECTIONS = {
     "pictures": "Pictures",
     "metrics": "Quality against the truth",
@@ -171,8 +172,8 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     warnings = [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
     warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
     warnings += attempt("the likeness", lambda: likeness_warnings(root, **named), [])
-    warnings += attempt("the deviance", lambda: shared_noise(metrics), [])
-    warnings += attempt("the staircase", lambda: painted(metrics), [])
+    warnings += attempt("the deviance", lambda: correlated_noise_warnings(metrics), [])
+    warnings += attempt("the staircase", lambda: staircase_warnings(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
     # Beside the raw thumbnails: the recommended method, else the first with a result.
@@ -228,8 +229,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ),
         psf_cards=cards,
         pairs=attempt("the measured pairs", lambda: pair_rows(root, **named), []),
-        downloads=attempt("the tables", lambda: downloads(root, dataset=dataset), []),
-        tables=attempt("other tables", lambda: other_tables(root, dataset=dataset), []),
+        tables=attempt("the tables", lambda: tables(root, dataset=dataset), []),
         provenance=attempt("the provenance", lambda: provenance(root, **named), []),
         config=yaml.safe_dump(decisive(settings, dataset), sort_keys=False, allow_unicode=True),
         warnings=warnings,
@@ -282,7 +282,7 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
 def _scenes(
     root: Path, volumes: Iterable[str], *, dataset: str, settings: Settings
 ) -> list[dict[str, Any]]:
-    """Make the viewer's scenes up to the page's size limit; always the first one."""
+    """Make the viewer's scenes up to the page's size limit, but at least the first one."""
     scenes: list[dict[str, Any]] = []
     size = 0
     for scene in volume_scenes(root, volumes, dataset=dataset, settings=settings):
@@ -296,7 +296,7 @@ def _scenes(
 
 
 def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
-    """List what the numbers can and cannot prove."""
+    """List the limits of the numbers."""
     caveats = []
     phantoms = metrics[metrics["split"] == "test"] if len(metrics) else metrics
     if len(phantoms):

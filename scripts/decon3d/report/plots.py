@@ -18,15 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.statistics import Estimate
-from decon3d.report.labels import (
-    METRICS,
-    TRUTH,
-    VARIANTS,
-    VOXELWISE,
-    method_label,
-    prior_weight,
-)
+from decon3d.report.labels import TRUTH, VARIANTS, method_label, prior_weight
 from decon3d.report.views import Scene, Triple, line
 
 WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi

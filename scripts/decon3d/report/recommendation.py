@@ -63,7 +63,7 @@ COLUMNS = (
     "veto",
     "sentence",
 )
-"""Of the table: a row per method and number."""
+"""Columns of the table, which has a row per method and number."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def recommended(
             misfits.setdefault(method, []).extend(f"{volume}: {text}" for text in sentences)
         for channel in settings.datasets[dataset].channels:
             values = stored(root / paths.prepared(dataset, channel, method)).get("values", {})
-            labels[channel, method] = settled(values)
+            labels[channel, method] = chosen_text(values)
     return recommend(
         metrics,
         settings=settings,
@@ -227,7 +227,7 @@ def recommended(
     )
 
 
-def settled(values: Mapping[str, Any]) -> str:
+def chosen_text(values: Mapping[str, Any]) -> str:
     """State the iterations and the λ that the preparation of a method chose, for a sentence."""
     if not isinstance(values.get("iterations"), int):
         return ""
@@ -412,7 +412,7 @@ class _Channel:
         return chosen, f"Use {name}: {_no_lead(where, list(differences.values()))}."
 
     def _left(self, methods: Sequence[str]) -> list[str]:
-        """Keep methods whose predicted error is not clearly larger than the least, that first."""
+        """Keep methods whose predicted error is not clearly larger than the least; least first."""
         best = least_predicted(self.metrics, methods)
         if best is None:
             return list(methods)
@@ -447,7 +447,7 @@ class _Channel:
         leads: Mapping[str, Estimate],
         ahead: Callable[[str, str], Estimate | None],
     ) -> str | None:
-        """Choose the method that leads by most; of those that tie with it, the simplest."""
+        """Choose the method with the largest lead; of those that tie with it, the simplest."""
         if not methods:
             return None
         best = max(methods, key=lambda m: leads[m].mean)
@@ -468,7 +468,7 @@ def _no_lead(where: str, differences: Sequence[Estimate]) -> str:
 
 
 def _clear(difference: Estimate | None) -> TypeGuard[Estimate]:
-    """Say whether the first of two methods is ahead, and no tie."""
+    """Return whether the first of two methods is ahead of the second by more than a tie."""
     return difference is not None and difference.mean >= TIE_DB and difference.excludes_zero
 
 

@@ -29,7 +29,7 @@ SLACK = 1.05
 
 
 def stored(path: Path) -> dict[str, Any]:
-    """Read an object from a JSON file of this project; empty where there is none yet."""
+    """Read an object from a JSON file of this project; empty if there is no file yet."""
     return read_json(path) if path.is_file() else {}
 
 
@@ -104,13 +104,13 @@ def _logs(root: Path, dataset: str, method: str) -> list[dict[str, str]]:
 
 
 def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
-    """List each method's settings as they took effect, per channel.
+    """List the settings that each method used, per channel.
 
     Returns
     -------
     list of dict
         `method`, `channel` and `rows`: the config's values, overridden by what tuning, training
-        and preparation settled, and the seam index of the restored volumes.
+        and preparation chose, and the seam index of the restored volumes.
     """
     found = []
     for name, method in settings.methods.items():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from decon3d import paths
-from decon3d.report.entries import Job
+from decon3d.report.entries import Job, exists
 from decon3d.report.figures import sources
 from decon3d.report.labels import method_label
 from decon3d.report.viewer import Panel, viewer_scene
@@ -62,7 +62,7 @@ def _scene(job: Job, record: VolumeRecord, channel: str, name: str) -> dict[str,
 
 def _consistency(job: Job, record: VolumeRecord, method: str, position: int) -> Values | None:
     store = job.root / paths.consistency(job.name, record.name, method)
-    if not (store / "zarr.json").is_file():
+    if not exists(store):
         return None
     source = Source(method, store, 0, position)
     return np.asarray(overview(source, voxel_size_um=record.voxel_size_um).counts)

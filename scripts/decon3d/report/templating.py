@@ -10,15 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from decon3d.report.labels import (
-    ARROWS,
-    GROUPS,
-    INPUT,
-    METRICS,
-    REGIONS,
-    VARIANTS,
-    method_label,
-)
+from decon3d.evaluation.catalogue import METRICS
+from decon3d.report.labels import ARROWS, GROUPS, INPUT, REGIONS, VARIANTS, method_label
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -131,7 +131,7 @@ def data_checks(
     return [check for check in found if check is not None]
 
 
-def painted(metrics: pd.DataFrame) -> list[str]:
+def staircase_warnings(metrics: pd.DataFrame) -> list[str]:
     """Warn of methods that turn smooth structure of the data into flat patches.
 
     Parameters

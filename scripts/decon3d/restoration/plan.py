@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from decon3d.blocks.geometry import BLOCK_COST, Triple, choose_block, padded_voxels
+from decon3d.blocks.geometry import BLOCK_COST, Triple, choose_block, padded_voxels, triple
 from decon3d.blocks.work import Output, WorkList
 from decon3d.errors import DamagedError
 from decon3d.files import digest, read_json, read_record, write_record
@@ -185,11 +185,9 @@ def make_plan(
         If the smallest block does not fit the memory, or the engine is not available.
     """
     every = [states[name] for name in channels]
-    z, y, x = (lcm(*sizes) for sizes in zip(*(s.stride for s in every), strict=True))
-    stride = (z, y, x)
+    stride = triple(lcm(*sizes) for sizes in zip(*(s.stride for s in every), strict=True))
     halos = zip(*(s.halo for s in every), stride, strict=True)
-    z, y, x = (-(-max(sizes) // step) * step for *sizes, step in halos)  # in whole strides
-    halo = (z, y, x)
+    halo = triple(-(-max(sizes) // step) * step for *sizes, step in halos)  # in whole strides
     mirror = every[0].mirror
     bytes_per_voxel = max(s.bytes_per_voxel for s in every)
     engine = None
@@ -298,10 +296,9 @@ def _finished_layout(store: str, decisive: list[Any]) -> tuple[Triple, Triple] |
     try:
         key = read_json(Path(store, "zarr.json"))["attributes"]["decon3d"]["key"]
         layout = Layout.of(read_json(Path(store, "0", "zarr.json")))
-        (bz, by, bx), (cz, cy, cx) = layout.file[2:], (layout.chunk or ())[2:]
+        block, chunk = triple(layout.file[2:]), triple((layout.chunk or ())[2:])
     except (DamagedError, KeyError, TypeError, IndexError, ValueError):
         return None
-    block, chunk = (bz, by, bx), (cz, cy, cx)
     return (block, chunk) if key == _key(decisive, block, chunk) else None
 
 
