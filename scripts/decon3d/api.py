@@ -32,7 +32,7 @@ SAME_GRID = 1.01
 """Ratio up to which the voxel sizes of image and PSF are the same."""
 ENDINGS = (".ome.zarr", ".ome.tif", ".ome.tiff")
 _ANY_OPTICS = {"modality": "widefield", "numerical_aperture": 1.0}
-"""Of settings whose optics are not used."""
+"""Valid optics for settings that do not use them."""
 _FROM_FILE = ", or let decon3d.make_psf(measured={'source': 'file', 'path': …}) clean a file"
 
 
@@ -62,7 +62,7 @@ def make_psf(
     modality
         `widefield`, `confocal`, `two_photon`, `light_sheet` or `sted`.
     numerical_aperture
-        Of the detecting objective.
+        Numerical aperture of the detecting objective.
     emission_um, excitation_um
         Wavelengths of emission peak and excitation, in µm.
     voxel_size_um

@@ -45,7 +45,7 @@ from decon3d.volumes.volume import Reading, Triple
 from decon3d.volumes.volume_record import VolumeRecord
 
 NAME = "image"
-"""Of the only dataset and its only volume."""
+"""Name of the only dataset and of its only volume."""
 KEY = f"datasets.{NAME}"
 
 

@@ -202,7 +202,7 @@ def draw(
     Parameters
     ----------
     pairs
-        To draw from.
+        The pairs.
     step, seed
         The draw depends on these alone.
     batch

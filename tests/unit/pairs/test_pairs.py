@@ -302,7 +302,7 @@ def test_nan_in_the_truth_is_left_out_and_its_share_is_told(tmp_path, pair):
 
     make((20, 20, 30))
     assert np.isfinite(zarr.open_group(tmp_path / "train.zarr")["object"][:]).all()
-    for row in read_json(tmp_path / "pairs.json")["pairs"]:
-        assert row["no_data"] == pytest.approx(0.25, abs=0.001)
+    rows = read_json(tmp_path / "pairs.json")["pairs"]
+    assert [row["no_data"] for row in rows] == pytest.approx([0.25] * 3, abs=0.001)
     with pytest.raises(UserError, match=r"0\.00% of the raw volume and 25\.00% of the truth"):
         make((20, 60, 60))
