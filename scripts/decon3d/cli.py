@@ -303,20 +303,27 @@ def verify(
     results: Annotated[str, typer.Argument(help="Folder of the results.")] = "results",
 ) -> None:
     """List missing and damaged results."""
-    from decon3d.command.launch import run_script
+    from decon3d.command.launch import verify_results
 
-    run_script("verify.py", [results])
+    verify_results(results)
 
 
-@app.command(context_settings=_TO_SNAKEMAKE)
-def doctor(context: typer.Context) -> None:
+@app.command()
+def doctor(
+    write: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Write it as profiles/NAME/config.yaml.")
+    ] = None,
+    tries: Annotated[
+        bool, typer.Option("--try", help="Run a tiny job in each of its partitions.")
+    ] = False,
+) -> None:
     """Suggest a profile for this SLURM cluster.
 
-    --write NAME writes it as profiles/NAME/config.yaml, --try runs a tiny job in each partition.
+    Run it on a login node. It asks SLURM's own commands and changes nothing.
     """
-    from decon3d.command.launch import run_script
+    from decon3d.command.doctor import suggest_profile
 
-    run_script("doctor.py", context.args)
+    suggest_profile(name=write, tries=tries)
 
 
 @app.command()

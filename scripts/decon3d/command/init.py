@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from decon3d.command.launch import workflow_folder
 from decon3d.errors import UserError
 from decon3d.optics.modalities import MODALITIES
 from decon3d.preflight import check_headers, list_inputs
@@ -24,7 +25,8 @@ Ask = Callable[[str, str], str]
 """Gets an option's name and a question, returns the answer."""
 
 HEADER = """\
-# Written by `decon3d init`. Lengths are µm, triples are Z, Y, X; all keys: config/README.md.
+# Written by `decon3d init`. Lengths are µm, triples are Z, Y, X.
+# All keys: {reference}
 # Next: `decon3d preview {path}`, then `decon3d run {path}`.
 """
 PSF_HINT = """\
@@ -94,13 +96,13 @@ def new_config(
     files
         Paths or patterns of the volumes, which share a microscope.
     name
-        Of the dataset.
+        Name of the dataset.
     given
         The options.
     ask
         Asks the user; None = what is missing is an error.
     path
-        Where the config will be written, for its header.
+        Path of the config, for its header.
 
     Returns
     -------
@@ -148,7 +150,8 @@ def new_config(
     settings = load_settings(config)
     with tempfile.TemporaryDirectory() as folder:
         check_headers(settings, list_inputs(settings), cache=Path(folder) / "headers.json")
-    return HEADER.format(path=path) + _text(config, notes)
+    reference = workflow_folder() / "config" / "README.md"
+    return HEADER.format(path=path, reference=reference) + _text(config, notes)
 
 
 def _check_alike(volumes: Sequence[Volume], given: Given) -> None:
@@ -239,9 +242,9 @@ def _channels(
                 notes[name] = "wavelengths from the file"
             elif needed:
                 what = key.removesuffix("_um")
-                channel[key] = missing.number(
-                    option, f"{what} wavelength of channel {index} ({own or name}) in µm"
-                )
+                whose = f"channel {index}"  # also the name of one without a name
+                whose += "" if own in ("", whose) else f" ({own})"
+                channel[key] = missing.number(option, f"{what} wavelength of {whose} in µm")
         if given.psf:
             channel["psf"] = {**given.psf, "path": os.path.abspath(given.psf["path"])}
         channels[name] = channel

@@ -17,7 +17,7 @@ RESAMPLES = 9999
 LEAST = 3
 """Least number of subjects for an interval; two give hardly any information on their spread."""
 SMALL = 30
-"""Below this number of subjects the t interval is given beside the bootstrap interval."""
+"""Number of subjects below which the t interval is given in addition to the bootstrap."""
 
 
 @dataclass(frozen=True)

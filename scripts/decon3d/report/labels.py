@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from decon3d.classical.kind import PRIORS
-from decon3d.evaluation.catalogue import METRICS, VOXELWISE, Metric
 from decon3d.settings import KINDS, ORACLE, Settings, is_network, is_oracle
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METRICS", "VOXELWISE", "Metric"]
 INPUT = "input"
 TRUTH = "truth"
 

@@ -89,8 +89,8 @@ class Advice:
     def text(self, *, name: str) -> str:
         """Write the profile as YAML, the reasons above it."""
         lines = [
-            f"# The profile of a cluster: `snakemake --profile profiles/{name}` from the clone.",
-            "# Made by `make doctor` from profiles/slurm/config.yaml, where each key is explained.",
+            f"# The profile of a cluster: `decon3d run config.yaml --profile {name}`.",
+            "# Made by `decon3d doctor` from profiles/slurm/config.yaml, which explains each key.",
             "# For this cluster:",
             *(f"# {key}: {reason}" for key, reason in self.reasons.items()),
         ]

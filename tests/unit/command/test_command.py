@@ -282,6 +282,8 @@ def test_a_config_suggests_the_methods_that_it_lacks(tmp_path):
     file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
     given = Given(optics=OPTICS, emission_um=[0.6], methods=["rl", "rltv"])
     text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
+    (reference,) = re.findall("^# All keys: (.*)$", text, re.MULTILINE)
+    assert Path(reference).is_file()
     assert "# rltv" not in text and "  # rln: {}        # a network" in text
 
 

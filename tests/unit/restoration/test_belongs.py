@@ -15,14 +15,15 @@ from decon3d.evaluation.consistency_maps import ChannelCheck, check_volume
 from decon3d.evaluation.noise import Noise
 from decon3d.files import read_record, write_record
 from decon3d.optics.psf import normalised_psf
-from decon3d.restoration.finish import check_complete, finish_volume
+from decon3d.restoration.finish import finish
 from decon3d.restoration.part import restore_part
-from decon3d.restoration.plan import check_stores, load_plan, make_plan
+from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
 from decon3d.volumes import channel_accumulator, slabs
 from decon3d.volumes.channel_accumulator import ContentHash
-from decon3d.volumes.ingest import ingest, load_record
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.volume_record import load_record
 from support.known_restorers import IDENTITY, Known
 
 IMAGE = np.random.default_rng(1).poisson(100, (2, 16, 24, 24)).astype(np.uint16)
@@ -58,11 +59,7 @@ def run(tmp_path, known_restorer):
         )
         Known.calls = 0
         restore_part(plan_file, [state], part=0, marker=marker, threads=1)
-        plan = load_plan(plan_file)
-        issues = check_complete(plan, marker.parent)
-        finish_volume(
-            plan, plan.volumes[0], record, provenance={}, issues=issues["v"], progress=marker.parent
-        )
+        finish(plan_file, [record], provenance={}, progress=marker.parent)
         check = ChannelCheck("a", 0, PSF, NOISE, 100.0)
         check_volume(
             record,
@@ -188,13 +185,12 @@ def test_an_older_plan_is_refused_and_the_advice_helps(tmp_path, run):
         restore_part(path, [other], part=0, marker=tmp_path / "parts" / "0.json", threads=1)
     shutil.copy2(tmp_path / "old.json", path)
     with pytest.raises(DamagedError, match=r"plan\.json is not the plan that .* was created for"):
-        check_stores(load_plan(path), path)
+        finish(path, [], progress=tmp_path / "parts", provenance={})
     path.unlink()
     assert np.array_equal(run()[2], CHANGES["flipped in Z"])
-    plan = load_plan(path)
-    shutil.rmtree(plan.volumes[0].store)
+    shutil.rmtree(tmp_path / "v.out")
     with pytest.raises(DamagedError, match=r"zarr\.json is missing") as found:
-        check_stores(plan, path)
+        finish(path, [], progress=tmp_path / "parts", provenance={})
     assert path in found.value.files
 
 

@@ -10,13 +10,14 @@ import tifffile
 from decon3d import paths
 from decon3d.files import write_json
 from decon3d.pairs.stores import write_store
-from decon3d.restoration.finish import check_complete, finish_volume
+from decon3d.restoration.finish import finish
 from decon3d.restoration.part import restore_part
-from decon3d.restoration.plan import load_plan, make_plan
+from decon3d.restoration.plan import make_plan
 from decon3d.restoration.remake import remake_missing
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import ingest, load_record
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.verify import verify
+from decon3d.volumes.volume_record import load_record
 from support.known_restorers import IDENTITY, Known
 
 PARTS = 3
@@ -53,13 +54,8 @@ def run():
     for number, marker in enumerate(markers):
         if not marker.exists():
             restore_part(plan_file, [IDENTITY], part=number, marker=marker, threads=1)
-    plan = load_plan(plan_file)
-    parts = markers[0].parent
-    issues = check_complete(plan, parts)["v"]
-    finish_volume(
-        plan, plan.volumes[0], load_record(record), provenance={}, issues=issues, progress=parts
-    )
-    write_json(paths.finished("d", "m"), {"v": issues})
+    found = finish(plan_file, [load_record(record)], provenance={}, progress=markers[0].parent)
+    write_json(paths.finished("d", "m"), found)
 
 
 def contents():
