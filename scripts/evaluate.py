@@ -10,7 +10,8 @@ from decon3d.networks.devices import granted_gpus
 from decon3d.optics.psf import load_psf
 from decon3d.settings import Channel, Optics, Phantoms
 from decon3d.volumes.camera import load_camera, resolved_camera
-from decon3d.volumes.ingest import load_record, load_statistics
+from decon3d.volumes.statistics import load_statistics
+from decon3d.volumes.volume_record import load_record
 
 params, files, output = snakemake.params, snakemake.input, snakemake.output
 dataset, method = snakemake.wildcards.dataset, snakemake.wildcards.get("method", "input")

@@ -6,9 +6,10 @@ from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.restoration.sample import channel_camera
 from decon3d.volumes.camera import load_camera, resolve_camera, resolved_camera
-from decon3d.volumes.ingest import channel_statistics, load_record, save_statistics
 from decon3d.volumes.normalisation import Normalisation
 from decon3d.volumes.sections import CameraSection
+from decon3d.volumes.statistics import channel_statistics, save_statistics
+from decon3d.volumes.volume_record import load_record
 
 params, output = snakemake.params, snakemake.output
 with job_log(snakemake.log[0], threads=snakemake.threads):

@@ -7,7 +7,7 @@ from decon3d.logs import job_log
 from decon3d.restoration.finish import finish
 from decon3d.settings import load_settings
 from decon3d.settings.decisive import decisive
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 
 params, files = snakemake.params, snakemake.input
 with job_log(snakemake.log[0], threads=snakemake.threads):

@@ -6,7 +6,7 @@ from decon3d.restoration.bundle_checks import training_warnings
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):

@@ -37,13 +37,15 @@ from decon3d.settings import (
 from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
 from decon3d.volumes.camera_maps import save_maps
-from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.metadata import chosen_voxel_size
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import channel_statistics
 from decon3d.volumes.volume import Reading, Triple
+from decon3d.volumes.volume_record import VolumeRecord
 
 NAME = "image"
-"""Of the only dataset and its only volume."""
+"""Name of the only dataset and of its only volume."""
 KEY = f"datasets.{NAME}"
 
 

@@ -44,8 +44,8 @@ from decon3d.settings import Phantoms, Settings, load_settings
 from decon3d.settings.methods import is_tuned
 from decon3d.versions import VERSIONS
 from decon3d.volumes.camera import Camera, dose_of, resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 from support.gaussians import gaussian_psf
 
 FOLDER = Path("build/validation/recommendation")

@@ -96,13 +96,13 @@ def new_config(
     files
         Paths or patterns of the volumes, which share a microscope.
     name
-        Of the dataset.
+        Name of the dataset.
     given
         The options.
     ask
         Asks the user; None = what is missing is an error.
     path
-        Where the config will be written, for its header.
+        Path of the config, for its header.
 
     Returns
     -------
@@ -150,9 +150,8 @@ def new_config(
     settings = load_settings(config)
     with tempfile.TemporaryDirectory() as folder:
         check_headers(settings, list_inputs(settings), cache=Path(folder) / "headers.json")
-    return HEADER.format(path=path, reference=workflow_folder() / "config/README.md") + _text(
-        config, notes
-    )
+    reference = workflow_folder() / "config" / "README.md"
+    return HEADER.format(path=path, reference=reference) + _text(config, notes)
 
 
 def _check_alike(volumes: Sequence[Volume], given: Given) -> None:
@@ -243,7 +242,8 @@ def _channels(
                 notes[name] = "wavelengths from the file"
             elif needed:
                 what = key.removesuffix("_um")
-                whose = f"channel {index}" + (f" ({own})" if own else "")
+                whose = f"channel {index}"  # also the name of one without a name
+                whose += "" if own in ("", whose) else f" ({own})"
                 channel[key] = missing.number(option, f"{what} wavelength of {whose} in µm")
         if given.psf:
             channel["psf"] = {**given.psf, "path": os.path.abspath(given.psf["path"])}

@@ -13,7 +13,7 @@ import yaml
 from decon3d.errors import UserError, reading
 
 USER_PROFILES = ("~/.config/snakemake", "/etc/xdg/snakemake")
-"""Where Snakemake looks for profiles by their names, besides the working directory."""
+"""Folders in which Snakemake looks for profiles, besides the working directory."""
 OWN_PROFILES = "profiles"
 """Folder of profiles, in the working directory and in the workflow."""
 PACKAGE = Path(__file__).resolve().parents[1]

@@ -43,10 +43,10 @@ from decon3d.seeds import generator
 from decon3d.versions import VERSIONS, __version__
 from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.fingerprints import check_unchanged
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import begin_store, finished_attributes
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import largest_of_data, write_metadata, write_pyramid
 
 MEMORY_GB = 1.0

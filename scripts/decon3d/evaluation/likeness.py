@@ -17,8 +17,8 @@ from decon3d.logs import log
 from decon3d.phantoms.imaging import brightest_mean
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked_stores import open_group
+from decon3d.volumes.correlated_noise import DIFFERENCES, FOOTPRINT
 from decon3d.volumes.no_data import missing
-from decon3d.volumes.photon_transfer import DIFFERENCES, FOOTPRINT
 
 Images = Sequence[NDArray[np.generic]]
 Triple = tuple[float, float, float]

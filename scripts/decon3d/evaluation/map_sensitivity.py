@@ -25,9 +25,9 @@ from decon3d.seeds import generator
 from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked_stores import open_group
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.correlated_noise import FOOTPRINT
 from decon3d.volumes.no_data import filled
-from decon3d.volumes.photon_transfer import FOOTPRINT
+from decon3d.volumes.statistics import ChannelStatistics
 
 Change = Literal["added", "lateral", "axial"]
 CHANGES: tuple[Change, ...] = ("added", "lateral", "axial")

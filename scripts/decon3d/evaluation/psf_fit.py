@@ -35,9 +35,9 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.sample import sample_blocks
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera, CameraRecord
-from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
 from decon3d.volumes.no_data import read_marked
-from decon3d.volumes.photon_transfer import CORRELATED, neighbour_correlation
+from decon3d.volumes.volume_record import VolumeRecord
 
 Verdict = Literal["too wide", "too narrow", "fits", "cannot tell"]
 

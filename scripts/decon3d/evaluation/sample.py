@@ -43,7 +43,8 @@ from decon3d.restoration.prepare import Preparation
 from decon3d.restoration.restorers import State, claim_device
 from decon3d.seeds import generator, stream_seed
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.photon_transfer import CORRELATED, measure_camera, neighbour_correlation
+from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
+from decon3d.volumes.photon_transfer import measure_camera
 
 WIDTHS = (0.75, 0.9, 1.0, 1.1, 1.25)
 """Width of the PSF that images a phantom, relative to the one that the method assumes."""

@@ -39,7 +39,7 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import State
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 FLAT = 0.1
 """A voxel is nearly flat below this share of the foreground's median steepness."""

@@ -17,8 +17,8 @@ from decon3d.evaluation.squirrel import squirrel
 from decon3d.evaluation.texture import angular_second_moment
 from decon3d.logs import log
 from decon3d.optics.psf import Psf, fwhm_um
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.volume_record import VolumeRecord
 
 SIGMA = 1 / (2 * np.sqrt(2 * np.log(2)))
 """σ of a Gaussian, relative to its full width at half maximum."""

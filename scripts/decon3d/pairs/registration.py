@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from decon3d.volumes.apodization import GAP, fade_missing
+from decon3d.volumes.volume import Triple, triple
 
-Triple = tuple[float, float, float]
 Volume = NDArray[np.float32]
 
 UPSAMPLING = 20
@@ -74,8 +74,7 @@ def whole_and_fraction(fixed: Volume, moving: Volume) -> Triple:
     whole = _correlate(fixed, moving, 1).astype(int)
     a = fixed[tuple(_overlap(int(s)) for s in whole)]
     b = moving[tuple(_overlap(-int(s)) for s in whole)]
-    z, y, x = whole + (_correlate(a, b, UPSAMPLING) if min(a.shape) else 0.0)
-    return (float(z), float(y), float(x))
+    return triple(whole + (_correlate(a, b, UPSAMPLING) if min(a.shape) else 0.0))
 
 
 def translate(volume: Volume, shift: Triple) -> Volume:

@@ -22,8 +22,9 @@ from decon3d.report.run_status import stored
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import Source, overview
 from decon3d.settings import Settings
-from decon3d.volumes.ingest import VolumeRecord, load_record, load_statistics
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import load_statistics
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 SHOWN = 4
 """Most places of a method that are drawn."""

@@ -36,8 +36,8 @@ from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Source, Triple, brightest, detail, overview
 from decon3d.settings import Settings, list_volumes
-from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.reader import Reading, open_volume
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 from decon3d.workers import worker_pool
 
 DPI = 300

@@ -19,7 +19,7 @@ from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Settings
 from decon3d.volumes.checked_stores import open_group
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 
 SHOWN = 4
 """Crops of a row."""

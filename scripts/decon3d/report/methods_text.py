@@ -21,7 +21,7 @@ from decon3d.settings import (
     is_tuned,
 )
 from decon3d.versions import __version__
-from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.volume_record import VolumeRecord
 
 TRUTHS = {
     "test": "simulated volumes with known truth",

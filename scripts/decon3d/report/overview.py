@@ -19,7 +19,7 @@ from decon3d.report.run_status import stored
 from decon3d.report.viewer import data_uri
 from decon3d.report.views import Source, Values, pyramid
 from decon3d.settings import Settings
-from decon3d.volumes.ingest import VolumeRecord, load_record
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 FEW = 4
 """Most volumes that are all shown; of more, the most typical one and the outliers are."""

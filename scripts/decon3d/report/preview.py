@@ -26,9 +26,9 @@ from decon3d.settings import (
     list_volumes,
     previewed_volume,
 )
-from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import VolumeSource
 from decon3d.volumes.reader import Reading, open_volume
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 CROP = (32, 160, 160)
 """Largest crop (Z, Y, X)."""

@@ -32,8 +32,9 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.volumes.camera import load_camera, resolve_camera
-from decon3d.volumes.ingest import VolumeRecord, channel_statistics
 from decon3d.volumes.no_data import read_marked
+from decon3d.volumes.statistics import channel_statistics
+from decon3d.volumes.volume_record import VolumeRecord
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from decon3d.report.labels import method_label
 from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Source, Values, overview
 from decon3d.settings import Settings
-from decon3d.volumes.ingest import VolumeRecord, load_record
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 
 def volume_scenes(

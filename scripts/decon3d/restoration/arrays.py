@@ -19,9 +19,9 @@ from decon3d.restoration.restorers import Restorer, State, claim_device, open_re
 from decon3d.restoration.sample import central
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import OPTIONS, open_group
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import missing
+from decon3d.volumes.statistics import ChannelStatistics
 
 
 def restore_array(

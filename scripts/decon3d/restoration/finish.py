@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import centred
 from decon3d.blocks.progress import finished_blocks
 from decon3d.errors import DamagedError
 from decon3d.logs import log
@@ -17,10 +18,10 @@ from decon3d.restoration.part import COUNTS
 from decon3d.restoration.plan import Plan, VolumePlan, load_plan
 from decon3d.versions import VERSIONS, __version__, installed
 from decon3d.volumes.checked_stores import open_array, open_store
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import begin_store, finished_attributes
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.ome_tiff import write_ome_tiff
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import write_metadata, write_pyramid
 
 FACES = 16
@@ -225,7 +226,7 @@ def step_ratios(level_0: Any, volume: VolumePlan) -> dict[str, tuple[float, NDAr
         across, beside = np.zeros(2 * reach + 1), np.zeros(2 * reach + 1)  # by shift
         for face in (inner[i] for i in some):
             first, last = max(face - reach - 2, 0), min(face + reach + 2, size)
-            region = [_middle(n) for n in volume.shape]
+            region = [*centred(volume.shape, (FACE_LENGTH,) * 3)]
             region[axis] = slice(first, last)
             values = np.moveaxis(np.asarray(level_0[(0, 0, *region)], np.float32), axis, 0)
             steps = np.array([np.nansum(np.abs(b - a), dtype=float) for a, b in pairwise(values)])
@@ -238,11 +239,6 @@ def step_ratios(level_0: Any, volume: VolumePlan) -> dict[str, tuple[float, NDAr
             away = np.abs(np.arange(-reach, reach + 1)) > 1
             result[name] = float(ratio[reach]), ratio[away]
     return result
-
-
-def _middle(size: int) -> slice:
-    start = max(0, (size - FACE_LENGTH) // 2)
-    return slice(start, min(size, start + FACE_LENGTH))
 
 
 def export_ome_tiff(plan: Plan, volume: VolumePlan, record: VolumeRecord) -> Path:

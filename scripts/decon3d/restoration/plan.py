@@ -24,15 +24,16 @@ from decon3d.networks.engines import Engine, choose_engine
 from decon3d.restoration.restorers import State
 from decon3d.restoration.sections import Restoration
 from decon3d.versions import VERSIONS
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import Layout
+from decon3d.volumes.volume_record import VolumeRecord
 
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """The blocks of one volume. Triples are Z, Y, X; `times` and `channels` index the input.
+    """The blocks of one volume, from its view (what ingest made or checked) to its output.
 
-    `key` is a hash of all that decides the restored voxels. While it stays the same, finished
+    Triples are Z, Y, X, in voxels; `times` and `channels` index the input. `dtype` is that of the
+    restored counts. `key` is a hash of all that decides them. While it stays the same, finished
     blocks are kept, even if other volumes are added.
     """
 
@@ -65,7 +66,11 @@ class VolumePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole plan of one dataset and method."""
+    """The whole plan of one dataset and method.
+
+    `restorers` describes the state of each channel's restorer; `halo` and `stride` are voxels
+    (Z, Y, X) that suit all of them.
+    """
 
     method: str
     restorers: list[dict[str, Any]]
@@ -128,8 +133,8 @@ def load_plan(path: str | Path) -> Plan:
 
     Raises
     ------
-    UserError
-        If its content was changed.
+    DamagedError
+        If it is missing or was changed.
     """
     content = read_record(path)
     for key in ("summary", "parts", "block_mb"):

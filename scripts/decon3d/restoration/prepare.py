@@ -24,7 +24,7 @@ from decon3d.restoration.iterations import choose_iterations, nominal
 from decon3d.restoration.restorers import GLOBAL_MEAN, State, load_once
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 Preparation = Callable[[ChannelStatistics, Sequence[NDArray[Any]]], State]
 

@@ -13,9 +13,9 @@ from decon3d.blocks.geometry import Region, Triple, block_at, block_of, centred,
 from decon3d.logs import log
 from decon3d.seeds import generator
 from decon3d.volumes.camera import CameraRecord
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.photon_transfer import MARGIN, measure_camera
+from decon3d.volumes.volume_record import VolumeRecord
 
 BLOCK: Triple = (32, 96, 96)
 CANDIDATES = 16

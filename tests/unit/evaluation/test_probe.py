@@ -31,8 +31,8 @@ from decon3d.restoration.restorers import State
 from decon3d.settings import Channel, Optics, load_settings
 from decon3d.settings.target_kernels import target_kernels
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.photon_transfer import CORRELATED
+from decon3d.volumes.correlated_noise import CORRELATED
+from decon3d.volumes.statistics import ChannelStatistics
 
 VOXEL = (0.2, 0.1, 0.1)
 SIGMA = (1.5, 1.2, 1.2)

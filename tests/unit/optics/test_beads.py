@@ -9,7 +9,8 @@ from decon3d.errors import UserError
 from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.bead_average import average_beads
 from decon3d.optics.bead_detection import Candidate
-from decon3d.optics.beads import asymmetry, field_variation, psf_from_beads
+from decon3d.optics.bead_field import asymmetry, field_variation
+from decon3d.optics.beads import psf_from_beads
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um, load_psf, normalised_psf, save_psf
 from decon3d.report.beads import draw_beads
@@ -248,7 +249,7 @@ def test_stacks_that_cannot_be_used_are_refused(stack, tmp_path):
         make(path, channel=0)
     with pytest.raises(UserError, match=r"none of 21 beads .*21 clipped.*half_width_um"):
         make(path, half_width_um=(4, 1, 1))
-    with pytest.raises(UserError, match="the file does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         make(tmp_path / "no.tif")
     noise = np.random.default_rng(0).normal(100, 5, (20, 40, 40)).astype(np.float32)
     tifffile.imwrite(tmp_path / "noise.tif", noise)

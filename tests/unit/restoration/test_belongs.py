@@ -22,7 +22,8 @@ from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
 from decon3d.volumes import channel_accumulator, slabs
 from decon3d.volumes.channel_accumulator import ContentHash
-from decon3d.volumes.ingest import ingest, load_record
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.volume_record import load_record
 from support.known_restorers import IDENTITY, Known
 
 IMAGE = np.random.default_rng(1).poisson(100, (2, 16, 24, 24)).astype(np.uint16)

@@ -18,7 +18,8 @@ from decon3d.restoration.plan import make_plan
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.statistics import channel_statistics
 from support.deconvolution import PSF
 from support.paths import ROOT
 

@@ -16,8 +16,9 @@ from decon3d.restoration.plan import make_plan
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.normalisation import Normalisation
+from decon3d.volumes.statistics import channel_statistics
 from support.deconvolution import PSF, boxes
 from support.known_restorers import IDENTITY, LOCAL, Known
 from support.volumes import deskewed

@@ -15,8 +15,9 @@ from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.remake import remake_missing
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import ingest, load_record
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.verify import verify
+from decon3d.volumes.volume_record import load_record
 from support.known_restorers import IDENTITY, Known
 
 PARTS = 3

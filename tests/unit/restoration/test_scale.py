@@ -18,7 +18,9 @@ from decon3d.restoration.restorers import State
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.statistics import channel_statistics
+from decon3d.volumes.volume_record import VolumeRecord
 from support.deconvolution import PSF, boxes
 from support.volumes import volume_on_paper
 

@@ -15,8 +15,9 @@ from decon3d.restoration.plan import make_plan
 from decon3d.restoration.prepare import prepare_network
 from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import ChannelStatistics, channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import ChannelStatistics, channel_statistics
 from support.deconvolution import PSF
 from support.small_networks import BUILD, identity, small, write
 
