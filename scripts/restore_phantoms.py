@@ -5,7 +5,7 @@ from pathlib import Path
 from decon3d.logs import job_log
 from decon3d.networks.devices import granted_gpus
 from decon3d.restoration.arrays import restore_phantoms
-from decon3d.restoration.restorers import preparation
+from decon3d.restoration.prepare import preparation
 from decon3d.volumes.camera import resolved_camera
 
 params = snakemake.params

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +17,17 @@ from decon3d.files import full_disk, no_access, remove_damaged
 from decon3d.pools import limit_pools
 from decon3d.watchdog import progressed, watched
 
+PROGRESS = "progress"
+"""Attribute of the log's records of progress."""
 log = logging.getLogger("decon3d")
 T = TypeVar("T")
 
 
 @contextlib.contextmanager
 def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
-    """Send the library's log to `path` and to the terminal while a job runs.
+    """Send the library's log to `path` while a job runs; to the terminal what a user waits for.
+
+    The terminal gets errors, progress, and each warning once.
 
     A `UserError` ends the process with its message alone; what a `DamagedError` names is removed if
     it lies in the results of the job's dataset (the log is `logs/<dataset>/…`). Any other exception
@@ -32,8 +36,15 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
 
     Parameters
     ----------
+    path
+        The log's file, replaced.
     threads
         The job's limit (`pools.limit_pools`); None = no limit.
+
+    Raises
+    ------
+    SystemExit
+        After any exception, with status 1.
     """
     if threads is not None:
         limit_pools(threads)
@@ -46,6 +57,7 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     ]
     handlers[0].setFormatter(logging.Formatter(form, "%H:%M:%S"))
     handlers[1].setFormatter(_WithoutTraceback(form, "%H:%M:%S"))
+    handlers[1].addFilter(_for_terminal())
     for handler in handlers:
         log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -62,8 +74,8 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
         raise SystemExit(1) from None
     except Exception as error:
         folder = "results" if Path("results").is_dir() else "."
-        if told := full_disk(error, folder) or no_access(error):
-            log.error("%s", told)
+        if message := full_disk(error, folder) or no_access(error):
+            log.error("%s", message)
         elif isinstance(error, UserError):
             log.error("%s", error)
         else:
@@ -76,6 +88,21 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
             log.removeHandler(handler)
             with contextlib.suppress(OSError):  # the disk is full
                 handler.close()
+
+
+def _for_terminal() -> Callable[[logging.LogRecord], bool]:
+    """Return a filter that lets errors, progress, and each warning once through."""
+    warned: set[str] = set()
+
+    def passes(record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return record.levelno > logging.WARNING or hasattr(record, PROGRESS)
+        text = record.getMessage()
+        new = text not in warned
+        warned.add(text)
+        return new
+
+    return passes
 
 
 class _WithoutTraceback(logging.Formatter):
@@ -98,8 +125,8 @@ def where() -> str:
         "SLURMD_NODENAME": "node",
         "CUDA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES",
     }
-    told = [f"{text} {os.environ[name]}" for name, text in names.items() if name in os.environ]
-    return ", ".join([f"on {socket.gethostname()}", *told])
+    found = [f"{text} {os.environ[name]}" for name, text in names.items() if name in os.environ]
+    return ", ".join([f"on {socket.gethostname()}", *found])
 
 
 class _LoggedProgress(tqdm):  # type: ignore[type-arg]
@@ -107,7 +134,7 @@ class _LoggedProgress(tqdm):  # type: ignore[type-arg]
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         if self.n and msg is None:  # an empty message would erase a bar on the terminal
-            log.info("%s", str(self))  # as it is now
+            log.info("%s", str(self), extra={PROGRESS: True})  # as it is now
         return True
 
     def update(self, n: float | None = 1) -> bool | None:
@@ -130,10 +157,25 @@ def progress(
     seconds: float = 5.0,
     **options: Any,
 ) -> Any:
-    """Wrap `items` (or, with `items=None`, return a counter with `.update(n)`).
+    """Log the progress of a loop: share done, rate and time left.
 
-    Every `seconds` a line with the share done, the rate in `unit` per second and the time left
-    goes to the log, and what `.set_postfix_str(text, refresh=False)` has added.
+    Parameters
+    ----------
+    items
+        To loop over; None = the caller counts, by `.update(n)`.
+    total
+        Number of items; None = the length of `items`.
+    what, unit
+        Title of the line, and what is counted.
+    seconds
+        Between two lines of the log.
+    options
+        Options of tqdm.
+
+    Returns
+    -------
+    tqdm
+        Iterable and context manager; `.set_postfix_str(text, refresh=False)` adds to the line.
     """
     return _LoggedProgress(
         items,

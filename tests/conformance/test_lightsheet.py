@@ -11,11 +11,13 @@ from decon3d.evaluation.deviance import held_out, restore_chain
 from decon3d.evaluation.sample import correlation_of
 from decon3d.optics.measured import psf_from_file
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import METHOD_KINDS
 from decon3d.volumes.camera import Camera, resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.photon_transfer import CORRELATED, measure_camera
+from decon3d.volumes.correlated_noise import CORRELATED
+from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 
 OFFSET = 98.0
 

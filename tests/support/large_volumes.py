@@ -11,10 +11,13 @@ from scipy.ndimage import gaussian_filter
 from decon3d.networks.kinds import rln
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.plan import Plan, make_plan
-from decon3d.restoration.restorers import State, prepare_network
+from decon3d.restoration.prepare import prepare_network
+from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import ChannelStatistics, VolumeRecord
+from decon3d.volumes.statistics import ChannelStatistics
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import create_level, write_metadata
+from support.records import volume_record
 from support.small_networks import write
 
 VOXEL = (0.2, 0.1, 0.1)
@@ -51,25 +54,7 @@ def synthesise(store: Path, shape: tuple[int, int, int]) -> VolumeRecord:
 
 def described(store: Path, shape: tuple[int, int, int]) -> VolumeRecord:
     """Describe a volume that may be there on paper only."""
-    return VolumeRecord(
-        "v",
-        str(store),
-        str(store),
-        (1, 1, *shape),
-        "uint16",
-        VOXEL,
-        "metadata",
-        ["a"],
-        [],
-        None,
-        {},
-        {"0": None},
-        {"0": 0},
-        {"0": 0},
-        {"0": None},
-        {"0": 0},
-        content={"0": {"0": ""}},
-    )
+    return volume_record(store, shape=(1, 1, *shape), voxel_size_um=VOXEL)
 
 
 def prepared(folder: Path) -> State:

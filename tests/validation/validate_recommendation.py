@@ -35,7 +35,8 @@ from decon3d.pairs.stores import write_store
 from decon3d.phantoms import imaging
 from decon3d.report.recommendation import Recommendation, recommend
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import State, open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State, open_restorer
 from decon3d.restoration.sample import central
 from decon3d.restoration.tuning import tune_on_phantoms
 from decon3d.seeds import generator
@@ -43,8 +44,8 @@ from decon3d.settings import Phantoms, Settings, load_settings
 from decon3d.settings.methods import is_tuned
 from decon3d.versions import VERSIONS
 from decon3d.volumes.camera import Camera, dose_of, resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 from support.gaussians import gaussian_psf
 
 FOLDER = Path("build/validation/recommendation")
@@ -257,20 +258,17 @@ def _row(
     photons: float | None = None,
 ) -> Record:
     return Record(
-        "d",
-        "signal",
-        method,
-        subject,
-        split,
-        recipe,
-        photons,
-        metric,
-        variant,
-        "volume",
-        None,
-        "validation",
-        value,
-        "1",
+        dataset="d",
+        channel="signal",
+        method=method,
+        subject=subject,
+        split=split,
+        recipe=recipe,
+        photons=photons,
+        metric=metric,
+        variant=variant,
+        implementation="validation",
+        value=value,
     )
 
 

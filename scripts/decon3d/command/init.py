@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
+from decon3d.command.launch import workflow_folder
 from decon3d.errors import UserError
-from decon3d.files import write_text
 from decon3d.optics.modalities import MODALITIES
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import load_settings
-from decon3d.user_paths import check_output, expand_path
+from decon3d.user_paths import expand_path
 from decon3d.volumes.header_checks import differing_voxels
 from decon3d.volumes.inputs import matches
 from decon3d.volumes.reader import open_volume
@@ -25,20 +25,19 @@ Ask = Callable[[str, str], str]
 """Gets an option's name and a question, returns the answer."""
 
 HEADER = """\
-# Written by `decon3d init`. Lengths are µm, triples are Z, Y, X; all keys: config/README.md.
+# Written by `decon3d init`. Lengths are µm, triples are Z, Y, X.
+# All keys: {reference}
 # Next: `decon3d preview {path}`, then `decon3d run {path}`.
 """
-HINTS = {
-    "channels": """\
+PSF_HINT = """\
       # psf: {source: file, path: bead.tif}       # of a channel: measured, instead of theory
-""",
-    "methods": """\
-  # rltv: {}                       # total variation, tuned on simulated objects like your data
-  # rl_roughness: {}               # for smooth and textured objects
-  # rln: {}                        # a network, trained on simulated objects: best with a GPU
-""",
+"""
+METHOD_HINTS = {
+    "rltv": "total variation, tuned on simulated objects like your data",
+    "rl_roughness": "for smooth and textured objects",
+    "rln": "a network, trained on simulated objects: best with a GPU",
 }
-"""What can be added behind a section."""
+"""Methods that can be added, each with what it is."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +45,8 @@ class Given:
     """Options of the command; None and empty = not given."""
 
     voxel_size_um: Triple | None = None
-    modality: str | None = None
-    numerical_aperture: float | None = None
-    immersion_index: float | None = None
-    sample_index: float | None = None
-    depth_um: float | None = None
-    pinhole_au: float | None = None
-    sheet_thickness_um: float | None = None
-    depletion_um: float | None = None
-    saturation_factor: float | None = None
+    optics: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the config's section."""
     emission_um: Sequence[float] = ()
     excitation_um: Sequence[float] = ()
     camera: Mapping[str, float] = field(default_factory=dict)
@@ -104,13 +96,13 @@ def new_config(
     files
         Paths or patterns of the volumes, which share a microscope.
     name
-        Of the dataset.
+        Name of the dataset.
     given
         The options.
     ask
         Asks the user; None = what is missing is an error.
     path
-        Where the config will be written, for its header.
+        Path of the config, for its header.
 
     Returns
     -------
@@ -158,13 +150,8 @@ def new_config(
     settings = load_settings(config)
     with tempfile.TemporaryDirectory() as folder:
         check_headers(settings, list_inputs(settings), cache=Path(folder) / "headers.json")
-    return HEADER.format(path=path) + _text(config, notes)
-
-
-def write_config(path: str | Path, text: str, *, force: bool = False) -> None:
-    """Write a config; replace another one only with `force`."""
-    check_output(Path(path), force=force, remedy="give another name with --output, or --force")
-    write_text(path, text)
+    reference = workflow_folder() / "config" / "README.md"
+    return HEADER.format(path=path, reference=reference) + _text(config, notes)
 
 
 def _check_alike(volumes: Sequence[Volume], given: Given) -> None:
@@ -185,39 +172,35 @@ def _check_alike(volumes: Sequence[Volume], given: Given) -> None:
 def _optics(
     first: Volume, given: Given, missing: _Missing, notes: dict[str, str]
 ) -> dict[str, Any]:
-    stated = first.stated
-    modality = given.modality or missing.text("--modality", " | ".join(MODALITIES))
+    modality = given.optics.get("modality") or missing.text(
+        "--modality", f"kind of microscope: {', '.join(MODALITIES)}"
+    )
     kind = MODALITIES.get(modality)  # an unknown one is refused with the whole config
     optics: dict[str, Any] = {"modality": modality}
     for key, option, question in (
         ("numerical_aperture", "--na", "numerical aperture of the objective"),
-        ("immersion_index", "--immersion-index", "air 1.0, water 1.333, glycerol 1.47, oil 1.515"),
+        (
+            "immersion_index",
+            "--immersion-index",
+            "refractive index of the immersion: air 1.0, water 1.333, glycerol 1.47, oil 1.515",
+        ),
     ):
-        value, found = getattr(given, key), getattr(stated, key)
-        if value is None and found is not None:
-            value, notes[key] = found, "from the file"
+        value, stated = given.optics.get(key), getattr(first.stated, key)
+        if value is None and stated is not None:
+            value, notes[key] = stated, "from the file"
         optics[key] = missing.number(option, question) if value is None else value
-    for key in ("sample_index", "depth_um", "pinhole_au"):
-        if getattr(given, key) is not None:
-            optics[key] = getattr(given, key)
-    sheet = kind is not None and kind.excitation == "sheet"
-    if sheet or given.sheet_thickness_um is not None:
-        value = given.sheet_thickness_um
-        question = "full width at half maximum of the sheet in µm"
-        optics["sheet_thickness_um"] = (
-            missing.number("--sheet-thickness", question) if value is None else value
-        )
+    optics |= given.optics
+    if kind is not None and kind.excitation == "sheet" and "sheet_thickness_um" not in optics:
+        question = "full width at half maximum of the light sheet in µm"
+        optics["sheet_thickness_um"] = missing.number("--sheet-thickness", question)
     if kind is not None and kind.depleted:
+        sted = given.optics.get("sted", {})
+        intensities = "peak depletion intensity over the saturation intensity"
         optics["sted"] = {
-            key: missing.number(option, question) if value is None else value
-            for key, value, option, question in (
-                ("depletion_um", given.depletion_um, "--depletion", "depletion laser in µm"),
-                (
-                    "saturation_factor",
-                    given.saturation_factor,
-                    "--saturation-factor",
-                    "peak depletion intensity over the saturation intensity",
-                ),
+            key: sted[key] if key in sted else missing.number(option, question)
+            for key, option, question in (
+                ("depletion_um", "--depletion", "wavelength of the depletion laser in µm"),
+                ("saturation_factor", "--saturation-factor", intensities),
             )
         }
     return optics
@@ -259,9 +242,9 @@ def _channels(
                 notes[name] = "wavelengths from the file"
             elif needed:
                 what = key.removesuffix("_um")
-                channel[key] = missing.number(
-                    option, f"{what} wavelength of channel {index} ({own or name}) in µm"
-                )
+                whose = f"channel {index}"  # also the name of one without a name
+                whose += "" if own in ("", whose) else f" ({own})"
+                channel[key] = missing.number(option, f"{what} wavelength of {whose} in µm")
         if given.psf:
             channel["psf"] = {**given.psf, "path": os.path.abspath(given.psf["path"])}
         channels[name] = channel
@@ -289,7 +272,11 @@ def _text(config: Mapping[str, Any], notes: Mapping[str, str], indent: str = "")
             text += f"{indent}{key}:{note}\n{lines}"
         else:
             text += f"{indent}{key}: {_scalar(value)}{note}\n"
-        text += HINTS.get(key, "")
+        if key == "channels":
+            text += PSF_HINT
+        if key == "methods":
+            hints = {n: h for n, h in METHOD_HINTS.items() if n not in value}
+            text += "".join(f"  # {name + ': {}':<14} # {hint}\n" for name, hint in hints.items())
     return text
 
 

@@ -1,12 +1,12 @@
-"""Judge any restoration by held-out photons, networks included, without truth.
+"""Compare restorations by held-out photons, without truth; for any method, networks included.
 
-A sample of the data is split binomially into two halves of its photons. Each half, doubled so that
-it has the brightness of the whole, is restored by the method as it is (its network, its iterations,
-its normalisation), blurred again by the PSF and compared with the *other* half by the Poisson
-deviance: 2 mean(n log(n / μ) - n + μ) per voxel, about 1 if only photon noise is left. The other
-half does not confirm structure from noise.
+A sample of the data is split binomially into two halves of its photons. Each half is doubled, so
+that it has the brightness of the whole, and restored by the unchanged method (its network, its
+iterations, its normalisation). The result is blurred again by the PSF and compared with the *other*
+half by the Poisson deviance: 2 mean(n log(n / μ) - n + μ) per voxel, about 1 if only photon noise
+is left. The other half does not confirm structure from noise.
 
-**It cannot see anything that the blur removes**, such as structure invented beyond the microscope's
+**It does not measure what the blur removes**, such as structure invented beyond the microscope's
 cut-off, and it judges the method at half of the dose. It compares methods on the same data only. In
 deskewed, filtered or summed images, the halves are not independent, and the deviance is too small.
 """
@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from decon3d.blocks.geometry import centred
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale, split_photons
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.optics.psf import Psf, half_width
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.blocks import centred
 from decon3d.restoration.restorers import State, open_restorer
 from decon3d.volumes.no_data import filled
 
@@ -37,7 +37,7 @@ LEAST_JUDGED = 0.25
 LEAST_LIGHT = 0.1
 """Least light above the background, as a share of all light of a block, in the ratio of light."""
 SIZE = (32, 64, 64)
-"""The brightest blocks of the sample are split, the middle of each."""
+"""Most voxels (Z, Y, X) of a block that are split: its middle."""
 LEAST_MU = 1e-3
 """Smallest expected number of photons."""
 SEEN = 0.9
@@ -52,17 +52,25 @@ Restore = Callable[[NDArray[Any]], NDArray[Any]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The comparison of two halves of one block."""
+    """The comparison of two halves of one block.
+
+    Attributes
+    ----------
+    deviance
+        Per voxel, mean of both directions.
+    fsc_um
+        Detail at which the two restored halves cease to agree, lateral and axial; NaN if they agree
+        everywhere.
+    parts
+        Deviance per voxel of each part of the block (`PART`), the same parts for every method.
+    light
+        Light above the background of the re-blurred restoration, divided by the image's.
+    """
 
     deviance: float
-    """Per voxel, mean of both directions."""
     fsc_um: tuple[float, float]
-    """Detail at which the two restored halves cease to agree, lateral and axial; NaN if they agree
-    everywhere."""
     parts: tuple[float, ...] = ()
-    """Deviance per voxel of each part of the block (`PART`), the same parts for every method."""
     light: float = math.nan
-    """Light above the background of the re-blurred restoration, divided by the image's."""
 
 
 def restore_chain(states: Sequence[State], *, threads: int, doubled: bool = True) -> Restore:
@@ -136,27 +144,6 @@ def held_out(
 def middle(block: NDArray[Any]) -> NDArray[Any]:
     """Return the middle of a block (Z Y X), of 32 × 64 × 64 voxels at most."""
     return block[centred(block.shape, SIZE)]
-
-
-def deviance(
-    restored: NDArray[Any], other: FloatArray, *, model: Blur, psf: Psf, scale: PhotonScale
-) -> float:
-    """Compare a restoration, blurred again, with half an image.
-
-    Parameters
-    ----------
-    restored
-        Counts (Z Y X) at the brightness of the whole image, background included; NaN = no data.
-    other
-        Half of an image, in counts, with half the dark level.
-
-    Returns
-    -------
-    float
-        Poisson deviance per voxel, over voxels with data whose light comes from within the block.
-    """
-    expected, judged = _reblurred(restored, model, psf)
-    return _mean(_deviance_map(expected, judged, other, scale))
 
 
 def _reblurred(

@@ -13,11 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Triple
 from decon3d.files import read_record, write_record
 from decon3d.logs import log
-from decon3d.restoration.blocks import Triple
 from decon3d.volumes.camera import Camera, CameraRecord
-from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
+from decon3d.volumes.correlated_noise import LAGS, noise_power
+from decon3d.volumes.photon_transfer import measure_camera
 
 FLOOR = 0.05
 """Smallest variance, relative to the best-known part of the law."""
@@ -27,20 +28,30 @@ Curve = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise of variance gain · counts + intercept, correlated over a few voxels."""
+    """Gaussian noise of variance gain · counts + intercept, correlated over a few voxels.
+
+    Attributes
+    ----------
+    gain
+        Variance per count.
+    intercept
+        Variance at 0 counts, in counts²; negative where there is an offset without noise.
+    floor
+        Smallest variance, in counts².
+    correlation
+        Of neighbours 1 and 2 voxels away along Z, Y, X. That of a diagonal is the product.
+    voxels
+        Voxels that it was measured in.
+    measured
+        Its source; `camera`: the config's, since there are too few data.
+    """
 
     gain: float
-    """Variance per count."""
     intercept: float
-    """Variance at 0 counts, in counts²; negative where there is an offset without noise."""
     floor: float
-    """Smallest variance, in counts²."""
     correlation: tuple[Curve, Curve, Curve]
-    """Of neighbours 1 and 2 voxels away along Z, Y, X. That of a diagonal is the product."""
     voxels: int
-    """Voxels that it was measured in."""
     measured: Literal["data", "camera"]
-    """Its source; `camera`: the config's, since there are too few data."""
 
     def variance(self, counts: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the variance of voxels with these expected counts, in counts²."""
@@ -142,5 +153,10 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
         voxels=measured.voxels,
         measured="data",
     )
-    log.info("noise: %s", noise)
+    log.info(
+        "noise: variance %.4g · counts %+.4g; correlation of neighbours %s (Z, Y, X)",
+        gain,
+        intercept,
+        ", ".join(f"{curve[0]:.2g}" for curve in noise.correlation),
+    )
     return noise

@@ -13,11 +13,11 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Region
 from decon3d.optics.psf import Psf, fwhm_um
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
 from decon3d.phantoms.grids import Grid, Shape, Volume
 from decon3d.phantoms.imaging import Exposure, SimulatedCamera, form_image, margins
-from decon3d.restoration.blocks import Region
 
 CELLS = (2, 4, 4)
 """Cells (Z, Y, X), each with one object in its middle, off the voxels' centres at random."""
@@ -38,16 +38,23 @@ LOST = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Simulated objects in cells."""
+    """Simulated objects in cells.
+
+    Attributes
+    ----------
+    radius
+        Of each cell's object, in smallest voxel edges; 0 = the cell is empty.
+    brightness
+        By cell, relative.
+    background
+        Counts of an empty place.
+    """
 
     exposure: Exposure
     cells: list[Region]
     radius: NDArray[np.float64]
-    """Of each cell's object, in smallest voxel edges; 0 = the cell is empty."""
     brightness: NDArray[np.float64]
-    """By cell, relative."""
     background: float
-    """Counts of an empty place."""
     psf: Psf
 
     @cached_property
@@ -85,7 +92,11 @@ def make_probe(
     kinds += [(0.0, 0.0)] * (count - len(kinds))
     kinds = [kinds[i] for i in rng.permutation(count)]
     voxel = np.array(psf.voxel_size_um)
-    edges = [_cell_edge(w / v) for w, v in zip(_widths(psf), voxel, strict=True)]
+    edges = [
+        ceil(min(max(CELL_WIDTH * width / v, CELL_VOXELS[0]), CELL_VOXELS[1]))
+        for width, v in zip(fwhm_um(psf.data, psf.voxel_size_um), voxel, strict=True)
+    ]
+    edges = [edge + 1 - edge % 2 for edge in edges]  # odd, so that a cell has a middle voxel
     around = margins(psf.data)
     z, y, x = (n * e + 2 * m for n, e, m in zip(CELLS, edges, around, strict=True))
     shape: Shape = (z, y, x)
@@ -112,16 +123,6 @@ def make_probe(
     return Probe(exposure, cells, radii, brightness, background, psf)
 
 
-def _widths(psf: Psf) -> tuple[float, float, float]:
-    return fwhm_um(psf.data, psf.voxel_size_um)
-
-
-def _cell_edge(width: float) -> int:
-    """Odd, so that a cell has a middle voxel."""
-    edge = ceil(min(max(CELL_WIDTH * width, CELL_VOXELS[0]), CELL_VOXELS[1]))
-    return edge + 1 - edge % 2
-
-
 def light(volume: NDArray[np.floating], probe: Probe) -> NDArray[np.float64]:
     """Sum the counts above the background of every cell of a volume (Z Y X)."""
     return np.array(
@@ -131,12 +132,18 @@ def light(volume: NDArray[np.floating], probe: Probe) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Proportion:
-    """Restored against true light per object."""
+    """Restored against true light per object.
+
+    Attributes
+    ----------
+    slope
+        Of the light itself, by least squares with an intercept.
+    exponent
+        Of its logarithm; NaN where a level of brightness has no light above the empty cells'.
+    """
 
     slope: float
-    """Of the light itself, by least squares with an intercept."""
     exponent: float
-    """Of its logarithm; NaN where a level of brightness has no light above the empty cells'."""
 
 
 def proportion(restored: Volume, probe: Probe) -> Proportion:
@@ -156,12 +163,18 @@ def proportion(restored: Volume, probe: Probe) -> Proportion:
 
 @dataclass(frozen=True)
 class BeadImage:
-    """Medians (width) and means (shift) over the beads that are found."""
+    """Medians (width) and means (shift) over the beads that are found.
+
+    Attributes
+    ----------
+    fwhm_um
+        Z, Y, X.
+    shift_um
+        Mean displacement from the true positions (Z, Y, X).
+    """
 
     fwhm_um: tuple[float, float, float]
-    """Z, Y, X."""
     shift_um: tuple[float, float, float]
-    """Mean displacement from the true positions (Z, Y, X)."""
     found: int
 
 
@@ -172,7 +185,8 @@ def bead_image(volume: Volume, probe: Probe) -> BeadImage:
     what is above half of the peak, against those of the true object.
     """
     widths, shifts = [], []
-    reach = [LOST * w / v for w, v in zip(_widths(probe.psf), probe.psf.voxel_size_um, strict=True)]
+    voxel = probe.psf.voxel_size_um
+    reach = [LOST * w / v for w, v in zip(fwhm_um(probe.psf.data, voxel), voxel, strict=True)]
     for cell, radius in zip(probe.cells, probe.radius, strict=True):
         if radius != BEAD_RADIUS:
             continue

@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
 from decon3d.files import write_json
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
-from decon3d.pairs.matching import Alignment, Limits, align, aligned
-from decon3d.pairs.registration import Triple, Volume, covered
+from decon3d.pairs.matching import Alignment, align, aligned
+from decon3d.pairs.registration import Volume, covered
 from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.versions import __version__
 from decon3d.volumes.channel_accumulator import fill_of
-from decon3d.volumes.checked_stores import OPTIONS
+from decon3d.volumes.checked_stores import create_volumes
 from decon3d.volumes.header_checks import pair_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
+from decon3d.volumes.volume import Triple, triple
 
 Shape = tuple[int, int, int]
 LARGEST: Shape = (64, 256, 256)
@@ -105,7 +105,6 @@ def make_pairs(
         return marked_pair(raw, truth, no_data=no_data, camera_offset=camera_offset)
 
     widths = fwhm_um(psf.data, psf.voxel_size_um)
-    limits = Limits(pairs.max_shift_um, pairs.max_drift_um)
     found: list[Alignment] = []
     sizes: list[Shape] = []
     for source in progress(sources, what="register pairs", unit="pairs"):
@@ -115,7 +114,8 @@ def make_pairs(
             truth,
             voxel_size_um=psf.voxel_size_um,
             psf_fwhm_um=widths,
-            limits=limits,
+            max_shift_um=pairs.max_shift_um,
+            max_drift_um=pairs.max_drift_um,
             raw_file=source.raw,
             truth_file=source.truth,
         )
@@ -192,6 +192,19 @@ def read_channel(
 ) -> NDArray[Any]:
     """Read one volume of a pair (Z, Y, X, counts as stored).
 
+    Parameters
+    ----------
+    path, reading
+        The file, and which image of it.
+    channel
+        Channel index of the dataset.
+    only_channel
+        Whether the dataset has no other channel, so that a file with one channel holds it.
+    voxel_size_um
+        The dataset's voxel size (Z, Y, X), in µm; None = not compared.
+    key
+        Config key, for messages.
+
     Raises
     ------
     UserError
@@ -219,6 +232,15 @@ def marked_pair(
     Fill is found in the raw volume, since a truth may be 0 wherever there is no object. In a truth,
     voxels with the raw volume's fill value are fill, and those without data in the raw volume:
     deskewing and stitching leave the same places empty in both.
+
+    Parameters
+    ----------
+    raw, truth
+        Counts, axes Z Y X.
+    no_data
+        How to find voxels without data in the raw volume.
+    camera_offset
+        Counts of a dark raw image, if known; fill is darker.
     """
     fill = fill_of(raw, camera_offset=camera_offset, no_data=no_data)
     raw, truth = mark(raw, fill), mark(truth, fill)
@@ -230,6 +252,15 @@ def marked_pair(
 
 def tile_shape(wanted: Shape | None, sizes: list[Shape], files: list[str], key: str) -> Shape:
     """Choose the tiles' voxels (Z, Y, X): the config's, else the smallest pair's, cut to `LARGEST`.
+
+    Parameters
+    ----------
+    wanted
+        The config's shape (Z, Y, X); None = chosen here.
+    sizes, files
+        Voxels (Z, Y, X) of the overlap of raw and truth of each pair, and its raw file.
+    key
+        Config key, for messages.
 
     Raises
     ------
@@ -253,6 +284,20 @@ def brightest_tiles(truth: Volume, shape: Shape, count: int) -> list[tuple[slice
 
     At most `count`; those with less than a tenth of the brightest one's light above the background,
     or with missing voxels (NaN), are left out.
+
+    Parameters
+    ----------
+    truth
+        Counts, axes Z Y X; NaN = no data.
+    shape
+        Voxels (Z, Y, X) of a tile.
+    count
+        Largest number of tiles.
+
+    Returns
+    -------
+    list of tuple of slice
+        Tiles (Z, Y, X), in the order of the volume.
     """
     starts = [
         np.linspace(0, n - t, n // t).round().astype(int)
@@ -280,21 +325,13 @@ def write_store(
     path = Path(path)
     shutil.rmtree(path, ignore_errors=True)
     for name, values in arrays.items():
-        array = zarr.create_array(
-            str(path / name),
-            shape=(len(values), *values[0].shape),
-            chunks=(1, *values[0].shape),
-            dtype="float32",
-            dimension_names=("volume", "z", "y", "x"),
-            **OPTIONS,
-        )
+        array = create_volumes(path / name, count=len(values), shape=values[0].shape)
         for index, volume in enumerate(values):
             array[index] = volume
     finish_store(path, attributes)
 
 
 def _covered_size(shape: tuple[int, ...], alignment: Alignment, voxel_size_um: Triple) -> Shape:
-    z, y, x = np.divide(alignment.shift_um, voxel_size_um)
-    inside = covered(shape, (float(z), float(y), float(x)))
+    inside = covered(shape, triple(np.divide(alignment.shift_um, voxel_size_um)))
     a, b, c = (part.stop - part.start for part in inside)
     return (a, b, c)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from decon3d import paths
 from decon3d.classical.risk import LONGER_PRIOR
 from decon3d.errors import UserError, needs_traceback
+from decon3d.evaluation.catalogue import VOXELWISE
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import full_disk, read_json, write_digests, write_json
 from decon3d.logs import log
@@ -25,25 +26,18 @@ from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
-from decon3d.report.independent import VOLUME, with_volumes
-from decon3d.report.labels import (
-    INPUT,
-    TRUTH,
-    VOXELWISE,
-    method_label,
-    prior_weight,
-    with_groups,
-)
+from decon3d.report.independent import VOLUME, test_specimens, with_volumes
+from decon3d.report.labels import INPUT, TRUTH, method_label, prior_weight, with_groups
+from decon3d.report.likeness import draw_likeness
 from decon3d.report.overview import shown_volumes, volume_rows
-from decon3d.report.pairs import test_specimens
-from decon3d.report.phantom_figures import data_and_phantoms, restored_recipes, split_sheet
+from decon3d.report.phantom_figures import restored_recipes, split_sheet
 from decon3d.report.run_status import still_to_gain, stored
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Source, Triple, brightest, detail, overview
 from decon3d.settings import Settings, list_volumes
-from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.reader import Reading, open_volume
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 from decon3d.workers import worker_pool
 
 DPI = 300
@@ -51,13 +45,13 @@ INDEX = "index.json"
 TUNED_ON = {
     "phantoms": "Mean affine-matched PSNR on the validation volumes.",
     "data": (
-        "Negative predicted squared error (Stein's unbiased risk) of some blocks of the data, "
-        "relative to their squared light and up to a constant. It needs no truth. Beyond the "
-        "microscope's cut-off it is only an estimate."
+        "Score: the negative squared error that Stein's unbiased risk predicts for some blocks of "
+        "the data, relative to their squared light, up to a constant. No truth is used. The score "
+        "does not measure errors beyond the microscope's cut-off."
     ),
     "test_truth": (
-        "An oracle: mean affine-matched PSNR on the test volumes themselves. Real data do not "
-        "allow this choice; it is an upper bound for better settings."
+        "Oracle: mean affine-matched PSNR on the test volumes themselves. It is an upper bound for "
+        "any choice of settings; real data have no such truth."
     ),
 }
 
@@ -152,14 +146,14 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
         for channel in job.dataset.channels:
             yield f"volume {volume}, {channel}", partial(_volume, job, volume, channel)
             what = f"consistency of {volume}, {channel}"
-            yield what, partial(_consistency, job, volume, channel)
+            yield what, partial(draw_consistency, job, volume, channel)
     for channel in job.dataset.channels:
         if (job.root / paths.psf(job.name, channel)).is_file():
             yield f"PSF of {channel}", partial(_psf, job, channel)
         if (job.root / paths.psf(job.name, channel)).with_name("beads.tif").is_file():
             yield f"beads of {channel}", partial(_beads, job, channel)
         if (job.root / paths.likeness(job.name, channel)).is_file():
-            yield f"data and phantoms of {channel}", partial(data_and_phantoms, job, channel)
+            yield f"data and phantoms of {channel}", partial(draw_likeness, job, channel)
         for split in ("train", "test"):
             if exists(job.root / paths.phantoms(job.name, channel, split)):
                 yield f"{split} phantoms of {channel}", partial(split_sheet, job, channel, split)
@@ -186,7 +180,7 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     figure, shown = plots.projections(whole)
     coarser = [round(a / b) for a, b in zip(raw.voxel_size_um, voxel, strict=True)]
     reduced = (
-        f" Shown at {coarser[0]} × {coarser[1]} × {coarser[2]} voxels averaged to one (Z, Y, X)."
+        f" Blocks of {coarser[0]} × {coarser[1]} × {coarser[2]} voxels (Z, Y, X) were averaged."
         if max(coarser) > 1
         else ""
     )
@@ -205,13 +199,13 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
         n > 2 * m for n, m in zip(raw.counts.shape[1:], DETAIL_SHAPE[1:], strict=True)
     ):
         figure, shown = plots.projections(crops)
-        caption = "Crop around the brightest place, at full resolution. "
+        caption = "Crop around the brightest place of the raw image, at full resolution. "
         drawn.append(
             (
                 Entry(
                     f"detail_{stem}",
                     "pictures",
-                    f"{where}: in detail",
+                    f"{where}: detail",
                     caption + projection_caption(shown),
                 ),
                 figure,
@@ -221,8 +215,8 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     z, y, x = (quantity(v) for v in around)
     caption = (
         f"Counts along X and along Z through the brightest place of the raw image, at z = {z}, "
-        f"y = {y}, x = {x} µm. A restoration should be narrower and higher than the raw image; "
-        "only a truth shows whether it is right."
+        f"y = {y}, x = {x} µm. Restored peaks should be narrower and higher than those of the raw "
+        "image. Only a comparison with the truth shows whether they are correct."
     )
     drawn.append(
         (
@@ -263,22 +257,15 @@ def _reference(job: Job, volume: str) -> Path | None:
     return job.root / reference
 
 
-def _consistency(job: Job, volume: str, channel: str) -> Drawn:
-    drawings = draw_consistency(
-        job.root, dataset=job.name, settings=job.settings, volume=volume, channel=channel
-    )
-    return [(Entry(d.name, "consistency", d.title, d.caption), d.figure) for d in drawings]
-
-
 def _psf(job: Job, channel: str) -> Drawn:
     path = job.root / paths.psf(job.name, channel)
     info = read_json(path.with_suffix(".json"))
     voxel: Triple = tuple(info["voxel_size_um"])
     fwhm: Triple | None = tuple(info["fwhm_um"]) if info.get("fwhm_um") else None
-    caption = "Planes through the middle of the point spread function, square root of intensity."
+    caption = "Planes through the centre of the point spread function, square root of intensity."
     if fwhm is not None:
         z, y, x = (number(v, 3) for v in fwhm)
-        caption += f" Dashed: full width at half maximum, {z} µm in Z, {y} µm in Y, {x} µm in X."
+        caption += f" Dashed: full width at half maximum, {z}, {y}, {x} µm (Z, Y, X)."
     entry = Entry(
         f"psf_{channel}", "psf", f"Point spread function{of_channel(job, channel)}", caption
     )
@@ -288,7 +275,7 @@ def _psf(job: Job, channel: str) -> Drawn:
 
 def _beads(job: Job, channel: str) -> Drawn:
     figure, caption = draw_beads(job.root / paths.psf(job.name, channel))
-    title = f"Beads behind the point spread function{of_channel(job, channel)}"
+    title = f"Beads of the point spread function{of_channel(job, channel)}"
     return [(Entry(f"beads_{channel}", "psf", title, caption), figure)]
 
 
@@ -298,13 +285,13 @@ def _training(job: Job, channel: str, method: str) -> Drawn:
     info = stored(folder / "model.json")
     blurred = info.get("validation", {}).get("input", {}).get("psnr_affine")
     best = info.get("best_step")
-    caption = "Loss on the training crops, and loss and PSNR on the validation volumes. "
+    caption = "Loss on the training crops; loss and PSNR on the validation volumes. "
     if best is None:
-        caption += "The training has not ended."
+        caption += "The training has not finished."
     else:
-        caption += f"The weights of step {best} were kept: the smallest validation error."
+        caption += f"The weights of step {best} were kept, with the smallest validation error."
         if best == history["step"].max():
-            caption += " It is the last step; a longer training may improve the result."
+            caption += " This is the last step; longer training may improve the result."
     label = f"Training of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.training_curve(history, best_step=best, input_psnr=blurred)
     return [(Entry(f"training_{channel}_{method}", "training", label, caption), figure)]
@@ -325,13 +312,13 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
         caption += f" The search ended at a limit ({found['ended_by']})."
     if on_data and weight:
         caption += (
-            f" The number of iterations is {LONGER_PRIOR:g} times the peak's, as simulations "
-            "suggest."
+            f" The number of iterations is {LONGER_PRIOR:g} times that of the highest score, which "
+            "was better in simulations."
         )
     if on_data and found["photons"]["gain_from"] == "data":
         caption += (
             f" The camera's gain, {found['photons']['gain']:.3g} counts per photon, was estimated "
-            "from the data (variance against mean). Set camera.gain if you know it."
+            "from the data (variance against mean). If you know the gain, set camera.gain."
         )
     label = f"Tuning of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.tuning_curve(
@@ -349,23 +336,26 @@ def _metrics(job: Job) -> Drawn:
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):
-        means = {
-            key: estimate_mean(
-                list(part.groupby(VOLUME)["value"].mean()),
-                seed=job.settings.seed,
-                name="/".join(key),
+        found = {
+            key: (
+                part["value"].dropna(),
+                estimate_mean(
+                    list(part.groupby(VOLUME)["value"].mean()),
+                    seed=job.settings.seed,
+                    name="/".join(key),
+                ),
             )
             for key, part in points.groupby(keys)
         }
         order = [INPUT, *job.settings.methods]
         methods = [m for m in order if m in set(points["method"])]
         caption = (
-            "Each small mark is one volume with truth, the open mark the mean, the bar its 95 % "
-            "interval over volumes (the wider of bootstrap and t). Above: brightness matched to "
-            "the truth; below: as restored."
+            "Each small mark is one volume with truth. The open mark is the mean; the bar is its "
+            "95 % interval over volumes (the wider of bootstrap and Student's t). Above: after the "
+            "affine match of brightness to the truth; below: as restored."
         )
         entry = Entry(
-            f"metrics_{channel}", "metrics", f"Every value{of_channel(job, str(channel))}", caption
+            f"metrics_{channel}", "metrics", f"All values{of_channel(job, str(channel))}", caption
         )
-        drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
+        drawn.append((entry, plots.metric_plot(found, methods=methods)))
     return drawn

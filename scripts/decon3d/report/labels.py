@@ -4,14 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from decon3d.classical.kind import PRIORS
-from decon3d.evaluation.catalogue import METRICS, VOXELWISE, Metric
-from decon3d.phantoms.recipes import structures
 from decon3d.settings import KINDS, ORACLE, Settings, is_network, is_oracle
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METRICS", "VOXELWISE", "Metric"]
 INPUT = "input"
 TRUTH = "truth"
 
@@ -27,8 +24,8 @@ GROUPS = {
     "seen": "Simulated objects, seen structure",
     "unseen": "Simulated objects, unseen structure",
     "measured": "Measured pairs, other specimens",
-    "volume": "The dataset's own volumes",
-    "data": "The data themselves, without truth",
+    "volume": "Your volumes with truth",
+    "data": "Your data, without truth",
     "probe": "Simulated beads, balls and noise pairs",
     "psf_0.75": "A phantom through a PSF 25 % narrower than assumed",
     "psf_0.9": "A phantom through a PSF 10 % narrower than assumed",
@@ -51,7 +48,7 @@ REGIONS = {
 
 
 def method_label(method: str) -> str:
-    """Return a method's label: RL, RLTV, RLN; other names as in the config."""
+    """Return a method's label, such as RL; a name without one as in the config."""
     if method == INPUT:
         return "blurred image"
     if method.endswith(ORACLE):
@@ -69,6 +66,8 @@ def seen_recipes(settings: Settings) -> set[str]:
     pairs = settings.simulated_pairs
     if pairs is None:
         return set()
+    from decon3d.phantoms.recipes import structures  # half a second for pages without phantoms
+
     trained = frozenset().union(*map(structures, pairs.train.recipes))
     return {r for r in {*pairs.train.recipes, *pairs.test.recipes} if structures(r) <= trained}
 

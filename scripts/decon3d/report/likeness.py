@@ -12,39 +12,34 @@ from numpy.typing import NDArray
 from decon3d import paths
 from decon3d.files import read_record
 from decon3d.phantoms.contact_sheet import middle
-from decon3d.report.entries import exists
+from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel
 from decon3d.report.plots import COLORS, WIDTH
 from decon3d.report.run_status import volume_names
 from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Settings
 from decon3d.volumes.checked_stores import open_group
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 
 SHOWN = 4
 """Crops of a row."""
 
 
-def draw_likeness(
-    root: Path, *, dataset: str, settings: Settings, channel: str
-) -> tuple[Figure, str]:
+def draw_likeness(job: Job, channel: str) -> Drawn:
     """Draw crops of the data above phantoms of each test recipe, with histograms and spectra.
 
-    Returns
-    -------
-    figure, caption
-        All crops have one length scale and one grey scale, in photons.
+    All crops have one length scale and one grey scale, in photons.
     """
+    root, dataset, settings = job.root, job.name, job.settings
     record = read_record(root / paths.likeness(dataset, channel))
     group: Any = open_group(root / paths.phantoms(dataset, channel, "test"))
     _, height_um, width_um = group.attrs["voxel_size_um"]
-    chosen = settings.datasets[dataset]
     names = volume_names(root, dataset=dataset, settings=settings)
     ingested = filter(Path.is_file, (root / paths.ingested(dataset, name) for name in names))
     sample = sample_blocks(
         [replace(r, path=str(root / r.path)) for r in map(load_record, ingested)],
-        channel=chosen.channels[channel].index,
-        times=chosen.times,
+        channel=job.dataset.channels[channel].index,
+        times=job.dataset.times,
         seed=settings.seed,
     )
     recipes, photons = group.attrs["recipes"], group.attrs["photons"]
@@ -85,14 +80,15 @@ def draw_likeness(
         line[0].set_title(label, fontsize=9, loc="left", pad=3)
     _draw_curves(bottom, record["curves"])
     caption = (
-        "Four blocks of your data with the most light, and test phantoms of each recipe, from the "
-        "lowest dose to the highest: maximum projections of the middle eighth of the "
+        "Above: the four blocks of your data with the most light, and test phantoms of each recipe "
+        "from the lowest to the highest dose. Maximum projections of the middle eighth of the "
         f"planes, {quantity(widest)} µm wide, on one length scale and one grey scale, "
-        f"{quantity(float(low))} to {quantity(float(high))} photons. Below, histograms in units of "
-        "the noise's standard deviation, and the power of the structures by their frequency. "
-        + " ".join(_sentence(found) for found in record["recipes"])
+        f"{quantity(float(low))} to {quantity(float(high))} photons. Below: histograms of the "
+        "brightness in units of the noise's standard deviation σ, and power spectra of the "
+        "structures. " + " ".join(_sentence(found) for found in record["recipes"])
     )
-    return figure, caption
+    title = f"Your data and phantoms{of_channel(job, channel)}"
+    return [(Entry(f"likeness_{channel}", "phantoms", title, caption), figure)]
 
 
 def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
@@ -110,8 +106,8 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
         if best["differences"]:
             found.append(
                 f"{channel}: the simulated objects differ from your data. Compared with "
-                f"{best['recipe']}, the most similar recipe, {listed(best['differences'])}. Values "
-                "in dB, and choices made on simulated objects, may not hold for your data."
+                f"{best['recipe']}, the most similar recipe, {listed(best['differences'])}. "
+                "Results on simulated objects may not hold for your data."
             )
     return found
 
@@ -121,13 +117,13 @@ def _sentence(found: dict[str, Any]) -> str:
     octaves = (
         "no structure to compare"
         if found["octaves"] is None
-        else f"spectra {number(found['octaves'], 2)} octaves apart"
+        else f"distance of the spectra {number(found['octaves'], 2)} octaves"
     )
-    verdict = listed(found["differences"]) if found["differences"] else "alike"
+    verdict = listed(found["differences"]) if found["differences"] else "similar"
     return (
-        f"{found['recipe']}: {verdict} (histograms {number(found['histogram'], 2)} apart on a "
-        f"scale of 0 to 1, {number(found['wasserstein'], 2)} σ; {octaves}; noise of the data "
-        f"{number(found['noise'], 2)}× the phantoms')."
+        f"{found['recipe']}: {verdict} (distance of the histograms {number(found['histogram'], 2)} "
+        f"of 1, or {number(found['wasserstein'], 2)} σ; {octaves}; noise of the data over that of "
+        f"the phantoms {number(found['noise'], 2)})."
     )
 
 
@@ -153,8 +149,8 @@ def _draw_curves(figure: Any, curves: dict[str, Any]) -> None:
         power = np.array(curve["power"])
         spectrum.plot(np.array(curve["frequency"])[power > 0], power[power > 0], **style)
     histogram.set_yscale("log")
-    histogram.set_xlabel("brightness, in units of the noise's σ")
-    histogram.set_ylabel("share of the voxels")
+    histogram.set_xlabel("brightness (σ of the noise)")
+    histogram.set_ylabel("share of the voxels per σ")
     histogram.legend(fontsize=8)
     spectrum.set_xscale("log")
     spectrum.set_yscale("log")

@@ -5,8 +5,9 @@ common colour blindness can tell apart.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -17,26 +18,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.statistics import Estimate
-from decon3d.report.labels import METRICS, VARIANTS, VOXELWISE, method_label, prior_weight
+from decon3d.report.labels import TRUTH, VARIANTS, method_label, prior_weight
 from decon3d.report.views import Scene, Triple, line
 
 WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
+TALLEST = 9.0
+"""Greatest height of an XY picture and the XZ picture below it, in inches."""
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
 GROUP_STYLES = {
-    "seen": ("#0072B2", "o"),
-    "unseen": ("#D55E00", "^"),
-    "measured": ("#CC79A7", "s"),
-    "volume": ("#009E73", "D"),
+    "seen": ("#0072B2", "o", "seen structure"),
+    "unseen": ("#D55E00", "^", "unseen structure"),
+    "measured": ("#CC79A7", "s", "measured pairs"),
+    "volume": ("#009E73", "D", "your volumes"),
 }
+"""Colour, marker and label of each group of volumes with truth."""
 OUTLINE = [patheffects.withStroke(linewidth=2.5, foreground="black")]
-GROUP_WORDS = {
-    "seen": "seen structure",
-    "unseen": "unseen structure",
-    "measured": "measured pairs",
-    "volume": "own volumes",
-}
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -70,39 +69,64 @@ def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[floa
     figure, (low, high)
         The display range in counts: the 0.5 and 99.8 percentiles of all projections together.
     """
-    views = [(label, s, s.counts.max(axis=0), s.counts.max(axis=1)) for label, s in panels]
-    pooled = np.concatenate([v.ravel() for _, _, xy, xz in views for v in (xy, xz)])
+    views = [(label, s.size_um, s.counts.max(axis=0), s.counts.max(axis=1)) for label, s in panels]
+    pooled = np.concatenate([v.ravel() for _, _, *both in views for v in both])
     low, high = map(float, np.nanpercentile(pooled, [0.5, 99.8]))
     high = max(high, low + 1e-6)
+    return xy_above_xz(views, cmap="gray", shown=(low, high), unit="counts"), (low, high)
+
+
+def xy_above_xz(
+    views: Sequence[tuple[str, Triple, NDArray[np.floating], NDArray[np.floating]]],
+    *,
+    cmap: str,
+    shown: tuple[float, float],
+    unit: str,
+    extend: Literal["neither", "both"] = "neither",
+) -> Figure:
+    """Draw an XY picture above an XZ picture per panel, on one length scale, with a colour bar.
+
+    Parameters
+    ----------
+    views
+        Label, size in µm (Z, Y, X), XY and XZ picture of each panel.
+    cmap, shown, extend
+        Colours, the values at both ends of the colour bar, and which ends stand for all values
+        beyond them.
+    unit
+        Label of the colour bar.
+    """
     columns = len(views) if len(views) <= 5 else min(math.ceil(len(views) / 2), 5)
     rows = math.ceil(len(views) / columns)
     wide = WIDTH if columns <= 4 else 1.2 * WIDTH
-    depth, height, width = views[0][1].size_um
-    # One scale for the whole figure: the XZ view of a thin stack is not enlarged.
-    panel = min((wide - 0.9) / columns - 0.12, 4.2)
-    inch = panel / width
-    tall, flat = height * inch, max(depth * inch, 0.15)
-    title, gap = 0.28, 0.06
+    depth, height, width = views[0][1]
+    panel = min((wide - 0.9) / columns - 0.12, 4.2, TALLEST * width / (height + depth))
+    pitch = max(panel, 0.9) + 0.12
+    tall, flat = panel * height / width, max(panel * depth / width, 0.15)
+    labels = [textwrap.fill(label, round(pitch / 0.08)) for label, *_ in views]
+    title, gap = 0.12 + 0.17 * max(1 + label.count("\n") for label in labels), 0.06
     row = title + tall + gap + flat + 0.15
-    size = (columns * (panel + 0.12) + 0.9, rows * row)
+    size = (columns * pitch + 0.9, rows * row)
     figure = Figure(figsize=size)
     image = None
-    for i, (label, scene, xy, xz) in enumerate(views):
-        left = (i % columns) * (panel + 0.12) / size[0]
+    for i, (label, (_, size_um, xy, xz)) in enumerate(zip(labels, views, strict=True)):
+        left = (i % columns) * pitch / size[0]
         top = 1 - (i // columns * row + title) / size[1]
         for name, view, inches, offset in (("XY", xy, tall, 0.0), ("XZ", xz, flat, tall + gap)):
             bottom = top - (offset + inches) / size[1]
             axes = figure.add_axes((left, bottom, panel / size[0], inches / size[1]))
             image = axes.imshow(
                 view,
-                cmap="gray",
-                vmin=low,
-                vmax=high,
+                cmap=cmap,
+                vmin=shown[0],
+                vmax=shown[1],
                 aspect="auto",
                 interpolation="antialiased",
-                extent=(0, scene.size_um[2], scene.size_um[1 if name == "XY" else 0], 0),
+                extent=(0, size_um[2], size_um[1 if name == "XY" else 0], 0),
             )
-            _bare(axes)
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
             if i == 0:
                 axes.text(
                     0.02,
@@ -115,36 +139,47 @@ def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[floa
                     path_effects=OUTLINE,
                 )
             if name == "XY":
-                axes.set_title(label, pad=4)
+                axes.set_title(label, pad=4, loc="left")
                 if i == 0:
-                    _scale_bar(axes, scene.size_um[2], scene.size_um[1])
+                    _scale_bar(axes, size_um[2], size_um[1])
     assert image is not None
     bar = figure.add_axes(
-        ((size[0] - 0.72) / size[0], 1 - (title + tall) / size[1], 0.12 / size[0], tall / size[1])
+        (
+            columns * pitch / size[0] + 0.06 / size[0],
+            1 - (title + tall) / size[1],
+            0.12 / size[0],
+            tall / size[1],
+        )
     )
-    figure.colorbar(image, cax=bar, label="counts")
+    figure.colorbar(image, cax=bar, label=unit, extend=extend)
     bar.grid(False)
-    return figure, (low, high)
+    _fit_width(figure)
+    return figure
+
+
+def _fit_width(figure: Figure) -> None:
+    """Set the width of a figure to that of its content; the axes keep their sizes."""
+    width, height = figure.get_size_inches()
+    needed = figure.get_tightbbox().x1 + 0.06
+    for axes in figure.axes:
+        x, y, w, h = axes.get_position().bounds
+        axes.set_position((x * width / needed, y, w * width / needed, h))
+    figure.set_size_inches(needed, height)
 
 
 def profiles(panels: Sequence[tuple[str, Scene]], *, centre_um: Triple) -> Figure:
     """Draw counts along X and along Z through one place."""
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    styles = [(GREY, "-"), *((COLORS[i % len(COLORS)], "-") for i in range(len(panels) - 1))]
     for axes, axis, name in zip(figure.subplots(1, 2), (2, 0), ("X", "Z"), strict=True):
-        for i, (label, scene) in enumerate(panels):
+        for (label, scene), style in zip(panels, styles, strict=True):
             places, counts = line(scene, centre_um=centre_um, axis=axis)
-            color, style = _line_style(label, i)
-            axes.plot(places, counts, style, color=color, label=label, linewidth=1.5)
+            color, dashes = ("black", "--") if label == TRUTH else style
+            axes.plot(places, counts, dashes, color=color, label=label, linewidth=1.5)
         half = min(4.0, max(abs(places[0]), abs(places[-1])))
         axes.set(xlim=(-half, half), xlabel=f"distance along {name} (µm)", ylabel="counts")
     axes.legend(loc="upper right")
     return figure
-
-
-def _line_style(label: str, index: int) -> tuple[str, str]:
-    if index == 0:
-        return GREY, "-"
-    return ("black", "--") if label == "truth" else (COLORS[(index - 1) % len(COLORS)], "-")
 
 
 def training_curve(
@@ -274,97 +309,57 @@ def psf_views(
             )
     bar = figure.colorbar(image, ax=figure.axes, shrink=0.8, ticks=np.sqrt([0, 0.01, 0.1, 0.5, 1]))
     bar.ax.set_yticklabels(["0", "0.01", "0.1", "0.5", "1"])
-    bar.set_label("of the peak")
+    bar.set_label("intensity, relative to the peak")
     bar.ax.grid(False)
     return figure
 
 
 def metric_plot(
-    points: pd.DataFrame, *, means: dict[tuple[str, str, str, str], Estimate], methods: list[str]
+    values: Mapping[tuple[str, str, str, str], tuple["pd.Series[float]", Estimate]],
+    *,
+    methods: Sequence[str],
 ) -> Figure:
-    """Draw every subject as a point, with mean and interval, for each metric and variant.
+    """Draw every volume as a point, with mean and interval, for each metric and variant.
 
     Parameters
     ----------
-    points
-        One channel's values: columns `method`, `group`, `metric`, `variant`, `value`.
-    means
-        By metric, variant, method and group.
+    values
+        One channel's values and their mean, by metric, variant, method and group.
     methods
         From top to bottom.
     """
-    metrics = [m for m in VOXELWISE if m in set(points["metric"])]
-    groups = [g for g in GROUP_STYLES if g in set(points["group"])]
+    metrics, variants, groups = (
+        [name for name in order if name in {key[part] for key in values}]
+        for order, part in ((VOXELWISE, 0), (VARIANTS, 1), (GROUP_STYLES, 3))
+    )
     figure = Figure(
         figsize=(WIDTH, 2 * (0.85 + 0.2 * len(methods) * len(groups))), layout="constrained"
     )
-    variants = [v for v in VARIANTS if v in set(points["variant"])]
     grid = figure.subplots(len(variants), len(metrics), squeeze=False, sharey=True)
+    mark: dict[str, Any] = {"markersize": 7, "markeredgewidth": 1.8, "markerfacecolor": "white"}
+    for (metric, variant, method, group), (points, mean) in values.items():
+        axes = grid[variants.index(variant), metrics.index(metric)]
+        color, marker, _ = GROUP_STYLES[group]
+        y = methods.index(method) + 0.7 * ((groups.index(group) + 0.5) / len(groups) - 0.5)
+        small: dict[str, Any] = {"alpha": 0.35, "markersize": 4, "markeredgewidth": 0}
+        axes.plot(points, np.full(len(points), y), marker, color=color, **small)
+        if mean.n:
+            axes.plot(mean.cautious, [y, y], color=color, linewidth=2)
+            axes.plot(mean.mean, y, marker, color=color, **mark)
     for row, variant in zip(grid, variants, strict=True):
         for axes, metric in zip(row, metrics, strict=True):
-            for k, group in enumerate(groups):
-                color, marker = GROUP_STYLES[group]
-                shift = 0.7 * ((k + 0.5) / len(groups) - 0.5)
-                for i, method in enumerate(methods):
-                    kept = points[
-                        (points["metric"] == metric)
-                        & (points["variant"] == variant)
-                        & (points["method"] == method)
-                        & (points["group"] == group)
-                    ]["value"].dropna()
-                    axes.plot(
-                        kept,
-                        np.full(len(kept), i + shift),
-                        marker,
-                        color=color,
-                        alpha=0.35,
-                        markersize=4,
-                        markeredgewidth=0,
-                    )
-                    mean = means.get((metric, variant, method, group))
-                    if mean is not None and mean.n:
-                        axes.plot(mean.cautious, [i + shift] * 2, color=color, linewidth=2)
-                        axes.plot(
-                            mean.mean,
-                            i + shift,
-                            marker,
-                            color="white",
-                            markersize=7,
-                            markeredgecolor=color,
-                            markeredgewidth=1.8,
-                        )
             info = METRICS[metric]
-            better = "higher" if info.higher_is_better else "lower"
             unit = f" ({info.unit})" if info.unit else ""
             axes.set_title(f"{info.label}, {VARIANTS[variant]}", loc="left")
-            axes.set(xlabel=f"{info.label}{unit}, {better} is better")
+            axes.set(xlabel=f"{info.label}{unit}, {info.target}")
             axes.grid(False, axis="y")
             axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
         row[0].set_yticks(range(len(methods)), [method_label(m) for m in methods])
         row[0].set_ylim(len(methods) - 0.45, -0.55)
-    handles = [
-        Line2D(
-            [],
-            [],
-            marker=GROUP_STYLES[g][1],
-            color=GROUP_STYLES[g][0],
-            label=GROUP_WORDS[g],
-            markerfacecolor="white",
-            markersize=7,
-            markeredgewidth=1.8,
-        )
-        for g in groups
-    ]
+    styles = (GROUP_STYLES[group] for group in groups)
+    handles = [Line2D([], [], color=c, marker=m, label=label, **mark) for c, m, label in styles]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(groups))
     return figure
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def _scale_bar(axes: Axes, width_um: float, height_um: float) -> None:
@@ -378,14 +373,14 @@ def _scale_bar(axes: Axes, width_um: float, height_um: float) -> None:
         color="white",
         linewidth=3,
         solid_capstyle="butt",
-        path_effects=OUTLINE,
+        path_effects=[patheffects.withStroke(linewidth=5, foreground="black")],
     )
     axes.text(
-        x + length / 2,
+        x,
         y - 0.015 * height_um,
         f"{length:g} µm",
         color="white",
-        ha="center",
+        ha="left",
         va="bottom",
         fontsize=8,
         path_effects=OUTLINE,

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from decon3d import paths
+from decon3d.blocks.geometry import Region
 from decon3d.classical.kind import PRIORS
 from decon3d.errors import UserError
 from decon3d.files import write_text
@@ -17,7 +18,6 @@ from decon3d.report.preview_trials import Trial, try_method
 from decon3d.report.templating import render
 from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
-from decon3d.restoration.blocks import Region
 from decon3d.settings import (
     Dataset,
     Settings,
@@ -26,9 +26,9 @@ from decon3d.settings import (
     list_volumes,
     previewed_volume,
 )
-from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import VolumeSource
 from decon3d.volumes.reader import Reading, open_volume
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 CROP = (32, 160, 160)
 """Largest crop (Z, Y, X)."""
@@ -92,13 +92,14 @@ def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) 
                 napari=f"napari {record.path}",
             )
         )
+    ranges = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip("ZYX", region, strict=True))
     text = render(
         "preview.html.j2",
         dataset=dataset,
         volume=chosen.name,
         made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
         volumes=len(sources),
-        where=_words(region, record),
+        where=f"Voxels {ranges} of {record.name}",
         scenes=scenes,
         methods=_rows(trials, settings),
         threads=threads,
@@ -120,8 +121,8 @@ def _region(
         for (start, stop), n, axis in zip(preview.roi, shape, "ZYX", strict=True):
             if stop > n:
                 raise UserError(
-                    f"datasets.{dataset}.preview.roi: {start} to {stop} along {axis}, but "
-                    f"{record.name} has {n} voxels there"
+                    f"datasets.{dataset}.preview.roi: {start} to {stop} along {axis} is outside "
+                    f"{record.name}, which has {n} voxels; choose a range within 0 to {n}"
                 )
         z, y, x = (slice(start, stop) for start, stop in preview.roi)
         return (z, y, x)
@@ -156,11 +157,6 @@ def _scene(values: Any, record: VolumeRecord, region: Region) -> Scene:
     z, y, x = (s.start * v for s, v in zip(region, record.voxel_size_um, strict=True))
     corner: Triple = (z, y, x)
     return Scene(np.asarray(values, np.float32), record.voxel_size_um, corner)
-
-
-def _words(region: Region, record: VolumeRecord) -> str:
-    ranges = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip("ZYX", region, strict=True))
-    return f"Voxels {ranges} of {record.name}"
 
 
 def _rows(trials: Sequence[Trial], settings: Settings) -> list[dict[str, Any]]:

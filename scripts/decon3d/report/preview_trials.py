@@ -1,7 +1,7 @@
-"""A method tried on a crop of one volume: what it makes of it, and what all of the data will cost.
+"""A trial of one method on a crop of one volume: the result, and the predicted cost of all data.
 
 The crop is restored with the context that the whole restoration would give it, so that, but for
-settings that are not known yet, it shows what the run will show.
+settings that are not known yet, it equals the result of the run.
 """
 
 import time
@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d import paths
+from decon3d.blocks.geometry import Region, Triple, choose_block, grid
 from decon3d.classical.kind import PRIORS
 from decon3d.classical.registry import CLASSICAL
 from decon3d.errors import UserError
 from decon3d.logs import log
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.blocks import Region, Triple, choose_block, grid
-from decon3d.restoration.restorers import State, claim_device, open_restorer, preparation
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import State, claim_device, open_restorer
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import (
     Settings,
@@ -31,24 +32,32 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.volumes.camera import load_camera, resolve_camera
-from decon3d.volumes.ingest import VolumeRecord, channel_statistics
 from decon3d.volumes.no_data import read_marked
+from decon3d.volumes.statistics import channel_statistics
+from decon3d.volumes.volume_record import VolumeRecord
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of trying a method on one channel; `restored` is None where it could not be."""
+    """The outcome for one method and channel; `restored` is None where it could not be tried.
+
+    Attributes
+    ----------
+    values
+        The settings in effect: `iterations` and the λ of a prior.
+    seconds
+        Of the crop with its context.
+    predicted_s
+        Of this channel of all volumes and time points, with as many threads.
+    """
 
     method: str
     channel: str
     notes: list[str]
     restored: NDArray[np.float32] | None = None
     values: dict[str, Any] | None = None
-    """The settings in effect: `iterations` and the λ of a prior."""
     seconds: float = 0.0
-    """Of the crop with its context."""
     predicted_s: float = 0.0
-    """Of this channel of all volumes and time points, with as many threads."""
 
 
 def try_method(
@@ -84,7 +93,7 @@ def try_method(
     chosen = settings.methods[method]
     names = (dataset, channel, method)
     if chosen.source is not None:
-        note = f"starts from what {chosen.source} restores; a preview does not show second steps"
+        note = f"not shown: it starts from the result of {chosen.source}"
         return Trial(method, channel, [note])
     files: dict[str, Any] = {"psf": root / paths.psf(dataset, channel)}
     values, notes = chosen.model_dump(mode="json", exclude={"training"}), []
@@ -99,7 +108,7 @@ def try_method(
         if (root / paths.tuning(*names)).is_file():
             files["tuning"] = root / paths.tuning(*names)
         else:
-            notes.append("not tuned yet: shown with a first guess; a search will take its place")
+            notes.append("not tuned yet; this crop uses a first guess of the settings")
             values |= CLASSICAL[chosen.kind].first_guess
     try:
         trial = _tried(

@@ -16,7 +16,7 @@ CONTRADICTION = 1.05
 """Ratio of two voxel sizes, above which they contradict each other."""
 
 
-def voxel_size_of(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
+def voxel_in_um(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
     """Convert the sizes of a voxel along Z, Y, X to µm.
 
     Returns
@@ -91,19 +91,14 @@ def size_warnings(volume: Volume, configured: Triple | None) -> list[str]:
     configured
         The config's voxel size (Z, Y, X), in µm; None = the metadata's counts.
     """
+    found = volume.voxel_size_um
     if configured is None:
         return [volume.voxel_size_note] if volume.voxel_size_note else []
-    text = contradiction(configured, volume.voxel_size_um)
-    return [text] if text else []
-
-
-def contradiction(configured: Triple | None, found: Triple | None) -> str:
-    """Describe how a configured voxel size (Z, Y, X) contradicts the file's; else empty."""
-    if configured is None or found is None or not differ(configured, found):
-        return ""
-    return (
+    if found is None or not differ(configured, found):
+        return []
+    return [
         f"the config's voxel size {_words(configured)} is used, but the file states {_words(found)}"
-    )
+    ]
 
 
 def differ(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -212,7 +207,15 @@ def check_stack(volume: Volume) -> None:
 
 
 def channel_names_of(names: Sequence[Any], axes: str, shape: Sequence[int]) -> tuple[str, ...]:
-    """Name every channel; those without a name by their position."""
+    """Name every channel; those without a name by their position.
+
+    Parameters
+    ----------
+    names
+        The file's names, in order; empty ones and None count as no name.
+    axes, shape
+        Letters and lengths of the array's axes.
+    """
     count = dict(zip(axes, shape, strict=True)).get("C", 1)
     named = [str(n) if n else f"channel {i}" for i, n in enumerate(names)][:count]
     return tuple(named + [f"channel {i}" for i in range(len(named), count)])
@@ -221,7 +224,20 @@ def channel_names_of(names: Sequence[Any], axes: str, shape: Sequence[int]) -> t
 def channel_colors_of(
     colors: Sequence[str | None], axes: str, shape: Sequence[int]
 ) -> tuple[str, ...]:
-    """Colour every channel; white (as in OME) for channels without a colour."""
+    """Colour every channel; white (as in OME) for channels without a colour.
+
+    Parameters
+    ----------
+    colors
+        RRGGBB with or without #, in order; None = no colour.
+    axes, shape
+        Letters and lengths of the array's axes.
+
+    Returns
+    -------
+    tuple of str
+        RRGGBB for each channel; empty if no channel has a colour.
+    """
     count = dict(zip(axes, shape, strict=True)).get("C", 1)
     found = [(color or "FFFFFF").lstrip("#").upper() for color in colors][:count]
     return tuple(found + ["FFFFFF"] * (count - len(found))) if any(colors) else ()

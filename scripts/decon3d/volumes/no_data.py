@@ -85,7 +85,22 @@ def read_marked(
     region: tuple[slice, slice, slice],
     fill: float | None,
 ) -> NDArray[Any]:
-    """Read a region (Z, Y, X slices) with its surroundings and mark it."""
+    """Read a region (Z, Y, X slices) with its surroundings and mark it.
+
+    Parameters
+    ----------
+    volume
+        The volume.
+    time, channel, region
+        As for `Volume.read`.
+    fill
+        The fill value; None = only NaN and infinities have no data.
+
+    Returns
+    -------
+    array (Z, Y, X)
+        As from `mark`.
+    """
     if fill is None:
         return mark(volume.read(time, channel, region), None)
     wide, inner = [], []
@@ -140,12 +155,18 @@ def commonest(cells: dict[float, int]) -> list[float]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A possible fill value: its voxels in constant places, and the single other voxels there."""
+    """A possible fill value: its voxels in constant places, and the single other voxels there.
+
+    Attributes
+    ----------
+    voxels
+        Voxels that `mark` would mark.
+    specks
+        Other voxels among four such neighbours (along Y and X).
+    """
 
     voxels: int
-    """Voxels that `mark` would mark."""
     specks: int
-    """Other voxels among four such neighbours (along Y and X)."""
 
     def __add__(self, other: "Candidate") -> "Candidate":
         return Candidate(self.voxels + other.voxels, self.specks + other.specks)

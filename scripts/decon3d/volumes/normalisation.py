@@ -63,6 +63,15 @@ class Histogram:
 
         Values outside start … stop fall into the first or last bin; NaN and infinities are left
         out.
+
+        Parameters
+        ----------
+        values
+            Any shape.
+        start, stop
+            Range of the bins, for types without levels; `stop` None = the finite range of values.
+        bins
+            Number of bins.
         """
         values = np.asarray(values).ravel()
         if has_levels(values.dtype):
@@ -73,6 +82,24 @@ class Histogram:
         width = (stop - start) / bins or 1.0
         index = np.clip((values - start) / width, 0, bins - 1).astype(np.int64)
         return cls(start, width, np.bincount(index, minlength=bins))
+
+    @classmethod
+    def unpacked(cls, packed: dict[str, Any]) -> "Histogram":
+        """Read what `packed` returned."""
+        counts = np.zeros(packed["bins"], np.int64)
+        counts[packed["index"]] = packed["count"]
+        return cls(packed["start"], packed["width"], counts)
+
+    def packed(self) -> dict[str, Any]:
+        """Convert to JSON: only the levels that occur."""
+        levels = np.flatnonzero(self.counts)
+        return {
+            "start": self.start,
+            "width": self.width,
+            "bins": len(self.counts),
+            "index": levels.tolist(),
+            "count": self.counts[levels].tolist(),
+        }
 
     def __add__(self, other: "Histogram") -> "Histogram":
         if (self.start, self.width) == (other.start, other.width):
@@ -89,7 +116,7 @@ class Histogram:
 
     @property
     def levels(self) -> NDArray[np.float64]:
-        """Value that stands for each bin: the level itself for integers, else the centre."""
+        """Value of each bin: the level itself for integers, else the centre."""
         half = 0.0 if self.width == 1.0 and self.start == 0.0 else 0.5
         return self.start + (np.arange(len(self.counts), dtype=np.float64) + half) * self.width
 
@@ -232,6 +259,15 @@ def level_error(histogram: Histogram, level: float, darkest: float) -> float:
 
     It is that of a mean over the voxels within 1.5 standard deviations of the level, or over the
     darkest place if that is the level. It does not include a wrong choice of the empty places.
+
+    Parameters
+    ----------
+    histogram
+        Of all voxels with data.
+    level
+        From `empty_level`, in counts.
+    darkest
+        From `darkest_place`, in counts.
     """
     sigma = max(histogram.spread_below(level), 0.29 * histogram.width)  # of rounding alone
     if level == darkest:

@@ -1,7 +1,7 @@
 """Slabs of a volume: whole planes, in memory or, if too large, in a file."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,27 @@ def boxes(volume: Volume, slab: slice) -> Iterator[tuple[slice, slice]]:
             yield slice(z, min(z + thick, slab.stop)), slice(y, min(y + high, height))
 
 
+def parts(volume: Volume, channels: Collection[int]) -> Iterator[tuple[int, slice, NDArray[Any]]]:
+    """Read some channels part by part; yield the channel, the rows (Y) and the counts (Z, Y, X)."""
+    for time, channel, slab in slabs(volume):
+        for z, y in boxes(volume, slab) if channel in channels else ():
+            yield channel, y, volume.read(time, channel, (z, y, slice(None)))
+
+
 def read_slab(
     volume: Volume, time: int, channel: int, slab: slice, *, folder: str | Path
 ) -> NDArray[Any] | SlabFile:
-    """Read a slab, into a file in `folder` if it is larger than `SLAB_BYTES`."""
+    """Read a slab, into a file in `folder` if it is larger than `SLAB_BYTES`.
+
+    Parameters
+    ----------
+    volume
+        The volume.
+    time, channel, slab
+        From `slabs`.
+    folder
+        Where the file goes.
+    """
     shape = (slab.stop - slab.start, *volume.shape[3:])
     if int(np.prod(shape)) * volume.dtype.itemsize <= SLAB_BYTES:
         return volume.read(time, channel, (slab, slice(None), slice(None)))

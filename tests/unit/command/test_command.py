@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from decon3d.cli import app
 from decon3d.command import clean, launch
 from decon3d.command.init import Given, new_config
 from decon3d.errors import UserError
+from decon3d.optics.psf import Psf, fingerprint, load_psf, save_psf
 from support.paths import ROOT
 
 OPTICS = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333}
@@ -57,7 +59,7 @@ def test_only_what_the_file_does_not_state_is_asked_for(tmp_path):
 def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
     file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
     given = Given(
-        **OPTICS,
+        optics=OPTICS,
         emission_um=[0.6],
         voxel_size_um=(0.3, 0.1, 0.1),
         camera={"offset": 100.0},
@@ -73,19 +75,19 @@ def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
 def test_files_of_two_kinds_and_wrong_values_are_refused_by_name(tmp_path):
     one, two = tiff(tmp_path / "a.ome.tif"), tiff(tmp_path / "b.ome.tif", axes="ZYX")
     coarse = tiff(tmp_path / "c.ome.tif", size=0.5)
-    given = Given(**OPTICS, emission_um=[0.5, 0.6])
+    given = Given(optics=OPTICS, emission_um=[0.5, 0.6])
     with pytest.raises(UserError, match=r"b\.ome\.tif has 1 channel"):
         new_config([one, two], name="d", given=given, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"c\.ome\.tif"):
         new_config([one, coarse], name="d", given=given, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"did you mean 0\.525"):
-        wrong = Given(**OPTICS, emission_um=[525, 0.6])
+        wrong = Given(optics=OPTICS, emission_um=[525, 0.6])
         new_config([one], name="d", given=wrong, ask=None, path="c.yaml")
     with pytest.raises(UserError, match="--emission: got 3 wavelengths"):
-        many = Given(**OPTICS, emission_um=[0.5, 0.6, 0.7])
+        many = Given(optics=OPTICS, emission_um=[0.5, 0.6, 0.7])
         new_config([one], name="d", given=many, ask=None, path="c.yaml")
     with pytest.raises(UserError, match="2 channels, each with its own PSF"):
-        measured = Given(**OPTICS, emission_um=[0.5, 0.6], psf={"source": "file", "path": two})
+        measured = Given(optics=OPTICS, emission_um=[0.5, 0.6], psf={"source": "file", "path": two})
         new_config([one], name="d", given=measured, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"none\.tif cannot be read: No such file"):
         new_config([str(tmp_path / "none.tif")], name="d", given=given, ask=None, path="c.yaml")
@@ -196,6 +198,93 @@ def test_wrong_options_are_named(tmp_path, monkeypatch, options, message):
     assert result.exit_code == 1 and isinstance(result.exception, UserError)
     assert re.search(message, str(result.exception)), result.exception
     assert not (tmp_path / "psf.tif").exists()
+
+
+WRONG_OUTPUT = {
+    "psf.json: the name must end in .tif": ["psf", "psf.json"],
+    "psf.json exists": ["psf", "psf.tif"],
+    "out.ome.zarr: the name must end in .tif or .tiff": ["deconvolve", "a.tif", "out.ome.zarr"],
+    r"0\.0 GB do not fit .* `decon3d restore a.tif out.ome.tif`": [
+        "deconvolve",
+        "a.tif",
+        "out.tif",
+    ],
+    "a.tif exists": ["deconvolve", "a.tif", "a.tif"],
+}
+
+
+@pytest.mark.parametrize("message", WRONG_OUTPUT)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path, monkeypatch, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "LARGEST_GB", 1e-6)
+    tiff("a.tif", axes="ZYX")
+    save_psf(Psf(np.full((3, 3, 3), 1 / 27, np.float32), (0.3, 0.1, 0.1)), "bead.tif")
+    (tmp_path / "psf.json").write_text("{}")
+    options = [
+        "--modality",
+        "confocal",
+        "--na",
+        "1",
+        "--emission",
+        "0.5",
+        "--voxel-size",
+        "0.3",
+        "0.1",
+        "0.1",
+    ]
+    if WRONG_OUTPUT[message][0] == "deconvolve":
+        options = ["--psf", "bead.tif"]
+        monkeypatch.setattr("decon3d.api.deconvolve", None)
+    before = sorted(os.listdir())
+    result = CliRunner().invoke(app, [*WRONG_OUTPUT[message], *options])
+    assert isinstance(result.exception, UserError), result.exception
+    assert re.search(message, str(result.exception)), result.exception
+    assert sorted(os.listdir()) == before
+
+
+def test_a_psf_is_two_files_and_leaves_all_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = [Path("bead_measured.tif"), Path("bead_ideal.tif"), Path("digests.json")]
+    for path in mine:
+        path.write_text("mine")
+    options = [
+        "--modality",
+        "confocal",
+        "--na",
+        "1",
+        "--emission",
+        "0.5",
+        "--voxel-size",
+        "0.3",
+        "0.1",
+        "0.1",
+    ]
+    for name in ("a.tif", "b.tif"):
+        result = CliRunner().invoke(app, ["psf", name, *options])
+        assert result.exit_code == 0, result.output
+    assert {path.read_text() for path in mine} == {"mine"}
+    made = {"a.tif", "a.json", "b.tif", "b.json"}
+    assert set(os.listdir()) - {path.name for path in mine} == made
+    assert fingerprint(load_psf("a.tif")) == fingerprint(load_psf("b.tif"))
+
+
+def test_an_existing_config_is_refused_before_any_question(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiff("a.tif", axes="ZYX")
+    Path("config.yaml").write_text("mine")
+    result = CliRunner().invoke(app, ["init", "a.tif"])
+    assert "config.yaml exists; give another name with --output" in str(result.exception)
+
+
+def test_a_config_suggests_the_methods_that_it_lacks(tmp_path):
+    file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
+    given = Given(optics=OPTICS, emission_um=[0.6], methods=["rl", "rltv"])
+    text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
+    (reference,) = re.findall("^# All keys: (.*)$", text, re.MULTILINE)
+    assert Path(reference).is_file()
+    assert "# rltv" not in text and "  # rln: {}        # a network" in text
 
 
 @pytest.mark.parametrize(

@@ -107,15 +107,14 @@ def test_a0_is_the_maximum_of_the_published_curve(mean: float) -> None:
     curve = direct_d0(image)
     place = int(curve[:40].argmax())
     assert place == 1 if mean == 2 else 5 < place < 35
-    assert decorrelate(image).amplitude == pytest.approx(curve[place], rel=2e-3)
+    assert decorrelate(image).amplitude == pytest.approx(curve[place], rel=1e-6)
 
 
 def test_decorrelation_knows_its_limits() -> None:
     assert np.isnan(decorrelate(np.ones((50, 50))).resolution_um(0.1))
     assert decorrelate(np.ones((5, 50))).cutoff == 0
-    rng = np.random.default_rng(4)
-    noise = rng.standard_normal((200, 200))
-    assert decorrelate(noise).cutoff > 0.9 or decorrelate(noise).cutoff == 0
+    noise = np.random.default_rng(4).standard_normal((200, 200))
+    assert decorrelate(noise).cutoff == 0
 
 
 def test_missing_voxels_do_not_sharpen() -> None:

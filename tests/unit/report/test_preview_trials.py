@@ -10,11 +10,13 @@ from decon3d.optics.psf import normalised_psf, save_psf
 from decon3d.report.preview import make_preview
 from decon3d.report.preview_trials import try_method
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import open_restorer, preparation
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import open_restorer
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import load_settings
 from decon3d.volumes.camera import resolve_camera
-from decon3d.volumes.ingest import channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.statistics import channel_statistics
 from support.report_tree import VOXEL, make_object, make_settings
 
 SHAPE = (32, 56, 64)
@@ -101,5 +103,5 @@ def test_the_page_shows_the_brightest_place_or_the_one_asked_for(tried):
     text = make_preview(root, dataset="demo", settings=small, threads=1).read_text()
     assert "Voxels Z 0 to 31, Y 0 to 55, X 0 to 63 of cell" in text and "not trained yet" in text
     plain["datasets"]["demo"]["preview"] = {"roi": [[0, 8], [0, 16], [40, 80]]}
-    with pytest.raises(UserError, match="40 to 80 along X, but cell has 64 voxels there"):
+    with pytest.raises(UserError, match="40 to 80 along X is outside cell, which has 64 voxels"):
         make_preview(root, dataset="demo", settings=load_settings(plain), threads=1)

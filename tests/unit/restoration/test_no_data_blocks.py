@@ -10,14 +10,15 @@ import zarr
 
 from decon3d.classical.kinds.rl import Rl
 from decon3d.networks.inputs import network_input
-from decon3d.restoration.finish import check_complete, finish_volume
-from decon3d.restoration.part import run_part
+from decon3d.restoration.finish import finish
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
-from decon3d.restoration.restorers import prepare_classical
+from decon3d.restoration.prepare import prepare_classical
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.normalisation import Normalisation
+from decon3d.volumes.statistics import channel_statistics
 from support.deconvolution import PSF, boxes
 from support.known_restorers import IDENTITY, LOCAL, Known
 from support.volumes import deskewed
@@ -52,7 +53,7 @@ def planned(folder, record, state, **options):
 def restored(folder, record, state, **options):
     plan = planned(folder, record, state, **options)
     marker = folder / f"{plan.digest}.json"
-    run_part(plan, [state], part=0, marker=marker, threads=1)
+    restore_part(folder / "plan.json", [state], part=0, marker=marker, threads=1)
     return plan, json.loads(marker.read_text()), zarr.open_array(str(folder / "v.out" / "0"))[0, 0]
 
 
@@ -66,7 +67,7 @@ def test_voxels_without_data_keep_their_value_and_blocks_without_are_skipped(
     plan, marker, result = restored(tmp_path, volume(tmp_path, image), state, memory_gb=2e-5)
     assert np.array_equal(result == 0, outside)
     assert marker["no_data"] == outside.sum() and marker["not_finite"] == 0
-    empty = sum(outside[i.block.write].all() for i in plan.part(0))
+    empty = sum(outside[plan.work.item(i).block.write].all() for i in plan.numbers(0))
     assert empty > 2 and Known.calls == plan.bounds[-1] - empty
 
 
@@ -75,19 +76,12 @@ def test_what_is_not_finite_stays_so_and_pyramids_average_the_rest(tmp_path, kno
     image[:2, :, :9] = np.nan
     image[3, 3, 3] = np.inf
     record = volume(tmp_path, image)
-    plan, marker, result = restored(tmp_path, record, IDENTITY)
+    _, marker, result = restored(tmp_path, record, IDENTITY)
     finite = np.isfinite(image)
     assert np.array_equal(np.isnan(result), ~finite)
     assert np.array_equal(result[finite], image[finite])
     assert (marker["no_data"], marker["not_finite"]) == ((~finite).sum(), 0)
-    finish_volume(
-        plan,
-        plan.volumes[0],
-        record,
-        provenance={},
-        progress=tmp_path,
-        issues=check_complete(plan, tmp_path)["v"],
-    )
+    finish(tmp_path / "plan.json", [record], progress=tmp_path, provenance={})
     coarse = zarr.open_array(str(tmp_path / "v.out" / "1"))[0, 0]
     expected = np.where(np.isfinite(image), image, np.nan).reshape(4, 30, 100, 2)
     assert np.array_equal(np.isnan(coarse), np.isnan(expected).all(3))

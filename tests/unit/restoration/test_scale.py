@@ -1,7 +1,6 @@
 """Planning at the size of a whole brain, and what time courses keep."""
 
 import resource
-import time
 from dataclasses import replace
 from math import prod
 
@@ -10,16 +9,19 @@ import pytest
 import tifffile
 import zarr
 
+from decon3d.blocks.geometry import BLOCK_COST
 from decon3d.classical.kinds.rl import Rl
-from decon3d.restoration.blocks import BLOCK_COST
-from decon3d.restoration.part import run_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import load_plan, make_plan
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.statistics import channel_statistics
 from support.deconvolution import PSF, boxes
+from support.records import volume_record
 from support.volumes import volume_on_paper
 
 NETWORK = State("rln", (18, 18, 18), (2, 2, 2), True, 250.0, {"bundle": "b"})
@@ -27,32 +29,13 @@ NETWORK = State("rln", (18, 18, 18), (2, 2, 2), True, 250.0, {"bundle": "b"})
 
 def on_paper(store, shape):
     volume_on_paper(store, shape=(1, 1, *shape), chunk=(32, 128, 128))
-    return VolumeRecord(
-        "v",
-        str(store),
-        str(store),
-        (1, 1, *shape),
-        "uint16",
-        (1, 1, 1),
-        "metadata",
-        ["a"],
-        [],
-        None,
-        {},
-        {"0": None},
-        {"0": 0},
-        {"0": 0},
-        {"0": None},
-        {"0": 0},
-        content={"0": {"0": ""}},
-    )
+    return volume_record(store, shape=(1, 1, *shape))
 
 
-def test_ten_terabytes_are_planned_in_seconds(tmp_path):
+def test_ten_terabytes_are_planned_without_listing_their_blocks(tmp_path):
     shape = (12_500, 20_000, 20_000)
     record = on_paper(tmp_path / "v.zarr", shape)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.process_time()
     plan = make_plan(
         method="rln",
         states={"a": NETWORK},
@@ -63,14 +46,13 @@ def test_ten_terabytes_are_planned_in_seconds(tmp_path):
         path=tmp_path / "plan.json",
         restoration=Restoration(parts=1000, memory_gb=2, engine="tensorflow"),
     )
-    assert time.process_time() - started < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 5e5  # kB
     assert load_plan(tmp_path / "plan.json") == plan
-    work = plan.work()
+    work = plan.loads()
     assert sum(part["blocks"] for part in work) == plan.bounds[-1]
     assert max(w["blocks"] for w in work) - min(w["blocks"] for w in work) <= 1
     assert plan.block_memory_gb <= 2
-    last = plan.item(plan.bounds[-1] - 1).block.write
+    last = plan.work.item(plan.bounds[-1] - 1).block.write
     assert [part.stop for part in last] == list(shape)
     # All that a network computes twice because of the halo, with 2 GB for a block.
     computed = sum(part["computed_mvoxel"] for part in work) * 1e6
@@ -92,7 +74,7 @@ def test_parts_cost_the_same_whatever_sizes_are_mixed(tmp_path, mirror):
         path=tmp_path / "plan.json",
         restoration=Restoration(parts=4, memory_gb=0.25, engine="tensorflow"),
     )
-    work = plan.work()
+    work = plan.loads()
     cost = [part["computed_mvoxel"] + part["blocks"] * BLOCK_COST / 1e6 for part in work]
     assert plan.block_memory_gb * 1e3 / 250 < 0.05 * np.mean(cost)  # blocks are small
     assert max(cost) < 1.05 * np.mean(cost)
@@ -135,7 +117,7 @@ def test_a_bleaching_time_course_keeps_its_course(tmp_path):
         tuned={},
         camera=Camera(offset=100),
     )
-    plan = make_plan(
+    make_plan(
         method="rl",
         states={"a": state},
         records=[record],
@@ -145,7 +127,7 @@ def test_a_bleaching_time_course_keeps_its_course(tmp_path):
         path=tmp_path / "plan.json",
         restoration=Restoration(),
     )
-    run_part(plan, [state], part=0, marker=tmp_path / "0.json", threads=1)
+    restore_part(tmp_path / "plan.json", [state], part=0, marker=tmp_path / "0.json", threads=1)
     restored = zarr.open_array(str(tmp_path / "out" / "0"))[:, 0]
     ratio = (restored - 100).sum((1, 2, 3)) / (image - 100.0).sum((1, 2, 3))
     assert ratio == pytest.approx(np.mean(ratio), rel=0.01)
