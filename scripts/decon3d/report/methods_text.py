@@ -225,4 +225,4 @@ def _how_chosen(method: Any, values: dict[str, Any], cited: _Cited) -> str:
     choice = values["choice"]
     if choice["from_data"]:
         return f", chosen from the data {cited('ramani')}"
-    return f", since {choice['reason']}"
+    return f", not chosen from the data, since {choice['reason']}"
