@@ -33,6 +33,7 @@ from decon3d.settings.target_kernels import target_kernels
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.correlated_noise import CORRELATED
 from decon3d.volumes.statistics import ChannelStatistics
+from support.configs import simulated_dataset
 
 VOXEL = (0.2, 0.1, 0.1)
 SIGMA = (1.5, 1.2, 1.2)
@@ -277,21 +278,7 @@ def test_common_kernel() -> None:
 
 
 def test_target_kernels_of_a_config() -> None:
-    config = {
-        "datasets": {
-            "d": {
-                "simulate": {"v": {"shape": [8, 8, 8]}},
-                "voxel_size_um": [0.1, 0.1, 0.1],
-                "optics": {
-                    "modality": "widefield",
-                    "numerical_aperture": 1.2,
-                    "immersion_index": 1.33,
-                },
-                "channels": {"signal": {"emission_um": 0.5}},
-            }
-        },
-        "methods": {"rl": {}, "rln": {}},
-    }
+    config = {"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}, "rln": {}}}
     assert target_kernels(load_settings(config), "rln") is None  # the mixture has no kernel
     config["phantoms"] = {"train": {"count": 2, "recipes": {"rln_mixed": 1}}}
     kernels = target_kernels(load_settings(config), "rln")
