@@ -207,7 +207,15 @@ def check_stack(volume: Volume) -> None:
 
 
 def channel_names_of(names: Sequence[Any], axes: str, shape: Sequence[int]) -> tuple[str, ...]:
-    """Name every channel; those without a name by their position."""
+    """Name every channel; those without a name by their position.
+
+    Parameters
+    ----------
+    names
+        The file's names, in order; empty ones and None count as no name.
+    axes, shape
+        Letters and lengths of the array's axes.
+    """
     count = dict(zip(axes, shape, strict=True)).get("C", 1)
     named = [str(n) if n else f"channel {i}" for i, n in enumerate(names)][:count]
     return tuple(named + [f"channel {i}" for i in range(len(named), count)])
@@ -216,7 +224,20 @@ def channel_names_of(names: Sequence[Any], axes: str, shape: Sequence[int]) -> t
 def channel_colors_of(
     colors: Sequence[str | None], axes: str, shape: Sequence[int]
 ) -> tuple[str, ...]:
-    """Colour every channel; white (as in OME) for channels without a colour."""
+    """Colour every channel; white (as in OME) for channels without a colour.
+
+    Parameters
+    ----------
+    colors
+        RRGGBB with or without #, in order; None = no colour.
+    axes, shape
+        Letters and lengths of the array's axes.
+
+    Returns
+    -------
+    tuple of str
+        RRGGBB for each channel; empty if no channel has a colour.
+    """
     count = dict(zip(axes, shape, strict=True)).get("C", 1)
     found = [(color or "FFFFFF").lstrip("#").upper() for color in colors][:count]
     return tuple(found + ["FFFFFF"] * (count - len(found))) if any(colors) else ()

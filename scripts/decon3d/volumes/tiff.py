@@ -96,6 +96,20 @@ def open_planes(path: str, files: list[str], level: int, reading: Reading = FROM
     """Open a folder with one TIFF file per plane (`planes.plane_files`).
 
     They are one stack, Z Y X, or the image of their OME-XML if it describes a set of files.
+
+    Parameters
+    ----------
+    path, files
+        The folder, and its planes from `plane_files`.
+    level
+        Must be 0: there is no pyramid.
+    reading
+        Axes of the config; ZYX accepts any file names.
+
+    Raises
+    ------
+    UserError
+        If the files are not one stack, or cannot be read.
     """
     if level:
         raise UserError(f"{path} is a folder of planes, without a pyramid; no level {level}")
