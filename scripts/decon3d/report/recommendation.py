@@ -254,7 +254,7 @@ def recommendation_table(recommendations: Sequence[Recommendation]) -> pd.DataFr
                     "value": c.value,
                     "reference": c.reference,
                     "veto": c.veto,
-                    "sentence": c.sentence,
+                    "sentence": c.sentence if c.veto else "",
                 }
                 for c in r.checks.get(method, {}).values()
             ]
