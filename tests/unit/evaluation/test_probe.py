@@ -136,16 +136,16 @@ def test_deviance_of_the_true_expectation_is_that_of_photons_alone(psf: Psf) -> 
     model = Blur(truth.shape, psf=psf.data)
     margin = [(5, 5)] * 3
     mean = (model.forward(np.pad(truth, margin, mode="edge").astype(np.float32)) - 100) / 2
-    other = (50 + 2 * rng.poisson(mean / 2)).astype(np.float32)
-    options = {"model": model, "psf": psf, "scale": scale}
-    right = deviance_module.deviance(truth.astype(np.float32), other, **options)
+    image = (100 + 2 * rng.poisson(mean)).astype(np.float32)
+
+    def judged(restored: np.ndarray) -> float:
+        restored = restored.astype(np.float32)
+        options = {"psf": psf, "scale": scale, "seed": 1}
+        return held_out(image, restore=lambda _: restored, **options).deviance
+
+    right = judged(truth)
     assert right == pytest.approx(1, abs=0.03)
-    wrong = [
-        deviance_module.deviance(
-            (truth + 2 * w * rng.normal(0, 20, truth.shape)).astype(np.float32), other, **options
-        )
-        for w in (1, 3, 10)
-    ]
+    wrong = [judged(truth + 2 * w * rng.normal(0, 20, truth.shape)) for w in (1, 3, 10)]
     assert np.all(np.diff([right, *wrong]) > 0)
 
 
