@@ -3,20 +3,18 @@
 from decon3d.evaluation.psf_fit import channel_psf_fit
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
-from decon3d.settings import Camera
-from decon3d.volumes.camera import load_camera, resolve_camera
+from decon3d.volumes.camera import load_camera, resolved_camera
 from decon3d.volumes.ingest import load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
-    measured = load_camera(snakemake.input.noise)
     found = channel_psf_fit(
         [load_record(path) for path in snakemake.input.volumes],
         channel=params.index,
         times=params.times,
         psf=load_psf(snakemake.input.psf),
-        camera=resolve_camera(Camera.model_validate(params.camera), measured),
-        measured=measured,
+        camera=resolved_camera(params.camera, snakemake.input.noise),
+        measured=load_camera(snakemake.input.noise),
         bead_um=params.beads_um,
         seed=params.seed,
         threads=snakemake.threads,

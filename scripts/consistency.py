@@ -1,7 +1,8 @@
 """Map the consistency of a method's restored volumes with the raw data."""
 
 from decon3d import paths
-from decon3d.evaluation.consistency_maps import ChannelCheck, check_volume, volume_records
+from decon3d.evaluation.consistency_maps import ChannelCheck, check_volume
+from decon3d.evaluation.consistency_summary import volume_records
 from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import write_records
 from decon3d.files import write_record

@@ -8,8 +8,7 @@ from decon3d.evaluation.map_sensitivity import evaluate_map_sensitivity
 from decon3d.evaluation.records import write_records
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
-from decon3d.settings import Camera
-from decon3d.volumes.camera import load_camera, resolve_camera
+from decon3d.volumes.camera import resolved_camera
 
 params, names, files = snakemake.params, snakemake.wildcards, snakemake.input
 with job_log(snakemake.log[0], threads=snakemake.threads):
@@ -31,7 +30,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         if result:
             records += evaluate_map_sensitivity(
                 psf=load_psf(psf),
-                camera=resolve_camera(Camera.model_validate(params.camera), load_camera(noise)),
+                camera=resolved_camera(params.camera, noise),
                 seed=params.seed,
                 **common,
             )

@@ -9,10 +9,11 @@ from decon3d.logs import job_log
 from decon3d.networks.devices import granted_gpus
 from decon3d.optics.psf import load_psf
 from decon3d.phantoms.conditions import resolve_conditions
-from decon3d.restoration.restorers import State, preparation
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import State
 from decon3d.restoration.sample import sample_blocks
-from decon3d.settings import Camera, Channel, Optics, Phantoms
-from decon3d.volumes.camera import load_camera, resolve_camera
+from decon3d.settings import Channel, Optics, Phantoms
+from decon3d.volumes.camera import load_camera, resolved_camera
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params, names = snakemake.params, snakemake.wildcards
@@ -26,8 +27,7 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         }
         for i in range(len(params.methods))
     ]
-    configured, measured = Camera.model_validate(params.camera), load_camera(snakemake.input.noise)
-    camera = resolve_camera(configured, measured)
+    camera = resolved_camera(params.camera, snakemake.input.noise)
     method = Method(
         preparations=[
             preparation(settings, found, camera=camera, seed=params.seed, threads=snakemake.threads)
@@ -36,7 +36,9 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         states=[State.load(found["state"]) for found in files],
     )
     light = resolve_conditions(
-        Phantoms.model_validate(params.phantoms), camera=configured, measured=measured
+        Phantoms.model_validate(params.phantoms),
+        camera=camera,
+        measured=load_camera(snakemake.input.noise),
     )
     bench = Bench(
         psf=load_psf(snakemake.input.psf),

@@ -6,8 +6,7 @@ from decon3d.evaluation.likeness import measure_likeness
 from decon3d.files import write_record
 from decon3d.logs import job_log
 from decon3d.restoration.sample import sample_blocks
-from decon3d.settings import Camera
-from decon3d.volumes.camera import load_camera, resolve_camera
+from decon3d.volumes.camera import resolved_camera
 from decon3d.volumes.ingest import load_record
 
 params = snakemake.params
@@ -18,7 +17,6 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         times=params.times,
         seed=params.seed,
     )
-    measured = load_camera(snakemake.input.noise)
-    camera = resolve_camera(Camera.model_validate(params.camera), measured)
+    camera = resolved_camera(params.camera, snakemake.input.noise)
     store = Path(snakemake.input.phantoms).parent
     write_record(snakemake.output[0], measure_likeness(sample, store=store, camera=camera))

@@ -1,19 +1,19 @@
 """Measure the noise and the camera of one channel in the raw volumes."""
 
-from decon3d.evaluation.noise import channel_noise
+from decon3d.evaluation.noise import noise_of
 from decon3d.logs import job_log
-from decon3d.settings import Camera
+from decon3d.restoration.sample import channel_camera
 from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.ingest import load_record
+from decon3d.volumes.sections import CameraSection
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
-    camera = Camera.model_validate(params.camera)
-    noise, found = channel_noise(
+    found = channel_camera(
         [load_record(path) for path in snakemake.input],
         channel=params.index,
         times=params.times,
-        camera=camera,
         seed=params.seed,
     )
-    noise.save(snakemake.output[0], camera=found, resolved=resolve_camera(camera, found))
+    camera = resolve_camera(CameraSection.model_validate(params.camera), found)
+    noise_of(found, camera=camera).save(snakemake.output[0], camera=found, resolved=camera)

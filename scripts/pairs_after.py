@@ -5,16 +5,13 @@ from pathlib import Path
 from decon3d.logs import job_log
 from decon3d.networks.devices import granted_gpus
 from decon3d.restoration.arrays import restore_pairs
-from decon3d.restoration.restorers import preparation
-from decon3d.settings import Camera
-from decon3d.volumes.camera import load_camera, resolve_camera
+from decon3d.restoration.prepare import preparation
+from decon3d.volumes.camera import resolved_camera
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
     gpus = granted_gpus(snakemake.resources, required=snakemake.config.get("require_gpu", True))
-    camera = resolve_camera(
-        Camera.model_validate(params.camera), load_camera(snakemake.input.get("noise"))
-    )
+    camera = resolved_camera(params.camera, snakemake.input.get("noise"))
     restore_pairs(
         Path(snakemake.input.pairs).parent,
         Path(snakemake.output.marker).parent,

@@ -6,13 +6,13 @@ from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.phantoms.stores import make_split
-from decon3d.settings import Camera, Channel, Optics, Phantoms
-from decon3d.volumes.camera import load_camera
+from decon3d.settings import Channel, Optics, Phantoms
+from decon3d.volumes.camera import load_camera, resolved_camera
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):
     phantoms = Phantoms.model_validate(params.phantoms)
-    measured = snakemake.input.get("measured")
+    noise = next(iter(snakemake.input.get("measured", [])), None)
     make_split(
         Path(snakemake.output.marker).parent,
         split=getattr(phantoms, names.split),
@@ -23,8 +23,8 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         channel=Channel.model_validate(params.channel),
         conditions=resolve_conditions(
             phantoms,
-            camera=Camera.model_validate(params.camera),
-            measured=load_camera(measured[0]) if measured else None,
+            camera=resolved_camera(params.camera, noise),
+            measured=load_camera(noise),
         ),
         seed=params.seed,
         stream=(names.dataset, names.channel),

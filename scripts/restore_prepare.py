@@ -1,17 +1,14 @@
 """Prepare a restorer for one channel."""
 
 from decon3d.logs import job_log
-from decon3d.restoration.restorers import preparation
+from decon3d.restoration.prepare import preparation
 from decon3d.restoration.sample import sample_blocks
-from decon3d.settings import Camera
-from decon3d.volumes.camera import load_camera, resolve_camera
+from decon3d.volumes.camera import resolved_camera
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
-    camera = resolve_camera(
-        Camera.model_validate(params.camera), load_camera(snakemake.input.get("noise"))
-    )
+    camera = resolved_camera(params.camera, snakemake.input.get("noise"))
     prepare = preparation(
         params.method,
         dict(snakemake.input.items()),

@@ -12,18 +12,16 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
     )
     device = devices.configure(gpus=gpus, threads=snakemake.threads)
     from decon3d.optics.psf import load_psf
-    from decon3d.settings import METHOD_KINDS, Camera
+    from decon3d.settings import METHOD_KINDS
     from decon3d.training.loop import train
-    from decon3d.volumes.camera import load_camera, resolve_camera
+    from decon3d.volumes.camera import resolved_camera
 
     train(
         train_store=Path(snakemake.input.train).parent,
         val_store=Path(snakemake.input.val).parent,
         method=METHOD_KINDS[params.method["kind"]].model_validate(params.method),
         psf=load_psf(snakemake.input.psf),
-        camera=resolve_camera(
-            Camera.model_validate(params.camera), load_camera(snakemake.input.get("noise"))
-        ),
+        camera=resolved_camera(params.camera, snakemake.input.get("noise")),
         seed=params.seed,
         stream=tuple(names),
         folder=Path(snakemake.output.model).parent,

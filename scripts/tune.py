@@ -6,15 +6,13 @@ from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
 from decon3d.restoration.sample import sample_blocks
 from decon3d.restoration.tuning import tune_on_data, tune_on_phantoms
-from decon3d.settings import METHOD_KINDS, Camera
-from decon3d.volumes.camera import load_camera, resolve_camera
+from decon3d.settings import METHOD_KINDS
+from decon3d.volumes.camera import resolved_camera
 from decon3d.volumes.ingest import load_record, load_statistics
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
-    camera = resolve_camera(
-        Camera.model_validate(params.camera), load_camera(snakemake.input.get("noise"))
-    )
+    camera = resolved_camera(params.camera, snakemake.input.get("noise"))
     common = {
         "path": snakemake.output[0],
         "method": METHOD_KINDS[params.method["kind"]].model_validate(params.method),

@@ -73,20 +73,34 @@ def fit_affine(prediction: ArrayLike, truth: ArrayLike) -> AffineMatch:
 def blocks_of(
     prediction: ArrayLike, truth: ArrayLike, *, block: int = BLOCK, halo: int = 0
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield both arrays block by block, as float64; blocks and halo lie inside the volume."""
+    """Yield both arrays block by block.
+
+    Parameters
+    ----------
+    prediction, truth
+        Arrays (Z, Y, X) of the same shape.
+    block
+        Edge of a block without its halo, in voxels.
+    halo
+        Voxels beyond each face of a block; blocks and halo lie inside the volume.
+
+    Yields
+    ------
+    tuple of arrays of float64
+        Copies, so that a caller may work in place.
+    """
     axes = [
         [slice(a, min(a + block + 2 * halo, n)) for a in range(0, n - 2 * halo, block)]
         for n in truth.shape
     ]
     for region in itertools.product(*axes):
-        # Copies, so that a caller may work in place.
         yield np.array(prediction[region], np.float64), np.array(truth[region], np.float64)
 
 
 def with_data(
     prediction: ArrayLike, truth: ArrayLike
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield the voxels that have data in both arrays, block by block."""
+    """Yield the voxels that have data (finite) in both arrays (Z, Y, X), block by block, flat."""
     for p, t in blocks_of(prediction, truth):
         there = np.isfinite(p) & np.isfinite(t)
         yield (p.ravel(), t.ravel()) if there.all() else (p[there], t[there])

@@ -6,6 +6,7 @@ them, and the restored voxels are the same.
 """
 
 import contextlib
+import inspect
 import os
 import re
 import tempfile
@@ -29,7 +30,7 @@ from decon3d.volumes.writer import create_level, default_chunk, write_metadata
 
 SAME_GRID = 1.01
 """Ratio up to which the voxel sizes of image and PSF are the same."""
-SUFFIXES = (".ome.zarr", ".ome.tif", ".ome.tiff")
+ENDINGS = (".ome.zarr", ".ome.tif", ".ome.tiff")
 _ANY_OPTICS = {"modality": "widefield", "numerical_aperture": 1.0}
 """Of settings whose optics are not used."""
 _FROM_FILE = ", or let decon3d.make_psf(measured={'source': 'file', 'path': …}) clean a file"
@@ -114,19 +115,15 @@ def make_psf(
         "depth_um": depth_um,
         "pinhole_au": pinhole_au,
         "sheet_thickness_um": sheet_thickness_um,
-        "sted": None if sted is None else dict(sted),
-        "aberrations": None if aberrations is None else dict(aberrations),
+        "sted": sted,
+        "aberrations": aberrations,
         "model": model,
     }
-    channel = {
-        "emission_um": emission_um,
-        "excitation_um": excitation_um,
-        "psf": None if measured is None else dict(measured),
-    }
+    channel = {"emission_um": emission_um, "excitation_um": excitation_um, "psf": measured}
     with _own_names():
         settings = _settings(
             dataset={
-                "voxel_size_um": list(voxel_size_um),
+                "voxel_size_um": voxel_size_um,
                 "optics": _given(optics),
                 "channels": {NAME: _given(channel)},
             }
@@ -221,30 +218,31 @@ def deconvolve(
             "with the axes Z, Y, X, of integers or floating point numbers"
         )
     psfs = _psfs_of(psf, optics)
-    size = voxel_size_um
-    if size is None and isinstance(psf, Psf):
-        size = psf.voxel_size_um
-    if size is None:
+    if voxel_size_um is None and isinstance(psf, Psf):
+        voxel_size_um = psf.voxel_size_um
+    if voxel_size_um is None:
         raise UserError(
             "voxel_size_um is missing; give (Z, Y, X) in µm, or a PSF from decon3d.make_psf"
         )
-    settings = _settings(
-        method=method,
-        camera=camera,
-        memory_gb=memory_gb,
-        seed=seed,
-        dataset={"voxel_size_um": list(size), "no_data": no_data},
-    )
-    with tempfile.TemporaryDirectory(prefix="decon3d_") as place, _own_names():
-        source = Path(place) / f"{NAME}.ome.zarr"
-        _write_volume(source, values, (size[0], size[1], size[2]))
+    with tempfile.TemporaryDirectory(prefix="decon3d_") as folder, _own_names(folder):
+        settings = _settings(
+            method=method,
+            camera=camera,
+            memory_gb=memory_gb,
+            seed=seed,
+            dataset={"voxel_size_um": voxel_size_um, "no_data": no_data},
+        )
+        size = settings.datasets[NAME].voxel_size_um
+        assert size is not None
+        source = Path(folder) / f"{NAME}.ome.zarr"
+        _write_volume(source, values, size)
         plan, _ = restore_volume(
             str(source),
             settings=settings,
             psfs=psfs,
             channels=None,
-            folder=Path(place),
-            threads=threads or _threads(),
+            folder=Path(folder),
+            threads=_threads(threads),
             gpus=gpus,
         )
         restored: Any = open_array(plan.volumes[0].store, "0")
@@ -324,39 +322,36 @@ def restore(
     'a.ome.zarr'
     """
     target = Path(out)
-    if not target.name.endswith(SUFFIXES):
-        raise UserError(f"out: {target} must end in .ome.zarr or .ome.tif")
-    check_output(target)
+    check_output(target, endings=ENDINGS)
     source = os.fspath(path)
     if not os.path.exists(source):
         raise UserError(f"path: {source} does not exist; check the path")
-    dataset = {
-        "voxel_size_um": _listed(voxel_size_um),
-        "no_data": no_data,
-        "times": _listed(times),
-        "series": series,
-        "axes": axes,
-    }
-    settings = _settings(
-        method=method,
-        camera=camera,
-        memory_gb=memory_gb,
-        seed=seed,
-        dataset=dataset,
-        output_dtype=output_dtype,
-    )
     # Beside the target, so that the finished volume is renamed and not copied.
     with (
-        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place,
+        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder,
         _own_names(),
     ):
+        settings = _settings(
+            method=method,
+            camera=camera,
+            memory_gb=memory_gb,
+            seed=seed,
+            dataset={
+                "voxel_size_um": voxel_size_um,
+                "no_data": no_data,
+                "times": times,
+                "series": series,
+                "axes": axes,
+            },
+            output_dtype=output_dtype,
+        )
         plan, record = restore_volume(
             source,
             settings=settings,
             psfs=_psfs_of(psf, optics),
-            channels=channels,
-            folder=Path(place),
-            threads=threads or _threads(),
+            channels=None if channels is None else _plain(channels),
+            folder=Path(folder),
+            threads=_threads(threads),
             gpus=gpus,
         )
         made = Path(plan.volumes[0].store)
@@ -375,8 +370,8 @@ def _settings(
     **restoration: Any,
 ) -> Settings:
     """Validate arguments as the config of one dataset with one method."""
-    chosen = {"kind": method} if isinstance(method, str) else dict(method)
-    name = str(chosen.get("kind", "bundle"))
+    chosen = {"kind": method} if isinstance(method, str) else method
+    name = chosen.get("kind", "bundle") if isinstance(chosen, Mapping) else "method"
     config = {
         "seed": seed,
         "datasets": {
@@ -384,27 +379,33 @@ def _settings(
                 "volumes": os.curdir,  # not read
                 "optics": _ANY_OPTICS,
                 "channels": {NAME: {"emission_um": 0.5}},
-                "camera": dict(camera or {}),
+                "camera": {} if camera is None else camera,
                 **dataset,
             }
         },
-        "methods": {name: chosen},
+        "methods": {str(name): chosen},
         "restoration": _given(restoration),
     }
-    with _own_names():
-        return load_settings(config)
+    return load_settings(_plain(config))
 
 
 @contextlib.contextmanager
-def _own_names() -> Iterator[None]:
-    """Name arguments in messages, not the keys of a config that the caller never saw."""
+def _own_names(folder: str | None = None) -> Iterator[None]:
+    """Name arguments in messages, not keys of a config or files that the caller never saw.
+
+    Parameters
+    ----------
+    folder
+        Holds the image as a file.
+    """
     try:
         yield
     except UserError as error:
         problems = error.problems if isinstance(error, ConfigError) else [str(error)]
         text = "; ".join(problems)
-        for prefix in (f"{KEY}.channels.{NAME}.", f"{KEY}."):
+        for prefix in (f"{KEY}.channels.{NAME}.", f"{KEY}.", "restoration."):
             text = text.replace(prefix, "")
+        text = text.replace(f"{KEY}:", f"{NAME}:").replace(f"{folder}/{NAME}.ome.zarr", NAME)
         raise UserError(re.sub(r"\bmethods\.[\w-]+", "method", text)) from None
 
 
@@ -424,6 +425,11 @@ def _psfs_of(psf: Any, optics: Any) -> Callable[[Triple, int], list[Psf]]:
             )
         if optics is None:
             return [_on_grid(one, size) for one in several]
+        for one in several:
+            try:
+                inspect.signature(make_psf).bind(voxel_size_um=size, **one)
+            except TypeError as error:
+                raise UserError(f"optics: {error}; give the arguments of make_psf") from None
         return [make_psf(voxel_size_um=size, **one) for one in several]
 
     return make
@@ -479,10 +485,19 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _listed(values: Sequence[Any] | None) -> list[Any] | None:
-    return None if values is None else list(values)
+def _plain(value: Any) -> Any:
+    """Convert mappings, sequences and NumPy's arrays and numbers to those of a parsed YAML."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(inner) for inner in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
-def _threads() -> int:
-    """Count the CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _threads(wanted: int | None) -> int:
+    """Return the wanted CPU threads; None = as many as this process may use."""
+    if wanted is not None and wanted < 1:
+        raise UserError(f"threads: must be at least 1, not {wanted}")
+    if wanted is None and hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return wanted or os.cpu_count() or 1

@@ -3,6 +3,7 @@
 Heavy imports are in the functions, so that `decon3d --help` is quick.
 """
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +18,15 @@ from decon3d.user_paths import check_output
 
 app = typer.Typer(
     name="decon3d",
-    help="From a microscope's volumes to restored volumes and a report.",
+    help="Restore 3D fluorescence volumes by deconvolution or networks, and report how well.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+TIFF = (".tif", ".tiff")
+LARGEST_GB = (2**32 - 2**20) / 1e9
+"""Size of an ImageJ TIFF, which has no BigTIFF, less its metadata."""
 _TO_SNAKEMAKE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 Config = Annotated[str, typer.Argument(help="Config file; `decon3d init` writes one.")]
@@ -49,7 +53,7 @@ def _main(
 def init(
     files: Annotated[list[str], typer.Argument(help="Volumes that share a microscope.")],
     output: Annotated[Path, typer.Option(help="Config to write.")] = Path("config.yaml"),
-    name: Annotated[str, typer.Option(help="Name of the dataset.")] = "data",
+    name: Annotated[str, typer.Option(help="Name of the dataset in the results.")] = "data",
     modality: opt.Modality = None,
     na: opt.Aperture = None,
     immersion_index: opt.Immersion = None,
@@ -69,25 +73,31 @@ def init(
     offset: opt.Offset = None,
     gain: opt.Gain = None,
     read_noise: opt.ReadNoise = None,
-    method: Annotated[list[str] | None, typer.Option(help="Methods; rl by default.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Method, once for each; rl by default.")
+    ] = None,
     series: opt.Series = None,
     axes: opt.Axes = None,
-    force: Annotated[bool, typer.Option(help="Write over an existing config.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing config.")] = False,
 ) -> None:
-    """Write a config for some files."""
+    """Write a config for image files.
+
+    It asks for what the metadata of the files lack.
+    """
     from decon3d.command.init import Given, new_config, write_config
 
     given = Given(
         voxel_size_um=voxel_size,
-        modality=modality,
-        numerical_aperture=na,
-        immersion_index=immersion_index,
-        sample_index=sample_index,
-        depth_um=depth,
-        pinhole_au=pinhole,
-        sheet_thickness_um=sheet_thickness,
-        depletion_um=depletion,
-        saturation_factor=saturation_factor,
+        optics=opt.given(
+            modality=modality,
+            numerical_aperture=na,
+            immersion_index=immersion_index,
+            sample_index=sample_index,
+            depth_um=depth,
+            pinhole_au=pinhole,
+            sheet_thickness_um=sheet_thickness,
+            sted=opt.given(depletion_um=depletion, saturation_factor=saturation_factor) or None,
+        ),
         emission_um=emission or [],
         excitation_um=excitation or [],
         camera=opt.given(offset=offset, gain=gain, read_noise=read_noise),
@@ -105,7 +115,10 @@ def init(
 
 @app.command(context_settings=_TO_SNAKEMAKE)
 def run(context: typer.Context, config: Config, profile: Profile = "local") -> None:
-    """Run the workflow; the rest goes to Snakemake."""
+    """Run the workflow for a config.
+
+    Further arguments go to Snakemake: targets, then its options.
+    """
     from decon3d.command.launch import run_workflow
 
     run_workflow(config, profile=profile, arguments=context.args)
@@ -113,7 +126,10 @@ def run(context: typer.Context, config: Config, profile: Profile = "local") -> N
 
 @app.command(context_settings=_TO_SNAKEMAKE)
 def preview(context: typer.Context, config: Config, profile: Profile = "local") -> None:
-    """Try all methods on a crop, and predict the cost."""
+    """Try all methods on a crop; predict the cost.
+
+    Further arguments go to Snakemake.
+    """
     from decon3d.command.launch import run_workflow
 
     run_workflow(config, profile=profile, arguments=["preview", *context.args])
@@ -121,13 +137,15 @@ def preview(context: typer.Context, config: Config, profile: Profile = "local") 
 
 @app.command()
 def psf(
-    out: Annotated[Path, typer.Argument(help="TIFF to write; its record gets the ending .json.")],
-    modality: opt.Modality = None,
-    na: opt.Aperture = None,
-    emission: Annotated[float | None, typer.Option(help="Emission wavelength in µm.")] = None,
+    out: Annotated[
+        Path, typer.Argument(help="TIFF to write; its record is written beside it, as .json.")
+    ],
+    modality: Annotated[str, opt.MODALITY],
+    na: Annotated[float, opt.APERTURE],
+    emission: Annotated[float, typer.Option(help="Emission wavelength in µm.")],
+    voxel_size: Annotated[opt.Triple, typer.Option(help="Voxel size Z Y X of the image in µm.")],
     excitation: Annotated[float | None, typer.Option(help="Excitation wavelength in µm.")] = None,
-    voxel_size: opt.VoxelSize = None,
-    immersion_index: opt.Immersion = None,
+    immersion_index: opt.Immersion = 1.515,
     sample_index: opt.SampleIndex = None,
     depth: opt.Depth = None,
     pinhole: opt.Pinhole = None,
@@ -139,18 +157,16 @@ def psf(
     bead_diameter: opt.BeadDiameter = None,
     options: opt.PsfOptions = None,
 ) -> None:
-    """Make a PSF on the voxel grid of an image."""
-    check_output(out)
-    needed = {
-        "--modality": modality,
-        "--na": na,
-        "--emission": emission,
-        "--voxel-size": voxel_size,
-    }
-    if missing := [option for option, value in needed.items() if value is None]:
-        raise UserError(f"give {', '.join(missing)}: they are needed for a PSF")
-    sted = opt.given(depletion_um=depletion, saturation_factor=saturation_factor)
-    optics = opt.given(
+    """Make a PSF for the voxel size of an image.
+
+    It is computed from the optics, or measured on images of beads (--bead, --beads).
+    """
+    check_output(out, endings=TIFF)
+    check_output(out.with_suffix(".json"))
+    from decon3d.api import make_psf
+    from decon3d.optics.psf import fwhm_um, save_psf
+
+    made = make_psf(
         modality=modality,
         numerical_aperture=na,
         emission_um=emission,
@@ -161,13 +177,9 @@ def psf(
         depth_um=depth,
         pinhole_au=pinhole,
         sheet_thickness_um=sheet_thickness,
-        sted=sted or None,
+        sted=opt.given(depletion_um=depletion, saturation_factor=saturation_factor) or None,
         measured=opt.measured_psf(bead, beads, bead_diameter, options),
     )
-    from decon3d.api import make_psf
-    from decon3d.optics.psf import fwhm_um, save_psf
-
-    made = make_psf(**optics)
     save_psf(made, out)
     widths = ", ".join(f"{w:.3g}" for w in fwhm_um(made.data, made.voxel_size_um))
     print(f"Written: {out}; {made.data.shape} voxels, FWHM {widths} µm (Z, Y, X)")
@@ -176,7 +188,7 @@ def psf(
 @app.command()
 def deconvolve(
     image: Annotated[str, typer.Argument(help="One volume with one channel.")],
-    out: Annotated[Path, typer.Argument(help="TIFF to write (float32, ImageJ).")],
+    out: Annotated[Path, typer.Argument(help="TIFF to write (float32, for ImageJ).")],
     psf: Annotated[str, typer.Option(help="PSF that `decon3d psf` wrote.")],
     voxel_size: opt.VoxelSize = None,
     method: opt.Method = "rl",
@@ -191,8 +203,11 @@ def deconvolve(
     threads: opt.Threads = None,
     gpus: opt.Gpus = 0,
 ) -> None:
-    """Deconvolve one volume that fits into memory."""
-    check_output(out)
+    """Deconvolve one volume in memory.
+
+    `decon3d restore` takes files of any size, with several channels and time points.
+    """
+    check_output(out, endings=TIFF)
     given = opt.saved_psf(psf)
     from decon3d import api
     from decon3d.optics.psf import write_imagej
@@ -204,6 +219,12 @@ def deconvolve(
         raise UserError(
             f"{image} has {volume.shape[0]} time point(s) and {volume.shape[1]} channel(s); use "
             "`decon3d restore`"
+        )
+    size_gb = math.prod(volume.shape) * 4 / 1e9
+    if size_gb > LARGEST_GB:
+        raise UserError(
+            f"{out}: {size_gb:.1f} GB do not fit into an ImageJ TIFF, which ends at 4 GiB; use "
+            f"`decon3d restore {image} {out.stem}.ome.tif`"
         )
     size = chosen_voxel_size(volume, configured=voxel_size, key="--voxel-size")
     restored = api.deconvolve(
@@ -222,17 +243,23 @@ def deconvolve(
 
 @app.command()
 def restore(
-    path: Annotated[str, typer.Argument(help="A volume of any size, with all its channels.")],
-    out: Annotated[Path, typer.Argument(help="….ome.zarr or ….ome.tif to write.")],
+    path: Annotated[
+        str, typer.Argument(help="Volume of any size, with all channels and time points.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="OME-Zarr or OME-TIFF to write: name.ome.zarr or name.ome.tif.")
+    ],
     psf: Annotated[
         list[str], typer.Option(help="PSF that `decon3d psf` wrote, once for each channel.")
     ],
     voxel_size: opt.VoxelSize = None,
     channel: Annotated[
-        list[int] | None, typer.Option(help="Channels to restore, from 0; all by default.")
+        list[int] | None,
+        typer.Option(help="Channel to restore, from 0, once for each; all by default."),
     ] = None,
     time: Annotated[
-        list[int] | None, typer.Option(help="Time points to restore, from 0; all by default.")
+        list[int] | None,
+        typer.Option(help="Time point to restore, from 0, once for each; all by default."),
     ] = None,
     method: opt.Method = "rl",
     options: opt.Options = None,
@@ -242,7 +269,9 @@ def restore(
     read_noise: opt.ReadNoise = None,
     series: opt.Series = None,
     axes: opt.Axes = None,
-    output_dtype: Annotated[str, typer.Option(help="float32, or input.")] = "float32",
+    output_dtype: Annotated[
+        str, typer.Option(help="Type of the counts: float32, or input (as the file).")
+    ] = "float32",
     memory_gb: opt.MemoryGb = None,
     threads: opt.Threads = None,
     gpus: opt.Gpus = 0,
@@ -273,7 +302,7 @@ def restore(
 def verify(
     results: Annotated[str, typer.Argument(help="Folder of the results.")] = "results",
 ) -> None:
-    """Name results that are missing or damaged."""
+    """List missing and damaged results."""
     from decon3d.command.launch import run_script
 
     run_script("verify.py", [results])
@@ -281,9 +310,9 @@ def verify(
 
 @app.command(context_settings=_TO_SNAKEMAKE)
 def doctor(context: typer.Context) -> None:
-    """Advise a profile for this SLURM cluster.
+    """Suggest a profile for this SLURM cluster.
 
-    --write NAME writes profiles/NAME/config.yaml, --try runs tiny jobs.
+    --write NAME writes it as profiles/NAME/config.yaml, --try runs a tiny job in each partition.
     """
     from decon3d.command.launch import run_script
 
@@ -293,11 +322,15 @@ def doctor(context: typer.Context) -> None:
 @app.command()
 def clean(
     everything: Annotated[
-        bool, typer.Option("--all", help="Models, restored volumes, tables and pages, too.")
+        bool,
+        typer.Option("--all", help="Also final results: models, restored volumes, tables, pages."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Remove the listed files; without it, they are only listed."),
+    ] = False,
 ) -> None:
-    """List or remove what can be made again."""
+    """List or remove files that can be made again."""
     from decon3d.command.clean import removable, remove
 
     found = removable(everything=everything)

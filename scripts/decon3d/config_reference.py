@@ -47,7 +47,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "Zernike aberrations, each an RMS in waves (Noll's normalisation), e.g. "
         "`aberrations: {coma_x: 0.1}`.",
     ),
-    ("datasets.<name>.camera", s.Camera, "The camera: counts = gain · photons + offset."),
+    ("datasets.<name>.camera", s.CameraSection, "The camera: counts = gain · photons + offset."),
     ("datasets.<name>.preview", s.Preview, "The crop that `snakemake preview` shows."),
     ("datasets.<name>.channels.<name>", s.Channel, "A channel."),
     (
@@ -56,7 +56,11 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "With `source: file`; `theory` has no keys.",
     ),
     ("datasets.<name>.channels.<name>.psf", s.BeadsPsf, "With `source: beads`."),
-    ("datasets.<name>.channels.<name>.normalisation", s.FixedNormalisation, "Fixed normalisation."),
+    (
+        "datasets.<name>.channels.<name>.normalisation",
+        s.NormalisationSection,
+        "Fixed normalisation.",
+    ),
     (
         "instruments.<name>",
         s.Instrument,

@@ -1,7 +1,10 @@
 """Frozen sections of the config, and the types that their keys share: names, shapes, lengths in µm.
 
 A package defines the sections that it works with (`optics.sections`, `volumes.sections` …); the
-package `settings` puts the whole config together.
+package `settings` puts the whole config together. A section is a frozen, keyword-only record that
+checks its values; code that needs no more takes the section itself, such as `Optics`. A section
+whose null values are filled from the data becomes a dataclass of the library: `CameraSection` a
+`Camera` (`volumes.camera.resolve_camera`), `NormalisationSection` a `Normalisation` (`law`).
 """
 
 import datetime

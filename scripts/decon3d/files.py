@@ -109,7 +109,17 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any, *, indent: int | None = 1) -> None:
-    """Write `value` as JSON (keys in their order, no NaN), atomically."""
+    """Write a value as JSON, atomically.
+
+    Parameters
+    ----------
+    path
+        The file.
+    value
+        JSON-able, without NaN and infinities; keys stay in their order.
+    indent
+        Spaces; None = one line.
+    """
     write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 

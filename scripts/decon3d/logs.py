@@ -32,8 +32,15 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
 
     Parameters
     ----------
+    path
+        The log's file, replaced.
     threads
         The job's limit (`pools.limit_pools`); None = no limit.
+
+    Raises
+    ------
+    SystemExit
+        After any exception, with status 1.
     """
     if threads is not None:
         limit_pools(threads)
@@ -62,8 +69,8 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
         raise SystemExit(1) from None
     except Exception as error:
         folder = "results" if Path("results").is_dir() else "."
-        if told := full_disk(error, folder) or no_access(error):
-            log.error("%s", told)
+        if message := full_disk(error, folder) or no_access(error):
+            log.error("%s", message)
         elif isinstance(error, UserError):
             log.error("%s", error)
         else:
@@ -98,8 +105,8 @@ def where() -> str:
         "SLURMD_NODENAME": "node",
         "CUDA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES",
     }
-    told = [f"{text} {os.environ[name]}" for name, text in names.items() if name in os.environ]
-    return ", ".join([f"on {socket.gethostname()}", *told])
+    found = [f"{text} {os.environ[name]}" for name, text in names.items() if name in os.environ]
+    return ", ".join([f"on {socket.gethostname()}", *found])
 
 
 class _LoggedProgress(tqdm):  # type: ignore[type-arg]
@@ -130,10 +137,25 @@ def progress(
     seconds: float = 5.0,
     **options: Any,
 ) -> Any:
-    """Wrap `items` (or, with `items=None`, return a counter with `.update(n)`).
+    """Log the progress of a loop: share done, rate and time left.
 
-    Every `seconds` a line with the share done, the rate in `unit` per second and the time left
-    goes to the log, and what `.set_postfix_str(text, refresh=False)` has added.
+    Parameters
+    ----------
+    items
+        To loop over; None = the caller counts, by `.update(n)`.
+    total
+        Number of items; None = the length of `items`.
+    what, unit
+        Title of the line, and what is counted.
+    seconds
+        Between two lines of the log.
+    options
+        Of tqdm.
+
+    Returns
+    -------
+    tqdm
+        Iterable and context manager; `.set_postfix_str(text, refresh=False)` adds to the line.
     """
     return _LoggedProgress(
         items,

@@ -10,7 +10,6 @@ from typing import Any
 from decon3d import paths
 from decon3d.classical.kind import Classical
 from decon3d.errors import UserError
-from decon3d.evaluation.noise import channel_noise
 from decon3d.files import digest
 from decon3d.kinds import MethodSection
 from decon3d.optics.psf import Psf, save_psf
@@ -20,8 +19,9 @@ from decon3d.restoration.bundle_checks import training_warnings
 from decon3d.restoration.finish import check_complete, finish_volume
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import Plan, make_plan
-from decon3d.restoration.restorers import State, claim_device, preparation
-from decon3d.restoration.sample import sample_blocks
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import State, claim_device
+from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.restoration.tuning import tune_on_data, tune_on_phantoms
 from decon3d.settings import (
     Bundle,
@@ -34,7 +34,7 @@ from decon3d.settings import (
     listed_files,
     needs_sample,
 )
-from decon3d.volumes.camera import CameraRecord, resolve_camera
+from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
 from decon3d.volumes.camera_maps import save_maps
 from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
@@ -86,7 +86,12 @@ def restore_volume(
     reading = Reading.of(dataset)
     volume = open_volume(source, reading=reading)
     size = chosen_voxel_size(volume, configured=dataset.voxel_size_um, key=f"{KEY}.voxel_size_um")
-    chosen = range(volume.shape[1]) if channels is None else channels
+    count = volume.shape[1]
+    chosen = range(count) if channels is None else channels
+    if not chosen or not set(chosen) <= set(range(count)):
+        raise UserError(
+            f"channels: {list(chosen)}, but {source} has {count} channel(s), counted from 0"
+        )
     indices = {f"channel{i}": i for i in chosen}
     made = dict(zip(indices, psfs(size, len(indices)), strict=True))
     record = ingest(
@@ -180,9 +185,7 @@ def _prepared(
     on_phantoms = is_tuned(method) and not on_data
     measured = None
     if on_phantoms or not dataset.camera.is_known:  # phantoms have the light of the data
-        _, measured = channel_noise(
-            [record], channel=index, times=dataset.times, camera=dataset.camera, seed=settings.seed
-        )
+        measured = channel_camera([record], channel=index, times=dataset.times, seed=settings.seed)
     camera = resolve_camera(dataset.camera, measured)
     statistics = channel_statistics(
         [record], channel=index, camera_offset=dataset.camera.offset, fixed=None, key=KEY
@@ -203,7 +206,19 @@ def _prepared(
             tune_on_data(sample, statistics=statistics, seed=settings.seed, **common)
         else:
             store = folder / paths.phantoms(NAME, channel, "val")
-            _make_phantoms(store, channel, settings, psf, measured)
+            phantoms = Phantoms()  # with the light and noise of the data
+            make_split(
+                store,
+                split=phantoms.val,
+                name="val",
+                phantoms=phantoms,
+                psf=psf,
+                optics=dataset.optics,
+                channel=dataset.channels[NAME],
+                conditions=resolve_conditions(phantoms, camera=camera, measured=measured),
+                seed=settings.seed,
+                stream=(NAME, channel),
+            )
             tune_on_phantoms(store, **common)
     prepare = preparation(
         method.model_dump(mode="json"), files, camera=camera, seed=settings.seed, threads=threads
@@ -211,22 +226,3 @@ def _prepared(
     path = folder / paths.prepared(NAME, channel, name)
     prepare(statistics, sample if needs_sample(method) else []).save(path)
     return State.load(path)
-
-
-def _make_phantoms(
-    store: Path, channel: str, settings: Settings, psf: Psf, measured: CameraRecord | None
-) -> None:
-    """Simulate the volumes that a method is tuned on, with the light and noise of the data."""
-    dataset, phantoms = settings.datasets[NAME], Phantoms()
-    make_split(
-        store,
-        split=phantoms.val,
-        name="val",
-        phantoms=phantoms,
-        psf=psf,
-        optics=dataset.optics,
-        channel=dataset.channels[NAME],
-        conditions=resolve_conditions(phantoms, camera=dataset.camera, measured=measured),
-        seed=settings.seed,
-        stream=(NAME, channel),
-    )

@@ -37,12 +37,18 @@ def expand_path(text: str) -> str:
 
 
 def check_output(
-    path: Path, *, force: bool = False, remedy: str = "remove it, or give another name"
+    path: Path,
+    *,
+    endings: tuple[str, ...] = (),
+    force: bool = False,
+    remedy: str = "remove it, or give another name",
 ) -> None:
-    """Refuse a path to write that exists already, or whose folder does not exist.
+    """Refuse a path to write that exists already, has a wrong ending, or lies in no folder.
 
     Parameters
     ----------
+    endings
+        Allowed endings of the name; none = any.
     force
         Whether an existing file may be replaced.
     remedy
@@ -53,6 +59,8 @@ def check_output(
     UserError
         If the path cannot be written to.
     """
+    if endings and not path.name.endswith(endings):
+        raise UserError(f"{path}: the name must end in {' or '.join(endings)}")
     if os.path.lexists(path) and not force:
         raise UserError(f"{path} exists; {remedy}")
     if not path.parent.is_dir():
@@ -65,6 +73,13 @@ def path_problem(path: str, *, of_clone: bool = False) -> str:
     It replaces `{name}` (wildcards) and `<name>` (its path variables), without a way to quote them.
     In the path of the clone, every brace starts or ends a name. It writes paths as UTF-8, so names
     in older encodings fail.
+
+    Parameters
+    ----------
+    path
+        Expanded.
+    of_clone
+        Whether it is the path of the clone, not of a file.
     """
     if any("\ud800" <= letter <= "\udfff" for letter in path):  # bytes that are not text
         return (

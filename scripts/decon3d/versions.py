@@ -38,7 +38,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 3,
     "consistency": 7,
-    "report": 14,
+    "report": 15,
     "preview": 2,
     "instrument": 1,
 }

@@ -18,7 +18,7 @@ from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import Acceleration, iterate, richardson_lucy
 from decon3d.classical.tuning import AffineScore, tune, with_truth
 from decon3d.optics.theory import theoretical_psf
-from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.seeds import generator
 from decon3d.settings import Optics
 from decon3d.volumes.ingest import ChannelStatistics
@@ -158,7 +158,7 @@ def _convergence() -> Iterator[Row]:
                 voxel_size_um=VOXEL,
                 photons=photons,
                 background_photons=5,
-                camera=Camera(100, 1, 1.5),
+                camera=SimulatedCamera(100, 1, 1.5),
                 rng=generator(1, "bench", i),
             )
             for i in range(4)

@@ -15,12 +15,12 @@ from run import Row, peak_memory_gb, seconds
 
 from decon3d.optics.psf import Psf
 from decon3d.phantoms.conditions import resolve_conditions
-from decon3d.phantoms.imaging import Camera, form_image
+from decon3d.phantoms.imaging import SimulatedCamera, form_image
 from decon3d.phantoms.recipes import RECIPES, make_object
 from decon3d.phantoms.stores import make_split
 from decon3d.seeds import generator
 from decon3d.settings import Channel, Optics, Phantoms, Split
-from decon3d.volumes.camera import Camera as CameraSettings
+from decon3d.volumes.camera import Camera
 
 CUBE = (128, 128, 128)
 WITH_MARGINS = (160, 160, 160)
@@ -47,7 +47,7 @@ def image(structure: np.ndarray, psf: Psf) -> None:
         psf=psf.data,
         photons=200,
         background_photons=5,
-        camera=Camera(),
+        camera=SimulatedCamera(),
         rng=generator(1),
     )
 
@@ -62,7 +62,7 @@ def store(folder: str, count: int, processes: int) -> None:
         phantoms=phantoms,
         psf=gaussian_psf(),
         channel=Channel(emission_um=0.525),
-        conditions=resolve_conditions(phantoms, camera=CameraSettings()),
+        conditions=resolve_conditions(phantoms, camera=Camera()),
         seed=1,
         optics=Optics(modality="confocal", numerical_aperture=1.2, immersion_index=1.333),
         stream=("bench", "c"),

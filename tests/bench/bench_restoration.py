@@ -82,9 +82,9 @@ def plain(folder: Path) -> dict[str, float]:
     """Restore as anyone would."""
     import tensorflow as tf
 
+    from decon3d.blocks.geometry import choose_block
     from decon3d.networks.bundle import load_bundle
     from decon3d.networks.devices import limit_threads
-    from decon3d.restoration.blocks import choose_block
     from decon3d.restoration.restorers import State
     from decon3d.volumes.reader import open_volume
     from decon3d.volumes.writer import create_level

@@ -16,7 +16,8 @@ from decon3d.optics.psf import is_compact, normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms import imaging
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import open_restorer
 from decon3d.seeds import generator
 from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
@@ -87,7 +88,7 @@ def blurred(request):
         voxel_size_um=VOXEL,
         photons=100,
         background_photons=5,
-        camera=imaging.Camera(100, 1, 1),
+        camera=imaging.SimulatedCamera(100, 1, 1),
         rng=generator(1, "seams"),
     )
     return exposure.images[0], psf

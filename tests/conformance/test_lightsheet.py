@@ -11,7 +11,8 @@ from decon3d.evaluation.deviance import held_out, restore_chain
 from decon3d.evaluation.sample import correlation_of
 from decon3d.optics.measured import psf_from_file
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import METHOD_KINDS
 from decon3d.volumes.camera import Camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -74,7 +75,7 @@ def test_held_out_photons_pick_a_number_of_iterations(cells):
     """An interior one; and it is said that deskewing has made the noise of neighbours alike."""
     image, psf = cells
     sample = [image[:32, 96:288, 96:192], image[32:64, 192:288, 192:288]]
-    configured = settings.Camera(offset=OFFSET, read_noise=1.5)
+    configured = settings.CameraSection(offset=OFFSET, read_noise=1.5)
     camera = resolve_camera(configured, measure_camera(sample))
     scale = photon_scale(camera)
     statistics = ChannelStatistics.of_image(image, camera_offset=OFFSET)

@@ -34,7 +34,8 @@ from decon3d.preflight import check_headers, list_inputs
 from decon3d.restoration.finish import check_complete
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import load_plan, make_plan
-from decon3d.restoration.restorers import State, open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State, open_restorer
 from decon3d.settings import ObjectFile, Restoration, check_config_files, load_settings
 from decon3d.volumes.ingest import (
     channel_statistics,

@@ -28,12 +28,12 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from decon3d.versions import VERSIONS  # noqa: E402
 
-RESTORERS = ("restoration/arrays.py", "restoration/restorers.py")
+RESTORERS = ("restoration/arrays.py", "restoration/prepare.py", "restoration/restorers.py")
 READERS = tuple(
     f"volumes/{name}.py"
     for name in ("metadata", "ome_xml", "planes", "reader", "tiff", "tiff_pages", "zarr_metadata")
 )
-CONSISTENCY = ("evaluation/consistency.py", "evaluation/consistency_maps.py")
+CONSISTENCY = ("evaluation/consistency*.py", "blocks/*.py")
 MODULES: dict[str, tuple[str, ...]] = {
     "simulate": ("phantoms/simulated.py", "phantoms/imaging.py", "phantoms/recipes.py"),
     "camera_maps": ("volumes/camera_frames.py", "volumes/camera_maps.py"),
@@ -61,13 +61,13 @@ MODULES: dict[str, tuple[str, ...]] = {
         "classical/[!t]*.py",
         "volumes/camera.py",
     ),
-    "plan": ("restoration/plan.py", "restoration/tiles.py", "restoration/blocks.py"),
+    "plan": ("restoration/plan.py", "blocks/geometry.py"),
     "restore": (
         *RESTORERS,
         "classical/*.py",
         "networks/*.py",
         "restoration/part.py",
-        "restoration/no_data_blocks.py",
+        "blocks/*.py",
     ),
     "finish": ("restoration/finish.py", "volumes/ome_tiff.py"),
     "evaluate": (
@@ -111,7 +111,6 @@ WITHOUT_NUMERICS = (
     "*/__init__.py",
     "*/sections.py",
     "evaluation/catalogue.py",
-    "evaluation/map_progress.py",
     "evaluation/not_verifiable.py",
     "evaluation/records.py",
     "restoration/bundle_checks.py",
@@ -125,6 +124,7 @@ WITHOUT_NUMERICS = (
 )
 """Modules of the packages below whose changes change no voxel and no number."""
 PACKAGES = (
+    "blocks",
     "classical",
     "evaluation",
     "networks",

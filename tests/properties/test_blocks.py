@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decon3d.restoration.blocks import block_at, choose_block, grid
+from decon3d.blocks.geometry import block_at, choose_block, grid
+from decon3d.errors import UserError
 
 triples = st.tuples(*[st.integers(1, 23)] * 3)
 strides = st.tuples(*[st.sampled_from([1, 2, 4])] * 3)
@@ -57,7 +58,7 @@ def test_a_chosen_block_fits_or_says_that_it_cannot(shape, halo, stride, memory,
     options = dict(halo=halo, stride=stride, bytes_per_voxel=4.0, memory_bytes=memory)
     try:
         block, chunk = choose_block(shape, at_least=at_least, **options)
-    except MemoryError:
+    except UserError:
         # Not even the smallest block fits: 8 voxels or the volume, in whole strides.
         smallest = [min(max(8, s), ceil(n / s) * s) for n, s in zip(shape, stride, strict=True)]
         assert 4 * prod(n + 2 * h for n, h in zip(smallest, halo, strict=True)) > memory

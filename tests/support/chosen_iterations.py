@@ -15,12 +15,12 @@ from decon3d.classical.tuning import AffineScore, TuningResult, scores, tune, wi
 from decon3d.errors import UserError
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
-from decon3d.phantoms.imaging import Camera, Exposure, form_image, margins, simulate
+from decon3d.phantoms.imaging import Exposure, SimulatedCamera, form_image, margins, simulate
 from decon3d.restoration.iterations import Choice, choose_iterations
 from decon3d.restoration.tuning import RISK_TOLERANCE
 from decon3d.seeds import generator
 from decon3d.settings import Optics
-from decon3d.volumes.camera import Camera as CameraSettings
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 from support.gaussians import gaussian_psf
 
@@ -64,7 +64,7 @@ def exposure_of(
         "psf": psf.data,
         "photons": photons,
         "background_photons": max(1.0, 0.02 * photons),
-        "camera": Camera(**CAMERA),
+        "camera": SimulatedCamera(**CAMERA),
         "rng": rng,
     }
     drawn = {"beads": _beads, "texture": _texture}
@@ -102,10 +102,10 @@ class Outcome:
     """dB of affine-matched PSNR below the best."""
 
 
-def outcome(exposure: Exposure, psf: Psf, *, camera: CameraSettings | None = None) -> Outcome:
+def outcome(exposure: Exposure, psf: Psf, *, camera: Camera | None = None) -> Outcome:
     """Compare what the data choose with what the truth would choose."""
     image = exposure.images[0]
-    used = CameraSettings(**CAMERA) if camera is None else camera
+    used = Camera(**CAMERA) if camera is None else camera
     recipe = base_recipe(
         Rl(kind="rl"),
         psf=psf,
@@ -138,7 +138,7 @@ class Tuned:
 def lost_by_tuning(exposure: Exposure, psf: Psf) -> Tuned:
     """Compare RLTV tuned by the predicted error with RLTV tuned on the truth."""
     image = exposure.images[0]
-    camera = CameraSettings(**CAMERA)
+    camera = Camera(**CAMERA)
     recipe = base_recipe(
         Rltv(kind="rltv"),
         psf=psf,
@@ -173,7 +173,7 @@ class Bounded:
 def lost_by_bounds(exposure: Exposure, psf: Psf, *, most: int = 1600) -> Bounded:
     """Tune RLTV on the truth, and follow the chosen λ up to `most` iterations."""
     image = exposure.images[0]
-    camera = CameraSettings(**CAMERA)
+    camera = Camera(**CAMERA)
     recipe = base_recipe(
         Rltv(kind="rltv"),
         psf=psf,

@@ -5,7 +5,7 @@ import numpy as np
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.optics.psf import normalised_psf
-from decon3d.restoration.restorers import prepare_classical
+from decon3d.restoration.prepare import prepare_classical
 from decon3d.volumes.ingest import ChannelStatistics
 from support.gaussians import gaussian_psf
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from decon3d.restoration.finish import check_complete, finish_volume
-from decon3d.restoration.part import run_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
@@ -61,13 +61,14 @@ class Machine:
             restoration=Restoration(**options),
             path=self.folder / "plan.json",
         )
-        self.records = records
+        self.records, self.state = records, state
         assert load_plan(self.folder / "plan.json") == plan
         return plan
 
-    def part(self, plan, number, state=IDENTITY):
+    def part(self, number):
         marker = self.folder / "parts" / f"{number}.json"
-        run_part(plan, [state, state], part=number, marker=marker, threads=1)
+        states = [self.state, self.state]
+        restore_part(self.folder / "plan.json", states, part=number, marker=marker, threads=1)
         return json.loads(marker.read_text())
 
     def finish(self, plan):

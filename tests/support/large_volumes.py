@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 from decon3d.networks.kinds import rln
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.plan import Plan, make_plan
-from decon3d.restoration.restorers import State, prepare_network
+from decon3d.restoration.prepare import prepare_network
+from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
 from decon3d.volumes.ingest import ChannelStatistics, VolumeRecord
 from decon3d.volumes.writer import create_level, write_metadata

@@ -13,8 +13,8 @@ from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.recipe import Recipe
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
-from decon3d.restoration.restorers import prepare_classical
-from decon3d.settings import Camera, Optics
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.settings import CameraSection, Optics
 from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
@@ -43,7 +43,7 @@ def light_left(
         as every other row chooses it among the rows between, and each object with 3 voxels around
         it. The object beyond the faces is the iteration's.
     """
-    camera = resolve_camera(Camera(), measure_camera([image]))
+    camera = resolve_camera(CameraSection(), measure_camera([image]))
     statistics = ChannelStatistics.of_image(image, camera_offset=camera.known_offset)
     state = prepare_classical(
         method, statistics=statistics, psf=psf, tuned={}, camera=camera, sample=[image]

@@ -5,7 +5,8 @@ import numpy as np
 from decon3d.optics.psf import Psf
 from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.phantoms.stores import make_split
-from decon3d.settings import Camera, Channel, Optics, Phantoms, Split
+from decon3d.settings import Channel, Optics, Phantoms, Split
+from decon3d.volumes.camera import Camera
 
 PHANTOMS = Phantoms(
     shape=(8, 16, 16),

@@ -90,13 +90,19 @@ def test_a_file_is_restored_as_its_channels_are(tmp_path, psf, image, restored):
         tmp_path / "in.ome.tif",
         tmp_path / "one.ome.tif",
         psf=psf,
-        channels=[0],
+        channels=np.array([0]),
+        times=range(1),
         output_dtype="input",
         **{k: options[k] for k in ("method", "camera", "threads")},
     )
     assert np.array_equal(np.squeeze(tifffile.imread(one)), np.rint(restored).astype(np.uint16))
     with pytest.raises(UserError, match="exists; remove it"):
         decon3d.restore(tmp_path / "in.ome.tif", out, **options)
+    for wrong in ([2], [-1], []):
+        with pytest.raises(UserError, match=r"^channels: \[.*\], but .*in.ome.tif has 2 channel"):
+            decon3d.restore(
+                tmp_path / "in.ome.tif", tmp_path / "no.ome.tif", psf=psf, channels=wrong
+            )
     with pytest.raises(UserError, match="got 1 for 2 channels"):
         decon3d.restore(tmp_path / "in.ome.tif", tmp_path / "no.ome.tif", psf=psf)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -127,6 +133,22 @@ WRONG = {
     "camera.gian: unknown key; did you mean gain": {"camera": {"gian": 1}},
     "its voxels are": {"voxel_size_um": (0.3, 0.2, 0.2)},
     "^voxel_size_um: ": {"voxel_size_um": (0.3, 0.1)},
+    "^voxel_size_um: must be .* not 0.3": {"voxel_size_um": 0.3},
+    "^memory_gb: must be greater than 0": {"memory_gb": -1},
+    "^threads: must be at least 1": {"threads": 0},
+    "^method: must be a section with keys, not 5": {"method": 5},
+    "^optics: missing a required argument: 'numerical_aperture'": {
+        "psf": None,
+        "optics": {"modality": "widefield", "emission_um": 0.5},
+        "voxel_size_um": SIZE,
+    },
+    "^optics: got an unexpected keyword argument 'na'": {
+        "psf": None,
+        "optics": {**OPTICS, "emission_um": 0.5, "na": 1.2},
+        "voxel_size_um": SIZE,
+    },
+    "^image holds one plane": {"image": np.ones((1, 12, 12))},
+    "^image: no volume holds data": {"image": np.full((4, 12, 12), np.nan)},
     "voxel_size_um is missing": {"psf": np.ones((3, 3, 3))},
     "not in the middle": {"psf": np.eye(9)[None] * np.arange(9), "voxel_size_um": SIZE},
     "of odd sizes": {"psf": np.ones((4, 4, 4)), "voxel_size_um": SIZE},

@@ -50,3 +50,11 @@ def test_no_module_of_the_tests_imports_a_test():
     modules = sorted((ROOT / "tests").rglob("*.py"))
     assert len(modules) > 100
     assert not [str(m.relative_to(ROOT)) for m in modules if imports.search(m.read_text())]
+
+
+def test_tests_mirror_the_packages():
+    packages = {p.parent.name for p in (ROOT / "scripts/decon3d").glob("*/__init__.py")}
+    tests = ROOT / "tests" / "unit"
+    assert {p.name for p in tests.iterdir() if any(p.glob("test_*.py"))} <= packages
+    prefixed = "|".join(packages)
+    assert not [p.name for p in tests.iterdir() if re.match(rf"test_({prefixed})[_.]", p.name)]

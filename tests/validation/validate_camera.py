@@ -79,8 +79,8 @@ def measure(camera: str, structure: str, rng: np.random.Generator) -> Outcome:
     ratios = {}
     if noise < LIGHT_NOISE * light and camera != "saturated":
         for name, configured in (
-            ("null", settings.Camera()),
-            ("offset", settings.Camera(offset=device.offset)),
+            ("null", settings.CameraSection()),
+            ("offset", settings.CameraSection(offset=device.offset)),
         ):
             level = device.offset + device.gain * background
             restored = restore(blocks[0], psf, configured, found)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from decon3d.evaluation.psf_fit import PsfFit, check_psf
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.theory import theoretical_psf
-from decon3d.phantoms.imaging import Camera, brightest_mean, simulate
+from decon3d.phantoms.imaging import SimulatedCamera, brightest_mean, simulate
 from decon3d.settings import Optics
 from support.debye import debye_psf
 from support.gaussians import gaussian_psf
@@ -27,7 +27,7 @@ SHAPE = (20, 56, 56)
 """Voxels of a volume. The workflow tests four blocks of 32 × 64 × 64, eight times as many, which
 raises the significance 2.9-fold. `LEAST_SHARE` was set by looking
 at cases of the same kinds with other seeds than those here."""
-CAMERA = Camera(offset=100, gain=2.0, read_noise=1.0, bits=16)
+CAMERA = SimulatedCamera(offset=100, gain=2.0, read_noise=1.0, bits=16)
 DARK_LEVEL = 98.0
 ERROR = 1.25
 EMISSION_UM = 0.525

@@ -35,7 +35,8 @@ from decon3d.pairs.stores import write_store
 from decon3d.phantoms import imaging
 from decon3d.report.recommendation import Recommendation, recommend
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import State, open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State, open_restorer
 from decon3d.restoration.sample import central
 from decon3d.restoration.tuning import tune_on_phantoms
 from decon3d.seeds import generator
@@ -195,9 +196,9 @@ def datasets() -> list[Dataset]:
     return [Dataset(k, d, r) for r in range(REPEATS) for d in DOSES for k in OBJECTS]
 
 
-def _camera(dataset: Dataset) -> imaging.Camera:
+def _camera(dataset: Dataset) -> imaging.SimulatedCamera:
     rng = generator(17, "camera", dataset.name)
-    return imaging.Camera(
+    return imaging.SimulatedCamera(
         offset=float(rng.uniform(50, 600)),
         gain=float(np.exp(rng.uniform(np.log(0.4), np.log(8)))),
         read_noise=float(rng.uniform(0.7, 2.5)),
@@ -326,7 +327,7 @@ def phantom_study(rig: Rig, photons: float, background: float, folder: Path) -> 
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text())
         return found
-    camera = imaging.Camera.of(rig.camera)
+    camera = imaging.SimulatedCamera.of(rig.camera)
     splits: dict[str, list[tuple[str, imaging.Exposure]]] = {"val": [], "test": []}
     for name, count in (("val", VAL), ("test", TEST)):
         recipes = sorted(getattr(Phantoms(), name).recipes)
@@ -399,7 +400,7 @@ def measure(dataset: Dataset, folder: Path, shape: tuple[int, int, int] = SHAPE)
     exposure = expose(dataset, shape)
     image = exposure.images[0]
     measured = measure_camera([image])
-    known = resolve_camera(config.Camera(**_stated(dataset)), measured)
+    known = resolve_camera(config.CameraSection(**_stated(dataset)), measured)
     dose = dose_of(measured, known)
     bright = dose.photons[1] if dose.photons else 100.0
     settings = method_settings()

@@ -50,7 +50,7 @@ def exposure(recipe: str, psf: Psf, photons: float, seed: int) -> imaging.Exposu
         voxel_size_um=VOXEL,
         photons=photons,
         background_photons=2.0,
-        camera=imaging.Camera(100.0, 1.0, 1.0),
+        camera=imaging.SimulatedCamera(100.0, 1.0, 1.0),
         rng=generator(seed, "roughness", recipe),
     )
 

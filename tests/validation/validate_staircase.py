@@ -23,7 +23,8 @@ from decon3d.phantoms import imaging
 from decon3d.phantoms.ellipsoids import Ellipsoid, draw_ellipsoids
 from decon3d.phantoms.grids import Grid
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import open_restorer
 from decon3d.seeds import generator
 from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
@@ -84,7 +85,7 @@ def judged(kind: str, modality: str, photons: float, seed: int) -> Iterator[tupl
         psf=psf.data,
         photons=photons,
         background_photons=2.0,
-        camera=imaging.Camera(100.0, 1.0, 1.0),
+        camera=imaging.SimulatedCamera(100.0, 1.0, 1.0),
         rng=rng,
     )
     image = shot.images[0]

@@ -110,6 +110,13 @@ def size_of(path: Path) -> int:
 def remove(places: list[Removable], folder: str | Path = ".") -> None:
     """Remove what `removable` listed; of a link, only the link.
 
+    Parameters
+    ----------
+    places
+        From `removable`.
+    folder
+        The working directory.
+
     Raises
     ------
     UserError

@@ -46,15 +46,8 @@ class Given:
     """Options of the command; None and empty = not given."""
 
     voxel_size_um: Triple | None = None
-    modality: str | None = None
-    numerical_aperture: float | None = None
-    immersion_index: float | None = None
-    sample_index: float | None = None
-    depth_um: float | None = None
-    pinhole_au: float | None = None
-    sheet_thickness_um: float | None = None
-    depletion_um: float | None = None
-    saturation_factor: float | None = None
+    optics: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the config's section."""
     emission_um: Sequence[float] = ()
     excitation_um: Sequence[float] = ()
     camera: Mapping[str, float] = field(default_factory=dict)
@@ -162,7 +155,22 @@ def new_config(
 
 
 def write_config(path: str | Path, text: str, *, force: bool = False) -> None:
-    """Write a config; replace another one only with `force`."""
+    """Write a config.
+
+    Parameters
+    ----------
+    path
+        The file.
+    text
+        YAML.
+    force
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    UserError
+        If the file exists, or its folder does not.
+    """
     check_output(Path(path), force=force, remedy="give another name with --output, or --force")
     write_text(path, text)
 
@@ -185,39 +193,35 @@ def _check_alike(volumes: Sequence[Volume], given: Given) -> None:
 def _optics(
     first: Volume, given: Given, missing: _Missing, notes: dict[str, str]
 ) -> dict[str, Any]:
-    stated = first.stated
-    modality = given.modality or missing.text("--modality", " | ".join(MODALITIES))
+    modality = given.optics.get("modality") or missing.text(
+        "--modality", f"kind of microscope: {', '.join(MODALITIES)}"
+    )
     kind = MODALITIES.get(modality)  # an unknown one is refused with the whole config
     optics: dict[str, Any] = {"modality": modality}
     for key, option, question in (
         ("numerical_aperture", "--na", "numerical aperture of the objective"),
-        ("immersion_index", "--immersion-index", "air 1.0, water 1.333, glycerol 1.47, oil 1.515"),
+        (
+            "immersion_index",
+            "--immersion-index",
+            "refractive index of the immersion: air 1.0, water 1.333, glycerol 1.47, oil 1.515",
+        ),
     ):
-        value, found = getattr(given, key), getattr(stated, key)
-        if value is None and found is not None:
-            value, notes[key] = found, "from the file"
+        value, stated = given.optics.get(key), getattr(first.stated, key)
+        if value is None and stated is not None:
+            value, notes[key] = stated, "from the file"
         optics[key] = missing.number(option, question) if value is None else value
-    for key in ("sample_index", "depth_um", "pinhole_au"):
-        if getattr(given, key) is not None:
-            optics[key] = getattr(given, key)
-    sheet = kind is not None and kind.excitation == "sheet"
-    if sheet or given.sheet_thickness_um is not None:
-        value = given.sheet_thickness_um
-        question = "full width at half maximum of the sheet in µm"
-        optics["sheet_thickness_um"] = (
-            missing.number("--sheet-thickness", question) if value is None else value
-        )
+    optics |= given.optics
+    if kind is not None and kind.excitation == "sheet" and "sheet_thickness_um" not in optics:
+        question = "full width at half maximum of the light sheet in µm"
+        optics["sheet_thickness_um"] = missing.number("--sheet-thickness", question)
     if kind is not None and kind.depleted:
+        sted = given.optics.get("sted", {})
+        intensities = "peak depletion intensity over the saturation intensity"
         optics["sted"] = {
-            key: missing.number(option, question) if value is None else value
-            for key, value, option, question in (
-                ("depletion_um", given.depletion_um, "--depletion", "depletion laser in µm"),
-                (
-                    "saturation_factor",
-                    given.saturation_factor,
-                    "--saturation-factor",
-                    "peak depletion intensity over the saturation intensity",
-                ),
+            key: sted[key] if key in sted else missing.number(option, question)
+            for key, option, question in (
+                ("depletion_um", "--depletion", "wavelength of the depletion laser in µm"),
+                ("saturation_factor", "--saturation-factor", intensities),
             )
         }
     return optics

@@ -27,7 +27,7 @@ def workflow_folder() -> Path:
 
 
 def is_installed() -> bool:
-    """Say whether this is the library of a wheel, not of a clone."""
+    """Return whether this is the library of a wheel, not of a clone."""
     return (PACKAGE / "_workflow").is_dir()
 
 
@@ -132,6 +132,14 @@ def run_workflow(config: str | Path, *, profile: str, arguments: Sequence[str] =
 
 
 def run_script(name: str, arguments: Sequence[str]) -> NoReturn:
-    """Replace this process by one of the workflow's scripts."""
+    """Replace this process by one of the workflow's scripts.
+
+    Parameters
+    ----------
+    name
+        File in the workflow's folder `scripts`.
+    arguments
+        Of its command line.
+    """
     script = workflow_folder() / "scripts" / name
     os.execv(sys.executable, [sys.executable, str(script), *arguments])

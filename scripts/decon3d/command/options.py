@@ -8,52 +8,76 @@ import typer
 from decon3d.errors import UserError
 from decon3d.optics.modalities import MODALITIES
 
-Modality = Annotated[
-    str | None,
-    typer.Option(help=f"One of {', '.join(MODALITIES)}."),
-]
-Aperture = Annotated[float | None, typer.Option("--na", help="Numerical aperture.")]
+Triple = tuple[float, float, float]
+MODALITY = typer.Option(help=f"Kind of microscope: {', '.join(MODALITIES)}.")
+APERTURE = typer.Option("--na", help="Numerical aperture of the objective.")
+Modality = Annotated[str | None, MODALITY]
+Aperture = Annotated[float | None, APERTURE]
 Emission = Annotated[
     list[float] | None, typer.Option(help="Emission wavelength in µm, once for each channel.")
 ]
 Excitation = Annotated[
     list[float] | None, typer.Option(help="Excitation wavelength in µm, once for each channel.")
 ]
-Immersion = Annotated[float | None, typer.Option(help="Refractive index of the immersion.")]
-SampleIndex = Annotated[float | None, typer.Option(help="Refractive index of the specimen.")]
-Depth = Annotated[float | None, typer.Option(help="Depth below the coverslip in µm.")]
-Pinhole = Annotated[float | None, typer.Option(help="Pinhole in Airy units.")]
-Sheet = Annotated[
-    float | None, typer.Option(help="Full width at half maximum of the light sheet in µm.")
+Immersion = Annotated[
+    float | None,
+    typer.Option(help="Refractive index of the immersion: air 1.0, water 1.333, oil 1.515."),
 ]
+SampleIndex = Annotated[
+    float | None,
+    typer.Option(help="Refractive index of the specimen; by default that of the immersion."),
+]
+Depth = Annotated[
+    float | None, typer.Option(help="Depth of the structures below the coverslip in µm.")
+]
+Pinhole = Annotated[
+    float | None, typer.Option(help="Confocal and STED: diameter of the pinhole in Airy units.")
+]
+Sheet = Annotated[float | None, typer.Option(help="Light sheet: full width at half maximum in µm.")]
 Depletion = Annotated[float | None, typer.Option(help="STED: depletion wavelength in µm.")]
-Saturation = Annotated[float | None, typer.Option(help="STED: I_sted / I_sat.")]
-VoxelSize = Annotated[
-    tuple[float, float, float] | None, typer.Option(help="Voxel size Z Y X in µm.")
+Saturation = Annotated[
+    float | None,
+    typer.Option(help="STED: intensity of the depletion over the saturation intensity."),
 ]
-Bead = Annotated[str | None, typer.Option(help="Image of one bead, instead of theory.")]
-Beads = Annotated[str | None, typer.Option(help="Stack of many beads, instead of theory.")]
-BeadDiameter = Annotated[float | None, typer.Option(help="Diameter of these beads in µm.")]
+VoxelSize = Annotated[
+    tuple[float, float, float] | None,
+    typer.Option(help="Voxel size Z Y X in µm; by default that of the file."),
+]
+Bead = Annotated[str | None, typer.Option(help="Measured PSF: image of one bead.")]
+Beads = Annotated[str | None, typer.Option(help="Measured PSF: stack of many beads.")]
+BeadDiameter = Annotated[
+    float | None, typer.Option(help="Diameter of the beads in the stack, in µm.")
+]
 PsfOptions = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Key of a measured PSF, as in the config: --set pedestal=98."),
+    typer.Option("--set", help="Key of a measured PSF, as in the config, e.g. --set pedestal=98."),
 ]
-Method = Annotated[str, typer.Option(help="rl, rltv, rl_roughness, …")]
+Method = Annotated[str, typer.Option(help="Kind of method: rl, rltv, rl_roughness, …")]
 Options = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Key of the method, as in the config: --set iterations=30."),
+    typer.Option("--set", help="Key of the method, as in the config, e.g. --set iterations=30."),
 ]
 BundleFolder = Annotated[
     str | None, typer.Option("--bundle", help="Folder of a trained network, instead of a method.")
 ]
-Offset = Annotated[float | None, typer.Option(help="Camera: counts of a dark image.")]
+Offset = Annotated[
+    float | None,
+    typer.Option(
+        help="Camera: counts of a dark image; by default estimated, as gain and read noise."
+    ),
+]
 Gain = Annotated[float | None, typer.Option(help="Camera: counts per photon.")]
 ReadNoise = Annotated[float | None, typer.Option(help="Camera: read noise in photons.")]
-Series = Annotated[str | None, typer.Option(help="Image to read from a file of several.")]
-Axes = Annotated[str | None, typer.Option(help="Axes of the file, e.g. ZYX.")]
-MemoryGb = Annotated[float | None, typer.Option(help="Memory for a block in GB.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; all by default.")]
-Gpus = Annotated[int, typer.Option(help="GPUs to use.")]
+Series = Annotated[
+    str | None,
+    typer.Option(help="Image to read if the file holds several: its name, or its number from 0."),
+]
+Axes = Annotated[
+    str | None, typer.Option(help="Axes of the file, e.g. ZYX; by default from its metadata.")
+]
+MemoryGb = Annotated[float | None, typer.Option(help="Memory for a block in GB; 2 by default.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")]
+Gpus = Annotated[int, typer.Option(min=0, help="Number of GPUs to use.")]
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -69,7 +93,22 @@ def number(text: str | None) -> int | str | None:
 def measured_psf(
     bead: str | None, beads: str | None, diameter: float | None, options: list[str] | None
 ) -> dict[str, Any] | None:
-    """Compose the section of a measured PSF; None = theory."""
+    """Compose the config's section of a measured PSF; None = theory.
+
+    Parameters
+    ----------
+    bead, beads
+        Paths of an image of one bead, and of a stack of many; at most one of them.
+    diameter
+        Of the beads, in µm.
+    options
+        Other keys of the section, each `key=value`.
+
+    Raises
+    ------
+    UserError
+        If both images are given, or keys without an image.
+    """
     if bead is not None and beads is not None:
         raise UserError("give one of --bead and --beads")
     if bead is None and beads is None:
@@ -82,7 +121,17 @@ def measured_psf(
 
 
 def method_section(kind: str, options: list[str] | None, bundle: str | None) -> dict[str, Any]:
-    """Compose a method from its kind or its bundle, and its options."""
+    """Compose the config's section of a method.
+
+    Parameters
+    ----------
+    kind
+        Not used with a bundle.
+    options
+        Keys of the section, each `key=value`.
+    bundle
+        Folder of a trained network; None = a method of this kind.
+    """
     chosen = {"kind": kind} if bundle is None else {"bundle": bundle}
     return {**chosen, **_key_values(options)}
 
@@ -104,7 +153,13 @@ def _key_values(options: list[str] | None) -> dict[str, Any]:
 
 
 def saved_psf(path: str) -> Any:
-    """Read a PSF that `decon3d psf` or the workflow wrote."""
+    """Read a PSF that `decon3d psf` or the workflow wrote.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or no record beside it.
+    """
     if not Path(path).is_file():
         raise UserError(f"--psf: {path} does not exist; make it with `decon3d psf`")
     if not Path(path).with_suffix(".json").is_file():

@@ -17,12 +17,18 @@ from decon3d.phantoms.sections import TRUTH_SIGMA
 
 @dataclass(frozen=True)
 class Kernels:
-    """Gaussians, by their σ in voxels along every axis."""
+    """Gaussians, by their σ in voxels along every axis.
+
+    Attributes
+    ----------
+    own
+        The method's target kernel.
+    common
+        The widest target kernel of all methods.
+    """
 
     own: float
-    """The method's target kernel."""
     common: float
-    """The widest target kernel of all methods."""
 
     def applied(
         self, restored: NDArray[Any], truth: NDArray[Any], *, recipe: str

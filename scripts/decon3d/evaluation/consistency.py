@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, maximum_filter
 
+from decon3d.blocks.geometry import Triple
 from decon3d.classical.operators import Blur, Shape
 from decon3d.evaluation.noise import Noise
 from decon3d.optics.psf import Psf, fwhm_um, half_width
-from decon3d.restoration.blocks import Triple
 
 FloatArray = NDArray[np.float32]
 

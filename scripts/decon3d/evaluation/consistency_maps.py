@@ -6,14 +6,21 @@ unfinished block.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from decon3d.blocks.compute import with_data
+from decon3d.blocks.geometry import Block, Region, Triple, block_of, choose_block
+from decon3d.blocks.progress import Progress
+from decon3d.blocks.run import peak_memory_gb, run_blocks
+from decon3d.blocks.work import Item, Output, WorkList
 from decon3d.errors import UserError
 from decon3d.evaluation.consistency import (
     BYTES_PER_VOXEL,
@@ -25,23 +32,19 @@ from decon3d.evaluation.consistency import (
     beyond,
     width_voxels,
 )
-from decon3d.evaluation.map_progress import start_or_resume
+from decon3d.evaluation.consistency_summary import block_summary, stack_summary
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
-from decon3d.evaluation.records import Record, volume_record
-from decon3d.files import announce_output, digest, read_json
-from decon3d.logs import log, progress
+from decon3d.files import digest
+from decon3d.logs import log
 from decon3d.optics.psf import Psf, fingerprint, half_width
-from decon3d.restoration.blocks import Block, Region, Triple, block_at, choose_block, grid
-from decon3d.restoration.part import peak_memory_gb
-from decon3d.restoration.sample import BLOCK, draw_cells
+from decon3d.restoration.sample import draw_cells
 from decon3d.seeds import generator
-from decon3d.signals import catch_sigterm
 from decon3d.versions import VERSIONS, __version__
 from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.fingerprints import check_unchanged
 from decon3d.volumes.ingest import VolumeRecord
-from decon3d.volumes.manifest import damages
+from decon3d.volumes.manifest import begin_store, finished_attributes
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
 from decon3d.volumes.writer import largest_of_data, write_metadata, write_pyramid
@@ -50,8 +53,6 @@ MEMORY_GB = 1.0
 """Largest memory of a block."""
 CELLS = 12
 """Largest number of blocks of each time point and channel for α, β and the energy."""
-WORST = 10
-"""Places that are listed per time point and channel."""
 APART = 2.0
 """Least distance of two of them on one axis, in widths of the PSF."""
 WINDOW = (-10.0, 10.0)
@@ -69,14 +70,22 @@ class ChannelCheck:
     background: float
     """Counts of empty places of the raw volumes."""
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the channel's map, JSON-able."""
+        return {
+            "name": self.name,
+            "index": self.index,
+            "psf": fingerprint(self.psf),
+            "noise": asdict(self.noise),
+            "background": self.background,
+        }
 
-@dataclass(frozen=True)
-class Place:
-    """A voxel whose z is farther from 0 than that of its surroundings."""
-
-    voxel: Triple
-    """Z, Y, X."""
-    z: float
+    @property
+    def apart(self) -> Triple:
+        """Least distance (Z, Y, X), in voxels, of two places that are listed."""
+        z, y, x = (max(2, round(APART * w)) for w in width_voxels(self.psf))
+        return (z, y, x)
 
 
 def check_volume(
@@ -124,13 +133,13 @@ def check_volume(
         If the volumes do not fit each other, the memory is too little, or the job got SIGTERM (the
         next attempt resumes).
     """
-    image, result = record.open(), open_volume(restored)
     chosen = list(range(record.shape[0]) if times is None else times)
-    shape: Triple = record.shape[2:]
-    if result.shape != (len(chosen), len(channels), *shape):
+    raw, result = record.open(), open_volume(restored)
+    shape = (len(chosen), len(channels), *record.shape[2:])
+    if result.shape != shape:
         raise UserError(
             f"{restored} has the shape {result.shape} (T, C, Z, Y, X), but the raw volume requires "
-            f"{(len(chosen), len(channels), *shape)}; restore it again"
+            f"{shape}; restore it again"
         )
     made: Any = open_group(restored).attrs.get("decon3d", {})
     key = digest(
@@ -138,100 +147,59 @@ def check_volume(
             record.identity,
             made.get("key"),
             chosen,
-            [_description(c) for c in channels],
+            [c.identity for c in channels],
             EPSILON,
             THRESHOLD,
             seed,
             VERSIONS["consistency"],
         ]
     )
-    finished = Path(store) / "zarr.json"
-    if finished.exists():
-        known = read_json(finished)["attributes"].get("decon3d", {})
-        if known.get("key") == key and not damages(store, look="checksums"):
-            log.info("%s: its map is finished", record.name)
-            return dict(known["summary"])
-    makers = [
+    finished = finished_attributes(store, {"key": key})
+    if finished is not None:
+        log.info("%s: its map is finished", record.name)
+        return dict(finished["summary"])
+    checkers = [
         Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
         for c in channels
     ]
-    z, y, x = (max(m.halo[axis] for m in makers) for axis in range(3))
-    try:
-        block, chunk = choose_block(
-            shape,
-            halo=(z, y, x),
-            stride=(1, 1, 1),
-            bytes_per_voxel=BYTES_PER_VOXEL,
-            memory_bytes=min(memory_gb, MEMORY_GB) * 1e9,
-        )
-    except MemoryError as error:
-        raise UserError(
-            f"restoration.memory_gb: too little for the consistency map of {record.name}: {error}"
-        ) from None
-    level_0, done = start_or_resume(
-        store, shape=(len(chosen), len(channels), *shape), chunk=chunk, block=block, key=key
+    z, y, x = (max(halos) for halos in zip(*(c.halo for c in checkers), strict=True))
+    layout = partial(
+        choose_block, shape[2:], halo=(z, y, x), stride=(1, 1, 1), bytes_per_voxel=BYTES_PER_VOXEL
     )
-    announce_output(1.4 * 4 * prod(level_0.shape) / 1e9)  # float32, and the pyramid
-    blocks = prod(grid(shape, block))
+    try:
+        block, chunk = layout(memory_bytes=min(memory_gb, MEMORY_GB) * 1e9)
+    except UserError:  # a wide PSF needs more
+        block, chunk = layout(memory_bytes=memory_gb * 1e9)
+    output = Output(store, shape, "float32", chunk, block, digest([key, chunk, block]))
+    output.create()
+    begin_store(store)
+    work = WorkList([output], (z, y, x))
+    numbers = range(len(work))
+    done = Progress(Path(store) / "0.progress", work, numbers)
+    function = _Map(record, raw, result, chosen, channels, checkers, seed, done)
+    run_blocks(function, work, numbers, done=done, what=f"consistency of {method}, {record.name}")
     checks = []
-    voxels = prod(shape) * len(chosen) * len(channels)
-    with (
-        catch_sigterm() as stopped,
-        progress(
-            total=voxels / 1e6,
-            what=f"consistency of {method}, {record.name}",
-            unit="Mvoxel",
-            initial=done.voxels / 1e6,
-        ) as bar,
+    for stack, ((position, time_point), (c, channel)) in enumerate(
+        product(enumerate(chosen), enumerate(channels))
     ):
-        for position, time_point in enumerate(chosen):
-            for c, (channel, checker) in enumerate(zip(channels, makers, strict=True)):
-                pair = _Pair(
-                    image,
-                    result,
-                    time_point,
-                    position,
-                    channel.index,
-                    c,
-                    record.fill(channel.index),
-                    shape,
-                )
-                if (position, c, None) not in done:
-                    rng = generator(seed, "consistency", record.name, channel.name, time_point)
-                    fitted, share = _look(pair, draw_cells(shape, count=CELLS, rng=rng), checker)
-                    done.add(position, c, None, not_verifiable=share, **asdict(fitted))
-                found = done[position, c, None]
-                scale = Scale(found["alpha"], found["beta"], found["fitted"])
-                apart = _apart(channel.psf)
-                todo = [index for index in range(blocks) if (position, c, index) not in done]
-                for index, place, values in _blocks(pair, checker, scale, block, todo):
-                    # zarr reads a shard at an edge before it writes it, and an old one may be
-                    # damaged.
-                    done.shard(position, c, index).unlink(missing_ok=True)
-                    level_0[(position, c, *place.write)] = values
-                    done.add(position, c, index, **_shown(place, values, apart))
-                    bar.update(values.size / 1e6)
-                    if stopped() and (left := blocks * len(chosen) * len(channels) - done.blocks):
-                        raise UserError(
-                            f"the consistency of {method}, {record.name}, was stopped by SIGTERM "
-                            f"with {left} of its blocks left; run it again to resume there"
-                        )
-                lines = [done[position, c, index] for index in range(blocks)]
-                checks.append(
-                    {
-                        "channel": channel.name,
-                        "time": time_point,
-                        **asdict(scale),
-                        "not_verifiable": found["not_verifiable"],
-                        **_summary(lines, apart, channel.psf.voxel_size_um),
-                    }
-                )
+        lines = [done.lines[stack * output.blocks + i] for i in range(output.blocks)]
+        size = channel.psf.voxel_size_um
+        checks.append(
+            {
+                "channel": channel.name,
+                "time": time_point,
+                **function.fitted(position, c),
+                **stack_summary(lines, apart=channel.apart, voxel_size_um=size),
+            }
+        )
     started = time.perf_counter()
     check_unchanged(record.path, record.seen)
     factors = write_pyramid(store, reduce=largest_of_data)
     summary = {
-        "voxels": voxels,
-        "seconds": round(done.seconds + time.perf_counter() - started, 3),
+        "voxels": prod(shape),
+        "seconds": round(
+            sum(line["seconds"] for line in done.lines.values()) + time.perf_counter() - started, 3
+        ),
         "peak_memory_gb": round(peak_memory_gb(), 3),
         "checks": checks,
     }
@@ -258,75 +226,78 @@ def check_volume(
     return summary
 
 
-def _description(channel: ChannelCheck) -> dict[str, Any]:
-    return {
-        "name": channel.name,
-        "index": channel.index,
-        "psf": fingerprint(channel.psf),
-        "noise": asdict(channel.noise),
-        "background": channel.background,
-    }
-
-
 @dataclass(frozen=True)
-class _Pair:
-    """One time point and channel of a raw and of a restored volume."""
+class _Map:
+    """The function that compares a block of a restored volume with the raw one."""
 
+    record: VolumeRecord
     raw: Volume
     restored: Volume
-    raw_time: int
-    restored_time: int
-    raw_channel: int
-    restored_channel: int
-    fill: float | None
-    shape: Triple
+    times: list[int]
+    """The restored time points, as in the raw volume."""
+    channels: Sequence[ChannelCheck]
+    checkers: list[Checker]
+    seed: int
+    done: Progress
+    """Also keeps α, β and the energy of each time point and channel."""
 
-    def read(self, place: Block) -> tuple[FloatArray, FloatArray]:
-        """Read a block with its halo; NaN beyond the volume."""
-        raw = read_marked(self.raw, self.raw_time, self.raw_channel, place.read, self.fill)
-        restored = self.restored.read(self.restored_time, self.restored_channel, place.read)
-        return beyond(raw, place.face), beyond(restored, place.face)
+    def read(self, item: Item) -> tuple[FloatArray, FloatArray]:
+        return self.read_block(item.time, item.channel, item.block)
 
+    def read_block(self, time: int, channel: int, place: Block) -> tuple[FloatArray, FloatArray]:
+        """Read a block of both volumes; `time` and `channel` are those of the restored one."""
+        return _read_pair(
+            self.record,
+            (self.raw, self.restored),
+            raw_at=(self.times[time], self.channels[channel].index),
+            restored_at=(time, channel),
+            place=place,
+        )
 
-def _around(region: Region, shape: Triple, halo: Triple) -> Block:
-    """Return any region of a volume with a halo, as a block."""
-    low = [r.start - h for r, h in zip(region, halo, strict=True)]
-    high = [r.stop + h for r, h in zip(region, halo, strict=True)]
-    read = [slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, shape, strict=True)]
-    face = [(r.start - a, b - r.stop) for r, a, b in zip(read, low, high, strict=True)]
-    inner = [slice(h, h + r.stop - r.start) for r, h in zip(region, halo, strict=True)]
-    return Block(region, tuple(read), tuple(face), tuple(inner))  # type: ignore[arg-type]
+    def compute(self, item: Item, inputs: tuple[FloatArray, FloatArray]) -> FloatArray:
+        checker, found = self.checkers[item.channel], self.fitted(item.time, item.channel)
+        scale = Scale(found["alpha"], found["beta"], found["fitted"])
+        written = [part.stop - part.start for part in item.block.write]
+        around = [part.start for part in item.block.inner]  # the largest halo of all channels
+        cut = [
+            slice(wide - halo, n - (wide - halo))
+            for wide, halo, n in zip(around, checker.halo, inputs[0].shape, strict=True)
+        ]
+        rest = [
+            (0, n - 2 * wide - own)
+            for wide, own, n in zip(around, written, inputs[0].shape, strict=True)
+        ]
 
+        def z() -> FloatArray:
+            raw, restored = (beyond(values[tuple(cut)], rest) for values in inputs)
+            return checker.z(raw, restored, scale)[tuple(slice(0, n) for n in written)]
 
-def _look(pair: _Pair, cells: Sequence[Region], checker: Checker) -> tuple[Scale, float | None]:
-    """Fit α and β in some cells, and find the share of their energy that cannot be verified."""
-    samples, insides = [], []
-    for region in cells:
-        place = _around(region, pair.shape, half_width(checker.psf))
-        raw, restored = pair.read(place)
-        samples.append(checker.voxels(raw, restored))
-        insides.append(np.where(np.isnan(raw), np.nan, restored)[place.inner])
-    share = not_verifiable(insides, Support(checker.psf))
-    return checker.fit(samples), None if np.isnan(share) else share
+        return with_data(inputs[0], item.block, fill=np.nan, compute=z)[0]
 
+    def fitted(self, time: int, channel: int) -> dict[str, Any]:
+        """Return `Scale` of a stack as JSON, and the share of its energy that is not verifiable."""
+        return self.done.value(0, f"scale/{time}/{channel}", lambda: self._fit(time, channel))
 
-def _blocks(
-    pair: _Pair, checker: Checker, scale: Scale, block: Triple, todo: Iterable[int]
-) -> Iterator[tuple[int, Block, FloatArray]]:
-    """Yield the map of some blocks of a time point and channel, with their numbers.
+    def _fit(self, time: int, channel: int) -> dict[str, Any]:
+        checker, check = self.checkers[channel], self.channels[channel]
+        rng = generator(self.seed, "consistency", self.record.name, check.name, self.times[time])
+        shape: Triple = self.restored.shape[2:]
+        samples, insides = [], []
+        for region in draw_cells(shape, count=CELLS, rng=rng):
+            place = block_of(region, shape, halo=half_width(check.psf))
+            raw, restored = self.read_block(time, channel, place)
+            samples.append(checker.voxels(raw, restored))
+            insides.append(np.where(np.isnan(raw), np.nan, restored)[place.inner])
+        share = not_verifiable(insides, Support(check.psf))
+        known = None if np.isnan(share) else share
+        return {**asdict(checker.fit(samples)), "not_verifiable": known}
 
-    All blocks are padded to one size, so that one blur works for all.
-    """
-    for index in todo:
-        place = block_at(index, shape=pair.shape, block=block, halo=checker.halo)
-        raw, restored = pair.read(place)
-        size = [s.stop - s.start for s in place.write]
-        if np.isnan(raw[place.inner]).all():
-            yield index, place, np.full(size, np.nan, np.float32)
-            continue
-        rest = [(0, b - n) for b, n in zip(block, size, strict=True)]
-        values = checker.z(beyond(raw, rest), beyond(restored, rest), scale)
-        yield index, place, values[tuple(slice(0, n) for n in size)]
+    def result(self, item: Item, computed: FloatArray) -> tuple[FloatArray, dict[str, Any]]:
+        apart = self.channels[item.channel].apart
+        return computed, block_summary(item.block, computed, apart=apart)
+
+    def check_inputs(self, output: int) -> None:
+        check_unchanged(self.record.path, self.record.seen)
 
 
 def reblurred(
@@ -360,140 +331,31 @@ def reblurred(
     three arrays (Z, Y, X), float32
         In counts; NaN where the raw volume has no data.
     """
-    shape: Triple = record.shape[2:]
-    pair = _Pair(
-        record.open(),
-        open_volume(restored),
-        time_point,
-        restored_time,
-        channel.index,
-        position,
-        record.fill(channel.index),
-        shape,
-    )
     checker = Checker(psf=channel.psf, noise=channel.noise, background=channel.background)
-    place = _around(region, shape, half_width(channel.psf))
-    raw, result = pair.read(place)
+    place = block_of(region, record.shape[2:], halo=half_width(channel.psf))
+    raw, result = _read_pair(
+        record,
+        (record.open(), open_volume(restored)),
+        raw_at=(time_point, channel.index),
+        restored_at=(restored_time, position),
+        place=place,
+    )
     light, _ = checker.blurred(result, ~np.isnan(raw))
     return raw[place.inner], result[place.inner], checker.predicted(light, scale)
 
 
-def _apart(psf: Psf) -> Triple:
-    """Distance (Z, Y, X) in voxels of two places that are listed."""
-    z, y, x = (max(2, round(APART * w)) for w in width_voxels(psf))
-    return (z, y, x)
+def _read_pair(
+    record: VolumeRecord,
+    volumes: tuple[Volume, Volume],
+    *,
+    raw_at: tuple[int, int],
+    restored_at: tuple[int, int],
+    place: Block,
+) -> tuple[FloatArray, FloatArray]:
+    """Read a block, with its halo, of the raw and of the restored volume; NaN beyond them.
 
-
-def _shown(place: Block, values: FloatArray, apart: Triple) -> dict[str, Any]:
-    """Summarise a block."""
-    corner = [s.start for s in place.write]
-    return {
-        "voxels": values.size,
-        "judged": int(np.count_nonzero(~np.isnan(values))),
-        "invented": int(np.count_nonzero(values <= -THRESHOLD)),
-        "missed": int(np.count_nonzero(values >= THRESHOLD)),
-        "squares": float(np.nansum(np.square(values), dtype=np.float64)),
-        "worst": [
-            [*(i + c for i, c in zip(p.voxel, corner, strict=True)), p.z]
-            for p in worst_places(values, apart=apart, count=WORST)
-        ],
-    }
-
-
-def _summary(
-    lines: list[dict[str, Any]], apart: Triple, voxel_size_um: tuple[float, float, float]
-) -> dict[str, Any]:
-    """Sum up the blocks of a time point and channel: shares and worst places."""
-    total = {
-        name: sum(line[name] for line in lines)
-        for name in ("voxels", "judged", "invented", "missed", "squares")
-    }
-    judged = max(total["judged"], 1)
-    places = [Place((z, y, x), value) for line in lines for z, y, x, value in line["worst"]]
-    return {
-        "judged": total["judged"] / total["voxels"],
-        "flagged": (total["invented"] + total["missed"]) / judged,
-        "invented": total["invented"] / judged,
-        "missed": total["missed"] / judged,
-        "z_rms": (total["squares"] / judged) ** 0.5,
-        "worst": [
-            {
-                "voxel": list(p.voxel),
-                "um": [
-                    round((i + 0.5) * v, 4) for i, v in zip(p.voxel, voxel_size_um, strict=True)
-                ],
-                "z": p.z,
-            }
-            for p in _spread(places, apart)[:WORST]
-        ],
-    }
-
-
-def worst_places(values: FloatArray, *, apart: Triple, count: int) -> list[Place]:
-    """Find the places with the largest |z|, the largest first.
-
-    Parameters
-    ----------
-    values
-        z (Z, Y, X); NaN = not judged.
-    apart
-        Voxels (Z, Y, X) around each place in which no other one is looked for.
-    count
-        How many, at most.
+    `raw_at` and `restored_at` are a time point and a channel of each.
     """
-    size = np.abs(values)
-    size[np.isnan(size)] = -1
-    found = []
-    for _ in range(count):
-        z, y, x = (int(i) for i in np.unravel_index(int(np.argmax(size)), size.shape))
-        if size[z, y, x] < 0:
-            break
-        found.append(Place((z, y, x), float(values[z, y, x])))
-        size[
-            tuple(slice(max(i - a, 0), i + a + 1) for i, a in zip((z, y, x), apart, strict=True))
-        ] = -1
-    return found
-
-
-def _spread(places: list[Place], apart: Triple) -> list[Place]:
-    """Keep the largest of the places that blocks on both sides of a face found."""
-    kept: list[Place] = []
-    for place in sorted(places, key=lambda p: (-abs(p.z), p.voxel)):
-        if not any(
-            all(abs(a - b) <= d for a, b, d in zip(place.voxel, k.voxel, apart, strict=True))
-            for k in kept
-        ):
-            kept.append(place)
-    return kept
-
-
-def volume_records(
-    summary: dict[str, Any], *, dataset: str, method: str, volume: str
-) -> list[Record]:
-    """Make rows of `metrics.csv` from a volume's map: means over its time points."""
-    records = []
-    for channel in dict.fromkeys(check["channel"] for check in summary["checks"]):
-        checks = [check for check in summary["checks"] if check["channel"] == channel]
-        judged = [check for check in checks if check["judged"] > 0]
-        shares = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
-        for metric, values, told in (
-            (
-                "consistency_flagged",
-                [c["flagged"] for c in judged],
-                f"share of voxels with |z| ≥ {THRESHOLD:g}, ε {EPSILON:g}",
-            ),
-            ("not_verifiable", shares, f"energy outside the OTF, Hann windows of {BLOCK}"),
-        ):
-            records.append(
-                volume_record(
-                    dataset=dataset,
-                    channel=channel,
-                    method=method,
-                    subject=f"volume/{volume}",
-                    split="data",
-                    metric=metric,
-                    value=float(np.mean(values)) if values else float("nan"),
-                    implementation=f"decon3d {__version__}: {told}",
-                )
-            )
-    return records
+    raw = read_marked(volumes[0], *raw_at, place.read, record.fill(raw_at[1]))
+    restored = volumes[1].read(*restored_at, place.read)
+    return beyond(raw, place.face), beyond(restored, place.face)

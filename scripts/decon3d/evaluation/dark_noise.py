@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
+from decon3d.blocks.geometry import Triple
 from decon3d.evaluation.consistency import THRESHOLD, Checker, FloatArray, beyond, smooth
 from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.noise import Noise
 from decon3d.evaluation.records import Record, volume_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.restoration.blocks import Triple
 from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
 from decon3d.versions import __version__

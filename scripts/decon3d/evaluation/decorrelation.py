@@ -39,13 +39,19 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Decorrelation:
-    """The outcome for one plane."""
+    """The outcome for one plane.
+
+    Attributes
+    ----------
+    cutoff
+        k_c: highest frequency with signal, 1 = Nyquist; 0 = none found.
+    amplitude
+        A₀ of the unfiltered image, 0 … 1: grows with the signal-to-noise ratio. As published, the
+        image keeps its mean, so that A₀ depends on the background and the camera's offset.
+    """
 
     cutoff: float
-    """k_c: highest frequency with signal, 1 = Nyquist; 0 = none found."""
     amplitude: float
-    """A₀ of the unfiltered image, 0 … 1: grows with the signal-to-noise ratio. As published, the
-    image keeps its mean, so that A₀ depends on the background and the camera's offset."""
 
     def resolution_um(self, pixel_um: float) -> float:
         """Return 2 · pixel / k_c in µm, NaN where no cut-off was found."""

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from decon3d.blocks.geometry import centred
 from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale, split_photons
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.optics.psf import Psf, half_width
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.blocks import centred
 from decon3d.restoration.restorers import State, open_restorer
 from decon3d.volumes.no_data import filled
 
@@ -52,17 +52,25 @@ Restore = Callable[[NDArray[Any]], NDArray[Any]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The comparison of two halves of one block."""
+    """The comparison of two halves of one block.
+
+    Attributes
+    ----------
+    deviance
+        Per voxel, mean of both directions.
+    fsc_um
+        Detail at which the two restored halves cease to agree, lateral and axial; NaN if they agree
+        everywhere.
+    parts
+        Deviance per voxel of each part of the block (`PART`), the same parts for every method.
+    light
+        Light above the background of the re-blurred restoration, divided by the image's.
+    """
 
     deviance: float
-    """Per voxel, mean of both directions."""
     fsc_um: tuple[float, float]
-    """Detail at which the two restored halves cease to agree, lateral and axial; NaN if they agree
-    everywhere."""
     parts: tuple[float, ...] = ()
-    """Deviance per voxel of each part of the block (`PART`), the same parts for every method."""
     light: float = math.nan
-    """Light above the background of the re-blurred restoration, divided by the image's."""
 
 
 def restore_chain(states: Sequence[State], *, threads: int, doubled: bool = True) -> Restore:

@@ -44,21 +44,31 @@ noise 0.99 … 1.01; tenfold the dose or twice the noise's variance does not, no
 
 @dataclass(frozen=True)
 class Appearance:
-    """The compared properties of a set of images."""
+    """The compared properties of a set of images.
+
+    Attributes
+    ----------
+    levels
+        Brightness at `QUANTILES` of the voxels, in units of noise.
+    histogram
+        Of the same: voxels per bin, and the edges of the bins.
+    bright
+        Photons above the background of the brightest 0.1 % of the voxels.
+    filled
+        Share of the voxels brighter than a tenth of the brightest.
+    spectrum
+        None = no structure above the noise.
+    noise
+        Standard deviation of the noise over √photons.
+    """
 
     images: int
     levels: NDArray[np.float64]
-    """Brightness at `QUANTILES` of the voxels, in units of noise."""
     histogram: tuple[NDArray[np.int64], NDArray[np.float64]]
-    """Of the same: voxels per bin, and the edges of the bins."""
     bright: float
-    """Photons above the background of the brightest 0.1 % of the voxels."""
     filled: float
-    """Share of the voxels brighter than a tenth of the brightest."""
     spectrum: Spectrum | None
-    """None = no structure above the noise."""
     noise: float
-    """Standard deviation of the noise over √photons."""
 
     @property
     def curves(self) -> dict[str, list[float]]:
@@ -75,30 +85,41 @@ class Appearance:
 
 @dataclass(frozen=True)
 class Likeness:
-    """The comparison of a set of phantoms with a channel's data."""
+    """The comparison of a set of phantoms with a channel's data.
+
+    Attributes
+    ----------
+    volumes
+        Phantoms that were compared.
+    histogram
+        Distance of the histograms, 0 (equal) … 1 (nothing in common): the 1-Wasserstein distance
+        over the sum of both signals' mean heights above the background.
+    wasserstein
+        The 1-Wasserstein distance itself, in standard deviations of the noise.
+    brightness
+        Photons above the background of the brightest 0.1 % of the data's voxels, over the
+        phantoms'.
+    filled
+        Share of the data's voxels that are as bright as a tenth of the brightest, over the
+        phantoms'.
+    octaves
+        1-Wasserstein distance of the spectra over the logarithm of the wavelength, in octaves. None
+        = the data or the phantoms have no structure.
+    coarser
+        Mean wavelength of the data's structures over that of the phantoms'.
+    noise
+        Standard deviation of the noise in the data over the phantoms', at equal brightness.
+    """
 
     recipe: str
     volumes: int
-    """Phantoms that were compared."""
     histogram: float
-    """Distance of the histograms, 0 (equal) … 1 (nothing in common): the 1-Wasserstein distance
-    over the sum of both signals' mean heights above the background."""
     wasserstein: float
-    """The 1-Wasserstein distance itself, in standard deviations of the noise."""
     brightness: float
-    """Photons above the background of the brightest 0.1 % of the data's voxels, over the
-    phantoms'."""
     filled: float
-    """Share of the data's voxels that are as bright as a tenth of the brightest, over the
-    phantoms'."""
     octaves: float | None
-    """1-Wasserstein distance of the spectra over the logarithm of the wavelength, in octaves. None
-    = the data or the phantoms have no structure.
-    """
     coarser: float | None
-    """Mean wavelength of the data's structures over that of the phantoms'."""
     noise: float
-    """Standard deviation of the noise in the data over the phantoms', at equal brightness."""
 
     @property
     def unlikeness(self) -> float:

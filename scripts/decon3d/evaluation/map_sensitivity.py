@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
+from decon3d.blocks.geometry import Triple
 from decon3d.evaluation.consistency import Checker, FloatArray, smooth, width_voxels
 from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.records import Record, volume_record
 from decon3d.optics.psf import Psf
-from decon3d.restoration.blocks import Triple
 from decon3d.seeds import generator
 from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera

@@ -18,20 +18,29 @@ OWN = f"decon3d {__version__}"
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's label, unit and limits."""
+    """A metric's label, unit and limits.
+
+    Attributes
+    ----------
+    unit
+        Empty for a dimensionless number, which has the unit `1` in `metrics.csv`.
+    better
+        The direction that is better: higher, lower, nearer to one, or nearer to zero.
+    caveat
+        Its limits, in a sentence or two, for captions and tables.
+    ranked
+        Whether methods may be ranked by it.
+    summarised
+        Whether summaries list it; else it is in `metrics.csv` only.
+    """
 
     label: str
     unit: str
-    """Empty for a dimensionless number, which has the unit `1` in `metrics.csv`."""
     better: Better
-    """The direction that is better: higher, lower, nearer to one, or nearer to zero."""
     digits: int
     caveat: str
-    """Its limits, in a sentence or two, for captions and tables."""
     ranked: bool = True
-    """Whether methods may be ranked by it."""
     summarised: bool = True
-    """Whether summaries list it; else it is in `metrics.csv` only."""
 
     @property
     def higher_is_better(self) -> bool:
@@ -54,15 +63,21 @@ class Metric:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A restored volume and its truth (Z Y X, counts), and how one is brought to the other."""
+    """A restored volume and its truth (Z Y X, counts), and how one is brought to the other.
+
+    Attributes
+    ----------
+    match
+        The affine match of the whole volume, with the truth's range and norm.
+    offset
+        Applied to the prediction before it is compared: the match's, or 1 and 0.
+    """
 
     prediction: ArrayLike
     truth: ArrayLike
     match: AffineMatch
-    """The affine match of the whole volume, with the truth's range and norm."""
     slope: float
     offset: float
-    """Applied to the prediction before it is compared: the match's, or 1 and 0."""
 
     @cached_property
     def mean_square_error(self) -> float:

@@ -6,20 +6,17 @@ Both are measured; see `volumes.photon_transfer`.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Triple
 from decon3d.files import read_record, write_record
 from decon3d.logs import log
-from decon3d.restoration.blocks import Triple
-from decon3d.restoration.sample import channel_camera
-from decon3d.volumes import sections
-from decon3d.volumes.camera import Camera, CameraRecord, resolve_camera
-from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.camera import Camera, CameraRecord
 from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
 
 FLOOR = 0.05
@@ -30,20 +27,30 @@ Curve = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise of variance gain · counts + intercept, correlated over a few voxels."""
+    """Gaussian noise of variance gain · counts + intercept, correlated over a few voxels.
+
+    Attributes
+    ----------
+    gain
+        Variance per count.
+    intercept
+        Variance at 0 counts, in counts²; negative where there is an offset without noise.
+    floor
+        Smallest variance, in counts².
+    correlation
+        Of neighbours 1 and 2 voxels away along Z, Y, X. That of a diagonal is the product.
+    voxels
+        Voxels that it was measured in.
+    measured
+        Its source; `camera`: the config's, since there are too few data.
+    """
 
     gain: float
-    """Variance per count."""
     intercept: float
-    """Variance at 0 counts, in counts²; negative where there is an offset without noise."""
     floor: float
-    """Smallest variance, in counts²."""
     correlation: tuple[Curve, Curve, Curve]
-    """Of neighbours 1 and 2 voxels away along Z, Y, X. That of a diagonal is the product."""
     voxels: int
-    """Voxels that it was measured in."""
     measured: Literal["data", "camera"]
-    """Its source; `camera`: the config's, since there are too few data."""
 
     def variance(self, counts: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the variance of voxels with these expected counts, in counts²."""
@@ -147,35 +154,3 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
     )
     log.info("noise: %s", noise)
     return noise
-
-
-def channel_noise(
-    records: Sequence[VolumeRecord],
-    *,
-    channel: int,
-    times: Sequence[int] | None,
-    camera: sections.Camera,
-    seed: int,
-) -> tuple[Noise, CameraRecord]:
-    """Measure the noise and the camera of one channel in blocks of a dataset.
-
-    Blocks are drawn from all volumes and times.
-
-    Parameters
-    ----------
-    records
-        The ingested raw volumes.
-    channel
-        Channel index.
-    times
-        Time points to draw from; None = all.
-    camera
-        The dataset's, as the config has it.
-    seed
-        The config's seed.
-    """
-    found = channel_camera(records, channel=channel, times=times, seed=seed)
-    known = records[0].calibration
-    if known is not None:
-        found = replace(found, frames=(known["level"], known["gain"], known["read_noise_counts"]))
-    return noise_of(found, camera=resolve_camera(camera, found)), found

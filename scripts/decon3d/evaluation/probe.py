@@ -13,11 +13,11 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Region
 from decon3d.optics.psf import Psf, fwhm_um
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
 from decon3d.phantoms.grids import Grid, Shape, Volume
-from decon3d.phantoms.imaging import Camera, Exposure, form_image, margins
-from decon3d.restoration.blocks import Region
+from decon3d.phantoms.imaging import Exposure, SimulatedCamera, form_image, margins
 
 CELLS = (2, 4, 4)
 """Cells (Z, Y, X), each with one object in its middle, off the voxels' centres at random."""
@@ -38,16 +38,23 @@ LOST = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Simulated objects in cells."""
+    """Simulated objects in cells.
+
+    Attributes
+    ----------
+    radius
+        Of each cell's object, in smallest voxel edges; 0 = the cell is empty.
+    brightness
+        By cell, relative.
+    background
+        Counts of an empty place.
+    """
 
     exposure: Exposure
     cells: list[Region]
     radius: NDArray[np.float64]
-    """Of each cell's object, in smallest voxel edges; 0 = the cell is empty."""
     brightness: NDArray[np.float64]
-    """By cell, relative."""
     background: float
-    """Counts of an empty place."""
     psf: Psf
 
     @cached_property
@@ -57,7 +64,12 @@ class Probe:
 
 
 def make_probe(
-    psf: Psf, *, photons: float, background_photons: float, camera: Camera, rng: np.random.Generator
+    psf: Psf,
+    *,
+    photons: float,
+    background_photons: float,
+    camera: SimulatedCamera,
+    rng: np.random.Generator,
 ) -> Probe:
     """Simulate one object per cell: equal beads, and balls of 8 levels of brightness; some empty.
 
@@ -126,12 +138,18 @@ def light(volume: NDArray[np.floating], probe: Probe) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Proportion:
-    """Restored against true light per object."""
+    """Restored against true light per object.
+
+    Attributes
+    ----------
+    slope
+        Of the light itself, by least squares with an intercept.
+    exponent
+        Of its logarithm; NaN where a level of brightness has no light above the empty cells'.
+    """
 
     slope: float
-    """Of the light itself, by least squares with an intercept."""
     exponent: float
-    """Of its logarithm; NaN where a level of brightness has no light above the empty cells'."""
 
 
 def proportion(restored: Volume, probe: Probe) -> Proportion:
@@ -151,12 +169,18 @@ def proportion(restored: Volume, probe: Probe) -> Proportion:
 
 @dataclass(frozen=True)
 class BeadImage:
-    """Medians (width) and means (shift) over the beads that are found."""
+    """Medians (width) and means (shift) over the beads that are found.
+
+    Attributes
+    ----------
+    fwhm_um
+        Z, Y, X.
+    shift_um
+        Mean displacement from the true positions (Z, Y, X).
+    """
 
     fwhm_um: tuple[float, float, float]
-    """Z, Y, X."""
     shift_um: tuple[float, float, float]
-    """Mean displacement from the true positions (Z, Y, X)."""
     found: int
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import centred
 from decon3d.evaluation.psf_sharpness import (
     ERROR,
     LEAST_SIZE,
@@ -31,7 +32,6 @@ from decon3d.evaluation.psf_spots import FEW, TOLERANCE, Spots, measure_spots, w
 from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.restoration.blocks import centred
 from decon3d.restoration.sample import sample_blocks
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera, CameraRecord
@@ -47,25 +47,37 @@ FIELD = (64, 256, 256)
 
 @dataclass(frozen=True)
 class PsfFit:
-    """The test of one channel's PSF on its data."""
+    """The test of one channel's PSF on its data.
+
+    Attributes
+    ----------
+    width
+        True width over the assumed one, if measurable.
+    too_wide
+        None = not measurable.
+    too_narrow
+        None = not measurable.
+    axes
+        The wrong widths, if known: `lateral`, `axial`.
+    sharpness
+        Standard errors by which the image is sharper than the PSF allows; None = not tested.
+    sharpness_wider
+        The same for a PSF 1.25 times as wide.
+    spots
+        None = there are no separate spots of one size.
+    text
+        A sentence for the report.
+    """
 
     verdict: Verdict
     width: Interval | None
-    """True width over the assumed one, if measurable."""
     too_wide: bool | None
-    """None = not measurable."""
     too_narrow: bool | None
-    """None = not measurable."""
     axes: tuple[str, ...]
-    """The wrong widths, if known: `lateral`, `axial`."""
     sharpness: float | None
-    """Standard errors by which the image is sharper than the PSF allows; None = not tested."""
     sharpness_wider: float | None
-    """The same for a PSF 1.25 times as wide."""
     spots: Spots | None
-    """None = there are no separate spots of one size."""
     text: str
-    """A sentence for the report."""
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON."""

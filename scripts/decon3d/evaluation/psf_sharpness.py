@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import centred
 from decon3d.classical.operators import Blur
 from decon3d.classical.richardson_lucy import unknown
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import resample
-from decon3d.restoration.blocks import centred
 from decon3d.volumes.no_data import filled
 
 FloatArray = NDArray[np.float32]
@@ -61,14 +61,21 @@ LEAST_SIZE = 5
 
 @dataclass(frozen=True)
 class Sharpness:
-    """The excess sharpness of an image relative to a PSF."""
+    """The excess sharpness of an image relative to a PSF.
+
+    Attributes
+    ----------
+    excess
+        -⟨c, image⟩, summed over blocks.
+    noise
+        Its standard error by the noise of the photons.
+    scatter
+        Its standard error by the scatter between places: one hot pixel is no evidence.
+    """
 
     excess: float
-    """-⟨c, image⟩, summed over blocks."""
     noise: float
-    """Its standard error by the noise of the photons."""
     scatter: float
-    """Its standard error by the scatter between places: one hot pixel is no evidence."""
 
     @property
     def by_noise(self) -> float:

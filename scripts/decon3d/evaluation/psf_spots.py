@@ -47,17 +47,25 @@ COMMON = 0.3
 
 @dataclass(frozen=True)
 class Spots:
-    """Widths of separate spots of one size."""
+    """Widths of separate spots of one size.
+
+    Attributes
+    ----------
+    lateral
+        Width in the plane, relative to the assumed PSF's.
+    axial
+        The same along Z.
+    psf_um
+        Widths of the PSF's own image of one, lateral and axial, by the same fit.
+    bead_um
+        Declared diameter, included in the PSF's width; None = unknown.
+    """
 
     count: int
     lateral: Interval
-    """Width in the plane, relative to the assumed PSF's."""
     axial: Interval
-    """The same along Z."""
     psf_um: tuple[float, float]
-    """Widths of the PSF's own image of one, lateral and axial, by the same fit."""
     bead_um: float | None
-    """Declared diameter, included in the PSF's width; None = unknown."""
 
     @property
     def ratios(self) -> dict[str, Interval]:

@@ -38,7 +38,13 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Record:
-    """A value of one metric for one subject; `COLUMNS` explains the fields (empty = None)."""
+    """A value of one metric for one subject; `COLUMNS` explains the fields (empty = None).
+
+    Attributes
+    ----------
+    value
+        NaN where it is not defined (stored as null).
+    """
 
     dataset: str
     channel: str
@@ -53,7 +59,6 @@ class Record:
     range: float | None
     implementation: str
     value: float
-    """NaN where it is not defined (stored as null)."""
     unit: str
 
 

@@ -37,7 +37,8 @@ from decon3d.phantoms import imaging
 from decon3d.phantoms.recipes import make_object
 from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.restoration.arrays import restore_image
-from decon3d.restoration.restorers import Preparation, State, claim_device
+from decon3d.restoration.prepare import Preparation
+from decon3d.restoration.restorers import State, claim_device
 from decon3d.seeds import generator, stream_seed
 from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
@@ -54,28 +55,40 @@ _OWN = f"decon3d {__version__}"
 
 @dataclass(frozen=True)
 class Method:
-    """A method with its sources, one entry each; the first one restores the data."""
+    """A method with its sources, one entry each; the first one restores the data.
+
+    Attributes
+    ----------
+    preparations
+        Empty = the image is not changed.
+    states
+        Prepared for the channel.
+    """
 
     preparations: Sequence[Preparation] = ()
-    """Empty = the image is not changed."""
     states: Sequence[State] = ()
-    """Prepared for the channel."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """The shared inputs of all methods of one channel."""
+    """The shared inputs of all methods of one channel.
+
+    Attributes
+    ----------
+    photons
+        Dose of the probes.
+    stream
+        Names of dataset and channel.
+    """
 
     psf: Psf
     optics: Optics
     channel: Channel
     camera: Camera
     photons: float
-    """Dose of the probes."""
     background_photons: float
     seed: int
     stream: tuple[str, ...]
-    """Names of dataset and channel."""
 
 
 def evaluate_sample(
@@ -308,7 +321,7 @@ def _probes(method: Method, bench: Bench, threads: int) -> Iterator[dict[str, An
         bench.psf,
         photons=bench.photons,
         background_photons=bench.background_photons,
-        camera=imaging.Camera.of(bench.camera),
+        camera=imaging.SimulatedCamera.of(bench.camera),
         rng=generator(bench.seed, "probe", "objects", *bench.stream),
     )
     restored = _restored(method, probe.exposure.images[0], bench, threads)
@@ -350,7 +363,7 @@ def _wrong_psf(method: Method, bench: Bench, threads: int) -> Iterator[dict[str,
             psf=psf.data,
             photons=bench.photons,
             background_photons=bench.background_photons,
-            camera=imaging.Camera.of(bench.camera),
+            camera=imaging.SimulatedCamera.of(bench.camera),
             rng=generator(bench.seed, "probe", "noise", *bench.stream),
             draws=2,
         )

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Region, Triple, block_at, grid
 from decon3d.logs import log
-from decon3d.restoration.blocks import Region, Triple, block_at, grid
 from decon3d.seeds import generator
 from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
@@ -34,13 +34,19 @@ DIRECTIONS = {"xy": 0, "xz": 1, "yz": 2}
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a volume."""
+    """A part of a volume.
+
+    Attributes
+    ----------
+    time
+        Time point of the input.
+    values
+        Raw counts (Z Y X); NaN = no data.
+    """
 
     time: int
-    """Time point of the input."""
     region: Region
     values: NDArray[Any]
-    """Raw counts (Z Y X); NaN = no data."""
 
 
 def windows(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, optimize
 
-from decon3d.restoration.blocks import Triple, centred
+from decon3d.blocks.geometry import Triple, centred
 from decon3d.volumes.no_data import filled
 
 LARGEST: Triple = (32, 128, 128)
@@ -28,18 +28,27 @@ SEEN = 0.9
 
 @dataclass(frozen=True)
 class Squirrel:
-    """The fit of a restoration to its raw image."""
+    """The fit of a restoration to its raw image.
+
+    Attributes
+    ----------
+    rsp
+        Pearson correlation of the two; NaN where one of them is flat.
+    rse
+        Root mean square difference, in counts.
+    slope
+        α.
+    offset
+        β, in counts.
+    sigma
+        σ along Z and in the plane, in voxels.
+    """
 
     rsp: float
-    """Pearson correlation of the two; NaN where one of them is flat."""
     rse: float
-    """Root mean square difference, in counts."""
     slope: float
-    """α."""
     offset: float
-    """β, in counts."""
     sigma: tuple[float, float]
-    """σ along Z and in the plane, in voxels."""
 
 
 def squirrel(

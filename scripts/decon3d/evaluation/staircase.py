@@ -35,7 +35,8 @@ from decon3d.evaluation.deviance import restore_chain
 from decon3d.evaluation.records import Record, volume_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State
 from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -67,13 +68,19 @@ REFERENCE = Rl(kind="rl", iterations=15)
 
 @dataclass(frozen=True)
 class Staircase:
-    """Shares of bright foreground voxels that are nearly flat, 0 … 1; NaN = not measured."""
+    """Shares of bright foreground voxels that are nearly flat, 0 … 1; NaN = not measured.
+
+    Attributes
+    ----------
+    rl
+        Of the Richardson-Lucy estimate, the largest over `SMOOTHED`.
+    voxels
+        Foreground voxels.
+    """
 
     restored: float
     rl: float
-    """Of the Richardson-Lucy estimate, the largest over `SMOOTHED`."""
     voxels: int = 0
-    """Foreground voxels."""
 
     @property
     def measured(self) -> bool:

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from decon3d.field_types import Axes, Index, Section, Series, VoxelSize, Wavelength
 from decon3d.optics.modalities import MODALITIES, Modality
-from decon3d.volumes.sections import FixedNormalisation
+from decon3d.volumes.sections import NormalisationSection
 
 if TYPE_CHECKING:
     ModalityName = str
@@ -257,7 +257,7 @@ class Channel(ChannelOptics):
     name in the restored volumes; paths, tables and pages have the config's."""
     psf: Psf = TheoryPsf()
     """Where the point spread function comes from."""
-    normalisation: FixedNormalisation | None = None
+    normalisation: NormalisationSection | None = None
     """Fixed normalisation; null = estimated once over all volumes and time points."""
     beads_um: Annotated[float, Field(gt=0, le=5)] | None = None
     """Diameter of the objects, in µm, where the volumes show single beads: their widths then tell

@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass, replace
 
 from decon3d.logs import log
-from decon3d.phantoms.imaging import Camera
+from decon3d.phantoms.imaging import SimulatedCamera
 from decon3d.phantoms.sections import Phantoms
-from decon3d.volumes import sections
-from decon3d.volumes.camera import CameraRecord, dose_of, resolve_camera
+from decon3d.volumes.camera import Camera, CameraRecord, dose_of
 
 ASSUMED_PHOTONS = (50.0, 500.0)
 """Dose if neither the config nor the data give one."""
@@ -26,7 +25,7 @@ class Conditions:
     photons: tuple[float, float]
     """Range of the doses."""
     background_photons: float
-    camera: Camera
+    camera: SimulatedCamera
     assumed: tuple[str, ...] = ()
     """Assumptions about the light, in sentences without a full stop; those about the camera are in
     its own record."""
@@ -38,7 +37,7 @@ class Conditions:
 
 
 def resolve_conditions(
-    phantoms: Phantoms, *, camera: sections.Camera, measured: CameraRecord | None = None
+    phantoms: Phantoms, *, camera: Camera, measured: CameraRecord | None = None
 ) -> Conditions:
     """Fill the config's null values from the data.
 
@@ -47,7 +46,7 @@ def resolve_conditions(
     phantoms
         Its doses and background are kept if given.
     camera
-        The dataset's, as the config has it.
+        The channel's.
     measured
         The channel's camera record; None = the config is complete, or there are no data.
 
@@ -57,8 +56,7 @@ def resolve_conditions(
         Doses are rounded to three digits. Noise is correlated and counts are rounded as in the
         data, if there are any.
     """
-    resolved = resolve_camera(camera, measured)
-    found = Camera.of(resolved)
+    found = SimulatedCamera.of(camera)
     assumed = []
     measured = measured or CameraRecord()
     if any(any(curve) for curve in measured.correlation):
@@ -68,7 +66,7 @@ def resolve_conditions(
     if found.bits is None and measured.bits is not None and free:
         whole = int(measured.saturation or 0)
         found = replace(found, bits=min(whole.bit_length() or 16, 16))
-    dose = dose_of(measured, resolved)
+    dose = dose_of(measured, camera)
     background = phantoms.background_photons
     if background is None:
         known = measured.plateau is not None

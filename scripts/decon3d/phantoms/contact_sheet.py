@@ -14,6 +14,8 @@ from decon3d.volumes.checked_stores import open_group
 COLUMNS = 6
 CELLS = 12
 PANEL_INCH = 1.75
+LINE = 28
+"""Characters of a line above a panel."""
 
 
 def contact_sheet(store_path: str | Path) -> Figure:
@@ -37,12 +39,14 @@ def contact_sheet(store_path: str | Path) -> Figure:
     about: dict[str, Any] = store.attrs.asdict()
     arrays: dict[str, Any] = {name: store[name] for name in ("object", "image")}
     picked = pick(about.get("recipes", ["pair"] * about["volumes"]))
+    titles = [_title(about, index) for index in picked]
+    above = 0.25 + 0.12 * max(title.count("\n") for title in titles)
     columns = min(COLUMNS, len(picked))
     rows = -(-len(picked) // columns)
     depth, height, width = np.multiply(arrays["object"].shape[1:], about["voxel_size_um"])
     tall = PANEL_INCH * (height + GAP * width + depth) / width
     figure = Figure(
-        figsize=(columns * (PANEL_INCH + 0.1) + 0.3, rows * (2 * tall + 0.55) + 0.1),
+        figsize=(columns * (PANEL_INCH + 0.1) + 0.3, rows * (2 * tall + above + 0.15) + 0.1),
         layout="constrained",
     )
     panels = figure.subplots(2 * rows, columns, squeeze=False)
@@ -64,7 +68,7 @@ def contact_sheet(store_path: str | Path) -> Figure:
                     va="center",
                     fontsize=8,
                 )
-        panels[2 * row, column].set_title(_title(about, index), fontsize=7.5, pad=3)
+        panels[2 * row, column].set_title(titles[cell], fontsize=7.5, pad=3)
     return figure
 
 
@@ -108,11 +112,12 @@ def middle(volume: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def _title(about: dict[str, Any], index: int) -> str:
+    """Name a volume, in lines that fit above its panel."""
     if "measured" in about:
-        return textwrap.shorten(about["names"][index], 30, placeholder="…")
+        return textwrap.fill(about["names"][index], LINE)
     lines = [f"{index}: {about['recipes'][index]}", f"{about['photons'][index]:.0f} photons"]
     varied = about["psf_variation"][index]
     if varied:
         depth = "" if varied["depth_um"] is None else f"depth {varied['depth_um']:.1f} µm, "
         lines.append(f"{depth}width × {varied['width']:.2f}")
-    return "\n".join(textwrap.shorten(line, 30) for line in lines)
+    return "\n".join(textwrap.fill(line, LINE) for line in lines)

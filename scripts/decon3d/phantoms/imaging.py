@@ -15,14 +15,12 @@ from decon3d.phantoms.grids import Shape, Volume, VoxelSize
 from decon3d.phantoms.poisson import poisson
 from decon3d.phantoms.recipes import SHARPER_THAN_IMAGE, make_object
 from decon3d.phantoms.user_objects import OwnObject
-from decon3d.volumes import sections
 from decon3d.volumes.camera import (
     ASSUMED_GAIN,
     ASSUMED_OFFSET,
     ASSUMED_READ_NOISE,
-    resolve_camera,
+    Camera,
 )
-from decon3d.volumes.camera import Camera as KnownCamera
 from decon3d.volumes.photon_transfer import noise_power
 
 BRIGHTEST = 0.001
@@ -35,25 +33,27 @@ FAINT = 0.1
 
 
 @dataclass(frozen=True)
-class Camera:
-    """A simulated camera: counts = gain · (photons + N(0, read_noise²)) + offset.
+class SimulatedCamera:
+    """A camera that takes simulated images: counts = gain · (photons + N(0, read_noise²)) + offset.
 
-    A real camera, with the sources of its parameters, is a `volumes.camera.Camera`.
+    Its parameters are those of a `volumes.camera.Camera`, and the correlation of the noise.
     """
 
     offset: float = ASSUMED_OFFSET
+    """Counts of a dark image."""
     gain: float = ASSUMED_GAIN
+    """Counts per photon."""
     read_noise: float = ASSUMED_READ_NOISE
+    """Photons."""
     bits: int | None = None
     """Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped."""
     correlation: tuple[tuple[float, ...], ...] = ()
     """Of the noise of neighbours 1, 2, … voxels away along Z, Y, X; empty = white noise."""
 
     @classmethod
-    def of(cls, camera: "sections.Camera | KnownCamera") -> "Camera":
-        """Convert a config's or a resolved camera; null values are assumed as without data."""
-        known = resolve_camera(camera, None)
-        return cls(known.offset, known.gain, known.read_noise, known.bits)
+    def of(cls, camera: Camera) -> "SimulatedCamera":
+        """Simulate a camera with white noise."""
+        return cls(camera.offset, camera.gain, camera.read_noise, camera.bits)
 
     @property
     def most_photons(self) -> float:
@@ -196,7 +196,7 @@ def form_image(
     psf: Volume,
     photons: float,
     background_photons: float,
-    camera: Camera,
+    camera: SimulatedCamera,
     rng: np.random.Generator,
     draws: int = 1,
 ) -> Exposure:
@@ -279,7 +279,7 @@ def simulate(
     voxel_size_um: VoxelSize,
     photons: float,
     background_photons: float,
-    camera: Camera,
+    camera: SimulatedCamera,
     rng: np.random.Generator,
     draws: int = 1,
     unit_um: float | None = None,

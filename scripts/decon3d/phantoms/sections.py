@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from decon3d.field_types import Axes, Name, Section, Series, Shape, Stretch, VoxelSize
-from decon3d.volumes.sections import Camera
+from decon3d.volumes.sections import CameraSection
 
 Recipe = Literal[
     "mixture",
@@ -118,7 +118,7 @@ class Phantoms(Section):
             raise PydanticCustomError("photons", "photons: give the lower bound first")
         return self
 
-    def needs_data(self, camera: Camera) -> bool:
+    def needs_data(self, camera: CameraSection) -> bool:
         """Return whether light or camera come from the dataset's volumes."""
         return None in (self.photons, self.background_photons) or not camera.is_known
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from decon3d.files import replacing
 from decon3d.optics.psf import Psf
 from decon3d.phantoms.grids import VoxelSize
-from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.phantoms.sections import Simulation
 from decon3d.seeds import generator
-from decon3d.volumes import sections
+from decon3d.volumes.camera import Camera
 
 FILE_BITS = 16
 
@@ -26,7 +26,7 @@ def simulate_volume(
     truth_path: str | Path,
     simulation: Simulation,
     psfs: dict[str, Psf],
-    camera: sections.Camera,
+    camera: Camera,
     seed: int,
     dataset: str,
     volume: str,
@@ -57,7 +57,7 @@ def draw_volume(
     *,
     simulation: Simulation,
     psfs: dict[str, Psf],
-    camera: sections.Camera,
+    camera: Camera,
     seed: int,
     dataset: str,
     volume: str,
@@ -71,7 +71,7 @@ def draw_volume(
     psfs
         By channel, in the order of the channel axis; they give the voxel size.
     camera
-        The config's camera; null values are assumed (see `imaging`).
+        That takes the images.
     seed, dataset, volume
         Name the random streams, together with the channel: every channel has its own object.
 
@@ -88,7 +88,7 @@ def draw_volume(
     UserError
         If an image would be dark, or too bright for the camera.
     """
-    device = Camera.of(camera)
+    device = SimulatedCamera.of(camera)
     device = replace(device, bits=device.bits or FILE_BITS)
     device.check_range(simulation.photons + simulation.background_photons)
     exposures = [

@@ -151,17 +151,17 @@ def _caption(info: dict[str, Any]) -> str:
     beads = info["beads"]
     rejected = ", ".join(f"{n} {_WORDS[kind]}" for kind, n in beads["rejected"].items())
     text = (
-        f"{beads['used']} of {beads['found']} beads were used (green); not used (orange): "
-        f"{rejected or 'none'}; each with its position along Z, Y, X"
+        f"{beads['used']} of {beads['found']} beads were used (green). Not used (orange): "
+        f"{rejected or 'none'}."
     )
     shown, found = len(beads["pictured"]), beads["found"]
-    text += f"; {shown} of {found} are shown. " if shown < found else ". "
+    text += f" {shown} of {found} are shown." if shown < found else ""
     text += (
-        "Above: maximum projections along Z and Y, square root of intensity. Below: the averaged "
-        "bead and the PSF on the image's grid, planes and lines through their middle. Full width "
-        f"at half maximum along Z, Y, X: averaged bead {_widths(beads['fwhm_um'])} µm, PSF "
-        f"{_widths(info['fwhm_um'])} µm after removal of the bead's diameter "
-        f"({beads['diameter_um']:g} µm). Remaining noise: "
+        " Above: each bead with its position (Z, Y, X), as maximum projections along Z and Y, "
+        "square root of intensity. Below: planes and lines through the middle of the averaged bead "
+        "and of the PSF, on the image's grid. Full width at half maximum (Z, Y, X): averaged bead "
+        f"{_widths(beads['fwhm_um'])} µm; PSF {_widths(info['fwhm_um'])} µm, after removal of the "
+        f"bead's diameter ({beads['diameter_um']:g} µm). Remaining noise: "
         f"{100 * info['noise_left']['of_peak']:.2g} % of the peak."
     )
     return f"{text} {_over_the_field(beads.get('over_the_field', []))}"
@@ -170,13 +170,13 @@ def _caption(info: dict[str, Any]) -> str:
 def _over_the_field(halves: list[dict[str, Any]]) -> str:
     """Describe how the widths differ between the halves of the field."""
     if not halves:
-        return "There are too few beads to compare widths over the field."
+        return "Too few beads to compare widths over the field."
     listed = "; ".join(
         f"along {half['axis']} {100 * half['change']:+.1f} ± {100 * half['uncertainty']:.1f} % "
         f"(width along {half['width']})"
         for half in halves
     )
-    return f"Change of the beads' widths between the first and second half of the field: {listed}."
+    return f"Change of the beads' widths from the first to the second half of the field: {listed}."
 
 
 def _widths(values: Sequence[float]) -> str:

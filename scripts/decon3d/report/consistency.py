@@ -1,7 +1,6 @@
 """Pictures of the consistency maps: all methods beside each other, and each one's worst places."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,19 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from decon3d import paths
+from decon3d.blocks.geometry import Region, Triple
 from decon3d.evaluation.consistency import THRESHOLD, Scale
 from decon3d.evaluation.consistency_maps import ChannelCheck, reblurred
 from decon3d.evaluation.map_sensitivity import CHANGES, verdict
 from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import read_records
-from decon3d.files import read_json
 from decon3d.optics.psf import load_psf
+from decon3d.report.entries import Drawn, Entry, Job, of_channel
 from decon3d.report.labels import method_label
-from decon3d.report.templating import quantity
+from decon3d.report.plots import xy_above_xz
+from decon3d.report.run_status import stored
+from decon3d.report.templating import number, quantity
 from decon3d.report.views import Source, overview
-from decon3d.restoration.blocks import Region, Triple
 from decon3d.settings import Settings
 from decon3d.volumes.ingest import VolumeRecord, load_record, load_statistics
 from decon3d.volumes.reader import open_volume
@@ -32,105 +33,103 @@ HALF = (12, 24, 24)
 LIMIT = 10.0
 COLORS = "RdBu_r"
 LIMITS = (
-    "Noise alone gives z a root mean square of 1. It is smaller where the allowed error of the "
-    "PSF, or light from outside the volume, exceeds the noise; the map tells little there. The "
-    "map cannot prove that a restoration is right. It cannot see detail below the microscope's "
-    "cut-off, or changes smaller than the PSF's allowed error (5 % of the surrounding light). The "
-    "methods are not ranked by it."
+    "Noise alone gives z a root mean square of 1. The root mean square is smaller where the "
+    "allowed error of the PSF, or light from outside the volume, exceeds the noise; there, the map "
+    "is not sensitive. The map cannot prove that a restoration is correct. It cannot detect errors "
+    "below the microscope's cut-off, or changes smaller than the allowed error of the PSF (5 % of "
+    "the surrounding light). Methods are not ranked by it."
 )
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with its title and caption."""
-
-    name: str
-    title: str
-    caption: str
-    figure: Figure
-
-
-def draw_consistency(
-    root: Path, *, dataset: str, settings: Settings, volume: str, channel: str
-) -> list[Drawing]:
+def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
     """Draw the consistency maps of one volume and channel, for all methods that have one.
 
     The first time point is drawn.
     """
+    root, dataset = job.root, job.name
     found: dict[str, dict[str, Any]] = {}
-    for method in settings.methods:
-        path = root / paths.consistency_record(dataset, method)
-        summary = read_json(path).get(volume) if path.is_file() else None
+    for method in job.settings.methods:
+        summary = stored(root / paths.consistency_record(dataset, method)).get(volume)
         stores = (f(dataset, volume, method) for f in (paths.consistency, paths.restored))
         if summary and all((root / paths.store_marker(s)).is_file() for s in stores):
             found[method] = next(c for c in summary["checks"] if c["channel"] == channel)
     if not found:
         return []
     record = load_record(root / paths.ingested(dataset, volume))
-    channels = settings.datasets[dataset].channels
-    position = list(channels).index(channel)
-    where = volume + (f", channel {channel}" if len(channels) > 1 else "")
+    position = list(job.dataset.channels).index(channel)
+    where = f"{volume}{of_channel(job, channel)}"
     stem = f"{volume}_{channel}"
-    panels = []
+    views = []
     for method in found:
         store = root / paths.consistency(dataset, volume, method)
         scene = overview(
             Source(method_label(method), store, 0, position), voxel_size_um=record.voxel_size_um
         )
-        panels.append((method_label(method), scene.counts, scene.size_um))
+        xy, xz = (farthest(scene.counts, axis) for axis in (0, 1))
+        views.append((method_label(method), scene.size_um, xy, xz))
     sentences = [_of_method(root, dataset, channel, m, check) for m, check in found.items()]
-    drawn = [
-        Drawing(
-            f"consistency_{stem}",
-            f"{where}: consistency with the raw data",
-            "Raw image minus the re-blurred restoration, in units of the noise. Projections of "
-            "the value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light "
-            "in the restoration that the data contradict (invented). Red: light in the data that "
-            "the restoration lacks (missed). "
-            f"{' '.join(sentences)} {LIMITS}",
-            projections(panels),
+    caption = (
+        "Raw image minus the re-blurred restoration, in units of the noise (σ). Projections of the "
+        "value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light in the "
+        "restoration that the data contradict (invented). Red: light in the data that the "
+        f"restoration lacks (missed). {' '.join(sentences)} {LIMITS}"
+    )
+    drawn: Drawn = [
+        (
+            Entry(
+                f"consistency_{stem}",
+                "consistency",
+                f"{where}: consistency with the raw data",
+                caption,
+            ),
+            xy_above_xz(views, cmap=COLORS, shown=(-LIMIT, LIMIT), unit="z (σ)", extend="both"),
         )
     ]
     check = ChannelCheck(
         channel,
-        channels[channel].index,
+        job.dataset.channels[channel].index,
         load_psf(root / paths.psf(dataset, channel)),
         load_noise(root / paths.noise(dataset, channel)),
         load_statistics(root / paths.statistics(dataset, channel)).background,
     )
+    caption = (
+        "The XY planes of the places where the raw image and the re-blurred restoration differ "
+        "most. Raw, re-blurred and restored counts are shown on the range of the raw image. Each "
+        f"picture is {quantity((2 * HALF[2] + 1) * record.voxel_size_um[2])} µm wide. Differences "
+        f"below {THRESHOLD:g} σ may be noise. The limits above apply."
+    )
     for method, values in found.items():
-        if not values["worst"]:
-            continue
-        figure = _places(root, dataset, record, check, position, method, values)
-        drawn.append(
-            Drawing(
+        if values["worst"]:
+            entry = Entry(
                 f"worst_{stem}_{method}",
+                "consistency",
                 f"{where}: worst places of {method_label(method)}",
-                "The XY planes of the places where the raw image and the re-blurred restoration "
-                "differ most. Raw, re-blurred and restored counts have the range of the raw image; "
-                f"{quantity((2 * HALF[2] + 1) * record.voxel_size_um[2])} µm wide. Differences "
-                f"below {THRESHOLD:g} σ may be noise. The limits above apply.",
-                figure,
+                caption,
             )
-        )
+            figure = _places(root, dataset, record, check, position, method, values)
+            drawn.append((entry, figure))
     return drawn
 
 
 def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]) -> str:
     """Describe what a method's map shows, and what cannot be checked."""
     text = (
-        f"{method_label(method)}: {check['flagged']:.2%} of the voxels are flagged "
-        f"(|z| ≥ {THRESHOLD:g}; {check['invented']:.2%} invented, {check['missed']:.2%} missed), "
-        f"α = {check['alpha']:.3g}, β = {check['beta']:.3g} counts"
-        f"{'' if check['fitted'] else ' (α could not be fitted)'}; z has a root mean square of "
+        f"{method_label(method)}: {_percent(check['flagged'])} of the voxels are flagged (|z| ≥ "
+        f"{THRESHOLD:g} σ; {_percent(check['invented'])} invented, {_percent(check['missed'])} "
+        f"missed). Fitted scale α = {check['alpha']:.3g}, offset β = {check['beta']:.3g} counts"
+        f"{'' if check['fitted'] else ' (α could not be fitted)'}; root mean square of z: "
         f"{check['z_rms']:.2f}."
     )
     if check["not_verifiable"] is not None:
         text += (
-            f" {check['not_verifiable']:.2%} of its energy lies outside the microscope's pass band "
-            "and cannot be verified."
+            f" {_percent(check['not_verifiable'])} of the energy is outside the microscope's pass "
+            "band and cannot be verified."
         )
     return " ".join([text, *probes(root, dataset, channel, method)])
+
+
+def _percent(share: float) -> str:
+    return f"{number(100 * share, 2)} %"
 
 
 def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
@@ -149,7 +148,7 @@ def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
 
 
 def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
-    """Describe the results of the tests with planted changes and dark noise, if any."""
+    """Describe the results of the tests with simulated changes and dark noise, if any."""
     values = _probed(root, dataset, channel, method)
     sentences = [
         verdict(change, float(np.mean(values[f"auc_{change}"])))
@@ -174,47 +173,6 @@ def _probed(root: Path, dataset: str, channel: str, method: str) -> dict[str, li
             if record.channel == channel and record.split == "probe":
                 values.setdefault(record.metric, []).append(record.value)
     return values
-
-
-def projections(
-    panels: Sequence[tuple[str, NDArray[np.float32], tuple[float, float, float]]],
-) -> Figure:
-    """Draw the value farthest from 0 along Z and along Y, of each map.
-
-    Parameters
-    ----------
-    panels
-        Label, z (Z, Y, X) and size in µm (Z, Y, X).
-    """
-    depth, height, width = panels[0][2]
-    columns = max(len(panels), 2)
-    panel = min(9.0 / columns, 4.0)
-    tall, flat = panel * height / width, max(panel * depth / width, 0.2)
-    figure = Figure(figsize=(panel * columns + 0.8, tall + flat + 0.6), layout="constrained")
-    grid = figure.subplots(
-        2, len(panels), squeeze=False, gridspec_kw={"height_ratios": [tall, flat]}
-    )
-    image = None
-    for column, (label, z, size) in enumerate(panels):
-        for row, (axis, length) in enumerate(((0, size[1]), (1, size[0]))):
-            axes = grid[row, column]
-            image = axes.imshow(
-                farthest(z, axis),
-                cmap=COLORS,
-                vmin=-LIMIT,
-                vmax=LIMIT,
-                aspect="equal",
-                interpolation="nearest",
-                extent=(0, size[2], length, 0),
-            )
-            axes.grid(False)
-            axes.set_ylabel(("Y (µm)", "Z (µm)")[row] if column == 0 else "")
-        grid[0, column].set_title(label)
-        grid[1, column].set_xlabel("X (µm)")
-    assert image is not None
-    bar = figure.colorbar(image, ax=grid, shrink=0.8, label="z (σ)", extend="both")
-    bar.ax.grid(False)
-    return figure
 
 
 def farthest(z: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

@@ -37,18 +37,18 @@ class Job:
 
 
 def exists(store: Path) -> bool:
-    """Say whether a store is whole."""
+    """Return whether a store is complete."""
     return (store / "zarr.json").is_file()
 
 
 def of_channel(job: Job, channel: str) -> str:
-    """Name the channel in a title, where there are several."""
+    """Return the channel as the end of a title; empty if there is only one."""
     return f", channel {channel}" if len(job.dataset.channels) > 1 else ""
 
 
 def projection_caption(shown: tuple[float, float]) -> str:
-    """Describe projections, by their grey scale."""
+    """Describe projections and their grey scale (low, high; counts)."""
     return (
-        "Maximum projections along Z (XY, above) and along Y (XZ, below), in true proportion. All "
-        f"panels share one grey scale, {quantity(shown[0])} to {quantity(shown[1])} counts."
+        "Maximum projections along Z (XY, above) and along Y (XZ, below), on one length scale. All "
+        f"panels share one grey scale: {quantity(shown[0])} to {quantity(shown[1])} counts."
     )

@@ -51,13 +51,13 @@ INDEX = "index.json"
 TUNED_ON = {
     "phantoms": "Mean affine-matched PSNR on the validation volumes.",
     "data": (
-        "Negative predicted squared error (Stein's unbiased risk) of some blocks of the data, "
-        "relative to their squared light and up to a constant. It needs no truth. Beyond the "
-        "microscope's cut-off it is only an estimate."
+        "Score: the negative squared error that Stein's unbiased risk predicts for some blocks of "
+        "the data, relative to their squared light, up to a constant. No truth is used. The score "
+        "does not measure errors beyond the microscope's cut-off."
     ),
     "test_truth": (
-        "An oracle: mean affine-matched PSNR on the test volumes themselves. Real data do not "
-        "allow this choice; it is an upper bound for better settings."
+        "Oracle: mean affine-matched PSNR on the test volumes themselves. It is an upper bound for "
+        "any choice of settings; real data have no such truth."
     ),
 }
 
@@ -152,7 +152,7 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
         for channel in job.dataset.channels:
             yield f"volume {volume}, {channel}", partial(_volume, job, volume, channel)
             what = f"consistency of {volume}, {channel}"
-            yield what, partial(_consistency, job, volume, channel)
+            yield what, partial(draw_consistency, job, volume, channel)
     for channel in job.dataset.channels:
         if (job.root / paths.psf(job.name, channel)).is_file():
             yield f"PSF of {channel}", partial(_psf, job, channel)
@@ -186,7 +186,7 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     figure, shown = plots.projections(whole)
     coarser = [round(a / b) for a, b in zip(raw.voxel_size_um, voxel, strict=True)]
     reduced = (
-        f" Shown at {coarser[0]} × {coarser[1]} × {coarser[2]} voxels averaged to one (Z, Y, X)."
+        f" Blocks of {coarser[0]} × {coarser[1]} × {coarser[2]} voxels (Z, Y, X) were averaged."
         if max(coarser) > 1
         else ""
     )
@@ -205,13 +205,13 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
         n > 2 * m for n, m in zip(raw.counts.shape[1:], DETAIL_SHAPE[1:], strict=True)
     ):
         figure, shown = plots.projections(crops)
-        caption = "Crop around the brightest place, at full resolution. "
+        caption = "Crop around the brightest place of the raw image, at full resolution. "
         drawn.append(
             (
                 Entry(
                     f"detail_{stem}",
                     "pictures",
-                    f"{where}: in detail",
+                    f"{where}: detail",
                     caption + projection_caption(shown),
                 ),
                 figure,
@@ -221,8 +221,8 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     z, y, x = (quantity(v) for v in around)
     caption = (
         f"Counts along X and along Z through the brightest place of the raw image, at z = {z}, "
-        f"y = {y}, x = {x} µm. A restoration should be narrower and higher than the raw image; "
-        "only a truth shows whether it is right."
+        f"y = {y}, x = {x} µm. Restored peaks should be narrower and higher than those of the raw "
+        "image. Only a comparison with the truth shows whether they are correct."
     )
     drawn.append(
         (
@@ -263,22 +263,15 @@ def _reference(job: Job, volume: str) -> Path | None:
     return job.root / reference
 
 
-def _consistency(job: Job, volume: str, channel: str) -> Drawn:
-    drawings = draw_consistency(
-        job.root, dataset=job.name, settings=job.settings, volume=volume, channel=channel
-    )
-    return [(Entry(d.name, "consistency", d.title, d.caption), d.figure) for d in drawings]
-
-
 def _psf(job: Job, channel: str) -> Drawn:
     path = job.root / paths.psf(job.name, channel)
     info = read_json(path.with_suffix(".json"))
     voxel: Triple = tuple(info["voxel_size_um"])
     fwhm: Triple | None = tuple(info["fwhm_um"]) if info.get("fwhm_um") else None
-    caption = "Planes through the middle of the point spread function, square root of intensity."
+    caption = "Planes through the centre of the point spread function, square root of intensity."
     if fwhm is not None:
         z, y, x = (number(v, 3) for v in fwhm)
-        caption += f" Dashed: full width at half maximum, {z} µm in Z, {y} µm in Y, {x} µm in X."
+        caption += f" Dashed: full width at half maximum, {z}, {y}, {x} µm (Z, Y, X)."
     entry = Entry(
         f"psf_{channel}", "psf", f"Point spread function{of_channel(job, channel)}", caption
     )
@@ -288,7 +281,7 @@ def _psf(job: Job, channel: str) -> Drawn:
 
 def _beads(job: Job, channel: str) -> Drawn:
     figure, caption = draw_beads(job.root / paths.psf(job.name, channel))
-    title = f"Beads behind the point spread function{of_channel(job, channel)}"
+    title = f"Beads of the point spread function{of_channel(job, channel)}"
     return [(Entry(f"beads_{channel}", "psf", title, caption), figure)]
 
 
@@ -298,13 +291,13 @@ def _training(job: Job, channel: str, method: str) -> Drawn:
     info = stored(folder / "model.json")
     blurred = info.get("validation", {}).get("input", {}).get("psnr_affine")
     best = info.get("best_step")
-    caption = "Loss on the training crops, and loss and PSNR on the validation volumes. "
+    caption = "Loss on the training crops; loss and PSNR on the validation volumes. "
     if best is None:
-        caption += "The training has not ended."
+        caption += "The training has not finished."
     else:
-        caption += f"The weights of step {best} were kept: the smallest validation error."
+        caption += f"The weights of step {best} were kept, with the smallest validation error."
         if best == history["step"].max():
-            caption += " It is the last step; a longer training may improve the result."
+            caption += " This is the last step; longer training may improve the result."
     label = f"Training of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.training_curve(history, best_step=best, input_psnr=blurred)
     return [(Entry(f"training_{channel}_{method}", "training", label, caption), figure)]
@@ -325,13 +318,13 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
         caption += f" The search ended at a limit ({found['ended_by']})."
     if on_data and weight:
         caption += (
-            f" The number of iterations is {LONGER_PRIOR:g} times the peak's, as simulations "
-            "suggest."
+            f" The number of iterations is {LONGER_PRIOR:g} times that of the highest score, which "
+            "was better in simulations."
         )
     if on_data and found["photons"]["gain_from"] == "data":
         caption += (
             f" The camera's gain, {found['photons']['gain']:.3g} counts per photon, was estimated "
-            "from the data (variance against mean). Set camera.gain if you know it."
+            "from the data (variance against mean). If you know the gain, set camera.gain."
         )
     label = f"Tuning of {method_label(method)}{of_channel(job, channel)}"
     figure = plots.tuning_curve(
@@ -360,12 +353,12 @@ def _metrics(job: Job) -> Drawn:
         order = [INPUT, *job.settings.methods]
         methods = [m for m in order if m in set(points["method"])]
         caption = (
-            "Each small mark is one volume with truth, the open mark the mean, the bar its 95 % "
-            "interval over volumes (the wider of bootstrap and t). Above: brightness matched to "
-            "the truth; below: as restored."
+            "Each small mark is one volume with truth. The open mark is the mean; the bar is its "
+            "95 % interval over volumes (the wider of bootstrap and Student's t). Above: after the "
+            "affine match of brightness to the truth; below: as restored."
         )
         entry = Entry(
-            f"metrics_{channel}", "metrics", f"Every value{of_channel(job, str(channel))}", caption
+            f"metrics_{channel}", "metrics", f"All values{of_channel(job, str(channel))}", caption
         )
         drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
     return drawn

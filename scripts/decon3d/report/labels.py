@@ -27,8 +27,8 @@ GROUPS = {
     "seen": "Simulated objects, seen structure",
     "unseen": "Simulated objects, unseen structure",
     "measured": "Measured pairs, other specimens",
-    "volume": "The dataset's own volumes",
-    "data": "The data themselves, without truth",
+    "volume": "Your volumes with truth",
+    "data": "Your data, without truth",
     "probe": "Simulated beads, balls and noise pairs",
     "psf_0.75": "A phantom through a PSF 25 % narrower than assumed",
     "psf_0.9": "A phantom through a PSF 10 % narrower than assumed",
@@ -51,7 +51,7 @@ REGIONS = {
 
 
 def method_label(method: str) -> str:
-    """Return a method's label: RL, RLTV, RLN; other names as in the config."""
+    """Return a method's label, such as RL; a name without one as in the config."""
     if method == INPUT:
         return "blurred image"
     if method.endswith(ORACLE):

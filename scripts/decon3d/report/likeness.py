@@ -85,12 +85,12 @@ def draw_likeness(
         line[0].set_title(label, fontsize=9, loc="left", pad=3)
     _draw_curves(bottom, record["curves"])
     caption = (
-        "Four blocks of your data with the most light, and test phantoms of each recipe, from the "
-        "lowest dose to the highest: maximum projections of the middle eighth of the "
+        "Above: the four blocks of your data with the most light, and test phantoms of each recipe "
+        "from the lowest to the highest dose. Maximum projections of the middle eighth of the "
         f"planes, {quantity(widest)} µm wide, on one length scale and one grey scale, "
-        f"{quantity(float(low))} to {quantity(float(high))} photons. Below, histograms in units of "
-        "the noise's standard deviation, and the power of the structures by their frequency. "
-        + " ".join(_sentence(found) for found in record["recipes"])
+        f"{quantity(float(low))} to {quantity(float(high))} photons. Below: histograms of the "
+        "brightness in units of the noise's standard deviation σ, and power spectra of the "
+        "structures. " + " ".join(_sentence(found) for found in record["recipes"])
     )
     return figure, caption
 
@@ -110,8 +110,8 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
         if best["differences"]:
             found.append(
                 f"{channel}: the simulated objects differ from your data. Compared with "
-                f"{best['recipe']}, the most similar recipe, {listed(best['differences'])}. Values "
-                "in dB, and choices made on simulated objects, may not hold for your data."
+                f"{best['recipe']}, the most similar recipe, {listed(best['differences'])}. "
+                "Results on simulated objects may not hold for your data."
             )
     return found
 
@@ -121,13 +121,13 @@ def _sentence(found: dict[str, Any]) -> str:
     octaves = (
         "no structure to compare"
         if found["octaves"] is None
-        else f"spectra {number(found['octaves'], 2)} octaves apart"
+        else f"distance of the spectra {number(found['octaves'], 2)} octaves"
     )
-    verdict = listed(found["differences"]) if found["differences"] else "alike"
+    verdict = listed(found["differences"]) if found["differences"] else "similar"
     return (
-        f"{found['recipe']}: {verdict} (histograms {number(found['histogram'], 2)} apart on a "
-        f"scale of 0 to 1, {number(found['wasserstein'], 2)} σ; {octaves}; noise of the data "
-        f"{number(found['noise'], 2)}× the phantoms')."
+        f"{found['recipe']}: {verdict} (distance of the histograms {number(found['histogram'], 2)} "
+        f"of 1, or {number(found['wasserstein'], 2)} σ; {octaves}; noise of the data over that of "
+        f"the phantoms {number(found['noise'], 2)})."
     )
 
 
@@ -153,8 +153,8 @@ def _draw_curves(figure: Any, curves: dict[str, Any]) -> None:
         power = np.array(curve["power"])
         spectrum.plot(np.array(curve["frequency"])[power > 0], power[power > 0], **style)
     histogram.set_yscale("log")
-    histogram.set_xlabel("brightness, in units of the noise's σ")
-    histogram.set_ylabel("share of the voxels")
+    histogram.set_xlabel("brightness (σ of the noise)")
+    histogram.set_ylabel("share of the voxels per σ")
     histogram.legend(fontsize=8)
     spectrum.set_xscale("log")
     spectrum.set_yscale("log")

@@ -145,7 +145,7 @@ def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[
         histogram = record.histogram(channel.index)
         voxels = max(int(histogram.counts.sum()), 1)
         add(f"background/{name}", Fact(f"Background{of}", "counts", 1), histogram.background()[0])
-        add(f"bright/{name}", Fact(f"Bright parts{of}", "counts", 0), histogram.percentile(99.9))
+        add(f"bright/{name}", Fact(f"Brightest 0.1 %{of}", "counts", 0), histogram.percentile(99.9))
         share = record.saturated[str(channel.index)] / voxels
         add(f"saturated/{name}", Fact(f"Saturated{of}", "%", 3), 100 * share)
     for method in settings.methods:
@@ -170,7 +170,7 @@ def _add_consistency(
     """Add the shares that contradict the data and that cannot be verified; the worst channel's."""
     path = root / paths.consistency_record(dataset, method)
     checks = (stored(path).get(volume) or {}).get("checks", [])
-    for key, words in (("flagged", "Against the data"), ("not_verifiable", "Not verifiable")):
+    for key, words in (("flagged", "Inconsistent voxels"), ("not_verifiable", "Not verifiable")):
         shares = [100 * check[key] for check in checks if check.get(key) is not None]
         fact = Fact(f"{words}, {method_label(method)}", "%", 2)
         add(f"{key}/{method}", fact, max(shares, default=None))

@@ -261,7 +261,7 @@ def _scenes(
 
 
 def _pictured(rows: list[Row], advice: list[Recommendation], settings: Settings) -> str | None:
-    """Choose the method of the thumbnails beside the raw ones: the recommended, or the first."""
+    """Choose the method of the thumbnails: the recommended one, else the first with a result."""
     methods = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
     return next((m for m in methods if any(m not in row.missing for row in rows)), None)
 
@@ -287,46 +287,47 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
     if len(phantoms):
         count = phantoms.groupby(["channel", "recipe"])["subject"].nunique().min()
         caveats += [
-            "The phantoms are simulated, with the same point spread function and the same noise "
-            "law that the restorations assume. The numbers show how well each method undoes that "
-            "known blur, not how it performs where the real point spread function, background or "
+            "The phantoms are simulated with the point spread function and the noise that the "
+            "restorations assume. The numbers show how well each method removes this known blur. "
+            "They do not show how it performs if the real point spread function, background or "
             "noise differ.",
-            f"Intervals are over simulated volumes (at least {count} per recipe; crops of one "
-            "clean volume, or one object at several doses, count once). They do not include other "
-            "microscopes, doses or kinds of structure.",
+            f"Intervals on phantoms are over simulated volumes (at least {count} per recipe; crops "
+            "of one clean volume, or one object at several doses, count once). They do not include "
+            "the variation over other microscopes, doses or kinds of structure.",
         ]
         seen = sorted(seen_recipes(settings))
         unseen = sorted(set(phantoms["recipe"]) - set(seen))
         if seen and unseen:
             caveats.append(
                 f"Seen structure: phantom recipe {', '.join(seen)}. Unseen: {', '.join(unseen)}. "
-                "Your specimen is unseen structure."
+                "The structure of your specimen is unseen."
             )
     elif len(metrics) and (metrics["split"] == "measured").any():
         caveats += [
-            "The truth of a measured pair is another image, with noise and blur of its own. The "
+            "The truth of a measured pair is another image, with its own noise and blur. The "
             "numbers show how close a method comes to that image. A method that resolves more "
-            "than that image gets worse numbers.",
-            "Intervals are over specimens: all test pairs of one specimen count once. They do not "
-            "include other microscopes, doses or kinds of specimen.",
+            "detail than that image gets worse numbers.",
+            "Intervals on measured pairs are over specimens: all test pairs of one specimen count "
+            "once. They do not include the variation over other microscopes, doses or kinds of "
+            "specimen.",
         ]
     else:
         caveats.append(
-            "This page has no comparison with simulated truth. The pictures alone do not prove "
-            "that newly visible structures are real."
+            "Nothing was compared with simulated truth. The pictures alone do not prove that newly "
+            "visible structures are real."
         )
     trained = [method_label(n) for n, m in settings.methods.items() if is_trained(m)]
     if trained:
         caveats.append(
-            f"{listed(trained)}: trained once, with one seed. Another seed may change the result "
-            "by more than the interval."
+            f"{listed(trained)}: trained once, with one seed. Another seed may change the results "
+            "by more than their intervals."
         )
     if len(metrics) and (metrics["split"] == "volume").any():
-        caveats.append("The dataset has few volumes with truth, and their truth is used as given.")
+        caveats.append("The dataset has few volumes with truth. Their truth is used as given.")
     caveats += [
-        "Detail below the microscope's cut-off cannot be verified from these data. It comes from "
-        "the assumptions or the training of the method.",
-        f"{', '.join(METRICS[m].label for m in VOXELWISE)} compare voxels. They do not count "
+        "Detail below the microscope's cut-off cannot be verified from the data. It comes from the "
+        "assumptions or the training of the method.",
+        f"{listed([METRICS[m].label for m in VOXELWISE])} compare voxels. They do not count "
         "invented or missed objects.",
     ]
     return caveats

@@ -22,7 +22,7 @@ def data_and_phantoms(job: Job, channel: str) -> Drawn:
     figure, caption = draw_likeness(
         job.root, dataset=job.name, settings=job.settings, channel=channel
     )
-    title = f"Your data and the phantoms{of_channel(job, channel)}"
+    title = f"Your data and phantoms{of_channel(job, channel)}"
     return [(Entry(f"likeness_{channel}", "phantoms", title, caption), figure)]
 
 
@@ -32,13 +32,13 @@ def split_sheet(job: Job, channel: str, split: str) -> Drawn:
     about: Any = open_group(store).attrs
     measured = "measured" in about
     depth, height, width = np.multiply(about["shape"], about["voxel_size_um"])
-    used = {"train": "the networks learn from", "test": "the numbers are measured on"}[split]
-    every = "" if measured else ", every recipe at least once"
+    used = {"train": "networks are trained on", "test": "methods are compared on"}[split]
+    every = "" if measured else ", at least one per recipe"
     caption = (
-        f"The {about['volumes']} volumes that {used}: {quantity(width)} × {quantity(height)} × "
-        f"{quantity(depth)} µm (X, Y, Z){every}. {'Truths' if measured else 'Objects'} above, "
-        "images below; each as maximum projections of its middle eighth along Z (XY) and along Y "
-        "(XZ), stretched to its own range."
+        f"Volumes that {used} ({about['volumes']} in all), {quantity(depth)} × {quantity(height)} "
+        f"× {quantity(width)} µm (Z, Y, X){every}. {'Truths' if measured else 'Objects'} above, "
+        "images below: maximum projections of the middle eighth along Z (XY) and along Y "
+        "(XZ), each on its own grey scale."
     )
     section, what = ("pairs", "Measured pairs") if measured else ("phantoms", "Phantoms")
     title = f"{what} of the {split} split{of_channel(job, channel)}"
@@ -66,7 +66,7 @@ def restored_recipes(job: Job, channel: str) -> Drawn:
         figure, shown = plots.projections(panels)
         if measured:
             section, what = "pairs", "Pair"
-            caption = f"Test pair {recipe}, a specimen that no training contained. "
+            caption = f"Test pair {recipe}, of a specimen that was not used in training. "
         else:
             section, what = "phantoms", "Phantom"
             known = "seen" if recipe in seen_recipes(job.settings) else "not seen"

@@ -5,8 +5,9 @@ common colour blindness can tell apart.
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -22,6 +23,8 @@ from decon3d.report.labels import METRICS, VARIANTS, VOXELWISE, method_label, pr
 from decon3d.report.views import Scene, Triple, line
 
 WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
+TALLEST = 9.0
+"""Greatest height of an XY picture and the XZ picture below it, in inches."""
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
 GROUP_STYLES = {
@@ -70,37 +73,60 @@ def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[floa
     figure, (low, high)
         The display range in counts: the 0.5 and 99.8 percentiles of all projections together.
     """
-    views = [(label, s, s.counts.max(axis=0), s.counts.max(axis=1)) for label, s in panels]
-    pooled = np.concatenate([v.ravel() for _, _, xy, xz in views for v in (xy, xz)])
+    views = [(label, s.size_um, s.counts.max(axis=0), s.counts.max(axis=1)) for label, s in panels]
+    pooled = np.concatenate([v.ravel() for _, _, *both in views for v in both])
     low, high = map(float, np.nanpercentile(pooled, [0.5, 99.8]))
     high = max(high, low + 1e-6)
+    return xy_above_xz(views, cmap="gray", shown=(low, high), unit="counts"), (low, high)
+
+
+def xy_above_xz(
+    views: Sequence[tuple[str, Triple, NDArray[np.floating], NDArray[np.floating]]],
+    *,
+    cmap: str,
+    shown: tuple[float, float],
+    unit: str,
+    extend: Literal["neither", "both"] = "neither",
+) -> Figure:
+    """Draw an XY picture above an XZ picture per panel, on one length scale, with a colour bar.
+
+    Parameters
+    ----------
+    views
+        Label, size in µm (Z, Y, X), XY and XZ picture of each panel.
+    cmap, shown, extend
+        Colours, the values at both ends of the colour bar, and which ends stand for all values
+        beyond them.
+    unit
+        Label of the colour bar.
+    """
     columns = len(views) if len(views) <= 5 else min(math.ceil(len(views) / 2), 5)
     rows = math.ceil(len(views) / columns)
     wide = WIDTH if columns <= 4 else 1.2 * WIDTH
-    depth, height, width = views[0][1].size_um
-    # One scale for the whole figure: the XZ view of a thin stack is not enlarged.
-    panel = min((wide - 0.9) / columns - 0.12, 4.2)
-    inch = panel / width
-    tall, flat = height * inch, max(depth * inch, 0.15)
-    title, gap = 0.28, 0.06
+    depth, height, width = views[0][1]
+    panel = min((wide - 0.9) / columns - 0.12, 4.2, TALLEST * width / (height + depth))
+    pitch = max(panel, 0.9) + 0.12
+    tall, flat = panel * height / width, max(panel * depth / width, 0.15)
+    labels = [textwrap.fill(label, round(pitch / 0.08)) for label, *_ in views]
+    title, gap = 0.12 + 0.17 * max(1 + label.count("\n") for label in labels), 0.06
     row = title + tall + gap + flat + 0.15
-    size = (columns * (panel + 0.12) + 0.9, rows * row)
+    size = (columns * pitch + 0.9, rows * row)
     figure = Figure(figsize=size)
     image = None
-    for i, (label, scene, xy, xz) in enumerate(views):
-        left = (i % columns) * (panel + 0.12) / size[0]
+    for i, (label, (_, size_um, xy, xz)) in enumerate(zip(labels, views, strict=True)):
+        left = (i % columns) * pitch / size[0]
         top = 1 - (i // columns * row + title) / size[1]
         for name, view, inches, offset in (("XY", xy, tall, 0.0), ("XZ", xz, flat, tall + gap)):
             bottom = top - (offset + inches) / size[1]
             axes = figure.add_axes((left, bottom, panel / size[0], inches / size[1]))
             image = axes.imshow(
                 view,
-                cmap="gray",
-                vmin=low,
-                vmax=high,
+                cmap=cmap,
+                vmin=shown[0],
+                vmax=shown[1],
                 aspect="auto",
                 interpolation="antialiased",
-                extent=(0, scene.size_um[2], scene.size_um[1 if name == "XY" else 0], 0),
+                extent=(0, size_um[2], size_um[1 if name == "XY" else 0], 0),
             )
             _bare(axes)
             if i == 0:
@@ -115,16 +141,32 @@ def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[floa
                     path_effects=OUTLINE,
                 )
             if name == "XY":
-                axes.set_title(label, pad=4)
+                axes.set_title(label, pad=4, loc="left")
                 if i == 0:
-                    _scale_bar(axes, scene.size_um[2], scene.size_um[1])
+                    _scale_bar(axes, size_um[2], size_um[1])
     assert image is not None
     bar = figure.add_axes(
-        ((size[0] - 0.72) / size[0], 1 - (title + tall) / size[1], 0.12 / size[0], tall / size[1])
+        (
+            columns * pitch / size[0] + 0.06 / size[0],
+            1 - (title + tall) / size[1],
+            0.12 / size[0],
+            tall / size[1],
+        )
     )
-    figure.colorbar(image, cax=bar, label="counts")
+    figure.colorbar(image, cax=bar, label=unit, extend=extend)
     bar.grid(False)
-    return figure, (low, high)
+    _fit_width(figure)
+    return figure
+
+
+def _fit_width(figure: Figure) -> None:
+    """Make a figure as wide as what it shows; no axes change their size."""
+    width, height = figure.get_size_inches()
+    needed = figure.get_tightbbox().x1 + 0.06
+    for axes in figure.axes:
+        x, y, w, h = axes.get_position().bounds
+        axes.set_position((x * width / needed, y, w * width / needed, h))
+    figure.set_size_inches(needed, height)
 
 
 def profiles(panels: Sequence[tuple[str, Scene]], *, centre_um: Triple) -> Figure:
@@ -381,11 +423,11 @@ def _scale_bar(axes: Axes, width_um: float, height_um: float) -> None:
         path_effects=OUTLINE,
     )
     axes.text(
-        x + length / 2,
+        x,
         y - 0.015 * height_um,
         f"{length:g} µm",
         color="white",
-        ha="center",
+        ha="left",
         va="bottom",
         fontsize=8,
         path_effects=OUTLINE,

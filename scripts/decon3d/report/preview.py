@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from decon3d import paths
+from decon3d.blocks.geometry import Region
 from decon3d.classical.kind import PRIORS
 from decon3d.errors import UserError
 from decon3d.files import write_text
@@ -17,7 +18,6 @@ from decon3d.report.preview_trials import Trial, try_method
 from decon3d.report.templating import render
 from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
-from decon3d.restoration.blocks import Region
 from decon3d.settings import (
     Dataset,
     Settings,

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d import paths
+from decon3d.blocks.geometry import Region, Triple, choose_block, grid
 from decon3d.classical.kind import PRIORS
 from decon3d.classical.registry import CLASSICAL
 from decon3d.errors import UserError
 from decon3d.logs import log
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.blocks import Region, Triple, choose_block, grid
-from decon3d.restoration.restorers import State, claim_device, open_restorer, preparation
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import State, claim_device, open_restorer
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import (
     Settings,
@@ -37,18 +38,25 @@ from decon3d.volumes.no_data import read_marked
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of trying a method on one channel; `restored` is None where it could not be."""
+    """What came of trying a method on one channel; `restored` is None where it could not be.
+
+    Attributes
+    ----------
+    values
+        The settings in effect: `iterations` and the λ of a prior.
+    seconds
+        Of the crop with its context.
+    predicted_s
+        Of this channel of all volumes and time points, with as many threads.
+    """
 
     method: str
     channel: str
     notes: list[str]
     restored: NDArray[np.float32] | None = None
     values: dict[str, Any] | None = None
-    """The settings in effect: `iterations` and the λ of a prior."""
     seconds: float = 0.0
-    """Of the crop with its context."""
     predicted_s: float = 0.0
-    """Of this channel of all volumes and time points, with as many threads."""
 
 
 def try_method(

@@ -9,10 +9,10 @@ Richardson-Lucy has a veto, the raw volume is recommended.
 `tests/validation/validate_recommendation.py` measures how often this rule is right.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pandas as pd
 
@@ -44,10 +44,10 @@ EVIDENCE = {
     "measured": "measured pairs",
     "volume": "your own volumes with truth",
 }
-"""What methods are ranked on, the first that there is: the group, and how sentences call it."""
+"""Groups of volumes with truth, in the order of preference, and their names in sentences."""
 SIMULATED = {"simulated", "unseen", "seen"}
 REASONS = 2
-"""Reasons against a method that the sentence names; the table has all."""
+"""Most reasons against a method in the sentence; the table has all."""
 COLUMNS = (
     "channel",
     "method",
@@ -68,43 +68,51 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Rank:
-    """What one group of subjects with truth says of one method."""
+    """The PSNR of one method on one group of volumes with truth.
 
-    method: str
-    group: str
+    Attributes
+    ----------
+    mean
+        Affine-matched PSNR, in dB.
+    ahead
+        Paired difference to the reference, in dB; None for the reference itself.
+    """
+
     mean: Estimate
-    """Affine-matched PSNR, in dB."""
     ahead: Estimate | None
-    """Of the reference, in dB, paired over volumes; None for the reference itself."""
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The outcome for one channel."""
+    """The outcome for one channel.
+
+    Attributes
+    ----------
+    method
+        A method of the config, `input` = the raw volume, None = there is no recommendation.
+    reference
+        The Richardson-Lucy that others are compared with; None = the config has none.
+    checks
+        The checks on the data, by method and name.
+    ranks
+        The PSNR of each method and of the raw volume, by method and group.
+    """
 
     channel: str
     method: str | None
-    """A method of the config, `input` = the raw volume, None = there is no recommendation."""
     sentence: str
     reference: str | None
-    """The Richardson-Lucy that others are compared with; None = the config has none."""
-    checks: dict[str, list[Check]] = field(default_factory=dict)
-    """What the data say of each method."""
-    ranks: list[Rank] = field(default_factory=list)
-    """What each group of subjects with truth says of each method and of the raw volume."""
+    checks: dict[str, dict[str, Check]]
+    ranks: dict[str, dict[str, Rank]]
 
     def vetoes(self, method: str) -> list[Check]:
-        """List the checks that speak against a method."""
-        return [check for check in self.checks.get(method, []) if check.veto]
-
-    def cells(self, method: str) -> dict[str, Check]:
-        """Return a method's checks by name."""
-        return {check.name: check for check in self.checks[method]}
+        """List the checks that exclude a method."""
+        return [check for check in self.checks.get(method, {}).values() if check.veto]
 
     @property
     def columns(self) -> dict[str, Column]:
         """The checks that any method has, in the order of `CHECKS`."""
-        there = {check.name for checks in self.checks.values() for check in checks}
+        there = set().union(*self.checks.values())
         return {name: column for name, column in CHECKS.items() if name in there}
 
     @property
@@ -115,21 +123,13 @@ class Recommendation:
     @property
     def groups(self) -> list[str]:
         """The groups of simulated objects; where there are none, all groups with truth."""
-        there = list(dict.fromkeys(rank.group for rank in self.ranks))
+        there = [group for group in EVIDENCE if any(group in of for of in self.ranks.values())]
         return [group for group in there if group in SIMULATED] or there
 
     @property
     def simulated(self) -> bool:
         """Whether the groups consist of simulated objects."""
         return bool(SIMULATED & set(self.groups))
-
-    @property
-    def ranked(self) -> dict[str, dict[str, Rank]]:
-        """What is known of each method and of the raw volume, by group."""
-        found: dict[str, dict[str, Rank]] = {}
-        for rank in self.ranks:
-            found.setdefault(rank.method, {})[rank.group] = rank
-        return found
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -163,9 +163,9 @@ def recommend(
     specimens
         Of the measured test pairs; see `independent.with_volumes`.
     misfits
-        In what the volumes differ from a network's training, by method.
+        By method: how the volumes differ from a network's training data, a sentence each.
     labels
-        What is said of a method beside its name, by channel and method: its iterations.
+        By channel and method: text beside a method's name, such as its iterations.
     """
     grouped = with_groups(metrics, settings=settings)
     grouped = with_volumes(grouped, settings=settings, specimens=specimens)
@@ -228,94 +228,102 @@ def recommended(
 
 
 def settled(values: Mapping[str, Any]) -> str:
-    """Say in a few words what the preparation of a method settled: its iterations, its λ."""
+    """State the iterations and the λ that the preparation of a method chose, for a sentence."""
     if not isinstance(values.get("iterations"), int):
         return ""
     weight = prior_weight(values)
-    told = f"λ {weight:.2g}, " if weight else ""
-    return f"{told}{values['iterations']} iterations"
+    return f"λ {weight:.2g}, " * bool(weight) + f"{values['iterations']} iterations"
 
 
 def recommendation_table(recommendations: Sequence[Recommendation]) -> pd.DataFrame:
     """Lay recommendations out as a table: a row per channel, method and number."""
     rows: list[dict[str, Any]] = []
     for r in recommendations:
-        for method in dict.fromkeys([*r.checks, *(rank.method for rank in r.ranks)]):
+        for method in dict.fromkeys([*r.checks, *r.ranks]):
             start = {
                 "channel": r.channel,
                 "method": method,
                 "recommended": method == r.method,
                 "vetoed": bool(r.vetoes(method)),
             }
-            for c in r.checks.get(method, []):
-                rows.append(
-                    {
-                        **start,
-                        "evidence": "data",
-                        "check": c.name,
-                        "value": c.value,
-                        "reference": c.reference,
-                        "veto": c.veto,
-                        "sentence": c.sentence,
-                    }
-                )
-            for rank in r.ranks:
-                if rank.method == method and rank.ahead is not None:
-                    low, high = rank.ahead.cautious
-                    rows.append(
-                        {
-                            **start,
-                            "evidence": rank.group,
-                            "check": "ahead_db",
-                            "value": rank.ahead.mean,
-                            "low": low,
-                            "high": high,
-                            "n": rank.ahead.n,
-                        }
-                    )
+            rows += [
+                {
+                    **start,
+                    "evidence": "data",
+                    "check": c.name,
+                    "value": c.value,
+                    "reference": c.reference,
+                    "veto": c.veto,
+                    "sentence": c.sentence,
+                }
+                for c in r.checks.get(method, {}).values()
+            ]
+            rows += [
+                {
+                    **start,
+                    "evidence": group,
+                    "check": "ahead_db",
+                    "value": rank.ahead.mean,
+                    "low": rank.ahead.cautious[0],
+                    "high": rank.ahead.cautious[1],
+                    "n": rank.ahead.n,
+                }
+                for group, rank in r.ranks.get(method, {}).items()
+                if rank.ahead is not None
+            ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 @dataclass(frozen=True)
 class _Channel:
-    """One channel's rows, and the methods that compete there."""
+    """One channel's rows, and the methods that compete there.
+
+    Attributes
+    ----------
+    missing
+        Methods of the config that have no results yet.
+    said
+        Text beside each method's name: its iterations.
+    """
 
     name: str
     metrics: pd.DataFrame
     methods: list[str]
     missing: list[str]
-    """Methods of the config that have no results yet."""
     settings: Settings
     said: Mapping[str, str]
 
     def outcome(self, misfits: Mapping[str, Sequence[str]] | None) -> Recommendation:
         """Check every method, rank them, and choose."""
         reference = reference_of(self.methods, self.settings)
-        checks = {
-            method: data_checks(
-                self.metrics,
-                method=method,
-                reference=INPUT if reference in (method, None) else reference,
-                misfits=(misfits or {}).get(method, ()),
-                compared=method != reference,
-            )
-            for method in self.methods
-        }
         start = reference or self.methods[0]
+        checks = {
+            m: {
+                check.name: check
+                for check in data_checks(
+                    self.metrics,
+                    method=m,
+                    reference=INPUT if reference in (m, None) else reference,
+                    misfits=(misfits or {}).get(m, ()),
+                    compared=m != reference,
+                )
+            }
+            for m in self.methods
+        }
         values = {group: self._values(group) for group in EVIDENCE}
-        ranks = [
-            Rank(
-                method,
-                group,
-                self._mean(of[method], f"{group}/{method}"),
-                None
-                if method == start or start not in of
-                else self._difference(of, method, start, group),
-            )
-            for group, of in values.items()
+        ranks: dict[str, dict[str, Rank]] = {
+            method: {
+                group: Rank(
+                    self._mean(of[method], f"{group}/{method}"),
+                    None
+                    if method == start or start not in of
+                    else self._difference(of, method, start, group),
+                )
+                for group, of in values.items()
+                if method in of
+            }
             for method in (INPUT, *self.methods)
-            if method in of
-        ]
+        }
         group = next((g for g in EVIDENCE if start in values[g]), None)
 
         def ahead(first: str, second: str) -> Estimate | None:
@@ -325,12 +333,15 @@ class _Channel:
 
         where = EVIDENCE[group] if group else ""
         method, sentence = self._choice(reference, checks, ahead, where)
-        if method is not None and method in checks:
+        if method in checks:
             # The others were compared with the start, which is a check of that, too.
             checked = any(checks.values()) if method == start else checks[method]
             if not checked:
-                sentence += f" {method_label(method)} was not checked against your data."
-        sentence += self._lacking()
+                sentence += f" {method_label(method)} was not checked on your data."
+        if self.missing:
+            names = listed([method_label(m) for m in self.missing])
+            sentence += f" {names} {'have' if len(self.missing) > 1 else 'has'} no results yet."
+        ranks = {m: of for m, of in ranks.items() if of}
         return Recommendation(self.name, method, sentence, reference, checks, ranks)
 
     def _values(self, group: str) -> dict[str, dict[str, float]]:
@@ -351,12 +362,12 @@ class _Channel:
     def _choice(
         self,
         reference: str | None,
-        checks: Mapping[str, Sequence[Check]],
+        checks: Mapping[str, Mapping[str, Check]],
         ahead: Callable[[str, str], Estimate | None],
         where: str,
     ) -> tuple[str | None, str]:
         """Choose a method and say why."""
-        against = {m: _reasons(checks[m]) for m in self.methods}
+        against = {m: _reasons(checks[m].values()) for m in self.methods}
         start = reference or self.methods[0]
         if reference is None and len(self.methods) + len(self.missing) > 1:
             awaited = reference_of(self.missing, self.settings)
@@ -370,40 +381,36 @@ class _Channel:
         if against[start]:
             return INPUT, f"Use the raw volume: {method_label(start)} {against[start]}."
         left = self._left([m for m in self.methods if not against[m]])
-        fitter = None if start in left else left[0]
         for m in self.methods:
             if m not in left and not against[m]:
-                against[m] = f"fits yours worse than {method_label(left[0])}"
-        first = fitter or start
+                against[m] = (
+                    f"has a larger predicted error on your data than {method_label(left[0])}"
+                )
+        first = start if start in left else left[0]
         differences = {m: d for m in self.methods if m != first and (d := ahead(m, first))}
         leads = {m: d for m, d in differences.items() if _clear(d)}
         chosen = self._first([m for m in leads if m in left], leads, ahead) or first
         raw = ahead(INPUT, chosen)
         if _clear(raw):
-            return INPUT, (
-                f"Use the raw volume: it is ahead of {method_label(chosen)} on {where} by "
-                f"{_decibels(raw)}."
-            )
+            higher = _higher("its", raw, method_label(chosen), where)
+            return INPUT, f"Use the raw volume: {higher}."
         name = method_label(chosen) + (f", {self.said[chosen]}" if self.said[chosen] else "")
+        passed = ", and it passed all checks on your data" if checks[chosen] else ""
         if len(self.methods) == 1:
             only = "the only method with results" if self.missing else "the only method"
-            unopposed = f"nothing in your data speaks against it, {only}"
-            return chosen, f"Use {name}: {unopposed if checks[chosen] else f'it is {only}'}."
-        if fitter:
-            return chosen, f"Use {name}: {self._fits(fitter, chosen, start, ahead, where)}."
+            return chosen, f"Use {name}: it is {only}{passed}."
+        if first != start:
+            return chosen, f"Use {name}: {self._excluded(start, first, chosen, ahead, where)}."
         if chosen != start:
-            unopposed = ", and your data do not speak against it" if checks[chosen] else ""
-            return chosen, (
-                f"Use {name}: it is ahead of {method_label(start)} on {where} by "
-                f"{_decibels(leads[chosen])}{unopposed}."
-            )
-        if leads:  # the data exclude all of them; the table tells of those that lead by less
+            higher = _higher("its", leads[chosen], method_label(start), where)
+            return chosen, f"Use {name}: {higher}{passed}."
+        if leads:  # the data exclude all of them; the table shows those that lead by less
             best = max(leads, key=lambda m: leads[m].mean)
             return chosen, (
-                f"Use {name}: {method_label(best)} is ahead on {where} by "
-                f"{number(leads[best].mean, 1)} dB and {against[best]}."
+                f"Use {name}: the PSNR of {method_label(best)} on {where} is "
+                f"{number(leads[best].mean, 1)} dB higher, but it {against[best]}."
             )
-        return chosen, f"Use {name}: {self._no_lead(where, list(differences.values()))}."
+        return chosen, f"Use {name}: {_no_lead(where, list(differences.values()))}."
 
     def _left(self, methods: Sequence[str]) -> list[str]:
         """Keep methods whose predicted error is not clearly larger than the least, that first."""
@@ -413,34 +420,27 @@ class _Channel:
         worse = {m: predicted_worse(self.metrics, m, best) for m in methods if m != best}
         return [best, *(m for m, errors in worse.items() if errors is None or errors <= ERRORS)]
 
-    def _fits(
+    def _excluded(
         self,
+        start: str,
         fitter: str,
         chosen: str,
-        start: str,
         ahead: Callable[[str, str], Estimate | None],
         where: str,
     ) -> str:
-        """Say why Richardson-Lucy is excluded, and what simulated objects say of the choice."""
+        """Say why Richardson-Lucy is excluded, and how the choice compares on simulated objects."""
         reference = method_label(start)
-        errors = -(predicted_worse(self.metrics, fitter, start) or 0.0)
-        subject = "it" if chosen == fitter else method_label(fitter)
+        errors = predicted_worse(self.metrics, start, fitter) or 0.0
         text = (
-            f"on your data, {subject} has a smaller predicted error than {reference}, by "
-            f"{number(errors, 1)} standard errors"
+            f"on your data, the predicted error of {reference} is larger than that of "
+            f"{method_label(fitter)} by {number(errors, 1)} standard errors"
         )
-        for one, other, name in ((chosen, start, "it"), (start, chosen, reference)):
-            lead = ahead(one, other)
-            if _clear(lead):
-                return f"{text}; on {where}, {name} is ahead by {_decibels(lead)}"
+        if _clear(lead := ahead(chosen, start)):
+            return f"{text}; {_higher('its', lead, reference, where)}"
+        if _clear(lead := ahead(start, chosen)):
+            whose = f"{reference}'s"
+            return f"{text}; {_higher(whose, lead, method_label(chosen), where)}"
         return text
-
-    def _lacking(self) -> str:
-        """Say which methods of the config have no results yet; empty = all have some."""
-        if not self.missing:
-            return ""
-        names = listed([method_label(m) for m in self.missing])
-        return f" {names} {'have' if len(self.missing) > 1 else 'has'} no results yet."
 
     def _first(
         self,
@@ -456,32 +456,32 @@ class _Channel:
         order = list(self.settings.methods)
         return min(level, key=lambda m: (is_network(self.settings.methods[m]), order.index(m)))
 
-    def _no_lead(self, where: str, differences: Sequence[Estimate]) -> str:
-        counts = [d.n for d in differences]
-        if not where:
-            return "there are no simulated objects to rank the other methods"
-        if not counts:
-            return f"no other method has been measured on {where}"
-        few = "" if max(counts) >= LEAST else f" ({max(counts)} are too few to tell)"
-        return f"no other method is clearly ahead of it on {where}{few}"
+
+def _no_lead(where: str, differences: Sequence[Estimate]) -> str:
+    """Say why no other method is preferred to Richardson-Lucy."""
+    if not where:
+        return "there are no simulated objects on which to compare the methods"
+    if not differences:
+        return f"no other method has been measured on {where}"
+    most = max(d.n for d in differences)
+    few = "" if most >= LEAST else f" ({most} are too few to tell)"
+    return f"no other method has a clearly higher PSNR on {where}{few}"
 
 
-def _clear(difference: Estimate | None) -> bool:
+def _clear(difference: Estimate | None) -> TypeGuard[Estimate]:
     """Say whether the first of two methods is ahead, and no tie."""
     return difference is not None and difference.mean >= TIE_DB and difference.excludes_zero
 
 
-def _decibels(estimate: Estimate | None) -> str:
-    """Write a difference with its interval."""
-    if estimate is None:
-        return "–"
-    low, high = (number(bound, 1) for bound in estimate.cautious)
+def _higher(whose: str, lead: Estimate, other: str, where: str) -> str:
+    """Write that one PSNR is higher than another, with the interval."""
+    low, high = (number(bound, 1) for bound in lead.cautious)
     return (
-        f"{number(estimate.mean, 1)} dB (95\u00a0% interval {low}\u00a0…\u00a0{high}, "
-        f"n\u00a0=\u00a0{estimate.n})"
+        f"{whose} PSNR on {where} is {number(lead.mean, 1)} dB higher than that of {other} "
+        f"(95\u00a0% interval {low}\u00a0…\u00a0{high}\u00a0dB, n\u00a0=\u00a0{lead.n})"
     )
 
 
-def _reasons(checks: Sequence[Check]) -> str:
-    """Join what speaks against a method; of the checks in order, what can be seen is first."""
+def _reasons(checks: Iterable[Check]) -> str:
+    """Join the reasons that exclude a method; those that can be seen in pictures come first."""
     return " and ".join([check.why for check in checks if check.veto][:REASONS])

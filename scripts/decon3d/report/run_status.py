@@ -1,8 +1,7 @@
 """The state of a run: which methods are complete, which settings were used, and all warnings."""
 
 import datetime
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -28,24 +27,6 @@ SLACK = 1.05
 """Voxels may be coarser than Nyquist's limit by this factor without a warning."""
 
 
-@dataclass(frozen=True)
-class Log:
-    """A log of a method, with its last lines."""
-
-    path: str
-    tail: str
-
-
-@dataclass(frozen=True)
-class Incomplete:
-    """A method that lacks results, the missing results, and the logs that may explain why."""
-
-    method: str
-    missing: list[str]
-    logs: list[Log]
-    folder: str
-
-
 def stored(path: Path) -> dict[str, Any]:
     """Read an object from a JSON file of this project; empty where there is none yet."""
     return read_json(path) if path.is_file() else {}
@@ -59,9 +40,23 @@ def volume_names(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         return sorted(path.stem for path in root.glob(paths.ingested(dataset, "*")))
 
 
-def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[Incomplete]:
-    """List the methods of the config that lack a restored volume or their evaluation."""
+def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
+    """List the methods of the config that lack a restored volume or their evaluation.
+
+    Returns
+    -------
+    list of dict
+        `method`; `missing`: the missing results; `logs`: `path` and last lines (`tail`) of the
+        newest logs of the method; `folder`: where all logs are.
+    """
+    used = settings.datasets[dataset]
     volumes = volume_names(root, dataset=dataset, settings=settings)
+    kinds = {f"sample.{channel}": f"probes of {channel}" for channel in used.channels}
+    kinds["consistency"] = "consistency map"
+    if settings.has_pairs(dataset):
+        kinds["phantoms"] = f"evaluation on the {'measured pairs' if used.pairs else 'phantoms'}"
+    if _has_reference(dataset, used):
+        kinds["volumes"] = "evaluation on the volumes with truth"
     found = []
     for method in settings.methods:
         lacking = [
@@ -69,46 +64,43 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
             for volume in volumes
             if not (root / paths.store_marker(paths.restored(dataset, volume, method))).is_file()
         ]
-        missing = []
+        missing = [
+            what
+            for kind, what in kinds.items()
+            if not (root / paths.evaluation(dataset, method, kind)).is_file()
+        ]
         if lacking:
             some = ", ".join(lacking[:5]) + (" …" if len(lacking) > 5 else "")
-            missing.append(f"{len(lacking)} of {len(volumes)} restored volume(s): {some}")
-        evaluated = (root / paths.evaluation(dataset, method, "phantoms")).is_file()
-        if settings.has_pairs(dataset) and not evaluated:
-            measured = settings.datasets[dataset].pairs is not None
-            missing.append(f"evaluation on the {'measured pairs' if measured else 'phantoms'}")
-        compared = (root / paths.evaluation(dataset, method, "volumes")).is_file()
-        if _has_reference(dataset, settings) and not compared:
-            missing.append("evaluation on the volumes with truth")
-        probed = {f"sample.{c}": f"probes of {c}" for c in settings.datasets[dataset].channels}
-        for kind, what in {**probed, "consistency": "consistency map"}.items():
-            if not (root / paths.evaluation(dataset, method, kind)).is_file():
-                missing.append(what)
+            missing.insert(0, f"{len(lacking)} of {len(volumes)} restored volume(s): {some}")
         if missing:
-            logs = list(_logs(root, dataset, method))
-            found.append(Incomplete(method, missing, logs, f"logs/{dataset}/"))
+            logs = _logs(root, dataset, method)
+            folder = f"logs/{dataset}/"
+            found.append({"method": method, "missing": missing, "logs": logs, "folder": folder})
     return found
 
 
-def _has_reference(dataset: str, settings: Settings) -> bool:
+def _has_reference(name: str, dataset: Dataset) -> bool:
     try:
-        volumes = list_volumes(dataset, settings.datasets[dataset]).values()
+        return any(volume.reference for volume in list_volumes(name, dataset).values())
     except UserError:
         return False
-    return any(volume.reference for volume in volumes)
 
 
-def _logs(root: Path, dataset: str, method: str) -> Iterator[Log]:
+def _logs(root: Path, dataset: str, method: str) -> list[dict[str, str]]:
     """Find a method's logs, newest first: files with the method as a part of their path."""
     folder = root / "logs" / dataset
-    files = [p for p in folder.rglob("*") if p.is_file() and method in _words(p, folder)]
-    for path in sorted(files, key=lambda p: p.stat().st_mtime, reverse=True)[:5]:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        yield Log(str(path.relative_to(root)), "\n".join(lines[-LOG_LINES:]))
-
-
-def _words(path: Path, folder: Path) -> set[str]:
-    return {word for part in path.relative_to(folder).parts for word in part.split(".")}
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and any(method in part.split(".") for part in path.relative_to(folder).parts)
+    ]
+    newest = sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)[:5]
+    tails = (path.read_text(encoding="utf-8", errors="replace").splitlines() for path in newest)
+    return [
+        {"path": str(path.relative_to(root)), "tail": "\n".join(lines[-LOG_LINES:])}
+        for path, lines in zip(newest, tails, strict=True)
+    ]
 
 
 def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
@@ -129,9 +121,7 @@ def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[
             prepared = stored(root / paths.prepared(dataset, channel, name))
             values |= flat(tuning.get("chosen", {}))
             values |= {
-                key: str(model[key])
-                for key in ("best_step", "seed", "target_kernel")
-                if key in model
+                k: str(model[k]) for k in ("best_step", "seed", "target_kernel") if k in model
             }
             values |= flat({k: model[k] for k in ("training",) if k in model})
             values |= flat(_with_interval(prepared.get("values", {})))
@@ -226,88 +216,73 @@ def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
         record = stored(root / paths.ingested(dataset, volume))
         if "voxel_size_um" in record:
             found += _sampling(settings.datasets[dataset], record["voxel_size_um"])
-        found += [f"{volume}: {text}." for text in record.get("warnings", [])]
-        found += [f"{volume}: {text}." for text in _contradictions(settings, dataset, record)]
-        for key, words in (
-            (
-                "saturated",
-                "are saturated: their true brightness is lost, and restored values are "
-                "too low around them",
-            ),
-            ("not_finite", "are NaN or infinite; they count as missing"),
-        ):
-            count = sum(record.get(key, {}).values())
-            if count:
-                found.append(f"{volume}: {count:,} voxels {words}.")
+        texts = [*record.get("warnings", []), *_contradictions(settings, dataset, record)]
+        found += [f"{volume}: {text}." for text in texts]
+        found += _counted(
+            volume,
+            {key: sum(record.get(key, {}).values()) for key in ("saturated", "not_finite")},
+            saturated="are saturated; their true brightness is lost, and restored values around "
+            "them are too low",
+            not_finite="are NaN or infinite; they count as missing",
+        )
         found += _fill(volume, record)
         for method in settings.methods:
             store = root / paths.restored(dataset, volume, method)
             if (store / "zarr.json").is_file():
                 attributes: Any = open_group(store).attrs.get("decon3d", {})
-                for key, words in (
-                    ("clipped", "were clipped to the range of the output's type"),
-                    ("not_finite", "were restored as NaN or infinity and were set to 0"),
-                ):
-                    if attributes.get(key):
-                        label = f"{volume}, {method_label(method)}"
-                        found.append(f"{label}: {attributes[key]:,} voxels {words}.")
+                found += _counted(
+                    f"{volume}, {method_label(method)}",
+                    attributes,
+                    clipped="were clipped to the range of the output's data type",
+                    not_finite="were restored as NaN or infinity and were set to 0",
+                )
     for method in settings.methods:
-        for volume, sentences in (
-            stored(root / paths.plan(dataset, method)).get("warnings", {}).items()
-        ):
+        plan = stored(root / paths.plan(dataset, method))
+        for volume, sentences in plan.get("warnings", {}).items():
             found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
-    found += _assumed(root, dataset, settings)
-    found += _nominal(root, dataset, settings)
-    found += _cut_short(root, dataset, settings)
+    found += _choices(root, dataset, settings)
     return list(dict.fromkeys([*found, *_unverifiable(root, dataset, settings)]))
 
 
-def _assumed(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """List what was assumed about the camera because neither config nor data give it."""
-    found = []
-    for channel in settings.datasets[dataset].channels:
-        record = stored(root / paths.noise(dataset, channel)).get("resolved", {})
-        found += [f"{channel}: {text}." for text in record.get("assumed", [])]
-    return found
+def _counted(where: str, counts: dict[str, Any], **words: str) -> list[str]:
+    """Report voxels that were counted: one sentence for each number above 0."""
+    return [
+        f"{where}: {counts[key]:,} voxels {text}." for key, text in words.items() if counts.get(key)
+    ]
 
 
-def _nominal(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """List where `iterations: auto` used the default because the data did not allow a choice."""
+def _choices(root: Path, dataset: str, settings: Settings) -> list[str]:
+    """List assumed cameras, default numbers of iterations, and tunings that ended at a limit."""
     found = []
-    for method in settings.methods:
-        for channel in settings.datasets[dataset].channels:
+    used = settings.datasets[dataset]
+    for channel in used.channels:
+        camera = stored(root / paths.noise(dataset, channel)).get("resolved", {})
+        found += [f"{channel}: {text}." for text in camera.get("assumed", [])]
+        for method in settings.methods:
+            where = f"{channel}, {method_label(method)}"
             values = stored(root / paths.prepared(dataset, channel, method)).get("values", {})
             choice = values.get("choice")
             if choice and not choice["from_data"]:
                 found.append(
-                    f"{channel}, {method_label(method)}: {choice['iterations']} iterations is the "
-                    f"default; the data did not allow a choice, since {choice['reason']}."
+                    f"{where}: {choice['iterations']} iterations is the default. The number could "
+                    f"not be chosen from the data: {choice['reason']}."
                 )
-    return found
-
-
-def _cut_short(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """List where a tuning ended at a limit, and what may still be gained."""
-    found = []
-    for method in settings.methods:
-        for channel in settings.datasets[dataset].channels:
-            record = stored(root / paths.tuning(dataset, channel, method))
-            if record.get("ended_by"):
-                to_gain = still_to_gain(record, settings.datasets[dataset])
+            tuning = stored(root / paths.tuning(dataset, channel, method))
+            if tuning.get("ended_by"):
                 found.append(
-                    f"{channel}, {method_label(method)}: the tuning ended at a limit "
-                    f"({record['ended_by']}). {to_gain} Comparisons may understate this method by "
-                    "as much."
+                    f"{where}: the tuning ended at a limit ({tuning['ended_by']}). "
+                    f"{still_to_gain(tuning, used)} Comparisons may understate this method by as "
+                    "much."
                 )
     return found
 
 
 def still_to_gain(tuning: dict[str, Any], dataset: Dataset) -> str:
-    """Say how much better a longer or wider search might be, by a tuning's record."""
+    """State how much a longer or wider search might improve, from a tuning's record."""
     if tuning["on"] == "data":
-        return f"About {tuning['to_gain']:.2g} of the predicted error may still be gained."
+        return f"A longer search may reduce the predicted error by about {tuning['to_gain']:.2g}."
     where = "the simulated objects" if dataset.pairs is None else "the measured pairs"
-    return f"About {tuning['to_gain']:.2f} dB on {where} may still be gained."
+    return f"A longer search may gain about {tuning['to_gain']:.2f} dB on {where}."
 
 
 def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) -> list[str]:
@@ -331,10 +306,10 @@ def _unverifiable(root: Path, dataset: str, settings: Settings) -> list[str]:
             shares[method_label(method)] = max(known)
     if not shares:
         return []
-    listed = ", ".join(f"{label} {share:.2%}" for label, share in shares.items())
+    listed = ", ".join(f"{label} {100 * share:.2f} %" for label, share in shares.items())
     return [
-        "Share of the restored energy outside the microscope's pass band, which no data can "
-        f"verify: {listed} (the largest share over all volumes)."
+        "Share of the restored energy outside the microscope's pass band, which the data cannot "
+        f"verify: {listed} (largest share of all volumes)."
     ]
 
 
@@ -353,9 +328,9 @@ def _sampling(dataset: Dataset, voxel_size_um: Sequence[float]) -> list[str]:
         "in the plane": (max(voxel_size_um[1:]), emission / (4 * optics.numerical_aperture)),
     }
     return [
-        f"The voxels are {voxel:.3g} µm long {where}; Nyquist sampling needs {limit:.3g} µm. Finer "
-        "structure is aliased, and no restoration can undo that. Record with smaller voxels if "
-        "you can."
+        f"The voxel size {where} is {voxel:.3g} µm; Nyquist sampling needs {limit:.3g} µm. Finer "
+        "structure is aliased, which no restoration can correct. If possible, record with smaller "
+        "voxels."
         for where, (voxel, limit) in limits.items()
         if voxel > SLACK * limit
     ]
@@ -368,8 +343,8 @@ def _fill(volume: str, record: dict[str, Any]) -> list[str]:
         if count:
             share = count / (count + sum(record["histograms"][channel]["count"]))
             found.append(
-                f"{volume}: {share:.1%} of the voxels are fill "
-                f"({record['no_data'][channel]:g}) from deskewing, stitching or padding. They are "
+                f"{volume}: {100 * share:.1f} % of the voxels are fill (value "
+                f"{record['no_data'][channel]:g}) from deskewing, stitching or padding. They are "
                 "excluded from all steps and keep their value."
             )
     return found

@@ -67,6 +67,8 @@ CONDITION_COLUMNS = (
     "sd",
     "n",
 )
+WITH_TRUTH = frozenset().union(*headline_table.TRUTHS)
+"""Groups of volumes with truth."""
 COST_COLUMNS = (
     "channel",
     "method",
@@ -315,7 +317,8 @@ def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
     Returns
     -------
     list of dict
-        `channel`, `group`, `n`, `columns` ((metric, variant, region) in the order shown) and
+        `channel`, `group`, `n` (volumes; None in a group without truth, whose metrics are measured
+        on volumes, blocks or probes), `columns` ((metric, variant, region) in the order shown) and
         `rows`: `method` and `cells`, its summary row per column with the cautious bounds of the
         intervals; the order is that of the mean affine PSNR.
     """
@@ -346,7 +349,7 @@ def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
                 "group": group,
                 "columns": columns,
                 "rows": rows,
-                "n": int(part["n"].max()),
+                "n": int(part["n"].max()) if group in WITH_TRUTH else None,
             }
         )
     return blocks

@@ -1,8 +1,8 @@
-"""What the data say of each method.
+"""Checks of each method on the data; a failed check (a veto) excludes the method.
 
-Each check compares a number that was measured on the data, or on noise like theirs, with that of
-Richardson-Lucy, the reference. Richardson-Lucy itself is compared with the raw volume. What was
-not measured vetoes nothing.
+Each check compares a number that was measured on the data, or on simulated noise of the same
+properties, with that of the reference, Richardson-Lucy. Richardson-Lucy itself is compared with the
+raw volume. A missing measurement is no veto.
 """
 
 import math
@@ -18,60 +18,71 @@ from decon3d.report.labels import INPUT, method_label
 from decon3d.report.templating import number
 
 ERRORS = 2.0
-"""Standard errors by which a predicted error, or that of held-out photons, must be larger."""
+"""Standard errors by which a predicted error, or the held-out deviance, must be larger."""
 LEAST_PARTS = 4
-"""Parts of the data that a standard error takes."""
+"""Least number of parts of the data for a standard error."""
 LIGHT = 0.03
-"""Share of the light that may be lost or added, beyond what the reference loses."""
+"""Share of the light that may be lost or added, beyond the change by the reference."""
 RAW_LIGHT = 0.1
-"""The same of Richardson-Lucy, which keeps the light: where a PSF is as large as a block, light
+"""The same for Richardson-Lucy, which keeps the light: where a PSF is as large as a block, light
 from beyond its faces makes as much."""
 SPECKS = 1.5
-"""Specks may be so many times as bright as the reference's …"""
+"""Largest brightness of specks, relative to the reference's …"""
 RAW_SPECKS = 4.0
-"""… and as the raw noise's own, in σ: the brightest 0.01 % of Gaussian noise reach 3.7."""
+"""… or to the raw noise's own, in σ: the brightest 0.01 % of Gaussian noise reach 3.7."""
 FLAGGED = 0.001
-"""Share of the voxels that may contradict the data more than with the reference …"""
+"""Share of voxels that may contradict the data in addition to the reference's share …"""
 FLAGGED_TIMES = 2.0
-"""… and this many times as many."""
+"""… or the multiple of the reference's share, whichever is larger."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """How a check is shown: its name, and what the number is."""
+    """The heading of a check in the table: its name, and the meaning of the number."""
 
     label: str
     unit: str
 
 
 CHECKS = {
-    "staircase": Column("Flat patches", "flat voxels of the foreground"),
-    "light": Column("Light", "lost or added"),
-    "specks": Column("Specks in the dark", "of dark noise, in its σ"),
-    "consistency": Column("Against the raw data", "voxels that contradict it"),
-    "predicted": Column("Predicted error", "larger by, in standard errors"),
-    "deviance": Column("Held-out photons", "worse by, per voxel (standard errors)"),
-    "range": Column("Within the training's range", "networks only"),
+    "staircase": Column("Flat patches", "share of the foreground"),
+    "light": Column("Total light", "change"),
+    "specks": Column("Specks from dark noise", "in σ of the raw noise"),
+    "consistency": Column("Inconsistent with the raw data", "share of the voxels"),
+    "predicted": Column("Predicted error", "difference, in standard errors"),
+    "deviance": Column("Held-out deviance", "difference per voxel, and in standard errors"),
+    "range": Column("Within the training range", "networks only"),
 }
-"""Every check, in the order of the columns; what can be seen in pictures comes first."""
+"""Every check, in the order of the columns; those that can be seen in pictures come first."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One number that the data give for one method."""
+    """One number that was measured on the data for one method.
+
+    Attributes
+    ----------
+    name
+        A key of `CHECKS`.
+    reference
+        The same number of the method that it is compared with; NaN where there is none.
+    cell
+        The number in a few characters.
+    veto
+        Whether it excludes the method.
+    why
+        The reason, as the end of a sentence that begins with the method; empty = no veto.
+    sentence
+        The finding with its numbers; empty = no veto.
+    """
 
     name: str
-    """A key of `CHECKS`."""
     value: float
     reference: float
-    """The same of the method that it is compared with; NaN where there is none."""
     cell: str
-    """The numbers in a few characters."""
     veto: bool
     why: str
-    """What it does wrong, as the end of a sentence that begins with the method; empty = nothing."""
     sentence: str
-    """The whole finding with its numbers, as a sentence; empty = nothing is wrong."""
 
 
 def data_checks(
@@ -91,10 +102,10 @@ def data_checks(
     method, reference
         The method, and the one that it is compared with: Richardson-Lucy, or `input`.
     misfits
-        In what the volumes differ from those that a network was trained on, a sentence each.
+        How the volumes differ from a network's training data, a sentence each.
     compared
-        Whether the method may be held against Richardson-Lucy; False for that itself, whose own
-        flat patches are the measure of others'.
+        Whether the method is compared with Richardson-Lucy; False for Richardson-Lucy itself,
+        whose flat patches are the reference for the others.
 
     Returns
     -------
@@ -109,7 +120,7 @@ def data_checks(
 
 
 def painted(metrics: pd.DataFrame) -> list[str]:
-    """Name the methods that turn smooth structure of the data into flat patches.
+    """Warn of methods that turn smooth structure of the data into flat patches.
 
     Parameters
     ----------
@@ -201,7 +212,7 @@ def _predicted(pair: _Pair) -> Check | None:
         *pair.means("predicted_error"),
         cell=f"{_signed(errors, 1)} SE",
         veto=errors > ERRORS,
-        why=f"fits yours worse than {pair.other}",
+        why=f"has a larger predicted error on your data than {pair.other}",
         sentence=f"{pair.label} has a larger predicted error than {pair.other} within the "
         f"microscope's pass band, by {number(errors, 1)} standard errors.",
     )
@@ -227,10 +238,10 @@ def _deviance(pair: _Pair) -> Check | None:
         reference,
         cell=f"{_signed(worse, 4)} ({_signed(errors, 1)} SE)",
         veto=errors > ERRORS,
-        why=f"predicts your held-out photons worse than {pair.other}",
-        sentence=f"{pair.label} predicts held-out photons of your data worse than {pair.other}: by "
-        f"{number(worse, 4)} per voxel, {number(errors, 1)} standard errors over "
-        f"{len(shared)} parts of the data.",
+        why=f"predicts held-out photons of your data worse than {pair.other}",
+        sentence=f"{pair.label} predicts held-out photons of your data worse than {pair.other}: "
+        f"its deviance is larger by {number(worse, 4)} per voxel ({number(errors, 1)} standard "
+        f"errors over {len(shared)} parts of the data).",
     )
 
 
@@ -248,7 +259,7 @@ def _light(pair: _Pair) -> Check | None:
         reference,
         cell=f"{_signed(100 * change, 1)} %",
         veto=abs(change) > bound,
-        why=f"{verb} {number(100 * abs(change), 1)} % of your light",
+        why=f"{verb} {number(100 * abs(change), 1)} % of the light in your data",
         sentence=f"{pair.label} {verb} {number(100 * abs(change), 1)} % of the light in your data; "
         f"the limit is {number(100 * bound, 1)} %.",
     )
@@ -268,7 +279,7 @@ def _staircase(pair: _Pair) -> Check | None:
         why="turns smooth structure into flat patches",
         sentence=f"{pair.label} turns smooth structure of your data into flat patches: "
         f"{number(100 * value, 2)} % of the bright voxels are flat, but at most "
-        f"{number(100 * reference, 2)} % in a smooth estimate. This warning is wrong if "
+        f"{number(100 * reference, 2)} % in estimates by Richardson-Lucy. This warning is wrong if "
         "the object consists of flat pieces smaller than the PSF.",
     )
 
@@ -285,10 +296,10 @@ def _specks(pair: _Pair) -> Check | None:
         bound = math.inf
     invented = objects > (theirs if math.isfinite(theirs) else 0.0)
     told = (
-        f"{pair.label} makes {objects:g} object(s) from pure dark noise."
+        f"{pair.label} restores {objects:g} object(s) from pure dark noise."
         if invented
-        else f"{pair.label} makes specks from dark noise with a brightness of {number(value, 1)} σ "
-        f"of the raw noise; the limit is {number(bound, 1)} σ."
+        else f"{pair.label} restores specks of {number(value, 1)} σ of the raw noise from dark "
+        f"noise; the limit is {number(bound, 1)} σ."
     )
     return _check(
         "specks",
@@ -296,7 +307,7 @@ def _specks(pair: _Pair) -> Check | None:
         reference,
         cell=f"{number(value, 1)} σ",
         veto=invented or value > bound,
-        why="makes specks in the dark",
+        why="turns dark noise into bright specks",
         sentence=told,
     )
 
@@ -312,8 +323,8 @@ def _consistency(pair: _Pair) -> Check | None:
         reference,
         cell=f"{number(100 * value, 2)} %",
         veto=value > bound,
-        why=f"contradicts yours in {number(100 * value, 2)} % of the voxels",
-        sentence=f"{pair.label}, blurred again, contradicts the raw data in "
+        why=f"contradicts the raw data in {number(100 * value, 2)} % of the voxels",
+        sentence=f"Blurred again, {pair.label} contradicts the raw data in "
         f"{number(100 * value, 2)} % of the voxels, {pair.other} in "
         f"{number(100 * reference, 2)} %.",
     )
@@ -327,8 +338,8 @@ def _range(pair: _Pair, misfits: Sequence[str]) -> Check:
         math.nan,
         cell="no",
         veto=True,
-        why="was trained for other data",
-        sentence=f"{pair.label} was trained for other data: {misfits[0].rstrip('.')}{more}.",
+        why="was trained on different data",
+        sentence=f"{pair.label} was trained on different data: {misfits[0].rstrip('.')}{more}.",
     )
 
 

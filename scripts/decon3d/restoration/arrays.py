@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from decon3d.blocks.compute import Tiling, with_data
+from decon3d.blocks.geometry import Triple, block_at, grid
 from decon3d.logs import progress
 from decon3d.pairs.stores import write_store
-from decon3d.restoration.blocks import Triple, block_at, grid
-from decon3d.restoration.no_data_blocks import restore_block
-from decon3d.restoration.restorers import (
-    Preparation,
-    Restorer,
-    State,
-    claim_device,
-    open_restorer,
-)
+from decon3d.restoration.prepare import Preparation
+from decon3d.restoration.restorers import Restorer, State, claim_device, open_restorer
 from decon3d.restoration.sample import central
-from decon3d.restoration.tiles import Tiling
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import OPTIONS, open_group
 from decon3d.volumes.ingest import ChannelStatistics
@@ -52,9 +47,9 @@ def restore_array(
             stride=state.stride,
             mirror=state.mirror,
         )
-        result[b.write], _ = restore_block(
-            restorer, b.pad(values[b.read]), b, fill=None, size=(z, y, x), tiling=tiling
-        )
+        padded = b.pad(values[b.read])
+        restored = partial(tiling.compute, restorer.restore, padded, b, (z, y, x))
+        result[b.write], _ = with_data(padded, b, fill=np.nan, compute=restored)
     return result
 
 

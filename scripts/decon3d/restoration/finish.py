@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.progress import finished_blocks
 from decon3d.errors import DamagedError
-from decon3d.files import read_json
 from decon3d.logs import log
-from decon3d.restoration.part import finished_blocks, shard_problem
-from decon3d.restoration.plan import Plan, VolumePlan, check_level_0
+from decon3d.restoration.part import COUNTS
+from decon3d.restoration.plan import Plan, VolumePlan
 from decon3d.versions import VERSIONS, __version__, installed
 from decon3d.volumes.checked_stores import open_array, open_store
 from decon3d.volumes.ingest import VolumeRecord
-from decon3d.volumes.manifest import begin_store, damages
+from decon3d.volumes.manifest import begin_store, finished_attributes
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.writer import write_metadata, write_pyramid
@@ -28,7 +28,6 @@ FACE_LENGTH = 512
 """Voxels of a face along its two axes, in its middle, that are measured."""
 SHIFTS = 16
 """Planes before and behind the faces, with which the steps across faces are compared."""
-COUNTS = ("clipped", "not_finite", "no_data")
 
 
 def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]]:
@@ -53,29 +52,18 @@ def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]
         If shards are missing or were changed; with the markers of their parts, to be done again.
     """
     progress = Path(progress)
-    done = finished_blocks(progress, plan, range(plan.bounds[-1]))
-    issues = {}
-    for volume in plan.volumes:
-        items = _items(plan, volume)
-        problems = {
-            i: shard_problem(plan, i, done[i]) if i in done else "is not recorded as done"
-            for i in items
-        }
-        bad = {i: problem for i, problem in problems.items() if problem is not None}
-        if bad:
-            raise _undone(plan, bad, progress)
-        issues[volume.name] = {k: sum(done[i][k] for i in items) for k in COUNTS}
-    return issues
-
-
-def _items(plan: Plan, volume: VolumePlan) -> range:
-    number = plan.volumes.index(volume)
-    return range(plan.starts[number], plan.starts[number + 1])
+    done, bad = finished_blocks(progress, plan.work, range(len(plan.work)))
+    if bad:
+        raise _undone(plan, bad, progress)
+    return {
+        volume.name: {k: sum(done[i][k] for i in plan.work.numbers(v)) for k in COUNTS}
+        for v, volume in enumerate(plan.volumes)
+    }
 
 
 def _undone(plan: Plan, bad: dict[int, str], progress: Path) -> DamagedError:
     """Name the first of some damaged shards, and list all with their parts' markers."""
-    shards = {i: plan.shard(plan.item(i)) for i in bad}
+    shards = {i: plan.work.shard(plan.work.item(i)) for i in bad}
     markers = {progress / f"{plan.part_of(i)}.json" for i in bad}
     first, problem = next(iter(bad.items()))
     more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
@@ -122,17 +110,15 @@ def finish_volume(
     """
     provenance = {**provenance, "finish": VERSIONS["finish"]}
     try:
-        check_level_0(volume)
+        volume.output.check()
     except DamagedError as error:
         parts = Path(progress)  # all have to be done again, since the plan makes the level 0
         plan_file = parts.parents[1] / "plans" / f"{plan.method}.json"
         files = [plan_file, *sorted(parts.glob("*.json"))]
         raise DamagedError(error.path, error.problem, files=files) from None
     level_0: Any = open_array(volume.store, "0")
-    finished = Path(volume.store) / "zarr.json"
-    made = read_json(finished)["attributes"]["decon3d"] if finished.exists() else {}
-    same = made.get("key") == volume.key and {**made, **provenance} == made
-    if same and not damages(volume.store, look="checksums"):
+    made = finished_attributes(volume.store, {"key": volume.key, **provenance})
+    if made is not None:
         return dict(made["seam_index"])
     begin_store(volume.store)
     try:
@@ -141,8 +127,8 @@ def finish_volume(
         top: Any = open_array(volume.store, str(len(factors) - 1))
         windows = [Histogram.of(top[:, c]).display() for c in range(len(volume.channels))]
     except DamagedError as error:
-        shards = ((i, plan.shard(plan.item(i))) for i in _items(plan, volume))
-        bad = {i: error.problem for i, shard in shards if shard == error.path}
+        items = map(plan.work.item, plan.work.numbers(plan.volumes.index(volume)))
+        bad = {i.number: error.problem for i in items if plan.work.shard(i) == error.path}
         raise _undone(plan, bad, Path(progress)) if bad else error from None
     write_metadata(
         volume.store,

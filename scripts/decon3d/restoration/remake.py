@@ -67,11 +67,8 @@ def _forget_blocks(store: Path, files: list[Path]) -> None:
         numbers = []
     else:
         wanted = {os.path.abspath(path) for path in blocks}
-        numbers = [
-            item
-            for item in range(plan.bounds[-1])
-            if os.path.abspath(plan.shard(plan.item(item))) in wanted
-        ]
+        items = map(plan.work.item, range(len(plan.work)))
+        numbers = [i.number for i in items if os.path.abspath(plan.work.shard(i)) in wanted]
         for number in numbers:
             (parts / f"{plan.part_of(number)}.json").unlink(missing_ok=True)
     if not numbers:

@@ -2,14 +2,15 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Region, Triple, block_at, centred, grid
 from decon3d.logs import log
-from decon3d.restoration.blocks import Region, Triple, block_at, centred, grid
 from decon3d.seeds import generator
 from decon3d.volumes.camera import CameraRecord
 from decon3d.volumes.ingest import VolumeRecord
@@ -94,7 +95,8 @@ def channel_camera(
     """Measure the camera of one channel in blocks from all volumes and times of a dataset.
 
     If a volume has several time points, the noise is that of the difference of two successive ones.
-    A static scene vanishes in it, and a moving one adds no more than in one frame.
+    A static scene vanishes in it, and a moving one adds no more than in one frame. If the
+    volumes were corrected by dark and flat frames, the record holds their values, too.
 
     Parameters
     ----------
@@ -134,7 +136,11 @@ def channel_camera(
                     pairs.append((block, after))
     levels = {record.saturation for record in records}
     full = levels.pop() if len(levels) == 1 else None
-    return measure_camera(sample, pairs=pairs, saturation=full)
+    found = measure_camera(sample, pairs=pairs, saturation=full)
+    known = records[0].calibration
+    if known is None:
+        return found
+    return replace(found, frames=(known["level"], known["gain"], known["read_noise_counts"]))
 
 
 def central(volume: NDArray[Any]) -> list[NDArray[Any]]:

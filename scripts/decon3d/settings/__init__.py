@@ -55,7 +55,7 @@ from decon3d.settings.methods import (
 from decon3d.settings.volumes import list_volumes, previewed_volume
 from decon3d.user_paths import expand_path, path_problem
 from decon3d.volumes.inputs import listed_files
-from decon3d.volumes.sections import Camera, FixedNormalisation, VolumeEntry
+from decon3d.volumes.sections import CameraSection, NormalisationSection, VolumeEntry
 
 __all__ = [
     "KINDS",
@@ -68,15 +68,15 @@ __all__ = [
     "BeadStack",
     "BeadsPsf",
     "Bundle",
-    "Camera",
     "CameraFrames",
+    "CameraSection",
     "Channel",
     "ChannelOptics",
     "Dataset",
     "FilePsf",
-    "FixedNormalisation",
     "Instrument",
     "MeasuredPairs",
+    "NormalisationSection",
     "ObjectFile",
     "Objective",
     "Optics",

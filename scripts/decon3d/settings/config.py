@@ -86,7 +86,8 @@ class Settings(Section):
                         {
                             "name": chain[-1],
                             "source": repr(source),
-                            "known": ", ".join(n for n in self.methods if n != chain[-1]),
+                            "known": ", ".join(n for n in self.methods if n != chain[-1])
+                            or "no other method",
                         },
                     )
                 if source in chain:

@@ -9,7 +9,7 @@ from decon3d.field_types import Axes, Day, Name, Section, Series, VoxelSize
 from decon3d.optics.sections import Channel, Optics, check_excitation
 from decon3d.pairs.sections import MeasuredPairs
 from decon3d.phantoms.sections import Simulation
-from decon3d.volumes.sections import Camera, VolumeEntry
+from decon3d.volumes.sections import CameraSection, VolumeEntry
 
 
 def _crop(value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
@@ -71,7 +71,7 @@ class Dataset(Section):
     """Measured pairs for training networks, tuning baselines and testing all methods; null =
     phantoms."""
     optics: Optics
-    camera: Camera = Camera()
+    camera: CameraSection = CameraSection()
     preview: Preview = Preview()
     channels: Annotated[dict[Name, Channel], Field(min_length=1)]
 

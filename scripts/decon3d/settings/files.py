@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,15 @@ from decon3d.networks.registry import NETWORKS
 from decon3d.settings.config import Settings
 from decon3d.user_paths import expand_path, path_problem
 from decon3d.volumes.inputs import matches
+
+FILES = ("path", "reference", "start_from")
+PATTERNS = ("volumes", "raw", "truth", "dark", "flat")
+"""Keys of the config that hold paths, and those that may hold patterns."""
+
+
+def table(value: Any) -> dict[str, Any]:
+    """Return a value of a parsed YAML if it holds keys, else an empty section."""
+    return value if isinstance(value, dict) else {}
 
 
 def wrong_starts(settings: Settings) -> list[str]:
@@ -36,54 +46,37 @@ def wrong_starts(settings: Settings) -> list[str]:
 
 def missing_files(config: dict[str, Any]) -> list[str]:
     """List the missing files of a config, even if it has other problems."""
-    problems = []
+    sections = {key: config.get(key) for key in ("datasets", "methods", "phantoms")}
+    found = [(place, _problem(path, pattern)) for place, path, pattern in _files_of(sections)]
+    problems = [f"{place}: {problem}" for place, problem in found if problem]
+    return problems + _bundle_problems(table(sections["methods"]), table(sections["datasets"]))
 
-    def check(key: str, path: Any, *, pattern: bool = False) -> None:
-        if not isinstance(path, str):
-            return
-        try:
-            expanded = expand_path(path)
-        except UserError as error:
-            problems.append(f"{key}: {error}")
-            return
-        if problem := path_problem(expanded):
-            problems.append(f"{key}: {problem}")
-        if os.path.exists(expanded):
-            return
-        if pattern and glob.has_magic(expanded):
-            if not matches(expanded):
-                problems.append(f"{key}: no file matches {expanded}; check the pattern")
-        else:
-            problems.append(f"{key}: {expanded or repr(path)} does not exist; check the path")
 
-    def table(value: Any) -> dict[str, Any]:
-        return value if isinstance(value, dict) else {}
+def _files_of(value: Any, place: str = "", key: str = "") -> Iterator[tuple[str, str, bool]]:
+    """Find the paths below a key: place and text of each, and whether it may be a pattern."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _files_of(inner, f"{place}.{name}" if place else str(name), str(name))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _files_of(inner, f"{place}[{i}]", key)
+    elif isinstance(value, str) and key in (*FILES, *PATTERNS):
+        yield place, value, key in PATTERNS
 
-    for name, dataset in table(config.get("datasets")).items():
-        dataset = table(dataset)
-        key = f"datasets.{name}"
-        volumes = dataset.get("volumes")
-        for i, entry in enumerate(volumes if isinstance(volumes, list) else [volumes]):
-            at = f"{key}.volumes[{i}]" if isinstance(volumes, list) else f"{key}.volumes"
-            if isinstance(entry, dict):
-                check(f"{at}.path", entry.get("path"))
-                check(f"{at}.reference", entry.get("reference"))
-            else:
-                check(at, entry, pattern=True)
-        for channel, value in table(dataset.get("channels")).items():
-            check(f"{key}.channels.{channel}.psf.path", table(table(value).get("psf")).get("path"))
-        for section, roles in (("camera", ("dark", "flat")), ("pairs", ("raw", "truth"))):
-            for role in roles:
-                entries = table(dataset.get(section)).get(role)
-                for entry in entries if isinstance(entries, list) else [entries]:
-                    check(f"{key}.{section}.{role}", entry, pattern=True)
-    problems += _bundle_problems(table(config.get("methods")), table(config.get("datasets")))
-    for name, method in table(config.get("methods")).items():
-        start = table(table(method).get("training")).get("start_from")
-        check(f"methods.{name}.training.start_from", start)
-    for name, entry in table(table(config.get("phantoms")).get("objects")).items():
-        check(f"phantoms.objects.{name}.path", table(entry).get("path"))
-    return problems
+
+def _problem(path: str, pattern: bool) -> str:
+    """Describe why a path cannot be used; empty if it can."""
+    try:
+        expanded = expand_path(path)
+    except UserError as error:
+        return str(error)
+    if problem := path_problem(expanded):
+        return problem
+    if os.path.exists(expanded):
+        return ""
+    if pattern and glob.has_magic(expanded):
+        return "" if matches(expanded) else f"no file matches {expanded}; check the pattern"
+    return f"{expanded or repr(path)} does not exist; check the path"
 
 
 def bundle_path(bundle: str, channel: str) -> str:
@@ -94,14 +87,11 @@ def bundle_path(bundle: str, channel: str) -> str:
 def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[str]:
     """Check the bundles of the config and read their descriptions."""
     channels = {
-        str(channel)
-        for dataset in datasets.values()
-        if isinstance(dataset, dict) and isinstance(dataset.get("channels"), dict)
-        for channel in dataset["channels"]
+        str(c) for dataset in datasets.values() for c in table(table(dataset).get("channels"))
     }
     problems = []
     for name, method in methods.items():
-        bundle = method.get("bundle") if isinstance(method, dict) else None
+        bundle = table(method).get("bundle")
         if not isinstance(bundle, str):
             continue
         for channel in sorted(channels) or [""]:

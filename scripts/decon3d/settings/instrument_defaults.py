@@ -19,6 +19,7 @@ from decon3d.errors import ConfigError, UserError, reading
 from decon3d.field_types import NAME
 from decon3d.settings.duplicates import duplicate_keys
 from decon3d.settings.error_messages import did_you_mean, explained
+from decon3d.settings.files import table
 from decon3d.settings.instruments import Instrument, Objective
 
 FOLDER = "instruments"
@@ -111,12 +112,12 @@ def with_files(config: Any, folders: Iterable[str | Path]) -> Any:
     """
     wanted = {
         name
-        for dataset in _table(_table(config).get("datasets")).values()
-        if isinstance(name := _table(dataset).get("instrument"), str)
+        for dataset in table(table(config).get("datasets")).values()
+        if isinstance(name := table(dataset).get("instrument"), str)
     }
     if not wanted:
         return config
-    known = _table(config.get("instruments"))
+    known = table(config.get("instruments"))
     files = {s: path for s, path in instrument_files(folders).items() if s not in known}
     needed = {s: path for s, path in files.items() if any(_may_mean(n, s) for n in wanted)}
     found = read_instruments(needed)
@@ -144,7 +145,7 @@ def merged(config: dict[str, Any]) -> dict[str, Any]:
     raw = config.get("instruments")
     instruments: dict[str, Instrument] = {}
     problems: list[str] = []
-    for name, value in _table(raw).items():
+    for name, value in table(raw).items():
         try:
             instruments[str(name)] = Instrument.model_validate(value)
         except ValidationError as error:
@@ -155,7 +156,7 @@ def merged(config: dict[str, Any]) -> dict[str, Any]:
         return config
     datasets = {}
     for name, dataset in config["datasets"].items():
-        named = _table(dataset).get("instrument")
+        named = table(dataset).get("instrument")
         if isinstance(named, str):
             dataset = _filled(f"datasets.{name}", dataset, named, instruments, problems)
         datasets[name] = dataset
@@ -178,7 +179,15 @@ def by_name(instruments: Mapping[str, Instrument]) -> dict[str, tuple[str, str]]
 def chosen(
     instruments: Mapping[str, Instrument], named: str | None
 ) -> tuple[Instrument, Objective] | None:
-    """Return the instrument and objective of a dataset of a valid config, if any."""
+    """Return the instrument and objective of a dataset of a valid config.
+
+    Parameters
+    ----------
+    instruments
+        Of the config, by name.
+    named
+        The dataset's `instrument`; None = it has none, and the result is None.
+    """
     if named is None:
         return None
     name, objective = by_name(instruments)[named]
@@ -214,7 +223,7 @@ def _filled(
             base = _plain(instrument.channels[name])
             if stack := objective.stack_of(name, day):
                 base["psf"] = _plain(instrument.psf_of(stack, name))
-        elif "emission_um" not in _table(channel):
+        elif "emission_um" not in table(channel):
             problems.append(
                 f"{key}.channels.{name}: the instrument {named} has no channel {name!r}, only "
                 f"{', '.join(instrument.channels)}; use one of these names, or give emission_um"
@@ -258,10 +267,6 @@ def _over(base: dict[str, Any], given: Any) -> Any:
 def _plain(section: Any) -> dict[str, Any]:
     values: dict[str, Any] = section.model_dump(mode="json", exclude_unset=True)
     return values
-
-
-def _table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _explained(name: str, error: ValidationError) -> list[str]:

@@ -15,7 +15,7 @@ from decon3d.optics.sections import (
     Optics,
     check_excitation,
 )
-from decon3d.volumes.sections import Camera
+from decon3d.volumes.sections import CameraSection
 
 UNDATED = "undated"
 """Replaces the day of undated frames."""
@@ -99,7 +99,7 @@ class Instrument(Section):
 
     title: str = ""
     """Full name, for its page."""
-    camera: Camera = Camera()
+    camera: CameraSection = CameraSection()
     """The camera."""
     frames: list[CameraFrames] = []  # noqa: RUF012 (pydantic copies it)
     """The camera's dark and flat frames, in any order; a dataset takes the newest up to its

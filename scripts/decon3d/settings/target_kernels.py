@@ -10,15 +10,22 @@ from decon3d.settings.methods import Bundle, is_trained
 
 
 def target_kernels(settings: Settings, method: str) -> dict[str, Any] | None:
-    """Say what a method restores, and the widest kernel of all methods.
+    """Return the Gaussian of the object that a method restores, and the widest of all methods.
 
-    Richardson-Lucy aims at the object itself; a network at what its training objects are: if all
-    were drawn by recipes that end in a Gaussian, at the object behind the narrowest of these.
+    Richardson-Lucy restores the object itself. A network restores objects like those it was trained
+    on: if all of their recipes end in a Gaussian, the object blurred by the narrowest of these.
+
+    Parameters
+    ----------
+    settings
+        The config.
+    method
+        A name of `settings.methods`, or of the report's own rows.
 
     Returns
     -------
     dict or None
-        `own` and `common`, σ in voxels; None where all methods aim at the object itself.
+        `own` and `common`, σ in voxels; None if all methods restore the object itself.
     """
     sigmas = {name: _sigma(settings, name) for name in settings.methods}
     common = max(sigmas.values())

@@ -25,6 +25,15 @@ def list_volumes(name: str, dataset: Dataset) -> dict[str, VolumeSource]:
 def previewed_volume(name: str, dataset: Dataset, volumes: dict[str, VolumeSource]) -> VolumeSource:
     """Choose the volume that a preview shows: `datasets.<name>.preview.volume`, or the first.
 
+    Parameters
+    ----------
+    name
+        Of the dataset.
+    dataset
+        Its section.
+    volumes
+        From `list_volumes`.
+
     Raises
     ------
     ConfigError

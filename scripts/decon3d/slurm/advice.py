@@ -97,6 +97,8 @@ def advise(cluster: Cluster, template: Mapping[str, Any]) -> Advice:
 
     Parameters
     ----------
+    cluster
+        Its facts.
     template
         The profile `slurm`, as plain values.
     """

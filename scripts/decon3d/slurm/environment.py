@@ -52,8 +52,12 @@ def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: i
 
     Parameters
     ----------
+    partition
+        Where the job runs.
     request
         More arguments of `srun`, such as `--gpus=1`.
+    folder
+        Working directory of the job: the clone.
     seconds
         How long to wait for a free node.
 

@@ -101,8 +101,8 @@ def look(ask: Ask = ask, *, user: str | None = None) -> Cluster:
     config = read_config(ask(CONFIG) or "")
     accounting = ask(SACCT) is not None
     user = user or getpass.getuser()
-    said = (ask((*ASSOCIATIONS, f"user={user}")) or "") if accounting else ""
-    rows = [line.split("|") for line in said.splitlines() if "|" in line]
+    listed = (ask((*ASSOCIATIONS, f"user={user}")) or "") if accounting else ""
+    rows = [line.split("|") for line in listed.splitlines() if "|" in line]
     limits = [int(most) for _, most in rows if most.isdigit()]
     return Cluster(
         version=config.get("SLURM_VERSION", "unknown"),
@@ -115,10 +115,10 @@ def look(ask: Ask = ask, *, user: str | None = None) -> Cluster:
     )
 
 
-def read_partitions(said: str) -> Iterator[Partition]:
+def read_partitions(output: str) -> Iterator[Partition]:
     """Read the output of `sinfo` for every node in every partition (`SINFO`'s format)."""
     found: dict[str, Partition] = {}
-    for line in filter(None, said.splitlines()):
+    for line in filter(None, output.splitlines()):
         _, name, up, limit, cpus, memory, gres, state = line.split("|")
         if up != "up":
             continue
@@ -140,9 +140,9 @@ def read_partitions(said: str) -> Iterator[Partition]:
     return (partition for partition in found.values() if partition.nodes)
 
 
-def read_config(said: str) -> dict[str, str]:
+def read_config(output: str) -> dict[str, str]:
     """Read `scontrol show config`."""
-    pairs = (line.split("=", 1) for line in said.splitlines() if "=" in line)
+    pairs = (line.split("=", 1) for line in output.splitlines() if "=" in line)
     return {key.strip(): value.strip() for key, value in pairs}
 
 

@@ -30,7 +30,20 @@ Shape = tuple[int, int, int]
 
 
 def moved(volume: NDArray[np.float32], move: str) -> NDArray[np.float32]:
-    """Flip and turn a volume (Z, Y, X); odd quarter turns exchange the lengths of Y and X."""
+    """Flip and turn a volume laterally.
+
+    Parameters
+    ----------
+    volume
+        (Z, Y, X), float32.
+    move
+        A key of `MOVES`.
+
+    Returns
+    -------
+    array of float32, (Z, Y, X)
+        A view; odd quarter turns exchange the lengths of Y and X.
+    """
     turns, flipped = MOVES[move]
     return np.rot90(volume[..., ::-1] if flipped else volume, turns, (-2, -1))
 

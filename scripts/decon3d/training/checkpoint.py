@@ -48,7 +48,20 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path, *, key: str) -> "Checkpoint | None":
-        """Read the state of the training called `key`; None if there is none, or it is damaged."""
+        """Read a saved state.
+
+        Parameters
+        ----------
+        path
+            File of `save`.
+        key
+            Of the training that resumes.
+
+        Returns
+        -------
+        Checkpoint or None
+            None if there is no file, it is damaged, or it is of another training.
+        """
         if not path.exists():
             return None
         try:

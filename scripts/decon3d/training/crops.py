@@ -25,10 +25,12 @@ from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.no_data import missing
 from decon3d.volumes.normalisation import Histogram, Normalisation, darkest_place
 
-# Published: a crop must hold 0.8 of its volume's mean signal. The published search has no end.
 FOREGROUND_SHARE = 0.8
+"""Smallest true mean of a crop, relative to its volume's (Li et al., Nature Methods 2022)."""
 TRIES = 20
+"""Draws of a crop; the published search has no end."""
 AHEAD = 8
+"""Batches that are made in advance."""
 T = TypeVar("T")
 
 
@@ -241,7 +243,15 @@ def draw(
 
 
 def prefetched(make: Callable[[int], T], steps: range) -> Iterator[T]:
-    """Yield `make(step)` for each step, made ahead in a thread."""
+    """Yield `make(step)` for each step in order, up to `AHEAD` of them made in advance.
+
+    Parameters
+    ----------
+    make
+        Makes the batch of a step; called in one thread.
+    steps
+        The steps.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="crops") as pool:
         waiting = deque(pool.submit(make, step) for step in steps[:AHEAD])
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decon3d.networks.kind import Training
 
 PATIENCE = 10
+"""Validations without a better score that make a plateau."""
 
 
 @dataclass
@@ -14,6 +15,8 @@ class Rate:
 
     Attributes
     ----------
+    training
+        The schedule's settings.
     factor
         Product of the reductions by plateaus and `halve`.
     best, waited

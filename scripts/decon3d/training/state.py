@@ -17,6 +17,7 @@ from decon3d.training.checkpoint import Checkpoint
 from decon3d.training.schedules import Rate
 
 MOST_LOSSES = 2
+"""NaN losses that a training survives, with half the rate after each."""
 
 
 class State:

@@ -10,13 +10,18 @@ from decon3d.affine import fit_affine
 from decon3d.networks.backend import keras, tf
 from decon3d.training.crops import Pairs, Shape, fitting_crop
 
-# Volumes up to this size are scored completely; larger ones in their middle.
 LARGEST: Shape = (96, 192, 192)
+"""Voxels (Z, Y, X) up to which a volume is scored completely; larger ones in their middle."""
 Loss = Callable[[list[tf.Tensor], tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 def scores(prediction: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
-    """Compare a prediction with the truth (Z, Y, X; same units), as the evaluation does.
+    """Compare a prediction with the truth, as the evaluation does.
+
+    Parameters
+    ----------
+    prediction, truth
+        (Z, Y, X), float32, in the same units.
 
     Returns
     -------
@@ -37,7 +42,19 @@ def _rms(values: NDArray[np.floating]) -> float:
 
 
 class Validation:
-    """Scores a model on the validation pairs, normalisations in inference mode."""
+    """Scores a model on the validation pairs, its normalisation layers in inference mode.
+
+    Parameters
+    ----------
+    pairs
+        The validation pairs.
+    training_model
+        Returns the outputs that the loss takes; the first one is the restored volume.
+    loss
+        Takes outputs, image and truth.
+    stride
+        Voxels (Z, Y, X) of which a scored volume has a multiple.
+    """
 
     def __init__(
         self, pairs: Pairs, *, training_model: keras.Model, loss: Loss, stride: Shape

@@ -6,7 +6,7 @@ gives the gain and the dark level. Noise models and the splitting of photons nee
 frames separate the offset from the read noise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from decon3d.files import read_record
-from decon3d.volumes import sections
+from decon3d.volumes.sections import CameraSection
 
 Interval = tuple[float, float]
 Source = Literal["config", "frames", "data", "assumed"]
@@ -109,7 +109,7 @@ class Dose:
     """Of the darkest places."""
 
 
-def resolve_camera(configured: "sections.Camera | Camera", measured: CameraRecord | None) -> Camera:
+def resolve_camera(configured: CameraSection, measured: CameraRecord | None) -> Camera:
     """Fill the config's null values from the data, else by assumption.
 
     Parameters
@@ -226,6 +226,21 @@ def dose_of(measured: CameraRecord, camera: Camera) -> Dose:
 def load_camera(path: str | Path | None) -> CameraRecord | None:
     """Read a channel's camera from its record `results/{dataset}/noise/{channel}.json`, if any."""
     return None if path is None else record_of(read_record(path)["camera"])
+
+
+def resolved_camera(
+    configured: Mapping[str, Any] | CameraSection, noise: str | Path | None = None
+) -> Camera:
+    """Resolve the camera of a rule's parameters with the channel's record, if there is one.
+
+    Parameters
+    ----------
+    configured
+        The section `camera` of a dataset, or its plain values.
+    noise
+        `results/{dataset}/noise/{channel}.json`; None = nothing is measured.
+    """
+    return resolve_camera(CameraSection.model_validate(configured), load_camera(noise))
 
 
 def record_of(values: dict[str, Any]) -> CameraRecord:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from decon3d.errors import DamagedError
-from decon3d.files import digest, write_json, write_text
+from decon3d.files import digest, read_json, write_json, write_text
 
 MANIFEST = "manifest.json"
 GROUP = "zarr.json"
@@ -206,6 +206,20 @@ def begin_store(store: str | Path) -> None:
         (Path(store) / name).unlink(missing_ok=True)
     for half_written in Path(store).rglob("*.partial"):
         half_written.unlink(missing_ok=True)
+
+
+def finished_attributes(store: str | Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the attribute `decon3d` of a finished store without damage that was made as wanted.
+
+    Parameters
+    ----------
+    wanted
+        Entries that it must have; None = it is unfinished, damaged, or was made otherwise.
+    """
+    path = Path(store) / GROUP
+    made = read_json(path)["attributes"].get("decon3d", {}) if path.exists() else {}
+    same = {**made, **wanted} == made
+    return made if same and not damages(store, look="checksums") else None
 
 
 def is_own(store: str | Path) -> bool:

@@ -21,8 +21,11 @@ class VolumeEntry(Section):
     """A volume of the same grid that is taken as the truth in the evaluation."""
 
 
-class Camera(Section):
-    """How photons become counts: counts = gain · photons + offset, plus read noise."""
+class CameraSection(Section):
+    """How photons become counts: counts = gain · photons + offset, plus read noise.
+
+    `volumes.camera.resolve_camera` turns it into the library's `Camera`.
+    """
 
     offset: Annotated[float, Field(ge=0)] | None = None
     """Counts of a dark image; null = from the data: the noise's variance over the counts gives the
@@ -62,7 +65,7 @@ class Camera(Section):
         return value
 
 
-class FixedNormalisation(Section):
+class NormalisationSection(Section):
     """A fixed affine map (counts - offset) / scale, instead of the estimated one."""
 
     offset: Annotated[float, Field(ge=0)]
@@ -72,5 +75,5 @@ class FixedNormalisation(Section):
 
     @property
     def law(self) -> Normalisation:
-        """The map itself."""
+        """The library's `Normalisation`."""
         return Normalisation(self.offset, self.scale)

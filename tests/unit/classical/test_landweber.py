@@ -11,7 +11,8 @@ from decon3d.classical.operators import Blur
 from decon3d.errors import ConfigError
 from decon3d.optics.psf import normalised_psf
 from decon3d.report.methods_text import methods_paragraph
-from decon3d.restoration.restorers import open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import load_settings
 from decon3d.volumes.ingest import ChannelStatistics
 from support.configs import simulated_dataset

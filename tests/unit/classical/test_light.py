@@ -13,7 +13,8 @@ from decon3d.classical.operators import Blur
 from decon3d.optics.psf import normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import open_restorer, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera, resolve_camera
 from decon3d.volumes.ingest import ChannelStatistics
@@ -133,7 +134,7 @@ def test_the_light_is_kept_for_any_type_and_offset(dtype, gain, offset, camera):
     if np.dtype(dtype).kind == "u":
         image = np.clip(np.rint(image), 0, np.iinfo(dtype).max)
     image = image.astype(dtype)
-    known = resolve_camera(settings.Camera(**camera), measure_camera([image]))
+    known = resolve_camera(settings.CameraSection(**camera), measure_camera([image]))
     result, _ = restored(image, Rl(kind="rl"), known)
     level = offset + gain * 2
     left = image[INNER].astype(np.float64) - reblurred(result)

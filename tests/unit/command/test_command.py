@@ -15,6 +15,7 @@ from decon3d.cli import app
 from decon3d.command import clean, launch
 from decon3d.command.init import Given, new_config
 from decon3d.errors import UserError
+from decon3d.optics.psf import Psf, save_psf
 from support.paths import ROOT
 
 OPTICS = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333}
@@ -57,7 +58,7 @@ def test_only_what_the_file_does_not_state_is_asked_for(tmp_path):
 def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
     file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
     given = Given(
-        **OPTICS,
+        optics=OPTICS,
         emission_um=[0.6],
         voxel_size_um=(0.3, 0.1, 0.1),
         camera={"offset": 100.0},
@@ -73,19 +74,19 @@ def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
 def test_files_of_two_kinds_and_wrong_values_are_refused_by_name(tmp_path):
     one, two = tiff(tmp_path / "a.ome.tif"), tiff(tmp_path / "b.ome.tif", axes="ZYX")
     coarse = tiff(tmp_path / "c.ome.tif", size=0.5)
-    given = Given(**OPTICS, emission_um=[0.5, 0.6])
+    given = Given(optics=OPTICS, emission_um=[0.5, 0.6])
     with pytest.raises(UserError, match=r"b\.ome\.tif has 1 channel"):
         new_config([one, two], name="d", given=given, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"c\.ome\.tif"):
         new_config([one, coarse], name="d", given=given, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"did you mean 0\.525"):
-        wrong = Given(**OPTICS, emission_um=[525, 0.6])
+        wrong = Given(optics=OPTICS, emission_um=[525, 0.6])
         new_config([one], name="d", given=wrong, ask=None, path="c.yaml")
     with pytest.raises(UserError, match="--emission: got 3 wavelengths"):
-        many = Given(**OPTICS, emission_um=[0.5, 0.6, 0.7])
+        many = Given(optics=OPTICS, emission_um=[0.5, 0.6, 0.7])
         new_config([one], name="d", given=many, ask=None, path="c.yaml")
     with pytest.raises(UserError, match="2 channels, each with its own PSF"):
-        measured = Given(**OPTICS, emission_um=[0.5, 0.6], psf={"source": "file", "path": two})
+        measured = Given(optics=OPTICS, emission_um=[0.5, 0.6], psf={"source": "file", "path": two})
         new_config([one], name="d", given=measured, ask=None, path="c.yaml")
     with pytest.raises(UserError, match=r"none\.tif cannot be read: No such file"):
         new_config([str(tmp_path / "none.tif")], name="d", given=given, ask=None, path="c.yaml")
@@ -196,6 +197,50 @@ def test_wrong_options_are_named(tmp_path, monkeypatch, options, message):
     assert result.exit_code == 1 and isinstance(result.exception, UserError)
     assert re.search(message, str(result.exception)), result.exception
     assert not (tmp_path / "psf.tif").exists()
+
+
+WRONG_OUTPUT = {
+    "psf.json: the name must end in .tif": ["psf", "psf.json"],
+    "psf.json exists": ["psf", "psf.tif"],
+    "out.ome.zarr: the name must end in .tif or .tiff": ["deconvolve", "a.tif", "out.ome.zarr"],
+    r"0\.0 GB do not fit .* `decon3d restore a.tif out.ome.tif`": [
+        "deconvolve",
+        "a.tif",
+        "out.tif",
+    ],
+    "a.tif exists": ["deconvolve", "a.tif", "a.tif"],
+}
+
+
+@pytest.mark.parametrize("message", WRONG_OUTPUT)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path, monkeypatch, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "LARGEST_GB", 1e-6)
+    tiff("a.tif", axes="ZYX")
+    save_psf(Psf(np.full((3, 3, 3), 1 / 27, np.float32), (0.3, 0.1, 0.1)), "bead.tif")
+    (tmp_path / "psf.json").write_text("{}")
+    options = [
+        "--modality",
+        "confocal",
+        "--na",
+        "1",
+        "--emission",
+        "0.5",
+        "--voxel-size",
+        "0.3",
+        "0.1",
+        "0.1",
+    ]
+    if WRONG_OUTPUT[message][0] == "deconvolve":
+        options = ["--psf", "bead.tif"]
+        monkeypatch.setattr("decon3d.api.deconvolve", None)
+    before = sorted(os.listdir())
+    result = CliRunner().invoke(app, [*WRONG_OUTPUT[message], *options])
+    assert isinstance(result.exception, UserError), result.exception
+    assert re.search(message, str(result.exception)), result.exception
+    assert sorted(os.listdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,13 @@ import zarr
 from ome_zarr_models.v05.image import Image
 
 from decon3d.errors import UserError
-from decon3d.evaluation import dark_noise, deviance
+from decon3d.evaluation import consistency_maps, dark_noise, deviance
 from decon3d.evaluation.consistency import Checker, Scale, beyond, smooth
 from decon3d.evaluation.consistency_maps import (
     ChannelCheck,
     check_volume,
-    volume_records,
-    worst_places,
 )
+from decon3d.evaluation.consistency_summary import volume_records, worst_places
 from decon3d.evaluation.map_sensitivity import (
     DETECTABLE,
     draw_places,
@@ -27,10 +26,10 @@ from decon3d.evaluation.map_sensitivity import (
 from decon3d.evaluation.noise import Noise, load_noise, measure_noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
 from decon3d.optics.psf import Psf, normalised_psf
-from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
-from decon3d.volumes.camera import Camera as CameraSettings
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.writer import create_level, write_metadata
@@ -59,7 +58,7 @@ def phantom(photons: float, *, recipe: str = "rln_mixed", shape=SHAPE):
         voxel_size_um=VOXEL,
         photons=photons,
         background_photons=5,
-        camera=Camera(100, 1, 1.5),
+        camera=SimulatedCamera(100, 1, 1.5),
         rng=generator(7, "consistency", recipe),
     )
     return exposure.object, exposure.images[0]
@@ -108,7 +107,7 @@ def test_the_noise_of_a_camera_is_found():
 
 
 def test_too_little_data_leave_the_camera_to_the_config(tmp_path):
-    camera = CameraSettings(offset=100, gain=2, read_noise=3)
+    camera = Camera(offset=100, gain=2, read_noise=3)
     noise = measure_noise([np.full((4, 8, 8), 100, np.uint16)], camera=camera)
     assert noise.measured == "camera"
     assert noise.variance(np.array([100.0, 300.0])) == pytest.approx([36, 436])
@@ -232,7 +231,7 @@ def test_worst_places_lie_apart_and_in_order():
     z = np.zeros((8, 30, 30), np.float32)
     z[2, 5, 5], z[2, 5, 6], z[4, 20, 20], z[0, 0, 0] = -9, -8.5, 7, np.nan
     found = worst_places(z, apart=(2, 3, 3), count=2)
-    assert [(p.voxel, p.z) for p in found] == [((2, 5, 5), -9), ((4, 20, 20), 7)]
+    assert found == [(2, 5, 5, -9), (4, 20, 20, 7)]
 
 
 def test_energy_outside_the_pass_band_is_not_verifiable():
@@ -375,6 +374,15 @@ def test_a_map_that_was_told_to_stop_goes_on(volume, tmp_path, monkeypatch):
     assert len(computed) == all_blocks + 1
     assert again["checks"] == whole["checks"]
     assert contents(tmp_path / "map") == contents(tmp_path / "whole")
+
+
+def test_a_wide_psf_may_use_all_the_memory_of_the_config(volume, monkeypatch):
+    whole, _ = volume("whole")
+    monkeypatch.setattr(consistency_maps, "MEMORY_GB", 1e-6)
+    found, _ = volume("wide")
+    assert found["checks"] == whole["checks"]
+    with pytest.raises(UserError, match=r"restoration\.memory_gb: 1e-06 is too little"):
+        volume("none", memory_gb=1e-6)
 
 
 def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):

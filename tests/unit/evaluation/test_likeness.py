@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from decon3d.evaluation.likeness import appearance_of, compare
-from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.seeds import generator
 from decon3d.volumes import camera as cameras
 from support.gaussians import gaussian_psf
 
 VOXEL = (0.3, 0.13, 0.13)
-PLAIN = Camera(100, 1, 1)
+PLAIN = SimulatedCamera(100, 1, 1)
 
 
 @cache
@@ -79,7 +79,7 @@ def test_another_noise_is_said():
 
 
 def test_another_camera_makes_no_difference():
-    other = Camera(660, 8, 0.5)
+    other = SimulatedCamera(660, 8, 0.5)
     found = compared(images("mixture", 1, camera=other), images("mixture", 2), other)
     assert found.differences == []
     assert found.brightness == pytest.approx(1, rel=0.4)

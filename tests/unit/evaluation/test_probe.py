@@ -23,19 +23,20 @@ from decon3d.evaluation.sample import (
     known_photons,
 )
 from decon3d.optics.psf import Psf, normalised_psf
-from decon3d.phantoms.imaging import Camera, simulate
+from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.phantoms.published import RLN_SIGMA
 from decon3d.phantoms.sections import TRUTH_SIGMA
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State
 from decon3d.settings import Channel, Optics, load_settings
 from decon3d.settings.target_kernels import target_kernels
-from decon3d.volumes.camera import Camera as CameraSettings
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import CORRELATED
 
 VOXEL = (0.2, 0.1, 0.1)
 SIGMA = (1.5, 1.2, 1.2)
-CAMERA = CameraSettings(offset=100, gain=2.0, read_noise=1.0)
+CAMERA = Camera(offset=100, gain=2.0, read_noise=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def psf() -> Psf:
 
 
 def probe_of(psf: Psf, *, photons: float = 1e6, read_noise: float = 0.0):
-    camera = Camera(offset=100, gain=2, read_noise=read_noise)
+    camera = SimulatedCamera(offset=100, gain=2, read_noise=read_noise)
     return make_probe(
         psf, photons=photons, background_photons=3, camera=camera, rng=np.random.default_rng(1)
     )
@@ -100,7 +101,7 @@ def image_of(psf: Psf, photons: float, seed: int = 2) -> np.ndarray:
         voxel_size_um=VOXEL,
         photons=photons,
         background_photons=3,
-        camera=Camera(100, 2, 1),
+        camera=SimulatedCamera(100, 2, 1),
         rng=np.random.default_rng(seed),
     )
     return exposure.images[0]
@@ -192,7 +193,7 @@ def test_parts_and_light_of_known_restorations(psf: Psf) -> None:
 
 def test_unknown_photons_are_a_reason_and_no_failure(psf: Psf) -> None:
     flat = [np.full((20, 40, 40), 100.0)]
-    scale, reason = known_photons(flat, CameraSettings(gain_from="assumed"))
+    scale, reason = known_photons(flat, Camera(gain_from="assumed"))
     assert scale is None and "camera.gain" in reason
     scale, reason = known_photons([flat[0] - 2], CAMERA)  # 98 = the dark level
     assert scale is None and "too few" in reason
@@ -237,7 +238,7 @@ def test_all_of_one_method(psf: Psf) -> None:
     assert 0.9 < values["rl", "probe", "object_slope", "unmatched", "volume"] < 1.1
     wrong = [values["rl", f"psf_{w}", "nrmse", "affine", "volume"] for w in ("1", "1.1", "1.25")]
     assert np.all(np.diff(wrong) > 0)
-    unknown = replace(bench, camera=CameraSettings(gain_from="assumed"))
+    unknown = replace(bench, camera=Camera(gain_from="assumed"))
     flat = {"sample": [np.full((20, 40, 40), 100.0)], "threads": 1}
     first = evaluate_sample(Method(), unknown, name="input", **flat)[0]
     assert first.metric == "deviance" and np.isnan(first.value)

@@ -15,13 +15,13 @@ from decon3d.optics.psf import Psf, normalised_psf, save_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.ellipsoids import ball, draw_ellipsoids
 from decon3d.phantoms.grids import Grid
-from decon3d.phantoms.imaging import Camera, form_image, margins, simulate
+from decon3d.phantoms.imaging import SimulatedCamera, form_image, margins, simulate
 from decon3d.report.run_status import psf_cards
 from decon3d.settings import Optics
 from support.report_tree import make_settings
 
 VOXEL = (0.2, 0.08, 0.08)
-CAMERA = Camera(offset=100, gain=2.0, read_noise=1.0, bits=16)
+CAMERA = SimulatedCamera(offset=100, gain=2.0, read_noise=1.0, bits=16)
 KNOWN = {"dark_level": 98.0, "gain": 2.0}
 
 

@@ -15,7 +15,7 @@ from decon3d.evaluation.staircase import (
     steepness,
 )
 from decon3d.optics.psf import normalised_psf
-from decon3d.restoration.restorers import prepare_classical
+from decon3d.restoration.prepare import prepare_classical
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics
 from support.gaussians import gaussian_psf

@@ -113,9 +113,8 @@ def test_a0_is_the_maximum_of_the_published_curve(mean: float) -> None:
 def test_decorrelation_knows_its_limits() -> None:
     assert np.isnan(decorrelate(np.ones((50, 50))).resolution_um(0.1))
     assert decorrelate(np.ones((5, 50))).cutoff == 0
-    rng = np.random.default_rng(4)
-    noise = rng.standard_normal((200, 200))
-    assert decorrelate(noise).cutoff > 0.9 or decorrelate(noise).cutoff == 0
+    noise = np.random.default_rng(4).standard_normal((200, 200))
+    assert decorrelate(noise).cutoff == 0
 
 
 def test_missing_voxels_do_not_sharpen() -> None:

@@ -18,12 +18,8 @@ from decon3d.networks.inputs import network_input
 from decon3d.networks.kinds import rl_residual
 from decon3d.networks.kinds.rl_residual import RlEstimate, RlResidual, RlResidualTraining
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import (
-    State,
-    open_restorer,
-    prepare_classical,
-    prepare_network,
-)
+from decon3d.restoration.prepare import prepare_classical, prepare_network
+from decon3d.restoration.restorers import State, open_restorer
 from decon3d.training import loop
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics

@@ -8,7 +8,7 @@ from decon3d.errors import UserError
 from decon3d.optics.psf import fwhm_um
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import (
-    Camera,
+    SimulatedCamera,
     blur,
     brightest_mean,
     form_image,
@@ -17,8 +17,9 @@ from decon3d.phantoms.imaging import (
 )
 from decon3d.phantoms.recipes import make_object
 from decon3d.seeds import generator
+from decon3d.volumes.camera import resolved_camera
 
-NOISELESS = Camera(offset=0, gain=1, read_noise=0)
+NOISELESS = SimulatedCamera(offset=0, gain=1, read_noise=0)
 
 
 def gaussian_psf(half=(3, 4, 5), sigma=(1.2, 1.4, 1.6)):
@@ -54,7 +55,7 @@ def test_a_flat_object_stays_flat():
 
 
 def test_a_flat_field_has_the_variance_of_photons():
-    rng, camera = generator(1, "flat"), Camera(offset=100, gain=2, read_noise=0)
+    rng, camera = generator(1, "flat"), SimulatedCamera(offset=100, gain=2, read_noise=0)
     draws = np.stack([camera.expose(np.full((16, 16, 16), 40.0), rng) for _ in range(100)])
     photons = (draws - 100) / 2
     assert photons.var(axis=0, ddof=1).mean() / photons.mean() == pytest.approx(1, abs=0.02)
@@ -62,14 +63,14 @@ def test_a_flat_field_has_the_variance_of_photons():
 
 
 def test_read_noise_is_in_photons_before_the_gain():
-    camera = Camera(offset=100, gain=3, read_noise=2)
+    camera = SimulatedCamera(offset=100, gain=3, read_noise=2)
     dark = camera.expose(np.zeros((40, 40, 40)), generator(1))
     assert dark.mean() == pytest.approx(100, abs=0.1)
     assert dark.std() == pytest.approx(6, rel=0.02)
 
 
 def test_a_camera_of_few_bits_counts_in_whole_numbers_and_saturates():
-    camera = Camera(offset=10, gain=2, read_noise=5, bits=8)
+    camera = SimulatedCamera(offset=10, gain=2, read_noise=5, bits=8)
     counts = camera.expose(np.linspace(0, 200, 4096).reshape(16, 16, 16), generator(1))
     np.testing.assert_array_equal(counts, np.rint(counts))
     assert (counts.min(), counts.max()) == (0, 255)
@@ -176,7 +177,7 @@ def test_counts_hold_gain_background_and_offset():
         psf=gaussian_psf(),
         photons=300,
         background_photons=7,
-        camera=Camera(offset=50, gain=2, read_noise=0),
+        camera=SimulatedCamera(offset=50, gain=2, read_noise=0),
         rng=generator(1),
     )
     assert exposure.object.min() == 2 * 7 + 50
@@ -193,7 +194,7 @@ def test_the_first_draw_does_not_depend_on_the_second():
             psf=gaussian_psf(),
             photons=300,
             background_photons=7,
-            camera=Camera(),
+            camera=SimulatedCamera(),
             rng=generator(1),
             draws=draws,
         ).images
@@ -204,13 +205,20 @@ def test_the_first_draw_does_not_depend_on_the_second():
 
 
 def test_a_camera_takes_what_the_config_leaves_open():
-    assert Camera.of(settings.Camera()) == Camera(offset=100, gain=1, read_noise=1)
-    given = Camera.of(settings.Camera(offset=0, gain=0.5, read_noise=0))
-    assert given == Camera(offset=0, gain=0.5, read_noise=0)
+    assert SimulatedCamera.of(resolved_camera({})) == SimulatedCamera(
+        offset=100, gain=1, read_noise=1
+    )
+    given = SimulatedCamera.of(resolved_camera({"offset": 0, "gain": 0.5, "read_noise": 0}))
+    assert given == SimulatedCamera(offset=0, gain=0.5, read_noise=0)
 
 
 def test_what_cannot_be_imaged_is_refused():
-    common = {"photons": 1, "background_photons": 0, "camera": Camera(), "rng": generator(1)}
+    common = {
+        "photons": 1,
+        "background_photons": 0,
+        "camera": SimulatedCamera(),
+        "rng": generator(1),
+    }
     flat = np.ones((15, 17, 19), np.float32)
     with pytest.raises(UserError, match="no light"):
         form_image(0 * flat, psf=gaussian_psf(), **common)

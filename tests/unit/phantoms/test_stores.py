@@ -20,13 +20,12 @@ from decon3d.optics.psf import fingerprint, fwhm_um, normalised_psf
 from decon3d.optics.resampling import core_centroid
 from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms import stores
-from decon3d.phantoms.contact_sheet import contact_sheet, pick
+from decon3d.phantoms.contact_sheet import _title, contact_sheet, pick
 from decon3d.phantoms.simulated import draw_volume, simulate_volume
 from decon3d.phantoms.stores import members
 from decon3d.phantoms.variation import Variation, varied_psf
 from decon3d.seeds import generator
 from decon3d.settings import (
-    Camera,
     Channel,
     ObjectFile,
     Phantoms,
@@ -34,6 +33,7 @@ from decon3d.settings import (
     Simulation,
     Split,
 )
+from decon3d.volumes.camera import Camera
 from support.phantom_stores import LONG, OPTICS, OTHER_PSF, PHANTOMS, PSF, VOXEL, make
 
 
@@ -248,6 +248,11 @@ def test_a_contact_sheet_is_drawn(store, tmp_path):
         "3: tubules",
     ]
     figure.savefig(tmp_path / "sheet.png")
+    pair = {
+        "measured": {},
+        "names": ["day_2/embryo_17_left_dorsal_500nM_confocal_tile_003.ome.tif"],
+    }
+    assert _title(pair, 0).replace("\n", "") == pair["names"][0]
     assert pick(["a"] * 30 + ["b"])[-1] == 30
     assert len(pick(["a"] * 30 + ["b"])) == 12
 

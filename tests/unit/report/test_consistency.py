@@ -12,6 +12,7 @@ from decon3d.report.consistency import (
     farthest,
     probes,
 )
+from decon3d.report.entries import Job
 from decon3d.settings import load_settings
 from support.configs import simulated_dataset
 from support.records import metric_record
@@ -67,7 +68,4 @@ def test_without_maps_nothing_is_drawn(tmp_path):
     path = tmp_path / paths.consistency_record("d", "rl")
     path.parent.mkdir(parents=True)
     write_json(path, {})
-    found = draw_consistency(
-        tmp_path, dataset="d", settings=SETTINGS, volume="small", channel="gfp"
-    )
-    assert found == []
+    assert draw_consistency(Job(tmp_path, "d", SETTINGS), "small", "gfp") == []

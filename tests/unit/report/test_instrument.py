@@ -102,8 +102,8 @@ def test_a_sound_microscope_has_no_warnings(page):
         "100.20 ± 2.10",
         "2.17 ± 3.0 %",
         "3.40 (1.57 photons)",
-        "point spread functions come from theory",
-        "reported only",
+        "point spread functions are computed from theory",
+        "reported but not corrected",
     ):
         assert shown in text, shown
     assert text.count("data:image/webp") == 2  # widths and camera

@@ -10,7 +10,8 @@ from decon3d.optics.psf import normalised_psf, save_psf
 from decon3d.report.preview import make_preview
 from decon3d.report.preview_trials import try_method
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.restorers import open_restorer, preparation
+from decon3d.restoration.prepare import preparation
+from decon3d.restoration.restorers import open_restorer
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import load_settings
 from decon3d.volumes.camera import resolve_camera

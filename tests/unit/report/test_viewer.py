@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -135,8 +136,8 @@ def test_the_words_name_the_data_and_cite_what_was_used(tmp_path):
         "B. Richards and E. Wolf",
         "W. H. Richardson",
     ]
-    for number in range(1, len(found.references) + 1):
-        assert f"{number}]" in text or f"[{number}," in text or f" {number}," in text
+    cited = [int(n) for marks in re.findall(r"\[([\d, ]+)\]", text) for n in marks.split(",")]
+    assert list(dict.fromkeys(cited)) == list(range(1, len(found.references) + 1))
 
 
 def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
@@ -148,15 +149,13 @@ def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
         write_json(ingested, {"voxel_size_um": [step, 0.1, 0.1]})
         found = data_warnings(tmp_path, dataset="demo", settings=settings)
         # 0.525 µm / (2 · 1.333 · (1 - cos α)), sin α = 1.2 / 1.333
-        assert (
-            any("0.5 µm long along Z; Nyquist sampling needs 0.349 µm" in w for w in found)
-            == warned
-        )
+        expected = "The voxel size along Z is 0.5 µm; Nyquist sampling needs 0.349 µm."
+        assert any(expected in w for w in found) == warned
         assert not any("in the plane" in w for w in found)
     checks = [{"not_verifiable": 0.021}, {"not_verifiable": None}]
     write_json(tmp_path / paths.consistency_record("demo", "rl"), {"cell": {"checks": checks}})
     found = data_warnings(tmp_path, dataset="demo", settings=settings)
-    assert any("which no data can verify: RL 2.10% (the largest" in w for w in found)
+    assert any("which the data cannot verify: RL 2.10 % (largest" in w for w in found)
 
 
 def test_what_ingest_warned_of_is_said(tmp_path):

@@ -20,7 +20,7 @@ from support.volumes import TCZYX, VOXEL
 @pytest.fixture
 def restored(machine):
     plan = machine.plan(output_dtype="input", memory_gb=1e-5)
-    machine.part(plan, 0)
+    machine.part(0)
     shards = sorted(p for p in (Path(plan.volumes[0].store) / "0" / "c").rglob("*") if p.is_file())
     assert len(shards) == plan.bounds[-1]
     return machine, plan, shards
@@ -46,7 +46,7 @@ def test_every_changed_shard_is_found_and_done_again(restored, damage, seed):
         shard.write_bytes(content[: int(rng.integers(1, len(content)))])
     elif damage == "other":
         level_0 = zarr.open_array(str(made.folder / "v.out" / "0"), mode="r+")
-        item = plan.item(int(rng.integers(plan.bounds[-1])))
+        item = plan.work.item(int(rng.integers(plan.bounds[-1])))
         place = (item.time, item.channel, *item.block.write)
         level_0[place] = level_0[place] + 1
     elif damage == "flipped":
@@ -65,7 +65,7 @@ def test_every_changed_shard_is_found_and_done_again(restored, damage, seed):
     for path in found.value.files:  # as `files.remove_damaged` does for files in `results`
         path.unlink(missing_ok=True)
     assert not (made.folder / "parts" / "0.json").exists()
-    made.part(plan, 0)
+    made.part(0)
     assert Known.calls - calls <= 2
     made.finish(plan)
     assert {path: path.read_bytes() for path in shards} == before
@@ -89,9 +89,9 @@ def test_a_damaged_level_0_is_made_again_with_the_plan(restored, damage):
         path.unlink(missing_ok=True)
     with pytest.raises(DamagedError, match=r"zarr\.json is missing"):
         shards[0].unlink()
-        made.part(plan, 0)
+        made.part(0)
     plan = made.plan(output_dtype="input", memory_gb=1e-5)
-    made.part(plan, 0)
+    made.part(0)
     made.finish(plan)
     assert np.array_equal(open_volume(made.folder / "v.out").data.compute(), TCZYX[:, [2, 1]])
 

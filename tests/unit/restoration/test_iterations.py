@@ -14,7 +14,7 @@ from decon3d.classical.tuning import AffineScore, scores
 from decon3d.errors import UserError
 from decon3d.files import read_record
 from decon3d.restoration.iterations import LEAST, MOST, NOMINAL, noise_of
-from decon3d.restoration.restorers import prepare_classical
+from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.tuning import RISK, tune_on_data
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ChannelStatistics

@@ -15,7 +15,8 @@ from decon3d.classical.kinds.rl import Rl
 from decon3d.restoration.finish import check_complete
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
 from decon3d.volumes.ingest import channel_statistics, ingest
 from support.deconvolution import PSF

@@ -11,9 +11,9 @@ import zarr
 from decon3d.classical.kinds.rl import Rl
 from decon3d.networks.inputs import network_input
 from decon3d.restoration.finish import check_complete, finish_volume
-from decon3d.restoration.part import run_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
-from decon3d.restoration.restorers import prepare_classical
+from decon3d.restoration.prepare import prepare_classical
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import channel_statistics, ingest
@@ -52,7 +52,7 @@ def planned(folder, record, state, **options):
 def restored(folder, record, state, **options):
     plan = planned(folder, record, state, **options)
     marker = folder / f"{plan.digest}.json"
-    run_part(plan, [state], part=0, marker=marker, threads=1)
+    restore_part(folder / "plan.json", [state], part=0, marker=marker, threads=1)
     return plan, json.loads(marker.read_text()), zarr.open_array(str(folder / "v.out" / "0"))[0, 0]
 
 
@@ -66,7 +66,7 @@ def test_voxels_without_data_keep_their_value_and_blocks_without_are_skipped(
     plan, marker, result = restored(tmp_path, volume(tmp_path, image), state, memory_gb=2e-5)
     assert np.array_equal(result == 0, outside)
     assert marker["no_data"] == outside.sum() and marker["not_finite"] == 0
-    empty = sum(outside[i.block.write].all() for i in plan.part(0))
+    empty = sum(outside[plan.work.item(i).block.write].all() for i in plan.numbers(0))
     assert empty > 2 and Known.calls == plan.bounds[-1] - empty
 
 

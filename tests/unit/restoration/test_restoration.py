@@ -12,8 +12,8 @@ import zarr
 from ome_zarr_models.v05.image import Image
 from scipy.ndimage import uniform_filter
 
+from decon3d.blocks import run as run_module
 from decon3d.errors import UserError
-from decon3d.restoration import part as part_module
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import State
 from decon3d.volumes.reader import open_volume
@@ -23,7 +23,7 @@ from support.volumes import TCZYX, VOXEL
 
 def test_everything_survives_an_identity(machine):
     plan = machine.plan(volumes=("v", "w"), parts=5, output_dtype="input", memory_gb=1e-5)
-    markers = [machine.part(plan, i) for i in range(5)]
+    markers = [machine.part(i) for i in range(5)]
     assert sum(m["blocks"] for m in markers) == plan.bounds[-1] > 5
     machine.finish(plan)
     for name in ("v", "w"):
@@ -42,13 +42,13 @@ def test_a_finished_volume_keeps_its_block_and_one_that_is_not_finished_gets_a_n
     assert replanned.volumes[0].block != plan.volumes[0].block
     plan = machine.plan(memory_gb=1e-5, parts=5)
     for part in range(5):
-        machine.part(plan, part)
+        machine.part(part)
     machine.finish(plan)
     before = {p: p.stat().st_mtime_ns for p in (machine.folder / "v.out").rglob("*")}
     again = machine.plan(memory_gb=1.0, parts=2)
     assert again.volumes == plan.volumes and len(again.bounds) == 3
     Known.calls = 0
-    assert sum(machine.part(again, part)["blocks"] for part in range(2)) == plan.bounds[-1]
+    assert sum(machine.part(part)["blocks"] for part in range(2)) == plan.bounds[-1]
     machine.finish(again)
     assert Known.calls == 0
     assert {p: p.stat().st_mtime_ns for p in (machine.folder / "v.out").rglob("*")} == before
@@ -57,11 +57,11 @@ def test_a_finished_volume_keeps_its_block_and_one_that_is_not_finished_gets_a_n
 
 
 def test_progress_says_blocks_rate_and_time_left(machine, monkeypatch, caplog):
-    monkeypatch.setattr(part_module, "progress", partial(part_module.progress, seconds=0))
+    monkeypatch.setattr(run_module, "progress", partial(run_module.progress, seconds=0))
     plan = machine.plan(memory_gb=1e-5)
     blocks = plan.bounds[-1]
     with caplog.at_level("INFO", logger="decon3d"):
-        machine.part(plan, 0)
+        machine.part(0)
     lines = [m for m in caplog.messages if m.startswith("m part 0: ")]
     print(lines[1])
     number = r"[\d.]+[kM]?"
@@ -73,7 +73,7 @@ def test_progress_says_blocks_rate_and_time_left(machine, monkeypatch, caplog):
 
 def test_chosen_times_only(machine):
     plan = machine.plan(times=[1])
-    machine.part(plan, 0)
+    machine.part(0)
     machine.finish(plan)
     result = open_volume(machine.folder / "v.out").data.compute()
     assert np.array_equal(result, TCZYX[1:, [2, 1]])
@@ -81,8 +81,8 @@ def test_chosen_times_only(machine):
 
 @pytest.mark.parametrize("memory_gb", [1, 1.2e-4, 4e-5])
 def test_any_tiling_gives_the_same_volume(machine, memory_gb):
-    plan = machine.plan(state=LOCAL, memory_gb=memory_gb)
-    machine.part(plan, 0, LOCAL)
+    machine.plan(state=LOCAL, memory_gb=memory_gb)
+    machine.part(0)
     result = zarr.open_array(str(machine.folder / "v.out" / "0"))[0, 0]
     whole = uniform_filter(TCZYX[0, 2].astype(np.float32), 5, mode="reflect")
     assert np.allclose(result, whole, rtol=1e-6)
@@ -106,12 +106,12 @@ def test_a_killed_part_goes_on_where_it_was(machine, monkeypatch):
 
     monkeypatch.setattr(Known, "restore", killed)
     with pytest.raises(KeyboardInterrupt):
-        machine.part(plan, 0)
+        machine.part(0)
     progress = machine.folder / "parts" / "0.progress"
     with open(progress, "a") as stream:
         stream.write('{"key": "cut o')
     monkeypatch.setattr(Known, "restore", restore)
-    marker = machine.part(plan, 0)
+    marker = machine.part(0)
     assert marker["blocks"] == plan.bounds[-1]
     # One block may be lost between its restoration and its record, never more.
     assert Known.calls <= plan.bounds[-1] + 1
@@ -132,23 +132,23 @@ def test_a_part_that_is_told_to_stop_says_so_and_goes_on_there(machine, monkeypa
     monkeypatch.setattr(Known, "restore", told)
     left = plan.bounds[-1] - 5
     with pytest.raises(UserError, match=rf"stopped by SIGTERM with {left} of its blocks left"):
-        machine.part(plan, 0)
-    assert machine.part(plan, 0)["blocks"] == Known.calls == plan.bounds[-1]
+        machine.part(0)
+    assert machine.part(0)["blocks"] == Known.calls == plan.bounds[-1]
 
 
 def test_a_new_volume_does_not_undo_the_old_ones(machine):
     plan = machine.plan(volumes=("v",))
-    machine.part(plan, 0)
+    machine.part(0)
     machine.finish(plan)
     calls = Known.calls
     plan = machine.plan(volumes=("v", "w"))
-    assert machine.part(plan, 0)["blocks"] == 2 * calls
+    assert machine.part(0)["blocks"] == 2 * calls
     assert Known.calls == 2 * calls
 
 
 def test_another_setting_starts_over(machine):
     plan = machine.plan()
-    machine.part(plan, 0)
+    machine.part(0)
     machine.finish(plan)
     plan = machine.plan(state=replace(IDENTITY, values={"iterations": 2}))
     with pytest.raises(UserError, match="is not recorded as done, and 3 more"):
@@ -158,7 +158,7 @@ def test_another_setting_starts_over(machine):
 
 def test_an_unfinished_volume_is_not_valid(machine):
     plan = machine.plan(parts=2)
-    machine.part(plan, 0)
+    machine.part(0)
     with pytest.raises(UserError, match="is not recorded as done"):
         machine.finish(plan)
 
@@ -170,8 +170,8 @@ def test_too_little_memory_is_named(machine):
 
 def test_integers_are_clipped_and_counted(machine, monkeypatch):
     monkeypatch.setattr(Known, "restore", lambda self, block, origin: block * 100.0)
-    plan = machine.plan(output_dtype="input")
-    marker = machine.part(plan, 0)
+    machine.plan(output_dtype="input")
+    marker = machine.part(0)
     chosen = TCZYX[:, [2, 1]].astype(float) * 100
     assert marker["clipped"] == np.count_nonzero(chosen > 65535)
     result = zarr.open_array(str(machine.folder / "v.out" / "0"))[:]
@@ -180,7 +180,7 @@ def test_integers_are_clipped_and_counted(machine, monkeypatch):
 
 def test_a_seam_is_measured(machine, monkeypatch):
     plan = machine.plan(memory_gb=2e-5)
-    machine.part(plan, 0)
+    machine.part(0)
     volume = plan.volumes[0]
     from decon3d.restoration.finish import seam_index
 

@@ -10,11 +10,12 @@ import pytest
 import tifffile
 import zarr
 
+from decon3d.blocks.geometry import BLOCK_COST
 from decon3d.classical.kinds.rl import Rl
-from decon3d.restoration.blocks import BLOCK_COST
-from decon3d.restoration.part import run_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import load_plan, make_plan
-from decon3d.restoration.restorers import State, prepare_classical
+from decon3d.restoration.prepare import prepare_classical
+from decon3d.restoration.restorers import State
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
@@ -66,11 +67,11 @@ def test_ten_terabytes_are_planned_in_seconds(tmp_path):
     assert time.process_time() - started < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 5e5  # kB
     assert load_plan(tmp_path / "plan.json") == plan
-    work = plan.work()
+    work = plan.loads()
     assert sum(part["blocks"] for part in work) == plan.bounds[-1]
     assert max(w["blocks"] for w in work) - min(w["blocks"] for w in work) <= 1
     assert plan.block_memory_gb <= 2
-    last = plan.item(plan.bounds[-1] - 1).block.write
+    last = plan.work.item(plan.bounds[-1] - 1).block.write
     assert [part.stop for part in last] == list(shape)
     # All that a network computes twice because of the halo, with 2 GB for a block.
     computed = sum(part["computed_mvoxel"] for part in work) * 1e6
@@ -92,7 +93,7 @@ def test_parts_cost_the_same_whatever_sizes_are_mixed(tmp_path, mirror):
         path=tmp_path / "plan.json",
         restoration=Restoration(parts=4, memory_gb=0.25, engine="tensorflow"),
     )
-    work = plan.work()
+    work = plan.loads()
     cost = [part["computed_mvoxel"] + part["blocks"] * BLOCK_COST / 1e6 for part in work]
     assert plan.block_memory_gb * 1e3 / 250 < 0.05 * np.mean(cost)  # blocks are small
     assert max(cost) < 1.05 * np.mean(cost)
@@ -135,7 +136,7 @@ def test_a_bleaching_time_course_keeps_its_course(tmp_path):
         tuned={},
         camera=Camera(offset=100),
     )
-    plan = make_plan(
+    make_plan(
         method="rl",
         states={"a": state},
         records=[record],
@@ -145,7 +146,7 @@ def test_a_bleaching_time_course_keeps_its_course(tmp_path):
         path=tmp_path / "plan.json",
         restoration=Restoration(),
     )
-    run_part(plan, [state], part=0, marker=tmp_path / "0.json", threads=1)
+    restore_part(tmp_path / "plan.json", [state], part=0, marker=tmp_path / "0.json", threads=1)
     restored = zarr.open_array(str(tmp_path / "out" / "0"))[:, 0]
     ratio = (restored - 100).sum((1, 2, 3)) / (image - 100.0).sum((1, 2, 3))
     assert ratio == pytest.approx(np.mean(ratio), rel=0.01)

@@ -9,9 +9,10 @@ import zarr
 
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.finish import check_complete, finish_volume, seam_index, step_ratios
-from decon3d.restoration.part import run_part
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
-from decon3d.restoration.restorers import open_restorer, prepare_network
+from decon3d.restoration.prepare import prepare_network
+from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import Restoration
 from decon3d.volumes.ingest import ChannelStatistics, channel_statistics, ingest
 from decon3d.volumes.reader import open_volume
@@ -105,7 +106,9 @@ def through_everything(folder, values, **options):
         ),
     )
     assert plan.bounds[-1] >= 8
-    run_part(plan, [state], part=0, marker=folder / "parts" / "0.json", threads=1)
+    restore_part(
+        folder / "plan.json", [state], part=0, marker=folder / "parts" / "0.json", threads=1
+    )
     parts = folder / "parts"
     issues = check_complete(plan, parts)["v"]
     finish_volume(plan, plan.volumes[0], record, provenance={}, issues=issues, progress=parts)

@@ -80,35 +80,35 @@ def test_data_without_structure_do_not_tell_and_it_is_said():
     rng = np.random.default_rng(0)
     found = measure_camera([rng.normal(500, 7, (24, 64, 64)).astype(np.float32)])
     assert found.gain is None and found.dark_level is None and found.bright is None
-    used = resolve_camera(settings.Camera(), found)
+    used = resolve_camera(settings.CameraSection(), found)
     assert used.gain == 1 and used.gain_from == "assumed"
     assert "camera.gain is not known from these data; assumed 1 count per photon" in used.assumed
     assert used.dark_level == pytest.approx(500 - 49, abs=3)  # the variance there is right
-    nothing = resolve_camera(settings.Camera(), measure_camera([]))
+    nothing = resolve_camera(settings.CameraSection(), measure_camera([]))
     assert (nothing.offset, nothing.gain, nothing.read_noise) == (100, 1, 1)
 
 
 def test_what_the_config_gives_stays_and_the_rest_is_filled():
     image, _ = image_of(SCMOS)
     found = measure_camera([image])
-    three = resolve_camera(settings.Camera(offset=90, gain=3, read_noise=2, bits=12), found)
+    three = resolve_camera(settings.CameraSection(offset=90, gain=3, read_noise=2, bits=12), found)
     assert three == Camera(90, 3, 2, 12) and not three.assumed
-    offset = resolve_camera(settings.Camera(offset=100), found)
+    offset = resolve_camera(settings.CameraSection(offset=100), found)
     assert offset.offset == 100 and not offset.assumed
     assert offset.read_noise == pytest.approx(1.6, rel=0.15)
-    gain = resolve_camera(settings.Camera(gain=2.17), found)
+    gain = resolve_camera(settings.CameraSection(gain=2.17), found)
     assert gain.dark_level == pytest.approx(SCMOS.dark_level, abs=0.6)
     assert "cannot be separated without dark frames" in gain.assumed[0]
-    both = resolve_camera(settings.Camera(offset=100, read_noise=1.6), found)
+    both = resolve_camera(settings.CameraSection(offset=100, read_noise=1.6), found)
     assert both.gain == pytest.approx(2.17, rel=0.03)
-    wrong = resolve_camera(settings.Camera(offset=70), found)
+    wrong = resolve_camera(settings.CameraSection(offset=70), found)
     assert wrong.read_noise == 0 and "check the offset" in wrong.assumed[0]
 
 
 def test_the_light_of_the_data_in_photons():
     image, expected = image_of(SCMOS, photons=150.0, background=4.0)
     found = measure_camera([image])
-    dose = dose_of(found, resolve_camera(settings.Camera(offset=100), found))
+    dose = dose_of(found, resolve_camera(settings.CameraSection(offset=100), found))
     assert dose.photons[0] == pytest.approx(150, rel=0.15)
     assert dose.background_photons == pytest.approx(expected.min(), abs=1)
 
@@ -132,7 +132,7 @@ def test_the_dark_noise_does_not_become_light(configured):
 
     known = restored(Camera(100, 2.17, 1.6), {"offset": 100})
     found = restored(
-        resolve_camera(settings.Camera(**configured), measure_camera([image])), configured
+        resolve_camera(settings.CameraSection(**configured), measure_camera([image])), configured
     )
     noise = 3 * 2.17 * ((expected.mean() + 1.6**2) * expected.size) ** 0.5
     print(light, known, found, noise)
@@ -146,7 +146,7 @@ def test_counts_below_zero_average_out_without_an_offset():
     device = Device(gain=5.0, offset=0.0, read_noise=3.0)
     image, expected = image_of(device, kind="nuclei", inside=True, shape=(24, 64, 64))
     statistics = ChannelStatistics.of_image(image)
-    camera = resolve_camera(settings.Camera(), measure_camera([image]))
+    camera = resolve_camera(settings.CameraSection(), measure_camera([image]))
     recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=PSF, camera=camera)
     model = recipe.model(image.shape, psf=PSF.data, threads=1)
     for k, estimate in recipe.iterate(image, model=model):
@@ -172,7 +172,7 @@ def test_a_simulated_camera_as_the_validation_judges_it():
 
 
 def test_what_was_assumed_is_among_the_page_s_warnings(tmp_path):
-    used = resolve_camera(settings.Camera(), None)
+    used = resolve_camera(settings.CameraSection(), None)
     noise_of(CameraRecord()).save(tmp_path / paths.noise("d", "signal"), resolved=used)
     config = settings.load_settings(
         {

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 
 from decon3d.errors import DamagedError, UserError
-from decon3d.evaluation.noise import channel_noise
-from decon3d.settings import Camera
+from decon3d.restoration.sample import channel_camera
+from decon3d.settings import CameraSection
 from decon3d.volumes.camera import record_of, resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
 from decon3d.volumes.camera_maps import Correction, load_maps, save_maps
@@ -227,15 +227,15 @@ def test_an_ingested_volume_is_corrected_and_says_so(recorded, camera, maps):
 
 def test_the_frames_take_the_place_of_what_the_config_lacks(recorded, maps):
     record = ingested(*recorded)
-    _, found = channel_noise([record], channel=0, times=None, camera=Camera(), seed=1)
+    found = channel_camera([record], channel=0, times=None, seed=1)
     assert found == record_of(json.loads(json.dumps(asdict(found))))
-    resolved = resolve_camera(Camera(), found)
+    resolved = resolve_camera(CameraSection(), found)
     about = maps.about
     assert (resolved.offset, resolved.gain, resolved.read_noise) == pytest.approx(
         (about.offset, about.gain, about.read_noise)
     )
     assert resolved.gain_from == "frames" and resolved.assumed == ()
-    mine = resolve_camera(Camera(gain=1.5), found)
+    mine = resolve_camera(CameraSection(gain=1.5), found)
     assert (mine.gain, mine.gain_from) == (1.5, "config")
     assert mine.read_noise == pytest.approx(about.read_noise_counts / 1.5)
 

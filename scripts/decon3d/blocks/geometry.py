@@ -15,6 +15,8 @@ from math import ceil, prod
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.errors import UserError
+
 Triple = tuple[int, int, int]
 LARGEST_CHUNK = (32, 128, 128)
 SMALLEST = 8
@@ -98,18 +100,46 @@ def block_at(
     if not 0 <= index < prod(counts):
         raise IndexError(f"block {index} of {prod(counts)}")
     position = np.unravel_index(index, counts)
-    write, read, face, inner = [], [], [], []
+    write = []
     for i, n, b, h, s in zip(position, shape, block, halo, stride, strict=True):
         assert b % s == 0 and h % s == 0, "block and halo are multiples of the stride"
-        start, stop = int(i) * b, min(int(i) * b + b, n)
-        low, high = start - h, start + b + h
+        write.append(slice(int(i) * b, min(int(i) * b + b, n)))
+    return block_of((write[0], write[1], write[2]), shape, halo=halo, size=block, mirror=mirror)
+
+
+def block_of(
+    write: Region,
+    shape: Triple,
+    *,
+    halo: Triple,
+    size: Triple | None = None,
+    mirror: bool = True,
+) -> Block:
+    """Return any region (Z, Y, X) of a volume as a block.
+
+    Parameters
+    ----------
+    shape, halo, mirror
+        As for `block_at`.
+    size
+        Size of a whole block, which is padded beyond a face of the volume; None = the region's.
+    """
+    read, face, inner = [], [], []
+    sizes = size or [part.stop - part.start for part in write]
+    for part, n, h, b in zip(write, shape, halo, sizes, strict=True):
+        low, high = part.start - h, part.start + b + h
         first, last = max(low, 0), min(high, n)
-        write.append(slice(start, stop))
         read.append(slice(first, last))
         face.append((first - low, high - last) if mirror else (0, 0))
-        begin = start - (low if mirror else first)
-        inner.append(slice(begin, begin + stop - start))
-    return Block(tuple(write), tuple(read), tuple(face), tuple(inner))  # type: ignore[arg-type]
+        begin = part.start - (low if mirror else first)
+        inner.append(slice(begin, begin + part.stop - part.start))
+    return Block(write, tuple(read), tuple(face), tuple(inner))  # type: ignore[arg-type]
+
+
+def padded_voxels(block: Triple, shape: Triple, *, halo: Triple, mirror: bool) -> int:
+    """Count the voxels of the largest block with its halo; inside the volume unless mirrored."""
+    sizes = zip(block, shape, halo, strict=True)
+    return prod(b + 2 * h if mirror else min(b + 2 * h, n) for b, n, h in sizes)
 
 
 @lru_cache(maxsize=64)
@@ -145,7 +175,7 @@ def choose_block(
 
     Raises
     ------
-    MemoryError
+    UserError
         If not even the smallest block fits with its halo.
     """
     axes = [_lengths(n, c, s) for n, c, s in zip(shape, LARGEST_CHUNK, stride, strict=True)]
@@ -156,7 +186,11 @@ def choose_block(
     if smallest > most:
         size = tuple(min(axis) for axis in axes)
         need = smallest * bytes_per_voxel
-        raise MemoryError(f"one block of {size} needs {need / 1e9:.2g} GB")
+        raise UserError(
+            f"restoration.memory_gb: {memory_bytes / 1e9:g} is too little: the smallest block, "
+            f"{size} voxels (Z, Y, X) with {halo} more on each side, needs {need / 1e9:.2g} GB; "
+            "raise it to that"
+        )
     at_least = min(at_least, prod(int(c.max()) for c in counts))
     best: tuple[float, Triple] | None = None
     for z, (pz, cz) in enumerate(zip(padded[0], counts[0], strict=True)):

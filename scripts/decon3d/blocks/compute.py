@@ -1,0 +1,143 @@
+"""Compute one block: in smaller tiles where a device's memory is short, and only where data are.
+
+Tiles change how much is computed at a time, not what is read and written. The halo of a tile is
+that of a block, so the result stays the same, too, but for the rounding of the engine.
+"""
+
+from collections.abc import Callable
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decon3d.blocks.geometry import SMALLEST, Block, Triple, block_at, block_of, grid
+from decon3d.errors import DeviceMemoryError
+from decon3d.logs import log
+from decon3d.volumes.no_data import missing
+
+Function = Callable[[NDArray[Any], Triple], NDArray[np.float32]]
+"""Of a padded block of voxels (Z, Y, X) and the place of its first voxel in the volume."""
+
+
+def with_data(
+    values: NDArray[Any], block: Block, *, fill: float, compute: Callable[[], NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Compute what a block writes, unless it has no data; voxels without data get the fill value.
+
+    Parameters
+    ----------
+    values
+        The padded read region (Z, Y, X); NaN = no data.
+    fill
+        Value of voxels without data.
+    compute
+        Returns the result, of the shape of `block.write`; not called for a block without any data.
+
+    Returns
+    -------
+    computed, absent
+        The result, and which of its voxels have no data (None = all have).
+    """
+    absent = missing(values[block.inner])
+    if absent is None:
+        return compute(), None
+    level = np.float32(fill)
+    if absent.all():
+        return np.full(absent.shape, level), absent
+    return np.where(absent, level, compute()), absent
+
+
+def tile_of(block: Triple, *, stride: Triple, halvings: int) -> Triple | None:
+    """Halve a block (Z, Y, X) some times, always its longest axis; None = it cannot be halved."""
+    size = list(block)
+    for _ in range(halvings):
+        axis = max(range(3), key=lambda a: size[a])
+        if size[axis] <= max(SMALLEST, stride[axis]):
+            return None
+        size[axis] = ceil(size[axis] / 2 / stride[axis]) * stride[axis]
+    return (size[0], size[1], size[2])
+
+
+class Tiling:
+    """How much of a block a job computes at a time: all of it, until the device's memory is short.
+
+    Parameters
+    ----------
+    stride, halo
+        Sizes of tiles are multiples of the stride; a voxel's result depends on the halo (Z, Y, X).
+    """
+
+    def __init__(self, *, stride: Triple, halo: Triple) -> None:
+        self.stride = stride
+        self.halo = halo
+        self.halvings = 0
+
+    def compute(
+        self, function: Function, values: NDArray[Any], block: Block, size: Triple
+    ) -> NDArray[np.float32]:
+        """Compute what a block writes, in smaller tiles from now on where the memory is short.
+
+        Parameters
+        ----------
+        values
+            The padded read region (Z, Y, X); NaN = no data.
+        size
+            Size of a whole block.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If the smallest tile does not fit.
+        """
+        while True:
+            tile = tile_of(size, stride=self.stride, halvings=self.halvings)
+            if tile is None:
+                raise DeviceMemoryError(
+                    "not even small blocks fit into the memory of the device; the halo of "
+                    f"{self.halo} voxels (Z, Y, X) is needed on each side; use a device with more "
+                    "memory"
+                )
+            try:
+                return in_tiles(function, values, block, tile=tile, halo=self.halo)
+            except DeviceMemoryError as error:
+                self.halvings += 1
+                log.warning("%s. Blocks are computed in smaller tiles from now on", error)
+
+
+def in_tiles(
+    function: Function, values: NDArray[Any], block: Block, *, tile: Triple, halo: Triple
+) -> NDArray[np.float32]:
+    """Compute what a block writes, a tile at a time.
+
+    Parameters
+    ----------
+    values
+        The padded read region (Z, Y, X); NaN = no data.
+    tile
+        Size of a tile, multiples of the stride.
+    halo
+        Context that a voxel's result depends on.
+
+    Returns
+    -------
+    array (Z, Y, X)
+        Of the shape of `block.write`.
+    """
+    z, y, x = (part.stop - part.start for part in block.inner)
+    count = prod(grid((z, y, x), tile))
+    if count == 1:
+        return function(values, block.origin)[block.inner]
+    result = np.empty((z, y, x), np.float32)
+    size: Triple = values.shape  # type: ignore[assignment]
+    for index in range(count):
+        write = block_at(index, shape=(z, y, x), block=tile, halo=(0, 0, 0)).write
+        oz, oy, ox = (
+            slice(part.start + whole.start, part.stop + whole.start)
+            for part, whole in zip(write, block.inner, strict=True)
+        )
+        # As large as the other tiles if the block allows it, since engines need one shape.
+        part = block_of((oz, oy, ox), size, halo=halo, size=tile, mirror=False)
+        first = tuple(o + seen.start for o, seen in zip(block.origin, part.read, strict=True))
+        result[write] = function(values[part.read], first)[part.inner]  # type: ignore[arg-type]
+    return result
