@@ -103,6 +103,8 @@ def compiled(
     if engine.name == "openvino":
         return _OpenVino(model, halo, vectors, engine.precision, threads)
     factors = tf.bfloat16 if engine.precision == "bfloat16" else tf.float32
+    # Else GPUs round the factors of float32 convolutions to 10 bits.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     function = inference_function(model, halo=halo, vectors=vectors, precision=factors)
     # XLA fuses on a GPU (tested on a CPU only, where it has no fast convolutions). It compiles for
     # one shape, and a plan's blocks have but one.
