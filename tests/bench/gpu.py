@@ -94,9 +94,10 @@ def restoring(kind: str, sizes: Sizes) -> Iterator[Row]:
     """A network on blocks with their halo."""
     keras.utils.set_random_seed(1)
     model = network(kind).build(**sizes.networks[kind])
-    last = next(layer for layer in reversed(model.layers) if layer.get_weights())
     rng = np.random.default_rng(1)
-    last.set_weights([rng.normal(0, 0.1, w.shape) for w in last.get_weights()])
+    for layer in model.layers:  # a network that starts at zero would have nothing to compare
+        if layer.get_weights() and not np.any(layer.get_weights()[0]):
+            layer.set_weights([rng.normal(0, 0.1, w.shape) for w in layer.get_weights()])
     halo, stride = halo_and_stride(model)
     info = SimpleNamespace(halo=halo, stride=stride)
     channels = model.input_shape[-1]

@@ -39,8 +39,6 @@ from decon3d.networks.inference import (
 
 LANES = 16
 """Channels that a convolution computes at a time (float32 in 512 bits)."""
-THIN = 2
-"""Channels of an input of which several are joined."""
 UNFOLDED: Triple = (1, 1, 1)
 FOLDS: tuple[Triple, ...] = (UNFOLDED, (1, 1, 2), (1, 2, 2), (2, 2, 2), (2, 2, 4))
 
@@ -177,8 +175,10 @@ class _Builder:
             (_begin(-m[0], fold[i], size[i], strides[i], main, i), n + m[1])
             for i, (m, n) in enumerate(zip(made, inner, strict=True))
         )
+        ends = np.cumsum([part.channels for part in parts])
+        kernels = np.split(operation.kernel, ends[:-1], axis=3)
         sums: list[tuple[Folded, NDArray[np.float32], Triple]] = []
-        for part, kernel in self.split(parts, operation, fold, region):
+        for part, kernel in zip(parts, kernels, strict=True):
             own = part.fold if part.repeats and strides == UNFOLDED else fold
             if part.fold not in (UNFOLDED, own) or (part.repeats and part.fold != own):
                 part = self.laid_out(part, UNFOLDED)
@@ -204,26 +204,6 @@ class _Builder:
                 result = self.ops.add(result, node)
         result = self.activated(operation.activation, result)
         return Folded(result, channels, fold, _starts(region), inner)  # type: ignore[arg-type]
-
-    def split(
-        self, parts: list[Folded], operation: Convolution, fold: Triple, region: Region
-    ) -> list[tuple[Folded, NDArray[np.float32]]]:
-        """Return each part with its kernel; thin ones as one, folded as the result is.
-
-        A convolution of one or two channels is slow; one of their cells is less so.
-        """
-        ends = np.cumsum([part.channels for part in parts])
-        pairs = list(zip(parts, np.split(operation.kernel, ends[:-1], axis=3), strict=True))
-        thin = [p for p in pairs if p[0].fold == UNFOLDED and p[0].channels <= THIN]
-        if not thin or fold == UNFOLDED or operation.strides != UNFOLDED:
-            return pairs
-        seen = tuple(
-            (low - (k - 1) // 2, high + k // 2)
-            for (low, high), k in zip(region, operation.kernel.shape, strict=False)
-        )
-        united = self.laid_out(self.joined([part for part, _ in thin]), fold, seen)
-        others = [p for p in pairs if p[0].fold != UNFOLDED or p[0].channels > THIN]
-        return [*others, (united, np.concatenate([kernel for _, kernel in thin], axis=3))]
 
     def convolved(
         self,
