@@ -69,7 +69,7 @@ demo-seeds: setup
 
 # DOCTOR="--write mine" writes profiles/mine/config.yaml, DOCTOR=--try runs tiny jobs, too.
 doctor: setup
-	$(BIN)/python scripts/doctor.py $(DOCTOR)
+	PYTHONPATH=scripts $(BIN)/python -m decon3d doctor $(DOCTOR)
 
 RESULTS ?= results
 verify: setup

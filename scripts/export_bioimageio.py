@@ -4,7 +4,7 @@ import argparse
 
 from decon3d.logs import job_log
 from decon3d.networks.export import Publication, export_bioimageio
-from decon3d.volumes.ingest import load_statistics
+from decon3d.volumes.statistics import load_statistics
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

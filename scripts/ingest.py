@@ -1,8 +1,9 @@
 """Bring one input volume into the workflow."""
 
 from decon3d.logs import job_log
-from decon3d.volumes.ingest import fills_of, ingest, load_record
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.volume import Reading
+from decon3d.volumes.volume_record import fills_of, load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):

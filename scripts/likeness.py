@@ -7,7 +7,7 @@ from decon3d.files import write_record
 from decon3d.logs import job_log
 from decon3d.restoration.sample import sample_blocks
 from decon3d.volumes.camera import resolved_camera
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):

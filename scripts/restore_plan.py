@@ -6,7 +6,7 @@ from decon3d.restoration.bundle_checks import training_warnings
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 
 params, names = snakemake.params, snakemake.wildcards
 with job_log(snakemake.log[0], threads=snakemake.threads):
@@ -20,7 +20,11 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         stores=[paths.restored(names.dataset, r.name, names.method) for r in records],
         channels=params.channels,
         times=params.times,
-        restoration=Restoration.model_validate(params.restoration),
+        restoration=Restoration(
+            **params.restoration,
+            parts=params.parts,
+            memory_gb=snakemake.resources.block_mb / 1000,
+        ),
         path=snakemake.output[0],
         gpu=params.gpu,
         warnings=training_warnings(

@@ -4,7 +4,8 @@ from decon3d.logs import job_log
 from decon3d.restoration.prepare import preparation
 from decon3d.restoration.sample import sample_blocks
 from decon3d.volumes.camera import resolved_camera
-from decon3d.volumes.ingest import load_record, load_statistics
+from decon3d.volumes.statistics import load_statistics
+from decon3d.volumes.volume_record import load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):

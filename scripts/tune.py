@@ -8,7 +8,8 @@ from decon3d.restoration.sample import sample_blocks
 from decon3d.restoration.tuning import tune_on_data, tune_on_phantoms
 from decon3d.settings import METHOD_KINDS
 from decon3d.volumes.camera import resolved_camera
-from decon3d.volumes.ingest import load_record, load_statistics
+from decon3d.volumes.statistics import load_statistics
+from decon3d.volumes.volume_record import load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):

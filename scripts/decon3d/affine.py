@@ -13,7 +13,7 @@ BLOCK = 128
 
 
 class ArrayLike(Protocol):
-    """What can be compared: a NumPy, zarr or dask array."""
+    """An array that can be compared: of NumPy, zarr or dask."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ SAME_GRID = 1.01
 """Ratio up to which the voxel sizes of image and PSF are the same."""
 ENDINGS = (".ome.zarr", ".ome.tif", ".ome.tiff")
 _ANY_OPTICS = {"modality": "widefield", "numerical_aperture": 1.0}
-"""Of settings whose optics are not used."""
+"""Valid optics for settings that do not use them."""
 _FROM_FILE = ", or let decon3d.make_psf(measured={'source': 'file', 'path': …}) clean a file"
 
 
@@ -62,7 +62,7 @@ def make_psf(
     modality
         `widefield`, `confocal`, `two_photon`, `light_sheet` or `sted`.
     numerical_aperture
-        Of the detecting objective.
+        Numerical aperture of the detecting objective.
     emission_um, excitation_um
         Wavelengths of emission peak and excitation, in µm.
     voxel_size_um
@@ -157,7 +157,7 @@ def deconvolve(
     Parameters
     ----------
     image
-        Counts, axes Z Y X, any integer or floating point type; NaN = no data.
+        Counts, axes Z Y X, any integer or floating point type; NaN, infinite or masked = no data.
     psf
         From `make_psf`, or an array (Z Y X, odd sizes, centred, background removed) on the grid of
         the image.
@@ -211,6 +211,9 @@ def deconvolve(
     >>> restored.shape, restored.dtype
     ((12, 32, 32), dtype('float32'))
     """
+    if isinstance(image, np.ma.MaskedArray):
+        kept = image.astype(np.result_type(image, np.float32))
+        image = np.ma.filled(kept, np.nan)
     values = np.asarray(image)
     if values.ndim != 3 or values.dtype.kind not in "iuf" or 0 in values.shape:
         raise UserError(

@@ -13,7 +13,7 @@ import typer
 from decon3d import __version__
 from decon3d.command import options as opt
 from decon3d.errors import UserError, needs_traceback
-from decon3d.files import full_disk, no_access
+from decon3d.files import full_disk, no_access, write_record, write_text
 from decon3d.user_paths import check_output
 
 app = typer.Typer(
@@ -84,7 +84,7 @@ def init(
 
     It asks for what the metadata of the files lack.
     """
-    from decon3d.command.init import Given, new_config, write_config
+    from decon3d.command.init import Given, new_config
 
     given = Given(
         voxel_size_um=voxel_size,
@@ -106,10 +106,9 @@ def init(
         axes=axes,
         psf=opt.measured_psf(bead, beads, bead_diameter, options),
     )
+    check_output(output, force=force, remedy="give another name with --output, or --force")
     ask = (lambda option, question: str(typer.prompt(question))) if sys.stdin.isatty() else None
-    write_config(
-        output, new_config(files, name=name, given=given, ask=ask, path=output), force=force
-    )
+    write_text(output, new_config(files, name=name, given=given, ask=ask, path=output))
     print(f"Written: {output}")
 
 
@@ -164,7 +163,7 @@ def psf(
     check_output(out, endings=TIFF)
     check_output(out.with_suffix(".json"))
     from decon3d.api import make_psf
-    from decon3d.optics.psf import fwhm_um, save_psf
+    from decon3d.optics.psf import description, fwhm_um, write_imagej
 
     made = make_psf(
         modality=modality,
@@ -180,7 +179,8 @@ def psf(
         sted=opt.given(depletion_um=depletion, saturation_factor=saturation_factor) or None,
         measured=opt.measured_psf(bead, beads, bead_diameter, options),
     )
-    save_psf(made, out)
+    write_imagej(out, made.data, made.voxel_size_um)
+    write_record(out.with_suffix(".json"), description(made))
     widths = ", ".join(f"{w:.3g}" for w in fwhm_um(made.data, made.voxel_size_um))
     print(f"Written: {out}; {made.data.shape} voxels, FWHM {widths} µm (Z, Y, X)")
 
@@ -303,20 +303,27 @@ def verify(
     results: Annotated[str, typer.Argument(help="Folder of the results.")] = "results",
 ) -> None:
     """List missing and damaged results."""
-    from decon3d.command.launch import run_script
+    from decon3d.command.launch import verify_results
 
-    run_script("verify.py", [results])
+    verify_results(results)
 
 
-@app.command(context_settings=_TO_SNAKEMAKE)
-def doctor(context: typer.Context) -> None:
+@app.command()
+def doctor(
+    write: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Write it as profiles/NAME/config.yaml.")
+    ] = None,
+    tries: Annotated[
+        bool, typer.Option("--try", help="Run a tiny job in each of its partitions.")
+    ] = False,
+) -> None:
     """Suggest a profile for this SLURM cluster.
 
-    --write NAME writes it as profiles/NAME/config.yaml, --try runs a tiny job in each partition.
+    Run it on a login node. It asks SLURM's own commands and changes nothing.
     """
-    from decon3d.command.launch import run_script
+    from decon3d.command.doctor import suggest_profile
 
-    run_script("doctor.py", context.args)
+    suggest_profile(name=write, tries=tries)
 
 
 @app.command()

@@ -36,7 +36,7 @@ class Kind:
     label
         The name in figures and tables.
     text
-        What the method is, for the methods paragraph: completes "<label> is …".
+        Description for the methods paragraph; completes "<label> is …".
     citations
         References in the order in which they are cited; at least one.
     """

@@ -150,7 +150,7 @@ def progress(
     seconds
         Between two lines of the log.
     options
-        Of tqdm.
+        Options of tqdm.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from decon3d.optics.psf import Psf, save_psf
 from decon3d.phantoms.conditions import resolve_conditions
 from decon3d.phantoms.stores import make_split
 from decon3d.restoration.bundle_checks import training_warnings
-from decon3d.restoration.finish import check_complete, finish_volume
+from decon3d.restoration.finish import finish
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import Plan, make_plan
 from decon3d.restoration.prepare import preparation
@@ -37,13 +37,15 @@ from decon3d.settings import (
 from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
 from decon3d.volumes.camera_maps import save_maps
-from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.metadata import chosen_voxel_size
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import channel_statistics
 from decon3d.volumes.volume import Reading, Triple
+from decon3d.volumes.volume_record import VolumeRecord
 
 NAME = "image"
-"""Of the only dataset and its only volume."""
+"""Name of the only dataset and of its only volume."""
 KEY = f"datasets.{NAME}"
 
 
@@ -137,12 +139,9 @@ def restore_volume(
     every = list(states.values())
     device = claim_device(every[0], gpus=gpus, threads=threads)
     restore_part(place, every, part=0, marker=marker, threads=threads, device=device)
-    issues = check_complete(plan, marker.parent)
-    finish_volume(
-        plan,
-        plan.volumes[0],
-        record,
-        issues=issues[NAME],
+    finish(
+        place,
+        [record],
         progress=marker.parent,
         provenance={"settings": method.model_dump(mode="json"), "seed": settings.seed},
         config=digest(settings.model_dump(mode="json")),

@@ -139,7 +139,7 @@ def consistency_record(dataset: str, method: str) -> str:
 def evaluation(dataset: str, method: str, kind: str) -> str:
     """Metric records of a method.
 
-    Kind: `phantoms`, `volumes`, `sample.<channel>` or `consistency`.
+    Kind: `phantoms`, `volumes`, `sample` or `consistency`.
     """
     return f"results/{dataset}/evaluation/{method}/{kind}.json"
 

@@ -22,7 +22,7 @@ from decon3d.settings import (
     previewed_volume,
 )
 from decon3d.volumes.header_checks import (
-    bead_stack_problems,
+    bead_problems,
     differing_voxels,
     pair_problems,
     reference_problems,
@@ -206,7 +206,7 @@ def _sources(settings: Settings, inputs: Inputs) -> Iterator[Source]:
             yield pair.raw, Reading.of(dataset)
             yield pair.truth, Reading.of(dataset)
         for channel in dataset.channels.values():
-            if isinstance(channel.psf, BeadsPsf):
+            if isinstance(channel.psf, BeadsPsf | FilePsf):
                 yield expand_path(channel.psf.path), Reading.of(channel.psf)
     if settings.phantoms:
         for entry in settings.phantoms.objects.values():
@@ -306,23 +306,11 @@ def _frame_problems(
 
 
 def _psf_problems(psf: object, key: str, headers: Headers) -> Iterator[str]:
-    if isinstance(psf, BeadsPsf):
-        header = headers[expand_path(psf.path), Reading.of(psf)]
-        if isinstance(header, UserError):
-            yield f"{key}.path: {header}"
-        else:
-            yield from bead_stack_problems(
-                header, channel=psf.channel, voxel_size_um=psf.voxel_size_um, key=key
-            )
-    elif isinstance(psf, FilePsf):
-        from decon3d.optics.bead_file import check_bead_file
-
-        try:
-            check_bead_file(
-                Path(expand_path(psf.path)),
-                voxel_size_um=psf.voxel_size_um,
-                key=key,
-                reading=Reading.of(psf),
-            )
-        except UserError as error:
-            yield str(error)
+    if not isinstance(psf, BeadsPsf | FilePsf):
+        return
+    header = headers[expand_path(psf.path), Reading.of(psf)]
+    if isinstance(header, UserError):
+        yield f"{key}.path: {header}"
+    else:
+        channel = psf.channel if isinstance(psf, BeadsPsf) else None
+        yield from bead_problems(header, channel=channel, voxel_size_um=psf.voxel_size_um, key=key)

@@ -43,7 +43,7 @@ def check_output(
     force: bool = False,
     remedy: str = "remove it, or give another name",
 ) -> None:
-    """Refuse a path to write that exists already, has a wrong ending, or lies in no folder.
+    """Refuse an output path that exists, has a wrong ending, or whose folder does not exist.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def check_output(
     force
         Whether an existing file may be replaced.
     remedy
-        What to do about an existing file, for the message.
+        Advice about an existing file, for the message.
 
     Raises
     ------

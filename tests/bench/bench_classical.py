@@ -21,7 +21,7 @@ from decon3d.optics.theory import theoretical_psf
 from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.seeds import generator
 from decon3d.settings import Optics
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 SHAPE, PSF_SHAPE = (64, 512, 512), (33, 65, 65)
 ITERATIONS = 10

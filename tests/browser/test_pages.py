@@ -88,13 +88,13 @@ def test_the_swipe_shows_two_volumes_in_one_panel(page):
 
 def test_contrast_is_shared_or_each_its_own(page):
     before = [pixels(page, number) for number in range(5)]
-    press(page, "Each its own")
+    press(page, "Per panel")
     assert [pixels(page, number) for number in range(5)] != before
 
 
 def test_the_consistency_map_is_laid_over_its_method(page):
     before = [pixels(page, number) for number in range(3)]
-    page.get_by_label("Consistency with the data").check()
+    page.get_by_label("Consistency with the raw data").check()
     after = [pixels(page, number) for number in range(3)]
     assert [a != b for a, b in zip(after, before, strict=True)] == [False, True, False]
     assert "from 5 σ of the noise" in page.locator(".key").inner_text()

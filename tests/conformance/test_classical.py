@@ -21,7 +21,7 @@ from decon3d.restoration.restorers import open_restorer
 from decon3d.seeds import generator
 from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 VOXEL = (0.25, 0.15, 0.15)
 

@@ -15,8 +15,9 @@ from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import METHOD_KINDS
 from decon3d.volumes.camera import Camera, resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.photon_transfer import CORRELATED, measure_camera
+from decon3d.volumes.correlated_noise import CORRELATED
+from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 
 OFFSET = 98.0
 

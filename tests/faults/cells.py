@@ -27,14 +27,14 @@ KILLS = (
 DISKS = ("full disk", "read-only folder")
 BEFORE = ("newer", "older", "same time", "touched", "chunks in place")
 """How inputs are replaced after a run; in place: of an OME-Zarr its chunks, not its metadata."""
-DURING = ("ingest", "restore_part", "evaluate_volumes")
+DURING = ("ingest", "restore_part", "evaluate")
 """Scripts that run while the inputs are replaced."""
 STORE_FILES = ("zarr.json", "manifest.json")
 SCRIPTS = {
     "psf": "psf",
     "ingest": "ingest",
-    "noise": "measure_noise",
-    "statistics": "channel_statistics",
+    "noise": "measure",
+    "statistics": "measure",
     "training": "phantoms",
     "models": "train",
     "tuning": "tune",
@@ -42,11 +42,11 @@ SCRIPTS = {
     "plans": "restore_plan",
     "parts": "restore_part",
     "finished": "restore_finish",
-    "consistency": "consistency",
+    "consistency": "evaluate",
     "restored_phantoms": "restore_phantoms",
-    "evaluation": "evaluate_sample",
-    "tables": "tables",
-    "figures": "figures",
+    "evaluation": "evaluate",
+    "tables": "report",
+    "figures": "report",
     "report": "report",
 }
 """The script that makes a stage's files."""

@@ -37,15 +37,11 @@ from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import State, open_restorer
 from decon3d.settings import ObjectFile, Restoration, check_config_files, load_settings
-from decon3d.volumes.ingest import (
-    channel_statistics,
-    ingest,
-    load_record,
-    load_statistics,
-    save_statistics,
-)
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.inputs import volume_files
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import channel_statistics, load_statistics, save_statistics
+from decon3d.volumes.volume_record import load_record
 from decon3d.volumes.writer import create_level, write_metadata
 from fuzz.mutations import (
     Rng,

@@ -46,7 +46,12 @@ MODULES: dict[str, tuple[str, ...]] = {
         "volumes/sheets.py",
         "volumes/fingerprints.py",
     ),
-    "statistics": ("volumes/channel_accumulator.py", "volumes/normalisation.py"),
+    "statistics": (
+        "volumes/channel_accumulator.py",
+        "volumes/normalisation.py",
+        "volumes/saturation.py",
+        "volumes/statistics.py",
+    ),
     "psf": ("optics/*.py",),
     "phantoms": ("phantoms/*.py",),
     "likeness": ("evaluation/likeness.py", "evaluation/texture.py"),
@@ -97,7 +102,12 @@ MODULES: dict[str, tuple[str, ...]] = {
             )
         ),
     ),
-    "noise": ("evaluation/noise.py", "volumes/photon_transfer.py", "volumes/camera.py"),
+    "noise": (
+        "evaluation/noise.py",
+        "volumes/camera.py",
+        "volumes/correlated_noise.py",
+        "volumes/photon_transfer.py",
+    ),
     "psf_fit": ("evaluation/psf_*.py",),
     "consistency": CONSISTENCY,
     "report": ("report/recommendation.py", "report/vetoes.py", "report/tables.py"),

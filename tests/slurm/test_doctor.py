@@ -1,4 +1,4 @@
-"""`make doctor` on the test cluster."""
+"""`decon3d doctor` on the test cluster."""
 
 import shutil
 import subprocess
@@ -20,9 +20,9 @@ def profile():
 
 def test_the_doctor_sees_the_cluster_tries_its_nodes_and_writes_a_profile(cluster, profile):
     done = subprocess.run(
-        [sys.executable, "scripts/doctor.py", "--try", "--write", profile],
+        [sys.executable, "-m", "decon3d", "doctor", "--try", "--write", profile],
         cwd=ROOT,
-        env=cluster.environment,
+        env={**cluster.environment, "PYTHONPATH": "scripts"},
         text=True,
         capture_output=True,
         timeout=300,
@@ -47,9 +47,9 @@ def test_the_doctor_sees_the_cluster_tries_its_nodes_and_writes_a_profile(cluste
 
 def test_without_slurm_the_doctor_says_so():
     done = subprocess.run(
-        [sys.executable, "scripts/doctor.py"],
+        [sys.executable, "-m", "decon3d", "doctor"],
         cwd=ROOT,
-        env={"PATH": "/nowhere"},
+        env={"PATH": "/nowhere", "PYTHONPATH": "scripts"},
         text=True,
         capture_output=True,
         timeout=60,

@@ -204,11 +204,10 @@ def rule_of(record):
         "psf",
         "simulate",
         "ingest",
-        "noise",
+        "measure",
         "phantoms",
         "evaluate",
-        "consistency",
-        "pages",
+        "report",
         "dies_once",
         "over_time",
     ]
@@ -247,15 +246,14 @@ def test_only_what_was_disturbed_was_submitted_twice(finished):
         "psf": 1,
         "simulate": 2,
         "ingest": 1,
-        "noise": 1,
+        "measure": 1,
         "phantoms": 2,
         "train": 2,
         "networks": 1,
         "restore_part_gpu": 2,
         "restore_finish": 2,
-        "consistency": 1,
-        "evaluate": 1,
-        "pages": 1,
+        "evaluate": 2,
+        "report": 1,
     }
 
 
@@ -264,12 +262,10 @@ def test_every_job_says_itself_where_it_ran(finished):
     both = [
         logs / d / f"{n}.log" for d in ("one", "two") for n in ("train/gfp.rln", "restore/rln.0")
     ]
-    one = [
-        logs / "one" / f"{n}.log" for n in ("restore_phantoms/gfp.rln", "evaluate/rln.sample.gfp")
-    ]
+    one = [logs / "one" / f"{n}.log" for n in ("restore_phantoms/gfp.rln", "evaluate/rln.sample")]
     gpu = {*both, *one}
-    local = {f for n in ("statistics", "prepare", "plan") for f in logs.glob(f"*/{n}/*")}
-    assert len(local) == 6
+    local = {f for n in ("prepare", "plan") for f in logs.glob(f"*/{n}/*")}
+    assert len(local) == 4
     assert gpu | local < set(logs.rglob("*.log"))
     for file in logs.rglob("*.log"):
         line = file.read_text().splitlines()[0]

@@ -21,7 +21,7 @@ from decon3d.restoration.tuning import RISK_TOLERANCE
 from decon3d.seeds import generator
 from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 from support.gaussians import gaussian_psf
 
 KINDS = ("tubules", "membranes", "nuclei", "er_network", "broad", "spheres", "beads", "texture")

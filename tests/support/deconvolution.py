@@ -6,7 +6,7 @@ from decon3d.classical.operators import Blur
 from decon3d.classical.photons import PhotonScale
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.prepare import prepare_classical
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 from support.gaussians import gaussian_psf
 
 ONE = PhotonScale(0.0, 1.0, "config")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from decon3d.restoration.finish import check_complete, finish_volume
+from decon3d.restoration.finish import finish
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import load_plan, make_plan
 from decon3d.restoration.restorers import State
@@ -71,14 +71,6 @@ class Machine:
         restore_part(self.folder / "plan.json", states, part=number, marker=marker, threads=1)
         return json.loads(marker.read_text())
 
-    def finish(self, plan):
-        issues = check_complete(plan, self.folder / "parts")
-        for volume, record in zip(plan.volumes, self.records, strict=True):
-            finish_volume(
-                plan,
-                volume,
-                record,
-                provenance={},
-                issues=issues[volume.name],
-                progress=self.folder / "parts",
-            )
+    def finish(self):
+        parts = self.folder / "parts"
+        return finish(self.folder / "plan.json", self.records, progress=parts, provenance={})

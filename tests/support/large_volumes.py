@@ -14,7 +14,8 @@ from decon3d.restoration.plan import Plan, make_plan
 from decon3d.restoration.prepare import prepare_network
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import ChannelStatistics, VolumeRecord
+from decon3d.volumes.statistics import ChannelStatistics
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import create_level, write_metadata
 from support.small_networks import write
 

@@ -16,8 +16,8 @@ from decon3d.optics.theory import theoretical_psf
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.settings import CameraSection, Optics
 from decon3d.volumes.camera import resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 
 DIM = 90
 """Per cent of the voxels that are called dim."""

@@ -1,10 +1,16 @@
 """A tiny training of RLN."""
 
+from dataclasses import replace
+
+import keras
 import numpy as np
+import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
 from decon3d.networks import devices
 from decon3d.networks.kinds.rln import Rln, RlnTraining
+from decon3d.networks.layers import ChannelMean
+from decon3d.networks.registry import network
 from decon3d.optics.psf import normalised_psf
 from decon3d.training import loop
 from decon3d.volumes.camera import Camera
@@ -28,3 +34,17 @@ def run(store, folder, seed=1, **training):
         folder=folder,
         device=devices.configure(gpus=0, threads=2),
     )
+
+
+def tiny():
+    """Return a network of two layers under RLN's optimiser: the loop is what is tested."""
+
+    def build(**_):
+        image = keras.Input((None, None, None, 1))
+        x = keras.layers.Conv3D(4, 3, padding="same")(image)
+        return keras.Model(image, ChannelMean()(keras.layers.BatchNormalization()(x)))
+
+    def loss(restored, image, truth, method):
+        return {"loss": tf.reduce_mean(tf.square(restored - truth))}
+
+    return replace(network("rln"), build=build, training_model=lambda model: model, loss=loss)

@@ -6,7 +6,8 @@ import numpy as np
 import tifffile
 import zarr
 
-from decon3d.volumes.ingest import VolumeRecord, ingest
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import create_level, image_attributes
 
 TCZYX = np.random.default_rng(0).integers(90, 4000, (2, 3, 5, 40, 36)).astype(np.uint16)

@@ -69,6 +69,16 @@ def test_the_type_of_the_counts_matters_little(psf, image, restored, dtype, erro
     assert np.abs(again - restored).max() <= error * restored.max()
 
 
+def test_masked_voxels_have_no_data(psf, image):
+    hot = image.copy()
+    hot[:, 2:12, 2:12] = 60000
+    masked = np.ma.masked_greater(hot, 50000)
+    blank = np.where(hot > 50000, np.nan, hot.astype(np.float32))
+    options = {"psf": psf, "method": FEW, "camera": CAMERA, "threads": 1}
+    one, two = (decon3d.deconvolve(counts, **options) for counts in (masked, blank))
+    assert np.array_equal(one, two, equal_nan=True) and np.nanmax(one) < 10000
+
+
 def test_an_array_is_a_psf_and_optics_are_one(psf, image, restored):
     for given in ({"psf": 3 * psf.data}, {"optics": {**OPTICS, "emission_um": 0.525}}):
         again = decon3d.deconvolve(

@@ -12,7 +12,7 @@ import zarr
 from decon3d.errors import ConfigError, UserError
 from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
 from decon3d.settings import Settings
-from decon3d.volumes import headers
+from decon3d.volumes import fingerprints, headers
 from decon3d.volumes.headers import Header, read_headers
 from decon3d.volumes.volume import Reading
 from support.configs import simulated_dataset
@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(headers, "plane_files", refuse)
+    monkeypatch.setattr(fingerprints, "plane_files", refuse)
     (source,) = sources(str(tmp_path))
     error = read_headers([source], cache=tmp_path / "c.json")[source]
     assert str(error) == f"{tmp_path} cannot be read: Permission denied"
@@ -228,7 +228,8 @@ def test_the_metadata_of_an_ome_zarr_are_part_of_its_stamp(tmp_path):
     group.create_array("0", shape=(2, 2), dtype="u2")
     before = headers._stamp(*sources(str(tmp_path / "a.zarr")))
     array = tmp_path / "a.zarr" / "0" / ".zarray"
-    array.write_text(array.read_text().replace("2", "3"))
+    array.write_text(array.read_text().replace("2", "33"))
+    fingerprints.forget_fingerprints()
     assert headers._stamp(*sources(str(tmp_path / "a.zarr"))) != before
 
 

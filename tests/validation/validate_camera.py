@@ -16,8 +16,8 @@ from decon3d.classical.channel import base_recipe
 from decon3d.classical.kinds.rl import Rl
 from decon3d.phantoms.recipes import RECIPES
 from decon3d.volumes.camera import CameraRecord, resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 from support.simulated_cameras import Device, expected_photons, long_psf
 
 KINDS = ("smooth", *RECIPES)

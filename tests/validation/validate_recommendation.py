@@ -44,8 +44,8 @@ from decon3d.settings import Phantoms, Settings, load_settings
 from decon3d.settings.methods import is_tuned
 from decon3d.versions import VERSIONS
 from decon3d.volumes.camera import Camera, dose_of, resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 from support.gaussians import gaussian_psf
 
 FOLDER = Path("build/validation/recommendation")
@@ -258,20 +258,17 @@ def _row(
     photons: float | None = None,
 ) -> Record:
     return Record(
-        "d",
-        "signal",
-        method,
-        subject,
-        split,
-        recipe,
-        photons,
-        metric,
-        variant,
-        "volume",
-        None,
-        "validation",
-        value,
-        "1",
+        dataset="d",
+        channel="signal",
+        method=method,
+        subject=subject,
+        split=split,
+        recipe=recipe,
+        photons=photons,
+        metric=metric,
+        variant=variant,
+        implementation="validation",
+        value=value,
     )
 
 

@@ -17,7 +17,7 @@ from decon3d.phantoms import imaging
 from decon3d.seeds import generator
 from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 VOXEL = (0.25, 0.1, 0.1)
 SHAPE = (20, 48, 48)

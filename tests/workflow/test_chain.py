@@ -24,7 +24,7 @@ RULES = {
     "phantoms",
     "simulate",
     "ingest",
-    "channel_statistics",
+    "measure",
     "train",
     "tune",
     "restore_prepare",
@@ -34,29 +34,17 @@ RULES = {
     "restore_finish",
     "restore_phantoms_cpu",
     "restore_phantoms_gpu",
-    "evaluate_phantoms",
-    "evaluate_volumes",
-    "evaluate_sample_cpu",
-    "evaluate_sample_gpu",
-    "noise",
-    "psf_fit",
-    "consistency",
+    "evaluate",
+    "evaluate_network",
+    "evaluate_sample",
+    "evaluate_input",
     "likeness",
-    "tables",
-    "figures",
     "report",
     "index",
     "all",
 }
-END = {"tables", "figures", "report", "index", "all"}
-RESTORE = {
-    "restore_prepare",
-    "restore_plan",
-    "restore_finish",
-    "consistency",
-    "evaluate_phantoms",
-    "evaluate_volumes",
-}
+END = {"report", "index", "all"}
+RESTORE = {"restore_prepare", "restore_plan", "restore_finish"}
 VOXEL = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.15, "PhysicalSizeX": 0.15}
 CONFIG = {
     "seed": 3,
@@ -168,7 +156,7 @@ def test_pages_of_partial_results_are_made_again(finished, tmp_path):
     script = [sys.executable, str(ROOT / "scripts" / "report_existing.py")]
     config = (place.folder / "config.yaml").read_text()
     subprocess.run(script, cwd=place.folder, input=config, text=True, check=True)
-    assert {"tables", "report", "restore_finish"} <= set(place.run("--dry-run").jobs)
+    assert {"report", "restore_finish"} <= set(place.run("--dry-run").jobs)
 
 
 def test_a_volume_has_a_page_when_asked_and_snakemake_its_report(finished):
@@ -188,34 +176,35 @@ def test_a_volume_has_a_page_when_asked_and_snakemake_its_report(finished):
     [
         (
             lambda c: c["methods"]["rltv"].update(iterations=6),
-            {"restore_part_cpu", "evaluate_sample_cpu", "restore_phantoms_cpu", *RESTORE, *END},
+            {"restore_part_cpu", "evaluate", "restore_phantoms_cpu", *RESTORE, *END},
         ),
         (
             lambda c: c["methods"]["rltv"].update(device="gpu"),
-            {"restore_part_gpu", "evaluate_sample_gpu", "restore_phantoms_gpu", *RESTORE, *END},
-        ),
-        (
-            lambda c: c["methods"]["rln"]["training"].update(steps=6),
             {
-                "train",
                 "restore_part_gpu",
-                "evaluate_sample_gpu",
+                "evaluate_network",
+                "evaluate_sample",
                 "restore_phantoms_gpu",
                 *RESTORE,
                 *END,
             },
         ),
         (
-            lambda c: c["restoration"].update(memory_gb=1.5),
+            lambda c: c["methods"]["rln"]["training"].update(steps=6),
             {
-                "restore_plan",
-                "restore_part_cpu",
+                "train",
                 "restore_part_gpu",
-                "restore_finish",
-                "consistency",
-                "evaluate_volumes",
+                "evaluate_network",
+                "evaluate_sample",
+                "restore_phantoms_gpu",
+                *RESTORE,
                 *END,
             },
+        ),
+        (lambda c: c["restoration"].update(memory_gb=1.5, parts=3), set()),
+        (
+            lambda c: c["methods"].update(rl={"iterations": 3}),
+            {"restore_part_cpu", "evaluate", "restore_phantoms_cpu", *RESTORE, *END},
         ),
         (
             lambda c: c["phantoms"]["test"].update(count=2),
@@ -224,33 +213,34 @@ def test_a_volume_has_a_page_when_asked_and_snakemake_its_report(finished):
                 "likeness",
                 "restore_phantoms_cpu",
                 "restore_phantoms_gpu",
-                "evaluate_phantoms",
+                "evaluate",
+                "evaluate_network",
+                "evaluate_input",
                 *END,
             },
         ),
         (
             lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53),
-            RULES - {"simulate", "tune", "ingest", "channel_statistics", "noise"},
+            RULES - {"simulate", "tune", "ingest"},
         ),
         (
             lambda c: c["datasets"]["cells"].update(times=[0]),
             {
                 "ingest",
-                "channel_statistics",
-                "noise",
-                "psf_fit",
+                "measure",
                 "likeness",
                 "restore_part_cpu",
                 "restore_part_gpu",
-                "evaluate_sample_cpu",
-                "evaluate_sample_gpu",
-                "evaluate_phantoms",
+                "evaluate",
+                "evaluate_network",
+                "evaluate_sample",
+                "evaluate_input",
                 *RESTORE,
                 *END,
             },
         ),
     ],
-    ids=["iterations", "device", "steps", "memory", "test count", "emission", "times"],
+    ids=["iterations", "device", "steps", "memory", "method", "test count", "emission", "times"],
 )
 def test_a_changed_key_reruns_what_depends_on_it(finished, change, rules):
     place, _ = finished

@@ -11,7 +11,7 @@ from decon3d.optics.build import make_psf
 from decon3d.report.methods_text import methods_paragraph
 from decon3d.report.run_status import data_warnings
 from decon3d.settings import Channel, Optics, load_settings, with_files
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 from support.paths import ROOT
 from support.simulated_beads import write_beads
 from support.workflow import Workplace

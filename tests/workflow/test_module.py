@@ -25,7 +25,7 @@ rule count:
     )
     run = workplace.snakemake("count.txt", "--dry-run", "--cores", "1")
     assert run.code == 0, run.output
-    assert run.jobs["count"] == run.jobs["tables"] == 1
+    assert run.jobs["count"] == run.jobs["report"] == 1
 
 
 def test_the_workflow_s_own_snakefile_works_without_the_one_above(workplace):

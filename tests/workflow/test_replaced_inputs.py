@@ -82,7 +82,7 @@ GROUPS = [
     ),
     (
         ["truth.tif", "high/a.tif", "own.tif"],
-        {"evaluate_volumes": 4, "measured_pairs": 1, "phantoms": 2},
+        {"evaluate_network": 4, "evaluate_input": 2, "measured_pairs": 1, "phantoms": 2},
     ),
     (["bundle/model.keras", "start/model.keras"], {"restore_prepare_on_sample": 2, "train": 2}),
 ]

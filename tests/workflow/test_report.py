@@ -20,6 +20,7 @@ def place(tmp_path_factory):
     run = place.run("preview")
     assert run.code == 0, run.output[-3000:]
     assert set(run.jobs) == {"psf", "simulate", "ingest", "preview_dataset", "preview"}
+    assert "Finished; open results/d/preview.html" in run.output
     return place
 
 

@@ -9,8 +9,8 @@ from support.configs import simulated_dataset
 from support.paths import ROOT
 from support.volumes import volume_on_paper
 
-GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu", "evaluate_sample_gpu"}
-LOCAL = {"channel_statistics", "restore_prepare", "restore_plan", "index", "all"}
+GPU_RULES = {"train", "restore_part_gpu", "restore_phantoms_gpu", "evaluate_sample"}
+LOCAL = {"restore_prepare", "restore_plan", "index", "all"}
 
 
 def test_a_dataset_of_300_stacks_and_two_channels_is_at_most_40_jobs(workplace):
@@ -63,7 +63,7 @@ def test_time_follows_from_the_size_of_the_data(workplace):
     workplace.configure(
         {"datasets": datasets, "methods": {"rl": {}}, "restoration": {"parts": 4, "memory_gb": 2}}
     )
-    run = workplace.run("--dry-run", "--set-resources", "consistency:most_minutes=300")
+    run = workplace.run("--dry-run", "--set-resources", "evaluate:most_minutes=300")
     assert run.code == 0, run.output[-3000:]
     found = re.findall(
         r"^rule (\w+):\n(?:    .+\n)*?    wildcards: dataset=(\w+).*\n"
@@ -73,12 +73,13 @@ def test_time_follows_from_the_size_of_the_data(workplace):
     )
     asked = {
         tuple(names): tuple(
-            int(re.search(rf"\b{key}=(\d+)", resources)[1]) for key in ("mem_mb", "runtime")
+            int(found[1]) if (found := re.search(rf"\b{key}=(\d+)", resources)) else None
+            for key in ("mem_mb", "runtime")
         )
         for *names, resources in found
-        if names[0] in ("restore_part_cpu", "restore_finish", "consistency")
+        if names[0] in ("restore_part_cpu", "restore_finish", "evaluate")
     }
     assert asked["restore_part_cpu", "small"] == (3500, 60)
     assert asked["restore_part_cpu", "brain"] == (3500, 60 + 10800 // 4 // 5)
     assert asked["restore_finish", "brain"] == (3500, 30 + 10800 // 100)
-    assert asked["consistency", "small"] == (2500, 30) and asked["consistency", "brain"][1] == 300
+    assert asked["evaluate", "small"] == (None, 120) and asked["evaluate", "brain"][1] == 300

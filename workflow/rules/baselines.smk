@@ -5,11 +5,11 @@
 
 rule tune:
     input:
-        unpack(tuning_inputs),
-        unpack(camera_record),
-        psf=paths.psf("{dataset}", "{channel}"),
+        unpack(tuning_data),
+        unpack(unless_camera_is_known(noise="results/{dataset}/noise/{channel}.json")),
+        psf="results/{dataset}/psf/{channel}/psf.tif",
     output:
-        paths.tuning("{dataset}", "{channel}", "{method}"),
+        "results/{dataset}/tuning/{channel}/{method}.json",
     log:
         "logs/{dataset}/tune/{channel}.{method}.log",
     benchmark:
@@ -20,12 +20,12 @@ rule tune:
         "../../envs/cpu.yaml"
     threads: 4
     resources:
-        mem_mb=lambda w, attempt: 4000 * attempt,
+        mem_mb=per_attempt(4000),
     params:
         method=lambda w: values(method_of(w), exclude={"device"}),
-        camera=lambda w: values(dataset_of(w).camera),
-        index=lambda w: channel_of(w).index,
-        times=lambda w: dataset_of(w).times,
+        camera=of_dataset("camera"),
+        index=of_channel("index"),
+        times=of_dataset("times"),
         seed=SETTINGS.seed,
         version=VERSIONS["tune"],
     script:

@@ -1,4 +1,4 @@
-# The validated config, and functions of it that the rules use. No rules.
+# The validated config, and functions of wildcards that the rules use. No rules.
 
 import datetime
 import json
@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from functools import lru_cache
-from math import prod
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -18,8 +17,7 @@ sys.path.insert(0, str(CLONE / "scripts"))
 
 from decon3d import paths
 from decon3d.errors import UserError
-from decon3d.settings.target_kernels import target_kernels
-from decon3d.signals import handle_sigterm_in_a_thread
+from decon3d.jobs import Jobs, bundle_files
 from decon3d.pairs.sources import SPLITS
 from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
 from decon3d.restoration.remake import remake_missing
@@ -27,8 +25,6 @@ from decon3d.settings import (
     NAME,
     RESERVED_METHODS,
     Instrument,
-    Phantoms,
-    bundle_path,
     check_config_files,
     expand_path,
     instrument_files,
@@ -46,6 +42,9 @@ from decon3d.settings import (
     read_instruments,
     with_files,
 )
+from decon3d.settings.decisive import decisive
+from decon3d.settings.target_kernels import target_kernels
+from decon3d.signals import handle_sigterm_in_a_thread
 from decon3d.versions import VERSIONS
 from decon3d.volumes.fingerprints import fingerprint
 from decon3d.volumes.headers import kept_headers
@@ -78,28 +77,37 @@ try:
 except UserError as error:
     sys.exit(str(error))
 
+JOBS = Jobs(SETTINGS, INPUTS, HEADERS, in_job=not workflow.is_main_process)
 LOOK_ONLY = workflow.output_settings.dryrun or "verify" in sys.argv
 if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
     for name in SETTINGS.datasets:
-        for line in remake_missing(name, dry_run=LOOK_ONLY):
+        for line in [
+            *remake_missing(name, dry_run=LOOK_ONLY),
+            *JOBS.forget_plans(name, dry_run=LOOK_ONLY),
+        ]:
             print(line, file=sys.stderr)
 
-VOLUMES = INPUTS.volumes
-PREVIEWED = INPUTS.previewed
-MEASURED = INPUTS.pairs
 METHODS = SETTINGS.methods
 PHANTOMS = SETTINGS.simulated_pairs
-PROBE = PHANTOMS or Phantoms()  # the probes of the evaluation have its doses
-RESTORATION = SETTINGS.restoration
 NO_NAME = r"[^\s\S]"
 CAPTIONS = str(CLONE / "workflow" / "report" / "page.rst")
+
+
+def names_where(test, names):
+    """Regular expression of the names that pass a test."""
+    return "|".join(filter(test, names)) or NO_NAME
+
+
+def methods_where(test):
+    """Regular expression of the names of the methods that pass a test."""
+    return names_where(lambda name: test(METHODS[name]), METHODS)
 
 
 # Results of datasets and methods of another config are not outputs of these rules.
 wildcard_constraints:
     dataset="|".join(SETTINGS.datasets),
-    channel="|".join({c: None for d in SETTINGS.datasets.values() for c in d.channels}),
-    method="|".join([*METHODS, *sorted(RESERVED_METHODS)]),
+    channel="|".join({c: None for d in SETTINGS.datasets for c in JOBS.channels(d)}),
+    method="|".join(METHODS),
     volume=NAME.strip("^$"),
     split="|".join(SPLITS),
     part=r"\d+",
@@ -118,350 +126,82 @@ def container_image():
     return None
 
 
-def methods_where(test):
-    """Regular expression of the names of the methods that pass a test."""
-    return names_where(lambda name: test(METHODS[name]), *METHODS)
-
-
-def names_where(test, *names):
-    """Regular expression of the names that pass a test."""
-    return "|".join(filter(test, names)) or NO_NAME
-
-
-def datasets_with_pairs(measured):
-    """Regular expression of the names of the datasets with measured pairs, or of the others."""
-    return (
-        "|".join(n for n, pairs in MEASURED.items() if bool(pairs) == measured)
-        or NO_NAME
-    )
-
-
-def dataset_of(wildcards):
-    return SETTINGS.datasets[wildcards.dataset]
-
-
-def channel_of(wildcards):
-    return dataset_of(wildcards).channels[wildcards.channel]
-
-
-def reading_of(wildcards):
-    """The reading options of a dataset's files (`volumes.volume.Reading`), as plain values."""
-    return vars(Reading.of(dataset_of(wildcards)))
-
-
-def method_of(wildcards):
-    return METHODS[wildcards.method]
-
-
-def values(settings, **options):
-    """A settings object as plain values, for a rule's params."""
-    return settings.model_dump(mode="json", **options)
-
-
-@lru_cache(maxsize=None)
-def volume_size(dataset, volume):
-    """A volume's uncompressed size in MB, and the Mvoxel of it that are restored."""
-    chosen = SETTINGS.datasets[dataset]
-    if chosen.simulate is not None:
-        mvoxels = len(chosen.channels) * prod(chosen.simulate[volume].shape) / 1e6
-        return 2 * mvoxels, mvoxels
-    header = HEADERS.get((VOLUMES[dataset][volume].path, Reading.of(chosen)))
-    if header is None:  # in a job, whose resources the main process has set
-        return 0, 0
-    times = header.shape[0] if chosen.times is None else len(chosen.times)
-    mvoxels = times * len(chosen.channels) * prod(header.shape[2:]) / 1e6
-    return prod(header.shape) * header.itemsize / 1e6, mvoxels
-
-
-@lru_cache(maxsize=None)
-def dataset_mvoxels(dataset, referenced=False):
-    """Mvoxel of a dataset's restoration, or of its volumes with a reference."""
-    volumes = VOLUMES[dataset].items()
-    names = [name for name, v in volumes if v.reference or not referenced]
-    return sum(volume_size(dataset, name)[1] for name in names)
-
-
-# Least work of a job per minute, in Mvoxel, or MB for ingest: at most half of the rate of two slow
-# cores in `make demo` (tables/cost.csv). A slower restoration, with hundreds of iterations, is
-# stopped at its time limit and resumes in its next attempt.
-PER_MINUTE = {
-    "ingest": 200,
-    "restore": 5,
-    "finish": 100,
-    "consistency": 30,
-    "compare": 30,
-}
-
-
-def minutes_for(stage, amount, *, least):
-    """Resource function: minutes for the amount of work, more with each attempt.
-
-    A rule's `most_minutes` in the profile is the limit.
-    """
-
-    def minutes(wildcards, attempt, rulename):
-        needed = attempt * (least + int(amount(wildcards) / PER_MINUTE[stage]))
-        given = workflow.resource_settings.overwrite_resources.get(rulename, {})
-        if "most_minutes" in given:
-            return min(needed, given["most_minutes"].value)
-        return needed
-
-    return minutes
-
-
-def block_mb(wildcards, attempt):
-    """Memory of a job that works block by block."""
-    return int(1000 * RESTORATION.memory_gb + 1500) * attempt
-
-
-def voxel_size(wildcards):
-    """A dataset's voxel size: the config's, else that in the header of the first volume, if known.
-
-    The PSF depends on it, not on the file: a new volume with the same voxels changes nothing.
-    """
-    dataset = dataset_of(wildcards)
-    header = HEADERS.get((first_volume(wildcards), Reading.of(dataset)))
-    return dataset.voxel_size_um or (header and header.voxel_size_um)
-
-
-def first_volume(wildcards):
-    return next(iter(VOLUMES[wildcards.dataset].values())).path
-
-
-def volume_seen(wildcards):
-    """A fingerprint of an input volume; empty for simulated ones, which change by rules."""
-    if dataset_of(wildcards).simulate is not None:
-        return ""
-    return fingerprint(VOLUMES[wildcards.dataset][wildcards.volume].path)
-
-
-def frame_lists(camera):
-    """The files of a camera's dark and flat frames."""
-    return {role: listed_files(getattr(camera, role)) for role in ("dark", "flat")}
-
-
-def camera_frames(camera):
-    """The files of `frame_lists` in one list."""
-    return [file for files in frame_lists(camera).values() for file in files]
-
-
-def instrument_names():
-    """The instruments in the config and in its folders."""
-    names = [*SETTINGS.instruments, *INSTRUMENT_FILES]
-    if not names:
-        listed = ", ".join(map(str, FOLDERS))
-        raise WorkflowError(f"No instrument was found; write <name>.yaml in {listed}")
-    return list(dict.fromkeys(names))
-
-
-def instrument_file(name):
-    """The file that describes an instrument; None = the config."""
-    return None if name in IN_CONFIG else str(INSTRUMENT_FILES[name])
-
-
-@lru_cache(maxsize=None)
-def instrument_of(name):
-    """An instrument of the config, or from its file."""
-    if name in SETTINGS.instruments:
-        return SETTINGS.instruments[name]
-    if name not in INSTRUMENT_FILES:
-        raise WorkflowError(
-            f"unknown instrument {name!r}; known: {', '.join(instrument_names())}"
-        )
-    try:
-        return Instrument.model_validate(read_instrument(INSTRUMENT_FILES[name]))
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def beads_of(wildcards):
-    """A dated bead stack, as the PSF of one channel of an instrument."""
-    instrument = instrument_of(wildcards.instrument)
-    stacks = instrument.objectives[wildcards.objective].beads
-    stack = next(
-        s
-        for s in stacks
-        if str(s.date) == wildcards.day and wildcards.dye in s.channels
-    )
-    return instrument.psf_of(stack, wildcards.dye)
-
-
-def bead_path(wildcards):
-    return expand_path(beads_of(wildcards).path)
-
-
-def frames_of_day(wildcards):
-    """The section with a camera's dark and flat frames of a day."""
-    instrument = instrument_of(wildcards.instrument)
-    dated = {str(frames.date): frames for frames in instrument.frames}
-    return dated.get(wildcards.day, instrument.camera)
-
-
-def instrument_records(name):
-    """The records of an instrument: by channel and bead stack, and by day of the frames."""
-    instrument = instrument_of(name)
-    beads = [
-        paths.instrument_beads(name, objective, stack.date, channel)
-        for objective, value in instrument.objectives.items()
-        for stack in value.beads
-        for channel in stack.channels
-    ]
-    return beads + [paths.instrument_camera(name, day) for day in instrument.frame_days]
-
-
-def references_seen(wildcards):
-    """A fingerprint of the references in the config."""
-    if dataset_of(wildcards).simulate is not None:
-        return ""
-    volumes = VOLUMES[wildcards.dataset].values()
-    return fingerprint([v.reference for v in volumes if v.reference])
-
-
-def psf_seen(wildcards):
-    """A fingerprint of the file of a PSF or bead stack."""
-    named = getattr(channel_of(wildcards).psf, "path", None)
-    return fingerprint([expand_path(named)] if named else [])
-
-
-def bundles_seen(wildcards):
-    """A fingerprint of the input bundles that a method and its sources use.
-
-    Of all methods and channels, if the wildcards have none.
-    """
-    channel, method = wildcards.get("channel"), wildcards.get("method")
-    channels = [channel] if channel else dataset_of(wildcards).channels
-    methods = chain_of(method) if method else METHODS
-    named = [getattr(METHODS[name], "bundle", None) for name in methods]
-    folders = [bundle_path(b, c) for b in named if b for c in channels]
-    outside = [
-        folder for folder in folders if os.path.normpath(folder) not in made_bundles()
-    ]
-    return fingerprint(bundle_files(outside))
-
-
-def bundle_files(folders):
-    return [
-        f"{folder}/{n}" for folder in folders for n in ("model.json", "model.keras")
-    ]
-
-
-@lru_cache(maxsize=None)
-def made_bundles():
-    """The folders of the bundles that this workflow trains."""
-    trained = [name for name, method in METHODS.items() if is_trained(method)]
-    return {
-        paths.model(name, channel, method)
-        for name, dataset in SETTINGS.datasets.items()
-        for channel in dataset.channels
-        for method in trained
-    }
-
-
-def camera_known(wildcards):
-    """Whether the config gives all numbers of a dataset's camera."""
-    return dataset_of(wildcards).camera.is_known
-
-
-def camera_record(wildcards):
-    """The record of a channel's camera in the data, if the config does not give all numbers.
-
-    A new volume changes it, but does not repeat training or tuning.
-    """
-    if camera_known(wildcards):
-        return {}
-    return {"noise": ancient(paths.noise(wildcards.dataset, wildcards.channel))}
+# Input functions.
 
 
 def per_channel(path):
-    """Input function: a path of the contract, for every channel of a dataset."""
-
-    def expanded(wildcards):
-        rest = {k: v for k, v in wildcards.items() if k in ("method",)}
-        return [
-            path(wildcards.dataset, channel, **rest)
-            for channel in dataset_of(wildcards).channels
-        ]
-
-    return expanded
+    """A path for every channel of the dataset."""
+    return lambda w: [_path(path, w, channel=c) for c in JOBS.channels(w.dataset)]
 
 
-def ingested_volumes(wildcards):
-    return [paths.ingested(wildcards.dataset, v) for v in VOLUMES[wildcards.dataset]]
+def per_volume(path):
+    """A path for every volume of the dataset."""
+    return lambda w: [_path(path, w, volume=v) for v in JOBS.volumes(w.dataset)]
+
+
+def per_method(path):
+    """A path for every method."""
+    return lambda w: [_path(path, w, method=m) for m in METHODS]
+
+
+def _path(path, wildcards, **more):
+    return path.format(**dict(wildcards.items()), **more)
+
+
+def if_pairs(paths):
+    """What another input function lists, if the dataset has pairs with truth."""
+    return lambda w: paths(w) if SETTINGS.has_pairs(w.dataset) else []
+
+
+def unless_camera_is_known(**inputs):
+    """Inputs that are needed if the config does not give all numbers of the camera.
+
+    A new volume changes the record of the noise, but repeats no training and no tuning.
+    """
+    return lambda w: (
+        {}
+        if dataset_of(w).camera.is_known
+        else {name: ancient(_path(path, w)) for name, path in inputs.items()}
+    )
 
 
 def source_volumes(wildcards):
     """The volumes that a method starts from: the dataset's, or its `source`'s restored ones."""
+    return JOBS.source_records(wildcards.dataset, wildcards.method)
+
+
+def source_statistics(wildcards):
+    """The statistics of a channel of the volumes that a method starts from."""
     source = method_of(wildcards).source
-    return [
-        paths.ingested(wildcards.dataset, v, source) for v in VOLUMES[wildcards.dataset]
-    ]
+    return paths.statistics(wildcards.dataset, wildcards.channel, source)
 
 
-def channel_indices(wildcards):
-    return {n: c.index for n, c in dataset_of(wildcards).channels.items()}
+def pairs(split):
+    """The pairs that a method sees: as its `source` restores them, if it has one."""
+    return lambda w: JOBS.source_pairs(w.dataset, w.channel, w.method, _path(split, w))
 
 
-def restored_indices(wildcards):
-    """The indices of the channels in a restored volume: in the order of the config."""
-    return {name: i for i, name in enumerate(dataset_of(wildcards).channels)}
+def restorer(wildcards):
+    """The files that a restorer of one channel is prepared from, besides its statistics."""
+    return JOBS.restorer(wildcards.dataset, wildcards.channel, wildcards.method)
 
 
-def source_indices(wildcards):
-    """The indices of the channels in the volumes that a method starts from."""
-    raw = method_of(wildcards).source is None
-    return channel_indices(wildcards) if raw else restored_indices(wildcards)
+def restorers(wildcards):
+    """The files and states of a method and its sources, for every channel."""
+    return JOBS.restorers(wildcards.dataset, wildcards.method)
 
 
-def source_times(wildcards):
-    """The times to restore of the volumes that a method starts from; None = all."""
-    raw = method_of(wildcards).source is None
-    return dataset_of(wildcards).times if raw else None
+def restorers_without_gpu(wildcards):
+    """The same, if none of them may use a GPU."""
+    return {} if JOBS.chain_may_use_gpu(wildcards.method) else restorers(wildcards)
 
 
-def of_channels(path):
-    """Input function: a path of the contract without a method, for every channel."""
-    return lambda w: [path(w.dataset, channel) for channel in dataset_of(w).channels]
-
-
-def pairs_store(wildcards, split):
-    """The split of the pairs that a method sees: as its `source` restores them, if it has one."""
-    source = method_of(wildcards).source
-    store = paths.phantoms(wildcards.dataset, wildcards.channel, split, source)
-    return paths.store_marker(store)
-
-
-def pair_volumes(wildcards):
-    """The volumes of a dataset's measured pairs."""
-    pairs = MEASURED[wildcards.dataset]
-    return [path for pair in pairs for path in (pair.raw, pair.truth)]
-
-
-def pair_files(wildcards):
-    """All files of a dataset's measured pairs."""
-    return [file for path in pair_volumes(wildcards) for file in volume_files(path)]
-
-
-def part_markers(wildcards):
-    return [
-        paths.part(wildcards.dataset, wildcards.method, part)
-        for part in range(RESTORATION.parts)
-    ]
-
-
-def bundle_folder(dataset, channel, method):
-    """The bundle that a network method uses: trained here, or named in the config."""
-    named = getattr(METHODS[method], "bundle", None)
-    return (
-        bundle_path(named, channel) if named else paths.model(dataset, channel, method)
-    )
-
-
-def trained_for(wildcards):
+def bundles_and_psfs(wildcards):
     """The bundles of a network method, one per channel, and the PSFs to compare them with."""
     if not is_network(method_of(wildcards)):
         return {}
-    dataset, channels = wildcards.dataset, dataset_of(wildcards).channels
-    folders = [bundle_folder(dataset, c, wildcards.method) for c in channels]
+    dataset, channels = wildcards.dataset, JOBS.channels(wildcards.dataset)
+    folders = [JOBS.bundle(dataset, c, wildcards.method) for c in channels]
     return {
         "bundles": [f"{folder}/model.json" for folder in folders],
         "psfs": [paths.psf(dataset, c) for c in channels],
@@ -471,45 +211,77 @@ def trained_for(wildcards):
 def start_bundle(wildcards):
     """The files of the bundle that a training starts from, if it names one."""
     folder = method_of(wildcards).training.start_from
-    return bundle_files([expand_path(folder)]) if folder else []
+    return bundle_files(expand_path(folder)) if folder else []
 
 
-def method_inputs(wildcards):
-    """The inputs of a restorer of one channel, besides the channel's statistics."""
-    return inputs_of(wildcards.dataset, wildcards.channel, wildcards.method)
+def tuning_data(wildcards):
+    """What a method is tuned on: the data, the validation pairs, or those with the test truth."""
+    if method_of(wildcards).tune_on == "data":
+        return {
+            "volumes": per_volume("results/{dataset}/ingest/{volume}.json")(wildcards),
+            "statistics": paths.statistics(wildcards.dataset, wildcards.channel),
+        }
+    split = "test" if is_oracle(method_of(wildcards)) else "val"
+    return {"pairs": pairs(split)(wildcards)}
 
 
-def inputs_of(*names):
-    """The same, by the names of dataset, channel and method."""
-    method = METHODS[names[2]]
-    inputs = {"psf": paths.psf(*names[:2])}
-    if is_tuned(method):
-        inputs["tuning"] = paths.tuning(*names)
-    if is_network(method):
-        inputs["bundle"] = f"{bundle_folder(*names)}/model.json"
-    return inputs
+def parts(wildcards):
+    """The markers of all parts of a restoration."""
+    count = JOBS.parts(wildcards.dataset, wildcards.method)
+    return [
+        paths.part(wildcards.dataset, wildcards.method, part) for part in range(count)
+    ]
 
 
-def chain_of(name):
-    """A method after its sources; the first one starts from the data."""
-    source = METHODS[name].source if name in METHODS else None
-    before = chain_of(source) if source else []
-    return [*before, name] if name in METHODS else []
+def volume_path(wildcards):
+    """The path of a volume in the config."""
+    return INPUTS.volumes[wildcards.dataset][wildcards.volume].path
 
 
-def chain_inputs(wildcards):
-    """The inputs and the states of the methods of a chain: role_<place in it>."""
-    dataset, channel = wildcards.dataset, wildcards.channel
-    inputs = {}
-    for i, name in enumerate(chain_of(wildcards.method)):
-        found = inputs_of(dataset, channel, name)
-        found["state"] = paths.prepared(dataset, channel, name)
-        inputs |= {f"{role}_{i}": path for role, path in found.items()}
-    return inputs
+def raw_files(wildcards):
+    """The files of a volume."""
+    return volume_files(volume_path(wildcards))
 
 
-def chain_may_use_gpu(name):
-    return any(may_use_gpu(METHODS[n]) for n in chain_of(name))
+def camera_maps(wildcards):
+    """The maps of the camera's pixels, if the config has dark frames."""
+    return (
+        [paths.camera_maps(wildcards.dataset)]
+        if dataset_of(wildcards).camera.dark
+        else []
+    )
+
+
+def reference_files(wildcards):
+    """The files of the references of a dataset's volumes."""
+    references = JOBS.references(wildcards.dataset).values()
+    return [file for reference in references for file in volume_files(reference)]
+
+
+def psf_path(wildcards):
+    """The file of a PSF or bead stack in the config; None if the PSF is computed."""
+    named = getattr(channel_of(wildcards).psf, "path", None)
+    return named and expand_path(named)
+
+
+def psf_files(wildcards):
+    """The files of a PSF or bead stack, if the config has one."""
+    path = psf_path(wildcards)
+    return volume_files(path) if path else []
+
+
+def pair_volumes(wildcards):
+    """The volumes of a dataset's measured pairs."""
+    return [
+        path
+        for pair in INPUTS.pairs[wildcards.dataset]
+        for path in (pair.raw, pair.truth)
+    ]
+
+
+def pair_files(wildcards):
+    """All files of a dataset's measured pairs."""
+    return [file for path in pair_volumes(wildcards) for file in volume_files(path)]
 
 
 def measured_light(wildcards):
@@ -528,101 +300,325 @@ def own_volumes(wildcards):
     return [expand_path(entry.path) for entry in objects.values()]
 
 
-def own_objects(wildcards):
+def own_files(wildcards):
     """The files of the user's own objects."""
     return [file for path in own_volumes(wildcards) for file in volume_files(path)]
 
 
-def tuning_inputs(wildcards):
-    """The inputs of a method's tuning, besides the PSF."""
-    if method_of(wildcards).tune_on == "data":
-        statistics = paths.statistics(wildcards.dataset, wildcards.channel)
-        return {"volumes": ingested_volumes(wildcards), "statistics": statistics}
-    split = "test" if is_oracle(method_of(wildcards)) else "val"
-    return {"pairs": pairs_store(wildcards, split)}
-
-
-def evaluations(wildcards):
-    """The metric records of all methods, and of the blurred images themselves."""
-    return evaluation_files(wildcards.dataset)
-
-
-def evaluation_files(dataset):
-    """The same, by the name of the dataset."""
-    kinds = [
-        "volumes",
-        *(f"sample.{c}" for c in SETTINGS.datasets[dataset].channels),
-    ]
-    kinds += ["phantoms"] if SETTINGS.has_pairs(dataset) else []
-    found = {
-        "input": kinds,
-        **{method: [*kinds, "consistency"] for method in METHODS},
-    }
-    return [
-        paths.evaluation(dataset, method, kind)
-        for method in found
-        for kind in found[method]
-    ]
+def records(wildcards):
+    """The records of all stages that a dataset's page reads."""
+    return list(JOBS.records(wildcards.dataset))
 
 
 def likeness_records(wildcards):
     """The similarity of phantoms and data, if the dataset has phantoms."""
-    return likeness_files(wildcards.dataset)
-
-
-def likeness_files(dataset):
-    """The same, by the name of the dataset."""
-    if PHANTOMS is None or MEASURED[dataset]:
-        return []
-    return [paths.likeness(dataset, c) for c in SETTINGS.datasets[dataset].channels]
+    return JOBS.likeness(wildcards.dataset)
 
 
 def all_records(wildcards):
-    """The records of every stage of all datasets, which exist after a complete run.
+    """The records of all datasets, which exist after a complete run.
 
     If a later file exists, Snakemake does not make a missing earlier one. A record that a failed
     job removed after its input had changed would then leave the old results in place.
     """
-    found = []
-    for dataset in SETTINGS.datasets:
-        channels = SETTINGS.datasets[dataset].channels
-        sources = [None, *{m.source: None for m in METHODS.values() if m.source}]
-        if SETTINGS.datasets[dataset].camera.dark:
-            found.append(paths.camera_maps(dataset))
-        for source in sources:
-            found += [paths.ingested(dataset, v, source) for v in VOLUMES[dataset]]
-            found += [paths.statistics(dataset, c, source) for c in channels]
-        found += [
-            path(dataset, c)
-            for c in channels
-            for path in (paths.psf, paths.noise, paths.psf_fit)
-        ]
-        for name, method in METHODS.items():
-            found += [paths.prepared(dataset, c, name) for c in channels]
-            if is_trained(method):
-                found += [
-                    f"{paths.model(dataset, c, name)}/model.json" for c in channels
-                ]
-            found += [
-                path(dataset, name)
-                for path in (paths.plan, paths.finished, paths.consistency_record)
-            ]
-        found += evaluation_files(dataset)
-        found += likeness_files(dataset)
-        found += [paths.table(dataset, "metrics.csv"), paths.report(dataset)]
-        found.append(f"{paths.figures(dataset)}/index.json")
-    return found
+    return [path for dataset in SETTINGS.datasets for path in JOBS.records(dataset)]
+
+
+def partial_report(wildcards):
+    """The marker of pages made of partial results, if it exists."""
+    return [paths.PARTIAL_REPORT] if Path(paths.PARTIAL_REPORT).is_file() else []
+
+
+# Params: no wider than what the rule uses, since a change of them repeats it.
+
+
+def dataset_of(wildcards):
+    return SETTINGS.datasets[wildcards.dataset]
+
+
+def channel_of(wildcards):
+    return dataset_of(wildcards).channels[wildcards.channel]
+
+
+def method_of(wildcards):
+    return METHODS[wildcards.method]
+
+
+def values(settings, **options):
+    """A settings object as plain values; None stays None."""
+    return settings and settings.model_dump(mode="json", **options)
+
+
+def of_dataset(*keys):
+    """A value of the dataset's config, by its keys."""
+    return lambda w: _value(dataset_of(w), keys)
+
+
+def of_channel(*keys):
+    """A value of the channel's config, by its keys."""
+    return lambda w: _value(channel_of(w), keys)
+
+
+def _value(section, keys):
+    for key in keys:
+        section = getattr(section, key)
+    return values(section) if hasattr(section, "model_dump") else section
+
+
+def restoring(wildcards):
+    """The settings of a method that decide how it restores."""
+    return _restoring(wildcards.method)
+
+
+@lru_cache(maxsize=None)
+def _restoring(method):
+    return values(METHODS[method], exclude={"training"})
+
+
+def chain_settings(wildcards):
+    """The settings of a method after those of its sources, if none of them may use a GPU."""
+    if JOBS.chain_may_use_gpu(wildcards.method):
+        return []
+    return chain_settings_on_gpu(wildcards)
+
+
+def chain_settings_on_gpu(wildcards):
+    """The settings of a method after those of its sources."""
+    return [_restoring(name) for name in JOBS.chain(wildcards.method)]
+
+
+def reading(wildcards):
+    """The reading options of a dataset's files (`volumes.volume.Reading`)."""
+    return vars(Reading.of(dataset_of(wildcards)))
+
+
+def voxel_size_um(wildcards):
+    """The voxel size of a dataset, if the config or a known header has it."""
+    return JOBS.voxel_size_um(wildcards.dataset)
+
+
+def first_volume(wildcards):
+    """The volume whose voxel size a job reads, if it is not known yet."""
+    return "" if voxel_size_um(wildcards) else JOBS.first_volume(wildcards.dataset)
+
+
+def first_reading(wildcards):
+    """The reading options of `first_volume`."""
+    return {} if voxel_size_um(wildcards) else reading(wildcards)
+
+
+def evaluated_channels(wildcards):
+    """The optics of each channel."""
+    channels = dataset_of(wildcards).channels.items()
+    return {name: values(channel, exclude={"beads_um"}) for name, channel in channels}
+
+
+def raw_indices(wildcards):
+    return JOBS.raw_indices(wildcards.dataset)
+
+
+def restored_indices(wildcards):
+    return JOBS.restored_indices(wildcards.dataset)
+
+
+def restored_index(wildcards):
+    return JOBS.restored_indices(wildcards.dataset)[wildcards.channel]
+
+
+def source_indices(wildcards):
+    return JOBS.source_indices(wildcards.dataset, wildcards.method)
+
+
+def source_index(wildcards):
+    return source_indices(wildcards)[wildcards.channel]
+
+
+def source_times(wildcards):
+    return JOBS.source_times(wildcards.dataset, wildcards.method)
+
+
+def bundles_seen(wildcards):
+    """A fingerprint of the bundles from outside that the job uses."""
+    channel, method = wildcards.get("channel"), wildcards.get("method")
+    return JOBS.bundles_seen(wildcards.dataset, channel=channel, method=method)
+
+
+def seen(files):
+    """A fingerprint of the files or folders that an input function lists."""
+    return lambda w: fingerprint(files(w) or [])
+
+
+def volume_seen(wildcards):
+    """A fingerprint of an input volume; empty for simulated ones, which change by rules."""
+    simulated = dataset_of(wildcards).simulate is not None
+    return "" if simulated else fingerprint(volume_path(wildcards))
+
+
+def references_seen(wildcards):
+    """A fingerprint of the references in the config."""
+    simulated = dataset_of(wildcards).simulate is not None
+    references = [] if simulated else JOBS.references(wildcards.dataset).values()
+    return fingerprint(references)
+
+
+def evaluated_seen(wildcards):
+    """Fingerprints of all files from outside that an evaluation reads."""
+    return [references_seen(wildcards), bundles_seen(wildcards)]
+
+
+def page_settings(wildcards):
+    """The part of the config that decides the results of one dataset."""
+    return _page_settings(wildcards.dataset)
+
+
+@lru_cache(maxsize=None)
+def _page_settings(dataset):
+    return decisive(SETTINGS, dataset)
+
+
+def frame_lists(camera):
+    """The files of a camera's dark and flat frames."""
+    return {role: listed_files(getattr(camera, role)) for role in ("dark", "flat")}
+
+
+def frame_files(camera):
+    """The files of `frame_lists` in one list."""
+    return [file for files in frame_lists(camera).values() for file in files]
+
+
+# Of instruments.
+
+
+def instrument_names():
+    """The instruments in the config and in its folders."""
+    names = [*SETTINGS.instruments, *INSTRUMENT_FILES]
+    if not names:
+        listed = ", ".join(map(str, FOLDERS))
+        raise WorkflowError(f"No instrument was found; write <name>.yaml in {listed}")
+    return list(dict.fromkeys(names))
+
+
+def instrument_pages(wildcards):
+    return [paths.instrument_page(name) for name in instrument_names()]
+
+
+@lru_cache(maxsize=None)
+def instrument_named(name):
+    """An instrument of the config, or from its file."""
+    if name in SETTINGS.instruments:
+        return SETTINGS.instruments[name]
+    if name not in INSTRUMENT_FILES:
+        raise WorkflowError(
+            f"unknown instrument {name!r}; known: {', '.join(instrument_names())}"
+        )
+    try:
+        return Instrument.model_validate(read_instrument(INSTRUMENT_FILES[name]))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def instrument_of(wildcards):
+    return instrument_named(wildcards.instrument)
+
+
+def beads_of(wildcards):
+    """A dated bead stack, as the PSF of one channel of an instrument."""
+    instrument = instrument_of(wildcards)
+    stacks = instrument.objectives[wildcards.objective].beads
+    stack = next(
+        s
+        for s in stacks
+        if str(s.date) == wildcards.day and wildcards.dye in s.channels
+    )
+    return instrument.psf_of(stack, wildcards.dye)
+
+
+def bead_path(wildcards):
+    return expand_path(beads_of(wildcards).path)
+
+
+def bead_files(wildcards):
+    return [file for file in volume_files(bead_path(wildcards)) if os.path.exists(file)]
+
+
+def frames_of(wildcards):
+    """The section with a camera's dark and flat frames of a day."""
+    instrument = instrument_of(wildcards)
+    dated = {str(frames.date): frames for frames in instrument.frames}
+    return dated.get(wildcards.day, instrument.camera)
+
+
+def files_of_frames(wildcards):
+    return frame_files(frames_of(wildcards))
+
+
+def instrument_records(wildcards):
+    """The records of an instrument: by channel and bead stack, and by day of the frames."""
+    name, instrument = wildcards.instrument, instrument_of(wildcards)
+    beads = [
+        paths.instrument_beads(name, objective, stack.date, channel)
+        for objective, value in instrument.objectives.items()
+        for stack in value.beads
+        for channel in stack.channels
+    ]
+    return beads + [paths.instrument_camera(name, day) for day in instrument.frame_days]
+
+
+def instrument_file(wildcards):
+    """The file that describes an instrument; None = the config."""
+    name = wildcards.instrument
+    return None if name in IN_CONFIG else str(INSTRUMENT_FILES[name])
+
+
+# Resources. The profiles and `set-resources` may set others.
+
+# Least work of a job per minute, in Mvoxel, or MB for ingest: at most half of the rate of two slow
+# cores in `make demo` (tables/cost.csv). A slower restoration, with hundreds of iterations, is
+# stopped at its time limit and resumes in its next attempt.
+PER_MINUTE = {"ingest": 200, "restore": 5, "finish": 100, "evaluate": 30}
+
+
+def minutes_for(stage, amount, *, least):
+    """Resource function: minutes for the amount of work, more with each attempt.
+
+    A rule's `most_minutes` in the profile is the limit.
+    """
+
+    def minutes(wildcards, attempt, rulename):
+        needed = attempt * (least + int(amount(wildcards) / PER_MINUTE[stage]))
+        given = workflow.resource_settings.overwrite_resources.get(rulename, {})
+        if "most_minutes" in given:
+            return min(needed, given["most_minutes"].value)
+        return needed
+
+    return minutes
+
+
+def per_attempt(amount):
+    """Resource function: an amount of memory or time, more with each attempt."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def volume_mb(wildcards):
+    return JOBS.volume_mb(wildcards.dataset, wildcards.volume)
+
+
+def mvoxels(wildcards):
+    return JOBS.total_mvoxels(wildcards.dataset)
+
+
+def part_mvoxels(wildcards):
+    return mvoxels(wildcards) / JOBS.parts(wildcards.dataset, wildcards.method)
+
+
+BLOCK_MB = JOBS.block_mb()
+BLOCK_JOB_MB = BLOCK_MB + 1500  # memory of a job that works block by block
 
 
 def gives_gpu(rule):
     """Whether the profile gives a rule's jobs a GPU."""
     given = workflow.resource_settings.overwrite_resources.get(rule, {})
     return bool({"gpu", "gres"} & set(given))
-
-
-def partial_report(wildcards):
-    """The marker of pages made of partial results, if it exists."""
-    return [paths.PARTIAL_REPORT] if Path(paths.PARTIAL_REPORT).is_file() else []
 
 
 def report_what_is_there():

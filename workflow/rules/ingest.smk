@@ -1,42 +1,41 @@
-# Any input volume → one OME-Zarr view and its statistics.
+# Any input volume → one OME-Zarr view, and what is measured in the views of each channel.
 
 
 rule simulate:
     input:
-        psfs=per_channel(paths.psf),
+        psfs=per_channel("results/{dataset}/psf/{channel}/psf.tif"),
     output:
-        image=paths.simulated("{dataset}", "{volume}"),
-        truth=paths.simulated_truth("{dataset}", "{volume}"),
+        image="results/{dataset}/simulated/{volume}.ome.tif",
+        truth="results/{dataset}/simulated/{volume}.truth.ome.tif",
     log:
         "logs/{dataset}/simulate/{volume}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
         simulation=lambda w: values(dataset_of(w).simulate[w.volume]),
-        channels=channel_indices,
-        camera=lambda w: values(dataset_of(w).camera),
+        channels=raw_indices,
+        camera=of_dataset("camera"),
         seed=SETTINGS.seed,
         version=VERSIONS["simulate"],
     script:
         "../../scripts/simulate.py"
 
 
-# The offset, gain and noise of a camera's pixels, from its dark and flat frames.
 rule camera_maps:
     input:
-        lambda w: camera_frames(dataset_of(w).camera),
+        lambda w: frame_files(dataset_of(w).camera),
     output:
-        paths.camera_maps("{dataset}"),
-        str(Path(paths.camera_maps("{dataset}")).with_suffix(".npz")),
+        "results/{dataset}/camera/maps.json",
+        "results/{dataset}/camera/maps.npz",
     log:
         "logs/{dataset}/camera_maps.log",
     conda:
         "../../envs/cpu.yaml"
     params:
         camera=lambda w: frame_lists(dataset_of(w).camera),
-        bits=lambda w: dataset_of(w).camera.bits,
+        bits=of_dataset("camera", "bits"),
         key=lambda w: f"datasets.{w.dataset}.camera",
-        seen=lambda w: fingerprint(camera_frames(dataset_of(w).camera)),
+        seen=seen(lambda w: frame_files(dataset_of(w).camera)),
         version=VERSIONS["camera_maps"],
     script:
         "../../scripts/camera_maps.py"
@@ -44,12 +43,10 @@ rule camera_maps:
 
 rule ingest:
     input:
-        lambda w: volume_files(VOLUMES[w.dataset][w.volume].path),
-        camera=lambda w: (
-            [paths.camera_maps(w.dataset)] if dataset_of(w).camera.dark else []
-        ),
+        raw_files,
+        camera=camera_maps,
     output:
-        paths.ingested("{dataset}", "{volume}"),
+        "results/{dataset}/ingest/{volume}.json",
     log:
         "logs/{dataset}/ingest/{volume}.log",
     group:
@@ -57,19 +54,17 @@ rule ingest:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        runtime=minutes_for(
-            "ingest", lambda w: volume_size(w.dataset, w.volume)[0], least=5
-        ),
+        runtime=minutes_for("ingest", volume_mb, least=5),
     params:
-        source=lambda w: VOLUMES[w.dataset][w.volume].path,
+        source=volume_path,
         seen=volume_seen,
-        channels=channel_indices,
-        voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
-        times=lambda w: dataset_of(w).times,
-        no_data=lambda w: dataset_of(w).no_data,
-        camera_offset=lambda w: dataset_of(w).camera.offset,
-        camera_bits=lambda w: dataset_of(w).camera.bits,
-        reading=reading_of,
+        channels=raw_indices,
+        voxel_size_um=of_dataset("voxel_size_um"),
+        times=of_dataset("times"),
+        no_data=of_dataset("no_data"),
+        camera_offset=of_dataset("camera", "offset"),
+        camera_bits=of_dataset("camera", "bits"),
+        reading=reading,
         raw_channels=None,
         clip_at_zero=False,
         version=VERSIONS["ingest"],
@@ -80,10 +75,10 @@ rule ingest:
 # Volumes restored by a method, as the input of another with this `source`.
 use rule ingest as ingest_restored with:
     input:
-        paths.finished("{dataset}", "{method}"),
-        raw=paths.ingested("{dataset}", "{volume}"),
+        "results/{dataset}/finished/{method}.json",
+        raw="results/{dataset}/ingest/{volume}.json",
     output:
-        paths.ingested("{dataset}", "{volume}", "{method}"),
+        "results/{dataset}/after/{method}/ingest/{volume}.json",
     log:
         "logs/{dataset}/ingest/{volume}.after.{method}.log",
     group:
@@ -97,41 +92,53 @@ use rule ingest as ingest_restored with:
         camera_offset=None,
         camera_bits=None,
         reading={},
-        raw_channels=channel_indices,
+        raw_channels=raw_indices,
         clip_at_zero=True,
         version=VERSIONS["ingest"],
 
 
-rule channel_statistics:
+# Of a channel's raw volumes: statistics and normalisation, the noise (the unit of consistency), and
+# whether they contradict the PSF's width.
+rule measure:
     input:
-        ingested_volumes,
+        volumes=per_volume("results/{dataset}/ingest/{volume}.json"),
+        psf="results/{dataset}/psf/{channel}/psf.tif",
     output:
-        paths.statistics("{dataset}", "{channel}"),
+        statistics="results/{dataset}/statistics/{channel}.json",
+        noise="results/{dataset}/noise/{channel}.json",
+        psf_fit="results/{dataset}/psf_fit/{channel}.json",
     log:
-        "logs/{dataset}/statistics/{channel}.log",
+        "logs/{dataset}/measure/{channel}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    params:
+        index=of_channel("index"),
+        normalisation=of_channel("normalisation"),
+        beads_um=of_channel("beads_um"),
+        times=of_dataset("times"),
+        camera=of_dataset("camera"),
+        seed=SETTINGS.seed,
+        version=[VERSIONS[stage] for stage in ("statistics", "noise", "psf_fit")],
+    script:
+        "../../scripts/measure.py"
+
+
+# Statistics and normalisation of a channel of restored volumes, for a method with this `source`.
+rule statistics_restored:
+    input:
+        per_volume("results/{dataset}/after/{method}/ingest/{volume}.json"),
+    output:
+        "results/{dataset}/after/{method}/statistics/{channel}.json",
+    log:
+        "logs/{dataset}/statistics/{channel}.after.{method}.log",
     localrule: True
     conda:
         "../../envs/cpu.yaml"
     params:
-        index=lambda w: channel_of(w).index,
-        camera_offset=lambda w: dataset_of(w).camera.offset,
-        normalisation=lambda w: channel_of(w).normalisation
-        and values(channel_of(w).normalisation),
+        index=restored_index,
+        camera_offset=of_dataset("camera", "offset"),
+        normalisation=of_channel("normalisation"),
         version=VERSIONS["statistics"],
     script:
-        "../../scripts/channel_statistics.py"
-
-
-use rule channel_statistics as channel_statistics_restored with:
-    input:
-        lambda w: [paths.ingested(w.dataset, v, w.method) for v in VOLUMES[w.dataset]],
-    output:
-        paths.statistics("{dataset}", "{channel}", "{method}"),
-    log:
-        "logs/{dataset}/statistics/{channel}.after.{method}.log",
-    params:
-        index=lambda w: restored_indices(w)[w.channel],
-        camera_offset=lambda w: dataset_of(w).camera.offset,
-        normalisation=lambda w: channel_of(w).normalisation
-        and values(channel_of(w).normalisation),
-        version=VERSIONS["statistics"],
+        "../../scripts/statistics_restored.py"

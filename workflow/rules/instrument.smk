@@ -10,27 +10,25 @@ wildcard_constraints:
 
 rule instrument:
     input:
-        lambda w: [paths.instrument_page(name) for name in instrument_names()],
+        instrument_pages,
     localrule: True
 
 
 rule instrument_beads:
     input:
-        lambda w: [file for file in volume_files(bead_path(w)) if os.path.exists(file)],
+        bead_files,
     output:
-        paths.instrument_beads("{instrument}", "{objective}", "{day}", "{dye}"),
+        "results/instruments/{instrument}/beads/{objective}/{day}.{dye}.json",
     log:
         "logs/instruments/{instrument}/{objective}.{day}.{dye}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        optics=lambda w: values(
-            instrument_of(w.instrument).objectives[w.objective].optics
-        ),
-        channel=lambda w: values(instrument_of(w.instrument).channels[w.dye]),
+        optics=lambda w: values(instrument_of(w).objectives[w.objective].optics),
+        channel=lambda w: values(instrument_of(w).channels[w.dye]),
         beads=lambda w: values(beads_of(w)),
         key=lambda w: f"instruments.{w.instrument}.objectives.{w.objective}.beads",
-        seen=lambda w: fingerprint(bead_path(w)),
+        seen=seen(bead_path),
         version=[VERSIONS["instrument"], VERSIONS["psf"]],
     script:
         "../../scripts/instrument_beads.py"
@@ -38,18 +36,18 @@ rule instrument_beads:
 
 rule instrument_camera:
     input:
-        lambda w: camera_frames(frames_of_day(w)),
+        files_of_frames,
     output:
-        paths.instrument_camera("{instrument}", "{day}"),
+        "results/instruments/{instrument}/camera/{day}.json",
     log:
         "logs/instruments/{instrument}/camera.{day}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        camera=lambda w: frame_lists(frames_of_day(w)),
-        bits=lambda w: instrument_of(w.instrument).camera.bits,
+        camera=lambda w: frame_lists(frames_of(w)),
+        bits=lambda w: instrument_of(w).camera.bits,
         key=lambda w: f"instruments.{w.instrument}.frames ({w.day})",
-        seen=lambda w: fingerprint(camera_frames(frames_of_day(w))),
+        seen=seen(files_of_frames),
         version=[VERSIONS["instrument"], VERSIONS["camera_maps"]],
     script:
         "../../scripts/instrument_camera.py"
@@ -58,16 +56,16 @@ rule instrument_camera:
 rule instrument_page:
     input:
         CAPTIONS,
-        lambda w: instrument_records(w.instrument),
+        instrument_records,
     output:
-        paths.instrument_page("{instrument}"),
+        "results/instruments/{instrument}.html",
     log:
         "logs/instruments/{instrument}/page.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        instrument=lambda w: values(instrument_of(w.instrument), exclude_unset=True),
-        file=lambda w: instrument_file(w.instrument),
+        instrument=lambda w: values(instrument_of(w), exclude_unset=True),
+        file=instrument_file,
         today=str(datetime.date.today()),  # for the ages of measurements
         version=[VERSIONS["instrument"], VERSIONS["report"]],
     script:

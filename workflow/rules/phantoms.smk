@@ -4,17 +4,17 @@
 
 rule phantoms:
     input:
-        own_objects,
-        psf=paths.psf("{dataset}", "{channel}"),
+        own_files,
+        psf="results/{dataset}/psf/{channel}/psf.tif",
         measured=measured_light,
     output:
-        marker=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "{split}")),
+        marker="results/{dataset}/training/{channel}/{split}.zarr/zarr.json",
     log:
         "logs/{dataset}/phantoms/{channel}.{split}.log",
     benchmark:
         "benchmarks/{dataset}/phantoms.{channel}.{split}.tsv"
     wildcard_constraints:
-        dataset=datasets_with_pairs(False),
+        dataset=names_where(lambda name: not INPUTS.pairs[name], INPUTS.pairs),
     conda:
         "../../envs/cpu.yaml"
     threads: 2
@@ -22,12 +22,12 @@ rule phantoms:
         phantoms=lambda w: values(
             PHANTOMS.of_split(w.split), exclude={"train", "val", "test"} - {w.split}
         ),
-        optics=lambda w: values(dataset_of(w).optics),
+        optics=of_dataset("optics"),
         channel=lambda w: values(
             channel_of(w), exclude={"index", "normalisation", "psf", "beads_um"}
         ),
-        camera=lambda w: values(dataset_of(w).camera),
-        seen=lambda w: fingerprint(own_volumes(w)),
+        camera=of_dataset("camera"),
+        seen=seen(own_volumes),
         seed=SETTINGS.seed,
         version=[VERSIONS["phantoms"], VERSIONS["noise"]],
     script:
@@ -37,21 +37,21 @@ rule phantoms:
 # Similarity of the test phantoms and the data: histogram, spectrum, noise.
 rule likeness:
     input:
-        volumes=ingested_volumes,
-        noise=paths.noise("{dataset}", "{channel}"),
-        phantoms=paths.store_marker(paths.phantoms("{dataset}", "{channel}", "test")),
+        volumes=per_volume("results/{dataset}/ingest/{volume}.json"),
+        noise="results/{dataset}/noise/{channel}.json",
+        phantoms="results/{dataset}/training/{channel}/test.zarr/zarr.json",
     output:
-        paths.likeness("{dataset}", "{channel}"),
+        "results/{dataset}/likeness/{channel}.json",
     log:
         "logs/{dataset}/likeness/{channel}.log",
     wildcard_constraints:
-        dataset=datasets_with_pairs(False),
+        dataset=names_where(lambda name: not INPUTS.pairs[name], INPUTS.pairs),
     conda:
         "../../envs/cpu.yaml"
     params:
-        index=lambda w: channel_of(w).index,
-        times=lambda w: dataset_of(w).times,
-        camera=lambda w: values(dataset_of(w).camera),
+        index=of_channel("index"),
+        times=of_dataset("times"),
+        camera=of_dataset("camera"),
         seed=SETTINGS.seed,
         version=VERSIONS["likeness"],
     script:
@@ -61,33 +61,32 @@ rule likeness:
 rule measured_pairs:
     input:
         pair_files,
-        psf=paths.psf("{dataset}", "{channel}"),
+        psf="results/{dataset}/psf/{channel}/psf.tif",
     output:
-        **{
-            split: paths.store_marker(paths.phantoms("{dataset}", "{channel}", split))
-            for split in SPLITS
-        },
-        record=paths.measured_pairs("{dataset}", "{channel}"),
+        train="results/{dataset}/training/{channel}/train.zarr/zarr.json",
+        val="results/{dataset}/training/{channel}/val.zarr/zarr.json",
+        test="results/{dataset}/training/{channel}/test.zarr/zarr.json",
+        record="results/{dataset}/training/{channel}/pairs.json",
     log:
         "logs/{dataset}/pairs/{channel}.log",
     benchmark:
         "benchmarks/{dataset}/pairs.{channel}.tsv"
     wildcard_constraints:
-        dataset=datasets_with_pairs(True),
+        dataset=names_where(INPUTS.pairs.get, INPUTS.pairs),
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
+        mem_mb=per_attempt(8000),
     params:
-        sources=lambda w: [vars(pair) for pair in MEASURED[w.dataset]],
-        pairs=lambda w: values(dataset_of(w).pairs),
-        index=lambda w: channel_of(w).index,
-        channels=lambda w: len(dataset_of(w).channels),
-        voxel_size_um=lambda w: dataset_of(w).voxel_size_um,
-        no_data=lambda w: dataset_of(w).no_data,
-        camera_offset=lambda w: dataset_of(w).camera.offset,
-        seen=lambda w: fingerprint(pair_volumes(w)),
-        reading=reading_of,
+        sources=lambda w: [vars(pair) for pair in INPUTS.pairs[w.dataset]],
+        pairs=of_dataset("pairs"),
+        index=of_channel("index"),
+        channels=lambda w: len(JOBS.channels(w.dataset)),
+        voxel_size_um=of_dataset("voxel_size_um"),
+        no_data=of_dataset("no_data"),
+        camera_offset=of_dataset("camera", "offset"),
+        seen=seen(pair_volumes),
+        reading=reading,
         version=VERSIONS["pairs"],
     script:
         "../../scripts/measured_pairs.py"
@@ -96,23 +95,21 @@ rule measured_pairs:
 # Pairs restored by a method, for others with this `source`.
 rule pairs_after_cpu:
     input:
-        unpack(method_inputs),
-        unpack(camera_record),
-        pairs=lambda w: pairs_store(w, w.split),
+        unpack(restorer),
+        unpack(unless_camera_is_known(noise="results/{dataset}/noise/{channel}.json")),
+        pairs=pairs("{split}"),
     output:
-        marker=paths.store_marker(
-            paths.phantoms("{dataset}", "{channel}", "{split}", "{method}")
-        ),
+        marker="results/{dataset}/after/{method}/training/{channel}/{split}.zarr/zarr.json",
     log:
         "logs/{dataset}/pairs_after/{channel}.{method}.{split}.log",
     wildcard_constraints:
-        method=methods_where(lambda m: not may_use_gpu(m)),
+        method=methods_where(lambda method: not may_use_gpu(method)),
     conda:
         "../../envs/cpu.yaml"
     threads: 4
     params:
-        method=lambda w: values(method_of(w), exclude={"training"}),
-        camera=lambda w: values(dataset_of(w).camera),
+        method=restoring,
+        camera=of_dataset("camera"),
         seen=bundles_seen,
         seed=SETTINGS.seed,
         version=VERSIONS["restore"],

@@ -4,25 +4,30 @@
 
 rule preview:
     input:
-        expand(paths.preview("{dataset}"), dataset=SETTINGS.datasets),
+        expand("results/{dataset}/preview.html", dataset=SETTINGS.datasets),
     localrule: True
+    message:
+        "Finished; open {input}"
 
 
 rule preview_dataset:
     input:
-        volume=lambda w: paths.ingested(w.dataset, PREVIEWED[w.dataset].name),
-        psfs=per_channel(paths.psf),
+        volume=lambda w: paths.ingested(w.dataset, INPUTS.previewed[w.dataset].name),
+        psfs=per_channel("results/{dataset}/psf/{channel}/psf.tif"),
     output:
-        paths.preview("{dataset}"),
+        "results/{dataset}/preview.html",
     log:
         "logs/{dataset}/preview.log",
     conda:
         "../../envs/cpu.yaml"
     threads: 4
     resources:
-        mem_mb=lambda w, attempt: 6000 * attempt,
+        mem_mb=per_attempt(6000),
     params:
-        settings=values(SETTINGS),
+        settings=lambda w: {
+            **page_settings(w),
+            "restoration": values(SETTINGS.restoration),
+        },
         seen=bundles_seen,
         version=VERSIONS["preview"],
     script:

@@ -3,24 +3,23 @@
 
 rule psf:
     input:
-        lambda w: getattr(channel_of(w).psf, "path", [])
-        and volume_files(expand_path(channel_of(w).psf.path)),
+        psf_files,
     output:
-        psf=paths.psf("{dataset}", "{channel}"),
-        record=str(Path(paths.psf("{dataset}", "{channel}")).with_suffix(".json")),
+        psf="results/{dataset}/psf/{channel}/psf.tif",
+        record="results/{dataset}/psf/{channel}/psf.json",
     log:
         "logs/{dataset}/psf/{channel}.log",
     conda:
         "../../envs/cpu.yaml"
     params:
-        optics=lambda w: values(dataset_of(w).optics),
+        optics=of_dataset("optics"),
         channel=lambda w: values(
             channel_of(w), exclude={"index", "normalisation", "beads_um"}
         ),
-        voxel_size_um=voxel_size,
-        first_volume=lambda w: "" if voxel_size(w) else first_volume(w),
-        reading=lambda w: {} if voxel_size(w) else reading_of(w),
-        seen=psf_seen,
+        voxel_size_um=voxel_size_um,
+        first_volume=first_volume,
+        reading=first_reading,
+        seen=seen(psf_path),
         version=VERSIONS["psf"],
     script:
         "../../scripts/psf.py"

@@ -4,95 +4,46 @@
 # are newer, and one has changed (Snakemake considers an unchanged one older), so the next run makes
 # them again.
 
-OTHER_TABLES = (
-    "recommendation",
-    "headline",
-    "conditions",
-    "wrong_psf",
-    "papers",
-    "settings",
-    "guide",
-)
-
-
-rule tables:
-    input:
-        evaluations,
-        CAPTIONS,
-        partial_report,
-        restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
-    output:
-        metrics=paths.table("{dataset}", "metrics.csv"),
-        summary=paths.table("{dataset}", "summary.csv"),
-        html=report(
-            paths.table("{dataset}", "summary.html"),
-            caption="../report/summary.rst",
-            category="Tables",
-            labels={"dataset": "{dataset}", "table": "summary"},
-        ),
-        others=[paths.table("{dataset}", f"{name}.csv") for name in OTHER_TABLES],
-        cost=paths.table("{dataset}", "cost.csv"),
-    log:
-        "logs/{dataset}/tables.log",
-    conda:
-        "../../envs/cpu.yaml"
-    params:
-        settings=values(SETTINGS),
-        version=VERSIONS["report"],
-    script:
-        "../../scripts/tables.py"
-
-
-rule figures:
-    input:
-        ingested_volumes,
-        CAPTIONS,
-        partial_report,
-        metrics=paths.table("{dataset}", "metrics.csv"),
-        restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
-        psfs=per_channel(paths.psf),
-        likeness=likeness_records,
-    output:
-        marker=f"{paths.figures('{dataset}')}/index.json",
-    log:
-        "logs/{dataset}/figures.log",
-    conda:
-        "../../envs/cpu.yaml"
-    threads: 4
-    params:
-        settings=values(SETTINGS),
-        version=VERSIONS["report"],
-    script:
-        "../../scripts/figures.py"
-
 
 rule report:
     input:
         CAPTIONS,
         partial_report,
-        # A deleted table is made again.
-        tables=[
-            paths.table("{dataset}", f"{name}.csv")
-            for name in ("summary", "cost", *OTHER_TABLES)
-        ],
-        summary=paths.table("{dataset}", "summary.html"),
-        psf_fits=of_channels(paths.psf_fit),
-        figures=f"{paths.figures('{dataset}')}/index.json",
-        likeness=likeness_records,
+        records,
     output:
         page=report(
-            paths.report("{dataset}"),
+            "results/{dataset}/report.html",
             caption="../report/page.rst",
             category="Reports",
             labels={"dataset": "{dataset}"},
         ),
-        card=paths.card("{dataset}"),
+        summary=report(
+            "results/{dataset}/tables/summary.html",
+            caption="../report/summary.rst",
+            category="Tables",
+            labels={"dataset": "{dataset}", "table": "summary"},
+        ),
+        tables=expand(
+            "results/{{dataset}}/tables/{table}.csv",
+            table=[
+                "metrics",
+                "summary",
+                "cost",
+                "recommendation",
+                "headline",
+                "conditions",
+            ]
+            + ["wrong_psf", "papers", "settings", "guide"],
+        ),
+        figures="results/{dataset}/figures/index.json",
+        card="results/{dataset}/report.json",
     log:
         "logs/{dataset}/report.log",
     conda:
         "../../envs/cpu.yaml"
+    threads: 4
     params:
-        settings=values(SETTINGS),
+        settings=page_settings,
         version=VERSIONS["report"],
     script:
         "../../scripts/report.py"
@@ -103,11 +54,11 @@ rule volume_page:
     input:
         CAPTIONS,
         partial_report,
-        metrics=paths.table("{dataset}", "metrics.csv"),
-        restored=lambda w: [paths.finished(w.dataset, m) for m in METHODS],
+        metrics="results/{dataset}/tables/metrics.csv",
+        restored=per_method("results/{dataset}/finished/{method}.json"),
     output:
         report(
-            paths.volume_page("{dataset}", "{volume}"),
+            "results/{dataset}/volumes/{volume}.html",
             caption="../report/volume.rst",
             category="Volumes",
             labels={"dataset": "{dataset}", "volume": "{volume}"},
@@ -117,7 +68,7 @@ rule volume_page:
     conda:
         "../../envs/cpu.yaml"
     params:
-        settings=values(SETTINGS),
+        settings=page_settings,
         version=VERSIONS["report"],
     script:
         "../../scripts/volume_page.py"
@@ -127,9 +78,9 @@ rule index:
     input:
         CAPTIONS,
         partial_report,
-        expand(paths.report("{dataset}"), dataset=SETTINGS.datasets),
+        expand("results/{dataset}/report.json", dataset=SETTINGS.datasets),
     output:
-        paths.INDEX,
+        "results/index.html",
     log:
         "logs/index.log",
     localrule: True

@@ -4,27 +4,23 @@
 
 rule restore_prepare:
     input:
-        unpack(method_inputs),
-        unpack(camera_record),
-        statistics=lambda w: paths.statistics(w.dataset, w.channel, method_of(w).source),
+        unpack(restorer),
+        unpack(unless_camera_is_known(noise="results/{dataset}/noise/{channel}.json")),
+        statistics=source_statistics,
     output:
-        state=paths.prepared("{dataset}", "{channel}", "{method}"),
-        arrays=str(
-            Path(paths.prepared("{dataset}", "{channel}", "{method}")).with_suffix(
-                ".npz"
-            )
-        ),
+        state="results/{dataset}/prepared/{channel}/{method}.json",
+        arrays="results/{dataset}/prepared/{channel}/{method}.npz",
     log:
         "logs/{dataset}/prepare/{channel}.{method}.log",
     wildcard_constraints:
-        method=methods_where(lambda m: not needs_sample(m)),
+        method=methods_where(lambda method: not needs_sample(method)),
     localrule: True
     conda:
         "../../envs/cpu.yaml"
     params:
-        method=lambda w: values(method_of(w), exclude={"training"}),
-        camera=lambda w: values(dataset_of(w).camera),
-        index=lambda w: source_indices(w)[w.channel],
+        method=restoring,
+        camera=of_dataset("camera"),
+        index=source_index,
         times=source_times,
         seed=SETTINGS.seed,
         seen=bundles_seen,
@@ -36,32 +32,39 @@ rule restore_prepare:
 # Decisions on a sample of the data take time: a stopping rule, calibrated attention.
 use rule restore_prepare as restore_prepare_on_sample with:
     input:
-        unpack(method_inputs),
-        unpack(camera_record),
+        unpack(restorer),
+        unpack(unless_camera_is_known(noise="results/{dataset}/noise/{channel}.json")),
         sampled=source_volumes,
-        statistics=lambda w: paths.statistics(w.dataset, w.channel, method_of(w).source),
+        statistics=source_statistics,
     wildcard_constraints:
         method=methods_where(needs_sample),
     localrule: False
     threads: 4
 
 
+# The number of parts is that of a finished restoration, and memory is no parameter: neither repeats
+# what is finished.
 rule restore_plan:
     input:
-        unpack(trained_for),
+        unpack(bundles_and_psfs),
         volumes=source_volumes,
-        states=per_channel(paths.prepared),
+        states=per_channel("results/{dataset}/prepared/{channel}/{method}.json"),
     output:
-        paths.plan("{dataset}", "{method}"),
+        "results/{dataset}/plans/{method}.json",
     log:
         "logs/{dataset}/plan/{method}.log",
     localrule: True
     conda:
         "../../envs/cpu.yaml"
+    resources:
+        block_mb=BLOCK_MB,
     params:
         channels=source_indices,
         times=source_times,
-        restoration=values(RESTORATION, exclude={"ome_tiff"}),
+        restoration=values(
+            SETTINGS.restoration, include={"engine", "precision", "output_dtype"}
+        ),
+        parts=lambda w: JOBS.parts(w.dataset, w.method),
         gpu=gives_gpu("restore_part_gpu"),
         seen=bundles_seen,
         version=VERSIONS["plan"],
@@ -71,26 +74,22 @@ rule restore_plan:
 
 rule restore_part_cpu:
     input:
-        plan=paths.plan("{dataset}", "{method}"),
-        states=per_channel(paths.prepared),
+        plan="results/{dataset}/plans/{method}.json",
+        states=per_channel("results/{dataset}/prepared/{channel}/{method}.json"),
     output:
-        paths.part("{dataset}", "{method}", "{part}"),
+        "results/{dataset}/parts/{method}/{part}.json",
     log:
         "logs/{dataset}/restore/{method}.{part}.log",
     benchmark:
         "benchmarks/{dataset}/restore.{method}.{part}.tsv"
     wildcard_constraints:
-        method=methods_where(lambda m: not may_use_gpu(m)),
+        method=methods_where(lambda method: not may_use_gpu(method)),
     conda:
         "../../envs/cpu.yaml"
     threads: 4
     resources:
-        mem_mb=block_mb,
-        runtime=minutes_for(
-            "restore",
-            lambda w: dataset_mvoxels(w.dataset) / RESTORATION.parts,
-            least=60,
-        ),
+        mem_mb=per_attempt(BLOCK_JOB_MB),
+        runtime=minutes_for("restore", part_mvoxels, least=60),
     params:
         version=VERSIONS["restore"],
     script:
@@ -106,22 +105,22 @@ use rule restore_part_cpu as restore_part_gpu with:
 
 rule restore_finish:
     input:
-        plan=paths.plan("{dataset}", "{method}"),
-        parts=part_markers,
+        plan="results/{dataset}/plans/{method}.json",
+        parts=parts,
         volumes=source_volumes,
     output:
-        paths.finished("{dataset}", "{method}"),
+        "results/{dataset}/finished/{method}.json",
     log:
         "logs/{dataset}/finish/{method}.log",
     conda:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
-        mem_mb=block_mb,  # each thread of the pyramid holds a block without its halo
-        runtime=minutes_for("finish", lambda w: dataset_mvoxels(w.dataset), least=30),
+        mem_mb=per_attempt(BLOCK_JOB_MB),  # each thread of the pyramid holds a block without its halo
+        runtime=minutes_for("finish", mvoxels, least=30),
     params:
         settings=lambda w: values(method_of(w)),
-        ome_tiff=RESTORATION.ome_tiff,
+        ome_tiff=SETTINGS.restoration.ome_tiff,
         seed=SETTINGS.seed,
         version=VERSIONS["finish"],
     script:
@@ -130,23 +129,21 @@ rule restore_finish:
 
 rule restore_phantoms_cpu:
     input:
-        unpack(method_inputs),
-        unpack(camera_record),
-        test=lambda w: pairs_store(w, "test"),
+        unpack(restorer),
+        unpack(unless_camera_is_known(noise="results/{dataset}/noise/{channel}.json")),
+        test=pairs("test"),
     output:
-        marker=paths.store_marker(
-            paths.restored_phantoms("{dataset}", "{channel}", "{method}")
-        ),
+        marker="results/{dataset}/restored_phantoms/{channel}/{method}.zarr/zarr.json",
     log:
         "logs/{dataset}/restore_phantoms/{channel}.{method}.log",
     wildcard_constraints:
-        method=methods_where(lambda m: not may_use_gpu(m)),
+        method=methods_where(lambda method: not may_use_gpu(method)),
     conda:
         "../../envs/cpu.yaml"
     threads: 4
     params:
-        method=lambda w: values(method_of(w), exclude={"training"}),
-        camera=lambda w: values(dataset_of(w).camera),
+        method=restoring,
+        camera=of_dataset("camera"),
         seen=bundles_seen,
         seed=SETTINGS.seed,
         version=VERSIONS["restore"],

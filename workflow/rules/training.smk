@@ -3,15 +3,15 @@
 
 rule train:
     input:
-        unpack(camera_record),
-        train=lambda w: pairs_store(w, "train"),
-        val=lambda w: pairs_store(w, "val"),
-        psf=paths.psf("{dataset}", "{channel}"),
+        unpack(unless_camera_is_known(noise="results/{dataset}/noise/{channel}.json")),
+        train=pairs("train"),
+        val=pairs("val"),
+        psf="results/{dataset}/psf/{channel}/psf.tif",
         start=start_bundle,
     output:
-        model=f"{paths.model('{dataset}', '{channel}', '{method}')}/model.keras",
-        info=f"{paths.model('{dataset}', '{channel}', '{method}')}/model.json",
-        history=f"{paths.model('{dataset}', '{channel}', '{method}')}/history.csv",
+        model="results/{dataset}/models/{channel}/{method}/model.keras",
+        info="results/{dataset}/models/{channel}/{method}/model.json",
+        history="results/{dataset}/models/{channel}/{method}/history.csv",
     log:
         "logs/{dataset}/train/{channel}.{method}.log",
     benchmark:
@@ -23,13 +23,13 @@ rule train:
         "../../envs/gpu.yaml"
     threads: 8
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=lambda w, attempt: 720 * attempt,
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(720),
     params:
         method=lambda w: values(method_of(w)),
-        camera=lambda w: values(dataset_of(w).camera),
+        camera=of_dataset("camera"),
         seed=SETTINGS.seed,
-        seen=lambda w: fingerprint(start_bundle(w)),
+        seen=seen(start_bundle),
         version=VERSIONS["train"],
     script:
         "../../scripts/train.py"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.blocks.geometry import SMALLEST, Block, Triple, block_at, block_of, grid
+from decon3d.blocks.geometry import SMALLEST, Block, Triple, block_at, block_of, grid, triple
 from decon3d.errors import DeviceMemoryError
 from decon3d.logs import log
 from decon3d.volumes.no_data import missing
@@ -56,7 +56,7 @@ def tile_of(block: Triple, *, stride: Triple, halvings: int) -> Triple | None:
         if size[axis] <= max(SMALLEST, stride[axis]):
             return None
         size[axis] = ceil(size[axis] / 2 / stride[axis]) * stride[axis]
-    return (size[0], size[1], size[2])
+    return triple(size)
 
 
 class Tiling:
@@ -124,20 +124,19 @@ def in_tiles(
     array (Z, Y, X)
         Of the shape of `block.write`.
     """
-    z, y, x = (part.stop - part.start for part in block.inner)
-    count = prod(grid((z, y, x), tile))
+    shape = triple(part.stop - part.start for part in block.inner)
+    count = prod(grid(shape, tile))
     if count == 1:
         return function(values, block.origin)[block.inner]
-    result = np.empty((z, y, x), np.float32)
-    size: Triple = values.shape  # type: ignore[assignment]
+    result = np.empty(shape, np.float32)
     for index in range(count):
-        write = block_at(index, shape=(z, y, x), block=tile, halo=(0, 0, 0)).write
-        oz, oy, ox = (
+        write = block_at(index, shape=shape, block=tile, halo=(0, 0, 0)).write
+        moved = triple(
             slice(part.start + whole.start, part.stop + whole.start)
             for part, whole in zip(write, block.inner, strict=True)
         )
         # As large as the other tiles if the block allows it, since engines need one shape.
-        part = block_of((oz, oy, ox), size, halo=halo, size=tile, mirror=False)
-        first = tuple(o + seen.start for o, seen in zip(block.origin, part.read, strict=True))
-        result[write] = function(values[part.read], first)[part.inner]  # type: ignore[arg-type]
+        part = block_of(moved, triple(values.shape), halo=halo, size=tile, mirror=False)
+        first = triple(o + seen.start for o, seen in zip(block.origin, part.read, strict=True))
+        result[write] = function(values[part.read], first)[part.inner]
     return result

@@ -7,10 +7,11 @@ blocks have the same size as the others, also at the end of the volume, since en
 shape.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,13 @@ SMALLEST = 8
 BLOCK_COST = 1e4
 """Voxels whose computation takes as long as the overhead of a block: files, calls."""
 Region = tuple[slice, slice, slice]
+T = TypeVar("T")
+
+
+def triple(values: Iterable[T]) -> tuple[T, T, T]:
+    """Return the values of the three axes (Z, Y, X) as a tuple."""
+    z, y, x = values
+    return (z, y, x)
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,7 @@ class Block:
     @property
     def origin(self) -> Triple:
         """First voxel of the padded read region in the volume; negative beyond a face."""
-        z, y, x = (r.start - f[0] for r, f in zip(self.read, self.face, strict=True))
-        return (z, y, x)
+        return triple(r.start - f[0] for r, f in zip(self.read, self.face, strict=True))
 
     def pad(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
         """Mirror the read values (Z, Y, X) across the volume's faces."""
@@ -59,16 +66,14 @@ class Block:
 
 def centred(shape: Sequence[int], size: Triple) -> Region:
     """Return the middle region of a shape (Z, Y, X), of `size` voxels at most."""
-    z, y, x = (
+    return triple(
         slice((n - min(n, s)) // 2, (n + min(n, s)) // 2) for n, s in zip(shape, size, strict=True)
     )
-    return (z, y, x)
 
 
 def grid(shape: Triple, block: Triple) -> Triple:
     """Count the blocks along each axis."""
-    z, y, x = (ceil(n / b) for n, b in zip(shape, block, strict=True))
-    return (z, y, x)
+    return triple(ceil(n / b) for n, b in zip(shape, block, strict=True))
 
 
 def block_at(
@@ -99,12 +104,11 @@ def block_at(
     counts = grid(shape, block)
     if not 0 <= index < prod(counts):
         raise IndexError(f"block {index} of {prod(counts)}")
-    position = np.unravel_index(index, counts)
-    write = []
-    for i, n, b, h, s in zip(position, shape, block, halo, stride, strict=True):
-        assert b % s == 0 and h % s == 0, "block and halo are multiples of the stride"
-        write.append(slice(int(i) * b, min(int(i) * b + b, n)))
-    return block_of((write[0], write[1], write[2]), shape, halo=halo, size=block, mirror=mirror)
+    in_strides = (n % s == 0 for sizes in (block, halo) for n, s in zip(sizes, stride, strict=True))
+    assert all(in_strides), "block and halo are multiples of the stride"
+    starts = (int(i) * b for i, b in zip(np.unravel_index(index, counts), block, strict=True))
+    write = (slice(i, min(i + b, n)) for i, b, n in zip(starts, block, shape, strict=True))
+    return block_of(triple(write), shape, halo=halo, size=block, mirror=mirror)
 
 
 def block_of(
@@ -133,7 +137,7 @@ def block_of(
         face.append((first - low, high - last) if mirror else (0, 0))
         begin = part.start - (low if mirror else first)
         inner.append(slice(begin, begin + part.stop - part.start))
-    return Block(write, tuple(read), tuple(face), tuple(inner))  # type: ignore[arg-type]
+    return Block(write, triple(read), triple(face), triple(inner))
 
 
 def padded_voxels(block: Triple, shape: Triple, *, halo: Triple, mirror: bool) -> int:
@@ -206,8 +210,8 @@ def choose_block(
     block = best[1]
     if not np.isfinite(best[0]):  # more blocks than the memory requires
         block = (min(axes[0]), min(axes[1]), min(axes[2]))
-    chunk = [_divide(n, c, s) for n, c, s in zip(block, LARGEST_CHUNK, stride, strict=True)]
-    return block, (chunk[0], chunk[1], chunk[2])
+    chunk = (_divide(n, c, s) for n, c, s in zip(block, LARGEST_CHUNK, stride, strict=True))
+    return block, triple(chunk)
 
 
 def _lengths(size: int, largest_chunk: int, stride: int) -> list[int]:

@@ -11,7 +11,7 @@ from decon3d.classical.recipe import BackProjector, Recipe
 from decon3d.classical.registry import CLASSICAL
 from decon3d.optics.psf import Psf, half_width
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 PRIOR_REACH = 4
 """Voxels of halo for a prior. With total variation and a compact PSF, 3e-4 of the maximum differ at

@@ -38,8 +38,8 @@ from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import FloatArray, unknown
 from decon3d.classical.tuning import Subject
 from decon3d.seeds import seeded
+from decon3d.volumes.correlated_noise import noise_power
 from decon3d.volumes.no_data import filled
-from decon3d.volumes.photon_transfer import noise_power
 
 WEAK = 3.0
 """|OTF|² at which half of the error is known from an image, times its brightest photons, …"""

@@ -66,7 +66,7 @@ def removable(folder: str | Path = ".", *, everything: bool = False) -> list[Rem
     Returns
     -------
     list of Removable
-        By dataset; without files that the workflow does not write.
+        Sorted by dataset. Files that the workflow does not write are not listed.
     """
     found = []
     for path, about in _places(Path(folder), everything):

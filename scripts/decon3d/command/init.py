@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
+from decon3d.command.launch import workflow_folder
 from decon3d.errors import UserError
-from decon3d.files import write_text
 from decon3d.optics.modalities import MODALITIES
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.settings import load_settings
-from decon3d.user_paths import check_output, expand_path
+from decon3d.user_paths import expand_path
 from decon3d.volumes.header_checks import differing_voxels
 from decon3d.volumes.inputs import matches
 from decon3d.volumes.reader import open_volume
@@ -25,20 +25,19 @@ Ask = Callable[[str, str], str]
 """Gets an option's name and a question, returns the answer."""
 
 HEADER = """\
-# Written by `decon3d init`. Lengths are µm, triples are Z, Y, X; all keys: config/README.md.
+# Written by `decon3d init`. Lengths are µm, triples are Z, Y, X.
+# All keys: {reference}
 # Next: `decon3d preview {path}`, then `decon3d run {path}`.
 """
-HINTS = {
-    "channels": """\
+PSF_HINT = """\
       # psf: {source: file, path: bead.tif}       # of a channel: measured, instead of theory
-""",
-    "methods": """\
-  # rltv: {}                       # total variation, tuned on simulated objects like your data
-  # rl_roughness: {}               # for smooth and textured objects
-  # rln: {}                        # a network, trained on simulated objects: best with a GPU
-""",
+"""
+METHOD_HINTS = {
+    "rltv": "total variation, tuned on simulated objects like your data",
+    "rl_roughness": "for smooth and textured objects",
+    "rln": "a network, trained on simulated objects: best with a GPU",
 }
-"""What can be added behind a section."""
+"""Methods that can be added, each with what it is."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +96,13 @@ def new_config(
     files
         Paths or patterns of the volumes, which share a microscope.
     name
-        Of the dataset.
+        Name of the dataset.
     given
         The options.
     ask
         Asks the user; None = what is missing is an error.
     path
-        Where the config will be written, for its header.
+        Path of the config, for its header.
 
     Returns
     -------
@@ -151,28 +150,8 @@ def new_config(
     settings = load_settings(config)
     with tempfile.TemporaryDirectory() as folder:
         check_headers(settings, list_inputs(settings), cache=Path(folder) / "headers.json")
-    return HEADER.format(path=path) + _text(config, notes)
-
-
-def write_config(path: str | Path, text: str, *, force: bool = False) -> None:
-    """Write a config.
-
-    Parameters
-    ----------
-    path
-        The file.
-    text
-        YAML.
-    force
-        Whether an existing file may be replaced.
-
-    Raises
-    ------
-    UserError
-        If the file exists, or its folder does not.
-    """
-    check_output(Path(path), force=force, remedy="give another name with --output, or --force")
-    write_text(path, text)
+    reference = workflow_folder() / "config" / "README.md"
+    return HEADER.format(path=path, reference=reference) + _text(config, notes)
 
 
 def _check_alike(volumes: Sequence[Volume], given: Given) -> None:
@@ -263,9 +242,9 @@ def _channels(
                 notes[name] = "wavelengths from the file"
             elif needed:
                 what = key.removesuffix("_um")
-                channel[key] = missing.number(
-                    option, f"{what} wavelength of channel {index} ({own or name}) in µm"
-                )
+                whose = f"channel {index}"  # also the name of one without a name
+                whose += "" if own in ("", whose) else f" ({own})"
+                channel[key] = missing.number(option, f"{what} wavelength of {whose} in µm")
         if given.psf:
             channel["psf"] = {**given.psf, "path": os.path.abspath(given.psf["path"])}
         channels[name] = channel
@@ -293,7 +272,11 @@ def _text(config: Mapping[str, Any], notes: Mapping[str, str], indent: str = "")
             text += f"{indent}{key}:{note}\n{lines}"
         else:
             text += f"{indent}{key}: {_scalar(value)}{note}\n"
-        text += HINTS.get(key, "")
+        if key == "channels":
+            text += PSF_HINT
+        if key == "methods":
+            hints = {n: h for n, h in METHOD_HINTS.items() if n not in value}
+            text += "".join(f"  # {name + ': {}':<14} # {hint}\n" for name, hint in hints.items())
     return text
 
 

@@ -13,7 +13,7 @@ import yaml
 from decon3d.errors import UserError, reading
 
 USER_PROFILES = ("~/.config/snakemake", "/etc/xdg/snakemake")
-"""Where Snakemake looks for profiles by their names, besides the working directory."""
+"""Folders in which Snakemake looks for profiles, besides the working directory."""
 OWN_PROFILES = "profiles"
 """Folder of profiles, in the working directory and in the workflow."""
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -131,15 +131,7 @@ def run_workflow(config: str | Path, *, profile: str, arguments: Sequence[str] =
     os.execv(command[0], command)
 
 
-def run_script(name: str, arguments: Sequence[str]) -> NoReturn:
-    """Replace this process by one of the workflow's scripts.
-
-    Parameters
-    ----------
-    name
-        File in the workflow's folder `scripts`.
-    arguments
-        Of its command line.
-    """
-    script = workflow_folder() / "scripts" / name
-    os.execv(sys.executable, [sys.executable, str(script), *arguments])
+def verify_results(folder: str) -> NoReturn:
+    """Replace this process by the workflow's script that verifies a folder of results."""
+    script = workflow_folder() / "scripts" / "verify.py"
+    os.execv(sys.executable, [sys.executable, str(script), folder])

@@ -100,7 +100,7 @@ def measured_psf(
     bead, beads
         Paths of an image of one bead, and of a stack of many; at most one of them.
     diameter
-        Of the beads, in µm.
+        Diameter of the beads, in µm.
     options
         Other keys of the section, each `key=value`.
 

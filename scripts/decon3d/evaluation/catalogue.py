@@ -25,9 +25,9 @@ METRICS: dict[str, Metric] = {
         "lower",
         4,
         "Half of the photons are restored, blurred again and compared with the other half; photon "
-        "noise alone gives about 1 per voxel. It cannot see detail beyond the microscope's "
-        "cut-off, and it measures at half the dose. Correlated noise of neighbours makes it too "
-        "small, the more noise is restored; then it is not ranked.",
+        "noise alone gives about 1 per voxel. It does not measure detail beyond the "
+        "microscope's cut-off, and it is measured at half the dose. If the noise of neighbouring "
+        "voxels is correlated, it is too small for noisy restorations; then it is not ranked.",
     ),
     "deviance_part": Metric(
         "Held-out deviance of a part",
@@ -46,8 +46,8 @@ METRICS: dict[str, Metric] = {
         4,
         "Squared error of a block within the microscope's pass band, predicted by Stein's risk "
         "for other noise, after the best match of brightness and minus a constant: only "
-        "differences between methods are meaningful. It cannot see structure beyond the cut-off "
-        "that a prior or a network adds.",
+        "differences between methods are meaningful. It does not measure structure "
+        "beyond the cut-off that a prior or a network adds.",
         ranked=False,
         summarised=False,
     ),
@@ -146,8 +146,8 @@ METRICS: dict[str, Metric] = {
         "lower",
         5,
         "Share of voxels where the re-blurred restoration differs from the raw image by 5 σ or "
-        "more. It cannot prove that a restoration is right, since it cannot see detail below the "
-        "microscope's cut-off; a slightly sharpened raw image is consistent, too.",
+        "more. It cannot prove that a restoration is correct, since it does not measure detail "
+        "below the microscope's cut-off. A slightly sharpened raw image is consistent, too.",
         ranked=False,
     ),
     "not_verifiable": Metric(
@@ -235,7 +235,7 @@ METRICS: dict[str, Metric] = {
         ranked=False,
     ),
 }
-"""In the order of the tables."""
+"""All metrics, in the order of the tables."""
 
 VOXELWISE = ("psnr", "ssim", "nrmse")
 """Metrics that compare voxels with a truth, raw and after an affine match."""

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, maximum_filter
 
-from decon3d.blocks.geometry import Triple
+from decon3d.blocks.geometry import triple
 from decon3d.classical.operators import Blur, Shape
 from decon3d.evaluation.noise import Noise
 from decon3d.optics.psf import Psf, fwhm_um, half_width
@@ -108,10 +108,8 @@ class Checker:
         self.kernels = smoothing_kernels(psf)
         self.excess = noise.excess(self.kernels)
         self._half = half_width(psf)
-        rz, ry, rx = (len(k) // 2 for k in self.kernels)
-        self.reach: Triple = (rz, ry, rx)
-        hz, hy, hx = (h + r for h, r in zip(self._half, self.reach, strict=True))
-        self.halo: Triple = (hz, hy, hx)
+        self.reach = triple(len(k) // 2 for k in self.kernels)
+        self.halo = triple(h + r for h, r in zip(self._half, self.reach, strict=True))
         self._threads = threads
         self._blur: Blur | None = None
 
@@ -134,8 +132,8 @@ class Checker:
             share of each voxel's light from unseen voxels (None = none anywhere).
         """
         light = np.where(seen, restored - np.float32(self.background), np.float32(0))
-        z, y, x = (n - 2 * h for n, h in zip(light.shape, self._half, strict=True))
-        model = self._model((z, y, x))
+        shape = triple(n - 2 * h for n, h in zip(light.shape, self._half, strict=True))
+        model = self._model(shape)
         blurred = model.forward(light.astype(np.float32, copy=False))
         if seen.all():
             return blurred, None
@@ -276,8 +274,7 @@ class Checker:
 def width_voxels(psf: Psf) -> tuple[float, float, float]:
     """Return the PSF's full widths at half maximum (Z, Y, X), in voxels."""
     widths = fwhm_um(psf.data, psf.voxel_size_um)
-    z, y, x = (w / v for w, v in zip(widths, psf.voxel_size_um, strict=True))
-    return z, y, x
+    return triple(w / v for w, v in zip(widths, psf.voxel_size_um, strict=True))
 
 
 def smoothing_kernels(psf: Psf) -> list[FloatArray]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from decon3d.blocks.compute import with_data
-from decon3d.blocks.geometry import Block, Region, Triple, block_of, choose_block
+from decon3d.blocks.geometry import Block, Region, Triple, block_of, choose_block, triple
 from decon3d.blocks.progress import Progress
 from decon3d.blocks.run import peak_memory_gb, run_blocks
 from decon3d.blocks.work import Item, Output, WorkList
@@ -43,10 +43,10 @@ from decon3d.seeds import generator
 from decon3d.versions import VERSIONS, __version__
 from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.fingerprints import check_unchanged
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import begin_store, finished_attributes
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import largest_of_data, write_metadata, write_pyramid
 
 MEMORY_GB = 1.0
@@ -84,8 +84,7 @@ class ChannelCheck:
     @property
     def apart(self) -> Triple:
         """Least distance (Z, Y, X), in voxels, of two places that are listed."""
-        z, y, x = (max(2, round(APART * w)) for w in width_voxels(self.psf))
-        return (z, y, x)
+        return triple(max(2, round(APART * w)) for w in width_voxels(self.psf))
 
 
 def check_volume(
@@ -162,9 +161,9 @@ def check_volume(
         Checker(psf=c.psf, noise=c.noise, background=c.background, threads=threads)
         for c in channels
     ]
-    z, y, x = (max(halos) for halos in zip(*(c.halo for c in checkers), strict=True))
+    halo = triple(max(sizes) for sizes in zip(*(c.halo for c in checkers), strict=True))
     layout = partial(
-        choose_block, shape[2:], halo=(z, y, x), stride=(1, 1, 1), bytes_per_voxel=BYTES_PER_VOXEL
+        choose_block, shape[2:], halo=halo, stride=(1, 1, 1), bytes_per_voxel=BYTES_PER_VOXEL
     )
     try:
         block, chunk = layout(memory_bytes=min(memory_gb, MEMORY_GB) * 1e9)
@@ -173,7 +172,7 @@ def check_volume(
     output = Output(store, shape, "float32", chunk, block, digest([key, chunk, block]))
     output.create()
     begin_store(store)
-    work = WorkList([output], (z, y, x))
+    work = WorkList([output], halo)
     numbers = range(len(work))
     done = Progress(Path(store) / "0.progress", work, numbers)
     function = _Map(record, raw, result, chosen, channels, checkers, seed, done)

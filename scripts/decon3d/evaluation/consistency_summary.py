@@ -7,7 +7,7 @@ import numpy as np
 
 from decon3d.blocks.geometry import Block, Triple
 from decon3d.evaluation.consistency import EPSILON, THRESHOLD, FloatArray
-from decon3d.evaluation.records import Record, volume_record
+from decon3d.evaluation.records import Record
 from decon3d.restoration.sample import BLOCK
 from decon3d.versions import __version__
 
@@ -125,7 +125,7 @@ def volume_records(
             ("not_verifiable", shares, f"energy outside the OTF, Hann windows of {BLOCK}"),
         ):
             records.append(
-                volume_record(
+                Record(
                     dataset=dataset,
                     channel=channel,
                     method=method,

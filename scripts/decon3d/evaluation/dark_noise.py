@@ -17,13 +17,13 @@ from scipy.ndimage import label
 from decon3d.blocks.geometry import Triple
 from decon3d.evaluation.consistency import THRESHOLD, Checker, FloatArray, beyond, smooth
 from decon3d.evaluation.deviance import restore_chain
+from decon3d.evaluation.metric import OWN
 from decon3d.evaluation.noise import Noise
-from decon3d.evaluation.records import Record, volume_record
+from decon3d.evaluation.records import Record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
-from decon3d.versions import __version__
 
 SHAPE: Triple = (32, 96, 96)
 BRIGHTEST = 0.0001
@@ -105,9 +105,9 @@ def evaluate_dark_noise(
             THRESHOLD,
             peak,
         )
-    told = f"decon3d {__version__}: {' × '.join(map(str, shape))} voxels, re-blurred"
+    told = f"{OWN}: {' × '.join(map(str, shape))} voxels, re-blurred"
     return [
-        volume_record(
+        Record(
             dataset=dataset,
             channel=channel,
             method=method,
@@ -116,11 +116,10 @@ def evaluate_dark_noise(
             metric=metric,
             value=value,
             implementation=told,
-            unit=unit,
         )
-        for metric, value, unit in (
-            ("dark_objects", float(objects), "1"),
-            ("dark_peak", peak, "σ"),
-            ("dark_specks", specks, "σ"),
+        for metric, value in (
+            ("dark_objects", float(objects)),
+            ("dark_peak", peak),
+            ("dark_specks", specks),
         )
     ]

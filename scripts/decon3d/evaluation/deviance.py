@@ -1,4 +1,4 @@
-"""Judge any restoration by held-out photons, networks included, without truth.
+"""Compare restorations by held-out photons, without truth; for any method, networks included.
 
 A sample of the data is split binomially into two halves of its photons. Each half, doubled so that
 it has the brightness of the whole, is restored by the method as it is (its network, its iterations,
@@ -6,7 +6,7 @@ its normalisation), blurred again by the PSF and compared with the *other* half 
 deviance: 2 mean(n log(n / μ) - n + μ) per voxel, about 1 if only photon noise is left. The other
 half does not confirm structure from noise.
 
-**It cannot see anything that the blur removes**, such as structure invented beyond the microscope's
+**It does not measure what the blur removes**, such as structure invented beyond the microscope's
 cut-off, and it judges the method at half of the dose. It compares methods on the same data only. In
 deskewed, filtered or summed images, the halves are not independent, and the deviance is too small.
 """
@@ -37,7 +37,7 @@ LEAST_JUDGED = 0.25
 LEAST_LIGHT = 0.1
 """Least light above the background, as a share of all light of a block, in the ratio of light."""
 SIZE = (32, 64, 64)
-"""The brightest blocks of the sample are split, the middle of each."""
+"""Most voxels (Z, Y, X) of a block that are split: its middle."""
 LEAST_MU = 1e-3
 """Smallest expected number of photons."""
 SEEN = 0.9

@@ -28,7 +28,7 @@ LEAST = 8
 Array = NDArray[np.float64]
 Direction = Literal["lateral", "axial"]
 DIRECTIONS: dict[str, Direction] = {"xy": "lateral", "z": "axial"}
-"""By the region that the tables name."""
+"""Directions, by the name of the region in the tables."""
 
 
 def fsc_resolution_um(

@@ -32,7 +32,6 @@ class Score:
     value: float
     range: float | None
     implementation: str
-    unit: str
 
 
 def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
@@ -80,7 +79,6 @@ def compare(prediction: ArrayLike, truth: ArrayLike) -> list[Score]:
                         metric.measure(compared),
                         match.truth_range if metric.uses_range else None,
                         metric.implementation,
-                        metric.unit or "1",
                     )
                 )
     return scores
@@ -135,7 +133,7 @@ def evaluate_phantoms(
     measured = "measured" in about
     records = []
     for i in range(truth.shape[0]):
-        placed = {
+        placed: dict[str, Any] = {
             "dataset": dataset,
             "channel": channel,
             "method": method,
@@ -149,7 +147,7 @@ def evaluate_phantoms(
         if kernels is not None and not measured:
             pair = kernels.applied(image, true, recipe=str(about["recipes"][i]))
             scores += [replace(s, variant=AT_COMMON_KERNEL[s.variant]) for s in compare(*pair)]
-        records += [_record(placed, score) for score in scores]
+        records += [Record(**placed, **vars(score)) for score in scores]
     return records
 
 
@@ -185,43 +183,23 @@ def evaluate_volume(
         per_time = [compare(prediction, truth)]
     else:
         per_time = [compare(prediction[t], truth[t]) for t in range(truth.shape[0])]
-    placed = {
-        "dataset": dataset,
-        "channel": channel,
-        "method": method,
-        "subject": f"volume/{volume}",
-        "split": "volume",
-        "recipe": None,
-        "photons": None,
-    }
-    return [_record(placed, _mean_score(scores)) for scores in zip(*per_time, strict=True)]
-
-
-def _record(placed: dict[str, Any], score: Score) -> Record:
-    return Record(
-        **placed,
-        metric=score.metric,
-        variant=score.variant,
-        region="volume",
-        range=score.range,
-        implementation=score.implementation,
-        value=score.value,
-        unit=score.unit,
-    )
+    return [
+        Record(
+            dataset=dataset,
+            channel=channel,
+            method=method,
+            subject=f"volume/{volume}",
+            split="volume",
+            **vars(_mean_score(scores)),
+        )
+        for scores in zip(*per_time, strict=True)
+    ]
 
 
 def _mean_score(scores: tuple[Score, ...]) -> Score:
-    first = scores[0]
     ranges = [s.range for s in scores if s.range is not None]
-    value = float(np.mean([s.value for s in scores]))
-    return Score(
-        first.metric,
-        first.variant,
-        value,
-        float(np.mean(ranges)) if ranges else None,
-        first.implementation,
-        first.unit,
-    )
+    mean_range = float(np.mean(ranges)) if ranges else None
+    return replace(scores[0], value=float(np.mean([s.value for s in scores])), range=mean_range)
 
 
 def _array(group: zarr.Group, name: str, store: str | Path | None) -> zarr.Array[Any]:

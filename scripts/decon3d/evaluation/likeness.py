@@ -17,8 +17,8 @@ from decon3d.logs import log
 from decon3d.phantoms.imaging import brightest_mean
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked_stores import open_group
+from decon3d.volumes.correlated_noise import DIFFERENCES, FOOTPRINT
 from decon3d.volumes.no_data import missing
-from decon3d.volumes.photon_transfer import DIFFERENCES, FOOTPRINT
 
 Images = Sequence[NDArray[np.generic]]
 Triple = tuple[float, float, float]
@@ -30,16 +30,17 @@ SHORTEST_WINDOW = 16
 """Least width of a plane, in voxels, for a spectrum."""
 
 MOST_BRIGHTNESS = 3.0
-"""Phantoms whose brightest voxels differ by more than this factor differ from the data."""
+"""Largest ratio of the brightest voxels at which phantoms count as similar to the data."""
 MOST_HISTOGRAM = 0.4
-"""The same of the distance of the histograms."""
+"""Largest distance of the histograms at which they count as similar."""
 MOST_OCTAVES = 0.55
-"""The same of the distance of the spectra."""
+"""Largest distance of the spectra, in octaves, at which they count as similar."""
 MOST_NOISE = 1.25
-"""The same of the noise's standard deviation, as a factor. Four volumes of one recipe against
-four others stay below all of these: brightness 0.7 … 1.2, histogram ≤ 0.2, spectrum ≤ 0.5 octaves,
-noise 0.99 … 1.01; tenfold the dose or twice the noise's variance does not, nor do tubes on a scale
-2.5 times as large."""
+"""Largest ratio of the noise's standard deviations at which they count as similar.
+
+Four volumes of one recipe against four others stay below all of these limits: brightness 0.7 … 1.2,
+histogram ≤ 0.2, spectrum ≤ 0.5 octaves, noise 0.99 … 1.01. A tenfold dose, twice the noise's
+variance, and tubes on a scale 2.5 times as large exceed one of them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Appearance:
     levels
         Brightness at `QUANTILES` of the voxels, in units of noise.
     histogram
-        Of the same: voxels per bin, and the edges of the bins.
+        Histogram of the brightness: voxels per bin, and the edges of the bins, in units of noise.
     bright
         Photons above the background of the brightest 0.1 % of the voxels.
     filled
@@ -196,7 +197,12 @@ def measure_likeness(sample: Images, *, store: str | Path, camera: Camera) -> di
         curves[recipe] = phantoms.curves
     found.sort(key=lambda each: each.unlikeness)
     for each in found:
-        log.info("likeness: %s", each)
+        log.info(
+            "likeness: %s: %.3g (below 1: alike) %s",
+            each.recipe,
+            each.unlikeness,
+            "; ".join(each.differences),
+        )
     return {
         "camera": asdict(camera),
         "phantom_camera": asdict(phantom_camera),

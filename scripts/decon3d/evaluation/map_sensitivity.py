@@ -19,15 +19,15 @@ from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 from decon3d.blocks.geometry import Triple
 from decon3d.evaluation.consistency import Checker, FloatArray, smooth, width_voxels
 from decon3d.evaluation.noise import measure_noise
-from decon3d.evaluation.records import Record, volume_record
+from decon3d.evaluation.records import Record
 from decon3d.optics.psf import Psf
 from decon3d.seeds import generator
 from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.checked_stores import open_group
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.correlated_noise import FOOTPRINT
 from decon3d.volumes.no_data import filled
-from decon3d.volumes.photon_transfer import FOOTPRINT
+from decon3d.volumes.statistics import ChannelStatistics
 
 Change = Literal["added", "lateral", "axial"]
 CHANGES: tuple[Change, ...] = ("added", "lateral", "axial")
@@ -229,7 +229,7 @@ def evaluate_map_sensitivity(
         rng = generator(seed, "planted", dataset, channel, i)
         found = map_sensitivity(image, np.asarray(restored[i]), checker=checker, rng=rng)
         records += [
-            volume_record(
+            Record(
                 dataset=dataset,
                 channel=channel,
                 method=method,

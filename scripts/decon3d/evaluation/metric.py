@@ -43,11 +43,6 @@ class Metric:
     summarised: bool = True
 
     @property
-    def higher_is_better(self) -> bool:
-        """Whether larger values are better."""
-        return self.better == "higher"
-
-    @property
     def target(self) -> str:
         """The direction that is better, in words."""
         if self.better in ("one", "zero"):

@@ -17,7 +17,8 @@ from decon3d.blocks.geometry import Triple
 from decon3d.files import read_record, write_record
 from decon3d.logs import log
 from decon3d.volumes.camera import Camera, CameraRecord
-from decon3d.volumes.photon_transfer import LAGS, measure_camera, noise_power
+from decon3d.volumes.correlated_noise import LAGS, noise_power
+from decon3d.volumes.photon_transfer import measure_camera
 
 FLOOR = 0.05
 """Smallest variance, relative to the best-known part of the law."""
@@ -152,5 +153,10 @@ def noise_of(measured: CameraRecord, *, camera: Camera | None = None) -> Noise:
         voxels=measured.voxels,
         measured="data",
     )
-    log.info("noise: %s", noise)
+    log.info(
+        "noise: variance %.4g · counts %+.4g; correlation of neighbours %s (Z, Y, X)",
+        gain,
+        intercept,
+        ", ".join(f"{curve[0]:.2g}" for curve in noise.correlation),
+    )
     return noise

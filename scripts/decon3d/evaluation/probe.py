@@ -92,7 +92,11 @@ def make_probe(
     kinds += [(0.0, 0.0)] * (count - len(kinds))
     kinds = [kinds[i] for i in rng.permutation(count)]
     voxel = np.array(psf.voxel_size_um)
-    edges = [_cell_edge(w / v) for w, v in zip(_widths(psf), voxel, strict=True)]
+    edges = [
+        ceil(min(max(CELL_WIDTH * width / v, CELL_VOXELS[0]), CELL_VOXELS[1]))
+        for width, v in zip(fwhm_um(psf.data, psf.voxel_size_um), voxel, strict=True)
+    ]
+    edges = [edge + 1 - edge % 2 for edge in edges]  # odd, so that a cell has a middle voxel
     around = margins(psf.data)
     z, y, x = (n * e + 2 * m for n, e, m in zip(CELLS, edges, around, strict=True))
     shape: Shape = (z, y, x)
@@ -117,16 +121,6 @@ def make_probe(
     background = float(camera.counts(np.array([background_photons]))[0])
     radii, brightness = np.array(kinds).T
     return Probe(exposure, cells, radii, brightness, background, psf)
-
-
-def _widths(psf: Psf) -> tuple[float, float, float]:
-    return fwhm_um(psf.data, psf.voxel_size_um)
-
-
-def _cell_edge(width: float) -> int:
-    """Odd, so that a cell has a middle voxel."""
-    edge = ceil(min(max(CELL_WIDTH * width, CELL_VOXELS[0]), CELL_VOXELS[1]))
-    return edge + 1 - edge % 2
 
 
 def light(volume: NDArray[np.floating], probe: Probe) -> NDArray[np.float64]:
@@ -191,7 +185,8 @@ def bead_image(volume: Volume, probe: Probe) -> BeadImage:
     what is above half of the peak, against those of the true object.
     """
     widths, shifts = [], []
-    reach = [LOST * w / v for w, v in zip(_widths(probe.psf), probe.psf.voxel_size_um, strict=True)]
+    voxel = probe.psf.voxel_size_um
+    reach = [LOST * w / v for w, v in zip(fwhm_um(probe.psf.data, voxel), voxel, strict=True)]
     for cell, radius in zip(probe.cells, probe.radius, strict=True):
         if radius != BEAD_RADIUS:
             continue

@@ -35,9 +35,9 @@ from decon3d.optics.psf import Psf
 from decon3d.restoration.sample import sample_blocks
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera, CameraRecord
-from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
 from decon3d.volumes.no_data import read_marked
-from decon3d.volumes.photon_transfer import CORRELATED, neighbour_correlation
+from decon3d.volumes.volume_record import VolumeRecord
 
 Verdict = Literal["too wide", "too narrow", "fits", "cannot tell"]
 
@@ -273,13 +273,13 @@ def _sentence(
         )
     measured = ""
     if spots is not None:
-        object_ = "points" if spots.bead_um is None else f"beads of {spots.bead_um:g} µm"
+        object_ = "a point" if spots.bead_um is None else f"a bead of {spots.bead_um:g} µm"
         measured = (
-            f"{spots.count} separate spots are {_range(spots.lateral)} times as wide in the plane "
-            f"and {_range(spots.axial)} times along Z as it makes {object_}"
+            f"the width of {spots.count} separate spots, relative to the PSF's image of {object_}, "
+            f"is {_range(spots.lateral)} in the plane and {_range(spots.axial)} along Z"
         )
     if verdict == "too narrow":
-        sphere = "" if spots is None or spots.bead_um else "; spheres of no size explain this"
+        sphere = "" if spots is None or spots.bead_um else "; spheres do not explain both widths"
         return (
             f"the PSF is too narrow: {measured}{sphere}. Restored objects remain too wide. Check "
             "the optics, depth_um, sample_index (spherical aberration) and the PSF's file"
@@ -288,7 +288,7 @@ def _sentence(
         return f"the PSF fits the data: they are not sharper than it allows, and {measured}"
     parts = []
     if too_wide is False:
-        parts.append(f"it is not too wide (by {ERROR - 1:.0%} or more)")
+        parts.append(f"it is not too wide by {ERROR - 1:.0%} or more")
     elif reason:
         parts.append(f"whether it is too wide was not tested, because {reason}")
     else:
@@ -301,4 +301,4 @@ def _sentence(
 
 
 def _range(value: Interval) -> str:
-    return f"{value[0]:.2f} ({value[1]:.2f} to {value[2]:.2f})"
+    return f"{value[0]:.2f} (95 % interval {value[1]:.2f} to {value[2]:.2f})"

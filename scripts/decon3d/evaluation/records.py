@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decon3d.evaluation.catalogue import METRICS
 from decon3d.files import check_rows, digest, read_json, write_json
 
 COLUMNS = {
@@ -36,7 +37,7 @@ COLUMNS = {
 """The columns of `metrics.csv`, which are the fields of a `Record`, and their meaning."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """A value of one metric for one subject; `COLUMNS` explains the fields (empty = None).
 
@@ -44,6 +45,8 @@ class Record:
     ----------
     value
         NaN where it is not defined (stored as null).
+    unit
+        By default that of the metric.
     """
 
     dataset: str
@@ -51,48 +54,20 @@ class Record:
     method: str
     subject: str
     split: str
-    recipe: str | None
-    photons: float | None
+    recipe: str | None = None
+    photons: float | None = None
     metric: str
-    variant: str
-    region: str
-    range: float | None
+    variant: str = "unmatched"
+    region: str = "volume"
+    range: float | None = None
     implementation: str
     value: float
-    unit: str
+    unit: str = ""
 
-
-def volume_record(
-    *,
-    dataset: str,
-    channel: str,
-    method: str,
-    subject: str,
-    split: str,
-    metric: str,
-    value: float,
-    implementation: str,
-    unit: str = "1",
-    recipe: str | None = None,
-    photons: float | None = None,
-) -> Record:
-    """Make the record of a metric of a whole volume as it is: no match, no range."""
-    return Record(
-        dataset=dataset,
-        channel=channel,
-        method=method,
-        subject=subject,
-        split=split,
-        recipe=recipe,
-        photons=photons,
-        metric=metric,
-        variant="unmatched",
-        region="volume",
-        range=None,
-        implementation=implementation,
-        value=value,
-        unit=unit,
-    )
+    def __post_init__(self) -> None:
+        """Fill in the metric's unit."""
+        if not self.unit:
+            object.__setattr__(self, "unit", METRICS[self.metric].unit or "1")
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:

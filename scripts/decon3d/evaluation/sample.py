@@ -4,8 +4,9 @@ One job per channel and method, networks included. The probes are simulated here
 phantoms nor training, so that every dataset has them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from decon3d.classical.photons import PhotonScale, photon_scale
 from decon3d.classical.risk import ImageNoise
 from decon3d.errors import UserError
-from decon3d.evaluation.catalogue import DEPENDENT, METRICS
+from decon3d.evaluation.catalogue import DEPENDENT
 from decon3d.evaluation.deviance import BLOCKS, HeldOut, held_out, middle, restore_chain
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.evaluation.full_reference import compare
+from decon3d.evaluation.metric import OWN
 from decon3d.evaluation.noise import measure_noise, noise_of
 from decon3d.evaluation.predicted_error import predicted_error
 from decon3d.evaluation.probe import (
@@ -40,9 +42,9 @@ from decon3d.restoration.arrays import restore_image
 from decon3d.restoration.prepare import Preparation
 from decon3d.restoration.restorers import State, claim_device
 from decon3d.seeds import generator, stream_seed
-from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.photon_transfer import CORRELATED, measure_camera, neighbour_correlation
+from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
+from decon3d.volumes.photon_transfer import measure_camera
 
 WIDTHS = (0.75, 0.9, 1.0, 1.1, 1.25)
 """Width of the PSF that images a phantom, relative to the one that the method assumes."""
@@ -50,7 +52,7 @@ WRONG_PSF = ("tubules", (24, 48, 48))
 """Recipe and voxels (Z, Y, X) of that phantom; one object, the same at every width."""
 LEAST_PHOTONS = 0.05
 """Least mean photons per voxel above the dark level for a comparison of halves."""
-_OWN = f"decon3d {__version__}"
+NewRecord = Callable[..., Record]
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,6 @@ def evaluate_sample(
     """
     for state in method.states:
         claim_device(state, gpus=gpus, threads=threads)
-    placed: dict[str, Any] = {
-        "dataset": bench.stream[0],
-        "channel": bench.stream[1],
-        "method": name,
-    }
     found = held_out_records(
         method.states,
         sample=sample,
@@ -132,48 +129,17 @@ def evaluate_sample(
         name=name,
         threads=threads,
     )
-    for part in (
-        _probes(method, bench, threads),
-        _wrong_psf(method, bench, threads),
-    ):
-        for values in part:
-            found.append(Record(**placed, **values))
-            log.info(
-                "%s %s %s: %.4g",
-                found[-1].subject,
-                values["metric"],
-                values["region"],
-                values["value"],
-            )
+    new = _maker(bench.stream, name)
+    for measure in (_probes, _wrong_psf):
+        for record in measure(method, bench, threads, new):
+            log.info("%s %s %s: %.4g", record.subject, record.metric, record.region, record.value)
+            found.append(record)
     return found
 
 
-def _row(
-    subject: str,
-    split: str,
-    metric: str,
-    value: float,
-    implementation: str,
-    *,
-    variant: str = "unmatched",
-    region: str = "volume",
-    recipe: str | None = None,
-    photons: float | None = None,
-    span: float | None = None,
-) -> dict[str, Any]:
-    return {
-        "subject": subject,
-        "split": split,
-        "recipe": recipe,
-        "photons": photons,
-        "metric": metric,
-        "variant": variant,
-        "region": region,
-        "range": span,
-        "implementation": implementation,
-        "value": value,
-        "unit": METRICS[metric].unit or "1",
-    }
+def _maker(stream: tuple[str, ...], method: str) -> NewRecord:
+    """Return a function that makes records of one method, of a dataset's channel."""
+    return partial(Record, dataset=stream[0], channel=stream[1], method=method)
 
 
 def held_out_records(
@@ -212,7 +178,6 @@ def held_out_records(
     list of Record
         `deviance`, `deviance_part`, `light`, `fsc` and `predicted_error` of each block.
     """
-    placed: dict[str, Any] = {"dataset": stream[0], "channel": stream[1], "method": name}
     blocks = list(sample[:BLOCKS])
     scale, reason = known_photons(sample, camera)
     found = [HeldOut(np.nan, (np.nan, np.nan))] * max(len(blocks), 1)
@@ -235,19 +200,25 @@ def held_out_records(
             found = [replace(values, fsc_um=(np.nan, np.nan)) for values in found]
     else:
         log.warning("held-out deviance: not measured: %s", reason)
-    text = f"{_OWN}, binomial halves of sample blocks, both ways; {how}"
-    rows = []
+    text = f"{OWN}, binomial halves of sample blocks, both ways; {how}"
+    new = partial(_maker(stream, name), split="data", implementation=text)
+    records = []
     for i, values in enumerate(found):
         subject = f"sample/{i:04d}"
-        rows.append(_row(subject, "data", "deviance", values.deviance, text))
-        for part, value in enumerate(values.parts):
-            rows.append(_row(f"{subject}/{part:02d}", "data", "deviance_part", value, text))
-        rows.append(_row(subject, "data", "light", values.light, text))
-        for region, value in zip(DIRECTIONS, values.fsc_um, strict=True):
-            rows.append(_row(subject, "data", "fsc", value, text + "; 1/7", region=region))
+        records.append(new(subject=subject, metric="deviance", value=values.deviance))
+        records += [
+            new(subject=f"{subject}/{part:02d}", metric="deviance_part", value=value)
+            for part, value in enumerate(values.parts)
+        ]
+        records.append(new(subject=subject, metric="light", value=values.light))
+        records += [
+            new(
+                subject=subject, metric="fsc", value=v, region=region, implementation=f"{text}; 1/7"
+            )
+            for region, v in zip(DIRECTIONS, values.fsc_um, strict=True)
+        ]
     log.info("%s: held-out deviance %.4g, light %.4g", name, found[0].deviance, found[0].light)
-    rows += _predicted(states, blocks, camera, psf, background, seed, stream, threads)
-    return [Record(**placed, **row) for row in rows]
+    return records + _predicted(states, blocks, camera, psf, background, seed, stream, threads, new)
 
 
 def _predicted(
@@ -259,7 +230,8 @@ def _predicted(
     seed: int,
     stream: tuple[str, ...],
     threads: int,
-) -> list[dict[str, Any]]:
+    new: NewRecord,
+) -> list[Record]:
     """Predict a restoration's error from the blocks.
 
     Empty if their noise is not known, or shared by neighbours: then the prediction is too low for
@@ -276,10 +248,15 @@ def _predicted(
     level = camera.offset if background is None else background
     restore = restore_chain(states, threads=threads, doubled=False)
     start = stream_seed(seed, "predicted", *stream) >> 1
-    text = f"{_OWN}, Stein's risk within the OTF; gain {camera.gain:.4g} from {camera.gain_from}"
+    text = f"{OWN}, Stein's risk within the OTF; gain {camera.gain:.4g} from {camera.gain_from}"
     options: dict[str, Any] = {"restore": restore, "psf": psf, "noise": noise, "background": level}
     return [
-        _row(f"sample/{i:04d}/{replica:02d}", "data", "predicted_error", value, text)
+        new(
+            subject=f"sample/{i:04d}/{replica:02d}",
+            metric="predicted_error",
+            value=value,
+            implementation=text,
+        )
         for i, block in enumerate(blocks)
         for replica, value in enumerate(predicted_error(middle(block), seed=start + i, **options))
     ]
@@ -315,7 +292,7 @@ def _restored(
     return np.asarray(counts, np.float32)
 
 
-def _probes(method: Method, bench: Bench, threads: int) -> Iterator[dict[str, Any]]:
+def _probes(method: Method, bench: Bench, threads: int, new: NewRecord) -> Iterator[Record]:
     """Restore simulated beads and balls."""
     probe = make_probe(
         bench.psf,
@@ -324,29 +301,31 @@ def _probes(method: Method, bench: Bench, threads: int) -> Iterator[dict[str, An
         camera=imaging.SimulatedCamera.of(bench.camera),
         rng=generator(bench.seed, "probe", "objects", *bench.stream),
     )
+    new = partial(new, split="probe", photons=bench.photons)
     restored = _restored(method, probe.exposure.images[0], bench, threads)
     image, true = bead_image(restored, probe), bead_image(probe.exposure.object, probe).fwhm_um
     smallest = min(bench.psf.voxel_size_um)
     for i, axis in enumerate("zyx"):
         how = (
-            f"{_OWN}, {image.found} of {BEADS} simulated beads of {2 * BEAD_RADIUS * smallest:.3g} "
+            f"{OWN}, {image.found} of {BEADS} simulated beads of {2 * BEAD_RADIUS * smallest:.3g} "
             f"µm (as drawn {true[i]:.3g} µm wide) found"
         )
-        row: dict[str, Any] = {"region": axis, "photons": bench.photons, "recipe": "beads"}
-        yield _row("probe/beads", "probe", "bead_fwhm", image.fwhm_um[i], how, **row)
-        yield _row("probe/beads", "probe", "bead_shift", image.shift_um[i], how, **row)
+        row = {"subject": "probe/beads", "recipe": "beads", "region": axis, "implementation": how}
+        yield new(**row, metric="bead_fwhm", value=image.fwhm_um[i])
+        yield new(**row, metric="bead_shift", value=image.shift_um[i])
     found = proportion(restored, probe)
     how = (
-        f"{_OWN}, simulated balls of {2 * BALL_RADIUS * smallest:.3g} µm, brightness 1 to {RANGE:g}"
+        f"{OWN}, simulated balls of {2 * BALL_RADIUS * smallest:.3g} µm, brightness 1 to {RANGE:g}"
     )
-    row = {"photons": bench.photons, "recipe": "balls"}
-    yield _row("probe/balls", "probe", "object_slope", found.slope, how, **row)
-    yield _row("probe/balls", "probe", "object_exponent", found.exponent, how, **row)
+    row = {"subject": "probe/balls", "recipe": "balls", "implementation": how}
+    yield new(**row, metric="object_slope", value=found.slope)
+    yield new(**row, metric="object_exponent", value=found.exponent)
 
 
-def _wrong_psf(method: Method, bench: Bench, threads: int) -> Iterator[dict[str, Any]]:
+def _wrong_psf(method: Method, bench: Bench, threads: int, new: NewRecord) -> Iterator[Record]:
     """Image one object by a PSF narrower and wider than assumed; with the right one, twice."""
     recipe, shape = WRONG_PSF
+    new = partial(new, recipe=recipe, photons=bench.photons)
     psfs = {width: _stretched(bench, width) for width in WIDTHS}
     widest = np.max([imaging.margins(psf.data) for psf in psfs.values()], axis=0)
     structure = make_object(
@@ -367,28 +346,24 @@ def _wrong_psf(method: Method, bench: Bench, threads: int) -> Iterator[dict[str,
             rng=generator(bench.seed, "probe", "noise", *bench.stream),
             draws=2,
         )
-        subject, split = f"probe/psf_{width:g}", f"psf_{width:g}"
-        row: dict[str, Any] = {"recipe": recipe, "photons": bench.photons}
+        subject = f"probe/psf_{width:g}"
         restored = _restored(method, exposure.images[0], bench, threads)
         for score in compare(restored, exposure.object):
-            yield _row(
-                subject,
-                split,
-                score.metric,
-                score.value,
-                score.implementation,
-                variant=score.variant,
-                span=score.range,
-                **row,
-            )
+            yield new(subject=subject, split=f"psf_{width:g}", **vars(score))
         if width == 1:
             second = _restored(method, exposure.images[1], bench, threads)
             for region, direction in DIRECTIONS.items():
                 value = fsc_resolution_um(
                     restored, second, voxel_size_um=psf.voxel_size_um, direction=direction
                 )
-                how = f"{_OWN}, two noise draws of one phantom; 1/7"
-                yield _row(subject, "probe", "fsc", value, how, region=region, **row)
+                yield new(
+                    subject=subject,
+                    split="probe",
+                    metric="fsc",
+                    region=region,
+                    value=value,
+                    implementation=f"{OWN}, two noise draws of one phantom; 1/7",
+                )
 
 
 def _stretched(bench: Bench, width: float) -> Psf:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from decon3d.blocks.geometry import Region, Triple, block_at, grid
 from decon3d.logs import log
 from decon3d.seeds import generator
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
+from decon3d.volumes.volume_record import VolumeRecord
 
 WINDOW: Triple = (64, 256, 256)
 CANDIDATES = 12

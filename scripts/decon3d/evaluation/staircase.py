@@ -32,14 +32,14 @@ from scipy.ndimage import gaussian_filter
 from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.consistency import SIGMA, FloatArray, width_voxels
 from decon3d.evaluation.deviance import restore_chain
-from decon3d.evaluation.records import Record, volume_record
+from decon3d.evaluation.metric import OWN
+from decon3d.evaluation.records import Record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import State
-from decon3d.versions import __version__
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 FLAT = 0.1
 """A voxel is nearly flat below this share of the foreground's median steepness."""
@@ -61,7 +61,7 @@ RATIO = 2.5
 FLAT_OBJECT = 0.01
 """Share of flat voxels of the reference from which the object itself counts as flat."""
 BLOCKS = 2
-"""Blocks of a sample that are measured."""
+"""Most blocks of a sample that are measured."""
 REFERENCE = Rl(kind="rl", iterations=15)
 """The reference of restorations. Smoothed, it depends little on its iterations."""
 
@@ -89,7 +89,7 @@ class Staircase:
 
     @property
     def flat_object(self) -> bool:
-        """Whether the object has flat places of its own, so that patches prove nothing."""
+        """Whether the object itself has flat places, so that flat patches are not evidence."""
         return self.measured and self.rl >= FLAT_OBJECT
 
     @property
@@ -113,7 +113,7 @@ def staircase(
     Parameters
     ----------
     raw
-        Counts (Z Y X); NaN = no data. It tells the foreground.
+        Counts (Z Y X); NaN = no data. It defines the foreground.
     rl
         What Richardson-Lucy made of it, counts, background included.
     restored
@@ -250,7 +250,7 @@ def staircase_records(
         restore_chain(chain, threads=threads, doubled=False) for chain in ([state], states)
     )
     told = (
-        f"decon3d {__version__}, brightest blocks of the sample; Richardson-Lucy of "
+        f"{OWN}, brightest blocks of the sample; Richardson-Lucy of "
         f"{REFERENCE.iterations} iterations, as it is and smoothed by up to {SMOOTHED[-1]:g} σ of "
         "the PSF"
     )
@@ -259,9 +259,15 @@ def staircase_records(
         found = staircase(
             block, reference(block), restore(block), psf=psf, background=statistics.background
         )
-        log.info("%s: flat voxels: %s", method, found)
+        log.info(
+            "%s: %.2g %% of %d bright voxels are nearly flat, %.2g %% of Richardson-Lucy's",
+            method,
+            100 * found.restored,
+            found.voxels,
+            100 * found.rl,
+        )
         records += [
-            volume_record(
+            Record(
                 dataset=dataset,
                 channel=channel,
                 method=method,

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from decon3d.seeds import generator
 
@@ -18,7 +17,7 @@ RESAMPLES = 9999
 LEAST = 3
 """Least number of subjects for an interval; two give hardly any information on their spread."""
 SMALL = 30
-"""Below this number of subjects the t interval is given beside the bootstrap interval."""
+"""Number of subjects below which the t interval is given in addition to the bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ def estimate_mean(values: Sequence[float], *, seed: int, name: str) -> Estimate:
     if n < LEAST:
         mean = float(sample.mean()) if n else math.nan
         return Estimate(mean, math.nan, math.nan, n, math.nan, math.nan)
+    from scipy import stats  # here, since it takes most of a second
+
     mean = float(sample.mean())
     error = float(stats.sem(sample))
     if error <= 1e-12 * abs(mean):  # equal values: nothing to resample

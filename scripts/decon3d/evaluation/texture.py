@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.feature import graycomatrix, graycoprops
 
 LEVELS = 64
 DISTANCE = 1
@@ -34,6 +33,8 @@ def angular_second_moment(planes: Iterable[NDArray[Any]]) -> float:
     images = [image for image in planes if np.isfinite(image).any()]
     if not images:
         return float("nan")
+    from skimage.feature import graycomatrix, graycoprops  # here, since it takes half a second
+
     low, high = np.nanpercentile(np.concatenate([image.ravel() for image in images]), RANGE)
     scale = LEVELS / max(high - low, 1e-30)
     moments = []

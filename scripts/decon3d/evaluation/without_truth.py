@@ -9,30 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.evaluation.catalogue import METRICS
 from decon3d.evaluation.decorrelation import decorrelate
+from decon3d.evaluation.metric import OWN
 from decon3d.evaluation.records import Record
 from decon3d.evaluation.sampling import DIRECTIONS, PLANES, Window, planes, windows
 from decon3d.evaluation.squirrel import squirrel
 from decon3d.evaluation.texture import angular_second_moment
 from decon3d.logs import log
 from decon3d.optics.psf import Psf, fwhm_um
-from decon3d.versions import __version__
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.volume_record import VolumeRecord
 
 SIGMA = 1 / (2 * np.sqrt(2 * np.log(2)))
 """σ of a Gaussian, relative to its full width at half maximum."""
 VOLUMES = 12
 """Volumes of a dataset that are measured, evenly chosen."""
-_OWN = f"decon3d {__version__}"
 _PLANES = f"up to {PLANES} planes per direction of up to 3 windows of 64 × 256 × 256"
 IMPLEMENTATIONS = {
-    "decorrelation": f"{_OWN} after Descloux 2019: 50 radii, 10 filters, 2 passes; {_PLANES}; xz, "
+    "decorrelation": f"{OWN} after Descloux 2019: 50 radii, 10 filters, 2 passes; {_PLANES}; xz, "
     "yz: frequencies within 22.5° of Z",
-    "decorrelation_a0": f"{_OWN} after Descloux 2019, the mean included; {_PLANES}",
-    "rsp": f"{_OWN} after Culley 2018, in 3D: σ along Z and in the plane fitted",
-    "rse": f"{_OWN} after Culley 2018, in 3D: σ along Z and in the plane fitted",
+    "decorrelation_a0": f"{OWN} after Descloux 2019, the mean included; {_PLANES}",
+    "rsp": f"{OWN} after Culley 2018, in 3D: σ along Z and in the plane fitted",
+    "rse": f"{OWN} after Culley 2018, in 3D: σ along Z and in the plane fitted",
     "asm": "scikit-image graycomatrix, 64 levels (0.1 to 99.9 %), distance 1, 4 angles, symmetric, "
     f"normed; {_PLANES}",
 }
@@ -94,20 +92,16 @@ def measure_volume(
                 found.setdefault(key, []).append(value)
         records += [
             Record(
-                dataset,
-                channel,
-                method,
-                f"volume/{record.name}",
-                "data",
-                None,
-                None,
-                metric,
-                "affine" if metric in ("rsp", "rse") else "unmatched",
-                region,
-                None,
-                IMPLEMENTATIONS[metric],
-                _mean(values),
-                METRICS[metric].unit or "1",
+                dataset=dataset,
+                channel=channel,
+                method=method,
+                subject=f"volume/{record.name}",
+                split="data",
+                metric=metric,
+                variant="affine" if metric in ("rsp", "rse") else "unmatched",
+                region=region,
+                implementation=IMPLEMENTATIONS[metric],
+                value=_mean(values),
             )
             for (metric, region), values in found.items()
         ]

@@ -9,7 +9,7 @@ from decon3d.classical.kinds.rl import Rl
 from decon3d.networks.description import Estimate
 from decon3d.optics.psf import Psf
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 
 def network_runs(

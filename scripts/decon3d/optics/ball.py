@@ -1,22 +1,18 @@
-"""The bead itself: an evenly bright ball, as an image and as a filter to take away."""
+"""The bead itself: a uniform ball, as an image, and its removal from a bead's image."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
+from decon3d.optics.arrays import Array, Floats, Shape, Triple
 from decon3d.optics.psf import fwhm_um
 
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
-Shape = tuple[int, int, int]
-
 ITERATIONS = 150
-"""Until the width of the result stands still."""
+"""Iterations after which the width of the result no longer changes."""
 SIEVE = 0.6
 """Width of the finest detail that the result may have, relative to the PSF's. At 0.75 the widths
-of diffraction's PSFs, which are no Gaussians, come out 2 to 3 % too small; at 0.6 within 1 %."""
+of diffraction-limited PSFs, which are not Gaussian, are 2 to 3 % too small; at 0.6 within 1 %."""
 FWHM_OF_SIGMA = 2 * np.sqrt(2 * np.log(2))
 _CELLS = 96  # cells across the ball from which its voxels are summed
 
@@ -71,19 +67,23 @@ def ideal_ball(
 
 @dataclass(frozen=True)
 class Deconvolved:
-    """What is left of a bead's image without the bead."""
+    """A bead's image with the bead's diameter deconvolved out.
+
+    Attributes
+    ----------
+    data
+        float64, axes Z Y X, not negative, the flux of the image.
+    misfit
+        Root mean square difference from the image when blurred with the ball again, over the
+        voxels above a tenth of the peak.
+    """
 
     data: Array
-    """float64, axes Z Y X, not negative, the flux of the image."""
     misfit: float
-    """Root mean square difference from the image when blurred with the ball again, over the
-    voxels above a tenth of the peak."""
 
 
-def without_ball(
-    image: NDArray[np.floating], *, diameter_um: float, voxel_size_um: Triple
-) -> Deconvolved:
-    """Take the bead's diameter out of its image, without negative light and without noise.
+def without_ball(image: Floats, *, diameter_um: float, voxel_size_um: Triple) -> Deconvolved:
+    """Deconvolve the bead's diameter out of its image, without negative light or more noise.
 
     Parameters
     ----------

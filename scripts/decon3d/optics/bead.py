@@ -1,16 +1,13 @@
-"""Find the one bead of an image and take away everything else."""
+"""Find the one bead of an image and remove everything else."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from decon3d.errors import UserError
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from decon3d.optics.arrays import Array, Mask, spread
 
 DETECTION_SIGMAS = 8.0
 """Height of a bead over the noise of the smoothed image."""
@@ -21,7 +18,7 @@ OTHER_BEAD = 0.05
 CLOSE_BEAD = 0.2
 """The same for maxima closer than `CLOSE`, where lobes and rings of the PSF itself lie."""
 CLOSE = 4.0
-"""Distance in FWHM below which two beads' images cannot be told apart."""
+"""Distance in FWHM below which two beads' images cannot be separated."""
 DEEPEST_LOBE = 0.05
 """Depth of negative lobes, relative to the peak, that no measured intensity has."""
 SMOOTHED = (2 * np.sqrt(np.pi)) ** -1.5
@@ -32,7 +29,13 @@ _RING = (5, 11)  # voxels beyond the support in which the local background is ta
 
 @dataclass(frozen=True)
 class _Detection:
-    """The brightest bead of a smoothed image."""
+    """The brightest bead of a smoothed image.
+
+    Attributes
+    ----------
+    width
+        Extent of the core along Z, Y, X, in voxels.
+    """
 
     smooth: Array
     sigma: float
@@ -40,19 +43,25 @@ class _Detection:
     height: float
     core: Mask
     width: Array
-    """Extent of the core along Z, Y, X, in voxels."""
 
 
 @dataclass(frozen=True)
 class Isolated:
-    """The one bead of an image."""
+    """The one bead of an image.
+
+    Attributes
+    ----------
+    data
+        float64, axes Z Y X, shape of the image, not negative; 0 away from the bead.
+    weight
+        1 where the image was kept, 0 where it was not, between them at the edge of the support.
+    record
+        Noise, bead, other beads, local background, voxels mended, warnings; JSON-able.
+    """
 
     data: Array
-    """float64, axes Z Y X, shape of the image, not negative; 0 away from the bead."""
     weight: Array
-    """1 where the image was kept, 0 where it was not, between them at the edge of the support."""
     record: dict[str, Any]
-    """Noise, bead, other beads, local background, voxels mended, warnings; JSON-able."""
 
 
 def isolate_bead(
@@ -120,10 +129,10 @@ def isolate_bead(
 def _noise(data: Array, dark: Mask | None) -> float:
     """Standard deviation of a voxel's noise."""
     if dark is not None:
-        return _spread(data[dark])
+        return spread(data[dark])
     shell = outer_shell(data.shape)
     both = shell[..., 1:] & shell[..., :-1]
-    return _spread(np.diff(data, axis=2)[both]) / float(np.sqrt(2))
+    return spread(np.diff(data, axis=2)[both]) / float(np.sqrt(2))
 
 
 def outer_shell(shape: tuple[int, ...]) -> Mask:
@@ -133,18 +142,13 @@ def outer_shell(shape: tuple[int, ...]) -> Mask:
     return shell
 
 
-def _spread(values: Array) -> float:
-    """Robust standard deviation."""
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
-
-
 def _without_hot_voxels(data: Array, noise: float) -> tuple[Array, int]:
     """Replace single voxels that tower over all their neighbours by the median around them."""
     around = np.ones((3, 3, 3), bool)
     around[1, 1, 1] = False
     neighbours = ndimage.maximum_filter(data, footprint=around)
     hot = data > 3 * np.maximum(neighbours, 0) + 6 * noise
-    if not hot.any() or hot.sum() == (data > 0).sum():  # a PSF of one voxel is no defect
+    if not hot.any() or hot.sum() == (data > 0).sum():  # a PSF of one voxel is allowed
         return data, 0
     return np.where(hot, ndimage.median_filter(data, 3), data), int(hot.sum())
 
@@ -152,7 +156,7 @@ def _without_hot_voxels(data: Array, noise: float) -> tuple[Array, int]:
 def _detect(clean: Array, noise: float | None, dark: Mask | None, where: str) -> _Detection:
     """Find the bead above the smoothed image's noise: of the dark voxels, or of white noise."""
     smooth = ndimage.gaussian_filter(clean, 1.0, mode="nearest")
-    sigma = _spread(smooth[dark]) if noise is None else SMOOTHED * noise
+    sigma = spread(smooth[dark]) if noise is None else SMOOTHED * noise
     peak = tuple(int(i) for i in np.unravel_index(int(smooth.argmax()), smooth.shape))
     height = float(smooth[peak])
     if height <= DETECTION_SIGMAS * sigma:

@@ -1,4 +1,4 @@
-"""Average beads: each to the grid's middle, the background off, outliers taken out."""
+"""Average beads: each centred on the grid, without its background, without outliers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,40 +7,46 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from decon3d.optics.arrays import Array, Floats, Mask, Shape, Triple, middle_part, triple
 from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.bead_detection import Candidate
 from decon3d.optics.resampling import resample
 
 Stack = NDArray[np.float32]
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
-Half = tuple[int, int, int]
 
 OUTLIER = 6.0
 """Standard deviations from the median bead beyond which a voxel of a bead is replaced by it."""
 FEWEST_FOR_OUTLIERS = 5
-"""Beads below which outliers cannot be told."""
+"""Beads below which outliers cannot be recognised."""
 _MARGIN = 6  # voxels read around a crop, so that the spline does not see its end
 
 
 @dataclass(frozen=True)
 class Average:
-    """The mean bead, peak about 1."""
+    """The mean bead, peak about 1.
+
+    Attributes
+    ----------
+    data
+        float64, axes Z Y X, odd sizes; the noise around the bead is about 0, of both signs.
+    noise
+        Standard deviation of the noise where there is no light.
+    half_split
+        Root mean square of half the difference between the means of every second bead, over the
+        voxels above a tenth of the peak: noise, misplacement and true differences together;
+        None for one bead.
+    outliers
+        Share of the beads' voxels that were replaced.
+    """
 
     data: Array
-    """float64, axes Z Y X, odd sizes; the noise around the bead is about 0, of both signs."""
     noise: float
-    """Standard deviation of the noise where there is no light."""
     half_split: float | None
-    """Root mean square of half the difference between the means of every second bead, over the
-    voxels above a tenth of the peak: noise, misplacement and true differences together; None for
-    one bead."""
     outliers: float
-    """Share of the beads' voxels that were replaced."""
 
 
 def plane_background(
-    stack: Stack, candidates: Sequence[Candidate], half_width: Half
+    stack: Stack, candidates: Sequence[Candidate], half_width: Shape
 ) -> tuple[Array, float]:
     """Measure the background of each plane, and its noise, away from all candidates.
 
@@ -85,7 +91,7 @@ def centred_crop(
     candidate: Candidate,
     *,
     background: Array,
-    half_width: Half,
+    half_width: Shape,
     local_background: bool,
 ) -> Array:
     """Cut a bead out with its centre in the middle voxel and its background off.
@@ -114,11 +120,9 @@ def centred_crop(
         for s, p, h in zip(starts, candidate.position, half_width, strict=True)
     )
     values = stack[window] - background[window[0], None, None]
-    z, y, x = (p - s for p, s in zip(candidate.position, starts, strict=True))
-    laid = resample(
-        values, voxel_size_um=(1, 1, 1), target_voxel_size_um=(1, 1, 1), centre=(z, y, x)
-    )
-    crop = _middle(laid, half_width)
+    centre = triple(p - s for p, s in zip(candidate.position, starts, strict=True))
+    laid = resample(values, voxel_size_um=(1, 1, 1), target_voxel_size_um=(1, 1, 1), centre=centre)
+    crop = middle_part(laid, half_width)
     if local_background:
         crop = crop - _clipped_mean(crop[faces(crop.shape)])[0]
     return crop
@@ -175,24 +179,14 @@ def correlations(crops: Sequence[Array], fwhm_voxels: Triple) -> list[float]:
     return [float(np.corrcoef(s[lit], median[lit])[0, 1]) for s in smooth]
 
 
-def _middle(data: Array, half_width: Half) -> Array:
-    """Cut the middle out of an array of odd sizes, or fill up with 0."""
-    for axis, half in enumerate(half_width):
-        short = max(half - data.shape[axis] // 2, 0)
-        data = np.pad(data, [(short, short) if a == axis else (0, 0) for a in range(3)])
-        middle = data.shape[axis] // 2
-        data = data.take(range(middle - half, middle + half + 1), axis)
-    return data
-
-
-def faces(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def faces(shape: tuple[int, ...]) -> Mask:
     """Mark the outermost two voxels."""
     faces = np.ones(shape, bool)
     faces[2:-2, 2:-2, 2:-2] = False
     return faces
 
 
-def _clipped_mean(values: NDArray[np.floating]) -> tuple[float, float]:
+def _clipped_mean(values: Floats) -> tuple[float, float]:
     """Mean and standard deviation without what lies beyond three standard deviations."""
     kept = np.asarray(values, np.float64).ravel()
     for _ in range(5):

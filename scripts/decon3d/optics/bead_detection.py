@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
+from decon3d.optics.arrays import Array, Shape, Triple, spread, triple
 from decon3d.optics.ball import FWHM_OF_SIGMA
 
 Stack = NDArray[np.float32]
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
 
 DETECTION = 8.0
 """Height over the noise, both after the filter, from which a maximum is listed."""
@@ -20,16 +19,24 @@ _FURTHEST = 0.75  # distance, in FWHM, that a fit may move from the maximum it s
 
 @dataclass(frozen=True)
 class Candidate:
-    """A maximum of the filtered stack, with the Gaussian that fits the stack there."""
+    """A maximum of the filtered stack, with the Gaussian that fits the stack there.
+
+    Attributes
+    ----------
+    position
+        Centre in voxels (Z, Y, X), voxel centres at integers.
+    height
+        Counts above the local background.
+    fwhm_um
+        Widths (Z, Y, X) of the Gaussian, in µm; None where none fits.
+    signal_to_noise
+        Height of the filtered maximum over the noise of the filtered stack.
+    """
 
     position: Triple
-    """Centre in voxels (Z, Y, X), voxel centres at integers."""
     height: float
-    """Counts above the local background."""
     fwhm_um: Triple | None
-    """Widths (Z, Y, X) of the Gaussian, in µm; None where none fits."""
     signal_to_noise: float
-    """Height of the filtered maximum over the noise of the filtered stack."""
 
 
 def find_candidates(
@@ -61,7 +68,7 @@ def find_candidates(
     sigma = [w / FWHM_OF_SIGMA for w in width]
     filtered = ndimage.gaussian_filter(stack, sigma, mode="nearest", truncate=3)
     filtered -= ndimage.gaussian_filter(stack, [2 * s for s in sigma], mode="nearest", truncate=3)
-    noise = 1.4826 * float(np.median(np.abs(filtered - np.median(filtered))))
+    noise = spread(filtered)
     size = [2 * max(round(w / 2), 1) + 1 for w in width]
     maxima = filtered == ndimage.maximum_filter(filtered, size=size, mode="nearest")
     # A noise-free stack has noise 0: there a thousandth of the highest maximum is the limit.
@@ -76,10 +83,7 @@ def find_candidates(
     for i, place in enumerate(places):
         ratio = float(filtered[place]) / noise if noise > 0 else np.inf
         if most is not None and i >= most:
-            z, y, x = place
-            found.append(
-                Candidate((float(z), float(y), float(x)), float(stack[place]), None, ratio)
-            )
+            found.append(Candidate(triple(place), float(stack[place]), None, ratio))
         else:
             found.append(_fitted(stack, place, width, voxel_size_um, ratio))
     return sorted(found, key=lambda c: -c.height)
@@ -90,12 +94,11 @@ def median_fwhm_um(candidates: list[Candidate]) -> Triple | None:
     widths = [c.fwhm_um for c in candidates if c.fwhm_um is not None]
     if not widths:
         return None
-    z, y, x = (float(v) for v in np.median(widths[: (len(widths) + 1) // 2], axis=0))
-    return z, y, x
+    return triple(np.median(widths[: (len(widths) + 1) // 2], axis=0))
 
 
 def _fitted(
-    stack: Stack, peak: tuple[int, int, int], width: list[float], voxel: Triple, ratio: float
+    stack: Stack, peak: Shape, width: list[float], voxel: Triple, ratio: float
 ) -> Candidate:
     """Fit a Gaussian with its axes along Z, Y, X and an even background around a maximum."""
     window = tuple(
@@ -118,15 +121,15 @@ def _fitted(
         model = p[0] * z[:, None, None] * (y[:, None] * x) + p[7]
         return (model - values).ravel()
 
-    fallback = Candidate((float(peak[0]), float(peak[1]), float(peak[2])), top, None, ratio)
+    fallback = Candidate(triple(peak), top, None, ratio)
     if values.size < 16:
         return fallback
     start = [max(top, 1e-6), *peak, *(w / FWHM_OF_SIGMA for w in width), base]
     fit = optimize.least_squares(residual, start, method="lm", max_nfev=400)
-    z, y, x = (float(c) for c in fit.x[1:4])
+    centre = triple(fit.x[1:4])
     sigma = np.abs(fit.x[4:7])
-    moved = np.abs(np.subtract((z, y, x), peak)) / np.maximum(width, 2)
+    moved = np.abs(np.subtract(centre, peak)) / np.maximum(width, 2)
     if not fit.success or fit.x[0] <= 0 or moved.max() > _FURTHEST or sigma.max() > 10 * max(width):
         return fallback
-    wz, wy, wx = (float(FWHM_OF_SIGMA * s * v) for s, v in zip(sigma, voxel, strict=True))
-    return Candidate((z, y, x), float(fit.x[0]), (wz, wy, wx), ratio)
+    fwhm_um = triple(FWHM_OF_SIGMA * s * v for s, v in zip(sigma, voxel, strict=True))
+    return Candidate(centre, float(fit.x[0]), fwhm_um, ratio)

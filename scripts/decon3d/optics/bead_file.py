@@ -1,25 +1,35 @@
-"""Read a file that holds the image of a bead, and its voxel size."""
+"""Read the image of a bead, or of many, and its voxel size."""
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
+from decon3d.files import digest, file_digest
+from decon3d.optics.arrays import Triple
+from decon3d.volumes.header_checks import bead_problems
+from decon3d.volumes.headers import Header
 from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
-from decon3d.volumes.reader import FROM_FILE, Reading, Volume, open_volume
-from decon3d.volumes.volume import Triple
+from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 
 def read_bead_file(
-    path: Path, *, voxel_size_um: Triple | None, key: str, reading: Reading = FROM_FILE
-) -> tuple[NDArray[np.float64], Triple, list[str]]:
-    """Read a stack of one bead as Z Y X, and its voxel size.
+    path: str | Path,
+    *,
+    channel: int | None = None,
+    voxel_size_um: Triple | None,
+    key: str,
+    reading: Reading = FROM_FILE,
+) -> tuple[NDArray[Any], Triple, list[str]]:
+    """Read a stack of beads, or of one bead, and its voxel size.
 
     Parameters
     ----------
     path
-        Any volume that `open_volume` reads, with one time point and channel.
+        Any volume that `open_volume` reads; its first time point is used.
+    channel
+        Position on its channel axis; None = one bead: the file has one time point and channel.
     voxel_size_um
         Given voxel size (Z, Y, X), in µm; None = from the metadata.
     key
@@ -30,40 +40,52 @@ def read_bead_file(
     Returns
     -------
     tuple
-        float64 array, axes Z Y X, the voxel size (Z, Y, X) in µm, and what is odd about that size,
-        in words for the report.
+        Counts as stored, axes Z Y X; the voxel size (Z, Y, X), in µm; warnings about that size, for
+        the report.
 
     Raises
     ------
     UserError
-        If the file is missing or cannot be read, is not one stack, or has no known voxel size.
+        If the file is missing, cannot be read, lacks the channel, is not a stack of planes, or has
+        no known voxel size.
     """
-    volume, voxel = _open(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
-    whole = (slice(None), slice(None), slice(None))
-    data = volume.read(0, 0, whole).astype(np.float64)
-    return data, voxel, size_warnings(volume, voxel_size_um)
-
-
-def check_bead_file(
-    path: Path, *, voxel_size_um: Triple | None, key: str, reading: Reading = FROM_FILE
-) -> None:
-    """Raise what `read_bead_file` would, as far as the file's header shows it."""
-    _open(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
-
-
-def _open(
-    path: Path, *, voxel_size_um: Triple | None, key: str, reading: Reading
-) -> tuple[Volume, Triple]:
-    if not path.exists():
+    if not Path(path).exists():
         raise UserError(f"{key}.path: {path} does not exist; check the path")
     try:
         volume = open_volume(path, reading=reading)
     except UserError as error:
         raise UserError(f"{key}.path: {error}") from None
-    times, channels, *_ = volume.shape
-    if times > 1 or channels > 1:
-        raise UserError(
-            f"{key}.path ({path}): not one stack of planes (Z Y X), but {times} time point(s) and "
-            f"{channels} channel(s); save the bead as its own stack, or name its axes in {key}.axes"
-        )
-    return volume, chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
+    problems = bead_problems(
+        Header.of(volume), channel=channel, voxel_size_um=voxel_size_um, key=key
+    )
+    if problems:
+        raise UserError("\n".join(problems))
+    voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
+    data = volume.read(0, channel or 0, (slice(None), slice(None), slice(None)))
+    return data, voxel, size_warnings(volume, voxel_size_um)
+
+
+def describe_file(
+    path: str | Path, data: NDArray[Any], voxel_size_um: Triple, *, channel: int | None = None
+) -> dict[str, Any]:
+    """Return a PSF's record of its file, with a hash of the file or of all files of a folder.
+
+    Parameters
+    ----------
+    path, channel
+        As for `read_bead_file`.
+    data, voxel_size_um
+        Counts (Z, Y, X) and voxel size (Z, Y, X; µm) that were read from it.
+    """
+    if Path(path).is_file():
+        content = file_digest(path)
+    else:
+        files = sorted(f for f in Path(path).rglob("*") if f.is_file())
+        content = digest([[str(f.relative_to(path)), file_digest(f)] for f in files])
+    return {
+        "path": str(path),
+        "digest": content,
+        "shape": list(data.shape),
+        **({} if channel is None else {"channel": channel}),
+        "voxel_size_um": list(voxel_size_um),
+    }

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.optics.arrays import Shape, Triple
 from decon3d.optics.bead_detection import Candidate
 
-Triple = tuple[float, float, float]
 Kind = Literal[
     "duplicate", "minor", "clipped", "dim", "saturated", "overlapping", "off_plane", "odd"
 ]
@@ -45,7 +45,7 @@ def reject_by_place(
     stack: NDArray[Any],
     voxel_size_um: Triple,
     fwhm_um: Triple,
-    half_width: tuple[int, int, int],
+    half_width: Shape,
     plane_tolerance_um: float | None,
 ) -> list[Rejection | None]:
     """Judge each candidate by itself and by its neighbours.
@@ -55,7 +55,7 @@ def reject_by_place(
     candidates
         The brightest first.
     stack
-        As recorded, axes Z Y X: its dtype says where counts saturate.
+        Counts as recorded, axes Z Y X; their type defines where they saturate.
     voxel_size_um, fwhm_um
         Voxel size and typical width of a bead's image (Z, Y, X), in µm.
     half_width
@@ -109,7 +109,7 @@ def _place(candidate: Candidate) -> str:
 def _copy_of(
     brighter: Sequence[Candidate], candidate: Candidate, voxel: Triple, fwhm_um: Triple
 ) -> Rejection | None:
-    """Tell a second detection or a side maximum of a brighter bead from a bead."""
+    """Reject a second detection or a side maximum of a brighter bead."""
     for other in brighter:
         offset = np.subtract(candidate.position, other.position) * voxel / fwhm_um
         share = candidate.height / other.height
@@ -126,9 +126,7 @@ def _copy_of(
     return None
 
 
-def _clipped(
-    candidate: Candidate, shape: tuple[int, ...], half_width: tuple[int, int, int]
-) -> Rejection | None:
+def _clipped(candidate: Candidate, shape: tuple[int, ...], half_width: Shape) -> Rejection | None:
     for axis, c, n, half in zip("ZYX", candidate.position, shape, half_width, strict=True):
         room = min(round(c), n - 1 - round(c))
         if room < half:
@@ -148,9 +146,7 @@ def _dim(candidate: Candidate) -> Rejection | None:
     )
 
 
-def _saturated(
-    candidate: Candidate, stack: NDArray[Any], half_width: tuple[int, int, int]
-) -> Rejection | None:
+def _saturated(candidate: Candidate, stack: NDArray[Any], half_width: Shape) -> Rejection | None:
     box = tuple(
         slice(max(round(c) - h // 2, 0), round(c) + h // 2 + 1)
         for c, h in zip(candidate.position, half_width, strict=True)
@@ -173,7 +169,7 @@ def _overlapping(
     beads: Sequence[Candidate],
     voxel: Triple,
     fwhm_um: Triple,
-    half_width: tuple[int, int, int],
+    half_width: Shape,
 ) -> Rejection | None:
     needed = np.array(half_width) + CLEARANCE * np.divide(fwhm_um, voxel)
     for other in beads:

@@ -8,7 +8,6 @@ blurred and a clean image under the measured PSF, without any estimate of h.
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.files import digest, file_digest
+from decon3d.optics.arrays import Array, Shape, Triple, triple
 from decon3d.optics.ball import FWHM_OF_SIGMA, ITERATIONS, SIEVE, ideal_ball, without_ball
 from decon3d.optics.bead import isolate_bead, outer_shell
 from decon3d.optics.bead_average import (
@@ -28,10 +27,12 @@ from decon3d.optics.bead_average import (
     plane_background,
 )
 from decon3d.optics.bead_detection import Candidate, find_candidates, median_fwhm_um
+from decon3d.optics.bead_field import asymmetry, field_variation, uneven_field
+from decon3d.optics.bead_file import describe_file, read_bead_file
 from decon3d.optics.bead_rejection import Rejection, reject_by_place, reject_odd
 from decon3d.optics.chromatic import Shift, shift_between
 from decon3d.optics.modalities import MODALITIES
-from decon3d.optics.pedestal import Expected, laid
+from decon3d.optics.pedestal import Expected, theory_on_grid
 from decon3d.optics.psf import Companion, Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import (
     core_centroid,
@@ -40,43 +41,17 @@ from decon3d.optics.resampling import (
 )
 from decon3d.optics.sections import ModalityName
 from decon3d.optics.tails import SUPPORT_RULE, weight_on_grid, with_tails
-from decon3d.volumes.header_checks import bead_stack_problems
-from decon3d.volumes.headers import Header
-from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
-from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
+from decon3d.volumes.reader import FROM_FILE, Reading
 
 log = logging.getLogger(__name__)
 
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
-Half = tuple[int, int, int]
 
 FEW = 5
 """Beads below which a warning is written."""
-REGION = 3
-"""Beads that a half of the field needs for its widths to be compared."""
-UNEVEN_FIELD = 0.1
-"""Relative difference of widths between halves of the field from which a warning is written."""
 LARGE = 1.0
 """Bead diameter over the lateral FWHM of its image from which the PSF rests on the diameter."""
 MOST_PICTURED = 12
 """Used beads, and rejected ones, whose crops are stored to be looked at."""
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """All candidates of a stack and what became of them."""
-
-    candidates: list[Candidate]
-    verdicts: list[Rejection | None]
-    crops: list[Array]
-    """Of all candidates, in counts."""
-    noise: float
-
-    @property
-    def used(self) -> list[int]:
-        """Positions of the good ones."""
-        return [i for i, verdict in enumerate(self.verdicts) if verdict is None]
 
 
 def psf_from_beads(
@@ -114,7 +89,7 @@ def psf_from_beads(
         Of the microscope; it sets the size of the crops and whether their outermost voxels are
         dark.
     half_width_um
-        Half size of the crops (Z, Y, X), in µm; None = by the modality.
+        Shape size of the crops (Z, Y, X), in µm; None = by the modality.
     plane_tolerance_um
         Beads farther than this from the median bead along Z are rejected; None = none.
     expected
@@ -144,18 +119,19 @@ def psf_from_beads(
         path, voxel_size_um=voxel_size_um, channel=channel, key=key, reading=reading
     )
     ball_fwhm = FWHM_OF_SIGMA * bead_diameter_um / np.sqrt(20)  # of the Gaussian of its variance
-    z, y, x = (float(np.hypot(f, ball_fwhm)) for f in expected_fwhm_um)
+    spot = triple(np.hypot(f, ball_fwhm) for f in expected_fwhm_um)
     values = stack.astype(np.float32)
-    candidates = find_candidates(values, voxel_size_um=voxel, expected_fwhm_um=(z, y, x))
+    candidates = find_candidates(values, voxel_size_um=voxel, expected_fwhm_um=spot)
     typical = median_fwhm_um(candidates)
     if typical is None:
         raise UserError(
-            f"{where}: no bead is above the noise; spots of {z:.2g} × {y:.2g} × {x:.2g} µm (FWHM "
-            f"Z, Y, X) are expected; check {key}.voxel_size_um, {key}.channel and the optics"
+            f"{where}: no bead is above the noise; spots of "
+            f"{' × '.join(f'{f:.2g}' for f in spot)} µm (FWHM Z, Y, X) are expected; check "
+            f"{key}.voxel_size_um, {key}.channel and the optics"
         )
     reach = half_width_um or tuple(kind.bead_reach * f for f in typical)
     half = _half_width(reach, voxel)
-    judged = _judge(
+    verdicts, crops, noise = _judge(
         stack,
         values,
         candidates,
@@ -165,19 +141,19 @@ def psf_from_beads(
         local_background=kind.sectioning,
         plane_tolerance_um=plane_tolerance_um,
     )
-    used = judged.used
+    used = [i for i, verdict in enumerate(verdicts) if verdict is None]
+    reasons = Counter(v.kind for v in verdicts if v)
     if not used:
-        reasons = Counter(v.kind for v in judged.verdicts if v)
         listed = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in reasons.most_common())
-        worst = next(v.reason for v in judged.verdicts if v)
+        worst = next(v.reason for v in verdicts if v)
         free = " × ".join(f"{h * v:.2g}" for h, v in zip(half, voxel, strict=True))
         raise UserError(
             f"{where}: none of {len(candidates)} beads can be used ({listed}); the brightest: "
-            f"{worst}. a bead needs a free space of ±{free} µm (Z, Y, X); {key}.half_width_um can "
+            f"{worst}; a bead needs a free space of ±{free} µm (Z, Y, X); {key}.half_width_um can "
             "reduce it"
         )
     mean = average_beads(
-        [judged.crops[i] for i in used], [candidates[i].height for i in used], noise=judged.noise
+        [crops[i] for i in used], [candidates[i].height for i in used], noise=noise
     )
     raised = _with_own_tail(mean.data, voxel, expected, widefield=not kind.sectioning)
     isolated = isolate_bead(
@@ -199,24 +175,24 @@ def psf_from_beads(
     theory = np.zeros((1, 1, 1)) if expected is None else expected.data
     psf, shares = with_tails(grids[0], weight, theory)
     measured = grids[1][crop_box(grids[1])]
-    coarser = [max(a, b) for a, b in zip(voxel, target_voxel_size_um, strict=True)]
     ideal = ideal_ball(
         diameter_um=bead_diameter_um,
         voxel_size_um=target_voxel_size_um,
         shape=(measured.shape[0], measured.shape[1], measured.shape[2]),
-        averaged_over_um=(coarser[0], coarser[1], coarser[2]),
+        averaged_over_um=triple(map(max, voxel, target_voxel_size_um)),
     )
     width = fwhm_um(bead, voxel)
     field = field_variation([candidates[i] for i in used], stack.shape)
     warnings = [
         *odd,
-        *_uneven_field(field),
+        *uneven_field(field),
         *isolated.record["warnings"],
         *_warnings(len(used), mean, bead_diameter_um, width),
     ]
     for text in warnings:
         log.warning("%s: %s", where, text)
-    pictured = _pictured(judged)
+    rejected = [i for i, verdict in enumerate(verdicts) if verdict is not None]
+    pictured = used[:MOST_PICTURED] + rejected[:MOST_PICTURED]
     record = {
         "source": "beads",
         "method": "beads of a stack: found, judged, centred, averaged, isolated (voxels below 5 "
@@ -224,18 +200,12 @@ def psf_from_beads(
         "the bead's support), the ball deconvolved out (non-negative least squares "
         "with a Gaussian sieve), resampled, continued by theory, "
         "cropped (decon3d.optics.beads)",
-        "file": {
-            "path": str(path),
-            "digest": _digest(Path(path)),
-            "shape": list(stack.shape),
-            "channel": channel,
-            "voxel_size_um": list(voxel),
-        },
+        "file": describe_file(path, stack, voxel, channel=channel),
         "beads": {
             "diameter_um": bead_diameter_um,
             "found": len(candidates),
             "used": len(used),
-            "rejected": dict(Counter(v.kind for v in judged.verdicts if v)),
+            "rejected": dict(reasons),
             "half_width_voxels": list(half),
             "fwhm_um": [round(f, 5) for f in width],
             "fwhm_um_how": "of the averaged bead, profiles through its peak",
@@ -250,7 +220,7 @@ def psf_from_beads(
             "of_peak": round(mean.noise, 6),
             "half_split_of_peak": mean.half_split and round(mean.half_split, 6),
             "outlier_voxels_replaced": round(mean.outliers, 6),
-            "one_voxel_counts": round(judged.noise, 4),
+            "one_voxel_counts": round(noise, 4),
         },
         "ball_removed": {
             "iterations": ITERATIONS,
@@ -273,15 +243,14 @@ def psf_from_beads(
         },
         "warnings": warnings,
         "candidates": [
-            _candidate_record(c, v, voxel)
-            for c, v in zip(judged.candidates, judged.verdicts, strict=True)
+            _candidate_record(c, v, voxel) for c, v in zip(candidates, verdicts, strict=True)
         ],
     }
     result = normalised_psf(psf, target_voxel_size_um, record)
     companions = {
         "bead_measured": Companion(_unit(measured), result.voxel_size_um),
         "bead_ideal": Companion(_unit(ideal), result.voxel_size_um),
-        "beads": Companion(np.stack([judged.crops[i] for i in pictured]).astype(np.float32), voxel),
+        "beads": Companion(np.stack([crops[i] for i in pictured]).astype(np.float32), voxel),
     }
     return Psf(result.data, result.voxel_size_um, record, companions)
 
@@ -314,119 +283,27 @@ def shift_against(
     stack, voxel, _ = _read(
         path, voxel_size_um=voxel_size_um, channel=reference_channel, key=key, reading=reading
     )
-    z, y, x = psf.record["beads"]["fwhm_um"]
-    found = find_candidates(
-        stack.astype(np.float32), voxel_size_um=voxel, expected_fwhm_um=(z, y, x)
-    )
+    fwhm = triple(psf.record["beads"]["fwhm_um"])
+    found = find_candidates(stack.astype(np.float32), voxel_size_um=voxel, expected_fwhm_um=fwhm)
     own = [c["position_um"] for c in psf.record["candidates"] if c["used"]]
     reference = [np.multiply(c.position, voxel) for c in found if c.fwhm_um is not None]
-    return shift_between(np.array(reference), np.array(own), fwhm_um=(z, y, x))
-
-
-def field_variation(beads: Sequence[Candidate], shape: Sequence[int]) -> list[dict[str, Any]]:
-    """Compare the beads' widths between the halves of the field.
-
-    Parameters
-    ----------
-    beads
-        Used beads.
-    shape
-        Of the stack (Z, Y, X), in voxels.
-
-    Returns
-    -------
-    list of dict
-        Per axis with at least `REGION` beads in both halves: `axis`, `beads` and `fwhm_um` (the
-        median Z, Y, X) of the first and the second half, and of the width that differs most
-        relative to its uncertainty: `width` (its axis), `change` (second half over first, less 1)
-        and `uncertainty` (one standard error).
-    """
-    found = []
-    fitted = [b for b in beads if b.fwhm_um is not None]
-    places = np.array([b.position for b in fitted]).reshape(-1, 3)
-    widths = np.array([b.fwhm_um for b in fitted]).reshape(-1, 3)
-    for axis, name in enumerate("ZYX"):
-        first = places[:, axis] < (shape[axis] - 1) / 2
-        halves = [widths[first], widths[~first]]
-        if min(len(h) for h in halves) < REGION:
-            continue
-        low, high = (np.median(h, axis=0) for h in halves)
-        # a median's standard error is 1.25 times the mean's
-        errors = [1.25 * h.std(axis=0, ddof=1) / np.sqrt(len(h)) for h in halves]
-        change = high / low - 1
-        error = np.maximum(np.hypot(*errors) / low, 1e-6)
-        most = int(np.argmax(np.abs(change) / error))
-        found.append(
-            {
-                "axis": name,
-                "beads": [len(h) for h in halves],
-                "fwhm_um": [[round(float(w), 5) for w in h] for h in (low, high)],
-                "width": "ZYX"[most],
-                "change": round(float(change[most]), 4),
-                "uncertainty": round(float(error[most]), 4),
-            }
-        )
-    return found
-
-
-def _uneven_field(field: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"the PSF differs over the field: beads in the second half along {half['axis']} are "
-        f"{half['change']:+.0%} wide along {half['width']} compared with the first half; one PSF "
-        "for the whole field is an average"
-        for half in field
-        if abs(half["change"]) > max(UNEVEN_FIELD, 3 * half["uncertainty"])
-    ]
-
-
-def asymmetry(psf: NDArray[np.floating], voxel_size_um: Triple) -> dict[str, Any]:
-    """Measure how far a PSF (Z Y X, odd sizes) is from symmetry.
-
-    Returns
-    -------
-    dict
-        `mirrored`: half the sum of |h - its mirror image| along Z, Y, X; 0 = symmetric, 1 = no
-        overlap. `tilt`: µm along Y and X that the light moves per µm along Z, by moments of what
-        exceeds a tenth of the peak. `y_over_x`: ratio of the lateral widths.
-    """
-    h = np.asarray(psf, np.float64) / np.sum(psf, dtype=np.float64)
-    bright = np.where(h > 0.1 * h.max(), h, 0)
-    z, y, x = (
-        (g - (bright * g).sum() / bright.sum()) * v
-        for g, v in zip(np.indices(h.shape), voxel_size_um, strict=True)
-    )
-    spread = (bright * z * z).sum()
-    widths = fwhm_um(h, voxel_size_um)
-    return {
-        "mirrored": [round(float(np.abs(h - np.flip(h, a)).sum() / 2), 4) for a in range(3)],
-        "tilt": [
-            round(float((bright * z * a).sum() / spread), 4) if spread else 0.0 for a in (y, x)
-        ],
-        "y_over_x": round(widths[1] / widths[2], 4),
-    }
+    return shift_between(np.array(reference), np.array(own), fwhm_um=fwhm)
 
 
 def _read(
     path: str | Path, *, voxel_size_um: Triple | None, channel: int, key: str, reading: Reading
 ) -> tuple[NDArray[Any], Triple, list[str]]:
-    if not Path(path).exists():
-        raise UserError(f"{key}.path ({path}): the file does not exist; check the path")
-    volume = open_volume(path, reading=reading)
-    problems = bead_stack_problems(
-        Header.of(volume), channel=channel, voxel_size_um=voxel_size_um, key=key
+    stack, voxel, warnings = read_bead_file(
+        path, channel=channel, voxel_size_um=voxel_size_um, key=key, reading=reading
     )
-    if problems:
-        raise UserError("\n".join(problems))
-    voxel = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
-    stack = volume.read(0, channel, (slice(None), slice(None), slice(None)))
     if not np.isfinite(stack).all():
         raise UserError(f"{key}.path ({path}): it contains NaN or infinite values; export it again")
     if stack.min() == stack.max():
         raise UserError(f"{key}.path ({path}): all voxels are {stack.flat[0]:g}; there is no bead")
-    return stack, voxel, size_warnings(volume, voxel_size_um)
+    return stack, voxel, warnings
 
 
-def _half_width(reach_um: Sequence[float], voxel: Triple) -> Half:
+def _half_width(reach_um: Sequence[float], voxel: Triple) -> Shape:
     z, y, x = (max(int(np.ceil(r / v)), 3) for r, v in zip(reach_um, voxel, strict=True))
     return z, y, x
 
@@ -438,11 +315,18 @@ def _judge(
     *,
     voxel: Triple,
     typical: Triple,
-    half: Half,
+    half: Shape,
     local_background: bool,
     plane_tolerance_um: float | None,
-) -> _Judged:
-    """Cut out all candidates and say which are good."""
+) -> tuple[list[Rejection | None], list[Array], float]:
+    """Judge all candidates and cut them out.
+
+    Returns
+    -------
+    verdicts, crops, noise
+        Why each candidate is rejected (None = it is good), its image in counts (Z Y X), and the
+        noise of a voxel, in counts.
+    """
     verdicts = reject_by_place(
         candidates,
         stack=stack,
@@ -461,13 +345,12 @@ def _judge(
     good = [i for i, verdict in enumerate(verdicts) if verdict is None]
     if len(good) >= 3:  # of two, either may be the odd one
         widths = np.median([candidates[i].fwhm_um for i in good], axis=0)
-        z, y, x = (w / v for w, v in zip(widths, voxel, strict=True))
-        alike = correlations([crops[i] for i in good], (z, y, x))
+        alike = correlations([crops[i] for i in good], triple(np.divide(widths, voxel)))
         for i, correlation in zip(good, alike, strict=True):
             verdicts[i] = reject_odd(
-                candidates[i], median_fwhm_um=tuple(widths), correlation=correlation
+                candidates[i], median_fwhm_um=triple(widths), correlation=correlation
             )
-    return _Judged(candidates, verdicts, crops, noise)
+    return verdicts, crops, noise
 
 
 def _warnings(used: int, mean: Average, diameter_um: float, width_um: Triple) -> list[str]:
@@ -503,7 +386,7 @@ def _with_own_tail(
     """
     if expected is None:
         return mean
-    light = laid(expected, voxel, mean.shape, tuple(n // 2 for n in mean.shape))
+    light = theory_on_grid(expected, voxel, mean.shape, tuple(n // 2 for n in mean.shape))
     if widefield:
         ring = faces(mean.shape)[mean.shape[0] // 2]
         seen, tail = (a[:, ring].mean(axis=1)[:, None, None] for a in (mean, light))
@@ -511,11 +394,6 @@ def _with_own_tail(
         seen, tail = np.zeros((1, 1, 1)), light[faces(mean.shape)].mean().reshape(1, 1, 1)
     scale = (mean - seen).sum() / (light - tail).sum()
     return mean - seen + scale * tail
-
-
-def _pictured(judged: _Judged) -> list[int]:
-    rejected = [i for i in range(len(judged.candidates)) if judged.verdicts[i] is not None]
-    return judged.used[:MOST_PICTURED] + rejected[:MOST_PICTURED]
 
 
 def _candidate_record(
@@ -536,11 +414,3 @@ def _candidate_record(
 
 def _unit(data: Array) -> NDArray[np.float32]:
     return (data / data.sum()).astype(np.float32)
-
-
-def _digest(path: Path) -> str:
-    """Hash the file, or all files of an OME-Zarr's folder."""
-    if path.is_file():
-        return file_digest(path)
-    files = sorted(f for f in path.rglob("*") if f.is_file())
-    return digest([[str(f.relative_to(path)), file_digest(f)] for f in files])

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from decon3d.errors import UserError
+from decon3d.optics.arrays import Triple
 from decon3d.optics.beads import psf_from_beads, shift_against
 from decon3d.optics.chromatic import displaced
 from decon3d.optics.measured import psf_from_file
@@ -16,8 +17,6 @@ from decon3d.optics.sections import BeadsPsf, Channel, Optics, TheoryPsf
 from decon3d.optics.theory import describe_theory
 from decon3d.user_paths import expand_path
 from decon3d.volumes.volume import Reading
-
-Triple = tuple[float, float, float]
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-Triple = tuple[float, float, float]
-Places = NDArray[np.floating]
+from decon3d.optics.arrays import Array, Floats, Triple, triple
 
 REACH = 1.5
 """Distance, in FWHM along each axis, within which two images may be of one bead."""
@@ -18,23 +16,30 @@ OUTLIER = 4.0
 
 @dataclass(frozen=True)
 class Shift:
-    """How far a channel's images lie from the reference channel's."""
+    """How far a channel's images lie from the reference channel's.
+
+    Attributes
+    ----------
+    shift_um
+        Along Z, Y, X, in µm: place in the channel minus place in the reference.
+    error_um
+        Standard error.
+    beads
+        Beads that were found in both.
+    """
 
     shift_um: Triple
-    """Along Z, Y, X, in µm: place in the channel minus place in the reference."""
     error_um: Triple
-    """Standard error."""
     beads: int
-    """Beads that were found in both."""
 
 
-def shift_between(reference: Places, other: Places, *, fwhm_um: Triple) -> Shift | None:
+def shift_between(reference: Floats, other: Floats, *, fwhm_um: Triple) -> Shift | None:
     """Measure the shift of a channel against a reference channel.
 
     Parameters
     ----------
     reference, other
-        Places of the beads in both channels, n × 3 (Z, Y, X), in µm, in any order.
+        Floats of the beads in both channels, n × 3 (Z, Y, X), in µm, in any order.
     fwhm_um
         Width of a bead's image (Z, Y, X), in µm.
 
@@ -59,14 +64,13 @@ def shift_between(reference: Places, other: Places, *, fwhm_um: Triple) -> Shift
     shifts = shifts[(np.abs(shifts - middle) <= OUTLIER * spread + 1e-9).all(axis=1)]
     if not len(shifts):
         return None
-    z, y, x = (float(v) for v in np.median(shifts, axis=0))
     # a median's standard error is 1.25 times the mean's
     deviation = shifts.std(axis=0, ddof=1) if len(shifts) > 1 else scale
-    dz, dy, dx = (float(v) for v in 1.25 * deviation / np.sqrt(len(shifts)))
-    return Shift((z, y, x), (dz, dy, dx), len(shifts))
+    error = triple(1.25 * deviation / np.sqrt(len(shifts)))
+    return Shift(triple(np.median(shifts, axis=0)), error, len(shifts))
 
 
-def displaced(psf: NDArray[np.floating], shift_voxels: Triple) -> NDArray[np.float64]:
+def displaced(psf: Floats, shift_voxels: Triple) -> Array:
     """Displace a PSF (Z Y X, odd sizes) by any part of voxels; its array grows by as much."""
     grow = [int(np.ceil(abs(s))) + 1 if abs(s) > 1e-6 else 0 for s in shift_voxels]
     wide = np.pad(np.asarray(psf, np.float64), [(g, g) for g in grow])

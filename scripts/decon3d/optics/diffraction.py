@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import j0, j1
 
+from decon3d.optics.arrays import Array
 from decon3d.optics.zernike import is_symmetric, zernike
-
-Array = NDArray[np.float64]
 
 RADIAL_STEPS = 20
 """Radial grid points per half period of the finest detail."""
@@ -35,22 +33,30 @@ _Z_CHUNK = 256  # focus positions per matrix product: bounds the memory
 
 @dataclass(frozen=True)
 class Lens:
-    """An objective that looks at (or lights) a point at a depth in the specimen, in one colour."""
+    """An objective that looks at (or lights) a point at a depth in the specimen, in one colour.
+
+    Attributes
+    ----------
+    depth_um
+        Depth of the point below the coverslip.
+    wavelength_um
+        Wavelength in vacuum.
+    aberrations
+        Names as in `zernike.ZERNIKE`, with the RMS of the path over the aperture, in µm.
+    vortex
+        Lit through a vortex phase plate with circular polarisation of the same handedness: the
+        focus is a doughnut, dark on the axis in all field components (Hao et al. 2010, J. Opt.
+        12, 115707).
+    """
 
     numerical_aperture: float
     immersion_index: float
     sample_index: float
     depth_um: float
-    """Depth of the point below the coverslip."""
     wavelength_um: float
-    """Wavelength in vacuum."""
     model: Literal["vectorial", "scalar"] = "vectorial"
     aberrations: tuple[tuple[str, float], ...] = ()
-    """Names as in `zernike.ZERNIKE`, with the RMS of the path over the aperture, in µm."""
     vortex: bool = False
-    """Lit through a vortex phase plate with circular polarisation of the same handedness: the
-    focus is a doughnut, dark on the axis in all field components (Hao et al. 2010, J. Opt. 12,
-    115707)."""
 
     @property
     def symmetric(self) -> bool:
@@ -180,7 +186,7 @@ def _pupil_nodes(lens: Lens, *, r_max: float, z_um: Array) -> tuple[Array, Array
     probe = np.linspace(0, theta_max, 200)
     ends = np.array([np.min(z_um), np.max(z_um)])
     path = lens.optical_path(low * np.sin(probe), ends)
-    # the path's constant part is no oscillation: its variation counts
+    # only the variation of the path makes the integrand oscillate
     phase = np.abs(np.diff(path, axis=0)).sum(axis=0).max() + low * r_max * theta_max
     panels = int(np.ceil(lens.wavenumber * phase / _PANEL_PHASE)) + 10
     edges = np.linspace(0, theta_max, panels + 1)
@@ -205,12 +211,18 @@ def _bessel(x: Array, highest: int) -> list[Array]:
 
 @dataclass(frozen=True)
 class Component:
-    """A part of the field over the pupil that adds its intensity to those of the others."""
+    """A part of the field over the pupil that adds its intensity to those of the others.
+
+    Attributes
+    ----------
+    count
+        How often its intensity counts.
+    order
+        It turns as exp(i order φ) with the azimuth: its image is its Hankel transform.
+    """
 
     count: float
-    """How often its intensity counts."""
     order: int
-    """It turns as exp(i order φ) with the azimuth: its image is its Hankel transform."""
     amplitude: Array
 
 

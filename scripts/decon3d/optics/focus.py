@@ -4,26 +4,29 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from decon3d.optics.arrays import Array, Triple
 from decon3d.optics.diffraction import Lens, focus_range_um
 from decon3d.optics.microscope import Microscope, set_up
 from decon3d.optics.sections import Optics
 
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
-
 
 @dataclass(frozen=True)
 class Focus:
-    """The core: what exceeds half of the maximum."""
+    """The core: what exceeds half of the maximum.
+
+    Attributes
+    ----------
+    centre_um
+        Its centroid (Z, Y, X), in µm; the PSF's middle voxel is centred on it.
+    peak
+        Largest intensity, as `Microscope` counts it.
+    """
 
     centre_um: Triple
-    """Its centroid: focus position and place (Z, Y, X) that the middle voxel stands for."""
     axial_fwhm_um: float
     lateral_fwhm_um: float
     peak: float
-    """Largest intensity, as `Microscope` counts it."""
 
 
 @lru_cache(maxsize=32)
@@ -149,7 +152,7 @@ def _core_of(light: Array, places: tuple[Array, Array, Array]) -> Focus:
 
 
 def _summit(profile: Array) -> float:
-    """How far the parabola through the largest value and its neighbours rises above it."""
+    """Return the height of the parabola through the maximum and its neighbours above it."""
     i = int(profile.argmax())
     if not 0 < i < len(profile) - 1:
         return 0.0
@@ -158,7 +161,7 @@ def _summit(profile: Array) -> float:
 
 
 def _largest_ray_shift_um(lens: Lens) -> float:
-    """How far the aberrations throw a ray sideways: the gradient of their path over the pupil."""
+    """Return the largest lateral shift of a ray: the gradient of the aberrations over the pupil."""
     q = np.linspace(-lens.edge, lens.edge, 121)
     qy, qx = np.meshgrid(q, q, indexing="ij")
     path = lens.aberration_path(np.hypot(qy, qx), np.arctan2(qy, qx))

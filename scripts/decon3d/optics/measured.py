@@ -1,7 +1,7 @@
 """From the image of a bead in a file to a PSF on the image's voxel grid.
 
-The camera's pedestal goes first, then everything that is not the one bead; what was removed is
-stated in the record, and what cannot be mended is refused by name.
+First the camera's pedestal is removed, then everything but the one bead. The record states what was
+removed; a file that cannot be corrected is refused with the reason.
 """
 
 import logging
@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.files import file_digest
+from decon3d.optics.arrays import Array, Triple
 from decon3d.optics.bead import isolate_bead
-from decon3d.optics.bead_file import read_bead_file
+from decon3d.optics.bead_file import describe_file, read_bead_file
 from decon3d.optics.pedestal import Expected, Pedestal, find_pedestal, odd_planes
 from decon3d.optics.psf import Psf, fwhm_um, normalised_psf
 from decon3d.optics.resampling import core_centroid, resample
@@ -30,7 +29,6 @@ from decon3d.volumes.reader import FROM_FILE, Reading
 
 log = logging.getLogger(__name__)
 
-Triple = tuple[float, float, float]
 
 LARGEST_PEDESTAL = 0.5
 """Share of a file's sum that may be removed as pedestal without being confirmed."""
@@ -63,7 +61,7 @@ def psf_from_file(
     target_voxel_size_um
         Voxel size of the image to restore (Z, Y, X), in µm.
     expected
-        Theory's PSF on the target's voxels: it says where the file is dark, and continues the
+        Theory's PSF on the target's voxels: it shows where the file is dark, and continues the
         measurement where that ends. None = the outer eighth of the file is dark, and nothing
         continues.
     pedestal
@@ -91,10 +89,9 @@ def psf_from_file(
         size, is mostly pedestal without `accept_pedestal`, has deep negative lobes, or holds no
         bead, a bead at its edge, two beads too close, or one that lies along Y or X.
     """
-    path = Path(path)
-    data, voxel, odd = read_bead_file(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
+    counts, voxel, odd = read_bead_file(path, voxel_size_um=voxel_size_um, key=key, reading=reading)
     where = f"{key}.path ({path})"
-    data, missing = _without_nan(data, where)
+    data, missing = _without_nan(counts.astype(np.float64), where)
     _refuse_corner(data, where)
     level = find_pedestal(data, voxel_size_um=voxel, expected=expected, given=pedestal)
     share = _pedestal_share(data, level.counts)
@@ -151,12 +148,7 @@ def psf_from_file(
         "source": "file",
         "method": "one bead of a file: pedestal removed, isolated, centred, resampled, continued "
         "by theory, cropped (decon3d.optics.measured)",
-        "file": {
-            "path": str(path),
-            "digest": file_digest(path),
-            "shape": list(data.shape),
-            "voxel_size_um": list(voxel),
-        },
+        "file": describe_file(path, data, voxel),
         "pedestal": {
             "counts": level.counts,
             "share_of_sum_removed": round(share, 6),
@@ -188,7 +180,7 @@ def _negative(level: Pedestal, found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _refuse_corner(data: NDArray[np.float64], where: str) -> None:
+def _refuse_corner(data: Array, where: str) -> None:
     """Refuse a PSF in the order of the FFT: it goes on at the opposite face."""
     peak = [int(i) for i in np.unravel_index(int(data.argmax()), data.shape)]
     base = float(np.median(data))
@@ -204,7 +196,7 @@ def _refuse_corner(data: NDArray[np.float64], where: str) -> None:
             )
 
 
-def _without_nan(data: NDArray[np.float64], where: str) -> tuple[NDArray[np.float64], int]:
+def _without_nan(data: Array, where: str) -> tuple[Array, int]:
     """Replace single NaN and infinite voxels by the background; refuse empty files."""
     bad = ~np.isfinite(data)
     if bad.all():
@@ -221,7 +213,7 @@ def _without_nan(data: NDArray[np.float64], where: str) -> tuple[NDArray[np.floa
     return data, int(bad.sum())
 
 
-def _pedestal_share(data: NDArray[np.float64], pedestal: float) -> float:
+def _pedestal_share(data: Array, pedestal: float) -> float:
     """Share of the sum that the pedestal makes; 0 where there is none above zero."""
     total = data.sum()
     return float(min(pedestal * data.size / total, 1.0)) if pedestal > 0 and total > 0 else 0.0

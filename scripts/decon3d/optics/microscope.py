@@ -1,17 +1,15 @@
-"""The microscope: which lenses light the specimen and collect from it, and what multiplies what."""
+"""The microscope: its lenses for illumination and detection, and the product that is its PSF."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decon3d.errors import UserError
+from decon3d.optics.arrays import Array
 from decon3d.optics.diffraction import Lens, radial_intensity, through_pinhole
 from decon3d.optics.pupil import pupil_intensity, pupil_through_pinhole
 from decon3d.optics.sections import Optics
-
-Array = NDArray[np.float64]
 
 DEFAULT_EXCITATION = 0.93
 """Excitation over emission wavelength, where the excitation is not given."""
@@ -19,21 +17,35 @@ DEFAULT_EXCITATION = 0.93
 
 @dataclass(frozen=True)
 class Microscope:
-    """The PSF as a product: detection · excitation^photons · what the depletion leaves · sheet."""
+    """The PSF as a product: detection · excitation^photons · share left by depletion · sheet.
+
+    Attributes
+    ----------
+    detection
+        Lens that collects the light; None = all light is collected without an image (two-photon).
+    pinhole_radius_um
+        Radius of the pinhole, referred to the specimen, in µm; 0 = a camera without a pinhole.
+    excitation
+        Lens that focuses the excitation; None = the light is uniform (widefield) or a sheet.
+    photons
+        Photons that are absorbed together.
+    depletion
+        Lens of the doughnut (STED); None = no depletion.
+    saturation_factor
+        Depleting intensity at the doughnut's crest over the one that halves the fluorescence.
+    crest
+        Intensity of the unaberrated doughnut's crest, in the units of `radial_intensity`.
+    sheet_fwhm_um, sheet_centre_um
+        Full width at half maximum and centre (Z) of a light sheet, in µm; a width of 0 = none.
+    """
 
     detection: Lens | None
-    """None where all the light is collected, wherever it goes (two-photon)."""
     pinhole_radius_um: float = 0.0
-    """In the specimen; 0 = a camera, no pinhole."""
     excitation: Lens | None = None
-    """None where the light is even (widefield) or a sheet."""
     photons: int = 1
-    """Photons that excite together."""
     depletion: Lens | None = None
     saturation_factor: float = 0.0
-    """Depleting intensity at the doughnut's crest over the one that halves the fluorescence."""
     crest: float = 1.0
-    """Intensity of the unaberrated doughnut's crest as `radial_intensity` counts it."""
     sheet_fwhm_um: float = 0.0
     sheet_centre_um: float = 0.0
 
@@ -186,7 +198,7 @@ def set_up(optics: Optics, *, emission_um: float, excitation_um: float | None) -
     confocal = Microscope(lens(emission_um), radius, lens(focused))
     if not optics.kind.depleted:
         return confocal
-    assert optics.sted is not None  # the settings see to it
+    assert optics.sted is not None  # the config requires it
     doughnut = replace(lens(optics.sted.depletion_um), vortex=True)
     return replace(
         confocal,

@@ -5,25 +5,22 @@ where it fits several times better than everything that a right file may show: a
 size, an aperture that is 10 % off, or both. Aberrations change the shape in ways that none of the
 explanations reproduces, so they are not mistaken for one.
 
-Which wrong steps can be told, measured at NA 1.2 (widefield and confocal): steps off by 1.5 or 2,
-also with a bead of up to 0.27 µm (0.4 µm: by 2 only), and steps off by 1.3 if the PSF is as narrow
-as theory says. With a bead's width, 1.3 cannot be told: an aperture 10 % too low and a smaller bead
-fit within 5 %. Nor can 0.77, which an aperture 8 % too high fits within 3 to 4 %. Those cases only
-get a warning.
+Which wrong steps can be recognised, measured at NA 1.2 (widefield and confocal): steps off by 1.5
+or 2, also with a bead of up to 0.27 µm (0.4 µm: by 2 only), and steps off by 1.3 if the PSF is as
+narrow as in theory. With a bead's width, 1.3 cannot be recognised: an aperture 10 % too low and a
+smaller bead fit within 5 %. Nor can 0.77, which an aperture 8 % too high fits within 3 to 4 %.
+Those cases only get a warning.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
+from decon3d.optics.arrays import Array, Floats, Triple, middle_part
 from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.psf import fwhm_um
-
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
 
 STRONG = 0.4
 """Misfit of an explanation, relative to the best one of a right file, below which it is strong."""
@@ -51,8 +48,8 @@ class Mismatch:
 
 
 def find_mismatch(
-    measured: NDArray[np.floating],
-    theory: NDArray[np.floating],
+    measured: Floats,
+    theory: Floats,
     *,
     voxel_size_um: Triple,
     file_voxel_size_um: Sequence[float],
@@ -174,10 +171,7 @@ def _exchanged(other: int, voxel: Triple, file_voxel: Sequence[float]) -> Array:
 
 def _core(data: Array, half: list[int]) -> Array:
     """Cut out 2 half + 1 voxels around the middle, 0 beyond the data, sum 1."""
-    data = np.pad(data, [(max(h - n // 2, 0),) * 2 for n, h in zip(data.shape, half, strict=True)])
-    core = data[
-        tuple(slice(n // 2 - h, n // 2 + h + 1) for n, h in zip(data.shape, half, strict=True))
-    ]
+    core = middle_part(data, half)
     return core / core.sum()
 
 

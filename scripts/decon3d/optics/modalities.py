@@ -6,28 +6,39 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
-    """How a microscope illuminates the specimen and collects the light."""
+    """How a microscope illuminates the specimen and collects the light.
+
+    Attributes
+    ----------
+    words
+        Its name in sentences: "a … microscope".
+    excitation
+        Light everywhere, in a sheet, or in a focus; of two photons, the emitted light is
+        collected without forming an image.
+    depleted
+        Whether a doughnut of light depletes the surroundings of the focus (STED).
+    bead_reach
+        Half-width of the crop around a bead, in FWHM of the beads, if the config gives none.
+        The wider the crop, the fewer beads are isolated. A pinhole or two-photon excitation
+        removes the light from out of focus, so a bead is dark at that distance; in widefield it
+        is not.
+    lateral_bound
+        Half-width of the largest support, in axial and lateral FWHM. The axial tail of a
+        widefield PSF never ends and its energy per plane does not fall, so the support must be
+        bounded by a rule: here the planes stay as many as a stack commonly has, and laterally
+        there is room for the cone of defocus. Where the illumination ends the cone, its planes
+        are dim but large: a confocal PSF that ends where its axis falls below a thousandth of
+        the peak lacks 8 to 10 % of its light, which makes objects too dim by as much. Within
+        eight widths all but 4 % of it lies, the rest thinly spread; twice as many would double
+        every block's halo for 2 %.
+    """
 
     words: str
-    """Its name in sentences: "a … microscope"."""
     excitation: Literal["even", "sheet", "one_photon", "two_photon"]
-    """Light everywhere, in a sheet, or in a focus; of two photons, the emitted light is collected
-    without forming an image."""
     depleted: bool = False
-    """Whether a doughnut of light depletes the surroundings of the focus (STED)."""
     bead_reach: float = 2.5
-    """Half-width of the crop around a bead, in FWHM of the beads, if the config gives none. The
-    wider the crop, the fewer beads are isolated. A pinhole or two-photon excitation removes the
-    light from out of focus, so a bead is dark at that distance; in widefield it is not."""
     axial_bound: float = 8.0
     lateral_bound: float = 8.0
-    """Half-width of the largest support, in axial and lateral FWHM. The axial tail of a widefield
-    PSF never ends and its energy per plane does not fall, so the support must be bounded by a rule:
-    here the planes stay as many as a stack commonly has, and laterally there is room for the cone
-    of defocus. Where the illumination ends the cone, its planes are dim but large: a confocal PSF
-    that ends where its axis falls below a thousandth of the peak lacks 8 to 10 % of its light,
-    which makes objects too dim by as much. Within eight widths all but 4 % of it lies, the rest
-    thinly spread; twice as many would double every block's halo for 2 %."""
 
     @property
     def sectioning(self) -> bool:

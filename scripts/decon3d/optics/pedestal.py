@@ -10,19 +10,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from decon3d.optics.arrays import Array, Floats, Mask, Shape, Triple, spread
 from decon3d.optics.bead import outer_shell
 from decon3d.optics.psf import fwhm_um
 from decon3d.optics.resampling import resample
 from decon3d.optics.sections import Optics
 from decon3d.optics.theory import theoretical_psf
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-Triple = tuple[float, float, float]
-Shape = tuple[int, int, int]
 
 CLEARANCES = (5.0, 3.0)
 """Airy radii beyond the cone, or widths away from a sectioning microscope's focus, at which a place
@@ -42,22 +37,32 @@ reported."""
 
 @dataclass(frozen=True)
 class Expected:
-    """What theory says about the light around a focus."""
+    """Theoretical distribution of the light around a focus.
 
-    data: NDArray[np.floating]
-    """Theoretical PSF, axes Z Y X, odd sizes, sum 1, centred."""
+    Attributes
+    ----------
+    data
+        Theoretical PSF, axes Z Y X, odd sizes, sum 1, centred.
+    voxel_size_um
+        Its voxel size (Z, Y, X), in µm.
+    tangent
+        tan α of the light cone, sin α = NA / n.
+    airy_um
+        Airy radius, 0.61 λ / NA, in µm.
+    sectioning
+        Whether planes far from the focus are dark.
+    larger
+        Makes the theoretical PSF of a given shape (odd sizes).
+    """
+
+    data: Floats
     voxel_size_um: Triple
-    """Its voxel size (Z, Y, X), in µm."""
     tangent: float
-    """tan α of the light cone, sin α = NA / n."""
     airy_um: float
-    """Airy radius, 0.61 λ / NA, in µm."""
     sectioning: bool
-    """Whether planes far from the focus are dark."""
     larger: Callable[[Shape], Array]
-    """Makes the theoretical PSF of a given shape (odd sizes)."""
 
-    def covering(self, shape: Sequence[int]) -> NDArray[np.floating]:
+    def covering(self, shape: Sequence[int]) -> Floats:
         """Return the PSF in at least this shape.
 
         Only a cone needs that: a sectioning microscope's PSF ends within `data`.
@@ -69,9 +74,9 @@ class Expected:
 
 
 def expected_light(
-    optics: Optics, *, emission_um: float, theory: NDArray[np.floating], voxel_size_um: Triple
+    optics: Optics, *, emission_um: float, theory: Floats, voxel_size_um: Triple
 ) -> Expected:
-    """Put together what theory says; `theory` on voxels of `voxel_size_um` (Z, Y, X; µm)."""
+    """Collect what `Expected` holds; `theory` is on voxels of `voxel_size_um` (Z, Y, X; µm)."""
 
     def larger(shape: Shape) -> Array:
         return theoretical_psf(
@@ -91,14 +96,20 @@ def expected_light(
 
 @dataclass(frozen=True)
 class Pedestal:
-    """Counts that do not come from the bead."""
+    """Counts that do not come from the bead.
+
+    Attributes
+    ----------
+    dark
+        Voxels without light, where noise can be measured; None = there are none.
+    light
+        Theory's PSF on the file's grid, around the brightest place; None = theory is unknown.
+    """
 
     counts: float
     how: str
     dark: Mask | None
-    """Voxels without light, where noise can be measured; None = there are none."""
     light: Array | None
-    """Theory's PSF on the file's grid, around the brightest place; None = theory is unknown."""
     warnings: list[str]
 
 
@@ -164,7 +175,7 @@ def _dark_voxels(
     else:
         cone = np.abs(z)[:, None, None] * expected.tangent
         clearance = (radius - cone) / expected.airy_um
-    light = laid(expected, voxel_size_um, data.shape, centre)
+    light = theory_on_grid(expected, voxel_size_um, data.shape, centre)
     for least in CLEARANCES:
         dark = clearance >= least
         if dark.sum() >= 2 * FEWEST:
@@ -172,10 +183,10 @@ def _dark_voxels(
     return None, light
 
 
-def laid(
+def theory_on_grid(
     expected: Expected, voxel_size_um: Triple, shape: tuple[int, ...], centre: Sequence[int]
 ) -> Array:
-    """Lay the theoretical PSF on another grid, its middle on a voxel; 0 beyond its support."""
+    """Resample the theoretical PSF to a grid, its middle on the voxel `centre`; 0 beyond it."""
     psf = resample(
         expected.data,
         voxel_size_um=expected.voxel_size_um,
@@ -196,15 +207,12 @@ def _level(values: Array) -> float:
 
     A median of whole counts is wrong by up to half a count, which over a file is much light.
     """
-    middle = np.median(values)
-    spread = 1.4826 * np.median(np.abs(values - middle))
-    if spread == 0:
-        spread = float(np.abs(values - middle).mean())
-    return float(values[np.abs(values - middle) <= 3 * spread].mean())
+    distance = np.abs(values - np.median(values))
+    return float(values[distance <= 3 * (spread(values) or distance.mean())].mean())
 
 
 def _without_tail(data: Array, light: Array, dark: Mask, level: float) -> float:
-    """Take what theory expects in the dark voxels off their level; 0 where nothing else is left."""
+    """Subtract theory's light in the dark voxels from their level; 0 if little else is left."""
     if level <= 0:
         return level
     core = light > 0.05 * light.max()

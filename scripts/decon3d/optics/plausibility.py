@@ -3,14 +3,14 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from decon3d.errors import UserError
+from decon3d.optics.arrays import Array, Floats, padded
 from decon3d.optics.mismatch import find_mismatch
 from decon3d.optics.psf import Psf, fwhm_um
 
 NARROWER_THAN_LIGHT = 0.7
-"""A measured width below this share of the theoretical one is no resolution, but an error."""
+"""A measured width below this share of the theoretical one is an error."""
 SUSPICIOUSLY_NARROW = 0.92
 """A measured width below this share of the theoretical one is worth a warning."""
 SUSPICIOUSLY_WIDE = 2.0
@@ -27,7 +27,7 @@ ASYMMETRIC = 0.05
 
 def compare_with_theory(
     measured: Psf,
-    theory: NDArray[np.floating],
+    theory: Floats,
     *,
     what: str,
     to_check: str,
@@ -131,9 +131,7 @@ def _proportions(ratios: list[float], measured: Psf, what: str, to_check: str) -
     return found
 
 
-def _axial_asymmetry(
-    measured: NDArray[np.floating], theory: NDArray[np.floating], what: str
-) -> tuple[float, list[str]]:
+def _axial_asymmetry(measured: Floats, theory: Floats, what: str) -> tuple[float, list[str]]:
     """Measure how the light on the axis leans to one side; positive: to larger Z.
 
     Returns
@@ -161,7 +159,7 @@ def _axial_asymmetry(
     return seen, []
 
 
-def _odd_part(data: NDArray[np.floating], half: int) -> tuple[NDArray[np.float64], float]:
+def _odd_part(data: Floats, half: int) -> tuple[Array, float]:
     """Odd part of the profile on the axis, and its share of the light with a sign."""
     z, y, x = (n // 2 for n in data.shape)
     profile = data[z - half : z + half + 1, y, x].astype(np.float64)
@@ -170,11 +168,6 @@ def _odd_part(data: NDArray[np.floating], half: int) -> tuple[NDArray[np.float64
     return odd, float(np.abs(odd).sum() / profile.sum() * np.sign(odd @ places))
 
 
-def _distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+def _distance(a: Floats, b: Floats) -> float:
     """Half the sum of |a - b| of two centred PSFs: the share of the light that lies elsewhere."""
-    shape = [max(n, m) for n, m in zip(a.shape, b.shape, strict=True)]
-
-    def laid(psf: NDArray[np.floating]) -> NDArray[np.floating]:
-        return np.pad(psf, [((n - m) // 2,) * 2 for n, m in zip(shape, psf.shape, strict=True)])
-
-    return float(np.abs(laid(a) - laid(b)).sum() / 2)
+    return float(np.abs(padded(a, b.shape) - padded(b, a.shape)).sum() / 2)

@@ -1,4 +1,4 @@
-"""The PSF as everything else uses it: the array, its voxel size, how it came about; its files."""
+"""The PSF: its array, voxel size, record and files."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from decon3d.errors import DamagedError, reason
 from decon3d.files import read_record, replacing, write_digests, write_record
-
-Triple = tuple[float, float, float]
+from decon3d.optics.arrays import Floats, Triple, triple
 
 COMPACT_EDGE = 1e-3
 """Share of the sum in an edge plane below which a PSF counts as compact."""
@@ -22,17 +21,34 @@ COMPANIONS = ("bead_measured", "bead_ideal", "beads")
 
 @dataclass(frozen=True)
 class Companion:
-    """An image that is stored beside a PSF."""
+    """An image that is stored beside a PSF.
+
+    Attributes
+    ----------
+    data
+        float32, axes Z Y X, or T Z Y X for several images of one size.
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+    """
 
     data: NDArray[np.float32]
-    """float32, axes Z Y X, or T Z Y X for several images of one size."""
     voxel_size_um: Triple
-    """Voxel size (Z, Y, X), in µm."""
 
 
 @dataclass(frozen=True)
 class Psf:
     """A point spread function on the image's voxel grid.
+
+    Attributes
+    ----------
+    data
+        float32, axes Z Y X, odd sizes, sum 1; the core's centroid is in the middle voxel.
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+    record
+        Where it came from and what was done to it, JSON-able.
+    companions
+        Images to be stored beside it, by name (of `COMPANIONS`); not read again by `load_psf`.
 
     Raises
     ------
@@ -42,13 +58,9 @@ class Psf:
     """
 
     data: NDArray[np.float32]
-    """float32, axes Z Y X, odd sizes, sum 1; the core's centroid is in the middle voxel."""
     voxel_size_um: Triple
-    """Voxel size (Z, Y, X), in µm."""
     record: dict[str, Any] = field(default_factory=dict)
-    """Where it came from and what was done to it, JSON-able."""
     companions: dict[str, Companion] = field(default_factory=dict)
-    """Images to be stored beside it, by name (of `COMPANIONS`); not read again by `load_psf`."""
 
     def __post_init__(self) -> None:
         data = self.data
@@ -60,14 +72,11 @@ class Psf:
             raise ValueError(f"the PSF sums to {data.sum(dtype=np.float64):g}, not to 1")
 
 
-def normalised_psf(
-    data: NDArray[np.floating], voxel_size_um: Triple, record: dict[str, Any]
-) -> Psf:
+def normalised_psf(data: Floats, voxel_size_um: Triple, record: dict[str, Any]) -> Psf:
     """Scale an array (ZYX, odd sizes, not negative) to the sum 1 and make it a `Psf`."""
     values = np.asarray(data, np.float64)
     scaled = np.ascontiguousarray(values / values.sum(), dtype=np.float32)
-    z, y, x = (float(v) for v in voxel_size_um)
-    return Psf(scaled, (z, y, x), record)
+    return Psf(scaled, triple(voxel_size_um), record)
 
 
 def half_width(psf: Psf) -> tuple[int, int, int]:
@@ -77,7 +86,7 @@ def half_width(psf: Psf) -> tuple[int, int, int]:
 
 
 def is_compact(psf: Psf) -> bool:
-    """Say whether every edge plane holds less than 0.1 % of the sum (not so for widefield)."""
+    """Return whether every edge plane holds less than 0.1 % of the sum (not in widefield)."""
     total = psf.data.sum(dtype=np.float64)
     edges = [
         plane.sum(dtype=np.float64)
@@ -95,7 +104,7 @@ def fingerprint(psf: Psf) -> str:
     return content.hexdigest()[:16]
 
 
-def fwhm_um(data: NDArray[np.floating], voxel_size_um: Triple) -> Triple:
+def fwhm_um(data: Floats, voxel_size_um: Triple) -> Triple:
     """Measure the full widths at half maximum of the axis profiles through the peak.
 
     Parameters
@@ -111,16 +120,11 @@ def fwhm_um(data: NDArray[np.floating], voxel_size_um: Triple) -> Triple:
         Widths along Z, Y, X, in µm, by cubic interpolation between voxels.
     """
     peak = np.unravel_index(int(np.argmax(data)), data.shape)
-    z, y, x = (
-        voxel_size_um[axis] * _profile_width(profile)
-        for axis, profile in enumerate(
-            (data[:, peak[1], peak[2]], data[peak[0], :, peak[2]], data[peak[0], peak[1], :])
-        )
-    )
-    return z, y, x
+    profiles = (data[:, peak[1], peak[2]], data[peak[0], :, peak[2]], data[peak[0], peak[1], :])
+    return triple(v * _profile_width(p) for v, p in zip(voxel_size_um, profiles, strict=True))
 
 
-def _profile_width(profile: NDArray[np.floating]) -> float:
+def _profile_width(profile: Floats) -> float:
     """Width at half maximum of a profile, in samples."""
     from scipy.interpolate import CubicSpline  # a quarter of a second, in every job otherwise
 
@@ -171,7 +175,7 @@ def write_imagej(path: Path, data: NDArray[np.float32], voxel_size_um: Triple) -
 
 
 def description(psf: Psf) -> dict[str, Any]:
-    """Return what psf.json says: the record and the PSF's own numbers."""
+    """Return the content of psf.json: the record and the PSF's own numbers."""
     return {
         **psf.record,
         "axes": "ZYX",
@@ -197,7 +201,6 @@ def load_psf(path_tif: str | Path) -> Psf:
     record = read_record(beside, beside=[path])
     if not path.is_file():
         raise DamagedError(path, f"is missing beside {beside.name}", files=[beside])
-    z, y, x = record["voxel_size_um"]
     try:
         data = tifffile.imread(path)
     except Exception as error:  # of tifffile, its codecs or struct
@@ -205,7 +208,7 @@ def load_psf(path_tif: str | Path) -> Psf:
     if list(data.shape) != record["shape"]:
         raise DamagedError(path, f"does not have the shape {record['shape']}", files=[beside])
     try:
-        psf = Psf(data, (z, y, x), record)
+        psf = Psf(data, triple(record["voxel_size_um"]), record)
     except ValueError as error:
         raise DamagedError(path, f"is damaged: {error}", files=[beside]) from None
     if fingerprint(psf) != record["fingerprint"]:

@@ -1,7 +1,7 @@
 """The light of a point through a two-dimensional pupil: for aberrations without symmetry.
 
 The same fields as in `diffraction`, but summed over both coordinates of the pupil. For symmetric
-lenses both agree to rounding (tests say so); there the radial quadrature is a hundred times faster.
+lenses both agree to rounding, and the radial quadrature is a hundred times faster.
 
 The pupil is a disk, on which a square grid would step over the rim. Here its points are those of
 a hemisphere seen from above, q_y = q_max sin t, q_x = q_max cos t sin u, with Gauss-Legendre nodes
@@ -12,12 +12,9 @@ so each plane is two matrix products (a matrix Fourier transform: Soummer et al.
 """
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
+from decon3d.optics.arrays import Array
 from decon3d.optics.diffraction import Component, Lens, pupil_components
-
-Array = NDArray[np.float64]
 
 _CHUNK_BYTES = 2**27  # of one field while it is summed row by row
 
@@ -92,11 +89,13 @@ def pupil_through_pinhole(
         lens, z_um=z_um, y_um=_extended(y_um, reach, step), x_um=_extended(x_um, reach, step)
     )
     disk = _disk_coverage(radius_um / step, reach) * step**2
+    from scipy.signal import fftconvolve  # half a second, and few PSFs need it
+
     return fftconvolve(light, disk[None], mode="valid", axes=(1, 2))
 
 
 def _turning_both_ways(component: Component, lens: Lens) -> list[Component]:
-    """Split what unpolarised light has in equal parts of either sense; a vortex has but one."""
+    """Split a part into both senses of rotation, equal in unpolarised light; a vortex has one."""
     count, order, amplitude = component.count, component.order, component.amplitude
     if lens.vortex or order == 0:
         return [component]

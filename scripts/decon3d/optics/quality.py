@@ -1,4 +1,4 @@
-"""What a dated bead stack of an instrument says of the objective, in one channel."""
+"""The PSF of an instrument's dated bead stack, in one channel."""
 
 from typing import Any
 

@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
 from decon3d.errors import UserError
-
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
+from decon3d.optics.arrays import Array, Floats, Triple, triple
 
 LATERAL_ENERGY = 1e-4
 """Share of the energy that the lateral crop may leave outside."""
@@ -39,7 +36,7 @@ def check_grid(shape: Sequence[int], *, voxel_size_um: Triple) -> None:
 
 
 def resample(
-    data: NDArray[np.floating],
+    data: Floats,
     *,
     voxel_size_um: Triple,
     target_voxel_size_um: Triple,
@@ -108,12 +105,12 @@ def resampling_matrix(points: Array, size: int, width: float) -> Array:
     return weights @ coefficients
 
 
-def core_centroid(data: NDArray[np.floating]) -> Triple:
+def core_centroid(data: Floats) -> Triple:
     """Find the centre of a PSF: the centroid of its core, in voxel coordinates (Z, Y, X).
 
     The core is the part around the maximum that exceeds half of it; its weight is the excess, so
     that no voxel jumps in or out. It is evaluated on a grid eight times finer (cubic spline), so
-    that two or three voxels across suffice. Tails, lobes and background have no say.
+    that two or three voxels across suffice. Tails, lobes and background have no influence.
     """
     volume = np.asarray(data, np.float64)
     peak = np.unravel_index(int(volume.argmax()), volume.shape)
@@ -131,15 +128,14 @@ def core_centroid(data: NDArray[np.floating]) -> Triple:
     labels, _ = ndimage.label(fine > fine[top] / 2)
     excess = np.where(labels == labels[top], fine - fine[top] / 2, 0)
     found = ndimage.center_of_mass(excess)
-    z, y, x = (a + c / _FINE - 1 for a, c in zip(start, found, strict=True))
-    return float(z), float(y), float(x)
+    return triple(a + c / _FINE - 1 for a, c in zip(start, found, strict=True))
 
 
-def crop_box(data: NDArray[np.floating]) -> tuple[slice, slice, slice]:
+def crop_box(data: Floats) -> tuple[slice, slice, slice]:
     """Find the part of a centred PSF that is worth keeping: the crop rule.
 
     Axially: up to the last plane whose on-axis value is at least `AXIAL_FLOOR` of the peak (the
-    energy of a widefield plane does not fall with z, so energy is no criterion). Then laterally:
+    energy of a widefield plane does not fall with z, so it cannot be the criterion). Laterally:
     the smallest rectangle that leaves less than `LATERAL_ENERGY` of the energy outside.
 
     Parameters
@@ -159,17 +155,13 @@ def crop_box(data: NDArray[np.floating]) -> tuple[slice, slice, slice]:
     half = [int(offsets.max()), 0, 0]
     kept = volume[middle[0] - half[0] : middle[0] + half[0] + 1]
     for axis in (1, 2):
-        profile = kept.sum(axis=tuple(a for a in range(3) if a != axis))
-        centre = middle[axis]
-        folded = profile[centre:].copy()
-        folded[1:] += profile[:centre][::-1]
-        outside = 1 - np.cumsum(folded) / folded.sum()
+        outside = _share_outside(kept, axis)
         half[axis] = int(np.argmax(outside < LATERAL_ENERGY / 2))  # half for each of two axes
     z, y, x = (slice(m - h, m + h + 1) for m, h in zip(middle, half, strict=True))
     return z, y, x
 
 
-def energy_box(data: NDArray[np.floating]) -> tuple[slice, slice, slice]:
+def energy_box(data: Floats) -> tuple[slice, slice, slice]:
     """Find the smallest box that leaves at most `OUTSIDE` of the light out per axis.
 
     Parameters
@@ -184,10 +176,15 @@ def energy_box(data: NDArray[np.floating]) -> tuple[slice, slice, slice]:
     """
     box = []
     for axis, n in enumerate(data.shape):
-        profile = data.sum(axis=tuple(a for a in range(3) if a != axis), dtype=np.float64)
-        folded = profile[n // 2 :].copy()
-        folded[1:] += profile[: n // 2][::-1]
-        outside = 1 - np.cumsum(folded) / folded.sum()
-        half = int(np.argmax(outside <= OUTSIDE))
+        half = int(np.argmax(_share_outside(data, axis) <= OUTSIDE))
         box.append(slice(n // 2 - half, n // 2 + half + 1))
     return box[0], box[1], box[2]
+
+
+def _share_outside(data: Floats, axis: int) -> Array:
+    """Return the share of the light that is farther from the middle of an axis, by distance."""
+    profile = data.sum(axis=tuple(a for a in range(3) if a != axis), dtype=np.float64)
+    centre = len(profile) // 2
+    folded = profile[centre:].copy()
+    folded[1:] += profile[:centre][::-1]
+    return np.asarray(1 - np.cumsum(folded) / folded.sum())

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from decon3d.optics.arrays import Array, Floats, Triple, padded
 from decon3d.optics.resampling import OUTSIDE, energy_box, resample
-
-Array = NDArray[np.float64]
-Triple = tuple[float, float, float]
 
 SUPPORT_RULE = f"per axis {OUTSIDE:g} of the light may lie outside"
 LARGEST_TAIL = 0.3
@@ -41,7 +38,7 @@ def weight_on_grid(
 def with_tails(
     measured: Array,
     weight: Array,
-    theory: NDArray[np.floating],
+    theory: Floats,
     *,
     frame: Sequence[int] | None = None,
 ) -> tuple[Array, dict[str, Any]]:
@@ -67,7 +64,7 @@ def with_tails(
         JSON-able record of the shares of the light.
     """
     shape = [max(n, m) for n, m in zip(measured.shape, theory.shape, strict=True)]
-    m, w, t = (_padded(np.asarray(a, np.float64), shape) for a in (measured, weight, theory))
+    m, w, t = (padded(np.asarray(a, np.float64), shape) for a in (measured, weight, theory))
     covered = float((w * t).sum())
     scale = float(m.sum()) / covered if covered > 0 else 0.0
     tail = (1 - w) * scale * t
@@ -94,7 +91,3 @@ def cut_of_cone(psf: Array) -> float:
     """
     planes = psf.sum(axis=(1, 2))
     return max(float(1 - planes.mean() / planes[len(planes) // 2]), 0.0)
-
-
-def _padded(data: Array, shape: list[int]) -> Array:
-    return np.pad(data, [((n - k) // 2,) * 2 for n, k in zip(shape, data.shape, strict=True)])

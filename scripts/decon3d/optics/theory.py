@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from decon3d.errors import UserError
+from decon3d.optics.arrays import Array, Shape, Triple
 from decon3d.optics.diffraction import RADIAL_STEPS
 from decon3d.optics.focus import Focus, find_focus, locate_focus, strehl_ratio
 from decon3d.optics.microscope import Microscope
@@ -27,12 +27,9 @@ from decon3d.optics.resampling import (
 )
 from decon3d.optics.sections import Optics
 
-Array = NDArray[np.float64]
-Voxel = tuple[float, float, float]
-
 BESIDE_MEASURED = 1.75
 """Factor on the bounds of the support (`modalities`) where theory continues a sectioning
-microscope's measured PSF, whose user wants counts to 1 %. A widefield PSF's light per plane does
+microscope's measured PSF, so that counts are right to 1 %. A widefield PSF's light per plane does
 not fall, so no factor helps there."""
 CROP_RULE = (
     "axially to the last plane with an on-axis value ≥ {floor:g} of the peak, at most {axial:g} "
@@ -55,8 +52,8 @@ def theoretical_psf(
     optics: Optics,
     emission_um: float,
     excitation_um: float | None = None,
-    voxel_size_um: Voxel,
-    shape: tuple[int, int, int] | None = None,
+    voxel_size_um: Triple,
+    shape: Shape | None = None,
 ) -> Array:
     """Compute the PSF of a microscope.
 
@@ -112,11 +109,11 @@ def describe_theory(
     optics: Optics,
     emission_um: float,
     excitation_um: float | None = None,
-    voxel_size_um: Voxel,
-    shape: tuple[int, int, int] | None = None,
+    voxel_size_um: Triple,
+    shape: Shape | None = None,
     beside_measured: bool = False,
 ) -> tuple[Array, dict[str, Any]]:
-    """Compute the PSF as `theoretical_psf` does, and say how: its focus, support and energy.
+    """Compute the PSF as `theoretical_psf` does, with a record of its focus, support and energy.
 
     `beside_measured`: whether it continues a measured PSF, and thus reaches farther
     (`BESIDE_MEASURED`).
@@ -191,9 +188,7 @@ def _whole_light(microscope: Microscope, focus: Focus) -> float:
     return float(np.trapezoid(rings, z) + depth * (rings[:3].mean() + rings[-3:].mean()))
 
 
-def _bounds(
-    axial: float, lateral: float, focus: Focus, voxel_size_um: Voxel
-) -> tuple[int, int, int]:
+def _bounds(axial: float, lateral: float, focus: Focus, voxel_size_um: Triple) -> Shape:
     """Return the largest shape that the crop rule may keep."""
     widths = (
         axial * focus.axial_fwhm_um,
@@ -205,7 +200,7 @@ def _bounds(
 
 
 def _on_voxels(
-    microscope: Microscope, centre_um: Voxel, shape: tuple[int, int, int], voxel_size_um: Voxel
+    microscope: Microscope, centre_um: Triple, shape: Shape, voxel_size_um: Triple
 ) -> Array:
     """Integrate the intensity over voxels around the focus, float64 ZYX, in µm² · µm units."""
     half = [n // 2 for n in shape]
@@ -234,7 +229,7 @@ def _on_voxels(
 
 
 def _on_voxels_without_symmetry(
-    microscope: Microscope, centre_um: Voxel, shape: tuple[int, int, int], voxel_size_um: Voxel
+    microscope: Microscope, centre_um: Triple, shape: Shape, voxel_size_um: Triple
 ) -> Array:
     """Do the same on a fine grid in three dimensions, by the cubic spline through its points."""
     lateral = microscope.lateral_unit_um / GRID_STEPS

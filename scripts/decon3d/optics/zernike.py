@@ -10,9 +10,8 @@ out: they move the image or do nothing.
 from math import factorial
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from decon3d.optics.arrays import Array
 
 ZERNIKE = {
     "defocus": (2, 0),  # Noll 4
@@ -33,7 +32,7 @@ ZERNIKE = {
 
 
 def is_symmetric(name: str) -> bool:
-    """Say whether an aberration is the same in all directions."""
+    """Return whether an aberration is the same in all directions."""
     return ZERNIKE[name][1] == 0
 
 

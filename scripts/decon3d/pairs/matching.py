@@ -10,7 +10,6 @@ from scipy import ndimage
 
 from decon3d.errors import UserError
 from decon3d.pairs.registration import (
-    Triple,
     Volume,
     covered,
     level,
@@ -20,6 +19,7 @@ from decon3d.pairs.registration import (
 )
 from decon3d.pairs.shading import Shading, find_shading
 from decon3d.volumes.normalisation import Histogram
+from decon3d.volumes.volume import Triple, triple
 
 LEAST_CORRELATION = 0.3
 FWHM_PER_SIGMA = 2.3548
@@ -58,21 +58,14 @@ class Alignment:
     unevenness: float = 0.0
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limits of a valid pair: largest shift and largest drift, in µm."""
-
-    shift_um: float
-    drift_um: float
-
-
 def align(
     raw: NDArray[Any],
     truth: NDArray[Any],
     *,
     voxel_size_um: Triple,
     psf_fwhm_um: Triple,
-    limits: Limits,
+    max_shift_um: float,
+    max_drift_um: float,
     raw_file: str,
     truth_file: str,
 ) -> Alignment:
@@ -84,8 +77,8 @@ def align(
         Axes Z Y X, same shape, counts; NaN = no data.
     voxel_size_um, psf_fwhm_um
         Voxel size and widths of the PSF (Z, Y, X), in µm.
-    limits
-        Largest shift and drift.
+    max_shift_um, max_drift_um
+        Largest shift and largest drift of a valid pair, in µm.
     raw_file, truth_file
         Their names, for messages.
 
@@ -116,15 +109,15 @@ def align(
             f"{where} the correlation is {correlation:.2f} at the best shift, less than "
             f"{LEAST_CORRELATION:g}; check that raw and truth are listed in the same order"
         )
-    if length > limits.shift_um:
+    if length > max_shift_um:
         raise UserError(
             f"{where} it is shifted by {length:.2f} µm ({z:.2f}, {y:.2f}, {x:.2f}; Z, Y, X), more "
-            f"than pairs.max_shift_um: {limits.shift_um:g}; leave the pair out or raise the limit"
+            f"than pairs.max_shift_um: {max_shift_um:g}; leave the pair out or raise the limit"
         )
-    if found.drift_um is not None and found.drift_um > limits.drift_um:
+    if found.drift_um is not None and found.drift_um > max_drift_um:
         raise UserError(
             f"{where} the shift differs by {found.drift_um:.2f} µm between parts of the volume, "
-            f"more than pairs.max_drift_um: {limits.drift_um:g}, so the specimen moved or turned "
+            f"more than pairs.max_drift_um: {max_drift_um:g}, so the specimen moved or turned "
             "between the two; leave the pair out or raise the limit"
         )
     uneven = 0.0 if shading is None else float(np.ptp(shading.ratio(a.shape)))
@@ -198,8 +191,7 @@ def aligned(
     raw: NDArray[Any], truth: NDArray[Any], alignment: Alignment, *, voxel_size_um: Triple
 ) -> tuple[Volume, Volume]:
     """Return raw and matched truth (counts, Z Y X; NaN = no data) where both have voxels."""
-    z, y, x = np.divide(alignment.shift_um, voxel_size_um)
-    shift = (float(z), float(y), float(x))
+    shift = triple(np.divide(alignment.shift_um, voxel_size_um))
     inside = covered(raw.shape, shift)
     moved = translate(truth.astype(np.float32), shift)
     if alignment.shading is not None:

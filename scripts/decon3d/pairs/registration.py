@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.signal.windows import tukey
-from skimage.registration import phase_cross_correlation
 
 from decon3d.volumes.apodization import GAP, fade_missing
+from decon3d.volumes.volume import Triple, triple
 
-Triple = tuple[float, float, float]
 Volume = NDArray[np.float32]
 
 UPSAMPLING = 20
@@ -76,8 +74,7 @@ def whole_and_fraction(fixed: Volume, moving: Volume) -> Triple:
     whole = _correlate(fixed, moving, 1).astype(int)
     a = fixed[tuple(_overlap(int(s)) for s in whole)]
     b = moving[tuple(_overlap(-int(s)) for s in whole)]
-    z, y, x = whole + (_correlate(a, b, UPSAMPLING) if min(a.shape) else 0.0)
-    return (float(z), float(y), float(x))
+    return triple(whole + (_correlate(a, b, UPSAMPLING) if min(a.shape) else 0.0))
 
 
 def translate(volume: Volume, shift: Triple) -> Volume:
@@ -151,6 +148,9 @@ def likeness(a: Volume, b: Volume, sigma: Any = 1.0) -> float:
 
 
 def _correlate(fixed: Volume, moving: Volume, upsampling: int) -> NDArray[np.float64]:
+    from scipy.signal.windows import tukey  # here, since the two take most of a second
+    from skimage.registration import phase_cross_correlation
+
     window = np.ones((), np.float32)
     for n in fixed.shape:
         window = window[..., None] * (tukey(n, 0.5) if n > 2 else np.ones(n)).astype(np.float32)

@@ -26,12 +26,18 @@ RANGE = (0.2, 5.0)
 
 @dataclass(frozen=True)
 class Shading:
-    """Light of the raw volume over that of the truth, relative to the middle of the volume."""
+    """Light of the raw volume over that of the truth, relative to the middle of the volume.
+
+    Attributes
+    ----------
+    terms
+        Coefficients by term; coordinates run from -1 to 1 along each axis.
+    level
+        Counts of the truth without light: its camera's offset.
+    """
 
     terms: dict[str, float]
-    """Coefficients by term; coordinates run from -1 to 1 along each axis."""
     level: float
-    """Counts of the truth without light: its camera's offset."""
 
     def ratio(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return the ratio at each voxel (Z, Y, X)."""

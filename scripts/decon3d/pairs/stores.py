@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
 from decon3d.files import write_json
 from decon3d.logs import log, progress
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
-from decon3d.pairs.matching import Alignment, Limits, align, aligned
-from decon3d.pairs.registration import Triple, Volume, covered
+from decon3d.pairs.matching import Alignment, align, aligned
+from decon3d.pairs.registration import Volume, covered
 from decon3d.pairs.sections import MeasuredPairs
 from decon3d.pairs.sources import SPLITS, PairSource
 from decon3d.versions import __version__
 from decon3d.volumes.channel_accumulator import fill_of
-from decon3d.volumes.checked_stores import OPTIONS
+from decon3d.volumes.checked_stores import create_volumes
 from decon3d.volumes.header_checks import pair_problems
 from decon3d.volumes.headers import Header
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import NoData, mark, missing
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
+from decon3d.volumes.volume import Triple, triple
 
 Shape = tuple[int, int, int]
 LARGEST: Shape = (64, 256, 256)
@@ -105,7 +105,6 @@ def make_pairs(
         return marked_pair(raw, truth, no_data=no_data, camera_offset=camera_offset)
 
     widths = fwhm_um(psf.data, psf.voxel_size_um)
-    limits = Limits(pairs.max_shift_um, pairs.max_drift_um)
     found: list[Alignment] = []
     sizes: list[Shape] = []
     for source in progress(sources, what="register pairs", unit="pairs"):
@@ -115,7 +114,8 @@ def make_pairs(
             truth,
             voxel_size_um=psf.voxel_size_um,
             psf_fwhm_um=widths,
-            limits=limits,
+            max_shift_um=pairs.max_shift_um,
+            max_drift_um=pairs.max_drift_um,
             raw_file=source.raw,
             truth_file=source.truth,
         )
@@ -280,21 +280,13 @@ def write_store(
     path = Path(path)
     shutil.rmtree(path, ignore_errors=True)
     for name, values in arrays.items():
-        array = zarr.create_array(
-            str(path / name),
-            shape=(len(values), *values[0].shape),
-            chunks=(1, *values[0].shape),
-            dtype="float32",
-            dimension_names=("volume", "z", "y", "x"),
-            **OPTIONS,
-        )
+        array = create_volumes(path / name, count=len(values), shape=values[0].shape)
         for index, volume in enumerate(values):
             array[index] = volume
     finish_store(path, attributes)
 
 
 def _covered_size(shape: tuple[int, ...], alignment: Alignment, voxel_size_um: Triple) -> Shape:
-    z, y, x = np.divide(alignment.shift_um, voxel_size_um)
-    inside = covered(shape, (float(z), float(y), float(x)))
+    inside = covered(shape, triple(np.divide(alignment.shift_um, voxel_size_um)))
     a, b, c = (part.stop - part.start for part in inside)
     return (a, b, c)

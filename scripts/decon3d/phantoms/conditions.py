@@ -12,23 +12,29 @@ ASSUMED_PHOTONS = (50.0, 500.0)
 """Dose if neither the config nor the data give one."""
 ASSUMED_BACKGROUND = 5.0
 NARROWEST = 1.5
-"""A range of doses reaches at least this factor to either side of its middle: one volume says
-little about others."""
+"""A range of doses reaches at least this factor to either side of its middle, since the doses of
+one volume are a poor estimate of those of others."""
 LEAST_PHOTONS = 2.0
 """Smallest dose from the data."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Light and camera of a channel's phantoms."""
+    """Light and camera of a channel's phantoms.
+
+    Attributes
+    ----------
+    photons
+        Range of the doses.
+    assumed
+        Assumptions about the light, in sentences without a full stop; those about the camera
+        are in its own record.
+    """
 
     photons: tuple[float, float]
-    """Range of the doses."""
     background_photons: float
     camera: SimulatedCamera
     assumed: tuple[str, ...] = ()
-    """Assumptions about the light, in sentences without a full stop; those about the camera are in
-    its own record."""
 
     @property
     def middle_photons(self) -> float:
@@ -86,7 +92,15 @@ def resolve_conditions(
         else:
             photons = _widened(*dose.photons, most=found.most_photons - background)
     conditions = Conditions(photons, background, found, tuple(assumed))
-    log.info("phantoms: %s", conditions)
+    log.info(
+        "phantoms: %.3g to %.3g photons at the brightest, %.3g of background; camera offset %.4g, "
+        "gain %.3g, read noise %.3g",
+        *photons,
+        background,
+        found.offset,
+        found.gain,
+        found.read_noise,
+    )
     return conditions
 
 

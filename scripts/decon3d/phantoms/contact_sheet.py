@@ -31,7 +31,7 @@ def contact_sheet(store_path: str | Path) -> Figure:
     Figure
         Per volume the object (above) and the image (below), each as the maximum projections of
         its middle eighth along Z (XY) and, below it, along Y (XZ), in true proportion and
-        stretched to the 0.1 and 99.9 percentiles of its own; the title names volume, recipe and
+        stretched to its own 0.1 and 99.9 percentiles; the title names volume, recipe and
         dose (of a measured pair its file), and where the PSF varies, its depth and width. A
         projection of the whole volume would hide walls and networks.
     """

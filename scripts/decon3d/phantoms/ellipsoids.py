@@ -1,13 +1,13 @@
 """Solid ellipsoids drawn in µm, with partial-volume edges. Axis order Z Y X."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.phantoms.grids import Grid, Volume
+from decon3d.phantoms.grids import Grid, Volume, average
 
 PER_VOXEL = 2
 """Samples per smallest voxel edge …"""
@@ -17,12 +17,18 @@ PER_RADIUS = 3
 
 @dataclass(frozen=True, eq=False)
 class Ellipsoid:
-    """The points x with |axes⁻¹ (x - centre)| ≤ 1."""
+    """The points x with |axes⁻¹ (x - centre)| ≤ 1.
+
+    Attributes
+    ----------
+    centre_um
+        (Z, Y, X)
+    axes_um
+        (3, 3): its columns are the semi-axes as vectors (Z, Y, X).
+    """
 
     centre_um: NDArray[np.float64]
-    """(Z, Y, X)"""
     axes_um: NDArray[np.float64]
-    """(3, 3): its columns are the semi-axes as vectors (Z, Y, X)."""
     brightness: float = 1.0
 
     def scaled(self, factor: float, *, brightness: float | None = None) -> "Ellipsoid":
@@ -75,31 +81,26 @@ def coverage(ellipsoid: Ellipsoid, grid: Grid) -> tuple[tuple[slice, slice, slic
     # A soft edge of width e gives a ball the volume of r³ + r e² / 4: keep the volume.
     inverse = np.linalg.inv(ellipsoid.axes_um * (1 - edge**2 / (12 * shortest**2)))
     reach = np.linalg.norm(ellipsoid.axes_um, axis=1) + edge
-    low = np.floor((ellipsoid.centre_um - reach) / voxel).astype(int).clip(0, grid.shape)
-    high = np.ceil((ellipsoid.centre_um + reach) / voxel).astype(int).clip(low, grid.shape)
-    z, y, x = (
-        (
-            ((np.arange(low[a] * factors[a], high[a] * factors[a]) + 0.5) * fine[a])
-            - ellipsoid.centre_um[a]
-        ).astype(np.float32)
-        for a in range(3)
-    )
-
-    def length(matrix: NDArray[np.floating]) -> Volume:
-        """|matrix · x| on the samples."""
-        squares = np.zeros((len(z), len(y), len(x)), np.float32)
-        for a, b, c in matrix.astype(np.float32):
-            squares += (a * z[:, None, None] + b * y[:, None] + c * x) ** 2
-        return np.sqrt(squares)
-
-    form = length(inverse)
-    slope = length(inverse.T @ inverse)
+    window = grid.window(ellipsoid.centre_um, reach)
+    samples = [
+        (np.arange(part.start * n, part.stop * n) + 0.5) * step - centre
+        for part, n, step, centre in zip(window, factors, fine, ellipsoid.centre_um, strict=True)
+    ]
+    form = length(inverse, samples)
+    slope = length(inverse.T @ inverse, samples)
     distance = (1 - form) * form / np.maximum(slope, np.float32(1e-6))
-    inside = np.clip(distance / np.float32(edge) + np.float32(0.5), 0, 1)
+    inside: Volume = np.clip(distance / np.float32(edge) + np.float32(0.5), 0, 1)
     inside[form < 0.5] = 1  # at the centre the slope vanishes
-    blocks = inside.reshape(*(n for pair in zip(high - low, factors, strict=True) for n in pair))
-    window = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-    return window, blocks.mean(axis=(1, 3, 5))
+    return window, average(inside, factors)
+
+
+def length(matrix: NDArray[np.floating], axes: Sequence[NDArray[np.float64]]) -> Volume:
+    """Return |matrix · x| at all places x of a grid, whose positions are given for each axis."""
+    z, y, x = (positions.astype(np.float32) for positions in axes)
+    squares = np.zeros((len(z), len(y), len(x)), np.float32)
+    for a, b, c in matrix.astype(np.float32):
+        squares += (a * z[:, None, None] + b * y[:, None] + c * x) ** 2
+    return np.sqrt(squares)
 
 
 def within(

@@ -1,5 +1,6 @@
 """The grid of an object: voxels, their size in µm, and its unit of length."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +18,21 @@ FIELD_REACH = 4.0
 
 @dataclass(frozen=True)
 class Grid:
-    """A box of voxels; positions are in µm (Z, Y, X) from the outer corner of the first voxel."""
+    """A box of voxels; positions are in µm (Z, Y, X) from the outer corner of the first voxel.
+
+    Attributes
+    ----------
+    shape
+        Voxels (Z, Y, X).
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+    unit_um
+        The unit u, in µm: all sizes of a recipe are multiples of it.
+    """
 
     shape: Shape
-    """Voxels (Z, Y, X)."""
     voxel_size_um: VoxelSize
-    """Voxel size (Z, Y, X), in µm."""
     unit_um: float
-    """The unit u, in µm: all sizes of a recipe are multiples of it."""
 
     @property
     def box_um(self) -> NDArray[np.float64]:
@@ -39,6 +47,15 @@ class Grid:
         """Positions of the voxels' centres along an axis."""
         return np.arange(0.5, self.shape[axis]) * self.voxel_size_um[axis]
 
+    def window(
+        self, centre_um: NDArray[np.float64], reach_um: NDArray[np.float64]
+    ) -> tuple[slice, slice, slice]:
+        """Return the voxels within a reach (Z, Y, X) of a place, inside the grid; possibly none."""
+        low = np.floor((centre_um - reach_um) / self.voxel_size_um).astype(int).clip(0, self.shape)
+        high = np.ceil((centre_um + reach_um) / self.voxel_size_um).astype(int)
+        z, y, x = map(slice, low, high.clip(low, self.shape))
+        return z, y, x
+
     def finer(self, edge_um: float) -> tuple["Grid", Shape]:
         """Split the voxels until no edge is longer than `edge_um`; also the factors (Z, Y, X)."""
         z, y, x = (max(1, int(np.ceil(v / edge_um - 1e-6))) for v in self.voxel_size_um)
@@ -48,11 +65,10 @@ class Grid:
         return split, (z, y, x)
 
 
-def average(fine: Volume, factors: Shape) -> Volume:
+def average(fine: Volume, factors: Sequence[int] | NDArray[np.integer]) -> Volume:
     """Average a volume over blocks of `factors` voxels (Z, Y, X)."""
-    z, y, x = (n // f for n, f in zip(fine.shape, factors, strict=True))
-    blocks = fine.reshape(z, factors[0], y, factors[1], x, factors[2])
-    return blocks.mean(axis=(1, 3, 5))
+    split = [n for size, f in zip(fine.shape, factors, strict=True) for n in (size // f, f)]
+    return fine.reshape(split).mean(axis=(1, 3, 5))
 
 
 def along(axis: int, weights: NDArray[np.floating], values: Volume) -> Volume:

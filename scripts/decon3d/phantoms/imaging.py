@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from decon3d.errors import UserError
+from decon3d.optics.arrays import triple
 from decon3d.optics.psf import fwhm_um
 from decon3d.phantoms.grids import Shape, Volume, VoxelSize
 from decon3d.phantoms.poisson import poisson
@@ -21,7 +22,7 @@ from decon3d.volumes.camera import (
     ASSUMED_READ_NOISE,
     Camera,
 )
-from decon3d.volumes.photon_transfer import noise_power
+from decon3d.volumes.correlated_noise import noise_power
 
 BRIGHTEST = 0.001
 """Share of the voxels whose mean is the dose of photons."""
@@ -37,18 +38,27 @@ class SimulatedCamera:
     """A camera that takes simulated images: counts = gain · (photons + N(0, read_noise²)) + offset.
 
     Its parameters are those of a `volumes.camera.Camera`, and the correlation of the noise.
+
+    Attributes
+    ----------
+    offset
+        Counts of a dark image.
+    gain
+        Counts per photon.
+    read_noise
+        Photons.
+    bits
+        Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped.
+    correlation
+        Correlation of the noise of neighbours 1, 2, … voxels away along Z, Y, X; empty = white
+        noise.
     """
 
     offset: float = ASSUMED_OFFSET
-    """Counts of a dark image."""
     gain: float = ASSUMED_GAIN
-    """Counts per photon."""
     read_noise: float = ASSUMED_READ_NOISE
-    """Photons."""
     bits: int | None = None
-    """Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped."""
     correlation: tuple[tuple[float, ...], ...] = ()
-    """Of the noise of neighbours 1, 2, … voxels away along Z, Y, X; empty = white noise."""
 
     @classmethod
     def of(cls, camera: Camera) -> "SimulatedCamera":
@@ -123,12 +133,18 @@ def correlated(white: Volume, correlation: tuple[tuple[float, ...], ...]) -> Vol
 
 @dataclass(frozen=True, eq=False)
 class Exposure:
-    """An object and its images, all in counts, (Z, Y, X) float32."""
+    """An object and its images, all in counts, (Z, Y, X) float32.
+
+    Attributes
+    ----------
+    object
+        gain · (s · object + background) + offset, so that image = object ⊗ PSF + noise.
+    images
+        Independent noise draws of one expected image.
+    """
 
     object: Volume
-    """gain · (s · object + background) + offset, so that image = object ⊗ PSF + noise."""
     images: tuple[Volume, ...]
-    """Independent noise draws of one expected image."""
 
 
 def margins(psf: Volume) -> Shape:
@@ -267,8 +283,7 @@ def truth_blur_um(psf: Volume, voxel_size_um: VoxelSize, sharper: float) -> Voxe
     of width w has an image of width √(w² + w_PSF²) = sharper · w for w = w_PSF / √(sharper² - 1).
     """
     shrink = (sharper**2 - 1) ** -0.5 / (8 * np.log(2)) ** 0.5
-    z, y, x = (width * shrink for width in fwhm_um(psf, voxel_size_um))
-    return z, y, x
+    return triple(width * shrink for width in fwhm_um(psf, voxel_size_um))
 
 
 def simulate(

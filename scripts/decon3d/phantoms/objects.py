@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.phantoms.grids import Shape, Volume, VoxelSize
+from decon3d.phantoms.grids import Shape, Volume, VoxelSize, average
 
 FINE_PER_VOXEL = 2
 """Samples per smallest voxel edge; measured: the flux of a tube is correct within 3 % at any
@@ -72,14 +72,21 @@ def ellipsoid(
 
 @dataclass(frozen=True, eq=False)
 class Tube:
-    """A round tube along a polyline; radius and brightness run linearly between its points."""
+    """A round tube along a polyline; radius and brightness run linearly between its points.
+
+    Attributes
+    ----------
+    points_um
+        (n, 3): Z, Y, X from the outer corner of the first voxel.
+    radii_um
+        (n,)
+    brightness
+        (n,): 1 = a voxel wholly inside has the value 1.
+    """
 
     points_um: NDArray[np.float64]
-    """(n, 3): Z, Y, X from the outer corner of the first voxel."""
     radii_um: NDArray[np.float64]
-    """(n,)"""
     brightness: NDArray[np.float64]
-    """(n,): 1 = a voxel wholly inside has the value 1."""
 
 
 def draw_tubes(tubes: Sequence[Tube], *, shape: Shape, voxel_size_um: VoxelSize) -> Volume:
@@ -130,8 +137,7 @@ def draw_tubes(tubes: Sequence[Tube], *, shape: Shape, voxel_size_um: VoxelSize)
             ]
             window = canvas[tuple(slice(*bounds) for bounds in zip(low[i], high[i], strict=True))]
             np.maximum(window, _segment_value(segments[i], grid, edge), out=window)
-        blocks = canvas.reshape(thick, factors[0], shape[1], factors[1], shape[2], factors[2])
-        volume[z : z + thick] = blocks.mean(axis=(1, 3, 5))
+        volume[z : z + thick] = average(canvas, factors)
     return volume
 
 

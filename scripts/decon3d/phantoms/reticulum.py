@@ -1,5 +1,7 @@
 """Recipe of the endoplasmic reticulum: a network of thin tubes with sheets in some meshes."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Voronoi, cKDTree
@@ -7,6 +9,8 @@ from scipy.spatial import Voronoi, cKDTree
 from decon3d.phantoms.grids import Grid, Volume
 from decon3d.phantoms.objects import Tube, draw_tubes
 
+Surface = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From places (Y, X), in µm, to heights along Z."""
 PIECES = 4  # of a tube between two junctions
 SHEET_SHARE = 0.08  # of the meshes
 
@@ -27,7 +31,7 @@ def er_network(grid: Grid, *, rng: np.random.Generator) -> Volume:
     junctions: NDArray[np.float64] | None = None
     for layer in range(layers):
         level = (layer + rng.uniform(0.3, 0.7)) / layers * grid.box_um[0]
-        height = _Surface.draw(level, unit, rng)
+        height = _surface(level, unit, rng)
         sites = _sites(grid, width, rng)
         diagram = Voronoi(sites)
         points = np.column_stack([height(diagram.vertices), diagram.vertices])
@@ -46,22 +50,12 @@ def er_network(grid: Grid, *, rng: np.random.Generator) -> Volume:
     return np.maximum(volume, drawn, out=volume)
 
 
-class _Surface:
-    """A height z(y, x), in µm: a level and six plane waves of 60 … 120 u, 2 u high each."""
-
-    def __init__(
-        self, level: float, waves: NDArray[np.float64], phases: NDArray[np.float64], rise: float
-    ) -> None:
-        self.level, self.waves, self.phases, self.rise = level, waves, phases, rise
-
-    @classmethod
-    def draw(cls, level: float, unit: float, rng: np.random.Generator) -> "_Surface":
-        angles, lengths = rng.uniform(0, 2 * np.pi, 6), rng.uniform(60, 120, 6) * unit
-        waves = 2 * np.pi / lengths * np.stack([np.cos(angles), np.sin(angles)])
-        return cls(level, waves, rng.uniform(0, 2 * np.pi, 6), 2 * unit)
-
-    def __call__(self, yx: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.level + self.rise * np.sin(yx @ self.waves + self.phases).sum(axis=-1)
+def _surface(level: float, unit: float, rng: np.random.Generator) -> Surface:
+    """Draw a height z(y, x), in µm: a level and six plane waves of 60 … 120 u, 2 u high each."""
+    angles, lengths = rng.uniform(0, 2 * np.pi, 6), rng.uniform(60, 120, 6) * unit
+    waves = 2 * np.pi / lengths * np.stack([np.cos(angles), np.sin(angles)])
+    phases = rng.uniform(0, 2 * np.pi, 6)
+    return lambda yx: level + 2 * unit * np.sin(yx @ waves + phases).sum(axis=-1)
 
 
 def _sites(grid: Grid, width: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -91,7 +85,7 @@ def _sheets(
     grid: Grid,
     sites: NDArray[np.float64],
     filled: NDArray[np.bool_],
-    height: _Surface,
+    height: Surface,
     half: float,
 ) -> Volume:
     """Fill meshes by sheets of a thickness of 2 · `half` around the surface, brightness 0.7."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import zarr
 
 from decon3d.errors import DamagedError, UserError
 from decon3d.files import digest, read_json, write_json
@@ -24,7 +23,7 @@ from decon3d.phantoms.user_objects import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
 from decon3d.seeds import generator, seeded, stream_seed
 from decon3d.versions import VERSIONS, __version__
-from decon3d.volumes.checked_stores import OPTIONS, open_to_write
+from decon3d.volumes.checked_stores import create_volumes, open_to_write
 from decon3d.volumes.manifest import GROUP, MANIFEST, begin_store, check_bytes, finish_store
 from decon3d.workers import worker_pool
 
@@ -42,14 +41,19 @@ log = logging.getLogger("decon3d")
 
 @dataclass(frozen=True)
 class Member:
-    """The parameters of one volume of a split."""
+    """The parameters of one volume of a split.
+
+    Attributes
+    ----------
+    variation
+        Its own PSF; None = the channel's.
+    """
 
     index: int
     recipe: str
     photons: float
     seed: int
     variation: Variation | None = None
-    """Its own PSF; None = the channel's."""
 
 
 def members(
@@ -154,8 +158,8 @@ def make_split(
     """Make the store of one split, or finish one that was interrupted.
 
     A zarr v3 group with the arrays `object` and `image`, in `test` also `image_b` (a second noise
-    draw), all (n, Z, Y, X) float32 in counts, one volume per chunk. Its attributes say how every
-    volume was made. The group's own `zarr.json` is written last and stands for a whole store; until
+    draw), all (n, Z, Y, X) float32 in counts, one volume per chunk. Its attributes record how every
+    volume was made. The group's own `zarr.json` is written last and marks a whole store; until
     then `<path>.progress` lists the finished volumes, and other settings start over.
 
     Parameters
@@ -282,19 +286,12 @@ def _start(path: Path, job: _Job, count: int, record: Path) -> None:
         foreign = sorted({entry.name for entry in path.iterdir()} - known)
         if foreign:
             raise UserError(
-                f"{path} is no store of phantoms: it holds {foreign[0]}; name another folder"
+                f"{path} is not a store of phantoms: it holds {foreign[0]}; name another folder"
             )
         shutil.rmtree(path)
     record.unlink(missing_ok=True)
     for name in job.arrays:
-        zarr.create_array(
-            str(path / name),
-            shape=(count, *job.shape),
-            chunks=(1, *job.shape),
-            dtype="float32",
-            dimension_names=("volume", "z", "y", "x"),
-            **OPTIONS,
-        )
+        create_volumes(path / name, count=count, shape=job.shape)
 
 
 def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]:
@@ -310,8 +307,8 @@ def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]
                 yield future.result()
         except BrokenProcessPool:
             raise UserError(
-                f"a worker that made phantoms for {job.path} was killed, most likely for want of "
-                "memory: use fewer processes or a smaller phantoms.shape"
+                f"a worker that made phantoms for {job.path} was killed, most likely because "
+                "memory ran out; use fewer processes or a smaller phantoms.shape"
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

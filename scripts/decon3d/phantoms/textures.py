@@ -1,9 +1,9 @@
 """Recipes of smooth and textured objects: nuclei with soft rims and a 1/f texture, and haze."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from decon3d.phantoms.ellipsoids import length
 from decon3d.phantoms.grids import Grid, Volume, power_law_field, random_field
 
 APART = 2.4
@@ -35,7 +35,9 @@ def textured_nuclei(grid: Grid, *, rng: np.random.Generator, density: float = 1.
         turn = Rotation.random(random_state=rng).as_matrix()
         axes = turn * (radius * rng.uniform(0.7, 1.3, 3))
         rim, bright = rng.uniform(0.1, 0.6), np.float32(rng.uniform(0.4, 1))
-        window, form = _distance(grid, centre, axes)
+        window = grid.window(centre, REACH * np.linalg.norm(axes, axis=1))
+        places = [grid.centres_um(a)[part] - centre[a] for a, part in enumerate(window)]
+        form = length(np.linalg.inv(axes), places)
         depth = (1 + np.float32(0.12) * bend[window] - form) / np.float32(rim)
         inside = np.clip(depth + np.float32(0.5), 0, 1)
         inside *= inside * (3 - 2 * inside)  # no edge at either end of the rim
@@ -53,21 +55,3 @@ def haze(grid: Grid, *, rng: np.random.Generator) -> Volume:
     """
     sigma, contrast = rng.uniform(10, 30) * grid.unit_um, np.float32(rng.uniform(0.4, 1))
     return np.exp(contrast * random_field(grid, sigma, rng, averaged=True))
-
-
-def _distance(
-    grid: Grid, centre_um: NDArray[np.float64], axes_um: NDArray[np.float64]
-) -> tuple[tuple[slice, slice, slice], Volume]:
-    """Return |axes⁻¹ (x - centre)| around an ellipsoid, and the window of voxels it is for."""
-    reach = REACH * np.linalg.norm(axes_um, axis=1)
-    voxel = np.asarray(grid.voxel_size_um)
-    low = np.floor((centre_um - reach) / voxel).astype(int).clip(0, grid.shape)
-    high = np.ceil((centre_um + reach) / voxel).astype(int).clip(low, grid.shape)
-    z, y, x = (
-        (grid.centres_um(a)[low[a] : high[a]] - centre_um[a]).astype(np.float32) for a in range(3)
-    )
-    squares = np.zeros((len(z), len(y), len(x)), np.float32)
-    for a, b, c in np.linalg.inv(axes_um).astype(np.float32):
-        squares += (a * z[:, None, None] + b * y[:, None] + c * x) ** 2
-    window = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-    return window, np.sqrt(squares)

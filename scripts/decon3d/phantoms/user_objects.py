@@ -15,21 +15,28 @@ from decon3d.volumes.reader import FROM_FILE, Reading, open_volume
 
 @dataclass(frozen=True)
 class OwnObject:
-    """A file of a clean volume, looked through once."""
+    """A file of a clean volume, with its range and hash.
+
+    Attributes
+    ----------
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm; None = unknown, taken as the image's.
+    digest
+        Hash of its values.
+    reading
+        Which image of the file it is, and its axes.
+    """
 
     path: str
     voxel_size_um: VoxelSize | None
-    """Voxel size (Z, Y, X), in µm; None = unknown, taken as the image's."""
     lowest: float
     highest: float
     digest: str
-    """Hash of its values."""
     reading: Reading = FROM_FILE
-    """Which image of the file it is, and its axes."""
 
 
 def open_own_object(name: str, entry: ObjectFile) -> OwnObject:
-    """Look through a user's volume, one plane at a time: its range, its hash, its voxel size.
+    """Read a user's volume, one plane at a time: its range, its hash, its voxel size.
 
     The first time point and channel count.
 
@@ -44,11 +51,17 @@ def open_own_object(name: str, entry: ObjectFile) -> OwnObject:
     for z in range(volume.shape[2]):
         plane = volume.read(0, 0, (slice(z, z + 1), slice(None), slice(None)))
         if not np.isfinite(plane).all():
-            raise UserError(f"phantoms.objects.{name}: {volume.path} holds NaN in plane {z}")
+            raise UserError(
+                f"phantoms.objects.{name}: {volume.path} holds NaN or infinite values in plane "
+                f"{z}; export it again"
+            )
         lowest, highest = min(lowest, float(plane.min())), max(highest, float(plane.max()))
         content.update(np.ascontiguousarray(plane).tobytes())
     if not highest > lowest:
-        raise UserError(f"phantoms.objects.{name}: {volume.path} is flat: all of it is {lowest:g}")
+        raise UserError(
+            f"phantoms.objects.{name}: {volume.path} has the value {lowest:g} in all voxels; give "
+            "a volume with structure"
+        )
     voxel = entry.voxel_size_um or volume.voxel_size_um
     if voxel is None and volume.voxel_size_problem:
         raise UserError(

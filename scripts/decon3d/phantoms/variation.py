@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decon3d.optics.arrays import triple
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.resampling import resample
 from decon3d.optics.sections import Channel, Optics
@@ -13,12 +14,18 @@ from decon3d.phantoms.sections import PsfVariation
 
 @dataclass(frozen=True)
 class Variation:
-    """How one volume's PSF differs from its channel's."""
+    """How one volume's PSF differs from its channel's.
+
+    Attributes
+    ----------
+    depth_um
+        Depth below the coverslip, in µm; None = the channel's.
+    width
+        Factor by which it is stretched along all axes.
+    """
 
     depth_um: float | None
-    """Depth below the coverslip, in µm; None = the channel's."""
     width: float
-    """Factor by which it is stretched along all axes."""
 
 
 def draw_variation(ranges: PsfVariation, rng: np.random.Generator) -> Variation:
@@ -37,7 +44,7 @@ def varied_psf(psf: Psf, variation: Variation, *, optics: Optics, channel: Chann
         The channel's.
     variation
         Its depth and width. Another depth is computed from theory on the same voxels and centred
-        as every theoretical PSF is, on its core: the shift of the focus is no part of the blur.
+        as every theoretical PSF is, on its core: the shift of the focus is not part of the blur.
     optics, channel
         The microscope and the fluorophore, for another depth.
 
@@ -55,7 +62,7 @@ def varied_psf(psf: Psf, variation: Variation, *, optics: Optics, channel: Chann
             voxel_size_um=psf.voxel_size_um,
         )
     if variation.width != 1:
-        z, y, x = (v * variation.width for v in psf.voxel_size_um)
-        stretched = resample(data, voxel_size_um=(z, y, x), target_voxel_size_um=psf.voxel_size_um)
+        wider = triple(v * variation.width for v in psf.voxel_size_um)
+        stretched = resample(data, voxel_size_um=wider, target_voxel_size_um=psf.voxel_size_um)
         data = np.clip(stretched, 0, None)  # a cubic spline may undershoot
     return normalised_psf(data, psf.voxel_size_um, {})

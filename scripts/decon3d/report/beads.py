@@ -88,11 +88,10 @@ def _bead(axes: Axes, crop: Image, bead: dict[str, Any], voxel: Triple) -> None:
         )
     axes.set(xlim=(0, width), ylim=(1.04 * height + depth, 0), xticks=[], yticks=[])
     axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=COLORS[2] if bead["used"] else COLORS[1], linewidth=2)
+    axes.spines[:].set(visible=True, color=COLORS[2 if bead["used"] else 1], linewidth=2)
     place = ", ".join(f"{p:.1f}" for p in bead["position_um"])
-    words = "used" if bead["used"] else _WORDS[bead["kind"]]
-    axes.set_title(f"{words}\n{place} µm", fontsize=7)
+    verdict = "used" if bead["used"] else _WORDS[bead["kind"]]
+    axes.set_title(f"{verdict}\n{place} µm", fontsize=7)
 
 
 def _planes_and_profiles(figure: Any, images: dict[str, Image], voxel: Triple) -> None:
@@ -135,7 +134,7 @@ def _planes_and_profiles(figure: Any, images: dict[str, Image], voxel: Triple) -
             )
     for axes, words in ((lateral, "X, Y (µm)"), (axial, "Z (µm)")):
         axes.axhline(0.5, color=GREY, linewidth=0.7)
-        axes.set(xlabel=words, ylabel="of the peak", ylim=(-0.03, 1.08))
+        axes.set(xlabel=words, ylabel="relative to the peak", ylim=(-0.03, 1.08))
         axes.legend(fontsize=7)
 
 

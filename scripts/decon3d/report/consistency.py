@@ -1,6 +1,5 @@
-"""Pictures of the consistency maps: all methods beside each other, and each one's worst places."""
+"""Figures of the consistency maps: all methods side by side, and the worst places of each."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,12 @@ from decon3d.report.run_status import stored
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import Source, overview
 from decon3d.settings import Settings
-from decon3d.volumes.ingest import VolumeRecord, load_record, load_statistics
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import load_statistics
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 SHOWN = 4
-"""Worst places of a method that are drawn."""
+"""Most places of a method that are drawn."""
 HALF = (12, 24, 24)
 """Voxels (Z, Y, X) around a place that are drawn."""
 LIMIT = 10.0
@@ -67,12 +67,15 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
         )
         xy, xz = (farthest(scene.counts, axis) for axis in (0, 1))
         views.append((method_label(method), scene.size_um, xy, xz))
-    sentences = [_of_method(root, dataset, channel, m, check) for m, check in found.items()]
-    caption = (
-        "Raw image minus the re-blurred restoration, in units of the noise (σ). Projections of the "
-        "value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light in the "
-        "restoration that the data contradict (invented). Red: light in the data that the "
-        f"restoration lacks (missed). {' '.join(sentences)} {LIMITS}"
+    caption = "\n".join(
+        [
+            "Raw image minus the re-blurred restoration, in units of the noise (σ). Projections of "
+            "the value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light "
+            "in the restoration that the data contradict (invented). Red: light in the data that "
+            "the restoration lacks (missed).",
+            *(_of_method(root, dataset, channel, m, check) for m, check in found.items()),
+            LIMITS,
+        ]
     )
     drawn: Drawn = [
         (
@@ -112,7 +115,7 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
 
 
 def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]) -> str:
-    """Describe what a method's map shows, and what cannot be checked."""
+    """Describe the result of a method's map, and its limits."""
     text = (
         f"{method_label(method)}: {_percent(check['flagged'])} of the voxels are flagged (|z| ≥ "
         f"{THRESHOLD:g} σ; {_percent(check['invented'])} invented, {_percent(check['missed'])} "
@@ -167,7 +170,7 @@ def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
 def _probed(root: Path, dataset: str, channel: str, method: str) -> dict[str, list[float]]:
     """Read the results of the probes, by metric."""
     values: dict[str, list[float]] = {}
-    for kind in ("phantoms", f"sample.{channel}"):
+    for kind in ("phantoms", "sample"):
         path = root / paths.evaluation(dataset, method, kind)
         for record in read_records(path) if path.is_file() else []:
             if record.channel == channel and record.split == "probe":
@@ -201,7 +204,11 @@ def _places(
     grid = figure.subplots(len(worst), 4, squeeze=False)
     image = None
     for row, place in zip(grid, worst, strict=True):
-        region = _region(place["voxel"], shape)
+        z0, y0, x0 = (
+            slice(max(0, v - h), min(n, v + h + 1))
+            for v, h, n in zip(place["voxel"], HALF, shape, strict=True)
+        )
+        region: Region = (z0, y0, x0)
         raw, sharp, again = reblurred(
             record,
             restored,
@@ -251,10 +258,3 @@ def _places(
     if image is not None:
         figure.colorbar(image, ax=grid, shrink=0.6, label="z (σ)", extend="both").ax.grid(False)
     return figure
-
-
-def _region(voxel: Sequence[int], shape: Triple) -> Region:
-    z, y, x = (
-        slice(max(0, v - h), min(n, v + h + 1)) for v, h, n in zip(voxel, HALF, shape, strict=True)
-    )
-    return z, y, x

@@ -12,7 +12,7 @@ SAME_WAVELENGTH_UM = 0.03
 SAME_PIXEL = 0.02
 """Relative difference of pixel sizes that is ignored."""
 BELOW_OFFSET = 3.0
-"""A dark place may lie below the offset by so many counts, or so many times the read noise."""
+"""Counts, or multiples of the read noise, by which a dark place may be below the offset."""
 
 
 def stated_otherwise(dataset: Dataset, record: dict[str, Any]) -> list[str]:
@@ -105,7 +105,7 @@ def out_of_date(
 def age_warning(
     what: str, recorded: datetime.date, *, used: datetime.date, limit: int, since: str = "old"
 ) -> list[str]:
-    """Warn that something is too old for a day; None if it is not, or if it is later."""
+    """Warn that a recording is too old on the day of its use; no warning if it is newer."""
     age = (used - recorded).days
     if age > limit:
         return [

@@ -14,14 +14,14 @@ from decon3d.files import read_json
 from decon3d.report.templating import title_of
 
 FIGURE_BYTES = 6_000_000
-"""Of all figures on a page; further ones are linked. Base64 makes each byte 4/3 bytes."""
+"""Largest size of all figures on a page; further ones are linked. Base64 makes it 4/3 of this."""
 FIGURE_WIDTH = 1600
 QUALITY = 90
-"""Of WebP; lossless drawings take eight times as long and look the same."""
+"""Quality of WebP pictures; lossless ones take eight times as long and look the same."""
 TABLE_BYTES = 500_000
-"""Of a table that is embedded for download; a larger one is linked."""
+"""Largest size of a table that is embedded for download; a larger one is linked."""
 TABLE_ROWS = 100
-"""Rows of a table that are shown."""
+"""Most rows of a table on the page."""
 INDEX = "index.json"
 SHOWN_ELSEWHERE = ("metrics", "headline", "summary", "conditions", "cost")
 
@@ -77,31 +77,24 @@ def embedded(picture: Path | BinaryIO) -> dict[str, Any]:
     return {"data": data, "width": image.width, "height": image.height}
 
 
-def downloads(root: Path, *, dataset: str) -> list[dict[str, str]]:
-    """List the CSV tables: `name` and `href`, the table itself or, if large, a link to it."""
-    found = []
+def tables(root: Path, *, dataset: str) -> list[dict[str, Any]]:
+    """Read the CSV tables.
+
+    Returns
+    -------
+    list of dict
+        `name`; `href`: the table itself or, if large, a link to it; `title`; `columns`, `rows` (as
+        text) and `left_out` (number of further rows), if no section of the page shows the table.
+    """
+    found: list[dict[str, Any]] = []
     for path in sorted((root / paths.table(dataset, "")).glob("*.csv")):
         href = f"tables/{path.name}"
         if path.stat().st_size <= TABLE_BYTES:
             href = "data:text/csv;base64," + base64.b64encode(path.read_bytes()).decode()
-        found.append({"name": path.name, "href": href})
-    return found
-
-
-def other_tables(root: Path, *, dataset: str) -> list[dict[str, Any]]:
-    """Read the tables that no section of the page shows, as text: `title`, `columns`, `rows`."""
-    found = []
-    for path in sorted((root / paths.table(dataset, "")).glob("*.csv")):
-        if path.stem in SHOWN_ELSEWHERE:
-            continue
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        rows = table.head(TABLE_ROWS).to_numpy().tolist()
-        found.append(
-            {
-                "title": title_of(path.stem),
-                "columns": list(table.columns),
-                "rows": rows,
-                "left_out": len(table) - len(rows),
-            }
-        )
+        found.append({"name": path.name, "href": href, "title": title_of(path.stem)})
+        if path.stem not in SHOWN_ELSEWHERE:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+            rows = table.head(TABLE_ROWS).to_numpy().tolist()
+            left_out = len(table) - len(rows)
+            found[-1] |= {"columns": list(table.columns), "rows": rows, "left_out": left_out}
     return found

@@ -1,4 +1,4 @@
-"""A figure's entry in the list of figures, and what figures are made from."""
+"""The entry of a figure in the list of figures, and the inputs of all figures of a dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ Drawn = list[tuple[Entry, Figure]]
 
 @dataclass(frozen=True)
 class Job:
-    """What the figures of one dataset are made from."""
+    """The inputs of the figures of one dataset: working directory, name, settings."""
 
     root: Path
     name: str

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from decon3d import paths
 from decon3d.classical.risk import LONGER_PRIOR
 from decon3d.errors import UserError, needs_traceback
+from decon3d.evaluation.catalogue import VOXELWISE
 from decon3d.evaluation.statistics import estimate_mean
 from decon3d.files import full_disk, read_json, write_digests, write_json
 from decon3d.logs import log
@@ -25,25 +26,18 @@ from decon3d.report import plots
 from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
-from decon3d.report.independent import VOLUME, with_volumes
-from decon3d.report.labels import (
-    INPUT,
-    TRUTH,
-    VOXELWISE,
-    method_label,
-    prior_weight,
-    with_groups,
-)
+from decon3d.report.independent import VOLUME, test_specimens, with_volumes
+from decon3d.report.labels import INPUT, TRUTH, method_label, prior_weight, with_groups
+from decon3d.report.likeness import draw_likeness
 from decon3d.report.overview import shown_volumes, volume_rows
-from decon3d.report.pairs import test_specimens
-from decon3d.report.phantom_figures import data_and_phantoms, restored_recipes, split_sheet
+from decon3d.report.phantom_figures import restored_recipes, split_sheet
 from decon3d.report.run_status import still_to_gain, stored
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Source, Triple, brightest, detail, overview
 from decon3d.settings import Settings, list_volumes
-from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.reader import Reading, open_volume
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 from decon3d.workers import worker_pool
 
 DPI = 300
@@ -159,7 +153,7 @@ def _tasks(job: Job) -> Iterator[tuple[str, Callable[[], Drawn]]]:
         if (job.root / paths.psf(job.name, channel)).with_name("beads.tif").is_file():
             yield f"beads of {channel}", partial(_beads, job, channel)
         if (job.root / paths.likeness(job.name, channel)).is_file():
-            yield f"data and phantoms of {channel}", partial(data_and_phantoms, job, channel)
+            yield f"data and phantoms of {channel}", partial(draw_likeness, job, channel)
         for split in ("train", "test"):
             if exists(job.root / paths.phantoms(job.name, channel, split)):
                 yield f"{split} phantoms of {channel}", partial(split_sheet, job, channel, split)
@@ -342,11 +336,14 @@ def _metrics(job: Job) -> Drawn:
     drawn: Drawn = []
     keys = ["metric", "variant", "method", "group"]
     for channel, points in values.groupby("channel", sort=False):
-        means = {
-            key: estimate_mean(
-                list(part.groupby(VOLUME)["value"].mean()),
-                seed=job.settings.seed,
-                name="/".join(key),
+        found = {
+            key: (
+                part["value"].dropna(),
+                estimate_mean(
+                    list(part.groupby(VOLUME)["value"].mean()),
+                    seed=job.settings.seed,
+                    name="/".join(key),
+                ),
             )
             for key, part in points.groupby(keys)
         }
@@ -360,5 +357,5 @@ def _metrics(job: Job) -> Drawn:
         entry = Entry(
             f"metrics_{channel}", "metrics", f"All values{of_channel(job, str(channel))}", caption
         )
-        drawn.append((entry, plots.metric_plot(points, means=means, methods=methods)))
+        drawn.append((entry, plots.metric_plot(found, methods=methods)))
     return drawn

@@ -1,7 +1,7 @@
-"""The headline table, the settings that decided its numbers, and the guide to all columns.
+"""The headline table, the settings behind its numbers, and the guide to all columns.
 
-The headline has five figures per method: held-out deviance, NRMSE raw and affine-matched, width of
-beads, slope of brightness per object, and cost. The summary has the rest.
+The headline has the key numbers of each method: held-out deviance, NRMSE raw and affine-matched,
+width of beads, slope of brightness per object, and cost. The summary has the other metrics.
 """
 
 from collections.abc import Mapping
@@ -46,18 +46,18 @@ WIDTH_COLUMNS = ("channel", "metric", "variant", "method")
 
 
 def dependent(metrics: pd.DataFrame) -> "pd.Series[bool]":
-    """Mark the rows of a deviance of halves that share noise."""
+    """Mark the rows whose deviance was measured on halves with correlated noise."""
     told = metrics["implementation"].astype(str).str.contains(DEPENDENT, regex=False)
     return told & metrics["metric"].isin(["deviance", "deviance_part"])
 
 
-def shared_noise(metrics: pd.DataFrame) -> list[str]:
-    """List the channels in which the deviance of held-out photons is not valid."""
+def correlated_noise_warnings(metrics: pd.DataFrame) -> list[str]:
+    """Warn of channels in which the deviance of held-out photons is not valid."""
     return [
         f"Channel {channel}: the noise of neighbouring voxels is correlated (for example by "
         "deskewing), so the two halves of the photons are not independent. Held-out deviance "
-        "would favour too many iterations; it does not rank the methods here, and FSC is not "
-        "measured."
+        "is not used to compare methods here, since it would favour too many iterations. FSC is "
+        "not measured."
         for channel in metrics[dependent(metrics)]["channel"].unique()
     ]
 
@@ -115,18 +115,14 @@ def headline(
             row["bead_fwhm_lateral_um"] = beads.reindex(["y", "x"]).mean()
             row["bead_fwhm_axial_um"] = beads.reindex(["z"]).mean()
             row["object_slope"] = own[own["metric"] == "object_slope"]["value"].mean()
-            rows.append(row | _cost(cost, str(channel), method))
+            costs = cost[(cost["method"] == method) & cost["channel"].isin([channel, "all"])]
+            restored = costs[costs["stage"] == "restoration"]
+            voxels = restored["mvoxel"].sum()
+            row["seconds_per_mvoxel"] = restored["seconds"].sum() / voxels if voxels > 0 else np.nan
+            before = costs["stage"].isin(["tuning", "training"])
+            row["setup_seconds"] = costs[before]["seconds"].sum()
+            rows.append(row)
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
-
-
-def _cost(cost: pd.DataFrame, channel: str, method: str) -> dict[str, float]:
-    own = cost[(cost["method"] == method) & cost["channel"].isin([channel, "all"])]
-    restored = own[own["stage"] == "restoration"]
-    voxels = restored["mvoxel"].sum()
-    return {
-        "seconds_per_mvoxel": restored["seconds"].sum() / voxels if voxels > 0 else np.nan,
-        "setup_seconds": own[own["stage"].isin(["tuning", "training"])]["seconds"].sum(),
-    }
 
 
 def wrong_psf(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,12 @@
 """Group values by independent volume: intervals are over volumes, and two crops are one volume."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
+from decon3d import paths
+from decon3d.files import read_json
 from decon3d.settings import Settings
 
 VOLUME = "volume"
@@ -59,3 +62,20 @@ def values_by_volume(metrics: pd.DataFrame) -> dict[str, dict[str, float]]:
         for method, part in kept.groupby("method", sort=False)
         for rows in [part.groupby(VOLUME, sort=False)["value"].mean()]
     }
+
+
+def test_specimens(root: Path, *, dataset: str, settings: Settings) -> dict[str, str]:
+    """Name the specimen of every measured test pair, by channel and subject.
+
+    Returns
+    -------
+    dict
+        `signal/pairs/test/0000` and so on, in the order of the test store.
+    """
+    found: dict[str, str] = {}
+    for channel in settings.datasets[dataset].channels:
+        path = root / paths.measured_pairs(dataset, channel)
+        pairs = read_json(path)["pairs"] if path.is_file() else []
+        names = [row["specimen"] for row in pairs if row["split"] == "test"]
+        found |= {f"{channel}/pairs/test/{i:04d}": name for i, name in enumerate(names)}
+    return found

@@ -28,35 +28,36 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Measured:
-    """A bead stack in one channel, and its measurements (`optics.quality.measure_stack`)."""
+    """The measurements of one bead stack in one channel, or of one day's camera frames.
 
-    objective: str
-    channel: str
-    date: datetime.date
+    Attributes
+    ----------
+    where
+        Objective and channel; `camera` alone for frames.
+    day
+        Date of the recording (ISO 8601), or `UNDATED`.
+    values
+        From `optics.quality.measure_stack` or `volumes.camera_maps.Calibration`.
+    """
+
+    where: tuple[str, ...]
+    day: str
     values: dict[str, Any]
 
     @property
     def name(self) -> str:
         """Its name in sentences."""
-        return f"{self.objective}, {self.channel}, {self.date}"
+        return ", ".join((*self.where, self.day))
 
     @property
-    def usable(self) -> bool:
-        """Whether it could be measured."""
-        return self.values["problem"] is None
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The camera's frames of a day, and their calibration (`volumes.camera_maps.Calibration`)."""
-
-    day: str
-    values: dict[str, Any]
+    def problem(self) -> str | None:
+        """The reason why it could not be measured; None = it was measured."""
+        return self.values.get("problem")
 
     @property
-    def usable(self) -> bool:
-        """Whether they could be measured."""
-        return self.values.get("problem") is None
+    def date(self) -> datetime.date:
+        """Date of the recording."""
+        return datetime.date.fromisoformat(self.day)
 
 
 def build_instrument_page(
@@ -85,9 +86,8 @@ def build_instrument_page(
     """
     stacks = [
         Measured(
-            objective,
-            channel,
-            stack.date,
+            (objective, channel),
+            str(stack.date),
             read_record(root / paths.instrument_beads(name, objective, str(stack.date), channel)),
         )
         for objective, value in instrument.objectives.items()
@@ -96,7 +96,7 @@ def build_instrument_page(
         if channel in stack.channels
     ]
     frames = [
-        Frames(day, read_record(root / paths.instrument_camera(name, day)))
+        Measured(("camera",), day, read_record(root / paths.instrument_camera(name, day)))
         for day in instrument.frame_days
     ]
     text = render(
@@ -106,11 +106,11 @@ def build_instrument_page(
         file=file,
         made=today.strftime("%d %B %Y"),
         objectives=[
-            _objective(objective, instrument, [s for s in stacks if s.objective == objective])
+            _objective(objective, instrument, [s for s in stacks if s.where[0] == objective])
             for objective in instrument.objectives
         ],
         camera=[_camera_row(f) for f in frames],
-        camera_figure=_camera_figure([f for f in frames if f.usable and f.day != UNDATED]),
+        camera_figure=_camera_figure([f for f in frames if not f.problem and f.day != UNDATED]),
         configured=[
             (key, value)
             for key, value in instrument.camera
@@ -119,8 +119,8 @@ def build_instrument_page(
         warnings=[
             *_stale(instrument, today),
             *_changed_widths(stacks),
-            *_stack_warnings(stacks),
-            *_camera_warnings(frames, instrument),
+            *_own_warnings([*stacks, *frames]),
+            *_camera_changes([f for f in frames if not f.problem], instrument),
         ],
         chromatic=instrument.chromatic,
     )
@@ -132,14 +132,24 @@ def build_instrument_page(
 def _objective(name: str, instrument: Instrument, stacks: list[Measured]) -> dict[str, Any]:
     """Describe an objective on the page."""
     optics = instrument.objectives[name].optics
-    shifted = [s for s in stacks if s.values.get("chromatic")]
     return {
         "name": name,
         "what": f"{optics.kind.words}, NA {optics.numerical_aperture:g} in n = "
         f"{optics.immersion_index:g}",
         "figure": _widths_figure(name, stacks),
         "rows": [_row(s) for s in stacks],
-        "shifts": [_shift_row(s, instrument.reference) for s in shifted],
+        "shifts": [
+            [
+                f"{s.where[1]} against {instrument.reference}, {s.day}",
+                *(
+                    f"{number(shift, 3)} ± {number(error, 3)}"
+                    for shift, error in zip(c["shift_um"], c["error_um"], strict=True)
+                ),
+                str(c["beads"]),
+            ]
+            for s in stacks
+            if (c := s.values.get("chromatic"))
+        ],
     }
 
 
@@ -159,10 +169,8 @@ def _stale(instrument: Instrument, today: datetime.date) -> list[str]:
 def _changed_widths(stacks: Sequence[Measured]) -> list[str]:
     """Compare the newest width of each objective and channel with the earlier ones."""
     found = []
-    for objective, channel in dict.fromkeys((s.objective, s.channel) for s in stacks):
-        series = [
-            s for s in stacks if (s.objective, s.channel) == (objective, channel) and s.usable
-        ]
+    for where in dict.fromkeys(s.where for s in stacks):
+        series = [s for s in stacks if s.where == where and not s.problem]
         if len(series) < 2:
             continue
         widths = np.array([s.values["fwhm_um"] for s in series])
@@ -178,54 +186,53 @@ def _changed_widths(stacks: Sequence[Measured]) -> list[str]:
     return found
 
 
-def _stack_warnings(stacks: Sequence[Measured]) -> list[str]:
-    """List the newest stacks' own warnings, and the problems of all stacks."""
-    found = [f"{s.name}: not measured: {s.values['problem']}" for s in stacks if not s.usable]
-    newest = {(s.objective, s.channel): s for s in stacks if s.usable}
-    return found + [
-        f"{stack.name}: {text}" for stack in newest.values() for text in stack.values["warnings"]
+def _own_warnings(measured: Sequence[Measured]) -> list[str]:
+    """List what could not be measured, and the warnings of the newest recording of each kind."""
+    newest = {m.where: m for m in measured if not m.problem}
+    return [f"{m.name}: not measured: {m.problem}" for m in measured if m.problem] + [
+        f"{m.name}: {text}" for m in newest.values() for text in m.values["warnings"]
     ]
 
 
-def _camera_warnings(frames: Sequence[Frames], instrument: Instrument) -> list[str]:
-    found = [
-        f"camera, {f.day}: not measured: {f.values['problem']}" for f in frames if not f.usable
-    ]
-    known = [f for f in frames if f.usable]
-    found += [f"camera, {f.day}: {text}" for f in known[-1:] for text in f.values["warnings"]]
-    if not known:
-        return found
-    newest = known[-1].values
-    camera = instrument.camera
-    against = [(f.day, f.values) for f in known[:-1][-1:]]
+def _camera_changes(frames: Sequence[Measured], instrument: Instrument) -> list[str]:
+    """Compare the newest frames with the earlier ones, and with the instrument's own numbers."""
+    if not frames:
+        return []
+    found = []
+    newest, camera = frames[-1].values, instrument.camera
+    against = [(f.day, f.values) for f in frames[-2:-1]]
     if camera.offset is not None or camera.gain is not None:
         stated = {"offset": camera.offset, "gain": camera.gain, "read_noise_counts": None}
         against.append(("the instrument's own numbers", stated))
     for day, earlier in against:
-        for key, limit, unit in (
-            ("offset", max(newest["read_noise_counts"], 1.0), " counts"),
-            ("gain", GAIN_CHANGE * (newest["gain"] or 1), " counts per photon"),
-            ("read_noise_counts", READ_NOISE_CHANGE * newest["read_noise_counts"], " counts"),
+        for key, what, limit, unit in (
+            ("offset", "offset", max(newest["read_noise_counts"], 1.0), "counts"),
+            ("gain", "gain", GAIN_CHANGE * (newest["gain"] or 1), "counts per photon"),
+            (
+                "read_noise_counts",
+                "read noise",
+                READ_NOISE_CHANGE * newest["read_noise_counts"],
+                "counts",
+            ),
         ):
             before, now = earlier[key], newest[key]
             if before is not None and now is not None and abs(now - before) > limit:
-                what = "read noise" if key == "read_noise_counts" else key
                 found.append(
-                    f"camera, {known[-1].day}: the {what} is {now:.4g}{unit}, but {before:.4g} by "
+                    f"{frames[-1].name}: the {what} is {now:.4g} {unit}, but {before:.4g} by "
                     f"{day}; check the camera's settings"
                 )
     return found
 
 
 def _row(stack: Measured) -> list[str]:
-    head = [f"{stack.channel}, {stack.date}"]
-    if not stack.usable:
-        return [*head, "–", "–", "–", "–", "–", "not measured"]
+    head = f"{stack.where[1]}, {stack.day}"
+    if stack.problem:
+        return [head, *5 * "–", "not measured"]
     values = stack.values
     widths, theory = values["fwhm_um"], values["theory_fwhm_um"]
     ratio = ", ".join(number(w / t, 2) for w, t in zip(widths, theory, strict=True))
     return [
-        *head,
+        head,
         *(number(w, 3) for w in widths),
         ", ".join(number(t, 3) for t in theory),
         ratio,
@@ -233,19 +240,11 @@ def _row(stack: Measured) -> list[str]:
     ]
 
 
-def _shift_row(stack: Measured, reference: str) -> list[str]:
-    chromatic = stack.values["chromatic"]
-    pairs = zip(chromatic["shift_um"], chromatic["error_um"], strict=True)
-    shifts = [f"{number(s, 3)} ± {number(e, 3)}" for s, e in pairs]
-    return [f"{stack.channel} against {reference}, {stack.date}", *shifts, str(chromatic["beads"])]
-
-
-def _camera_row(frames: Frames) -> list[str]:
-    if not frames.usable:
-        return [frames.day, "–", "–", "–", "–", "–", "not measured"]
+def _camera_row(frames: Measured) -> list[str]:
+    if frames.problem:
+        return [frames.day, *5 * "–", "not measured"]
     v = frames.values
-    gain = v["gain"]
-    spread = v["gain_spread"]
+    gain, spread = v["gain"], v["gain_spread"]
     return [
         frames.day,
         f"{number(v['offset'], 2)} ± {number(v['offset_spread'], 2)}",
@@ -260,16 +259,16 @@ def _camera_row(frames: Frames) -> list[str]:
 
 def _widths_figure(objective: str, stacks: Sequence[Measured]) -> dict[str, Any] | None:
     """Draw the widths along Z, Y, X over time, with theory's as dashes."""
-    known = [s for s in stacks if s.usable]
+    known = [s for s in stacks if not s.problem]
     if not known:
         return None
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
         for axis, axes in enumerate(figure.subplots(1, 3)):
             for color, channel in zip(
-                COLORS * 9, dict.fromkeys(s.channel for s in known), strict=False
+                COLORS * 9, dict.fromkeys(s.where[1] for s in known), strict=False
             ):
-                series = [s for s in known if s.channel == channel]
+                series = [s for s in known if s.where[1] == channel]
                 dates: Any = [s.date for s in series]
                 axes.plot(
                     dates,
@@ -293,16 +292,16 @@ def _widths_figure(objective: str, stacks: Sequence[Measured]) -> dict[str, Any]
         return _drawn(
             figure,
             f"Width of the PSF, {objective}",
-            "Full width at half maximum of the PSF, the bead's diameter taken out, by the date of "
-            "the bead stack; dashed: theory.",
+            "Full width at half maximum of the PSF after removal of the bead's diameter, by the "
+            "date of the bead stack. Dashed: theory.",
         )
 
 
-def _camera_figure(frames: Sequence[Frames]) -> dict[str, Any] | None:
+def _camera_figure(frames: Sequence[Measured]) -> dict[str, Any] | None:
     """Draw offset, gain and read noise over time."""
     if len(frames) < 2:
         return None
-    dates: Any = [datetime.date.fromisoformat(f.day) for f in frames]
+    dates: Any = [f.date for f in frames]
     panels = (
         ("offset", "Offset (counts)"),
         ("gain", "Gain (counts per photon)"),

@@ -4,14 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from decon3d.classical.kind import PRIORS
-from decon3d.evaluation.catalogue import METRICS, VOXELWISE, Metric
-from decon3d.phantoms.recipes import structures
 from decon3d.settings import KINDS, ORACLE, Settings, is_network, is_oracle
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METRICS", "VOXELWISE", "Metric"]
 INPUT = "input"
 TRUTH = "truth"
 
@@ -69,6 +66,8 @@ def seen_recipes(settings: Settings) -> set[str]:
     pairs = settings.simulated_pairs
     if pairs is None:
         return set()
+    from decon3d.phantoms.recipes import structures  # half a second for pages without phantoms
+
     trained = frozenset().union(*map(structures, pairs.train.recipes))
     return {r for r in {*pairs.train.recipes, *pairs.test.recipes} if structures(r) <= trained}
 

@@ -12,39 +12,34 @@ from numpy.typing import NDArray
 from decon3d import paths
 from decon3d.files import read_record
 from decon3d.phantoms.contact_sheet import middle
-from decon3d.report.entries import exists
+from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel
 from decon3d.report.plots import COLORS, WIDTH
 from decon3d.report.run_status import volume_names
 from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
 from decon3d.settings import Settings
 from decon3d.volumes.checked_stores import open_group
-from decon3d.volumes.ingest import load_record
+from decon3d.volumes.volume_record import load_record
 
 SHOWN = 4
 """Crops of a row."""
 
 
-def draw_likeness(
-    root: Path, *, dataset: str, settings: Settings, channel: str
-) -> tuple[Figure, str]:
+def draw_likeness(job: Job, channel: str) -> Drawn:
     """Draw crops of the data above phantoms of each test recipe, with histograms and spectra.
 
-    Returns
-    -------
-    figure, caption
-        All crops have one length scale and one grey scale, in photons.
+    All crops have one length scale and one grey scale, in photons.
     """
+    root, dataset, settings = job.root, job.name, job.settings
     record = read_record(root / paths.likeness(dataset, channel))
     group: Any = open_group(root / paths.phantoms(dataset, channel, "test"))
     _, height_um, width_um = group.attrs["voxel_size_um"]
-    chosen = settings.datasets[dataset]
     names = volume_names(root, dataset=dataset, settings=settings)
     ingested = filter(Path.is_file, (root / paths.ingested(dataset, name) for name in names))
     sample = sample_blocks(
         [replace(r, path=str(root / r.path)) for r in map(load_record, ingested)],
-        channel=chosen.channels[channel].index,
-        times=chosen.times,
+        channel=job.dataset.channels[channel].index,
+        times=job.dataset.times,
         seed=settings.seed,
     )
     recipes, photons = group.attrs["recipes"], group.attrs["photons"]
@@ -92,7 +87,8 @@ def draw_likeness(
         "brightness in units of the noise's standard deviation σ, and power spectra of the "
         "structures. " + " ".join(_sentence(found) for found in record["recipes"])
     )
-    return figure, caption
+    title = f"Your data and phantoms{of_channel(job, channel)}"
+    return [(Entry(f"likeness_{channel}", "phantoms", title, caption), figure)]
 
 
 def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:

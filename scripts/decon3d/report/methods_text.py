@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from decon3d import paths
-from decon3d.report.labels import METRICS, VOXELWISE, method_label, prior_weight
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
+from decon3d.report.labels import method_label, prior_weight
 from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number, quantity
 from decon3d.settings import (
@@ -20,7 +21,7 @@ from decon3d.settings import (
     is_tuned,
 )
 from decon3d.versions import __version__
-from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.volume_record import VolumeRecord
 
 TRUTHS = {
     "test": "simulated volumes with known truth",
@@ -84,19 +85,15 @@ def restoration_summary(
     moments = f", {max(times)} time points" if max(times) > 1 else ""
     various = "of different sizes, the first " if len(shapes) > 1 else ""
     channels = ", ".join(
-        f"{name} ({_in_file(first, c)}{1000 * c.emission_um:.0f} nm)"
+        f"{name} ({own}{1000 * c.emission_um:.0f} nm)"
         for name, c in dataset.channels.items()
+        for title in [first.own_name(c.index)]
+        for own in [f"“{title}” in the file, " if title else ""]
     )
     return (
         f"{count} {various}of {size}{moments}, {_microscope(dataset.optics)}, "
         f"channel{'s' if len(dataset.channels) > 1 else ''} {channels}, {done}."
     )
-
-
-def _in_file(record: VolumeRecord, channel: Channel) -> str:
-    """Quote the file's own name of a channel, if it has one."""
-    own = record.own_name(channel.index)
-    return f"“{own}” in the file, " if own else ""
 
 
 def methods_paragraph(

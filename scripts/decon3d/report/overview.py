@@ -12,17 +12,17 @@ from PIL import Image
 
 from decon3d import paths
 from decon3d.errors import UserError, needs_traceback
+from decon3d.evaluation.catalogue import METRICS
 from decon3d.logs import log
-from decon3d.report.labels import INPUT, METRICS, method_label
+from decon3d.report.labels import INPUT, method_label
 from decon3d.report.run_status import stored
 from decon3d.report.viewer import data_uri
-from decon3d.report.views import Values
+from decon3d.report.views import Source, Values, pyramid
 from decon3d.settings import Settings
-from decon3d.volumes.ingest import VolumeRecord, load_record
-from decon3d.volumes.reader import Volume, open_volume
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 FEW = 4
-"""Up to so many volumes are all shown; of more, the most typical one and the outliers."""
+"""Most volumes that are all shown; of more, the most typical one and the outliers are."""
 ODD_SHOWN = 2
 LEAST = 5
 """Least number of volumes in which outliers are looked for."""
@@ -117,17 +117,20 @@ def add_pictures(
     for row in rows:
         if row.record is None:
             continue
-        wanted = [("raw", root / row.record.path, time, channel.index)]
+        wanted = [Source("raw", root / row.record.path, time, channel.index)]
         if method is not None:
             store = root / paths.restored(dataset, row.name, method)
-            wanted.append((method_label(method), store, 0, 0))
-        for label, path, moment, index in wanted:
+            wanted.append(Source(method_label(method), store, 0, 0))
+        for source in wanted:
             try:
-                values = _smallest(path).read(moment, index, (slice(None),) * 3)
+                finest, *coarser = pyramid(source)
+                fine = [level for level in coarser if min(level.shape[3:]) >= THUMBNAIL]
+                level = fine[-1] if fine else finest
+                values = level.read(source.time, source.channel, (slice(None),) * 3)
             except (UserError, OSError, IndexError) as error:
-                log.debug("no thumbnail of %s: %s", path, error)
+                log.debug("no thumbnail of %s: %s", source.path, error)
                 continue
-            row.pictures.append((label, _thumbnail(values.max(axis=0))))
+            row.pictures.append((source.label, _thumbnail(values.max(axis=0))))
 
 
 def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[str, Fact]) -> Row:
@@ -167,7 +170,7 @@ def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[
 def _add_consistency(
     root: Path, dataset: str, volume: str, method: str, add: Callable[[str, Fact, Any], None]
 ) -> None:
-    """Add the shares that contradict the data and that cannot be verified; the worst channel's."""
+    """Add the shares of inconsistent and of not verifiable light, of the worst channel."""
     path = root / paths.consistency_record(dataset, method)
     checks = (stored(path).get(volume) or {}).get("checks", [])
     for key, words in (("flagged", "Inconsistent voxels"), ("not_verifiable", "Not verifiable")):
@@ -213,21 +216,6 @@ def _score(facts: dict[str, Fact], rows: list[Row]) -> None:
     for row in rows:
         if row.score < ODD:
             row.why = ""
-
-
-def _smallest(path: Path) -> Volume:
-    """Open the coarsest level of a volume's pyramid that is no smaller than a thumbnail."""
-    volume = open_volume(path)
-    level = 1
-    while path.is_dir():
-        try:
-            coarser = open_volume(path, level=level)
-        except UserError:
-            break
-        if min(coarser.shape[3:]) < THUMBNAIL:
-            break
-        volume, level = coarser, level + 1
-    return volume
 
 
 def _thumbnail(projection: Values) -> str:

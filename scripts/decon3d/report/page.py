@@ -13,24 +13,25 @@ import yaml
 
 from decon3d import paths
 from decon3d.errors import needs_traceback
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.records import COLUMNS
-from decon3d.files import DIGESTS, check_digests, write_digests, write_json, write_text
+from decon3d.files import DIGESTS, check_digests, read_json, write_digests, write_json, write_text
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
-from decon3d.report.embed import downloads, embedded, figures_by_section, other_tables
+from decon3d.report.embed import embedded, figures_by_section, tables
 from decon3d.report.figures import make_figures, volume_figures
-from decon3d.report.headline_table import headline, shared_noise
-from decon3d.report.index import build_index
-from decon3d.report.labels import INPUT, METRICS, VOXELWISE, method_label, seen_recipes
+from decon3d.report.headline_table import correlated_noise_warnings, headline
+from decon3d.report.independent import VOLUME, test_specimens, with_volumes
+from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
-from decon3d.report.overview import ODD, Row, add_pictures, shown_volumes, volume_rows
-from decon3d.report.pairs import pair_rows, test_specimens
-from decon3d.report.recommendation import Recommendation, recommended
+from decon3d.report.overview import ODD, add_pictures, shown_volumes, volume_rows
+from decon3d.report.recommendation import recommended
 from decon3d.report.run_status import (
     data_warnings,
     effective_settings,
     incomplete_methods,
+    pair_rows,
     provenance,
     psf_cards,
 )
@@ -44,11 +45,12 @@ from decon3d.report.tables import (
     write_tables,
 )
 from decon3d.report.templating import listed, render
-from decon3d.report.vetoes import painted
+from decon3d.report.vetoes import staircase_warnings
 from decon3d.settings import Settings, is_trained
+from decon3d.settings.decisive import decisive
 
 VIEWER_BYTES = 12_000_000
-"""Of all volumes in the viewer, as text; the volumes' own pages show the others."""
+"""Largest size of all volumes in the viewer, as text; pages of single volumes show the others."""
 SECTIONS = {
     "pictures": "Pictures",
     "metrics": "Quality against the truth",
@@ -76,6 +78,33 @@ def report_what_exists(root: Path, settings: Settings) -> None:
                 )
         build_report(root, dataset=dataset, settings=settings)
     build_index(root, settings.datasets)
+
+
+def build_index(root: Path, datasets: Iterable[str]) -> Path:
+    """Write results/index.html, which links the datasets' pages.
+
+    Parameters
+    ----------
+    datasets
+        Names; one without a page is listed as such.
+    """
+    pages = [
+        {
+            "dataset": name,
+            "link": paths.report(name).removeprefix("results/"),
+            "there": (root / paths.report(name)).is_file(),
+            "preview": paths.preview(name).removeprefix("results/")
+            if (root / paths.preview(name)).is_file()
+            else None,
+            "card": read_json(root / paths.card(name))
+            if (root / paths.card(name)).is_file()
+            else None,
+        }
+        for name in datasets
+    ]
+    path = root / paths.INDEX
+    write_text(path, render("index.html.j2", pages=pages))
+    return path
 
 
 def check_drawn(root: Path, *, dataset: str) -> None:
@@ -143,11 +172,13 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     warnings = [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
     warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
     warnings += attempt("the likeness", lambda: likeness_warnings(root, **named), [])
-    warnings += attempt("the deviance", lambda: shared_noise(metrics), [])
-    warnings += attempt("the staircase", lambda: painted(metrics), [])
+    warnings += attempt("the deviance", lambda: correlated_noise_warnings(metrics), [])
+    warnings += attempt("the staircase", lambda: staircase_warnings(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
-    best = _pictured(rows, advice, settings)
+    # Beside the raw thumbnails: the recommended method, else the first with a result.
+    wanted = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
+    best = next((m for m in wanted if any(m not in row.missing for row in rows)), None)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
     scenes = attempt("the viewer", lambda: _scenes(root, shown_volumes(rows), **named), [])
     records = [row.record for row in rows if row.record is not None]
@@ -163,7 +194,14 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     hero = next((f for f in figures.get("pictures", []) if f["data"]), None)
     if hero is not None:
         figures["pictures"].remove(hero)
-    write_json(root / paths.card(dataset), _card(rows, advice, restored))
+    card = {
+        "restored": restored,
+        "volumes": len(rows),
+        "odd": [row.name for row in rows if row.odd],
+        "recommendations": [r.summary for r in advice],
+        "pictures": rows[0].pictures if rows else [],
+    }
+    write_json(root / paths.card(dataset), card)
     text = render(
         "page.html.j2",
         dataset=dataset,
@@ -182,7 +220,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         sections=sections,
         figures=figures,
         blocks=summary_blocks(summary) if len(summary) else [],
-        cost=[_present(row) for row in cost.to_dict(orient="records")],
+        cost=cost.astype(object).where(cost.notna(), None).to_dict(orient="records"),
         methods=attempt("the settings", lambda: effective_settings(root, **named), []),
         paragraph=attempt(
             "the methods paragraph",
@@ -191,12 +229,9 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ),
         psf_cards=cards,
         pairs=attempt("the measured pairs", lambda: pair_rows(root, **named), []),
-        downloads=attempt("the tables", lambda: downloads(root, dataset=dataset), []),
-        tables=attempt("other tables", lambda: other_tables(root, dataset=dataset), []),
+        tables=attempt("the tables", lambda: tables(root, dataset=dataset), []),
         provenance=attempt("the provenance", lambda: provenance(root, **named), []),
-        config=yaml.safe_dump(
-            settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True
-        ),
+        config=yaml.safe_dump(decisive(settings, dataset), sort_keys=False, allow_unicode=True),
         warnings=warnings,
         caveats=_caveats(metrics, settings),
         problems=problems + undrawn,
@@ -247,7 +282,7 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
 def _scenes(
     root: Path, volumes: Iterable[str], *, dataset: str, settings: Settings
 ) -> list[dict[str, Any]]:
-    """Make the viewer's scenes up to the page's size limit; always the first one."""
+    """Make the viewer's scenes up to the page's size limit, but at least the first one."""
     scenes: list[dict[str, Any]] = []
     size = 0
     for scene in volume_scenes(root, volumes, dataset=dataset, settings=settings):
@@ -260,40 +295,21 @@ def _scenes(
     return scenes
 
 
-def _pictured(rows: list[Row], advice: list[Recommendation], settings: Settings) -> str | None:
-    """Choose the method of the thumbnails: the recommended one, else the first with a result."""
-    methods = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
-    return next((m for m in methods if any(m not in row.missing for row in rows)), None)
-
-
-def _card(rows: list[Row], advice: list[Recommendation], restored: str) -> dict[str, Any]:
-    return {
-        "restored": restored,
-        "volumes": len(rows),
-        "odd": [row.name for row in rows if row.odd],
-        "recommendations": [r.summary for r in advice],
-        "pictures": rows[0].pictures if rows else [],
-    }
-
-
-def _present(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(v, float) and v != v else v for key, v in row.items()}
-
-
 def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
-    """List what the numbers can and cannot prove."""
+    """List the limits of the numbers."""
     caveats = []
     phantoms = metrics[metrics["split"] == "test"] if len(metrics) else metrics
     if len(phantoms):
-        count = phantoms.groupby(["channel", "recipe"])["subject"].nunique().min()
+        volumes = with_volumes(phantoms, settings=settings)
+        count = volumes.groupby(["channel", "recipe"])[VOLUME].nunique().min()
         caveats += [
             "The phantoms are simulated with the point spread function and the noise that the "
             "restorations assume. The numbers show how well each method removes this known blur. "
             "They do not show how it performs if the real point spread function, background or "
             "noise differ.",
-            f"Intervals on phantoms are over simulated volumes (at least {count} per recipe; crops "
-            "of one clean volume, or one object at several doses, count once). They do not include "
-            "the variation over other microscopes, doses or kinds of structure.",
+            f"Intervals on phantoms are over simulated volumes, at least {count} per recipe (crops "
+            "of one clean volume, or one object at several doses, count as one). They do not "
+            "include the variation over other microscopes, doses or kinds of structure.",
         ]
         seen = sorted(seen_recipes(settings))
         unseen = sorted(set(phantoms["recipe"]) - set(seen))

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from decon3d.settings import ORACLE
 
@@ -67,6 +66,8 @@ def as_papers_report(metrics: pd.DataFrame) -> pd.DataFrame:
 
 def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Test the columns of one table of volumes × methods."""
+    from scipy import stats  # here, since it takes most of a second
+
     names = list(table.columns)
     samples = [table[name].to_numpy() for name in names]
     anova = stats.f_oneway(*samples)
@@ -102,6 +103,8 @@ def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
 @lru_cache
 def _critical(groups: int, freedom: int) -> float:
     """Return the 95 % point of the studentized range; cached, since it takes seconds."""
+    from scipy import stats
+
     return float(stats.studentized_range.ppf(0.95, groups, freedom))
 
 

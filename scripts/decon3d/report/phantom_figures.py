@@ -9,21 +9,11 @@ from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.report import plots
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
 from decon3d.report.labels import TRUTH, method_label, seen_recipes
-from decon3d.report.likeness import draw_likeness
 from decon3d.report.templating import quantity
 from decon3d.report.views import Scene, Triple
 from decon3d.volumes.checked_stores import open_group
 
 PAIRS_SHOWN = 3
-
-
-def data_and_phantoms(job: Job, channel: str) -> Drawn:
-    """Draw the data beside the phantoms."""
-    figure, caption = draw_likeness(
-        job.root, dataset=job.name, settings=job.settings, channel=channel
-    )
-    title = f"Your data and phantoms{of_channel(job, channel)}"
-    return [(Entry(f"likeness_{channel}", "phantoms", title, caption), figure)]
 
 
 def split_sheet(job: Job, channel: str, split: str) -> Drawn:
@@ -41,7 +31,7 @@ def split_sheet(job: Job, channel: str, split: str) -> Drawn:
         "(XZ), each on its own grey scale."
     )
     section, what = ("pairs", "Measured pairs") if measured else ("phantoms", "Phantoms")
-    title = f"{what} of the {split} split{of_channel(job, channel)}"
+    title = f"{what} for {split}ing{of_channel(job, channel)}"
     return [(Entry(f"sheet_{channel}_{split}", section, title, caption), contact_sheet(store))]
 
 

@@ -6,7 +6,7 @@ common colour blindness can tell apart.
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import matplotlib
@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.statistics import Estimate
-from decon3d.report.labels import METRICS, VARIANTS, VOXELWISE, method_label, prior_weight
+from decon3d.report.labels import TRUTH, VARIANTS, method_label, prior_weight
 from decon3d.report.views import Scene, Triple, line
 
 WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
@@ -28,18 +29,13 @@ TALLEST = 9.0
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
 GROUP_STYLES = {
-    "seen": ("#0072B2", "o"),
-    "unseen": ("#D55E00", "^"),
-    "measured": ("#CC79A7", "s"),
-    "volume": ("#009E73", "D"),
+    "seen": ("#0072B2", "o", "seen structure"),
+    "unseen": ("#D55E00", "^", "unseen structure"),
+    "measured": ("#CC79A7", "s", "measured pairs"),
+    "volume": ("#009E73", "D", "your volumes"),
 }
+"""Colour, marker and label of each group of volumes with truth."""
 OUTLINE = [patheffects.withStroke(linewidth=2.5, foreground="black")]
-GROUP_WORDS = {
-    "seen": "seen structure",
-    "unseen": "unseen structure",
-    "measured": "measured pairs",
-    "volume": "own volumes",
-}
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -128,7 +124,9 @@ def xy_above_xz(
                 interpolation="antialiased",
                 extent=(0, size_um[2], size_um[1 if name == "XY" else 0], 0),
             )
-            _bare(axes)
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
             if i == 0:
                 axes.text(
                     0.02,
@@ -160,7 +158,7 @@ def xy_above_xz(
 
 
 def _fit_width(figure: Figure) -> None:
-    """Make a figure as wide as what it shows; no axes change their size."""
+    """Set the width of a figure to that of its content; the axes keep their sizes."""
     width, height = figure.get_size_inches()
     needed = figure.get_tightbbox().x1 + 0.06
     for axes in figure.axes:
@@ -172,21 +170,16 @@ def _fit_width(figure: Figure) -> None:
 def profiles(panels: Sequence[tuple[str, Scene]], *, centre_um: Triple) -> Figure:
     """Draw counts along X and along Z through one place."""
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    styles = [(GREY, "-"), *((COLORS[i % len(COLORS)], "-") for i in range(len(panels) - 1))]
     for axes, axis, name in zip(figure.subplots(1, 2), (2, 0), ("X", "Z"), strict=True):
-        for i, (label, scene) in enumerate(panels):
+        for (label, scene), style in zip(panels, styles, strict=True):
             places, counts = line(scene, centre_um=centre_um, axis=axis)
-            color, style = _line_style(label, i)
-            axes.plot(places, counts, style, color=color, label=label, linewidth=1.5)
+            color, dashes = ("black", "--") if label == TRUTH else style
+            axes.plot(places, counts, dashes, color=color, label=label, linewidth=1.5)
         half = min(4.0, max(abs(places[0]), abs(places[-1])))
         axes.set(xlim=(-half, half), xlabel=f"distance along {name} (µm)", ylabel="counts")
     axes.legend(loc="upper right")
     return figure
-
-
-def _line_style(label: str, index: int) -> tuple[str, str]:
-    if index == 0:
-        return GREY, "-"
-    return ("black", "--") if label == "truth" else (COLORS[(index - 1) % len(COLORS)], "-")
 
 
 def training_curve(
@@ -316,97 +309,57 @@ def psf_views(
             )
     bar = figure.colorbar(image, ax=figure.axes, shrink=0.8, ticks=np.sqrt([0, 0.01, 0.1, 0.5, 1]))
     bar.ax.set_yticklabels(["0", "0.01", "0.1", "0.5", "1"])
-    bar.set_label("of the peak")
+    bar.set_label("intensity, relative to the peak")
     bar.ax.grid(False)
     return figure
 
 
 def metric_plot(
-    points: pd.DataFrame, *, means: dict[tuple[str, str, str, str], Estimate], methods: list[str]
+    values: Mapping[tuple[str, str, str, str], tuple["pd.Series[float]", Estimate]],
+    *,
+    methods: Sequence[str],
 ) -> Figure:
-    """Draw every subject as a point, with mean and interval, for each metric and variant.
+    """Draw every volume as a point, with mean and interval, for each metric and variant.
 
     Parameters
     ----------
-    points
-        One channel's values: columns `method`, `group`, `metric`, `variant`, `value`.
-    means
-        By metric, variant, method and group.
+    values
+        One channel's values and their mean, by metric, variant, method and group.
     methods
         From top to bottom.
     """
-    metrics = [m for m in VOXELWISE if m in set(points["metric"])]
-    groups = [g for g in GROUP_STYLES if g in set(points["group"])]
+    metrics, variants, groups = (
+        [name for name in order if name in {key[part] for key in values}]
+        for order, part in ((VOXELWISE, 0), (VARIANTS, 1), (GROUP_STYLES, 3))
+    )
     figure = Figure(
         figsize=(WIDTH, 2 * (0.85 + 0.2 * len(methods) * len(groups))), layout="constrained"
     )
-    variants = [v for v in VARIANTS if v in set(points["variant"])]
     grid = figure.subplots(len(variants), len(metrics), squeeze=False, sharey=True)
+    mark: dict[str, Any] = {"markersize": 7, "markeredgewidth": 1.8, "markerfacecolor": "white"}
+    for (metric, variant, method, group), (points, mean) in values.items():
+        axes = grid[variants.index(variant), metrics.index(metric)]
+        color, marker, _ = GROUP_STYLES[group]
+        y = methods.index(method) + 0.7 * ((groups.index(group) + 0.5) / len(groups) - 0.5)
+        small: dict[str, Any] = {"alpha": 0.35, "markersize": 4, "markeredgewidth": 0}
+        axes.plot(points, np.full(len(points), y), marker, color=color, **small)
+        if mean.n:
+            axes.plot(mean.cautious, [y, y], color=color, linewidth=2)
+            axes.plot(mean.mean, y, marker, color=color, **mark)
     for row, variant in zip(grid, variants, strict=True):
         for axes, metric in zip(row, metrics, strict=True):
-            for k, group in enumerate(groups):
-                color, marker = GROUP_STYLES[group]
-                shift = 0.7 * ((k + 0.5) / len(groups) - 0.5)
-                for i, method in enumerate(methods):
-                    kept = points[
-                        (points["metric"] == metric)
-                        & (points["variant"] == variant)
-                        & (points["method"] == method)
-                        & (points["group"] == group)
-                    ]["value"].dropna()
-                    axes.plot(
-                        kept,
-                        np.full(len(kept), i + shift),
-                        marker,
-                        color=color,
-                        alpha=0.35,
-                        markersize=4,
-                        markeredgewidth=0,
-                    )
-                    mean = means.get((metric, variant, method, group))
-                    if mean is not None and mean.n:
-                        axes.plot(mean.cautious, [i + shift] * 2, color=color, linewidth=2)
-                        axes.plot(
-                            mean.mean,
-                            i + shift,
-                            marker,
-                            color="white",
-                            markersize=7,
-                            markeredgecolor=color,
-                            markeredgewidth=1.8,
-                        )
             info = METRICS[metric]
-            better = "higher" if info.higher_is_better else "lower"
             unit = f" ({info.unit})" if info.unit else ""
             axes.set_title(f"{info.label}, {VARIANTS[variant]}", loc="left")
-            axes.set(xlabel=f"{info.label}{unit}, {better} is better")
+            axes.set(xlabel=f"{info.label}{unit}, {info.target}")
             axes.grid(False, axis="y")
             axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
         row[0].set_yticks(range(len(methods)), [method_label(m) for m in methods])
         row[0].set_ylim(len(methods) - 0.45, -0.55)
-    handles = [
-        Line2D(
-            [],
-            [],
-            marker=GROUP_STYLES[g][1],
-            color=GROUP_STYLES[g][0],
-            label=GROUP_WORDS[g],
-            markerfacecolor="white",
-            markersize=7,
-            markeredgewidth=1.8,
-        )
-        for g in groups
-    ]
+    styles = (GROUP_STYLES[group] for group in groups)
+    handles = [Line2D([], [], color=c, marker=m, label=label, **mark) for c, m, label in styles]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(groups))
     return figure
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def _scale_bar(axes: Axes, width_um: float, height_um: float) -> None:

@@ -26,9 +26,9 @@ from decon3d.settings import (
     list_volumes,
     previewed_volume,
 )
-from decon3d.volumes.ingest import VolumeRecord, load_record
 from decon3d.volumes.inputs import VolumeSource
 from decon3d.volumes.reader import Reading, open_volume
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 CROP = (32, 160, 160)
 """Largest crop (Z, Y, X)."""
@@ -92,13 +92,14 @@ def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) 
                 napari=f"napari {record.path}",
             )
         )
+    ranges = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip("ZYX", region, strict=True))
     text = render(
         "preview.html.j2",
         dataset=dataset,
         volume=chosen.name,
         made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
         volumes=len(sources),
-        where=_words(region, record),
+        where=f"Voxels {ranges} of {record.name}",
         scenes=scenes,
         methods=_rows(trials, settings),
         threads=threads,
@@ -156,11 +157,6 @@ def _scene(values: Any, record: VolumeRecord, region: Region) -> Scene:
     z, y, x = (s.start * v for s, v in zip(region, record.voxel_size_um, strict=True))
     corner: Triple = (z, y, x)
     return Scene(np.asarray(values, np.float32), record.voxel_size_um, corner)
-
-
-def _words(region: Region, record: VolumeRecord) -> str:
-    ranges = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip("ZYX", region, strict=True))
-    return f"Voxels {ranges} of {record.name}"
 
 
 def _rows(trials: Sequence[Trial], settings: Settings) -> list[dict[str, Any]]:

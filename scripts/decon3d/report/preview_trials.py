@@ -1,7 +1,7 @@
-"""A method tried on a crop of one volume: what it makes of it, and what all of the data will cost.
+"""A trial of one method on a crop of one volume: the result, and the predicted cost of all data.
 
 The crop is restored with the context that the whole restoration would give it, so that, but for
-settings that are not known yet, it shows what the run will show.
+settings that are not known yet, it equals the result of the run.
 """
 
 import time
@@ -32,13 +32,14 @@ from decon3d.settings import (
     needs_sample,
 )
 from decon3d.volumes.camera import load_camera, resolve_camera
-from decon3d.volumes.ingest import VolumeRecord, channel_statistics
 from decon3d.volumes.no_data import read_marked
+from decon3d.volumes.statistics import channel_statistics
+from decon3d.volumes.volume_record import VolumeRecord
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of trying a method on one channel; `restored` is None where it could not be.
+    """The outcome for one method and channel; `restored` is None where it could not be tried.
 
     Attributes
     ----------
@@ -92,7 +93,7 @@ def try_method(
     chosen = settings.methods[method]
     names = (dataset, channel, method)
     if chosen.source is not None:
-        note = f"starts from what {chosen.source} restores; a preview does not show second steps"
+        note = f"not shown: it starts from the result of {chosen.source}"
         return Trial(method, channel, [note])
     files: dict[str, Any] = {"psf": root / paths.psf(dataset, channel)}
     values, notes = chosen.model_dump(mode="json", exclude={"training"}), []
@@ -107,7 +108,7 @@ def try_method(
         if (root / paths.tuning(*names)).is_file():
             files["tuning"] = root / paths.tuning(*names)
         else:
-            notes.append("not tuned yet: shown with a first guess; a search will take its place")
+            notes.append("not tuned yet; this crop uses a first guess of the settings")
             values |= CLASSICAL[chosen.kind].first_guess
     try:
         trial = _tried(

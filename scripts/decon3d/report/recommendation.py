@@ -2,14 +2,14 @@
 
 The data exclude a method that has a veto, and one whose predicted error exceeds the least by more
 than two standard errors. The second can exclude Richardson-Lucy, too. Of the remaining methods, the
-one that is clearly ahead on simulated objects is recommended. Ties go to Richardson-Lucy, or if it
-is excluded, to the method with the least predicted error; other ties go to the simpler method. If
-Richardson-Lucy has a veto, the raw volume is recommended.
+one that is clearly ahead on simulated objects is recommended. If none is clearly ahead, it is
+Richardson-Lucy, or if that is excluded, the method with the least predicted error. Other ties go to
+the simpler method. If Richardson-Lucy has a veto, the raw volume is recommended.
 
 `tests/validation/validate_recommendation.py` measures how often this rule is right.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -63,7 +63,7 @@ COLUMNS = (
     "veto",
     "sentence",
 )
-"""Of the table: a row per method and number."""
+"""Columns of the table, which has a row per method and number."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def recommended(
             misfits.setdefault(method, []).extend(f"{volume}: {text}" for text in sentences)
         for channel in settings.datasets[dataset].channels:
             values = stored(root / paths.prepared(dataset, channel, method)).get("values", {})
-            labels[channel, method] = settled(values)
+            labels[channel, method] = chosen_text(values)
     return recommend(
         metrics,
         settings=settings,
@@ -227,7 +227,7 @@ def recommended(
     )
 
 
-def settled(values: Mapping[str, Any]) -> str:
+def chosen_text(values: Mapping[str, Any]) -> str:
     """State the iterations and the λ that the preparation of a method chose, for a sentence."""
     if not isinstance(values.get("iterations"), int):
         return ""
@@ -310,11 +310,18 @@ class _Channel:
             }
             for m in self.methods
         }
-        values = {group: self._values(group) for group in EVIDENCE}
+        rows = self.metrics[
+            (self.metrics["metric"] == METRIC) & (self.metrics["variant"] == "affine")
+        ]
+        values = {group: values_by_volume(rows[rows["group"] == group]) for group in EVIDENCE}
         ranks: dict[str, dict[str, Rank]] = {
             method: {
                 group: Rank(
-                    self._mean(of[method], f"{group}/{method}"),
+                    estimate_mean(
+                        list(of[method].values()),
+                        seed=self.settings.seed,
+                        name=f"recommendation/{self.name}/{group}/{method}",
+                    ),
                     None
                     if method == start or start not in of
                     else self._difference(of, method, start, group),
@@ -344,15 +351,6 @@ class _Channel:
         ranks = {m: of for m, of in ranks.items() if of}
         return Recommendation(self.name, method, sentence, reference, checks, ranks)
 
-    def _values(self, group: str) -> dict[str, dict[str, float]]:
-        rows = self.metrics
-        chosen = (rows["metric"] == METRIC) & (rows["variant"] == "affine")
-        return values_by_volume(rows[chosen & (rows["group"] == group)])
-
-    def _mean(self, values: Mapping[str, float], name: str) -> Estimate:
-        name = f"recommendation/{self.name}/{name}"
-        return estimate_mean(list(values.values()), seed=self.settings.seed, name=name)
-
     def _difference(
         self, values: Mapping[str, Mapping[str, float]], first: str, second: str, group: str
     ) -> Estimate:
@@ -367,7 +365,8 @@ class _Channel:
         where: str,
     ) -> tuple[str | None, str]:
         """Choose a method and say why."""
-        against = {m: _reasons(checks[m].values()) for m in self.methods}
+        reasons = {m: [c.why for c in checks[m].values() if c.veto] for m in self.methods}
+        against = {m: " and ".join(reasons[m][:REASONS]) for m in self.methods}
         start = reference or self.methods[0]
         if reference is None and len(self.methods) + len(self.missing) > 1:
             awaited = reference_of(self.missing, self.settings)
@@ -413,7 +412,7 @@ class _Channel:
         return chosen, f"Use {name}: {_no_lead(where, list(differences.values()))}."
 
     def _left(self, methods: Sequence[str]) -> list[str]:
-        """Keep methods whose predicted error is not clearly larger than the least, that first."""
+        """Keep methods whose predicted error is not clearly larger than the least; least first."""
         best = least_predicted(self.metrics, methods)
         if best is None:
             return list(methods)
@@ -448,7 +447,7 @@ class _Channel:
         leads: Mapping[str, Estimate],
         ahead: Callable[[str, str], Estimate | None],
     ) -> str | None:
-        """Choose the method that leads by most; of those that tie with it, the simplest."""
+        """Choose the method with the largest lead; of those that tie with it, the simplest."""
         if not methods:
             return None
         best = max(methods, key=lambda m: leads[m].mean)
@@ -464,12 +463,12 @@ def _no_lead(where: str, differences: Sequence[Estimate]) -> str:
     if not differences:
         return f"no other method has been measured on {where}"
     most = max(d.n for d in differences)
-    few = "" if most >= LEAST else f" ({most} are too few to tell)"
+    few = "" if most >= LEAST else f" ({most} volumes are too few for a decision)"
     return f"no other method has a clearly higher PSNR on {where}{few}"
 
 
 def _clear(difference: Estimate | None) -> TypeGuard[Estimate]:
-    """Say whether the first of two methods is ahead, and no tie."""
+    """Return whether the first of two methods is ahead of the second by more than a tie."""
     return difference is not None and difference.mean >= TIE_DB and difference.excludes_zero
 
 
@@ -480,8 +479,3 @@ def _higher(whose: str, lead: Estimate, other: str, where: str) -> str:
         f"{whose} PSNR on {where} is {number(lead.mean, 1)} dB higher than that of {other} "
         f"(95\u00a0% interval {low}\u00a0…\u00a0{high}\u00a0dB, n\u00a0=\u00a0{lead.n})"
     )
-
-
-def _reasons(checks: Iterable[Check]) -> str:
-    """Join the reasons that exclude a method; those that can be seen in pictures come first."""
-    return " and ".join([check.why for check in checks if check.veto][:REASONS])

@@ -18,6 +18,7 @@ from decon3d.report.contradictions import (
 )
 from decon3d.report.labels import method_label
 from decon3d.settings import Dataset, Settings, chosen, list_volumes
+from decon3d.settings.decisive import decisive
 from decon3d.versions import __version__, installed
 from decon3d.volumes.checked_stores import open_group
 
@@ -28,7 +29,7 @@ SLACK = 1.05
 
 
 def stored(path: Path) -> dict[str, Any]:
-    """Read an object from a JSON file of this project; empty where there is none yet."""
+    """Read an object from a JSON file of this project; empty if there is no file yet."""
     return read_json(path) if path.is_file() else {}
 
 
@@ -51,8 +52,7 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
     """
     used = settings.datasets[dataset]
     volumes = volume_names(root, dataset=dataset, settings=settings)
-    kinds = {f"sample.{channel}": f"probes of {channel}" for channel in used.channels}
-    kinds["consistency"] = "consistency map"
+    kinds = {"sample": "probes", "consistency": "consistency map"}
     if settings.has_pairs(dataset):
         kinds["phantoms"] = f"evaluation on the {'measured pairs' if used.pairs else 'phantoms'}"
     if _has_reference(dataset, used):
@@ -104,13 +104,13 @@ def _logs(root: Path, dataset: str, method: str) -> list[dict[str, str]]:
 
 
 def effective_settings(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
-    """List each method's settings as they took effect, per channel.
+    """List the settings that each method used, per channel.
 
     Returns
     -------
     list of dict
         `method`, `channel` and `rows`: the config's values, overridden by what tuning, training
-        and preparation settled, and the seam index of the restored volumes.
+        and preparation chose, and the seam index of the restored volumes.
     """
     found = []
     for name, method in settings.methods.items():
@@ -160,7 +160,7 @@ def psf_cards(root: Path, *, dataset: str, settings: Settings) -> list[dict[str,
             info.pop("candidates", None)  # single beads: the figure of the beads shows them
             fit = stored(root / paths.psf_fit(dataset, channel))
             if fit.get("verdict") in ("too wide", "too narrow"):
-                warnings.append(str(fit["text"]))
+                warnings.append(f"{fit['text']}.")
             rows = list((flat(info) | flat(fit, "fit_to_the_data.")).items())
             cards.append({"channel": channel, "rows": rows, "warnings": warnings})
     return cards
@@ -186,10 +186,34 @@ def _text(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def pair_rows(root: Path, *, dataset: str, settings: Settings) -> list[dict[str, Any]]:
+    """List the registration and matching of each pair, per channel.
+
+    Returns
+    -------
+    list of dict
+        `channel`, `shape` (voxels of a tile, Z, Y, X) and `rows`: the entries of `pairs.json` for
+        each pair (see `decon3d.pairs.stores`), ordered by split.
+    """
+    known = {
+        c: stored(root / paths.measured_pairs(dataset, c))
+        for c in settings.datasets[dataset].channels
+    }
+    return [
+        {
+            "channel": channel,
+            "shape": content["shape"],
+            "rows": sorted(content["pairs"], key=lambda row: (row["split"], row["specimen"])),
+        }
+        for channel, content in known.items()
+        if content
+    ]
+
+
 def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
     """List versions, seed and hashes."""
     rows = [("decon3d", __version__), *installed().items()]
-    rows += [("seed", str(settings.seed)), ("config", digest(settings.model_dump(mode="json")))]
+    rows += [("seed", str(settings.seed)), ("config", digest(decisive(settings, dataset)))]
     for channel in settings.datasets[dataset].channels:
         info = stored((root / paths.psf(dataset, channel)).with_suffix(".json"))
         if "fingerprint" in info:
@@ -264,8 +288,8 @@ def _choices(root: Path, dataset: str, settings: Settings) -> list[str]:
             choice = values.get("choice")
             if choice and not choice["from_data"]:
                 found.append(
-                    f"{where}: {choice['iterations']} iterations is the default. The number could "
-                    f"not be chosen from the data: {choice['reason']}."
+                    f"{where}: {choice['iterations']} iterations. The number was not chosen from "
+                    f"the data, since {choice['reason']}."
                 )
             tuning = stored(root / paths.tuning(dataset, channel, method))
             if tuning.get("ended_by"):

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from decon3d import paths
-from decon3d.report.entries import Job
+from decon3d.report.entries import Job, exists
 from decon3d.report.figures import sources
 from decon3d.report.labels import method_label
 from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Source, Values, overview
 from decon3d.settings import Settings
-from decon3d.volumes.ingest import VolumeRecord, load_record
+from decon3d.volumes.volume_record import VolumeRecord, load_record
 
 
 def volume_scenes(
@@ -48,25 +48,21 @@ def _scene(job: Job, record: VolumeRecord, channel: str, name: str) -> dict[str,
     panels = [Panel(s.label, overview(s, voxel_size_um=voxel), maps.get(s.label)) for s in found]
     times = record.shape[0]
     note = f"Time point {found[0].time} of {times}." if times > 1 else ""
-    stores = [_shown(job, s.path) for s in found]
+    stores = (
+        s.path.relative_to(job.root) if s.path.is_relative_to(job.root) else s.path for s in found
+    )
     return viewer_scene(
         panels,
         name=name,
         full_shape=(record.shape[2], record.shape[3], record.shape[4]),
-        napari=f"napari {' '.join(stores)}",
+        napari=f"napari {shlex.join(map(str, stores))}",
         note=note,
     )
 
 
 def _consistency(job: Job, record: VolumeRecord, method: str, position: int) -> Values | None:
     store = job.root / paths.consistency(job.name, record.name, method)
-    if not (store / "zarr.json").is_file():
+    if not exists(store):
         return None
     source = Source(method, store, 0, position)
     return np.asarray(overview(source, voxel_size_um=record.voxel_size_um).counts)
-
-
-def _shown(job: Job, path: Path) -> str:
-    """Name a store as it is reached from the working directory, quoted for a shell."""
-    inside = path.relative_to(job.root) if path.is_relative_to(job.root) else path
-    return shlex.quote(str(inside))

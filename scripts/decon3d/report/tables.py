@@ -1,29 +1,21 @@
 """The tables: every value in long form, a summary with intervals, and the cost."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from decon3d import paths
+from decon3d.evaluation.catalogue import METRICS
 from decon3d.evaluation.records import COLUMNS, read_records
 from decon3d.evaluation.statistics import Estimate, estimate_mean, paired_difference
 from decon3d.files import read_json, write_digests, write_text
 from decon3d.report import headline_table
 from decon3d.report.headline_table import dependent
-from decon3d.report.independent import values_by_volume, with_volumes
-from decon3d.report.labels import (
-    GROUPS,
-    METRICS,
-    REGIONS,
-    VARIANTS,
-    classical_methods,
-    with_groups,
-)
-from decon3d.report.pairs import test_specimens
+from decon3d.report.independent import test_specimens, values_by_volume, with_volumes
+from decon3d.report.labels import GROUPS, REGIONS, VARIANTS, classical_methods, with_groups
 from decon3d.report.papers import as_papers_report
 from decon3d.report.recommendation import recommendation_table, recommended
 from decon3d.report.templating import render
@@ -115,7 +107,7 @@ def summarise(
         optics × training seed: one run has one optics and one seed; the intervals over volumes do
         not cover others), rank (1 = best mean; none for an oracle and where the metric ranks
         nothing), and the paired difference to the best classical method (`reference`), with
-        intervals; `clear` says whether all of these leave out 0.
+        intervals; `clear`: whether all of these exclude 0.
     """
     rows = []
     keys = ["channel", "group", "metric", "variant", "region"]
@@ -155,7 +147,11 @@ def _summary_rows(
     reference = next((m for m in ranked if m in classical_methods(settings)), None)
     rows = []
     for method, mean in means.items():
-        row: dict[str, object] = {**place, "method": method, "rank": _rank(method, ranked)}
+        row: dict[str, object] = {
+            **place,
+            "method": method,
+            "rank": ranked.index(method) + 1 if method in ranked else math.nan,
+        }
         row |= _columns(mean, "")
         if reference is not None and method != reference:
             difference = paired_difference(
@@ -168,11 +164,6 @@ def _summary_rows(
             row |= {"clear": difference.excludes_zero} | _columns(difference, "difference_")
         rows.append(row)
     return rows
-
-
-def _rank(method: str, ranked: list[str]) -> float:
-    """Place among the competitors, from 1; NaN for an oracle, which comes last."""
-    return ranked.index(method) + 1 if method in ranked else math.nan
 
 
 def _columns(estimate: Estimate, prefix: str) -> dict[str, object]:
@@ -262,7 +253,7 @@ def _cost_row(
 def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     """Write all tables from what exists: CSV, the summary also as HTML.
 
-    `metrics` (every value), `recommendation` (the method to use, and what speaks against others),
+    `metrics` (every value), `recommendation` (the method to use, and the checks of all methods),
     `headline` (five figures per method), `summary` (all means with intervals), `conditions` (by
     recipe, dose and anisotropy of the voxels), `wrong_psf`, `papers` (tests as papers report them),
     `cost`, `settings` (what decided the numbers), `guide` (columns and metrics explained).
@@ -323,7 +314,11 @@ def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
         intervals; the order is that of the mean affine PSNR.
     """
     blocks = []
-    shown = summary[~summary["group"].str.startswith("psf_")]  # these have a table of their own
+    shown = summary[~summary["group"].str.startswith("psf_")].copy()  # these have their own table
+    for prefix in ("", "difference_"):
+        lows, highs = ([f"{prefix}{bound}", f"{prefix}t_{bound}"] for bound in ("low", "high"))
+        shown[f"{prefix}cautious_low"] = shown[lows].astype(float).min(axis=1)
+        shown[f"{prefix}cautious_high"] = shown[highs].astype(float).max(axis=1)
     for (channel, group), part in shown.groupby(["channel", "group"], sort=False):
         keys = ["metric", "variant", "region"]
         columns = list(dict.fromkeys(part[keys].itertuples(index=False, name=None)))
@@ -335,8 +330,6 @@ def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
             (r["method"], *(r[key] for key in keys)): {
                 **r,
                 "is_reference": r["method"] in references[tuple(r[key] for key in keys)],
-                **_cautious(r, ""),
-                **_cautious(r, "difference_"),
             }
             for r in part.to_dict(orient="records")
         }
@@ -353,9 +346,3 @@ def summary_blocks(summary: pd.DataFrame) -> list[dict[str, object]]:
             }
         )
     return blocks
-
-
-def _cautious(row: dict[Hashable, Any], prefix: str) -> dict[str, float]:
-    values = {k: row[f"{prefix}{k}"] for k in ("low", "high", "n", "t_low", "t_high")}
-    low, high = Estimate(mean=math.nan, **values).cautious
-    return {f"{prefix}cautious_low": low, f"{prefix}cautious_high": high}

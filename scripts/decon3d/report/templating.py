@@ -4,42 +4,26 @@ import base64
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from decon3d.report.labels import (
-    ARROWS,
-    GROUPS,
-    INPUT,
-    METRICS,
-    REGIONS,
-    VARIANTS,
-    method_label,
-)
+from decon3d.evaluation.catalogue import METRICS
+from decon3d.report.labels import ARROWS, GROUPS, INPUT, REGIONS, VARIANTS, method_label
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-@dataclass(frozen=True)
-class Script:
-    """The page's own script, and its hash: the page's policy lets nothing else run."""
-
-    text: Markup
-    sha256: str
-
-
-def inline_script(names: Sequence[str]) -> Script | None:
-    """Join scripts of this package into one; None for none."""
+def inline_script(names: Sequence[str]) -> dict[str, str] | None:
+    """Join scripts of this package into one: its `text`, and the `sha256` that allows it to run."""
     if not names:
         return None
     parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in names]
     text = '"use strict";\n' + "\n".join(parts)
     sha256 = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return Script(Markup(text), sha256)  # the package's own text, nothing from outside
+    return {"text": Markup(text), "sha256": sha256}  # no text from outside
 
 
 def title_of(name: str) -> str:

@@ -115,11 +115,23 @@ def data_checks(
     pair = _Pair(metrics, method, reference)
     found = [make(pair) for make in _MAKERS if compared or make is not _staircase]
     if misfits:
-        found.append(_range(pair, misfits))
+        more = f" ({len(misfits)} such differences in all)" if len(misfits) > 1 else ""
+        found.append(
+            _check(
+                "range",
+                float(len(misfits)),
+                math.nan,
+                cell="no",
+                veto=True,
+                why="was trained on different data",
+                sentence=f"{pair.label} was trained on different data: "
+                f"{misfits[0].rstrip('.')}{more}.",
+            )
+        )
     return [check for check in found if check is not None]
 
 
-def painted(metrics: pd.DataFrame) -> list[str]:
+def staircase_warnings(metrics: pd.DataFrame) -> list[str]:
     """Warn of methods that turn smooth structure of the data into flat patches.
 
     Parameters
@@ -140,7 +152,7 @@ def painted(metrics: pd.DataFrame) -> list[str]:
 
 @dataclass(frozen=True)
 class _Pair:
-    """The rows of a method and of what it is compared with."""
+    """The rows of a method and of its reference."""
 
     metrics: pd.DataFrame
     method: str
@@ -327,19 +339,6 @@ def _consistency(pair: _Pair) -> Check | None:
         sentence=f"Blurred again, {pair.label} contradicts the raw data in "
         f"{number(100 * value, 2)} % of the voxels, {pair.other} in "
         f"{number(100 * reference, 2)} %.",
-    )
-
-
-def _range(pair: _Pair, misfits: Sequence[str]) -> Check:
-    more = f" ({len(misfits)} such differences in all)" if len(misfits) > 1 else ""
-    return _check(
-        "range",
-        float(len(misfits)),
-        math.nan,
-        cell="no",
-        veto=True,
-        why="was trained on different data",
-        sentence=f"{pair.label} was trained on different data: {misfits[0].rstrip('.')}{more}.",
     )
 
 

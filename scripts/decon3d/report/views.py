@@ -54,8 +54,8 @@ def overview(source: Source, *, voxel_size_um: Triple) -> Scene:
     voxel_size_um
         Of the full resolution (Z, Y, X).
     """
-    full = open_volume(source.path, reading=source.reading).shape[2:]
-    volume = _coarsest_needed(source)
+    levels = pyramid(source)
+    volume = next((v for v in levels if prod(v.shape[2:]) <= MOST_VOXELS), levels[-1])
     factor = [1, 1, 1]
     while prod(-(-n // f) for n, f in zip(volume.shape[2:], factor, strict=True)) > MOST_VOXELS:
         longest = max(n / f for n, f in zip(volume.shape[2:], factor, strict=True))
@@ -69,21 +69,22 @@ def overview(source: Source, *, voxel_size_um: Triple) -> Scene:
         lazy = da.coarsen(np.mean, lazy, dict(enumerate(factor)), trim_excess=True)
     z, y, x = (
         v * max(1, round(whole / n)) * f
-        for v, whole, n, f in zip(voxel_size_um, full, volume.shape[2:], factor, strict=True)
+        for v, whole, n, f in zip(
+            voxel_size_um, levels[0].shape[2:], volume.shape[2:], factor, strict=True
+        )
     )
     return Scene(np.asarray(lazy, np.float32), (z, y, x))
 
 
-def _coarsest_needed(source: Source) -> Volume:
-    volume = open_volume(source.path, reading=source.reading)
-    level = 0
-    while source.path.is_dir() and prod(volume.shape[2:]) > MOST_VOXELS:
-        level += 1
+def pyramid(source: Source) -> list[Volume]:
+    """Open all levels of a volume, the finest first; a file has one."""
+    levels = [open_volume(source.path, reading=source.reading)]
+    while source.path.is_dir():
         try:
-            volume = open_volume(source.path, level=level, reading=source.reading)
-        except UserError:  # this is the last level
+            levels.append(open_volume(source.path, level=len(levels), reading=source.reading))
+        except UserError:  # there is no further level
             break
-    return volume
+    return levels
 
 
 def detail(source: Source, *, centre_um: Triple, voxel_size_um: Triple) -> Scene:

@@ -1,7 +1,7 @@
 """Restoration of whole arrays in memory, through the same blocks as a volume on disk."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 
 from decon3d.blocks.compute import Tiling, with_data
-from decon3d.blocks.geometry import Triple, block_at, grid
+from decon3d.blocks.geometry import Triple, block_at, grid, triple
 from decon3d.logs import progress
 from decon3d.pairs.stores import write_store
 from decon3d.restoration.prepare import Preparation
@@ -19,9 +19,9 @@ from decon3d.restoration.restorers import Restorer, State, claim_device, open_re
 from decon3d.restoration.sample import central
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import OPTIONS, open_group
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.manifest import finish_store
 from decon3d.volumes.no_data import missing
+from decon3d.volumes.statistics import ChannelStatistics
 
 
 def restore_array(
@@ -34,21 +34,21 @@ def restore_array(
     block
         Size of the blocks, multiples of the restorer's stride; None = the whole array at once.
     """
-    shape: Triple = values.shape  # type: ignore[assignment]
-    z, y, x = (-(-n // s) * s for n, s in zip(block or shape, state.stride, strict=True))
+    shape = triple(values.shape)
+    size = triple(-(-n // s) * s for n, s in zip(block or shape, state.stride, strict=True))
     result = np.empty(shape, np.float32)
     tiling = Tiling(stride=state.stride, halo=state.halo)
-    for index in range(int(np.prod(grid(shape, (z, y, x))))):
+    for index in range(int(np.prod(grid(shape, size)))):
         b = block_at(
             index,
             shape=shape,
-            block=(z, y, x),
+            block=size,
             halo=state.halo,
             stride=state.stride,
             mirror=state.mirror,
         )
         padded = b.pad(values[b.read])
-        restored = partial(tiling.compute, restorer.restore, padded, b, (z, y, x))
+        restored = partial(tiling.compute, restorer.restore, padded, b, size)
         result[b.write], _ = with_data(padded, b, fill=np.nan, compute=restored)
     return result
 
@@ -86,7 +86,7 @@ def restore_phantoms(
         **OPTIONS,
     )
     options: dict[str, Any] = {"camera_offset": camera_offset, "gpus": gpus, "threads": threads}
-    for i, values in enumerate(_restored(images, prepare=prepare, name=name, **options)):
+    for i, values in enumerate(_restored(images, name, prepare=prepare, **options)):
         restored[i] = values
     finish_store(store, {})
 
@@ -113,26 +113,19 @@ def restore_pairs(
     """
     group: Any = open_group(store)
     options: dict[str, Any] = {"camera_offset": camera_offset, "gpus": gpus, "threads": threads}
-    restored = list(_restored(group["image"], prepare=prepare, name=name, **options))
-    images = [np.maximum(image, 0) for image in restored]
-    attributes = {**group.attrs.asdict(), "source": name}
-    objects = [np.asarray(truth) for truth in group["object"]]
-    write_store(target, {"image": images, "object": objects}, attributes)
+    restored = _restored(group["image"], name, prepare=prepare, **options)
+    arrays: dict[str, Sequence[NDArray[Any]]] = {
+        "image": [np.maximum(image, 0) for image in restored],
+        "object": [np.asarray(truth) for truth in group["object"]],
+    }
+    write_store(target, arrays, {**group.attrs.asdict(), "source": name})
 
 
 def _restored(
-    images: Any,
-    *,
-    prepare: Preparation,
-    camera_offset: float | None,
-    gpus: int,
-    threads: int,
-    name: str,
+    images: Any, name: str, *, gpus: int, **options: Any
 ) -> Iterator[NDArray[np.float32]]:
     for i in progress(range(images.shape[0]), what=f"{name} on pairs", unit="volume"):
-        claim = {"gpus": gpus} if i == 0 else {}
-        options: dict[str, Any] = {"camera_offset": camera_offset, "threads": threads, **claim}
-        yield restore_image(np.asarray(images[i]), prepare=prepare, **options)
+        yield restore_image(np.asarray(images[i]), gpus=gpus if i == 0 else None, **options)
 
 
 def restore_image(

@@ -8,7 +8,7 @@ from decon3d.files import read_json
 from decon3d.logs import log
 from decon3d.networks.description import BundleInfo, load_info
 from decon3d.restoration.restorers import State
-from decon3d.volumes.ingest import VolumeRecord
+from decon3d.volumes.volume_record import VolumeRecord
 
 TOLERANCE = 0.1
 """Relative difference from the training data that is ignored."""

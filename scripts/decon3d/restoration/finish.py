@@ -1,6 +1,7 @@
 """Finish a restoration: check completeness, write pyramid and metadata, measure seams."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -9,17 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import centred
 from decon3d.blocks.progress import finished_blocks
 from decon3d.errors import DamagedError
 from decon3d.logs import log
 from decon3d.restoration.part import COUNTS
-from decon3d.restoration.plan import Plan, VolumePlan
+from decon3d.restoration.plan import Plan, VolumePlan, load_plan
 from decon3d.versions import VERSIONS, __version__, installed
 from decon3d.volumes.checked_stores import open_array, open_store
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import begin_store, finished_attributes
 from decon3d.volumes.normalisation import Histogram
 from decon3d.volumes.ome_tiff import write_ome_tiff
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import write_metadata, write_pyramid
 
 FACES = 16
@@ -28,6 +30,71 @@ FACE_LENGTH = 512
 """Voxels of a face along its two axes, in its middle, that are measured."""
 SHIFTS = 16
 """Planes before and behind the faces, with which the steps across faces are compared."""
+
+
+def finish(
+    path: str | Path,
+    records: Sequence[VolumeRecord],
+    *,
+    progress: str | Path,
+    provenance: dict[str, Any],
+    config: str = "",
+    ome_tiff: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """Complete the restored volumes of a plan: each shard compared, pyramid, metadata, seams.
+
+    Parameters
+    ----------
+    path
+        The plan.
+    records
+        Ingest's record of each volume: voxel size, channel names and colours, time interval are
+        kept.
+    progress
+        Folder of the parts' markers and progress records.
+    provenance
+        Settings and seed; stored as attribute `decon3d`, with the state of each restorer (bundle
+        and PSF by hash), the versions of the packages and the config's hash.
+    config
+        Hash of the whole config.
+    ome_tiff
+        Whether to write each volume also as OME-TIFF.
+
+    Returns
+    -------
+    dict
+        By volume: `store`; `seam_index` per axis (`z`, `y`, `x`; 1 = no seam) where the volume has
+        block faces; and the voxels that were `clipped`, `not_finite`, or have `no_data`.
+
+    Raises
+    ------
+    DamagedError
+        If shards are missing or were changed, or an output was not created for this plan; with all
+        files that are to be made again.
+    """
+    plan, progress = load_plan(path), Path(progress)
+    _check_level_0(plan, path, progress)
+    issues = check_complete(plan, progress)
+    found: dict[str, dict[str, Any]] = {}
+    for number, (volume, record) in enumerate(zip(plan.volumes, records, strict=True)):
+        about = {**issues[volume.name], **provenance, "finish": VERSIONS["finish"]}
+        seams = _finish_volume(plan, number, record, about=about, progress=progress, config=config)
+        if ome_tiff:
+            export_ome_tiff(plan, volume, record)
+        found[volume.name] = {"store": volume.store, "seam_index": seams, **issues[volume.name]}
+    return found
+
+
+def _check_level_0(plan: Plan, path: str | Path, progress: Path) -> None:
+    """Check that each output was created for the plan at `path`, not for an older one."""
+    for volume in plan.volumes:
+        try:
+            key = volume.output.created_for()
+        except DamagedError as error:  # the plan makes the level 0, and all parts write to it
+            files = [path, *sorted(progress.glob("*.json"))]
+            raise DamagedError(error.path, error.problem, files=files) from None
+        if key != volume.key:
+            raise DamagedError(path, f"is not the plan that {volume.store} was created for")
 
 
 def check_complete(plan: Plan, progress: str | Path) -> dict[str, dict[str, int]]:
@@ -70,66 +137,31 @@ def _undone(plan: Plan, bad: dict[int, str], progress: Path) -> DamagedError:
     return DamagedError(shards[first], problem + more, files=[*shards.values(), *sorted(markers)])
 
 
-def finish_volume(
+def _finish_volume(
     plan: Plan,
-    volume: VolumePlan,
+    number: int,
     record: VolumeRecord,
     *,
-    provenance: dict[str, Any],
-    issues: dict[str, int],
-    progress: str | Path,
-    config: str = "",
+    about: dict[str, Any],
+    progress: Path,
+    config: str,
 ) -> dict[str, float]:
-    """Write one restored volume's pyramid and metadata.
-
-    Parameters
-    ----------
-    record
-        Ingest's record: voxel size, channel names and colours, time interval are kept.
-    provenance
-        The settings of this volume (settings, seed); stored as attribute `decon3d`, with the state
-        of each restorer (bundle and PSF by hash), the versions of the packages and the config's
-        hash.
-    issues
-        From `check_complete`.
-    progress
-        Folder of the parts' progress records.
-    config
-        Hash of the whole config.
-
-    Raises
-    ------
-    DamagedError
-        If a shard does not match its checksums; with its part's marker, to be done again.
-
-    Returns
-    -------
-    dict
-        Seam index per axis (`z`, `y`, `x`; 1 = no seam) where the volume has block faces; see
-        `seam_index`.
-    """
-    provenance = {**provenance, "finish": VERSIONS["finish"]}
-    try:
-        volume.output.check()
-    except DamagedError as error:
-        parts = Path(progress)  # all have to be done again, since the plan makes the level 0
-        plan_file = parts.parents[1] / "plans" / f"{plan.method}.json"
-        files = [plan_file, *sorted(parts.glob("*.json"))]
-        raise DamagedError(error.path, error.problem, files=files) from None
-    level_0: Any = open_array(volume.store, "0")
-    made = finished_attributes(volume.store, {"key": volume.key, **provenance})
+    """Write the pyramid and the metadata of one volume, unless it is finished; return its seams."""
+    volume = plan.volumes[number]
+    made = finished_attributes(volume.store, {"key": volume.key, **about})
     if made is not None:
         return dict(made["seam_index"])
     begin_store(volume.store)
+    level_0: Any = open_array(volume.store, "0")
     try:
         factors = write_pyramid(volume.store)
         seams = seam_index(level_0, volume)
         top: Any = open_array(volume.store, str(len(factors) - 1))
         windows = [Histogram.of(top[:, c]).display() for c in range(len(volume.channels))]
     except DamagedError as error:
-        items = map(plan.work.item, plan.work.numbers(plan.volumes.index(volume)))
+        items = map(plan.work.item, plan.work.numbers(number))
         bad = {i.number: error.problem for i in items if plan.work.shard(i) == error.path}
-        raise _undone(plan, bad, Path(progress)) if bad else error from None
+        raise _undone(plan, bad, progress) if bad else error from None
     write_metadata(
         volume.store,
         name=f"{volume.name} {plan.method}",
@@ -145,8 +177,7 @@ def finish_volume(
                 "restorers": plan.restorers,
                 "engine": None if plan.engine is None else asdict(plan.engine),
                 "seam_index": seams,
-                **issues,
-                **provenance,
+                **about,
                 "made_with": {"config": config, **installed()},
             }
         },
@@ -195,7 +226,7 @@ def step_ratios(level_0: Any, volume: VolumePlan) -> dict[str, tuple[float, NDAr
         across, beside = np.zeros(2 * reach + 1), np.zeros(2 * reach + 1)  # by shift
         for face in (inner[i] for i in some):
             first, last = max(face - reach - 2, 0), min(face + reach + 2, size)
-            region = [_middle(n) for n in volume.shape]
+            region = [*centred(volume.shape, (FACE_LENGTH,) * 3)]
             region[axis] = slice(first, last)
             values = np.moveaxis(np.asarray(level_0[(0, 0, *region)], np.float32), axis, 0)
             steps = np.array([np.nansum(np.abs(b - a), dtype=float) for a, b in pairwise(values)])
@@ -208,11 +239,6 @@ def step_ratios(level_0: Any, volume: VolumePlan) -> dict[str, tuple[float, NDAr
             away = np.abs(np.arange(-reach, reach + 1)) > 1
             result[name] = float(ratio[reach]), ratio[away]
     return result
-
-
-def _middle(size: int) -> slice:
-    start = max(0, (size - FACE_LENGTH) // 2)
-    return slice(start, min(size, start + FACE_LENGTH))
 
 
 def export_ome_tiff(plan: Plan, volume: VolumePlan, record: VolumeRecord) -> Path:

@@ -9,6 +9,7 @@ instead.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -21,7 +22,8 @@ from decon3d.classical.tuning import scores
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.photon_transfer import CORRELATED, measure_camera, neighbour_correlation
+from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
+from decon3d.volumes.photon_transfer import measure_camera
 
 NOMINAL = 15
 """Default number of accelerated iterations, about right for 100 photons."""
@@ -154,7 +156,7 @@ def _by_dose(
     scale, power, width = DOSE_LAW
     best = scale * max(photons, 1.0) ** power * float(np.linalg.norm(psf.data)) ** width
     iterations = round(float(np.clip(best, LEAST, MOST))) * _factor(recipe)
-    reason += f"; by the dose, {photons:.3g} photons at the brightest"
+    reason += f"; it follows from the dose, {photons:.3g} photons in the brightest voxels"
     log.warning("iterations: auto: %d, since %s", iterations, reason)
     return Choice(iterations, False, reason)
 
@@ -166,11 +168,9 @@ def _factor(recipe: Recipe) -> int:
 
 def _affordable(sample: Sequence[NDArray[Any]], psf: Psf) -> list[NDArray[Any]]:
     """Select blocks, the brightest first, up to the limit of voxels; at least one."""
-    blocks: list[NDArray[Any]] = []
-    work = 0
-    for block in sample:
-        work += prod(n + p - 1 for n, p in zip(block.shape, psf.data.shape, strict=True))
-        if blocks and work > WORK:
-            break
-        blocks.append(block)
-    return blocks
+    sizes = (
+        prod(n + p - 1 for n, p in zip(block.shape, psf.data.shape, strict=True))
+        for block in sample
+    )
+    within = [b for b, work in zip(sample, accumulate(sizes), strict=True) if work <= WORK]
+    return within or list(sample[:1])

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from decon3d.blocks.geometry import BLOCK_COST, Triple, choose_block, padded_voxels
+from decon3d.blocks.geometry import BLOCK_COST, Triple, choose_block, padded_voxels, triple
 from decon3d.blocks.work import Output, WorkList
 from decon3d.errors import DamagedError
 from decon3d.files import digest, read_json, read_record, write_record
@@ -24,15 +24,16 @@ from decon3d.networks.engines import Engine, choose_engine
 from decon3d.restoration.restorers import State
 from decon3d.restoration.sections import Restoration
 from decon3d.versions import VERSIONS
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.manifest import Layout
+from decon3d.volumes.volume_record import VolumeRecord
 
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """The blocks of one volume. Triples are Z, Y, X; `times` and `channels` index the input.
+    """The blocks of one volume, from its view (what ingest made or checked) to its output.
 
-    `key` is a hash of all that decides the restored voxels. While it stays the same, finished
+    Triples are Z, Y, X, in voxels; `times` and `channels` index the input. `dtype` is that of the
+    restored counts. `key` is a hash of all that decides them. While it stays the same, finished
     blocks are kept, even if other volumes are added.
     """
 
@@ -65,7 +66,11 @@ class VolumePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole plan of one dataset and method."""
+    """The whole plan of one dataset and method.
+
+    `restorers` describes the state of each channel's restorer; `halo` and `stride` are voxels
+    (Z, Y, X) that suit all of them.
+    """
 
     method: str
     restorers: list[dict[str, Any]]
@@ -128,12 +133,12 @@ def load_plan(path: str | Path) -> Plan:
 
     Raises
     ------
-    UserError
-        If its content was changed.
+    DamagedError
+        If it is missing or was changed.
     """
     content = read_record(path)
-    for key in ("summary", "parts"):
-        content.pop(key)
+    for key in ("summary", "parts", "block_mb"):
+        content.pop(key, None)
     for volume in content["volumes"]:
         for key in ("shape", "chunk", "block"):
             volume[key] = tuple(volume[key])
@@ -185,11 +190,9 @@ def make_plan(
         If the smallest block does not fit the memory, or the engine is not available.
     """
     every = [states[name] for name in channels]
-    z, y, x = (lcm(*sizes) for sizes in zip(*(s.stride for s in every), strict=True))
-    stride = (z, y, x)
+    stride = triple(lcm(*sizes) for sizes in zip(*(s.stride for s in every), strict=True))
     halos = zip(*(s.halo for s in every), stride, strict=True)
-    z, y, x = (-(-max(sizes) // step) * step for *sizes, step in halos)  # in whole strides
-    halo = (z, y, x)
+    halo = triple(-(-max(sizes) // step) * step for *sizes, step in halos)  # in whole strides
     mirror = every[0].mirror
     bytes_per_voxel = max(s.bytes_per_voxel for s in every)
     engine = None
@@ -251,31 +254,11 @@ def make_plan(
     )
     for volume in volumes:
         volume.output.create()
-    _write(plan, path)
+    _write(plan, path, block_mb=round(1000 * restoration.memory_gb))
     return plan
 
 
-def check_stores(plan: Plan, path: str | Path) -> None:
-    """Check that the outputs were created for the plan at `path`, not for an older one.
-
-    Raises
-    ------
-    DamagedError
-        If one was not, or is missing: the plan and all parts are to be made again.
-    """
-    path = Path(path)
-    parts = path.parents[1] / "parts" / plan.method
-    for volume in plan.volumes:
-        try:
-            key = volume.output.created_for()
-        except DamagedError as error:
-            files = [path, *sorted(parts.glob("*.json"))]
-            raise DamagedError(error.path, error.problem, files=files) from None
-        if key != volume.key:
-            raise DamagedError(path, f"is not the plan that {volume.store} was created for")
-
-
-def _write(plan: Plan, path: str | Path) -> None:
+def _write(plan: Plan, path: str | Path, *, block_mb: int) -> None:
     summary = _summary(plan)
     log.info("%s: %s", plan.method, summary)
     loads = plan.loads()
@@ -287,7 +270,7 @@ def _write(plan: Plan, path: str | Path) -> None:
             part["computed_mvoxel"],
             part["written_gb"],
         )
-    extra = {"summary": summary, "parts": loads}
+    extra = {"summary": summary, "parts": loads, "block_mb": block_mb}
     write_record(path, {**asdict(plan), **extra})
 
 
@@ -318,10 +301,9 @@ def _finished_layout(store: str, decisive: list[Any]) -> tuple[Triple, Triple] |
     try:
         key = read_json(Path(store, "zarr.json"))["attributes"]["decon3d"]["key"]
         layout = Layout.of(read_json(Path(store, "0", "zarr.json")))
-        (bz, by, bx), (cz, cy, cx) = layout.file[2:], (layout.chunk or ())[2:]
+        block, chunk = triple(layout.file[2:]), triple((layout.chunk or ())[2:])
     except (DamagedError, KeyError, TypeError, IndexError, ValueError):
         return None
-    block, chunk = (bz, by, bx), (cz, cy, cx)
     return (block, chunk) if key == _key(decisive, block, chunk) else None
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import triple
 from decon3d.classical.channel import base_recipe, bytes_per_voxel, halo_of
 from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.kind import Classical, prior_of
@@ -23,7 +24,7 @@ from decon3d.restoration.iterations import choose_iterations, nominal
 from decon3d.restoration.restorers import GLOBAL_MEAN, State, load_once
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 
 Preparation = Callable[[ChannelStatistics, Sequence[NDArray[Any]]], State]
 
@@ -179,8 +180,8 @@ def prepare_network(
         values["psf_fingerprint"] = fingerprint(psf)
         arrays["psf"] = psf.data
         reach = zip(info.halo, halo_of(runs, psf=psf), info.stride, strict=True)
-        z, y, x = (-(-(own + theirs) // s) * s for own, theirs, s in reach)
-        halo, memory = (z, y, x), memory + bytes_per_voxel(runs)
+        halo = triple(-(-(own + theirs) // s) * s for own, theirs, s in reach)
+        memory += bytes_per_voxel(runs)
     if info.global_means and attention == "calibrated":
         from decon3d.networks.bundle import calibrate
 

@@ -1,5 +1,6 @@
 """Make the workflow repair finished stores with missing files."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -61,16 +62,12 @@ def _forget_blocks(store: Path, files: list[Path]) -> None:
         return
     from decon3d.restoration.plan import load_plan  # only here, since it takes a second
 
-    try:
+    numbers: list[int] = []
+    with contextlib.suppress(UserError, KeyError, TypeError):  # the plan's next reader reports it
         plan = load_plan(plan_file)
-    except (UserError, KeyError, TypeError):  # its next reader reports the problem
-        numbers = []
-    else:
         wanted = {os.path.abspath(path) for path in blocks}
         items = map(plan.work.item, range(len(plan.work)))
         numbers = [i.number for i in items if os.path.abspath(plan.work.shard(i)) in wanted]
-        for number in numbers:
-            (parts / f"{plan.part_of(number)}.json").unlink(missing_ok=True)
-    if not numbers:
-        for marker in parts.glob("*.json"):
-            marker.unlink()
+    made_by = {parts / f"{plan.part_of(number)}.json" for number in numbers}
+    for marker in made_by or parts.glob("*.json"):
+        marker.unlink(missing_ok=True)

@@ -115,7 +115,6 @@ class Restorer(Protocol):
         `origin` is the block's first voxel in the volume (negative in a mirrored halo). Voxels
         without data are NaN; the results there and in the halo are not used.
         """
-        ...
 
 
 def claim_device(state: State, *, gpus: int, threads: int) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.blocks.geometry import Region, Triple, block_at, centred, grid
+from decon3d.blocks.geometry import Region, Triple, block_at, block_of, centred, grid
 from decon3d.logs import log
 from decon3d.seeds import generator
 from decon3d.volumes.camera import CameraRecord
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.photon_transfer import MARGIN, measure_camera
+from decon3d.volumes.volume_record import VolumeRecord
 
 BLOCK: Triple = (32, 96, 96)
 CANDIDATES = 16
@@ -53,28 +53,29 @@ def sample_blocks(
         Counts, of up to 32 × 96 × 96 voxels; NaN = no data.
     """
     # Blocks are numbered, not listed: a volume of 10 TB has 17 million.
-    stacks = [
-        (record, time)
-        for record in records
-        for time in (range(record.shape[0]) if times is None else times)
-    ]
+    stacks = _stacks(records, times)
     if not stacks:  # a method without decisions on a sample
         return []
-    ends = np.cumsum([prod(grid(_spatial(record), BLOCK)) for record, _ in stacks])
+    ends = np.cumsum([prod(grid(record.shape[2:], BLOCK)) for record, _ in stacks])
     chosen = generator(seed, "sample", channel).permutation(ends[-1])[:CANDIDATES]
     found = []
     for place in chosen.tolist():
         stack = bisect_right(ends, place)
         record, time = stacks[stack]
         index = place - (int(ends[stack - 1]) if stack else 0)
-        write = block_at(index, shape=_spatial(record), block=BLOCK, halo=(0, 0, 0)).write
+        write = block_at(index, shape=record.shape[2:], block=BLOCK, halo=(0, 0, 0)).write
         values = read_marked(record.open(), time, channel, write, record.fill(channel))
         light = float(np.nansum(values, dtype=np.float64))
         if not np.isnan(values).all():
             found.append((light, record.name, time, write, values))
     found.sort(key=lambda entry: -entry[0])
     for _, name, time, write, _ in found[:KEPT]:
-        log.info("sample: %s, time %d, %s (Z, Y, X)", name, time, write)
+        log.info(
+            "sample: %s, time %d, voxels %s (Z × Y × X)",
+            name,
+            time,
+            " × ".join(f"{axis.start}–{axis.stop - 1}" for axis in write),
+        )
     return [values for *_, values in found[:KEPT]]
 
 
@@ -110,24 +111,16 @@ def channel_camera(
         The config's seed.
     """
     rng = generator(seed, "noise", channel)
-    places = [
-        (record, time)
-        for record in records
-        for time in (range(record.shape[0]) if times is None else times)
-    ]
+    places = _stacks(records, times)
     chosen = [places[i] for i in rng.permutation(len(places))[:CELLS]]
     sample, pairs = [], []
     for record, time in chosen:
         volume = record.open()
         used = list(range(record.shape[0]) if times is None else times)
         later = used[used.index(time) + 1 :][:1]
-        shape = _spatial(record)
+        shape = record.shape[2:]
         for cell in draw_cells(shape, count=-(-CELLS // len(chosen)), rng=rng):
-            z, y, x = (
-                slice(max(part.start - m, 0), min(part.stop + m, n))
-                for part, m, n in zip(cell, MARGIN, shape, strict=True)
-            )
-            region = (z, y, x)
+            region = block_of(cell, shape, halo=MARGIN).read
             block = read_marked(volume, time, channel, region, record.fill(channel))
             sample.append(block)
             for other in later:
@@ -148,5 +141,12 @@ def central(volume: NDArray[Any]) -> list[NDArray[Any]]:
     return [volume[centred(volume.shape, BLOCK)]]
 
 
-def _spatial(record: VolumeRecord) -> Triple:
-    return (record.shape[2], record.shape[3], record.shape[4])
+def _stacks(
+    records: Sequence[VolumeRecord], times: Sequence[int] | None
+) -> list[tuple[VolumeRecord, int]]:
+    """List the time points of all volumes."""
+    return [
+        (record, time)
+        for record in records
+        for time in (range(record.shape[0]) if times is None else times)
+    ]

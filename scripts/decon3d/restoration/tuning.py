@@ -22,8 +22,8 @@ from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import open_group
-from decon3d.volumes.ingest import ChannelStatistics
-from decon3d.volumes.photon_transfer import CORRELATED, neighbour_correlation
+from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
+from decon3d.volumes.statistics import ChannelStatistics
 
 PSNR = "affine-matched PSNR (dB)"
 RISK = "negative predicted error"
@@ -150,7 +150,7 @@ def _search(
         raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
     content: dict[str, Any] = {prior: result.weight} if prior else {}
     content |= {"iterations": round(longer * result.iterations), "score": result.score}
-    log.info("%s: chosen %s", method.kind, content)
+    log.info("%s: chose %s", method.kind, ", ".join(f"{k} {v:.4g}" for k, v in content.items()))
     write_record(
         path,
         {

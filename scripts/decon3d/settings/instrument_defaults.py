@@ -184,7 +184,7 @@ def chosen(
     Parameters
     ----------
     instruments
-        Of the config, by name.
+        The instruments of the config, by name.
     named
         The dataset's `instrument`; None = it has none, and the result is None.
     """

@@ -1,4 +1,4 @@
-"""Which kernel each method restores to, from the config; read without TensorFlow or SciPy."""
+"""The Gaussian kernel of what a method restores, from the config; without TensorFlow or SciPy."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ def previewed_volume(name: str, dataset: Dataset, volumes: dict[str, VolumeSourc
     Parameters
     ----------
     name
-        Of the dataset.
+        Name of the dataset.
     dataset
         Its section.
     volumes

@@ -16,7 +16,7 @@ GPU_RULES = (
     "restore_part_gpu",
     "restore_phantoms_gpu",
     "pairs_after_gpu",
-    "evaluate_sample_gpu",
+    "evaluate_sample",
 )
 """Rules that use networks."""
 
@@ -37,25 +37,31 @@ NEEDS = {
     "restore_part_gpu": Need(threads=4),
     "restore_part_cpu": Need(threads=4),
     "restore_prepare_on_sample": Need(threads=4),
-    "consistency": Need(memory_mb=2500, threads=2),
     "tune": Need(threads=4),
     "measured_pairs": Need(memory_mb=8000),
     "pairs_after_gpu": Need(threads=4),
     "pairs_after_cpu": Need(threads=4),
     "restore_phantoms_gpu": Need(threads=4),
     "restore_phantoms_cpu": Need(threads=4),
-    "evaluate_sample_gpu": Need(threads=4),
-    "evaluate_sample_cpu": Need(threads=4),
-    "figures": Need(threads=4),
+    "evaluate": Need(threads=4),
+    "evaluate_network": Need(threads=4),
+    "evaluate_sample": Need(threads=4),
+    "evaluate_input": Need(threads=4),
+    "report": Need(threads=4),
     "preview_dataset": Need(memory_mb=6000, threads=4),
 }
 """The rules that need more than the defaults; a test compares this with the rules."""
-ALONE = ("restore_part_gpu", "restore_part_cpu", "restore_finish", "consistency")
+ALONE = (
+    "restore_part_gpu",
+    "restore_part_cpu",
+    "restore_finish",
+    "evaluate",
+    "evaluate_network",
+    "evaluate_input",
+)
 """Rules with their own jobs, whose time depends on the size of the data."""
-LEAST = {"ingest": 10, "ingest_restored": 10, "evaluate_volumes": 60}
+LEAST = {"ingest": 10, "ingest_restored": 10}
 """Minutes of small volumes, for those among the rules that share jobs."""
-CHAINS = ("pages",)
-"""Groups in which a component is a chain of all their rules; else it is one job."""
 DEFAULT = Need(120, 4000)
 """The profile's `default-resources`."""
 
@@ -83,8 +89,8 @@ class Advice:
     def text(self, *, name: str) -> str:
         """Write the profile as YAML, the reasons above it."""
         lines = [
-            f"# The profile of a cluster: `snakemake --profile profiles/{name}` from the clone.",
-            "# Made by `make doctor` from profiles/slurm/config.yaml, where each key is explained.",
+            f"# The profile of a cluster: `decon3d run config.yaml --profile {name}`.",
+            "# Made by `decon3d doctor` from profiles/slurm/config.yaml, which explains each key.",
             "# For this cluster:",
             *(f"# {key}: {reason}" for key, reason in self.reasons.items()),
         ]
@@ -265,15 +271,14 @@ def _groups(
         if place.minutes is None:
             continue
         minutes = {rule: _minutes(rule, asked) for rule in rules}
-        chain = group in CHAINS
-        longest = sum(minutes.values()) if chain else max(minutes.values())
+        longest = max(minutes.values())
         count = int(counts.get(group, 1))
         fitting = max(1, place.minutes // (longest * ATTEMPTS))
         if fitting < count:
             count = fitting
             counts[group] = str(count)
             reasons[f"group-components.{group}"] = _allows(place)
-        share = place.minutes // (count * (len(rules) if chain else 1))
+        share = place.minutes // count
         for rule in rules:
             if rule in LEAST:
                 _limit(profile, rule, place, share, reasons)

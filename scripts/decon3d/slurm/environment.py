@@ -53,7 +53,7 @@ def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: i
     Parameters
     ----------
     partition
-        Where the job runs.
+        The partition in which the job runs.
     request
         More arguments of `srun`, such as `--gpus=1`.
     folder

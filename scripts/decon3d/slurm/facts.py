@@ -82,7 +82,7 @@ def look(ask: Ask = ask, *, user: str | None = None) -> Cluster:
     ask
         Runs a command.
     user
-        Whose accounts; None = the current user's.
+        The user whose accounts are listed; None = the current user.
 
     Raises
     ------

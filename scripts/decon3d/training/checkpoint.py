@@ -55,7 +55,7 @@ class Checkpoint:
         path
             File of `save`.
         key
-            Of the training that resumes.
+            Key of the training that resumes.
 
         Returns
         -------

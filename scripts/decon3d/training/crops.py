@@ -21,9 +21,9 @@ from decon3d.seeds import generator
 from decon3d.training.augmentation import Augmentation, Shape, moved, turns_over
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import open_group
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.no_data import missing
 from decon3d.volumes.normalisation import Histogram, Normalisation, darkest_place
+from decon3d.volumes.statistics import ChannelStatistics
 
 FOREGROUND_SHARE = 0.8
 """Smallest true mean of a crop, relative to its volume's (Li et al., Nature Methods 2022)."""
@@ -202,7 +202,7 @@ def draw(
     Parameters
     ----------
     pairs
-        To draw from.
+        The pairs.
     step, seed
         The draw depends on these alone.
     batch

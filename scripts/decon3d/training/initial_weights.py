@@ -24,7 +24,7 @@ def start_from(
     model
         Changed.
     kind, options
-        What the model was built as; the bundle's must be the same.
+        Kind and options of the model; those of the bundle must be the same.
     psf
         Of the new training; if its voxel size differs from the bundle's, the log warns that the
         network has to learn another blur.

@@ -36,8 +36,8 @@ from decon3d.training.state import State
 from decon3d.training.step import Step
 from decon3d.training.validation import Validation
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import FOREGROUND_PERCENTILE, FOREGROUND_SIGMAS
+from decon3d.volumes.statistics import ChannelStatistics
 
 LAW = (
     "per volume (counts - offset) / scale; offset: the camera's, or else that of empty places; "

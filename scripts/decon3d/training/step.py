@@ -21,7 +21,7 @@ class Step:
     Parameters
     ----------
     model
-        To be trained.
+        The model to train.
     network
         Its loss and optimiser.
     method

@@ -37,55 +37,83 @@ little."""
 
 @dataclass(frozen=True)
 class CameraRecord:
-    """Measurements of one channel's camera in its volumes; counts, axes Z Y X."""
+    """Measurements of one channel's camera in its volumes; counts, axes Z Y X.
+
+    Attributes
+    ----------
+    gain
+        Slope of the variance against the mean, in counts per photon; None = not measurable.
+    gain_interval
+        95 % confidence interval of `gain`, in counts per photon.
+    dark_level
+        Counts at which the variance is 0, by the same line; None = not measurable.
+    dark_level_interval
+        95 % confidence interval of `dark_level`, in counts.
+    plateau
+        Counts of the darkest places: offset and background light.
+    curve
+        One point for each group of voxels of similar brightness: mean counts, noise variance in
+        counts², standard error of that variance.
+    correlation
+        Correlation of the noise of neighbours 1 and 2 voxels away along Z, Y, X; the variances
+        are corrected for it.
+    bright
+        Counts above the plateau of the brightest 0.1 % of a block's voxels: 10th and 90th
+        percentile over the blocks with signal; None = no block has any.
+    blocks
+        Blocks that were read.
+    voxels
+        Voxels in which the correlation was measured.
+    bits
+        Bits that the counts need; None = they are not integers.
+    saturation
+        Counts at which a voxel is saturated.
+    frames
+        From the camera's dark and flat frames: offset in counts, gain in counts per photon
+        (None = there were no flat ones), read noise in counts. They take precedence over the
+        data.
+    """
 
     gain: float | None = None
-    """Slope of the variance against the mean, in counts per photon; None = not measurable."""
     gain_interval: Interval | None = None
-    """95 %."""
     dark_level: float | None = None
-    """Counts at which the variance is 0, by the same line; None = not measurable."""
     dark_level_interval: Interval | None = None
-    """95 %."""
     plateau: float | None = None
-    """Counts of the darkest places: offset and background light."""
     curve: tuple[tuple[float, float, float], ...] = ()
-    """Of voxels of similar brightness: mean counts, noise variance in counts², its standard
-    error."""
     correlation: tuple[tuple[float, ...], ...] = ((0.0, 0.0),) * 3
-    """Of the noise of neighbours 1 and 2 voxels away along Z, Y, X; the variances are corrected."""
     bright: Interval | None = None
-    """Counts above the plateau of the brightest 0.1 % of a block's voxels: 10th and 90th percentile
-    over the blocks with signal; None = no block has any."""
     blocks: int = 0
-    """Blocks that were read."""
     voxels: int = 0
-    """Voxels in which the correlation was measured."""
     bits: int | None = None
-    """Bits that the counts need; None = they are not integers."""
     saturation: float | None = None
-    """Counts at which a voxel is saturated."""
     frames: tuple[float, float | None, float] | None = None
-    """From the camera's dark and flat frames: offset in counts, gain in counts per photon (None =
-    there were no flat ones), read noise in counts. They take precedence over the data."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera's parameters: known, measured or assumed."""
+    """A camera's parameters: known, measured or assumed.
+
+    Attributes
+    ----------
+    offset
+        Counts of a dark image.
+    gain
+        Counts per photon.
+    read_noise
+        Standard deviation of the read noise, in photons.
+    bits
+        Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped.
+    assumed
+        Assumed parameters, in sentences for the report.
+    """
 
     offset: float = ASSUMED_OFFSET
-    """Counts of a dark image."""
     gain: float = ASSUMED_GAIN
-    """Counts per photon."""
     read_noise: float = ASSUMED_READ_NOISE
-    """Photons."""
     bits: int | None = None
-    """Images are whole counts from 0 to 2^bits - 1; None = neither rounded nor clipped."""
     gain_from: Source = "config"
     offset_from: Source = "config"
     assumed: tuple[str, ...] = ()
-    """Assumed parameters, in sentences for the report."""
 
     @property
     def known_offset(self) -> float | None:
@@ -100,13 +128,19 @@ class Camera:
 
 @dataclass(frozen=True)
 class Dose:
-    """Light of a channel, in photons per voxel."""
+    """Light of a channel, in photons per voxel.
+
+    Attributes
+    ----------
+    photons
+        Above the background, of the brightest 0.1 % of a block's voxels: 10th and 90th
+        percentile over the blocks with signal; None = no block has any.
+    background_photons
+        Photons per voxel of the darkest places.
+    """
 
     photons: Interval | None
-    """Above the background, of the brightest 0.1 % of a block's voxels: 10th and 90th percentile
-    over the blocks with signal; None = no block has any."""
     background_photons: float
-    """Of the darkest places."""
 
 
 def resolve_camera(configured: CameraSection, measured: CameraRecord | None) -> Camera:

@@ -48,19 +48,27 @@ BRIGHT = 10.0
 
 @dataclass(frozen=True)
 class _Moments:
-    """Mean and variance (Y X) of some frames, after each was brought to the mean brightness."""
+    """Mean and variance (Y X) of some frames, after each was brought to the mean brightness.
+
+    Attributes
+    ----------
+    levels
+        Mean counts of each frame.
+    zeros
+        Share of counts that are 0 (or less).
+    full
+        Share of counts that have the largest value of the type or of the camera's bits.
+    where
+        The first file.
+    """
 
     mean: Array
     variance: Array
     frames: int
     levels: Array
-    """Mean counts of each frame."""
     zeros: float
-    """Share of counts that are 0 (or less)."""
     full: float
-    """Share of counts that have the largest value of the type or of the camera's bits."""
     where: str
-    """The first file."""
 
 
 def measure_maps(
@@ -142,24 +150,33 @@ def measure_maps(
     )
 
 
-def frames_of(files: Sequence[str], key: str) -> Iterator[tuple[str, NDArray[Any]]]:
+def frames_of(
+    files: Sequence[str], key: str, of_dark: tuple[int, ...] | None = None
+) -> Iterator[tuple[str, NDArray[Any]]]:
     """Read every plane (Y X) of some files, with the file's name.
+
+    Parameters
+    ----------
+    files, key
+        The frames, and their config key for messages.
+    of_dark
+        Pixels (Y, X) of the dark frames, for flat ones.
 
     Raises
     ------
     UserError
-        If a file cannot be read, or its planes have another shape than the first one's.
+        If a file cannot be read, or its planes have another shape than the dark ones or the first.
     """
-    shape: tuple[int, ...] | None = None
+    shape, other = of_dark, "the dark ones"
     for path in files:
         volume = open_volume(path, stack=False)
         times, channels, planes, *plane = volume.shape
         if shape is None:
-            shape = tuple(plane)
+            shape, other = tuple(plane), f"those of {path}"
         if tuple(plane) != shape:
             raise UserError(
-                f"{key}: the frames of {path} have {plane[0]} × {plane[1]} pixels (Y, X), those of "
-                f"{files[0]} {shape[0]} × {shape[1]}; give frames of one region of the camera"
+                f"{key}: the frames of {path} have {plane[0]} × {plane[1]} pixels (Y, X), {other} "
+                f"{shape[0]} × {shape[1]}; give frames of one region of the camera"
             )
         for time in range(times):
             for channel in range(channels):
@@ -214,7 +231,7 @@ def _moments(
     squares = first = np.zeros(0)
     levels: list[float] = []
     zeros = full = 0.0
-    for path, frame in frames_of(files, key):
+    for path, frame in frames_of(files, key, None if offset is None else offset.shape):
         values = frame.astype(np.float64)
         if not np.isfinite(values).all():
             raise UserError(f"{key}: {path} holds NaN or infinite values; export it again")
@@ -224,12 +241,6 @@ def _moments(
             power = highest > 254 and highest & (highest + 1) == 0  # as 4095, where bits is None
             top = 2**bits - 1 if bits else highest if power else np.iinfo(frame.dtype).max
             full += float((values >= top).mean())
-        if offset is not None and values.shape != offset.shape:
-            raise UserError(
-                f"{key}: the frames of {path} have {values.shape[0]} × {values.shape[1]} "
-                f"pixels (Y, X), the dark ones {offset.shape[0]} × {offset.shape[1]}; give frames "
-                "of one region of the camera"
-            )
         if offset is None:
             level = float(values.mean())
             values -= level - (levels[0] if levels else level)

@@ -4,7 +4,8 @@ corrected = (counts - offset map) · mean gain / gain map + level: one offset an
 whole image, as noise models assume. Bad pixels are replaced by the median of their good neighbours.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,30 +31,44 @@ _ARRAYS = ("offset", "gain", "read_noise", "bad")
 
 @dataclass(frozen=True)
 class Calibration:
-    """A camera's calibration: means over its maps."""
+    """A camera's calibration: means over its maps.
+
+    Attributes
+    ----------
+    offset
+        Mean over the good pixels, in counts.
+    gain
+        Mean, in counts per photon; None = there were no flat frames.
+    read_noise_counts
+        Root mean square, in counts.
+    offset_spread
+        Standard deviation from pixel to pixel, in counts.
+    gain_spread
+        Standard deviation from pixel to pixel, relative to the mean.
+    noisy_pixels
+        With more than `NOISY` times the median read noise; they are used.
+    bad_pixels
+        Replaced by the median of their good neighbours.
+    shape
+        Pixels (Y, X).
+    warnings
+        Warnings about the frames, in sentences for the report.
+    digest
+        Hash of the file with the maps.
+    """
 
     offset: float
-    """Mean over the good pixels, in counts."""
     gain: float | None
-    """Mean, in counts per photon; None = there were no flat frames."""
     read_noise_counts: float
-    """Root mean square, in counts."""
     offset_spread: float
-    """Standard deviation from pixel to pixel, in counts."""
     gain_spread: float | None
-    """Standard deviation from pixel to pixel, relative to the mean."""
     noisy_pixels: int
-    """With more than `NOISY` times the median read noise; they are used."""
     bad_pixels: int
-    """Replaced by the median of their good neighbours."""
     shape: tuple[int, int]
-    """Pixels (Y, X)."""
     dark_frames: int
     flat_frames: int
     warnings: tuple[str, ...] = ()
-    """Warnings about the frames, in sentences for the report."""
     digest: str = ""
-    """Of the maps' file."""
 
     @property
     def read_noise(self) -> float | None:
@@ -63,25 +78,25 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CameraMaps:
-    """Maps of a camera's pixels, axes Y X."""
+    """Maps of a camera's pixels, axes Y X.
+
+    Attributes
+    ----------
+    offset
+        Counts of a dark image.
+    gain
+        Counts per photon; 1 everywhere where there were no flat frames.
+    read_noise
+        Standard deviation in the dark, in counts.
+    bad
+        Pixels that are excluded.
+    """
 
     offset: Map
-    """Counts of a dark image."""
     gain: Map
-    """Counts per photon; 1 everywhere where there were no flat frames."""
     read_noise: Map
-    """Standard deviation in the dark, in counts."""
     bad: Mask
-    """Pixels that are excluded."""
     about: Calibration
-
-
-def calibration_of(values: dict[str, Any]) -> Calibration:
-    """Make a calibration from parsed JSON."""
-    height, width = values["shape"]
-    return Calibration(
-        **{**values, "shape": (height, width), "warnings": tuple(values["warnings"])}
-    )
 
 
 def save_maps(path: str | Path, maps: CameraMaps) -> None:
@@ -101,7 +116,10 @@ def load_maps(path: str | Path) -> CameraMaps:
         If a file is missing or damaged, or they do not belong together.
     """
     arrays = Path(path).with_suffix(".npz")
-    about = calibration_of(read_record(path, beside=[arrays]))
+    values = read_record(path, beside=[arrays])
+    about = Calibration(
+        **{**values, "shape": tuple(values["shape"]), "warnings": tuple(values["warnings"])}
+    )
     if not arrays.is_file():
         raise DamagedError(arrays, "is missing", files=[path])
     if file_digest(arrays) != about.digest:
@@ -131,20 +149,21 @@ class Correction:
     maps: CameraMaps
     level: float
     saturation: float | None = None
-    _scale: Map = field(init=False, repr=False)
-    saturated_level: float | None = field(init=False)
-    """Value of saturated voxels: at least any corrected count below saturation."""
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _scale(self) -> Map:
         good = ~self.maps.bad
         mean = float(self.maps.gain[good].mean(dtype=np.float64))
-        scale = np.where(good, mean / np.where(good, self.maps.gain, 1), 1).astype(np.float32)
-        object.__setattr__(self, "_scale", scale)
-        top = None
-        if self.saturation is not None:
-            reached = (self.saturation - self.maps.offset[good]) * scale[good]
-            top = float(np.float32(reached.max() + self.level))
-        object.__setattr__(self, "saturated_level", top)
+        return np.where(good, mean / np.where(good, self.maps.gain, 1), 1).astype(np.float32)
+
+    @cached_property
+    def saturated_level(self) -> float | None:
+        """Value of saturated voxels: at least any corrected count below saturation."""
+        if self.saturation is None:
+            return None
+        good = ~self.maps.bad
+        reached = (self.saturation - self.maps.offset[good]) * self._scale[good]
+        return float(np.float32(reached.max() + self.level))
 
     def read(self, volume: "Volume", time: int, channel: int, region: Region) -> Map:
         """Read a region (Z, Y, X slices) of a raw volume, corrected."""
@@ -193,7 +212,7 @@ def _mend(values: Map, bad: Mask) -> None:
     near = usable & (np.maximum(abs(dy), abs(dx)) <= 1)
     usable = np.where(near.any(axis=1, keepdims=True), near, usable)
     lost = ~usable.any(axis=1)
-    usable[lost, 0] = True  # no median of an empty set
+    usable[lost, 0] = True  # the median of an empty set is an error
     for plane in values:
         around = np.where(usable, plane[yy, xx], np.nan)
         middle = np.nanmedian(around, axis=1)

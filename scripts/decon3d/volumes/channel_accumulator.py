@@ -29,18 +29,30 @@ STRIP_VOXELS = 2**23
 
 @dataclass(frozen=True)
 class Counted:
-    """A channel's counts; voxels without data are in none of the first two."""
+    """The statistics of a channel's counts.
+
+    Attributes
+    ----------
+    histogram
+        Of the voxels with data.
+    darkest
+        Mean of the darkest place with data; infinite where there is none.
+    fill
+        Value of the voxels without data; None = all have data.
+    filled
+        Voxels with that value in places without data.
+    not_finite
+        Voxels that are NaN or infinite.
+    saturated
+        Voxels at or above the level of saturation.
+    """
 
     histogram: Histogram
     darkest: float
-    """Mean of the darkest place; infinite where there is none."""
     fill: float | None
-    """Value of the voxels without data; None = all have data."""
     filled: int
-    """Voxels with that value in places without data."""
     not_finite: int
     saturated: int
-    """Voxels at or above the level of saturation."""
 
 
 class ChannelAccumulator:
@@ -114,7 +126,7 @@ class ChannelAccumulator:
         return [] if self._no_data == "none" else [float(self._no_data)]
 
     def counted(self, *, camera_offset: float | None = None) -> Counted:
-        """Return what was counted; `camera_offset` helps to tell fill from darkness."""
+        """Return the statistics; `camera_offset` (counts) helps to separate fill from darkness."""
         assert self._histogram is not None
         histogram, fill = self._histogram, None
         if self._no_data == "auto":

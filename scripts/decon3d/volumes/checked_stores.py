@@ -19,6 +19,7 @@ from decon3d.volumes.manifest import (
     is_own,
     layout_of,
     load_manifest,
+    naming,
 )
 
 OPTIONS: dict[str, Any] = {
@@ -51,7 +52,7 @@ class OwnStore(LocalStore):
         Raises
         ------
         DamagedError
-            If it is a chunk and is missing, or is not what the manifest says.
+            If it is a chunk and is missing, or differs from the manifest.
         """
         value = await super().get(key, prototype, byte_range)
         if "/c/" in key:
@@ -87,12 +88,8 @@ class OwnArray(zarr.Array[Any]):
         folder = store.root / self.path
         layout = layout_of(folder)
         for key in layout.files():
-            try:
+            with naming(folder / key):
                 check_bytes(folder / key, layout.inner(key))
-            except FileNotFoundError:
-                raise DamagedError(folder / key, "is missing") from None
-            except ValueError as error:
-                raise DamagedError(folder / key, str(error)) from None
 
 
 class OwnGroup(zarr.Group):
@@ -128,6 +125,18 @@ def open_array(store: str | Path, name: str) -> OwnArray:
     """Open an array of a store that is being made; a missing chunk raises `DamagedError`."""
     array = zarr.open_array(OwnStore(Path(store)), path=name, mode="r")
     return OwnArray(array.async_array)
+
+
+def create_volumes(folder: str | Path, *, count: int, shape: tuple[int, ...]) -> "zarr.Array[Any]":
+    """Create an array (count, Z, Y, X), float32, with one volume per chunk."""
+    return zarr.create_array(
+        str(folder),
+        shape=(count, *shape),
+        chunks=(1, *shape),
+        dtype="float32",
+        dimension_names=("volume", "z", "y", "x"),
+        **OPTIONS,
+    )
 
 
 def open_to_write(folder: str | Path) -> "zarr.Array[Any]":

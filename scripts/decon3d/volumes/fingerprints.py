@@ -16,6 +16,7 @@ import tifffile
 
 from decon3d.errors import UserError
 from decon3d.files import digest
+from decon3d.volumes.ome_xml import beside
 from decon3d.volumes.planes import plane_files
 
 MOST_FILES = 10_000
@@ -23,7 +24,7 @@ MOST_FILES = 10_000
 SAMPLED = 1_000
 """Number of sampled files in a larger folder; all of its subfolders are read."""
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
-_OTHERS = re.compile(r"""\b(?:FileName|MetadataFile)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_OTHERS = re.compile(r"""\b(FileName|MetadataFile)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 def fingerprint(paths: str | Path | Iterable[str | Path]) -> str:
@@ -45,8 +46,13 @@ def fingerprint(paths: str | Path | Iterable[str | Path]) -> str:
 
 def fresh_fingerprint(path: str | Path) -> str:
     """Return the `fingerprint` of the present state, without a cache."""
-    _fingerprint.cache_clear()
+    forget_fingerprints()
     return fingerprint(path)
+
+
+def forget_fingerprints() -> None:
+    """Clear the cache of fingerprints."""
+    _fingerprint.cache_clear()
 
 
 def check_unchanged(path: str | Path, seen: str) -> None:
@@ -67,30 +73,38 @@ def check_unchanged(path: str | Path, seen: str) -> None:
 @cache
 def _fingerprint(path: str) -> str:
     if not os.path.isdir(path):
-        return digest([_attributes(file) for file in (path, *ome_set(path))])
+        return digest([attributes(file) for file in (path, *ome_set(path))])
     if planes := plane_files(path):
-        return digest([_attributes(file) for file in planes])
+        return digest([attributes(file) for file in planes])
     return _of_folder(path)
 
 
 def ome_set(path: str) -> list[str]:
-    """List the other files that the OME-XML of a TIFF names, without a look at their content."""
+    """List the other files that the OME-XML of a TIFF, or its companion file, names."""
     if not path.lower().endswith(_TIFF):
         return []
+    named = _named_files(path)
+    for kind, companion in tuple(named):
+        named += _named_files(companion) if kind == "MetadataFile" else []
+    own = os.path.basename(path)
+    return sorted({name for _, name in named if os.path.basename(name) != own})
+
+
+def _named_files(path: str) -> list[tuple[str, str]]:
+    """List the files that a TIFF's OME-XML or a companion file names, each with its attribute."""
     try:
-        with tifffile.TiffFile(path) as file:
-            text = file.pages.first.description
+        if path.lower().endswith(_TIFF):
+            with tifffile.TiffFile(path) as file:
+                text = file.pages.first.description
+        else:
+            text = Path(path).read_text(errors="replace")
     except Exception:  # the reader reports any error
         return []
-    found: dict[str, None] = {}
-    if "OME" in text:
-        for match in _OTHERS.finditer(text):
-            name = html.unescape(match[1] or match[2] or "")
-            found[os.path.join(os.path.dirname(path), name)] = None
-    return sorted(name for name in found if os.path.basename(name) != os.path.basename(path))
+    found = _OTHERS.findall(text) if "OME" in text else []
+    return [(kind, beside(path, html.unescape(one or other))) for kind, one, other in found]
 
 
-def _attributes(path: str) -> tuple[str, int, int, int] | None:
+def attributes(path: str) -> tuple[str, int, int, int] | None:
     """Return name, size, time and inode of a file; None if there is none."""
     try:
         found = os.stat(path)
@@ -126,6 +140,6 @@ def _of_folder(path: str) -> str:
     seen = [
         (os.path.relpath(file, path), *found[1:3])
         for file in looked_at
-        if (found := _attributes(file)) is not None
+        if (found := attributes(file)) is not None
     ]
     return digest([len(files), seen])

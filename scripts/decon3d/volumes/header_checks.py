@@ -151,30 +151,36 @@ def pair_problems(
     return found
 
 
-def bead_stack_problems(
-    header: Header, *, channel: int, voxel_size_um: Triple | None, key: str
+def bead_problems(
+    header: Header, *, channel: int | None, voxel_size_um: Triple | None, key: str
 ) -> list[str]:
-    """List why a stack of beads cannot give a PSF.
+    """List why the image of a bead, or a stack of many, cannot give a PSF.
 
     Parameters
     ----------
     channel
-        Position on the stack's channel axis.
+        Position on the stack's channel axis; None = the image of one bead, which has no other.
     voxel_size_um
-        The config's voxel size of the stack (Z, Y, X), in µm; None = the metadata's counts.
+        The config's voxel size of the file (Z, Y, X), in µm; None = the metadata's is used.
     key
         Config key of the PSF.
     """
     found = []
-    channels, planes = header.shape[1:3]
-    if channel >= channels:
+    times, channels, planes = header.shape[:3]
+    if channel is None and (times > 1 or channels > 1):
+        found.append(
+            f"{key}.path ({header.path}): not one stack of planes (Z Y X), but {times} time "
+            f"point(s) and {channels} channel(s); save the bead as its own stack, or name its axes "
+            f"in {key}.axes"
+        )
+    if channel is not None and channel >= channels:
         found.append(
             f"{key}.channel is {channel}, but {header.path} has {channels} "
             f"channel{'s' * (channels != 1)}, counted from 0"
         )
     if planes < 3:
         found.append(
-            f"{key}.path: {header.path} has {planes} plane{'s' * (planes != 1)}; a bead stack "
+            f"{key}.path: {header.path} has {planes} plane{'s' * (planes != 1)}; a bead's image "
             "needs at least 3 (Z Y X)"
         )
     try:

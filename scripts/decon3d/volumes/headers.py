@@ -2,29 +2,27 @@
 
 import gc
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from decon3d.errors import UserError, reading
-from decon3d.files import read_json, write_json
+from decon3d.files import digest, read_json, write_json
 from decon3d.versions import VERSIONS
-from decon3d.volumes.planes import plane_files
+from decon3d.volumes.fingerprints import attributes, fingerprint, forget_fingerprints
 from decon3d.volumes.volume import Reading, Triple, Volume
 
 Source = tuple[str, Reading]
 """A path, and the config's reading options."""
 Shape = tuple[int, int, int, int, int]
-Stamp = list[list[int | str]]
 
 CACHE = ".snakemake/decon3d/headers.json"
 """The headers' cache, below the working directory."""
 THREADS = 16
 """Files opened at once: opening waits for the file server, not for the CPU."""
 _MOST_KEPT = 20_000
-_METADATA = ("zarr.json", ".zattrs", ".zarray", ".zgroup", "0/zarr.json", "0/.zarray")
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def read_headers(
 ) -> dict[Source, Header | UserError]:
     """Read the headers of many volumes in parallel, those of unchanged files from a cache.
 
-    A file is unchanged if its size, modification time (ns) and inode are. Problems are not kept.
+    A file is unchanged if its fingerprint (`volumes.fingerprints`) is. Problems are not kept.
 
     Parameters
     ----------
@@ -107,6 +105,7 @@ def read_headers(
     """
     wanted = list(dict.fromkeys(sources))
     kept = _load(cache)
+    forget_fingerprints()
     with ThreadPoolExecutor(THREADS) as pool:
         same = dict(zip(wanted, pool.map(lambda s: _is_unchanged(s, kept), wanted), strict=True))
         new = [source for source in wanted if not same[source]]
@@ -128,49 +127,32 @@ def kept_headers(cache: str | Path = CACHE) -> dict[Source, Header]:
     return {source: header for source, (_, header) in _load(cache).items()}
 
 
-def _is_unchanged(source: Source, kept: Mapping[Source, tuple[Stamp, Header]]) -> bool:
-    if source not in kept:
-        return False
-    stamp, header = kept[source]
+def _is_unchanged(source: Source, kept: Mapping[Source, tuple[str, Header]]) -> bool:
     try:
-        return stamp == _stamp(source) + _attributes(header.files)
+        return source in kept and kept[source][0] == _stamp(source, kept[source][1].files)
     except UserError:
         return False
 
 
-def _stamp_and_header(source: Source) -> tuple[Stamp, Header | UserError]:
-    """Read a header and the file attributes that validate its cache entry."""
-    stamp: Stamp = []
+def _stamp_and_header(source: Source) -> tuple[str, Header | UserError]:
+    """Read a header and the stamp that validates its cache entry."""
+    stamp = ""
     try:
         stamp = _stamp(source)  # first, so that a file that changes meanwhile is read again
         header = read_header(source)
     except UserError as error:
         return stamp, error
-    return stamp + _attributes(header.files), header
+    return _stamp(source, header.files) if header.files else stamp, header
 
 
-def _stamp(source: Source) -> Stamp:
-    """Return attributes that change with the files of a path."""
-    path, _ = source
-    with reading(path):
-        planes = plane_files(path)
-    inside = [*planes[:1], *planes[-1:]] or [f"{path}/{name}" for name in _METADATA]
-    return [[VERSIONS["ingest"]], *_attributes([path, *inside])]
+def _stamp(source: Source, files: Iterable[str] = ()) -> str:
+    """Return a hash that changes with the files of a path, and with others of its set."""
+    with reading(source[0]):
+        others = [attributes(file) for file in files]
+        return digest([VERSIONS["ingest"], fingerprint(source[0]), others])
 
 
-def _attributes(names: Iterable[str]) -> Stamp:
-    """Return name, size, time and inode of the files that exist."""
-    found: Stamp = []
-    for name in names:
-        try:
-            stat = os.stat(name)
-        except OSError:  # most volumes have one of the metadata files only
-            continue
-        found.append([name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
-    return found
-
-
-def _load(cache: str | Path) -> dict[Source, tuple[Stamp, Header]]:
+def _load(cache: str | Path) -> dict[Source, tuple[str, Header]]:
     try:
         return dict(_entry(**values) for values in read_json(cache))
     except Exception:  # it is only a cache, so all errors are ignored
@@ -178,31 +160,14 @@ def _load(cache: str | Path) -> dict[Source, tuple[Stamp, Header]]:
 
 
 def _entry(
-    *, stamp: Stamp, series: int | str | None, axes: str | None, header: dict[str, Any]
-) -> tuple[Source, tuple[Stamp, Header]]:
-    size = header["voxel_size_um"]
-    found = Header(
-        **{
-            **header,
-            "shape": _ints(header["shape"]),
-            "voxel_size_um": None if size is None else _floats(size),
-            "files": tuple(header["files"]),
-        }
-    )
+    *, stamp: str, series: int | str | None, axes: str | None, header: dict[str, Any]
+) -> tuple[Source, tuple[str, Header]]:
+    lists = {key: tuple(value) for key, value in header.items() if isinstance(value, list)}
+    found = Header(**{**header, **lists})
     return (found.path, Reading(series, axes)), (stamp, found)
 
 
-def _ints(values: Sequence[Any]) -> Shape:
-    t, c, z, y, x = (int(v) for v in values)
-    return t, c, z, y, x
-
-
-def _floats(values: Sequence[Any]) -> Triple:
-    z, y, x = (float(v) for v in values)
-    return z, y, x
-
-
-def _save(cache: str | Path, entries: dict[Source, tuple[Stamp, Header]]) -> None:
+def _save(cache: str | Path, entries: dict[Source, tuple[str, Header]]) -> None:
     values = [
         {"stamp": stamp, "series": how.series, "axes": how.axes, "header": asdict(header)}
         for (_, how), (stamp, header) in entries.items()

@@ -6,15 +6,16 @@ compared without reading the voxels. The codec compares the voxels with the chun
 manifest compares the chunk's checksum with the chunk's place.
 """
 
+import contextlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from decon3d.errors import DamagedError
 from decon3d.files import digest, read_json, write_json, write_text
@@ -26,11 +27,10 @@ CHECKSUM = 4
 ABSENT = 2**64 - 1
 """Offset, in a shard's index, of a missing chunk."""
 
+T = TypeVar("T")
 Shape = tuple[int, ...]
 Entry = tuple[int, int]
 """Size in bytes, and checksum."""
-
-
 Inner = tuple[bool, ...] | None
 """For each chunk of a shard, whether it is inside the array; None = the file is one chunk."""
 
@@ -83,6 +83,20 @@ class Layout:
         place = map(int, key.rpartition("c/")[2].split("/"))
         cut = zip(place, self.file, self.shape, strict=True)
         return inner_chunks(self.file, self.chunk, tuple(min(f, n - i * f) for i, f, n in cut))
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Raise `DamagedError` with a file's name if it is missing, or for a `ValueError`, its problem.
+
+    The problem is the rest of a sentence, e.g. "is cut off".
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise DamagedError(path, "is missing") from None
+    except ValueError as error:
+        raise DamagedError(path, str(error)) from None
 
 
 def crc32c(data: bytes, before: int = 0) -> int:
@@ -186,12 +200,8 @@ def finish_store(store: str | Path, attributes: dict[str, Any]) -> None:
         layout = layout_of(array)
         for key in layout.files():
             path = array / key
-            try:
+            with naming(path):
                 entry = (path.stat().st_size, checksum_of(path, layout.inner(key)))
-            except FileNotFoundError:
-                raise DamagedError(path, "is missing") from None
-            except ValueError as error:
-                raise DamagedError(path, str(error)) from None
             files[f"{array.name}/{key}"] = entry
     write_json(store / MANIFEST, {"digest": digest(files), "files": files}, indent=None)
     write_text(store / GROUP, text)
@@ -242,23 +252,40 @@ def load_manifest(store: str | Path) -> dict[str, Entry]:
     DamagedError
         If it is missing or altered.
     """
-    path = Path(store) / MANIFEST
-    try:
-        about = path.stat()
-        return _read_manifest(path, about.st_mtime_ns, about.st_size)
-    except FileNotFoundError:
-        raise DamagedError(path, "is missing") from None
-    except (ValueError, KeyError, TypeError):
-        raise DamagedError(path, "is damaged") from None
+    return _cached_json(Path(store) / MANIFEST, _entries)
 
 
-@lru_cache(maxsize=32)
-def _read_manifest(path: Path, modified: int, size: int) -> dict[str, Entry]:
-    content = json.loads(path.read_bytes())
-    files = content["files"]
-    if content["digest"] != digest(files):
-        raise ValueError("does not match its digest")
+def layout_of(array: Path) -> Layout:
+    """Read an array's layout.
+
+    Raises
+    ------
+    DamagedError
+        If its `zarr.json` is missing or damaged.
+    """
+    return _cached_json(array / GROUP, Layout.of)
+
+
+def _entries(manifest: dict[str, Any]) -> dict[str, Entry]:
+    files = manifest["files"]
+    if manifest["digest"] != digest(files):
+        raise ValueError
     return {name: (size, checksum) for name, (size, checksum) in files.items()}
+
+
+def _cached_json(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
+    with naming(path):
+        about = path.stat()
+        found: T = _parsed(path, parse, about.st_mtime_ns, about.st_size)
+        return found
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, parse: Callable[[dict[str, Any]], Any], modified: int, size: int) -> Any:
+    try:
+        return parse(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        raise ValueError("is damaged") from None
 
 
 def damages(
@@ -289,12 +316,10 @@ def damages(
 
 
 def _check_size(path: Path, size: int) -> None:
-    try:
+    with naming(path):
         there = os.stat(path).st_size
-    except (FileNotFoundError, NotADirectoryError):
-        raise DamagedError(path, "is missing") from None
-    if there != size:
-        raise DamagedError(path, f"has {there} bytes instead of {size}")
+        if there != size:
+            raise ValueError(f"has {there} bytes instead of {size}")
 
 
 def check_file(
@@ -318,7 +343,7 @@ def check_file(
     """
     path = store / name
     _check_size(path, entry[0])
-    try:
+    with naming(path):
         if name.endswith(GROUP):
             found = crc32c(path.read_bytes())
         else:
@@ -326,31 +351,5 @@ def check_file(
             found = checksum_of(path, inner)
             if look == "bytes":
                 check_bytes(path, inner)
-    except FileNotFoundError:
-        raise DamagedError(path, "is missing") from None
-    except ValueError as error:
-        raise DamagedError(path, str(error)) from None
-    if found != entry[1]:
-        raise DamagedError(path, "does not match the manifest")
-
-
-@lru_cache(maxsize=64)
-def _layout(path: Path, modified: int) -> Layout:
-    return Layout.of(json.loads(path.read_bytes()))
-
-
-def layout_of(array: Path) -> Layout:
-    """Read an array's layout.
-
-    Raises
-    ------
-    DamagedError
-        If its `zarr.json` is missing or damaged.
-    """
-    path = array / GROUP
-    try:
-        return _layout(path, path.stat().st_mtime_ns)
-    except FileNotFoundError:
-        raise DamagedError(path, "is missing") from None
-    except (ValueError, KeyError, TypeError, IndexError):
-        raise DamagedError(path, "is damaged") from None
+        if found != entry[1]:
+            raise ValueError("does not match the manifest")

@@ -16,7 +16,7 @@ CONTRADICTION = 1.05
 """Ratio of two voxel sizes, above which they contradict each other."""
 
 
-def voxel_size_of(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
+def voxel_in_um(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
     """Convert the sizes of a voxel along Z, Y, X to µm.
 
     Returns
@@ -91,19 +91,14 @@ def size_warnings(volume: Volume, configured: Triple | None) -> list[str]:
     configured
         The config's voxel size (Z, Y, X), in µm; None = the metadata's counts.
     """
+    found = volume.voxel_size_um
     if configured is None:
         return [volume.voxel_size_note] if volume.voxel_size_note else []
-    text = contradiction(configured, volume.voxel_size_um)
-    return [text] if text else []
-
-
-def contradiction(configured: Triple | None, found: Triple | None) -> str:
-    """Describe how a configured voxel size (Z, Y, X) contradicts the file's; else empty."""
-    if configured is None or found is None or not differ(configured, found):
-        return ""
-    return (
+    if found is None or not differ(configured, found):
+        return []
+    return [
         f"the config's voxel size {_words(configured)} is used, but the file states {_words(found)}"
-    )
+    ]
 
 
 def differ(one: Sequence[float], other: Sequence[float]) -> bool:

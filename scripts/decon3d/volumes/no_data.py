@@ -140,12 +140,18 @@ def commonest(cells: dict[float, int]) -> list[float]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A possible fill value: its voxels in constant places, and the single other voxels there."""
+    """A possible fill value: its voxels in constant places, and the single other voxels there.
+
+    Attributes
+    ----------
+    voxels
+        Voxels that `mark` would mark.
+    specks
+        Other voxels among four such neighbours (along Y and X).
+    """
 
     voxels: int
-    """Voxels that `mark` would mark."""
     specks: int
-    """Other voxels among four such neighbours (along Y and X)."""
 
     def __add__(self, other: "Candidate") -> "Candidate":
         return Candidate(self.voxels + other.voxels, self.specks + other.specks)

@@ -74,6 +74,24 @@ class Histogram:
         index = np.clip((values - start) / width, 0, bins - 1).astype(np.int64)
         return cls(start, width, np.bincount(index, minlength=bins))
 
+    @classmethod
+    def unpacked(cls, packed: dict[str, Any]) -> "Histogram":
+        """Read what `packed` returned."""
+        counts = np.zeros(packed["bins"], np.int64)
+        counts[packed["index"]] = packed["count"]
+        return cls(packed["start"], packed["width"], counts)
+
+    def packed(self) -> dict[str, Any]:
+        """Convert to JSON: only the levels that occur."""
+        levels = np.flatnonzero(self.counts)
+        return {
+            "start": self.start,
+            "width": self.width,
+            "bins": len(self.counts),
+            "index": levels.tolist(),
+            "count": self.counts[levels].tolist(),
+        }
+
     def __add__(self, other: "Histogram") -> "Histogram":
         if (self.start, self.width) == (other.start, other.width):
             return Histogram(self.start, self.width, self.counts + other.counts)
@@ -89,7 +107,7 @@ class Histogram:
 
     @property
     def levels(self) -> NDArray[np.float64]:
-        """Value that stands for each bin: the level itself for integers, else the centre."""
+        """Value of each bin: the level itself for integers, else the centre."""
         half = 0.0 if self.width == 1.0 and self.start == 0.0 else 0.5
         return self.start + (np.arange(len(self.counts), dtype=np.float64) + half) * self.width
 

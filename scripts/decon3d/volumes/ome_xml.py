@@ -4,8 +4,8 @@ import itertools
 import os
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -26,8 +26,18 @@ _LABELS = {"label", "label image", "macro", "macro image", "thumbnail", "thumbna
 class PlaneBlock:
     """One TiffData element: consecutive planes of an image in consecutive pages of a file.
 
-    `first` is the number of the first plane, the last axis of `OmeImage.axes` varying fastest.
-    `count` None = as many as the file has pages. `file` None = the file that holds the XML.
+    Attributes
+    ----------
+    first
+        Number of the first plane; the last axis of `OmeImage.axes` varies fastest.
+    page
+        Page of the first plane.
+    count
+        Planes; None = as many as the file has pages.
+    file
+        File name; None = the file that holds the XML.
+    uuid
+        UUID of that file, if stated.
     """
 
     first: int
@@ -41,8 +51,28 @@ class PlaneBlock:
 class OmeImage:
     """One Image element.
 
-    `axes` are those of the planes in the file's order, slowest first (e.g. TCZ), with `sizes`;
-    `plane` is (Y, X). `sizes_of_voxel` and `position` are along Z, Y, X.
+    Attributes
+    ----------
+    axes, sizes
+        Axes of the planes in the file's order, slowest first (e.g. TCZ), and their lengths.
+    plane
+        Pixels (Y, X).
+    samples
+        Samples per pixel.
+    blocks
+        Where the planes are.
+    voxel, position
+        Voxel size and position on the stage along Z, Y, X, each with its unit.
+    interval
+        Time between time points, with its unit.
+    significant_bits
+        Bits of the counts, if stated.
+    type
+        NumPy's name of the type of its counts, else the XML's.
+    modulo
+        Axes of ZCT that hold a second axis (phase, angle, wavelength …).
+    stated
+        Its metadata about the microscope.
     """
 
     name: str
@@ -58,11 +88,8 @@ class OmeImage:
     channel_colors: tuple[str | None, ...]
     significant_bits: int | None
     type: str
-    """NumPy's name of the type of its counts, else the XML's."""
     modulo: str
-    """Axes that hold a second one (phase, angle, wavelength …), of ZCT."""
     stated: Stated = NOTHING
-    """Its metadata about the microscope."""
 
     @property
     def is_label(self) -> bool:
@@ -115,9 +142,9 @@ def read_ome_xml(text: str, path: str) -> OmeFile:
     """
     root = _parse(text, path)
     uuid = root.get("UUID")
-    binary = _child(root, "BinaryOnly")
+    binary = root.find("{*}BinaryOnly")
     if binary is not None:
-        companion = _beside(path, binary.get("MetadataFile") or "")
+        companion = beside(path, binary.get("MetadataFile") or "")
         if not os.path.isfile(companion):
             raise UserError(
                 f"{path}: its metadata are in {companion}, which is missing; copy it beside this "
@@ -128,22 +155,22 @@ def read_ome_xml(text: str, path: str) -> OmeFile:
     modulo = _modulo(root)
     objectives = {
         objective.get("ID", ""): objective
-        for instrument in _children(root, "Instrument")
-        for objective in _children(instrument, "Objective")
+        for instrument in root.iterfind("{*}Instrument")
+        for objective in instrument.iterfind("{*}Objective")
     }
-    images = [_image(element, path, modulo, objectives) for element in _children(root, "Image")]
+    images = [_image(element, path, modulo, objectives) for element in root.iterfind("{*}Image")]
     is_here = _of_file(images, _base(path), uuid)
     found = []
     for image in images:
         here = [is_here(block) for block in image.blocks]
         if any(here):
             blocks = [
-                PlaneBlock(b.first, b.page, b.count, None, None)
+                replace(b, file=None, uuid=None)
                 if is_own
-                else PlaneBlock(b.first, b.page, b.count, _beside(path, b.file or ""), b.uuid)
+                else replace(b, file=beside(path, b.file or ""))
                 for b, is_own in zip(image.blocks, here, strict=True)
             ]
-            found.append(_with_blocks(image, blocks))
+            found.append(replace(image, blocks=tuple(blocks)))
     if not found:
         raise UserError(
             f"{path}: its OME-XML describes {len(images)} image(s), none with a plane in this "
@@ -197,7 +224,7 @@ def file_uuid(text: str | None) -> str | None:
         root = ET.fromstring(_clean(text))
     except ET.ParseError:
         return None
-    binary = _child(root, "BinaryOnly")
+    binary = root.find("{*}BinaryOnly")
     return (None if binary is None else binary.get("UUID")) or root.get("UUID")
 
 
@@ -221,15 +248,7 @@ def _tag(element: ET.Element) -> str:
     return element.tag.rsplit("}", 1)[-1]
 
 
-def _children(element: ET.Element, tag: str) -> Iterator[ET.Element]:
-    return (child for child in element if _tag(child) == tag)
-
-
-def _child(element: ET.Element, tag: str) -> ET.Element | None:
-    return next(_children(element, tag), None)
-
-
-def _beside(path: str, name: str) -> str:
+def beside(path: str, name: str) -> str:
     """Return the path of a file that the XML names: within the folder of the file itself.
 
     Of a link, that is the link's folder, or else the folder that it leads to.
@@ -237,14 +256,10 @@ def _beside(path: str, name: str) -> str:
     name = name.replace("\\", "/")
     if os.path.isabs(name) or ":" in name or ".." in name.split("/"):
         name = name.rsplit("/", 1)[-1]
-    beside = os.path.join(os.path.dirname(path), name)
-    if os.path.islink(path) and not os.path.exists(beside):
+    found = os.path.join(os.path.dirname(path), name)
+    if os.path.islink(path) and not os.path.exists(found):
         return os.path.join(os.path.dirname(os.path.realpath(path)), name)
-    return beside
-
-
-def _with_blocks(image: OmeImage, blocks: list[PlaneBlock]) -> OmeImage:
-    return OmeImage(**{**image.__dict__, "blocks": tuple(blocks)})
+    return found
 
 
 def _whole(element: ET.Element, name: str, path: str, default: int | None = None) -> int:
@@ -267,7 +282,7 @@ def _whole(element: ET.Element, name: str, path: str, default: int | None = None
 def _modulo(root: ET.Element) -> dict[str, str]:
     """Return, by annotation, the axes that OME's modulo annotations split in two."""
     found: dict[str, str] = {}
-    for annotations in _children(root, "StructuredAnnotations"):
+    for annotations in root.iterfind("{*}StructuredAnnotations"):
         for annotation in annotations:
             along = [_tag(e) for e in annotation.iter() if _tag(e).startswith("ModuloAlong")]
             if along:
@@ -279,9 +294,9 @@ def _stated(
     image: ET.Element, channels: list[ET.Element], objectives: dict[str, ET.Element]
 ) -> Stated:
     """Read an image's metadata about the microscope; leave out unreadable values."""
-    settings = _child(image, "ObjectiveSettings")
+    settings = image.find("{*}ObjectiveSettings")
     objective = None if settings is None else objectives.get(settings.get("ID", ""))
-    day = _child(image, "AcquisitionDate")
+    day = image.find("{*}AcquisitionDate")
     text = "" if day is None else (day.text or "").strip()[:10]
     return Stated(
         numerical_aperture=None if objective is None else finite(objective.get("LensNA")),
@@ -299,7 +314,7 @@ def _wavelength(channel: ET.Element, name: str) -> float | None:
 def _image(
     element: ET.Element, path: str, modulo: dict[str, str], objectives: dict[str, ET.Element]
 ) -> OmeImage:
-    pixels = _child(element, "Pixels")
+    pixels = element.find("{*}Pixels")
     if pixels is None:
         raise UserError(f"{path}: an Image in its OME-XML has no Pixels; export the file again")
     order = pixels.get("DimensionOrder", "XYZCT")
@@ -308,7 +323,7 @@ def _image(
             f"{path}: DimensionOrder {order!r} in its OME-XML is not XY and Z, C, T in any order; "
             "export the file again"
         )
-    channels = list(_children(pixels, "Channel"))
+    channels = list(pixels.iterfind("{*}Channel"))
     samples = [_whole(c, "SamplesPerPixel", path, 1) for c in channels] or [1]
     axes = order[:1:-1]
     size = {axis: _whole(pixels, f"Size{axis}", path) for axis in "XYZCT"}
@@ -320,7 +335,7 @@ def _image(
             f"{path}: its OME-XML states "
             f"{' × '.join(f'{axis} {n}' for axis, n in size.items())}; export the file again"
         )
-    blocks = [_block(data, axes, sizes, path) for data in _children(pixels, "TiffData")]
+    blocks = [_block(data, axes, sizes, path) for data in pixels.iterfind("{*}TiffData")]
     bits = pixels.get("SignificantBits")
     return OmeImage(
         name=element.get("Name") or element.get("ID") or "",
@@ -342,7 +357,7 @@ def _image(
         modulo="".join(
             modulo.get(ref.get("ID", ""), "")
             for parent in (element, pixels)
-            for ref in _children(parent, "AnnotationRef")
+            for ref in parent.iterfind("{*}AnnotationRef")
         ),
         significant_bits=int(bits) if bits and bits.isdecimal() and len(bits) < 3 else None,
         stated=_stated(element, channels, objectives),
@@ -364,7 +379,7 @@ def _block(data: ET.Element, axes: str, sizes: tuple[int, ...], path: str) -> Pl
         count = _whole(data, "PlaneCount" if "PlaneCount" in data.attrib else "NumPlanes", path)
     elif "IFD" in data.attrib:
         count = 1
-    uuid = _child(data, "UUID")
+    uuid = data.find("{*}UUID")
     return PlaneBlock(
         first,
         _whole(data, "IFD", path, 0),
@@ -394,13 +409,13 @@ def _position(
     OME's default unit is "reference frame", which is not a length; programs that give no unit write
     µm.
     """
-    planes = list(itertools.islice(_children(pixels, "Plane"), MOST_PLANES))
+    planes = list(itertools.islice(pixels.iterfind("{*}Plane"), MOST_PLANES))
     zero = [p for p in planes if all(p.get(f"The{axis}", "0") == "0" for axis in "ZCT")]
     for plane in zero[:1]:
         found = _triple(plane, "Position{}", "Position{}Unit", "µm")
         if any(found):
             return found
-    label = _child(image, "StageLabel")
+    label = image.find("{*}StageLabel")
     return (None, None, None) if label is None else _triple(label, "{}", "{}Unit", "µm")
 
 

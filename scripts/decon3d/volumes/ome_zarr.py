@@ -26,15 +26,16 @@ from decon3d.volumes.metadata import (
     channel_colors_of,
     channel_names_of,
     position_of,
-    voxel_size_of,
+    voxel_in_um,
 )
-from decon3d.volumes.strict_stores import FilledFileStore, WholeChunkStore, uses_blosc
+from decon3d.volumes.strict_stores import StrictStore, uses_blosc
 from decon3d.volumes.volume import AXES, FROM_FILE, SINGLE, Reading, Volume
 from decon3d.volumes.zarr_metadata import (
     MARKERS,
     Node,
     images_in,
     inner_path,
+    list_of,
     node_at,
     nodes_below,
 )
@@ -70,8 +71,7 @@ class ZarrArray:
             if is_own(folder.parent):
                 self._array: Any = open_store(folder.parent)[folder.name]
             else:
-                kind = WholeChunkStore if uses_blosc(node.array) else FilledFileStore
-                store = kind(path, read_only=True)
+                store = StrictStore(path, blosc=uses_blosc(node.array))
                 self._array = zarr.open_array(store, mode="r", zarr_format=node.zarr_format)  # type: ignore[arg-type]
             self.shape: tuple[int, ...] = tuple(self._array.shape)
             self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
@@ -180,7 +180,7 @@ def open_zarr(path: str, level: int = 0, reading: Reading = FROM_FILE) -> Volume
 
 def _name_of(path: str) -> str:
     """Return the name that an image of a collection has in its metadata, or its path."""
-    listed = _list(_ome_of(path).get("multiscales"))
+    listed = list_of(_ome_of(path).get("multiscales"))
     name = listed[0].get("name") if len(listed) == 1 and isinstance(listed[0], dict) else None
     return _label(name) or path
 
@@ -206,7 +206,7 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
     multiscale, only = _multiscale(node, reading)
     if "image-label" in node.ome:
         raise UserError(f"{path} holds labels (a segmentation), not counts; name the image instead")
-    datasets = [d for d in _list(multiscale.get("datasets")) if isinstance(d, dict)]
+    datasets = [d for d in list_of(multiscale.get("datasets")) if isinstance(d, dict)]
     if level >= len(datasets):
         raise UserError(
             f"{path}: its metadata list {len(datasets)} level(s) of resolution in `datasets`; "
@@ -247,9 +247,9 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
             scale = shift = None  # voxels, not lengths
         else:
             note = "the metadata gives the voxel size without a unit; it is taken as µm"
-    size, unusable = voxel_size_of(along(scale))
+    size, unusable = voxel_in_um(along(scale))
     omero = node.ome.get("omero")
-    listed = _list(omero.get("channels")) if isinstance(omero, dict) else []
+    listed = list_of(omero.get("channels")) if isinstance(omero, dict) else []
     channels = [c if isinstance(c, dict) else {} for c in listed]
     return Volume(
         path,
@@ -267,8 +267,8 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
 
 
 def _multiscale(node: Node, reading: Reading) -> tuple[dict[str, Any], bool]:
-    """Choose one of a group's multiscale images; the flag says that it is the only one."""
-    listed = [m for m in _list(node.ome["multiscales"]) if isinstance(m, dict)]
+    """Choose one of a group's multiscale images; also return whether it is the only one."""
+    listed = [m for m in list_of(node.ome["multiscales"]) if isinstance(m, dict)]
     if not listed:
         raise UserError(f"{node.path}: its `multiscales` lists no image; write it again")
     names = [_label(m.get("name")) or "" for m in listed]
@@ -281,7 +281,7 @@ def _axes(path: str, node: Node, multiscale: dict[str, Any], array: ZarrArray) -
     listed = multiscale.get("axes")
     if listed is None and array.ndim == 5 and version in (None, *_WITHOUT_AXES):
         return AXES  # these versions have no others
-    names = [a.get("name") if isinstance(a, dict) else a for a in _list(listed)]
+    names = [a.get("name") if isinstance(a, dict) else a for a in list_of(listed)]
     letters = _axis_letters(names)
     if letters is None or len(letters) != array.ndim:
         where = f"has the axes {names}" if names else "lists no axes"
@@ -289,7 +289,7 @@ def _axes(path: str, node: Node, multiscale: dict[str, Any], array: ZarrArray) -
             f"{path} {where} (OME-Zarr version {version or 'unknown'}); give the dataset's `axes`, "
             f"letters of TCZYX for the shape {array.shape}"
         )
-    for letter, axis in zip(letters, _list(listed), strict=True):
+    for letter, axis in zip(letters, list_of(listed), strict=True):
         kind = axis.get("type") if isinstance(axis, dict) else None
         if kind in ("time", "channel", "space") and kind != _TYPES[letter]:
             raise UserError(
@@ -322,7 +322,7 @@ def _check_largest(path: str, array: ZarrArray, datasets: list[dict[str, Any]]) 
     for dataset in datasets:
         inside = dataset.get("path")
         node = node_at(Path(path, inner_path(path, inside, "datasets")))
-        shape = _list(node.array.get("shape")) if node else []
+        shape = list_of(node.array.get("shape")) if node else []
         known = len(shape) == array.ndim and all(isinstance(n, int) for n in shape)
         if known and math.prod(shape) > largest:
             largest, name = math.prod(shape), str(inside)
@@ -345,7 +345,7 @@ def _transformations(
     """
     scale, shift, kinds = [1.0] * ndim, [0.0] * ndim, set()
     for table in (dataset, multiscale):
-        for step in _list(table.get("coordinateTransformations")):
+        for step in list_of(table.get("coordinateTransformations")):
             kind = step.get("type") if isinstance(step, dict) else None
             if kind == "identity":
                 continue
@@ -383,7 +383,9 @@ def _numbers(values: Any) -> list[float] | None:
 
 
 def _units(multiscale: dict[str, Any], ndim: int) -> list[str]:
-    listed = [a.get("unit") if isinstance(a, dict) else None for a in _list(multiscale.get("axes"))]
+    listed = [
+        a.get("unit") if isinstance(a, dict) else None for a in list_of(multiscale.get("axes"))
+    ]
     units = [u if isinstance(u, str) else "" for u in listed]
     return units if len(units) == ndim else [""] * ndim
 
@@ -400,10 +402,6 @@ def color_of(value: Any) -> str | None:
     if not re.fullmatch(r"[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8}", found):
         return None
     return ("".join(2 * c for c in found) if len(found) == 3 else found[:6]).upper()
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _not_an_image(path: str, node: Node | None) -> str:

@@ -1,7 +1,7 @@
 """Slabs of a volume: whole planes, in memory or, if too large, in a file."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,13 @@ def boxes(volume: Volume, slab: slice) -> Iterator[tuple[slice, slice]]:
     for z in range(slab.start, slab.stop, thick):
         for y in range(0, height, high):
             yield slice(z, min(z + thick, slab.stop)), slice(y, min(y + high, height))
+
+
+def parts(volume: Volume, channels: Collection[int]) -> Iterator[tuple[int, slice, NDArray[Any]]]:
+    """Read some channels part by part; yield the channel, the rows (Y) and the counts (Z, Y, X)."""
+    for time, channel, slab in slabs(volume):
+        for z, y in boxes(volume, slab) if channel in channels else ():
+            yield channel, y, volume.read(time, channel, (z, y, slice(None)))
 
 
 def read_slab(

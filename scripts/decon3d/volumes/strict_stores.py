@@ -22,8 +22,15 @@ def uses_blosc(array: dict[str, Any]) -> bool:
     return bool(names) and names[-1] in ("blosc", "numcodecs.blosc")
 
 
-class FilledFileStore(LocalStore):
-    """Rejects empty files of an array; zarr reads an empty shard as a missing one."""
+class StrictStore(LocalStore):
+    """The folder of one array, of which no file may be empty or, with Blosc, cut.
+
+    zarr reads an empty shard as a missing one.
+    """
+
+    def __init__(self, root: str, *, blosc: bool) -> None:
+        super().__init__(root, read_only=True)
+        self._blosc = blosc
 
     async def get(
         self,
@@ -31,27 +38,12 @@ class FilledFileStore(LocalStore):
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Read a file; raise `ValueError` for one that is empty."""
+        """Read a file; `ValueError` if it is empty or has fewer bytes than its header states."""
         found = await super().get(key, prototype, byte_range)
         if found is not None and len(found) == 0 and not (self.root / key).stat().st_size:
             raise ValueError("the file is empty")
-        return found
-
-
-class WholeChunkStore(FilledFileStore):
-    """Also rejects cut chunks of an array compressed by Blosc."""
-
-    async def get(
-        self,
-        key: str,
-        prototype: BufferPrototype | None = None,
-        byte_range: ByteRequest | None = None,
-    ) -> Buffer | None:
-        """Read a file; raise `ValueError` for a chunk with fewer bytes than its header states."""
-        found = await super().get(key, prototype, byte_range)
-        if found is None or byte_range is not None or key.rpartition("/")[2].startswith(".z"):
-            return found
-        if key.endswith("zarr.json"):
+        is_metadata = key.rpartition("/")[2].startswith(".z") or key.endswith("zarr.json")
+        if found is None or not self._blosc or byte_range is not None or is_metadata:
             return found
         header = found[:HEADER_BYTES].to_bytes()
         stated = int.from_bytes(header[_LENGTH], "little")

@@ -16,7 +16,7 @@ from decon3d.volumes.metadata import (
     channel_colors_of,
     channel_names_of,
     position_of,
-    voxel_size_of,
+    voxel_in_um,
 )
 from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
@@ -40,7 +40,7 @@ _MAKERS = {"ndtiff", "micromanager", "scanimage", "fluoview", "lsm", "stk"}
 
 @dataclass(frozen=True)
 class TiffMetadata:
-    """What a TIFF says about its image; sizes and position along Z, Y, X with their units."""
+    """The metadata of a TIFF's image; sizes and position along Z, Y, X with their units."""
 
     voxel: Sizes = (None, None, None)
     position: Sizes = (None, None, None)
@@ -113,7 +113,7 @@ def open_planes(path: str, files: list[str], level: int, reading: Reading = FROM
 
 
 def _is_ome_set(path: str, files: list[str]) -> bool:
-    """Say whether the XML of a folder's first file describes an image in several files.
+    """Return whether the XML of a folder's first file describes an image in several files.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def _is_ome_set(path: str, files: list[str]) -> bool:
 
 
 def _volume(path: str, array: Any, axes: str, metadata: TiffMetadata) -> Volume:
-    size, problem = voxel_size_of(metadata.voxel)
+    size, problem = voxel_in_um(metadata.voxel)
     return Volume(
         path,
         array,

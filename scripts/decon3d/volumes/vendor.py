@@ -1,7 +1,7 @@
 """Microscope makers' own formats as a volume, through bioio if it is installed."""
 
 from decon3d.errors import UserError
-from decon3d.volumes.metadata import axes_of, channel_names_of, voxel_size_of
+from decon3d.volumes.metadata import axes_of, channel_names_of, voxel_in_um
 from decon3d.volumes.volume import FROM_FILE, Reading, Volume
 
 
@@ -29,7 +29,7 @@ def open_vendor(path: str, reason: str, reading: Reading = FROM_FILE) -> Volume:
     scene = reading.choose(path, [str(name) for name in image.scenes])
     if len(image.scenes) > 1:
         image.set_scene(scene)
-    size, problem = voxel_size_of(
+    size, problem = voxel_in_um(
         [None if v is None else (v, "µm") for v in image.physical_pixel_sizes]
     )
     interval = image.time_interval

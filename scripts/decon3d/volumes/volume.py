@@ -1,6 +1,6 @@
 """One acquisition, read on demand, with its axes, voxel size and channel names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,25 @@ SINGLE = "_"
 MOST_LISTED = 20
 """Largest number of images that a message lists."""
 Triple = tuple[float, float, float]
+"""A number for each of Z, Y, X."""
+
+
+def triple(values: Iterable[Any]) -> Triple:
+    """Return three numbers (Z, Y, X) as floats."""
+    z, y, x = (float(v) for v in values)
+    return z, y, x
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The reading options of a dataset's config.
+    """The reading options of a dataset's config; None = from the file.
 
-    `series` is the name or number (from 0) of the image in a file of several; `axes` are the
-    letters of its dimensions, in place of the file's. None = from the file.
+    Attributes
+    ----------
+    series
+        Name or number (from 0) of the image in a file of several.
+    axes
+        Letters of its dimensions, in place of the file's.
     """
 
     series: int | str | None = None
@@ -89,10 +100,43 @@ FROM_FILE = Reading()
 class Volume:
     """An acquisition, read on demand.
 
-    `array` has the file's own axes, `axes` names them (a subset of T C Z Y X in any order, and
-    `SINGLE`); everything else uses T C Z Y X. `channel_colors` (RRGGBB) are those of all channels,
-    or none. With `clip_at_zero`, `read` gives 0 for negative counts; with `convert_to`, it gives
-    counts of that type. `in_place` says that the file can be read again later by its path alone.
+    Attributes
+    ----------
+    path
+        File or folder.
+    array
+        Counts with the file's own axes; anything that can be sliced.
+    axes
+        Letters of the array's axes: a subset of T C Z Y X in any order, and `SINGLE`. All other
+        attributes and methods use T C Z Y X.
+    shape
+        Voxels (T, C, Z, Y, X).
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm; None = unknown.
+    voxel_size_problem
+        Why the file's voxel size cannot be used; empty if it can.
+    voxel_size_note
+        An assumption about the file's voxel size; empty if none was needed.
+    channel_names, channel_colors
+        Of all channels; colours are RRGGBB, or there are none.
+    time_interval_s
+        Time between time points, in s; None = unknown.
+    position_um
+        Position (Z, Y, X) of the first voxel on the stage, in µm.
+    significant_bits
+        Bits of the counts, where the file states fewer than its integer type has.
+    files
+        All files of a set that is one volume; empty for a volume in one file or folder.
+    stated
+        The file's metadata about the microscope.
+    clip_at_zero
+        Whether `read` returns 0 for negative counts.
+    convert_to
+        Name of the type of the counts that `read` returns; None = as stored.
+    in_place
+        Whether the file can be read again later by its path alone.
+    correction
+        Correction of the camera's pixels; `read` then returns corrected counts, float32.
     """
 
     path: str
@@ -104,21 +148,14 @@ class Volume:
     time_interval_s: float | None = None
     clip_at_zero: bool = False
     voxel_size_problem: str = ""
-    """Why the file's voxel size cannot be used; empty if it can."""
     voxel_size_note: str = ""
-    """An assumption about the file's voxel size; empty if none was needed."""
     position_um: Triple | None = None
-    """Position (Z, Y, X) of the first voxel on the stage, in µm."""
     significant_bits: int | None = None
-    """Bits of the counts, where the file states fewer than its integer type has."""
     files: tuple[str, ...] = ()
-    """All files of a set that is one volume; empty for a volume in one file or folder."""
     convert_to: str | None = None
     in_place: bool = False
     stated: Stated = NOTHING
-    """The file's metadata about the microscope."""
     correction: "Correction | None" = None
-    """Of the camera's pixels; `read` then gives corrected counts, float32."""
     shape: tuple[int, int, int, int, int] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from ome_zarr_models.common.omero import Channel, Omero, Window
-from ome_zarr_models.v05.axes import Axis
-from ome_zarr_models.v05.image import ImageAttrs
-from ome_zarr_models.v05.multiscales import Dataset, Multiscale
 
 from decon3d.volumes.checked_stores import OPTIONS, open_array
 from decon3d.volumes.manifest import begin_store, finish_store
@@ -203,6 +199,12 @@ def image_attributes(
     kind
         The method that made the levels, in a word.
     """
+    # Half a second, for those who write a volume only.
+    from ome_zarr_models.common.omero import Channel, Omero, Window
+    from ome_zarr_models.v05.axes import Axis
+    from ome_zarr_models.v05.image import ImageAttrs
+    from ome_zarr_models.v05.multiscales import Dataset, Multiscale
+
     datasets = []
     for level, factor in enumerate(factors):
         scale = [time_interval_s or 1.0, 1.0]

@@ -17,14 +17,19 @@ MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 @dataclass(frozen=True)
 class Node:
-    """A group or an array of a zarr store."""
+    """A group or an array of a zarr store.
+
+    Attributes
+    ----------
+    array
+        Metadata of an array; empty for a group.
+    """
 
     path: str
     is_array: bool
     zarr_format: int
     attributes: dict[str, Any]
     array: dict[str, Any]
-    """Metadata of an array; empty for a group."""
 
     @property
     def ome(self) -> dict[str, Any]:
@@ -126,7 +131,7 @@ def _series(path: str | Path) -> list[str]:
     """List the images of a bioformats2raw layout: those that `OME` lists, or else from 0 on."""
     node = node_at(Path(path, "OME"))
     if node is not None and "series" in node.ome:
-        return _paths(node, [{"path": p} for p in _list(node.ome["series"])], "series")
+        return _paths(node, [{"path": p} for p in list_of(node.ome["series"])], "series")
     try:
         names = [p.name for p in Path(path).iterdir() if p.name.isdecimal() and is_node(p)]
     except OSError as error:
@@ -143,10 +148,11 @@ def _fields(path: str | Path) -> list[str]:
 
 
 def _entries(table: Any, key: str) -> list[Any]:
-    return _list(table.get(key)) if isinstance(table, dict) else []
+    return list_of(table.get(key)) if isinstance(table, dict) else []
 
 
-def _list(value: Any) -> list[Any]:
+def list_of(value: Any) -> list[Any]:
+    """Return a value of parsed JSON if it is a list, else an empty list."""
     return value if isinstance(value, list) else []
 
 

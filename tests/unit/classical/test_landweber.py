@@ -14,7 +14,7 @@ from decon3d.report.methods_text import methods_paragraph
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import load_settings
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 from support.configs import simulated_dataset
 
 SHAPE = (12, 20, 20)

@@ -17,8 +17,8 @@ from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import Optics
 from decon3d.volumes.camera import Camera, resolve_camera
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.photon_transfer import measure_camera
+from decon3d.volumes.statistics import ChannelStatistics
 from support.gaussians import gaussian_psf
 from support.light_left import haze_with_beads, light_left
 

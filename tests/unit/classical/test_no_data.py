@@ -14,7 +14,7 @@ from decon3d.classical.tuning import scores
 from decon3d.errors import UserError
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.restorers import open_restorer
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 from support.deconvolution import ONE, PSF, VOXEL, boxes, prepared
 
 RECIPE = Recipe(background=10.0, initial=5.0, voxel_size_um=VOXEL)

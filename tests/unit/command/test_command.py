@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from decon3d.cli import app
 from decon3d.command import clean, launch
 from decon3d.command.init import Given, new_config
 from decon3d.errors import UserError
-from decon3d.optics.psf import Psf, save_psf
+from decon3d.optics.psf import Psf, fingerprint, load_psf, save_psf
 from support.paths import ROOT
 
 OPTICS = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333}
@@ -241,6 +242,49 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     assert isinstance(result.exception, UserError), result.exception
     assert re.search(message, str(result.exception)), result.exception
     assert sorted(os.listdir()) == before
+
+
+def test_a_psf_is_two_files_and_leaves_all_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = [Path("bead_measured.tif"), Path("bead_ideal.tif"), Path("digests.json")]
+    for path in mine:
+        path.write_text("mine")
+    options = [
+        "--modality",
+        "confocal",
+        "--na",
+        "1",
+        "--emission",
+        "0.5",
+        "--voxel-size",
+        "0.3",
+        "0.1",
+        "0.1",
+    ]
+    for name in ("a.tif", "b.tif"):
+        result = CliRunner().invoke(app, ["psf", name, *options])
+        assert result.exit_code == 0, result.output
+    assert {path.read_text() for path in mine} == {"mine"}
+    made = {"a.tif", "a.json", "b.tif", "b.json"}
+    assert set(os.listdir()) - {path.name for path in mine} == made
+    assert fingerprint(load_psf("a.tif")) == fingerprint(load_psf("b.tif"))
+
+
+def test_an_existing_config_is_refused_before_any_question(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiff("a.tif", axes="ZYX")
+    Path("config.yaml").write_text("mine")
+    result = CliRunner().invoke(app, ["init", "a.tif"])
+    assert "config.yaml exists; give another name with --output" in str(result.exception)
+
+
+def test_a_config_suggests_the_methods_that_it_lacks(tmp_path):
+    file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
+    given = Given(optics=OPTICS, emission_um=[0.6], methods=["rl", "rltv"])
+    text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
+    (reference,) = re.findall("^# All keys: (.*)$", text, re.MULTILINE)
+    assert Path(reference).is_file()
+    assert "# rltv" not in text and "  # rln: {}        # a network" in text
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,8 @@ def test_z_is_white_on_what_fits(correlated):
     else:
         assert measured.correlation == WHITE
     z, scale = checker(measured, epsilon=0.0).whole(image, truth)
-    assert scale.fitted and scale.alpha == pytest.approx(1, abs=0.02)
-    assert scale.beta == pytest.approx(0, abs=0.3)
+    assert scale.fitted and scale.alpha == pytest.approx(1, abs=0.005)
+    assert scale.beta == pytest.approx(0, abs=0.03)
     assert np.std(inside(z)) == pytest.approx(1, abs=0.05)
     assert np.mean(inside(z)) == pytest.approx(0, abs=0.1)
 
@@ -121,13 +121,13 @@ def test_even_places_are_no_noise():
     image = 100 + rng.poisson(np.broadcast_to(np.linspace(5, 50, 96), SHAPE)).astype(np.float32)
     whole = measure_noise([image[:, :, 30:]])
     image[:, :, :30] = 104
-    assert measure_noise([image]).gain == pytest.approx(whole.gain, rel=0.05)
+    assert measure_noise([image]).gain == pytest.approx(whole.gain, rel=0.01)
 
 
 def test_drawn_noise_is_what_was_asked_for():
     noise = Noise(1.0, 0.0, 1.0, ((0.0, 0.0), (0.0, 0.0), (0.27, 0.0)), 0, "data")
     values = noise.draw((32, 96, 96), counts=50, rng=np.random.default_rng(0))
-    assert values.mean() == pytest.approx(50, abs=0.2) and values.std() == pytest.approx(50**0.5)
+    assert values.mean() == pytest.approx(50, abs=0.05) and values.std() == pytest.approx(50**0.5)
     kernels = [np.array([0.25, 0.5, 0.25])] * 3
     plain = np.prod([np.square(k).sum() for k in kernels]) * 50
     smoothed = smooth(values - 50, kernels).var()
@@ -172,7 +172,7 @@ def test_invented_beads_are_flagged_and_the_rest_is_not():
     assert found >= 18
     rest = (np.abs(z[~near]) >= 5).mean()
     print(f"{found} of 20 beads and {rest:.2%} of the rest flagged")
-    assert rest <= 0.01
+    assert rest <= 0.001
 
 
 def light_at(light, place):
@@ -224,7 +224,7 @@ def test_nothing_is_told_where_there_is_no_data():
     judge = checker(measure_noise([image]))
     z = judge.whole(image, garbage, Scale(1, 0, True))[0]
     assert np.isnan(z[:, :, :30]).all() and np.isfinite(z[:, :, 30:]).all()
-    assert (np.abs(z[:, :, 30:]) >= 5).mean() < 0.01
+    assert (np.abs(z[:, :, 30:]) >= 5).mean() < 0.001
 
 
 def test_worst_places_lie_apart_and_in_order():
@@ -265,7 +265,7 @@ def test_places_without_data_are_no_energy_outside_the_pass_band():
     whole, part = (
         not_verifiable([n], Support(PSF)) for n in (noise, np.where(slanted, np.nan, noise))
     )
-    assert part == pytest.approx(whole, abs=0.02)
+    assert part == pytest.approx(whole, abs=0.004)
 
 
 def restored_store(path, values):
@@ -404,7 +404,8 @@ def test_the_map_of_a_volume_is_a_volume_with_its_record(volume):
     assert np.nanmin(coarse) == np.nanmin(z)
     records = volume_records(summary, dataset="d", method="m", volume="v")
     assert [r.metric for r in records] == ["consistency_flagged", "not_verifiable"]
-    assert all(0 < r.value < 1 for r in records)
+    assert [r.value for r in records] == [check["flagged"], check["not_verifiable"]]
+    assert 0 < check["flagged"] < 0.1 and 0 < check["not_verifiable"] < 0.1
     made = (result.path, zarr.open_group(result.path, mode="r").attrs["decon3d"]["key"])
     again, _ = volume("map.ome.zarr")
     assert again == summary, made
@@ -520,4 +521,4 @@ def test_dark_specks_are_told_one_by_one(monkeypatch):
 
     noise = Noise(1.0, -96.0, 1.0, ((0.0, 0.0),) * 3, 0, "data")
     values = dark_values(monkeypatch, Speckled(), noise, shape=(16, 64, 64))
-    assert values["dark_specks"] == pytest.approx(30 / 3, rel=0.05)
+    assert values["dark_specks"] == pytest.approx(30 / 3, rel=0.001)

@@ -77,8 +77,8 @@ def fit_of_network(width: float) -> PsfFit:
 def test_spots_are_as_wide_as_the_right_psf_makes_them() -> None:
     found = measure_spots([spots()], psf=right_psf(), bead_um=0.08)
     assert found is not None and found.count >= 10
-    assert found.lateral[0] == pytest.approx(1, abs=0.04)
-    assert found.axial[0] == pytest.approx(1, abs=0.04)
+    assert found.lateral[0] == pytest.approx(1, abs=0.01)
+    assert found.axial[0] == pytest.approx(1, abs=0.015)
 
 
 @pytest.mark.parametrize(("width", "verdict"), [(0.8, "too narrow"), (1.25, "too wide")])

@@ -17,7 +17,7 @@ from decon3d.evaluation.staircase import (
 from decon3d.optics.psf import normalised_psf
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 from support.gaussians import gaussian_psf
 
 VOXEL = (0.2, 0.1, 0.1)

@@ -107,7 +107,7 @@ def test_a0_is_the_maximum_of_the_published_curve(mean: float) -> None:
     curve = direct_d0(image)
     place = int(curve[:40].argmax())
     assert place == 1 if mean == 2 else 5 < place < 35
-    assert decorrelate(image).amplitude == pytest.approx(curve[place], rel=2e-3)
+    assert decorrelate(image).amplitude == pytest.approx(curve[place], rel=1e-6)
 
 
 def test_decorrelation_knows_its_limits() -> None:

@@ -6,7 +6,7 @@ import pytest
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.prepare import prepare_network
 from decon3d.restoration.restorers import open_restorer
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 from support.deconvolution import PSF, boxes
 from support.small_networks import small, write
 

@@ -22,7 +22,7 @@ from decon3d.restoration.prepare import prepare_classical, prepare_network
 from decon3d.restoration.restorers import State, open_restorer
 from decon3d.training import loop
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 from support.deconvolution import PSF, VOXEL, boxes
 
 CAMERA = Camera(offset=100, gain=2, read_noise=1)

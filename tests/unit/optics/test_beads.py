@@ -9,7 +9,8 @@ from decon3d.errors import UserError
 from decon3d.optics.ball import FWHM_OF_SIGMA
 from decon3d.optics.bead_average import average_beads
 from decon3d.optics.bead_detection import Candidate
-from decon3d.optics.beads import asymmetry, field_variation, psf_from_beads
+from decon3d.optics.bead_field import asymmetry, field_variation
+from decon3d.optics.beads import psf_from_beads
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import fwhm_um, load_psf, normalised_psf, save_psf
 from decon3d.report.beads import draw_beads
@@ -205,7 +206,7 @@ def test_a_speck_on_one_bead_does_not_reach_the_average():
     clean = average_beads(crops, [80, 100, 120, 90, 110, 100], noise=1.0)
     crops[2][1, 12, 2] += 60
     mended = average_beads(crops, [80, 100, 120, 90, 110, 100], noise=1.0)
-    assert np.abs(mended.data - clean.data).max() < 0.01
+    assert np.abs(mended.data - clean.data).max() < 0.001
     assert mended.outliers > 0
 
 
@@ -248,7 +249,7 @@ def test_stacks_that_cannot_be_used_are_refused(stack, tmp_path):
         make(path, channel=0)
     with pytest.raises(UserError, match=r"none of 21 beads .*21 clipped.*half_width_um"):
         make(path, half_width_um=(4, 1, 1))
-    with pytest.raises(UserError, match="the file does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         make(tmp_path / "no.tif")
     noise = np.random.default_rng(0).normal(100, 5, (20, 40, 40)).astype(np.float32)
     tifffile.imwrite(tmp_path / "noise.tif", noise)
@@ -286,6 +287,6 @@ def test_the_reference_beads(reference_data, tmp_path):
         from_beads(0.2)  # the image is no wider than such a ball alone
     _, caption = draw_beads(tmp_path / "psf.tif")
     assert caption.startswith("4 of 4 beads were used")
-    assert caption.endswith("too few beads to compare widths over the field.")
+    assert caption.endswith("Too few beads to compare widths over the field.")
     save_psf(normalised_psf(made.data, made.voxel_size_um, {}), tmp_path / "psf.tif")
     assert not (tmp_path / "bead_measured.tif").exists()

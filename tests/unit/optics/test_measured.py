@@ -52,7 +52,7 @@ def test_pedestal_is_named_and_removed_only_when_confirmed(tmp_path):
     with pytest.raises(UserError, match=r"ch\.psf\.accept_pedestal: true"):
         make(tmp_path, image)
     psf = make(tmp_path, image, accept_pedestal=True)
-    assert psf.record["pedestal"]["counts"] == pytest.approx(500, abs=0.5)
+    assert psf.record["pedestal"]["counts"] == pytest.approx(500, abs=0.02)
     share = 500 * image.size / image.sum()
     assert psf.record["pedestal"]["share_of_sum_removed"] == pytest.approx(share, rel=2e-3)
     assert psf.data.shape == plain.data.shape

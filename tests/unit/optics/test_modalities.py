@@ -121,7 +121,7 @@ def test_the_record_says_what_was_computed():
     ).record
     assert record["excitation_um"] == 0.92
     assert record["optics"]["aberrations"] == {"spherical": 0.05}
-    assert record["strehl_ratio"] == pytest.approx(np.exp(-((2 * np.pi * 0.05) ** 2)), abs=0.01)
+    assert record["strehl_ratio"] == pytest.approx(np.exp(-((2 * np.pi * 0.05) ** 2)), abs=0.001)
 
 
 def test_sted_states_the_light_beyond_its_support():

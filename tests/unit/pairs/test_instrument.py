@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from decon3d.pairs.matching import Limits, align, aligned
+from decon3d.pairs.matching import align, aligned
 from decon3d.pairs.shading import Shading, find_shading
 from support.instrument_pairs import Instrument, specimen
 
@@ -12,7 +12,8 @@ SHAPE = (16, 48, 48)
 OPTIONS = {
     "voxel_size_um": VOXEL,
     "psf_fwhm_um": (0.7, 0.3, 0.3),
-    "limits": Limits(2.0, 0.5),
+    "max_shift_um": 2.0,
+    "max_drift_um": 0.5,
     "raw_file": "low.tif",
     "truth_file": "high.tif",
 }

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from decon3d.errors import ConfigError, UserError
 from decon3d.files import read_json
 from decon3d.optics.psf import normalised_psf
-from decon3d.pairs.matching import Limits, align, aligned
+from decon3d.pairs.matching import align, aligned
 from decon3d.pairs.registration import covered, register
 from decon3d.pairs.sources import list_pairs
 from decon3d.pairs.stores import brightest_tiles, make_pairs, marked_pair, tile_shape
@@ -26,7 +26,8 @@ SHIFT = (-1.7, 2.25, -0.4)
 OPTIONS = {
     "voxel_size_um": VOXEL,
     "psf_fwhm_um": (1.0, 0.35, 0.35),
-    "limits": Limits(2.0, 0.5),
+    "max_shift_um": 2.0,
+    "max_drift_um": 0.5,
     "raw_file": "low.tif",
     "truth_file": "high.tif",
 }
@@ -93,9 +94,9 @@ def test_a_pair_that_no_translation_mends_is_refused_by_name(spots):
         0,
     ]
     with pytest.raises(UserError, match=r"high\.tif.*differs by 0\.\d+ µm.*max_drift_um: 0\.5"):
-        align(raw, points(stretched), **{**OPTIONS, "limits": Limits(2.0, 0.5)})
+        align(raw, points(stretched), **OPTIONS)
     with pytest.raises(UserError, match=r"high\.tif.*shifted by 0\.\d+ µm.*max_shift_um: 0\.3"):
-        align(raw, points(spots - SHIFT), **{**OPTIONS, "limits": Limits(0.3, 0.5)})
+        align(raw, points(spots - SHIFT), **{**OPTIONS, "max_shift_um": 0.3})
     other = np.random.default_rng(5).uniform([3, 5, 5], [20, 58, 58], (3, 3))
     with pytest.raises(UserError, match="at the best shift, less than"):
         align(raw, points(other), **OPTIONS)
@@ -301,7 +302,7 @@ def test_nan_in_the_truth_is_left_out_and_its_share_is_told(tmp_path, pair):
 
     make((20, 20, 30))
     assert np.isfinite(zarr.open_group(tmp_path / "train.zarr")["object"][:]).all()
-    for row in read_json(tmp_path / "pairs.json")["pairs"]:
-        assert row["no_data"] == pytest.approx(0.25, abs=0.001)
+    rows = read_json(tmp_path / "pairs.json")["pairs"]
+    assert [row["no_data"] for row in rows] == pytest.approx([0.25] * 3, abs=0.001)
     with pytest.raises(UserError, match=r"0\.00% of the raw volume and 25\.00% of the truth"):
         make((20, 60, 60))

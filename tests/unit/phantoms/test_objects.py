@@ -196,7 +196,9 @@ def test_the_mixture_keeps_its_light_whatever_the_volume():
 
 def test_the_mixture_holds_flat_thin_point_like_and_smooth_objects():
     grid = Grid((40, 64, 64), (0.1,) * 3, 0.1)
-    flat, thin, points, smooth = (draw(grid, generator(3, "kinds"), 1.0) for draw, _ in KINDS)
+    flat, thin, points, smooth = (
+        draw(grid, rng=generator(3, "kinds"), density=1.0) for draw, _ in KINDS
+    )
     steepness = {}  # of a voxel's neighbour within an object: 0 where objects are flat
     for name, volume in (("flat", flat), ("smooth", smooth)):
         inside = minimum_filter(volume, 3) > 0.2 * volume.max()

@@ -13,6 +13,7 @@ from decon3d.optics.psf import normalised_psf
 from decon3d.phantoms.conditions import Conditions
 from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.phantoms.stores import make_split
+from decon3d.report.entries import Job
 from decon3d.report.likeness import draw_likeness, likeness_warnings
 from decon3d.seeds import generator
 from decon3d.settings import load_settings
@@ -98,8 +99,8 @@ def measured(root: Path, factor: float) -> None:
 
 def test_data_and_phantoms_stand_on_one_page(place):
     measured(place, 1)
-    drawn, caption = draw_likeness(place, dataset="d", settings=SETTINGS, channel="c")
-    assert "tubules: similar" in caption and "photons" in caption
+    ((entry, drawn),) = draw_likeness(Job(place, "d", SETTINGS), "c")
+    assert "tubules: similar" in entry.caption and "photons" in entry.caption
     images = [image for axes in _all_axes(drawn) for image in axes.get_images()]
     assert len(images) == 1 + 2 + 2
     assert len({image.get_clim() for image in images}) == 1  # one grey scale

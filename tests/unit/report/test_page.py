@@ -189,7 +189,13 @@ def test_broken_results_still_give_a_page(tree: Path, tmp_path: Path, monkeypatc
     assert "Training of RLN" in text
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decon3d.evaluation.statistics.RESAMPLES", 99)
+
+
+@pytest.mark.usefixtures("few_resamples")
+@pytest.mark.parametrize("seed", range(6))
 def test_any_subset_of_the_results_gives_a_page(tree: Path, tmp_path: Path, caplog, seed) -> None:
     rng = np.random.default_rng(seed)
     root = tmp_path / "copy"
@@ -209,6 +215,7 @@ def test_any_subset_of_the_results_gives_a_page(tree: Path, tmp_path: Path, capl
     assert "could not be read" not in text and not caplog.messages, gone
 
 
+@pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_results_are_named_on_the_page(tree: Path, tmp_path: Path, caplog, seed) -> None:
     rng = np.random.default_rng(seed)
@@ -254,6 +261,7 @@ def test_panels_share_one_range_in_true_proportion() -> None:
     figure, shown = projections([("raw", Scene(dim, VOXEL)), ("RL", Scene(bright, VOXEL))])
     assert shown == pytest.approx((100, 1000))
     images = [axes for axes in figure.axes if axes.images and not axes.get_label()]
+    assert len(images) == 4
     for axes in images:
         assert axes.images[0].get_clim() == pytest.approx(shown)
         width, height = figure.get_size_inches() * axes.get_position().size

@@ -15,7 +15,8 @@ from decon3d.restoration.restorers import open_restorer
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import load_settings
 from decon3d.volumes.camera import resolve_camera
-from decon3d.volumes.ingest import channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.statistics import channel_statistics
 from support.report_tree import VOXEL, make_object, make_settings
 
 SHAPE = (32, 56, 64)

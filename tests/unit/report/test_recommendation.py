@@ -9,10 +9,10 @@ import pytest
 from decon3d.evaluation.catalogue import DEPENDENT
 from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import method_label
-from decon3d.report.recommendation import COLUMNS, recommend, recommendation_table, settled
+from decon3d.report.recommendation import COLUMNS, chosen_text, recommend, recommendation_table
 from decon3d.report.tables import summarise
 from decon3d.report.templating import duration, number, quantity
-from decon3d.report.vetoes import painted
+from decon3d.report.vetoes import staircase_warnings
 from support.report_rows import METHODS, rows, settings, table
 
 BASE = np.array([20.0, 24, 22, 27, 25, 21, 23, 26])
@@ -234,7 +234,7 @@ def test_ties_between_others_go_to_the_simpler() -> None:
 
 def test_two_volumes_allow_no_interval_and_no_lead() -> None:
     found = advice(table({"rl": [30.0, 29.0], "rltv": [33.0, 32.0]}))
-    assert found.method == "rl" and "2 are too few to tell" in found.sentence
+    assert found.method == "rl" and "2 volumes are too few" in found.sentence
     assert np.isnan(found.ranks["rltv"]["simulated"].ahead.low)
 
 
@@ -376,9 +376,9 @@ def test_programs_can_read_it() -> None:
 
 
 def test_settled_numbers_are_said() -> None:
-    assert settled({"iterations": 17, "tv_weight": 0.0}) == "17 iterations"
-    assert settled({"iterations": 59, "tv_weight": 0.00207}) == "λ 0.0021, 59 iterations"
-    assert settled({"offset": 3.0}) == ""
+    assert chosen_text({"iterations": 17, "tv_weight": 0.0}) == "17 iterations"
+    assert chosen_text({"iterations": 59, "tv_weight": 0.00207}) == "λ 0.0021, 59 iterations"
+    assert chosen_text({"offset": 3.0}) == ""
 
 
 @pytest.mark.parametrize(
@@ -405,6 +405,6 @@ def test_the_page_warns_of_a_method_that_paints() -> None:
             measured("staircase_rl", input=0.0006, rl=0.0006, rltv=0.0006),
         ]
     )
-    (warning,) = painted(flat)
+    (warning,) = staircase_warnings(flat)
     assert warning.startswith("RLTV turns smooth structure of your data into flat patches: 2.40 %")
-    assert painted(AHEAD) == []
+    assert staircase_warnings(AHEAD) == []

@@ -7,7 +7,7 @@ from scipy import stats
 
 from decon3d.evaluation.catalogue import DEPENDENT, METRICS
 from decon3d.evaluation.records import COLUMNS
-from decon3d.report.headline_table import guide, headline, shared_noise, wrong_psf
+from decon3d.report.headline_table import correlated_noise_warnings, guide, headline, wrong_psf
 from decon3d.report.labels import GROUPS, REGIONS, VARIANTS
 from decon3d.report.papers import as_papers_report, holm
 from decon3d.report.tables import COST_COLUMNS, summarise, summary_blocks
@@ -118,11 +118,11 @@ def test_a_deviance_of_halves_that_share_noise_ranks_nothing() -> None:
         for m, v in (("rl", 1.0), ("rln", 1.2))
     ]
     assert summarise(rows(*entries), settings=settings())["rank"].isna().all()
-    (warning,) = shared_noise(rows(*entries))
+    (warning,) = correlated_noise_warnings(rows(*entries))
     assert warning.startswith("Channel signal")
     free = rows(*({**entry, "implementation": "here"} for entry in entries))
     assert set(summarise(free, settings=settings())["rank"]) == {1, 2}
-    assert shared_noise(free) == []
+    assert correlated_noise_warnings(free) == []
 
 
 def test_wrong_psf_has_a_column_per_width() -> None:

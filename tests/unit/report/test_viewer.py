@@ -17,7 +17,6 @@ from decon3d.report.run_status import data_warnings
 from decon3d.report.viewer import Panel, resampled, small_shape, viewer_scene
 from decon3d.report.views import Scene
 from decon3d.volumes.ingest import ingest
-from decon3d.volumes.metadata import contradiction
 from support.report_tree import VOXEL, make_settings, make_tree, write_volume
 
 
@@ -161,7 +160,7 @@ def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
 def test_what_ingest_warned_of_is_said(tmp_path):
     for name in ("cell.tif", "truth.tif"):
         (tmp_path / name).touch()
-    text = contradiction((0.3, 0.065, 0.065), (0.3, 0.13, 0.13))
+    text = "the file states [0.3, 0.13, 0.13] µm (Z, Y, X)"
     ingested = {"voxel_size_um": [0.3, 0.065, 0.065], "warnings": [text]}
     write_json(tmp_path / paths.ingested("demo", "cell"), ingested)
     found = data_warnings(tmp_path, dataset="demo", settings=make_settings(tmp_path))

@@ -15,15 +15,16 @@ from decon3d.evaluation.consistency_maps import ChannelCheck, check_volume
 from decon3d.evaluation.noise import Noise
 from decon3d.files import read_record, write_record
 from decon3d.optics.psf import normalised_psf
-from decon3d.restoration import part as part_module
-from decon3d.restoration.finish import check_complete, finish_volume
+from decon3d.restoration.finish import finish
 from decon3d.restoration.part import restore_part
-from decon3d.restoration.plan import check_stores, load_plan, make_plan
+from decon3d.restoration.plan import make_plan
 from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
 from decon3d.volumes import channel_accumulator, slabs
 from decon3d.volumes.channel_accumulator import ContentHash
-from decon3d.volumes.ingest import ingest, load_record
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.volume_record import load_record
+from support.known_restorers import IDENTITY, Known
 
 IMAGE = np.random.default_rng(1).poisson(100, (2, 16, 24, 24)).astype(np.uint16)
 """T Z Y X; Z = 16, Y = X, so that all of the changes keep the shape."""
@@ -34,27 +35,15 @@ CHANGES = {
     "times permuted": IMAGE[::-1],
     "two voxels exchanged": np.concatenate([IMAGE[..., 1::-1], IMAGE[..., 2:]], axis=-1),
 }
-STATE = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
 PSF = normalised_psf(np.ones((3, 3, 3), np.float32), (0.3, 0.1, 0.1), {"source": "theory"})
 NOISE = Noise(1.0, 0.0, 1.0, ((0.0, 0.0),) * 3, 1000, "camera")
 
 
-class Identity:
-    """Restores nothing, and counts how often."""
-
-    calls = 0
-
-    def restore(self, block, origin):
-        Identity.calls += 1
-        return block.astype(np.float32)
-
-
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, known_restorer):
     """Ingest, plan, restore and finish a file; return (restored blocks, what the map says, volume)."""
-    monkeypatch.setattr(part_module, "open_restorer", lambda state, **_: Identity())
 
-    def whole(path="v.tif", state=STATE):
+    def whole(path="v.tif", state=IDENTITY):
         record = ingested(tmp_path / path, tmp_path / "v.json")
         plan_file, marker = tmp_path / "plan.json", tmp_path / "parts" / "0.json"
         store = str(tmp_path / "v.out")
@@ -68,13 +57,9 @@ def run(tmp_path, monkeypatch):
             restoration=Restoration(parts=1, memory_gb=1e-4),
             path=plan_file,
         )
-        Identity.calls = 0
+        Known.calls = 0
         restore_part(plan_file, [state], part=0, marker=marker, threads=1)
-        plan = load_plan(plan_file)
-        issues = check_complete(plan, marker.parent)
-        finish_volume(
-            plan, plan.volumes[0], record, provenance={}, issues=issues["v"], progress=marker.parent
-        )
+        finish(plan_file, [record], provenance={}, progress=marker.parent)
         check = ChannelCheck("a", 0, PSF, NOISE, 100.0)
         check_volume(
             record,
@@ -87,7 +72,7 @@ def run(tmp_path, monkeypatch):
             seed=1,
         )
         mapped = zarr.open_group(str(tmp_path / "v.map"), mode="r").attrs["decon3d"]
-        return Identity.calls, mapped, np.asarray(open_array(store))
+        return Known.calls, mapped, np.asarray(open_array(store))
 
     return whole
 
@@ -139,9 +124,9 @@ def test_what_is_equal_is_not_restored_again_wherever_it_lies(tmp_path, run):
 
 def test_a_copied_bundle_is_the_same_network():
     here, there = (
-        replace(STATE, values={"bundle": place, "bundle_digest": "ab"}) for place in ("a", "b")
+        replace(IDENTITY, values={"bundle": place, "bundle_digest": "ab"}) for place in ("a", "b")
     )
-    other = replace(STATE, values={"bundle": "a", "bundle_digest": "cd"})
+    other = replace(IDENTITY, values={"bundle": "a", "bundle_digest": "cd"})
     assert here.identity == there.identity != other.identity
 
 
@@ -183,7 +168,7 @@ def test_an_edited_plan_is_refused_and_the_advice_helps(tmp_path, run, edit):
     EDITS[edit](plan)
     path.write_text(json.dumps(plan))
     with pytest.raises(UserError, match=r"plan\.json was changed after it was written"):
-        restore_part(path, [STATE], part=0, marker=tmp_path / "parts" / "0.json", threads=1)
+        restore_part(path, [IDENTITY], part=0, marker=tmp_path / "parts" / "0.json", threads=1)
     path.unlink()
     assert run()[0] == 0
 
@@ -195,18 +180,17 @@ def test_an_older_plan_is_refused_and_the_advice_helps(tmp_path, run):
     shutil.copy2(path, tmp_path / "old.json")
     write(tmp_path / "v.tif", CHANGES["flipped in Z"])
     run()
-    other = replace(STATE, values={"iterations": 2})
+    other = replace(IDENTITY, values={"iterations": 2})
     with pytest.raises(DamagedError, match="was made for other prepared states"):
         restore_part(path, [other], part=0, marker=tmp_path / "parts" / "0.json", threads=1)
     shutil.copy2(tmp_path / "old.json", path)
     with pytest.raises(DamagedError, match=r"plan\.json is not the plan that .* was created for"):
-        check_stores(load_plan(path), path)
+        finish(path, [], progress=tmp_path / "parts", provenance={})
     path.unlink()
     assert np.array_equal(run()[2], CHANGES["flipped in Z"])
-    plan = load_plan(path)
-    shutil.rmtree(plan.volumes[0].store)
+    shutil.rmtree(tmp_path / "v.out")
     with pytest.raises(DamagedError, match=r"zarr\.json is missing") as found:
-        check_stores(plan, path)
+        finish(path, [], progress=tmp_path / "parts", provenance={})
     assert path in found.value.files
 
 
@@ -223,7 +207,7 @@ def test_a_record_in_another_place_is_refused(tmp_path):
 
 @pytest.mark.parametrize("part", ["values", "arrays"])
 def test_an_edited_state_is_refused(tmp_path, part):
-    state = replace(STATE, values={"tv_weight": 0.1}, arrays={"psf": np.ones((3, 3), "f4")})
+    state = replace(IDENTITY, values={"tv_weight": 0.1}, arrays={"psf": np.ones((3, 3), "f4")})
     state.save(tmp_path / "s.json")
     assert State.load(tmp_path / "s.json").identity == state.identity
     if part == "arrays":
@@ -273,16 +257,16 @@ def test_chunks_rewritten_in_place_are_restored_again(run, in_place):
 def test_a_volume_that_changes_while_it_is_restored_fails_and_the_advice_helps(
     run, in_place, monkeypatch
 ):
-    restore = Identity.restore
+    restore = Known.restore
 
     def changing(self, block, origin):
         zarr.open_array(in_place / "0", mode="r+")[1] = IMAGE[0]
         return restore(self, block, origin)
 
-    monkeypatch.setattr(Identity, "restore", changing)
+    monkeypatch.setattr(Known, "restore", changing)
     with pytest.raises(UserError, match=r"v\.tif has changed since .*run the same command again"):
         run()
-    monkeypatch.setattr(Identity, "restore", restore)
+    monkeypatch.setattr(Known, "restore", restore)
     assert np.array_equal(run()[2], np.stack([IMAGE[0], IMAGE[0]]))
 
 

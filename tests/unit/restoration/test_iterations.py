@@ -17,7 +17,7 @@ from decon3d.restoration.iterations import LEAST, MOST, NOMINAL, noise_of
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.tuning import RISK, tune_on_data
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ChannelStatistics
+from decon3d.volumes.statistics import ChannelStatistics
 from support.chosen_iterations import exposure_of, outcome, psf_of
 
 PSF = psf_of("gaussian")

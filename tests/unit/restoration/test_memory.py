@@ -54,7 +54,7 @@ def test_a_part_computes_its_blocks_in_tiles_that_fit_and_leaves_plan_and_other_
     assert restored(made, 1)["halvings"] >= 2
     assert 0 < Small.largest <= Small.holds
     assert (made.folder / "plan.json").read_bytes() == before
-    made.finish(plan)
+    made.finish()
     result = zarr.open_array(str(made.folder / "v.out" / "0"))[0, 0]
     expected = uniform_filter(TCZYX[0, 2].astype(np.float32), 5, mode="reflect")
     assert np.allclose(result, expected, rtol=1e-6)

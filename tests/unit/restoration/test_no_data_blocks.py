@@ -10,14 +10,15 @@ import zarr
 
 from decon3d.classical.kinds.rl import Rl
 from decon3d.networks.inputs import network_input
-from decon3d.restoration.finish import check_complete, finish_volume
+from decon3d.restoration.finish import finish
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.normalisation import Normalisation
+from decon3d.volumes.statistics import channel_statistics
 from support.deconvolution import PSF, boxes
 from support.known_restorers import IDENTITY, LOCAL, Known
 from support.volumes import deskewed
@@ -75,19 +76,12 @@ def test_what_is_not_finite_stays_so_and_pyramids_average_the_rest(tmp_path, kno
     image[:2, :, :9] = np.nan
     image[3, 3, 3] = np.inf
     record = volume(tmp_path, image)
-    plan, marker, result = restored(tmp_path, record, IDENTITY)
+    _, marker, result = restored(tmp_path, record, IDENTITY)
     finite = np.isfinite(image)
     assert np.array_equal(np.isnan(result), ~finite)
     assert np.array_equal(result[finite], image[finite])
     assert (marker["no_data"], marker["not_finite"]) == ((~finite).sum(), 0)
-    finish_volume(
-        plan,
-        plan.volumes[0],
-        record,
-        provenance={},
-        progress=tmp_path,
-        issues=check_complete(plan, tmp_path)["v"],
-    )
+    finish(tmp_path / "plan.json", [record], progress=tmp_path, provenance={})
     coarse = zarr.open_array(str(tmp_path / "v.out" / "1"))[0, 0]
     expected = np.where(np.isfinite(image), image, np.nan).reshape(4, 30, 100, 2)
     assert np.array_equal(np.isnan(coarse), np.isnan(expected).all(3))

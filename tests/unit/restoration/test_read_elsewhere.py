@@ -32,7 +32,7 @@ def test_every_level_opens_in_an_independent_reader(machine):
     plan = machine.plan(times=[0, 2], output_dtype="input", memory_gb=5e-4)
     assert plan.bounds[-1] > 4  # several shards of several chunks
     machine.part(0)
-    machine.finish(plan)
+    machine.finish()
 
     found = ngff_zarr.from_ngff_zarr(machine.folder / "v.out", validate=True, version="0.5")
     expected = COUNTS[[0, 2]][:, [2, 1]]

@@ -10,32 +10,23 @@ import tifffile
 from decon3d import paths
 from decon3d.files import write_json
 from decon3d.pairs.stores import write_store
-from decon3d.restoration import part as part_module
-from decon3d.restoration.finish import check_complete, finish_volume
+from decon3d.restoration.finish import finish
 from decon3d.restoration.part import restore_part
-from decon3d.restoration.plan import load_plan, make_plan
+from decon3d.restoration.plan import make_plan
 from decon3d.restoration.remake import remake_missing
-from decon3d.restoration.restorers import State
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import ingest, load_record
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.verify import verify
+from decon3d.volumes.volume_record import load_record
+from support.known_restorers import IDENTITY, Known
 
-STATE = State("identity", (0, 0, 0), (1, 1, 1), True, 4.0, {})
 PARTS = 3
 STORE = Path(paths.restored("d", "v", "m"))
 
 
-class Identity:
-    calls = 0
-
-    def restore(self, block, origin):
-        Identity.calls += 1
-        return block.astype(np.float32)
-
-
 def run():
     """Do what the workflow would: what is not there, and what follows from it."""
-    Identity.calls = 0
+    Known.calls = 0
     record, plan_file = Path(paths.ingested("d", "v")), Path(paths.plan("d", "m"))
     if not record.exists():
         ingest(
@@ -51,7 +42,7 @@ def run():
     if not plan_file.exists():
         make_plan(
             method="m",
-            states={"a": STATE},
+            states={"a": IDENTITY},
             records=[load_record(record)],
             stores=[str(STORE)],
             channels={"a": 0},
@@ -62,14 +53,9 @@ def run():
     markers = [Path(paths.part("d", "m", i)) for i in range(PARTS)]
     for number, marker in enumerate(markers):
         if not marker.exists():
-            restore_part(plan_file, [STATE], part=number, marker=marker, threads=1)
-    plan = load_plan(plan_file)
-    parts = markers[0].parent
-    issues = check_complete(plan, parts)["v"]
-    finish_volume(
-        plan, plan.volumes[0], load_record(record), provenance={}, issues=issues, progress=parts
-    )
-    write_json(paths.finished("d", "m"), {"v": issues})
+            restore_part(plan_file, [IDENTITY], part=number, marker=marker, threads=1)
+    found = finish(plan_file, [load_record(record)], provenance={}, progress=markers[0].parent)
+    write_json(paths.finished("d", "m"), found)
 
 
 def contents():
@@ -78,13 +64,12 @@ def contents():
 
 
 @pytest.fixture
-def finished(tmp_path, monkeypatch):
+def finished(tmp_path, monkeypatch, known_restorer):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(part_module, "open_restorer", lambda *_, **__: Identity())
     image = np.random.default_rng(4).poisson(90, (12, 60, 150)).astype(np.uint16)
     tifffile.imwrite("v.tif", image, photometric="minisblack")
     run()
-    assert Identity.calls >= 4 and list(verify("results")) == []
+    assert Known.calls >= 4 and list(verify("results")) == []
     return contents()
 
 
@@ -124,7 +109,7 @@ def test_what_is_missing_is_made_again_to_the_same_bytes(finished, damage):
     run()
     assert contents() == finished
     if blocks is not None:
-        assert Identity.calls == blocks
+        assert Known.calls == blocks
     assert remake_missing("d", dry_run=False) == []
 
 

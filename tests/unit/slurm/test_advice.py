@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from decon3d.slurm.advice import ATTEMPTS, DEFAULT, GPU_RULES, LEAST, NEEDS, Need, advise
+from decon3d.slurm.advice import ALONE, ATTEMPTS, DEFAULT, GPU_RULES, LEAST, NEEDS, Need, advise
 from decon3d.slurm.facts import Cluster, Partition
 from support.paths import ROOT
 
@@ -26,10 +26,11 @@ def test_what_the_profile_is_written_for_only_gets_its_limits():
         "restore_part_gpu": 2880,
         "restore_part_cpu": 10080,
         "restore_finish": 10080,
-        "consistency": 10080,
+        "evaluate": 10080,
+        "evaluate_network": 10080,
+        "evaluate_input": 10080,
         "ingest": 10080 // 50,
         "ingest_restored": 10080 // 50,
-        "evaluate_volumes": 10080 // 8,
     }
     asked = copy.deepcopy(TEMPLATE["set-resources"])
     for rule, minutes in longest.items():
@@ -131,12 +132,14 @@ def said(rule, pattern):
 def test_needs_are_those_of_the_rules():
     for rule in re.findall(r"^(?:rule|use rule \w+ as) (\w+)(?: with)?:", RULES, re.MULTILINE):
         need = NEEDS.get(rule, Need())
-        threads, memory = said(rule, r" threads: (\d+)"), said(rule, r"mem_mb=.* (\d+) \* attempt")
+        threads, memory = said(rule, r" threads: (\d+)"), said(rule, r"mem_mb=per_attempt\((\d+)\)")
         assert max(need.threads, 2) == max(threads or 1, 2), rule
         assert need.memory_mb == (memory or 0) or memory <= DEFAULT.memory_mb, rule
-        assert need.minutes == (said(rule, r"runtime=lambda.* (\d+) \* attempt") or 0), rule
-        by_size = {"restore_part_gpu", "restore_part_cpu", "restore_finish", "consistency", *LEAST}
-        assert ("runtime=minutes_for(" in body(rule)) == (rule in by_size), rule
+        assert need.minutes == (said(rule, r"runtime=per_attempt\((\d+)\)") or 0), rule
+        by_size = {*ALONE, *LEAST}
+        resources = re.search(r"resources:\n(.*?)\n    \w+:", body(rule), re.DOTALL)
+        grows = resources is not None and "runtime=minutes_for(" in resources[1]
+        assert grows == (rule in by_size), rule
     for rule in NEEDS:
         assert body(rule)
 
@@ -158,9 +161,8 @@ def test_no_shared_job_asks_for_more_than_a_partition_allows(limit):
             asked = profile["set-resources"][rule]
             most = asked.get("most_minutes") or asked.get("runtime", default)
             minutes.append(eval(str(most), {"attempt": ATTEMPTS, "min": min}))
-        together = sum(minutes) if group == "pages" else max(minutes) * int(counts[group])
-        assert 0 < together <= limit, group
-    assert ("evaluate=8" in profile["group-components"]) == (limit == 1440)
+        assert 0 < max(minutes) * int(counts[group]) <= limit, group
+    assert ("classical=4" in profile["group-components"]) == (limit >= 720)
 
 
 def test_defaults_are_those_of_the_profile():

@@ -14,8 +14,8 @@ from decon3d.training.crops import (
     load_pairs,
     prefetched,
 )
-from decon3d.volumes.ingest import ChannelStatistics
 from decon3d.volumes.normalisation import Normalisation
+from decon3d.volumes.statistics import ChannelStatistics
 
 SHAPE = (16, 20, 24)
 NONE = Augmentation()

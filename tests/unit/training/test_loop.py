@@ -9,10 +9,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import zarr
 from scipy.ndimage import gaussian_filter
 
@@ -21,12 +19,10 @@ from decon3d.networks import devices
 from decon3d.networks.bundle import load_bundle
 from decon3d.networks.description import load_info
 from decon3d.networks.kind import Training
-from decon3d.networks.layers import ChannelMean
-from decon3d.networks.registry import network
 from decon3d.training import loop
 from decon3d.training.schedules import Rate
 from decon3d.training.validation import scores
-from support.training_runs import run
+from support.training_runs import run, tiny
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +54,6 @@ def test_rln_trains_and_leaves_a_bundle(store, tmp_path):
     )
     best = min(rows, key=lambda row: row["val_nrmse"])
     assert (best["step"], best["val_nrmse"]) == (info.best_step, info.validation["model"]["nrmse"])
-
-
-def tiny():
-    """Return a network of two layers under RLN's optimiser: the loop is what is tested."""
-
-    def build(**_):
-        image = keras.Input((None, None, None, 1))
-        x = keras.layers.Conv3D(4, 3, padding="same")(image)
-        return keras.Model(image, ChannelMean()(keras.layers.BatchNormalization()(x)))
-
-    def loss(restored, image, truth, method):
-        return {"loss": tf.reduce_mean(tf.square(restored - truth))}
-
-    return replace(network("rln"), build=build, training_model=lambda model: model, loss=loss)
 
 
 def test_training_repeats_to_the_bit(store, tmp_path, monkeypatch):
@@ -190,30 +172,33 @@ def terminating_after(steps):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from support.training_runs import run
+from support.training_runs import run, tiny
+from decon3d.training import loop
 from decon3d.training.checkpoint import Checkpoint
+store, dies_at, *folders = sys.argv[1:]
 save, saves = Checkpoint.save, []
 def dying(self, path):
     save(self, path)
     saves.append(1)
-    if len(saves) == int(sys.argv[3]):
+    if len(saves) == int(dies_at):
         os.kill(os.getpid(), signal.SIGKILL)
-Checkpoint.save = dying
-run(Path(sys.argv[1]), Path(sys.argv[2]))
+Checkpoint.save, loop.network = dying, lambda kind: tiny()
+for folder in folders:
+    run(Path(store), Path(folder))
 """
 
 
-def test_rln_killed_twice_ends_with_the_same_weights(store, tmp_path):
-    def attempt(folder, dies_at):
+def test_a_training_killed_twice_ends_with_the_same_weights(store, tmp_path):
+    def attempt(dies_at, *names):
+        folders = [str(tmp_path / name) for name in names]
         return subprocess.run(
-            [sys.executable, "-c", KILLED, str(store), str(folder), str(dies_at)],
+            [sys.executable, "-c", KILLED, str(store), str(dies_at), *folders],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         ).returncode
 
-    assert attempt(tmp_path / "killed", 5) == -signal.SIGKILL
-    assert attempt(tmp_path / "killed", 4) == -signal.SIGKILL
-    assert attempt(tmp_path / "killed", 99) == 0
-    assert attempt(tmp_path / "whole", 99) == 0
+    assert attempt(5, "killed") == -signal.SIGKILL
+    assert attempt(4, "killed") == -signal.SIGKILL
+    assert attempt(99, "killed", "whole") == 0
     killed, whole = (load_info(tmp_path / name) for name in ("killed", "whole"))
     assert killed.weights_sha256 == whole.weights_sha256
     assert killed.validation == whole.validation

@@ -6,9 +6,9 @@ import tifffile
 import zarr
 
 from decon3d.units import micrometres, seconds
-from decon3d.volumes.ingest import VolumeRecord
 from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.reader import open_volume
+from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import create_level, image_attributes
 from support.volumes import VOXEL, ome_tiff, run_ingest
 

@@ -11,8 +11,10 @@ import zarr
 from decon3d.errors import UserError
 from decon3d.settings import Dataset, list_volumes
 from decon3d.volumes.headers import kept_headers, read_headers
-from decon3d.volumes.ingest import channel_statistics, ingest, load_record
+from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import Reading, open_volume
+from decon3d.volumes.statistics import channel_statistics
+from decon3d.volumes.volume_record import load_record
 
 COUNTS = np.random.default_rng(0).integers(90, 4000, (2, 5, 24, 20)).astype(np.uint16)
 VOXEL = (0.5, 0.2, 0.1)

@@ -12,8 +12,9 @@ import zarr
 from ome_zarr_models.v05.image import Image
 
 from decon3d.errors import UserError
-from decon3d.volumes.ingest import channel_statistics, load_record
 from decon3d.volumes.reader import Reading, open_volume
+from decon3d.volumes.statistics import channel_statistics
+from decon3d.volumes.volume_record import load_record
 from decon3d.volumes.writer import create_level, write_metadata, write_pyramid
 from support.volumes import TCZYX, VOXEL, ome_tiff, run_ingest
 

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter
-from scipy.optimize import minimize_scalar
 
 from decon3d.evaluation.metric import OWN, Comparison, MetricWithTruth
 from decon3d.evaluation.sampling import PLANES, spread_parts
@@ -44,6 +42,9 @@ def microssim(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
         largest: Gaussian window σ = 1.5 voxels in the plane, K1 0.01, K2 0.03, R = the truth's
         maximum above its background. NaN where one of the two is constant.
     """
+    from scipy.ndimage import gaussian_filter, maximum_filter  # pages import all metrics
+    from scipy.optimize import minimize_scalar
+
     absent = ~(np.isfinite(prediction) & np.isfinite(truth))
     if absent.all():
         return math.nan

@@ -4,8 +4,6 @@ import math
 from importlib.metadata import version
 
 import numpy as np
-from scipy.ndimage import maximum_filter
-from skimage.metrics import structural_similarity
 
 from decon3d.affine import BLOCK, ArrayLike, blocks_of
 from decon3d.evaluation.metric import Comparison, MetricWithTruth
@@ -47,6 +45,9 @@ def ssim(
     """
     if not data_range > 0:
         return math.nan
+    from scipy.ndimage import maximum_filter  # here, since pages import all metrics
+    from skimage.metrics import structural_similarity
+
     total, count = 0.0, 0
     inner = tuple(slice(SSIM_HALO, -SSIM_HALO) for _ in truth.shape)
     # The mean leaves out a rim as wide as the halo: the sum over a block with its halo is exactly

@@ -1,8 +1,9 @@
-"""Statistics and normalisation of one channel over all volumes of a dataset."""
+"""Statistics and normalisation of a channel of restored volumes, for a method that starts there."""
 
 from decon3d.logs import job_log
-from decon3d.volumes.ingest import channel_statistics, load_record, save_statistics
 from decon3d.volumes.normalisation import Normalisation
+from decon3d.volumes.statistics import channel_statistics, save_statistics
+from decon3d.volumes.volume_record import load_record
 
 params = snakemake.params
 with job_log(snakemake.log[0], threads=snakemake.threads):
