@@ -39,7 +39,7 @@ class Engine:
         return MEMORY.get((self.name, self.precision), 1.0)
 
 
-MEMORY = {("openvino", "float32"): 0.65, ("openvino", "bfloat16"): 0.48}
+MEMORY = {("openvino", "float32"): 0.45, ("openvino", "bfloat16"): 0.33}
 TENSORFLOW = Engine()
 
 
@@ -170,11 +170,8 @@ class _OpenVino:
 
     def _graph(self, shape: tuple[int, ...]) -> Any:
         """Return OpenVINO's model for a shape (N Z Y X C): N C Z Y X to N C Z Y X."""
-        first, last = id(self.model.inputs[0]), id(self.model.outputs[0])
         try:
-            return fold(
-                self.steps, shape[1:4], first=first, last=last, halo=self.halo, channels=shape[4]
-            )
+            return fold(self.steps, self.model, shape[1:4], halo=self.halo)
         except NotFoldableError as unknown:
             log.info("the network is not folded: it contains %s", unknown)
         return self._as_it_is(shape)
@@ -187,6 +184,7 @@ class _OpenVino:
         def channels_first(batch: tf.Tensor) -> tf.Tensor:
             return tf.transpose(function(tf.transpose(batch, (0, 2, 3, 4, 1))), (0, 4, 1, 2, 3))
 
-        spec = tf.TensorSpec((1, shape[4], *shape[1:4]), tf.float32)
+        _, z, y, x, channels = shape
+        spec = tf.TensorSpec((1, channels, z, y, x), tf.float32)
         traced = tf.function(channels_first, input_signature=[spec])
         return openvino.convert_model(traced.get_concrete_function())

@@ -88,23 +88,19 @@ Region = tuple[tuple[int, int], ...]
 """First position and the one behind the last, on each axis."""
 
 
-def fold(
-    steps: Sequence[Step], shape: Triple, *, first: int, last: int, halo: Triple, channels: int
-) -> Any:
+def fold(steps: Sequence[Step], model: keras.Model, shape: Sequence[int], *, halo: Triple) -> Any:
     """Build the OpenVINO model of a network for blocks of one shape.
 
     Parameters
     ----------
     steps
         From `inference.inference_steps`, with global means fixed.
+    model
+        The network that the steps are of.
     shape
         Of the blocks with their halo (Z, Y, X).
-    first, last
-        The keys of input and output in `steps`.
     halo
         Of the blocks.
-    channels
-        Of the input.
 
     Returns
     -------
@@ -119,15 +115,18 @@ def fold(
     import openvino
     from openvino import opset13 as ops
 
-    inner = tuple(n - 2 * h for n, h in zip(shape, halo, strict=True))
+    channels = model.input_shape[-1]
+    z, y, x = (n - 2 * h for n, h in zip(shape, halo, strict=True))
     given = ops.parameter([1, channels, *shape], np.float32)
-    start = tuple(-h for h in halo)
-    found: dict[int, Value] = {first: Folded(given, channels, UNFOLDED, start, inner)}  # type: ignore[arg-type]
+    start = (-halo[0], -halo[1], -halo[2])
+    found: dict[int, Value] = {
+        id(model.inputs[0]): Folded(given, channels, UNFOLDED, start, (z, y, x))
+    }
     builder = _Builder(ops)
     for step in steps:
         found[step.output] = builder.step(step, [found[key] for key in step.inputs])
-    restored = builder.joined(found[last])
-    restored = builder.laid_out(restored, UNFOLDED, tuple((0, n) for n in restored.inner))
+    restored = builder.joined(found[id(model.outputs[0])])
+    restored = builder.laid_out(restored, UNFOLDED, ((0, z), (0, y), (0, x)))
     return openvino.Model([restored.node], [given])
 
 
