@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +17,17 @@ from decon3d.files import full_disk, no_access, remove_damaged
 from decon3d.pools import limit_pools
 from decon3d.watchdog import progressed, watched
 
+PROGRESS = "progress"
+"""Attribute of the log's records of progress."""
 log = logging.getLogger("decon3d")
 T = TypeVar("T")
 
 
 @contextlib.contextmanager
 def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
-    """Send the library's log to `path` and to the terminal while a job runs.
+    """Send the library's log to `path` while a job runs; to the terminal what a user waits for.
+
+    The terminal gets errors, progress, and each warning once.
 
     A `UserError` ends the process with its message alone; what a `DamagedError` names is removed if
     it lies in the results of the job's dataset (the log is `logs/<dataset>/…`). Any other exception
@@ -53,6 +57,7 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
     ]
     handlers[0].setFormatter(logging.Formatter(form, "%H:%M:%S"))
     handlers[1].setFormatter(_WithoutTraceback(form, "%H:%M:%S"))
+    handlers[1].addFilter(_for_terminal())
     for handler in handlers:
         log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -85,6 +90,21 @@ def job_log(path: str | Path, *, threads: int | None = None) -> Iterator[None]:
                 handler.close()
 
 
+def _for_terminal() -> Callable[[logging.LogRecord], bool]:
+    """Return a filter that lets errors, progress, and each warning once through."""
+    warned: set[str] = set()
+
+    def passes(record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return record.levelno > logging.WARNING or hasattr(record, PROGRESS)
+        text = record.getMessage()
+        new = text not in warned
+        warned.add(text)
+        return new
+
+    return passes
+
+
 class _WithoutTraceback(logging.Formatter):
     """The line of the terminal for the exception that ended a job."""
 
@@ -114,7 +134,7 @@ class _LoggedProgress(tqdm):  # type: ignore[type-arg]
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         if self.n and msg is None:  # an empty message would erase a bar on the terminal
-            log.info("%s", str(self))  # as it is now
+            log.info("%s", str(self), extra={PROGRESS: True})  # as it is now
         return True
 
     def update(self, n: float | None = 1) -> bool | None:

@@ -17,6 +17,7 @@ from decon3d.settings import Restoration
 from decon3d.volumes.statistics import ChannelStatistics
 from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import create_level, write_metadata
+from support.records import volume_record
 from support.small_networks import write
 
 VOXEL = (0.2, 0.1, 0.1)
@@ -53,25 +54,7 @@ def synthesise(store: Path, shape: tuple[int, int, int]) -> VolumeRecord:
 
 def described(store: Path, shape: tuple[int, int, int]) -> VolumeRecord:
     """Describe a volume that may be there on paper only."""
-    return VolumeRecord(
-        "v",
-        str(store),
-        str(store),
-        (1, 1, *shape),
-        "uint16",
-        VOXEL,
-        "metadata",
-        ["a"],
-        [],
-        None,
-        {},
-        {"0": None},
-        {"0": 0},
-        {"0": 0},
-        {"0": None},
-        {"0": 0},
-        content={"0": {"0": ""}},
-    )
+    return volume_record(store, shape=(1, 1, *shape), voxel_size_um=VOXEL)
 
 
 def prepared(folder: Path) -> State:

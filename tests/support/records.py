@@ -1,7 +1,10 @@
 """Records with values that a test changes one by one."""
 
+from pathlib import Path
+
 from decon3d.evaluation.records import Record
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, TrainedOn
+from decon3d.volumes.volume_record import VolumeRecord
 
 
 def bundle_info(**changes) -> BundleInfo:
@@ -53,3 +56,27 @@ def metric_record(**changes) -> Record:
         "unit": "dB",
     }
     return Record(**{**values, **changes})
+
+
+def volume_record(store: Path, **changes) -> VolumeRecord:
+    """The record of one uint16 channel that is read in place, without histograms."""
+    values = {
+        "name": "v",
+        "source": str(store),
+        "path": str(store),
+        "shape": (1, 1, 8, 16, 16),
+        "dtype": "uint16",
+        "voxel_size_um": (1.0, 1.0, 1.0),
+        "voxel_size_from": "metadata",
+        "channel_names": ["a"],
+        "channel_colors": [],
+        "time_interval_s": None,
+        "histograms": {},
+        "darkest": {"0": None},
+        "not_finite": {"0": 0},
+        "saturated": {"0": 0},
+        "no_data": {"0": None},
+        "filled": {"0": 0},
+        "content": {"0": {"0": ""}},
+    }
+    return VolumeRecord(**{**values, **changes})

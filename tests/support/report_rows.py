@@ -4,18 +4,14 @@ import pandas as pd
 
 from decon3d.evaluation.records import COLUMNS
 from decon3d.settings import Settings, load_settings
+from support.configs import simulated_dataset
 
 METHODS = {"rl": {}, "rltv": {}, "rln": {}}
 
 
 def settings(methods: dict = METHODS, **more) -> Settings:
     """Settings of a dataset `d` with the channel `signal`."""
-    dataset = {
-        "simulate": {"v": {"shape": [8, 8, 8]}},
-        "voxel_size_um": [0.1, 0.1, 0.1],
-        "optics": {"modality": "widefield", "numerical_aperture": 1.2, "immersion_index": 1.33},
-        "channels": {"signal": {"emission_um": 0.5}},
-    }
+    dataset = simulated_dataset(channels={"signal": {"emission_um": 0.5}})
     return load_settings({"datasets": {"d": dataset}, "methods": methods, **more})
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from decon3d.errors import UserError, reading, reason
-from decon3d.logs import job_log, log
+from decon3d.logs import job_log, log, progress
 
 
 def test_a_user_error_is_one_line_in_both(tmp_path, capsys):
@@ -12,9 +12,22 @@ def test_a_user_error_is_one_line_in_both(tmp_path, capsys):
         log.info("half done")
         raise UserError("the file a.tif is damaged; copy it again")
     assert ended.value.code == 1
-    for text in (path.read_text(), capsys.readouterr().err):
+    for text, count in ((path.read_text(), 3), (capsys.readouterr().err, 1)):
         lines = text.splitlines()
-        assert len(lines) == 3 and lines[2].endswith(" E the file a.tif is damaged; copy it again")
+        assert len(lines) == count
+        assert lines[-1].endswith(" E the file a.tif is damaged; copy it again")
+
+
+def test_the_terminal_shows_progress_and_each_warning_once(tmp_path, capsys):
+    path = tmp_path / "job.log"
+    with job_log(path):
+        for _ in progress(range(3), what="blocks", seconds=0):
+            log.info("a detail")
+            log.warning("look at %s", "this")
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("look at this" in line for line in lines) == 1
+    assert sum("blocks: " in line for line in lines) >= 1 and "a detail" not in str(lines)
+    assert path.read_text().count("look at this") == path.read_text().count("a detail") == 3
 
 
 def test_the_traceback_of_another_error_is_in_the_file_only(tmp_path, capsys):
@@ -23,9 +36,8 @@ def test_the_traceback_of_another_error_is_in_the_file_only(tmp_path, capsys):
         raise ZeroDivisionError("division\nby zero")
     assert ended.value.code == 1
     assert "Traceback (most recent call last)" in path.read_text()
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert lines[1].endswith(f"unexpected ZeroDivisionError: division by zero; traceback in {path}")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"unexpected ZeroDivisionError: division by zero; traceback in {path}")
 
 
 @pytest.mark.parametrize(

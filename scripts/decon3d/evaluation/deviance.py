@@ -1,10 +1,10 @@
 """Compare restorations by held-out photons, without truth; for any method, networks included.
 
-A sample of the data is split binomially into two halves of its photons. Each half, doubled so that
-it has the brightness of the whole, is restored by the method as it is (its network, its iterations,
-its normalisation), blurred again by the PSF and compared with the *other* half by the Poisson
-deviance: 2 mean(n log(n / μ) - n + μ) per voxel, about 1 if only photon noise is left. The other
-half does not confirm structure from noise.
+A sample of the data is split binomially into two halves of its photons. Each half is doubled, so
+that it has the brightness of the whole, and restored by the unchanged method (its network, its
+iterations, its normalisation). The result is blurred again by the PSF and compared with the *other*
+half by the Poisson deviance: 2 mean(n log(n / μ) - n + μ) per voxel, about 1 if only photon noise
+is left. The other half does not confirm structure from noise.
 
 **It does not measure what the blur removes**, such as structure invented beyond the microscope's
 cut-off, and it judges the method at half of the dose. It compares methods on the same data only. In
@@ -144,27 +144,6 @@ def held_out(
 def middle(block: NDArray[Any]) -> NDArray[Any]:
     """Return the middle of a block (Z Y X), of 32 × 64 × 64 voxels at most."""
     return block[centred(block.shape, SIZE)]
-
-
-def deviance(
-    restored: NDArray[Any], other: FloatArray, *, model: Blur, psf: Psf, scale: PhotonScale
-) -> float:
-    """Compare a restoration, blurred again, with half an image.
-
-    Parameters
-    ----------
-    restored
-        Counts (Z Y X) at the brightness of the whole image, background included; NaN = no data.
-    other
-        Half of an image, in counts, with half the dark level.
-
-    Returns
-    -------
-    float
-        Poisson deviance per voxel, over voxels with data whose light comes from within the block.
-    """
-    expected, judged = _reblurred(restored, model, psf)
-    return _mean(_deviance_map(expected, judged, other, scale))
 
 
 def _reblurred(

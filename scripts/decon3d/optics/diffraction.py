@@ -158,6 +158,15 @@ def through_pinhole(lens: Lens, radius_um: float, *, r_um: Array, z_um: Array) -
 
     The integral over rings around the image of the point: each ring's area inside the disk is
     exact, the intensity is constant over a ring.
+
+    Parameters
+    ----------
+    lens
+        The objective and the point.
+    radius_um
+        Radius of the pinhole, referred to the specimen, in µm.
+    r_um, z_um
+        As for `radial_intensity`.
     """
     reach = float(np.max(r_um)) + radius_um
     rings = int(np.ceil(reach / lens.lateral_unit_um * 2 * RADIAL_STEPS))

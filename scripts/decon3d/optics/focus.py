@@ -35,6 +35,13 @@ def locate_focus(
 ) -> tuple[Microscope, Focus]:
     """Set up the microscope and find where its PSF's core lies.
 
+    Parameters
+    ----------
+    optics
+        The microscope.
+    emission_um, excitation_um
+        Wavelengths in vacuum, in µm; the excitation None = the modality's default.
+
     Returns
     -------
     tuple

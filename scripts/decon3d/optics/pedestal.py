@@ -76,7 +76,17 @@ class Expected:
 def expected_light(
     optics: Optics, *, emission_um: float, theory: Floats, voxel_size_um: Triple
 ) -> Expected:
-    """Collect what `Expected` holds; `theory` is on voxels of `voxel_size_um` (Z, Y, X; µm)."""
+    """Collect what `Expected` holds; `theory` is on voxels of `voxel_size_um` (Z, Y, X; µm).
+
+    Parameters
+    ----------
+    optics, emission_um
+        The microscope, and the emission wavelength in µm.
+    theory
+        The theoretical PSF, axes Z Y X, odd sizes.
+    voxel_size_um
+        Its voxel size (Z, Y, X), in µm.
+    """
 
     def larger(shape: Shape) -> Array:
         return theoretical_psf(
@@ -186,7 +196,17 @@ def _dark_voxels(
 def theory_on_grid(
     expected: Expected, voxel_size_um: Triple, shape: tuple[int, ...], centre: Sequence[int]
 ) -> Array:
-    """Resample the theoretical PSF to a grid, its middle on the voxel `centre`; 0 beyond it."""
+    """Resample the theoretical PSF to a grid, its middle on the voxel `centre`; 0 beyond it.
+
+    Parameters
+    ----------
+    expected
+        Theory's PSF.
+    voxel_size_um, shape
+        Voxel size (Z, Y, X; µm) and voxels (Z, Y, X) of the grid.
+    centre
+        Voxel (Z, Y, X) of the grid that gets the PSF's middle.
+    """
     psf = resample(
         expected.data,
         voxel_size_um=expected.voxel_size_um,

@@ -91,6 +91,20 @@ def resampling_matrix(points: Array, size: int, width: float) -> Array:
     """Rows that evaluate the cubic spline through `size` samples at points, averaged over width.
 
     The samples are 0 outside, so coefficients exist only for the samples (and two beyond).
+
+    Parameters
+    ----------
+    points
+        Positions in samples, shape (N,).
+    size
+        Number of samples.
+    width
+        Length, in samples, over which the spline is averaged; 0 = its value at the points.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (N, size), float64.
     """
     pad = 8  # the spline's coefficients fall by 0.27 per sample
     coefficients = ndimage.spline_filter1d(

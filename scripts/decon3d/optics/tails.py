@@ -24,7 +24,15 @@ LARGEST_CUT = 0.1
 def weight_on_grid(
     weight: Array, *, voxel_size_um: Triple, target_voxel_size_um: Triple, centre: Triple
 ) -> Array:
-    """Lay the weight of a measurement (0 … 1, axes Z Y X) on the image's grid, as `resample`."""
+    """Lay the weight of a measurement (0 … 1, axes Z Y X) on the image's grid, as `resample`.
+
+    Parameters
+    ----------
+    weight
+        Axes Z Y X, on the file's grid.
+    voxel_size_um, target_voxel_size_um, centre
+        As for `resample`.
+    """
     sized = resample(
         weight,
         voxel_size_um=voxel_size_um,

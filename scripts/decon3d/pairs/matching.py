@@ -190,7 +190,22 @@ def _centred(volume: Volume, sigma: NDArray[np.floating]) -> NDArray[np.float64]
 def aligned(
     raw: NDArray[Any], truth: NDArray[Any], alignment: Alignment, *, voxel_size_um: Triple
 ) -> tuple[Volume, Volume]:
-    """Return raw and matched truth (counts, Z Y X; NaN = no data) where both have voxels."""
+    """Return raw and matched truth (counts, Z Y X; NaN = no data) where both have voxels.
+
+    Parameters
+    ----------
+    raw, truth
+        Counts, axes Z Y X, same shape; NaN = no data.
+    alignment
+        From `align`.
+    voxel_size_um
+        Voxel size (Z, Y, X), in µm.
+
+    Returns
+    -------
+    raw, truth
+        float32, counts of the raw volume.
+    """
     shift = triple(np.divide(alignment.shift_um, voxel_size_um))
     inside = covered(raw.shape, shift)
     moved = translate(truth.astype(np.float32), shift)

@@ -32,6 +32,15 @@ def list_pairs(name: str, pairs: MeasuredPairs | None, *, seed: int) -> list[Pai
     Specimens are shuffled by the seed; the first go to `test`, the next to `val`, at least one
     each, the rest to `train`.
 
+    Parameters
+    ----------
+    name
+        The dataset.
+    pairs
+        Its section of the config; None = it has none.
+    seed
+        The config's seed, which decides the splits.
+
     Raises
     ------
     ConfigError

@@ -192,6 +192,19 @@ def read_channel(
 ) -> NDArray[Any]:
     """Read one volume of a pair (Z, Y, X, counts as stored).
 
+    Parameters
+    ----------
+    path, reading
+        The file, and which image of it.
+    channel
+        Channel index of the dataset.
+    only_channel
+        Whether the dataset has no other channel, so that a file with one channel holds it.
+    voxel_size_um
+        The dataset's voxel size (Z, Y, X), in µm; None = not compared.
+    key
+        Config key, for messages.
+
     Raises
     ------
     UserError
@@ -219,6 +232,15 @@ def marked_pair(
     Fill is found in the raw volume, since a truth may be 0 wherever there is no object. In a truth,
     voxels with the raw volume's fill value are fill, and those without data in the raw volume:
     deskewing and stitching leave the same places empty in both.
+
+    Parameters
+    ----------
+    raw, truth
+        Counts, axes Z Y X.
+    no_data
+        How to find voxels without data in the raw volume.
+    camera_offset
+        Counts of a dark raw image, if known; fill is darker.
     """
     fill = fill_of(raw, camera_offset=camera_offset, no_data=no_data)
     raw, truth = mark(raw, fill), mark(truth, fill)
@@ -230,6 +252,15 @@ def marked_pair(
 
 def tile_shape(wanted: Shape | None, sizes: list[Shape], files: list[str], key: str) -> Shape:
     """Choose the tiles' voxels (Z, Y, X): the config's, else the smallest pair's, cut to `LARGEST`.
+
+    Parameters
+    ----------
+    wanted
+        The config's shape (Z, Y, X); None = chosen here.
+    sizes, files
+        Voxels (Z, Y, X) of the overlap of raw and truth of each pair, and its raw file.
+    key
+        Config key, for messages.
 
     Raises
     ------
@@ -253,6 +284,20 @@ def brightest_tiles(truth: Volume, shape: Shape, count: int) -> list[tuple[slice
 
     At most `count`; those with less than a tenth of the brightest one's light above the background,
     or with missing voxels (NaN), are left out.
+
+    Parameters
+    ----------
+    truth
+        Counts, axes Z Y X; NaN = no data.
+    shape
+        Voxels (Z, Y, X) of a tile.
+    count
+        Largest number of tiles.
+
+    Returns
+    -------
+    list of tuple of slice
+        Tiles (Z, Y, X), in the order of the volume.
     """
     starts = [
         np.linspace(0, n - t, n // t).round().astype(int)

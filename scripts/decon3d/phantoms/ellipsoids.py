@@ -47,6 +47,15 @@ def draw_ellipsoids(
 ) -> Volume:
     """Draw ellipsoids; overlaps have the brighter value, or the sum.
 
+    Parameters
+    ----------
+    ellipsoids
+        May extend beyond the grid.
+    grid
+        Voxels and their size.
+    overlap
+        Value where they overlap.
+
     Returns
     -------
     array of float32, (Z, Y, X)

@@ -156,7 +156,7 @@ def margins(psf: Volume) -> Shape:
     deviation): it is part of the background.
     """
     if psf.ndim != 3 or any(length % 2 == 0 for length in psf.shape):
-        raise ValueError(f"a PSF has three odd lengths (Z, Y, X), not {psf.shape}")
+        raise ValueError(f"a PSF must have three odd sizes (Z, Y, X), not {psf.shape}")
     z, y, x = psf.shape
     return z // 2, y // 2, x // 2
 
@@ -281,6 +281,15 @@ def truth_blur_um(psf: Volume, voxel_size_um: VoxelSize, sharper: float) -> Voxe
     The resolution test of Chen et al. (Nature Methods 2021) blurs one object twice, the input 2, 3
     or 4 times as much as the truth. Here the image is the truth ⊗ PSF, and variances add: a truth
     of width w has an image of width √(w² + w_PSF²) = sharper · w for w = w_PSF / √(sharper² - 1).
+
+    Parameters
+    ----------
+    psf
+        Axes Z Y X.
+    voxel_size_um
+        Its voxel size (Z, Y, X), in µm.
+    sharper
+        Width of the image over that of the truth, above 1.
     """
     shrink = (sharper**2 - 1) ** -0.5 / (8 * np.log(2)) ** 0.5
     return triple(width * shrink for width in fwhm_um(psf, voxel_size_um))

@@ -26,6 +26,17 @@ def winding_tubes(
 
     Each is 40 … 160 u long with a radius in `radii` (u; log-uniform per tube, ± 30 % along it)
     and a brightness of 0.3 … 1 that varies along it; every third one starts on an earlier tube.
+
+    Parameters
+    ----------
+    grid
+        The box and its unit u.
+    share
+        Share of the box's volume.
+    radii
+        Smallest and largest radius, in u.
+    rng
+        Random generator.
     """
     tubes: list[Tube] = []
     filled = 0.0

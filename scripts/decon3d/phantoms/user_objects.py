@@ -78,6 +78,15 @@ def draw_crop(own: OwnObject, grid: Grid, *, rng: np.random.Generator) -> Volume
     interpolates linearly. Where the grid's box is larger than the volume, its mirror image goes
     on beyond its faces.
 
+    Parameters
+    ----------
+    own
+        From `open_own_object`.
+    grid
+        Voxels of the crop and their size.
+    rng
+        Random generator.
+
     Returns
     -------
     array of float32, (Z, Y, X)

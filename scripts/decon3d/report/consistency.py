@@ -119,9 +119,9 @@ def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[
     text = (
         f"{method_label(method)}: {_percent(check['flagged'])} of the voxels are flagged (|z| ≥ "
         f"{THRESHOLD:g} σ; {_percent(check['invented'])} invented, {_percent(check['missed'])} "
-        f"missed). Fitted scale α = {check['alpha']:.3g}, offset β = {check['beta']:.3g} counts"
-        f"{'' if check['fitted'] else ' (α could not be fitted)'}; root mean square of z: "
-        f"{check['z_rms']:.2f}."
+        f"missed). Fitted scale α = {quantity(check['alpha'])}, offset β = "
+        f"{quantity(check['beta'])} counts{'' if check['fitted'] else ' (α could not be fitted)'}; "
+        f"root mean square of z: {check['z_rms']:.2f}."
     )
     if check["not_verifiable"] is not None:
         text += (
@@ -254,7 +254,7 @@ def _places(
             if place is worst[0]:
                 axes.set_title(label)
         at = ", ".join(quantity(v) for v in place["um"])
-        row[0].set_ylabel(f"z = {place['z']:.1f} σ\nat {at} µm\n(Z, Y, X)")
+        row[0].set_ylabel(f"z = {number(place['z'], 1)} σ\nat {at} µm\n(Z, Y, X)")
     if image is not None:
         figure.colorbar(image, ax=grid, shrink=0.6, label="z (σ)", extend="both").ax.grid(False)
     return figure

@@ -1,10 +1,9 @@
 """The overview of volumes: thumbnails, numbers, and the outliers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from decon3d import paths
 from decon3d.errors import UserError, needs_traceback
 from decon3d.evaluation.catalogue import METRICS
 from decon3d.logs import log
+from decon3d.report.entries import exists
 from decon3d.report.labels import INPUT, method_label
 from decon3d.report.run_status import stored
 from decon3d.report.viewer import data_uri
@@ -148,35 +148,30 @@ def _row(root: Path, dataset: str, volume: str, settings: Settings, facts: dict[
         histogram = record.histogram(channel.index)
         voxels = max(int(histogram.counts.sum()), 1)
         add(f"background/{name}", Fact(f"Background{of}", "counts", 1), histogram.background()[0])
-        add(f"bright/{name}", Fact(f"Brightest 0.1 %{of}", "counts", 0), histogram.percentile(99.9))
+        add(
+            f"bright/{name}",
+            Fact(f"99.9th percentile{of}", "counts", 0),
+            histogram.percentile(99.9),
+        )
         share = record.saturated[str(channel.index)] / voxels
         add(f"saturated/{name}", Fact(f"Saturated{of}", "%", 3), 100 * share)
     for method in settings.methods:
-        store = root / paths.restored(dataset, volume, method)
-        if not (store / "zarr.json").is_file():
+        if not exists(root / paths.restored(dataset, volume, method)):
             row.missing.append(method)
             continue
         found = stored(root / paths.finished(dataset, method)).get(volume, {})
         seams = [s for s in found.get("seam_index", {}).values() if s is not None]
         worst = max(seams, key=lambda s: abs(s - 1), default=None)
-        add(f"seam/{method}", Fact(f"Seams, {method_label(method)}", "", 2), worst)
-        _add_consistency(root, dataset, volume, method, add)
-    page = root / paths.volume_page(dataset, volume)
-    if page.is_file():
+        add(f"seam/{method}", Fact(f"Seam index, {method_label(method)}", "", 2), worst)
+        maps = stored(root / paths.consistency_record(dataset, method)).get(volume) or {}
+        for key, what in (("flagged", "Inconsistent voxels"), ("not_verifiable", "Not verifiable")):
+            # The channel with the largest share counts.
+            shares = [check[key] for check in maps.get("checks", []) if check.get(key) is not None]
+            fact = Fact(f"{what}, {method_label(method)}", "%", 2)
+            add(f"{key}/{method}", fact, 100 * max(shares) if shares else None)
+    if (root / paths.volume_page(dataset, volume)).is_file():
         row.page = f"volumes/{volume}.html"
     return row
-
-
-def _add_consistency(
-    root: Path, dataset: str, volume: str, method: str, add: Callable[[str, Fact, Any], None]
-) -> None:
-    """Add the shares of inconsistent and of not verifiable light, of the worst channel."""
-    path = root / paths.consistency_record(dataset, method)
-    checks = (stored(path).get(volume) or {}).get("checks", [])
-    for key, words in (("flagged", "Inconsistent voxels"), ("not_verifiable", "Not verifiable")):
-        shares = [100 * check[key] for check in checks if check.get(key) is not None]
-        fact = Fact(f"{words}, {method_label(method)}", "%", 2)
-        add(f"{key}/{method}", fact, max(shares, default=None))
 
 
 def _add_metrics(root: Path, dataset: str, facts: dict[str, Fact], rows: list[Row]) -> None:
@@ -184,18 +179,15 @@ def _add_metrics(root: Path, dataset: str, facts: dict[str, Fact], rows: list[Ro
     table = root / paths.table(dataset, "metrics.csv")
     if not table.is_file():
         return
-    metrics = pd.read_csv(table)
-    chosen = metrics[
-        (metrics["split"] == "volume")
-        & (metrics["metric"] == "psnr")
-        & (metrics["variant"] == "affine")
-    ]
-    for (subject, method), values in chosen.groupby(["subject", "method"])["value"]:
-        fact = Fact(f"{METRICS['psnr'].label}, {method_label(str(method))}", "dB", 1)
-        for row in rows:
-            if subject == f"volume/{row.name}" and method != INPUT and values.notna().any():
-                facts.setdefault(f"psnr/{method}", fact)
-                row.values[f"psnr/{method}"] = float(values.mean())
+    metrics = pd.read_csv(table).dropna(subset=["value"])
+    chosen = metrics.query("split == 'volume' and metric == 'psnr' and variant == 'affine'")
+    means = chosen[chosen["method"] != INPUT].groupby(["subject", "method"])["value"].mean()
+    by_subject = {f"volume/{row.name}": row for row in rows}
+    for (subject, method), value in means.items():
+        if subject in by_subject:
+            label = f"{METRICS['psnr'].label}, {method_label(method)}"
+            facts.setdefault(f"psnr/{method}", Fact(label, "dB", 1))
+            by_subject[subject].values[f"psnr/{method}"] = float(value)
 
 
 def _score(facts: dict[str, Fact], rows: list[Row]) -> None:

@@ -373,7 +373,7 @@ def _scale_bar(axes: Axes, width_um: float, height_um: float) -> None:
         color="white",
         linewidth=3,
         solid_capstyle="butt",
-        path_effects=OUTLINE,
+        path_effects=[patheffects.withStroke(linewidth=5, foreground="black")],
     )
     axes.text(
         x,

@@ -121,8 +121,8 @@ def _region(
         for (start, stop), n, axis in zip(preview.roi, shape, "ZYX", strict=True):
             if stop > n:
                 raise UserError(
-                    f"datasets.{dataset}.preview.roi: {start} to {stop} along {axis}, but "
-                    f"{record.name} has {n} voxels there"
+                    f"datasets.{dataset}.preview.roi: {start} to {stop} along {axis} is outside "
+                    f"{record.name}, which has {n} voxels; choose a range within 0 to {n}"
                 )
         z, y, x = (slice(start, stop) for start, stop in preview.roi)
         return (z, y, x)

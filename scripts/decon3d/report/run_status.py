@@ -52,7 +52,10 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
     """
     used = settings.datasets[dataset]
     volumes = volume_names(root, dataset=dataset, settings=settings)
-    kinds = {"sample": "probes", "consistency": "consistency map"}
+    kinds = {
+        "sample": "measurements on probes and on a sample of the data",
+        "consistency": "consistency map",
+    }
     if settings.has_pairs(dataset):
         kinds["phantoms"] = f"evaluation on the {'measured pairs' if used.pairs else 'phantoms'}"
     if _has_reference(dataset, used):

@@ -254,7 +254,7 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
     """Write all tables from what exists: CSV, the summary also as HTML.
 
     `metrics` (every value), `recommendation` (the method to use, and the checks of all methods),
-    `headline` (five figures per method), `summary` (all means with intervals), `conditions` (by
+    `headline` (key numbers per method), `summary` (all means with intervals), `conditions` (by
     recipe, dose and anisotropy of the voxels), `wrong_psf`, `papers` (tests as papers report them),
     `cost`, `settings` (what decided the numbers), `guide` (columns and metrics explained).
     """

@@ -71,9 +71,9 @@ class Check:
     veto
         Whether it excludes the method.
     why
-        The reason, as the end of a sentence that begins with the method; empty = no veto.
+        The reason for a veto, as the end of a sentence that begins with the method.
     sentence
-        The finding with its numbers; empty = no veto.
+        The reason with its numbers.
     """
 
     name: str
@@ -117,7 +117,7 @@ def data_checks(
     if misfits:
         more = f" ({len(misfits)} such differences in all)" if len(misfits) > 1 else ""
         found.append(
-            _check(
+            Check(
                 "range",
                 float(len(misfits)),
                 math.nan,
@@ -219,7 +219,7 @@ def _predicted(pair: _Pair) -> Check | None:
     errors = predicted_worse(pair.metrics, pair.method, pair.reference)
     if errors is None or pair.reference == INPUT:
         return None
-    return _check(
+    return Check(
         "predicted",
         *pair.means("predicted_error"),
         cell=f"{_signed(errors, 1)} SE",
@@ -244,7 +244,7 @@ def _deviance(pair: _Pair) -> Check | None:
     value, reference = (float(np.mean([v[s] for s in shared])) for v in (one, other))
     worse = value - reference
     errors = worse / error if error > 0 else 0.0
-    return _check(
+    return Check(
         "deviance",
         value,
         reference,
@@ -265,7 +265,7 @@ def _light(pair: _Pair) -> Check | None:
     change = value - 1
     verb = "loses" if change < 0 else "adds"
     bound = (RAW_LIGHT if pair.reference == INPUT else LIGHT) + kept
-    return _check(
+    return Check(
         "light",
         value,
         reference,
@@ -282,7 +282,7 @@ def _staircase(pair: _Pair) -> Check | None:
     if not (math.isfinite(value) and math.isfinite(reference)):
         return None
     found = Staircase(restored=value, rl=reference)
-    return _check(
+    return Check(
         "staircase",
         value,
         reference,
@@ -307,20 +307,20 @@ def _specks(pair: _Pair) -> Check | None:
         # the raw volume is 12 dB farther from the truth (filaments and beads of 400 photons).
         bound = math.inf
     invented = objects > (theirs if math.isfinite(theirs) else 0.0)
-    told = (
+    finding = (
         f"{pair.label} restores {objects:g} object(s) from pure dark noise."
         if invented
         else f"{pair.label} restores specks of {number(value, 1)} σ of the raw noise from dark "
         f"noise; the limit is {number(bound, 1)} σ."
     )
-    return _check(
+    return Check(
         "specks",
         value,
         reference,
         cell=f"{number(value, 1)} σ",
         veto=invented or value > bound,
         why="turns dark noise into bright specks",
-        sentence=told,
+        sentence=finding,
     )
 
 
@@ -329,7 +329,7 @@ def _consistency(pair: _Pair) -> Check | None:
     if not (math.isfinite(value) and math.isfinite(reference)):
         return None
     bound = max(FLAGGED_TIMES * reference, reference + FLAGGED)
-    return _check(
+    return Check(
         "consistency",
         value,
         reference,
@@ -350,12 +350,6 @@ _MAKERS: tuple[Callable[[_Pair], Check | None], ...] = (
     _predicted,
     _deviance,
 )
-
-
-def _check(
-    name: str, value: float, reference: float, *, cell: str, veto: bool, why: str, sentence: str
-) -> Check:
-    return Check(name, value, reference, cell, veto, why if veto else "", sentence if veto else "")
 
 
 def _mean(values: Mapping[str, float]) -> float:

@@ -9,6 +9,7 @@ from decon3d.settings.config import Settings
 from decon3d.settings.error_messages import explained
 from decon3d.settings.files import missing_files, wrong_starts
 from decon3d.settings.instrument_defaults import merged
+from decon3d.settings.schema_version import check_schema_version
 
 
 def load_settings(config: dict[str, Any]) -> Settings:
@@ -22,11 +23,12 @@ def load_settings(config: dict[str, Any]) -> Settings:
     Raises
     ------
     ConfigError
-        With every problem of the config, missing files included. Problems of its instruments come
-        first, alone: the datasets take their keys from there.
+        With every problem of the config, missing files included. Edits of an old config come
+        first, alone, then problems of its instruments: the datasets take their keys from there.
     """
     if not isinstance(config, dict):
         raise ConfigError([f"the config must hold keys, such as `datasets:`, not {config!r}"])
+    check_schema_version(config)
     config = merged(config)
     try:
         settings = Settings.model_validate(_with_kinds(config))

@@ -166,7 +166,15 @@ class Correction:
         return float(np.float32(reached.max() + self.level))
 
     def read(self, volume: "Volume", time: int, channel: int, region: Region) -> Map:
-        """Read a region (Z, Y, X slices) of a raw volume, corrected."""
+        """Read a region (Z, Y, X slices) of a raw volume, corrected.
+
+        Parameters
+        ----------
+        volume
+            The raw volume.
+        time, channel, region
+            As for `Volume.read`.
+        """
         sizes = volume.shape[3:]
         wanted = [slice(*s.indices(n)) for s, n in zip(region[1:], sizes, strict=True)]
         reach = REACH if self.maps.bad[wanted[0], wanted[1]].any() else 0
@@ -185,6 +193,13 @@ class Correction:
         """Correct counts (Z, Y, X) of some rows and columns of the camera; float32.
 
         A bad pixel without a good one within `REACH` becomes NaN: no data.
+
+        Parameters
+        ----------
+        counts
+            Raw counts (Z, Y, X).
+        rows, columns
+            The part of the camera that they come from.
         """
         place = rows, columns
         values = counts.astype(np.float32)

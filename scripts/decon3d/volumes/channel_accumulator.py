@@ -169,7 +169,17 @@ class ContentHash:
 def fill_of(
     image: NDArray[Any], *, camera_offset: float | None = None, no_data: NoData = "auto"
 ) -> float | None:
-    """Find the value of the voxels without data of one whole image (Z, Y, X); None = none has."""
+    """Find the value of the voxels without data of one whole image (Z, Y, X); None = none has.
+
+    Parameters
+    ----------
+    image
+        Counts (Z, Y, X).
+    camera_offset
+        Counts of a dark image, if known; fill is darker.
+    no_data
+        How to find voxels without data.
+    """
     accumulator = ChannelAccumulator(image.dtype, no_data=no_data)
     accumulator.add(image)
     return accumulator.counted(camera_offset=camera_offset).fill

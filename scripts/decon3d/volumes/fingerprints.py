@@ -4,6 +4,7 @@ Modification times alone miss a file that is replaced by an older one (`mv`, `cp
 directories and file attributes are read, so that a workflow can ask for each of its inputs.
 """
 
+import codecs
 import html
 import os
 import re
@@ -24,6 +25,7 @@ MOST_FILES = 10_000
 SAMPLED = 1_000
 """Number of sampled files in a larger folder; all of its subfolders are read."""
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OTHERS = re.compile(r"""\b(FileName|MetadataFile)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
@@ -97,7 +99,8 @@ def _named_files(path: str) -> list[tuple[str, str]]:
             with tifffile.TiffFile(path) as file:
                 text = file.pages.first.description
         else:
-            text = Path(path).read_text(errors="replace")
+            content = Path(path).read_bytes()
+            text = content.decode("utf-16" if content[:2] in _UTF16 else "utf-8", "replace")
     except Exception:  # the reader reports any error
         return []
     found = _OTHERS.findall(text) if "OME" in text else []

@@ -94,7 +94,15 @@ def shared_files(headers: Iterable[Header], *, key: str) -> list[str]:
 
 
 def reference_problems(reference: Header, volume: Header, *, key: str) -> list[str]:
-    """List why a volume cannot be the truth of another."""
+    """List why a volume cannot be the truth of another.
+
+    Parameters
+    ----------
+    reference, volume
+        Headers of the truth and of the volume.
+    key
+        Config key, for messages.
+    """
     if reference.shape != volume.shape:
         return [
             f"{key}: the reference {reference.path} has the shape {_shape(reference.shape)} and "

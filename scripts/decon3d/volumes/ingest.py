@@ -42,6 +42,15 @@ def voxel_size_of(
 ) -> tuple[float, float, float]:
     """Return a dataset's voxel size (Z, Y, X) in µm: the config's, or else the metadata's.
 
+    Parameters
+    ----------
+    source, reading
+        The volume, and which image of the file it is.
+    configured
+        The config's voxel size (Z, Y, X), in µm; None = the metadata's is used.
+    key
+        Config key of the dataset, for messages.
+
     Raises
     ------
     UserError

@@ -85,7 +85,22 @@ def read_marked(
     region: tuple[slice, slice, slice],
     fill: float | None,
 ) -> NDArray[Any]:
-    """Read a region (Z, Y, X slices) with its surroundings and mark it."""
+    """Read a region (Z, Y, X slices) with its surroundings and mark it.
+
+    Parameters
+    ----------
+    volume
+        The volume.
+    time, channel, region
+        As for `Volume.read`.
+    fill
+        The fill value; None = only NaN and infinities have no data.
+
+    Returns
+    -------
+    array (Z, Y, X)
+        As from `mark`.
+    """
     if fill is None:
         return mark(volume.read(time, channel, region), None)
     wide, inner = [], []

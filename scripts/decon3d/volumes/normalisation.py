@@ -63,6 +63,15 @@ class Histogram:
 
         Values outside start … stop fall into the first or last bin; NaN and infinities are left
         out.
+
+        Parameters
+        ----------
+        values
+            Any shape.
+        start, stop
+            Range of the bins, for types without levels; `stop` None = the finite range of values.
+        bins
+            Number of bins.
         """
         values = np.asarray(values).ravel()
         if has_levels(values.dtype):
@@ -250,6 +259,15 @@ def level_error(histogram: Histogram, level: float, darkest: float) -> float:
 
     It is that of a mean over the voxels within 1.5 standard deviations of the level, or over the
     darkest place if that is the level. It does not include a wrong choice of the empty places.
+
+    Parameters
+    ----------
+    histogram
+        Of all voxels with data.
+    level
+        From `empty_level`, in counts.
+    darkest
+        From `darkest_place`, in counts.
     """
     sigma = max(histogram.spread_below(level), 0.29 * histogram.width)  # of rounding alone
     if level == darkest:

@@ -37,7 +37,31 @@ def without_wrong_bits(
     camera_bits: int | None,
     key: str,
 ) -> tuple[dict[int, Counted], float | None]:
-    """Refuse `camera.bits` that are too few for the counts; correct those that a file states."""
+    """Refuse `camera.bits` that are too few for the counts; correct those that a file states.
+
+    Parameters
+    ----------
+    volume
+        The volume.
+    found
+        Statistics by channel index.
+    level
+        From `saturation_level`, in counts.
+    camera_bits
+        The config's `camera.bits`.
+    key
+        Config key of the dataset, for messages.
+
+    Returns
+    -------
+    statistics, level
+        Those given, or, where a file states too few bits, those with the level of its type.
+
+    Raises
+    ------
+    UserError
+        If `camera.bits` are too few.
+    """
     if level is None or volume.correction is not None:
         return found, level
     highest = max((c.histogram.percentile(100) for c in found.values()), default=0.0)
@@ -58,6 +82,13 @@ def saturation_from(
     """Return the counts at which a volume saturates, given its highest counts.
 
     That is `level`, or the largest number of the type where a file states too few bits.
+
+    Parameters
+    ----------
+    highest
+        Highest counts.
+    volume, level, camera_bits, key
+        As for `without_wrong_bits`.
 
     Raises
     ------

@@ -91,7 +91,17 @@ def parts(volume: Volume, channels: Collection[int]) -> Iterator[tuple[int, slic
 def read_slab(
     volume: Volume, time: int, channel: int, slab: slice, *, folder: str | Path
 ) -> NDArray[Any] | SlabFile:
-    """Read a slab, into a file in `folder` if it is larger than `SLAB_BYTES`."""
+    """Read a slab, into a file in `folder` if it is larger than `SLAB_BYTES`.
+
+    Parameters
+    ----------
+    volume
+        The volume.
+    time, channel, slab
+        From `slabs`.
+    folder
+        Where the file goes.
+    """
     shape = (slab.stop - slab.start, *volume.shape[3:])
     if int(np.prod(shape)) * volume.dtype.itemsize <= SLAB_BYTES:
         return volume.read(time, channel, (slab, slice(None), slice(None)))

@@ -70,7 +70,21 @@ class ChannelStatistics:
         no_data: int = 0,
         saturation: float | None = None,
     ) -> "ChannelStatistics":
-        """Summarise a histogram of counts by the normalisation law."""
+        """Summarise a histogram of counts by the normalisation law.
+
+        Parameters
+        ----------
+        histogram
+            Of the voxels with data.
+        camera_offset
+            Counts of a dark image; None = from the data.
+        fixed
+            The config's normalisation; None = from the data.
+        darkest
+            Mean counts of the darkest place; None = there is none.
+        saturated, not_finite, no_data, saturation
+            As the attributes.
+        """
         dark = np.inf if darkest is None else darkest
         law = fixed or normalisation_law(histogram, darkest=dark, camera_offset=camera_offset)
         level = empty_level(histogram, dark)
@@ -111,6 +125,19 @@ def channel_statistics(
     key: str,
 ) -> ChannelStatistics:
     """Merge one channel's histograms over all volumes of a dataset.
+
+    Parameters
+    ----------
+    records
+        Of all volumes.
+    channel
+        Channel index.
+    camera_offset
+        Counts of a dark image; None = from a calibration of the camera, or from the data.
+    fixed
+        The config's normalisation; None = from the data.
+    key
+        Config key of the dataset, for messages.
 
     Raises
     ------

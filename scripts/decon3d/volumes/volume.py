@@ -185,6 +185,18 @@ class Volume:
     def read(self, time: int, channel: int, region: tuple[slice, slice, slice]) -> NDArray[Any]:
         """Read one region (Z, Y, X slices) of one time point and channel.
 
+        Parameters
+        ----------
+        time, channel
+            Their indices.
+        region
+            Slices along Z, Y, X.
+
+        Returns
+        -------
+        array (Z, Y, X)
+            Counts of the type `dtype`.
+
         Raises
         ------
         UserError

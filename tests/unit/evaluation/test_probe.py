@@ -33,6 +33,7 @@ from decon3d.settings.target_kernels import target_kernels
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.correlated_noise import CORRELATED
 from decon3d.volumes.statistics import ChannelStatistics
+from support.configs import simulated_dataset
 
 VOXEL = (0.2, 0.1, 0.1)
 SIGMA = (1.5, 1.2, 1.2)
@@ -135,16 +136,16 @@ def test_deviance_of_the_true_expectation_is_that_of_photons_alone(psf: Psf) -> 
     model = Blur(truth.shape, psf=psf.data)
     margin = [(5, 5)] * 3
     mean = (model.forward(np.pad(truth, margin, mode="edge").astype(np.float32)) - 100) / 2
-    other = (50 + 2 * rng.poisson(mean / 2)).astype(np.float32)
-    options = {"model": model, "psf": psf, "scale": scale}
-    right = deviance_module.deviance(truth.astype(np.float32), other, **options)
+    image = (100 + 2 * rng.poisson(mean)).astype(np.float32)
+
+    def judged(restored: np.ndarray) -> float:
+        restored = restored.astype(np.float32)
+        options = {"psf": psf, "scale": scale, "seed": 1}
+        return held_out(image, restore=lambda _: restored, **options).deviance
+
+    right = judged(truth)
     assert right == pytest.approx(1, abs=0.03)
-    wrong = [
-        deviance_module.deviance(
-            (truth + 2 * w * rng.normal(0, 20, truth.shape)).astype(np.float32), other, **options
-        )
-        for w in (1, 3, 10)
-    ]
+    wrong = [judged(truth + 2 * w * rng.normal(0, 20, truth.shape)) for w in (1, 3, 10)]
     assert np.all(np.diff([right, *wrong]) > 0)
 
 
@@ -277,21 +278,7 @@ def test_common_kernel() -> None:
 
 
 def test_target_kernels_of_a_config() -> None:
-    config = {
-        "datasets": {
-            "d": {
-                "simulate": {"v": {"shape": [8, 8, 8]}},
-                "voxel_size_um": [0.1, 0.1, 0.1],
-                "optics": {
-                    "modality": "widefield",
-                    "numerical_aperture": 1.2,
-                    "immersion_index": 1.33,
-                },
-                "channels": {"signal": {"emission_um": 0.5}},
-            }
-        },
-        "methods": {"rl": {}, "rln": {}},
-    }
+    config = {"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}, "rln": {}}}
     assert target_kernels(load_settings(config), "rln") is None  # the mixture has no kernel
     config["phantoms"] = {"train": {"count": 2, "recipes": {"rln_mixed": 1}}}
     kernels = target_kernels(load_settings(config), "rln")

@@ -7,6 +7,7 @@ import tifffile
 from decon3d.errors import UserError
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.psf import fwhm_um
+from decon3d.volumes.writer import create_level, write_metadata
 from support.gaussians import gaussian
 
 VOXEL = (0.2, 0.1, 0.1)
@@ -44,6 +45,23 @@ def test_one_bead(tmp_path):
     )
     assert fwhm_um(psf.data, psf.voxel_size_um) == pytest.approx(expected_width(), rel=0.03)
     assert psf.record["shift_voxels"] == pytest.approx([-0.3, 0.8, -0.2], abs=0.1)
+
+
+def test_an_ome_zarr_gives_the_psf_of_the_same_tiff(tmp_path):
+    image = bead().astype(np.float32)
+    level = create_level(tmp_path / "b.zarr", shape=(1, 1, *SHAPE), dtype="f4", chunk=(8, 48, 49))
+    level[0, 0] = image
+    write_metadata(
+        tmp_path / "b.zarr",
+        name="b",
+        factors=[(1, 1, 1)],
+        voxel_size_um=VOXEL,
+        channel_names=["a"],
+        windows=[(0, 1)],
+    )
+    found = psf_from_file(tmp_path / "b.zarr", target_voxel_size_um=(0.25, 0.1, 0.1))
+    assert np.array_equal(found.data, make(tmp_path, image).data)
+    assert found.record["file"]["path"].endswith("b.zarr")
 
 
 def test_pedestal_is_named_and_removed_only_when_confirmed(tmp_path):

@@ -16,6 +16,7 @@ from decon3d.optics.diffraction import Lens, radial_intensity
 from decon3d.optics.psf import fwhm_um
 from decon3d.optics.theory import describe_theory, theoretical_psf
 from decon3d.settings import Channel, Optics, load_settings
+from support.configs import simulated_dataset
 from support.paths import ROOT
 
 VOXEL = (0.08, 0.012, 0.012)
@@ -82,17 +83,10 @@ def test_two_photon_needs_the_laser_and_sted_its_depletion():
         psf("two_photon", excitation_um=None)
 
     def said(modality, **optics):
-        config = {
-            "datasets": {
-                "d": {
-                    "simulate": {"v": {"shape": [8, 16, 16]}},
-                    "voxel_size_um": [0.3, 0.1, 0.1],
-                    "optics": {"modality": modality, "numerical_aperture": 1.0, **optics},
-                    "channels": {"gfp": {"emission_um": 0.525}},
-                }
-            },
-            "methods": {"rl": {}},
-        }
+        dataset = simulated_dataset(
+            optics={"modality": modality, "numerical_aperture": 1.0, **optics}
+        )
+        config = {"datasets": {"d": dataset}, "methods": {"rl": {}}}
         with pytest.raises(ConfigError) as caught:
             load_settings(config)
         (line,) = caught.value.problems

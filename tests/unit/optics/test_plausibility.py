@@ -12,6 +12,7 @@ from decon3d.optics.psf import fwhm_um
 from decon3d.optics.theory import theoretical_psf
 from decon3d.report.run_status import psf_cards
 from decon3d.settings import Channel, Optics, load_settings
+from support.configs import simulated_dataset
 
 LATTICE = Optics(
     modality="light_sheet", numerical_aperture=1.1, immersion_index=1.333, sheet_thickness_um=0.8
@@ -166,17 +167,7 @@ def test_mirrored_bead_is_told_where_theory_leans(make):
 
 
 def test_warnings_reach_the_page(tmp_path):
-    config = {
-        "datasets": {
-            "d": {
-                "simulate": {"v": {"shape": [8, 16, 16]}},
-                "voxel_size_um": [0.3, 0.1, 0.1],
-                "optics": {"modality": "confocal", "numerical_aperture": 1.0},
-                "channels": {"gfp": {"emission_um": 0.525}},
-            }
-        },
-        "methods": {"rl": {}},
-    }
+    config = {"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}}}
     folder = tmp_path / "results" / "d" / "psf" / "gfp"
     folder.mkdir(parents=True)
     (folder / "psf.json").write_text('{"warnings": ["a wrong step"], "source": "file"}')

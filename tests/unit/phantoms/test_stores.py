@@ -206,7 +206,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 
 def test_a_killed_worker_is_explained(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "simulate", lambda *_, **__: os._exit(9))
-    with pytest.raises(UserError, match="memory: use fewer processes"):
+    with pytest.raises(UserError, match="memory ran out; use fewer processes"):
         make(tmp_path / "test.zarr", processes=2)
 
 

@@ -103,5 +103,5 @@ def test_the_page_shows_the_brightest_place_or_the_one_asked_for(tried):
     text = make_preview(root, dataset="demo", settings=small, threads=1).read_text()
     assert "Voxels Z 0 to 31, Y 0 to 55, X 0 to 63 of cell" in text and "not trained yet" in text
     plain["datasets"]["demo"]["preview"] = {"roi": [[0, 8], [0, 16], [40, 80]]}
-    with pytest.raises(UserError, match="40 to 80 along X, but cell has 64 voxels there"):
+    with pytest.raises(UserError, match="40 to 80 along X is outside cell, which has 64 voxels"):
         make_preview(root, dataset="demo", settings=load_settings(plain), threads=1)

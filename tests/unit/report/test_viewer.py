@@ -105,7 +105,7 @@ def test_the_odd_volumes_come_first(tmp_path):
     assert [row.name for row in rows][:3] == ["v5", "broken", "v3"]
     assert by_name["v5"].missing == ["rln"] and by_name["v3"].why in (
         "Background: high",
-        "Bright parts: high",
+        "99.9th percentile: high",
     )
     assert "cannot be read" in by_name["broken"].why
     assert not any(row.odd for row in rows[3:])

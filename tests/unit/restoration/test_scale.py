@@ -20,8 +20,8 @@ from decon3d.settings import Restoration
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.statistics import channel_statistics
-from decon3d.volumes.volume_record import VolumeRecord
 from support.deconvolution import PSF, boxes
+from support.records import volume_record
 from support.volumes import volume_on_paper
 
 NETWORK = State("rln", (18, 18, 18), (2, 2, 2), True, 250.0, {"bundle": "b"})
@@ -29,25 +29,7 @@ NETWORK = State("rln", (18, 18, 18), (2, 2, 2), True, 250.0, {"bundle": "b"})
 
 def on_paper(store, shape):
     volume_on_paper(store, shape=(1, 1, *shape), chunk=(32, 128, 128))
-    return VolumeRecord(
-        "v",
-        str(store),
-        str(store),
-        (1, 1, *shape),
-        "uint16",
-        (1, 1, 1),
-        "metadata",
-        ["a"],
-        [],
-        None,
-        {},
-        {"0": None},
-        {"0": 0},
-        {"0": 0},
-        {"0": None},
-        {"0": 0},
-        content={"0": {"0": ""}},
-    )
+    return volume_record(store, shape=(1, 1, *shape))
 
 
 def test_ten_terabytes_are_planned_without_listing_their_blocks(tmp_path):

@@ -9,6 +9,7 @@ from decon3d.report.run_status import data_warnings
 from decon3d.volumes.camera import Camera, CameraRecord, dose_of, load_camera, resolve_camera
 from decon3d.volumes.photon_transfer import fit_line, measure_camera
 from decon3d.volumes.statistics import ChannelStatistics
+from support.configs import simulated_dataset
 from support.simulated_cameras import Device, expected_photons, long_psf
 from validation.validate_camera import measure
 
@@ -173,19 +174,9 @@ def test_a_simulated_camera_as_the_validation_judges_it():
 
 def test_what_was_assumed_is_among_the_page_s_warnings(tmp_path):
     used = resolve_camera(settings.CameraSection(), None)
-    noise_of(CameraRecord()).save(tmp_path / paths.noise("d", "signal"), resolved=used)
+    noise_of(CameraRecord()).save(tmp_path / paths.noise("d", "gfp"), resolved=used)
     config = settings.load_settings(
-        {
-            "datasets": {
-                "d": {
-                    "simulate": {"v": {"shape": [8, 16, 16]}},
-                    "voxel_size_um": [0.2, 0.1, 0.1],
-                    "optics": {"modality": "confocal", "numerical_aperture": 1.2},
-                    "channels": {"signal": {"emission_um": 0.525}},
-                }
-            },
-            "methods": {"rl": {}},
-        }
+        {"datasets": {"d": simulated_dataset(camera={})}, "methods": {"rl": {}}}
     )
     found = data_warnings(tmp_path, dataset="d", settings=config)
-    assert "signal: camera.gain is not known from these data; assumed 1 count per photon." in found
+    assert "gfp: camera.gain is not known from these data; assumed 1 count per photon." in found

@@ -64,6 +64,22 @@ def test_every_file_of_an_ome_tiff_set_counts(tmp_path):
     assert fresh_fingerprint(tmp_path / "c.ome.tif") != before
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_files_that_a_companion_names_count(tmp_path, encoding):
+    set_of_two = XML.format("a.ome.tif") + XML.format("b.ome.tif")
+    (tmp_path / "set.companion.ome").write_text(set_of_two, encoding=encoding)
+    only = '<OME><BinaryOnly MetadataFile="set.companion.ome" UUID="u"/></OME>'
+    for name in ("a.ome.tif", "b.ome.tif"):
+        tifffile.imwrite(
+            tmp_path / name, np.zeros((4, 4), np.uint8), description=only, metadata=None
+        )
+    path = tmp_path / "a.ome.tif"
+    assert ome_set(str(path)) == [str(tmp_path / n) for n in ("b.ome.tif", "set.companion.ome")]
+    before = fresh_fingerprint(path)
+    replaced(tmp_path / "b.ome.tif", seconds=-1000)
+    assert fresh_fingerprint(path) != before
+
+
 def test_a_rewritten_deleted_or_new_chunk_is_noticed(tmp_path):
     store = tmp_path / "v.zarr"
     write_zarr(store)

@@ -8,8 +8,8 @@ import zarr
 from decon3d.units import micrometres, seconds
 from decon3d.volumes.ome_tiff import write_ome_tiff
 from decon3d.volumes.reader import open_volume
-from decon3d.volumes.volume_record import VolumeRecord
 from decon3d.volumes.writer import create_level, image_attributes
+from support.records import volume_record
 from support.volumes import VOXEL, ome_tiff, run_ingest
 
 COUNTS = np.random.default_rng(0).integers(90, 4000, (4, 3, 5, 24, 20)).astype(np.uint16)
@@ -106,25 +106,8 @@ def test_an_ome_tiff_with_a_pyramid_is_read_at_full_resolution(tmp_path):
 
 
 def record(names, colors=()):
-    return VolumeRecord(
-        "v",
-        "v",
-        "v",
-        (16, 2, 4, 5, 6),
-        "uint16",
-        VOXEL,
-        "metadata",
-        list(names),
-        list(colors),
-        2.0,
-        {},
-        {},
-        {},
-        {},
-        {},
-        {},
-        {},
-    )
+    options = {"channel_names": list(names), "channel_colors": list(colors), "voxel_size_um": VOXEL}
+    return volume_record("v", shape=(16, 2, 4, 5, 6), time_interval_s=2.0, **options)
 
 
 @pytest.mark.parametrize(

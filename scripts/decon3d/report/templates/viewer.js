@@ -25,7 +25,7 @@ class Viewer {
     const scene = this.scenes[number];
     this.scene = null;
     this.root.dataset.ready = "false";
-    this.say("Unpacking …");
+    this.say("Decoding the pictures …");
     if (!scene.volumes) {
       scene.volumes = await Promise.all(scene.panels.map((p) => decodeVolume(p, scene.shape)));
       scene.overlays = await Promise.all(
@@ -52,9 +52,9 @@ class Viewer {
 
   about(scene) {
     const text = (shape) => shape.join(" × ");
-    const copy = text(scene.shape) === text(scene.full_shape) ? "All" : `${text(scene.shape)} of`;
-    return `${copy} ${text(scene.full_shape)} voxels (Z, Y, X), 8 bit, compressed: ` +
-      `for looking, not for measuring. ${scene.note}`;
+    const copy = text(scene.shape) === text(scene.full_shape) ? "all" : `${text(scene.shape)} of`;
+    return `Shown: ${copy} ${text(scene.full_shape)} voxels (Z, Y, X), 8 bit, compressed. ` +
+      `For inspection, not for measurements. ${scene.note}`;
   }
 
   say(text) { this.control.status.textContent = text; }
@@ -267,7 +267,7 @@ class Viewer {
           const index = Math.floor(place[axis] / this.scene.voxel_size_um[axis]);
           this.at[axis] = Math.min(Math.max(index, 0), this.scene.shape[axis] - 1);
         }
-        this.say("Place chosen: the other planes now pass through it.");
+        this.say("The other planes now pass through this place.");
       }
       grip = null;
     });
