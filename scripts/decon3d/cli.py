@@ -25,8 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 TIFF = (".tif", ".tiff")
-LARGEST_GB = (2**32 - 2**20) / 1e9
-"""Size of an ImageJ TIFF, which has no BigTIFF, less its metadata."""
+LARGEST_GB = (2**32 - 2**25) / 1e9
+"""Largest image of an ImageJ TIFF, which has no BigTIFF. Beyond it, tifffile leaves out planes."""
 _TO_SNAKEMAKE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 Config = Annotated[str, typer.Argument(help="Config file; `decon3d init` writes one.")]
