@@ -37,7 +37,7 @@ VERSIONS = {
     "evaluate": 15,
     "noise": 4,
     "psf_fit": 3,
-    "consistency": 7,
+    "consistency": 8,
     "report": 15,
     "preview": 2,
     "instrument": 1,

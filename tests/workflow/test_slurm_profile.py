@@ -73,8 +73,7 @@ def test_time_follows_from_the_size_of_the_data(workplace):
     )
     asked = {
         tuple(names): tuple(
-            int(found[1]) if (found := re.search(rf"\b{key}=(\d+)", resources)) else None
-            for key in ("mem_mb", "runtime")
+            int(re.search(rf"\b{key}=(\d+)", resources)[1]) for key in ("mem_mb", "runtime")
         )
         for *names, resources in found
         if names[0] in ("restore_part_cpu", "restore_finish", "evaluate")
@@ -82,4 +81,4 @@ def test_time_follows_from_the_size_of_the_data(workplace):
     assert asked["restore_part_cpu", "small"] == (3500, 60)
     assert asked["restore_part_cpu", "brain"] == (3500, 60 + 10800 // 4 // 5)
     assert asked["restore_finish", "brain"] == (3500, 30 + 10800 // 100)
-    assert asked["evaluate", "small"] == (None, 120) and asked["evaluate", "brain"][1] == 300
+    assert asked["evaluate", "small"] == (4000, 120) and asked["evaluate", "brain"][1] == 300

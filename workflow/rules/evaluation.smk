@@ -38,6 +38,7 @@ rule evaluate:
     threads: 4
     resources:
         block_mb=BLOCK_MB,
+        mem_mb=per_attempt(max(4000, BLOCK_JOB_MB)),
         runtime=minutes_for("evaluate", mvoxels, least=120),
     params:
         methods=chain_settings,

@@ -76,7 +76,7 @@ def run_blocks(
     voxels = sum(work.item(number).voxels for number in todo)
     itemsize = max((np.dtype(output.dtype).itemsize for output in work.outputs), default=0)
     announce_output(voxels * itemsize / 1e9)
-    log.info("%d block(s) to do, %.1f Mvoxel", len(todo), voxels / 1e6)
+    log.info("%s: %d block(s) to do, %.1f Mvoxel", what, len(todo), voxels / 1e6)
     arrays: dict[int, zarr.Array[Any]] = {}
 
     def write(item: Item, computed: Any, spent: dict[str, float]) -> None:
@@ -118,7 +118,8 @@ def run_blocks(
             bar.update(item.voxels)
         if pending is not None:
             pending.result()
-    for output in {work.item(number).output for number in todo}:
+    # Also of blocks that an earlier attempt did: it may have been killed before it looked.
+    for output in work.outputs_of(numbers):
         function.check_inputs(output)
     left = sum(number not in done.lines for number in numbers)
     if left:

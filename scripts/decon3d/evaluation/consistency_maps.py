@@ -115,7 +115,7 @@ def check_volume(
     times
         The restored time points; None = all.
     memory_gb
-        For a block; no more than 1 GB is used.
+        For a block; 1 GB at most is used, unless a wide PSF needs more.
     seed
         The config's seed.
 
@@ -192,7 +192,6 @@ def check_volume(
             }
         )
     started = time.perf_counter()
-    check_unchanged(record.path, record.seen)
     factors = write_pyramid(store, reduce=largest_of_data)
     summary = {
         "voxels": prod(shape),
@@ -256,20 +255,14 @@ class _Map:
     def compute(self, item: Item, inputs: tuple[FloatArray, FloatArray]) -> FloatArray:
         checker, found = self.checkers[item.channel], self.fitted(item.time, item.channel)
         scale = Scale(found["alpha"], found["beta"], found["fitted"])
-        written = [part.stop - part.start for part in item.block.write]
-        around = [part.start for part in item.block.inner]  # the largest halo of all channels
-        cut = [
-            slice(wide - halo, n - (wide - halo))
-            for wide, halo, n in zip(around, checker.halo, inputs[0].shape, strict=True)
-        ]
-        rest = [
-            (0, n - 2 * wide - own)
-            for wide, own, n in zip(around, written, inputs[0].shape, strict=True)
-        ]
+        # The block has the largest halo of all channels.
+        more = [part.start - h for part, h in zip(item.block.inner, checker.halo, strict=True)]
+        cut = tuple(slice(m, n - m) for m, n in zip(more, inputs[0].shape, strict=True))
+        written = tuple(slice(0, part.stop - part.start) for part in item.block.write)
 
         def z() -> FloatArray:
-            raw, restored = (beyond(values[tuple(cut)], rest) for values in inputs)
-            return checker.z(raw, restored, scale)[tuple(slice(0, n) for n in written)]
+            raw, restored = (values[cut] for values in inputs)
+            return checker.z(raw, restored, scale)[written]
 
         return with_data(inputs[0], item.block, fill=np.nan, compute=z)[0]
 

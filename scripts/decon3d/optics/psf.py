@@ -65,7 +65,10 @@ class Psf:
     def __post_init__(self) -> None:
         data = self.data
         if data.dtype != np.float32 or data.ndim != 3 or any(n % 2 == 0 for n in data.shape):
-            raise ValueError(f"no float32 ZYX array of odd sizes: {data.dtype} {data.shape}")
+            raise ValueError(
+                "the PSF must be a float32 array (Z, Y, X) of odd sizes, not "
+                f"{data.dtype} {data.shape}"
+            )
         if not np.all(np.isfinite(data)) or data.min() < 0:
             raise ValueError("the PSF contains NaN, infinite or negative values")
         if abs(float(data.sum(dtype=np.float64)) - 1) > 1e-4:

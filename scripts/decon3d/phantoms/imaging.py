@@ -156,7 +156,7 @@ def margins(psf: Volume) -> Shape:
     deviation): it is part of the background.
     """
     if psf.ndim != 3 or any(length % 2 == 0 for length in psf.shape):
-        raise ValueError(f"a PSF has three odd lengths (Z, Y, X), not {psf.shape}")
+        raise ValueError(f"a PSF must have three odd sizes (Z, Y, X), not {psf.shape}")
     z, y, x = psf.shape
     return z // 2, y // 2, x // 2
 

@@ -117,7 +117,7 @@ def make_object(
     own = own or {}
     drawers: dict[str, Recipe] = RECIPES | {n: partial(draw_crop, o) for n, o in own.items()}
     if name not in drawers:
-        raise UserError(f"unknown phantom recipe {name!r}; known: {', '.join(sorted(drawers))}")
+        raise UserError(f"Unknown phantom recipe {name!r}; known: {', '.join(sorted(drawers))}")
     smallest = min(voxel_size_um)
     if unit_um is not None and unit_um < UNIT_LIMIT * smallest:
         raise UserError(

@@ -15,13 +15,14 @@ from decon3d import paths
 from decon3d.errors import needs_traceback
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.records import COLUMNS
-from decon3d.files import DIGESTS, check_digests, read_json, write_digests, write_json, write_text
+from decon3d.files import DIGESTS, check_digests, write_digests, write_json, write_text
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
 from decon3d.report.embed import embedded, figures_by_section, tables
 from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.headline_table import correlated_noise_warnings, headline
 from decon3d.report.independent import VOLUME, test_specimens, with_volumes
+from decon3d.report.index import build_index
 from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
@@ -78,33 +79,6 @@ def report_what_exists(root: Path, settings: Settings) -> None:
                 )
         build_report(root, dataset=dataset, settings=settings)
     build_index(root, settings.datasets)
-
-
-def build_index(root: Path, datasets: Iterable[str]) -> Path:
-    """Write results/index.html, which links the datasets' pages.
-
-    Parameters
-    ----------
-    datasets
-        Names; one without a page is listed as such.
-    """
-    pages = [
-        {
-            "dataset": name,
-            "link": paths.report(name).removeprefix("results/"),
-            "there": (root / paths.report(name)).is_file(),
-            "preview": paths.preview(name).removeprefix("results/")
-            if (root / paths.preview(name)).is_file()
-            else None,
-            "card": read_json(root / paths.card(name))
-            if (root / paths.card(name)).is_file()
-            else None,
-        }
-        for name in datasets
-    ]
-    path = root / paths.INDEX
-    write_text(path, render("index.html.j2", pages=pages))
-    return path
 
 
 def check_drawn(root: Path, *, dataset: str) -> None:

@@ -1,10 +1,12 @@
 """Metadata that every format has: axes, voxel size, position, names and colours of channels."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from decon3d.errors import UserError
 from decon3d.units import LARGEST_VOXEL_UM, SMALLEST_VOXEL_UM, finite, micrometres
+from decon3d.volumes.stated_optics import NOTHING, Stated
 from decon3d.volumes.volume import AXES, SINGLE, Triple, Volume
 
 if TYPE_CHECKING:
@@ -12,8 +14,37 @@ if TYPE_CHECKING:
 
 Length = tuple[Any, str]
 """A size and its unit, as in the file."""
+Lengths = tuple[Length | None, Length | None, Length | None]
+"""Along Z, Y, X; None = not in the file."""
 CONTRADICTION = 1.05
 """Ratio of two voxel sizes, above which they contradict each other."""
+
+
+@dataclass(frozen=True)
+class ImageMetadata:
+    """The metadata of a TIFF's image.
+
+    Attributes
+    ----------
+    voxel, position
+        Voxel size, and position of the first voxel on the stage.
+    channel_names, channel_colors
+        By channel; colours are RRGGBB, None = the channel has none.
+    time_interval_s
+        Time between time points, in s; None = unknown.
+    significant_bits
+        Bits of the counts, where they are fewer than the type has.
+    stated
+        Its metadata about the microscope.
+    """
+
+    voxel: Lengths = (None, None, None)
+    position: Lengths = (None, None, None)
+    channel_names: tuple[str | None, ...] = ()
+    channel_colors: tuple[str | None, ...] = ()
+    time_interval_s: float | None = None
+    significant_bits: int | None = None
+    stated: Stated = NOTHING
 
 
 def voxel_in_um(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import tifffile
 
 from decon3d.errors import UserError
-from decon3d.units import finite, micrometres
-from decon3d.volumes.metadata import Length
-from decon3d.volumes.stated_optics import NOTHING, Stated
+from decon3d.units import finite, micrometres, seconds
+from decon3d.volumes.metadata import ImageMetadata, Lengths
+from decon3d.volumes.stated_optics import Stated
 
 MOST_PLANES = 10_000_000
 _START = re.compile(r"<(\w+:)?OME[\s>]")
@@ -61,18 +61,12 @@ class OmeImage:
         Samples per pixel.
     blocks
         Where the planes are.
-    voxel, position
-        Voxel size and position on the stage along Z, Y, X, each with its unit.
-    interval
-        Time between time points, with its unit.
-    significant_bits
-        Bits of the counts, if stated.
     type
         NumPy's name of the type of its counts, else the XML's.
     modulo
         Axes of ZCT that hold a second axis (phase, angle, wavelength …).
-    stated
-        Its metadata about the microscope.
+    metadata
+        Voxel size, position, channels, time and microscope.
     """
 
     name: str
@@ -81,15 +75,9 @@ class OmeImage:
     plane: tuple[int, int]
     samples: int
     blocks: tuple[PlaneBlock, ...]
-    voxel: tuple[Length | None, Length | None, Length | None]
-    position: tuple[Length | None, Length | None, Length | None]
-    interval: Length | None
-    channel_names: tuple[str | None, ...]
-    channel_colors: tuple[str | None, ...]
-    significant_bits: int | None
     type: str
     modulo: str
-    stated: Stated = NOTHING
+    metadata: ImageMetadata
 
     @property
     def is_label(self) -> bool:
@@ -344,23 +332,23 @@ def _image(
         plane=(size["Y"], size["X"]),
         samples=max(samples),
         blocks=tuple(blocks or [PlaneBlock(0, 0, None, None, None)]),
-        voxel=_triple(pixels, "PhysicalSize{}", "PhysicalSize{}Unit", "µm"),
-        position=_position(element, pixels),
-        interval=(
-            (pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
-            if "TimeIncrement" in pixels.attrib
-            else None
-        ),
-        channel_names=tuple(c.get("Name") for c in channels),
-        channel_colors=tuple(_rgb(c.get("Color")) for c in channels),
         type=_TYPES.get(pixels.get("Type", ""), pixels.get("Type", "")),
         modulo="".join(
             modulo.get(ref.get("ID", ""), "")
             for parent in (element, pixels)
             for ref in parent.iterfind("{*}AnnotationRef")
         ),
-        significant_bits=int(bits) if bits and bits.isdecimal() and len(bits) < 3 else None,
-        stated=_stated(element, channels, objectives),
+        metadata=ImageMetadata(
+            voxel=_triple(pixels, "PhysicalSize{}", "PhysicalSize{}Unit", "µm"),
+            position=_position(element, pixels),
+            channel_names=tuple(c.get("Name") for c in channels),
+            channel_colors=tuple(_rgb(c.get("Color")) for c in channels),
+            time_interval_s=seconds(
+                pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s")
+            ),
+            significant_bits=int(bits) if bits and bits.isdecimal() and len(bits) < 3 else None,
+            stated=_stated(element, channels, objectives),
+        ),
     )
 
 
@@ -389,9 +377,7 @@ def _block(data: ET.Element, axes: str, sizes: tuple[int, ...], path: str) -> Pl
     )
 
 
-def _triple(
-    element: ET.Element, size: str, unit: str, default: str
-) -> tuple[Length | None, Length | None, Length | None]:
+def _triple(element: ET.Element, size: str, unit: str, default: str) -> Lengths:
     z, y, x = (
         (element.get(size.format(axis)), element.get(unit.format(axis), default))
         if size.format(axis) in element.attrib
@@ -401,9 +387,7 @@ def _triple(
     return z, y, x
 
 
-def _position(
-    image: ET.Element, pixels: ET.Element
-) -> tuple[Length | None, Length | None, Length | None]:
+def _position(image: ET.Element, pixels: ET.Element) -> Lengths:
     """Read the position of the first plane, or of the stage label.
 
     OME's default unit is "reference frame", which is not a length; programs that give no unit write

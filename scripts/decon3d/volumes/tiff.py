@@ -1,7 +1,7 @@
 """TIFF, ImageJ TIFF, OME-TIFF and folders of planes as a volume."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import zarr
 from decon3d.errors import UserError
 from decon3d.units import finite, micrometres, seconds
 from decon3d.volumes.metadata import (
+    ImageMetadata,
     Length,
     axes_of,
     channel_colors_of,
@@ -18,9 +19,8 @@ from decon3d.volumes.metadata import (
     position_of,
     voxel_in_um,
 )
-from decon3d.volumes.ome_xml import OmeImage, ome_xml_of, read_ome_xml
+from decon3d.volumes.ome_xml import ome_xml_of, read_ome_xml
 from decon3d.volumes.planes import Planes
-from decon3d.volumes.stated_optics import NOTHING, Stated
 from decon3d.volumes.tiff_pages import (
     check_chain,
     check_grey,
@@ -32,23 +32,9 @@ from decon3d.volumes.tiff_pages import (
 from decon3d.volumes.vendor import open_vendor
 from decon3d.volumes.volume import FROM_FILE, Reading, Volume
 
-Sizes = tuple[Length | None, Length | None, Length | None]
 _CENTIMETRE = 3
 _MAKERS = {"ndtiff", "micromanager", "scanimage", "fluoview", "lsm", "stk"}
 """Kinds of TIFF whose own metadata hold the order of the planes."""
-
-
-@dataclass(frozen=True)
-class TiffMetadata:
-    """The metadata of a TIFF's image; sizes and position along Z, Y, X with their units."""
-
-    voxel: Sizes = (None, None, None)
-    position: Sizes = (None, None, None)
-    channel_names: tuple[Any, ...] = ()
-    channel_colors: tuple[str | None, ...] = ()
-    time_interval_s: float | None = None
-    significant_bits: int | None = None
-    stated: Stated = NOTHING
 
 
 def open_tiff(path: str, reading: Reading = FROM_FILE) -> Volume:
@@ -151,7 +137,7 @@ def _is_ome_set(path: str, files: list[str]) -> bool:
     return True
 
 
-def _volume(path: str, array: Any, axes: str, metadata: TiffMetadata) -> Volume:
+def _volume(path: str, array: Any, axes: str, metadata: ImageMetadata) -> Volume:
     size, problem = voxel_in_um(metadata.voxel)
     return Volume(
         path,
@@ -170,7 +156,7 @@ def _volume(path: str, array: Any, axes: str, metadata: TiffMetadata) -> Volume:
 
 def _image(
     path: str, file: tifffile.TiffFile, reading: Reading
-) -> tuple[tifffile.TiffPageSeries, TiffMetadata]:
+) -> tuple[tifffile.TiffPageSeries, ImageMetadata]:
     """Choose the image to read, with its metadata."""
     text = ome_xml_of(file)
     if text is not None:
@@ -183,7 +169,7 @@ def _image(
                 "…; OME's ModuloAlong annotation); save each of these as a volume of its own, or "
                 "name all axes in the dataset's `axes` to read them one after the other"
             )
-        return ome_series(path, file, described, image), _of_ome(image)
+        return ome_series(path, file, described, image), image.metadata
     found = image_series(file)
     if not found:
         raise UserError(f"{path} holds no image; export it again")
@@ -202,7 +188,7 @@ def _image(
             "planes are missing or unreadable; copy the whole folder (with NDTiff.index, if there "
             "is one), or name all axes in the dataset's `axes`"
         )
-    return series, TiffMetadata()
+    return series, ImageMetadata()
 
 
 def _refuse_calibrated(path: str, file: tifffile.TiffFile) -> None:
@@ -239,26 +225,14 @@ def _refuse_miscount(path: str, file: tifffile.TiffFile, series: tifffile.TiffPa
         )
 
 
-def _ome_or_imagej(path: str, file: tifffile.TiffFile, *, single_plane: bool) -> TiffMetadata:
+def _ome_or_imagej(path: str, file: tifffile.TiffFile, *, single_plane: bool) -> ImageMetadata:
     text = ome_xml_of(file)
     if text is not None:
-        return _of_ome(read_ome_xml(text, path).images[0])
-    return _of_imagej(file, single_plane=single_plane) if file.is_imagej else TiffMetadata()
+        return read_ome_xml(text, path).images[0].metadata
+    return _of_imagej(file, single_plane=single_plane) if file.is_imagej else ImageMetadata()
 
 
-def _of_ome(image: OmeImage) -> TiffMetadata:
-    return TiffMetadata(
-        image.voxel,
-        image.position,
-        image.channel_names,
-        image.channel_colors,
-        None if image.interval is None else seconds(*image.interval),
-        image.significant_bits,
-        image.stated,
-    )
-
-
-def _of_imagej(file: tifffile.TiffFile, *, single_plane: bool = False) -> TiffMetadata:
+def _of_imagej(file: tifffile.TiffFile, *, single_plane: bool = False) -> ImageMetadata:
     """Read ImageJ's calibration, as ImageJ does.
 
     Where a unit is given, a size without a number is 1.0 (`ij.io.FileInfo`): ImageJ does not write
@@ -282,7 +256,7 @@ def _of_imagej(file: tifffile.TiffFile, *, single_plane: bool = False) -> TiffMe
         ]
         if single_plane and "spacing" not in meta:
             sizes[0] = None
-    return TiffMetadata(
+    return ImageMetadata(
         (sizes[0], sizes[1], sizes[2]),
         channel_colors=tuple("".join(f"{v:02X}" for v in table[:, -1]) for table in tables),
         time_interval_s=seconds(meta.get("finterval"), str(meta.get("tunit", "sec"))),
