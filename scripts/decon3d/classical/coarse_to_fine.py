@@ -35,9 +35,9 @@ NARROWEST = 1.5
 """Full width at half maximum of a PSF, in voxels, below which an axis is not binned."""
 SEEN = 0.02
 """|OTF| above which a frequency counts as seen."""
-EXPONENTS = (2.0, 2.0, 1.2)
+EXPONENTS = (2.0, 2.0, 4 / 3, 4 / 3, 4 / 3, 4 / 3, 1.2)
 """Of the factors of the iterations on the full grid. With momentum, 4/3 is the limit of stability
-for low frequencies: with it, 50 iterations diverge on bright points; 3 at first do so within 20."""
+for low frequencies: with it, 50 iterations diverge on bright points; with 3 at first, 20 do."""
 
 
 def iterate_coarse_to_fine(
