@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint numerics bench faults faults-quick faults-large fuzz validate lock reference
+.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint numerics bench bench-gpu faults faults-quick faults-large fuzz validate lock reference
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make verify  read all results: what is missing or damaged (RESULTS=folder)"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
+	@echo "make bench-gpu   speed on a GPU node, compared with the CPU's results (10 minutes)"
 	@echo "make faults  kills, full disks, damaged files and changed inputs at every stage (hours)"
 	@echo "make faults-quick   a sample of them (less than 10 minutes)"
 	@echo "make faults-large   2 Gvoxel through RLN, killed three times, compared byte for byte (hours)"
@@ -100,6 +101,10 @@ numerics: $(DEV_STAMP)
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python tests/bench/run.py $(BENCH)
+
+# On a GPU node, set up with LOCK=gpu. BENCH=--stand-in tests the script on the CPU.
+bench-gpu: $(RUN_STAMP)
+	$(BIN)/python tests/bench/gpu.py $(BENCH)
 
 # Stopped, it goes on where it was: build/faults holds what is done. FAULTS="--only 'chain . ingest'
 # --seeds 1" for some of the cells, FAULTS=--redo for those that ended badly.

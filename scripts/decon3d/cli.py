@@ -25,8 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 TIFF = (".tif", ".tiff")
-LARGEST_GB = (2**32 - 2**20) / 1e9
-"""Size of an ImageJ TIFF, which has no BigTIFF, less its metadata."""
+LARGEST_GB = (2**32 - 2**25) / 1e9
+"""Largest image of an ImageJ TIFF, which has no BigTIFF. Beyond it, tifffile leaves out planes."""
 _TO_SNAKEMAKE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 Config = Annotated[str, typer.Argument(help="Config file; `decon3d init` writes one.")]
@@ -139,10 +139,12 @@ def psf(
     out: Annotated[
         Path, typer.Argument(help="TIFF to write; its record is written beside it, as .json.")
     ],
-    modality: Annotated[str, opt.MODALITY],
-    na: Annotated[float, opt.APERTURE],
-    emission: Annotated[float, typer.Option(help="Emission wavelength in µm.")],
-    voxel_size: Annotated[opt.Triple, typer.Option(help="Voxel size Z Y X of the image in µm.")],
+    modality: opt.Modality = None,
+    na: opt.Aperture = None,
+    emission: Annotated[float | None, typer.Option(help="Emission wavelength in µm.")] = None,
+    voxel_size: Annotated[
+        opt.Triple | None, typer.Option(help="Voxel size Z Y X of the image in µm.")
+    ] = None,
     excitation: Annotated[float | None, typer.Option(help="Excitation wavelength in µm.")] = None,
     immersion_index: opt.Immersion = 1.515,
     sample_index: opt.SampleIndex = None,
@@ -158,14 +160,23 @@ def psf(
 ) -> None:
     """Make a PSF for the voxel size of an image.
 
-    It is computed from the optics, or measured on images of beads (--bead, --beads).
+    It is computed from the optics, or measured on images of beads (--bead, --beads). The options
+    --modality, --na, --emission and --voxel-size are needed.
     """
     check_output(out, endings=TIFF)
     check_output(out.with_suffix(".json"))
+    needed = {
+        "--modality": modality,
+        "--na": na,
+        "--emission": emission,
+        "--voxel-size": voxel_size,
+    }
+    if missing := [option for option, value in needed.items() if value is None]:
+        raise UserError(f"give {', '.join(missing)}; a PSF needs these options")
     from decon3d.api import make_psf
     from decon3d.optics.psf import description, fwhm_um, write_imagej
 
-    made = make_psf(
+    optics = opt.given(
         modality=modality,
         numerical_aperture=na,
         emission_um=emission,
@@ -179,6 +190,7 @@ def psf(
         sted=opt.given(depletion_um=depletion, saturation_factor=saturation_factor) or None,
         measured=opt.measured_psf(bead, beads, bead_diameter, options),
     )
+    made = make_psf(**optics)
     write_imagej(out, made.data, made.voxel_size_um)
     write_record(out.with_suffix(".json"), description(made))
     widths = ", ".join(f"{w:.3g}" for w in fwhm_um(made.data, made.voxel_size_um))

@@ -32,7 +32,7 @@ VERSIONS = {
     "tune": 19,
     "prepare": 15,
     "plan": 11,
-    "restore": 13,
+    "restore": 14,
     "finish": 6,
     "evaluate": 15,
     "noise": 4,

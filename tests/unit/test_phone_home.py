@@ -32,7 +32,7 @@ from support.small_networks import identity
 from decon3d.networks.engines import Engine, compiled
 model = identity()
 for engine in ("tensorflow", "openvino"):
-    run = compiled(lambda x: model(x), channels=1, engine=Engine(engine), threads=1)
+    run = compiled(model, halo=(0, 0, 0), engine=Engine(engine))
     assert run(np.ones((1, 4, 4, 4, 1), np.float32)).mean() == 1
 from support.small_networks import write_rcan
 from decon3d.networks.export import Publication, export_bioimageio

@@ -543,7 +543,7 @@ def _without(method: str, lines: Sequence[dict[str, Any]]) -> str:
 
 
 def _leader(found: Recommendation) -> str:
-    means = {r.method: r.mean.mean for r in found.ranks}
+    means = {m: rank.mean.mean for m, of in found.ranks.items() for rank in of.values()}
     return max(means, key=lambda m: means[m])
 
 

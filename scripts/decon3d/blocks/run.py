@@ -118,7 +118,8 @@ def run_blocks(
             bar.update(item.voxels)
         if pending is not None:
             pending.result()
-    for output in {work.item(number).output for number in todo}:
+    # Also of blocks that an earlier attempt did: it may have been killed before it looked.
+    for output in work.outputs_of(numbers):
         function.check_inputs(output)
     left = sum(number not in done.lines for number in numbers)
     if left:

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 
@@ -144,6 +145,14 @@ class WorkList:
     def numbers(self, output: int) -> range:
         """Return the numbers of an output's items."""
         return range(self.starts[output], self.starts[output + 1])
+
+    def outputs_of(self, numbers: range) -> list[int]:
+        """Return the outputs that some items write to."""
+        return [
+            output
+            for output, (start, stop) in enumerate(pairwise(self.starts))
+            if numbers and start < numbers.stop and numbers.start < stop
+        ]
 
     def item(self, number: int) -> Item:
         """Return an item by its number."""

@@ -9,10 +9,10 @@ from decon3d.errors import UserError
 from decon3d.optics.modalities import MODALITIES
 
 Triple = tuple[float, float, float]
-MODALITY = typer.Option(help=f"Kind of microscope: {', '.join(MODALITIES)}.")
-APERTURE = typer.Option("--na", help="Numerical aperture of the objective.")
-Modality = Annotated[str | None, MODALITY]
-Aperture = Annotated[float | None, APERTURE]
+Modality = Annotated[str | None, typer.Option(help=f"Kind of microscope: {', '.join(MODALITIES)}.")]
+Aperture = Annotated[
+    float | None, typer.Option("--na", help="Numerical aperture of the objective.")
+]
 Emission = Annotated[
     list[float] | None, typer.Option(help="Emission wavelength in µm, once for each channel.")
 ]

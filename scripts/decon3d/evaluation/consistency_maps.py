@@ -192,7 +192,6 @@ def check_volume(
             }
         )
     started = time.perf_counter()
-    check_unchanged(record.path, record.seen)
     factors = write_pyramid(store, reduce=largest_of_data)
     summary = {
         "voxels": prod(shape),

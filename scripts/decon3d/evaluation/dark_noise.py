@@ -105,7 +105,7 @@ def evaluate_dark_noise(
             THRESHOLD,
             peak,
         )
-    told = f"{OWN}: {' × '.join(map(str, shape))} voxels, re-blurred"
+    implementation = f"{OWN}: {' × '.join(map(str, shape))} voxels, re-blurred"
     return [
         Record(
             dataset=dataset,
@@ -115,7 +115,7 @@ def evaluate_dark_noise(
             split="probe",
             metric=metric,
             value=value,
-            implementation=told,
+            implementation=implementation,
         )
         for metric, value in (
             ("dark_objects", float(objects)),

@@ -249,7 +249,7 @@ def staircase_records(
     reference, restore = (
         restore_chain(chain, threads=threads, doubled=False) for chain in ([state], states)
     )
-    told = (
+    implementation = (
         f"{OWN}, brightest blocks of the sample; Richardson-Lucy of "
         f"{REFERENCE.iterations} iterations, as it is and smoothed by up to {SMOOTHED[-1]:g} σ of "
         "the PSF"
@@ -275,7 +275,7 @@ def staircase_records(
                 split="data",
                 metric=metric,
                 value=value,
-                implementation=told,
+                implementation=implementation,
             )
             for metric, value in (("staircase", found.restored), ("staircase_rl", found.rl))
         ]

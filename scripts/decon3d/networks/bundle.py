@@ -19,7 +19,6 @@ from decon3d.networks.backend import keras, tf
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, check_bundle
 from decon3d.networks.engines import TENSORFLOW, Engine, compiled
 from decon3d.networks.geometry import halo_and_stride
-from decon3d.networks.inference import inference_function
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 from decon3d.versions import __version__
@@ -124,12 +123,7 @@ class Predictor:
         self.info = info
         self.halo = info.halo
         self.stride = info.stride
-        function = inference_function(
-            model, halo=info.halo, vectors=vectors, precision=_factors(engine)
-        )
-        self._run = compiled(
-            function, channels=model.input_shape[-1], engine=engine, threads=threads
-        )
+        self._run = compiled(model, halo=info.halo, vectors=vectors, engine=engine, threads=threads)
 
     def predict(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Restore the inner part of a block, to (Z, Y, X), float32, network units.
@@ -157,12 +151,6 @@ class Predictor:
                 f"a block of {shape} voxels (Z, Y, X) does not fit into the memory of the device; "
                 f"lower restoration.memory_gb ({str(error).splitlines()[0]})"
             ) from None
-
-
-def _factors(engine: Engine) -> tf.DType:
-    """Type of the convolutions' factors in TensorFlow's graph; OpenVINO chooses its own."""
-    mixed = engine.name == "tensorflow" and engine.precision == "bfloat16"
-    return tf.bfloat16 if mixed else tf.float32
 
 
 def calibrate(

@@ -8,7 +8,7 @@ the plan: engines round differently, and no part may differ from another.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal, cast
@@ -17,7 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.errors import UserError
-from decon3d.networks.backend import tf
+from decon3d.logs import log
+from decon3d.networks.backend import keras, tf
+from decon3d.networks.folding import NotFoldableError, fold
+from decon3d.networks.geometry import Triple
+from decon3d.networks.inference import Function, inference_function, inference_steps
 
 Compiled = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -35,7 +39,7 @@ class Engine:
         return MEMORY.get((self.name, self.precision), 1.0)
 
 
-MEMORY = {("openvino", "float32"): 0.65, ("openvino", "bfloat16"): 0.48}
+MEMORY = {("openvino", "float32"): 0.45, ("openvino", "bfloat16"): 0.33}
 TENSORFLOW = Engine()
 
 
@@ -73,44 +77,55 @@ def choose_engine(name: str, precision: str, *, gpu: bool) -> Engine:
 
 
 def compiled(
-    function: Callable[[tf.Tensor], tf.Tensor], *, channels: int, engine: Engine, threads: int
+    model: keras.Model,
+    *,
+    halo: Triple,
+    vectors: Sequence[NDArray[np.float32]] = (),
+    engine: Engine = TENSORFLOW,
+    threads: int = 1,
 ) -> Compiled:
-    """Make an engine's version of a network's function (N Z Y X C to N Z Y X C, float32).
+    """Make an engine's version of a network.
 
     Parameters
     ----------
-    function
-        From `inference.inference_function`.
-    channels
-        Of its input.
+    model, halo, vectors
+        As for `inference.inference_function`.
+    engine
+        What computes.
     threads
         CPU threads; TensorFlow's are set before (`devices.limit_threads`).
+
+    Returns
+    -------
+    callable
+        Maps a batch of one with its halo, N Z Y X C, float32, to that without.
     """
     if engine.name == "openvino":
-        return _OpenVino(function, channels, engine.precision, threads)
-    return _tensorflow(function, channels)
-
-
-def _signature(function: Callable[[tf.Tensor], tf.Tensor], channels: int, **options: Any) -> Any:
-    spec = tf.TensorSpec((1, None, None, None, channels), tf.float32)
-    return tf.function(function, input_signature=[spec], **options)
-
-
-def _tensorflow(function: Callable[[tf.Tensor], tf.Tensor], channels: int) -> Compiled:
+        return _OpenVino(model, halo, vectors, engine.precision, threads)
+    factors = tf.bfloat16 if engine.precision == "bfloat16" else tf.float32
+    # Else GPUs round the factors of float32 convolutions to 10 bits.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    function = inference_function(model, halo=halo, vectors=vectors, precision=factors)
     # XLA fuses on a GPU (tested on a CPU only, where it has no fast convolutions). It compiles for
     # one shape, and a plan's blocks have but one.
     gpu = bool(tf.config.list_logical_devices("GPU"))
-    run = _signature(function, channels, jit_compile=gpu)
+    run = _traced(function, model, jit_compile=gpu)
     return lambda batch: run(batch).numpy()
 
 
+def _traced(function: Function, model: keras.Model, **options: Any) -> Any:
+    spec = tf.TensorSpec((1, None, None, None, model.input_shape[-1]), tf.float32)
+    return tf.function(function, input_signature=[spec], **options)
+
+
 class _OpenVino:
-    """A function on OpenVINO's CPU plugin, compiled for the shape of its last input."""
+    """A network on OpenVINO's CPU plugin, compiled for the shape of its last input."""
 
     def __init__(
         self,
-        function: Callable[[tf.Tensor], tf.Tensor],
-        channels: int,
+        model: keras.Model,
+        halo: Triple,
+        vectors: Sequence[NDArray[np.float32]],
         precision: str,
         threads: int,
     ) -> None:
@@ -132,8 +147,6 @@ class _OpenVino:
                 "restoration.precision: this CPU does not support bfloat16; use float32, or run "
                 "the parts on nodes that support it (AVX512_BF16 or AMX)"
             )
-        concrete = _signature(function, channels).get_concrete_function()
-        self.model = openvino.convert_model(concrete)
         self.options = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
             "INFERENCE_NUM_THREADS": threads,
@@ -141,14 +154,37 @@ class _OpenVino:
             # Several jobs share a node: none may hold fixed cores.
             "ENABLE_CPU_PINNING": False,
         }
+        self.model, self.halo, self.vectors = model, halo, vectors
+        self.steps = inference_steps(model, halo=halo, vectors=vectors)
         self.shape: tuple[int, ...] = ()
         self.request: Any = None
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         if batch.shape != self.shape:
             self.request = None  # frees what the last shape needed
-            self.model.reshape(batch.shape)
-            compiled_model = self.core.compile_model(self.model, "CPU", self.options)
+            compiled_model = self.core.compile_model(self._graph(batch.shape), "CPU", self.options)
             self.request, self.shape = compiled_model.create_infer_request(), batch.shape
-        self.request.infer([np.ascontiguousarray(batch)], share_inputs=True)
-        return self.request.get_output_tensor(0).data.copy()
+        given = np.ascontiguousarray(np.moveaxis(batch, -1, 1))
+        self.request.infer([given], share_inputs=True)
+        return np.moveaxis(self.request.get_output_tensor(0).data.copy(), 1, -1)
+
+    def _graph(self, shape: tuple[int, ...]) -> Any:
+        """Return OpenVINO's model for a shape (N Z Y X C): N C Z Y X to N C Z Y X."""
+        try:
+            return fold(self.steps, self.model, shape[1:4], halo=self.halo)
+        except NotFoldableError as unknown:
+            log.info("the network is not folded: it contains %s", unknown)
+        return self._as_it_is(shape)
+
+    def _as_it_is(self, shape: tuple[int, ...]) -> Any:
+        import openvino
+
+        function = inference_function(self.model, halo=self.halo, vectors=self.vectors)
+
+        def channels_first(batch: tf.Tensor) -> tf.Tensor:
+            return tf.transpose(function(tf.transpose(batch, (0, 2, 3, 4, 1))), (0, 4, 1, 2, 3))
+
+        _, z, y, x, channels = shape
+        spec = tf.TensorSpec((1, channels, z, y, x), tf.float32)
+        traced = tf.function(channels_first, input_signature=[spec])
+        return openvino.convert_model(traced.get_concrete_function())

@@ -26,14 +26,73 @@ NOTHING: Margins = ((0, 0), (0, 0), (0, 0))
 
 
 @dataclass(frozen=True)
-class _Step:
-    """What to call, on which tensors of the model, and which one comes out.
+class Convolution:
+    """A convolution, with the normalisation behind it in kernel and bias.
+
+    Attributes
+    ----------
+    kernel
+        (Z, Y, X, input channels, output channels), float32; of a transposed convolution, whose
+        kernel and stride are equal, the channels are the other way round.
+    bias
+        (output channels,), float32.
+    strides, activation
+        As in Keras' layer.
+    transposed
+        Whether the strides go from coarse to fine.
+    crops
+        Whether only voxels are made around which the kernel lies inside.
+    """
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    strides: Triple
+    activation: Callable[[Any], Any]
+    transposed: bool
+    crops: bool
+
+
+@dataclass(frozen=True)
+class Affine:
+    """scale · x + shift, by channel."""
+
+    scale: NDArray[np.float32]
+    shift: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A vector, one value per channel, the same for all voxels."""
+
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class OnMeans:
+    """A layer (Add or Rescaling) on the means over the channels of its inputs."""
+
+    layer: Any
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """A layer as it is in the model."""
+
+    layer: Any
+
+
+Operation = Convolution | Affine | Constant | OnMeans | Unchanged
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation, on which tensors of the model (by `id`), and which one comes out.
 
     `needed` and `made` are the margins of the tensors that it is called on and of the one that it
     makes; None = they are as large as they are.
     """
 
-    call: Callable[..., tf.Tensor]
+    operation: Operation
     inputs: list[int]
     output: int
     needed: Margins | None
@@ -71,10 +130,7 @@ def inference_function(
     ValueError
         If the halo is not enough.
     """
-    least, stride = halo_and_stride(model)
-    if any(h < n or h % s for h, n, s in zip(halo, least, stride, strict=True)):
-        raise ValueError(f"a halo of {halo}; the network needs {least}, multiples of {stride}")
-    steps = _steps(model, vectors, precision)
+    steps = inference_steps(model, halo=halo, vectors=vectors)
     first, last = id(model.inputs[0]), id(model.outputs[0])
     z, y, x = ((h, h) for h in halo)
 
@@ -82,7 +138,7 @@ def inference_function(
         found: dict[int, tuple[tf.Tensor, Margins | None]] = {first: (batch, (z, y, x))}
         for step in steps:
             tensors = [_cropped(*found[tensor], step.needed) for tensor in step.inputs]
-            found[step.output] = step.call(*tensors), step.made
+            found[step.output] = compute(step.operation, *tensors, precision=precision), step.made
         restored, margins = found[last]
         return _cropped(restored, margins or (z, y, x), NOTHING)
 
@@ -97,9 +153,13 @@ def _cropped(values: tf.Tensor, margins: Margins | None, needed: Margins | None)
     return values[(slice(None), *(slice(low, -high or None) for low, high in cut))]
 
 
-def _steps(
-    model: keras.Model, vectors: Sequence[NDArray[np.float32]], precision: tf.DType
-) -> list[_Step]:
+def inference_steps(
+    model: keras.Model, *, halo: Triple, vectors: Sequence[NDArray[np.float32]] = ()
+) -> list[Step]:
+    """Rewrite a model as a list of steps; parameters and errors as for `inference_function`."""
+    least, stride = halo_and_stride(model)
+    if any(h < n or h % s for h, n, s in zip(halo, least, stride, strict=True)):
+        raise ValueError(f"a halo of {halo}; the network needs {least}, multiples of {stride}")
     fixed = iter(vectors) if len(vectors) else None
     averages = fixed is None and bool(global_means(model))  # over all of the block
     reach = [{} if averages else needs(model, axis) for axis in range(3)]
@@ -112,32 +172,32 @@ def _steps(
         found = users.get(id(tensor), [])
         return found[0] if len(found) == 1 and isinstance(found[0], kind) else None
 
-    steps: list[_Step] = []
+    steps: list[Step] = []
     merged: set[int] = set()
     for layer in model.layers:  # in an order in which inputs come before what uses them
         if isinstance(layer, keras.layers.InputLayer) or id(layer) in merged:
             continue
-        call: Callable[..., tf.Tensor] = _as_it_is(layer)
+        operation: Operation = Unchanged(layer)
         inputs, output = inputs_of(layer), layer.output
         margins = [axis[layer.name] for axis in reach if layer.name in axis]
         if isinstance(layer, keras.layers.Conv3D | keras.layers.Conv3DTranspose):
             norm = None
             if layer.activation is keras.activations.linear:
                 norm = only_user(output, keras.layers.BatchNormalization)
-            call = _convolution(layer, norm, precision, crops=bool(margins))
+            operation = _convolution(layer, norm, crops=bool(margins))
             if norm is not None:
                 merged.add(id(norm))
                 output = norm.output
         elif isinstance(layer, keras.layers.BatchNormalization):
-            call = _affine(*_scale_and_shift(layer))
+            operation = Affine(*_scale_and_shift(layer))
         elif isinstance(layer, GlobalMean) and fixed is not None:
-            call, inputs = _constant(next(fixed)), []
-        elif (mean := only_user(output, ChannelMean)) is not None:
-            averaged = _averaged(layer)
-            if averaged is not None:
-                call, output = averaged, mean.output
+            operation, inputs = Constant(np.asarray(next(fixed), np.float32)), []
+        elif isinstance(layer, keras.layers.Rescaling | keras.layers.Add):
+            mean = only_user(output, ChannelMean)
+            if mean is not None:
+                operation, output = OnMeans(layer), mean.output
                 merged.add(id(mean))
-        step = _Step(call, [id(tensor) for tensor in inputs], id(output), None, None)
+        step = Step(operation, [id(tensor) for tensor in inputs], id(output), None, None)
         if margins:
             z, y, x = margins
             step = replace(
@@ -145,20 +205,6 @@ def _steps(
             )
         steps.append(step)
     return steps
-
-
-def _as_it_is(layer: Any) -> Callable[..., tf.Tensor]:
-    several = isinstance(layer.input, list)
-    return lambda *tensors: layer(list(tensors) if several else tensors[0], training=False)
-
-
-def _constant(vector: NDArray[np.float32]) -> Callable[[], tf.Tensor]:
-    value = np.asarray(vector, np.float32).reshape(1, 1, 1, 1, -1)
-    return lambda: tf.constant(value)
-
-
-def _affine(scale: NDArray[np.float32], shift: NDArray[np.float32]) -> Function:
-    return lambda x: x * scale + shift
 
 
 def _scale_and_shift(norm: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -169,47 +215,55 @@ def _scale_and_shift(norm: Any) -> tuple[NDArray[np.float32], NDArray[np.float32
     return scale.astype(np.float32), (values[1] - mean * scale).astype(np.float32)
 
 
-def _convolution(layer: Any, norm: Any, precision: tf.DType, *, crops: bool) -> Function:
-    """Convolve, with the normalisation behind it (or None) in kernel and bias.
-
-    `crops`: only where the kernel lies inside.
-    """
+def _convolution(layer: Any, norm: Any, *, crops: bool) -> Convolution:
+    """Take a layer's convolution and the normalisation behind it (or None)."""
+    transposed = isinstance(layer, keras.layers.Conv3DTranspose)
     kernel = np.asarray(layer.kernel, np.float32)
-    channels = kernel.shape[3 if isinstance(layer, keras.layers.Conv3DTranspose) else 4]
+    channels = kernel.shape[3 if transposed else 4]
     bias = np.asarray(layer.bias, np.float32) if layer.use_bias else np.zeros(channels, np.float32)
     if norm is not None:
         scale, shift = _scale_and_shift(norm)
-        transposed = isinstance(layer, keras.layers.Conv3DTranspose)
         kernel = kernel * (scale[:, None] if transposed else scale)
         bias = bias * scale + shift
-    strides = (1, *layer.strides, 1)
-    padding = "VALID" if crops else layer.padding.upper()
-
-    def convolve(x: tf.Tensor) -> tf.Tensor:
-        x, factors = tf.cast(x, precision), tf.cast(tf.constant(kernel), precision)
-        if isinstance(layer, keras.layers.Conv3DTranspose):
-            # Kernel and stride are equal (networks.geometry asserts it), so sizes multiply.
-            n, z, y, x_ = tf.unstack(tf.shape(x)[:4])
-            dz, dy, dx = layer.strides
-            size = tf.stack([n, z * dz, y * dy, x_ * dx, channels])
-            result = tf.nn.conv3d_transpose(x, factors, size, strides, padding)
-        else:
-            result = tf.nn.conv3d(x, factors, strides, padding)
-        result = tf.cast(result, tf.float32)
-        # Not tf.nn.bias_add: TensorFlow 2.21 fuses that with a convolution and a leaky ReLU behind
-        # it into one operation, and loses the slope.
-        return layer.activation(result + bias if bias.any() else result)
-
-    return convolve
+    crops = crops or layer.padding == "valid"
+    return Convolution(kernel, bias, layer.strides, layer.activation, transposed, crops)
 
 
-def _averaged(layer: Any) -> Callable[..., tf.Tensor] | None:
-    """Do a layer after the mean over its channels, where that gives the same with less work."""
-    if isinstance(layer, keras.layers.Rescaling):
-        return lambda x: _mean(x) * layer.scale + layer.offset
-    if isinstance(layer, keras.layers.Add):
-        return lambda *tensors: tf.add_n([_mean(x) for x in tensors])
-    return None
+def compute(
+    operation: Operation, *tensors: tf.Tensor, precision: tf.DType = tf.float32
+) -> tf.Tensor:
+    """Do an operation in TensorFlow (N Z Y X C, float32)."""
+    if isinstance(operation, Convolution):
+        return _convolved(operation, tensors[0], precision)
+    if isinstance(operation, Affine):
+        return tensors[0] * operation.scale + operation.shift
+    if isinstance(operation, Constant):
+        return tf.constant(operation.vector.reshape(1, 1, 1, 1, -1))
+    layer = operation.layer
+    if isinstance(operation, OnMeans):
+        if isinstance(layer, keras.layers.Rescaling):
+            return _mean(tensors[0]) * layer.scale + layer.offset
+        return tf.add_n([_mean(x) for x in tensors])
+    several = isinstance(layer.input, list)
+    return layer(list(tensors) if several else tensors[0], training=False)
+
+
+def _convolved(operation: Convolution, x: tf.Tensor, precision: tf.DType) -> tf.Tensor:
+    x, factors = tf.cast(x, precision), tf.cast(tf.constant(operation.kernel), precision)
+    strides = (1, *operation.strides, 1)
+    padding = "VALID" if operation.crops else "SAME"
+    if operation.transposed:
+        # Kernel and stride are equal (networks.geometry asserts it), so sizes multiply.
+        n, z, y, x_ = tf.unstack(tf.shape(x)[:4])
+        dz, dy, dx = operation.strides
+        size = tf.stack([n, z * dz, y * dy, x_ * dx, len(operation.bias)])
+        result = tf.nn.conv3d_transpose(x, factors, size, strides, padding)
+    else:
+        result = tf.nn.conv3d(x, factors, strides, padding)
+    result = tf.cast(result, tf.float32)
+    # Not tf.nn.bias_add: TensorFlow 2.21 fuses that with a convolution and a leaky ReLU behind
+    # it into one operation, and loses the slope.
+    return operation.activation(result + operation.bias if operation.bias.any() else result)
 
 
 def _mean(x: tf.Tensor) -> tf.Tensor:

@@ -23,6 +23,14 @@ TABLE_BYTES = 500_000
 TABLE_ROWS = 100
 """Most rows of a table on the page."""
 INDEX = "index.json"
+TITLES = {
+    "guide": "Guide to columns and metrics",
+    "papers": "Statistical tests as papers report them",
+    "recommendation": "Recommendation: all checks and comparisons",
+    "settings": "Settings, versions and hashes",
+    "wrong_psf": "Restoration with a wrong PSF",
+}
+"""Titles of tables by name; others have their name as title."""
 SHOWN_ELSEWHERE = ("metrics", "headline", "summary", "conditions", "cost")
 
 Figures = dict[str, list[dict[str, Any]]]
@@ -91,7 +99,9 @@ def tables(root: Path, *, dataset: str) -> list[dict[str, Any]]:
         href = f"tables/{path.name}"
         if path.stat().st_size <= TABLE_BYTES:
             href = "data:text/csv;base64," + base64.b64encode(path.read_bytes()).decode()
-        found.append({"name": path.name, "href": href, "title": title_of(path.stem)})
+        found.append(
+            {"name": path.name, "href": href, "title": TITLES.get(path.stem, title_of(path.stem))}
+        )
         if path.stem not in SHOWN_ELSEWHERE:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
             rows = table.head(TABLE_ROWS).to_numpy().tolist()

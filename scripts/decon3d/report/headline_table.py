@@ -47,8 +47,8 @@ WIDTH_COLUMNS = ("channel", "metric", "variant", "method")
 
 def dependent(metrics: pd.DataFrame) -> "pd.Series[bool]":
     """Mark the rows whose deviance was measured on halves with correlated noise."""
-    told = metrics["implementation"].astype(str).str.contains(DEPENDENT, regex=False)
-    return told & metrics["metric"].isin(["deviance", "deviance_part"])
+    shared = metrics["implementation"].astype(str).str.contains(DEPENDENT, regex=False)
+    return shared & metrics["metric"].isin(["deviance", "deviance_part"])
 
 
 def correlated_noise_warnings(metrics: pd.DataFrame) -> list[str]:

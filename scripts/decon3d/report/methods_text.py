@@ -173,15 +173,15 @@ def _psf(name: str, channel: Channel, dataset: Dataset, info: dict[str, Any], ci
         )
     how = "averaged from fluorescent beads" if channel.psf.source == "beads" else "measured"
     chromatic = info.get("chromatic") or {}
-    laid = ""
+    displaced = ""
     if chromatic.get("undone"):
         z, y, x = (number(v, 3) for v in chromatic["shift_um"])
-        laid = (
+        displaced = (
             f" It was displaced by {z}, {y}, {x} µm (Z, Y, X), the shift of {chromatic['beads']} "
             "beads between this channel and the reference channel, so that the restored channels "
             "are registered."
         )
-    return f"{whose} was {how} and brought to the image's grid.{widths}{laid}"
+    return f"{whose} was {how} and brought to the image's grid.{widths}{displaced}"
 
 
 def _method(
@@ -225,4 +225,4 @@ def _how_chosen(method: Any, values: dict[str, Any], cited: _Cited) -> str:
     choice = values["choice"]
     if choice["from_data"]:
         return f", chosen from the data {cited('ramani')}"
-    return f", since {choice['reason']}"
+    return f", not chosen from the data, since {choice['reason']}"

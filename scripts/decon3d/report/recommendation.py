@@ -177,9 +177,9 @@ def recommend(
         part = grouped[grouped["channel"] == channel]
         methods = [m for m in competitors if m in set(part["method"])]
         if methods:
-            said = {m: (labels or {}).get((str(channel), m), "") for m in methods}
+            shown = {m: (labels or {}).get((str(channel), m), "") for m in methods}
             missing = [m for m in competitors if m not in methods]
-            of_channel = _Channel(str(channel), part, methods, missing, settings, said)
+            of_channel = _Channel(str(channel), part, methods, missing, settings, shown)
             found.append(of_channel.outcome(misfits))
     return found
 
@@ -282,7 +282,7 @@ class _Channel:
     ----------
     missing
         Methods of the config that have no results yet.
-    said
+    labels
         Text beside each method's name: its iterations.
     """
 
@@ -291,7 +291,7 @@ class _Channel:
     methods: list[str]
     missing: list[str]
     settings: Settings
-    said: Mapping[str, str]
+    labels: Mapping[str, str]
 
     def outcome(self, misfits: Mapping[str, Sequence[str]] | None) -> Recommendation:
         """Check every method, rank them, and choose."""
@@ -393,7 +393,7 @@ class _Channel:
         if _clear(raw):
             higher = _higher("its", raw, method_label(chosen), where)
             return INPUT, f"Use the raw volume: {higher}."
-        name = method_label(chosen) + (f", {self.said[chosen]}" if self.said[chosen] else "")
+        name = method_label(chosen) + (f", {self.labels[chosen]}" if self.labels[chosen] else "")
         passed = ", and it passed all checks on your data" if checks[chosen] else ""
         if len(self.methods) == 1:
             only = "the only method with results" if self.missing else "the only method"

@@ -307,7 +307,7 @@ def _specks(pair: _Pair) -> Check | None:
         # the raw volume is 12 dB farther from the truth (filaments and beads of 400 photons).
         bound = math.inf
     invented = objects > (theirs if math.isfinite(theirs) else 0.0)
-    told = (
+    finding = (
         f"{pair.label} restores {objects:g} object(s) from pure dark noise."
         if invented
         else f"{pair.label} restores specks of {number(value, 1)} σ of the raw noise from dark "
@@ -320,7 +320,7 @@ def _specks(pair: _Pair) -> Check | None:
         cell=f"{number(value, 1)} σ",
         veto=invented or value > bound,
         why="turns dark noise into bright specks",
-        sentence=told,
+        sentence=finding,
     )
 
 

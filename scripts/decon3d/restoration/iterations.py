@@ -156,7 +156,7 @@ def _by_dose(
     scale, power, width = DOSE_LAW
     best = scale * max(photons, 1.0) ** power * float(np.linalg.norm(psf.data)) ** width
     iterations = round(float(np.clip(best, LEAST, MOST))) * _factor(recipe)
-    reason += f"; it follows from the dose, {photons:.3g} photons in the brightest voxels"
+    reason += f"; the number follows from the dose, {photons:.3g} photons in the brightest voxels"
     log.warning("iterations: auto: %d, since %s", iterations, reason)
     return Choice(iterations, False, reason)
 

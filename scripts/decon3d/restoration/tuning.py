@@ -70,7 +70,16 @@ def tune_on_phantoms(
     ]
     truths = [np.asarray(truth) for truth in group["object"]]
     subjects = with_truth(images, truths, recipes)
-    _search(subjects, method, psf, path, threads, started, PSNR, TOLERANCE_DB, {})
+    _search(
+        subjects,
+        method,
+        psf,
+        path,
+        measure=PSNR,
+        tolerance=TOLERANCE_DB,
+        started=started,
+        threads=threads,
+    )
 
 
 def tune_on_data(
@@ -117,18 +126,30 @@ def tune_on_data(
             f"({shared:.2f}), as in deskewed or resampled data, so noise and structure cannot be "
             "separated; use tune_on: phantoms"
         )
-    recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
+    trust, longer = (TRUST_PRIOR, LONGER_PRIOR) if prior_of(method) else (TRUST, 1.0)
     subjects = risk_subjects(
         sample,
-        recipe=recipe,
+        recipe=base_recipe(method, statistics=statistics, psf=psf, camera=camera),
         noise=noise,
         seed=stream_seed(seed, "tune"),
-        trust=TRUST_PRIOR if prior_of(method) else TRUST,
+        trust=trust,
     )
-    photons = {"offset": camera.dark_level, "gain": camera.gain, "gain_from": camera.gain_from}
-    extra = {"photons": photons}
-    longer = LONGER_PRIOR if prior_of(method) else 1.0
-    _search(subjects, method, psf, path, threads, started, RISK, RISK_TOLERANCE, extra, longer)
+    _search(
+        subjects,
+        method,
+        psf,
+        path,
+        measure=RISK,
+        tolerance=RISK_TOLERANCE,
+        started=started,
+        threads=threads,
+        longer=longer,
+        photons={
+            "offset": camera.dark_level,
+            "gain": camera.gain,
+            "gain_from": camera.gain_from,
+        },
+    )
 
 
 def _search(
@@ -136,13 +157,15 @@ def _search(
     method: Classical,
     psf: Psf,
     path: str | Path,
-    threads: int,
-    started: float,
+    *,
     measure: str,
     tolerance: float,
-    extra: dict[str, Any],
+    started: float,
+    threads: int,
     longer: float = 1.0,
+    **about: Any,
 ) -> None:
+    """Search, and write the outcome; `about` are further entries of the record."""
     prior = prior_of(method)
     try:
         result = tune(subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads)
@@ -159,7 +182,7 @@ def _search(
             "measure": measure,
             "to_gain": result.to_gain,
             "ended_by": result.ended_by,
-            **extra,
+            **about,
             "curve": [asdict(trial) for trial in result.curve],
             "seconds": round(time.perf_counter() - started, 1),
         },

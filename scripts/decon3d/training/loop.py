@@ -32,7 +32,7 @@ from decon3d.training.augmentation import Augmentation, symmetries
 from decon3d.training.crops import Pairs, draw, fitting_crop, load_pairs, prefetched
 from decon3d.training.initial_weights import start_from
 from decon3d.training.schedules import Rate
-from decon3d.training.state import State
+from decon3d.training.state import TrainingState
 from decon3d.training.step import Step
 from decon3d.training.validation import Validation
 from decon3d.volumes.camera import Camera
@@ -152,7 +152,7 @@ def train(
             mixed,
         ]
     )
-    state = State(step.trained, step.optimizer, Rate(training), folder, key)
+    state = TrainingState(step.trained, step.optimizer, Rate(training), folder, key)
     if not state.resume():
         state.scores["input"] = validation.of_input()
         if start:

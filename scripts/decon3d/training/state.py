@@ -20,7 +20,7 @@ MOST_LOSSES = 2
 """NaN losses that a training survives, with half the rate after each."""
 
 
-class State:
+class TrainingState:
     """Everything that a training changes.
 
     Parameters

@@ -166,8 +166,22 @@ def test_an_output_of_another_key_is_not_written_to(tmp_path):
 def test_changed_inputs_fail_the_job(tmp_path):
     toy = Toy()
     toy.changed = True
-    with pytest.raises(UserError, match="the input has changed"):
-        run(tmp_path, toy, work_list(tmp_path))
+    work = work_list(tmp_path)
+    for _ in range(2):  # the second time, all blocks are done
+        with pytest.raises(UserError, match="the input has changed"):
+            run(tmp_path, toy, work)
+    assert len(toy.computed) == len(work)
+
+
+def test_a_job_without_blocks_does_nothing(tmp_path):
+    done = run(tmp_path, toy := Toy(), work_list(tmp_path), range(0))
+    assert toy.events == [] and done.lines == {}
+
+
+def test_a_job_checks_the_inputs_of_its_own_outputs(tmp_path):
+    work = work_list(tmp_path, names=("a", "b", "c"))
+    assert work.outputs_of(range(53, 54)) == [0] and work.outputs_of(range(53, 55)) == [0, 1]
+    assert work.outputs_of(range(len(work))) == [0, 1, 2] and work.outputs_of(range(60, 60)) == []
 
 
 def test_a_value_is_computed_once_and_kept(tmp_path):

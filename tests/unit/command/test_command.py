@@ -270,6 +270,13 @@ def test_a_psf_is_two_files_and_leaves_all_others(tmp_path, monkeypatch):
     assert fingerprint(load_psf("a.tif")) == fingerprint(load_psf("b.tif"))
 
 
+def test_all_missing_options_of_a_psf_are_named_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["psf", "psf.tif", "--na", "1.1"])
+    message = "give --modality, --emission, --voxel-size; a PSF needs these options"
+    assert isinstance(result.exception, UserError) and str(result.exception) == message
+
+
 def test_an_existing_config_is_refused_before_any_question(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tiff("a.tif", axes="ZYX")

@@ -83,6 +83,6 @@ def test_correlated_noise_keeps_its_variance_and_has_its_correlation():
 def test_a_camera_with_correlated_noise_keeps_mean_and_variance():
     camera = SimulatedCamera(100, 2, 1, correlation=((0, 0), (0.3, 0), (0.3, 0)))
     counts = camera.expose(np.full((16, 64, 64), 50.0), generator(2))
-    assert counts.mean() == pytest.approx(200, abs=0.5)
+    assert counts.mean() == pytest.approx(200, abs=0.1)
     assert counts.var() == pytest.approx(4 * 51, rel=0.03)
     assert np.corrcoef(counts[:, 1:].ravel(), counts[:, :-1].ravel())[0, 1] > 0.25

@@ -180,7 +180,7 @@ def test_an_own_object_goes_through_a_store(tmp_path):
     two = make(tmp_path / "two", split=split, phantoms=phantoms, processes=2)
     assert content(one) == content(two)
     about = zarr.open_group(str(one), mode="r").attrs["objects"]["cell"]
-    assert about["highest"] == pytest.approx(1, abs=1e-3) and len(about["digest"]) == 16
+    assert about["highest"] == pytest.approx(1, abs=1e-5) and len(about["digest"]) == 16
 
 
 def test_counts_that_the_camera_cannot_hold_are_refused(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from decon3d.errors import UserError
 from decon3d.networks.kinds.rln import RlnTraining
 from decon3d.training.schedules import Rate
-from decon3d.training.state import State
+from decon3d.training.state import TrainingState
 from support.training_steps import batches, build, losses, step_of
 
 
@@ -61,9 +61,9 @@ def test_a_gradient_beyond_float16_is_left_out_and_the_scale_resumed(tmp_path):
     assert float(step.optimizer.dynamic_scale) == 5e8
 
     rate = Rate(RlnTraining())
-    State(step.trained, step.optimizer, rate, tmp_path, "key").save()
+    TrainingState(step.trained, step.optimizer, rate, tmp_path, "key").save()
     other = step_of(build(), mixed=True)
-    assert State(other.trained, other.optimizer, rate, tmp_path, "key").resume()
+    assert TrainingState(other.trained, other.optimizer, rate, tmp_path, "key").resume()
     assert float(other.optimizer.dynamic_scale) == 5e8
     other.optimizer.dynamic_scale.assign(2.0**10)
     step.optimizer.dynamic_scale.assign(2.0**10)
