@@ -76,7 +76,7 @@ def run_blocks(
     voxels = sum(work.item(number).voxels for number in todo)
     itemsize = max((np.dtype(output.dtype).itemsize for output in work.outputs), default=0)
     announce_output(voxels * itemsize / 1e9)
-    log.info("%d block(s) to do, %.1f Mvoxel", len(todo), voxels / 1e6)
+    log.info("%s: %d block(s) to do, %.1f Mvoxel", what, len(todo), voxels / 1e6)
     arrays: dict[int, zarr.Array[Any]] = {}
 
     def write(item: Item, computed: Any, spent: dict[str, float]) -> None:

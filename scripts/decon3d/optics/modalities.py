@@ -10,7 +10,7 @@ class Modality:
 
     Attributes
     ----------
-    words
+    label
         Its name in sentences: "a … microscope".
     excitation
         Light everywhere, in a sheet, or in a focus; of two photons, the emitted light is
@@ -33,7 +33,7 @@ class Modality:
         every block's halo for 2 %.
     """
 
-    words: str
+    label: str
     excitation: Literal["even", "sheet", "one_photon", "two_photon"]
     depleted: bool = False
     bead_reach: float = 2.5
@@ -53,11 +53,11 @@ class Modality:
 
 MODALITIES: dict[str, Modality] = {
     "widefield": Modality(
-        words="widefield", excitation="even", bead_reach=4.0, axial_bound=6.0, lateral_bound=16.0
+        label="widefield", excitation="even", bead_reach=4.0, axial_bound=6.0, lateral_bound=16.0
     ),
-    "confocal": Modality(words="confocal", excitation="one_photon"),
-    "two_photon": Modality(words="two-photon", excitation="two_photon", axial_bound=5.0),
-    "light_sheet": Modality(words="light-sheet", excitation="sheet", bead_reach=3.0),
-    "sted": Modality(words="STED", excitation="one_photon", depleted=True),
+    "confocal": Modality(label="confocal", excitation="one_photon"),
+    "two_photon": Modality(label="two-photon", excitation="two_photon", axial_bound=5.0),
+    "light_sheet": Modality(label="light-sheet", excitation="sheet", bead_reach=3.0),
+    "sted": Modality(label="STED", excitation="one_photon", depleted=True),
 }
 """By the config's word."""

@@ -134,7 +134,7 @@ def _objective(name: str, instrument: Instrument, stacks: list[Measured]) -> dic
     optics = instrument.objectives[name].optics
     return {
         "name": name,
-        "what": f"{optics.kind.words}, NA {optics.numerical_aperture:g} in n = "
+        "what": f"{optics.kind.label}, NA {optics.numerical_aperture:g} in n = "
         f"{optics.immersion_index:g}",
         "figure": _widths_figure(name, stacks),
         "rows": [_row(s) for s in stacks],

@@ -152,7 +152,7 @@ def _calibration(info: dict[str, Any], dataset: Dataset) -> list[str]:
 
 def _microscope(optics: Optics) -> str:
     return (
-        f"{optics.kind.words} microscope of NA {optics.numerical_aperture:g} "
+        f"{optics.kind.label} microscope of NA {optics.numerical_aperture:g} "
         f"in n = {optics.immersion_index:g}"
     )
 

@@ -103,6 +103,6 @@ def saturation_from(
             f"{key}.camera.bits: {camera_bits} bits end at {level:g}, but {volume.path} has counts "
             f"up to {highest:g}; correct `camera.bits`, or set it to null"
         )
-    words = "%s states %s significant bits, but has counts up to %g; the saturation is set to %g"
-    log.info(words, volume.path, volume.significant_bits, highest, largest)
+    text = "%s states %s significant bits, but has counts up to %g; the saturation is set to %g"
+    log.info(text, volume.path, volume.significant_bits, highest, largest)
     return largest

@@ -151,7 +151,7 @@ def test_a_channel_may_have_a_pinhole_of_its_own():
 NEW = """
 from decon3d.optics import modalities
 modalities.MODALITIES["spinning_disk"] = modalities.Modality(
-    words="spinning-disk confocal", excitation="one_photon")
+    label="spinning-disk confocal", excitation="one_photon")
 import numpy as np
 from decon3d.config_reference import page_text
 from decon3d.optics.theory import theoretical_psf
@@ -166,7 +166,7 @@ def psf(modality):
 assert np.array_equal(psf("spinning_disk"), psf("confocal"))
 assert not np.allclose(psf("spinning_disk"), psf("widefield"))
 assert "`spinning_disk`" in page_text()
-assert Optics(modality="spinning_disk", numerical_aperture=1.2).kind.words.startswith("spinning")
+assert Optics(modality="spinning_disk", numerical_aperture=1.2).kind.label.startswith("spinning")
 """
 
 

@@ -78,5 +78,5 @@ def test_a_volume_that_is_no_object_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"phantoms\.objects\.cell.*flat"):
         own(tmp_path / "flat.tif", flat)
     flat[1, 2, 3] = np.nan
-    with pytest.raises(UserError, match="NaN in plane 1"):
+    with pytest.raises(UserError, match="NaN or infinite values in plane 1"):
         own(tmp_path / "nan.tif", flat)

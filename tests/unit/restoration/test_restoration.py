@@ -63,8 +63,8 @@ def test_progress_says_blocks_rate_and_time_left(machine, monkeypatch, caplog):
     blocks = plan.bounds[-1]
     with caplog.at_level("INFO", logger="decon3d"):
         machine.part(0)
-    lines = [m for m in caplog.messages if m.startswith("m part 0: ")]
-    print(lines[1])
+    begun, *lines = [m for m in caplog.messages if m.startswith("m part 0: ")]
+    assert begun.startswith(f"m part 0: {blocks} block(s) to do, ")
     number = r"[\d.]+[kM]?"
     line = rf"m part 0: {number}/{number} voxel \(\d+ %\), +{number}voxel/s, [\d:]+ left, "
     for count, text in enumerate(lines[:blocks], 1):
