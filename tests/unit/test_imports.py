@@ -39,6 +39,20 @@ def test_packages_and_the_config_change_nothing_and_import_nothing_heavy():
     )
 
 
+def test_a_job_imports_nothing_heavy_that_it_may_not_need():
+    """Two seconds of imports in each of a dozen jobs are half of the time of a small volume."""
+    run(
+        "import decon3d.jobs, decon3d.volumes.ingest, decon3d.report.page\n"
+        "import decon3d.restoration.prepare, decon3d.restoration.plan, decon3d.restoration.part\n"
+        "import decon3d.restoration.finish, decon3d.evaluation.sample\n"
+        "import decon3d.evaluation.consistency_maps, decon3d.evaluation.full_reference\n"
+        "import decon3d.evaluation.without_truth, decon3d.evaluation.psf_fit\n"
+        "heavy = {'tensorflow', 'keras', 'openvino', 'dask', 'scipy.stats', 'scipy.signal',\n"
+        "         'skimage', 'ome_zarr_models'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+
+
 def test_no_module_chooses_the_caller_s_backend_or_log_level():
     run(
         "import_all(lambda module: True)\n"

@@ -11,17 +11,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Triple
 from decon3d.errors import UserError
 from decon3d.logs import log
 from decon3d.networks.backend import keras, tf
-from decon3d.networks.folding import NotFoldableError, fold
-from decon3d.networks.geometry import Triple
-from decon3d.networks.inference import Function, inference_function, inference_steps
+
+if TYPE_CHECKING:  # a classical method needs an engine's name, but no Keras
+    from decon3d.networks.inference import Function
 
 Compiled = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -102,6 +103,8 @@ def compiled(
     """
     if engine.name == "openvino":
         return _OpenVino(model, halo, vectors, engine.precision, threads)
+    from decon3d.networks.inference import inference_function
+
     factors = tf.bfloat16 if engine.precision == "bfloat16" else tf.float32
     # Else GPUs round the factors of float32 convolutions to 10 bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -154,6 +157,8 @@ class _OpenVino:
             # Several jobs share a node: none may hold fixed cores.
             "ENABLE_CPU_PINNING": False,
         }
+        from decon3d.networks.inference import inference_steps
+
         self.model, self.halo, self.vectors = model, halo, vectors
         self.steps = inference_steps(model, halo=halo, vectors=vectors)
         self.shape: tuple[int, ...] = ()
@@ -170,6 +175,8 @@ class _OpenVino:
 
     def _graph(self, shape: tuple[int, ...]) -> Any:
         """Return OpenVINO's model for a shape (N Z Y X C): N C Z Y X to N C Z Y X."""
+        from decon3d.networks.folding import NotFoldableError, fold  # needs Keras
+
         try:
             return fold(self.steps, self.model, shape[1:4], halo=self.halo)
         except NotFoldableError as unknown:
@@ -178,6 +185,8 @@ class _OpenVino:
 
     def _as_it_is(self, shape: tuple[int, ...]) -> Any:
         import openvino
+
+        from decon3d.networks.inference import inference_function
 
         function = inference_function(self.model, halo=self.halo, vectors=self.vectors)
 
