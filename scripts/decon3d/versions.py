@@ -30,7 +30,7 @@ VERSIONS = {
     "pairs": 5,
     "train": 11,
     "tune": 19,
-    "prepare": 15,
+    "prepare": 16,
     "plan": 11,
     "restore": 14,
     "finish": 6,

@@ -23,9 +23,8 @@ from scipy import fft
 from decon3d.classical.device import CPU, Device
 from decon3d.classical.light import LEAST_START, local_mean
 from decon3d.classical.operators import Blur, checked_psf
-from decon3d.classical.richardson_lucy import FLOOR, FloatArray, checked_image
+from decon3d.classical.richardson_lucy import FLOOR, FloatArray, observe
 from decon3d.optics.psf import fwhm_um
-from decon3d.volumes.no_data import missing
 
 WIENER = 1e-2
 """α, relative to the OTF's largest value. Guo et al. use 0.001; on a specimen of 150 photons, 0.01
@@ -111,22 +110,20 @@ def iterate_unmatched(
     UserError
         As `richardson_lucy` does.
     """
-    g = checked_image(image, background=background, initial=initial) - np.float32(background)
-    absent = missing(image)
+    observed = observe(image, background=background, initial=initial, saturation=None)
+    g, seen = observed.counts - np.float32(background), observed.seen
     beyond = [(s.start, m - s.stop) for s, m in zip(model.inside, model.object_shape, strict=True)]
-    unseen = np.zeros(g.shape, bool) if absent is None else absent
+    unseen = np.zeros(g.shape, bool) if seen is None else seen == 0
     unseen = np.pad(unseen, beyond, constant_values=True)
     start = local_mean(np.pad(g, beyond), model.neighbourhood, absent=unseen)
     np.maximum(start, np.float32(LEAST_START * initial), out=start)
     floor = np.float32(1e3 * FLOOR * initial)
     g += np.float32(damping)
     np.maximum(g, floor, out=g)
-    if absent is not None:
-        g[absent] = 0
+    if seen is not None:
+        g *= seen
     put = model.device.put
-    return _iterations(
-        put(g), put(start), model, model.weights_without(absent), np.float32(damping), floor
-    )
+    return _iterations(put(g), put(start), model, model.weights_for(seen), damping, floor)
 
 
 def _iterations(
@@ -134,7 +131,7 @@ def _iterations(
     x: FloatArray,
     model: Blur,
     weights: FloatArray,
-    damping: np.float32,
+    damping: float,
     floor: np.float32,
 ) -> Iterator[tuple[int, FloatArray]]:
     # Beyond the faces the filter's negative lobes may leave next to nothing to divide by; such
@@ -143,7 +140,7 @@ def _iterations(
     kept = weights == 0
     for k in count(1):
         expected = model.forward(x)
-        expected += damping
+        expected += np.float32(damping)
         np.maximum(expected, floor, out=expected)
         factor = model.adjoint(np.divide(g, expected, out=expected))
         factor *= weights

@@ -24,13 +24,10 @@ from decon3d.classical.richardson_lucy import (
     Acceleration,
     FloatArray,
     Start,
-    checked_image,
-    data_start,
-    even_start,
-    saturated,
+    first_estimate,
+    observe,
 )
 from decon3d.classical.total_variation import tv_denominator
-from decon3d.volumes.no_data import missing
 
 STILL = 0.01
 """Share of moving voxels below which the estimate stands."""
@@ -74,30 +71,31 @@ def iterate_consensus(
     UserError
         As `richardson_lucy` does.
     """
-    g = checked_image(image, background=background, initial=initial)
-    halves = [np.maximum(h, 0) for h in split_photons(g, scale=scale, origin=origin, seed=seed)]
-    absent = missing(image)
-    if absent is not None:
+    observed = observe(image, background=background, initial=initial, saturation=saturation)
+    counts, seen = observed.counts, observed.seen
+    halves = [
+        np.maximum(half, 0) for half in split_photons(counts, scale=scale, origin=origin, seed=seed)
+    ]
+    if seen is not None:
         for half in halves:
-            half[absent] = 0
+            half *= seen
     put = model.device.put
-    weights = model.weights_without(absent)
-    if start == "data":
-        x = data_start(g, model, weights, absent, background=background, initial=initial)
-    else:
-        x = even_start(weights, initial)
+    weights = model.weights_for(seen)
+    x = first_estimate(
+        observed, model, weights, start=start, background=background, initial=initial
+    )
     return _iterations(
         [put(half) for half in halves],
         model,
         weights,
         x,
-        put(absent),
+        put(seen),
         np.float32(background),
         np.float32(initial),
         tv_weight,
         voxel_size_um,
         acceleration == "heavy_ball",
-        put(saturated(image, saturation)),
+        put(observed.full),
     )
 
 
@@ -106,7 +104,7 @@ def _iterations(
     model: Blur,
     weights: FloatArray,
     x: FloatArray,
-    absent: NDArray[np.bool_] | None,
+    seen: FloatArray | None,
     background: np.float32,
     initial: np.float32,
     tv_weight: float,
@@ -135,8 +133,8 @@ def _iterations(
         product = (asked[0] - 1) * (asked[1] - 1)
         product[weights == 0] = 0
         agreed = model.forward(product)
-        if absent is not None:
-            agreed[absent] = 0
+        if seen is not None:
+            agreed *= seen
         moves = model.adjoint(agreed) > 0
         asked[0] += asked[1]
         asked[0] *= np.float32(0.5)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -67,11 +66,12 @@ class Estimator:
         result = np.empty((count, *block.shape), np.float32)
         done = 0
         for run in self.runs:
-            steps = run.recipe.iterate(block, model=model, origin=origin)
-            for k, estimate in islice(steps, run.iterations[-1]):
-                if k in run.iterations:
-                    result[done] = run.recipe.restored(block, estimate, model=model)
-                    done += 1
+            estimates = run.recipe.estimates(
+                block, model=model, iterations=run.iterations, origin=origin
+            )
+            for _, estimate in estimates:
+                result[done] = run.recipe.restored(block, estimate, model=model)
+                done += 1
         return result
 
     def _model(self, shape: Shape) -> Blur:

@@ -54,6 +54,8 @@ class Blur:
 
     Attributes
     ----------
+    psf
+        As given, float32, sum 1.
     shape
         Shape of the image.
     object_shape
@@ -84,6 +86,7 @@ class Blur:
     ) -> None:
         psf = checked_psf(psf)
         p = psf.shape
+        self.psf = psf
         self.shape = shape
         self.object_shape: Shape = (shape[0] + p[0] - 1, shape[1] + p[1] - 1, shape[2] + p[2] - 1)
         self.inside = tuple(slice(m // 2, m // 2 + n) for n, m in zip(shape, p, strict=True))
@@ -163,15 +166,14 @@ class Blur:
         """Bertero's weights on the object's domain: 1 / Hᵀ1 where Hᵀ1 > 0.01, else 0."""
         return self._weights(self.device.xp.ones(self.shape, np.float32))
 
-    def weights_without(self, absent: NDArray[np.bool_] | None) -> FloatArray:
-        """Return the weights 1 / Hᵀm of an image with missing voxels: m is 0 there, else 1.
+    def weights_for(self, seen: FloatArray | None) -> FloatArray:
+        """Return the weights 1 / Hᵀm of an image of which only a share m of each voxel was seen.
 
         Bertero's argument holds for any part of the image that was not seen, not only for what
-        lies beyond its faces. `absent` is a NumPy array (Z Y X), the weights are on the device.
+        lies beyond its faces. `seen` is a NumPy array (Z Y X) of 0 to 1; None = all was seen. The
+        weights are on the device.
         """
-        if absent is None:
-            return self.weights
-        return self._weights(self.device.put((~absent).astype(np.float32)))
+        return self.weights if seen is None else self._weights(self.device.put(seen))
 
     def _weights(self, image: FloatArray) -> FloatArray:
         seen = self.adjoint(image)

@@ -1,6 +1,6 @@
 """What is fixed for all blocks of a channel, and the iteration that follows from it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
+from decon3d.classical.coarse_to_fine import bins_of, iterate_coarse_to_fine
 from decon3d.classical.consensus import iterate_consensus
 from decon3d.classical.device import CPU, Device
 from decon3d.classical.kind import Prior
@@ -28,7 +29,7 @@ class Recipe:
     """Mean counts of an empty place, camera offset included."""
     initial: float
     """Brightness in counts above the background that floors are relative to, the same for all
-    blocks; the start itself is made from the data (`richardson_lucy.data_start`)."""
+    blocks; the start itself is made from the data (`richardson_lucy.first_estimate`)."""
     voxel_size_um: tuple[float, float, float]
     tv_weight: float = 0.0
     """λ of the total variation; 0 = none."""
@@ -58,6 +59,8 @@ class Recipe:
     """The kind of method, which may have an iteration of its own."""
     options: Mapping[str, float] = field(default_factory=dict)
     """Settings of that iteration."""
+    coarse_to_fine: bool = False
+    """Make most iterations on binned data; see `coarse_to_fine`."""
 
     @classmethod
     def load(cls, values: dict[str, Any], *, kind: str = "rl") -> "Recipe":
@@ -73,8 +76,9 @@ class Recipe:
         """All constants but the kind, JSON-able."""
         values = {**asdict(self), "voxel_size_um": list(self.voxel_size_um)}
         del values["kind"]
-        if not self.options:
-            del values["options"]
+        for name in ("options", "coarse_to_fine"):
+            if not values[name]:
+                del values[name]
         return values
 
     def with_prior(self, prior: Prior, weight: float) -> "Recipe":
@@ -87,10 +91,34 @@ class Recipe:
         make = unmatched_blur if self.back_projector == "wiener_butterworth" else Blur
         return make(shape, psf=psf, threads=threads, device=device)
 
+    def estimates(
+        self,
+        image: NDArray[Any],
+        *,
+        model: Blur,
+        iterations: Iterable[int],
+        origin: tuple[int, int, int] = (0, 0, 0),
+    ) -> Iterator[tuple[int, FloatArray]]:
+        """Yield (number of iterations, estimate after so many) for ascending numbers, from 1.
+
+        The estimates are as `iterate` describes them. With `coarse_to_fine`, the numbers also
+        decide which iterations run on the full grid.
+        """
+        if self.coarse_to_fine and max(bins_of(model.psf)) > 1:
+            image, options = self._prepared(image)
+            del options["acceleration"], options["start"]
+            yield from iterate_coarse_to_fine(
+                image, model=model, iterations=iterations, origin=origin, **options
+            )
+            return
+        steps = self.iterate(image, model=model, origin=origin)
+        for number in iterations:
+            yield next(step for step in steps if step[0] == number)
+
     def iterate(
         self, image: NDArray[Any], *, model: Blur, origin: tuple[int, int, int] = (0, 0, 0)
     ) -> Iterator[tuple[int, FloatArray]]:
-        """Iterate without end; yield (iteration from 1, estimate in counts above background).
+        """Iterate without end on the full grid; yield (iteration from 1, estimate above b).
 
         Voxels that are NaN have no data. The estimate is a view of the array on the model's whole
         domain (its `base`), which holds until the next step, on the model's device.

@@ -20,9 +20,9 @@ Momentum is the scaled heavy ball: p = max(x + α (x - x_before), 1e-6 × mean) 
 α = (k - 1) / (k + 2) at iteration k. It reaches the quality of plain iterations in about half of
 their number. What it costs depends on the start. From an even one it undershoots: a dim haze is
 lost, and on smooth pollen-like volumes of 50 to 300 photons its best is 0.16 to 0.34 dB below that
-of plain iterations. From the data (`data_start`), as restorations do, its best is 0.15 to 0.22 dB
-above. It passes that best after 2 to 5 iterations, and twice as many lose 2.5 to 3.9 dB, where
-plain iterations lose 1.9 to 2.6 dB (`make bench BENCH=classical`). Momentum that restarts where it
+of plain iterations. From the data, as restorations do, its best is 0.15 to 0.22 dB above. It passes
+that best after 2 to 5 iterations, and twice as many lose 2.5 to 3.9 dB, where plain iterations lose
+1.9 to 2.6 dB (`make bench BENCH=classical`). Momentum that restarts where it
 works against the correction gained nothing from this start, and lost 0.15 dB on a specimen of 200
 photons.
 
@@ -38,6 +38,7 @@ after 40. What a PSF file's frame cuts off the light cone adds up to 1 %.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any, Literal
 
@@ -103,7 +104,7 @@ def richardson_lucy(
         "heavy_ball" or "none".
     start
         "even": `initial` everywhere. "data": the local mean of the image above the background,
-        and at least a hundredth of `initial`; see `data_start`.
+        and at least a hundredth of `initial`; see `first_estimate`.
     saturation
         Counts at and above which a voxel is saturated: its true count is at least that, so that
         it may raise the estimate but never lower it. None = no voxel is.
@@ -164,21 +165,97 @@ def iterate(
     Parameters and errors are those of `richardson_lucy`. The estimate (Z Y X, image-shaped, counts
     without the background) is a view on the model's device that holds until the next step.
     """
-    g = checked_image(image, background=background, initial=initial)
-    full = saturated(image, saturation)
+    observation = observe(image, background=background, initial=initial, saturation=saturation)
+    return steps(
+        observation,
+        model=model,
+        background=background,
+        initial=initial,
+        tv_weight=tv_weight,
+        roughness_weight=roughness_weight,
+        voxel_size_um=voxel_size_um,
+        acceleration=acceleration,
+        start=start,
+        even_noise=even_noise,
+    )
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the expected counts are compared with: NumPy arrays (Z Y X)."""
+
+    counts: FloatArray
+    """Counts ≥ 0, background included; 0 where there are no data. Where only a share of a voxel has
+    data, the counts are multiplied by this share."""
+    seen: FloatArray | None
+    """Share of each voxel that has data; None = 1 everywhere."""
+    full: NDArray[np.bool_] | None
+    """Saturated voxels; None = there are none."""
+
+
+def observe(
+    image: NDArray[np.generic], *, background: float, initial: float, saturation: float | None
+) -> Observation:
+    """Check an image and mark its saturated voxels and those without data.
+
+    Parameters and errors are those of `richardson_lucy`.
+    """
     absent = missing(image)
-    weights = model.weights_without(absent)
-    if start == "data":
-        x = data_start(g, model, weights, absent, background=background, initial=initial)
-    else:
-        x = even_start(weights, initial)
-    g = model.device.put(g)
+    return Observation(
+        counts=checked_image(image, background=background, initial=initial),
+        seen=None if absent is None else (~absent).astype(np.float32),
+        full=saturated(image, saturation),
+    )
+
+
+def steps(
+    observation: Observation,
+    *,
+    model: Blur,
+    background: float,
+    initial: float,
+    tv_weight: float = 0.0,
+    roughness_weight: float = 0.0,
+    voxel_size_um: Sequence[float] = (1.0, 1.0, 1.0),
+    acceleration: Acceleration = "heavy_ball",
+    start: Start | FloatArray = "even",
+    even_noise: bool = False,
+    done: int = 0,
+    exponents: Sequence[float] = (1.0,),
+) -> Iterator[tuple[int, FloatArray]]:
+    """Iterate without end; yield (iteration, estimate) as `iterate` does.
+
+    Parameters
+    ----------
+    observation
+        From `observe`; or binned, on the grid of `model`.
+    start
+        As for `richardson_lucy`, or an estimate on the model's domain and device, which may be
+        overwritten.
+    done
+        Iterations that were made before; they set the momentum.
+    exponents
+        Of the factors by which the next iterations multiply the estimate; the last one holds for
+        all further ones. Larger exponents than 1 make larger steps to the same end (over-
+        relaxation).
+    """
+    weights = model.weights_for(observation.seen)
+    x = (
+        first_estimate(
+            observation, model, weights, start=start, background=background, initial=initial
+        )
+        if isinstance(start, str)
+        else start
+    )
+    put = model.device.put
+    g, seen = put(observation.counts), put(observation.seen)
     ground = np.full_like(g, background)
     if even_noise:
         ground *= np.maximum(weights[model.inside], np.float32(1))
-        g += ground - np.float32(background)
-    if absent is not None:
-        g[model.device.put(absent)] = 0
+        added = ground - np.float32(background)
+        if seen is not None:
+            added *= seen
+        g = g + added
     return _iterations(
         g,
         model,
@@ -190,7 +267,9 @@ def iterate(
         roughness_weight,
         voxel_size_um,
         acceleration == "heavy_ball",
-        model.device.put(full),
+        put(observation.full),
+        done,
+        exponents,
     )
 
 
@@ -206,6 +285,8 @@ def _iterations(
     voxel_size_um: Sequence[float],
     momentum: bool,
     full: NDArray[np.bool_] | None,
+    done: int,
+    exponents: Sequence[float],
 ) -> Iterator[tuple[int, FloatArray]]:
     floor = np.float32(FLOOR * initial)
     point = x.copy() if momentum else x  # p; with momentum its buffer holds x_before, first
@@ -214,8 +295,9 @@ def _iterations(
     denominator = np.empty_like(x) if tv_weight else None
     roots = np.empty_like(x) if roughness_weight else None
 
-    for k in count(1):
+    for k in count(done + 1):
         alpha = np.float32((k - 1) / (k + 2))
+        exponent = np.float32(exponents[min(k - done, len(exponents)) - 1])
 
         def extrapolate(
             planes: slice, x: FloatArray = x, p: FloatArray = point, alpha: np.float32 = alpha
@@ -234,10 +316,19 @@ def _iterations(
             if full is not None:
                 np.maximum(expected, full[planes], out=expected)  # at least 1 where it is true
 
-        def correct(planes: slice, p: FloatArray = point, new: FloatArray = spare) -> None:
+        def correct(
+            planes: slice,
+            p: FloatArray = point,
+            new: FloatArray = spare,
+            exponent: np.float32 = exponent,
+        ) -> None:
             new = new[planes]
             np.maximum(new, 0, out=new)  # Hᵀ of a ratio near 0 may round to below 0
             new *= weights[planes]
+            if exponent != 1:
+                new **= exponent
+                if denominator is not None:
+                    denominator[planes] **= exponent
             new *= p[planes]
             if denominator is not None:
                 new /= denominator[planes]
@@ -261,45 +352,42 @@ def _iterations(
         yield k, x[model.inside]
 
 
-def even_start(weights: FloatArray, initial: float) -> FloatArray:
-    """Make the first estimate: `initial` wherever the image sees the object, else 0."""
-    x = np.full_like(weights, initial)
-    x[weights == 0] = 0
-    return x
-
-
-def data_start(
-    g: FloatArray,
+def first_estimate(
+    observation: Observation,
     model: Blur,
     weights: FloatArray,
-    absent: NDArray[np.bool_] | None,
     *,
+    start: Start,
     background: float,
     initial: float,
 ) -> FloatArray:
-    """Make the first estimate from the image: W Hᵀ of its local mean above the background.
+    """Make the first estimate: even, or from the image as W Hᵀ of its local mean above background.
 
-    Near the result, momentum has no long way on which it overshoots, and the start depends on
-    nothing far away. Averaged, the noise of empty places leaves next to nothing above 0, from which
-    specks would grow.
+    Near the result, momentum has no long way on which it overshoots, and a start from the data
+    depends on nothing far away. Averaged, the noise of empty places leaves next to nothing above 0,
+    from which specks would grow.
 
     Parameters
     ----------
-    g
-        Checked image (Z Y X), a NumPy array.
     weights
         On the model's device, of the object's domain; so is the result.
-    absent
-        Voxels without data, or None.
-    background, initial
+    start, background, initial
         As for `richardson_lucy`.
     """
-    above = local_mean(g, model.neighbourhood, absent=absent) - np.float32(background)
-    if absent is not None:
-        above[absent] = 0
-    x = model.adjoint(model.device.put(above))
-    x *= weights
-    np.maximum(x, np.float32(LEAST_START * initial), out=x)
+    if start == "even":
+        x = np.full_like(weights, initial)
+    else:
+        counts, seen = observation.counts, observation.seen
+        absent = None
+        if seen is not None:
+            absent = seen == 0
+            counts = np.divide(counts, np.where(absent, 1, seen), dtype=np.float32)
+        above = local_mean(counts, model.neighbourhood, absent=absent) - np.float32(background)
+        if seen is not None:
+            above *= seen
+        x = model.adjoint(model.device.put(above))
+        x *= weights
+        np.maximum(x, np.float32(LEAST_START * initial), out=x)
     x[weights == 0] = 0
     return x
 

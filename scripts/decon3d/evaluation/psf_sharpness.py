@@ -144,8 +144,8 @@ def _restored(
 
     An even background is an even object here; it need not be known.
     """
-    weights: FloatArray = model.weights_without(absent)
     present = np.ones_like(image) if absent is None else (~absent).astype(np.float32)
+    weights: FloatArray = model.weights_for(None if absent is None else present)
     mean = float((image * present).mean()) / max(float(present.mean()), 1e-6)
     least = np.float32(max(1e-6 * mean, 1e-12))
     estimate: FloatArray = np.full(model.object_shape, np.float32(max(mean, 1e-6)))

@@ -22,7 +22,10 @@ def network_runs(
     """Turn the estimates of a network's input into runs for one channel or volume."""
     recipe = base_recipe(Rl(kind="rl"), statistics=statistics, psf=psf, camera=camera)
     return [
-        Run(replace(recipe, tv_weight=estimate.tv_weight), estimate.iterations)
+        Run(
+            replace(recipe, tv_weight=estimate.tv_weight, coarse_to_fine=False),
+            estimate.iterations,
+        )
         for estimate in estimates
     ]
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from decon3d.classical.kind import RICHARDSON_LUCY, Classical, ClassicalKind
-from decon3d.volumes.no_data import missing
 
 if TYPE_CHECKING:
     from decon3d.classical.operators import Blur
@@ -43,22 +42,22 @@ def iterate(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Iterate as `recipe.Recipe.iterate` describes, from the same start as Richardson-Lucy."""
     # Imported here because they import SciPy, which is slow and not needed to read the config.
-    from decon3d.classical.richardson_lucy import checked_image, data_start, saturated
+    from decon3d.classical.richardson_lucy import first_estimate, observe
 
     background, put = recipe.background, model.device.put
-    checked = checked_image(image, background=background, initial=recipe.initial)
-    absent, full = missing(image), saturated(image, recipe.largest(image))
-    weights = model.weights_without(absent)
-    x = data_start(checked, model, weights, absent, background=background, initial=recipe.initial)
+    options = {"background": background, "initial": recipe.initial}
+    observed = observe(image, saturation=recipe.largest(image), **options)
+    weights = model.weights_for(observed.seen)
+    x = first_estimate(observed, model, weights, start="data", **options)
     above = put(np.nan_to_num(image.astype(np.float32), nan=0.0) - np.float32(background))
-    absent, full = put(absent), put(full)
+    seen, full = put(observed.seen), put(observed.full)
     step = weights * np.float32(recipe.options["relaxation"])
     for k in count(1):
         residual = above - model.forward(x)
         if full is not None:  # the true count is at least the saturated one
             residual[full] = np.maximum(residual[full], 0)
-        if absent is not None:
-            residual[absent] = 0
+        if seen is not None:
+            residual *= seen
         x += step * model.adjoint(residual)
         np.maximum(x, 0, out=x)
         yield k, x[model.inside]
