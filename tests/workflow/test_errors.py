@@ -1,7 +1,5 @@
 """What a user sees of a wrong config, wrong files and a wrong command line: plain lines, no job."""
 
-import re
-
 import numpy as np
 import tifffile
 
@@ -63,12 +61,3 @@ def test_a_key_that_stands_twice_a_wrong_target_and_another_directory(workplace)
     refused(workplace.run("--dry-run"), "config.yaml, lines ", "the key methods is given twice")
     run = workplace.snakemake(*clone)
     refused(run, f"There is no config/config.yaml in the working directory {workplace.folder}.")
-
-
-def test_the_records_of_all_stages_are_targets_of_their_own(workplace):
-    workplace.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}}})
-    output = workplace.run("--dry-run").output
-    (targets,) = re.findall(r"^(?:local)?rule all:\n\s+input: (.*)", output, re.MULTILINE)
-    early = ("ingest/", "psf/", "statistics/", "prepared/", "plans/rl.json")
-    for path in (*early, "finished/rl.json", "consistency/rl.json", "evaluation/rl/volumes.json"):
-        assert f"results/d/{path}" in targets

@@ -190,3 +190,20 @@ def test_an_older_or_equal_file_in_its_place_is_noticed(touched, names, jobs):
     changed = re.search(r"params have changed[^:]*:\n\s+(.*)", reasons)
     assert changed and set(jobs) <= set(changed[1].split(", ")), run.output[-3000:]
     assert {rule: run.jobs[rule] for rule in jobs} == jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("noise/psf.json", "measure"),
+        ("plans/old.json", "restore_plan"),
+        ("evaluation/old/volumes.json", "evaluate_network"),
+        ("tables/metrics.csv", "report"),
+    ],
+)
+def test_a_deleted_record_or_table_is_made_again(touched, name, rule):
+    path = touched.folder / "results" / "cells" / name
+    kept = path.rename(touched.folder / "kept")
+    run = touched.run("--dry-run")
+    kept.rename(path)
+    assert run.jobs[rule] == 1, run.output[-3000:]
