@@ -1,12 +1,12 @@
 """A network as an OpenVINO graph in which neighbouring voxels are folded into channels.
 
-A convolution computes 16 channels at a time, so that 8 channels leave half of the processor idle
-and 4 three quarters. Folded, a cell of 2 neighbours with 8 channels is one voxel with 16 channels:
-the same numbers, with a kernel that covers cells instead of voxels. The kernel contains zeros, but
-less work than idle channels are. The rest follows from the same view:
+A convolution computes 16 channels at a time (8 without AVX-512). With 8 channels it uses half of
+the processor, with 4 a quarter. If 2 neighbours with 8 channels form a cell, the cell is one voxel
+with 16 channels: the same numbers, and a kernel that covers cells. This kernel contains zeros, so
+that some work is wasted, but less than with unused channels. Besides:
 
-- A tensor that was upsampled is a folded one whose cells hold one value: a convolution on it is a
-  convolution on the coarse tensor, with a kernel of 2 cells in place of 3 voxels per axis.
+- All voxels of a cell of an upsampled tensor have one value. A convolution of it is one of the
+  coarse tensor, with a kernel of 2 cells in place of 3 voxels per axis.
 - A transposed convolution whose kernel is its stride makes folded cells from voxels.
 - A convolution of a concatenation is the sum of the convolutions of its parts.
 
@@ -37,8 +37,18 @@ from decon3d.networks.inference import (
     compute,
 )
 
-LANES = 16
-"""Channels that a convolution computes at a time (float32 in 512 bits)."""
+
+def _lanes() -> int:
+    """Return how many float32 the processor computes at a time: 16 with AVX-512, else 8."""
+    try:
+        from numpy._core._multiarray_umath import __cpu_features__ as features
+    except ImportError:  # NumPy does not promise this name
+        return 16
+    return 16 if features.get("AVX512F") else 8
+
+
+LANES = _lanes()
+"""Channels that a convolution computes at a time."""
 UNFOLDED: Triple = (1, 1, 1)
 FOLDS: tuple[Triple, ...] = (UNFOLDED, (1, 1, 2), (1, 2, 2), (2, 2, 2), (2, 2, 4))
 

@@ -110,10 +110,17 @@ def test_a_network_with_an_unknown_operation_is_computed_as_it_is(caplog):
     assert "not folded" in caplog.text and "tanh" in caplog.text
 
 
-def test_few_channels_are_folded_to_16():
-    def chosen(channels, given):
-        part = folding.Folded(None, given, (1, 1, 1), (0, 0, 0), (8, 8, 8))
-        return folding._choose_fold(channels, (3, 3, 3), (1, 1, 1), [part])
-
-    assert [chosen(c, 8) for c in (4, 8, 16, 32)] == [(1, 2, 2), (1, 1, 2), (1, 1, 1), (1, 1, 1)]
-    assert chosen(1, 12) == (2, 2, 4)
+@pytest.mark.parametrize(
+    ("lanes", "folds"),
+    [
+        (16, {4: (1, 2, 2), 8: (1, 1, 2), 16: (1, 1, 1), 32: (1, 1, 1)}),
+        (8, {4: (1, 1, 2), 8: (1, 1, 1), 16: (1, 1, 1), 32: (1, 1, 1)}),
+    ],
+)
+def test_few_channels_are_folded_to_what_the_processor_computes_at_a_time(
+    lanes, folds, monkeypatch
+):
+    monkeypatch.setattr(folding, "LANES", lanes)
+    part = folding.Folded(None, 8, (1, 1, 1), (0, 0, 0), (8, 8, 8))
+    chosen = {c: folding._choose_fold(c, (3, 3, 3), (1, 1, 1), [part]) for c in folds}
+    assert chosen == folds
