@@ -32,7 +32,7 @@ VERSIONS = {
     "tune": 19,
     "prepare": 16,
     "plan": 11,
-    "restore": 14,
+    "restore": 15,
     "finish": 6,
     "evaluate": 15,
     "noise": 4,

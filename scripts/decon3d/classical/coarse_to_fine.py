@@ -69,6 +69,7 @@ def iterate_coarse_to_fine(
         As `richardson_lucy` does.
     """
     fine = observe(image, background=background, initial=initial, saturation=saturation)
+    del image  # arrays are deleted as soon as they are not needed: a block may fill the memory
     grid = CoarseGrid(model, origin)
     fixed: dict[str, Any] = {"background": background, "initial": initial, "even_noise": True}
     coarse_voxel = [size * n for size, n in zip(voxel_size_um, grid.bins, strict=True)]
@@ -80,20 +81,26 @@ def iterate_coarse_to_fine(
         voxel_size_um=coarse_voxel,
         **fixed,
     )
-    for number in iterations:
+    share, numbers = grid.full_share, tuple(iterations)
+    for number in numbers:
         estimate = next(estimate for done, estimate in coarse_steps if done == number)
+        start = grid.refined(_whole(estimate))
+        if number == numbers[-1]:
+            del coarse_steps, estimate, grid
         fine_steps = steps(
             fine,
             model=model,
-            start=grid.refined(_whole(estimate)),
+            start=start,
             done=number // 2,
             exponents=EXPONENTS,
             tv_weight=tv_weight,
             voxel_size_um=voxel_size_um,
             **fixed,
         )
-        last = max(1, round(grid.full_share * number))
+        last = max(1, round(share * number))
         *_, (_, result) = islice(fine_steps, last)
+        if number == numbers[-1]:
+            del fine_steps, fine
         yield number, result
 
 

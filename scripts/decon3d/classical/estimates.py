@@ -69,8 +69,10 @@ class Estimator:
             estimates = run.recipe.estimates(
                 block, model=model, iterations=run.iterations, origin=origin
             )
-            for _, estimate in estimates:
-                result[done] = run.recipe.restored(block, estimate, model=model)
+            for k, estimate in estimates:
+                result[done] = run.recipe.restored(
+                    block, estimate, model=model, overwrite=k == run.iterations[-1]
+                )
                 done += 1
         return result
 

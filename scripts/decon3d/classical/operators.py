@@ -22,8 +22,8 @@ from decon3d.errors import UserError
 
 FloatArray = NDArray[np.float32]
 Shape = tuple[int, int, int]
-PlaneWork = Callable[[slice], None]
-"""Work on a slab of planes (Z)."""
+SlabUse = Callable[[slice, FloatArray], None]
+"""What is done with the values of a slab of planes (Z), while they are in the cache."""
 
 LEAST_SEEN = 0.01
 """Object voxels that send no more than this share of their light to the image stay 0."""
@@ -131,35 +131,21 @@ class Blur:
         padded[tuple(slice(0, n) for n in values.shape)] = values
         return self._transform(padded)
 
-    def forward(
-        self,
-        x: FloatArray,
-        out: FloatArray | None = None,
-        *,
-        before: PlaneWork | None = None,
-        after: PlaneWork | None = None,
-    ) -> FloatArray:
+    def forward(self, x: FloatArray, *, use: SlabUse | None = None) -> FloatArray:
         """Blur an object (Z Y X, `object_shape`, float32) into an image (`shape`, float32).
 
-        `before` is called with each slab of `x`'s planes just before it is read, and `after` with
-        each of the result's just after it is written: work done there finds them in the cache.
+        With `use`, nothing is returned; it is called with each slab of planes and their values,
+        which it may overwrite, after all of `x` was read.
         """
-        return self._product(x, self.object_shape, self.shape, out, before, after, adjoint=False)
+        return self._product(x, self.object_shape, self.shape, use, adjoint=False)
 
-    def adjoint(
-        self,
-        y: FloatArray,
-        out: FloatArray | None = None,
-        *,
-        before: PlaneWork | None = None,
-        after: PlaneWork | None = None,
-    ) -> FloatArray:
+    def adjoint(self, y: FloatArray, *, use: SlabUse | None = None) -> FloatArray:
         """Return Hᵀy on the object's domain, for an image y (Z Y X, `shape`, float32).
 
-        It multiplies by conj(OTF); a flipped PSF in a padded array is easily a voxel off.
-        `before` and `after` as for `forward`.
+        It multiplies by conj(OTF); a flipped PSF in a padded array is easily a voxel off. `use` as
+        for `forward`.
         """
-        return self._product(y, self.shape, self.object_shape, out, before, after, adjoint=True)
+        return self._product(y, self.shape, self.object_shape, use, adjoint=True)
 
     @cached_property
     def weights(self) -> FloatArray:
@@ -185,21 +171,17 @@ class Blur:
         source: FloatArray,
         given: Shape,
         wanted: Shape,
-        out: FloatArray | None,
-        before: PlaneWork | None,
-        after: PlaneWork | None,
+        use: SlabUse | None,
         *,
         adjoint: bool,
     ) -> FloatArray:
         if source.shape != given:
             raise ValueError(f"an array of shape {source.shape} where {given} is needed")
-        result = self.device.xp.empty(wanted, np.float32) if out is None else out
+        result = self.device.xp.empty(wanted if use is None else (0, 0, 0), np.float32)
         fft, spectra, otf = self.device.fft, self._spectra, self._back_otf if adjoint else self._otf
         length_z, length_y, length_x = self._lengths
 
         def planes_to_spectra(planes: slice) -> None:
-            if before is not None:
-                before(planes)
             rows = fft.rfft(source[planes], n=length_x, axis=2)
             spectra[planes] = fft.fft(rows, n=length_y, axis=1, overwrite_x=True)
 
@@ -210,9 +192,11 @@ class Blur:
 
         def spectra_to_planes(planes: slice) -> None:
             rows = fft.ifft(spectra[planes], axis=1, overwrite_x=True)[:, : wanted[1]]
-            result[planes] = fft.irfft(rows, n=length_x, axis=2)[:, :, : wanted[2]]
-            if after is not None:
-                after(planes)
+            values = fft.irfft(rows, n=length_x, axis=2)[:, :, : wanted[2]]
+            if use is None:
+                result[planes] = values
+            else:
+                use(planes, values)
 
         run, row_bytes = self.slabs.run, 8 * otf.shape[2]
         run(planes_to_spectra, length=given[0], item_bytes=length_y * row_bytes)

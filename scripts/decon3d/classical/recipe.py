@@ -107,9 +107,11 @@ class Recipe:
         if self.coarse_to_fine and max(bins_of(model.psf)) > 1:
             image, options = self._prepared(image)
             del options["acceleration"], options["start"]
-            yield from iterate_coarse_to_fine(
+            estimates = iterate_coarse_to_fine(
                 image, model=model, iterations=iterations, origin=origin, **options
             )
+            del image
+            yield from estimates
             return
         steps = self.iterate(image, model=model, origin=origin)
         for number in iterations:
@@ -157,7 +159,14 @@ class Recipe:
             image, model=model, scale=scale, seed=self.seed, origin=origin, **options
         )
 
-    def restored(self, image: NDArray[Any], estimate: FloatArray, *, model: Blur) -> FloatArray:
+    def restored(
+        self,
+        image: NDArray[Any],
+        estimate: FloatArray,
+        *,
+        model: Blur,
+        overwrite: bool = False,
+    ) -> FloatArray:
         """Return restored counts: an estimate and the background, with the light of the image.
 
         Parameters
@@ -165,7 +174,9 @@ class Recipe:
         image
             Counts (Z Y X), as given to `iterate`; NaN = no data.
         estimate
-            What `iterate` yielded last; it is not changed.
+            What `iterate` or `estimates` yielded last.
+        overwrite
+            The estimate may be changed, which saves the memory of a copy; no iteration follows.
 
         Returns
         -------
@@ -181,9 +192,10 @@ class Recipe:
         likeliest = matched and self.photons is None and not self.roughness_weight
         likeliest &= CLASSICAL[self.kind].iterate is None
         level = float(np.float32(self.background) - dark)
+        whole = np.asarray(device.get(cast(FloatArray, estimate.base)))
         result = with_light_of(
             np.subtract(image, dark, dtype=np.float32),
-            np.array(device.get(cast(FloatArray, estimate.base))),
+            whole if overwrite else whole.copy(),
             blur=lambda x: device.get(model.forward(device.put(x))),
             inside=model.inside,
             level=level,

@@ -248,20 +248,14 @@ def steps(
         else start
     )
     put = model.device.put
-    g, seen = put(observation.counts), put(observation.seen)
-    ground = np.full_like(g, background)
-    if even_noise:
-        ground *= np.maximum(weights[model.inside], np.float32(1))
-        added = ground - np.float32(background)
-        if seen is not None:
-            added *= seen
-        g = g + added
     return _iterations(
-        g,
+        put(observation.counts),
+        put(observation.seen),
         model,
         weights,
         x,
-        ground,
+        np.float32(background),
+        even_noise,
         initial,
         tv_weight,
         roughness_weight,
@@ -274,11 +268,13 @@ def steps(
 
 
 def _iterations(
-    g: FloatArray,
+    counts: FloatArray,
+    seen: FloatArray | None,
     model: Blur,
     weights: FloatArray,
     x: FloatArray,
-    background: FloatArray,
+    background: np.float32,
+    even_noise: bool,
     initial: float,
     tv_weight: float,
     roughness_weight: float,
@@ -289,54 +285,57 @@ def _iterations(
     exponents: Sequence[float],
 ) -> Iterator[tuple[int, FloatArray]]:
     floor = np.float32(FLOOR * initial)
-    point = x.copy() if momentum else x  # p; with momentum its buffer holds x_before, first
-    spare = np.empty_like(x)
-    ratio = np.empty_like(g)
+    point = np.maximum(x, floor) if momentum else x  # p
+    ratio = np.empty_like(counts)
     denominator = np.empty_like(x) if tv_weight else None
     roots = np.empty_like(x) if roughness_weight else None
 
+    def compare(planes: slice, expected: FloatArray) -> None:
+        g: Any = counts[planes]
+        ground: Any = background
+        if even_noise:
+            ground = background * np.maximum(weights[model.inside][planes], np.float32(1))
+            added = ground - background
+            if seen is not None:
+                added *= seen[planes]
+            g = g + added
+        expected += ground
+        np.maximum(expected, floor, out=expected)
+        quotient = np.divide(g, expected, out=ratio[planes])
+        if full is not None:
+            np.maximum(quotient, full[planes], out=quotient)  # at least 1 where it is true
+
     for k in count(done + 1):
-        alpha = np.float32((k - 1) / (k + 2))
+        alpha = np.float32(k / (k + 3))  # of the next iteration
         exponent = np.float32(exponents[min(k - done, len(exponents)) - 1])
-
-        def extrapolate(
-            planes: slice, x: FloatArray = x, p: FloatArray = point, alpha: np.float32 = alpha
-        ) -> None:
-            p, x = p[planes], x[planes]
-            np.subtract(x, p, out=p)
-            p *= alpha
-            p += x
-            np.maximum(p, floor, out=p)
-
-        def compare(planes: slice) -> None:
-            expected = ratio[planes]
-            expected += background[planes]
-            np.maximum(expected, floor, out=expected)
-            np.divide(g[planes], expected, out=expected)
-            if full is not None:
-                np.maximum(expected, full[planes], out=expected)  # at least 1 where it is true
 
         def correct(
             planes: slice,
-            p: FloatArray = point,
-            new: FloatArray = spare,
+            new: FloatArray,
+            alpha: np.float32 = alpha,
             exponent: np.float32 = exponent,
         ) -> None:
-            new = new[planes]
+            p = point[planes]
             np.maximum(new, 0, out=new)  # Hᵀ of a ratio near 0 may round to below 0
             new *= weights[planes]
             if exponent != 1:
                 new **= exponent
                 if denominator is not None:
                     denominator[planes] **= exponent
-            new *= p[planes]
+            new *= p
             if denominator is not None:
                 new /= denominator[planes]
             if roots is not None:
                 smooth(new, roots[planes], weight=roughness_weight, voxel_size_um=voxel_size_um)
                 new *= weights[planes] > 0  # what the image does not see stays empty
+            if momentum:
+                np.subtract(new, x[planes], out=p)
+                p *= alpha
+                p += new
+                np.maximum(p, floor, out=p)
+            x[planes] = new
 
-        model.forward(point, out=ratio, before=extrapolate if momentum else None, after=compare)
+        model.forward(point, use=compare)
         if denominator is not None:
             tv_denominator(
                 point,
@@ -347,8 +346,7 @@ def _iterations(
             )
         if roots is not None:
             neighbour_roots(point, voxel_size_um=voxel_size_um, slabs=model.slabs, out=roots)
-        model.adjoint(ratio, out=spare, after=correct)
-        x, point, spare = (spare, x, point) if momentum else (spare, spare, point)
+        model.adjoint(ratio, use=correct)
         yield k, x[model.inside]
 
 
