@@ -77,8 +77,7 @@ def test_an_engine_moves_no_voxel_by_more_than_rounding(networks, kind, engine):
     predictor, expected = restored(networks[kind], engine)
     block = around(BLOCK, networks[kind])
     result = predictor.predict(block)
-    tolerance = 1e-5 if engine.name == "tensorflow" else 1e-4
-    assert np.abs(result - expected).max() <= tolerance * np.abs(expected).max()
+    assert np.abs(result - expected).max() <= 1e-5 * np.abs(expected).max()
     # Another shape, and back again.
     assert predictor.predict(around(BLOCK[:8], networks[kind])).shape == (8, 32, 24)
     assert np.array_equal(predictor.predict(block), result)
