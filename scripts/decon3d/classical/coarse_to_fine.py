@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from decon3d.classical.operators import Blur
 from decon3d.classical.richardson_lucy import FloatArray, Observation, observe, steps
@@ -227,10 +228,12 @@ def lost_share(psf: FloatArray, bins: Sequence[int]) -> float:
     lengths = [2 * n + 1 for n in psf.shape]
     held = np.ones((1, 1, 1), bool)
     for axis, (length, n) in enumerate(zip(lengths, bins, strict=True)):
-        line = np.abs(np.fft.fftfreq(length)) <= 0.5 / n
+        frequencies = fft.rfftfreq(length) if axis == 2 else fft.fftfreq(length)
+        line = np.abs(frequencies) <= 0.5 / n
         held = held & np.expand_dims(line, [a for a in range(3) if a != axis])
-    seen = np.abs(np.fft.fftn(psf, lengths, axes=(0, 1, 2))) > SEEN
-    return float((seen & ~held).sum() / seen.sum())
+    seen = np.abs(fft.rfftn(psf.astype(np.float64), lengths)) > SEEN
+    counted = np.where(np.arange(seen.shape[2]) > 0, 2, 1)  # half of the spectrum is not stored
+    return float((counted * (seen & ~held)).sum() / (counted * seen).sum())
 
 
 def binned_psf(psf: FloatArray, bins: Sequence[int]) -> FloatArray:
