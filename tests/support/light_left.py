@@ -1,6 +1,5 @@
 """The light that a restoration leaves over, Σ(g - Hx - b), by region, for tests."""
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,8 +50,8 @@ def light_left(
     names = Recipe.__dataclass_fields__
     recipe = Recipe.load({k: v for k, v in state.values.items() if k in names})
     model = recipe.model(image.shape, psf=psf.data, threads=1)
-    steps = recipe.iterate(image, model=model)
-    *_, (_, estimate) = itertools.islice(steps, state.values["iterations"])
+    steps = recipe.estimates(image, model=model, iterations=[state.values["iterations"]])
+    ((_, estimate),) = steps
     result = recipe.restored(image, estimate, model=model)
     # Light that was added continues beyond the faces.
     beyond = [(s.start, n - s.stop) for s, n in zip(model.inside, model.object_shape, strict=True)]

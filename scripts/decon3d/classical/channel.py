@@ -119,7 +119,7 @@ def bytes_per_voxel(runs: Sequence[Run], *, device: str = "cpu") -> float:
     Padded float32 arrays that are alive at once, measured on the CPU with a PSF of 9 x 9 x 9 and a
     block of 60 x 160 x 160 voxels.
     """
-    arrays = max(21 if r.recipe.photons else 14 if _has_prior(r.recipe) else 11 for r in runs)
+    arrays = max(21 if r.recipe.photons else 13 if _has_prior(r.recipe) else 11 for r in runs)
     return 4.0 * (arrays * GPU_MEMORY if device == "gpu" else arrays + LIGHT_ARRAYS)
 
 
