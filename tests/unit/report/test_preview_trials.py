@@ -1,8 +1,11 @@
 """A crop tried before the run shows what the run makes."""
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import uniform_filter
 
 from decon3d import paths
 from decon3d.errors import UserError
@@ -19,7 +22,7 @@ from decon3d.volumes.ingest import ingest
 from decon3d.volumes.statistics import channel_statistics
 from support.report_tree import VOXEL, make_object, make_settings
 
-SHAPE = (32, 56, 64)
+SHAPE = (48, 88, 96)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def trial(tried, method, region):
 
 
 def test_the_crop_equals_the_whole_volume_there(tried):
-    region = (slice(8, 16), slice(16, 40), slice(16, 48))
+    region = (slice(20, 28), slice(32, 56), slice(32, 64))
     found = trial(tried, "rl", region)
     root, settings, record = tried
     state = preparation(
@@ -101,7 +104,10 @@ def test_the_page_shows_the_brightest_place_or_the_one_asked_for(tried):
     plain["methods"] = {"rl": {"iterations": 3}, "rln": {}}
     small = load_settings(plain)
     text = make_preview(root, dataset="demo", settings=small, threads=1).read_text()
-    assert "Voxels Z 0 to 31, Y 0 to 55, X 0 to 63 of cell" in text and "not trained yet" in text
-    plain["datasets"]["demo"]["preview"] = {"roi": [[0, 8], [0, 16], [40, 80]]}
-    with pytest.raises(UserError, match="40 to 80 along X is outside cell, which has 64 voxels"):
+    shown = re.search(r"Voxels Z (\d+) to (\d+), Y 0 to 87, X 0 to 95 of cell", text)
+    light = uniform_filter(tifffile.imread(root / "cell.tif").astype(float), 9)
+    assert int(shown[1]) <= np.unravel_index(light.argmax(), SHAPE)[0] <= int(shown[2])
+    assert "not trained yet" in text
+    plain["datasets"]["demo"]["preview"] = {"roi": [[0, 8], [0, 16], [60, 110]]}
+    with pytest.raises(UserError, match="60 to 110 along X is outside cell, which has 96 voxels"):
         make_preview(root, dataset="demo", settings=load_settings(plain), threads=1)
