@@ -39,7 +39,7 @@ def test_the_doctor_sees_the_cluster_tries_its_nodes_and_writes_a_profile(cluste
     template = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     asked = written.pop("set-resources")
     longest = {rule: a.pop("most_minutes") for rule, a in asked.items() if "most_minutes" in a}
-    assert longest["restore_part_gpu"] == 2 * 24 * 60 < longest["consistency"] == 7 * 24 * 60
+    assert longest["restore_part_gpu"] == 2 * 24 * 60 < longest["evaluate"] == 7 * 24 * 60
     asked = {rule: resources for rule, resources in asked.items() if resources}
     assert asked == template.pop("set-resources")
     assert written == {**template, "resources": ["gpu=2", "in_turn=1"]}
