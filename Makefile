@@ -10,8 +10,8 @@ help:
 	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
 	@echo "make test    all tests, those on a SLURM cluster of their own where it can be started"
 	@echo "make lint    style and workflow checks"
-	@echo "make numerics   modules that changed without a new version of their stage, or a reason"
-	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
+	@echo "make numerics   list modules that changed without a new version of their stage or a reason"
+	@echo "make demo-seeds   the demo with three seeds, and how far the network leads in each"
 	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
 	@echo "make verify  read all results: what is missing or damaged (RESULTS=folder)"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
@@ -20,7 +20,7 @@ help:
 	@echo "make faults-quick   a sample of them (less than 10 minutes)"
 	@echo "make faults-large   2 Gvoxel through RLN, killed three times, compared byte for byte (hours)"
 	@echo "make fuzz    mutated inputs, configs and intermediate files (FUZZ=\"--seconds 1800\")"
-	@echo "make validate  what the data say of camera, iterations, PSF and methods, on simulated data (VALIDATE=camera)"
+	@echo "make validate  test the estimates of camera, iterations, PSF and method on simulated data (VALIDATE=camera)"
 	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
 	@echo "make lock    renew the locks (needs uv)"
 
@@ -60,7 +60,7 @@ demo: setup
 	$(BIN)/snakemake --profile profiles/demo
 	@echo "The report: results/demo/report.html"
 
-# The demo with three seeds: other phantoms, other training; how far do the margins hold?
+# The demo with three seeds, with other phantoms and another training each.
 demo-seeds: setup
 	for seed in 1 2 3; do \
 	  $(BIN)/snakemake --profile profiles/demo --directory seeds/$$seed --config seed=$$seed \
