@@ -24,6 +24,6 @@ class Restoration(Section):
     but single voxels by up to 3 %. Use it for viewing, not for measurements."""
     output_dtype: Literal["float32", "input"] = "float32"
     """Data type of the restored volumes. `input`: that of the input; counts are rounded and
-    clipped, and the report gives the share of clipped voxels."""
+    clipped, and the report states how many voxels were clipped."""
     ome_tiff: bool = False
     """Also write each restored volume as an OME-TIFF (BigTIFF, pyramid), beside its OME-Zarr."""

@@ -13,7 +13,7 @@ class VolumeEntry(Section):
     """One volume by name."""
 
     name: Name
-    """Its name in the results."""
+    """Name of the volume in the results."""
     path: str
     """TIFF, OME-TIFF, OME-Zarr, or a folder with a TIFF for each plane; environment variables are
     expanded."""

@@ -29,7 +29,8 @@ class Landweber(Classical):
     kind: Literal["landweber"]
     """Projected Landweber."""
     iterations: PositiveInt | Literal["tune"] = "tune"
-    """Number of iterations, or `tune`: the number with the least error by `tune_on`."""
+    """Number of iterations, or `tune`: the number with the least error, by the criterion
+    `tune_on`."""
     tune_on: Literal["phantoms", "test_truth"] = "phantoms"
     """Criterion of `tune`. `phantoms`: the error on the val split. `test_truth`: the error on the
     test split (only as an upper bound for comparison; the method's name must end in _oracle)."""

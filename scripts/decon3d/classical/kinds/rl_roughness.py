@@ -21,8 +21,8 @@ class RlRoughness(Classical):
     """Richardson-Lucy with Good's roughness: for smooth and textured objects, which total variation
     may turn into flat patches."""
     iterations: PositiveInt | Tuned = "tune"
-    """Number of iterations. `tune`: the number with the least error by `tune_on`, searched together
-    with roughness_weight."""
+    """Number of iterations. `tune`: the number with the least error, by the criterion `tune_on`,
+    searched together with roughness_weight."""
     roughness_weight: PositiveFloat | Tuned = "tune"
     """Weight λ of Good's roughness, for derivatives in units of the smallest voxel edge. `tune`:
     the value with the least error. The best values are 0.01 to 0.5, smaller for more photons. The

@@ -22,8 +22,8 @@ class Rltv(Classical):
     """Richardson-Lucy with total variation."""
     iterations: PositiveInt | Tuned = "tune"
     """Number of iterations; with acceleration, most of them run on binned data, as for `rl`.
-    `tune`: the number with the least error by `tune_on`, searched together with tv_weight. With a
-    stopping rule: the largest number (default 500)."""
+    `tune`: the number with the least error, by the criterion `tune_on`, searched together with
+    tv_weight. With a stopping rule: the largest number (default 500)."""
     tv_weight: PositiveFloat | Tuned | Literal["snr"] = "tune"
     """Weight λ of the total variation, for derivatives in units of the smallest voxel edge. `tune`:
     the value with the least error. `snr`: 50 / (SNR · smallest voxel edge in nm), with the SNR of

@@ -37,8 +37,9 @@ class NeuroDeconTraining(Training):
     decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.8
     hessian_weight: NonNegativeFloat = 0.78 / 255
     """Weight of the smoothness term of the loss; the large network has no such term. The default is
-    the published 0.78 / 255, since the publication scales images to 0 … 255 and this project to
-    about 0 … 1. With 0.78, an empty image would have a smaller loss than the truth."""
+    the published 0.78 / 255, since images are scaled to 0 … 255 in the publication, but here so
+    that bright structures are about 1. With 0.78, an empty image would have a smaller loss than the
+    truth."""
 
 
 class NeuroDecon(NetworkSection):
