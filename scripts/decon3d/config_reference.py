@@ -28,7 +28,7 @@ def _first_line(section: type[s.Section]) -> str:
 
 
 SECTIONS: list[tuple[str, type[s.Section], str]] = [
-    ("", s.Settings, "The top level."),
+    ("", s.Settings, "Keys of the config itself."),
     ("datasets.<name>", s.Dataset, "A dataset: volumes that share a microscope."),
     (
         "datasets.<name>.volumes[i]",
