@@ -193,8 +193,8 @@ class BeadImages(Section):
     """Axes of that file, e.g. CZYX; null = from its metadata."""
     half_width_um: VoxelSize | None = None
     """Half size (Z, Y, X) of the box around a bead, in µm. A bead is used only if its box is inside
-    the stack and contains no other bead. Null = 2.5 widths of the bead images (light sheet 3,
-    widefield 4)."""
+    the stack and no other bright bead is in or close to it. Null = 2.5 widths of the bead images
+    (light sheet 3, widefield 4)."""
     plane_tolerance_um: PositiveFloat | None = None
     """Beads that are farther than this from the median Z position are rejected, in µm; null = no
     limit."""

@@ -15,11 +15,11 @@ class Rl(Classical):
     """Richardson-Lucy."""
     iterations: PositiveInt | Literal["auto", "tune"] = "auto"
     """Number N of iterations. With acceleration, N iterations run on data binned 2 x 2 x 2, then N
-    / 3 to N / 2 on the full grid. The result has the quality of N iterations on the full grid.
-    `auto`: the number with the least predicted error on a sample of the data, found in seconds
-    without phantoms. `tune`: the number with the least error, by the criterion `tune_on`. With a
-    stopping rule, N is the largest number (default 500), and all iterations run on the full
-    grid."""
+    / 3 to N / 2 on the full grid. (An axis along which the PSF is narrower than 1.5 voxels is not
+    binned.) The result has the quality of N iterations on the full grid. `auto`: the number with
+    the least predicted error on a sample of the data, found in seconds without phantoms. `tune`:
+    the number with the least error, by the criterion `tune_on`. With a stopping rule, N is the
+    largest number (default 500), and all iterations run on the full grid."""
     stopping: Stopping = "fixed"
     tune_on: TuneOn = "phantoms"
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
