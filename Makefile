@@ -8,25 +8,25 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
-	@echo "make test    all tests, those on a SLURM cluster of their own where it can be started"
+	@echo "make test    all tests, including those on a SLURM cluster if one can be started"
 	@echo "make lint    style and workflow checks"
-	@echo "make numerics   modules that changed without a new version of their stage, or a reason"
-	@echo "make demo-seeds   the demo with three seeds, and the margins over them"
-	@echo "make doctor  on a cluster's login node: the SLURM profile that fits it"
-	@echo "make verify  read all results: what is missing or damaged (RESULTS=folder)"
+	@echo "make numerics   list modules that changed without a new version of their stage or a reason"
+	@echo "make demo-seeds   the demo with three seeds, and how far the network leads in each"
+	@echo "make doctor  on a login node: suggest a SLURM profile for the cluster"
+	@echo "make verify  read all results and list what is missing or damaged (RESULTS=folder)"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
 	@echo "make bench-gpu   speed on a GPU node, compared with the CPU's results (10 minutes)"
 	@echo "make faults  kills, full disks, damaged files and changed inputs at every stage (hours)"
-	@echo "make faults-quick   a sample of them (less than 10 minutes)"
+	@echo "make faults-quick   a sample of these tests (less than 10 minutes)"
 	@echo "make faults-large   2 Gvoxel through RLN, killed three times, compared byte for byte (hours)"
 	@echo "make fuzz    mutated inputs, configs and intermediate files (FUZZ=\"--seconds 1800\")"
-	@echo "make validate  what the data say of camera, iterations, PSF and methods, on simulated data (VALIDATE=camera)"
+	@echo "make validate  test the estimates of camera, iterations, PSF and method on simulated data (VALIDATE=camera)"
 	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
-	@echo "make lock    renew the locks (needs uv)"
+	@echo "make lock    renew the lock files (needs uv)"
 
 # Stamps hold the lock's hash in their name, so that a changed lock is installed.
 HASH = $(firstword $(shell cksum < envs/$(1).lock.txt))
-# cpu, or for GPU nodes gpu; an environment stays what it was first.
+# cpu, or gpu for GPU nodes. An existing environment keeps its type.
 LOCK ?= $(if $(wildcard $(VENV)/.gpu-*),gpu,cpu)
 RUN_STAMP := $(VENV)/.$(LOCK)-$(call HASH,$(LOCK))
 DEV_STAMP := $(VENV)/.dev-$(call HASH,dev)
@@ -60,7 +60,7 @@ demo: setup
 	$(BIN)/snakemake --profile profiles/demo
 	@echo "The report: results/demo/report.html"
 
-# The demo with three seeds: other phantoms, other training; how far do the margins hold?
+# The demo with three seeds, with other phantoms and another training each.
 demo-seeds: setup
 	for seed in 1 2 3; do \
 	  $(BIN)/snakemake --profile profiles/demo --directory seeds/$$seed --config seed=$$seed \
@@ -80,8 +80,8 @@ test: $(DEV_STAMP)
 	@if command -v sbatch >/dev/null && [ "$$(id -u)" = 0 ]; then $(MAKE) test-slurm; else \
 	  echo "Left out: the tests on a SLURM cluster (make test-slurm), which need root and sbatch."; fi
 
-# On a SLURM cluster of its own, started from Debian's packages (slurmctld, slurmd, slurm-client,
-# munge) as root and ended again; it says what is missing.
+# Starts a SLURM cluster from Debian's packages (slurmctld, slurmd, slurm-client, munge) as root, and
+# ends it. If something is missing, it says so.
 test-slurm: $(DEV_STAMP)
 	$(BIN)/python -m pytest tests/slurm
 
@@ -106,7 +106,7 @@ bench: $(BENCH_STAMP)
 bench-gpu: $(RUN_STAMP)
 	$(BIN)/python tests/bench/gpu.py $(BENCH)
 
-# Stopped, it goes on where it was: build/faults holds what is done. FAULTS="--only 'chain . ingest'
+# After a stop it resumes; build/faults contains what is finished. FAULTS="--only 'chain . ingest'
 # --seeds 1" for some of the cells, FAULTS=--redo for those that ended badly.
 faults: $(DEV_STAMP)
 	$(BIN)/python tests/faults/run.py $(FAULTS)

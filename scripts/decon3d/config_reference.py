@@ -28,23 +28,27 @@ def _first_line(section: type[s.Section]) -> str:
 
 
 SECTIONS: list[tuple[str, type[s.Section], str]] = [
-    ("", s.Settings, "The top level."),
+    ("", s.Settings, "Keys of the config itself."),
     ("datasets.<name>", s.Dataset, "A dataset: volumes that share a microscope."),
-    ("datasets.<name>.volumes[i]", s.VolumeEntry, "An entry of a list of volumes, if not a path."),
+    (
+        "datasets.<name>.volumes[i]",
+        s.VolumeEntry,
+        "An entry of the list `volumes`, instead of a path.",
+    ),
     ("datasets.<name>.simulate.<volume>", s.Simulation, "A simulated volume."),
     (
         "datasets.<name>.pairs",
         s.MeasuredPairs,
-        "Measured training data, instead of phantoms: low and high exposure, confocal and STED. "
-        "Each truth is registered to its raw volume (to a fraction of a voxel) and scaled to its "
-        "counts (least squares); `pairs.json` and the report list the values.",
+        "Measured training data instead of phantoms, e.g. low and high exposure, or confocal and "
+        "STED. Each truth is registered to its raw volume (to a fraction of a voxel) and scaled to "
+        "its counts (least squares). `pairs.json` and the report list the values.",
     ),
     ("datasets.<name>.optics", s.Optics, "The microscope."),
     ("datasets.<name>.optics.sted", s.Sted, "The depletion, with `modality: sted`."),
     (
         "datasets.<name>.optics.aberrations",
         s.Aberrations,
-        "Zernike aberrations, each an RMS in waves (Noll's normalisation), e.g. "
+        "Zernike aberrations. Each value is an RMS in waves (Noll's normalisation), e.g. "
         "`aberrations: {coma_x: 0.1}`.",
     ),
     ("datasets.<name>.camera", s.CameraSection, "The camera: counts = gain · photons + offset."),
@@ -53,7 +57,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
     (
         "datasets.<name>.channels.<name>.psf",
         s.FilePsf,
-        "With `source: file`; `theory` has no keys.",
+        "With `source: file`. (`source: theory` has no other keys.)",
     ),
     ("datasets.<name>.channels.<name>.psf", s.BeadsPsf, "With `source: beads`."),
     (
@@ -64,27 +68,35 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
     (
         "instruments.<name>",
         s.Instrument,
-        "A microscope, here or in a file `instruments/<name>.yaml` beside the config, with these "
-        "keys at its top level. A dataset selects it with its objective (`instrument: "
-        "spinning1_60x`) and then needs only its files and channels.",
+        "A microscope, described here or in a file `instruments/<name>.yaml` beside the config, "
+        "which has these keys at its top level. A dataset selects microscope and objective "
+        "(`instrument: spinning1_60x`) and then needs only its files and channels.",
     ),
     ("instruments.<name>.channels.<name>", s.ChannelOptics, "A channel of a microscope."),
     ("instruments.<name>.objectives.<name>", s.Objective, "An objective of a microscope."),
     (
         "instruments.<name>.frames[i]",
         s.CameraFrames,
-        "Dated frames of the camera, instead of `dark` and `flat` in its `camera`.",
+        "Frames of the camera with their date, instead of `dark` and `flat` in `camera`.",
     ),
-    ("instruments.<name>.objectives.<name>.beads[i]", s.BeadStack, "A dated stack of beads."),
+    ("instruments.<name>.objectives.<name>.beads[i]", s.BeadStack, "A bead stack with its date."),
     *_method_sections(),
-    ("phantoms", s.Phantoms, "Simulated pairs, made if configured or needed."),
+    (
+        "phantoms",
+        s.Phantoms,
+        "Simulated pairs. They are made if this section exists or a method needs them.",
+    ),
     ("phantoms.<split>", s.Split, "One of `train`, `val`, `test`."),
     (
         "phantoms.<split>.psf_variation",
         s.PsfVariation,
-        "Each volume's own PSF; the store records the drawn values.",
+        "A different PSF for each volume. The drawn values are recorded with the phantoms.",
     ),
-    ("phantoms.objects.<name>", s.ObjectFile, "A clean volume of your own as an object."),
+    (
+        "phantoms.objects.<name>",
+        s.ObjectFile,
+        "A noise-free volume of your own, used as an object.",
+    ),
     ("restoration", s.Restoration, "How volumes are divided, restored and written."),
 ]
 EXAMPLES = {
@@ -163,36 +175,38 @@ EXAMPLES = {
 }
 HEAD = """# The config, key by key
 
-Made from `scripts/decon3d/settings` by `make reference`; do not edit. `decon3d init data/*.tif`
-writes a config from what the files state and asks for the rest; `config.yaml` is one to copy,
-`demo.yaml` and `examples/` show more. `decon3d preview` and `decon3d run` take it. Lengths are µm,
-triples are in the order Z, Y, X, counts are what the camera's file holds. Names (datasets,
-channels, methods, volumes) are made of letters, digits, `_` and `-`. In paths `~`, `$NAME`,
-`${NAME}` and `${NAME:-default}` are expanded; relative paths start at the working directory. Before
-any job starts, the run stops with a list of all problems if a key is unknown or given twice, a
-value is wrong, or a file is missing, damaged or does not match.
+`make reference` makes this page from the descriptions in `scripts/decon3d`; do not edit it.
+`decon3d init data/*.tif` writes a config from the metadata of your files, and asks for the rest.
+You can also copy `config.yaml`; `demo.yaml` and `examples/` show more. `decon3d preview` and
+`decon3d run` take the config as their argument. Lengths are in µm. Triples are in the order Z, Y,
+X. Counts are the values in the image file. Names (datasets, channels, methods, volumes) are made of
+letters, digits, `_` and `-`. In paths `~`, `$NAME`, `${NAME}` and `${NAME:-default}` are expanded;
+relative paths start at the working directory. Before any job starts, the run stops with a list of
+all problems if a key is unknown or given twice, a value is wrong, or a file is missing, damaged or
+does not match.
 
-A PSF file is an image of one bead. Its camera pedestal is measured where theory expects no light
-and removed (set it with `pedestal: none` or a number of counts). Its bead is isolated, resampled to
-the image's grid and centred. Beyond the file's ends and where noise dominates, theory continues it.
-`results/<dataset>/psf/<channel>/psf.json` lists what was removed and added. If more than half of
-its sum is pedestal, `accept_pedestal: true` is required.
+A PSF file is an image of one bead. The pedestal (camera offset and background) is measured where
+theory predicts no light, and subtracted (to change this, set `pedestal: none` or a number of
+counts). The bead is isolated, resampled to the image's grid and centred. Outside the file, and
+where noise dominates, the theoretical PSF is used. `results/<dataset>/psf/<channel>/psf.json` lists
+these steps. If more than half of the file's sum is pedestal, `accept_pedestal: true` is required.
 
-A bead stack holds many beads of one known diameter. They are found, the good ones are averaged, and
-the diameter is deconvolved out. The report shows every bead, with the reason if it was not used.
-`bead_measured.tif` and `bead_ideal.tif` beside the PSF are the image of the averaged bead and the
-bead itself.
+A bead stack contains many beads of one known diameter. The workflow finds the beads, averages the
+suitable ones, and corrects for the diameter by deconvolution. The report shows every bead, with the
+reason if it was not used. Two files are written beside the PSF: `bead_measured.tif`, the averaged
+image of a bead, and `bead_ideal.tif`, the bead itself.
 
 A microscope can be described once, in `instruments/<name>.yaml` beside the config or in the clone's
-`config/instruments`: `examples/instruments/spinning1.yaml` is one. `snakemake instrument` makes a
-page of each, `results/instruments/<name>.html`, with its PSFs, shifts between channels and camera
-by date, and warnings about old or changed measurements. The page of a dataset warns if its data
-contradict the instrument, or are much older or newer than its bead stack and frames.
+`config/instruments`; `examples/instruments/spinning1.yaml` is an example. `snakemake instrument`
+makes a page for each, `results/instruments/<name>.html`. It shows the PSFs, the shifts between
+channels and the camera by date, and warns about old or changed measurements. The page of a dataset
+warns if its data contradict the instrument, or are much older or newer than the bead stack and the
+frames of the camera.
 
-With a camera's `dark` and `flat` frames, counts become (counts - offset of the pixel) · mean gain /
-gain of the pixel + mean offset when a volume is read, as float32; bad pixels are replaced by the
-median of their neighbours. Each plane of the volumes must be a whole frame of the same region of
-the camera.
+With a camera's `dark` and `flat` frames, each pixel is corrected when a volume is read: (counts -
+offset of the pixel) · mean gain / gain of the pixel + mean offset, as float32. Bad pixels are
+replaced by the median of their neighbours. All planes of the volumes must be whole frames of the
+same region of the camera.
 """
 
 

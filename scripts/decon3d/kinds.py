@@ -17,10 +17,9 @@ class MethodSection(Section):
     """Settings of all methods."""
 
     source: Name | None = None
-    """Another method, whose restored volumes are the input of this one (first denoise, then
-    sharpen). Negative counts become 0, and the normalisation is theirs. This method is then
-    trained, tuned and tested on the training data restored by that method. Null = the raw
-    volumes."""
+    """Another method. This method then starts from the volumes that the other one restored (first
+    denoise, then sharpen), with their normalisation; negative counts become 0. It is trained, tuned
+    and tested on training data that the other method restored. Null = the raw volumes."""
     if TYPE_CHECKING:
         kind: str
 

@@ -21,8 +21,10 @@ Tuned = Literal["tune"]
 Stopping = Annotated[
     Literal["fixed", "relative_change", "rlgc"],
     Field(
-        description="`fixed`; `relative_change`: below 1 % per iteration; `rlgc`: each voxel stops "
-        "when two halves of its photons disagree, all when < 1 % of a sample's voxels move."
+        description="When to stop. `fixed`: after `iterations`. `relative_change`: when the "
+        "estimate changes by less than 1 % per iteration. `rlgc` (gradient consensus): the photons "
+        "are split into two halves; each voxel stops when the halves disagree about its change, "
+        "and all stop when less than 1 % of a sample's voxels still change."
     ),
 ]
 
@@ -30,8 +32,9 @@ Stopping = Annotated[
 TuneOn = Annotated[
     Literal["phantoms", "data", "test_truth"],
     Field(
-        description="Basis of `tune`: `phantoms` (val split); `data` (the error predicted from "
-        "them, without truth); `test_truth` (an oracle: the method's name must end in _oracle)."
+        description="Criterion of `tune`. `phantoms`: the error on the val split. `data`: the "
+        "error predicted from your data, without truth. `test_truth`: the error on the test split "
+        "(only as an upper bound for comparison; the method's name must end in _oracle)."
     ),
 ]
 
@@ -86,10 +89,11 @@ class Classical(MethodSection):
     """What all classical methods have in common."""
 
     device: Literal["cpu", "gpu"] = "cpu"
-    """Device that restores volumes and test phantoms. `gpu`: one GPU, in the rules for GPUs. It
-    needs CuPy (the extra `cupy`) and fails without a GPU; `restoration.memory_gb` is then the GPU's
-    memory. Searches and stopping rules run on the CPU. Results differ from the CPU's by rounding.
-    Tested with a stand-in for CuPy's arrays only, not yet on a GPU."""
+    """Device that restores volumes and test phantoms. `gpu`: one GPU, requested by the rules
+    `*_gpu`. It needs CuPy (the extra `cupy`) and fails without a GPU. `restoration.memory_gb` is
+    then the GPU's memory. Searches for λ and iterations run on the CPU, and so do stopping rules.
+    Results differ from those of the CPU by rounding. Tested only with a replacement for CuPy on
+    CPUs, not yet on a GPU."""
 
     if TYPE_CHECKING:  # what each kind declares with its own defaults
         iterations: int | Literal["auto", "tune"]

@@ -23,9 +23,10 @@ Gradients = Literal["straight_through", "exact"]
 Schedule = Annotated[
     Literal["exponential", "quarters", "plateau", "staircase", "cosine"],
     Field(
-        description="Decay of the rate: × `decay_rate` per `decay_steps`, continuously; halved "
-        "after each quarter of the steps; halved after ten validations without progress; × "
-        "`decay_rate` per `decay_steps`, in stairs; along a cosine to 0."
+        description="Decay of the learning rate. `exponential`: by the factor `decay_rate` per "
+        "`decay_steps`, continuously. `staircase`: the same, in steps. `quarters`: halved after "
+        "each quarter of the steps. `plateau`: halved after ten validations without a better "
+        "score. `cosine`: along a cosine to 0."
     ),
 ]
 
@@ -36,34 +37,35 @@ class Training(Section):
     steps: PositiveInt = 10_000
     """Optimiser steps."""
     batch: PositiveInt = 4
-    """Crops per step; several GPUs split them evenly."""
+    """Number of crops per step. Several GPUs share them evenly."""
     crop: Shape = (64, 64, 64)
-    """Voxels of a crop (Z, Y, X); cut to the phantoms' shape where that is smaller."""
+    """Size of a crop in voxels (Z, Y, X); if the phantoms are smaller, their size."""
     learning_rate: PositiveFloat = 0.015
-    """Rate of the first step."""
+    """Learning rate of the first step."""
     schedule: Schedule = "exponential"
     decay_steps: PositiveInt = 600
     """Steps per decay of the rate (`exponential`, `staircase`)."""
     decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Factor of a decay (`exponential`, `staircase`); 0.5 halves it every `decay_steps`."""
     gradient_clip: PositiveFloat | None = None
-    """Largest norm of the gradient of all weights together; null = any."""
+    """Largest norm of the gradient, over all weights together; null = no limit."""
     validate_every: PositiveInt = 200
-    """Steps between two validations; the best weights are kept."""
+    """Steps between two validations. The weights with the best score are kept."""
     save_every: PositiveInt = 200
-    """Steps between two checkpoints; a killed training loses at most so many."""
+    """Steps between two checkpoints. A killed training loses at most this number of steps."""
     patience: PositiveInt | None = None
-    """The training ends after so many validations without a better score; null = after all
+    """The training ends after this number of validations without a better score; null = after all
     steps."""
     intensity_scale: tuple[PositiveFloat, PositiveFloat] | None = None
-    """Range of a factor for each crop's image and object, drawn log-uniformly. It scales the noise,
-    too, like another gain, unlike another dose. Null = none."""
+    """Augmentation: image and object of each crop are multiplied by a factor from this range, drawn
+    log-uniformly. The factor also scales the noise, so it acts as a change of gain, not of dose.
+    Null = none."""
     start_from: str | None = None
-    """Folder of a bundle of the same kind and options whose weights are the start of the training;
-    null = random weights. Use a lower rate than usual to preserve them."""
+    """Folder of a trained network (bundle) of the same kind and options. The training starts from
+    its weights; use a lower learning rate than usual to preserve them. Null = random weights."""
     precision: Literal["float32", "mixed"] = "float32"
-    """`mixed`: layers in float16 on a GPU, weights in float32. CPUs are not faster in float16 and
-    use float32, with a line in the log."""
+    """`mixed`: on a GPU, layers in float16 and weights in float32. On CPUs, float16 is not faster;
+    they use float32, and the log says so."""
 
     @field_validator("intensity_scale")
     @classmethod

@@ -63,26 +63,27 @@ class Sted(Section):
     depletion_um: Wavelength
     """Wavelength of the depletion laser, in µm."""
     saturation_factor: PositiveFloat
-    """I_sted / I_sat: intensity at the doughnut's crest over that which halves the fluorescence."""
+    """I_sted / I_sat: peak intensity of the doughnut, divided by the intensity that halves the
+    fluorescence."""
 
 
 class Optics(Section):
-    """What the microscope is; shared by all volumes and channels of a dataset."""
+    """The microscope, the same for all volumes and channels of a dataset."""
 
     modality: ModalityName
-    """How the light is collected and the specimen lit."""
+    """Type of microscope."""
     numerical_aperture: Annotated[float, Field(gt=0, lt=2)]
     """Numerical aperture of the detecting objective."""
     immersion_index: Index = 1.515
     """Refractive index of the immersion medium."""
     sample_index: Index | None = None
-    """Refractive index of the specimen's medium; null = as the immersion."""
+    """Refractive index of the specimen's medium; null = that of the immersion medium."""
     depth_um: Annotated[float, Field(ge=0)] = 0.0
     """Depth of the imaged structures below the coverslip, in µm."""
     model: Literal["vectorial", "scalar"] = "vectorial"
     """Diffraction model of the theoretical PSF. `scalar` (Gibson & Lanni) has no polarisation and
-    lacks the objective's aplanatic factor: its PSF is 3 % (NA 0.8) to 9 % (NA 1.4, oil) narrower
-    laterally and up to 1 % longer axially. For comparisons with other software."""
+    lacks the objective's aplanatic factor. Its PSF is 3 % (NA 0.8) to 9 % (NA 1.4, oil) narrower
+    laterally and up to 1 % longer axially. Use it to compare with other software."""
     pinhole_au: PositiveFloat = 1.0
     """Confocal and STED only: pinhole diameter in Airy units."""
     sheet_thickness_um: PositiveFloat | None = None
@@ -164,8 +165,8 @@ class FilePsf(Section):
     voxel_size_um: VoxelSize | None = None
     """Voxel size of that file (Z, Y, X), in µm; null = from its metadata."""
     pedestal: Literal["auto", "none"] | Annotated[float, Field(ge=0)] = "auto"
-    """Counts of the camera and the background in that file, which are removed: auto = measured
-    where theory expects no light; none = 0; or a number of counts."""
+    """Counts of camera offset and background in that file; they are subtracted. `auto`: measured
+    where theory predicts no light. `none`: 0. Or a number of counts."""
     series: Series | None = None
     """Name or number of its image in that file, if that holds several; null = the only one."""
     axes: Axes | None = None
@@ -183,7 +184,7 @@ class BeadImages(Section):
     path: str
     """TIFF, OME-TIFF or OME-Zarr of the beads; environment variables are expanded."""
     bead_diameter_um: Annotated[float, Field(gt=0, le=5)]
-    """Diameter of the beads, in µm; it is deconvolved out of the PSF and kept in the pair."""
+    """Diameter of the beads, in µm. The PSF is corrected for it by deconvolution."""
     voxel_size_um: VoxelSize | None = None
     """Voxel size of that stack (Z, Y, X), in µm; null = from its metadata."""
     series: Series | None = None
@@ -191,10 +192,12 @@ class BeadImages(Section):
     axes: Axes | None = None
     """Axes of that file, e.g. CZYX; null = from its metadata."""
     half_width_um: VoxelSize | None = None
-    """Half size (Z, Y, X) of the free space around a bead, in µm; null = 2.5 (light sheet 3,
-    widefield 4) widths of the beads."""
+    """Half size (Z, Y, X) of the box around a bead, in µm. A bead is used only if its box is inside
+    the stack and no other bright bead is in or close to it. Null = 2.5 widths of the bead images
+    (light sheet 3, widefield 4)."""
     plane_tolerance_um: PositiveFloat | None = None
-    """Beads farther than this from the median bead along Z are rejected; null = none are."""
+    """Beads that are farther than this from the median Z position are rejected, in µm; null = no
+    limit."""
     accept_mismatch: bool = False
     """Confirm that the PSF is right although its shape contradicts theory (step, axes, a second
     bead, a width that light cannot have)."""
@@ -208,11 +211,11 @@ class BeadsPsf(BeadImages):
     channel: Annotated[int, Field(ge=0)] = 0
     """Position on the channel axis of that stack, from 0."""
     reference_channel: Annotated[int, Field(ge=0)] | None = None
-    """Position of another channel of that stack, against which the beads' shift is measured and
-    reported; null = it is not."""
+    """Position of another channel of that stack. The shift of the beads between the two channels is
+    measured and reported. Null = not measured."""
     align: bool = False
-    """Displace the PSF by that shift; this channel, restored, then lies on the reference channel.
-    The beads of the stack must shine in both."""
+    """Correct that shift: the PSF is displaced by it, so that the restored channel is registered
+    with the reference channel. The beads must be visible in both channels."""
 
     @field_validator("align")
     @classmethod
@@ -237,7 +240,7 @@ class ChannelOptics(Section):
     """Wavelength of the emission peak, in µm."""
     excitation_um: Wavelength | None = None
     """Wavelength of the excitation, in µm. Confocal and STED: null = 0.93 × the emission;
-    two-photon: the laser's, must be given."""
+    two-photon: the laser's wavelength, required."""
     pinhole_au: PositiveFloat | None = None
     """Confocal and STED only: diameter of this channel's pinhole in Airy units; null = the
     `pinhole_au` of the optics."""
@@ -250,18 +253,19 @@ class ChannelOptics(Section):
 
 
 class Channel(ChannelOptics):
-    """One fluorophore: where it lies in the files and how it shines."""
+    """A channel: one fluorophore."""
 
     index: Annotated[int, Field(ge=0)] = 0
-    """Position on the channel axis of the input, from 0. A channel that the input names keeps that
-    name in the restored volumes; paths, tables and pages have the config's."""
+    """Position on the channel axis of the input, from 0. If the input file names the channel,
+    restored volumes keep that name; paths, tables and pages use the name in the config."""
     psf: Psf = TheoryPsf()
-    """Where the point spread function comes from."""
+    """Source of the PSF: theory, a file, or a bead stack."""
     normalisation: NormalisationSection | None = None
     """Fixed normalisation; null = estimated once over all volumes and time points."""
     beads_um: Annotated[float, Field(gt=0, le=5)] | None = None
-    """Diameter of the objects, in µm, where the volumes show single beads: their widths then tell
-    whether the PSF is too wide or too narrow. Null = other objects."""
+    """Only if the volumes show single beads: their diameter, in µm. The report then compares the
+    widths of the bead images with the PSF, which shows whether the PSF is too wide or too narrow.
+    Null = other objects."""
 
 
 def check_excitation(optics: Optics, channels: Mapping[str, ChannelOptics]) -> None:

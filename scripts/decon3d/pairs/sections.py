@@ -37,24 +37,25 @@ class MeasuredPairs(Section):
     """Input volumes of the methods (low exposure, confocal …): a path, a folder, a glob, or a list
     of these."""
     truth: Files
-    """Their truths (high exposure, STED …), on the same voxel grid: as many files, in the same
-    order."""
+    """The truth of each raw volume (high exposure, STED …), on the same voxel grid: as many files
+    as `raw`, in the same order."""
     specimen: Annotated[str | None, AfterValidator(_one_group)] = None
-    """Regular expression whose one group finds the specimen's name in the raw file's name; null =
-    every pair is its own specimen. Pairs of one specimen stay in one split."""
+    """Regular expression with one group, which matches the specimen's name in the name of the raw
+    file. Null = every pair is a specimen of its own. Pairs of one specimen stay in one split."""
     val: Share = 0.15
-    """Share of the specimens for choosing the best weights and tuning the baselines; at least one
-    specimen."""
+    """Share of the specimens for choosing the best weights and tuning classical methods; at least
+    one specimen."""
     test: Share = 0.15
     """Share of the specimens for the report's numbers; at least one specimen."""
     shape: Shape | None = None
-    """Voxels (Z, Y, X) of the tiles that pairs are cut into; null = the smallest pair's, at most
-    64 × 256 × 256. Tiles with voxels without data are left out."""
+    """Size (Z, Y, X) in voxels of the tiles that are cut from the pairs; null = the size of the
+    smallest pair, at most 64 × 256 × 256. Tiles that contain voxels without data are not used."""
     tiles: PositiveInt = 4
-    """Largest number of tiles of a training pair, the brightest ones; validation and test use one
-    each."""
+    """Largest number of tiles per training pair; the brightest tiles are used. Pairs for validation
+    and test give one tile each."""
     max_shift_um: PositiveFloat = 2.0
-    """Largest shift of a truth, in µm; smaller shifts are corrected, larger ones are errors."""
+    """Largest shift between raw volume and truth, in µm. Smaller shifts are corrected, larger ones
+    are errors."""
     max_drift_um: PositiveFloat = 0.5
     """Largest difference of the shift between parts of a pair (halves along Z, lateral quarters),
-    in µm; a larger one is an error, since no translation registers the pair."""
+    in µm. A larger difference is an error, since no single translation registers the pair."""

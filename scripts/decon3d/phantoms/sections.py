@@ -48,7 +48,7 @@ class ObjectFile(Section):
     path: str
     """TIFF, OME-TIFF or OME-Zarr, first time point and channel; variables are expanded."""
     voxel_size_um: VoxelSize | None = None
-    """Its voxel size (Z, Y, X), in µm; null = from its metadata, else that of the images."""
+    """Its voxel size (Z, Y, X), in µm; null = from its metadata, else that of the dataset."""
     series: Series | None = None
     """Name or number of its image in that file, if that holds several; null = the only one."""
     axes: Axes | None = None
@@ -79,14 +79,16 @@ class Split(Section):
     """One split of the phantoms."""
 
     count: PositiveInt
-    """Volumes per recipe entry of weight 1 in `test`; volumes in all for `train` and `val`."""
+    """Number of volumes: for `train` and `val`, of all recipes together; for `test`, of each recipe
+    with weight 1."""
     recipes: Annotated[dict[Name, PositiveFloat], Field(min_length=1)]
     """Recipes, or names of your own `objects`, with their weights."""
     doses: Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
-    """Doses in photons, for `test` only; every object is imaged at each of them. Null = one image
-    per object, with doses spread over `photons`."""
+    """For `test` only: doses in photons. Every object is imaged at each dose. Null = one image per
+    object, with doses spread over `photons`."""
     psf_variation: PsfVariation | None = None
-    """A different PSF in every volume, for robust training or tests; null = the channel's."""
+    """A different PSF for every volume, for robust training or tests; null = the channel's PSF for
+    all."""
 
 
 class Phantoms(Section):
@@ -97,20 +99,20 @@ class Phantoms(Section):
     train: Split = Split(count=16, recipes={"mixture": 1})
     """Training data of the networks."""
     val: Split = Split(count=4, recipes={"mixture": 1})
-    """Data for choosing the best weights and tuning the baselines."""
+    """Data for choosing the best weights and tuning classical methods."""
     test: Split = Split(count=8, recipes={"mixture": 1, "membranes": 1})
     """Data for the report's numbers with truth."""
     photons: tuple[PositiveFloat, PositiveFloat] | None = None
     """Range of the mean photons of the brightest 0.1 % of the voxels above the background, drawn
-    log-uniformly; null = that of the blocks of the data when the phantoms are first made. Volumes
-    added later do not change it; the report warns if they differ."""
+    log-uniformly. Null = the range in your data, measured in blocks when the phantoms are first
+    made. Volumes added later do not change it; the report warns if they differ."""
     background_photons: Annotated[float, Field(ge=0)] | None = None
-    """Photons of the uniform background; null = those of the darkest places of the data."""
+    """Photons of the uniform background; null = measured in the darkest regions of your data."""
     unit_um: PositiveFloat | None = None
     """Unit of the recipes' sizes, in µm (except rln_mixed, which is in voxels); null = the smallest
     voxel edge."""
     objects: dict[Name, ObjectFile] = {}  # noqa: RUF012 (pydantic copies it)
-    """Clean volumes of your own by name; the names may be used as `recipes`."""
+    """Your own noise-free volumes by name. Use these names in `recipes`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Phantoms":

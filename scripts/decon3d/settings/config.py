@@ -30,16 +30,18 @@ class Settings(Section):
     seed: Annotated[int, Field(ge=0)] = 1
     """Seed of all random number generators."""
     require_gpu: bool = True
-    """Fail if a job was given a GPU but cannot find it; false = use the CPU then."""
+    """Whether a job that requested a GPU fails if it finds none; false = it uses the CPU."""
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     """Datasets by name."""
     instruments: dict[Name, Instrument] = {}  # noqa: RUF012 (pydantic copies it)
     """Microscopes by name. Each may be in its own file instead, `instruments/<name>.yaml` beside
     the config or in the clone's `config`; paths in that file are relative to its folder."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
-    """Restoration methods by name; the kind defaults to the name."""
+    """Restoration methods by a name of your choice. The method's `kind` may be left out if the name
+    is a kind."""
     phantoms: Phantoms | None = None
-    """Null = the defaults if a method needs training or tuning, else no phantoms."""
+    """Simulated pairs. Null = the default phantoms if a method needs training or tuning, else
+    none."""
     restoration: Restoration = Restoration()
 
     @model_validator(mode="after")

@@ -37,29 +37,30 @@ class Dataset(Section):
     """Volumes that share a microscope: one PSF and one model per channel."""
 
     volumes: str | Annotated[list[str | VolumeEntry], Field(min_length=1)] | None = None
-    """A path, a glob, a list, or a sheet (.tsv / .csv with name, path, optional reference). A
-    volume is a TIFF, OME-TIFF or OME-Zarr, a zarr array (with `axes` and `voxel_size_um`), or a
-    folder with a TIFF for each plane of one channel, in the order of the numbers in their names.
-    Without `series`, a plate or a bioformats2raw folder is a volume per image, e.g. plate_A_1_0 for
-    well A/1, field 0. A name that exists is used literally, else it is a pattern."""
+    """Your files: a path, a glob pattern, a list, or a sheet (.tsv or .csv with the columns name,
+    path and, optionally, reference). A volume is a TIFF, OME-TIFF or OME-Zarr, a zarr array (with
+    `axes` and `voxel_size_um`), or a folder with a TIFF for each plane of one channel, in the order
+    of the numbers in their names. Without `series`, each image of a plate or a bioformats2raw
+    folder is a volume, e.g. plate_A_1_0 for field 0 of well A/1. A path that exists is used as it
+    is, even if it contains `*` or `[`."""
     simulate: Annotated[dict[Name, Simulation], Field(min_length=1)] | None = None
-    """Instead of `volumes`: simulated volumes, by name."""
+    """Simulated volumes by name, instead of `volumes`."""
     voxel_size_um: VoxelSize | None = None
     """Voxel size (Z, Y, X), in µm, instead of the metadata's; null = from the metadata of the first
     volume."""
     series: Series | None = None
-    """Image to read from files that hold several (positions, scenes): its name, or its number from
-    0; null = the only one. Applies to references and measured pairs, too."""
+    """Which image to read if a file contains several (positions, scenes): its name, or its number
+    from 0; null = the only one. Also used for references and measured pairs."""
     axes: Axes | None = None
-    """Axes of the files, slowest first, e.g. ZYX or TZCYX, instead of the metadata's, without or
-    with those of length 1; null = from the metadata. Applies to references and pairs, too."""
+    """Axes of the files, slowest first, e.g. ZYX or TZCYX, instead of the metadata's; axes of
+    length 1 may be left out. Null = from the metadata. Also used for references and pairs."""
     times: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     """Time points to restore, from 0; null = all."""
     no_data: Literal["auto", "none"] | float = "auto"
-    """Value of voxels without data (fill of deskewing, stitching or padding): `auto` finds it as a
-    value that fills whole regions and is not the dark level; `none`; or a number. These voxels keep
-    their value and are excluded from all steps, as are NaN and infinite values. For measured pairs,
-    `auto` uses the raw volume; its value applies to the truth, too."""
+    """Value of voxels without data, as deskewing, stitching or padding leave them. `auto`: a value
+    that fills whole regions and is not the dark level. `none`: all voxels have data. Or a number.
+    These voxels keep their value and are excluded from all steps, as are NaN and infinite values.
+    For measured pairs, `auto` uses the raw volume; its value applies to the truth, too."""
     instrument: str | None = None
     """Microscope and objective that recorded these volumes, e.g. `spinning1_60x` for the objective
     `60x` of `instruments/spinning1.yaml`. It provides the optics, the camera, and the wavelengths
@@ -68,7 +69,7 @@ class Dataset(Section):
     """Day of the acquisition, YYYY-MM-DD. The newest bead stack and camera frames of the instrument
     up to that day are used; null = the newest."""
     pairs: MeasuredPairs | None = None
-    """Measured pairs for training networks, tuning baselines and testing all methods; null =
+    """Measured pairs to train networks, tune classical methods and test all methods; null =
     phantoms."""
     optics: Optics
     camera: CameraSection = CameraSection()

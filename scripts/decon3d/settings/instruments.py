@@ -49,8 +49,8 @@ class BeadStack(BeadImages):
     date: Day
     """Day of the recording, YYYY-MM-DD."""
     channels: Annotated[dict[Name, Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    """Channels of the instrument that the stack shows, with their positions on its channel axis,
-    from 0."""
+    """Channels of the stack: the instrument's name of the channel, and its position on the stack's
+    channel axis, from 0."""
 
 
 class CameraFrames(Section):
@@ -59,9 +59,9 @@ class CameraFrames(Section):
     date: Day
     """Day of the recording, YYYY-MM-DD."""
     dark: Files
-    """As `dark` of a dataset's camera."""
+    """Frames without light, given like `dark` of a dataset's camera."""
     flat: Files | None = None
-    """As `flat` of a dataset's camera."""
+    """Frames of uniform light, given like `flat` of a dataset's camera."""
 
 
 class Objective(Section):
@@ -70,10 +70,10 @@ class Objective(Section):
     optics: Optics
     """The optics with this objective."""
     pixel_size_um: PositiveFloat | None = None
-    """Length of a pixel in the specimen, in µm. A volume with other pixels along Y and X gets a
-    warning on its page."""
+    """Length of a pixel in the specimen, in µm. If the voxel size of a volume along Y and X differs
+    from it, the volume's page shows a warning."""
     beads: list[BeadStack] = []  # noqa: RUF012 (pydantic copies it)
-    """Bead stacks, in any order; without any, PSFs come from theory."""
+    """Bead stacks, in any order. Without bead stacks, the PSF is computed from theory."""
 
     @model_validator(mode="after")
     def _one_a_day(self) -> "Objective":
@@ -98,14 +98,14 @@ class Instrument(Section):
     """A microscope, described once for all datasets that are recorded with it."""
 
     title: str = ""
-    """Full name, for its page."""
+    """Full name of the microscope, for its page."""
     camera: CameraSection = CameraSection()
     """The camera."""
     frames: list[CameraFrames] = []  # noqa: RUF012 (pydantic copies it)
-    """The camera's dark and flat frames, in any order; a dataset takes the newest up to its
+    """The camera's dark and flat frames, in any order. A dataset uses the newest ones up to its
     `date`."""
     channels: Annotated[dict[Name, ChannelOptics], Field(min_length=1)]
-    """Channels by name; a dataset's channel with one of these names takes its wavelengths and its
+    """Channels by name. A dataset's channel with the same name gets these wavelengths and the
     PSF."""
     objectives: Annotated[dict[Name, Objective], Field(min_length=1)]
     """Objectives by name. A dataset selects one as `<instrument>_<objective>`, or as `<instrument>`
@@ -114,8 +114,8 @@ class Instrument(Section):
     """Channel against which the shifts of the others are measured, on beads that are visible in
     both; null = the first of `channels`."""
     chromatic: Literal["report", "apply"] = "report"
-    """`report`: report these shifts. `apply`: also correct them by displaced PSFs; the restored
-    channels are then registered with the reference channel."""
+    """`report`: report the shifts between channels. `apply`: also correct them, so that the
+    restored channels are registered with the reference channel."""
     stale_after_days: PositiveInt = 180
     """Days after which a bead stack or camera frames are too old for an acquisition. Older ones are
     used with a warning."""

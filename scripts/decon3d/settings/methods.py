@@ -19,13 +19,13 @@ ORACLE = "_oracle"
 
 
 class Bundle(MethodSection):
-    """A trained network from a bundle; no training."""
+    """A trained network from an earlier run (its bundle)."""
 
     kind: Literal["bundle"]
-    """An existing bundle."""
+    """A trained network."""
     bundle: str
-    """Folder with model.keras and model.json; variables are expanded, `{channel}` is the
-    channel's name."""
+    """Folder of the trained network (bundle), with model.keras and model.json. Environment
+    variables are expanded, and `{channel}` becomes the channel's name."""
 
 
 KINDS: dict[str, Kind] = {**CLASSICAL, **NETWORKS}

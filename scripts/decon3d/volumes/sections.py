@@ -13,12 +13,12 @@ class VolumeEntry(Section):
     """One volume by name."""
 
     name: Name
-    """Its name in the results."""
+    """Name of the volume in the results."""
     path: str
     """TIFF, OME-TIFF, OME-Zarr, or a folder with a TIFF for each plane; environment variables are
     expanded."""
     reference: str | None = None
-    """A volume of the same grid that is taken as the truth in the evaluation."""
+    """A volume on the same voxel grid that the evaluation uses as the truth."""
 
 
 class CameraSection(Section):
@@ -28,29 +28,31 @@ class CameraSection(Section):
     """
 
     offset: Annotated[float, Field(ge=0)] | None = None
-    """Counts of a dark image; null = from the data: the noise's variance over the counts gives the
-    gain and the counts at which it is 0 (offset - gain · read_noise²). The page's warnings list
-    further assumptions."""
+    """Counts of a dark image. Null = from the data: a line is fitted to the noise variance as a
+    function of the counts. Its slope is the gain, and its zero is offset - gain · read_noise².
+    Warnings on the page list further assumptions."""
     gain: PositiveFloat | None = None
-    """Counts per photon; null = the slope of the noise's variance over the counts. If the data do
-    not allow that, 1 is assumed, and methods that need photons (`stopping: rlgc`, `tune_on: data`)
-    stop with an error."""
+    """Counts per photon. Null = from the data: the slope of the noise variance as a function of the
+    counts. If the data do not allow this, 1 is assumed, and methods that need photons (`stopping:
+    rlgc`, `tune_on: data`) stop with an error."""
     read_noise: Annotated[float, Field(ge=0)] | None = None
-    """Standard deviation of the read noise in photons; null = from the data if the offset is known,
-    else at most 1 is assumed, since the data without dark frames only give a combination of the
-    two."""
+    """Standard deviation of the read noise in photons; null = from the data if `offset` is given.
+    Otherwise, at most 1 is assumed, since without dark frames the data only give a combination of
+    offset and read noise."""
     bits: Annotated[int, Field(ge=8, le=16)] | None = None
-    """Bits of the converter: whole counts saturate at 2^bits - 1. Null = the file's (OME's
-    SignificantBits), else those of its type; 16 for simulated volumes; phantoms are neither rounded
-    nor clipped."""
+    """Bits of the camera's converter. Integer counts saturate at 2^bits - 1. Null = OME's
+    SignificantBits of the file, else the bits of its data type; 16 for simulated volumes. Phantoms
+    are neither rounded nor clipped."""
 
     dark: Files | None = None
-    """Frames without light, with the camera's settings of the data: a file with many frames, a
-    pattern, or a list; at least 10 frames, 100 are better. Before all other steps, each pixel's
-    offset is then replaced by their mean, and bad pixels by the median of their neighbours."""
+    """Frames without light, recorded with the same camera settings as the data: a file with many
+    frames, a glob pattern, or a list. At least 10 frames; 100 are better. Before all other steps,
+    the offset of each pixel is then corrected to the mean offset of all pixels, and bad pixels are
+    replaced by the median of their neighbours."""
     flat: Files | None = None
-    """Frames of uniform, constant light at about half of the camera's range, given as `dark`. The
-    gain is measured from them, and each pixel's gain is replaced by the mean."""
+    """Frames of uniform, constant light at about half of the camera's range, given in the same way
+    as `dark`. The gain is measured from them, and the gain of each pixel is corrected to the mean
+    gain of all pixels."""
 
     @property
     def is_known(self) -> bool:

@@ -29,12 +29,13 @@ class Landweber(Classical):
     kind: Literal["landweber"]
     """Projected Landweber."""
     iterations: PositiveInt | Literal["tune"] = "tune"
-    """Iterations, or `tune`: the best by `tune_on`."""
+    """Number of iterations, or `tune`: the number with the least error, by the criterion
+    `tune_on`."""
     tune_on: Literal["phantoms", "test_truth"] = "phantoms"
-    """What `tune` searches on: `phantoms` (val split); `test_truth` (an oracle: the method's name
-    must end in _oracle)."""
+    """Criterion of `tune`. `phantoms`: the error on the val split. `test_truth`: the error on the
+    test split (only as an upper bound for comparison; the method's name must end in _oracle)."""
     relaxation: Annotated[float, Field(gt=0, lt=2)] = 1.9
-    """Length τ of a step; half of it needs twice as many iterations."""
+    """Step length τ; with half of it, twice as many iterations are needed."""
 
 
 def iterate(

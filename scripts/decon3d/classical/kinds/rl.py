@@ -14,21 +14,23 @@ class Rl(Classical):
     kind: Literal["rl"]
     """Richardson-Lucy."""
     iterations: PositiveInt | Literal["auto", "tune"] = "auto"
-    """Number of iterations; with acceleration, those on data binned 2 x 2 x 2, after which a third
-    to a half as many run on the full grid: together, they give the quality of so many on the full
-    grid. `auto`: the number with the least predicted error on a sample of the data, found in
-    seconds without phantoms. `tune`: the best by `tune_on`. With a stopping rule: the largest
-    number (default 500), all on the full grid."""
+    """Number N of iterations. With acceleration, N iterations run on data binned 2 x 2 x 2, then N
+    / 3 to N / 2 on the full grid. (An axis along which the PSF is narrower than 1.5 voxels is not
+    binned.) The result has the quality of N iterations on the full grid. `auto`: the number with
+    the least predicted error on a sample of the data, found in seconds without phantoms. `tune`:
+    the number with the least error, by the criterion `tune_on`. With a stopping rule, N is the
+    largest number (default 500), and all iterations run on the full grid."""
     stopping: Stopping = "fixed"
     tune_on: TuneOn = "phantoms"
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum, and most iterations on binned data, for half the time or less. Without it, about
-    twice as many iterations are needed. With it, the best number of
-    iterations gives 0.15 to 0.22 dB more, but further iterations add noise faster (twice the best
-    number loses up to 3.9 dB, 2.6 dB without). `stopping: rlgc` needs none, since momentum then
-    fits the noise (7 dB lost at 50 photons)."""
+    """`heavy_ball`: iterations with momentum, most of them on binned data, for half the time or
+    less. `none`: about twice as many iterations are needed. At the best number of iterations,
+    acceleration gives a PSNR that is 0.15 to 0.22 dB higher, but further iterations add noise
+    faster: twice the best number loses up to 3.9 dB, 2.6 dB without acceleration. `stopping: rlgc`
+    requires `none`, since momentum then fits the noise (7 dB lost at 50 photons)."""
     back_projector: Literal["matched", "wiener_butterworth"] = "matched"
-    """`wiener_butterworth` (Guo 2020): one or two iterations, with acceleration: none."""
+    """`matched`: the mirrored PSF, as in Richardson-Lucy. `wiener_butterworth` (Guo 2020): needs
+    only one or two iterations, and requires `acceleration: none`."""
 
     @model_validator(mode="after")
     def _unmatched(self) -> "Rl":

@@ -21,13 +21,16 @@ class RlRoughness(Classical):
     """Richardson-Lucy with Good's roughness: for smooth and textured objects, which total variation
     may turn into flat patches."""
     iterations: PositiveInt | Tuned = "tune"
-    """Number of iterations. `tune`: the best by `tune_on`, together with roughness_weight."""
+    """Number of iterations. `tune`: the number with the least error, by the criterion `tune_on`,
+    searched together with roughness_weight."""
     roughness_weight: PositiveFloat | Tuned = "tune"
-    """λ of Good's roughness, for differences relative to the smallest voxel. `tune`: searched. The
-    best values are 0.01 to 0.5, smaller for more photons; any value converges."""
+    """Weight λ of Good's roughness, for derivatives in units of the smallest voxel edge. `tune`:
+    the value with the least error. The best values are 0.01 to 0.5, smaller for more photons. The
+    iteration converges for any value."""
     tune_on: TuneOn = "phantoms"
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum. Without it, up to eight times as many iterations are needed."""
+    """`heavy_ball`: iterations with momentum. `none`: up to eight times as many iterations are
+    needed."""
 
     @model_validator(mode="after")
     def _together(self) -> "RlRoughness":

@@ -21,19 +21,19 @@ class Rltv(Classical):
     kind: Literal["rltv"]
     """Richardson-Lucy with total variation."""
     iterations: PositiveInt | Tuned = "tune"
-    """Number of iterations; with acceleration, most of them on binned data, as for `rl`. `tune`:
-    the best by `tune_on`, together with tv_weight. With a stopping rule: the largest number
-    (default 500)."""
+    """Number of iterations; with acceleration, most of them run on binned data, as for `rl`.
+    `tune`: the number with the least error, by the criterion `tune_on`, searched together with
+    tv_weight. With a stopping rule: the largest number (default 500)."""
     tv_weight: PositiveFloat | Tuned | Literal["snr"] = "tune"
-    """λ of the total variation, for differences relative to the smallest voxel. `tune`: searched.
-    `snr`: 50 / (SNR · smallest voxel in nm), from the brightest place of a sample (Laasmaa
-    2011)."""
+    """Weight λ of the total variation, for derivatives in units of the smallest voxel edge. `tune`:
+    the value with the least error. `snr`: 50 / (SNR · smallest voxel edge in nm), with the SNR of
+    the brightest region of a sample (Laasmaa 2011)."""
     stopping: Stopping = "fixed"
     tune_on: TuneOn = "phantoms"
     acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """Momentum, and most iterations on binned data. Without it, about twice as many iterations are
-    needed. `stopping: rlgc` needs none, since momentum then fits the noise (7 dB lost at 50
-    photons)."""
+    """`heavy_ball`: iterations with momentum, most of them on binned data. `none`: about twice as
+    many iterations are needed. `stopping: rlgc` requires `none`, since momentum then fits the noise
+    (7 dB lost at 50 photons)."""
 
     @model_validator(mode="after")
     def _together(self) -> "Rltv":

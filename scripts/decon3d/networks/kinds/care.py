@@ -32,14 +32,14 @@ class CareTraining(Training):
 
 
 class Care(NetworkSection):
-    """CARE's U-Net (Weigert et al. 2018), trained on the pairs."""
+    """CARE's U-Net (Weigert et al. 2018), trained on phantoms or measured pairs."""
 
     kind: Literal["care"]
     """CARE."""
     depth: Annotated[int, Field(ge=1, le=4)] = 2
-    """Levels below the first."""
+    """Number of levels of the U-Net below the first."""
     probabilistic: bool = False
-    """Also learn the scale of a Laplace distribution."""
+    """Whether the network also predicts the scale of a Laplace distribution for each voxel."""
     training: CareTraining = CareTraining()
 
 

@@ -32,7 +32,7 @@ class DenseDeconTraining(Training):
 
 
 class DenseDecon(NetworkSection):
-    """DenseDeconNet (Guo et al. 2020), single view, trained on the pairs."""
+    """DenseDeconNet (Guo et al. 2020), single view, trained on phantoms or measured pairs."""
 
     kind: Literal["densedecon"]
     """DenseDeconNet."""

@@ -36,18 +36,19 @@ class NeuroDeconTraining(Training):
     decay_steps: PositiveInt = 12_500
     decay_rate: Annotated[float, Field(gt=0, le=1)] = 0.8
     hessian_weight: NonNegativeFloat = 0.78 / 255
-    """Weight of the smoothness of the result (not of the large form), whose unit is the bright
-    foreground; 0.78 / 255 is the published 0.78, for images from 0 to 255. With 0.78, an empty
-    image would have a smaller loss than the truth."""
+    """Weight of the smoothness term of the loss; the large network has no such term. The default is
+    the published 0.78 / 255, since images are scaled to 0 … 255 in the publication, but here so
+    that bright structures are about 1. With 0.78, an empty image would have a smaller loss than the
+    truth."""
 
 
 class NeuroDecon(NetworkSection):
-    """NeuroDecon (Sachuk et al. 2025), trained on the pairs."""
+    """NeuroDecon (Sachuk et al. 2025), trained on phantoms or measured pairs."""
 
     kind: Literal["neurodecon"]
     """NeuroDecon."""
     large: bool = False
-    """The large form: 6,058,690 parameters in place of 1,509,331."""
+    """Whether to use the large network, with 6,058,690 parameters instead of 1,509,331."""
     training: NeuroDeconTraining = NeuroDeconTraining()
 
 

@@ -23,7 +23,7 @@ class RcanTraining(Training):
     """3D-RCAN's training."""
 
     steps: PositiveInt = 76_800
-    """Optimiser steps: 300 epochs of 256."""
+    """Optimiser steps; the default is 300 epochs of 256 steps."""
     batch: PositiveInt = 1
     crop: Shape = (16, 256, 256)
     learning_rate: PositiveFloat = 1e-4
@@ -32,7 +32,7 @@ class RcanTraining(Training):
 
 
 class Rcan(NetworkSection):
-    """3D-RCAN (Chen et al. 2021), trained on the pairs."""
+    """3D-RCAN (Chen et al. 2021), trained on phantoms or measured pairs."""
 
     kind: Literal["rcan"]
     """3D-RCAN."""
@@ -43,14 +43,15 @@ class Rcan(NetworkSection):
     channels: Annotated[PositiveInt, Field(examples=[32])] = 32
     """Channels of every convolution."""
     reduction: PositiveInt = 8
-    """Factor by which the attention reduces the channels."""
+    """Factor by which the channel attention reduces the number of channels."""
     residual_scaling: PositiveFloat = 1.0
     """Weight of a block's residual."""
     loss: Literal["mae", "mse"] = "mae"
     """Mean absolute or mean squared error."""
     attention: Literal["calibrated", "per_block"] = "calibrated"
-    """`calibrated`: pooled vectors from a sample of the data, so that the result does not depend on
-    the blocks. `per_block`: those of each block, as published."""
+    """`calibrated`: the channel means of the attention are computed once, from a sample of the
+    data, so that the result does not depend on the blocks. `per_block`: they are computed for each
+    block, as published."""
     training: RcanTraining = RcanTraining()
 
 

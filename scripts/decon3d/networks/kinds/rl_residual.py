@@ -51,7 +51,7 @@ class RlEstimate(Section):
 
 
 class RlResidual(NetworkSection):
-    """A network of this project that learns the residual of Richardson-Lucy."""
+    """A network of this project that corrects Richardson-Lucy estimates."""
 
     kind: Literal["rl_residual"]
     """Richardson-Lucy's residual."""
@@ -60,9 +60,11 @@ class RlResidual(NetworkSection):
         RlEstimate(iterations=(50,), tv_weight=0.0005),
         RlEstimate(iterations=(50,), tv_weight=0.002),
     )
-    """Inputs of the network beside the image; it corrects the last estimate of the last run."""
+    """Richardson-Lucy runs whose estimates are inputs of the network, in addition to the image. The
+    network corrects the last estimate of the last run."""
     channels: Annotated[PositiveInt, Field(examples=[16])] = 12
-    """Channels of the convolutions at full resolution; twice as many at half."""
+    """Channels of the convolutions at full resolution; at half resolution, there are twice as
+    many."""
     biases: bool = False
     """Whether the convolutions have biases. Without biases, the network is linear in the scale of
     the counts: twice the input gives twice the output."""

@@ -47,19 +47,19 @@ class RlnTraining(Training):
     """RLN's training."""
 
     auxiliary_loss: bool = True
-    """The loss on the first estimate (weight 0.1)."""
+    """Whether the loss includes the network's first estimate (weight 0.1)."""
     gradients: Gradients = "straight_through"
     """Gradients of the divisions and multiplications: the authors' custom ones or the exact
     ones."""
 
 
 class Rln(NetworkSection):
-    """The Richardson-Lucy network (Li et al. 2022), trained on the pairs."""
+    """The Richardson-Lucy network (Li et al. 2022), trained on phantoms or measured pairs."""
 
     kind: Literal["rln"]
     """The Richardson-Lucy network."""
     epsilon: PositiveFloat = 1e-4
-    """Added to the denominators of the network's two divisions."""
+    """Number that is added to the denominators of the network's two divisions."""
     training: RlnTraining = RlnTraining()
 
 
