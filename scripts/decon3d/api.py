@@ -217,8 +217,8 @@ def deconvolve(
     values = np.asarray(image)
     if values.ndim != 3 or values.dtype.kind not in "iuf" or 0 in values.shape:
         raise UserError(
-            f"image: got {values.ndim} axes {values.shape} of type {values.dtype}; give a volume "
-            "with the axes Z, Y, X, of integers or floating point numbers"
+            f"image: the array has the shape {values.shape} and the type {values.dtype}; give a "
+            "volume with the axes Z, Y, X, of integers or floating point numbers"
         )
     psfs = _psfs_of(psf, optics)
     if voxel_size_um is None and isinstance(psf, Psf):
@@ -444,16 +444,17 @@ def _on_grid(psf: Psf | ArrayLike, size: Triple) -> Psf:
         ratios = [a / b for a, b in zip(psf.voxel_size_um, size, strict=True)]
         if max(*ratios, *(1 / r for r in ratios)) > SAME_GRID:
             raise UserError(
-                f"psf: its voxels are {psf.voxel_size_um} µm (Z, Y, X), those of the image {size}; "
-                "make the PSF for the voxel size of the image"
+                f"psf: the PSF has voxels of {psf.voxel_size_um} µm (Z, Y, X), but the image has "
+                f"voxels of {size} µm; make the PSF for the voxel size of the image"
             )
         return psf
     data = np.asarray(psf)
     usable = data.ndim == 3 and data.dtype.kind in "iuf" and all(n % 2 for n in data.shape)
     if not usable or not np.isfinite(data).all() or data.min() < 0 or not data.any():
         raise UserError(
-            f"psf: got an array {data.shape} of type {data.dtype}; give Z, Y, X of odd sizes "
-            f"without NaN or negative values{_FROM_FILE}"
+            f"psf: an array of the shape {data.shape} and the type {data.dtype} cannot be used; "
+            "give an array with the axes Z, Y, X, of odd sizes, with a positive sum, and without "
+            f"NaN, infinite or negative values{_FROM_FILE}"
         )
     peak = np.unravel_index(int(np.argmax(data)), data.shape)
     if any(abs(int(p) - n // 2) > 1 for p, n in zip(peak, data.shape, strict=True)):

@@ -360,7 +360,7 @@ def clean(
         remove(found)
         print(f"Removed: {total}")
     else:
-        print(f"{total}; --yes removes {'them' if found else 'nothing'}")
+        print(f"{total}; {'remove them with --yes' if found else 'nothing to remove'}")
 
 
 def _size(count: float) -> str:

@@ -92,7 +92,8 @@ def restore_volume(
     chosen = range(count) if channels is None else channels
     if not chosen or not set(chosen) <= set(range(count)):
         raise UserError(
-            f"channels: {list(chosen)}, but {source} has {count} channel(s), counted from 0"
+            f"channels: {list(chosen)} cannot be chosen, since {source} has {count} channel(s); "
+            f"give numbers from 0 to {count - 1}"
         )
     indices = {f"channel{i}": i for i in chosen}
     made = dict(zip(indices, psfs(size, len(indices)), strict=True))

@@ -300,8 +300,8 @@ def _frame_problems(
                 if plane != shape:
                     yield (
                         f"{key}.camera.{role}: {file} has {shape[0]} × {shape[1]} pixels (Y, X), "
-                        f"but {path} {plane[0]} × {plane[1]}; give frames of the same region of "
-                        "the camera"
+                        f"but {path} has {plane[0]} × {plane[1]}; give frames of the same region "
+                        "of the camera"
                     )
 
 

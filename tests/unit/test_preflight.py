@@ -308,7 +308,7 @@ def test_two_files_of_one_volume_are_told(tmp_path):
         )
         tifffile.imwrite(tmp_path / name, STACK, description=xml, metadata=None)
     (text,) = problems(settings(f"{tmp_path}/*.ome.tif"), tmp_path)
-    assert "a_C1.ome.tif" in text and "a_C0.ome.tif are files of one volume" in text
+    assert "a_C1.ome.tif" in text and "a_C0.ome.tif belong to one volume" in text
     one = settings(str(tmp_path / parts[0]))
     (header,) = check_headers(one, list_inputs(one), cache=tmp_path / "cache.json").values()
     assert header.shape == (1, 2, 6, 16, 16)
@@ -339,5 +339,5 @@ def test_frames_of_another_region_of_the_camera_are_named(tmp_path):
     height, width = STACK.shape[1:]
     assert found == (
         f"datasets.d.camera.dark: {tmp_path}/dark.tif has 9 × 8 pixels (Y, X), but "
-        f"{tmp_path}/v.tif {height} × {width}; give frames of the same region of the camera"
+        f"{tmp_path}/v.tif has {height} × {width}; give frames of the same region of the camera"
     )

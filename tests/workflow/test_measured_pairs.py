@@ -160,7 +160,7 @@ def test_a_bundle_restores_again_without_pairs_or_training(again):
     assert not set(run.jobs) & {"phantoms", "measured_pairs", "train", "tune"}
     page = (place.folder / "results" / "d" / "report.html").read_text()
     warning = (
-        "the voxels are 0.3 × 0.15 × 0.2 µm wide (Z × Y × X), the network was trained for "
+        "the voxels are 0.3 × 0.15 × 0.2 µm wide (Z × Y × X), but the network was trained for "
         "0.3 × 0.15 × 0.15 µm"
     )
     assert f"small, night: {warning}." in page

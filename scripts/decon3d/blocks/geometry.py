@@ -192,8 +192,8 @@ def choose_block(
         need = smallest * bytes_per_voxel
         raise UserError(
             f"restoration.memory_gb: {memory_bytes / 1e9:g} is too little: the smallest block, "
-            f"{size} voxels (Z, Y, X) with {halo} more on each side, needs {need / 1e9:.2g} GB; "
-            "raise it to that"
+            f"{size} voxels (Z, Y, X) with {halo} more on each side, needs "
+            f"{ceil(need / 1e7) / 100:g} GB; set this value"
         )
     at_least = min(at_least, prod(int(c.max()) for c in counts))
     best: tuple[float, Triple] | None = None

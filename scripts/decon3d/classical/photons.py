@@ -50,8 +50,8 @@ def photon_scale(camera: Camera | None) -> PhotonScale:
     """
     if camera is None or camera.gain_from == "assumed":
         raise UserError(
-            "camera.gain is needed here and cannot be measured in the data (variance against "
-            "mean); give camera.gain, in counts per photon, from the camera's data sheet"
+            "camera.gain is needed, but it cannot be measured in these data (variance against "
+            "mean); give it in counts per photon, from the camera's data sheet"
         )
     return PhotonScale(camera.dark_level, camera.gain, camera.gain_from)
 

@@ -401,8 +401,8 @@ def checked_image(image: NDArray[np.generic], *, background: float, initial: flo
         raise UserError(f"the background is {background:g} counts; it must be 0 or more")
     if not (np.isfinite(initial) and initial > 0):
         raise UserError(
-            f"the start is {initial:g} counts above the background, but must be above 0; the "
-            "background is too high, or the volume is empty"
+            f"the initial estimate is {initial:g} counts above the background; it must be above "
+            "0; lower the background, or leave the volume out if it is empty"
         )
     g = np.clip(image, 0, None).astype(np.float32)
     return np.nan_to_num(g, copy=False, nan=0.0)

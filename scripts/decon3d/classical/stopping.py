@@ -45,8 +45,8 @@ def first_below(
     """
     if not traces:
         raise UserError(
-            f"stopping: {rule} needs a sample of the data, but there are no data; give "
-            "a number of iterations"
+            f"stopping: {rule} needs a sample of the data, but no block holds data; set "
+            "stopping: fixed and a number of iterations"
         )
     means: list[float] = []
     for values in zip(*traces, strict=False):
@@ -57,11 +57,13 @@ def first_below(
         if len(means) == most:
             break
     log.warning(
-        "stopping: %s has not stopped within %d iterations (%.3g, not below %g); this number is "
-        "used; raise the method's `iterations` for a decision by the rule",
+        "stopping: %s did not stop the method within %d iterations (its value is %.3g, the "
+        "threshold %g), so %d iterations are used; to let the rule decide, raise the method's "
+        "`iterations`",
         rule,
         most,
         means[-1],
         threshold,
+        most,
     )
     return Stop(most, False, tuple(means))

@@ -160,8 +160,8 @@ def _check_alike(volumes: Sequence[Volume], given: Given) -> None:
     for volume in volumes[1:]:
         if volume.shape[1] != first.shape[1]:
             raise UserError(
-                f"{volume.path} has {volume.shape[1]} channel(s), {first.path} {first.shape[1]}; "
-                "write a config for each kind of file"
+                f"{volume.path} has {volume.shape[1]} channel(s), but {first.path} has "
+                f"{first.shape[1]}; write a config for each kind of file"
             )
     if given.voxel_size_um is None:
         sizes = [(v.path, v.voxel_size_um) for v in volumes if v.voxel_size_um is not None]

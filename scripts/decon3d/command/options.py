@@ -114,7 +114,7 @@ def measured_psf(
     if bead is None and beads is None:
         if options or diameter is not None:
             what = f"--set {options[0]}" if options else "--bead-diameter"
-            raise UserError(f"{what}: give --bead or --beads, too; this is a key of a measured PSF")
+            raise UserError(f"{what} applies to a measured PSF only; give --bead or --beads, too")
         return None
     source = {"source": "file", "path": bead} if bead else {"source": "beads", "path": beads}
     return source | given(bead_diameter_um=diameter) | _key_values(options)
@@ -144,11 +144,13 @@ def _key_values(options: list[str] | None) -> dict[str, Any]:
     for option in options or []:
         key, separator, value = option.partition("=")
         if not separator:
-            raise UserError(f"--set {option}: give key=value")
+            raise UserError(f"--set {option}: the = is missing; give key=value")
         try:
             found[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise UserError(f"--set {option}: the value is not YAML") from None
+            raise UserError(
+                f"--set {option}: the value is not valid YAML; correct it, or put it in quotes"
+            ) from None
     return found
 
 

@@ -126,8 +126,8 @@ def evaluate_phantoms(
         restored = _array(open_group(restored_store), "restored", restored_store)
     if restored.shape != truth.shape:
         raise UserError(
-            f"{restored_store} has the shape {restored.shape}, {test_store} has {truth.shape}; "
-            "restore the test split again"
+            f"{restored_store} has the shape {restored.shape}, but {test_store} has the shape "
+            f"{truth.shape}; restore the test split again"
         )
     about: Any = test.attrs
     measured = "measured" in about
@@ -204,7 +204,7 @@ def _mean_score(scores: tuple[Score, ...]) -> Score:
 
 def _array(group: zarr.Group, name: str, store: str | Path | None) -> zarr.Array[Any]:
     if name not in group:
-        raise UserError(f"{store} has no array {name!r}; is it a store of phantoms?")
+        raise UserError(f"{store} has no array {name!r}; make the store again")
     array = group[name]
     assert isinstance(array, zarr.Array)
     return array
@@ -213,6 +213,6 @@ def _array(group: zarr.Group, name: str, store: str | Path | None) -> zarr.Array
 def _check_shapes(prediction: ArrayLike, truth: ArrayLike) -> None:
     if tuple(prediction.shape) != tuple(truth.shape):
         raise UserError(
-            f"the restored volume has the shape {tuple(prediction.shape)}, its truth "
-            f"{tuple(truth.shape)}; a reference must lie on the volume's own grid"
+            f"the restored volume has the shape {tuple(prediction.shape)}, but its reference has "
+            f"the shape {tuple(truth.shape)}; give a reference on the volume's grid"
         )

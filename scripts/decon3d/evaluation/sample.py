@@ -199,7 +199,7 @@ def held_out_records(
             log.warning("held-out deviance: %s", how)
             found = [replace(values, fsc_um=(np.nan, np.nan)) for values in found]
     else:
-        log.warning("held-out deviance: not measured: %s", reason)
+        log.warning("held-out deviance was not measured: %s", reason)
     text = f"{OWN}, binomial halves of sample blocks, both ways; {how}"
     new = partial(_maker(stream, name), split="data", implementation=text)
     records = []
@@ -242,7 +242,11 @@ def _predicted(
     measured = measure_camera(blocks)
     shared = neighbour_correlation(noise_of(measured, camera=camera).correlation)
     if shared > CORRELATED:
-        log.warning("predicted error: not measured: noise of neighbours correlates (%.2f)", shared)
+        log.warning(
+            "predicted error was not measured, because the noise of neighbouring voxels is "
+            "correlated (%.2f)",
+            shared,
+        )
         return []
     noise = ImageNoise(camera.gain, camera.dark_level, measured.correlation)
     level = camera.offset if background is None else background

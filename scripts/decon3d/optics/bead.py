@@ -224,12 +224,13 @@ def _other_beads(
         if distance < CLOSE or lateral < 2:
             if share > (CLOSE_BEAD if lateral >= 2 else 0.5):
                 raise UserError(
-                    f"{where}: a second maximum of {share:.0%} of the bead's lies at voxel {at}, "
-                    f"{distance:.1f} FWHM from the bead at {list(found.peak)}, too close to "
-                    f"separate two beads ({CLOSE:g} FWHM are needed); choose another bead"
+                    f"{where}: a second maximum at voxel {at} has {share:.0%} of the height of the "
+                    f"bead at {list(found.peak)} and is only {distance:.1f} FWHM away, too close "
+                    f"to separate two beads ({CLOSE:g} FWHM are needed); choose another bead"
                 )
             warnings.append(
-                f"the side maximum of {share:.0%} at voxel {at} is treated as part of the PSF"
+                f"the side maximum at voxel {at} ({share:.0%} of the peak) is treated as part of "
+                "the PSF"
             )
             continue
         others.append(

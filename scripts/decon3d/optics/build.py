@@ -143,7 +143,7 @@ def _against_reference(psf: Psf, beads: BeadsPsf, key: str) -> Psf:
     if shift is None or (beads.align and shift.beads < LEAST_SHARED):
         count = 0 if shift is None else shift.beads
         text = (
-            f"{count} bead{'s' * (count != 1)} of {beads.path} are visible in the channels "
+            f"only {count} bead{'s' * (count != 1)} of {beads.path} can be seen in both channels "
             f"{beads.channel} and {beads.reference_channel}, so their shift is not known"
         )
         if beads.align:

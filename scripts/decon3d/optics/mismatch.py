@@ -232,7 +232,7 @@ def _second_bead(seen: Array, spline: Array, half: list[int]) -> Mismatch:
     listed = ", ".join(f"{d:+.1f}" for d in (apart if heights[0] >= heights[1] else -apart))
     misfit = _misfit(seen, model(fit.x)) if share > 0.05 else 1.0
     return Mismatch(
-        f"it fits two PSFs, the second of {share:.0%} of the height and [{listed}] voxels of the "
-        "image (Z, Y, X) away, so two beads touch; choose another bead",
+        f"two PSFs fit it, so two beads touch: the second has {share:.0%} of the first one's "
+        f"height and lies [{listed}] voxels of the image (Z, Y, X) away; choose another bead",
         misfit,
     )

@@ -161,8 +161,8 @@ def find_pedestal(
         )
     elif dark is not None and (measured - counts) * data.size > GIVEN * (data - counts).sum() > 0:
         warnings.append(
-            f"`pedestal` is {counts:g} counts, but the file has {measured:g} where theory expects "
-            "no light; check `pedestal` (auto would remove that)"
+            f"`pedestal` is {counts:g} counts, but the file has {measured:g} counts where theory "
+            f"expects no light; check `pedestal` (auto removes {measured:g} counts)"
         )
     return Pedestal(counts, how if given == "auto" else "given", dark, light, warnings)
 

@@ -89,7 +89,7 @@ def align(
     """
     if raw.shape != truth.shape:
         raise UserError(
-            f"{truth_file} has {truth.shape} voxels, {raw_file} has {raw.shape} (Z, Y, X); "
+            f"{truth_file} has {truth.shape} voxels, but {raw_file} has {raw.shape} (Z, Y, X); "
             "resample the truth to the raw volume's grid"
         )
     a, b = (without_small_holes(v.astype(np.float32)) for v in (raw, truth))

@@ -134,10 +134,10 @@ def make_pairs(
         chosen = brightest_tiles(np.where(absent, np.float32(np.nan), matched), shape, count)
         if not chosen:
             raise UserError(
-                f"{key}.shape: {source.raw} with {source.truth}: no tile of {list(shape)} voxels "
-                f"(Z, Y, X) has data throughout ({shares[0]:.2%} of the raw volume and "
-                f"{shares[1]:.2%} of the truth have none: fill or not finite); give smaller tiles, "
-                "leave the pair out, or, if these voxels are dark and not fill, set the dataset's "
+                f"{key}.shape: {source.raw} with {source.truth}: every tile of {list(shape)} "
+                f"voxels (Z, Y, X) contains voxels without data ({shares[0]:.2%} of the raw volume "
+                f"and {shares[1]:.2%} of the truth are fill, NaN or infinite); give smaller tiles, "
+                "or leave the pair out; if these voxels are dark and not fill, set the dataset's "
                 "`no_data: none`"
             )
         tiles[source.split] += [(index, image[t], matched[t]) for t in chosen]

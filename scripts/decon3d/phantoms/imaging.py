@@ -81,8 +81,8 @@ class SimulatedCamera:
         counts = self.gain * photons + self.offset
         if self.bits is not None and counts > 2**self.bits - 1:
             raise UserError(
-                f"a camera of {self.bits} bits holds {2**self.bits - 1} counts, and {photons:g} "
-                f"photons would be {counts:.0f}; lower camera.gain or the photons, or raise "
+                f"{photons:g} photons give {counts:.0f} counts, but a camera of {self.bits} bits "
+                f"ends at {2**self.bits - 1}; lower camera.gain or the photons, or raise "
                 "camera.bits"
             )
 
@@ -330,8 +330,8 @@ def simulate(
             break
     else:
         raise UserError(
-            f"{TRIES} phantoms {recipe!r} in a row had nothing in a field of "
-            f"{' × '.join(map(str, shape))} voxels; give phantoms a larger shape"
+            f"the recipe {recipe!r} gave {TRIES} empty phantoms in a row in a field of "
+            f"{' × '.join(map(str, shape))} voxels (Z, Y, X); give phantoms a larger shape"
         )
     if recipe in SHARPER_THAN_IMAGE:
         sigma = truth_blur_um(psf, voxel_size_um, SHARPER_THAN_IMAGE[recipe])

@@ -121,7 +121,7 @@ def make_object(
     smallest = min(voxel_size_um)
     if unit_um is not None and unit_um < UNIT_LIMIT * smallest:
         raise UserError(
-            f"phantoms.unit_um: structures of {unit_um:g} µm would be lost between voxels of "
-            f"{smallest:g} µm; give at least {UNIT_LIMIT * smallest:g}"
+            f"phantoms.unit_um: structures of {unit_um:g} µm are too small for voxels of "
+            f"{smallest:g} µm; give at least {UNIT_LIMIT * smallest:g} µm"
         )
     return drawers[name](Grid(shape, voxel_size_um, unit_um or smallest), rng=rng)

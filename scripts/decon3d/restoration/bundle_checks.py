@@ -45,8 +45,8 @@ def training_mismatches(
     ):
         if any(abs(a / b - 1) > TOLERANCE for a, b in zip(here, there, strict=True)):
             found.append(
-                f"the {what} {_triple(here)} µm wide (Z × Y × X), the network was trained for "
-                f"{_triple(there)} µm"
+                f"the {what} {_triple(here)} µm wide (Z × Y × X), but the network was trained "
+                f"for {_triple(there)} µm"
             )
     low, high = info.trained_on.noise
     if not low * (1 - TOLERANCE) <= noise <= high * (1 + TOLERANCE):

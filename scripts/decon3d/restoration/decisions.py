@@ -91,15 +91,15 @@ def tv_weight_from_snr(
     """
     if not sample:
         raise UserError(
-            "tv_weight: snr needs a sample of the data, but there are no data; give a number"
+            "tv_weight: snr needs a sample of the data, but no block holds data; give a number"
         )
     known = [filled(block, background).astype(np.float32) for block in sample]
     means = [uniform_filter(block, 3, mode="nearest") for block in known]
     peak = (max(float(mean.max()) for mean in means) - background) / scale.gain
     if not peak > 0:
         raise UserError(
-            "tv_weight: snr: the sample of the data has nothing above the background of "
-            f"{background:g} counts; give a number"
+            "tv_weight: snr cannot be used, since the sample of the data has nothing above the "
+            f"background of {background:g} counts; give a number"
         )
     weight = LAASMAA / (sqrt(peak) * 1000 * min(voxel_size_um))
     log.info("tv_weight: %.3g from an SNR of %.3g (%.3g photons)", weight, sqrt(peak), peak)

@@ -88,14 +88,18 @@ def choose_iterations(
         the noise is correlated, or `NOMINAL` where it is not known.
     """
     if not sample:
-        return nominal("there are no blocks with data")
+        return nominal("no block holds data")
     if camera is None or camera.gain_from == "assumed":
         return nominal("the camera's gain is neither configured nor measurable in the data")
     noise = noise_of(sample, camera)
     shared = neighbour_correlation(noise.correlation)
     if shared > CORRELATED:
         return _by_dose(
-            recipe, sample, noise, psf, f"the noise of neighbours is correlated ({shared:.2f})"
+            recipe,
+            sample,
+            noise,
+            psf,
+            f"the noise of neighbouring voxels is correlated ({shared:.2f})",
         )
     blocks = _affordable(sample, psf)
     factor = _factor(recipe)
@@ -114,13 +118,13 @@ def choose_iterations(
     reason = f"least predicted error on {len(blocks)} block{'s' if len(blocks) > 1 else ''}"
     if best[0] == MOST * factor:
         reason += ", the allowed maximum; the data would allow more"
-    log.info("iterations: auto: %d (%s)", best[0], reason)
+    log.info("iterations: auto chose %d iterations (%s)", best[0], reason)
     return Choice(best[0], True, reason, tuple(curve))
 
 
 def nominal(reason: str) -> Choice:
     """Return the default number, with the reason."""
-    log.warning("iterations: auto: %d iterations, since %s", NOMINAL, reason)
+    log.warning("iterations: auto uses %d iterations, since %s", NOMINAL, reason)
     return Choice(NOMINAL, False, reason)
 
 
@@ -157,7 +161,7 @@ def _by_dose(
     best = scale * max(photons, 1.0) ** power * float(np.linalg.norm(psf.data)) ** width
     iterations = round(float(np.clip(best, LEAST, MOST))) * _factor(recipe)
     reason += f"; the number follows from the dose, {photons:.3g} photons in the brightest voxels"
-    log.warning("iterations: auto: %d, since %s", iterations, reason)
+    log.warning("iterations: auto uses %d iterations, since %s", iterations, reason)
     return Choice(iterations, False, reason)
 
 

@@ -29,7 +29,7 @@ _WORDS = {
     "float_type": "a number",
     "int_from_float": "a whole number",
     "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number of usual size",
+    "int_parsing_size": "a whole number with fewer digits",
     "int_type": "a whole number",
 }
 _LIMITS = {

@@ -27,7 +27,7 @@ def load_settings(config: dict[str, Any]) -> Settings:
         first, alone, then problems of its instruments: the datasets take their keys from there.
     """
     if not isinstance(config, dict):
-        raise ConfigError([f"the config must hold keys, such as `datasets:`, not {config!r}"])
+        raise ConfigError(["the config holds no keys; it must begin with `datasets:`"])
     check_schema_version(config)
     config = merged(config)
     try:

@@ -56,8 +56,8 @@ def _estimates(config: dict[str, Any]) -> Iterator[str]:
             estimates.append({**second, "tv_weight": method["tv_weight"]})
         written = yaml.safe_dump(estimates, default_flow_style=True, width=1000).strip()
         yield (
-            f"methods.{name}: replace {' and '.join(old)}, of an earlier version, by "
-            f"`estimates: {written}`"
+            f"methods.{name}: {' and '.join(old)} {'are keys' if len(old) > 1 else 'is a key'} of "
+            f"an earlier version; write `estimates: {written}` instead"
         )
 
 

@@ -136,7 +136,7 @@ def advise(cluster: Cluster, template: Mapping[str, Any]) -> Advice:
         if cluster.counts_gpus:
             total = sum(gpu.gpus.values())
             limits.insert(0, f"gpu={min(4, total)}")
-            reasons["resources.gpu"] = f"at most so many at once, of {total}"
+            reasons["resources.gpu"] = f"GPUs that jobs use at once, of {total} in the partition"
     else:
         warnings.append("no partition has GPUs, so networks run on CPUs, where training takes days")
     profile["resources"] = limits

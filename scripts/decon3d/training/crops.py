@@ -116,8 +116,8 @@ def load_pairs(
         ) from None
     if len(image.shape) != 4 or image.shape != truth.shape or not image.shape[0]:
         raise UserError(
-            f"{store}: `image` {image.shape} and `object` {truth.shape} should have the same "
-            "shape (n, Z, Y, X) with n ≥ 1"
+            f"{store}: `image` has the shape {image.shape}, `object` the shape {truth.shape}; "
+            "give both the same shape (n, Z, Y, X) with n ≥ 1"
         )
     images = np.empty(image.shape, np.float32)
     objects = np.empty(image.shape, np.float32)
@@ -186,7 +186,8 @@ def fitting_crop(crop: Shape, volume: Shape, stride: Shape) -> Shape:
     fitting = tuple(min(c, v) // s * s for c, v, s in zip(crop, volume, stride, strict=True))
     if not all(fitting):
         raise UserError(
-            f"training volumes of {volume} voxels (Z, Y, X) are too small; make them larger"
+            f"training volumes of {volume} voxels (Z, Y, X) are too small; the network needs at "
+            f"least {stride}: raise phantoms.shape or pairs.shape"
         )
     return fitting  # type: ignore[return-value]
 

@@ -47,13 +47,17 @@ def start_from(
         found = getattr(info, name)
         if found != value:
             raise UserError(
-                f"training.start_from: {folder} was trained with {name} {_words(found)}, this "
+                f"training.start_from: {folder} was trained with {name} {_words(found)}, but this "
                 f"method has {_words(value)}; give both the same options"
             )
     model.set_weights(started.get_weights())
     voxels = [" × ".join(f"{v:g}" for v in s) for s in (info.voxel_size_um, psf.voxel_size_um)]
     if voxels[0] != voxels[1]:
-        log.warning("%s was trained on voxels of %s µm, these are %s µm", folder, *voxels)
+        log.warning(
+            "%s was trained on voxels of %s µm, but these data have voxels of %s µm (Z × Y × X)",
+            folder,
+            *voxels,
+        )
     log.info("starting from %s (%s…)", folder, info.weights_sha256[:12])
     return info.weights_sha256
 

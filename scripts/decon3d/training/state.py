@@ -116,7 +116,11 @@ class TrainingState:
         for _ in range(times - self.losses_of_nan):  # some may be in the saved rate
             self.rate.halve()
         self.losses_of_nan = times
-        log.warning("NaN at step %d: back to step %d with half the rate", lost, self.step)
+        log.warning(
+            "the loss is NaN at step %d; the training continues from step %d with half the rate",
+            lost,
+            self.step,
+        )
 
     def ended_early(self, patience: int | None) -> bool:
         """Return whether the last `patience` validations brought no better score."""

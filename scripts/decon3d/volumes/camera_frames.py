@@ -123,8 +123,8 @@ def measure_maps(
     if share > MOST_BAD:
         raise UserError(
             f"{key}: {share:.0%} of the camera's pixels are bad in these frames ({dark[0]}); check "
-            "that the dark frames have no light, the flat ones no structure, and all the camera "
-            "settings of the data"
+            "that the dark frames show no light, that the flat frames show no structure, and that "
+            "all frames were recorded with the camera settings of the data"
         )
     good = ~bad
     gain[bad] = gain[good].mean()
@@ -167,16 +167,16 @@ def frames_of(
     UserError
         If a file cannot be read, or its planes have another shape than the dark ones or the first.
     """
-    shape, other = of_dark, "the dark ones"
+    shape, other = of_dark, "the dark ones have"
     for path in files:
         volume = open_volume(path, stack=False)
         times, channels, planes, *plane = volume.shape
         if shape is None:
-            shape, other = tuple(plane), f"those of {path}"
+            shape, other = tuple(plane), f"those of {path} have"
         if tuple(plane) != shape:
             raise UserError(
-                f"{key}: the frames of {path} have {plane[0]} × {plane[1]} pixels (Y, X), {other} "
-                f"{shape[0]} × {shape[1]}; give frames of one region of the camera"
+                f"{key}: the frames of {path} have {plane[0]} × {plane[1]} pixels (Y, X), but "
+                f"{other} {shape[0]} × {shape[1]}; give frames of one region of the camera"
             )
         for time in range(times):
             for channel in range(channels):

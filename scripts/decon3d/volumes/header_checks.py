@@ -87,8 +87,8 @@ def shared_files(headers: Iterable[Header], *, key: str) -> list[str]:
         known = first.setdefault(header.files, header.path) if header.files else header.path
         if known != header.path:
             found.append(
-                f"{key}.volumes: {header.path} and {known} are files of one volume, by their "
-                "OME-XML; list one of them"
+                f"{key}.volumes: {header.path} and {known} belong to one volume, as their OME-XML "
+                "states; list one of them"
             )
     return found
 
@@ -105,8 +105,8 @@ def reference_problems(reference: Header, volume: Header, *, key: str) -> list[s
     """
     if reference.shape != volume.shape:
         return [
-            f"{key}: the reference {reference.path} has the shape {_shape(reference.shape)} and "
-            f"{volume.path} {_shape(volume.shape)} (T, C, Z, Y, X); give a reference with the "
+            f"{key}: the reference {reference.path} has the shape {_shape(reference.shape)}, but "
+            f"{volume.path} has {_shape(volume.shape)} (T, C, Z, Y, X); give a reference with the "
             "volume's grid, channels and time points"
         ]
     sizes = reference.voxel_size_um, volume.voxel_size_um
@@ -152,9 +152,9 @@ def pair_problems(
     size = header.voxel_size_um
     if voxel_size_um and size and not same_voxels(size, voxel_size_um):
         found.append(
-            f"{key}: {header.path} has voxels of {_um(size)}, the dataset of "
-            f"{_um(voxel_size_um)} (Z, Y, X); resample it, or set voxel_size_um if the metadata "
-            "are wrong"
+            f"{key}: {header.path} has voxels of {_um(size)}, but the dataset has voxels of "
+            f"{_um(voxel_size_um)} (Z, Y, X); resample the file, or set voxel_size_um if its "
+            "metadata are wrong"
         )
     return found
 

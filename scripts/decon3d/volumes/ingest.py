@@ -283,8 +283,8 @@ def _corrected(
     if (height, width) != maps.about.shape:
         raise UserError(
             f"{key}.camera.dark: the frames have {maps.about.shape[0]} × {maps.about.shape[1]} "
-            f"pixels (Y, X), but {volume.path} {height} × {width}; give frames of the same region "
-            "of the camera, or remove `dark` and `flat`"
+            f"pixels (Y, X), but {volume.path} has {height} × {width}; give frames of the same "
+            "region of the camera, or remove `dark` and `flat`"
         )
     if not isinstance(no_data, str):
         raise UserError(

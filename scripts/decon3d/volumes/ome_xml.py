@@ -320,8 +320,8 @@ def _image(
     sizes = tuple(size[axis] for axis in axes)
     if 0 in size.values() or prod(sizes) > MOST_PLANES:
         raise UserError(
-            f"{path}: its OME-XML states "
-            f"{' × '.join(f'{axis} {n}' for axis, n in size.items())}; export the file again"
+            f"{path}: its OME-XML states impossible sizes "
+            f"({', '.join(f'{axis} {n}' for axis, n in size.items())}); export the file again"
         )
     blocks = [_block(data, axes, sizes, path) for data in pixels.iterfind("{*}TiffData")]
     bits = pixels.get("SignificantBits")

@@ -66,7 +66,9 @@ class ZarrArray:
         folder = Path(path)
         node = node_at(path)
         if node is None or not node.is_array:
-            raise UserError(f"{path} is listed as an array, but missing; copy it from its source")
+            raise UserError(
+                f"{path} is listed as an array, but it is missing; copy it from its source"
+            )
         try:
             if is_own(folder.parent):
                 self._array: Any = open_store(folder.parent)[folder.name]
@@ -81,8 +83,8 @@ class ZarrArray:
             raise
         except Exception as error:
             raise UserError(
-                f"{path} cannot be opened: {reason(error)}; if this names a codec or a type, save "
-                "the array with another, else copy it again from its source"
+                f"{path} cannot be opened: {reason(error)}; if the reason is a codec or a data "
+                "type, save the array with another one, else copy it again from its source"
             ) from None
         if max(self.shape, default=0) > _LONGEST:
             raise UserError(
@@ -90,7 +92,10 @@ class ZarrArray:
                 "metadata are damaged; copy it again from its source"
             )
         if min(self.chunks, default=1) < 1 or len(self.chunks) != len(self.shape):
-            raise UserError(f"{path} has chunks of {self.chunks} voxels; copy it from its source")
+            raise UserError(
+                f"{path} states chunks of {self.chunks} voxels for the shape {self.shape}; its "
+                "metadata are damaged; copy it again from its source"
+            )
         self.ndim = len(self.shape)
         self.attributes = node.attributes
         names = node.array.get("dimension_names") or node.attributes.get("_ARRAY_DIMENSIONS")
@@ -367,7 +372,9 @@ def _transformations(
             else:
                 shift = [s + v for s, v in zip(shift, values, strict=True)]
     if not all(map(math.isfinite, (*scale, *shift))) or min(scale, default=1.0) <= 0:
-        raise ValueError(f"its scale is {scale}, its translation {shift}")
+        raise ValueError(
+            f"its scale {scale} must be above 0, and scale and translation {shift} finite"
+        )
     return scale if "scale" in kinds else None, shift if "translation" in kinds else None
 
 

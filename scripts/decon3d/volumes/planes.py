@@ -95,8 +95,9 @@ class Planes:
         plane = self._plane(number)
         if (plane.shape, plane.dtype) != (self.shape[1:], self.dtype):
             raise UserError(
-                f"{self._files[number]} is a plane of {plane.shape} {plane.dtype} (Y, X), but "
-                f"{self._files[0]} of {self.shape[1:]} {self.dtype}; give planes of one stack"
+                f"{self._files[number]} has {plane.shape} pixels (Y, X) of type {plane.dtype}, but "
+                f"{self._files[0]} has {self.shape[1:]} of type {self.dtype}; give planes of one "
+                "stack"
             )
         return plane
 
@@ -156,8 +157,9 @@ def in_sequence(files: list[str]) -> list[str]:
     if not counting or _other_axes([varying[i] for i in repeated], [before[i] for i in repeated]):
         numbers = " and ".join(f"{before[i]}#" for i in varying) or "nothing"
         raise UserError(
-            f"{folder} is not one stack: its names ({Path(files[0]).name} …) count {numbers}; keep "
-            "the planes of one channel and time point in a folder of their own"
+            f"{folder} is not one stack: in the names of its files ({Path(files[0]).name} …) "
+            f"{numbers} {'changes' if len(varying) < 2 else 'change'}; keep the planes of one "
+            "channel and time point in a folder of their own"
         )
     # A time stamp also counts; the plane's number has the shortest range.
     field = min(counting, key=lambda i: (_range(varying[i]), -i))
@@ -165,9 +167,9 @@ def in_sequence(files: list[str]) -> list[str]:
     other = _OTHER_AXIS.search(before[field])
     if other:
         raise UserError(
-            f"{folder}: the names of its planes ({Path(files[0]).name} …) count {before[field]}#, "
-            "which looks like channels or time points; if these are Z planes, give the dataset's "
-            "axes: ZYX"
+            f"{folder}: in the names of its files ({Path(files[0]).name} …) the number of "
+            f"{before[field]}# looks like a channel or time point; if these are Z planes, give the "
+            "dataset's axes: ZYX"
         )
     ordered = sorted(files, key=numbered.__getitem__)
     steps = {numbered[b] - numbered[a] for a, b in pairwise(ordered)}

@@ -48,5 +48,7 @@ class StrictStore(LocalStore):
         header = found[:HEADER_BYTES].to_bytes()
         stated = int.from_bytes(header[_LENGTH], "little")
         if len(header) < HEADER_BYTES or stated > len(found):
-            raise ValueError(f"cut: {len(found)} bytes of {stated or 'an unknown number'}")
+            raise ValueError(
+                f"it is cut off after {len(found)} of {stated or 'an unknown number of'} bytes"
+            )
         return found

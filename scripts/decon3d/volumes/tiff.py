@@ -165,9 +165,9 @@ def _image(
         image = images[reading.choose(path, [image.name for image in images])]
         if image.modulo and reading.axes is None:
             raise UserError(
-                f"{path}: its {image.modulo} axis holds a second one (phase, angle, wavelength "
-                "…; OME's ModuloAlong annotation); save each of these as a volume of its own, or "
-                "name all axes in the dataset's `axes` to read them one after the other"
+                f"{path}: its {image.modulo} axis also counts phases, angles, wavelengths or the "
+                "like (OME's ModuloAlong annotation); save each of these as a volume of its own, "
+                "or name all axes in the dataset's `axes` to read them one after the other"
             )
         return ome_series(path, file, described, image), image.metadata
     found = image_series(file)

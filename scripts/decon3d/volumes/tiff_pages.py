@@ -112,8 +112,9 @@ def ome_series(
         if available < count:
             raise UserError(
                 f"{block.file or path} is incomplete: its OME-XML states {count} planes from page "
-                f"{block.page} on, but the file holds {max(0, available)} of them: missing from "
-                f"{image.place(block.first + max(0, available))} on; copy or export it again"
+                f"{block.page} on, but the file holds {max(0, available)} of them; the first "
+                f"missing plane is {image.place(block.first + max(0, available))}; copy or export "
+                "it again"
             )
         source.pages.useframes = True
         source.pages.set_keyframe(block.page)
@@ -144,7 +145,8 @@ def ome_series(
         if isinstance(other, tifffile.TiffPage) and other.hash != keyframe.hash:
             raise UserError(
                 f"{path}: page {other.index} of {other.parent.filename} is {other.shape} "
-                f"{other.dtype}, but the first {keyframe.shape} {keyframe.dtype}; export it again"
+                f"{other.dtype}, but the first page is {keyframe.shape} {keyframe.dtype}; export "
+                "it again"
             )
     for key, other_file in files.items():
         if key is not None:

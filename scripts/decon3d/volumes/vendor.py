@@ -25,7 +25,10 @@ def open_vendor(path: str, reason: str, reading: Reading = FROM_FILE) -> Volume:
     try:
         image = bioio.BioImage(path)
     except UnsupportedFileFormatError as error:
-        raise UserError(f"{path} is not a TIFF, and bioio cannot read it: {error}") from None
+        raise UserError(
+            f"{path} is not a TIFF, and bioio cannot read it: {error}; install bioio's reader for "
+            "this format, or save the volume as OME-TIFF"
+        ) from None
     scene = reading.choose(path, [str(name) for name in image.scenes])
     if len(image.scenes) > 1:
         image.set_scene(scene)

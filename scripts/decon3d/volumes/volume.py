@@ -88,7 +88,7 @@ class Reading:
             return number
         raise UserError(
             f"series: {path} holds {'several images' if named else 'no image'} {self.series!r}; "
-            f"it has {listed}; give a number or a name of these"
+            f"its images are {listed}; give the number of one, or a name that only one has"
         )
 
 

@@ -143,7 +143,7 @@ def _fields(path: str | Path) -> list[str]:
     """List the images of a well."""
     node = node_at(path)
     if node is None:
-        raise UserError(f"{path} is a well of the plate, but missing; copy it from its source")
+        raise UserError(f"{path} is listed as a well, but it is missing; copy it from its source")
     return _paths(node, _entries(node.ome.get("well"), "images"), "well.images")
 
 

@@ -44,7 +44,7 @@ def test_a_rule_stops_at_the_first_iteration_below_its_threshold(caplog):
     found = first_below(falling, threshold=0.15, most=10, rule="rlgc")
     assert (found.iterations, found.reached) == (3, True)
     assert not first_below(falling, threshold=0.01, most=4, rule="rlgc").reached
-    assert "has not stopped within 4" in caplog.text
+    assert "did not stop the method within 4" in caplog.text
 
 
 @pytest.mark.parametrize("rule", ["relative_change", "rlgc"])

@@ -179,13 +179,13 @@ def test_every_folder_of_the_contract_is_known_to_clean(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--set", "pedestal=98"], "--set pedestal=98: give --bead or --beads"),
-        (["--bead", "b.tif", "--set", "pedestal"], "--set pedestal: give key=value"),
-        (["--bead", "b.tif", "--set", "axes=[Z"], r"--set axes=\[Z: the value is not YAML"),
+        (["--set", "pedestal=98"], "--set pedestal=98 applies to a measured PSF only"),
+        (["--bead", "b.tif", "--set", "pedestal"], "--set pedestal: the = is missing"),
+        (["--bead", "b.tif", "--set", "axes=[Z"], r"--set axes=\[Z: the value is not valid YAML"),
         (["--bead", "b.tif", "--set", "pedestla=98"], "b.tif does not exist"),
         (["--bead", "a.tif", "--beads", "b.tif"], "give one of --bead and --beads"),
         (["--bead", "b.tif", "--bead-diameter", "0.1"], "b.tif does not exist"),
-        (["--bead-diameter", "0.1"], "--bead-diameter: give --bead or --beads"),
+        (["--bead-diameter", "0.1"], "--bead-diameter applies to a measured PSF only"),
         (["--beads", "b.tif"], "bead_diameter_um: is missing"),
         (["--sheet-thickness", "-1"], "sheet_thickness_um: must be greater than 0"),
     ],

@@ -109,7 +109,7 @@ def test_thin_stack_has_no_ssim(truth: np.ndarray) -> None:
 
 
 def test_shapes_must_agree(truth: np.ndarray) -> None:
-    with pytest.raises(UserError, match=r"24, 40, 36.*own grid"):
+    with pytest.raises(UserError, match=r"24, 40, 36.*the volume's grid"):
         compare(truth[:5], truth)
 
 

@@ -65,7 +65,7 @@ def test_channels_without_common_beads_are_not_aligned(stack, tmp_path):
     tifffile.imwrite(tmp_path / "x.tif", counts, imagej=True, metadata={"axes": "ZCYX"})
     other = {**stack, "path": str(tmp_path / "x.tif")}
     with pytest.raises(
-        UserError, match=r"k\.align: 0 beads of .*x.tif are visible in the channels 1 and 0"
+        UserError, match=r"k\.align: only 0 beads of .*x.tif can be seen in both channels 1 and 0"
     ):
         made(other, align=True)
     assert "so their shift is not known" in made(other).record["warnings"][-1]

@@ -256,7 +256,9 @@ def test_tiles_hold_no_fill(tmp_path, pair):
     assert row["no_data"] == pytest.approx(slanted().mean())
     assert store["image"].shape[0] >= 2
     assert store["image"][:].min() > 80 and store["object"][:].min() > 80
-    with pytest.raises(UserError, match=r"pairs\.shape: .*tif: no tile of \[20, 30, 60\].*no_data"):
+    with pytest.raises(
+        UserError, match=r"pairs\.shape: .*tif: every tile of \[20, 30, 60\].*no_data"
+    ):
         make((20, 30, 60))
     assert make((20, 30, 60), no_data="none")["image"][:].min() == 0
 

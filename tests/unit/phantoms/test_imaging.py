@@ -75,7 +75,9 @@ def test_a_camera_of_few_bits_counts_in_whole_numbers_and_saturates():
     np.testing.assert_array_equal(counts, np.rint(counts))
     assert (counts.min(), counts.max()) == (0, 255)
     camera.check_range(122)
-    with pytest.raises(UserError, match="8 bits holds 255 counts, and 300 photons would be 610"):
+    with pytest.raises(
+        UserError, match="300 photons give 610 counts, but a camera of 8 bits ends at 255"
+    ):
         camera.check_range(300)
 
 

@@ -21,13 +21,13 @@ FITTING = {"voxel_size_um": (0.2, 0.1, 0.1), "psf_fwhm_um": (0.6, 0.25, 0.25), "
         (
             {"voxel_size_um": (0.2, 0.1, 0.112)},
             [
-                "the voxels are 0.2 × 0.1 × 0.112 µm wide (Z × Y × X), the network was trained for 0.2 × 0.1 × 0.1 µm"
+                "the voxels are 0.2 × 0.1 × 0.112 µm wide (Z × Y × X), but the network was trained for 0.2 × 0.1 × 0.1 µm"
             ],
         ),
         (
             {"psf_fwhm_um": (0.5, 0.25, 0.25)},
             [
-                "the point spread function is 0.5 × 0.25 × 0.25 µm wide (Z × Y × X), the network was trained for 0.6 × 0.25 × 0.25 µm"
+                "the point spread function is 0.5 × 0.25 × 0.25 µm wide (Z × Y × X), but the network was trained for 0.6 × 0.25 × 0.25 µm"
             ],
         ),
         ({"noise": 0.0215}, []),

@@ -33,7 +33,7 @@ def test_an_old_config_gets_all_its_edits_and_nothing_else():
         "rl": {"iterations": 5},
     }
     first, second = problems(methods=methods)
-    assert first.startswith("methods.rl_residual: replace iterations, of an earlier version")
+    assert first.startswith("methods.rl_residual: iterations is a key of an earlier version")
     assert "`estimates: [{iterations: [2, 5]}]`" in first
-    assert "methods.mine: replace tv_weight and tv_iterations" in second
+    assert "methods.mine: tv_weight and tv_iterations are keys of an earlier version" in second
     assert "[{iterations: [3, 8]}, {iterations: [50], tv_weight: 0.002}]" in second

@@ -399,7 +399,7 @@ def test_a_value_of_the_wrong_form_is_one_plain_line(change, said, monkeypatch):
 
 def test_a_config_that_holds_no_keys_is_refused():
     for config in (None, [], "a", 3):
-        with pytest.raises(ConfigError, match="must hold keys"):
+        with pytest.raises(ConfigError, match="holds no keys"):
             load_settings(config)
 
 

@@ -152,7 +152,7 @@ def write(path, frames):
         (
             "flat",
             lambda d, f: f[:, :50],
-            "cam.flat: the frames of .* have 50 × 160 pixels .Y, X., the dark ones 120 × 160",
+            "cam.flat: the frames of .* have 50 × 160 pixels .Y, X., but the dark ones have 120 × 160",
         ),
         (
             "flat",
@@ -247,7 +247,7 @@ def test_the_frames_take_the_place_of_what_the_config_lacks(recorded, maps):
         (
             lambda v: v[:, :, :150],
             {},
-            "worm.camera.dark: the frames have 120 × 160 pixels .Y, X., but .*v.tif 120 × 150; give frames",
+            "worm.camera.dark: the frames have 120 × 160 pixels .Y, X., but .*v.tif has 120 × 150; give frames",
         ),
         (
             lambda v: np.where(np.indices(v.shape)[1] < 4, 0, v).astype(np.uint16),

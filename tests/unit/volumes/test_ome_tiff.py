@@ -285,7 +285,7 @@ def test_an_axis_of_two_meanings_is_asked_about(tmp_path):
     body = pixels((4, 12, 10), block(count=4)) + '<AnnotationRef ID="Annotation:0"/>'
     xml = document(image("a", body), notes + "</StructuredAnnotations>")
     write(tmp_path / "a.tif", counts(0), xml)
-    with pytest.raises(UserError, match="Z axis holds a second one"):
+    with pytest.raises(UserError, match="Z axis also counts phases"):
         open_volume(tmp_path / "a.tif")
     assert open_volume(tmp_path / "a.tif", reading=Reading(axes="ZYX")).shape[2] == 4
 
@@ -317,7 +317,7 @@ def test_several_images_are_asked_for(scenes):
         volume = open_volume(scenes, reading=Reading(series=chosen))
         assert np.array_equal(volume.read(0, 0, WHOLE), counts(8, (5, 12, 10)))
     for wrong in (2, "middle"):
-        with pytest.raises(UserError, match=r"no image .*; it has 0 \(left\), 1 \(right\)"):
+        with pytest.raises(UserError, match=r"no image .*; its images are 0 \(left\), 1 \(right\)"):
             open_volume(scenes, reading=Reading(series=wrong))
 
 

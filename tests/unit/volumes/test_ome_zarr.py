@@ -105,7 +105,9 @@ def test_a_bioformats2raw_layout_is_many_volumes(version, listed, tmp_path):
     assert first(found["slide_1"].path) == 1
     assert first(str(tmp_path / "slide.zarr"), series=1) == 1
     assert first(str(tmp_path / "slide.zarr"), series="fish 1") == 1
-    with pytest.raises(UserError, match=r"no image 'fish 7'; it has 0 \(fish 0\), 1 \(fish 1\)"):
+    with pytest.raises(
+        UserError, match=r"no image 'fish 7'; its images are 0 \(fish 0\), 1 \(fish 1\)"
+    ):
         open_volume(tmp_path / "slide.zarr", reading=Reading(series="fish 7"))
 
 
@@ -284,7 +286,7 @@ BAD_LEVEL = [{"path": "../0", "coordinateTransformations": [SCALE]}]
         ({"multiscales": [multiscale(datasets=BAD_LEVEL)]}, "not a path inside the store"),
         (
             {"multiscales": [multiscale(datasets=[{"path": "7"}])]},
-            "v.zarr/7 is listed as an array, but missing",
+            "v.zarr/7 is listed as an array, but it is missing",
         ),
         ({"multiscales": [multiscale(axes=[])]}, "lists no axes.*`axes`"),
         ({"multiscales": [multiscale(axes=None)]}, "lists no axes.*`axes`"),

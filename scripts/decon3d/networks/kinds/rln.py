@@ -160,7 +160,9 @@ def load_published(folder: str | Path) -> keras.Model:
     """
     path = Path(folder) / "model.ckpt"
     if not path.with_suffix(".ckpt.index").is_file():
-        raise UserError(f"{folder}: no RLN checkpoint here (model.ckpt.index is missing)")
+        raise UserError(
+            f"{folder}: model.ckpt.index is missing; give the folder of an RLN checkpoint"
+        )
     reader = tf.train.load_checkpoint(str(path))
     by_name = {key.rsplit("/", 1)[-1]: key for key in reader.get_variable_to_shape_map()}
     model = build()
@@ -176,7 +178,9 @@ def load_published(folder: str | Path) -> keras.Model:
                 ]
             )
     except (KeyError, ValueError, tf.errors.NotFoundError) as error:
-        raise UserError(f"{path}: not a checkpoint of RLN ({error})") from None
+        raise UserError(
+            f"{path} is not a checkpoint of RLN ({error}); give the folder of one"
+        ) from None
     return model
 
 
