@@ -54,5 +54,5 @@ def test_read_noise_counts_as_photons_more():
 
 
 def test_an_assumed_gain_splits_no_photons():
-    with pytest.raises(UserError, match=r"give camera\.gain"):
+    with pytest.raises(UserError, match=r"camera\.gain is needed"):
         photon_scale(Camera(gain_from="assumed"))
