@@ -69,7 +69,7 @@ def test_the_same_seed_chooses_the_same():
 def test_what_the_data_cannot_tell_is_nominal_and_says_why():
     image = exposure_of("nuclei", PSF, 50.0).images[0]
     without = prepared(image, sample=[])
-    assert without["iterations"] == NOMINAL and "no blocks" in without["choice"]["reason"]
+    assert without["iterations"] == NOMINAL and "no block holds data" in without["choice"]["reason"]
     second = prepared(image, source="denoised")
     assert second["iterations"] == NOMINAL and "denoised" in second["choice"]["reason"]
     flat = np.full((8, 16, 16), 7.0, np.float32)
