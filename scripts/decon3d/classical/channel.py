@@ -7,7 +7,7 @@ import numpy as np
 from decon3d.classical.back_projectors import damping_counts
 from decon3d.classical.coarse_to_fine import bins_of
 from decon3d.classical.estimates import Run
-from decon3d.classical.kind import Classical, prior_of
+from decon3d.classical.kind import Classical
 from decon3d.classical.recipe import BackProjector, Recipe
 from decon3d.classical.registry import CLASSICAL
 from decon3d.optics.psf import Psf, half_width
@@ -70,32 +70,21 @@ def base_recipe(
         damping = max(calm - (background - dark), 0.0)
     else:
         damping = damping_counts(psf.data, background_sigma=sigma)
+    acceleration = getattr(method, "acceleration", "none")
     return Recipe(
         background=background,
         initial=max(START * (law.offset + law.scale - background), 1e-3 * law.scale),
         voxel_size_um=psf.voxel_size_um,
-        acceleration=getattr(method, "acceleration", "none"),
+        acceleration="none" if acceleration == "none" else "heavy_ball",
         back_projector=back_projector,
         dark_level=dark,
         damping=damping,
         lowest=min(0.0, statistics.percentiles["0.1"]),
         saturation=statistics.saturation,
         kind=method.kind,
-        coarse_to_fine=_goes_coarse_to_fine(method),
+        coarse_to_fine=acceleration == "coarse_to_fine",
         options=CLASSICAL[method.kind].options(method),
     )
-
-
-def _goes_coarse_to_fine(method: Classical) -> bool:
-    """Say whether most iterations of a method run on binned data.
-
-    Only with momentum and a number of iterations that is known beforehand: plain iterations are as
-    published, and stopping rules compare one iteration with the next. Good's roughness has other
-    steps.
-    """
-    accelerated = getattr(method, "acceleration", "none") == "heavy_ball"
-    fixed = getattr(method, "stopping", "fixed") == "fixed"
-    return accelerated and fixed and prior_of(method) != "roughness_weight"
 
 
 def halo_of(runs: Sequence[Run], *, psf: Psf) -> tuple[int, int, int]:
