@@ -33,7 +33,7 @@ GPU_RULES = {"train", "restore_part_gpu", "networks"}
 """Or groups of rules: restored phantoms and samples."""
 ONE_TRAINING = {"steps": 40, "crop": [8, 16, 16], "batch": 2, "validate_every": 20}
 SPLIT = {"count": 1, "recipes": {"rln_mixed": 1}}
-VOLUME = {"simulate": {"small": {"shape": [12, 192, 192]}}}
+VOLUME = {"simulate": {"small": {"shape": [12, 256, 256]}}}
 CONFIG = {
     "datasets": {
         "one": simulated_dataset(**VOLUME),
@@ -176,17 +176,26 @@ def disturb(cluster, folder, run):
     trainings = [(name, "train", "gfp.rln.log") for name in ("one", "two")]
     until(lambda: all(said(*log, "training rln") for log in trainings), "both trainings")
     tell_to_stop(*trainings[0])
-    until(lambda: begun("two").count("\n") >= 2, "two blocks of two's part")
-    tell_to_stop("two", "restore", "rln.0.log")
-    until(lambda: begun("one").count("\n") >= 2, "two blocks of one's part")
-    job, node = said("one", "restore", "rln.0.log", r"SLURM job (\d+), .*node (gpu\d)").groups()
-    cluster.kill_node(node)
-    progress = begun("one")
-    try:
-        until(lambda: state(cluster, job) == "NODE_FAIL", f"SLURM to miss {node}")
-    finally:
-        cluster.start_node(node)
-    return progress
+
+    def stop_two():
+        until(lambda: begun("two").count("\n") >= 2, "two blocks of two's part")
+        tell_to_stop("two", "restore", "rln.0.log")
+
+    def lose_the_node_of_one():
+        until(lambda: begun("one").count("\n") >= 2, "two blocks of one's part")
+        job, node = said("one", "restore", "rln.0.log", r"SLURM job (\d+), .*node (gpu\d)").groups()
+        cluster.kill_node(node)
+        progress = begun("one")
+        try:
+            until(lambda: state(cluster, job) == "NODE_FAIL", f"SLURM to miss {node}")
+        finally:
+            cluster.start_node(node)
+        return progress
+
+    with ThreadPoolExecutor() as pool:  # either part may be the first
+        stopped, progress = pool.submit(stop_two), pool.submit(lose_the_node_of_one)
+    stopped.result()
+    return progress.result()
 
 
 def state(cluster, job):

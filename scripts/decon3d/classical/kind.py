@@ -123,6 +123,12 @@ class Classical(MethodSection):
                 "tune",
                 "stopping: rlgc needs acceleration: none, since momentum amplifies noise",
             )
+        if stopping != "fixed" and getattr(self, "acceleration", "none") == "coarse_to_fine":
+            raise PydanticCustomError(
+                "tune",
+                "acceleration: coarse_to_fine needs stopping: fixed, since a stopping rule "
+                "compares one iteration on the full grid with the next",
+            )
         return self
 
 

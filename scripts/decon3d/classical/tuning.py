@@ -9,8 +9,8 @@ understates the method. The rule:
   The peak is the *first* checkpoint within that tolerance of the best.
 - **λ.** The search climbs from one λ by factors of 3 until both neighbours of the best are worse,
   then tries the middle (a factor of √3) towards the better neighbour.
-- **Grid.** The search runs on the full grid, where one run passes all numbers of iterations. Coarse
-  to fine has the same quality at the same number near the best one (`coarse_to_fine`).
+- **Grid.** The search runs on the full grid, where one run passes all numbers of iterations. With
+  `coarse_to_fine`, the chosen number is that of the full grid.
 - **Limits.** Bright widefield images gain for thousands of iterations, ever less. So the iterations
   of a run are limited, and those of all runs together; λ has a least and a most value. The result
   says at which limit the search ended.

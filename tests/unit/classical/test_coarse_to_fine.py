@@ -155,7 +155,7 @@ def test_missing_voxels_on_the_coarse_grid():
     assert full > 20
 
 
-def test_only_accelerated_fixed_iterations_go_coarse_to_fine():
+def test_only_who_asks_for_it_goes_coarse_to_fine():
     image, _ = specimen()
     options = {
         "statistics": ChannelStatistics.of_image(image),
@@ -163,10 +163,15 @@ def test_only_accelerated_fixed_iterations_go_coarse_to_fine():
         "camera": None,
     }
     for method, expected in (
-        (Rl(kind="rl"), True),
-        (Rltv(kind="rltv"), True),
+        (Rl(kind="rl"), False),
+        (Rltv(kind="rltv"), False),
         (Rl(kind="rl", acceleration="none"), False),
-        (Rl(kind="rl", stopping="relative_change"), False),
         (RlRoughness(kind="rl_roughness"), False),
+        (Rl(kind="rl", acceleration="coarse_to_fine"), True),
+        (Rltv(kind="rltv", acceleration="coarse_to_fine"), True),
     ):
-        assert base_recipe(method, **options).coarse_to_fine is expected
+        recipe = base_recipe(method, **options)
+        assert recipe.coarse_to_fine is expected
+        assert recipe.acceleration == ("none" if method.acceleration == "none" else "heavy_ball")
+    with pytest.raises(ValueError, match="coarse_to_fine needs stopping: fixed"):
+        Rl(kind="rl", acceleration="coarse_to_fine", stopping="relative_change")

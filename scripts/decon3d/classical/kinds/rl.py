@@ -14,20 +14,20 @@ class Rl(Classical):
     kind: Literal["rl"]
     """Richardson-Lucy."""
     iterations: PositiveInt | Literal["auto", "tune"] = "auto"
-    """Number N of iterations. With acceleration, N iterations run on data binned 2 x 2 x 2, then N
-    / 3 to N / 2 on the full grid. (An axis along which the PSF is narrower than 1.5 voxels is not
-    binned.) The result has the quality of N iterations on the full grid. `auto`: the number with
-    the least predicted error on a sample of the data, found in seconds without phantoms. `tune`:
-    the number with the least error, by the criterion `tune_on`. With a stopping rule, N is the
-    largest number (default 500), and all iterations run on the full grid."""
+    """Number of iterations. `auto`: the number with the least predicted error on a sample of the
+    data, found in seconds without phantoms. `tune`: the number with the least error, by the
+    criterion `tune_on`. With a stopping rule: the largest number (default 500)."""
     stopping: Stopping = "fixed"
     tune_on: TuneOn = "phantoms"
-    acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """`heavy_ball`: iterations with momentum, most of them on binned data, for half the time or
-    less. `none`: about twice as many iterations are needed. At the best number of iterations,
-    acceleration gives a PSNR that is 0.15 to 0.22 dB higher, but further iterations add noise
-    faster: twice the best number loses up to 3.9 dB, 2.6 dB without acceleration. `stopping: rlgc`
-    requires `none`, since momentum then fits the noise (7 dB lost at 50 photons)."""
+    acceleration: Literal["heavy_ball", "coarse_to_fine", "none"] = "heavy_ball"
+    """`heavy_ball`: iterations with momentum. `coarse_to_fine`: with momentum; N iterations run on
+    data binned 2 x 2 x 2, then N / 3 to N / 2 on the full grid, in half to two thirds of the time.
+    (An axis along which the PSF is narrower than 1.5 voxels is not binned.) `none`: about twice as
+    many iterations are needed. At the best number of iterations, `heavy_ball` gives a PSNR that is
+    0.15 to 0.22 dB higher than `none`, but further iterations add noise faster: twice the best
+    number loses up to 3.9 dB, 2.6 dB without acceleration. A stopping rule excludes
+    `coarse_to_fine`. `stopping: rlgc` requires `none`, since momentum then fits the noise (7 dB
+    lost at 50 photons)."""
     back_projector: Literal["matched", "wiener_butterworth"] = "matched"
     """`matched`: the mirrored PSF, as in Richardson-Lucy. `wiener_butterworth` (Guo 2020): needs
     only one or two iterations, and requires `acceleration: none`."""

@@ -21,19 +21,19 @@ class Rltv(Classical):
     kind: Literal["rltv"]
     """Richardson-Lucy with total variation."""
     iterations: PositiveInt | Tuned = "tune"
-    """Number of iterations; with acceleration, most of them run on binned data, as for `rl`.
-    `tune`: the number with the least error, by the criterion `tune_on`, searched together with
-    tv_weight. With a stopping rule: the largest number (default 500)."""
+    """Number of iterations. `tune`: the number with the least error, by the criterion `tune_on`,
+    searched together with tv_weight. With a stopping rule: the largest number (default 500)."""
     tv_weight: PositiveFloat | Tuned | Literal["snr"] = "tune"
     """Weight λ of the total variation, for derivatives in units of the smallest voxel edge. `tune`:
     the value with the least error. `snr`: 50 / (SNR · smallest voxel edge in nm), with the SNR of
     the brightest region of a sample (Laasmaa 2011)."""
     stopping: Stopping = "fixed"
     tune_on: TuneOn = "phantoms"
-    acceleration: Literal["heavy_ball", "none"] = "heavy_ball"
-    """`heavy_ball`: iterations with momentum, most of them on binned data. `none`: about twice as
-    many iterations are needed. `stopping: rlgc` requires `none`, since momentum then fits the noise
-    (7 dB lost at 50 photons)."""
+    acceleration: Literal["heavy_ball", "coarse_to_fine", "none"] = "heavy_ball"
+    """`heavy_ball`: iterations with momentum. `coarse_to_fine`: most of them on binned data, as for
+    `rl`. `none`: about twice as many iterations are needed. A stopping rule excludes
+    `coarse_to_fine`. `stopping: rlgc` requires `none`, since momentum then fits the noise (7 dB
+    lost at 50 photons)."""
 
     @model_validator(mode="after")
     def _together(self) -> "Rltv":
