@@ -16,6 +16,7 @@ from run import Row, ratio
 from decon3d.networks import devices
 from decon3d.networks.kinds.rln import Rln, RlnTraining
 from decon3d.optics.psf import normalised_psf
+from decon3d.volumes.camera import Camera
 
 VOLUMES, SHAPE = 4, (64, 128, 128)
 CROP = (32, 32, 32)
@@ -115,7 +116,7 @@ def whole_training() -> float:
             val_store=Path(folder) / "pairs.zarr",
             method=Rln(kind="rln", training=training),
             psf=normalised_psf(bead, (0.2, 0.1, 0.1), {}),
-            camera_offset=100.0,
+            camera=Camera(offset=100.0),
             seed=1,
             stream=("bench",),
             folder=folder,
