@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from decon3d.blocks.geometry import triple
 from decon3d.classical.operators import Blur
 from decon3d.classical.richardson_lucy import FloatArray, Observation, observe, steps
 from decon3d.optics.psf import fwhm_um
@@ -131,12 +132,12 @@ class CoarseGrid:
         self._fine = fine
         # Voxels of the image's first coarse voxel that lie before the image.
         self._before = [start % n for start, n in zip(origin, self.bins, strict=True)]
-        z, y, x = (
+        shape = triple(
             -(-(before + size) // n)
             for before, size, n in zip(self._before, fine.shape, self.bins, strict=True)
         )
         self.model = Blur(
-            (z, y, x),
+            shape,
             psf=binned_psf(fine.psf, self.bins),
             threads=fine.slabs.threads,
             device=fine.device,
