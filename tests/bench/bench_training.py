@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from run import Row, ratio
+from run import Row, memory_gb, ratio
 
 from decon3d.networks import devices
 from decon3d.networks.kinds.rln import Rln, RlnTraining
@@ -122,8 +122,7 @@ def whole_training() -> float:
             folder=folder,
             device=devices.configure(gpus=0, threads=2),
         )
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
+    return memory_gb()
 
 
 def rows() -> Iterator[Row]:
