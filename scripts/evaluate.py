@@ -60,9 +60,8 @@ def phantoms():
     kernels = Kernels(**params.kernels) if params.kernels else None
     records = []
     stores = files.get("restored") or [None] * len(files.tests)
-    names = list(params.indices)[: len(files.tests)]
-    for channel, test, restored, psf, noise in zip(
-        names, files.tests, stores, files.psfs, files.noises, strict=False
+    for test, restored, channel, psf, noise in zip(
+        files.tests, stores, params.indices, files.psfs, files.noises, strict=False
     ):
         pairs = {
             "test_store": Path(test).parent,
@@ -137,9 +136,9 @@ def sample_of_channel(place, channel, volumes, gpus):
 
     chain = [
         {
-            role: paths[place]
+            role: of_channels[place]
             for role in ("psf", "tuning", "bundle", "state")
-            if (paths := files.get(f"{role}_{i}"))
+            if (of_channels := files.get(f"{role}_{i}"))
         }
         for i in range(len(params.methods))
     ]

@@ -1,11 +1,9 @@
-"""Measure a channel in its raw volumes: statistics, noise and camera, and whether the PSF fits."""
+"""Measure a channel in its raw volumes: statistics and normalisation, noise and camera."""
 
 from decon3d.evaluation.noise import noise_of
-from decon3d.evaluation.psf_fit import channel_psf_fit
 from decon3d.logs import job_log
-from decon3d.optics.psf import load_psf
 from decon3d.restoration.sample import channel_camera
-from decon3d.volumes.camera import load_camera, resolve_camera, resolved_camera
+from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.normalisation import Normalisation
 from decon3d.volumes.sections import CameraSection
 from decon3d.volumes.statistics import channel_statistics, save_statistics
@@ -22,17 +20,6 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         key=f"datasets.{snakemake.wildcards.dataset}",
     )
     save_statistics(output.statistics, statistics)
-    common = {"channel": params.index, "times": params.times, "seed": params.seed}
-    measured = channel_camera(records, **common)
+    measured = channel_camera(records, channel=params.index, times=params.times, seed=params.seed)
     camera = resolve_camera(CameraSection.model_validate(params.camera), measured)
     noise_of(measured, camera=camera).save(output.noise, camera=measured, resolved=camera)
-    fit = channel_psf_fit(
-        records,
-        psf=load_psf(snakemake.input.psf),
-        camera=resolved_camera(params.camera, output.noise),
-        measured=load_camera(output.noise),
-        bead_um=params.beads_um,
-        threads=snakemake.threads,
-        **common,
-    )
-    fit.save(output.psf_fit)

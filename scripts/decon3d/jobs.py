@@ -167,7 +167,7 @@ class Jobs:
         None if neither the config nor a known header has it.
         """
         chosen = self.settings.datasets[dataset]
-        header = self.headers.get((self.first_volume(dataset), Reading.of(chosen)))
+        header = self._header(chosen, self.first_volume(dataset))
         return chosen.voxel_size_um or (header.voxel_size_um if header else None)
 
     def first_volume(self, dataset: str) -> str:

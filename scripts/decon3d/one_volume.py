@@ -54,7 +54,7 @@ def restore_volume(
     *,
     settings: Settings,
     psfs: Callable[[Triple, int], Sequence[Psf]],
-    channels: Sequence[int] | None,
+    channels: list[int] | None,
     folder: Path,
     threads: int,
     gpus: int,
@@ -89,11 +89,12 @@ def restore_volume(
     volume = open_volume(source, reading=reading)
     size = chosen_voxel_size(volume, configured=dataset.voxel_size_um, key=f"{KEY}.voxel_size_um")
     count = volume.shape[1]
-    chosen = range(count) if channels is None else channels
-    if not chosen or not set(chosen) <= set(range(count)):
+    chosen = list(range(count)) if channels is None else channels
+    in_file = isinstance(chosen, list) and all(type(i) is int and 0 <= i < count for i in chosen)
+    if not chosen or not in_file:
         raise UserError(
-            f"channels: {list(chosen)} cannot be chosen, since {source} has {count} channel(s); "
-            f"give numbers from 0 to {count - 1}"
+            f"channels: {chosen} cannot be chosen, since {source} has {count} channel(s); give a "
+            f"list of numbers from 0 to {count - 1}"
         )
     indices = {f"channel{i}": i for i in chosen}
     made = dict(zip(indices, psfs(size, len(indices)), strict=True))

@@ -48,7 +48,8 @@ def bare(methods: list[str]) -> str:
         "psf": ([], path + "psf.tif"),
         "simulate": ([path + "psf.tif"], path + "simulated.ome.tif"),
         "ingest": ([path + "simulated.ome.tif"], path + "ingest.json"),
-        "measure": ([path + "ingest.json", path + "psf.tif"], path + "noise.json"),
+        "measure": ([path + "ingest.json"], path + "noise.json"),
+        "psf_fit": ([path + "noise.json", path + "psf.tif"], path + "psf_fit.json"),
         "phantoms": ([path + "psf.tif"], path + "training/{split}.zarr/zarr.json"),
         "likeness": ([path + "training/test.zarr/zarr.json"], path + "likeness.json"),
         "tune": ([path + "training/val.zarr/zarr.json"], path + "tuning/{method}.json"),
@@ -81,7 +82,8 @@ def bare(methods: list[str]) -> str:
             + [path + f"models/{m}/model.json" for m in networks]
             + [path + f"sample/{m}.json" for m in networks]
             + [
-                path + name for name in ("tuning/rl_tuned.json", "likeness.json", "evaluation.json")
+                path + f"{name}.json"
+                for name in ("tuning/rl_tuned", "psf_fit", "likeness", "evaluation")
             ],
             path + "report.html",
         ),

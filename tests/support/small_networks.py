@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from decon3d.networks.bundle import write_bundle
-from decon3d.networks.description import TrainedOn
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.kinds import care, neurodecon, rcan, rln
 from decon3d.networks.layers import global_means
@@ -49,51 +48,18 @@ def identity():
     return keras.Model(image, keras.layers.Rescaling(1.0)(image))
 
 
-def write(folder, model, kind):
-    """Write a network as a bundle."""
+def write(folder, model, kind, **changes):
+    """Write a network as a bundle, with changed records."""
     halo, stride = halo_and_stride(model)
-    return write_bundle(
-        folder,
-        model,
-        kind=kind,
-        options={},
-        input_channels=1,
-        halo=halo,
-        stride=stride,
-        bytes_per_voxel=250.0,
-        global_means=bool(global_means(model)),
-        target_kernel="object",
-        voxel_size_um=(0.2, 0.1, 0.1),
-        psf_fwhm_um=(0.6, 0.25, 0.25),
-        psf_fingerprint="ab",
-        trained_on=TrainedOn(2, (8, 8, 8), "law", (100.0, 100.0), (50.0, 60.0), (0.01, 0.02), {}),
-        training={"steps": 1},
-        seed=1,
-        stream=("d", "c"),
-        device="CPU",
-        best_step=1,
-        validation={},
-    )
+    of_network = {"halo": halo, "stride": stride, "global_means": bool(global_means(model))}
+    info = vars(bundle_info(kind=kind, **of_network, **changes))
+    made_here = ("schema_version", "versions", "model_sha256", "weights_sha256")
+    given = {k: v for k, v in info.items() if not k.startswith("_") and k not in made_here}
+    return write_bundle(folder, model, **given)
 
 
 def write_rcan(folder, **changes):
-    """Write a small RCAN as a bundle with changed records."""
+    """Write a small RCAN as a bundle, with changed records."""
     keras.utils.set_random_seed(1)
     options = {"groups": 1, "blocks": 1, "channels": 4, "reduction": 2}
-    known = vars(
-        bundle_info(
-            kind="rcan",
-            options=options,
-            halo=(5, 5, 5),
-            stride=(1, 1, 1),
-            global_means=True,
-            **changes,
-        )
-    )
-    made_here = ("schema_version", "versions", "model_sha256", "weights_sha256")
-    info = {
-        key: value
-        for key, value in known.items()
-        if not key.startswith("_") and key not in made_here
-    }
-    write_bundle(folder, rcan.build(**options), **info)
+    write(folder, rcan.build(**options), "rcan", options=options, **changes)

@@ -25,6 +25,7 @@ RULES = {
     "simulate",
     "ingest",
     "measure",
+    "psf_fit",
     "train",
     "tune",
     "restore_prepare",
@@ -221,13 +222,18 @@ def test_a_volume_has_a_page_when_asked_and_snakemake_its_report(finished):
         ),
         (
             lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(emission_um=0.53),
-            RULES - {"simulate", "tune", "ingest"},
+            RULES - {"simulate", "tune", "ingest", "measure"},
+        ),
+        (
+            lambda c: c["datasets"]["cells"]["channels"]["gfp"].update(beads_um=0.2),
+            {"psf_fit", *END},
         ),
         (
             lambda c: c["datasets"]["cells"].update(times=[0]),
             {
                 "ingest",
                 "measure",
+                "psf_fit",
                 "likeness",
                 "restore_part_cpu",
                 "restore_part_gpu",
@@ -240,7 +246,17 @@ def test_a_volume_has_a_page_when_asked_and_snakemake_its_report(finished):
             },
         ),
     ],
-    ids=["iterations", "device", "steps", "memory", "method", "test count", "emission", "times"],
+    ids=[
+        "iterations",
+        "device",
+        "steps",
+        "memory",
+        "method",
+        "test count",
+        "emission",
+        "beads",
+        "times",
+    ],
 )
 def test_a_changed_key_reruns_what_depends_on_it(finished, change, rules):
     place, _ = finished

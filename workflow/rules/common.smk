@@ -23,7 +23,6 @@ from decon3d.preflight import check_headers, check_places, check_targets, list_i
 from decon3d.restoration.remake import remake_missing
 from decon3d.settings import (
     NAME,
-    RESERVED_METHODS,
     Instrument,
     check_config_files,
     expand_path,
@@ -308,11 +307,6 @@ def own_files(wildcards):
 def records(wildcards):
     """The records of all stages that a dataset's page reads."""
     return list(JOBS.records(wildcards.dataset))
-
-
-def likeness_records(wildcards):
-    """The similarity of phantoms and data, if the dataset has phantoms."""
-    return JOBS.likeness(wildcards.dataset)
 
 
 def all_records(wildcards):

@@ -97,31 +97,51 @@ use rule ingest as ingest_restored with:
         version=VERSIONS["ingest"],
 
 
-# Of a channel's raw volumes: statistics and normalisation, the noise (the unit of consistency), and
-# whether they contradict the PSF's width.
+# Of a channel's raw volumes: statistics and normalisation, and the noise (the unit of consistency).
 rule measure:
     input:
         volumes=per_volume("results/{dataset}/ingest/{volume}.json"),
-        psf="results/{dataset}/psf/{channel}/psf.tif",
     output:
         statistics="results/{dataset}/statistics/{channel}.json",
         noise="results/{dataset}/noise/{channel}.json",
-        psf_fit="results/{dataset}/psf_fit/{channel}.json",
     log:
         "logs/{dataset}/measure/{channel}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    params:
+        index=of_channel("index"),
+        normalisation=of_channel("normalisation"),
+        times=of_dataset("times"),
+        camera=of_dataset("camera"),
+        seed=SETTINGS.seed,
+        version=[VERSIONS["statistics"], VERSIONS["noise"]],
+    script:
+        "../../scripts/measure.py"
+
+
+# Whether the raw volumes contradict the PSF's width. Only the page needs the result: if this job
+# fails, restorations continue.
+rule psf_fit:
+    input:
+        volumes=per_volume("results/{dataset}/ingest/{volume}.json"),
+        psf="results/{dataset}/psf/{channel}/psf.tif",
+        noise="results/{dataset}/noise/{channel}.json",
+    output:
+        "results/{dataset}/psf_fit/{channel}.json",
+    log:
+        "logs/{dataset}/psf_fit/{channel}.log",
     conda:
         "../../envs/cpu.yaml"
     threads: 2
     params:
         index=of_channel("index"),
-        normalisation=of_channel("normalisation"),
         beads_um=of_channel("beads_um"),
         times=of_dataset("times"),
         camera=of_dataset("camera"),
         seed=SETTINGS.seed,
-        version=[VERSIONS[stage] for stage in ("statistics", "noise", "psf_fit")],
+        version=VERSIONS["psf_fit"],
     script:
-        "../../scripts/measure.py"
+        "../../scripts/psf_fit.py"
 
 
 # Statistics and normalisation of a channel of restored volumes, for a method with this `source`.

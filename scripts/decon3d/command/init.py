@@ -227,7 +227,7 @@ def _channels(
     for index in range(count):
         own = first.channel_names[index] if index < len(first.channel_names) else ""
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", own).strip("_") or f"channel_{index}"
-        if name in channels:
+        while name in channels:
             name = f"{name}_{index}"
         channel: dict[str, Any] = {"index": index}
         for key, option, needed in (

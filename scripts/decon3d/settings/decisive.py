@@ -21,5 +21,5 @@ def decisive(settings: Settings, dataset: str) -> dict[str, Any]:
     values["datasets"] = {dataset: values["datasets"][dataset]}
     values["instruments"] = {n: i for n, i in values["instruments"].items() if n in used}
     if settings.datasets[dataset].pairs is not None:
-        values["phantoms"] = None  # which a config without other datasets must not have
+        values["phantoms"] = None  # a config with measured pairs only must not have them
     return values

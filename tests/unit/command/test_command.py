@@ -20,6 +20,18 @@ from decon3d.optics.psf import Psf, fingerprint, load_psf, save_psf
 from support.paths import ROOT
 
 OPTICS = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333}
+PSF_OPTIONS = [
+    "--modality",
+    "confocal",
+    "--na",
+    "1",
+    "--emission",
+    "0.5",
+    "--voxel-size",
+    "0.3",
+    "0.1",
+    "0.1",
+]
 
 
 def tiff(path, *, axes="CZYX", size=0.3, **metadata):
@@ -54,6 +66,18 @@ def test_only_what_the_file_does_not_state_is_asked_for(tmp_path):
         "gfp": {"index": 1, "emission_um": 0.525},
     }
     assert dataset["optics"]["sheet_thickness_um"] == 2.5 and "voxel_size_um" not in dataset
+
+
+def test_channels_of_one_name_are_all_in_the_config(tmp_path):
+    names = {"Name": ["a_2", "a", "a"], "EmissionWavelength": [461, 525, 600]}
+    units = {"EmissionWavelengthUnit": ["nm"] * 3}
+    voxel = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}
+    metadata = {"axes": "CZYX", "Channel": {**names, **units}, **voxel}
+    file = tmp_path / "a.ome.tif"
+    tifffile.imwrite(file, np.ones((3, 4, 16, 16), np.uint16), metadata=metadata)
+    text = new_config([str(file)], name="d", given=Given(optics=OPTICS), ask=None, path="c.yaml")
+    channels = yaml.safe_load(text)["datasets"]["d"]["channels"]
+    assert [channel["index"] for channel in channels.values()] == [0, 1, 2]
 
 
 def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
@@ -222,18 +246,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     tiff("a.tif", axes="ZYX")
     save_psf(Psf(np.full((3, 3, 3), 1 / 27, np.float32), (0.3, 0.1, 0.1)), "bead.tif")
     (tmp_path / "psf.json").write_text("{}")
-    options = [
-        "--modality",
-        "confocal",
-        "--na",
-        "1",
-        "--emission",
-        "0.5",
-        "--voxel-size",
-        "0.3",
-        "0.1",
-        "0.1",
-    ]
+    options = PSF_OPTIONS
     if WRONG_OUTPUT[message][0] == "deconvolve":
         options = ["--psf", "bead.tif"]
         monkeypatch.setattr("decon3d.api.deconvolve", None)
@@ -249,20 +262,8 @@ def test_a_psf_is_two_files_and_leaves_all_others(tmp_path, monkeypatch):
     mine = [Path("bead_measured.tif"), Path("bead_ideal.tif"), Path("digests.json")]
     for path in mine:
         path.write_text("mine")
-    options = [
-        "--modality",
-        "confocal",
-        "--na",
-        "1",
-        "--emission",
-        "0.5",
-        "--voxel-size",
-        "0.3",
-        "0.1",
-        "0.1",
-    ]
     for name in ("a.tif", "b.tif"):
-        result = CliRunner().invoke(app, ["psf", name, *options])
+        result = CliRunner().invoke(app, ["psf", name, *PSF_OPTIONS])
         assert result.exit_code == 0, result.output
     assert {path.read_text() for path in mine} == {"mine"}
     made = {"a.tif", "a.json", "b.tif", "b.json"}

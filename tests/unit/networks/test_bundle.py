@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from decon3d.errors import UserError
 from decon3d.files import file_digest, read_json, write_json
-from decon3d.networks.bundle import Predictor, load_bundle, write_bundle
-from decon3d.networks.description import TrainedOn
+from decon3d.networks.bundle import Predictor, load_bundle
 from decon3d.networks.kinds import rln
+from support.small_networks import write
 
 BLOCK = np.random.default_rng(0).uniform(0, 1, (8, 10, 12)).astype(np.float32)
 
@@ -24,28 +24,8 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     tf.keras.utils.set_random_seed(1)
     model = rln.build(epsilon=0.01)
-    info = write_bundle(
-        folder,
-        model,
-        kind="rln",
-        options={"epsilon": 0.01},
-        input_channels=1,
-        halo=(18, 18, 18),
-        stride=(2, 2, 2),
-        bytes_per_voxel=250.0,
-        global_means=False,
-        target_kernel="object",
-        voxel_size_um=(0.2, 0.1, 0.1),
-        psf_fwhm_um=(0.6, 0.25, 0.25),
-        psf_fingerprint="ab",
-        trained_on=TrainedOn(2, (8, 8, 8), "law", (100.0, 100.0), (50.0, 60.0), (0.01, 0.02), {}),
-        training={"steps": 1},
-        seed=1,
-        stream=("d", "c"),
-        device="CPU",
-        best_step=1,
-        validation={"input": {"nrmse": 0.5}},
-    )
+    changes = {"options": {"epsilon": 0.01}, "validation": {"input": {"nrmse": 0.5}}}
+    info = write(folder, model, "rln", **changes)
     expected = model(BLOCK[None, ..., None], training=False).numpy()[0, ..., 0]
     return folder, info, expected
 
