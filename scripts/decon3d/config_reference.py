@@ -52,7 +52,7 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "`aberrations: {coma_x: 0.1}`.",
     ),
     ("datasets.<name>.camera", s.CameraSection, "The camera: counts = gain · photons + offset."),
-    ("datasets.<name>.preview", s.Preview, "The crop that `snakemake preview` shows."),
+    ("datasets.<name>.preview", s.Preview, "The crop that `decon3d preview` shows."),
     ("datasets.<name>.channels.<name>", s.Channel, "A channel."),
     (
         "datasets.<name>.channels.<name>.psf",

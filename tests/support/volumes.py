@@ -8,7 +8,7 @@ import zarr
 
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.volume_record import VolumeRecord
-from decon3d.volumes.writer import create_level, image_attributes
+from decon3d.volumes.writer import create_level, image_attributes, write_metadata
 
 TCZYX = np.random.default_rng(0).integers(90, 4000, (2, 3, 5, 40, 36)).astype(np.uint16)
 VOXEL = (0.5, 0.2, 0.1)
@@ -51,6 +51,32 @@ def deskewed(fill: int = 0) -> tuple[np.ndarray, np.ndarray]:
     z, _, x = np.indices(DESKEWED_SHAPE)
     outside = (x < 20 - z // 2) | (x > 60 - z)
     return np.where(outside, fill, noise()).astype(np.uint16), outside
+
+
+def own_volume(
+    store: Path,
+    values: np.ndarray,
+    *,
+    chunk,
+    shard=None,
+    voxel_size_um=(1, 1, 1),
+    channel="a",
+    attributes=None,
+) -> None:
+    """Write one time point and channel (Z Y X) as this project does, without a pyramid."""
+    level = create_level(
+        store, shape=(1, 1, *values.shape), dtype=values.dtype, chunk=chunk, shard=shard
+    )
+    level[0, 0] = values
+    write_metadata(
+        store,
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=voxel_size_um,
+        channel_names=[channel],
+        windows=[(0, 1)],
+        attributes=attributes,
+    )
 
 
 def volume_on_paper(store: Path, *, shape, channels=("a",), chunk, voxel_size_um=(1, 1, 1)) -> None:

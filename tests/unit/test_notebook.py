@@ -1,4 +1,4 @@
-"""The notebook in docs runs from top to bottom, and its results are as it says."""
+"""The notebook in docs runs from top to bottom, with the results that its text states."""
 
 import json
 

@@ -13,8 +13,8 @@ import tifffile
 
 from decon3d.files import write_json
 from decon3d.volumes.manifest import finish_store
-from decon3d.volumes.writer import create_level, write_metadata
 from support.records import bundle_info
+from support.volumes import own_volume
 from support.workflow import Workplace
 
 VOXEL = [0.3, 0.15, 0.15]
@@ -120,18 +120,7 @@ def write_files(folder):
             metadata=None,
             photometric="minisblack",
         )
-    level = create_level(
-        folder / "v.ome.zarr", shape=(1, 1, 16, 32, 32), dtype="uint16", chunk=(16, 32, 32)
-    )
-    level[0, 0] = image[0]
-    write_metadata(
-        folder / "v.ome.zarr",
-        name="v",
-        factors=[(1, 1, 1)],
-        voxel_size_um=VOXEL,
-        channel_names=["a"],
-        windows=[(0, 1)],
-    )
+    own_volume(folder / "v.ome.zarr", image[0], chunk=(16, 32, 32), voxel_size_um=VOXEL)
     for name in ("bundle", "start"):
         write_json(folder / name / "model.json", asdict(bundle_info()))
         with zipfile.ZipFile(folder / name / "model.keras", "w") as file:

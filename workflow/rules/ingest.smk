@@ -119,8 +119,8 @@ rule measure:
         "../../scripts/measure.py"
 
 
-# Whether the raw volumes contradict the PSF's width. Only the page reads it: neither a failure nor
-# a repetition concerns the restoration.
+# Whether the raw volumes contradict the PSF's width. Only the page needs the result: if this job
+# fails, restorations continue.
 rule psf_fit:
     input:
         volumes=per_volume("results/{dataset}/ingest/{volume}.json"),

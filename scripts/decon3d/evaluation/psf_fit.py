@@ -292,11 +292,11 @@ def _sentence(
     elif reason:
         parts.append(f"whether it is too wide was not tested, because {reason}")
     else:
-        parts.append("the data do not show that it is too wide, which is not a proof")
+        parts.append("the data do not show that it is too wide, but cannot prove that it is not")
     if spots is not None:
         parts.append(f"{measured}; a wider PSF and small spheres look the same")
     elif too_narrow is None:
-        parts.append(f"a test whether it is too narrow needs {FEW} separate spots of one size")
+        parts.append(f"the test for a too narrow PSF needs {FEW} separate spots of one size")
     return f"the width of the PSF is not confirmed: {'; '.join(parts)}"
 
 

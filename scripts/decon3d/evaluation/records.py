@@ -16,18 +16,18 @@ COLUMNS = {
     "method": "A method of the config, or `input`: the blurred image itself.",
     "subject": "`phantoms/test/0007`, `pairs/test/0007`, `volume/<name>`; `sample/0000`: a block "
     "of the data; `probe/beads`, `probe/balls`, `probe/psf_1.1`, `probe/dark`: simulated for this "
-    "measure alone; `probe/planted/0007`: a restored phantom into which changes were planted.",
+    "measurement; `probe/planted/0007`: a restored phantom with known changes.",
     "split": "`test` for phantoms, `measured` for measured pairs, `volume` for a dataset's own "
     "volumes with truth, `data` for the same without truth, `probe` for simulated beads, balls and "
-    "noise pairs, `psf_0.75` … `psf_1.25` for a phantom through a PSF so much wider than the "
-    "method assumes.",
+    "noise pairs, `psf_0.75` … `psf_1.25` for a phantom imaged by a PSF of that width, relative to "
+    "the PSF that the method assumes.",
     "recipe": "Recipe of simulated subjects; else empty.",
     "photons": "Mean photons of the brightest 0.1 % of the voxels of simulated subjects; else "
     "empty.",
     "metric": "Name of the metric.",
-    "variant": "`unmatched`; `affine`: after the least-squares match of the prediction to the "
-    "truth (of SQUIRREL's to the raw image; MicroSSIM's is its own); `common`, `common_unmatched`: "
-    "after it and without, at the widest target kernel of all methods.",
+    "variant": "`unmatched`: as restored; `affine`: after the least-squares match to the truth "
+    "(SQUIRREL: to the raw image; MicroSSIM has its own match); `common`, `common_unmatched`: with "
+    "and without that match, after a blur to the widest target kernel of all methods.",
     "region": "The measured region: `volume`, planes `xy`, `xz`, `yz`, or an axis `z`, `y`, `x`.",
     "range": "R = max - min of the truth in its unit (counts), where the metric uses it.",
     "implementation": "The program, its version and the sampling; for a missing value, the reason.",

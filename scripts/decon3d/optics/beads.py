@@ -45,7 +45,6 @@ from decon3d.volumes.reader import FROM_FILE, Reading
 
 log = logging.getLogger(__name__)
 
-
 FEW = 5
 """Beads below which a warning is written."""
 LARGE = 1.0
@@ -89,7 +88,7 @@ def psf_from_beads(
         Of the microscope; it sets the size of the crops and whether their outermost voxels are
         dark.
     half_width_um
-        Shape size of the crops (Z, Y, X), in µm; None = by the modality.
+        Half size of the crops (Z, Y, X), in µm; None = by the modality.
     plane_tolerance_um
         Beads farther than this from the median bead along Z are rejected; None = none.
     expected

@@ -39,7 +39,7 @@ def shift_between(reference: Floats, other: Floats, *, fwhm_um: Triple) -> Shift
     Parameters
     ----------
     reference, other
-        Floats of the beads in both channels, n × 3 (Z, Y, X), in µm, in any order.
+        Positions of the beads in both channels, n × 3 (Z, Y, X), in µm, in any order.
     fwhm_um
         Width of a bead's image (Z, Y, X), in µm.
 

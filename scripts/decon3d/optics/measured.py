@@ -29,7 +29,6 @@ from decon3d.volumes.reader import FROM_FILE, Reading
 
 log = logging.getLogger(__name__)
 
-
 LARGEST_PEDESTAL = 0.5
 """Share of a file's sum that may be removed as pedestal without being confirmed."""
 WRAPPED = 0.1

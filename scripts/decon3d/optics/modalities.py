@@ -22,7 +22,7 @@ class Modality:
         The wider the crop, the fewer beads are isolated. A pinhole or two-photon excitation
         removes the light from out of focus, so a bead is dark at that distance; in widefield it
         is not.
-    lateral_bound
+    axial_bound, lateral_bound
         Half-width of the largest support, in axial and lateral FWHM. The axial tail of a
         widefield PSF never ends and its energy per plane does not fall, so the support must be
         bounded by a rule: here the planes stay as many as a stack commonly has, and laterally

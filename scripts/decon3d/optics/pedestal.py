@@ -76,7 +76,7 @@ class Expected:
 def expected_light(
     optics: Optics, *, emission_um: float, theory: Floats, voxel_size_um: Triple
 ) -> Expected:
-    """Collect what `Expected` holds; `theory` is on voxels of `voxel_size_um` (Z, Y, X; µm).
+    """Describe the light that theory expects in a measured PSF.
 
     Parameters
     ----------

@@ -195,16 +195,16 @@ def _own_warnings(measured: Sequence[Measured]) -> list[str]:
 
 
 def _camera_changes(frames: Sequence[Measured], instrument: Instrument) -> list[str]:
-    """Compare the newest frames with the earlier ones, and with the instrument's own numbers."""
+    """Compare the newest frames with the earlier ones, and with the instrument's description."""
     if not frames:
         return []
     found = []
     newest, camera = frames[-1].values, instrument.camera
-    against = [(f.day, f.values) for f in frames[-2:-1]]
+    against = [(f"the {f.day} frames", f.values) for f in frames[-2:-1]]
     if camera.offset is not None or camera.gain is not None:
         stated = {"offset": camera.offset, "gain": camera.gain, "read_noise_counts": None}
-        against.append(("the instrument's own numbers", stated))
-    for day, earlier in against:
+        against.append(("the instrument's description", stated))
+    for where, earlier in against:
         for key, what, limit, unit in (
             ("offset", "offset", max(newest["read_noise_counts"], 1.0), "counts"),
             ("gain", "gain", GAIN_CHANGE * (newest["gain"] or 1), "counts per photon"),
@@ -218,8 +218,8 @@ def _camera_changes(frames: Sequence[Measured], instrument: Instrument) -> list[
             before, now = earlier[key], newest[key]
             if before is not None and now is not None and abs(now - before) > limit:
                 found.append(
-                    f"{frames[-1].name}: the {what} is {now:.4g} {unit}, but {before:.4g} by "
-                    f"{day}; check the camera's settings"
+                    f"{frames[-1].name}: the {what} is {now:.4g} {unit}, but {before:.4g} in "
+                    f"{where}; check the camera's settings"
                 )
     return found
 

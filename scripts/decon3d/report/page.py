@@ -134,7 +134,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         lambda: recommended(root, metrics, dataset=dataset, **grouped),
         [],
     )
-    first = attempt("the first table", lambda: headline(metrics, cost, **grouped), nothing)
+    first = attempt("the key numbers", lambda: headline(metrics, cost, **grouped), nothing)
     sections = dict(SECTIONS)
     figures, undrawn = attempt(
         "the figures",
@@ -145,9 +145,9 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     # The PSF's first: its faults affect every method.
     warnings = [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
     warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
-    warnings += attempt("the likeness", lambda: likeness_warnings(root, **named), [])
-    warnings += attempt("the deviance", lambda: correlated_noise_warnings(metrics), [])
-    warnings += attempt("the staircase", lambda: staircase_warnings(metrics), [])
+    warnings += attempt("the phantoms", lambda: likeness_warnings(root, **named), [])
+    warnings += attempt("the held-out deviance", lambda: correlated_noise_warnings(metrics), [])
+    warnings += attempt("the flat patches", lambda: staircase_warnings(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
     # Beside the raw thumbnails: the recommended method, else the first with a result.
@@ -313,7 +313,10 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
             "by more than their intervals."
         )
     if len(metrics) and (metrics["split"] == "volume").any():
-        caveats.append("The dataset has few volumes with truth. Their truth is used as given.")
+        caveats.append(
+            "The references of your volumes are used as they are: their noise and blur count as "
+            "errors of the methods."
+        )
     caveats += [
         "Detail below the microscope's cut-off cannot be verified from the data. It comes from the "
         "assumptions or the training of the method.",

@@ -1,7 +1,7 @@
 """A trial of one method on a crop of one volume: the result, and the predicted cost of all data.
 
-The crop is restored with the context that the whole restoration would give it, so that, but for
-settings that are not known yet, it equals the result of the run.
+The crop is restored with the voxels around it that the run would use. It equals the result of the
+run, except for settings that are not known yet.
 """
 
 import time

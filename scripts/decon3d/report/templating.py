@@ -42,10 +42,11 @@ def number(value: Any, digits: int = 2) -> str:
 
 
 def quantity(value: Any) -> str:
-    """Write a number with three significant digits; a dash where there is none."""
+    """Write a number as `number` does, but with three significant digits; no decimals from 100."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}".replace("-", "−")
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return text.replace("-", "−")
 
 
 def listed(words: Sequence[str]) -> str:

@@ -24,8 +24,8 @@ LEAST_PARTS = 4
 LIGHT = 0.03
 """Share of the light that may be lost or added, beyond the change by the reference."""
 RAW_LIGHT = 0.1
-"""The same for Richardson-Lucy, which keeps the light: where a PSF is as large as a block, light
-from beyond its faces makes as much."""
+"""The same for Richardson-Lucy. It keeps the total light, but if the PSF is as large as a block,
+light from beyond the faces changes the total by as much."""
 SPECKS = 1.5
 """Largest brightness of specks, relative to the reference's …"""
 RAW_SPECKS = 4.0

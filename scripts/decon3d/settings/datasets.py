@@ -25,7 +25,7 @@ Bounds = tuple[Annotated[int, Field(ge=0)], PositiveInt]
 
 
 class Preview(Section):
-    """The crop that `snakemake preview` shows."""
+    """The crop that `decon3d preview` shows."""
 
     volume: Name | None = None
     """Name of a volume; null = the first."""

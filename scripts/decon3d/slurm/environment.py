@@ -57,7 +57,7 @@ def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: i
     request
         More arguments of `srun`, such as `--gpus=1`.
     folder
-        Working directory of the job: the clone.
+        Working directory of the job; the library is imported from its `scripts`, if there is one.
     seconds
         How long to wait for a free node.
 

@@ -1,7 +1,8 @@
 """Correlation of the noise of neighbouring voxels, measured in images of structure.
 
 Differences of fourth order along Y and X and of second order along Z remove almost all of a blurred
-object; structure that is left is avoided by a look at the surroundings of each voxel.
+object. Only the voxels with the most uniform surroundings are used, since structure may be left at
+others.
 """
 
 from collections.abc import Sequence
@@ -116,7 +117,7 @@ def noise_correlation(sample: Sequence[NDArray[Any]]) -> tuple[tuple[Curve, Curv
 def _products(
     noise: FloatArray, used: NDArray[np.bool_], axis: int, most: int
 ) -> NDArray[np.float64]:
-    """Sum the products of voxels of some lag along an axis, and the size that they may have.
+    """Sum the products of the noise of voxels 0 … `most` apart along an axis, and their bounds.
 
     Returns
     -------
@@ -184,7 +185,7 @@ def _solve(ratio: NDArray[np.float64], lags: int, order: int) -> list[float]:
 def surroundings(
     values: FloatArray, absent: NDArray[np.bool_] | None
 ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Return the mean and the variance in the shell around each voxel, and where all of it is."""
+    """Return mean and variance in the shell around each voxel, and which shells are all data."""
     size = tuple(s if n >= s else 1 for n, s in zip(values.shape, SHELL, strict=True))
     inner = tuple(min(f, s) for f, s in zip(FOOTPRINT, size, strict=True))
     many, few = prod(size), prod(inner)

@@ -77,7 +77,8 @@ def _fingerprint(path: str) -> str:
     if not os.path.isdir(path):
         return digest([attributes(file) for file in (path, *ome_set(path))])
     if planes := plane_files(path):
-        return digest([attributes(file) for file in planes])
+        others = sorted(set(ome_set(planes[0])) - set(planes))  # such as a companion file
+        return digest([attributes(file) for file in (*planes, *others)])
     return _of_folder(path)
 
 

@@ -29,7 +29,7 @@ def volume_problems(
     times
         Chosen time points; None = all.
     voxel_size_um
-        The config's voxel size (Z, Y, X), in µm; None = the metadata's counts.
+        The config's voxel size (Z, Y, X), in µm; None = the metadata's is used.
     """
     found = []
     n_times, n_channels = header.shape[:2]
@@ -73,8 +73,8 @@ def differing_voxels(sizes: Iterable[tuple[str, Triple]], *, key: str) -> list[s
         return []
     more = f" ({len(others) - 1} more volumes differ, too)" if len(others) > 1 else ""
     return [
-        f"{key}: {others[0][0]} has voxels of {_um(others[0][1])}, but {known[0][0]} of "
-        f"{_um(known[0][1])} (Z, Y, X){more}; make two datasets, or set voxel_size_um if the "
+        f"{key}: {others[0][0]} has voxels of {_um(others[0][1])}, but {known[0][0]} has voxels "
+        f"of {_um(known[0][1])} (Z, Y, X){more}; make two datasets, or set voxel_size_um if the "
         "metadata are wrong"
     ]
 
@@ -177,9 +177,9 @@ def bead_problems(
     times, channels, planes = header.shape[:3]
     if channel is None and (times > 1 or channels > 1):
         found.append(
-            f"{key}.path ({header.path}): not one stack of planes (Z Y X), but {times} time "
-            f"point(s) and {channels} channel(s); save the bead as its own stack, or name its axes "
-            f"in {key}.axes"
+            f"{key}.path: {header.path} has {times} time point(s) and {channels} channel(s), but "
+            "the image of a bead is one stack of planes (Z Y X); save the bead as its own stack, "
+            f"or name its axes in {key}.axes"
         )
     if channel is not None and channel >= channels:
         found.append(

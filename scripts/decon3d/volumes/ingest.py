@@ -294,7 +294,7 @@ def _corrected(
     saturation = saturation_level(volume, bits)
     highest, empty, voxels = 0.0, 0, 0
     dark = ~maps.bad & (maps.offset > _SURELY * np.maximum(maps.read_noise, 1))
-    for _, rows, values in parts(volume, channels.values()):
+    for rows, values in parts(volume, channels.values()):
         highest = max(highest, float(values.max()))
         empty += int(((values == 0) & dark[rows]).sum())
         voxels += values.size
@@ -347,7 +347,7 @@ def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
     if kept or volume.stored_dtype.kind == "f":
         return volume, None
     stored = replace(volume, convert_to=None, clip_at_zero=False)
-    ranges = [(int(v.min()), int(v.max())) for _, _, v in parts(stored, range(volume.shape[1]))]
+    ranges = [(int(v.min()), int(v.max())) for _, v in parts(stored, range(volume.shape[1]))]
     found = min(low for low, _ in ranges), max(high for _, high in ranges)
     fits = found[0] >= 0 and found[1] <= np.iinfo(np.uint16).max
     name = "uint16" if fits else "float32"
@@ -357,6 +357,6 @@ def _as_stored_here(volume: Volume) -> tuple[Volume, tuple[int, int] | None]:
 
 def _range(volume: Volume, channel: int) -> tuple[float, float]:
     """Find the finite range of a floating point channel, in one streaming pass."""
-    ranges = [finite_range(values) for _, _, values in parts(volume, [channel])]
+    ranges = [finite_range(values) for _, values in parts(volume, [channel])]
     low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
     return (low, high) if low < high else (0.0, 1.0)

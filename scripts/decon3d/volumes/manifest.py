@@ -219,12 +219,17 @@ def begin_store(store: str | Path) -> None:
 
 
 def finished_attributes(store: str | Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the attribute `decon3d` of a finished store without damage that was made as wanted.
+    """Return the attribute `decon3d` of a finished store, if it can be kept.
 
     Parameters
     ----------
     wanted
-        Entries that it must have; None = it is unfinished, damaged, or was made otherwise.
+        Entries that the attribute must have.
+
+    Returns
+    -------
+    dict or None
+        None = the store is unfinished or damaged, or lacks such an entry.
     """
     path = Path(store) / GROUP
     made = read_json(path)["attributes"].get("decon3d", {}) if path.exists() else {}

@@ -120,7 +120,7 @@ def size_warnings(volume: Volume, configured: Triple | None) -> list[str]:
     Parameters
     ----------
     configured
-        The config's voxel size (Z, Y, X), in µm; None = the metadata's counts.
+        The config's voxel size (Z, Y, X), in µm; None = the metadata's is used.
     """
     found = volume.voxel_size_um
     if configured is None:

@@ -1,7 +1,7 @@
 """OME-Zarr 0.1 to 0.5, and zarr arrays without OME metadata, as a volume.
 
-The metadata is parsed here, for what a volume needs and no more: axes, paths of the levels and
-their transformations are checked strictly, names and colours of channels leniently.
+Only the metadata that a volume needs are parsed: axes, paths of the levels and their
+transformations strictly, names and colours of channels leniently.
 """
 
 import math
@@ -251,7 +251,7 @@ def _image(node: Node, level: int, reading: Reading) -> Volume:
         if all(scale[at[a]] == 1 for a in spatial):
             scale = shift = None  # voxels, not lengths
         else:
-            note = "the metadata gives the voxel size without a unit; it is taken as µm"
+            note = "the metadata give the voxel size without a unit; it is taken as µm"
     size, unusable = voxel_in_um(along(scale))
     omero = node.ome.get("omero")
     listed = list_of(omero.get("channels")) if isinstance(omero, dict) else []
@@ -281,7 +281,7 @@ def _multiscale(node: Node, reading: Reading) -> tuple[dict[str, Any], bool]:
 
 
 def _axes(path: str, node: Node, multiscale: dict[str, Any], array: ZarrArray) -> str:
-    """Read an image's axes; `UserError` where the metadata has no clear answer."""
+    """Read an image's axes; `UserError` where the metadata have no clear answer."""
     version = multiscale.get("version", node.ome.get("version"))
     listed = multiscale.get("axes")
     if listed is None and array.ndim == 5 and version in (None, *_WITHOUT_AXES):

@@ -81,11 +81,11 @@ def boxes(volume: Volume, slab: slice) -> Iterator[tuple[slice, slice]]:
             yield slice(z, min(z + thick, slab.stop)), slice(y, min(y + high, height))
 
 
-def parts(volume: Volume, channels: Collection[int]) -> Iterator[tuple[int, slice, NDArray[Any]]]:
-    """Read some channels part by part; yield the channel, the rows (Y) and the counts (Z, Y, X)."""
+def parts(volume: Volume, channels: Collection[int]) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Read some channels part by part; yield the rows (Y) and the counts (Z, Y, X)."""
     for time, channel, slab in slabs(volume):
         for z, y in boxes(volume, slab) if channel in channels else ():
-            yield channel, y, volume.read(time, channel, (z, y, slice(None)))
+            yield y, volume.read(time, channel, (z, y, slice(None)))
 
 
 def read_slab(

@@ -199,7 +199,7 @@ def image_attributes(
     kind
         The method that made the levels, in a word.
     """
-    # Half a second, for those who write a volume only.
+    # Imported here: this takes half a second, and most jobs write no volume.
     from ome_zarr_models.common.omero import Channel, Omero, Window
     from ome_zarr_models.v05.axes import Axis
     from ome_zarr_models.v05.image import ImageAttrs

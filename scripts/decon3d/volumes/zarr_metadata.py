@@ -86,7 +86,7 @@ def images_in(path: str | Path) -> list[str]:
     Raises
     ------
     UserError
-        If the collection's metadata is broken, or names an image that is missing.
+        If the collection's metadata are broken, or name an image that is missing.
     """
     node = node_at(path)
     if node is None or node.is_array or "multiscales" in node.ome:

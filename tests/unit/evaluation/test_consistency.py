@@ -32,8 +32,8 @@ from decon3d.seeds import generator
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
-from decon3d.volumes.writer import create_level, write_metadata
 from support.gaussians import gaussian_psf
+from support.volumes import own_volume
 
 VOXEL = (0.3, 0.15, 0.15)
 SHAPE = (32, 96, 96)
@@ -270,15 +270,12 @@ def test_places_without_data_are_no_energy_outside_the_pass_band():
 
 def restored_store(path, values):
     """A finished restoration of one time point and channel."""
-    level = create_level(path, shape=(1, 1, *values.shape), dtype="float32", chunk=(16, 32, 32))
-    level[0, 0] = values
-    write_metadata(
+    own_volume(
         path,
-        name="r",
-        factors=[(1, 1, 1)],
+        values.astype(np.float32),
+        chunk=(16, 32, 32),
         voxel_size_um=VOXEL,
-        channel_names=["gfp"],
-        windows=[(0, 1)],
+        channel="gfp",
         attributes={"decon3d": {"key": "k"}},
     )
 
@@ -290,16 +287,8 @@ def volume(tmp_path):
     image[:, :, 128:] = 0
     truth[12, 48, 100] += 4000
     raw = tmp_path / "raw.ome.zarr"
-    level = create_level(raw, shape=(1, 1, *image.shape), dtype="uint16", chunk=(16, 32, 32))
-    level[0, 0] = np.rint(np.clip(image, 0, None)).astype(np.uint16)
-    write_metadata(
-        raw,
-        name="raw",
-        factors=[(1, 1, 1)],
-        voxel_size_um=VOXEL,
-        channel_names=["a"],
-        windows=[(0, 1)],
-    )
+    counts = np.rint(np.clip(image, 0, None)).astype(np.uint16)
+    own_volume(raw, counts, chunk=(16, 32, 32), voxel_size_um=VOXEL)
     record = ingest(
         str(raw),
         record_path=tmp_path / "v.json",

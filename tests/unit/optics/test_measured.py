@@ -7,8 +7,8 @@ import tifffile
 from decon3d.errors import UserError
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.psf import fwhm_um
-from decon3d.volumes.writer import create_level, write_metadata
 from support.gaussians import gaussian
+from support.volumes import own_volume
 
 VOXEL = (0.2, 0.1, 0.1)
 SIGMA = (2.5, 1.5, 1.5)
@@ -49,16 +49,7 @@ def test_one_bead(tmp_path):
 
 def test_an_ome_zarr_gives_the_psf_of_the_same_tiff(tmp_path):
     image = bead().astype(np.float32)
-    level = create_level(tmp_path / "b.zarr", shape=(1, 1, *SHAPE), dtype="f4", chunk=(8, 48, 49))
-    level[0, 0] = image
-    write_metadata(
-        tmp_path / "b.zarr",
-        name="b",
-        factors=[(1, 1, 1)],
-        voxel_size_um=VOXEL,
-        channel_names=["a"],
-        windows=[(0, 1)],
-    )
+    own_volume(tmp_path / "b.zarr", image, chunk=(8, 48, 49), voxel_size_um=VOXEL)
     found = psf_from_file(tmp_path / "b.zarr", target_voxel_size_um=(0.25, 0.1, 0.1))
     assert np.array_equal(found.data, make(tmp_path, image).data)
     assert found.record["file"]["path"].endswith("b.zarr")

@@ -131,10 +131,16 @@ def test_a_sound_microscope_has_no_warnings(page):
         ),
         (
             {"camera": {"offset": 107.0}},
-            "camera, 2026-09-01: the offset is 107 counts, but 100.2 by 2026-01-01",
+            "camera, 2026-09-01: the offset is 107 counts, but 100.2 in the 2026-01-01 frames",
         ),
-        ({"camera": {"offset": 107.0}}, "the offset is 107 counts, but 100 by the instrument"),
-        ({"camera": {"gain": 1.9}}, "the gain is 1.9 counts per photon, but 2.17 by 2026-01-01"),
+        (
+            {"camera": {"offset": 107.0}},
+            "the offset is 107 counts, but 100 in the instrument&#39;s description",
+        ),
+        (
+            {"camera": {"gain": 1.9}},
+            "the gain is 1.9 counts per photon, but 2.17 in the 2026-01-01 frames",
+        ),
         (
             {"camera": {"problem": "3 frames in 1 file"}},
             "camera, 2026-09-01: not measured: 3 frames in 1 file",

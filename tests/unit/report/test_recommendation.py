@@ -388,6 +388,7 @@ def test_settled_numbers_are_said() -> None:
         (number(-1.234), "−1.23"),
         (number(float("nan")), "–"),
         (quantity(1234.5), "1,234"),
+        (quantity(-1234.5), "−1,234"),
         (quantity(0.01234), "0.0123"),
         (duration(61), "61 s"),
         (duration(3600), "60.0 min"),

@@ -8,8 +8,8 @@ from decon3d.restoration import arrays
 from decon3d.restoration.bundle_checks import training_mismatches
 from decon3d.restoration.restorers import State
 from decon3d.volumes.ingest import ingest
-from decon3d.volumes.writer import create_level, write_metadata
 from support.records import bundle_info
+from support.volumes import own_volume
 
 FITTING = {"voxel_size_um": (0.2, 0.1, 0.1), "psf_fwhm_um": (0.6, 0.25, 0.25), "noise": 0.015}
 
@@ -50,17 +50,9 @@ def test_what_differs_by_more_than_a_tenth_is_said(change, said):
 
 
 def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):
-    values = np.linspace(-50, 200, 4 * 8 * 8, dtype=np.float32).reshape(1, 1, 4, 8, 8)
+    values = np.linspace(-50, 200, 4 * 8 * 8, dtype=np.float32).reshape(4, 8, 8)
     store = tmp_path / "first.ome.zarr"
-    create_level(store, shape=values.shape, dtype="float32", chunk=(4, 8, 8))[:] = values
-    write_metadata(
-        store,
-        name="v",
-        factors=[(1, 1, 1)],
-        voxel_size_um=(0.2, 0.1, 0.1),
-        channel_names=["gfp"],
-        windows=[(0.0, 200.0)],
-    )
+    own_volume(store, values, chunk=(4, 8, 8), voxel_size_um=(0.2, 0.1, 0.1), channel="gfp")
     record = ingest(
         str(store),
         record_path=tmp_path / "v.json",
@@ -72,7 +64,7 @@ def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):
         clip_at_zero=True,
     )
     read = record.open().read(0, 0, (slice(None), slice(None), slice(None)))
-    assert np.array_equal(read, np.maximum(values[0, 0], 0))
+    assert np.array_equal(read, np.maximum(values, 0))
     assert record.histogram(0).start == 0
 
 

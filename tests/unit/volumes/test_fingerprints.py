@@ -78,6 +78,9 @@ def test_the_files_that_a_companion_names_count(tmp_path, encoding):
     before = fresh_fingerprint(path)
     replaced(tmp_path / "b.ome.tif", seconds=-1000)
     assert fresh_fingerprint(path) != before
+    whole = fresh_fingerprint(tmp_path)
+    replaced(tmp_path / "set.companion.ome", seconds=-1000)
+    assert fresh_fingerprint(tmp_path) != whole
 
 
 def test_a_rewritten_deleted_or_new_chunk_is_noticed(tmp_path):

@@ -10,8 +10,7 @@ from decon3d.errors import UserError
 from decon3d.pairs.sources import _files
 from decon3d.settings import Dataset, list_volumes
 from decon3d.volumes.reader import Reading, open_volume
-from decon3d.volumes.writer import create_level, write_metadata
-from support.volumes import VOXEL, run_ingest
+from support.volumes import VOXEL, own_volume, run_ingest
 
 STACK = np.random.default_rng(0).integers(90, 4000, (12, 40, 36)).astype(np.uint16)
 WHOLE = (slice(None),) * 3
@@ -109,18 +108,7 @@ def test_a_bigtiff_is_read(tmp_path):
 
 def test_a_sharded_ome_zarr_is_read_in_place(tmp_path):
     store = tmp_path / "v.zarr"
-    level = create_level(
-        store, shape=(1, 1, *STACK.shape), dtype="uint16", chunk=(2, 10, 12), shard=(4, 20, 36)
-    )
-    level[0, 0] = STACK
-    write_metadata(
-        store,
-        name="v",
-        factors=[(1, 1, 1)],
-        voxel_size_um=VOXEL,
-        channel_names=["a"],
-        windows=[(0, 1)],
-    )
+    own_volume(store, STACK, chunk=(2, 10, 12), shard=(4, 20, 36), voxel_size_um=VOXEL)
     record = run_ingest(store, tmp_path, channels={"a": 0})
     assert record.path == str(store) and not (tmp_path / "results" / "v.ome.zarr").exists()
     assert record.open().array.shards == (1, 1, 4, 20, 36)

@@ -13,7 +13,7 @@ from decon3d.volumes import ingest as ingesting
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import Volume
 from decon3d.volumes.slabs import SlabFile, strips
-from decon3d.volumes.writer import create_level, write_metadata
+from support.volumes import own_volume
 
 SHAPE = (32, 300, 200)
 CAP = 2**18
@@ -35,16 +35,7 @@ def write_tiff(path, image):
 
 
 def write_zarr(path, image):
-    level = create_level(path, shape=(1, 1, *SHAPE), dtype=image.dtype, chunk=(8, 40, 200))
-    level[0, 0] = image
-    write_metadata(
-        path,
-        name="v",
-        factors=[(1, 1, 1)],
-        voxel_size_um=(1, 1, 1),
-        channel_names=["a"],
-        windows=[(0, 1)],
-    )
+    own_volume(path, image, chunk=(8, 40, 200))
 
 
 def run(path, folder):
@@ -109,18 +100,7 @@ def test_memory_does_not_grow_with_the_plane(tmp_path, little):
     peaks = []
     little()
     for height in (600, 2400):
-        level = create_level(
-            tmp_path / "v", shape=(1, 1, 32, height, 100), dtype="uint16", chunk=(8, 40, 100)
-        )
-        level[:] = 100
-        write_metadata(
-            tmp_path / "v",
-            name="v",
-            factors=[(1, 1, 1)],
-            voxel_size_um=(1, 1, 1),
-            channel_names=["a"],
-            windows=[(0, 1)],
-        )
+        own_volume(tmp_path / "v", np.full((32, height, 100), 100, np.uint16), chunk=(8, 40, 100))
         tracemalloc.start()
         run(tmp_path / "v", tmp_path)
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -52,8 +52,9 @@ class Viewer {
 
   about(scene) {
     const text = (shape) => shape.join(" × ");
-    const copy = text(scene.shape) === text(scene.full_shape) ? "all" : `${text(scene.shape)} of`;
-    return `Shown: ${copy} ${text(scene.full_shape)} voxels (Z, Y, X), 8 bit, compressed. ` +
+    const averaged = text(scene.shape) === text(scene.full_shape) ? ""
+      : `, averaged to ${text(scene.shape)}`;
+    return `Shown: ${text(scene.full_shape)} voxels (Z, Y, X)${averaged}, 8 bit, compressed. ` +
       `For inspection, not for measurements. ${scene.note}`;
   }
 
