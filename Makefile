@@ -92,6 +92,12 @@ lint: $(DEV_STAMP)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy scripts/decon3d
+	@# No test runs these commands: here, names and arguments are checked.
+	for folder in bench validation; do \
+	  MYPYPATH=tests:tests/$$folder $(BIN)/mypy --check-untyped-defs --allow-untyped-defs \
+	    --follow-imports silent \
+	    --disable-error-code arg-type --disable-error-code misc --disable-error-code index \
+	    --disable-error-code list-item --disable-error-code operator tests/$$folder || exit 1; done
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache
 	$(BIN)/python tests/numerics/run.py
 

@@ -30,17 +30,16 @@ VOXEL = (0.3, 0.15, 0.15)
 DARK = 100 - 1.5**2
 """Dark level of the simulated camera: offset less the read noise's variance."""
 MEMORY = """
-import re, sys, json
+import sys, json
 sys.path[:0] = {path}
+from run import memory_gb
 from bench_classical import image_and_psf, PSF_SHAPE
 from decon3d.classical.operators import Blur
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.photons import PhotonScale
 shape = (48, 256, 256)
 image, psf = image_and_psf(shape)
-def now(what):  # ru_maxrss would start at the parent's
-    return int(re.search(what + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1])
-before = now("VmRSS")
+before = memory_gb("VmRSS")
 photons = PhotonScale(100.0, 1.0, "config") if {rlgc} else None
 recipe = Recipe(100.0, float(image.mean()) - 100, (2, 1, 1), tv_weight={tv}, photons=photons)
 steps = recipe.iterate(image, model=recipe.model(shape, psf=psf, threads=2))
@@ -49,7 +48,7 @@ for _, (k, _) in zip(range(3), steps):
 padded = 4
 for n, p in zip(shape, PSF_SHAPE):
     padded *= n + p - 1
-print(json.dumps((now("VmHWM") - before) * 1024 / padded))
+print(json.dumps((memory_gb() - before) * 1e9 / padded))
 """
 
 

@@ -14,17 +14,16 @@ from decon3d.optics.psf import normalised_psf
 
 SHAPE = (64, 192, 192)
 MEMORY = """
-import re, sys, json
+import sys, json
 sys.path[:0] = {path}
+from run import memory_gb
 from bench_consistency import checker, pair
 from decon3d.evaluation.consistency import Scale
 judge = checker()
 raw, restored = pair((96, 256, 256), judge)
-def now(what):  # ru_maxrss would start at the parent's
-    return int(re.search(what + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1])
-before = now("VmRSS")
+before = memory_gb("VmRSS")
 judge.z(raw, restored, Scale(1.0, 0.0, True))
-used = (now("VmHWM") - before) * 1024 + raw.nbytes + restored.nbytes
+used = (memory_gb() - before) * 1e9 + raw.nbytes + restored.nbytes
 print(json.dumps(used / raw.size))
 """
 

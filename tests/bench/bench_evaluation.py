@@ -1,14 +1,13 @@
 """Evaluation: time and memory of all metrics of one volume, and what held-out photons choose."""
 
 import json
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
 import numpy as np
-from run import Row
+from run import Row, memory_gb
 
 from support.chosen_iterations import exposure_of, outcome, psf_of
 
@@ -58,13 +57,13 @@ def one_volume() -> tuple[float, float]:
     rng = np.random.default_rng(0)
     truth = (rng.random(SHAPE, np.float32) ** 20 * 1000).astype(np.float32)
     restored = truth + rng.normal(0, 5, SHAPE).astype(np.float32)
-    before, start = _memory_gb("VmRSS"), time.perf_counter()
+    before, start = memory_gb("VmRSS"), time.perf_counter()
     compare(restored, truth)
     for window in windows(Noise(SHAPE), channel=0, times=None, seed=1):  # type: ignore[arg-type]
         measure_window(restored, window, psf=psf)
     law = Law(1.0, 0.0, 1.0, ((0.0, 0.0),) * 3, 0, "data")
     Checker(psf=psf, noise=law, background=1.0, threads=1).whole(truth, restored)
-    return time.perf_counter() - start, _memory_gb("VmHWM") - before
+    return time.perf_counter() - start, memory_gb() - before
 
 
 def large_volume() -> tuple[float, float]:
@@ -73,18 +72,10 @@ def large_volume() -> tuple[float, float]:
     from decon3d.evaluation.without_truth import measure_window
 
     psf = psf_of("light_sheet")
-    before, start = _memory_gb("VmRSS"), time.perf_counter()
+    before, start = memory_gb("VmRSS"), time.perf_counter()
     for window in windows(Noise(LARGE), channel=0, times=None, seed=1):  # type: ignore[arg-type]
         measure_window(window.values.astype(np.float32), window, psf=psf)
-    return time.perf_counter() - start, _memory_gb("VmHWM") - before
-
-
-def _memory_gb(what: str) -> float:
-    """Read VmRSS or VmHWM (its peak); `ru_maxrss` would start at the parent's."""
-    with open("/proc/self/status") as stream:
-        found = re.search(what + r":\s+(\d+) kB", stream.read())
-    assert found is not None
-    return int(found[1]) * 1024 / 1e9
+    return time.perf_counter() - start, memory_gb() - before
 
 
 def rows() -> Iterator[Row]:

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from run import Row, peak_memory_gb, seconds
+from run import Row, memory_gb, seconds
 
 from decon3d.optics.psf import Psf
 from decon3d.phantoms.conditions import resolve_conditions
@@ -74,7 +74,7 @@ def one_worker() -> float:
     """Peak memory of a process that makes one volume after another."""
     with tempfile.TemporaryDirectory() as folder:
         store(folder, 3, 1)
-    return peak_memory_gb()
+    return memory_gb()
 
 
 def rows() -> Iterator[Row]:

@@ -17,10 +17,8 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import numpy as np
-from run import Row
+from run import Row, memory_gb  # finds the library, too
 
 SHAPE = (256, 640, 640)
 MEMORY_GB = 1.0
@@ -176,8 +174,6 @@ def network(folder: Path, kind: str, engine: str, precision: str) -> dict[str, f
 
 def on_paper(folder: Path) -> dict[str, float]:
     """Plan 10 TB."""
-    import resource
-
     from decon3d.restoration.restorers import State
     from support.large_volumes import described, planned
 
@@ -185,9 +181,7 @@ def on_paper(folder: Path) -> dict[str, float]:
     record = described(folder / "paper.zarr", (12_500, 20_000, 20_000))
     started = time.perf_counter()
     planned(folder / "paper", record, state, parts=1000)
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    return {"seconds": seconds, "memory": peak}
+    return {"seconds": time.perf_counter() - started, "memory": memory_gb()}
 
 
 def rows() -> Iterator[Row]:

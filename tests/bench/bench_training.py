@@ -11,11 +11,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from run import Row, ratio
+from run import Row, memory_gb, ratio
 
 from decon3d.networks import devices
 from decon3d.networks.kinds.rln import Rln, RlnTraining
 from decon3d.optics.psf import normalised_psf
+from decon3d.volumes.camera import Camera
 
 VOLUMES, SHAPE = 4, (64, 128, 128)
 CROP = (32, 32, 32)
@@ -115,14 +116,13 @@ def whole_training() -> float:
             val_store=Path(folder) / "pairs.zarr",
             method=Rln(kind="rln", training=training),
             psf=normalised_psf(bead, (0.2, 0.1, 0.1), {}),
-            camera_offset=100.0,
+            camera=Camera(offset=100.0),
             seed=1,
             stream=("bench",),
             folder=folder,
             device=devices.configure(gpus=0, threads=2),
         )
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
+    return memory_gb()
 
 
 def rows() -> Iterator[Row]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 from run import Row  # finds the library, too
@@ -27,6 +28,7 @@ from decon3d.networks.backend import keras, tf
 from decon3d.networks.bundle import Predictor, calibrate
 from decon3d.networks.engines import Engine
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.kind import NetworkSection
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 from decon3d.training.step import Step
@@ -126,7 +128,7 @@ def restoring(kind: str, sizes: Sizes) -> Iterator[Row]:
 def training(kind: str, sizes: Sizes, *, mixed: bool) -> Row:
     """Optimiser steps on a fixed batch."""
     definition = network(kind)
-    method = definition.settings(kind=kind)
+    method = cast(NetworkSection, definition.settings(kind=kind))
     model = definition.build(**definition.options(method))
     step = Step(model, definition, method, crop=sizes.crop, mixed=mixed)
     step.optimizer.learning_rate = 1e-4

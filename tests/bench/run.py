@@ -8,7 +8,6 @@ A goal that is missed is printed as such; nothing here fails, since machines dif
 import importlib
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -52,9 +51,10 @@ def ratio(ours: Callable[[], object], theirs: Callable[[], object], *, runs: int
     return statistics.median(_timed(ours) / _timed(theirs) for _ in range(runs))
 
 
-def peak_memory_gb() -> float:
-    """Peak resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+def memory_gb(what: str = "VmHWM") -> float:
+    """Memory of this process: its peak, or now (`VmRSS`); `ru_maxrss` would start at the parent's."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024 / 1e9
 
 
 def _timed(call: Callable[[], object]) -> float:

@@ -116,12 +116,12 @@ def main(quick: bool = False) -> str:
         "| object | microscope | restoration | flat voxels | of RL | warnings | object is flat |",
         "|---|---|---|---|---|---|---|",
     ]
-    for (kind, modality, name), found in rows.items():
-        shares = [100 * f.restored for f in found]
+    for (kind, modality, name), several in rows.items():
+        shares = [100 * f.restored for f in several]
         lines.append(
             f"| {kind} | {modality} | {name} | {min(shares):.2f} to {max(shares):.2f} % | "
-            f"{100 * np.median([f.rl for f in found]):.2f} % | "
-            f"{sum(f.warns for f in found)} of {len(found)} | "
-            f"{sum(f.flat_object for f in found)} |"
+            f"{100 * np.median([f.rl for f in several]):.2f} % | "
+            f"{sum(f.warns for f in several)} of {len(several)} | "
+            f"{sum(f.flat_object for f in several)} |"
         )
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from decon3d.blocks.geometry import triple
 from decon3d.classical.back_projectors import damping_counts
 from decon3d.classical.coarse_to_fine import bins_of
 from decon3d.classical.estimates import Run
@@ -106,8 +107,7 @@ def halo_of(runs: Sequence[Run], *, psf: Psf) -> tuple[int, int, int]:
         bins = bins_of(psf.data) if run.recipe.coarse_to_fine else (1, 1, 1)
         reaches = [n * (h // n + (n > 1)) for h, n in zip(half_width(psf), bins, strict=True)]
         halos.append([wide * max(h, 1) + extra for h in reaches])
-    z, y, x = (max(along) for along in zip(*halos, strict=True))
-    return (z, y, x)
+    return triple(max(along) for along in zip(*halos, strict=True))
 
 
 def bytes_per_voxel(runs: Sequence[Run], *, device: str = "cpu") -> float:

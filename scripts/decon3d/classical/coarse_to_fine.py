@@ -8,26 +8,27 @@ The sum of Poisson counts is Poisson, so binned counts have the same model, with
 integrated over the voxels of the coarse grid, in the image and in the object alike.
 
 The iterations on the full grid start with the momentum of iteration N / 2, and the first ones are
-over-relaxed (`EXPONENTS`): the coarse grid holds the low frequencies already, and the eigenvalues
-of high ones are small, so that longer steps are stable. Quality and noise are then those of N
-accelerated iterations on the full grid. A back projector that amplifies high
-frequencies, conj(OTF) c / (1 + (c - 1) |OTF|²), is no way to do it: with c = 4, it gains as much in
-two iterations as these do in four, but diverges on bright points and lines after four.
+over-relaxed (`EXPONENTS`). The coarse grid holds the low frequencies already, and the eigenvalues
+of high ones are small: longer steps are stable. Quality and noise are then those of N accelerated
+iterations on the full grid. A back projector that amplifies high frequencies, conj(OTF) c / (1 +
+(c - 1) |OTF|²), does not replace these iterations: with c = 4, it gains as much in two iterations
+as these do in four, but diverges on bright points and lines after four.
 
-With total variation, λ is the same per coarse voxel, so that the coarse estimate is smoother.
+With total variation, λ is the same per coarse voxel, which makes the coarse estimate smoother.
 
-The coarse grid is aligned with the volume, not with the block, so that blocks fit together. Voxels
-of the coarse grid of which the image has only a part count as this part.
+The coarse grid is aligned with the volume, not with the block: blocks fit together. A coarse voxel
+that lies partly beyond the image counts by the part inside.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from decon3d.blocks.geometry import triple
 from decon3d.classical.operators import Blur
 from decon3d.classical.richardson_lucy import FloatArray, Observation, observe, steps
 from decon3d.optics.psf import fwhm_um
@@ -85,7 +86,7 @@ def iterate_coarse_to_fine(
     share, numbers = grid.full_share, tuple(iterations)
     for number in numbers:
         estimate = next(estimate for done, estimate in coarse_steps if done == number)
-        start = grid.refined(_whole(estimate))
+        start = grid.refined(cast(FloatArray, estimate.base))
         if number == numbers[-1]:
             del coarse_steps, estimate, grid
         fine_steps = steps(
@@ -103,12 +104,6 @@ def iterate_coarse_to_fine(
         if number == numbers[-1]:
             del fine_steps, fine
         yield number, result
-
-
-def _whole(estimate: FloatArray) -> FloatArray:
-    """Return the array on the model's whole domain of which an estimate is a part."""
-    base: Any = estimate.base
-    return base
 
 
 class CoarseGrid:
@@ -137,12 +132,12 @@ class CoarseGrid:
         self._fine = fine
         # Voxels of the image's first coarse voxel that lie before the image.
         self._before = [start % n for start, n in zip(origin, self.bins, strict=True)]
-        z, y, x = (
+        shape = triple(
             -(-(before + size) // n)
             for before, size, n in zip(self._before, fine.shape, self.bins, strict=True)
         )
         self.model = Blur(
-            (z, y, x),
+            shape,
             psf=binned_psf(fine.psf, self.bins),
             threads=fine.slabs.threads,
             device=fine.device,

@@ -22,9 +22,8 @@ their number. What it costs depends on the start. From an even one it undershoot
 lost, and on smooth pollen-like volumes of 50 to 300 photons its best is 0.16 to 0.34 dB below that
 of plain iterations. From the data, as restorations do, its best is 0.15 to 0.22 dB above. It passes
 that best after 2 to 5 iterations, and twice as many lose 2.5 to 3.9 dB, where plain iterations lose
-1.9 to 2.6 dB (`make bench BENCH=classical`). Momentum that restarts where it
-works against the correction gained nothing from this start, and lost 0.15 dB on a specimen of 200
-photons.
+1.9 to 2.6 dB (`make bench BENCH=classical`). Momentum that restarts where it works against the
+correction gained nothing from this start, and lost 0.15 dB on a specimen of 200 photons.
 
 Points narrower than a voxel snap to the grid. The estimate is not negative, so no mixture of voxels
 blurs to the image of a point between them; the most likely mixture is nearer to the closest voxel.
@@ -37,7 +36,7 @@ much light after 15 to 20 accelerated iterations, while they are still too wide,
 after 40. What a PSF file's frame cuts off the light cone adds up to 1 %.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any, Literal
@@ -74,7 +73,6 @@ def richardson_lucy(
     start: Start = "even",
     saturation: float | None = None,
     even_noise: bool = False,
-    callback: Callable[[int, FloatArray], None] | None = None,
 ) -> FloatArray:
     """Deconvolve one image or block.
 
@@ -111,9 +109,6 @@ def richardson_lucy(
     even_noise
         Add b (W - 1) counts to the image and to the model, where W > 1, so that specks grow at
         faces as slowly as in the middle; see above.
-    callback
-        Called with the iteration, from 1, and the estimate after it (a view on the model's
-        device: copy to keep).
 
     Returns
     -------
@@ -140,9 +135,7 @@ def richardson_lucy(
     )
     if iterations < 1:
         raise UserError(f"iterations is {iterations}; at least 1 is needed")
-    for k, estimate in islice(steps, iterations):
-        if callback is not None:
-            callback(k, estimate)
+    *_, (_, estimate) = islice(steps, iterations)
     return model.device.get(estimate).copy()
 
 
@@ -236,9 +229,11 @@ def steps(
         Iterations that were made before; they set the momentum.
     exponents
         Of the factors by which the next iterations multiply the estimate; the last one holds for
-        all further ones. Larger exponents than 1 make larger steps to the same end (over-
-        relaxation).
+        all further ones. Exponents above 1 make larger steps towards the same result
+        (over-relaxation).
     """
+    put = model.device.put
+    counts, seen, full = put(observation.counts), put(observation.seen), put(observation.full)
     weights = model.weights_for(observation.seen)
     x = (
         first_estimate(
@@ -247,44 +242,9 @@ def steps(
         if isinstance(start, str)
         else start
     )
-    put = model.device.put
-    return _iterations(
-        put(observation.counts),
-        put(observation.seen),
-        model,
-        weights,
-        x,
-        np.float32(background),
-        even_noise,
-        initial,
-        tv_weight,
-        roughness_weight,
-        voxel_size_um,
-        acceleration == "heavy_ball",
-        put(observation.full),
-        done,
-        exponents,
-    )
-
-
-def _iterations(
-    counts: FloatArray,
-    seen: FloatArray | None,
-    model: Blur,
-    weights: FloatArray,
-    x: FloatArray,
-    background: np.float32,
-    even_noise: bool,
-    initial: float,
-    tv_weight: float,
-    roughness_weight: float,
-    voxel_size_um: Sequence[float],
-    momentum: bool,
-    full: NDArray[np.bool_] | None,
-    done: int,
-    exponents: Sequence[float],
-) -> Iterator[tuple[int, FloatArray]]:
-    floor = np.float32(FLOOR * initial)
+    del observation, start  # while a GPU iterates, the host keeps no arrays
+    momentum = acceleration == "heavy_ball"
+    level, floor = np.float32(background), np.float32(FLOOR * initial)
     point = np.maximum(x, floor) if momentum else x  # p
     ratio = np.empty_like(counts)
     denominator = np.empty_like(x) if tv_weight else None
@@ -292,10 +252,10 @@ def _iterations(
 
     def compare(planes: slice, expected: FloatArray) -> None:
         g: Any = counts[planes]
-        ground: Any = background
+        ground: Any = level
         if even_noise:
-            ground = background * np.maximum(weights[model.inside][planes], np.float32(1))
-            added = ground - background
+            ground = level * np.maximum(weights[model.inside][planes], np.float32(1))
+            added = ground - level
             if seen is not None:
                 added *= seen[planes]
             g = g + added

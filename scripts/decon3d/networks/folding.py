@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Triple, triple
 from decon3d.networks.backend import keras, own_layers
-from decon3d.networks.geometry import Triple
 from decon3d.networks.inference import (
     Affine,
     Convolution,
@@ -88,8 +88,7 @@ class Folded:
     @property
     def cells(self) -> Triple:
         """Cells on each axis."""
-        z, y, x = (int(n) for n in self.node.shape[2:])
-        return z, y, x
+        return triple(int(n) for n in self.node.shape[2:])
 
 
 Value = Folded | list[Folded] | NDArray[np.float32]
@@ -128,7 +127,7 @@ def fold(steps: Sequence[Step], model: keras.Model, shape: Sequence[int], *, hal
     channels = model.input_shape[-1]
     z, y, x = (n - 2 * h for n, h in zip(shape, halo, strict=True))
     given = ops.parameter([1, channels, *shape], np.float32)
-    start = (-halo[0], -halo[1], -halo[2])
+    start = triple(-h for h in halo)
     found: dict[int, Value] = {
         id(model.inputs[0]): Folded(given, channels, UNFOLDED, start, (z, y, x))
     }
@@ -177,7 +176,7 @@ class _Builder:
         """Convolve the parts of a concatenation and add the results."""
         size, strides = operation.kernel.shape[:3], operation.strides
         channels = len(operation.bias)
-        inner = tuple(n // s for n, s in zip(parts[0].inner, strides, strict=True))
+        inner = triple(n // s for n, s in zip(parts[0].inner, strides, strict=True))
         fold = _choose_fold(channels, size, strides, parts)
         main = max(parts, key=lambda part: part.channels * (part.fold == fold))
         region = tuple(
@@ -204,7 +203,7 @@ class _Builder:
                     for i, (lo, hi) in enumerate(region)
                 )
                 made_here = self.convolved(part, kernel, strides, own, wide)
-                folded = Folded(made_here, channels, own, _starts(wide), inner)  # type: ignore[arg-type]
+                folded = Folded(made_here, channels, own, _starts(wide), inner)
                 node = self.laid_out(folded, fold, region).node
             if result is None:
                 bias = np.tile(operation.bias, prod(fold))
@@ -212,7 +211,7 @@ class _Builder:
             else:
                 result = self.ops.add(result, node)
         result = self.activated(operation.activation, result)
-        return Folded(result, channels, fold, _starts(region), inner)  # type: ignore[arg-type]
+        return Folded(result, channels, fold, _starts(region), inner)
 
     def convolved(
         self,
@@ -317,7 +316,7 @@ class _Builder:
         if any(before) or any(after):
             zero = self.ops.constant(np.float32(0))
             node = self.ops.pad(node, [0, 0, *before], [0, 0, *after], "constant", zero)
-        x = replace(x, node=node, start=lows)  # type: ignore[arg-type]
+        x = replace(x, node=node, start=lows)
         return x if cell == fold else self.folded(x, fold)
 
     def unfolded(self, x: Folded) -> Folded:
@@ -373,10 +372,10 @@ class _Builder:
         else:
             node = self.ops.max_pool(x.node, size, [1, 1, 1], nothing, nothing, size).output(0)
         start, inner = (
-            tuple(v // s for v, s in zip(values, size, strict=True))
+            triple(v // s for v, s in zip(values, size, strict=True))
             for values in (x.start, x.inner)
         )
-        return replace(x, node=node, start=start, inner=inner)  # type: ignore[arg-type]
+        return replace(x, node=node, start=start, inner=inner)
 
     # Voxel by voxel
 
@@ -533,8 +532,8 @@ def _common(tensors: Sequence[Folded]) -> Region:
 
 
 def _starts(region: Region) -> Triple:
-    return tuple(low for low, _ in region)  # type: ignore[return-value]
+    return triple(low for low, _ in region)
 
 
 def _times(values: Triple, factors: Triple) -> Triple:
-    return tuple(v * f for v, f in zip(values, factors, strict=True))  # type: ignore[return-value]
+    return triple(v * f for v, f in zip(values, factors, strict=True))

@@ -11,10 +11,10 @@ far beyond a block's inner part it is needed, which is less and less.
 import math
 from dataclasses import dataclass
 
+from decon3d.blocks.geometry import Triple, triple
 from decon3d.networks.backend import keras
 from decon3d.networks.layers import ChannelMean, GlobalMean, LastChannel, Product, Ratio
 
-Triple = tuple[int, int, int]
 POINTWISE = (
     keras.layers.Activation,
     keras.layers.Add,
@@ -91,8 +91,8 @@ def halo_and_stride(model: keras.Model) -> tuple[Triple, Triple]:
     TypeError
         If a layer's reach is not known here.
     """
-    pairs = [_axis(model, axis) for axis in range(3)]
-    return tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)  # type: ignore[return-value]
+    halos, strides = zip(*(_axis(model, axis) for axis in range(3)), strict=True)
+    return triple(halos), triple(strides)
 
 
 Margin = tuple[int, int]

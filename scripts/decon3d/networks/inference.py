@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.blocks.geometry import Triple
 from decon3d.networks.backend import keras, tf
-from decon3d.networks.geometry import Margin, Triple, halo_and_stride, inputs_of, needs
+from decon3d.networks.geometry import Margin, halo_and_stride, inputs_of, needs
 from decon3d.networks.layers import ChannelMean, GlobalMean, global_means
 
 Function = Callable[[tf.Tensor], tf.Tensor]

@@ -13,6 +13,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.errors import ArrayNotFoundError, GroupNotFoundError
 
+from decon3d.blocks.geometry import triple
 from decon3d.classical.estimates import Estimator
 from decon3d.errors import UserError
 from decon3d.logs import progress
@@ -183,13 +184,13 @@ def fitting_crop(crop: Shape, volume: Shape, stride: Shape) -> Shape:
     UserError
         If the volume is smaller than the stride.
     """
-    fitting = tuple(min(c, v) // s * s for c, v, s in zip(crop, volume, stride, strict=True))
+    fitting = triple(min(c, v) // s * s for c, v, s in zip(crop, volume, stride, strict=True))
     if not all(fitting):
         raise UserError(
             f"training volumes of {volume} voxels (Z, Y, X) are too small; the network needs at "
             f"least {stride}: raise phantoms.shape or pairs.shape"
         )
-    return fitting  # type: ignore[return-value]
+    return fitting
 
 
 def draw(

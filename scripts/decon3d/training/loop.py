@@ -20,7 +20,7 @@ from decon3d.logs import log, progress
 from decon3d.networks.backend import keras, tf
 from decon3d.networks.bundle import software, write_bundle
 from decon3d.networks.description import TrainedOn
-from decon3d.networks.estimates import network_estimator
+from decon3d.networks.estimates import network_runs
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.kind import NetworkSection, Training
 from decon3d.networks.layers import global_means
@@ -112,9 +112,8 @@ def train(
     estimates = definition.estimates(method)
 
     def estimator(statistics: ChannelStatistics) -> Estimator:
-        return network_estimator(
-            estimates, statistics=statistics, psf=psf, camera=camera, threads=1
-        )
+        runs = network_runs(estimates, statistics=statistics, psf=psf, camera=camera)
+        return Estimator(runs, psf=psf.data, threads=1)
 
     def load(store: str | Path) -> Pairs:
         return load_pairs(

@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 import zarr
 
+from decon3d.classical.estimates import Estimator
 from decon3d.classical.kinds.rl import Rl
 from decon3d.networks import devices
 from decon3d.networks.bundle import write_bundle
 from decon3d.networks.description import Estimate, TrainedOn, load_info
-from decon3d.networks.estimates import network_estimator
+from decon3d.networks.estimates import network_runs
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.inputs import network_input
 from decon3d.networks.kinds import rl_residual
@@ -96,8 +97,6 @@ def test_before_training_it_is_the_last_estimate(tmp_path):
     state = prepare_classical(
         method, statistics=statistics_of(image), psf=PSF, tuned={}, camera=CAMERA
     )
-    # The network's estimates are of the full grid.
-    state = replace(state, values={**state.values, "coarse_to_fine": False})
     expected = open_restorer(state, threads=1).restore(image, (0, 0, 0))
     assert result == pytest.approx(expected, rel=1e-5)
     assert result.min() >= 100
@@ -125,9 +124,8 @@ def test_the_volume_in_training_is_the_block_in_restoration(tmp_path):
     """One function makes the channels of both."""
     image, _ = photographed()
     statistics = statistics_of(image)
-    estimator = network_estimator(
-        ESTIMATES, statistics=statistics, psf=PSF, camera=CAMERA, threads=1
-    )
+    runs = network_runs(ESTIMATES, statistics=statistics, psf=PSF, camera=CAMERA)
+    estimator = Estimator(runs, psf=PSF.data, threads=1)
     trained = network_input(image, law=statistics.normalisation, estimator=estimator)
     seen = open_restorer(prepared(bundle(tmp_path), image), threads=1)
     restoring = network_input(image, law=seen.law, estimator=seen.estimator)
