@@ -192,8 +192,8 @@ def _restoring(shape: tuple[int, int, int], kinds: list[str]) -> Iterator[Row]:
     engines = {("tensorflow", "float32"): (None, None)}
     if find_spec("openvino") is not None:
         engines |= {
-            ("openvino", "float32"): (1 / 3.9, 167),
-            ("openvino", "bfloat16"): (1 / 4.5, 135),
+            ("openvino", "float32"): (0.256, 167),
+            ("openvino", "bfloat16"): (0.222, 135),
         }
     found = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:

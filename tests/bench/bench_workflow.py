@@ -63,7 +63,7 @@ def _import(modules: str) -> None:
     subprocess.run(command, cwd=ROOT / "scripts", check=True)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Finished(Run):
     """A run of the workflow, and the wall time it took."""
 

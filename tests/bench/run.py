@@ -83,8 +83,13 @@ class Row:
             good = self.value >= self.goal if self.at_least else self.value <= self.goal
             met = f"{'≥' if self.at_least else '≤'} {self.goal:g} {'✓' if good else 'MISSED'}"
         if len(self.repeats) > 1:
-            spread = f"{min(self.repeats):.3g}–{max(self.repeats):.3g}"
-        return f"| {self.name} | {self.value:.3g} {self.unit} | {spread} | {met} |"
+            spread = f"{_digits(min(self.repeats))}–{_digits(max(self.repeats))}"
+        return f"| {self.name} | {_digits(self.value)} {self.unit} | {spread} | {met} |"
+
+
+def _digits(value: float) -> str:
+    """Three digits, without an exponent for large numbers."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def seconds(call: Callable[[], object], *, runs: int = 5) -> list[float]:
