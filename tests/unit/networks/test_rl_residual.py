@@ -31,7 +31,7 @@ from support.deconvolution import PSF, VOXEL, boxes
 from support.large_volumes import described, planned
 
 CAMERA = Camera(offset=100, gain=2, read_noise=1)
-ESTIMATES = (Estimate((3, 8)),)
+ESTIMATES = (Estimate((0.3, 1.0), 0.0),)
 
 
 def photographed(gain=2.0, **scene):
@@ -97,10 +97,10 @@ def test_parameters_halo_and_stride():
 def test_before_training_it_is_the_last_estimate(tmp_path):
     image, _ = photographed()
     result = restored(bundle(tmp_path), image)
-    method = Rl(kind="rl", iterations=8)
-    state = prepare_classical(
-        method, statistics=statistics_of(image), psf=PSF, tuned={}, camera=CAMERA
-    )
+    about = {"statistics": statistics_of(image), "psf": PSF, "camera": CAMERA}
+    (run,) = network_runs(ESTIMATES, **about)
+    method = Rl(kind="rl", iterations=run.iterations[-1], acceleration="coarse_to_fine")
+    state = prepare_classical(method, tuned={}, **about)
     expected = open_restorer(state, threads=1).restore(image, (0, 0, 0))
     assert result == pytest.approx(expected, rel=1e-5)
     assert result.min() >= 100
@@ -113,7 +113,7 @@ def test_tiled_equals_whole_and_more_gain_is_more_counts(tmp_path):
     state = prepared(folder, image)
     state.save(tmp_path / "state.json")
     assert State.load(tmp_path / "state.json").description == state.description
-    assert (state.halo, state.stride, state.mirror) == ((24, 26, 26), (2, 2, 2), False)
+    assert (state.halo, state.stride, state.mirror) == ((26, 32, 32), (2, 2, 2), False)
     # The estimates, then the network in tiles while its input and the blur stay.
     assert state.bytes_per_voxel == 12 + 72
     assert state.second_step == SecondStep((14, 14, 14), 400.0, 12 + 24)
@@ -203,7 +203,10 @@ def test_it_learns_and_comes_back_to_the_bit(tmp_path):
     )
     method = RlResidual(
         kind="rl_residual",
-        estimates=(RlEstimate(iterations=(3, 8)), RlEstimate(iterations=(8,), tv_weight=1e-3)),
+        estimates=(
+            RlEstimate(iteration_factors=(0.3, 0.8), tv_factor=0),
+            RlEstimate(iteration_factors=(0.8,)),
+        ),
         training=training,
     )
     loop.train(
@@ -218,7 +221,7 @@ def test_it_learns_and_comes_back_to_the_bit(tmp_path):
         device=devices.configure(gpus=0, threads=1),
     )
     info = load_info(tmp_path / "bundle")
-    assert info.estimates == (Estimate((3, 8)), Estimate((8,), 1e-3))
+    assert info.estimates == (Estimate((0.3, 0.8), 0.0), Estimate((0.8,), 1.0))
     assert info.input_channels == info.options["inputs"] == 4
 
     image, truth = pairs[0]
