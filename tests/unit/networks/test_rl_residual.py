@@ -110,7 +110,7 @@ def test_tiled_equals_whole_and_more_gain_is_more_counts(tmp_path):
     state.save(tmp_path / "state.json")
     assert State.load(tmp_path / "state.json").description == state.description
     assert (state.halo, state.stride, state.mirror) == ((24, 26, 26), (2, 2, 2), False)
-    assert state.bytes_per_voxel == 400 + 72
+    assert state.bytes_per_voxel == 400 + 68
     tiled = restored(folder, image, block=(20, 24, 40))
     assert np.abs(tiled - whole).max() < 2e-4 * np.ptp(whole)
     estimate = restored(bundle(tmp_path / "untrained"), image)
