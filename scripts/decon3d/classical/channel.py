@@ -37,8 +37,8 @@ ARRAYS_UNMATCHED, ARRAYS_CONSENSUS = 20, 24
 ARRAYS_SEVERAL = 5
 """More arrays, where an iteration goes on after an estimate was taken: 4.5."""
 GPU_ARRAYS = {"plain": 22, "prior": 26, "consensus": 42}
-"""Arrays on a GPU, where slabs do not keep temporaries small: for plain Richardson-Lucy 8 that last,
-5 temporaries and the work space of 7 transforms. Counted, not measured."""
+"""Arrays on a GPU, where slabs do not keep temporaries small: for plain Richardson-Lucy 8 that
+last, 5 temporaries and the work space of 7 transforms. Counted, not measured."""
 
 
 def base_recipe(

@@ -41,7 +41,13 @@ def network_input(
     array (channels, Z, Y, X), float32
         In network units: the image, then the estimates in their order.
     """
-    channels = law.apply(filled(counts, law.offset if background is None else background))[None]
+    image = law.apply(filled(counts, law.offset if background is None else background))
     if estimator is None:
-        return channels
-    return np.concatenate([channels, law.apply(estimator(counts, origin=origin))])
+        return image[None]
+    channels = np.empty((1 + estimator.count, *image.shape), np.float32)
+    channels[0] = image
+    del image  # the estimates need the memory
+    estimates = estimator(counts, origin=origin, out=channels[1:])
+    estimates -= np.float32(law.offset)
+    estimates /= np.float32(law.scale)
+    return channels
