@@ -211,4 +211,7 @@ if __name__ == "__main__":
     parser.add_argument("--record", action="store_true", help="write the ratios to recorded.yaml")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a ratio is worse")
     given = parser.parse_args()
+    known = ["quick", *sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))]
+    if unknown := set(given.areas) - set(known):
+        parser.error(f"unknown area {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
     main(given.areas, record=given.record, strict=given.strict)
