@@ -83,7 +83,7 @@ def test_a_network_that_sees_estimates_restores_the_same_in_blocks(engine, tmp_p
     model = rl_residual.build(inputs=3, channels=4)
     last = model.get_layer("residual")  # starts at zero
     last.set_weights([np.random.default_rng(0).normal(0, 0.5, last.kernel.shape)])
-    write(tmp_path, model, "rl_residual", input_channels=3, estimates=(Estimate((2, 3)),))
+    write(tmp_path, model, "rl_residual", input_channels=3, estimates=(Estimate((0.05, 0.1), 0.0),))
     values = np.pad(image(), ((0, 0), (0, 0), (0, 80)), mode="symmetric")
     state = prepared(tmp_path, values)
     whole = restore_array(values, open_restorer(state, threads=1), state)
