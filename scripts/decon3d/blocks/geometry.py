@@ -25,6 +25,7 @@ BLOCK_COST = 1e4
 """Voxels whose computation takes as long as the overhead of a block: files, calls."""
 Region = tuple[slice, slice, slice]
 T = TypeVar("T")
+T_Values = TypeVar("T_Values", bound=np.generic)
 
 
 def triple(values: Iterable[T]) -> tuple[T, T, T]:
@@ -59,9 +60,11 @@ class Block:
         """First voxel of the padded read region in the volume; negative beyond a face."""
         return triple(r.start - f[0] for r, f in zip(self.read, self.face, strict=True))
 
-    def pad(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Mirror the read values (Z, Y, X) across the volume's faces."""
-        return np.pad(values, self.face, mode="symmetric") if np.any(self.face) else values
+    def pad(self, values: NDArray[T_Values]) -> NDArray[T_Values]:
+        """Mirror the read values (Z, Y, X, or channels before them) across the volume's faces."""
+        if not np.any(self.face):
+            return values
+        return np.pad(values, [(0, 0)] * (values.ndim - 3) + [*self.face], mode="symmetric")
 
 
 def centred(shape: Sequence[int], size: Triple) -> Region:
@@ -154,6 +157,7 @@ def choose_block(
     stride: Triple,
     bytes_per_voxel: float,
     memory_bytes: float,
+    reserved_bytes: float = 0.0,
     at_least: int = 1,
 ) -> tuple[Triple, Triple]:
     """Choose the block that fits the memory with the least work, and its chunk.
@@ -168,7 +172,9 @@ def choose_block(
     halo, stride
         As for `block_at`.
     bytes_per_voxel, memory_bytes
-        The padded block times the first fits the second.
+        The padded block times the first fits the second, …
+    reserved_bytes
+        … less what is taken already.
     at_least
         Least number of blocks, if the volume is large enough.
 
@@ -185,11 +191,11 @@ def choose_block(
     axes = [_lengths(n, c, s) for n, c, s in zip(shape, LARGEST_CHUNK, stride, strict=True)]
     padded = [np.array([b + 2 * h for b in axis]) for axis, h in zip(axes, halo, strict=True)]
     counts = [np.array([ceil(n / b) for b in axis]) for axis, n in zip(axes, shape, strict=True)]
-    most = memory_bytes / bytes_per_voxel
+    most = (memory_bytes - reserved_bytes) / bytes_per_voxel
     smallest = prod(int(p.min()) for p in padded)
     if smallest > most:
         size = tuple(min(axis) for axis in axes)
-        need = smallest * bytes_per_voxel
+        need = smallest * bytes_per_voxel + reserved_bytes
         raise UserError(
             f"restoration.memory_gb: {memory_bytes / 1e9:g} is too little: the smallest block, "
             f"{size} voxels (Z, Y, X) with {halo} more on each side, needs "

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from decon3d.errors import DamagedError, UserError, reading, reason
 from decon3d.files import read_json
-from decon3d.networks.kind import Estimate
+from decon3d.networks.kind import ESTIMATES_VERSION, Estimate
 from decon3d.networks.registry import NETWORKS
 
 SCHEMA_VERSION = 1
@@ -118,6 +118,8 @@ class BundleInfo:
         `weights_sha256` of the bundle that the training started from; None = from scratch.
     estimates
         What it looks at beside the image, made with the PSF of the channel that it restores.
+    estimates_version
+        Of the laws by which these estimates follow PSF and dose.
     """
 
     schema_version: int
@@ -144,6 +146,7 @@ class BundleInfo:
     weights_sha256: str
     started_from: str | None = None
     estimates: tuple[Estimate, ...] = ()
+    estimates_version: int = ESTIMATES_VERSION
 
 
 def load_info(folder: str | Path) -> BundleInfo:
@@ -167,6 +170,12 @@ def load_info(folder: str | Path) -> BundleInfo:
         raise UserError(
             f"{path}: schema_version is {version}, but this version of decon3d reads "
             f"{SCHEMA_VERSION}; train the network again"
+        )
+    made_by = content.get("estimates_version", 0) if content.get("estimates") else ESTIMATES_VERSION
+    if made_by != ESTIMATES_VERSION:
+        raise UserError(
+            f"{path}: the network was trained with Richardson-Lucy estimates of version {made_by}, "
+            f"but this version of decon3d makes version {ESTIMATES_VERSION}; train it again"
         )
     try:
         return TypeAdapter(BundleInfo).validate_python(content)

@@ -63,14 +63,26 @@ class _Keeping:
         versions = {key: VERSIONS[key] for key in ("train", "prepare", "restore")}
         self._key = [repr(estimator.runs), psf_fingerprint, versions]
 
+    @property
+    def count(self) -> int:
+        """Number of estimates."""
+        return self._estimator.count
+
     def __call__(
-        self, block: NDArray[Any], *, origin: tuple[int, int, int] = (0, 0, 0)
+        self,
+        block: NDArray[Any],
+        *,
+        origin: tuple[int, int, int] = (0, 0, 0),
+        out: FloatArray | None = None,
     ) -> FloatArray:
         """Estimate a block; see `Estimator`."""
         content = crc32(np.ascontiguousarray(block).data)
         name = digest([*self._key, list(block.shape), str(block.dtype), content, origin]) + ".npy"
         found = self._kept.load(name)
         if found is None:
-            found = self._estimator(block, origin=origin)
+            found = self._estimator(block, origin=origin, out=out)
             self._kept.save(name, found)
+        elif out is not None:
+            out[:] = found
+            found = out
         return found

@@ -103,17 +103,20 @@ def train(
     tf.config.experimental.enable_op_determinism()
 
     definition = network(method.kind)
-    options = definition.options(method)
+    options, estimates = definition.options(method), definition.estimates(method)
     model = definition.build(**options)
     halo, stride = halo_and_stride(model)
     start = training.start_from and start_from(
-        training.start_from, model, kind=method.kind, options=options, psf=psf
+        training.start_from,
+        model,
+        kind=method.kind,
+        options=options,
+        psf=psf,
+        estimates=estimates,
     )
 
     def loss(outputs: Any, image: tf.Tensor, truth: tf.Tensor) -> dict[str, tf.Tensor]:
         return definition.loss(outputs, image, truth, method)
-
-    estimates = definition.estimates(method)
 
     kept = KeptEstimates(folder / "estimates")
 

@@ -105,8 +105,8 @@ def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):
 
 def test_the_second_step_sees_what_the_first_makes_of_the_pairs(tmp_path, monkeypatch):
     class Brighter:
-        def restore(self, block, origin):
-            return 2 * block.astype(np.float32) - 100
+        def restore(self, block, origin, inner):
+            return 2 * block[inner].astype(np.float32) - 100
 
     monkeypatch.setattr(arrays, "open_restorer", lambda state, **_: Brighter())
     image = np.random.default_rng(0).uniform(0, 200, (2, 4, 6, 6)).astype(np.float32)
