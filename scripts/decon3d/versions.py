@@ -31,7 +31,7 @@ VERSIONS = {
     "train": 12,
     "tune": 19,
     "prepare": 20,
-    "plan": 12,
+    "plan": 13,
     "restore": 19,
     "finish": 6,
     "evaluate": 15,
