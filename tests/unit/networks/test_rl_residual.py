@@ -115,7 +115,7 @@ def test_tiled_equals_whole_and_more_gain_is_more_counts(tmp_path):
     assert State.load(tmp_path / "state.json").description == state.description
     assert (state.halo, state.stride, state.mirror) == ((26, 32, 32), (2, 2, 2), False)
     # The estimates, then the network in tiles while its input and the blur stay.
-    assert state.bytes_per_voxel == 12 + 72
+    assert state.bytes_per_voxel == 12 + 68
     assert state.second_step == SecondStep((14, 14, 14), 400.0, 12 + 24)
     tiled = restored(folder, image, block=(20, 24, 40))
     assert np.abs(tiled - whole).max() < 2e-4 * np.ptp(whole)
