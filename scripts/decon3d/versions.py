@@ -31,7 +31,7 @@ VERSIONS = {
     "train": 12,
     "tune": 20,
     "prepare": 21,
-    "plan": 12,
+    "plan": 13,
     "restore": 20,
     "finish": 6,
     "evaluate": 15,

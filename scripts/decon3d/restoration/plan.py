@@ -225,6 +225,7 @@ def make_plan(
             bytes_per_voxel=bytes_per_voxel,
             memory_bytes=memory_bytes,
             at_least=-(-restoration.parts // units),
+            mirror=mirror,
         )
         volumes.append(
             VolumePlan(
