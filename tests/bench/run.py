@@ -180,6 +180,7 @@ def main(chosen: list[str], *, record: bool, strict: bool) -> None:
     print("\n".join(f"{name}: {value}" for name, value in run.items()))
     print(f"load at the start: {os.getloadavg()[0]:.2g}\n")
     print("| what | median | least to most | goal |\n|---|---|---|---|", flush=True)
+    other, before = load()
     now: dict[str, Ratio] = {}
     minutes: dict[str, float] = {}
     for area, rows in measured(areas, quick=quick):
@@ -189,17 +190,16 @@ def main(chosen: list[str], *, record: bool, strict: bool) -> None:
             if row.worse:
                 now[row.name] = row.ratio
         minutes[area] = (time.perf_counter() - started) / 60
+        if record:  # a later area may fail
+            save(run, now)
     each = ", ".join(f"{area} {spent:.1f}" for area, spent in minutes.items())
     print(f"\n{sum(minutes.values()):.1f} minutes ({each})")
-    other, before = load()
     if other:
         print(f"compared with: {'; '.join(other.values())}")
     found = regressions(before, now)
     print("\n".join(found) or "No ratio is more than 10 % worse than recorded.")
     if quick and not areas and (absent := before.keys() - now.keys()):
         print(f"recorded, but not measured: {', '.join(sorted(absent))}")
-    if record:
-        save(run, now)
     sys.exit(bool(found and strict))
 
 
