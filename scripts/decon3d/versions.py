@@ -30,7 +30,7 @@ VERSIONS = {
     "pairs": 5,
     "train": 12,
     "tune": 20,
-    "prepare": 21,
+    "prepare": 22,
     "plan": 13,
     "restore": 20,
     "finish": 6,
