@@ -38,7 +38,9 @@ nb_execution_timeout = 300
 
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-autodoc_member_order = "bysource"
+maximum_signature_line_length = 80
+default_role = "code"
+smartquotes = False
 # Types of packages whose documentation is not available offline.
 nitpick_ignore = [("py:class", "decon3d.optics.psf.Companion")]
 nitpick_ignore_regex = [
