@@ -314,11 +314,21 @@ def test_a_wrong_config_ends_before_any_job_with_all_problems(workplace):
     assert "Traceback" not in run.output and "Job stats" not in run.output
 
 
-@pytest.mark.parametrize("profile", ["profiles/demo", "profiles/local", "slurm"])
-def test_every_profile_can_be_dry_run_from_the_root(profile):
-    run = Workplace(ROOT).snakemake("--profile", profile, "--dry-run", "--nolock")
+@pytest.mark.parametrize(
+    ("profile", "config", "trains"),
+    [
+        ("profiles/demo", (), False),
+        ("profiles/demo", ("--configfile", "config/demo_train.yaml"), True),
+        ("profiles/local", (), False),
+        ("slurm", (), False),
+    ],
+)
+def test_every_profile_can_be_dry_run_from_the_root(profile, config, trains):
+    run = Workplace(ROOT).snakemake("--profile", profile, *config, "--dry-run", "--nolock")
     assert run.code == 0, run.output[-3000:]
-    assert "restore_part" in run.output or "Nothing to be done" in run.output
+    if "Nothing to be done" not in run.output:
+        assert "restore_part" in run.output
+        assert ("train" in run.jobs) == trains
 
 
 def test_a_folder_of_planes_is_ingested_again_when_one_of_them_changes(workplace):

@@ -459,7 +459,13 @@ def test_paths_expand_like_a_shell(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "path", ["config/config.yaml", "config/demo.yaml", "config/examples/recipes.yaml"]
+    "path",
+    [
+        "config/config.yaml",
+        "config/demo.yaml",
+        "config/demo_train.yaml",
+        "config/examples/recipes.yaml",
+    ],
 )
 def test_the_shipped_configs_are_valid(path, monkeypatch):
     monkeypatch.chdir(ROOT)
