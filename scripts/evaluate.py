@@ -8,10 +8,14 @@ from decon3d.files import write_record
 from decon3d.logs import job_log
 from decon3d.networks.devices import granted_gpus
 from decon3d.optics.psf import load_psf
-from decon3d.settings import Channel, Optics, Phantoms
+from decon3d.optics.sections import Channel, Optics
+from decon3d.phantoms.sections import Phantoms
 from decon3d.volumes.camera import load_camera, resolved_camera
 from decon3d.volumes.statistics import load_statistics
 from decon3d.volumes.volume_record import load_record
+from decon3d.workers import worker_pool
+
+PROCESSES = 2
 
 params, files, output = snakemake.params, snakemake.input, snakemake.output
 dataset, method = snakemake.wildcards.dataset, snakemake.wildcards.get("method", "input")
@@ -200,7 +204,19 @@ def sample_of_channel(place, channel, volumes, gpus):
     return records
 
 
+def write(measure):
+    """Measure, and write the records."""
+    write_records(output[measure.__name__], measure())
+
+
 with job_log(snakemake.log[0], threads=snakemake.threads):
-    for measure in (consistency, phantoms, volumes, sample):
-        if path := output.get(measure.__name__):
-            write_records(path, measure())
+    # The longest first. Much of the work runs in one thread, so that two processes share it.
+    measures = [m for m in (sample, consistency, volumes, phantoms) if m.__name__ in output.keys()]
+    processes = min(PROCESSES, snakemake.threads, len(measures))
+    if processes == 1:
+        for measure in measures:
+            write(measure)
+    else:
+        with worker_pool(processes) as pool:
+            for done in [pool.submit(write, measure) for measure in measures]:
+                done.result()
