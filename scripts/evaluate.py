@@ -211,7 +211,7 @@ def write(measure):
 
 with job_log(snakemake.log[0], threads=snakemake.threads):
     # The longest first. Much of the work runs in one thread, so that two processes share it.
-    measures = [m for m in (sample, consistency, volumes, phantoms) if m.__name__ in output.keys()]
+    measures = [m for m in (sample, consistency, volumes, phantoms) if output.get(m.__name__)]
     processes = min(PROCESSES, snakemake.threads, len(measures))
     if processes == 1:
         for measure in measures:
