@@ -15,11 +15,11 @@ help:
 	@echo "make demo-seeds   demo-train with three seeds, and how far the network leads in each"
 	@echo "make doctor  on a login node: suggest a SLURM profile for the cluster"
 	@echo "make verify  read all results and list what is missing or damaged (RESULTS=folder)"
-	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=optics"
+	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=quick (15 minutes)"
 	@echo "make bench-gpu   speed on a GPU node, compared with the CPU's results (10 minutes)"
 	@echo "make faults  kills, full disks, damaged files and changed inputs at every stage (hours)"
 	@echo "make faults-quick   a sample of these tests (less than 10 minutes)"
-	@echo "make faults-large   2 Gvoxel through RLN, killed three times, compared byte for byte (hours)"
+	@echo "make faults-large   2 Gvoxel through RLN, killed three times, compared byte for byte (an hour)"
 	@echo "make fuzz    mutated inputs, configs and intermediate files (FUZZ=\"--seconds 1800\")"
 	@echo "make validate  test the estimates of camera, iterations, PSF and method on simulated data (VALIDATE=camera)"
 	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
@@ -111,6 +111,8 @@ lint: $(DEV_STAMP)
 numerics: $(DEV_STAMP)
 	$(BIN)/python tests/numerics/run.py $(NUMERICS)
 
+# BENCH=optics for one area; BENCH=quick for a table in 15 minutes on two idle cores. Ratios that are
+# more than 10 % worse than in tests/bench/recorded.yaml are named; BENCH="quick --record" renews it.
 bench: $(BENCH_STAMP)
 	$(BIN)/python tests/bench/run.py $(BENCH)
 
@@ -126,7 +128,7 @@ faults: $(DEV_STAMP)
 faults-quick: $(DEV_STAMP)
 	$(BIN)/python tests/faults/run.py --quick $(FAULTS)
 
-# FAULTS="--gvoxel 0.05 --engine tensorflow" for a smaller one.
+# FAULTS="--gvoxel 0.05 --engine tensorflow" for a smaller one; with --folder FOLDER, it resumes.
 faults-large: $(DEV_STAMP)
 	$(BIN)/python tests/faults/large_volume.py $(FAULTS)
 

@@ -98,6 +98,11 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "A different PSF for each volume. The drawn values are recorded with the phantoms.",
     ),
     (
+        "phantoms.<split>.microscopes",
+        s.Microscopes,
+        "A different microscope for each volume. The drawn values are recorded with the phantoms.",
+    ),
+    (
         "phantoms.objects.<name>",
         s.ObjectFile,
         "A noise-free volume of your own, used as an object.",
@@ -144,6 +149,7 @@ EXAMPLES = {
     "count": "16",
     "recipes": "{rln_mixed: 1, tubules: 1}",
     "psf_variation": "{width: [0.9, 1.1]}",
+    "microscopes": "{photons: [3, 3000]}",
     "width": "[0.9, 1.1]",
     "bits": "12",
     "unit_um": "0.1",

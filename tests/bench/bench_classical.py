@@ -1,18 +1,22 @@
 """Richardson-Lucy: speed beside public peers, the FFT library, memory, and convergence."""
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 import scipy.fft
+import tifffile
 from numpy.typing import NDArray
-from run import Row, ratio, seconds
+from run import Row, process, ratios  # finds the library, too
 from scipy.ndimage import gaussian_filter
-from skimage.restoration import richardson_lucy as skimage_rl
 
 from decon3d.classical.operators import Blur
 from decon3d.classical.recipe import Recipe
@@ -26,6 +30,8 @@ from decon3d.volumes.statistics import ChannelStatistics
 
 SHAPE, PSF_SHAPE = (64, 512, 512), (33, 65, 65)
 ITERATIONS = 10
+PROCESS_ITERATIONS = 12
+REPEATS = 3
 VOXEL = (0.3, 0.15, 0.15)
 DARK = 100 - 1.5**2
 """Dark level of the simulated camera: offset less the read noise's variance."""
@@ -61,16 +67,55 @@ def image_and_psf(shape=SHAPE):
     return image, (psf / psf.sum()).astype(np.float32)
 
 
+def quick() -> Iterator[Row]:
+    """RL and its peers as processes; RL's time to a quality."""
+    yield from _processes()
+    yield from _coarse_to_fine()
+
+
 def rows() -> Iterator[Row]:
+    yield from quick()
     yield from _speed()
     yield from _fft()
     for name, tv, rlgc, goal in (("RL", 0.0, 0, 10), ("RLTV", 0.002, 0, 14), ("RLGC", 0.0, 1, 18)):
         code = MEMORY.format(path=sys.path[:3], tv=tv, rlgc=rlgc)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
         yield Row(f"{name}: peak memory, padded arrays", json.loads(done.stdout), "×", goal)
-    yield from _coarse_to_fine()
     yield from _momentum()
     yield from _convergence()
+
+
+def _processes() -> Iterator[Row]:
+    """Reading, iterating and writing, in turn with each peer."""
+    found: dict[str, list[dict[str, float]]] = {"ours": [], "scikit_image": [], "deconwolf": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, values in zip(("image", "psf"), image_and_psf(), strict=True):
+            tifffile.imwrite(Path(folder) / f"{name}.tif", values, photometric="minisblack")
+        for _ in range(REPEATS):
+            for name in ("ours", "scikit_image"):
+                found[name].append(process("rl_process.py", name, folder, PROCESS_ITERATIONS))
+            if shutil.which("dw"):
+                found["deconwolf"].append(deconwolf(folder))
+    what = f"RL, 64×512×512, PSF 33×65×65, {PROCESS_ITERATIONS} iterations"
+    yield Row(f"{what}: per iteration", [one["iteration"] for one in found["ours"]], "s")
+    yield Row(f"{what}: whole process", [one["wall"] for one in found["ours"]], "s")
+    yield Row(f"{what}: memory", [one["MiB"] for one in found["ours"]], "MiB", 920)
+    for name, goal in (("scikit_image", 0.6), ("deconwolf", 1.0)):
+        pairs = list(zip(found["ours"], found[name], strict=False))
+        for key, of in (("iteration", "per iteration"), ("wall", "whole process")):
+            if values := [own[key] / peer[key] for own, peer in pairs if key in peer]:
+                yield Row(f"{what}: {of} / {name}", values, "×", goal, worse="slower")
+        if values := [own["MiB"] / peer["MiB"] for own, peer in pairs if "MiB" in peer]:
+            yield Row(f"{what}: memory / {name}", values, "×", worse="larger")
+
+
+def deconwolf(folder: str) -> dict[str, float]:
+    """Run deconwolf, where it is installed."""
+    options = ["--iter", PROCESS_ITERATIONS, "--threads", 2, "--overwrite", "--out", "dw.tif"]
+    command = ["dw", *map(str, options), "image.tif", "psf.tif"]
+    started = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return {"wall": time.perf_counter() - started}
 
 
 def _speed() -> Iterator[Row]:
@@ -78,7 +123,7 @@ def _speed() -> Iterator[Row]:
     counts = image.astype(np.float32)
     mean = float(image.mean()) - 100
 
-    def ours(tv_weight: float = 0.0, acceleration: Acceleration = "none") -> None:
+    def own(tv_weight: float = 0.0, acceleration: Acceleration = "none") -> None:
         model = Blur(SHAPE, psf=psf, threads=2)  # the peers' set-up counts, too
         richardson_lucy(
             image,
@@ -90,15 +135,8 @@ def _speed() -> Iterator[Row]:
             acceleration=acceleration,
         )
 
-    def skimage() -> None:
-        with scipy.fft.set_workers(2):
-            skimage_rl(counts, psf, num_iter=ITERATIONS, clip=False)
-
-    yield Row("RL, 64×512×512, per iteration", seconds(ours, runs=1) / ITERATIONS, "s")
-    name = f"RL / scikit-image {version('scikit-image')}, 10 iterations"
-    yield Row(name, ratio(ours, skimage, runs=3), "×", 0.6)
-    yield Row("heavy ball / RL", ratio(lambda: ours(0.0, "heavy_ball"), ours, runs=1), "×")
-    yield Row("RLTV / RL", ratio(lambda: ours(0.002), ours, runs=1), "×")
+    yield Row("heavy ball / RL", ratios(lambda: own(0.0, "heavy_ball"), own, runs=1), "×")
+    yield Row("RLTV / RL", ratios(lambda: own(0.002), own, runs=1), "×")
     try:
         import RedLionfishDeconv.RLDeconv3DScipy as redlionfish  # noqa: N813 (its own name)
     except ImportError:
@@ -110,7 +148,7 @@ def _speed() -> Iterator[Row]:
             redlionfish.doRLDeconvolution(counts, psf, niter=ITERATIONS)
 
     name = f"RL / RedLionfish {version('RedLionfish')} CPU (no padding), 10 iterations"
-    yield Row(name, ratio(ours, lion, runs=3), "×", 1.15)
+    yield Row(name, ratios(own, lion, runs=REPEATS), "×", 1.15)
 
 
 def _fft() -> Iterator[Row]:
@@ -129,7 +167,7 @@ def _fft() -> Iterator[Row]:
     except PackageNotFoundError:
         known = ""
     name = f"SciPy {version('scipy')} / ducc0 {known}: rfftn of 128×512×512 float32"
-    yield Row(name, ratio(lambda: scipy.fft.rfftn(x, workers=2), ducc), "×")
+    yield Row(name, ratios(lambda: scipy.fft.rfftn(x, workers=2), ducc), "×")
 
 
 def _coarse_to_fine() -> Iterator[Row]:
@@ -166,12 +204,15 @@ def _coarse_to_fine() -> Iterator[Row]:
                 coarse = replace(recipe, coarse_to_fine=True)
                 goal = score(restored(13, recipe))
                 enough = next(n for n in range(1, 40) if score(restored(n, coarse)) >= goal)
-                share = ratio(
+                share = ratios(
                     lambda n=enough, r=coarse, f=restored: f(n, r),
                     lambda r=recipe, f=restored: f(13, r),
                 )
-                name = f"{modality}, {photons:g} photons, λ {tv_weight:g}: coarse to fine"
-                yield Row(f"{name}, {enough} iterations / 13 on the full grid", share, "×", 0.5)
+                name = (
+                    f"{'RLTV' if tv_weight else 'RL'} to a quality, {modality}, {photons:g} photons"
+                )
+                yield Row(f"{name}: coarse to fine / full grid", share, "×", 0.5, worse="slower")
+                yield Row("  iterations coarse to fine, to the quality of 13", enough, "")
 
 
 def _convergence() -> Iterator[Row]:

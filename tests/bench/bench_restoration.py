@@ -8,19 +8,20 @@ report for a GPU workstation.
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-from run import Row, memory_gb  # finds the library, too
+from run import Row, answer, memory_gb, process  # finds the library, too
 
 SHAPE = (256, 640, 640)
+QUICK_SHAPE = (128, 512, 512)
+SCRIPT = "bench_restoration.py"
 MEMORY_GB = 1.0
 THREADS = 2
 REPEATS = 3
@@ -28,24 +29,12 @@ REFERENCE = os.environ.get("DECON3D_REFERENCE_DATA", Path(__file__).parents[3] /
 PUBLISHED = Path(REFERENCE) / "rln_checkpoint"
 
 
-def process(name: str, *arguments: object) -> dict[str, float]:
-    """Run a function of this file in a process of its own; what it prints last is its result."""
-    done = subprocess.run(
-        [sys.executable, __file__, name, *map(str, arguments)],
-        check=True,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def make(folder: Path, *sizes: int) -> dict[str, float]:
+def make(folder: Path, *sizes: str) -> dict[str, float]:
     """Write the volume, the bundle and the prepared state."""
     from support.large_volumes import prepared, synthesise
 
-    shape = (sizes[0], sizes[1], sizes[2])
-    synthesise(folder / "v.zarr", shape)
+    z, y, x = map(int, sizes)
+    synthesise(folder / "v.zarr", (z, y, x))
     prepared(folder / "bundle").save(folder / "state.json")
     return {}
 
@@ -65,15 +54,13 @@ def ours(folder: Path, engine: str, precision: str) -> dict[str, float]:
     open_restorer(state, threads=THREADS)  # imports and loading do not count, for either
     started = time.perf_counter()
     planned(target, record, state, memory_gb=MEMORY_GB, engine=engine, precision=precision)
-    planning = time.perf_counter() - started
     marker = target / "0.json"
     restore_part(target / "plan.json", [state], part=0, marker=marker, threads=THREADS)
     seconds = time.perf_counter() - started
     found = json.loads(marker.read_text())
     return {
-        "rate": found["voxels"] / 1e6 / seconds,
+        "ns": seconds / found["voxels"] * 1e9,
         "overhead": 1 - found["computing_seconds"] / seconds,
-        "planning": planning,
         "memory": found["peak_memory_gb"],
     }
 
@@ -128,7 +115,7 @@ def plain(folder: Path) -> dict[str, float]:
         inner = tuple(slice(halo, halo + w.stop - w.start) for w in write)
         restored = result.numpy()[0, ..., 0][inner] * values["scale"] + values["offset"]
         target[(0, 0, *write)] = restored
-    return {"rate": np.prod(shape) / 1e6 / (time.perf_counter() - started)}
+    return {"ns": (time.perf_counter() - started) / np.prod(shape) * 1e9}
 
 
 def network(folder: Path, kind: str, engine: str, precision: str) -> dict[str, float]:
@@ -166,7 +153,7 @@ def network(folder: Path, kind: str, engine: str, precision: str) -> dict[str, f
         predictor.predict(block)
         seconds.append(time.perf_counter() - started)
     return {
-        "rate": expected.size / 1e6 / float(np.median(seconds)),
+        "ns": float(np.median(seconds)) / expected.size * 1e9,
         "rms": float(np.sqrt(np.mean(np.square(error)))),
         "largest": float(np.abs(error).max()),
     }
@@ -184,39 +171,57 @@ def on_paper(folder: Path) -> dict[str, float]:
     return {"seconds": time.perf_counter() - started, "memory": memory_gb()}
 
 
+def quick() -> Iterator[Row]:
+    """End to end on a smaller volume; RLN alone."""
+    yield from _restoring(QUICK_SHAPE, ["rln"])
+
+
 def rows() -> Iterator[Row]:
-    """End to end, in turn; then the network alone; then planning on paper."""
-    engines = [("tensorflow", "float32", None)]
+    """End to end, in turn; then the networks alone; then planning on paper."""
+    yield from _restoring(SHAPE, ["rln", "rl_residual"])
+    with tempfile.TemporaryDirectory() as folder:
+        process(SCRIPT, "make", folder, 32, 64, 64)
+        paper = process(SCRIPT, "on_paper", folder)
+    yield Row("planning 10 TB, 1000 parts", paper["seconds"], "s", 10)
+    yield Row("planning 10 TB, peak memory", paper["memory"], "GB", 1)
+
+
+def _restoring(shape: tuple[int, int, int], kinds: list[str]) -> Iterator[Row]:
+    # Goals: the time relative to plain, the nanoseconds per voxel.
+    engines: dict[tuple[str, str], tuple[float | None, float | None]]
+    engines = {("tensorflow", "float32"): (None, None)}
     if find_spec("openvino") is not None:
-        engines += [("openvino", "float32", 3.9), ("openvino", "bfloat16", 4.5)]
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        process("make", folder, *SHAPE)
-        rival = process("plain", folder)
-        yield Row(
-            "RLN end to end, plain tf.function", rival["rate"], "Mvoxel/s (GPU, authors: 9.85)"
-        )
-        for engine, precision, goal in engines:
-            found = process("ours", folder, engine, precision)
-            name = f"RLN end to end, {engine} {precision}"
-            yield Row(name, found["rate"], "Mvoxel/s (GPU, authors: 9.85)")
-            yield Row(f"{name} : plain", found["rate"] / rival["rate"], "", goal, at_least=True)
-            yield Row(f"{name}, not computing", 100 * found["overhead"], "%", 3)
-            yield Row(f"{name}, peak memory", found["memory"], "GB", 2)
-        for kind, (engine, precision, _) in product(("rln", "rl_residual"), engines):
-            found = process("network", folder, kind, engine, precision)
-            name = f"{kind} alone, 128³ with its halo, {engine} {precision}"
-            yield Row(name, found["rate"], "Mvoxel/s")
-            goal = 1e-5 if precision == "float32" else None
-            yield Row(f"{name}, difference, rms", found["rms"], "of the maximum")
-            yield Row(f"{name}, difference, largest", found["largest"], "of the maximum", goal)
-        paper = process("on_paper", folder)
-        yield Row("planning 10 TB, 1000 parts", paper["seconds"], "s", 10)
-        yield Row("planning 10 TB, peak memory", paper["memory"], "GB", 1)
+        engines |= {
+            ("openvino", "float32"): (0.256, 167),
+            ("openvino", "bfloat16"): (0.222, 135),
+        }
+    found = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        process(SCRIPT, "make", folder, *shape)
+        for _ in range(REPEATS):
+            found["plain"].append(process(SCRIPT, "plain", folder))
+            for engine in engines:
+                found[engine].append(process(SCRIPT, "ours", folder, *engine))
+    what = f"RLN, OME-Zarr to OME-Zarr, {' × '.join(map(str, shape))}"
+    plain = [one["ns"] for one in found["plain"]]
+    yield Row(f"{what}, plain tf.function", plain, "ns/voxel (authors, GPU: 102)")
+    for engine, (goal, nanoseconds) in engines.items():
+        name, runs = f"{what}, {' '.join(engine)}", found[engine]
+        spent = [one["ns"] for one in runs]
+        yield Row(name, spent, "ns/voxel (authors, GPU: 102)", nanoseconds)
+        relative = [own / other for own, other in zip(spent, plain, strict=True)]
+        yield Row(f"{name} / plain", relative, "×", goal, worse="slower")
+        yield Row(f"{name}, not computing", [100 * one["overhead"] for one in runs], "%", 3)
+        yield Row(f"{name}, peak memory", [one["memory"] for one in runs], "GB", 2)
+    for kind, engine in product(kinds, engines):
+        alone = process(SCRIPT, "network", "-", kind, *engine)
+        name = f"{kind} alone, 128³ with its halo, {' '.join(engine)}"
+        yield Row(name, alone["ns"], "ns/voxel")
+        goal = 1e-5 if engine[1] == "float32" else None
+        yield Row(f"{name}, difference, rms", alone["rms"], "of the maximum")
+        yield Row(f"{name}, difference, largest", alone["largest"], "of the maximum", goal)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
-    name, folder, *arguments = sys.argv[1:]
-    sizes = [int(a) for a in arguments] if name == "make" else arguments
-    print(json.dumps({k: float(v) for k, v in globals()[name](Path(folder), *sizes).items()}))
+    answer(globals())

@@ -7,12 +7,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from run import Row
 
 ROOT = Path(__file__).parents[2]
-DATASETS, PARTS = 200, 32
+DATASETS, QUICK_DATASETS, PARTS = 200, 30, 32
+REPEATS = 3
 METHODS = {
     "rl": {},
     "rl_tuned": {"kind": "rl", "iterations": "tune"},
@@ -25,8 +27,8 @@ METHODS = {
 }
 
 
-def config() -> dict[str, object]:
-    """Return a config of many datasets, each with one volume."""
+def config(count: int) -> dict[str, object]:
+    """Return a config of so many datasets, each with one volume."""
     dataset = {
         "simulate": {"small": {"shape": [12, 32, 32]}},
         "voxel_size_um": [0.3, 0.15, 0.15],
@@ -34,13 +36,13 @@ def config() -> dict[str, object]:
         "channels": {"gfp": {"emission_um": 0.525}},
     }
     return {
-        "datasets": {f"d{i:03}": dataset for i in range(DATASETS)},
+        "datasets": {f"d{i:03}": dataset for i in range(count)},
         "methods": METHODS,
         "restoration": {"parts": PARTS},
     }
 
 
-def bare(methods: list[str]) -> str:
+def bare(methods: list[str], count: int) -> str:
     """Return a Snakefile without functions, params and checks that has as many jobs of each rule."""
     networks = [m for m in methods if m not in ("rl", "rl_tuned", "rltv")]
     path = "results/{dataset}/"
@@ -88,7 +90,7 @@ def bare(methods: list[str]) -> str:
             path + "report.html",
         ),
     }
-    pages = [f"results/d{i:03}/report.html" for i in range(DATASETS)]
+    pages = [f"results/d{i:03}/report.html" for i in range(count)]
     name = "[A-Za-z0-9_-]+"
     text = f"wildcard_constraints: dataset={name!r}, method={name!r}\n"
     text += f"rule all:\n    input: 'results/index.html'\nrule index:\n    input: {pages}\n"
@@ -98,11 +100,17 @@ def bare(methods: list[str]) -> str:
     return text
 
 
-def build(folder: str, *options: str) -> tuple[float, float, float]:
-    """Build the DAG of all jobs; return seconds, seconds of one core, and GB.
+class Graph(NamedTuple):
+    """What the DAG of all jobs costs."""
 
-    The graph of rules is the least that Snakemake prints of it.
-    """
+    seconds: float
+    of_one_core: float
+    """CPU time."""
+    gigabytes: float
+
+
+def build(folder: str, *options: str) -> Graph:
+    """Build the DAG of all jobs; the graph of rules is the least that Snakemake prints of it."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "snakemake", *options, "--rulegraph"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as run:
@@ -111,21 +119,35 @@ def build(folder: str, *options: str) -> tuple[float, float, float]:
     if run.returncode:
         raise RuntimeError(f"snakemake ended with {run.returncode}")
     seconds = time.perf_counter() - start
-    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
+    return Graph(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9)
+
+
+def quick() -> Iterator[Row]:
+    """Fewer datasets, several times."""
+    yield from _graphs(QUICK_DATASETS, REPEATS)
 
 
 def rows() -> Iterator[Row]:
+    yield from _graphs(DATASETS, 1)
+
+
+def _graphs(count: int, repeats: int) -> Iterator[Row]:
     """Compare the workflow with a bare Snakefile of as many jobs."""
     profile = str(ROOT / "profiles" / "slurm")
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.yaml").write_text(yaml.safe_dump(config()))
-        (Path(folder) / "bare.smk").write_text(bare(list(METHODS)))
-        own = ("--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml")
-        seconds, of_one_core, gigabytes = build(folder, *own, "--profile", profile)
-        least, least_of_one_core, _ = build(folder, "--snakefile", "bare.smk", "--cores", "1")
-    what = f"DAG of {DATASETS} datasets × {len(METHODS)} methods × {PARTS} parts"
-    yield Row(what, seconds, "s", 120)
-    yield Row(f"{what}, of one core", of_one_core, "s")
-    yield Row(f"{what}: a bare Snakefile", least, "s")
-    yield Row(f"{what}, to a bare Snakefile", of_one_core / least_of_one_core, "×", 1.3)
-    yield Row(what, gigabytes, "GB", 2.5)
+        (Path(folder) / "config.yaml").write_text(yaml.safe_dump(config(count)))
+        (Path(folder) / "bare.smk").write_text(bare(list(METHODS), count))
+        workflow = ("--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml")
+        own, least = [], []
+        for _ in range(repeats):
+            own.append(build(folder, *workflow, "--profile", profile))
+            least.append(build(folder, "--snakefile", "bare.smk", "--cores", "1"))
+    what = f"DAG of {count} datasets × {len(METHODS)} methods × {PARTS} parts"
+    full = count == DATASETS
+    yield Row(what, [one.seconds for one in own], "s", 120 if full else None)
+    yield Row(f"{what}: a bare Snakefile", [one.seconds for one in least], "s")
+    ratios = [a.of_one_core / b.of_one_core for a, b in zip(own, least, strict=True)]
+    yield Row(f"{what}, CPU time / a bare Snakefile", ratios, "×", 1.3, worse="slower")
+    yield Row(f"{what}, memory", [one.gigabytes for one in own], "GB", 2.5 if full else None)
+    ratios = [a.gigabytes / b.gigabytes for a, b in zip(own, least, strict=True)]
+    yield Row(f"{what}, memory / a bare Snakefile", ratios, "×", worse="larger")

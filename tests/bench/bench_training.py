@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from run import Row, memory_gb, ratio
+from run import Row, memory_gb, ratios
 
 from decon3d.networks import devices
 from decon3d.networks.kinds.rln import Rln, RlnTraining
@@ -128,9 +128,9 @@ def whole_training() -> float:
 def rows() -> Iterator[Row]:
     devices.configure(gpus=0, threads=2)
     drawn, fixed, fit = stepping()
-    speed = ratio(fixed, drawn)
+    speed = ratios(fixed, drawn)
     yield Row("RLN, steps/s on drawn crops : on a fixed batch", speed, "", 0.95, at_least=True)
-    yield Row("RLN, steps/s : Keras fit", ratio(fit, drawn), "", 1.0, at_least=True)
+    yield Row("RLN, steps/s : Keras fit", ratios(fit, drawn), "", 1.0, at_least=True)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         memory = pool.submit(whole_training).result()
     yield Row("RLN, training on 4 × 64³, peak memory", memory, "GB", 3.0)

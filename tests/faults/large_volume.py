@@ -1,25 +1,34 @@
-"""A volume larger than memory, killed three times: `make faults`, or with other sizes by hand.
+"""A volume larger than memory, killed three times: `make faults-large`.
 
 Synthesises a compressed volume, restores it with RLN on two cores, once undisturbed and once killed
-with SIGKILL at three random moments, and compares every shard byte for byte. 2 Gvoxel take an hour
-or more, and the whole machine.
+with SIGKILL at three random moments, and compares every shard byte for byte. 2 Gvoxel take half an
+hour or more, and the whole machine. After a stop, the same command with `--folder` resumes.
 
-    python tests/faults/large_volume.py --gvoxel 0.05 --folder /tmp/large
+    python tests/faults/large_volume.py --gvoxel 0.05 --folder large
 """
 
 import argparse
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decon3d.restoration.plan import Plan
+    from decon3d.restoration.restorers import State
+    from decon3d.volumes.volume_record import VolumeRecord
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "scripts")]
 THREADS = 2
-KILLS = 3
+RUNS = {"undisturbed": 0, "killed": 3}
+"""How often each restoration is killed."""
 
 
 def restore(folder: Path, target: Path) -> None:
@@ -56,7 +65,9 @@ def kill_at(folder: Path, target: Path, goal: int, wait: float) -> None:
         time.sleep(0.05)
     time.sleep(wait)
     process.kill()
-    print(f"killed with {lines(target / '0.progress')} blocks done (exit {process.wait()})")
+    if process.wait() != -signal.SIGKILL:
+        raise RuntimeError(f"{target}: the restoration ended before it was killed; start again")
+    print(f"killed with {lines(target / '0.progress')} blocks done", flush=True)
 
 
 def differing(one: Path, other: Path) -> list[str]:
@@ -69,36 +80,55 @@ def differing(one: Path, other: Path) -> list[str]:
     )
 
 
-def main(folder: Path, gvoxel: float, options: dict[str, object]) -> None:
-    """Do all of it and print what was found; exit 1 where a byte differs."""
-    import numpy as np
-
-    from support.large_volumes import planned, prepared, synthesise
+def synthesised(folder: Path, gvoxel: float) -> tuple["VolumeRecord", "State"]:
+    """Write the volume and the bundle, or take those that are there."""
+    from decon3d.restoration.restorers import State
+    from support.large_volumes import described, prepared, synthesise
 
     side = round((gvoxel * 1e9 / 2) ** (1 / 3))
-    record = synthesise(folder / "v.zarr", (side, side, 2 * side))
-    state = prepared(folder / "bundle")
-    state.save(folder / "state.json")
+    shape, state = (side, side, 2 * side), folder / "state.json"
+    if not state.exists():
+        synthesise(folder / "v.zarr", shape)
+        prepared(folder / "bundle").save(state)
+    return described(folder / "v.zarr", shape), State.load(state)
+
+
+def restored(folder: Path, target: Path, plan: "Plan", kills: int) -> None:
+    """Restore with so many kills, and print what was found."""
+    import numpy as np
+
+    marker, killed = target / "0.json", target / "kills"
     rng = np.random.default_rng()
-    stores = {}
-    for name in ("undisturbed", "killed"):
-        target = folder / name
-        plan = planned(target, record, state, **options)
-        stores[name] = target / "v" / "0"
-        moments = sorted(rng.integers(0, plan.bounds[-1], KILLS)) if name == "killed" else []
-        started = time.perf_counter()
-        for moment in moments:
-            kill_at(folder, target, int(moment), float(rng.uniform(0, 2)))
+    started = time.perf_counter()
+    # Early enough that a block is left for each kill.
+    moments = sorted(rng.integers(0, max(1, plan.bounds[-1] - 2 * kills), kills))
+    for moment in moments[lines(killed) :]:
+        kill_at(folder, target, int(moment), float(rng.uniform(0, 2)))
+        with killed.open("a") as record:
+            record.write("killed\n")
+    if not marker.exists():
         assert start(folder, target).wait() == 0
-        found = json.loads((target / "0.json").read_text())
-        rate = found["voxels"] / 1e6 / (time.perf_counter() - started)
-        print(
-            f"{name}: {found['voxels'] / 1e9:.3g} Gvoxel in {found['blocks']} blocks, "
-            f"{rate:.2f} Mvoxel/s end to end, peak memory {found['peak_memory_gb']:.2f} GB, "
-            f"{found['engine']}",
-            flush=True,
-        )
-    wrong = differing(stores["undisturbed"], stores["killed"])
+    found = json.loads(marker.read_text())
+    rate = found["voxels"] / 1e6 / (time.perf_counter() - started)
+    print(
+        f"{target.name}: {found['voxels'] / 1e9:.3g} Gvoxel in {found['blocks']} blocks, "
+        f"{rate:.2f} Mvoxel/s end to end, peak memory {found['peak_memory_gb']:.2f} GB, "
+        f"{found['engine']}",
+        flush=True,
+    )
+
+
+def main(folder: Path, gvoxel: float, options: dict[str, object]) -> None:
+    """Do all of it and print what was found; exit 1 where a byte differs."""
+    from support.large_volumes import planned
+
+    record, state = synthesised(folder, gvoxel)
+    for name, kills in RUNS.items():
+        target = folder / name
+        if not kills and target.exists() and not (target / "0.json").exists():
+            shutil.rmtree(target)  # it was disturbed
+        restored(folder, target, planned(target, record, state, **options), kills)
+    wrong = differing(*(folder / name / "v" / "0" for name in RUNS))
     print(f"{len(wrong)} shards differ: {wrong[:5]}")
     sys.exit(bool(wrong))
 

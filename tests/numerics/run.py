@@ -89,6 +89,7 @@ MODULES: dict[str, tuple[str, ...]] = {
                 "deviance",
                 "fsc",
                 "full_reference",
+                "job",
                 "map_sensitivity",
                 "predicted_error",
                 "probe",

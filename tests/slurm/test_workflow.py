@@ -31,7 +31,8 @@ IMPATIENT = (
 )
 GPU_RULES = {"train", "restore_part_gpu", "networks"}
 """Or groups of rules: restored phantoms and samples."""
-ONE_TRAINING = {"steps": 40, "crop": [8, 16, 16], "batch": 2, "validate_every": 20}
+STEPS = 80
+ONE_TRAINING = {"steps": STEPS, "crop": [8, 16, 16], "batch": 2, "validate_every": 20}
 SPLIT = {"count": 1, "recipes": {"rln_mixed": 1}}
 VOLUME = {"simulate": {"small": {"shape": [12, 256, 256]}}}
 CONFIG = {
@@ -173,6 +174,16 @@ def disturb(cluster, folder, run):
         progress = folder / Path(paths.part(dataset, "rln", 0)).with_suffix(".progress")
         return progress.read_text() if progress.exists() else ""
 
+    def to_train():
+        jobs = [r for r in cluster.jobs() if r["WorkDir"] == str(folder)]
+        return sum(rule_of(r) == "train" for r in jobs)
+
+    # A training takes seconds. Both start at once, whichever of them is ready first.
+    cluster.call("scontrol", "update", "PartitionName=gpu", "State=DOWN")
+    try:
+        until(lambda: to_train() == 2, "two trainings in the queue")
+    finally:
+        cluster.call("scontrol", "update", "PartitionName=gpu", "State=UP")
     trainings = [(name, "train", "gfp.rln.log") for name in ("one", "two")]
     until(lambda: all(said(*log, "training rln") for log in trainings), "both trainings")
     tell_to_stop(*trainings[0])
@@ -298,10 +309,10 @@ def test_a_training_that_is_told_to_stop_goes_on_in_the_next_attempt(finished):
     states = [r["JobState"] for r in attempts(finished, "train", "one")]
     assert states == ["FAILED", "COMPLETED"]
     saved = re.search(
-        r"stopped by SIGTERM and saved its state after step (\d+) of 40", finished.run.output
+        rf"stopped by SIGTERM and saved its state after step (\d+) of {STEPS}", finished.run.output
     )
     log = (finished.folder / "logs" / "one" / "train" / "gfp.rln.log").read_text()
-    assert 0 < int(saved[1]) < 40 and f"resuming after step {saved[1]}\n" in log
+    assert 0 < int(saved[1]) < STEPS and f"resuming after step {saved[1]}\n" in log
 
 
 def test_a_part_that_is_told_to_stop_goes_on_in_the_next_attempt(finished):

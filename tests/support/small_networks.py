@@ -5,7 +5,7 @@ import numpy as np
 
 from decon3d.networks.bundle import write_bundle
 from decon3d.networks.geometry import halo_and_stride
-from decon3d.networks.kinds import care, neurodecon, rcan, rln
+from decon3d.networks.kinds import care, densedecon, neurodecon, rcan, rln
 from decon3d.networks.layers import global_means
 from support.records import bundle_info
 
@@ -13,6 +13,7 @@ BUILD = {
     "rln": rln.build,
     "care": care.build,
     "neurodecon": neurodecon.build,
+    "densedecon": densedecon.build,
     "rcan": lambda: rcan.build(groups=2, blocks=1, channels=16, reduction=4),
 }
 

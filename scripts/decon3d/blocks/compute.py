@@ -11,13 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.blocks.geometry import SMALLEST, Block, Triple, block_at, block_of, grid, triple
+from decon3d.blocks.geometry import (
+    SMALLEST,
+    Block,
+    Region,
+    Triple,
+    block_at,
+    block_of,
+    grid,
+    triple,
+)
 from decon3d.errors import DeviceMemoryError
 from decon3d.logs import log
 from decon3d.volumes.no_data import missing
 
-Function = Callable[[NDArray[Any], Triple], NDArray[np.float32]]
-"""Of a padded block of voxels (Z, Y, X) and the place of its first voxel in the volume."""
+Function = Callable[[NDArray[Any], Triple, Region], NDArray[np.float32]]
+"""Of a padded block (Z, Y, X, or channels before them), the place of its first voxel in the volume,
+and the region of the block that is wanted: returns that region's voxels."""
 
 
 def with_data(
@@ -66,11 +76,14 @@ class Tiling:
     ----------
     stride, halo
         Sizes of tiles are multiples of the stride; a voxel's result depends on the halo (Z, Y, X).
+    mirror
+        Whether to mirror the block's values beyond its faces, so that every tile has its halo.
     """
 
-    def __init__(self, *, stride: Triple, halo: Triple) -> None:
+    def __init__(self, *, stride: Triple, halo: Triple, mirror: bool = False) -> None:
         self.stride = stride
         self.halo = halo
+        self.mirror = mirror
         self.halvings = 0
 
     def compute(
@@ -81,7 +94,7 @@ class Tiling:
         Parameters
         ----------
         values
-            The padded read region (Z, Y, X); NaN = no data.
+            The padded read region (Z, Y, X, or channels before them); NaN = no data.
         size
             Size of a whole block.
 
@@ -99,25 +112,35 @@ class Tiling:
                     "memory"
                 )
             try:
-                return in_tiles(function, values, block, tile=tile, halo=self.halo)
+                return in_tiles(
+                    function, values, block, tile=tile, halo=self.halo, mirror=self.mirror
+                )
             except DeviceMemoryError as error:
                 self.halvings += 1
                 log.warning("%s. Blocks are computed in smaller tiles from now on", error)
 
 
 def in_tiles(
-    function: Function, values: NDArray[Any], block: Block, *, tile: Triple, halo: Triple
+    function: Function,
+    values: NDArray[Any],
+    block: Block,
+    *,
+    tile: Triple,
+    halo: Triple,
+    mirror: bool = False,
 ) -> NDArray[np.float32]:
     """Compute what a block writes, a tile at a time.
 
     Parameters
     ----------
     values
-        The padded read region (Z, Y, X); NaN = no data.
+        The padded read region (Z, Y, X, or channels before them); NaN = no data.
     tile
         Size of a tile, multiples of the stride.
     halo
         Context that a voxel's result depends on.
+    mirror
+        Whether the values are mirrored beyond their faces, so that every tile has its halo.
 
     Returns
     -------
@@ -126,8 +149,8 @@ def in_tiles(
     """
     shape = triple(part.stop - part.start for part in block.inner)
     count = prod(grid(shape, tile))
-    if count == 1:
-        return function(values, block.origin)[block.inner]
+    if count == 1 and not mirror:
+        return function(values, block.origin, block.inner)
     result = np.empty(shape, np.float32)
     for index in range(count):
         write = block_at(index, shape=shape, block=tile, halo=(0, 0, 0)).write
@@ -136,7 +159,7 @@ def in_tiles(
             for part, whole in zip(write, block.inner, strict=True)
         )
         # As large as the other tiles if the block allows it, since engines need one shape.
-        part = block_of(moved, triple(values.shape), halo=halo, size=tile, mirror=False)
-        first = triple(o + seen.start for o, seen in zip(block.origin, part.read, strict=True))
-        result[write] = function(values[part.read], first)[part.inner]
+        part = block_of(moved, triple(values.shape[-3:]), halo=halo, size=tile, mirror=mirror)
+        first = triple(o + own for o, own in zip(block.origin, part.origin, strict=True))
+        result[write] = function(part.pad(values[(..., *part.read)]), first, part.inner)
     return result

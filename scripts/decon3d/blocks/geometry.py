@@ -25,6 +25,7 @@ BLOCK_COST = 1e4
 """Voxels whose computation takes as long as the overhead of a block: files, calls."""
 Region = tuple[slice, slice, slice]
 T = TypeVar("T")
+T_Values = TypeVar("T_Values", bound=np.generic)
 
 
 def triple(values: Iterable[T]) -> tuple[T, T, T]:
@@ -59,9 +60,11 @@ class Block:
         """First voxel of the padded read region in the volume; negative beyond a face."""
         return triple(r.start - f[0] for r, f in zip(self.read, self.face, strict=True))
 
-    def pad(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Mirror the read values (Z, Y, X) across the volume's faces."""
-        return np.pad(values, self.face, mode="symmetric") if np.any(self.face) else values
+    def pad(self, values: NDArray[T_Values]) -> NDArray[T_Values]:
+        """Mirror the read values (Z, Y, X, or channels before them) across the volume's faces."""
+        if not np.any(self.face):
+            return values
+        return np.pad(values, [(0, 0)] * (values.ndim - 3) + [*self.face], mode="symmetric")
 
 
 def centred(shape: Sequence[int], size: Triple) -> Region:
@@ -143,7 +146,15 @@ def block_of(
 def padded_voxels(block: Triple, shape: Triple, *, halo: Triple, mirror: bool) -> int:
     """Count the voxels of the largest block with its halo; inside the volume unless mirrored."""
     sizes = zip(block, shape, halo, strict=True)
-    return prod(b + 2 * h if mirror else min(b + 2 * h, n) for b, n, h in sizes)
+    return prod(int(_padded(b, n, h, mirror).max()) for b, n, h in sizes)
+
+
+def _padded(block: int, size: int, halo: int, mirror: bool) -> NDArray[np.int64]:
+    """Return the length of each block of an axis with its halo."""
+    starts = np.arange(0, size, block)
+    if mirror:
+        return np.full(len(starts), block + 2 * halo)
+    return np.minimum(starts + block + halo, size) - np.maximum(starts - halo, 0)
 
 
 @lru_cache(maxsize=64)
@@ -154,7 +165,9 @@ def choose_block(
     stride: Triple,
     bytes_per_voxel: float,
     memory_bytes: float,
+    reserved_bytes: float = 0.0,
     at_least: int = 1,
+    mirror: bool = True,
 ) -> tuple[Triple, Triple]:
     """Choose the block that fits the memory with the least work, and its chunk.
 
@@ -168,9 +181,13 @@ def choose_block(
     halo, stride
         As for `block_at`.
     bytes_per_voxel, memory_bytes
-        The padded block times the first fits the second.
+        The padded block times the first fits the second, …
+    reserved_bytes
+        … less what is taken already.
     at_least
         Least number of blocks, if the volume is large enough.
+    mirror
+        As for `block_at`: without, blocks at the volume's faces have no halo there.
 
     Returns
     -------
@@ -183,13 +200,18 @@ def choose_block(
         If not even the smallest block fits with its halo.
     """
     axes = [_lengths(n, c, s) for n, c, s in zip(shape, LARGEST_CHUNK, stride, strict=True)]
-    padded = [np.array([b + 2 * h for b in axis]) for axis, h in zip(axes, halo, strict=True)]
-    counts = [np.array([ceil(n / b) for b in axis]) for axis, n in zip(axes, shape, strict=True)]
-    most = memory_bytes / bytes_per_voxel
+    lengths = [
+        [_padded(b, n, h, mirror) for b in axis]
+        for axis, n, h in zip(axes, shape, halo, strict=True)
+    ]
+    padded = [np.array([int(of_axis.max()) for of_axis in axis]) for axis in lengths]
+    totals = [np.array([int(of_axis.sum()) for of_axis in axis]) for axis in lengths]
+    counts = [np.array([len(of_axis) for of_axis in axis]) for axis in lengths]
+    most = (memory_bytes - reserved_bytes) / bytes_per_voxel
     smallest = prod(int(p.min()) for p in padded)
     if smallest > most:
         size = tuple(min(axis) for axis in axes)
-        need = smallest * bytes_per_voxel
+        need = smallest * bytes_per_voxel + reserved_bytes
         raise UserError(
             f"restoration.memory_gb: {memory_bytes / 1e9:g} is too little: the smallest block, "
             f"{size} voxels (Z, Y, X) with {halo} more on each side, needs "
@@ -197,11 +219,12 @@ def choose_block(
         )
     at_least = min(at_least, prod(int(c.max()) for c in counts))
     best: tuple[float, Triple] | None = None
-    for z, (pz, cz) in enumerate(zip(padded[0], counts[0], strict=True)):
+    for z, (pz, tz, cz) in enumerate(zip(padded[0], totals[0], counts[0], strict=True)):
         voxels = pz * padded[1][:, None] * padded[2]
         blocks = cz * counts[1][:, None] * counts[2]
         side = np.maximum(axes[0][z], np.maximum.outer(axes[1], axes[2]))
-        work = (voxels + BLOCK_COST) * blocks * (1 + 1e-9 * side)
+        work = tz * totals[1][:, None] * totals[2] + BLOCK_COST * blocks
+        work = work * (1 + 1e-9 * side)
         work[(voxels > most) | (blocks < at_least)] = np.inf
         y, x = np.unravel_index(int(np.argmin(work)), work.shape)
         if best is None or work[y, x] < best[0]:

@@ -28,11 +28,19 @@ CALM = 0.03
 expected counts there. Specks grow with it. With a Gaussian PSF of σ 1 voxel, a background of 2
 photons and a read noise of 1.5, it is 0.07 without damping, and specks reach 36 counts within 15
 accelerated iterations; with damping 18, at 0.3 dB more on a specimen of 200 photons."""
-LIGHT_ARRAYS = 7
-"""Arrays of `Recipe.restored`, beside those of the iteration. They are on the CPU always."""
-GPU_MEMORY = 2.0
-"""Memory on a GPU relative to the CPU's, where slabs keep temporaries small: 8 arrays that last, 5
-temporaries and the work space of 7 transforms. Counted, not measured."""
+ARRAYS = 12
+"""Arrays of the size of a block that are alive at once: of an iteration, or of `Recipe.restored`
+after it. Measured on the CPU with PSFs of 9 x 9 x 9 voxels and blocks of 48 x 96 x 96 and
+60 x 160 x 160 voxels: 10.0 for Richardson-Lucy and total variation, 11.3 for Good's roughness, …"""
+ARRAYS_UNMATCHED, ARRAYS_CONSENSUS = 20, 24
+"""… 18.1 for an unmatched back projector, 22.2 for gradient consensus."""
+ARRAYS_SEVERAL = 5
+"""More arrays, where an iteration goes on after an estimate was taken: 4.5, …"""
+ARRAYS_COARSE_SEVERAL = 2
+"""… and 1.3 where only the coarse one goes on."""
+GPU_ARRAYS = {"plain": 22, "prior": 26, "consensus": 42}
+"""Arrays on a GPU, where slabs do not keep temporaries small: for plain Richardson-Lucy 8 that
+last, 5 temporaries and the work space of 7 transforms. Counted, not measured."""
 
 
 def base_recipe(
@@ -111,13 +119,24 @@ def halo_of(runs: Sequence[Run], *, psf: Psf) -> tuple[int, int, int]:
 
 
 def bytes_per_voxel(runs: Sequence[Run], *, device: str = "cpu") -> float:
-    """Return the memory that runs take per voxel of a block, at most, without their results.
+    """Return the memory in bytes that runs take per voxel of a block, without their results."""
+    return 4.0 * max(_gpu_arrays(run) if device == "gpu" else _arrays(run) for run in runs)
 
-    Padded float32 arrays that are alive at once, measured on the CPU with a PSF of 9 x 9 x 9 and a
-    block of 60 x 160 x 160 voxels.
-    """
-    arrays = max(21 if r.recipe.photons else 13 if _has_prior(r.recipe) else 11 for r in runs)
-    return 4.0 * (arrays * GPU_MEMORY if device == "gpu" else arrays + LIGHT_ARRAYS)
+
+def _arrays(run: Run) -> int:
+    several = 0
+    if len(run.iterations) > 1:
+        several = ARRAYS_COARSE_SEVERAL if run.recipe.coarse_to_fine else ARRAYS_SEVERAL
+    if run.recipe.photons:
+        return ARRAYS_CONSENSUS + several
+    unmatched = run.recipe.back_projector != "matched"
+    return (ARRAYS_UNMATCHED if unmatched else ARRAYS) + several
+
+
+def _gpu_arrays(run: Run) -> int:
+    if run.recipe.photons:
+        return GPU_ARRAYS["consensus"]
+    return GPU_ARRAYS["prior" if _has_prior(run.recipe) else "plain"]
 
 
 def _has_prior(recipe: Recipe) -> bool:

@@ -101,8 +101,9 @@ def iterate_coarse_to_fine(
         )
         last = max(1, round(share * number))
         *_, (_, result) = islice(fine_steps, last)
+        del fine_steps, start  # whoever looks at the estimate needs the memory
         if number == numbers[-1]:
-            del fine_steps, fine
+            del fine
         yield number, result
 
 

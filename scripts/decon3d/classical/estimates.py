@@ -46,8 +46,17 @@ class Estimator:
         self._device = device
         self._models: dict[Shape, Blur] = {}
 
+    @property
+    def count(self) -> int:
+        """Number of estimates."""
+        return sum(len(run.iterations) for run in self.runs)
+
     def __call__(
-        self, block: NDArray[Any], *, origin: tuple[int, int, int] = (0, 0, 0)
+        self,
+        block: NDArray[Any],
+        *,
+        origin: tuple[int, int, int] = (0, 0, 0),
+        out: FloatArray | None = None,
     ) -> FloatArray:
         """Estimate a block of counts (Z, Y, X, any real dtype).
 
@@ -55,6 +64,8 @@ class Estimator:
         ----------
         origin
             The block's first voxel in the volume (Z, Y, X).
+        out
+            Where the result goes; None = a new array.
 
         Returns
         -------
@@ -62,8 +73,7 @@ class Estimator:
             In counts ≥ 0, background included, in the order of the runs and their iterations.
         """
         model = self._model(block.shape)  # type: ignore[arg-type]
-        count = sum(len(run.iterations) for run in self.runs)
-        result = np.empty((count, *block.shape), np.float32)
+        result = np.empty((self.count, *block.shape), np.float32) if out is None else out
         done = 0
         for run in self.runs:
             estimates = run.recipe.estimates(

@@ -24,6 +24,8 @@ FloatArray = NDArray[np.float32]
 Shape = tuple[int, int, int]
 SlabUse = Callable[[slice, FloatArray], None]
 """What is done with the values of a slab of planes (Z), while they are in the cache."""
+Comparison = Callable[[slice, FloatArray], FloatArray]
+"""The same, where other values follow from them."""
 
 LEAST_SEEN = 0.01
 """Object voxels that send no more than this share of their light to the image stay 0."""
@@ -131,21 +133,16 @@ class Blur:
         padded[tuple(slice(0, n) for n in values.shape)] = values
         return self._transform(padded)
 
-    def forward(self, x: FloatArray, *, use: SlabUse | None = None) -> FloatArray:
-        """Blur an object (Z Y X, `object_shape`, float32) into an image (`shape`, float32).
+    def forward(self, x: FloatArray) -> FloatArray:
+        """Blur an object (Z Y X, `object_shape`, float32) into an image (`shape`, float32)."""
+        return self._product(x, self.object_shape, self.shape, adjoint=False)
 
-        With `use`, nothing is returned; it is called with each slab of planes and their values,
-        which it may overwrite, after all of `x` was read.
-        """
-        return self._product(x, self.object_shape, self.shape, use, adjoint=False)
-
-    def adjoint(self, y: FloatArray, *, use: SlabUse | None = None) -> FloatArray:
+    def adjoint(self, y: FloatArray) -> FloatArray:
         """Return Hᵀy on the object's domain, for an image y (Z Y X, `shape`, float32).
 
-        It multiplies by conj(OTF); a flipped PSF in a padded array is easily a voxel off. `use` as
-        for `forward`.
+        It multiplies by conj(OTF); a flipped PSF in a padded array is easily a voxel off.
         """
-        return self._product(y, self.shape, self.object_shape, use, adjoint=True)
+        return self._product(y, self.shape, self.object_shape, adjoint=True)
 
     @cached_property
     def weights(self) -> FloatArray:
@@ -166,43 +163,110 @@ class Blur:
         seen[seen <= LEAST_SEEN] = np.inf
         return np.reciprocal(seen, out=seen)
 
-    def _product(
+    def compared(
         self,
-        source: FloatArray,
-        given: Shape,
-        wanted: Shape,
-        use: SlabUse | None,
+        x: FloatArray,
         *,
-        adjoint: bool,
+        between: Callable[[], None],
+        compare: Comparison,
+        use: SlabUse,
+    ) -> None:
+        """Blur an object, compare the image with what was seen, and project that back: Hᵀ r(Hx).
+
+        The image exists slab by slab only. That saves an array and two passes over it.
+
+        Parameters
+        ----------
+        x
+            Object (Z Y X, `object_shape`, float32).
+        between
+            Called after all of `x` was read: it may overwrite `x`.
+        compare
+            Called then with each slab of planes of the image and their values, which it may
+            overwrite. It returns what to project back.
+        use
+            Called with each slab of planes of the result, after all comparisons.
+        """
+        _check_shape(x, self.object_shape)
+
+        def compare_planes(planes: slice) -> None:
+            values = compare(planes, self._planes_from_spectra(planes, self.shape))
+            self._spectra_from_planes(planes, values)
+
+        length, plane_bytes = self.shape[0], self._lengths[1] * self._row_bytes
+        self._to_spectra(x)
+        between()
+        self._filter(self.object_shape[0], length, self._otf, conjugate=False)
+        self.slabs.run(compare_planes, length=length, item_bytes=plane_bytes)
+        self._filter(length, self.object_shape[0], self._back_otf, conjugate=True)
+        self._from_spectra(self.object_shape, use)
+
+    def _product(
+        self, source: FloatArray, given: Shape, wanted: Shape, *, adjoint: bool
     ) -> FloatArray:
-        if source.shape != given:
-            raise ValueError(f"an array of shape {source.shape} where {given} is needed")
-        result = self.device.xp.empty(wanted if use is None else (0, 0, 0), np.float32)
-        fft, spectra, otf = self.device.fft, self._spectra, self._back_otf if adjoint else self._otf
-        length_z, length_y, length_x = self._lengths
+        _check_shape(source, given)
+        self._to_spectra(source)
+        otf = self._back_otf if adjoint else self._otf
+        self._filter(given[0], wanted[0], otf, conjugate=adjoint)
+        result = self.device.xp.empty(wanted, np.float32)
 
-        def planes_to_spectra(planes: slice) -> None:
-            rows = fft.rfft(source[planes], n=length_x, axis=2)
-            spectra[planes] = fft.fft(rows, n=length_y, axis=1, overwrite_x=True)
+        def keep(planes: slice, values: FloatArray) -> None:
+            result[planes] = values
 
-        def filter_along_z(rows: slice) -> None:
-            columns = fft.fft(spectra[: given[0], rows], n=length_z, axis=0, overwrite_x=True)
-            columns *= otf[:, rows].conj() if adjoint else otf[:, rows]
-            spectra[: wanted[0], rows] = fft.ifft(columns, axis=0, overwrite_x=True)[: wanted[0]]
-
-        def spectra_to_planes(planes: slice) -> None:
-            rows = fft.ifft(spectra[planes], axis=1, overwrite_x=True)[:, : wanted[1]]
-            values = fft.irfft(rows, n=length_x, axis=2)[:, :, : wanted[2]]
-            if use is None:
-                result[planes] = values
-            else:
-                use(planes, values)
-
-        run, row_bytes = self.slabs.run, 8 * otf.shape[2]
-        run(planes_to_spectra, length=given[0], item_bytes=length_y * row_bytes)
-        run(filter_along_z, length=length_y, item_bytes=length_z * row_bytes)
-        run(spectra_to_planes, length=wanted[0], item_bytes=length_y * row_bytes)
+        self._from_spectra(wanted, keep)
         return result
+
+    def _to_spectra(self, source: FloatArray) -> None:
+        """Transform planes along Y and X."""
+
+        def work(planes: slice) -> None:
+            self._spectra_from_planes(planes, source[planes])
+
+        plane_bytes = self._lengths[1] * self._row_bytes
+        self.slabs.run(work, length=source.shape[0], item_bytes=plane_bytes)
+
+    def _filter(
+        self, given: int, wanted: int, otf: NDArray[np.complex64], *, conjugate: bool
+    ) -> None:
+        """Multiply the spectra of `given` planes by the OTF, and keep `wanted` planes."""
+        fft, spectra = self.device.fft, self._spectra
+        length_z, length_y, _ = self._lengths
+
+        def work(rows: slice) -> None:
+            columns = fft.fft(spectra[:given, rows], n=length_z, axis=0, overwrite_x=True)
+            columns *= otf[:, rows].conj() if conjugate else otf[:, rows]
+            spectra[:wanted, rows] = fft.ifft(columns, axis=0, overwrite_x=True)[:wanted]
+
+        self.slabs.run(work, length=length_y, item_bytes=length_z * self._row_bytes)
+
+    def _from_spectra(self, wanted: Shape, use: SlabUse) -> None:
+        """Transform planes back, and hand them to `use`."""
+
+        def work(planes: slice) -> None:
+            use(planes, self._planes_from_spectra(planes, wanted))
+
+        plane_bytes = self._lengths[1] * self._row_bytes
+        self.slabs.run(work, length=wanted[0], item_bytes=plane_bytes)
+
+    def _spectra_from_planes(self, planes: slice, values: FloatArray) -> None:
+        fft, (_, length_y, length_x) = self.device.fft, self._lengths
+        rows = fft.rfft(values, n=length_x, axis=2)
+        self._spectra[planes] = fft.fft(rows, n=length_y, axis=1, overwrite_x=True)
+
+    def _planes_from_spectra(self, planes: slice, wanted: Shape) -> FloatArray:
+        fft = self.device.fft
+        rows = fft.ifft(self._spectra[planes], axis=1, overwrite_x=True)[:, : wanted[1]]
+        return fft.irfft(rows, n=self._lengths[2], axis=2)[:, :, : wanted[2]]
+
+    @property
+    def _row_bytes(self) -> int:
+        """Bytes of a row (X) of the spectra."""
+        return 8 * self._spectra.shape[2]
+
+
+def _check_shape(values: FloatArray, shape: Shape) -> None:
+    if values.shape != shape:
+        raise ValueError(f"an array of shape {values.shape} where {shape} is needed")
 
 
 def checked_psf(psf: ArrayLike) -> FloatArray:

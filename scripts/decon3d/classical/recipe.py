@@ -113,9 +113,14 @@ class Recipe:
             del image
             yield from estimates
             return
+        numbers = tuple(iterations)
         steps = self.iterate(image, model=model, origin=origin)
-        for number in iterations:
-            yield next(step for step in steps if step[0] == number)
+        del image
+        for number in numbers:
+            step = next(step for step in steps if step[0] == number)
+            if number == numbers[-1]:
+                del steps  # its arrays are not needed any more
+            yield step
 
     def iterate(
         self, image: NDArray[Any], *, model: Blur, origin: tuple[int, int, int] = (0, 0, 0)
@@ -143,9 +148,11 @@ class Recipe:
                 yield k, estimate
             return
         image, options = self._prepared(image)
-        yield from iterate(
+        steps = iterate(
             image, model=model, even_noise=True, roughness_weight=self.roughness_weight, **options
         )
+        del image  # while it iterates, `steps` keeps what it needs
+        yield from steps
 
     def consensus(
         self, image: NDArray[Any], *, model: Blur, origin: tuple[int, int, int] = (0, 0, 0)
@@ -204,6 +211,7 @@ class Recipe:
             wide=model.wide_neighbourhood,
             times=1 if likeliest else 2 if matched else 3,
             unknown=unknown(image, self.largest(image)),
+            slabs=model.slabs,
         )
         result += dark
         return np.maximum(result, np.float32(self.lowest))

@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from decon3d.classical.light import LEAST_START, local_mean
 from decon3d.classical.operators import Blur
 from decon3d.classical.roughness import neighbour_roots, smooth
-from decon3d.classical.total_variation import tv_denominator
+from decon3d.classical.total_variation import divide_by_tv
 from decon3d.errors import UserError
 from decon3d.volumes.no_data import missing
 
@@ -246,11 +246,9 @@ def steps(
     momentum = acceleration == "heavy_ball"
     level, floor = np.float32(background), np.float32(FLOOR * initial)
     point = np.maximum(x, floor) if momentum else x  # p
-    ratio = np.empty_like(counts)
-    denominator = np.empty_like(x) if tv_weight else None
     roots = np.empty_like(x) if roughness_weight else None
 
-    def compare(planes: slice, expected: FloatArray) -> None:
+    def compare(planes: slice, expected: FloatArray) -> FloatArray:
         g: Any = counts[planes]
         ground: Any = level
         if even_noise:
@@ -261,9 +259,10 @@ def steps(
             g = g + added
         expected += ground
         np.maximum(expected, floor, out=expected)
-        quotient = np.divide(g, expected, out=ratio[planes])
+        ratio = np.divide(g, expected, out=expected)
         if full is not None:
-            np.maximum(quotient, full[planes], out=quotient)  # at least 1 where it is true
+            np.maximum(ratio, full[planes], out=ratio)  # at least 1 where it is true
+        return ratio
 
     for k in count(done + 1):
         alpha = np.float32(k / (k + 3))  # of the next iteration
@@ -280,11 +279,7 @@ def steps(
             new *= weights[planes]
             if exponent != 1:
                 new **= exponent
-                if denominator is not None:
-                    denominator[planes] **= exponent
             new *= p
-            if denominator is not None:
-                new /= denominator[planes]
             if roots is not None:
                 smooth(new, roots[planes], weight=roughness_weight, voxel_size_um=voxel_size_um)
                 new *= weights[planes] > 0  # what the image does not see stays empty
@@ -295,18 +290,19 @@ def steps(
                 np.maximum(p, floor, out=p)
             x[planes] = new
 
-        model.forward(point, use=compare)
-        if denominator is not None:
-            tv_denominator(
-                point,
-                weight=tv_weight,
-                voxel_size_um=voxel_size_um,
-                slabs=model.slabs,
-                out=denominator,
-            )
+        def regularise(exponent: np.float32 = exponent) -> None:
+            if tv_weight:
+                divide_by_tv(
+                    point,
+                    weight=tv_weight,
+                    voxel_size_um=voxel_size_um,
+                    slabs=model.slabs,
+                    exponent=exponent,
+                )
+
         if roots is not None:
             neighbour_roots(point, voxel_size_um=voxel_size_um, slabs=model.slabs, out=roots)
-        model.adjoint(ratio, use=correct)
+        model.compared(point, between=regularise, compare=compare, use=correct)
         yield k, x[model.inside]
 
 

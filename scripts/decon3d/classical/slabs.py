@@ -25,7 +25,7 @@ class Slabs:
 
     def __init__(self, threads: int = 1, *, whole: bool = False) -> None:
         self.threads = threads
-        self._whole = whole
+        self.whole = whole
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def run(
@@ -44,7 +44,7 @@ class Slabs:
         least
             Smallest number of indices per slab (where neighbours of a slab are read twice).
         """
-        step = length if self._whole else max(least, SLAB_BYTES // max(item_bytes, 1), 1)
+        step = length if self.whole else max(least, SLAB_BYTES // max(item_bytes, 1), 1)
         slabs = [slice(start, min(start + step, length)) for start in range(0, length, step)]
         if self._pool is None:
             for slab in slabs:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from decon3d.errors import DamagedError, UserError, reading, reason
 from decon3d.files import read_json
-from decon3d.networks.kind import Estimate
+from decon3d.networks.kind import ESTIMATES_VERSION, Estimate
 from decon3d.networks.registry import NETWORKS
 
 SCHEMA_VERSION = 1
@@ -18,6 +18,26 @@ _strict = ConfigDict(extra="forbid")
 Range = tuple[float, float]
 _Positive = Annotated[int, Field(ge=1)]
 _Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=_strict)
+class MicroscopeRange:
+    """The microscopes of a training in which every volume has its own.
+
+    Attributes
+    ----------
+    modalities
+        Number of volumes by type of microscope.
+    axial_fwhm_voxels, lateral_fwhm_voxels
+        Smallest and largest width of the PSF, in voxels.
+    anisotropy
+        Smallest and largest ratio of the voxel size along Z to that along Y.
+    """
+
+    modalities: dict[str, int]
+    axial_fwhm_voxels: Range
+    lateral_fwhm_voxels: Range
+    anisotropy: Range
 
 
 @dataclass(frozen=True, config=_strict)
@@ -37,6 +57,8 @@ class TrainedOn:
     made_as
         The store's attributes: recipes and the range of photons, or specimens; the method that
         restored its images, if any.
+    microscopes
+        Those of its volumes, where each has its own; None = all of the bundle's one.
     """
 
     volumes: int
@@ -46,6 +68,7 @@ class TrainedOn:
     scale_counts: Range
     noise: Range
     made_as: dict[str, Any]
+    microscopes: MicroscopeRange | None = None
 
 
 @dataclass(frozen=True, config=_strict)
@@ -70,7 +93,8 @@ class BundleInfo:
         What the network restores: `object` = the object itself, not a sharper image of it;
         `measured` = an image like the truths of its measured pairs.
     voxel_size_um, psf_fwhm_um, psf_fingerprint
-        The microscope that it was trained for.
+        The microscope that it was trained for; where `trained_on.microscopes` lists many, that of
+        the dataset.
     trained_on
         Its training data.
     training
@@ -94,6 +118,8 @@ class BundleInfo:
         `weights_sha256` of the bundle that the training started from; None = from scratch.
     estimates
         What it looks at beside the image, made with the PSF of the channel that it restores.
+    estimates_version
+        Of the laws by which these estimates follow PSF and dose.
     """
 
     schema_version: int
@@ -120,6 +146,7 @@ class BundleInfo:
     weights_sha256: str
     started_from: str | None = None
     estimates: tuple[Estimate, ...] = ()
+    estimates_version: int = ESTIMATES_VERSION
 
 
 def load_info(folder: str | Path) -> BundleInfo:
@@ -143,6 +170,12 @@ def load_info(folder: str | Path) -> BundleInfo:
         raise UserError(
             f"{path}: schema_version is {version}, but this version of decon3d reads "
             f"{SCHEMA_VERSION}; train the network again"
+        )
+    made_by = content.get("estimates_version", 0) if content.get("estimates") else ESTIMATES_VERSION
+    if made_by != ESTIMATES_VERSION:
+        raise UserError(
+            f"{path}: the network was trained with Richardson-Lucy estimates of version {made_by}, "
+            f"but this version of decon3d makes version {ESTIMATES_VERSION}; train it again"
         )
     try:
         return TypeAdapter(BundleInfo).validate_python(content)

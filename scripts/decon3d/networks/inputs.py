@@ -3,21 +3,37 @@
 One function for training, validation and restoration.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.classical.estimates import Estimator
 from decon3d.volumes.no_data import filled
 from decon3d.volumes.normalisation import Normalisation
+
+
+class MakesEstimates(Protocol):
+    """The signature of a `classical.estimates.Estimator`, and of one that keeps its results."""
+
+    @property
+    def count(self) -> int:
+        """Number of estimates."""
+
+    def __call__(
+        self,
+        block: NDArray[Any],
+        *,
+        origin: tuple[int, int, int] = (0, 0, 0),
+        out: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Estimate a block of counts (Z, Y, X); returns (estimates, Z, Y, X), float32, counts."""
 
 
 def network_input(
     counts: NDArray[Any],
     *,
     law: Normalisation,
-    estimator: Estimator | None = None,
+    estimator: MakesEstimates | None = None,
     origin: tuple[int, int, int] = (0, 0, 0),
     background: float | None = None,
 ) -> NDArray[np.float32]:
@@ -41,7 +57,13 @@ def network_input(
     array (channels, Z, Y, X), float32
         In network units: the image, then the estimates in their order.
     """
-    channels = law.apply(filled(counts, law.offset if background is None else background))[None]
+    image = law.apply(filled(counts, law.offset if background is None else background))
     if estimator is None:
-        return channels
-    return np.concatenate([channels, law.apply(estimator(counts, origin=origin))])
+        return image[None]
+    channels = np.empty((1 + estimator.count, *image.shape), np.float32)
+    channels[0] = image
+    del image  # the estimates need the memory
+    estimates = estimator(counts, origin=origin, out=channels[1:])
+    estimates -= np.float32(law.offset)
+    estimates /= np.float32(law.scale)
+    return channels

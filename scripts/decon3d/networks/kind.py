@@ -82,20 +82,28 @@ class NetworkSection(MethodSection):
         training: Training
 
 
+ESTIMATES_VERSION = 1
+"""Of the laws by which estimates follow PSF and dose (`networks.estimates`). Raise it with them: a
+network restores only with the estimates that it was trained with."""
+
+
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Estimate:
-    """A run of Richardson-Lucy (heavy ball) whose estimates are a network's input beside the image.
+    """A run of Richardson-Lucy whose estimates are a network's input beside the image.
+
+    Both numbers are relative to those that suit the volume's PSF and dose; see
+    `networks.estimates`.
 
     Attributes
     ----------
-    iterations
+    iteration_factors
         Iterations of the estimates, ascending; one input channel each.
-    tv_weight
+    tv_factor
         λ of the total variation; 0 = none.
     """
 
-    iterations: tuple[int, ...]
-    tv_weight: float = 0.0
+    iteration_factors: tuple[float, ...]
+    tv_factor: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -205,6 +205,7 @@ def _work(shape: Triple, state: State, settings: Settings) -> int:
         stride=state.stride,
         bytes_per_voxel=state.bytes_per_voxel,
         memory_bytes=settings.restoration.memory_gb * 1e9,
+        mirror=state.mirror,
     )
     sizes = zip(block, shape, state.halo, strict=True)
     padded = prod(b + 2 * h if state.mirror else min(b + 2 * h, n) for b, n, h in sizes)

@@ -119,7 +119,10 @@ class _Restoration:
     def compute(self, item: Item, inputs: NDArray[Any]) -> Restored:
         if item.channel not in self._restorers:
             self._restorers[item.channel] = open_restorer(
-                self._states[item.channel], threads=self._threads, engine=self._plan.engine
+                self._states[item.channel],
+                threads=self._threads,
+                engine=self._plan.engine,
+                tile=self._plan.tile,
             )
         restore = self._restorers[item.channel].restore
         source = self._plan.volumes[item.output]

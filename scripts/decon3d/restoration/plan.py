@@ -80,6 +80,8 @@ class Plan:
     output_dtype: str
     engine: Engine | None
     """Engine of a network; None = a classical method."""
+    tile: Triple | None
+    """Largest tile of the restorers' second step; None = they have none."""
     volumes: list[VolumePlan]
     bounds: list[int]
     """Part i does the items from bounds[i] up to bounds[i + 1]."""
@@ -144,6 +146,7 @@ def load_plan(path: str | Path) -> Plan:
             volume[key] = tuple(volume[key])
     content["volumes"] = [VolumePlan(**v) for v in content["volumes"]]
     content.update(halo=tuple(content["halo"]), stride=tuple(content["stride"]))
+    content["tile"] = content["tile"] and tuple(content["tile"])
     if content["engine"] is not None:
         content["engine"] = Engine(**content["engine"])
     return Plan(**content)
@@ -195,10 +198,12 @@ def make_plan(
     halo = triple(-(-max(sizes) // step) * step for *sizes, step in halos)  # in whole strides
     mirror = every[0].mirror
     bytes_per_voxel = max(s.bytes_per_voxel for s in every)
+    second = every[0].second_step  # the same for all channels: one method has one network
+    memory_bytes = restoration.memory_gb * 1e9
     engine = None
     if any(s.of_network for s in every):
         engine = choose_engine(restoration.engine, restoration.precision, gpu=gpu)
-        bytes_per_voxel *= engine.memory
+        bytes_per_voxel *= 1 if second else engine.memory
     volumes = []
     for record, store in zip(records, stores, strict=True):
         shape: Triple = record.shape[2:]
@@ -218,8 +223,9 @@ def make_plan(
             halo=halo,
             stride=stride,
             bytes_per_voxel=bytes_per_voxel,
-            memory_bytes=restoration.memory_gb * 1e9,
+            memory_bytes=memory_bytes,
             at_least=-(-restoration.parts // units),
+            mirror=mirror,
         )
         volumes.append(
             VolumePlan(
@@ -239,6 +245,21 @@ def make_plan(
             )
         )
     padded = [padded_voxels(v.block, v.shape, halo=halo, mirror=mirror) for v in volumes]
+    block_bytes = max(padded) * bytes_per_voxel
+    tile = None
+    if second and engine:
+        held = max(padded) * second.held_bytes_per_voxel
+        per_voxel = second.bytes_per_voxel * engine.memory
+        tile, _ = choose_block(
+            triple(max(sizes) for sizes in zip(*(v.block for v in volumes), strict=True)),
+            halo=second.halo,
+            stride=stride,
+            bytes_per_voxel=per_voxel,
+            memory_bytes=memory_bytes,
+            reserved_bytes=held,
+        )
+        tile_voxels = padded_voxels(tile, tile, halo=second.halo, mirror=True)
+        block_bytes = max(block_bytes, held + tile_voxels * per_voxel)
     plan = Plan(
         method=method,
         restorers=[s.description for s in every],
@@ -247,9 +268,10 @@ def make_plan(
         mirror=mirror,
         output_dtype=restoration.output_dtype,
         engine=engine,
+        tile=tile,
         volumes=volumes,
         bounds=_cut([v.output.items for v in volumes], padded, restoration.parts),
-        block_memory_gb=max(padded) * bytes_per_voxel / 1e9,
+        block_memory_gb=block_bytes / 1e9,
         warnings=warnings or {},
     )
     for volume in volumes:

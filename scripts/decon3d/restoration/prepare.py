@@ -21,11 +21,14 @@ from decon3d.networks.inputs import network_input
 from decon3d.optics.psf import Psf, fingerprint, load_psf
 from decon3d.restoration.decisions import stop_on_sample, tv_weight_from_snr
 from decon3d.restoration.iterations import choose_iterations, nominal
-from decon3d.restoration.restorers import GLOBAL_MEAN, State, load_once
+from decon3d.restoration.restorers import GLOBAL_MEAN, SecondStep, State, load_once
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.statistics import ChannelStatistics
 
+HELD_BYTES = 26.0
+"""Memory per voxel that stays taken while a network works on estimates, beside its input: the block
+of counts, the result, and transfer function, spectrum and weights of the blur."""
 Preparation = Callable[[ChannelStatistics, Sequence[NDArray[Any]]], State]
 
 
@@ -170,7 +173,7 @@ def prepare_network(
         "background": statistics.background,
     }
     arrays: dict[str, NDArray[Any]] = {}
-    halo, memory, estimator = info.halo, info.bytes_per_voxel, None
+    halo, memory, estimator, second = info.halo, info.bytes_per_voxel, None, None
     if info.estimates:
         runs = network_runs(info.estimates, statistics=statistics, psf=psf, camera=camera)
         estimator = Estimator(runs, psf=psf.data, threads=threads)
@@ -181,7 +184,9 @@ def prepare_network(
         arrays["psf"] = psf.data
         reach = zip(info.halo, halo_of(runs, psf=psf), info.stride, strict=True)
         halo = triple(-(-(own + theirs) // s) * s for own, theirs, s in reach)
-        memory += bytes_per_voxel(runs)
+        channels = 4.0 * info.input_channels
+        second = SecondStep(info.halo, memory, channels + HELD_BYTES)
+        memory = channels + bytes_per_voxel(runs)
     if info.global_means and attention == "calibrated":
         from decon3d.networks.bundle import calibrate
 
@@ -201,6 +206,7 @@ def prepare_network(
         bytes_per_voxel=memory,
         values=values,
         arrays=arrays,
+        second_step=second,
     )
 
 

@@ -6,7 +6,7 @@ restorer that iterates with a PSF carries it in its state.
 """
 
 import hashlib
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -14,7 +14,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.blocks.geometry import Triple
+from decon3d.blocks.compute import Tiling
+from decon3d.blocks.geometry import Block, Region, Triple, triple
 from decon3d.classical import device
 from decon3d.classical.estimates import Estimator, Run
 from decon3d.classical.recipe import Recipe
@@ -29,11 +30,31 @@ GLOBAL_MEAN = "global_mean_"
 
 
 @dataclass(frozen=True)
+class SecondStep:
+    """A step that follows on the first one's result and is computed in smaller tiles of a block.
+
+    Attributes
+    ----------
+    halo
+        Context of a tile, in voxels (Z, Y, X), within the block's own.
+    bytes_per_voxel
+        Memory per voxel of a tile with its halo.
+    held_bytes_per_voxel
+        Memory that the first step leaves taken, per voxel of the block with its halo.
+    """
+
+    halo: Triple
+    bytes_per_voxel: float
+    held_bytes_per_voxel: float
+
+
+@dataclass(frozen=True)
 class State:
     """The state of a restorer for one channel: small values and arrays.
 
     `halo` and `stride` are voxels (Z, Y, X). `mirror` tells whether the halo is mirrored beyond the
-    volume's faces; it is off for restorers with their own boundary handling.
+    volume's faces; it is off for restorers with their own boundary handling. `bytes_per_voxel` is
+    the memory per voxel of a block with its halo; with a `second_step`, that of the first.
     """
 
     kind: str
@@ -43,6 +64,7 @@ class State:
     bytes_per_voxel: float
     values: dict[str, Any]
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    second_step: SecondStep | None = None
 
     def save(self, path: str | Path) -> None:
         """Write `path` (JSON) and the arrays beside it (npz)."""
@@ -70,6 +92,9 @@ class State:
         except Exception as error:  # of a damaged file: zipfile, zlib, NumPy's header, lookups
             raise DamagedError(beside, f"cannot be read: {reason(error)}", files=[path]) from None
         content.update(halo=tuple(content["halo"]), stride=tuple(content["stride"]))
+        if content["second_step"] is not None:
+            step = content["second_step"]
+            content["second_step"] = SecondStep(**{**step, "halo": tuple(step["halo"])})
         written = content.pop("arrays_digest")
         state = cls(**content, arrays=loaded)
         if state.description["arrays_digest"] != written:
@@ -87,6 +112,8 @@ class State:
             "bytes_per_voxel": self.bytes_per_voxel,
             "values": self.values,
             "arrays_digest": digest({k: _array_digest(a) for k, a in self.arrays.items()}),
+            "second_step": self.second_step
+            and {**asdict(self.second_step), "halo": list(self.second_step.halo)},
         }
 
     @property
@@ -109,11 +136,14 @@ def _array_digest(array: NDArray[Any]) -> list[Any]:
 class Restorer(Protocol):
     """The protocol of a restorer."""
 
-    def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
-        """Restore a block of counts (Z, Y, X, any dtype), halo included, to counts (float32).
+    def restore(
+        self, block: NDArray[Any], origin: Triple, inner: Region | None = None
+    ) -> NDArray[np.float32]:
+        """Restore a region of a block of counts (Z, Y, X, any dtype) to counts (float32).
 
-        `origin` is the block's first voxel in the volume (negative in a mirrored halo). Voxels
-        without data are NaN; the results there and in the halo are not used.
+        `origin` is the block's first voxel in the volume (negative in a mirrored halo). `inner` is
+        the region (None = the whole block); what lies around it is context. Voxels without data are
+        NaN; the results there are not used.
         """
 
 
@@ -132,16 +162,24 @@ def claim_device(state: State, *, gpus: int, threads: int) -> str:
     return devices.configure(gpus=gpus, threads=threads)["device"]
 
 
-def open_restorer(state: State, *, threads: int, engine: Engine | None = TENSORFLOW) -> Restorer:
+def open_restorer(
+    state: State,
+    *,
+    threads: int,
+    engine: Engine | None = TENSORFLOW,
+    tile: Triple | None = None,
+) -> Restorer:
     """Make the restorer of a state; loads a network's bundle.
 
     Parameters
     ----------
     engine
         Engine of a network; None for a classical method.
+    tile
+        Largest tile (Z, Y, X) of the state's `second_step`; None = all of a block at once.
     """
     if state.of_network:
-        return _Network(state, threads, engine or TENSORFLOW)
+        return _Network(state, threads, engine or TENSORFLOW, tile)
     return _Classical(state, threads)
 
 
@@ -163,9 +201,11 @@ class _Classical:
             [run], psf=state.arrays["psf"], threads=threads, device=self.device
         )
 
-    def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
+    def restore(
+        self, block: NDArray[Any], origin: Triple, inner: Region | None = None
+    ) -> NDArray[np.float32]:
         try:
-            return self.estimator(block, origin=origin)[0]
+            return self.estimator(block, origin=origin)[0][inner or ...]
         except MemoryError as error:
             if self.device.is_host:
                 raise
@@ -179,10 +219,15 @@ class _Network:
     """A trained network between the normalisation and its inverse.
 
     With estimates, the block is not mirrored beyond the volume's faces, since Richardson-Lucy
-    handles them itself; the network's input is mirrored after the estimates are made.
+    handles them itself. The estimates are made of the whole block, whose halo is that of
+    Richardson-Lucy and of the network together. The network then works on the block's inner part
+    alone, in tiles: what a tile sees around itself are estimates, mirrored only beyond the volume's
+    faces.
     """
 
-    def __init__(self, state: State, threads: int, engine: Engine) -> None:
+    def __init__(
+        self, state: State, threads: int, engine: Engine, tile: Triple | None = None
+    ) -> None:
         names = sorted(n for n in state.arrays if n.startswith(GLOBAL_MEAN))
         self.predictor = _load_predictor(
             state.values["bundle"],
@@ -200,22 +245,38 @@ class _Network:
                 for run in state.values["runs"]
             ]
             self.estimator = Estimator(runs, psf=state.arrays["psf"], threads=threads)
+        self.tile = tile
+        self.tiling = Tiling(stride=self.predictor.stride, halo=self.predictor.halo, mirror=True)
 
-    def restore(self, block: NDArray[Any], origin: Triple) -> NDArray[np.float32]:
+    def restore(
+        self, block: NDArray[Any], origin: Triple, inner: Region | None = None
+    ) -> NDArray[np.float32]:
+        shape = triple(block.shape)
         values = network_input(
             block, law=self.law, estimator=self.estimator, origin=origin, background=self.background
         )
-        halo = self.predictor.halo
+        whole = triple(slice(0, n) for n in shape)
+        wanted = inner or whole
         if self.estimator is None:
-            restored = np.full(block.shape, np.nan, np.float32)
-            inner = tuple(slice(h, n - h) for n, h in zip(block.shape, halo, strict=True))
-            restored[inner] = self.law.invert(self.predictor.predict(values))
-            return restored
-        sizes = zip(block.shape, halo, self.predictor.stride, strict=True)
-        face = [(h, h + -n % s) for n, h, s in sizes]
-        z, y, x = block.shape
-        seen = np.pad(values, [(0, 0), *face], mode="symmetric")
-        return self.law.invert(self.predictor.predict(seen)[:z, :y, :x])
+            restored = np.full(shape, np.nan, np.float32)
+            inside = zip(shape, self.predictor.halo, strict=True)
+            restored[tuple(slice(h, n - h) for n, h in inside)] = self._predicted(values)
+            return restored[wanted]
+        sizes = zip(wanted, self.predictor.stride, strict=True)
+        tile = triple(-(-(w.stop - w.start) // s) * s for w, s in sizes)  # in whole strides
+        if self.tile is not None:
+            tile = triple(min(both) for both in zip(tile, self.tile, strict=True))
+        return self.tiling.compute(
+            lambda seen, _, part: self._predicted(seen)[
+                tuple(slice(0, p.stop - p.start) for p in part)
+            ],
+            values,
+            Block(write=wanted, read=whole, face=((0, 0),) * 3, inner=wanted),
+            tile,
+        )
+
+    def _predicted(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self.law.invert(self.predictor.predict(values))
 
 
 @lru_cache(maxsize=4)

@@ -7,8 +7,6 @@ a key keeps its name but changes its meaning. A config without `schema_version` 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import yaml
-
 from decon3d.errors import ConfigError
 
 SCHEMA_VERSION = 1
@@ -42,23 +40,22 @@ def check_schema_version(config: dict[str, Any]) -> None:
 
 
 def _estimates(config: dict[str, Any]) -> Iterator[str]:
-    """rl_residual: two runs with keys of their own became a list of any runs."""
+    """rl_residual: fixed iterations and λ became factors on what suits a volume's PSF and dose."""
     methods = config.get("methods")
     for name, method in methods.items() if isinstance(methods, dict) else ():
         if not isinstance(method, dict) or method.get("kind", name) != "rl_residual":
             continue
+        runs = method.get("estimates")
         old = [key for key in ("iterations", "tv_weight", "tv_iterations") if key in method]
-        if not old:
-            continue
-        estimates = [{"iterations": method.get("iterations", [3, 8])}]
-        if method.get("tv_weight") is not None:
-            second = {"iterations": method.get("tv_iterations", [])}
-            estimates.append({**second, "tv_weight": method["tv_weight"]})
-        written = yaml.safe_dump(estimates, default_flow_style=True, width=1000).strip()
-        yield (
-            f"methods.{name}: {' and '.join(old)} {'are keys' if len(old) > 1 else 'is a key'} of "
-            f"an earlier version; write `estimates: {written}` instead"
-        )
+        for i, run in enumerate(runs if isinstance(runs, list) else ()):
+            keys = ("iterations", "tv_weight") if isinstance(run, dict) else ()
+            old += [f"estimates[{i}].{key}" for key in keys if key in run]
+        if old:
+            yield (
+                f"methods.{name}: {' and '.join(old)} {'are keys' if len(old) > 1 else 'is a key'} "
+                "of an earlier version; remove them: iterations and λ now follow the PSF and the "
+                "dose (estimates[i].iteration_factors and tv_factor change them)"
+            )
 
 
 _EDITS: tuple[Edit, ...] = (_estimates,)

@@ -1,6 +1,8 @@
 """Start of a training: an existing bundle's weights, if they fit."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,19 @@ from decon3d.errors import UserError
 from decon3d.logs import log
 from decon3d.networks.backend import keras
 from decon3d.networks.bundle import load_bundle
+from decon3d.networks.kind import Estimate
 from decon3d.optics.psf import Psf
 from decon3d.user_paths import expand_path
 
 
 def start_from(
-    bundle: str, model: keras.Model, *, kind: str, options: dict[str, Any], psf: Psf
+    bundle: str,
+    model: keras.Model,
+    *,
+    kind: str,
+    options: dict[str, Any],
+    psf: Psf,
+    estimates: Sequence[Estimate] = (),
 ) -> str:
     """Give a new model the weights of a bundle.
 
@@ -28,6 +37,8 @@ def start_from(
     psf
         Of the new training; if its voxel size differs from the bundle's, the log warns that the
         network has to learn another blur.
+    estimates
+        Inputs of the model beside the image; those of the bundle must be the same.
 
     Returns
     -------
@@ -42,9 +53,15 @@ def start_from(
     """
     folder = Path(expand_path(bundle))
     started, info = load_bundle(folder)
-    wanted = {"kind": kind, "options": options, "input_channels": model.input_shape[-1]}
+    wanted = {
+        "kind": kind,
+        "options": options,
+        "input_channels": model.input_shape[-1],
+        "estimates": [asdict(estimate) for estimate in estimates],
+    }
+    known = json.loads(json.dumps(asdict(info)))
     for name, value in json.loads(json.dumps(wanted)).items():
-        found = getattr(info, name)
+        found = known[name]
         if found != value:
             raise UserError(
                 f"training.start_from: {folder} was trained with {name} {_words(found)}, but this "

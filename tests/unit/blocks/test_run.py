@@ -199,20 +199,20 @@ def test_a_block_is_computed_in_tiles_that_the_device_holds():
     block = block_at(0, shape=values.shape, block=(10, 18, 20), halo=(1, 1, 1))
     sizes = []
 
-    def compute(part, origin):
+    def compute(part, origin, inner):
         if part.size > 2000:
             raise DeviceMemoryError("too large")
         sizes.append(part.size)
         first = tuple(slice(o + 1, o + 1 + n) for o, n in zip(origin, part.shape, strict=True))
         assert np.array_equal(part, padded[first])
-        return uniform_filter(part, 3)
+        return uniform_filter(part, 3)[inner]
 
     tiling, padded = Tiling(stride=(1, 1, 1), halo=(1, 1, 1)), block.pad(values)
     result = tiling.compute(compute, padded, block, (10, 18, 20))
     assert tiling.halvings == 2 and max(sizes) > 1000
     assert np.allclose(result, uniform_filter(values, 3, mode="reflect"), rtol=1e-6)
     with pytest.raises(DeviceMemoryError, match="not even small blocks fit"):
-        tiling.compute(lambda *_: compute(np.zeros(9999), 0), padded, block, (10, 18, 20))
+        tiling.compute(lambda *_: compute(np.zeros(9999), 0, 0), padded, block, (10, 18, 20))
 
 
 def test_voxels_without_data_get_the_fill_value_and_empty_blocks_are_not_computed():

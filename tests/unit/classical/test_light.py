@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter, uniform_filter
 
 from decon3d import settings
 from decon3d.classical.kinds.rl import Rl
@@ -10,6 +10,7 @@ from decon3d.classical.kinds.rl_roughness import RlRoughness
 from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.light import local_mean, neighbourhood, with_light_of
 from decon3d.classical.operators import Blur
+from decon3d.classical.slabs import Slabs
 from decon3d.optics.psf import normalised_psf
 from decon3d.optics.theory import theoretical_psf
 from decon3d.restoration.arrays import restore_array
@@ -349,6 +350,15 @@ def test_local_means_know_faces_and_holes():
     np.testing.assert_allclose(
         local_mean(noise, (3, 5, 5), absent=absent)[:, :, :4], cut, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("size", [(3, 5, 5), (1, 1, 5), (9, 1, 1), (1, 1, 1), (9, 31, 7)])
+def test_local_means_are_uniform_filters(size):
+    values = np.random.default_rng(0).normal(size=(6, 20, 25)).astype(np.float32)
+    seen = uniform_filter(np.ones_like(values), size, mode="constant")
+    expected = uniform_filter(values, size, mode="constant") / seen
+    got = local_mean(values, size, slabs=Slabs(2))
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_saturated_voxels_claim_no_light():

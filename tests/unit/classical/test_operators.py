@@ -73,3 +73,26 @@ def test_weights_are_one_inside_and_zero_where_hardly_seen():
 def test_an_unusable_psf_is_refused(psf, message):
     with pytest.raises(UserError, match=message):
         Blur((8, 8, 8), psf=psf)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_comparison_between_is_forward_and_adjoint(threads):
+    rng = np.random.default_rng(0)
+    psf = rng.random((5, 3, 7), np.float32)
+    model = Blur((11, 12, 9), psf=psf / psf.sum(), threads=threads)
+    x = rng.random(model.object_shape, np.float32)
+    g = rng.random(model.shape, np.float32)
+    expected = model.adjoint(g / model.forward(x))
+    got = np.empty_like(x)
+
+    def keep(planes, values):
+        got[planes] = values
+
+    model.compared(
+        x,
+        between=lambda: x.fill(0),
+        compare=lambda planes, values: np.divide(g[planes], values, out=values),
+        use=keep,
+    )
+    np.testing.assert_array_equal(got, expected)
+    assert not x.any()

@@ -3,7 +3,7 @@ import pytest
 
 from decon3d.classical import slabs
 from decon3d.classical.slabs import Slabs
-from decon3d.classical.total_variation import tv_denominator
+from decon3d.classical.total_variation import divide_by_tv, tv_denominator
 
 
 def blob(shape, sigma):
@@ -58,3 +58,13 @@ def test_slabs_and_threads_change_nothing(monkeypatch):
     np.testing.assert_array_equal(
         tv_denominator(x, weight=0.1, voxel_size_um=(1, 1, 1), slabs=Slabs(2)), whole
     )
+
+
+@pytest.mark.parametrize("depth", [1, 12, 13, 30])
+@pytest.mark.parametrize("device_slabs", [Slabs(1), Slabs(3), Slabs(whole=True)])
+def test_a_division_in_place_is_that_by_the_denominator(depth, device_slabs):
+    x = np.random.default_rng(0).random((depth, 9, 11), np.float32)
+    options = {"weight": 0.1, "voxel_size_um": (2, 1, 1), "slabs": device_slabs}
+    expected = x / tv_denominator(x, **options) ** np.float32(1.5)
+    divide_by_tv(x, exponent=1.5, **options)
+    np.testing.assert_array_equal(x, expected)

@@ -466,10 +466,10 @@ class Inventive:
     def __init__(self, light):
         self.light = light
 
-    def restore(self, block, origin):
+    def restore(self, block, origin, inner):
         restored = block.astype(np.float32)
         restored[16, 48, 48] += self.light
-        return restored
+        return restored[inner]
 
 
 def dark_values(monkeypatch, restorer, noise, **options):
@@ -505,8 +505,9 @@ def test_dark_specks_are_told_one_by_one(monkeypatch):
     """Too small to show in an image, but brighter than the noise itself."""
 
     class Speckled:
-        def restore(self, block, origin):
-            return np.where(np.arange(block.size).reshape(block.shape) % 2000 == 0, 105 + 30, block)
+        def restore(self, block, origin, inner):
+            speck = np.arange(block.size).reshape(block.shape) % 2000 == 0
+            return np.where(speck, 105 + 30, block)[inner]
 
     noise = Noise(1.0, -96.0, 1.0, ((0.0, 0.0),) * 3, 0, "data")
     values = dark_values(monkeypatch, Speckled(), noise, shape=(16, 64, 64))

@@ -2,16 +2,18 @@
 
 import math
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import zarr
 
+from decon3d.classical.channel import bytes_per_voxel
 from decon3d.classical.estimates import Estimator
 from decon3d.classical.kinds.rl import Rl
 from decon3d.networks import devices
-from decon3d.networks.bundle import write_bundle
+from decon3d.networks.bundle import Predictor, write_bundle
 from decon3d.networks.description import Estimate, TrainedOn, load_info
 from decon3d.networks.estimates import network_runs
 from decon3d.networks.geometry import halo_and_stride
@@ -19,15 +21,18 @@ from decon3d.networks.inputs import network_input
 from decon3d.networks.kinds import rl_residual
 from decon3d.networks.kinds.rl_residual import RlEstimate, RlResidual, RlResidualTraining
 from decon3d.restoration.arrays import restore_array
+from decon3d.restoration.part import restore_part
 from decon3d.restoration.prepare import prepare_classical, prepare_network
-from decon3d.restoration.restorers import State, open_restorer
+from decon3d.restoration.restorers import SecondStep, State, open_restorer
 from decon3d.training import loop
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.statistics import ChannelStatistics
+from decon3d.volumes.writer import create_level, write_metadata
 from support.deconvolution import PSF, VOXEL, boxes
+from support.large_volumes import described, planned
 
 CAMERA = Camera(offset=100, gain=2, read_noise=1)
-ESTIMATES = (Estimate((3, 8)),)
+ESTIMATES = (Estimate((0.3, 1.0), 0.0),)
 
 
 def photographed(gain=2.0, **scene):
@@ -93,10 +98,10 @@ def test_parameters_halo_and_stride():
 def test_before_training_it_is_the_last_estimate(tmp_path):
     image, _ = photographed()
     result = restored(bundle(tmp_path), image)
-    method = Rl(kind="rl", iterations=8)
-    state = prepare_classical(
-        method, statistics=statistics_of(image), psf=PSF, tuned={}, camera=CAMERA
-    )
+    about = {"statistics": statistics_of(image), "psf": PSF, "camera": CAMERA}
+    (run,) = network_runs(ESTIMATES, **about)
+    method = Rl(kind="rl", iterations=run.iterations[-1], acceleration="coarse_to_fine")
+    state = prepare_classical(method, tuned={}, **about)
     expected = open_restorer(state, threads=1).restore(image, (0, 0, 0))
     assert result == pytest.approx(expected, rel=1e-5)
     assert result.min() >= 100
@@ -109,8 +114,11 @@ def test_tiled_equals_whole_and_more_gain_is_more_counts(tmp_path):
     state = prepared(folder, image)
     state.save(tmp_path / "state.json")
     assert State.load(tmp_path / "state.json").description == state.description
-    assert (state.halo, state.stride, state.mirror) == ((24, 26, 26), (2, 2, 2), False)
-    assert state.bytes_per_voxel == 400 + 72
+    assert (state.halo, state.stride, state.mirror) == ((26, 32, 32), (2, 2, 2), False)
+    # The estimates, then the network in tiles while its input and the blur stay.
+    runs = network_runs(ESTIMATES, statistics=statistics_of(image), psf=PSF, camera=CAMERA)
+    assert state.bytes_per_voxel == 12 + bytes_per_voxel(runs)
+    assert state.second_step == SecondStep((14, 14, 14), 400.0, 12 + 26)
     tiled = restored(folder, image, block=(20, 24, 40))
     assert np.abs(tiled - whole).max() < 2e-4 * np.ptp(whole)
     estimate = restored(bundle(tmp_path / "untrained"), image)
@@ -118,6 +126,59 @@ def test_tiled_equals_whole_and_more_gain_is_more_counts(tmp_path):
 
     brighter = restored(folder, 100 + 3 * (image - 100), replace(CAMERA, gain=6.0))
     assert brighter - 100 == pytest.approx(3 * (whole - 100), rel=2e-3, abs=0.05)
+
+
+def test_the_network_sees_real_estimates_around_its_tiles(tmp_path):
+    """Tiles change rounding alone, at the volume's faces, too."""
+    folder = bundle(tmp_path, residual=0.5)
+    image, _ = photographed(shape=(20, 42, 31))
+    state = prepared(folder, image)
+    whole = open_restorer(state, threads=1).restore(image, (0, 0, 0))
+    for tile in ((20, 16, 12), (8, 42, 32)):
+        restorer = open_restorer(state, threads=1, tile=tile)
+        tiled = restorer.restore(image, (0, 0, 0))
+        assert np.abs(tiled - whole).max() < 1e-5 * np.ptp(whole)
+        inner = (slice(4, 20), slice(8, 40), slice(6, 31))
+        part = restorer.restore(image, (0, 0, 0), inner)
+        assert np.abs(part - whole[inner]).max() < 1e-5 * np.ptp(whole)
+
+
+def test_the_network_works_in_tiles_of_a_block_within_the_planned_memory(tmp_path, monkeypatch):
+    image, _ = photographed(shape=(32, 96, 96))
+    store = tmp_path / "v.zarr"
+    create_level(store, shape=(1, 1, *image.shape), dtype="float32", chunk=(32, 96, 96))[0, 0] = (
+        image
+    )
+    write_metadata(
+        store,
+        name="v",
+        factors=[(1, 1, 1)],
+        voxel_size_um=VOXEL,
+        channel_names=["a"],
+        windows=[(0, 1000)],
+    )
+    state = prepared(bundle(tmp_path / "bundle", residual=0.5), image)
+    record, options = described(store, image.shape), {"memory_gb": 0.04, "engine": "tensorflow"}
+    plan = planned(tmp_path, record, state, **options)
+    block, tile = plan.volumes[0].block, plan.tile
+    assert prod(tile) < prod(block)
+    padded = prod(min(b + 2 * h, n) for b, h, n in zip(block, state.halo, image.shape, strict=True))
+    network = 400 * prod(t + 2 * 14 for t in tile)
+    taken = max(padded * state.bytes_per_voxel, padded * 38 + network)
+    assert plan.block_memory_gb == pytest.approx(taken / 1e9) and taken <= 0.04e9
+    sizes = []
+    predict = Predictor.predict
+
+    def noted(self, block):
+        sizes.append(block.shape)
+        return predict(self, block)
+
+    monkeypatch.setattr(Predictor, "predict", noted)
+    restore_part(tmp_path / "plan.json", [state], part=0, marker=tmp_path / "0.json", threads=1)
+    assert max(prod(size[1:]) for size in sizes) == prod(t + 2 * 14 for t in tile)
+    found = zarr.open_array(str(tmp_path / "v" / "0"))[0, 0]
+    expected = restored(tmp_path / "bundle", image)
+    assert np.abs(found - expected).max() < 2e-4 * np.ptp(expected)
 
 
 def test_the_volume_in_training_is_the_block_in_restoration(tmp_path):
@@ -144,7 +205,10 @@ def test_it_learns_and_comes_back_to_the_bit(tmp_path):
     )
     method = RlResidual(
         kind="rl_residual",
-        estimates=(RlEstimate(iterations=(3, 8)), RlEstimate(iterations=(8,), tv_weight=1e-3)),
+        estimates=(
+            RlEstimate(iteration_factors=(0.3, 0.8), tv_factor=0),
+            RlEstimate(iteration_factors=(0.8,)),
+        ),
         training=training,
     )
     loop.train(
@@ -159,7 +223,7 @@ def test_it_learns_and_comes_back_to_the_bit(tmp_path):
         device=devices.configure(gpus=0, threads=1),
     )
     info = load_info(tmp_path / "bundle")
-    assert info.estimates == (Estimate((3, 8)), Estimate((8,), 1e-3))
+    assert info.estimates == (Estimate((0.3, 0.8), 0.0), Estimate((0.8,), 1.0))
     assert info.input_channels == info.options["inputs"] == 4
 
     image, truth = pairs[0]

@@ -259,9 +259,9 @@ def test_a_volume_that_changes_while_it_is_restored_fails_and_the_advice_helps(
 ):
     restore = Known.restore
 
-    def changing(self, block, origin):
+    def changing(self, block, origin, inner):
         zarr.open_array(in_place / "0", mode="r+")[1] = IMAGE[0]
-        return restore(self, block, origin)
+        return restore(self, block, origin, inner)
 
     monkeypatch.setattr(Known, "restore", changing)
     with pytest.raises(UserError, match=r"v\.tif has changed since .*run the same command again"):

@@ -1,9 +1,12 @@
 """A network that was trained for other data is said to be; a second step's input is clipped."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import zarr
 
+from decon3d.networks.description import MicroscopeRange
 from decon3d.restoration import arrays
 from decon3d.restoration.bundle_checks import training_mismatches
 from decon3d.restoration.restorers import State
@@ -49,6 +52,38 @@ def test_what_differs_by_more_than_a_tenth_is_said(change, said):
     assert training_mismatches(bundle_info(), **{**FITTING, **change}) == said
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"voxel_size_um": (0.3, 0.1, 0.1), "psf_fwhm_um": (0.9, 0.3, 0.3)}, []),
+        (
+            {"psf_fwhm_um": (0.6, 0.25, 0.6)},
+            [
+                "the point spread function is 6 voxels wide laterally, but the network was trained for 1 to 5"
+            ],
+        ),
+        (
+            {"voxel_size_um": (0.7, 0.1, 0.1), "psf_fwhm_um": (0.5, 0.25, 0.25)},
+            [
+                "the point spread function is 0.714 voxels wide axially, but the network was trained for 1 to 8",
+                "the voxels are 7 times as large along Z as along Y, but the network was trained for 1 to 6",
+            ],
+        ),
+        (
+            {"noise": 0.05},
+            [
+                "there is more noise than the network was trained on: 5.00% of the brightness instead of 1.00% to 2.00%"
+            ],
+        ),
+    ],
+)
+def test_a_network_for_many_microscopes_has_ranges(change, said):
+    many = MicroscopeRange({"widefield": 2}, (1.0, 8.0), (1.0, 5.0), (1.0, 6.0))
+    info = bundle_info()
+    info = replace(info, trained_on=replace(info.trained_on, microscopes=many))
+    assert training_mismatches(info, **{**FITTING, **change}) == said
+
+
 def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):
     values = np.linspace(-50, 200, 4 * 8 * 8, dtype=np.float32).reshape(4, 8, 8)
     store = tmp_path / "first.ome.zarr"
@@ -70,8 +105,8 @@ def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):
 
 def test_the_second_step_sees_what_the_first_makes_of_the_pairs(tmp_path, monkeypatch):
     class Brighter:
-        def restore(self, block, origin):
-            return 2 * block.astype(np.float32) - 100
+        def restore(self, block, origin, inner):
+            return 2 * block[inner].astype(np.float32) - 100
 
     monkeypatch.setattr(arrays, "open_restorer", lambda state, **_: Brighter())
     image = np.random.default_rng(0).uniform(0, 200, (2, 4, 6, 6)).astype(np.float32)

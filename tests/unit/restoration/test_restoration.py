@@ -100,10 +100,10 @@ def test_a_killed_part_goes_on_where_it_was(machine, monkeypatch):
     plan = machine.plan(memory_gb=1e-5)
     restore = Known.restore
 
-    def killed(self, block, origin):
+    def killed(self, block, origin, inner):
         if Known.calls == 5:
             raise KeyboardInterrupt
-        return restore(self, block, origin)
+        return restore(self, block, origin, inner)
 
     monkeypatch.setattr(Known, "restore", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -125,10 +125,10 @@ def test_a_part_that_is_told_to_stop_says_so_and_goes_on_there(machine, monkeypa
     plan = machine.plan(memory_gb=1e-5)
     restore = Known.restore
 
-    def told(self, block, origin):
+    def told(self, block, origin, inner):
         if Known.calls == 4:
             os.kill(os.getpid(), signal.SIGTERM)
-        return restore(self, block, origin)
+        return restore(self, block, origin, inner)
 
     monkeypatch.setattr(Known, "restore", told)
     left = plan.bounds[-1] - 5
@@ -170,7 +170,7 @@ def test_too_little_memory_is_named(machine):
 
 
 def test_integers_are_clipped_and_counted(machine, monkeypatch):
-    monkeypatch.setattr(Known, "restore", lambda self, block, origin: block * 100.0)
+    monkeypatch.setattr(Known, "restore", lambda self, block, origin, inner: block[inner] * 100.0)
     machine.plan(output_dtype="input")
     marker = machine.part(0)
     chosen = TCZYX[:, [2, 1]].astype(float) * 100

@@ -35,18 +35,21 @@ class RlResidualTraining(Training):
 
 
 class RlEstimate(Section):
-    """A run of Richardson-Lucy (heavy ball) whose estimates are a network's input."""
+    """A run of Richardson-Lucy whose estimates are a network's input."""
 
-    iterations: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (25,)
-    """Iterations of the estimates, ascending; one input channel each."""
-    tv_weight: Annotated[float, Field(ge=0)] = 0.0
-    """λ of the total variation, as RLTV's; 0 = none."""
+    iteration_factors: Annotated[
+        tuple[Annotated[float, Field(ge=0.05, le=4)], ...], Field(min_length=1)
+    ] = (1.0,)
+    """Iterations of the estimates, ascending, relative to the number that suits PSF and dose; one
+    input channel each."""
+    tv_factor: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """λ of the total variation, relative to the one that suits the dose; 0 = none."""
 
-    @field_validator("iterations")
+    @field_validator("iteration_factors")
     @classmethod
-    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if list(value) != sorted(set(value)):
-            raise PydanticCustomError("tune", "the iterations must ascend; sort them, each once")
+            raise PydanticCustomError("tune", "the factors must ascend; sort them, each once")
         return value
 
 
@@ -56,12 +59,12 @@ class RlResidual(NetworkSection):
     kind: Literal["rl_residual"]
     """Richardson-Lucy's residual."""
     estimates: Annotated[tuple[RlEstimate, ...], Field(min_length=1)] = (
-        RlEstimate(iterations=(8, 25)),
-        RlEstimate(iterations=(50,), tv_weight=0.0005),
-        RlEstimate(iterations=(50,), tv_weight=0.002),
+        RlEstimate(iteration_factors=(0.5,), tv_factor=0.0),
+        RlEstimate(iteration_factors=(0.3, 1.0)),
     )
     """Richardson-Lucy runs whose estimates are inputs of the network, in addition to the image. The
-    network corrects the last estimate of the last run."""
+    network corrects the last estimate of the last run. The numbers are relative to the iterations
+    and to λ that suit each volume's PSF and dose."""
     channels: Annotated[PositiveInt, Field(examples=[16])] = 12
     """Channels of the convolutions at full resolution; at half resolution, there are twice as
     many."""
@@ -117,11 +120,11 @@ def build(*, inputs: int = 3, channels: int = 12, biases: bool = False) -> keras
 
 
 def _estimates(method: RlResidual) -> tuple[Estimate, ...]:
-    return tuple(Estimate(e.iterations, e.tv_weight) for e in method.estimates)
+    return tuple(Estimate(e.iteration_factors, e.tv_factor) for e in method.estimates)
 
 
 def _options(method: RlResidual) -> dict[str, int]:
-    inputs = 1 + sum(len(estimate.iterations) for estimate in method.estimates)
+    inputs = 1 + sum(len(estimate.iteration_factors) for estimate in method.estimates)
     return {"inputs": inputs, "channels": method.channels, "biases": method.biases}
 
 
