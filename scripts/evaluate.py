@@ -17,17 +17,20 @@ params, files, output = snakemake.params, snakemake.input, snakemake.output
 
 
 def consistency(of):
+    """Map the deviations of the restored volumes from the raw data."""
     maps, records = job.consistency(of, memory_gb=snakemake.resources.block_mb / 1000)
     write_record(output.maps, maps)
     return records
 
 
 def phantoms(of):
+    """Compare the restored test split with its truth."""
     restored = files.get("restored") or []
     return job.phantoms(of, tests=files.tests, restored=restored, kernels=params.kernels)
 
 
 def volumes(of):
+    """Compare the volumes with their references, and measure them without truth."""
     return job.volumes(
         of,
         restored=bool(files.get("finished")),
@@ -37,6 +40,7 @@ def volumes(of):
 
 
 def sample(of):
+    """Measure what needs the method itself."""
     roles = ("psf", "tuning", "bundle", "state")
     required = snakemake.config.get("require_gpu", True)
     return job.sample(

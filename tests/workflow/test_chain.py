@@ -295,7 +295,8 @@ def test_only_the_changed_channel_is_trained_again(finished):
 def test_classical_methods_need_no_tensorflow_phantoms_or_training(workplace):
     (workplace.folder / "tensorflow.py").write_text("raise ImportError('not needed here')")
     workplace.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}}})
-    run = workplace.run(PYTHONPATH=str(workplace.folder))
+    # With two cores, two processes share the evaluation.
+    run = workplace.run("--cores", "2", PYTHONPATH=str(workplace.folder))
     assert run.code == 0, run.output[-3000:]
     assert not set(run.jobs) & {"phantoms", "train", "tune", "restore_phantoms_cpu"}
     metrics = pd.read_csv(workplace.folder / "results" / "d" / "tables" / "metrics.csv")
