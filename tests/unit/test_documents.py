@@ -25,7 +25,20 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE).group(1).split())
 CLI = typer.main.get_command(app)
 
-OTHERS = set(". apptainer cd conda cp export git pip pre-commit tmux wsl xcode-select".split())
+OTHERS = {
+    ".",
+    "apptainer",
+    "cd",
+    "conda",
+    "cp",
+    "export",
+    "git",
+    "pip",
+    "pre-commit",
+    "tmux",
+    "wsl",
+    "xcode-select",
+}
 """Commands that are not run: those of other projects and of the shell."""
 USERS_OWN = ("*mine*", "*<*", "*{*", "*[[]*", "*…*", "config/instruments*", "*.sif")
 """Files that a user makes."""
