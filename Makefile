@@ -116,6 +116,8 @@ lint: $(DEV_STAMP)
 # Every warning is an error: links, references and the notebook are checked. Needs no network.
 docs: $(DOCS_STAMP)
 	$(BIN)/sphinx-build -W --keep-going -n -q -d build/doctrees docs build/docs
+	@! grep -rE '(src|href)="https?://[^"]+\.(js|css|woff2?)"' build/docs --include='*.html' || \
+	  { echo "These pages load files from the network."; exit 1; }
 	@echo "The documentation: build/docs/index.html"
 
 # NUMERICS=--record after a stage's version was raised; NUMERICS='--same "why results stay"'.

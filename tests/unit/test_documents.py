@@ -135,7 +135,8 @@ def test_commands_and_files_in_sentences_exist(path):
             check_make(shlex.split(code)[1:])
         if code.startswith("decon3d "):
             first, *rest = shlex.split(code)[1:]
-            known = {name for p in CLI.commands[first].params for name in p.opts} | {"--help"}
+            command = CLI if first.startswith("-") else CLI.commands[first]
+            known = {name for p in command.params for name in p.opts} | {"--help"}
             if first not in ("run", "preview"):  # their options may be Snakemake's
                 assert not [w for w in rest if w.startswith("--") and w not in known], code
         missing = [word for word in code.split() if names_a_missing_file(word)]
