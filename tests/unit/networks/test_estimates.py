@@ -68,11 +68,13 @@ def test_photons_are_counts_over_the_gain_and_a_guess_without_one():
         assert numbers(40, camera=unknown)[0] == usual_weight(PSF, UNKNOWN_PHOTONS)
 
 
-def test_estimates_are_snapshots_of_plain_runs_with_their_numbers():
+@pytest.mark.parametrize("psf", [PSF, WIDE], ids=["compact", "wide"])
+def test_estimates_are_snapshots_of_plain_runs_with_their_numbers(psf):
     estimates = (Estimate((0.5,), 0.0), Estimate((0.3, 1.0), 1.0))
-    runs, statistics = runs_of(30, estimates=estimates)
+    runs, statistics = runs_of(30, psf=psf, estimates=estimates)
+    assert all(run.recipe.coarse_to_fine == (psf is WIDE) for run in runs)
     image = 100 + 2 * boxes(photons=150)[0]
-    found = Estimator(runs, psf=PSF.data, threads=1)(image)
+    found = Estimator(runs, psf=psf.data, threads=1)(image)
     assert len(found) == 3
     usual = runs[1].iterations[-1]
     assert runs[1].iterations == (round(0.3 * usual), usual)
@@ -85,9 +87,9 @@ def test_estimates_are_snapshots_of_plain_runs_with_their_numbers():
             kind="rltv",
             iterations=iterations,
             tv_weight=max(run.recipe.tv_weight, 1e-9),
-            acceleration="coarse_to_fine",
+            acceleration="coarse_to_fine" if psf is WIDE else "heavy_ball",
         )
-        state = prepare_classical(method, statistics=statistics, psf=PSF, tuned={}, camera=CAMERA)
+        state = prepare_classical(method, statistics=statistics, psf=psf, tuned={}, camera=CAMERA)
         plain = open_restorer(state, threads=1).restore(image, (0, 0, 0))
         assert np.abs(estimate - plain).max() <= 1e-5 * np.ptp(plain)
 
