@@ -23,7 +23,7 @@ def table_of(gain):
                 rows.append({**about, "method": "RLTV per volume", "psnr": 25.5})
                 psnr = 25.0 + gain(microscope, photons)
                 rows.append({**about, "method": "network", "psnr": psnr})
-    return pd.DataFrame(rows).assign(raw_psnr=20.0, ssim=0.8, inside=True)
+    return pd.DataFrame(rows).assign(raw_psnr=20.0, ssim=0.8, light=-2.0, inside=True)
 
 
 def test_the_best_parameters_are_those_of_the_best_mean_of_all_volumes():
@@ -68,3 +68,18 @@ def test_a_cell_is_measured_once_and_rltv_per_volume_is_the_best(tmp_path, monke
         table, v.measured([v.Cell(3, 200.0)], ["spheres", "broad"], **options)
     )
     assert np.isfinite(table["ssim"]).all()
+
+
+def test_the_light_is_summed_over_objects_and_their_surroundings():
+    truth = np.full((12, 40, 40), 100, np.float32)
+    truth[4:8, 18:22, 18:22] = 200
+    volume = v.TakenVolume(truth, truth, None)
+    eaten = truth.copy()
+    eaten[4:8, 18:22, 18:22] -= 10
+    assert v.scores_of(eaten, volume)["light"] == pytest.approx(-10)
+    ring = truth.copy()
+    ring[4:8, 22:24, 18:22] -= 20  # 32 voxels of 20 counts, of 64 voxels of 100
+    assert v.scores_of(ring, volume)["light"] == pytest.approx(-10)
+    far = truth.copy()
+    far[:, :5, :5] += 50
+    assert v.scores_of(far, volume)["light"] == pytest.approx(0, abs=1e-9)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import binary_dilation
 
 from decon3d.classical.channel import base_recipe
 from decon3d.classical.kinds.rl import Rl
@@ -58,6 +59,9 @@ MOST_WEIGHT = 1.0
 MOST_ITERATIONS = 250
 PAST_PEAK_DB = 0.3
 """A run ends when every volume's score is this far below its peak."""
+AROUND = 5
+OBJECT_SHARE = 0.1
+"""Brightness of an object, relative to the brightest, at least."""
 BOOTSTRAPS = 2000
 SEED = 77
 
@@ -208,12 +212,23 @@ def network(
 
 
 def scores_of(restored: Any, volume: TakenVolume) -> dict[str, float]:
-    """Return PSNR after the affine match and without it (dB), and SSIM after it."""
-    found = {(s.metric, s.variant): s.value for s in compare(restored, volume.object)}
+    """Return PSNR after the affine match and without it (dB), SSIM after it, and the light's error.
+
+    The light is the sum above the truth's darkest value over the objects and `AROUND` voxels around
+    them; its error is in per cent.
+    """
+    truth = volume.object
+    found = {(s.metric, s.variant): s.value for s in compare(restored, truth)}
+    level = truth.min()
+    objects = truth - level > OBJECT_SHARE * (np.percentile(truth, 99.9) - level)
+    around = binary_dilation(objects, iterations=AROUND)
+    light = np.sum(restored[around] - level, dtype=np.float64)
+    true = np.sum(truth[around] - level, dtype=np.float64)
     return {
         "psnr": found["psnr", "affine"],
         "raw_psnr": found["psnr", "unmatched"],
         "ssim": found["ssim", "affine"],
+        "light": float(100 * (light / true - 1)),
     }
 
 
@@ -294,9 +309,11 @@ def report(table: pd.DataFrame) -> str:
     """Return the tables (Markdown): means, gains by microscope, by recipe and dose, by PSF."""
     order = ["raw", "RL", "RL per volume", "RLTV", "RLTV per volume", "network"]
     right = table[table["width"] == 1]
-    means = right.groupby("method")[["psnr", "raw_psnr", "ssim"]].mean()
+    right = right.assign(light_error=right["light"].abs())
+    means = right.groupby("method")[["psnr", "raw_psnr", "ssim", "light", "light_error"]].mean()
     lines = _lines(
-        "Means (PSNR in dB, affine and unmatched)",
+        "Means (PSNR in dB, affine and unmatched; error of the light around objects in %, and its "
+        "size)",
         means.reindex([m for m in order if m in means.index]).reset_index(),
     )
     tuned = right[right["method"] == "RLTV"]
