@@ -1,7 +1,12 @@
 """The config's reference page, made from the settings: `make reference`."""
 
+import ast
+import inspect
 import sys
+import textwrap
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -93,6 +98,11 @@ SECTIONS: list[tuple[str, type[s.Section], str]] = [
         "A different PSF for each volume. The drawn values are recorded with the phantoms.",
     ),
     (
+        "phantoms.<split>.microscopes",
+        s.Microscopes,
+        "A different microscope for each volume. The drawn values are recorded with the phantoms.",
+    ),
+    (
         "phantoms.objects.<name>",
         s.ObjectFile,
         "A noise-free volume of your own, used as an object.",
@@ -139,6 +149,7 @@ EXAMPLES = {
     "count": "16",
     "recipes": "{rln_mixed: 1, tubules: 1}",
     "psf_variation": "{width: [0.9, 1.1]}",
+    "microscopes": "{photons: [3, 3000]}",
     "width": "[0.9, 1.1]",
     "bits": "12",
     "unit_um": "0.1",
@@ -245,8 +256,25 @@ def _example(model: type[s.Section], name: str, field: FieldInfo) -> str:
 
 def _description(model: type[s.Section], name: str) -> str | None:
     """Return a key's description; a class that only changes a default has its parent's."""
-    fields = (base.model_fields.get(name) for base in model.__mro__ if issubclass(base, s.Section))
-    return next((field.description for field in fields if field and field.description), None)
+    bases = [base for base in model.__mro__ if issubclass(base, s.Section)]
+    found = (_docstrings(base).get(name) for base in bases)
+    return next(filter(None, found), model.model_fields[name].description)
+
+
+@cache
+def _docstrings(model: type[s.Section]) -> dict[str, str]:
+    """Read the strings below the keys of a class.
+
+    Pydantic can read them, too, but does so whenever a class is imported, in every job.
+    """
+    tree = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        key.target.id: inspect.cleandoc(str(text.value.value))
+        for key, text in pairwise(tree.body)
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
 
 
 def _inner_doc(field: FieldInfo) -> str:

@@ -163,37 +163,40 @@ def described() -> dict[str, str]:
     }
 
 
-def measured(chosen: Sequence[str], *, quick: bool) -> Iterator[Row]:
-    """Yield the rows of the chosen areas, or of all."""
+def measured(areas: Sequence[str], *, quick: bool) -> Iterator[tuple[str, Iterator[Row]]]:
+    """Yield the rows of each of the chosen areas, or of all."""
     for path in sorted(HERE.glob("bench_*.py")):
-        if chosen and path.stem.removeprefix("bench_") not in chosen:
-            continue
-        module = importlib.import_module(path.stem)
-        if not quick:
-            yield from module.rows()
-        elif hasattr(module, "quick"):
-            yield from module.quick()
+        area = path.stem.removeprefix("bench_")
+        if not areas or area in areas:
+            rows = getattr(importlib.import_module(path.stem), "quick" if quick else "rows", None)
+            if rows is not None:
+                yield area, rows()
 
 
-def main(areas: list[str], *, record: bool, strict: bool) -> None:
+def main(chosen: list[str], *, record: bool, strict: bool) -> None:
     """Print the rows, compare their ratios with the recorded ones, and record them if asked to."""
-    run, started = described(), time.perf_counter()
+    run, quick = described(), "quick" in chosen
+    areas = [area for area in chosen if area != "quick"]
     print("\n".join(f"{name}: {value}" for name, value in run.items()))
     print(f"load at the start: {os.getloadavg()[0]:.2g}\n")
     print("| what | median | least to most | goal |\n|---|---|---|---|", flush=True)
-    now = {}
-    quick = "quick" in areas
-    for row in measured([area for area in areas if area != "quick"], quick=quick):
-        print(row, flush=True)
-        if row.worse:
-            now[row.name] = row.ratio
-    print(f"\n{(time.perf_counter() - started) / 60:.1f} minutes")
+    now: dict[str, Ratio] = {}
+    minutes: dict[str, float] = {}
+    for area, rows in measured(areas, quick=quick):
+        started = time.perf_counter()
+        for row in rows:
+            print(row, flush=True)
+            if row.worse:
+                now[row.name] = row.ratio
+        minutes[area] = (time.perf_counter() - started) / 60
+    each = ", ".join(f"{area} {spent:.1f}" for area, spent in minutes.items())
+    print(f"\n{sum(minutes.values()):.1f} minutes ({each})")
     other, before = load()
     if other:
-        print(f"compared with {', '.join(other.values())}")
+        print(f"compared with: {'; '.join(other.values())}")
     found = regressions(before, now)
     print("\n".join(found) or "No ratio is more than 10 % worse than recorded.")
-    if areas == ["quick"] and (absent := before.keys() - now.keys()):
+    if quick and not areas and (absent := before.keys() - now.keys()):
         print(f"recorded, but not measured: {', '.join(sorted(absent))}")
     if record:
         save(run, now)
@@ -208,4 +211,7 @@ if __name__ == "__main__":
     parser.add_argument("--record", action="store_true", help="write the ratios to recorded.yaml")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a ratio is worse")
     given = parser.parse_args()
+    known = ["quick", *sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))]
+    if unknown := set(given.areas) - set(known):
+        parser.error(f"unknown area {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
     main(given.areas, record=given.record, strict=given.strict)

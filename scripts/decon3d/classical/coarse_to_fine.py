@@ -132,8 +132,9 @@ def iterate_coarse_to_fine(
             del coarse_steps, estimate, grid
         further = fine_steps(start, number)
         *_, (_, result) = islice(further, max(1, round(share * number)))
+        del further, start  # whoever looks at the estimate needs the memory
         if number == numbers[-1]:
-            del further, fine_steps, fine
+            del fine_steps, fine
         yield number, result
 
 

@@ -21,6 +21,26 @@ _Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=_strict)
+class MicroscopeRange:
+    """The microscopes of a training in which every volume has its own.
+
+    Attributes
+    ----------
+    modalities
+        Number of volumes by type of microscope.
+    axial_fwhm_voxels, lateral_fwhm_voxels
+        Smallest and largest width of the PSF, in voxels.
+    anisotropy
+        Smallest and largest ratio of the voxel size along Z to that along Y.
+    """
+
+    modalities: dict[str, int]
+    axial_fwhm_voxels: Range
+    lateral_fwhm_voxels: Range
+    anisotropy: Range
+
+
+@dataclass(frozen=True, config=_strict)
 class TrainedOn:
     """The data that a network has seen: what it may be trusted on.
 
@@ -37,6 +57,8 @@ class TrainedOn:
     made_as
         The store's attributes: recipes and the range of photons, or specimens; the method that
         restored its images, if any.
+    microscopes
+        Those of its volumes, where each has its own; None = all of the bundle's one.
     """
 
     volumes: int
@@ -46,6 +68,7 @@ class TrainedOn:
     scale_counts: Range
     noise: Range
     made_as: dict[str, Any]
+    microscopes: MicroscopeRange | None = None
 
 
 @dataclass(frozen=True, config=_strict)
@@ -70,7 +93,8 @@ class BundleInfo:
         What the network restores: `object` = the object itself, not a sharper image of it;
         `measured` = an image like the truths of its measured pairs.
     voxel_size_um, psf_fwhm_um, psf_fingerprint
-        The microscope that it was trained for.
+        The microscope that it was trained for; where `trained_on.microscopes` lists many, that of
+        the dataset.
     trained_on
         Its training data.
     training

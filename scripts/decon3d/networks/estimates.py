@@ -27,6 +27,7 @@ from dataclasses import replace
 import numpy as np
 
 from decon3d.classical.channel import base_recipe
+from decon3d.classical.coarse_to_fine import bins_of
 from decon3d.classical.estimates import Run
 from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.recipe import Recipe
@@ -79,6 +80,8 @@ def network_runs(
     """
     method = Rl(kind="rl", acceleration="coarse_to_fine")
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
+    if max(bins_of(psf.data)) == 1:  # the full grid is what it would take anyhow
+        recipe = replace(recipe, coarse_to_fine=False)
     photons = usual_photons(recipe, statistics, camera)
     weight, iterations = usual_weight(psf, photons), usual_iterations(psf, photons)
     return [

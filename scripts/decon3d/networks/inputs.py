@@ -3,21 +3,37 @@
 One function for training, validation and restoration.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decon3d.classical.estimates import Estimator
 from decon3d.volumes.no_data import filled
 from decon3d.volumes.normalisation import Normalisation
+
+
+class MakesEstimates(Protocol):
+    """The signature of a `classical.estimates.Estimator`, and of one that keeps its results."""
+
+    @property
+    def count(self) -> int:
+        """Number of estimates."""
+
+    def __call__(
+        self,
+        block: NDArray[Any],
+        *,
+        origin: tuple[int, int, int] = (0, 0, 0),
+        out: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Estimate a block of counts (Z, Y, X); returns (estimates, Z, Y, X), float32, counts."""
 
 
 def network_input(
     counts: NDArray[Any],
     *,
     law: Normalisation,
-    estimator: Estimator | None = None,
+    estimator: MakesEstimates | None = None,
     origin: tuple[int, int, int] = (0, 0, 0),
     background: float | None = None,
 ) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """Image formation: an object through a PSF onto a camera. Axis order Z Y X."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from decon3d.errors import UserError
 from decon3d.optics.arrays import triple
 from decon3d.optics.psf import fwhm_um
-from decon3d.phantoms.grids import Shape, Volume, VoxelSize
+from decon3d.phantoms.grids import Shape, Volume, VoxelSize, average
 from decon3d.phantoms.poisson import poisson
 from decon3d.phantoms.recipes import SHARPER_THAN_IMAGE, make_object
 from decon3d.phantoms.user_objects import OwnObject
@@ -95,6 +95,13 @@ class SimulatedCamera:
 
     def expose(self, photons: NDArray[np.floating], rng: np.random.Generator) -> Volume:
         """Draw one image of `photons` (expected, ≥ 0): Poisson and read noise, counts, float32."""
+        counts = self.unrounded(photons, rng)
+        if self.bits is not None:
+            np.clip(np.rint(counts, out=counts), 0, 2**self.bits - 1, out=counts)
+        return counts
+
+    def unrounded(self, photons: NDArray[np.floating], rng: np.random.Generator) -> Volume:
+        """Draw one image as `expose` does, before the converter rounds and clips it."""
         counts = rng.standard_normal(photons.shape, dtype=np.float32)
         counts *= np.float32(self.read_noise)
         counts += poisson(photons.astype(np.float32, copy=False), rng)
@@ -102,8 +109,6 @@ class SimulatedCamera:
             counts = photons + correlated(counts - photons, self.correlation)
         counts *= np.float32(self.gain)
         counts += np.float32(self.offset)
-        if self.bits is not None:
-            np.clip(np.rint(counts, out=counts), 0, 2**self.bits - 1, out=counts)
         return counts
 
 
@@ -215,6 +220,7 @@ def form_image(
     camera: SimulatedCamera,
     rng: np.random.Generator,
     draws: int = 1,
+    finer: Shape = (1, 1, 1),
 ) -> Exposure:
     """Image an object: μ = s · (object ⊗ PSF) + background, Poisson and read noise, counts.
 
@@ -239,6 +245,10 @@ def form_image(
         Source of the noise.
     draws
         Independent images of the same object; the first does not depend on their number.
+    finer
+        Voxels of the object and the PSF per voxel of the image (Z, Y, X), odd along Z. A pixel of
+        the camera averages over its area, and a plane of the image lies in the middle of its
+        object planes. The object of the result is averaged over the image's voxels.
 
     Returns
     -------
@@ -250,8 +260,11 @@ def form_image(
     UserError
         If the image would have no light.
     ValueError
-        If the PSF has an even length or another sum than 1, or does not fit into the object.
+        If the PSF has an even length or another sum than 1, or does not fit into the object, or
+        `finer` is even along Z.
     """
+    if finer[0] % 2 == 0:
+        raise ValueError(f"an odd number of object planes per plane is needed, not {finer[0]}")
     if abs(float(psf.sum(dtype=np.float64)) - 1) > 1e-3:
         raise ValueError(f"a PSF has the sum 1, not {psf.sum(dtype=np.float64):g}")
     inner = tuple(
@@ -259,6 +272,10 @@ def form_image(
         for margin, length in zip(margins(psf), structure.shape, strict=True)
     )
     expected = blur(structure, psf=psf)
+    truth = structure[inner]
+    if finer != (1, 1, 1):
+        expected = average(expected[finer[0] // 2 :: finer[0]], (1, *finer[1:]))
+        truth = average(truth, finer)
     brightest = brightest_mean(expected)
     if not brightest > 0:
         raise UserError(
@@ -268,7 +285,7 @@ def form_image(
     scale, background = np.float32(photons / brightest), np.float32(background_photons)
     expected *= scale
     expected += background
-    truth = scale * structure[inner] + background
+    truth = scale * truth + background
     return Exposure(
         object=camera.counts(truth),
         images=tuple(camera.expose(expected, rng) for _ in range(draws)),
@@ -308,11 +325,14 @@ def simulate(
     draws: int = 1,
     unit_um: float | None = None,
     own: Mapping[str, OwnObject] | None = None,
+    finer: Shape = (1, 1, 1),
+    change: Callable[[Volume, np.random.Generator], Volume] | None = None,
 ) -> Exposure:
     """Draw an object of `recipe` with its margins and image it; `shape` (Z, Y, X) is the image's.
 
-    An object that leaves the field empty is drawn again. See `make_object` and `form_image` for
-    the rest.
+    An object that leaves the field empty is drawn again. With `finer`, the PSF and its voxel size
+    are those of the object's grid. `change` changes the drawn object. See `make_object` and
+    `form_image` for the rest.
 
     Raises
     ------
@@ -320,8 +340,9 @@ def simulate(
         If `TRIES` objects in a row leave the field empty, or as `make_object` and `form_image`.
     """
     around = margins(psf)
-    z, y, x = (n + 2 * margin for n, margin in zip(shape, around, strict=True))
-    inner = tuple(slice(m, m + n) for m, n in zip(around, shape, strict=True))
+    fine = [n * f for n, f in zip(shape, finer, strict=True)]
+    z, y, x = (n + 2 * margin for n, margin in zip(fine, around, strict=True))
+    inner = tuple(slice(m, m + n) for m, n in zip(around, fine, strict=True))
     for _ in range(TRIES):
         structure = make_object(
             recipe, shape=(z, y, x), voxel_size_um=voxel_size_um, rng=rng, unit_um=unit_um, own=own
@@ -336,6 +357,8 @@ def simulate(
     if recipe in SHARPER_THAN_IMAGE:
         sigma = truth_blur_um(psf, voxel_size_um, SHARPER_THAN_IMAGE[recipe])
         structure = gaussian_filter(structure, np.divide(sigma, voxel_size_um), mode="nearest")
+    if change is not None:
+        structure = change(structure, rng)
     return form_image(
         structure,
         psf=psf,
@@ -344,4 +367,5 @@ def simulate(
         camera=camera,
         rng=rng,
         draws=draws,
+        finer=finer,
     )

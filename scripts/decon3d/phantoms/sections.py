@@ -75,6 +75,34 @@ class PsfVariation(Section):
         return self
 
 
+MicroscopeKind = Literal["widefield", "confocal", "light_sheet", "two_photon"]
+
+
+class Microscopes(Section):
+    """A whole microscope that is drawn for every volume, for one network for many microscopes."""
+
+    modalities: Annotated[dict[MicroscopeKind, PositiveFloat], Field(min_length=1)] = {  # noqa: RUF012
+        "widefield": 0.45,
+        "confocal": 0.2,
+        "light_sheet": 0.2,
+        "two_photon": 0.15,
+    }
+    """Types of microscope with their weights. Objective, indices, depth, wavelengths, voxels and
+    camera are drawn, too."""
+    photons: tuple[PositiveFloat, PositiveFloat] = (3.0, 3000.0)
+    """Range of the mean photons of the brightest 0.1 % of the voxels above the background, drawn
+    log-uniformly."""
+    wrong_psf: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Share of the volumes whose assumed PSF is wrong: up to 25 % too wide or too narrow, or
+    without an aberration that the microscope has."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Microscopes":
+        if self.photons[0] > self.photons[1]:
+            raise PydanticCustomError("photons", "photons: give the lower bound first")
+        return self
+
+
 class Split(Section):
     """One split of the phantoms."""
 
@@ -89,6 +117,19 @@ class Split(Section):
     psf_variation: PsfVariation | None = None
     """A different PSF for every volume, for robust training or tests; null = the channel's PSF for
     all."""
+    microscopes: Microscopes | None = None
+    """For `train` and `val` only: a different microscope for every volume, to train one network for
+    many microscopes. `photons`, `background_photons` and `unit_um` of the phantoms then apply to
+    the other splits only. Null = the dataset's microscope."""
+
+    @model_validator(mode="after")
+    def _one_way_to_vary(self) -> "Split":
+        if self.microscopes is not None and self.psf_variation is not None:
+            raise PydanticCustomError(
+                "photons",
+                "psf_variation and microscopes both vary the PSF; remove one of them",
+            )
+        return self
 
 
 class Phantoms(Section):
@@ -132,6 +173,12 @@ class Phantoms(Section):
                 "phantoms",
                 "phantoms.objects.{name}: a recipe has this name; rename the object",
                 {"name": taken[0]},
+            )
+        if self.test.microscopes is not None:
+            raise PydanticCustomError(
+                "phantoms",
+                "phantoms.test.microscopes: the test phantoms have the dataset's microscope; "
+                "remove this key, or move it to `train` and `val`",
             )
         known = {*RECIPES, *self.objects}
         for split in ("train", "val"):

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,10 @@ from decon3d.logs import progress
 from decon3d.optics.psf import Psf, fingerprint
 from decon3d.optics.sections import Channel, Optics
 from decon3d.phantoms.conditions import Conditions
+from decon3d.phantoms.grids import Volume
 from decon3d.phantoms.imaging import simulate
+from decon3d.phantoms.microscope_imaging import take_volume
+from decon3d.phantoms.microscopes import Microscope, draw_microscope
 from decon3d.phantoms.sections import Phantoms, Split
 from decon3d.phantoms.user_objects import OwnObject, open_own_object
 from decon3d.phantoms.variation import Variation, draw_variation, varied_psf
@@ -33,8 +36,21 @@ ARRAYS = {
     "object": "gain · (s · object + background) + offset: image = object ⊗ PSF + noise",
     "image": "gain · (Poisson(s · object ⊗ PSF + background) + N(0, read_noise²)) + offset",
     "image_b": "a second noise draw of the same",
+    "psf": "of each volume's microscope, as a restoration assumes it; centred, zeros around it",
 }
 """Definitions of a store's arrays, in counts."""
+
+OF_ONE_MICROSCOPE = (
+    "voxel_size_um",
+    "photons_range",
+    "background_photons",
+    "assumed",
+    "unit_um",
+    "camera",
+    "psf_fingerprint",
+    "psf_variation",
+)
+"""Attributes that a store of many microscopes does not have."""
 
 log = logging.getLogger("decon3d")
 
@@ -47,6 +63,8 @@ class Member:
     ----------
     variation
         Its own PSF; None = the channel's.
+    microscope
+        Its own microscope, which gives the photons, too; None = the channel's.
     """
 
     index: int
@@ -54,6 +72,7 @@ class Member:
     photons: float
     seed: int
     variation: Variation | None = None
+    microscope: Microscope | None = None
 
 
 def members(
@@ -71,7 +90,8 @@ def members(
     seed, the names and i alone. In `test` a recipe of weight w has w · count volumes in a row,
     whose doses are spread evenly in the logarithm over the range, the same for every recipe of
     the same weight; with `split.doses`, as many objects, each imaged at every one of them. Where
-    the PSF varies, volume i's depends on the seed, the names and i.
+    the PSF or the microscope varies, volume i's depends on the seed, the names and i. In `val`, no
+    microscope sees an empty field.
 
     Parameters
     ----------
@@ -107,9 +127,23 @@ def members(
         draw_variation(ranges, generator(seed, *names, i // repeated, "psf")) if ranges else None
         for i in range(len(drawn))
     ]
-    return [
+    planned = [
         Member(i, turn, dose, stream_seed(seed, *names, i // repeated), variations[i])
         for i, (turn, dose) in enumerate(drawn)
+    ]
+    if split.microscopes is None:
+        return planned
+    microscopes = [
+        draw_microscope(
+            split.microscopes,
+            generator(seed, *names, i, "microscope"),
+            without_empty=name == "val",
+        )
+        for i in range(len(drawn))
+    ]
+    return [
+        replace(member, microscope=microscope, photons=microscope.photons)
+        for member, microscope in zip(planned, microscopes, strict=True)
     ]
 
 
@@ -158,9 +192,11 @@ def make_split(
     """Make the store of one split, or finish one that was interrupted.
 
     A zarr v3 group with the arrays `object` and `image`, in `test` also `image_b` (a second noise
-    draw), all (n, Z, Y, X) float32 in counts, one volume per chunk. Its attributes record how every
-    volume was made. The group's own `zarr.json` is written last and marks a whole store; until
-    then `<path>.progress` lists the finished volumes, and other settings start over.
+    draw), all (n, Z, Y, X) float32 in counts, one volume per chunk. With `split.microscopes` there
+    is also `psf`, (n, 2 Z - 1, 2 Y - 1, 2 X - 1): the PSF that is assumed for each volume. Its
+    attributes record how every volume was made. The group's own `zarr.json` is written last and
+    marks a whole store; until then `<path>.progress` lists the finished volumes, and other settings
+    start over.
 
     Parameters
     ----------
@@ -190,9 +226,10 @@ def make_split(
     path = Path(path)
     record = Path(f"{path}.progress")
     planned = members(split, name=name, photons=conditions.photons, seed=seed, stream=stream)
+    own_psfs = ["psf"] if split.microscopes else []
     job = _Job(
         path=str(path),
-        arrays=("object", "image", "image_b") if name == "test" else ("object", "image"),
+        arrays=("object", "image", *(["image_b"] if name == "test" else []), *own_psfs),
         shape=phantoms.shape,
         psf=psf,
         optics=optics,
@@ -205,8 +242,9 @@ def make_split(
             if key in split.recipes
         },
     )
-    brightest = max([conditions.photons[1], *(split.doses or [])])
-    conditions.camera.check_range(brightest + conditions.background_photons)
+    if split.microscopes is None:
+        brightest = max([conditions.photons[1], *(split.doses or [])])
+        conditions.camera.check_range(brightest + conditions.background_photons)
     attributes: dict[str, Any] = {
         "split": name,
         "stream": list(stream),
@@ -230,6 +268,10 @@ def make_split(
         "algorithm": VERSIONS["phantoms"],
         "decon3d": __version__,
     }
+    if split.microscopes is not None:
+        for key in OF_ONE_MICROSCOPE:
+            del attributes[key]
+        attributes["microscopes"] = [_description(member) for member in planned]
     attributes["digest"] = digest(attributes)
     if _finished(path) == attributes["digest"]:
         log.info("%s is complete", path)
@@ -282,7 +324,7 @@ def _is_whole(job: _Job, name: str, index: int) -> bool:
 def _start(path: Path, job: _Job, count: int, record: Path) -> None:
     """Clear the folder and make the empty arrays."""
     if path.exists():
-        known = {GROUP, MANIFEST, "object", "image", "image_b"}
+        known = {GROUP, MANIFEST, *ARRAYS}
         foreign = sorted({entry.name for entry in path.iterdir()} - known)
         if foreign:
             raise UserError(
@@ -291,7 +333,9 @@ def _start(path: Path, job: _Job, count: int, record: Path) -> None:
         shutil.rmtree(path)
     record.unlink(missing_ok=True)
     for name in job.arrays:
-        create_volumes(path / name, count=count, shape=job.shape)
+        z, y, x = job.shape
+        shape = (2 * z - 1, 2 * y - 1, 2 * x - 1) if name == "psf" else job.shape
+        create_volumes(path / name, count=count, shape=shape)
 
 
 def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]:
@@ -316,6 +360,18 @@ def _make_all(job: _Job, planned: list[Member], processes: int) -> Iterator[int]
 
 def _make(job: _Job, member: Member) -> int:
     """Make one volume and write it; this is all that a worker holds."""
+    if member.microscope is not None:
+        taken = take_volume(
+            member.microscope,
+            member.recipe,
+            shape=job.shape,
+            rng=seeded(member.seed),
+            own=job.own,
+        )
+        values = {"object": taken.object, "image": taken.image, "psf": _padded(taken.psf, job)}
+        for name in job.arrays:
+            open_to_write(Path(job.path) / name)[member.index] = values[name]
+        return member.index
     psf = job.psf
     if member.variation:
         psf = varied_psf(psf, member.variation, optics=job.optics, channel=job.channel)
@@ -332,7 +388,18 @@ def _make(job: _Job, member: Member) -> int:
         unit_um=job.unit_um,
         own=job.own,
     )
-    for name, values in zip(job.arrays, (exposure.object, *exposure.images), strict=True):
+    for name, volume in zip(job.arrays, (exposure.object, *exposure.images), strict=True):
         array = open_to_write(Path(job.path) / name)
-        array[member.index] = values
+        array[member.index] = volume
     return member.index
+
+
+def _description(member: Member) -> dict[str, Any]:
+    assert member.microscope is not None
+    return member.microscope.description
+
+
+def _padded(psf: Psf, job: _Job) -> Volume:
+    """Lay a PSF in the middle of the largest one that volumes of this shape may have."""
+    ends = [(n - 1 - size // 2,) * 2 for n, size in zip(job.shape, psf.data.shape, strict=True)]
+    return np.pad(psf.data, ends)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decon3d.optics.arrays import triple
+from decon3d.optics.arrays import Array, triple
 from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.optics.resampling import resample
 from decon3d.optics.sections import Channel, Optics
 from decon3d.optics.theory import theoretical_psf
+from decon3d.phantoms.grids import VoxelSize
 from decon3d.phantoms.sections import PsfVariation
 
 
@@ -62,7 +63,12 @@ def varied_psf(psf: Psf, variation: Variation, *, optics: Optics, channel: Chann
             voxel_size_um=psf.voxel_size_um,
         )
     if variation.width != 1:
-        wider = triple(v * variation.width for v in psf.voxel_size_um)
-        stretched = resample(data, voxel_size_um=wider, target_voxel_size_um=psf.voxel_size_um)
-        data = np.clip(stretched, 0, None)  # a cubic spline may undershoot
+        data = stretched(data, psf.voxel_size_um, variation.width)
     return normalised_psf(data, psf.voxel_size_um, {})
+
+
+def stretched(data: Array, voxel_size_um: VoxelSize, width: float) -> Array:
+    """Stretch a PSF (Z, Y, X) by a factor along all axes, on its voxels; float64, ≥ 0."""
+    wider = triple(v * width for v in voxel_size_um)
+    values = resample(data, voxel_size_um=wider, target_voxel_size_um=voxel_size_um)
+    return np.clip(values, 0, None)  # a cubic spline may undershoot

@@ -209,6 +209,9 @@ def _method(
     model = stored(root / paths.model(dataset, channels[0], name) / "model.json")
     kind = KINDS[method.kind]
     on = "measured pairs" if settings.datasets[dataset].pairs else "simulated pairs"
+    phantoms = settings.simulated_pairs
+    if phantoms and phantoms.train.microscopes and not settings.datasets[dataset].pairs:
+        on += ", each of its own microscope,"
     steps = f" for {method.training.steps:,} steps"
     kept = ""
     if "best_step" in model:

@@ -6,7 +6,7 @@ from typing import Any
 
 from decon3d.files import read_json
 from decon3d.logs import log
-from decon3d.networks.description import BundleInfo, load_info
+from decon3d.networks.description import BundleInfo, MicroscopeRange, load_info
 from decon3d.restoration.restorers import State
 from decon3d.volumes.volume_record import VolumeRecord
 
@@ -36,25 +36,59 @@ def training_mismatches(
     -------
     list of str
         A sentence for each of voxel size and PSF that differ by more than 10 % on any axis, and
-        for a noise that lies outside the range of the training by more than that.
+        for a noise that lies outside the range of the training by more than that. For a network
+        for many microscopes: for a shape of the voxels, or a width of the PSF in voxels, outside
+        the range of the training by more than 10 %.
     """
     found = []
+    many = info.trained_on.microscopes
+    if many is not None:
+        found += _outside(many, voxel_size_um=voxel_size_um, psf_fwhm_um=psf_fwhm_um)
     for what, here, there in (
         ("voxels are", voxel_size_um, info.voxel_size_um),
         ("point spread function is", psf_fwhm_um, info.psf_fwhm_um),
     ):
-        if any(abs(a / b - 1) > TOLERANCE for a, b in zip(here, there, strict=True)):
+        if many is None and any(
+            abs(a / b - 1) > TOLERANCE for a, b in zip(here, there, strict=True)
+        ):
             found.append(
                 f"the {what} {_triple(here)} µm wide (Z × Y × X), but the network was trained "
                 f"for {_triple(there)} µm"
             )
     low, high = info.trained_on.noise
-    if not low * (1 - TOLERANCE) <= noise <= high * (1 + TOLERANCE):
+    if not _within(noise, (low, high)):
         found.append(
             f"there is {'more' if noise > high else 'less'} noise than the network was trained on: "
             f"{noise:.2%} of the brightness instead of {low:.2%} to {high:.2%}"
         )
     return found
+
+
+def _outside(
+    many: MicroscopeRange, *, voxel_size_um: Sequence[float], psf_fwhm_um: Sequence[float]
+) -> list[str]:
+    """Say what of a microscope lies outside the range of a network for many of them."""
+    axial, *lateral = (w / v for w, v in zip(psf_fwhm_um, voxel_size_um, strict=True))
+    widths = [("axially", [axial], many.axial_fwhm_voxels)]
+    widths += [("laterally", lateral, many.lateral_fwhm_voxels)]
+    found = [
+        f"the point spread function is {max(values):.3g} voxels wide {where}, but the network was "
+        f"trained for {bounds[0]:.3g} to {bounds[1]:.3g}"
+        for where, values, bounds in widths
+        if not all(_within(value, bounds) for value in values)
+    ]
+    ratio = voxel_size_um[0] / voxel_size_um[1]
+    if not _within(ratio, many.anisotropy):
+        low, high = many.anisotropy
+        found.append(
+            f"the voxels are {ratio:.3g} times as large along Z as along Y, but the network was "
+            f"trained for {low:.3g} to {high:.3g}"
+        )
+    return found
+
+
+def _within(value: float, bounds: tuple[float, float]) -> bool:
+    return bounds[0] * (1 - TOLERANCE) <= value <= bounds[1] * (1 + TOLERANCE)
 
 
 def _triple(values: Sequence[float]) -> str:

@@ -26,7 +26,7 @@ from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.statistics import ChannelStatistics
 
-HELD_BYTES = 24.0
+HELD_BYTES = 26.0
 """Memory per voxel that stays taken while a network works on estimates, beside its input: the block
 of counts, the result, and transfer function, spectrum and weights of the blur."""
 Preparation = Callable[[ChannelStatistics, Sequence[NDArray[Any]]], State]

@@ -15,7 +15,14 @@ from decon3d.optics.sections import (
     Sted,
 )
 from decon3d.pairs.sections import MeasuredPairs
-from decon3d.phantoms.sections import ObjectFile, Phantoms, PsfVariation, Simulation, Split
+from decon3d.phantoms.sections import (
+    Microscopes,
+    ObjectFile,
+    Phantoms,
+    PsfVariation,
+    Simulation,
+    Split,
+)
 from decon3d.restoration.sections import Restoration
 from decon3d.settings.config import Settings
 from decon3d.settings.datasets import Dataset, Preview
@@ -76,6 +83,7 @@ __all__ = [
     "FilePsf",
     "Instrument",
     "MeasuredPairs",
+    "Microscopes",
     "NormalisationSection",
     "ObjectFile",
     "Objective",

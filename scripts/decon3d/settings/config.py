@@ -139,6 +139,31 @@ class Settings(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _microscopes(self) -> "Settings":
+        drawn = [
+            s for s in ("train", "val") if self.phantoms and getattr(self.phantoms, s).microscopes
+        ]
+        for name, method in self.methods.items():
+            if drawn and is_trained(method) and method.source is not None:
+                raise PydanticCustomError(
+                    "methods",
+                    "methods.{name}.source: {source} restores with the dataset's PSF, but every "
+                    "volume of phantoms.{split} has its own microscope; remove `source`, or "
+                    "phantoms.{split}.microscopes",
+                    {"name": name, "source": method.source, "split": drawn[0]},
+                )
+            tuned_on = is_tuned(method) and getattr(method, "tune_on", None)
+            if "val" in drawn and tuned_on and tuned_on not in ("data", "test_truth"):
+                raise PydanticCustomError(
+                    "methods",
+                    "methods.{name}: cannot be tuned on phantoms.val, where every volume has its "
+                    "own microscope; set methods.{name}.tune_on: data, or remove "
+                    "phantoms.val.microscopes",
+                    {"name": name},
+                )
+        return self
+
     @property
     def simulated_pairs(self) -> Phantoms | None:
         """The phantoms to make; None if nothing needs them."""

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from zarr.errors import ArrayNotFoundError, GroupNotFoundError
 
 from decon3d.blocks.geometry import triple
-from decon3d.classical.estimates import Estimator
 from decon3d.errors import UserError
 from decon3d.logs import progress
-from decon3d.networks.inputs import network_input
+from decon3d.networks.description import MicroscopeRange
+from decon3d.networks.inputs import MakesEstimates, network_input
+from decon3d.optics.psf import Psf
 from decon3d.seeds import generator
 from decon3d.training.augmentation import Augmentation, Shape, moved, turns_over
+from decon3d.training.own_microscopes import OwnMicroscopes
+from decon3d.volumes.camera import Camera
 from decon3d.volumes.channel_accumulator import mark_image
 from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.no_data import missing
@@ -52,6 +55,8 @@ class Pairs:
         restored its images, if any.
     estimates
         The network's inputs beside the images (n, k, Z, Y, X), float32; None = none.
+    microscopes
+        Of what microscopes they are, where each has its own; None = all of one.
     """
 
     images: NDArray[np.float32]
@@ -60,6 +65,7 @@ class Pairs:
     noise: tuple[float, ...]
     made_as: dict[str, Any]
     estimates: NDArray[np.float32] | None = None
+    microscopes: MicroscopeRange | None = None
 
     @property
     def digest(self) -> str:
@@ -82,7 +88,8 @@ def load_pairs(
     store: str | Path,
     *,
     camera_offset: float | None,
-    estimator: Callable[[ChannelStatistics], Estimator] | None = None,
+    estimator: Callable[[ChannelStatistics, Psf | None, Camera | None], MakesEstimates]
+    | None = None,
     threads: int = 1,
 ) -> Pairs:
     """Read a store of pairs and normalise each volume as in `volumes.normalisation`.
@@ -94,10 +101,12 @@ def load_pairs(
     store
         Zarr v3 group with the arrays `image` and `object`, (n, Z, Y, X), counts.
     camera_offset
-        Counts of a dark image; None = each image's background level.
+        Counts of a dark image; None = each image's background level. Not used where every volume
+        has its own microscope.
     estimator
-        Makes an estimator of the object from an image's statistics, for networks with estimates as
-        inputs. Estimates are made of whole images.
+        Makes an estimator of the object from an image's statistics, and the PSF and camera of its
+        own microscope, if it has one; for networks with estimates as inputs. Estimates are made
+        of whole images.
     threads
         Images that are processed in parallel.
 
@@ -126,8 +135,10 @@ def load_pairs(
     whole: Any = attributes.get("pair", range(image.shape[0]))
     histograms: dict[int, Histogram] = {}
     darkest: dict[int, float] = {}
+    own = OwnMicroscopes.of(group)
+    offsets = [own.known_offset(i) if own else camera_offset for i in range(image.shape[0])]
     for index in range(image.shape[0]):
-        images[index] = marked = mark_image(image[index], camera_offset=camera_offset)
+        images[index] = marked = mark_image(image[index], camera_offset=offsets[index])
         part, known = Histogram.of(marked), histograms.get(whole[index])
         histograms[whole[index]] = part if known is None else known + part
         dark = darkest_place(marked)
@@ -136,15 +147,17 @@ def load_pairs(
     def load(index: int) -> tuple[Normalisation, float, NDArray[np.float32]]:
         histogram = histograms[whole[index]]
         statistics = ChannelStatistics.of(
-            histogram, camera_offset=camera_offset, darkest=darkest[whole[index]]
+            histogram, camera_offset=offsets[index], darkest=darkest[whole[index]]
         )
         law = statistics.normalisation
         absent = missing(images[index])
+        made = None
+        if estimator is not None:
+            psf = own.psf(index) if own else None
+            camera = own.camera(index, images[index]) if own else None
+            made = estimator(statistics, psf, camera)
         inputs = network_input(
-            images[index],
-            law=law,
-            estimator=estimator(statistics) if estimator else None,
-            background=statistics.background,
+            images[index], law=law, estimator=made, background=statistics.background
         )
         images[index], objects[index] = inputs[0], law.apply(truth[index])
         if absent is not None:  # nothing to learn there: the truth is empty, too
@@ -157,7 +170,13 @@ def load_pairs(
         )
         laws, noise, estimates = zip(*loaded, strict=True)
     return Pairs(
-        images, objects, laws, noise, _made_as(group), np.stack(estimates) if estimator else None
+        images,
+        objects,
+        laws,
+        noise,
+        _made_as(group),
+        np.stack(estimates) if estimator else None,
+        own.range() if own else None,
     )
 
 

@@ -22,15 +22,17 @@ from decon3d.networks.bundle import software, write_bundle
 from decon3d.networks.description import TrainedOn
 from decon3d.networks.estimates import network_runs
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.inputs import MakesEstimates
 from decon3d.networks.kind import NetworkSection, Training
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
 from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.seeds import stream_seed
 from decon3d.signals import catch_sigterm
-from decon3d.training.augmentation import Augmentation, symmetries
+from decon3d.training.augmentation import MOVES, Augmentation, symmetries
 from decon3d.training.crops import Pairs, draw, fitting_crop, load_pairs, prefetched
 from decon3d.training.initial_weights import start_from
+from decon3d.training.kept_estimates import KeptEstimates
 from decon3d.training.schedules import Rate
 from decon3d.training.state import TrainingState
 from decon3d.training.step import Step
@@ -68,12 +70,14 @@ def train(
     Parameters
     ----------
     train_store, val_store
-        Pairs (see `crops.load_pairs`).
+        Pairs (see `crops.load_pairs`). Estimates of their images are kept in `folder` until the
+        training is finished.
     method
         The network, its options and its training.
     psf
         The microscope's: its identity and widths are stored with the network; its symmetries decide
-        how crops may be flipped and turned.
+        how crops may be flipped and turned. A volume with its own microscope has its own PSF and
+        camera, too.
     camera
         The dataset's. Its offset is the normalisation's; by default each volume's background level.
     seed, stream
@@ -114,9 +118,15 @@ def train(
     def loss(outputs: Any, image: tf.Tensor, truth: tf.Tensor) -> dict[str, tf.Tensor]:
         return definition.loss(outputs, image, truth, method)
 
-    def estimator(statistics: ChannelStatistics) -> Estimator:
-        runs = network_runs(estimates, statistics=statistics, psf=psf, camera=camera)
-        return Estimator(runs, psf=psf.data, threads=1)
+    kept = KeptEstimates(folder / "estimates")
+
+    def estimator(
+        statistics: ChannelStatistics, own_psf: Psf | None, own_camera: Camera | None
+    ) -> MakesEstimates:
+        seen = own_psf or psf
+        runs = network_runs(estimates, statistics=statistics, psf=seen, camera=own_camera or camera)
+        made = Estimator(runs, psf=seen.data, threads=1)
+        return kept.of(made, psf_fingerprint=fingerprint(seen))
 
     def load(store: str | Path) -> Pairs:
         return load_pairs(
@@ -127,8 +137,11 @@ def train(
         )
 
     pairs, val_pairs = load(train_store), load(val_store)
+    kept.remove_others()
     crop = fitting_crop(training.crop, pairs.shape, stride)
-    augmentation = Augmentation(symmetries(psf), training.intensity_scale or (1.0, 1.0))
+    # A moved crop of a volume with its own microscope is one of a moved microscope.
+    moves = symmetries(psf) if pairs.microscopes is None else tuple(MOVES)
+    augmentation = Augmentation(moves, training.intensity_scale or (1.0, 1.0))
     augmentation = augmentation.fitting(crop, pairs.shape)
     validation = Validation(
         val_pairs, training_model=definition.training_model(model), loss=loss, stride=stride
@@ -245,6 +258,7 @@ def train(
         validation=state.scores,
         estimates=estimates,
     )
+    kept.remove()
     log.info("kept the weights of step %d (%s…)", state.best_step, bundle.weights_sha256[:12])
 
 
@@ -267,4 +281,5 @@ def _trained_on(pairs: Pairs, intensity: tuple[float, float]) -> TrainedOn:
         scale_counts=(min(scales), max(scales)),
         noise=(min(pairs.noise) * intensity[0], max(pairs.noise) * intensity[1]),
         made_as=pairs.made_as,
+        microscopes=pairs.microscopes,
     )

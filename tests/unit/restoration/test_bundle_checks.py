@@ -1,9 +1,12 @@
 """A network that was trained for other data is said to be; a second step's input is clipped."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import zarr
 
+from decon3d.networks.description import MicroscopeRange
 from decon3d.restoration import arrays
 from decon3d.restoration.bundle_checks import training_mismatches
 from decon3d.restoration.restorers import State
@@ -47,6 +50,38 @@ FITTING = {"voxel_size_um": (0.2, 0.1, 0.1), "psf_fwhm_um": (0.6, 0.25, 0.25), "
 )
 def test_what_differs_by_more_than_a_tenth_is_said(change, said):
     assert training_mismatches(bundle_info(), **{**FITTING, **change}) == said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"voxel_size_um": (0.3, 0.1, 0.1), "psf_fwhm_um": (0.9, 0.3, 0.3)}, []),
+        (
+            {"psf_fwhm_um": (0.6, 0.25, 0.6)},
+            [
+                "the point spread function is 6 voxels wide laterally, but the network was trained for 1 to 5"
+            ],
+        ),
+        (
+            {"voxel_size_um": (0.7, 0.1, 0.1), "psf_fwhm_um": (0.5, 0.25, 0.25)},
+            [
+                "the point spread function is 0.714 voxels wide axially, but the network was trained for 1 to 8",
+                "the voxels are 7 times as large along Z as along Y, but the network was trained for 1 to 6",
+            ],
+        ),
+        (
+            {"noise": 0.05},
+            [
+                "there is more noise than the network was trained on: 5.00% of the brightness instead of 1.00% to 2.00%"
+            ],
+        ),
+    ],
+)
+def test_a_network_for_many_microscopes_has_ranges(change, said):
+    many = MicroscopeRange({"widefield": 2}, (1.0, 8.0), (1.0, 5.0), (1.0, 6.0))
+    info = bundle_info()
+    info = replace(info, trained_on=replace(info.trained_on, microscopes=many))
+    assert training_mismatches(info, **{**FITTING, **change}) == said
 
 
 def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):

@@ -25,6 +25,8 @@ from support.configs import GOOD
 from support.paths import ROOT
 from support.records import bundle_info
 
+MICROSCOPES = {"count": 1, "recipes": {"broad": 1}, "microscopes": {}}
+
 
 def problems(change):
     config = copy.deepcopy(GOOD)
@@ -131,6 +133,30 @@ def problems(change):
                 }
             ),
             "phantoms.train.psf_variation: width: give the lower bound first",
+        ),
+        (
+            lambda c, d: c.update(phantoms={"test": {**MICROSCOPES, "count": 1}}),
+            "phantoms.test.microscopes: the test phantoms have the dataset's microscope; remove this key, or move it to `train` and `val`",
+        ),
+        (
+            lambda c, d: c.update(
+                phantoms={"train": {**MICROSCOPES, "psf_variation": {"width": [0.9, 1.1]}}}
+            ),
+            "phantoms.train: psf_variation and microscopes both vary the PSF; remove one of them",
+        ),
+        (
+            lambda c, d: (
+                c.update(phantoms={"val": MICROSCOPES}),
+                c["methods"].update(rl={"iterations": "tune"}),
+            ),
+            "methods.rl: cannot be tuned on phantoms.val, where every volume has its own microscope; set methods.rl.tune_on: data, or remove phantoms.val.microscopes",
+        ),
+        (
+            lambda c, d: (
+                c.update(phantoms={"train": MICROSCOPES}),
+                c["methods"].update(rl={}, second={"kind": "rl_residual", "source": "rl"}),
+            ),
+            "methods.second.source: rl restores with the dataset's PSF, but every volume of phantoms.train has its own microscope; remove `source`, or phantoms.train.microscopes",
         ),
         (
             lambda c, d: c["methods"].update(rl={"iterations": "tune", "stopping": "rlgc"}),
@@ -459,7 +485,15 @@ def test_paths_expand_like_a_shell(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "path", ["config/config.yaml", "config/demo.yaml", "config/examples/recipes.yaml"]
+    "path",
+    [
+        "config/config.yaml",
+        "config/demo.yaml",
+        "config/demo_train.yaml",
+        "config/examples/recipes.yaml",
+        "config/examples/universal.yaml",
+        "config/examples/universal_full.yaml",
+    ],
 )
 def test_the_shipped_configs_are_valid(path, monkeypatch):
     monkeypatch.chdir(ROOT)
