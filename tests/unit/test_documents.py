@@ -197,6 +197,10 @@ def test_the_tutorial_shows_the_config_that_its_command_writes(monkeypatch, tmp_
     assert yaml.safe_load(shown.text) == written
 
 
+def test_make_help_lists_every_target():
+    assert set(re.findall(r'@echo "make ([\w-]+) ', MAKEFILE)) == TARGETS - {"help"}
+
+
 def test_the_readme_is_short_and_its_picture_small():
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
     (picture,) = re.findall(r"!\[.+\]\((.+)\)", README.read_text(encoding="utf-8"))
