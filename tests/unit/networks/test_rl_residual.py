@@ -100,7 +100,7 @@ def test_before_training_it_is_the_last_estimate(tmp_path):
     result = restored(bundle(tmp_path), image)
     about = {"statistics": statistics_of(image), "psf": PSF, "camera": CAMERA}
     (run,) = network_runs(ESTIMATES, **about)
-    method = Rl(kind="rl", iterations=run.iterations[-1], acceleration="coarse_to_fine")
+    method = Rl(kind="rl", iterations=run.iterations[-1])
     state = prepare_classical(method, tuned={}, **about)
     expected = open_restorer(state, threads=1).restore(image, (0, 0, 0))
     assert result == pytest.approx(expected, rel=1e-5)
@@ -114,7 +114,7 @@ def test_tiled_equals_whole_and_more_gain_is_more_counts(tmp_path):
     state = prepared(folder, image)
     state.save(tmp_path / "state.json")
     assert State.load(tmp_path / "state.json").description == state.description
-    assert (state.halo, state.stride, state.mirror) == ((26, 32, 32), (2, 2, 2), False)
+    assert (state.halo, state.stride, state.mirror) == ((24, 26, 26), (2, 2, 2), False)
     # The estimates, then the network in tiles while its input and the blur stay.
     runs = network_runs(ESTIMATES, statistics=statistics_of(image), psf=PSF, camera=CAMERA)
     assert state.bytes_per_voxel == 12 + bytes_per_voxel(runs)
