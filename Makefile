@@ -3,15 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo demo-seeds doctor verify test test-slurm lint numerics bench bench-gpu faults faults-quick faults-large fuzz validate lock reference
+.PHONY: help setup demo demo-train demo-seeds doctor verify test test-slurm lint docs numerics bench bench-gpu faults faults-quick faults-large fuzz validate lock reference
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    from the clone to results/demo/report.html (2 cores, some minutes)"
+	@echo "make demo    from the clone to results/demo/report.html (classical methods, one minute)"
+	@echo "make demo-train   the same with a network that is trained on phantoms (some minutes)"
 	@echo "make test    all tests, including those on a SLURM cluster if one can be started"
+	@echo "make test-slurm   only the tests on a SLURM cluster, which they start (root)"
 	@echo "make lint    style and workflow checks"
+	@echo "make docs    the documentation, as build/docs/index.html"
 	@echo "make numerics   list modules that changed without a new version of their stage or a reason"
-	@echo "make demo-seeds   the demo with three seeds, and how far the network leads in each"
+	@echo "make demo-seeds   demo-train with three seeds, and how far the network leads in each"
 	@echo "make doctor  on a login node: suggest a SLURM profile for the cluster"
 	@echo "make verify  read all results and list what is missing or damaged (RESULTS=folder)"
 	@echo "make bench   speed and memory, ratios to public peers: make bench BENCH=quick (15 minutes)"
@@ -23,6 +26,7 @@ help:
 	@echo "make validate  test the estimates of camera, iterations, PSF and method on simulated data (VALIDATE=camera)"
 	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
 	@echo "make lock    renew the lock files (needs uv)"
+	@echo "make reference   renew config/README.md, the reference of the config"
 
 # Stamps hold the lock's hash in their name, so that a changed lock is installed.
 HASH = $(firstword $(shell cksum < envs/$(1).lock.txt))
@@ -31,6 +35,7 @@ LOCK ?= $(if $(wildcard $(VENV)/.gpu-*),gpu,cpu)
 RUN_STAMP := $(VENV)/.$(LOCK)-$(call HASH,$(LOCK))
 DEV_STAMP := $(VENV)/.dev-$(call HASH,dev)
 BENCH_STAMP := $(VENV)/.bench-$(call HASH,bench)
+DOCS_STAMP := $(VENV)/.docs-$(call HASH,docs)
 
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
@@ -46,9 +51,13 @@ $(DEV_STAMP):
 	$(call install,dev)
 	@touch $(RUN_STAMP)
 
-# The public peers come on top of the development lock.
+# The public peers come on top of the development lock, and so does Sphinx.
 $(BENCH_STAMP):
 	$(call install,bench)
+	@touch $(DEV_STAMP) $(RUN_STAMP)
+
+$(DOCS_STAMP):
+	$(call install,docs)
 	@touch $(DEV_STAMP) $(RUN_STAMP)
 
 $(RUN_STAMP):
@@ -60,12 +69,17 @@ demo: setup
 	$(BIN)/snakemake --profile profiles/demo
 	@echo "The report: results/demo/report.html"
 
-# The demo with three seeds, with other phantoms and another training each.
+TRAIN := --profile profiles/demo --configfile config/demo_train.yaml
+
+demo-train: setup
+	$(BIN)/snakemake $(TRAIN)
+	@echo "The report: results/demo_train/report.html"
+
+# The same with three seeds, with other phantoms and another training each.
 demo-seeds: setup
 	for seed in 1 2 3; do \
-	  $(BIN)/snakemake --profile profiles/demo --directory seeds/$$seed --config seed=$$seed \
-	  || exit 1; done
-	$(BIN)/python scripts/compare_seeds.py seeds/*/results/demo/tables/metrics.csv
+	  $(BIN)/snakemake $(TRAIN) --directory seeds/$$seed --config seed=$$seed || exit 1; done
+	$(BIN)/python scripts/compare_seeds.py seeds/*/results/demo_train/tables/metrics.csv
 
 # DOCTOR="--write mine" writes profiles/mine/config.yaml, DOCTOR=--try runs tiny jobs, too.
 doctor: setup
@@ -100,6 +114,13 @@ lint: $(DEV_STAMP)
 	    --disable-error-code list-item --disable-error-code operator tests/$$folder || exit 1; done
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache
 	$(BIN)/python tests/numerics/run.py
+
+# Every warning is an error: links, references and the notebook are checked. Needs no network.
+docs: $(DOCS_STAMP)
+	$(BIN)/sphinx-build -W --keep-going -n -q -d build/doctrees docs build/docs
+	@! grep -rE '(src|href)="https?://[^"]+\.(js|css|woff2?)"' build/docs --include='*.html' || \
+	  { echo "These pages load files from the network."; exit 1; }
+	@echo "The documentation: build/docs/index.html"
 
 # NUMERICS=--record after a stage's version was raised; NUMERICS='--same "why results stay"'.
 numerics: $(DEV_STAMP)

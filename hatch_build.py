@@ -15,7 +15,7 @@ PATTERNS = (
     "profiles/slurm/config.yaml",
     "config/README.md",
     "config/config.yaml",
-    "config/demo.yaml",
+    "config/demo*.yaml",
     "config/examples/**/*",
     "envs/*.yaml",
     "envs/*.def",

@@ -9,6 +9,7 @@ EXTRAS = {
     "gpu": ["gpu", "cupy"],
     "dev": ["cpu", "dev"],
     "bench": ["cpu", "dev", "bench"],
+    "docs": ["cpu", "dev", "docs"],
 }
 HEADER = "# Made by `make lock` from envs/{name}.lock.txt; do not edit.\n"
 
@@ -28,7 +29,7 @@ def main() -> None:
         command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
         command += ["--no-header", "--no-annotate", *flags, "pyproject.toml"]
         subprocess.run([*command, "--output-file", str(ENVS / f"{name}.lock.txt")], check=True)
-        if name not in ("dev", "bench"):
+        if name in ("cpu", "gpu"):
             (ENVS / f"{name}.yaml").write_text(conda_environment(name), encoding="utf-8")
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
+from decon3d.optics.sections import Channel, Optics
 from decon3d.phantoms.conditions import resolve_conditions
+from decon3d.phantoms.sections import Phantoms
 from decon3d.phantoms.stores import make_split
-from decon3d.settings import Channel, Optics, Phantoms
 from decon3d.volumes.camera import load_camera, resolved_camera
 
 params, names = snakemake.params, snakemake.wildcards

@@ -3,7 +3,7 @@
 from decon3d.logs import job_log
 from decon3d.optics.build import make_psf
 from decon3d.optics.psf import save_psf
-from decon3d.settings import Channel, Optics
+from decon3d.optics.sections import Channel, Optics
 from decon3d.volumes.ingest import voxel_size_of
 from decon3d.volumes.volume import Reading
 

@@ -2,8 +2,8 @@
 
 from decon3d.logs import job_log
 from decon3d.optics.psf import load_psf
+from decon3d.phantoms.sections import Simulation
 from decon3d.phantoms.simulated import simulate_volume
-from decon3d.settings import Simulation
 from decon3d.volumes.camera import resolved_camera
 
 params = snakemake.params

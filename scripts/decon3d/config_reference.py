@@ -1,7 +1,12 @@
 """The config's reference page, made from the settings: `make reference`."""
 
+import ast
+import inspect
 import sys
+import textwrap
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -251,8 +256,25 @@ def _example(model: type[s.Section], name: str, field: FieldInfo) -> str:
 
 def _description(model: type[s.Section], name: str) -> str | None:
     """Return a key's description; a class that only changes a default has its parent's."""
-    fields = (base.model_fields.get(name) for base in model.__mro__ if issubclass(base, s.Section))
-    return next((field.description for field in fields if field and field.description), None)
+    bases = [base for base in model.__mro__ if issubclass(base, s.Section)]
+    found = (_docstrings(base).get(name) for base in bases)
+    return next(filter(None, found), model.model_fields[name].description)
+
+
+@cache
+def _docstrings(model: type[s.Section]) -> dict[str, str]:
+    """Read the strings below the keys of a class.
+
+    Pydantic can read them, too, but does so whenever a class is imported, in every job.
+    """
+    tree = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        key.target.id: inspect.cleandoc(str(text.value.value))
+        for key, text in pairwise(tree.body)
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
 
 
 def _inner_doc(field: FieldInfo) -> str:

@@ -3,7 +3,9 @@
 import contextlib
 import errno
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk or an exceeded quota."""
@@ -32,6 +34,10 @@ class DamagedError(UserError):
         self.files = (self.path, *map(Path, files))
         super().__init__(f"{path} {problem}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments, not the message: the error of a worker process."""
+        return partial(DamagedError, files=self.files[1:]), (self.path, self.problem)
+
 
 class DeviceMemoryError(UserError):
     """A block does not fit into the memory of the device; a smaller one may."""
@@ -46,6 +52,10 @@ class ConfigError(UserError):
         super().__init__(
             "\n".join([f"The config has {count}:", *(f"  - {_line(p)}" for p in problems)])
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the problems, not the message."""
+        return ConfigError, (self.problems,)
 
 
 def _line(problem: str) -> str:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decon3d.errors import DamagedError
+from decon3d.errors import ConfigError, DamagedError
 from decon3d.files import (
     announce_output,
     append_line,
@@ -104,6 +105,13 @@ def test_a_job_removes_what_is_damaged_of_its_own_dataset_only(tmp_path, monkeyp
         run_job(DamagedError(path, "is cut"), "logs/d/plan/m.log")
         assert path.exists()
         assert "replace it with an undamaged copy" in capsys.readouterr().err
+
+
+def test_a_worker_s_error_reaches_its_job():
+    damaged = pickle.loads(pickle.dumps(DamagedError("a.json", "is cut", files=["a.npz"])))
+    assert str(damaged) == "a.json is cut" and damaged.files == (Path("a.json"), Path("a.npz"))
+    config = pickle.loads(pickle.dumps(ConfigError(["a: wrong", "b: wrong"])))
+    assert config.problems == ["a: wrong", "b: wrong"] and "2 problems" in str(config)
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from decon3d.networks.kind import Estimate
+from decon3d.networks.kinds import rl_residual
+from support.small_networks import write
 from validation import validate_universal as v
 
 KEYS = ["microscope", "modality", "photons", "width", "recipe"]
@@ -23,7 +26,7 @@ def table_of(gain):
                 rows.append({**about, "method": "RLTV per volume", "psnr": 25.5})
                 psnr = 25.0 + gain(microscope, photons)
                 rows.append({**about, "method": "network", "psnr": psnr})
-    return pd.DataFrame(rows).assign(raw_psnr=20.0, ssim=0.8, inside=True)
+    return pd.DataFrame(rows).assign(raw_psnr=20.0, ssim=0.8, light=-2.0, inside=True)
 
 
 def test_the_best_parameters_are_those_of_the_best_mean_of_all_volumes():
@@ -68,3 +71,29 @@ def test_a_cell_is_measured_once_and_rltv_per_volume_is_the_best(tmp_path, monke
         table, v.measured([v.Cell(3, 200.0)], ["spheres", "broad"], **options)
     )
     assert np.isfinite(table["ssim"]).all()
+
+
+def test_the_light_is_summed_over_objects_and_their_surroundings():
+    truth = np.full((12, 40, 40), 100, np.float32)
+    truth[4:8, 18:22, 18:22] = 200
+    volume = v.TakenVolume(truth, truth, None)
+    eaten = truth.copy()
+    eaten[4:8, 18:22, 18:22] -= 10
+    assert v.scores_of(eaten, volume)["light"] == pytest.approx(-10)
+    ring = truth.copy()
+    ring[4:8, 22:24, 18:22] -= 20  # 32 voxels of 20 counts, of 64 voxels of 100
+    assert v.scores_of(ring, volume)["light"] == pytest.approx(-10)
+    far = truth.copy()
+    far[:, :5, :5] += 50
+    assert v.scores_of(far, volume)["light"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_network_is_scored_beside_the_estimate_that_it_corrects(tmp_path, monkeypatch):
+    model = rl_residual.build(inputs=3)  # untrained: it returns its last estimate
+    estimates = (Estimate((0.5, 1.0)),)
+    write(tmp_path / "bundle", model, "rl_residual", input_channels=3, estimates=estimates)
+    rows = v.network(v.Cell(3, 200.0), ["spheres"], (12, 24, 24), tmp_path / "bundle")
+    network, estimate = rows
+    assert (network["method"], estimate["method"]) == ("network", "its estimate")
+    for score in ("psnr", "raw_psnr", "ssim"):  # it only cuts what is darker than its offset
+        assert network[score] == pytest.approx(estimate[score], abs=0.02)

@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import binary_dilation
 
 from decon3d.classical.channel import base_recipe
+from decon3d.classical.estimates import Estimator
 from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.tuning import AffineScore, checkpoints
@@ -25,6 +27,7 @@ from decon3d.errors import UserError
 from decon3d.evaluation.full_reference import compare
 from decon3d.files import digest, read_json, write_json
 from decon3d.networks.description import load_info
+from decon3d.networks.estimates import network_runs
 from decon3d.phantoms.microscope_imaging import TakenVolume, take_volume
 from decon3d.phantoms.microscopes import Microscope, draw_microscope
 from decon3d.phantoms.sections import MicroscopeKind, Microscopes
@@ -58,6 +61,9 @@ MOST_WEIGHT = 1.0
 MOST_ITERATIONS = 250
 PAST_PEAK_DB = 0.3
 """A run ends when every volume's score is this far below its peak."""
+AROUND = 5
+OBJECT_SHARE = 0.1
+"""Brightness of an object, relative to the brightest, at least."""
 BOOTSTRAPS = 2000
 SEED = 77
 
@@ -191,8 +197,8 @@ def rivals(cell: Cell, recipes: Sequence[str], shape: tuple[int, int, int]) -> l
 def network(
     cell: Cell, recipes: Sequence[str], shape: tuple[int, int, int], bundle: Path
 ) -> list[dict[str, Any]]:
-    """Score the network on one cell."""
-    rows = []
+    """Score the network on one cell, and the estimate that it corrects."""
+    rows, estimates = [], load_info(bundle).estimates
     for recipe, volume in zip(recipes, cell.volumes(recipes, shape), strict=True):
         camera = camera_of(cell.draw(), volume)
         restored = restore_image(
@@ -204,16 +210,31 @@ def network(
             threads=1,
         )
         rows.append({"method": "network", **scores_of(restored, volume), "recipe": recipe})
+        statistics = ChannelStatistics.of_image(volume.image, camera_offset=camera.known_offset)
+        runs = network_runs(estimates, statistics=statistics, psf=volume.psf, camera=camera)
+        last = Estimator(runs[-1:], psf=volume.psf.data, threads=1)(volume.image)[-1]
+        rows.append({"method": "its estimate", **scores_of(last, volume), "recipe": recipe})
     return rows
 
 
 def scores_of(restored: Any, volume: TakenVolume) -> dict[str, float]:
-    """Return PSNR after the affine match and without it (dB), and SSIM after it."""
-    found = {(s.metric, s.variant): s.value for s in compare(restored, volume.object)}
+    """Return PSNR after the affine match and without it (dB), SSIM after it, and the light's error.
+
+    The light is the sum above the truth's darkest value over the objects and `AROUND` voxels around
+    them; its error is in per cent.
+    """
+    truth = volume.object
+    found = {(s.metric, s.variant): s.value for s in compare(restored, truth)}
+    level = truth.min()
+    objects = truth - level > OBJECT_SHARE * (np.percentile(truth, 99.9) - level)
+    around = binary_dilation(objects, iterations=AROUND)
+    light = np.sum(restored[around] - level, dtype=np.float64)
+    true = np.sum(truth[around] - level, dtype=np.float64)
     return {
         "psnr": found["psnr", "affine"],
         "raw_psnr": found["psnr", "unmatched"],
         "ssim": found["ssim", "affine"],
+        "light": float(100 * (light / true - 1)),
     }
 
 
@@ -292,11 +313,13 @@ def _lines(title: str, rows: pd.DataFrame) -> list[str]:
 
 def report(table: pd.DataFrame) -> str:
     """Return the tables (Markdown): means, gains by microscope, by recipe and dose, by PSF."""
-    order = ["raw", "RL", "RL per volume", "RLTV", "RLTV per volume", "network"]
+    order = ["raw", "RL", "RL per volume", "RLTV", "RLTV per volume", "its estimate", "network"]
     right = table[table["width"] == 1]
-    means = right.groupby("method")[["psnr", "raw_psnr", "ssim"]].mean()
+    right = right.assign(light_error=right["light"].abs())
+    means = right.groupby("method")[["psnr", "raw_psnr", "ssim", "light", "light_error"]].mean()
     lines = _lines(
-        "Means (PSNR in dB, affine and unmatched)",
+        "Means (PSNR in dB, affine and unmatched; error of the light around objects in %, and its "
+        "size)",
         means.reindex([m for m in order if m in means.index]).reset_index(),
     )
     tuned = right[right["method"] == "RLTV"]

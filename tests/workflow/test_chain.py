@@ -295,7 +295,8 @@ def test_only_the_changed_channel_is_trained_again(finished):
 def test_classical_methods_need_no_tensorflow_phantoms_or_training(workplace):
     (workplace.folder / "tensorflow.py").write_text("raise ImportError('not needed here')")
     workplace.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}}})
-    run = workplace.run(PYTHONPATH=str(workplace.folder))
+    # With two cores, two processes share the evaluation.
+    run = workplace.run("--cores", "2", PYTHONPATH=str(workplace.folder))
     assert run.code == 0, run.output[-3000:]
     assert not set(run.jobs) & {"phantoms", "train", "tune", "restore_phantoms_cpu"}
     metrics = pd.read_csv(workplace.folder / "results" / "d" / "tables" / "metrics.csv")
@@ -314,11 +315,21 @@ def test_a_wrong_config_ends_before_any_job_with_all_problems(workplace):
     assert "Traceback" not in run.output and "Job stats" not in run.output
 
 
-@pytest.mark.parametrize("profile", ["profiles/demo", "profiles/local", "slurm"])
-def test_every_profile_can_be_dry_run_from_the_root(profile):
-    run = Workplace(ROOT).snakemake("--profile", profile, "--dry-run", "--nolock")
+@pytest.mark.parametrize(
+    ("profile", "config", "trains"),
+    [
+        ("profiles/demo", (), False),
+        ("profiles/demo", ("--configfile", "config/demo_train.yaml"), True),
+        ("profiles/local", (), False),
+        ("slurm", (), False),
+    ],
+)
+def test_every_profile_can_be_dry_run_from_the_root(profile, config, trains):
+    run = Workplace(ROOT).snakemake("--profile", profile, *config, "--dry-run", "--nolock")
     assert run.code == 0, run.output[-3000:]
-    assert "restore_part" in run.output or "Nothing to be done" in run.output
+    if "Nothing to be done" not in run.output:
+        assert "restore_part" in run.output
+        assert ("train" in run.jobs) == trains
 
 
 def test_a_folder_of_planes_is_ingested_again_when_one_of_them_changes(workplace):

@@ -63,8 +63,15 @@ def test_time_follows_from_the_size_of_the_data(workplace):
     workplace.configure(
         {"datasets": datasets, "methods": {"rl": {}}, "restoration": {"parts": 4, "memory_gb": 2}}
     )
-    run = workplace.run("--dry-run", "--set-resources", "evaluate:most_minutes=300")
+    run = workplace.run("--dry-run", "--set-resources", "evaluate:most_minutes=300", "--cores", "4")
     assert run.code == 0, run.output[-3000:]
+    threaded = re.findall(
+        r"^rule restore_part_cpu:\n(?:    .+\n)*?    wildcards: dataset=(\w+).*\n"
+        r"(?:    .+\n)*?    threads: 4",
+        run.output,
+        re.MULTILINE,
+    )
+    assert set(threaded) == {"brain"}  # small jobs run side by side
     found = re.findall(
         r"^rule (\w+):\n(?:    .+\n)*?    wildcards: dataset=(\w+).*\n"
         r"(?:    .+\n)*?    resources: (.*)",

@@ -571,6 +571,9 @@ def instrument_file(wildcards):
 # stopped at its time limit and resumes in its next attempt.
 PER_MINUTE = {"ingest": 200, "restore": 5, "finish": 100, "evaluate": 30}
 
+# Below this size, several jobs at once are faster than several threads in one job.
+SMALL_MVOXELS = 2
+
 
 def minutes_for(stage, amount, *, least):
     """Resource function: minutes for the amount of work, more with each attempt.
@@ -586,6 +589,11 @@ def minutes_for(stage, amount, *, least):
         return needed
 
     return minutes
+
+
+def threads_for(amount, *, most):
+    """Threads of a job; one for a small amount of work, so that jobs run side by side."""
+    return lambda wildcards: 1 if 0 < amount(wildcards) < SMALL_MVOXELS else most
 
 
 def per_attempt(amount):

@@ -116,6 +116,7 @@ use rule evaluate as evaluate_input with:
         sample="results/{dataset}/evaluation/input/sample.json",
     log:
         "logs/{dataset}/evaluate/input.log",
+    threads: 1
     params:
         methods=[],
         indices=raw_indices,

@@ -132,7 +132,6 @@ rule psf_fit:
         "logs/{dataset}/psf_fit/{channel}.log",
     conda:
         "../../envs/cpu.yaml"
-    threads: 2
     params:
         index=of_channel("index"),
         beads_um=of_channel("beads_um"),

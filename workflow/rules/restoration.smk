@@ -1,5 +1,6 @@
 # prepare → plan → N parts → finish: the same for networks and classical methods. Jobs that may use
-# a GPU have their own rules, which a profile can send elsewhere.
+# a GPU have their own rules, which a profile can send elsewhere. All have a priority, since the
+# evaluation waits for this chain.
 
 
 rule restore_prepare:
@@ -14,6 +15,7 @@ rule restore_prepare:
         "logs/{dataset}/prepare/{channel}.{method}.log",
     wildcard_constraints:
         method=methods_where(lambda method: not needs_sample(method)),
+    priority: 1
     localrule: True
     conda:
         "../../envs/cpu.yaml"
@@ -39,7 +41,7 @@ use rule restore_prepare as restore_prepare_on_sample with:
     wildcard_constraints:
         method=methods_where(needs_sample),
     localrule: False
-    threads: 4
+    threads: threads_for(mvoxels, most=4)
 
 
 # The number of parts is that of a finished restoration, and memory is no parameter: neither repeats
@@ -53,6 +55,7 @@ rule restore_plan:
         "results/{dataset}/plans/{method}.json",
     log:
         "logs/{dataset}/plan/{method}.log",
+    priority: 1
     localrule: True
     conda:
         "../../envs/cpu.yaml"
@@ -84,9 +87,10 @@ rule restore_part_cpu:
         "benchmarks/{dataset}/restore.{method}.{part}.tsv"
     wildcard_constraints:
         method=methods_where(lambda method: not may_use_gpu(method)),
+    priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: 4
+    threads: threads_for(part_mvoxels, most=4)
     resources:
         mem_mb=per_attempt(BLOCK_JOB_MB),
         runtime=minutes_for("restore", part_mvoxels, least=60),
@@ -101,6 +105,7 @@ use rule restore_part_cpu as restore_part_gpu with:
         method=methods_where(may_use_gpu),
     conda:
         "../../envs/gpu.yaml"
+    threads: 4
 
 
 rule restore_finish:
@@ -112,9 +117,10 @@ rule restore_finish:
         "results/{dataset}/finished/{method}.json",
     log:
         "logs/{dataset}/finish/{method}.log",
+    priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: 2
+    threads: threads_for(mvoxels, most=2)
     resources:
         mem_mb=per_attempt(BLOCK_JOB_MB),  # each thread of the pyramid holds a block without its halo
         runtime=minutes_for("finish", mvoxels, least=30),

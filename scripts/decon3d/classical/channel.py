@@ -34,8 +34,6 @@ after it. Measured on the CPU with PSFs of 9 x 9 x 9 voxels and blocks of 48 x 9
 60 x 160 x 160 voxels: 10.0 for Richardson-Lucy and total variation, 11.3 for Good's roughness, …"""
 ARRAYS_UNMATCHED, ARRAYS_CONSENSUS = 20, 24
 """… 18.1 for an unmatched back projector, 22.2 for gradient consensus."""
-ARRAYS_SEVERAL = 5
-"""More arrays, where an iteration goes on after an estimate was taken: 4.5."""
 GPU_ARRAYS = {"plain": 22, "prior": 26, "consensus": 42}
 """Arrays on a GPU, where slabs do not keep temporaries small: for plain Richardson-Lucy 8 that
 last, 5 temporaries and the work space of 7 transforms. Counted, not measured."""
@@ -107,7 +105,8 @@ def halo_of(runs: Sequence[Run], *, psf: Psf) -> tuple[int, int, int]:
     """
     halos = []
     for run in runs:
-        few = run.iterations[-1] <= FEW_ITERATIONS and run.recipe.back_projector == "matched"
+        number = run.recipe.coarse_iterations + run.iterations[-1]
+        few = number <= FEW_ITERATIONS and run.recipe.back_projector == "matched"
         wide = 3 if few else 4
         extra = min(PRIOR_REACH, run.iterations[-1]) if _has_prior(run.recipe) else 0
         bins = bins_of(psf.data) if run.recipe.coarse_to_fine else (1, 1, 1)
@@ -122,11 +121,9 @@ def bytes_per_voxel(runs: Sequence[Run], *, device: str = "cpu") -> float:
 
 
 def _arrays(run: Run) -> int:
-    several = ARRAYS_SEVERAL if len(run.iterations) > 1 else 0
     if run.recipe.photons:
-        return ARRAYS_CONSENSUS + several
-    unmatched = run.recipe.back_projector != "matched"
-    return (ARRAYS_UNMATCHED if unmatched else ARRAYS) + several
+        return ARRAYS_CONSENSUS
+    return ARRAYS if run.recipe.back_projector == "matched" else ARRAYS_UNMATCHED
 
 
 def _gpu_arrays(run: Run) -> int:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from decon3d.optics.modalities import MODALITIES
 from decon3d.volumes.checked_stores import open_group
 
 COLUMNS = 6
@@ -32,8 +33,9 @@ def contact_sheet(store_path: str | Path) -> Figure:
         Per volume the object (above) and the image (below), each as the maximum projections of
         its middle eighth along Z (XY) and, below it, along Y (XZ), in true proportion and
         stretched to its own 0.1 and 99.9 percentiles; the title names volume, recipe and
-        dose (of a measured pair its file), and where the PSF varies, its depth and width. A
-        projection of the whole volume would hide walls and networks.
+        dose (of a measured pair its file), and where the PSF varies, its depth and width, or the
+        type of microscope where every volume has its own. A projection of the whole volume would
+        hide walls and networks.
     """
     store = open_group(store_path)
     about: dict[str, Any] = store.attrs.asdict()
@@ -43,8 +45,8 @@ def contact_sheet(store_path: str | Path) -> Figure:
     above = 0.25 + 0.12 * max(title.count("\n") for title in titles)
     columns = min(COLUMNS, len(picked))
     rows = -(-len(picked) // columns)
-    depth, height, width = np.multiply(arrays["object"].shape[1:], about["voxel_size_um"])
-    tall = PANEL_INCH * (height + GAP * width + depth) / width
+    sizes = [np.multiply(arrays["object"].shape[1:], _voxel(about, index)) for index in picked]
+    tall = PANEL_INCH * max((h + GAP * w + d) / w for d, h, w in sizes)
     figure = Figure(
         figsize=(columns * (PANEL_INCH + 0.1) + 0.3, rows * (2 * tall + above + 0.15) + 0.1),
         layout="constrained",
@@ -56,6 +58,7 @@ def contact_sheet(store_path: str | Path) -> Figure:
         row, column = divmod(cell, columns)
         for line, (name, array) in enumerate(arrays.items()):
             panel = panels[2 * row + line, column]
+            depth, height, width = sizes[cell].tolist()
             _draw(panel, np.asarray(array[index]), (depth, height, width))
             if column == 0:
                 panel.text(
@@ -111,11 +114,21 @@ def middle(volume: NDArray[Any], axis: int) -> NDArray[Any]:
     return volume.take(range(first, first + planes), axis).max(axis=axis)
 
 
+def _voxel(about: dict[str, Any], index: int) -> list[float]:
+    """Return the voxel size (Z, Y, X) of a volume, in µm."""
+    own = about.get("microscopes")
+    size: list[float] = (own[index] if own else about)["voxel_size_um"]
+    return size
+
+
 def _title(about: dict[str, Any], index: int) -> str:
     """Name a volume, in lines that fit above its panel."""
     if "measured" in about:
         return textwrap.fill(about["names"][index], LINE)
     lines = [f"{index}: {about['recipes'][index]}", f"{about['photons'][index]:.0f} photons"]
+    if "microscopes" in about:
+        modality = about["microscopes"][index]["optics"]["modality"]
+        return "\n".join([*lines, MODALITIES[modality].label])
     varied = about["psf_variation"][index]
     if varied:
         depth = "" if varied["depth_um"] is None else f"depth {varied['depth_um']:.1f} µm, "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from decon3d import paths
 from decon3d.files import read_json, write_text
-from decon3d.report.templating import render
+from decon3d.report.templating import render_plain
 
 
 def build_index(root: Path, datasets: Iterable[str]) -> Path:
@@ -31,5 +31,5 @@ def build_index(root: Path, datasets: Iterable[str]) -> Path:
         for name in datasets
     ]
     path = root / paths.INDEX
-    write_text(path, render("index.html.j2", pages=pages))
+    write_text(path, render_plain("index.html.j2", pages=pages))
     return path

@@ -21,14 +21,18 @@ def split_sheet(job: Job, channel: str, split: str) -> Drawn:
     store = job.root / paths.phantoms(job.name, channel, split)
     about: Any = open_group(store).attrs
     measured = "measured" in about
-    depth, height, width = np.multiply(about["shape"], about["voxel_size_um"])
     used = {"train": "networks are trained on", "test": "methods are compared on"}[split]
     every = "" if measured else ", at least one per recipe"
+    if "microscopes" in about:
+        planes, rows, columns = about["shape"]
+        size = f"{planes} × {rows} × {columns} voxels (Z, Y, X), each of its own microscope"
+    else:
+        depth, height, width = np.multiply(about["shape"], about["voxel_size_um"])
+        size = f"{quantity(depth)} × {quantity(height)} × {quantity(width)} µm (Z, Y, X)"
     caption = (
-        f"Volumes that {used} ({about['volumes']} in all), {quantity(depth)} × {quantity(height)} "
-        f"× {quantity(width)} µm (Z, Y, X){every}. {'Truths' if measured else 'Objects'} above, "
-        "images below: maximum projections of the middle eighth along Z (XY) and along Y "
-        "(XZ), each on its own grey scale."
+        f"Volumes that {used} ({about['volumes']} in all), {size}{every}. "
+        f"{'Truths' if measured else 'Objects'} above, images below: maximum projections of the "
+        "middle eighth along Z (XY) and along Y (XZ), each on its own grey scale."
     )
     section, what = ("pairs", "Measured pairs") if measured else ("phantoms", "Phantoms")
     title = f"{what} for {split}ing{of_channel(job, channel)}"

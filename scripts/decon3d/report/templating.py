@@ -4,14 +4,12 @@ import base64
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-
-from decon3d.evaluation.catalogue import METRICS
-from decon3d.report.labels import ARROWS, GROUPS, INPUT, REGIONS, VARIANTS, method_label
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -72,20 +70,33 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(
-    number=number, quantity=quantity, duration=duration, method=method_label
-)
-_ENVIRONMENT.globals.update(
-    ARROWS=ARROWS,
-    INPUT=INPUT,
-    GROUPS=GROUPS,
-    METRICS=METRICS,
-    REGIONS=REGIONS,
-    VARIANTS=VARIANTS,
-    inline_script=inline_script,
-)
+_ENVIRONMENT.filters.update(number=number, quantity=quantity, duration=duration)
+_ENVIRONMENT.globals.update(inline_script=inline_script)
+
+
+@cache
+def _add_names() -> None:
+    """Add the names of methods and metrics, whose import takes half a second."""
+    from decon3d.evaluation.catalogue import METRICS
+    from decon3d.report.labels import ARROWS, GROUPS, INPUT, REGIONS, VARIANTS, method_label
+
+    _ENVIRONMENT.filters.update(method=method_label)
+    _ENVIRONMENT.globals.update(
+        ARROWS=ARROWS,
+        INPUT=INPUT,
+        GROUPS=GROUPS,
+        METRICS=METRICS,
+        REGIONS=REGIONS,
+        VARIANTS=VARIANTS,
+    )
+
+
+def render_plain(template: str, **values: Any) -> str:
+    """Fill in a template of this package that names no method and no metric."""
+    return _ENVIRONMENT.get_template(template).render(**values)
 
 
 def render(template: str, **values: Any) -> str:
     """Fill in a template of this package."""
-    return _ENVIRONMENT.get_template(template).render(**values)
+    _add_names()
+    return render_plain(template, **values)

@@ -68,28 +68,31 @@ def test_photons_are_counts_over_the_gain_and_a_guess_without_one():
         assert numbers(40, camera=unknown)[0] == usual_weight(PSF, UNKNOWN_PHOTONS)
 
 
-def test_estimates_are_snapshots_of_plain_runs_with_their_numbers():
+@pytest.mark.parametrize("psf", [PSF, WIDE], ids=["compact", "wide"])
+def test_estimates_are_snapshots_of_plain_runs_with_their_numbers(psf):
     estimates = (Estimate((0.5,), 0.0), Estimate((0.3, 1.0), 1.0))
-    runs, statistics = runs_of(30, estimates=estimates)
+    runs, statistics = runs_of(30, psf=psf, estimates=estimates)
+    assert all(run.recipe.coarse_to_fine == (psf is WIDE) for run in runs)
     image = 100 + 2 * boxes(photons=150)[0]
-    found = Estimator(runs, psf=PSF.data, threads=1)(image)
+    found = Estimator(runs, psf=psf.data, threads=1)(image)
     assert len(found) == 3
     usual = runs[1].iterations[-1]
     assert runs[1].iterations == (round(0.3 * usual), usual)
-    for estimate, run, iterations in (
-        (found[0], runs[0], runs[0].iterations[0]),
-        (found[1], runs[1], runs[1].iterations[0]),
-        (found[2], runs[1], usual),
-    ):
+    for estimate, run in ((found[0], runs[0]), (found[2], runs[1])):
         method = Rltv(
             kind="rltv",
-            iterations=iterations,
+            iterations=run.iterations[-1],
             tv_weight=max(run.recipe.tv_weight, 1e-9),
-            acceleration="coarse_to_fine",
+            acceleration="coarse_to_fine" if psf is WIDE else "heavy_ball",
         )
-        state = prepare_classical(method, statistics=statistics, psf=PSF, tuned={}, camera=CAMERA)
+        state = prepare_classical(method, statistics=statistics, psf=psf, tuned={}, camera=CAMERA)
         plain = open_restorer(state, threads=1).restore(image, (0, 0, 0))
         assert np.abs(estimate - plain).max() <= 1e-5 * np.ptp(plain)
+    on_the_way = runs[1].recipe
+    model = on_the_way.model(image.shape, psf=psf.data, threads=1)
+    steps = on_the_way.estimates(image, model=model, iterations=runs[1].iterations[:1])
+    expected = next(steps)[1] + on_the_way.background
+    assert np.abs(found[1] - expected).max() <= 1e-5 * np.ptp(expected)
 
 
 def test_a_bundle_trained_with_other_estimates_is_refused(tmp_path):

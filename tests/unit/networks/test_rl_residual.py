@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 import zarr
 
+from decon3d.classical.channel import bytes_per_voxel
 from decon3d.classical.estimates import Estimator
 from decon3d.classical.kinds.rl import Rl
 from decon3d.networks import devices
@@ -99,7 +100,7 @@ def test_before_training_it_is_the_last_estimate(tmp_path):
     result = restored(bundle(tmp_path), image)
     about = {"statistics": statistics_of(image), "psf": PSF, "camera": CAMERA}
     (run,) = network_runs(ESTIMATES, **about)
-    method = Rl(kind="rl", iterations=run.iterations[-1], acceleration="coarse_to_fine")
+    method = Rl(kind="rl", iterations=run.iterations[-1])
     state = prepare_classical(method, tuned={}, **about)
     expected = open_restorer(state, threads=1).restore(image, (0, 0, 0))
     assert result == pytest.approx(expected, rel=1e-5)
@@ -113,10 +114,11 @@ def test_tiled_equals_whole_and_more_gain_is_more_counts(tmp_path):
     state = prepared(folder, image)
     state.save(tmp_path / "state.json")
     assert State.load(tmp_path / "state.json").description == state.description
-    assert (state.halo, state.stride, state.mirror) == ((26, 32, 32), (2, 2, 2), False)
+    assert (state.halo, state.stride, state.mirror) == ((24, 26, 26), (2, 2, 2), False)
     # The estimates, then the network in tiles while its input and the blur stay.
-    assert state.bytes_per_voxel == 12 + 68
-    assert state.second_step == SecondStep((14, 14, 14), 400.0, 12 + 24)
+    runs = network_runs(ESTIMATES, statistics=statistics_of(image), psf=PSF, camera=CAMERA)
+    assert state.bytes_per_voxel == 12 + bytes_per_voxel(runs)
+    assert state.second_step == SecondStep((14, 14, 14), 400.0, 12 + 26)
     tiled = restored(folder, image, block=(20, 24, 40))
     assert np.abs(tiled - whole).max() < 2e-4 * np.ptp(whole)
     estimate = restored(bundle(tmp_path / "untrained"), image)
@@ -162,7 +164,7 @@ def test_the_network_works_in_tiles_of_a_block_within_the_planned_memory(tmp_pat
     assert prod(tile) < prod(block)
     padded = prod(min(b + 2 * h, n) for b, h, n in zip(block, state.halo, image.shape, strict=True))
     network = 400 * prod(t + 2 * 14 for t in tile)
-    taken = max(padded * state.bytes_per_voxel, padded * 36 + network)
+    taken = max(padded * state.bytes_per_voxel, padded * 38 + network)
     assert plan.block_memory_gb == pytest.approx(taken / 1e9) and taken <= 0.04e9
     sizes = []
     predict = Predictor.predict

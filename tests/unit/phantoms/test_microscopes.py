@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import zarr
 
+from decon3d.optics.modalities import MODALITIES
 from decon3d.optics.psf import fwhm_um
+from decon3d.phantoms.contact_sheet import contact_sheet
 from decon3d.phantoms.imaging import SimulatedCamera, form_image
 from decon3d.phantoms.microscope_imaging import assumed_psf, take_volume
 from decon3d.phantoms.microscopes import draw_microscope
@@ -92,6 +94,16 @@ def test_an_index_is_the_same_alone_and_in_a_batch(tmp_path, many):
     assert "voxel_size_um" not in short.attrs and "psf_fingerprint" not in short.attrs
     assert short["psf"].shape == (1, 11, 31, 31)
     np.testing.assert_allclose(short["psf"][:].sum(axis=(1, 2, 3)), 1, rtol=1e-4)
+    figure = contact_sheet(two)  # volumes of different proportions
+    kinds = [m["optics"]["modality"] for m in long.attrs["microscopes"]]
+    shown = [axes.get_title().split("\n")[-1] for axes in figure.axes[:2]]
+    assert shown == [MODALITIES[kind].label for kind in kinds]
+    height, width = (np.ptp(figure.axes[1].images[0].get_extent()[i : i + 2]) for i in (2, 0))
+    assert (height, width) == pytest.approx([16 * v for v in second_voxel(long)], rel=1e-6)
+
+
+def second_voxel(store):
+    return store.attrs["microscopes"][1]["voxel_size_um"][1:]
 
 
 def test_validation_volumes_are_never_empty():

@@ -15,6 +15,7 @@ from decon3d.classical.recipe import Recipe
 from decon3d.errors import DeviceMemoryError
 from decon3d.restoration import part as part_module
 from decon3d.restoration.part import restore_part
+from support.gaussians import gaussian_psf
 from support.known_restorers import LOCAL
 from support.volumes import TCZYX
 
@@ -67,22 +68,36 @@ def test_what_no_halving_helps_is_said(planned):
         restored(made, 0)
 
 
+COARSE = {"tv_weight": 0.005, "coarse_to_fine": True}
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "iterations"),
     [
-        {},
-        {"tv_weight": 0.005},
-        {"roughness_weight": 0.1},
-        {"photons": PhotonScale(0.0, 1.0, "config")},
+        ({}, (2,)),
+        ({"tv_weight": 0.005}, (2,)),
+        ({"roughness_weight": 0.1}, (2,)),
+        ({"photons": PhotonScale(0.0, 1.0, "config")}, (2,)),
+        ({"tv_weight": 0.005}, (1, 2)),
+        (COARSE, (2,)),
+        (COARSE, (1, 2)),
     ],
-    ids=["rl", "rltv", "RL roughness", "consensus"],
+    ids=[
+        "rl",
+        "rltv",
+        "RL roughness",
+        "consensus",
+        "snapshots",
+        "coarse to fine",
+        "coarse to fine, snapshots",
+    ],
 )
-def test_a_block_takes_no_more_memory_than_planned(options):
-    psf = np.zeros((9, 9, 9), np.float32)
-    psf[4, 4, 4] = 1
+def test_a_block_takes_no_more_memory_than_planned(options, iterations):
+    psf = gaussian_psf((9, 9, 9), (1.5, 1.5, 1.5))
     recipe = Recipe(background=10.0, initial=2.0, voxel_size_um=(1.0, 1.0, 1.0), **options)
-    runs = [Run(recipe, (2,))]
+    runs = [Run(recipe, iterations)]
     block = np.full((48, 96, 96), 12, np.float32)
+    Estimator(runs, psf=psf, threads=1)(block[:16, :16, :16])  # imports do not count
     tracemalloc.start()
     try:
         result = Estimator(runs, psf=psf, threads=1)(block)

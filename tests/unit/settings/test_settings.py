@@ -489,6 +489,7 @@ def test_paths_expand_like_a_shell(monkeypatch):
     [
         "config/config.yaml",
         "config/demo.yaml",
+        "config/demo_train.yaml",
         "config/examples/recipes.yaml",
         "config/examples/universal.yaml",
         "config/examples/universal_full.yaml",

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 import zarr
 
 from decon3d.classical.estimates import Estimator
@@ -10,7 +11,7 @@ from decon3d.networks.devices import configure
 from decon3d.networks.estimates import network_runs
 from decon3d.networks.kinds.rl_residual import RlEstimate, RlResidual, RlResidualTraining
 from decon3d.optics.psf import fingerprint
-from decon3d.settings import Microscopes, Phantoms, Split
+from decon3d.settings import Microscopes, Phantoms, Split, load_settings
 from decon3d.training import loop
 from decon3d.training.augmentation import MOVES
 from decon3d.training.crops import load_pairs
@@ -18,6 +19,7 @@ from decon3d.training.kept_estimates import KeptEstimates
 from decon3d.training.own_microscopes import OwnMicroscopes
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.statistics import ChannelStatistics
+from support.paths import ROOT
 from support.phantom_stores import PSF, make
 
 METHOD = RlResidual(
@@ -50,11 +52,11 @@ def estimator_of(statistics, psf, camera):
 METHOD_ESTIMATES = loop.network("rl_residual").estimates(METHOD)
 
 
-def train(store, folder):
+def train(store, folder, method=METHOD):
     loop.train(
         train_store=store,
         val_store=store,
-        method=METHOD,
+        method=method,
         psf=PSF,
         camera=Camera(),
         seed=1,
@@ -162,3 +164,17 @@ def test_a_stopped_training_does_not_estimate_again(store, tmp_path, monkeypatch
     _, info = load_bundle(tmp_path)
     assert info.trained_on.microscopes.modalities == {"light_sheet": 3}
     assert info.training["moves"] == list(MOVES)
+
+
+@pytest.mark.parametrize("name", ["universal", "universal_full"])
+def test_the_examples_take_their_first_steps(name, store, tmp_path):
+    config = yaml.safe_load((ROOT / "config" / "examples" / f"{name}.yaml").read_text())
+    method = load_settings(config).methods["universal"]
+    for split in ("train", "val"):
+        assert config["phantoms"][split]["microscopes"] == {}
+    few = {"steps": 2, "batch": 1, "validate_every": 1}
+    short = method.model_copy(update={"training": method.training.model_copy(update=few)})
+    train(store, tmp_path, short)
+    _, info = load_bundle(tmp_path)
+    assert (info.options["channels"], info.training["steps_done"]) == (method.channels, 2)
+    assert np.isfinite(info.validation["model"]["nrmse"])
