@@ -28,7 +28,7 @@ VERSIONS = {
     "phantoms": 7,
     "likeness": 1,
     "pairs": 5,
-    "train": 13,
+    "train": 14,
     "tune": 20,
     "prepare": 23,
     "plan": 13,
