@@ -31,10 +31,14 @@ OTHERS = {
     "cd",
     "conda",
     "cp",
+    "exec",
+    "exit",
     "export",
+    "flock",
     "git",
     "pip",
     "pre-commit",
+    "tail",
     "tmux",
     "wsl",
     "xcode-select",
@@ -191,6 +195,10 @@ def test_the_tutorial_shows_the_config_that_its_command_writes(monkeypatch, tmp_
     written = yaml.safe_load((tmp_path / "config.yaml").read_text().replace(f"{tmp_path}/", ""))
     (shown,) = [b for b in blocks("yaml") if b.path == tutorial]
     assert yaml.safe_load(shown.text) == written
+
+
+def test_make_help_lists_every_target():
+    assert set(re.findall(r'@echo "make ([\w-]+) ', MAKEFILE)) == TARGETS - {"help"}
 
 
 def test_the_readme_is_short_and_its_picture_small():

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from decon3d.networks.kind import Estimate
+from decon3d.networks.kinds import rl_residual
+from support.small_networks import write
 from validation import validate_universal as v
 
 KEYS = ["microscope", "modality", "photons", "width", "recipe"]
@@ -83,3 +86,14 @@ def test_the_light_is_summed_over_objects_and_their_surroundings():
     far = truth.copy()
     far[:, :5, :5] += 50
     assert v.scores_of(far, volume)["light"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_network_is_scored_beside_the_estimate_that_it_corrects(tmp_path, monkeypatch):
+    model = rl_residual.build(inputs=3)  # untrained: it returns its last estimate
+    estimates = (Estimate((0.5, 1.0)),)
+    write(tmp_path / "bundle", model, "rl_residual", input_channels=3, estimates=estimates)
+    rows = v.network(v.Cell(3, 200.0), ["spheres"], (12, 24, 24), tmp_path / "bundle")
+    network, estimate = rows
+    assert (network["method"], estimate["method"]) == ("network", "its estimate")
+    for score in ("psnr", "raw_psnr", "ssim"):  # it only cuts what is darker than its offset
+        assert network[score] == pytest.approx(estimate[score], abs=0.02)

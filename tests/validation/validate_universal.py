@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.ndimage import binary_dilation
 
 from decon3d.classical.channel import base_recipe
+from decon3d.classical.estimates import Estimator
 from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.tuning import AffineScore, checkpoints
@@ -26,6 +27,7 @@ from decon3d.errors import UserError
 from decon3d.evaluation.full_reference import compare
 from decon3d.files import digest, read_json, write_json
 from decon3d.networks.description import load_info
+from decon3d.networks.estimates import network_runs
 from decon3d.phantoms.microscope_imaging import TakenVolume, take_volume
 from decon3d.phantoms.microscopes import Microscope, draw_microscope
 from decon3d.phantoms.sections import MicroscopeKind, Microscopes
@@ -195,8 +197,8 @@ def rivals(cell: Cell, recipes: Sequence[str], shape: tuple[int, int, int]) -> l
 def network(
     cell: Cell, recipes: Sequence[str], shape: tuple[int, int, int], bundle: Path
 ) -> list[dict[str, Any]]:
-    """Score the network on one cell."""
-    rows = []
+    """Score the network on one cell, and the estimate that it corrects."""
+    rows, estimates = [], load_info(bundle).estimates
     for recipe, volume in zip(recipes, cell.volumes(recipes, shape), strict=True):
         camera = camera_of(cell.draw(), volume)
         restored = restore_image(
@@ -208,6 +210,10 @@ def network(
             threads=1,
         )
         rows.append({"method": "network", **scores_of(restored, volume), "recipe": recipe})
+        statistics = ChannelStatistics.of_image(volume.image, camera_offset=camera.known_offset)
+        runs = network_runs(estimates, statistics=statistics, psf=volume.psf, camera=camera)
+        last = Estimator(runs[-1:], psf=volume.psf.data, threads=1)(volume.image)[-1]
+        rows.append({"method": "its estimate", **scores_of(last, volume), "recipe": recipe})
     return rows
 
 
@@ -307,7 +313,7 @@ def _lines(title: str, rows: pd.DataFrame) -> list[str]:
 
 def report(table: pd.DataFrame) -> str:
     """Return the tables (Markdown): means, gains by microscope, by recipe and dose, by PSF."""
-    order = ["raw", "RL", "RL per volume", "RLTV", "RLTV per volume", "network"]
+    order = ["raw", "RL", "RL per volume", "RLTV", "RLTV per volume", "its estimate", "network"]
     right = table[table["width"] == 1]
     right = right.assign(light_error=right["light"].abs())
     means = right.groupby("method")[["psnr", "raw_psnr", "ssim", "light", "light_error"]].mean()
