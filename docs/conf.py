@@ -34,6 +34,7 @@ myst_enable_extensions = ["deflist"]
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
+nb_output_stderr = "remove"  # progress bars
 nb_execution_timeout = 300
 
 napoleon_google_docstring = False

@@ -63,12 +63,16 @@ def make_psf(
         `widefield`, `confocal`, `two_photon`, `light_sheet` or `sted`.
     numerical_aperture
         Numerical aperture of the detecting objective.
-    emission_um, excitation_um
-        Wavelengths of emission peak and excitation, in µm.
+    emission_um
+        Wavelength of the emission peak, in µm.
     voxel_size_um
         Voxel size of the image (Z, Y, X), in µm.
-    immersion_index, sample_index
-        Refractive indices of the immersion and of the specimen's medium.
+    excitation_um
+        Wavelength of the excitation, in µm.
+    immersion_index
+        Refractive index of the immersion.
+    sample_index
+        Refractive index of the specimen's medium.
     depth_um
         Depth of the imaged structures below the coverslip, in µm.
     pinhole_au
@@ -95,7 +99,7 @@ def make_psf(
     Raises
     ------
     UserError
-        If a value is impossible, or a measured PSF contradicts the optics.
+        If a value is wrong, or a measured PSF contradicts the optics.
 
     Examples
     --------
@@ -157,24 +161,25 @@ def deconvolve(
     Parameters
     ----------
     image
-        Counts, axes Z Y X, any integer or floating point type; NaN, infinite or masked = no data.
+        Counts, axes Z Y X, any integer or floating point type. NaN, infinite and masked voxels have
+        no data.
     psf
         From `make_psf`, or an array (Z Y X, odd sizes, centred, background removed) on the grid of
         the image.
     optics
-        Instead of `psf`: the arguments of `make_psf` but the voxel size.
+        Instead of `psf`: the arguments of `make_psf` except the voxel size.
     voxel_size_um
         Voxel size of the image (Z, Y, X), in µm; needed with `optics` or a PSF that is an array.
     method
-        A kind of method with its defaults (`rl`: Richardson-Lucy, its iterations chosen from the
-        image; `rltv` and others are tuned on simulated volumes like it, in a minute or more), or a
-        method as in the config, e.g. `{"kind": "rltv", "iterations": 30,
-        "tv_weight": 0.002}` or `{"bundle": "folder of a trained network"}`.
+        A kind of method with its defaults, or a method as in the config, e.g.
+        `{"kind": "rltv", "iterations": 30, "tv_weight": 0.002}` or
+        `{"bundle": "folder of a trained network"}`. The iterations of `rl` (Richardson-Lucy) are
+        chosen from the image. `rltv` and others are tuned on phantoms, in a minute or more.
     camera
         As in the config: `offset` (counts), `gain` (counts per photon), `read_noise` (photons),
-        `bits`; what is missing is estimated from the image.
+        `bits`. Missing values are estimated from the image.
     no_data
-        Value of voxels without data; `auto` finds it, `none` = all voxels hold data.
+        Value of voxels without data. `auto` finds it; `none`: all voxels have data.
     memory_gb
         Memory for a block, in GB; None = the default of the config. Larger images are restored
         block by block, on disk.
@@ -193,7 +198,7 @@ def deconvolve(
     Raises
     ------
     UserError
-        If an argument is impossible, the image is no volume, or the method is an untrained network.
+        If an argument is wrong, the image is not a volume, or the method is an untrained network.
 
     Examples
     --------
@@ -291,8 +296,10 @@ def restore(
         Time points to restore, from 0; None = all.
     voxel_size_um
         Voxel size (Z, Y, X), in µm; None = that of the file.
-    series, axes
-        Image to read from a file of several, and its axes; None = from the file.
+    series
+        Name or number (from 0) of the image in a file that contains several; None = the only one.
+    axes
+        Axes of the file, slowest first, e.g. `TZCYX`; None = from its metadata.
     output_dtype
         `float32`, or `input`: rounded and clipped to the type of the file.
     method, camera, no_data, memory_gb, threads, gpus, seed

@@ -41,15 +41,16 @@ def blocks(language: str) -> list[Block]:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The commands of a shell script, each as its words, without variables before them."""
+    """The commands of a shell script, each as its words, without variables and redirections."""
     for line in text.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
+        words = shlex.split(re.sub(r"(\d?>) +", r"\1", line), comments=True)
         while words:
             ends = [i for i, word in enumerate(words) if word in SEPARATORS]
             end = ends[0] if ends else len(words)
             command, words = words[:end], words[end + 1 :]
             while command and re.fullmatch(r"[A-Z_]+=.*", command[0]):
                 command = command[1:]
+            command = [word for word in command if not re.match(r"\d?>", word)]
             if command:
                 yield command
 

@@ -105,7 +105,8 @@ def halo_of(runs: Sequence[Run], *, psf: Psf) -> tuple[int, int, int]:
     """
     halos = []
     for run in runs:
-        few = run.iterations[-1] <= FEW_ITERATIONS and run.recipe.back_projector == "matched"
+        number = run.recipe.coarse_iterations + run.iterations[-1]
+        few = number <= FEW_ITERATIONS and run.recipe.back_projector == "matched"
         wide = 3 if few else 4
         extra = min(PRIOR_REACH, run.iterations[-1]) if _has_prior(run.recipe) else 0
         bins = bins_of(psf.data) if run.recipe.coarse_to_fine else (1, 1, 1)

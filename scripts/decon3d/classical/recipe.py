@@ -1,6 +1,6 @@
 """What is fixed for all blocks of a channel, and the iteration that follows from it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decon3d.classical.back_projectors import iterate_unmatched, unmatched_blur
-from decon3d.classical.coarse_to_fine import bins_of, iterate_coarse_to_fine
+from decon3d.classical.coarse_to_fine import binned, bins_of, iterate_coarse_to_fine
 from decon3d.classical.consensus import iterate_consensus
 from decon3d.classical.device import CPU, Device
 from decon3d.classical.kind import Prior
@@ -60,7 +60,10 @@ class Recipe:
     options: Mapping[str, float] = field(default_factory=dict)
     """Settings of that iteration."""
     coarse_to_fine: bool = False
-    """Make most iterations on binned data; see `coarse_to_fine`."""
+    """Start with iterations on binned data; see `coarse_to_fine`."""
+    coarse_iterations: int = 0
+    """Number of these; numbers of iterations then count those on the full grid. 0 = as many as the
+    number of iterations, and some on the full grid."""
 
     @classmethod
     def load(cls, values: dict[str, Any], *, kind: str = "rl") -> "Recipe":
@@ -76,7 +79,7 @@ class Recipe:
         """All constants but the kind, JSON-able."""
         values = {**asdict(self), "voxel_size_um": list(self.voxel_size_um)}
         del values["kind"]
-        for name in ("options", "coarse_to_fine"):
+        for name in ("options", "coarse_to_fine", "coarse_iterations"):
             if not values[name]:
                 del values[name]
         return values
@@ -85,6 +88,17 @@ class Recipe:
         """Return the recipe with another λ of a prior."""
         changes: dict[str, Any] = {prior: weight}
         return replace(self, **changes)
+
+    def binned(self, image: NDArray[Any], bins: Sequence[int]) -> tuple[FloatArray, "Recipe"]:
+        """Bin an image (Z Y X, counts), and return the recipe that restores it on its own grid.
+
+        A coarse voxel with one that is saturated or without data has no data.
+        """
+        left_out = unknown(image, self.largest(image))
+        known = image if left_out is None else np.where(left_out, np.float32(np.nan), image)
+        z, y, x = (size * n for size, n in zip(self.voxel_size_um, bins, strict=True))
+        recipe = replace(self, voxel_size_um=(z, y, x), coarse_to_fine=False, saturation=None)
+        return binned(known, bins), recipe
 
     def model(self, shape: Shape, *, psf: ArrayLike, threads: int, device: Device = CPU) -> Blur:
         """Make the forward model of an image shape; see `operators.Blur`."""
@@ -108,7 +122,12 @@ class Recipe:
             image, options = self._prepared(image)
             del options["acceleration"], options["start"]
             estimates = iterate_coarse_to_fine(
-                image, model=model, iterations=iterations, origin=origin, **options
+                image,
+                model=model,
+                iterations=iterations,
+                origin=origin,
+                coarse_iterations=self.coarse_iterations,
+                **options,
             )
             del image
             yield from estimates

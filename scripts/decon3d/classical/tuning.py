@@ -9,8 +9,9 @@ understates the method. The rule:
   The peak is the *first* checkpoint within that tolerance of the best.
 - **λ.** The search climbs from one λ by factors of 3 until both neighbours of the best are worse,
   then tries the middle (a factor of √3) towards the better neighbour.
-- **Grid.** The search runs on the full grid, where one run passes all numbers of iterations. With
-  `coarse_to_fine`, the chosen number is that of the full grid.
+- **Coarse to fine.** For each λ, the iterations on the coarse grid are chosen first: half of the
+  number that is best for the binned images and truths (`COARSE_SHARE`). Then one run from there
+  passes all numbers of iterations on the full grid.
 - **Limits.** Bright widefield images gain for thousands of iterations, ever less. So the iterations
   of a run are limited, and those of all runs together; λ has a least and a most value. The result
   says at which limit the search ended.
@@ -29,7 +30,7 @@ and 0.07 at most. At 500 photons, widefield, 141 iterations are tried per λ, an
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,7 +69,11 @@ LADDERS: dict[Prior, Ladder] = {
     "roughness_weight": Ladder(0.05, 1e-4, 20.0),
 }
 JUDGED_FROM = 32
-"""Iterations that every run is given, however it starts."""
+"""Iterations that every run is given, however it starts; …"""
+JUDGED_FROM_COARSE = 12
+"""… of one that starts on the coarse grid."""
+COARSE_SHARE = 0.5
+"""Iterations on the coarse grid, relative to the number that is best there."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,26 @@ class Subject:
             raise UserError(f"tuning: an image has {image.ndim} axes; three are needed (Z Y X)")
         z, y, x = image.shape
         return z, y, x
+
+
+@dataclass(frozen=True)
+class CoarseSubjects:
+    """Binned images of the same subjects, on which the coarse iterations are chosen."""
+
+    subjects: Sequence[Subject]
+    psf: FloatArray
+    """Of the coarse grid."""
+    most: int
+    """Most iterations that may be chosen; see `coarse_to_fine.most_coarse`."""
+
+    def chosen(self, best: int) -> int:
+        """Return the iterations on the coarse grid, given the number that is best there."""
+        return min(max(1, round(COARSE_SHARE * best)), self.most)
+
+    @property
+    def last(self) -> int:
+        """Number beyond which the best makes no difference."""
+        return max(8, round(self.most / COARSE_SHARE))
 
 
 @dataclass(frozen=True)
@@ -118,6 +143,8 @@ class TuningResult:
     """The limit at which the search ended; None = at none."""
     curve: tuple[Trial, ...]
     """All points, by λ and then by iterations."""
+    coarse_iterations: int = 0
+    """Iterations on the coarse grid before these; 0 = none."""
 
 
 def with_truth(
@@ -143,6 +170,7 @@ def tune(
     tolerance: float = TOLERANCE_DB,
     threads: int = 1,
     max_iterations: int = MOST_ITERATIONS,
+    coarse: CoarseSubjects | None = None,
 ) -> TuningResult:
     """Find the iterations, and λ of a prior, that restore known volumes best.
 
@@ -160,6 +188,8 @@ def tune(
         Threads in all; volumes are worked on side by side.
     max_iterations
         Most iterations at one λ.
+    coarse
+        The subjects on the coarse grid, where the recipes go coarse to fine; else None.
 
     Returns
     -------
@@ -173,14 +203,26 @@ def tune(
     """
     if not subjects:
         raise ValueError("there is nothing to tune on")
-    workers = min(threads, len(subjects))
-    models = [s.recipe.model(s.shape, psf=psf, threads=threads // workers) for s in subjects]
-    with ThreadPoolExecutor(workers) as pool:
+    fine = _Trials(subjects, psf, threads)
+    first = None if coarse is None else _Trials(coarse.subjects, coarse.psf, threads)
+    starts: dict[float, int] = {}
+    with ThreadPoolExecutor(fine.workers) as pool:
 
         def scores_of(weight: float, most: int) -> Iterator[tuple[int, float]]:
-            return _scores(subjects, models, prior, weight, most, pool)
+            if first is not None and coarse is not None:
+                found = first.scores(pool, coarse.last, prior, weight)
+                peak = _Run.follow(found, weight, -np.inf, tolerance, JUDGED_FROM_COARSE).peak
+                starts[weight] = coarse.chosen(peak.iterations)
+            return fine.scores(pool, most, prior, weight, starts.get(weight, 0))
 
-        return search(scores_of, prior=prior, tolerance=tolerance, most=max_iterations)
+        result = search(
+            scores_of,
+            prior=prior,
+            tolerance=tolerance,
+            most=max_iterations,
+            judged_from=JUDGED_FROM if first is None else JUDGED_FROM_COARSE,
+        )
+    return replace(result, coarse_iterations=starts.get(result.weight, 0))
 
 
 def scores(
@@ -190,29 +232,40 @@ def scores(
 
     Parameters are those of `tune`; the recipes' own λ is used.
     """
-    workers = min(threads, len(subjects))
-    models = [s.recipe.model(s.shape, psf=psf, threads=threads // workers) for s in subjects]
-    with ThreadPoolExecutor(workers) as pool:
-        yield from _scores(subjects, models, None, 0.0, most, pool)
+    trials = _Trials(subjects, psf, threads)
+    with ThreadPoolExecutor(trials.workers) as pool:
+        yield from trials.scores(pool, most)
 
 
-def _scores(
-    subjects: Sequence[Subject],
-    models: Sequence[Blur],
-    prior: Prior | None,
-    weight: float,
-    most: int,
-    pool: ThreadPoolExecutor,
-) -> Iterator[tuple[int, float]]:
-    runs = []
-    for subject, model in zip(subjects, models, strict=True):
-        recipe = subject.recipe.with_prior(prior, weight) if prior else subject.recipe
-        runs.append([recipe.iterate(image, model=model) for image in subject.images])
-    done = 0
-    for k in checkpoints(most):
-        steps = [k - done] * len(runs)
-        yield k, float(np.mean(list(pool.map(_advance, runs, subjects, models, steps))))
-        done = k
+class _Trials:
+    """Subjects and their models."""
+
+    def __init__(self, subjects: Sequence[Subject], psf: ArrayLike, threads: int) -> None:
+        self.workers = min(threads, len(subjects))
+        self._subjects = subjects
+        share = threads // self.workers
+        self._models = [s.recipe.model(s.shape, psf=psf, threads=share) for s in subjects]
+
+    def scores(
+        self,
+        pool: ThreadPoolExecutor,
+        most: int,
+        prior: Prior | None = None,
+        weight: float = 0.0,
+        coarse_iterations: int = 0,
+    ) -> Iterator[tuple[int, float]]:
+        """Yield (iterations, mean score) at the checkpoints."""
+        numbers = checkpoints(most)
+        runs = []
+        for subject, model in zip(self._subjects, self._models, strict=True):
+            recipe = subject.recipe.with_prior(prior, weight) if prior else subject.recipe
+            if coarse_iterations:
+                recipe = replace(recipe, coarse_iterations=coarse_iterations)
+            runs.append(
+                [recipe.estimates(i, model=model, iterations=numbers) for i in subject.images]
+            )
+        for k in numbers:
+            yield k, float(np.mean(list(pool.map(_advance, runs, self._subjects, self._models))))
 
 
 class _ExhaustedError(Exception):
@@ -226,6 +279,7 @@ def search(
     tolerance: float = TOLERANCE_DB,
     most: int = MOST_ITERATIONS,
     in_all: int = MOST_IN_ALL,
+    judged_from: int = JUDGED_FROM,
 ) -> TuningResult:
     """Find the best of scores that are computed as they are asked for.
 
@@ -239,17 +293,19 @@ def search(
         Difference of scores that counts as none.
     most, in_all
         Most iterations at one λ, and at all λ together.
+    judged_from
+        Iterations that every run is given.
     """
     runs: dict[float, _Run] = {}
     ladder = LADDERS[prior or "tv_weight"]
 
     def run_at(weight: float) -> None:
         left = in_all - sum(run.trials[-1].iterations for run in runs.values())
-        if left < min(JUDGED_FROM, most):
+        if left < min(judged_from, most):
             raise _ExhaustedError
         best = max((run.peak.score for run in runs.values()), default=-np.inf)
         scores = scores_of(weight, min(most, left))
-        runs[weight] = _Run.follow(scores, weight, best, tolerance)
+        runs[weight] = _Run.follow(scores, weight, best, tolerance, judged_from)
 
     def score_at(exponent: int) -> float:
         """Score of λ = first × √3 ** exponent, computed once; -inf outside the limits."""
@@ -324,6 +380,7 @@ class _Run:
         weight: float,
         to_beat: float,
         tolerance: float,
+        judged_from: int,
     ) -> "_Run":
         """Take scores until the peak is known, or the best of other λ is out of reach."""
         trials: list[Trial] = []
@@ -332,7 +389,7 @@ class _Run:
             trials.append(Trial(weight, k, score))
             top = max(trial.score for trial in trials)
             peak = next(trial for trial in trials if trial.score >= top - tolerance)
-            if k < JUDGED_FROM:
+            if k < judged_from:
                 continue
             if score < top - FALLEN * tolerance and k >= 1.25 * peak.iterations:
                 cut, reach = False, top
@@ -388,12 +445,10 @@ class AffineScore:
 
 
 def _advance(
-    runs: Sequence[Iterator[tuple[int, FloatArray]]], subject: Subject, model: Blur, steps: int
+    runs: Sequence[Iterator[tuple[int, FloatArray]]], subject: Subject, model: Blur
 ) -> float:
-    """Take some iterations of a subject's runs and score the last."""
-    for _ in range(steps):
-        estimates = [next(run)[1] for run in runs]
-    return subject.score(estimates, model)
+    """Score the next estimates of a subject's runs."""
+    return subject.score([next(run)[1] for run in runs], model)
 
 
 def checkpoints(most: int) -> list[int]:

@@ -27,7 +27,14 @@ from decon3d.report.beads import draw_beads
 from decon3d.report.consistency import draw_consistency
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel, projection_caption
 from decon3d.report.independent import VOLUME, test_specimens, with_volumes
-from decon3d.report.labels import INPUT, TRUTH, method_label, prior_weight, with_groups
+from decon3d.report.labels import (
+    INPUT,
+    TRUTH,
+    after_binned,
+    method_label,
+    prior_weight,
+    with_groups,
+)
 from decon3d.report.likeness import draw_likeness
 from decon3d.report.overview import shown_volumes, volume_rows
 from decon3d.report.phantom_figures import restored_recipes, split_sheet
@@ -305,7 +312,8 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     on_data = found["on"] == "data"
     score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
     caption = (
-        f"{TUNED_ON[found['on']]} Chosen: {with_weight}{chosen['iterations']} iterations, {score}. "
+        f"{TUNED_ON[found['on']]} Chosen: {with_weight}{chosen['iterations']} iterations"
+        f"{after_binned(chosen)}, {score}. "
         f"{still_to_gain(found, job.settings.datasets[job.name])}"
     )
     if found["ended_by"]:

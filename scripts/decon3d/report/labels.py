@@ -56,6 +56,12 @@ def method_label(method: str) -> str:
     return KINDS[method].label if method in KINDS else method
 
 
+def after_binned(values: Mapping[str, Any]) -> str:
+    """State the iterations on binned data before those on the full grid, if there are any."""
+    coarse = values.get("coarse_iterations")
+    return f" after {coarse} on binned data" if coarse else ""
+
+
 def prior_weight(values: Mapping[str, Any]) -> float:
     """Return λ of the prior from a method's chosen parameters; 0 = no prior."""
     return float(next((values[name] for name in PRIORS if values.get(name)), 0.0))

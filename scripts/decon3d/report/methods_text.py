@@ -7,7 +7,7 @@ from typing import Any
 
 from decon3d import paths
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE
-from decon3d.report.labels import method_label, prior_weight
+from decon3d.report.labels import after_binned, method_label, prior_weight
 from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number, quantity
 from decon3d.settings import (
@@ -202,7 +202,7 @@ def _method(
             chosen = _how_chosen(method, values, cited)
             counts = sorted({v["iterations"] for v in found if "iterations" in v})
             count = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-            numbers = f" ({count} iterations{weight}{chosen})"
+            numbers = f" ({count} iterations{after_binned(values)}{weight}{chosen})"
         return f"{label} is {kind.text} {called}{numbers}{after}."
     if method.kind == "bundle":
         return f"{label} is a previously trained network ({method.bundle}){after}."

@@ -20,7 +20,7 @@ from decon3d import paths
 from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.statistics import LEAST, Estimate, estimate_mean, paired_difference
 from decon3d.report.independent import values_by_volume, with_volumes
-from decon3d.report.labels import INPUT, method_label, prior_weight, with_groups
+from decon3d.report.labels import INPUT, after_binned, method_label, prior_weight, with_groups
 from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number
 from decon3d.report.vetoes import (
@@ -232,7 +232,8 @@ def chosen_text(values: Mapping[str, Any]) -> str:
     if not isinstance(values.get("iterations"), int):
         return ""
     weight = prior_weight(values)
-    return f"λ {weight:.2g}, " * bool(weight) + f"{values['iterations']} iterations"
+    iterations = f"{values['iterations']} iterations{after_binned(values)}"
+    return f"λ {weight:.2g}, " * bool(weight) + iterations
 
 
 def recommendation_table(recommendations: Sequence[Recommendation]) -> pd.DataFrame:

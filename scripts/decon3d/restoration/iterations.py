@@ -7,8 +7,8 @@ deskewed light-sheet volume that looks right at 15 to 20), so a function of the 
 instead.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import prod
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decon3d.classical.coarse_to_fine import binned_psf, bins_of, most_coarse
 from decon3d.classical.recipe import Recipe
-from decon3d.classical.risk import BRIGHTEST, ImageNoise, risk_subjects
-from decon3d.classical.tuning import scores
+from decon3d.classical.risk import BRIGHTEST, TRUST, WHITE, ImageNoise, risk_subjects
+from decon3d.classical.tuning import CoarseSubjects, scores
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
 from decon3d.volumes.camera import Camera
@@ -53,6 +54,8 @@ class Choice:
     """A clause for the report's sentence."""
     curve: tuple[tuple[int, float], ...] = ()
     """(iterations, minus the predicted squared error up to a constant, relative to the light)."""
+    coarse_iterations: int = 0
+    """Iterations on binned data before these; 0 = none, or as the restoration decides."""
 
 
 def choose_iterations(
@@ -102,12 +105,38 @@ def choose_iterations(
             f"the noise of neighbouring voxels is correlated ({shared:.2f})",
         )
     blocks = _affordable(sample, psf)
+    bins = bins_of(psf.data)
+    start = 0
+    if recipe.coarse_to_fine and max(bins) > 1:
+        coarse = coarse_subjects(blocks, recipe=recipe, psf=psf, noise=noise, seed=seed)
+        trials = scores(coarse.subjects, psf=coarse.psf, most=coarse.last, threads=threads)
+        start = coarse.chosen(_followed(trials, 1)[0])
+        recipe = replace(recipe, coarse_iterations=start)
     factor = _factor(recipe)
-    least = 1 if recipe.back_projector != "matched" else LEAST * factor
+    least = 1 if start or recipe.back_projector != "matched" else LEAST * factor
+    subjects = risk_subjects(blocks, recipe=recipe, noise=noise, seed=seed)
+    best, curve = _followed(
+        scores(subjects, psf=psf.data, most=MOST * factor, threads=threads), least
+    )
+    reason = f"least predicted error on {len(blocks)} block{'s' if len(blocks) > 1 else ''}"
+    if best == MOST * factor:
+        reason += ", the allowed maximum; the data would allow more"
+    log.info(
+        "iterations: auto chose %d iterations%s (%s)",
+        best,
+        f" after {start} on binned data" if start else "",
+        reason,
+    )
+    return Choice(best, True, reason, curve, start)
+
+
+def _followed(
+    found: Iterator[tuple[int, float]], least: int
+) -> tuple[int, tuple[tuple[int, float], ...]]:
+    """Follow scores until they are past their best; return its iterations, and the curve."""
     curve: list[tuple[int, float]] = []
     best = (least, -np.inf)
-    subjects = risk_subjects(blocks, recipe=recipe, noise=noise, seed=seed)
-    for k, score in scores(subjects, psf=psf.data, most=MOST * factor, threads=threads):
+    for k, score in found:
         if not np.isfinite(score):  # an unmatched back projector diverges
             break
         curve.append((k, score))
@@ -115,11 +144,29 @@ def choose_iterations(
             best = (k, score)
         if k >= max(JUDGED_FROM, PAST * best[0]):
             break
-    reason = f"least predicted error on {len(blocks)} block{'s' if len(blocks) > 1 else ''}"
-    if best[0] == MOST * factor:
-        reason += ", the allowed maximum; the data would allow more"
-    log.info("iterations: auto chose %d iterations (%s)", best[0], reason)
-    return Choice(best[0], True, reason, tuple(curve))
+    return best[0], tuple(curve)
+
+
+def coarse_subjects(
+    sample: Sequence[NDArray[Any]],
+    *,
+    recipe: Recipe,
+    psf: Psf,
+    noise: ImageNoise,
+    seed: int,
+    trust: float = TRUST,
+) -> CoarseSubjects:
+    """Bin blocks of the data, on which the coarse iterations are chosen.
+
+    Parameters are those of `classical.risk.risk_subjects`; the noise is that of the blocks, white.
+    """
+    bins = bins_of(psf.data)
+    pairs = [recipe.binned(block, bins) for block in sample]
+    noise = replace(noise, gain=noise.gain / prod(bins), correlation=WHITE)
+    subjects = risk_subjects(
+        [block for block, _ in pairs], recipe=pairs[0][1], noise=noise, seed=seed, trust=trust
+    )
+    return CoarseSubjects(subjects, binned_psf(psf.data, bins), most_coarse(psf.data, bins))
 
 
 def nominal(reason: str) -> Choice:

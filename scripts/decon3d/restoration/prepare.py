@@ -82,6 +82,7 @@ def prepare_classical(
     if prior:
         recipe = recipe.with_prior(prior, float(weight))
     stop: dict[str, Any] = {}
+    coarse_iterations = int(tuned.get("coarse_iterations", 0))
     if stopping != "fixed":
         found = stop_on_sample(
             recipe,
@@ -106,6 +107,8 @@ def prepare_classical(
             )
         )
         iterations, stop = choice.iterations, {"choice": asdict(choice)}
+        coarse_iterations = choice.coarse_iterations
+    recipe = replace(recipe, coarse_iterations=coarse_iterations)
     runs = [Run(recipe, (int(iterations),))]
     halo = halo_of(runs, psf=psf)
     values = {
@@ -117,10 +120,11 @@ def prepare_classical(
         "psf_fingerprint": fingerprint(psf),
     }
     log.info(
-        "%s: %d iterations, background %.5g ± %.2g counts (95 %%) plus each neighbourhood's own%s; "
-        "blocks see %s voxels (Z, Y, X) around them",
+        "%s: %d iterations%s, background %.5g ± %.2g counts (95 %%) plus each neighbourhood's "
+        "own%s; blocks see %s voxels (Z, Y, X) around them",
         method.kind,
         int(iterations),
+        f" after {coarse_iterations} on binned data" if coarse_iterations else "",
         recipe.background,
         1.96 * statistics.background_error,
         f", {prior} {float(weight):.3g}" if prior else "",

@@ -10,14 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.classical.channel import base_recipe
+from decon3d.classical.coarse_to_fine import binned, binned_psf, bins_of, most_coarse
 from decon3d.classical.kind import Classical, prior_of
 from decon3d.classical.risk import LONGER_PRIOR, TRUST, TRUST_PRIOR, risk_subjects
-from decon3d.classical.tuning import TOLERANCE_DB, Subject, tune, with_truth
+from decon3d.classical.tuning import (
+    TOLERANCE_DB,
+    CoarseSubjects,
+    Subject,
+    tune,
+    with_truth,
+)
 from decon3d.errors import UserError
 from decon3d.files import write_record
 from decon3d.logs import log
 from decon3d.optics.psf import Psf
-from decon3d.restoration.iterations import noise_of
+from decon3d.restoration.iterations import coarse_subjects, noise_of
 from decon3d.seeds import stream_seed
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.channel_accumulator import mark_image
@@ -50,7 +57,8 @@ def tune_on_phantoms(
     store
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
-        JSON with `chosen` (the λ under its setting's name, iterations, score), the score still
+        JSON with `chosen` (the λ under its setting's name, iterations, those on
+        the coarse grid before them, if any, score), the score still
         `to_gain`, the limit that the search was `ended_by` (null = none), the whole `curve`, what
         was tuned `on`, the `measure`, and `seconds`.
     """
@@ -70,8 +78,22 @@ def tune_on_phantoms(
     ]
     truths = [np.asarray(truth) for truth in group["object"]]
     subjects = with_truth(images, truths, recipes)
+    coarse = None
+    bins = bins_of(psf.data)
+    if recipes and recipes[0].coarse_to_fine and max(bins) > 1:
+        pairs = [r.binned(image, bins) for r, image in zip(recipes, images, strict=True)]
+        coarse = CoarseSubjects(
+            with_truth(
+                [image for image, _ in pairs],
+                [binned(truth, bins) for truth in truths],
+                [recipe for _, recipe in pairs],
+            ),
+            binned_psf(psf.data, bins),
+            most_coarse(psf.data, bins),
+        )
     _search(
         subjects,
+        coarse,
         method,
         psf,
         path,
@@ -127,15 +149,19 @@ def tune_on_data(
             "separated; use tune_on: phantoms"
         )
     trust, longer = (TRUST_PRIOR, LONGER_PRIOR) if prior_of(method) else (TRUST, 1.0)
-    subjects = risk_subjects(
-        sample,
-        recipe=base_recipe(method, statistics=statistics, psf=psf, camera=camera),
-        noise=noise,
-        seed=stream_seed(seed, "tune"),
-        trust=trust,
-    )
+    recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
+    options: dict[str, Any] = {
+        "recipe": recipe,
+        "noise": noise,
+        "seed": stream_seed(seed, "tune"),
+        "trust": trust,
+    }
+    coarse = None
+    if sample and recipe.coarse_to_fine and max(bins_of(psf.data)) > 1:
+        coarse = coarse_subjects(sample, psf=psf, **options)
     _search(
-        subjects,
+        risk_subjects(sample, **options),
+        coarse,
         method,
         psf,
         path,
@@ -154,6 +180,7 @@ def tune_on_data(
 
 def _search(
     subjects: Sequence[Subject],
+    coarse: CoarseSubjects | None,
     method: Classical,
     psf: Psf,
     path: str | Path,
@@ -168,10 +195,19 @@ def _search(
     """Search, and write the outcome; `about` are further entries of the record."""
     prior = prior_of(method)
     try:
-        result = tune(subjects, psf=psf.data, prior=prior, tolerance=tolerance, threads=threads)
+        result = tune(
+            subjects,
+            psf=psf.data,
+            prior=prior,
+            tolerance=tolerance,
+            threads=threads,
+            coarse=coarse,
+        )
     except UserError as error:
         raise UserError(f"{method.kind}, tune_on: {method.tune_on}: {error}") from None
     content: dict[str, Any] = {prior: result.weight} if prior else {}
+    if result.coarse_iterations:
+        content["coarse_iterations"] = result.coarse_iterations
     content |= {"iterations": round(longer * result.iterations), "score": result.score}
     log.info("%s: chose %s", method.kind, ", ".join(f"{k} {v:.4g}" for k, v in content.items()))
     write_record(

@@ -7,14 +7,21 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from decon3d.classical.channel import base_recipe
-from decon3d.classical.coarse_to_fine import CoarseGrid, binned_psf, bins_of, lost_share
+from decon3d.classical.coarse_to_fine import (
+    CoarseGrid,
+    binned,
+    binned_psf,
+    bins_of,
+    lost_share,
+    most_coarse,
+)
 from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.kinds.rl_roughness import RlRoughness
 from decon3d.classical.kinds.rltv import Rltv
 from decon3d.classical.operators import Blur
 from decon3d.classical.recipe import Recipe
 from decon3d.classical.richardson_lucy import Observation
-from decon3d.classical.tuning import AffineScore
+from decon3d.classical.tuning import AffineScore, CoarseSubjects, tune, with_truth
 from decon3d.optics.psf import normalised_psf
 from decon3d.volumes.statistics import ChannelStatistics
 from support.gaussians import gaussian_psf
@@ -175,3 +182,54 @@ def test_only_who_asks_for_it_goes_coarse_to_fine():
         assert recipe.acceleration == ("none" if method.acceleration == "none" else "heavy_ball")
     with pytest.raises(ValueError, match="coarse_to_fine needs stopping: fixed"):
         Rl(kind="rl", acceleration="coarse_to_fine", stopping="relative_change")
+
+
+def test_given_coarse_iterations_come_before_all_on_the_full_grid():
+    image, _ = specimen()
+    recipe = replace(RECIPE, coarse_iterations=6)
+    model = recipe.model(image.shape, psf=PSF, threads=1)
+    several = {n: x.copy() for n, x in recipe.estimates(image, model=model, iterations=[1, 4, 7])}
+    assert list(several) == [1, 4, 7]
+    for number, estimate in several.items():
+        np.testing.assert_array_equal(estimate, last(recipe, image, number))
+    # As many as a given number N makes: N on the coarse grid, some on the full one.
+    fine = round(6 * CoarseGrid(model, (0, 0, 0)).full_share)
+    np.testing.assert_array_equal(last(recipe, image, fine), last(RECIPE, image, 6))
+
+
+def test_binned_images_are_means_and_gaps_stay_gaps():
+    image = np.arange(5 * 4 * 6, dtype=np.float32).reshape(5, 4, 6)
+    image[0, 0, 0] = np.nan
+    got = binned(image, (2, 1, 2))
+    assert got.shape == (2, 4, 3) and np.isnan(got[0, 0, 0])
+    assert got[1, 2, 1] == image[2:4, 2, 2:4].mean()
+    recipe = replace(RECIPE, saturation=90.0)
+    pair, on_grid = recipe.binned(image, (2, 1, 2))
+    assert np.isnan(pair[1, 3, 2]) and np.isfinite(pair[1, 0, 2])
+    assert (on_grid.voxel_size_um, on_grid.coarse_to_fine) == ((2.0, 1.0, 2.0), False)
+
+
+@pytest.mark.parametrize("prior", [None, "tv_weight"])
+def test_a_search_on_the_path_itself_loses_nothing(prior):
+    image, truth = specimen(photons=300.0)
+    bins = bins_of(PSF)
+    pair, on_grid = RECIPE.binned(image, bins)
+    coarse = CoarseSubjects(
+        with_truth([pair], [binned(truth, bins)], [on_grid]),
+        binned_psf(PSF, bins),
+        most_coarse(PSF, bins),
+    )
+    options = {"psf": PSF, "prior": prior, "max_iterations": 60}
+    found = tune(with_truth([image], [truth], [RECIPE]), coarse=coarse, **options)
+    full = replace(RECIPE, coarse_to_fine=False)
+    best = tune(with_truth([image], [truth], [full]), **options)
+    assert 1 <= found.coarse_iterations <= most_coarse(PSF, bins)
+    assert found.iterations < best.iterations
+    assert found.score > best.score - 0.1
+    chosen = replace(RECIPE, coarse_iterations=found.coarse_iterations, tv_weight=found.weight)
+    assert AffineScore(truth)(last(chosen, image, found.iterations)) == pytest.approx(found.score)
+
+
+def test_dim_structure_the_coarse_grid_cannot_hold_bounds_its_iterations():
+    sharp, wide = (gaussian_psf((9, 9, 9), (width,) * 3) for width in (0.8, 1.6))
+    assert most_coarse(sharp, (2, 2, 2)) < 10 < most_coarse(wide, (2, 2, 2))

@@ -1,5 +1,8 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
+from scipy import fft
 
 from decon3d.classical.operators import Blur
 from decon3d.errors import UserError
@@ -96,3 +99,31 @@ def test_a_comparison_between_is_forward_and_adjoint(threads):
     )
     np.testing.assert_array_equal(got, expected)
     assert not x.any()
+
+
+class Counting:
+    """A backend for `scipy.fft` that calls NumPy and counts."""
+
+    __ua_domain__ = "numpy.scipy.fft"
+    calls: ClassVar[list[str]] = []
+
+    @classmethod
+    def __ua_function__(cls, method, args, options):
+        cls.calls.append(method.__name__)
+        kept = {k: v for k, v in options.items() if k in ("n", "axis")}
+        return getattr(np.fft, method.__name__)(*args, **kept)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_registered_fft_library_makes_all_transforms(threads):
+    psf = np.full((3, 3, 3), 1 / 27, np.float32)
+    x = np.random.default_rng(0).random((10, 12, 14), np.float32)
+    expected = Blur((8, 10, 12), psf=psf, threads=threads).forward(x)
+    Counting.calls.clear()
+    fft.set_global_backend(Counting)
+    try:
+        got = Blur((8, 10, 12), psf=psf, threads=threads).forward(x)
+    finally:
+        fft.set_global_backend("scipy")
+    assert {"rfftn", "rfft", "fft", "ifft", "irfft"} <= set(Counting.calls)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)

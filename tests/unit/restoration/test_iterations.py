@@ -1,6 +1,7 @@
 """`iterations: auto`: close to the best on simulated volumes, bounded, and said why."""
 
 import json
+from dataclasses import fields
 from itertools import islice
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from decon3d.classical.channel import base_recipe
 from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.kinds.rltv import Rltv
+from decon3d.classical.recipe import Recipe
 from decon3d.classical.risk import ImageNoise, coloured, risk_subjects
 from decon3d.classical.tuning import AffineScore, scores
 from decon3d.errors import UserError
@@ -21,6 +23,7 @@ from decon3d.volumes.statistics import ChannelStatistics
 from support.chosen_iterations import exposure_of, outcome, psf_of
 
 PSF = psf_of("gaussian")
+RECIPE_FIELDS = {field.name for field in fields(Recipe)}
 KNOWN = Camera(offset=100, gain=1, read_noise=1.5)
 
 
@@ -58,6 +61,25 @@ def test_more_light_bears_more_iterations():
         for photons in (10.0, 100.0, 3000.0)
     ]
     assert LEAST <= chosen[0] < chosen[1] < chosen[2] <= MOST
+
+
+@pytest.mark.parametrize("photons", [50.0, 500.0])
+def test_coarse_to_fine_is_chosen_on_its_own_path(photons):
+    exposure = exposure_of("spheres", PSF, photons)
+    image, score = exposure.images[0], AffineScore(exposure.object)
+    quality, chosen = {}, {}
+    for name in ("heavy_ball", "coarse_to_fine"):
+        values = chosen[name] = prepared(image, acceleration=name)
+        recipe = Recipe.load({k: v for k, v in values.items() if k in RECIPE_FIELDS})
+        model = recipe.model(image.shape, psf=PSF.data, threads=1)
+        ((_, estimate),) = recipe.estimates(image, model=model, iterations=[values["iterations"]])
+        quality[name] = score(estimate)
+    print(quality)
+    assert quality["coarse_to_fine"] > quality["heavy_ball"] - 0.1
+    few = chosen["coarse_to_fine"]
+    assert few["choice"]["coarse_iterations"] == few["coarse_iterations"] >= 1
+    assert few["iterations"] < chosen["heavy_ball"]["iterations"]
+    assert "coarse_iterations" not in chosen["heavy_ball"]
 
 
 def test_the_same_seed_chooses_the_same():
@@ -128,8 +150,12 @@ def test_total_variation_is_tuned_on_the_data_unless_their_noise_is_correlated(t
     }
     tune_on_data([image], **options)
     found = read_record(path)
+    assert "coarse_iterations" not in found["chosen"]
     assert 0.001 < found["chosen"]["tv_weight"] < 0.1
     assert found["measure"] == RISK and found["photons"]["gain"] == 1
+    faster = {**options, "method": Rltv(kind="rltv", tune_on="data", acceleration="coarse_to_fine")}
+    tune_on_data([image], **faster)
+    assert read_record(path)["chosen"]["coarse_iterations"] >= 1
     white = np.random.default_rng(0).standard_normal(image.shape).astype(np.float32)
     deskewed = 150 + 10 * coloured(white, ((), (0.3, 0.0), (0.3, 0.0)))
     with pytest.raises(UserError, match=r"is correlated .* use tune_on: phantoms"):
@@ -182,5 +208,6 @@ def test_the_predicted_error_turns_where_the_true_one_does():
 
 def test_the_record_is_plain():
     values = prepared(exposure_of("nuclei", PSF, 50.0).images[0])
-    assert set(values["choice"]) == {"iterations", "from_data", "reason", "curve"}
+    names = {"iterations", "from_data", "reason", "curve", "coarse_iterations"}
+    assert set(values["choice"]) == names
     json.dumps(values, allow_nan=False)

@@ -20,9 +20,11 @@ class Rl(Classical):
     stopping: Stopping = "fixed"
     tune_on: TuneOn = "phantoms"
     acceleration: Literal["heavy_ball", "coarse_to_fine", "none"] = "heavy_ball"
-    """`heavy_ball`: iterations with momentum. `coarse_to_fine`: with momentum; N iterations run on
-    data binned 2 x 2 x 2, then N / 3 to N / 2 on the full grid, in half to two thirds of the time.
-    (An axis along which the PSF is narrower than 1.5 voxels is not binned.) `none`: about twice as
+    """`heavy_ball`: iterations with momentum. `coarse_to_fine`: with momentum; the first iterations
+    run on data binned 2 x 2 x 2. `auto` and `tune` choose their number and that of the iterations
+    on the full grid. A given number N is that on binned data; N / 3 to N / 2 follow on the full
+    grid. (An axis along which the PSF is narrower than 1.5 voxels is not binned.) `none`: about
+    twice as
     many iterations are needed. At the best number of iterations, `heavy_ball` gives a PSNR that is
     0.15 to 0.22 dB higher than `none`, but further iterations add noise faster: twice the best
     number loses up to 3.9 dB, 2.6 dB without acceleration. A stopping rule excludes

@@ -30,7 +30,7 @@ class Rltv(Classical):
     stopping: Stopping = "fixed"
     tune_on: TuneOn = "phantoms"
     acceleration: Literal["heavy_ball", "coarse_to_fine", "none"] = "heavy_ball"
-    """`heavy_ball`: iterations with momentum. `coarse_to_fine`: most of them on binned data, as for
+    """`heavy_ball`: iterations with momentum. `coarse_to_fine`: the first on binned data, as for
     `rl`. `none`: about twice as many iterations are needed. A stopping rule excludes
     `coarse_to_fine`. `stopping: rlgc` requires `none`, since momentum then fits the noise (7 dB
     lost at 50 photons)."""
