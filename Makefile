@@ -10,6 +10,7 @@ help:
 	@echo "make demo    from the clone to results/demo/report.html (classical methods, one minute)"
 	@echo "make demo-train   the same with a network that is trained on phantoms (some minutes)"
 	@echo "make test    all tests, including those on a SLURM cluster if one can be started"
+	@echo "make test-slurm   only the tests on a SLURM cluster, which they start (root)"
 	@echo "make lint    style and workflow checks"
 	@echo "make docs    the documentation, as build/docs/index.html"
 	@echo "make numerics   list modules that changed without a new version of their stage or a reason"
@@ -25,6 +26,7 @@ help:
 	@echo "make validate  test the estimates of camera, iterations, PSF and method on simulated data (VALIDATE=camera)"
 	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
 	@echo "make lock    renew the lock files (needs uv)"
+	@echo "make reference   renew config/README.md, the reference of the config"
 
 # Stamps hold the lock's hash in their name, so that a changed lock is installed.
 HASH = $(firstword $(shell cksum < envs/$(1).lock.txt))

@@ -29,7 +29,7 @@ def test_the_citation_names_the_licence_and_no_version():
 def test_ci_calls_the_targets_and_hooks_are_local():
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
     commands = {step.get("run") for job in jobs.values() for step in job["steps"]}
-    assert {"make lint", "make test"} <= commands
+    assert {"make lint", "make test", "make docs"} <= commands
     repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert [repo["repo"] for repo in repos] == ["local"]
     makefile = (ROOT / "Makefile").read_text()

@@ -591,7 +591,7 @@ def minutes_for(stage, amount, *, least):
     return minutes
 
 
-def threads_for(amount, *, most=4):
+def threads_for(amount, *, most):
     """Threads of a job; one for a small amount of work, so that jobs run side by side."""
     return lambda wildcards: 1 if 0 < amount(wildcards) < SMALL_MVOXELS else most
 

@@ -41,7 +41,7 @@ use rule restore_prepare as restore_prepare_on_sample with:
     wildcard_constraints:
         method=methods_where(needs_sample),
     localrule: False
-    threads: threads_for(mvoxels)
+    threads: threads_for(mvoxels, most=4)
 
 
 # The number of parts is that of a finished restoration, and memory is no parameter: neither repeats
@@ -90,7 +90,7 @@ rule restore_part_cpu:
     priority: 1
     conda:
         "../../envs/cpu.yaml"
-    threads: threads_for(part_mvoxels)
+    threads: threads_for(part_mvoxels, most=4)
     resources:
         mem_mb=per_attempt(BLOCK_JOB_MB),
         runtime=minutes_for("restore", part_mvoxels, least=60),

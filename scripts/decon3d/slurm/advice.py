@@ -46,7 +46,6 @@ NEEDS = {
     "evaluate": Need(threads=4),
     "evaluate_network": Need(threads=4),
     "evaluate_sample": Need(threads=4),
-    "evaluate_input": Need(threads=4),
     "report": Need(threads=4),
     "preview_dataset": Need(memory_mb=6000, threads=4),
 }

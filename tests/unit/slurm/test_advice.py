@@ -132,7 +132,8 @@ def said(rule, pattern):
 def test_needs_are_those_of_the_rules():
     for rule in re.findall(r"^(?:rule|use rule \w+ as) (\w+)(?: with)?:", RULES, re.MULTILINE):
         need = NEEDS.get(rule, Need())
-        threads, memory = said(rule, r" threads: (\d+)"), said(rule, r"mem_mb=per_attempt\((\d+)\)")
+        threads = said(rule, r" threads: (?:threads_for\(\w+, most=)?(\d+)")
+        memory = said(rule, r"mem_mb=per_attempt\((\d+)\)")
         assert max(need.threads, 2) == max(threads or 1, 2), rule
         assert need.memory_mb == (memory or 0) or memory <= DEFAULT.memory_mb, rule
         assert need.minutes == (said(rule, r"runtime=per_attempt\((\d+)\)") or 0), rule
