@@ -28,7 +28,7 @@ VERSIONS = {
     "phantoms": 7,
     "likeness": 1,
     "pairs": 5,
-    "train": 14,
+    "train": 15,
     "tune": 21,
     "prepare": 24,
     "plan": 13,

@@ -19,8 +19,7 @@ over the camera's gain. PSF, statistics and camera are those of the volume that 
 made of: in training, every volume may have its own microscope, camera and dose.
 
 More than 40 iterations run coarse to fine (`classical.coarse_to_fine`), at half of the cost. Fewer
-cost as much that way, since a PSF that needs few passes frequencies that the coarse grid lacks; on
-bright images, it loses up to 0.5 dB.
+cost as much that way, since a PSF that needs few passes frequencies that the coarse grid lacks.
 """
 
 from collections.abc import Sequence

@@ -185,7 +185,8 @@ def _made_as(group: zarr.Group) -> dict[str, Any]:
     made: dict[str, Any] = {}
     attributes: Any = group.attrs
     if "photons" in attributes:
-        made["photons"] = [min(attributes["photons"]), max(attributes["photons"])]
+        lit = [photons for photons in attributes["photons"] if photons]  # others are empty
+        made["photons"] = [min(lit, default=0.0), max(lit, default=0.0)]
     if "recipes" in attributes:
         made["recipes"] = dict(sorted(Counter(attributes["recipes"]).items()))
     if "specimens" in attributes:

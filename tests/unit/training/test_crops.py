@@ -77,7 +77,7 @@ def test_the_search_ends_at_the_brightest():
 def test_one_map_for_image_and_object(tmp_path):
     rng = np.random.default_rng(0)
     group = zarr.create_group(
-        tmp_path / "s.zarr", attributes={"photons": [9.0, 5.0], "recipes": ["a", "a"]}
+        tmp_path / "s.zarr", attributes={"photons": [9.0, 5.0, 0.0], "recipes": ["a", "a"]}
     )
     truth = 110 + 90 * (rng.uniform(0, 1, (2, *SHAPE)) > 0.9)
     image = rng.poisson(truth).astype(np.float32)
