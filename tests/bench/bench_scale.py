@@ -85,7 +85,7 @@ def bare(methods: list[str], count: int) -> str:
             + [path + f"sample/{m}.json" for m in networks]
             + [
                 path + f"{name}.json"
-                for name in ("tuning/rl_tuned", "psf_fit", "likeness", "evaluation")
+                for name in ("tuning/rl_tuned", "tuning/rltv", "psf_fit", "likeness", "evaluation")
             ],
             path + "report.html",
         ),

@@ -142,7 +142,7 @@ def _timed(call: Callable[[], object]) -> float:
 
 
 def described() -> dict[str, str]:
-    """Describe this run: date, machine, versions."""
+    """Describe this run: date, machine, versions, what else the machine has to do."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -160,6 +160,7 @@ def described() -> dict[str, str]:
         "machine": f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores",
         "flags": " ".join(flag for flag in FLAGS if flag in known),
         "versions": ", ".join([f"Python {platform.python_version()}", *versions]),
+        "load": f"{os.getloadavg()[0]:.1f} at the start",
     }
 
 
@@ -178,8 +179,8 @@ def main(chosen: list[str], *, record: bool, strict: bool) -> None:
     run, quick = described(), "quick" in chosen
     areas = [area for area in chosen if area != "quick"]
     print("\n".join(f"{name}: {value}" for name, value in run.items()))
-    print(f"load at the start: {os.getloadavg()[0]:.2g}\n")
-    print("| what | median | least to most | goal |\n|---|---|---|---|", flush=True)
+    print("\n| what | median | least to most | goal |\n|---|---|---|---|", flush=True)
+    other, before = load()
     now: dict[str, Ratio] = {}
     minutes: dict[str, float] = {}
     for area, rows in measured(areas, quick=quick):
@@ -189,17 +190,16 @@ def main(chosen: list[str], *, record: bool, strict: bool) -> None:
             if row.worse:
                 now[row.name] = row.ratio
         minutes[area] = (time.perf_counter() - started) / 60
+        if record:  # a later area may fail
+            save(run, now)
     each = ", ".join(f"{area} {spent:.1f}" for area, spent in minutes.items())
     print(f"\n{sum(minutes.values()):.1f} minutes ({each})")
-    other, before = load()
     if other:
         print(f"compared with: {'; '.join(other.values())}")
     found = regressions(before, now)
     print("\n".join(found) or "No ratio is more than 10 % worse than recorded.")
     if quick and not areas and (absent := before.keys() - now.keys()):
         print(f"recorded, but not measured: {', '.join(sorted(absent))}")
-    if record:
-        save(run, now)
     sys.exit(bool(found and strict))
 
 
