@@ -3,12 +3,14 @@
 import re
 import shlex
 from fnmatch import fnmatch
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import typer
 import yaml
+import zarr
 from snakemake.cli import get_argument_parser
 from typer.exceptions import TyperException
 from typer.testing import CliRunner
@@ -170,17 +172,32 @@ def test_a_python_block_compiles(block):
     compile(block.text, str(block), "exec")
 
 
-def test_the_python_block_of_the_readme_runs(monkeypatch, tmp_path):
+@pytest.fixture
+def image(monkeypatch, tmp_path):
+    """A small image in `cells.ome.tif` in the working directory."""
     monkeypatch.chdir(tmp_path)
     image = np.random.default_rng(1).poisson(20, (8, 24, 24)).astype(np.uint16) + 100
     image[3:5, 10:14, 10:14] += 500
     sizes = {"PhysicalSizeZ": 0.3, "PhysicalSizeY": 0.1, "PhysicalSizeX": 0.1}
     tifffile.imwrite("cells.ome.tif", image, metadata={"axes": "ZYX", **sizes})
+    return image
+
+
+def test_the_python_block_of_the_readme_runs(image):
     (block,) = [b for b in blocks("python") if b.path == README]
     names = {"image": image}
     exec(compile(block.text, "README.md", "exec"), names)
     assert names["restored"].max() > image.max()
-    assert (tmp_path / "cells.ome.zarr" / "zarr.json").is_file()
+    assert Path("cells.ome.zarr", "zarr.json").is_file()
+
+
+def test_the_commands_of_the_readme_restore_a_file(image):
+    (block,) = [b for b in blocks("sh") if b.path == README and "decon3d restore" in b.text]
+    for words in commands(block.text):
+        result = CliRunner().invoke(app, words[1:])
+        assert result.exit_code == 0, result.output
+    restored = zarr.open_array(Path(words[3], "0"), mode="r")[0, 0]
+    assert restored.shape == image.shape and restored.max() > image.max()
 
 
 def test_the_tutorial_shows_the_config_that_its_command_writes(monkeypatch, tmp_path):
