@@ -88,6 +88,7 @@ if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
 
 METHODS = SETTINGS.methods
 PHANTOMS = SETTINGS.simulated_pairs
+PAIRED = {name for name in SETTINGS.datasets if SETTINGS.has_pairs(name)}
 NO_NAME = r"[^\s\S]"
 CAPTIONS = str(CLONE / "workflow" / "report" / "page.rst")
 
@@ -149,7 +150,7 @@ def _path(path, wildcards, **more):
 
 def if_pairs(paths):
     """What another input function lists, if the dataset has pairs with truth."""
-    return lambda w: paths(w) if SETTINGS.has_pairs(w.dataset) else []
+    return lambda w: paths(w) if w.dataset in PAIRED else []
 
 
 def unless_camera_is_known(**inputs):
@@ -367,6 +368,12 @@ def restoring(wildcards):
 @lru_cache(maxsize=None)
 def _restoring(method):
     return values(METHODS[method], exclude={"training"})
+
+
+@lru_cache(maxsize=None)
+def kernels(method):
+    """What a method restores (`target_kernels`), the same in all datasets."""
+    return target_kernels(SETTINGS, method)
 
 
 def chain_settings(wildcards):

@@ -51,7 +51,7 @@ rule evaluate:
         references=lambda w: JOBS.references(w.dataset),
         seen=evaluated_seen,
         doses=values(JOBS.probe, include={"photons", "background_photons"}),
-        kernels=lambda w: target_kernels(SETTINGS, w.method),
+        kernels=lambda w: kernels(w.method),
         seed=SETTINGS.seed,
         version=[VERSIONS["evaluate"], VERSIONS["consistency"]],
     script:
@@ -128,6 +128,6 @@ use rule evaluate as evaluate_input with:
         references=lambda w: JOBS.references(w.dataset),
         seen=references_seen,
         doses=values(JOBS.probe, include={"photons", "background_photons"}),
-        kernels=target_kernels(SETTINGS, "input"),
+        kernels=kernels("input"),
         seed=SETTINGS.seed,
         version=VERSIONS["evaluate"],
