@@ -15,8 +15,9 @@ root of the dose, and so does λ. Both were fitted by hand to the best λ and it
 volumes; `make validate VALIDATE=estimates` shows what they lose.
 
 The photons are those of the brightest structure: the normalisation's scale above the background,
-over the camera's gain. PSF, statistics and camera are those of the volume that the estimates are
-made of: in training, every volume may have its own microscope, camera and dose.
+over the camera's gain. Where the gain is not known, they follow from the noise of empty places.
+PSF, statistics and camera are those of the volume that the estimates are made of: in training,
+every volume may have its own microscope, camera and dose.
 
 More than 40 iterations run coarse to fine (`classical.coarse_to_fine`), at half of the cost. Fewer
 cost as much that way, since a PSF that needs few passes frequencies that the coarse grid lacks.
@@ -48,8 +49,13 @@ RISE = 0.33
 FEW_PHOTONS = 6.0
 """Photons at which the PSF's width makes no difference."""
 LEAST_ITERATIONS, MOST_ITERATIONS = 5, 120
-UNKNOWN_PHOTONS = 100.0
-"""Photons where the camera's gain is not known."""
+USUAL_PHOTONS, USUAL_POWER = 1.4, 4 / 3
+"""Where the camera's gain is not known, the photons are the first number times the brightness over
+the noise of empty places, to the power of the second. Fitted on microscopes that
+`phantoms.microscopes` draws. (The power is 1 if read noise dominates empty places, and 2 if the
+background is a fixed share of the light.)"""
+MOST_PHOTONS = 3000.0
+"""The largest dose of these microscopes; also for an image without noise."""
 
 
 def network_runs(
@@ -93,11 +99,18 @@ def network_runs(
 
 
 def usual_photons(recipe: Recipe, statistics: ChannelStatistics, camera: Camera | None) -> float:
-    """Return the photons of the brightest structure, above the background."""
-    if camera is None or camera.gain_from == "assumed":
-        return UNKNOWN_PHOTONS
+    """Return the photons of the brightest structure, above the background.
+
+    Where the camera's gain is not known, they follow from the noise of empty places.
+    """
     law = statistics.normalisation
-    return max((law.offset + law.scale - recipe.background) / camera.gain, 1.0)
+    brightness = law.offset + law.scale - recipe.background  # counts
+    if camera is not None and camera.gain_from != "assumed":
+        return max(brightness / camera.gain, 1.0)
+    if statistics.background_sigma <= 0:
+        return MOST_PHOTONS
+    ratio = max(brightness / statistics.background_sigma, 0.0)
+    return float(np.clip(USUAL_PHOTONS * ratio**USUAL_POWER, 1.0, MOST_PHOTONS))
 
 
 def usual_weight(psf: Psf, photons: float) -> float:

@@ -11,7 +11,7 @@ from decon3d.classical.kinds.rltv import Rltv
 from decon3d.errors import UserError
 from decon3d.networks.description import load_info
 from decon3d.networks.estimates import (
-    UNKNOWN_PHOTONS,
+    MOST_PHOTONS,
     network_runs,
     usual_iterations,
     usual_photons,
@@ -58,14 +58,34 @@ def test_a_wide_psf_takes_more_iterations_and_a_bright_image_less_smoothing():
     assert numbers(10, psf=WIDE)[1] > dim[1]
 
 
-def test_photons_are_counts_over_the_gain_and_a_guess_without_one():
+def test_photons_are_counts_over_the_gain():
     (run,), statistics = runs_of(40)
     photons = usual_photons(run.recipe, statistics, CAMERA)
     assert photons == pytest.approx(
         usual_photons(run.recipe, statistics, replace(CAMERA, gain=1)) / 2
     )
-    for unknown in (None, replace(CAMERA, gain_from="assumed")):
-        assert numbers(40, camera=unknown)[0] == usual_weight(PSF, UNKNOWN_PHOTONS)
+
+
+@pytest.mark.parametrize("unknown", [None, replace(CAMERA, gain_from="assumed")])
+def test_without_a_gain_photons_follow_from_the_noise_whatever_the_counts(unknown):
+    (run,), statistics = runs_of(40)
+    bright = statistics.normalisation.offset + statistics.normalisation.scale
+
+    def photons(*, sigma=5.0, times=1.0):
+        law = replace(
+            statistics.normalisation,
+            offset=times * statistics.normalisation.offset,
+            scale=times * statistics.normalisation.scale,
+        )
+        noisy = replace(statistics, normalisation=law, background_sigma=times * sigma)
+        recipe = replace(run.recipe, background=times * run.recipe.background)
+        return usual_photons(recipe, noisy, unknown)
+
+    ratio = (bright - run.recipe.background) / 5
+    assert photons() == pytest.approx(1.4 * ratio ** (4 / 3))
+    assert photons(times=7) == pytest.approx(photons())
+    assert photons(sigma=10) == pytest.approx(photons() / 2 ** (4 / 3))
+    assert photons(sigma=0) == photons(sigma=1e-6) == MOST_PHOTONS
 
 
 @pytest.mark.parametrize("psf", [PSF, WIDE], ids=["compact", "wide"])

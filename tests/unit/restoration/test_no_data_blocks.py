@@ -103,7 +103,7 @@ def test_richardson_lucy_with_fill_is_the_same_whole_and_tiled(tmp_path):
         method, statistics=statistics, psf=PSF, tuned={}, camera=Camera(offset=100)
     )
     _, _, whole = restored(tmp_path, record, state)
-    plan, _, tiled = restored(tmp_path, record, state, parts=1, memory_gb=5e-3)
+    plan, _, tiled = restored(tmp_path, record, state, parts=1, memory_gb=3e-3)
     assert plan.bounds[-1] > 1
     assert np.array_equal(whole == 0, outside)
     assert np.abs(whole - tiled).max() < 2e-3 * whole.max()
