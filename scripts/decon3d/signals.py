@@ -1,6 +1,7 @@
-"""SIGTERM, sent before a job's time limit and when a node is drained."""
+"""SIGTERM, sent before a job's time limit and when a node is drained; the stack of handlers."""
 
 import contextlib
+import ctypes
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -36,3 +37,21 @@ def handle_sigterm_in_a_thread() -> None:
             threading.Thread(target=handler, args=(number, None), daemon=True).start()
 
         signal.signal(signal.SIGTERM, start)
+
+
+@contextlib.contextmanager
+def signal_stack_kept() -> Iterator[None]:
+    """Put back the stack of this thread's signal handlers that code in this context replaces.
+
+    OpenVINO's CPU plugin sets a stack of its own (`sigaltstack`). If several plugins end in another
+    order than they began, the memory is free, but still in use as the stack: the next signal, such
+    as SIGTERM, then ends the process by a segmentation fault.
+    """
+    function = getattr(ctypes.CDLL(None), "sigaltstack", None)
+    before = ctypes.create_string_buffer(64)  # stack_t, whatever the order of its fields
+    known = function is not None and function(None, before) == 0
+    try:
+        yield
+    finally:
+        if function is not None and known:
+            function(before, None)

@@ -31,8 +31,8 @@ IMPATIENT = (
 )
 GPU_RULES = {"train", "restore_part_gpu", "networks"}
 """Or groups of rules: restored phantoms and samples."""
-STEPS = 80
-ONE_TRAINING = {"steps": STEPS, "crop": [8, 16, 16], "batch": 2, "validate_every": 20}
+STEPS = 1500
+ONE_TRAINING = {"steps": STEPS, "crop": [8, 16, 16], "batch": 2, "validate_every": 50}
 SPLIT = {"count": 1, "recipes": {"rln_mixed": 1}}
 VOLUME = {"simulate": {"small": {"shape": [12, 256, 256]}}}
 CONFIG = {
@@ -185,7 +185,7 @@ def disturb(cluster, folder, run):
     finally:
         cluster.call("scontrol", "update", "PartitionName=gpu", "State=UP")
     trainings = [(name, "train", "gfp.rln.log") for name in ("one", "two")]
-    until(lambda: all(said(*log, "training rln") for log in trainings), "both trainings")
+    until(lambda: all(said(*log, "step 50:") for log in trainings), "both trainings")
     tell_to_stop(*trainings[0])
 
     def stop_two():

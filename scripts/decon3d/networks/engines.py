@@ -20,6 +20,7 @@ from decon3d.blocks.geometry import Triple
 from decon3d.errors import UserError
 from decon3d.logs import log
 from decon3d.networks.backend import keras, tf
+from decon3d.signals import signal_stack_kept
 
 if TYPE_CHECKING:  # a classical method needs an engine's name, but no Keras
     from decon3d.networks.inference import Function
@@ -143,8 +144,9 @@ class _OpenVino:
                 "machines of the parts (pip install 'decon3d[openvino]'), or set "
                 "restoration.engine: tensorflow"
             ) from None
-        self.core = openvino.Core()
-        able = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        with signal_stack_kept():
+            self.core = openvino.Core()
+            able = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bfloat16" and "BF16" not in able:
             raise UserError(
                 "restoration.precision: this CPU does not support bfloat16; use float32, or run "
@@ -167,7 +169,9 @@ class _OpenVino:
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         if batch.shape != self.shape:
             self.request = None  # frees what the last shape needed
-            compiled_model = self.core.compile_model(self._graph(batch.shape), "CPU", self.options)
+            graph = self._graph(batch.shape)
+            with signal_stack_kept():
+                compiled_model = self.core.compile_model(graph, "CPU", self.options)
             self.request, self.shape = compiled_model.create_infer_request(), batch.shape
         given = np.ascontiguousarray(np.moveaxis(batch, -1, 1))
         self.request.infer([given], share_inputs=True)

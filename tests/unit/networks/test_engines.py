@@ -1,5 +1,6 @@
 """An engine computes what the network is, whatever it makes of its graph."""
 
+import ctypes
 import importlib.util
 from types import SimpleNamespace
 
@@ -168,3 +169,19 @@ def test_margins_of_even_kernels_and_of_coarser_grids_are_kept():
 def test_a_halo_that_is_too_small_is_refused(networks):
     with pytest.raises(ValueError, match="the network needs"):
         inference_function(networks["rln"], halo=(10, 18, 18))
+
+
+@openvino
+def test_the_stack_of_signal_handlers_stays_what_it_was(networks):
+    """With OpenVINO's own stack, SIGTERM ended a process after two networks were freed."""
+
+    def stack():
+        found = ctypes.create_string_buffer(64)
+        assert ctypes.CDLL(None).sigaltstack(None, found) == 0
+        return found.raw
+
+    before, model, block = stack(), networks["rln"], np.ones((40, 40, 40), np.float32)
+    predictor = Predictor(model, info(model), engine=Engine("openvino"))
+    assert stack() == before
+    predictor.predict(block)
+    assert stack() == before
