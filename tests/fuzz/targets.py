@@ -27,6 +27,7 @@ from decon3d.evaluation.noise import load_noise, measure_noise
 from decon3d.evaluation.records import read_records, write_records
 from decon3d.files import read_record
 from decon3d.networks.description import load_info
+from decon3d.networks.kind import ESTIMATES_VERSION
 from decon3d.optics.measured import psf_from_file
 from decon3d.optics.psf import load_psf, normalised_psf, save_psf
 from decon3d.phantoms.user_objects import open_own_object
@@ -579,7 +580,8 @@ INFO: dict[str, Any] = {
     "model_sha256": "0",
     "weights_sha256": "0",
     "started_from": None,
-    "estimates": [{"iterations": [2, 5], "tv_weight": 0.0}],
+    "estimates": [{"iteration_factors": [0.3, 1.0], "tv_factor": 1.0}],
+    "estimates_version": ESTIMATES_VERSION,
 }
 
 
