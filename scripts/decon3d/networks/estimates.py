@@ -45,7 +45,7 @@ ITERATIONS = 12.0
 COMPACT = 0.22
 """Root of the sum of squares of a compact PSF."""
 RISE = 0.33
-"""How much faster the iterations rise with the PSF's width for each e-fold of the photons."""
+"""Power of the PSF's width that each e-fold of the photons adds."""
 FEW_PHOTONS = 6.0
 """Photons at which the PSF's width makes no difference."""
 LEAST_ITERATIONS, MOST_ITERATIONS = 5, 120
@@ -70,7 +70,7 @@ def network_runs(
     Parameters
     ----------
     estimates
-        In units of the laws above.
+        Relative to the laws above.
     statistics
         Of the channel in a restoration, of the single volume in a training: the photons follow
         from its normalisation and background.

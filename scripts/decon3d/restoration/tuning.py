@@ -57,10 +57,10 @@ def tune_on_phantoms(
     store
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
-        JSON with `chosen` (the λ under its setting's name, iterations, those on
-        the coarse grid before them, if any, score), the score still
-        `to_gain`, the limit that the search was `ended_by` (null = none), the whole `curve`, what
-        was tuned `on`, the `measure`, and `seconds`.
+        JSON with `chosen` (the λ under its setting's name, iterations, those on the coarse grid
+        before them, if any, score), the score still `to_gain`, the limit that the search was
+        `ended_by` (null = none), the whole `curve`, what was tuned `on`, the `measure`, and
+        `seconds`.
     """
     started = time.perf_counter()
     group: Any = open_group(store)
