@@ -28,7 +28,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from decon3d.classical.channel import FEW_ITERATIONS, base_recipe
+from decon3d.classical.channel import base_recipe
 from decon3d.classical.estimates import Run
 from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.recipe import Recipe
@@ -49,6 +49,8 @@ RISE = 0.33
 FEW_PHOTONS = 6.0
 """Photons at which the PSF's width makes no difference."""
 LEAST_ITERATIONS, MOST_ITERATIONS = 5, 120
+MOST_ON_FULL_GRID = 40
+"""Iterations beyond which a run goes coarse to fine."""
 USUAL_PHOTONS, USUAL_POWER = 1.4, 4 / 3
 """Where the camera's gain is not known, the photons are the first number times the brightness over
 the noise of empty places, to the power of the second. Fitted on microscopes that
@@ -88,7 +90,7 @@ def network_runs(
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     photons = usual_photons(recipe, statistics, camera)
     weight, iterations = usual_weight(psf, photons), usual_iterations(psf, photons)
-    recipe = replace(recipe, coarse_to_fine=iterations > FEW_ITERATIONS)
+    recipe = replace(recipe, coarse_to_fine=iterations > MOST_ON_FULL_GRID)
     return [
         Run(
             replace(recipe, tv_weight=estimate.tv_factor * weight),

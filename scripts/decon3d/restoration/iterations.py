@@ -105,9 +105,8 @@ def choose_iterations(
             f"the noise of neighbouring voxels is correlated ({shared:.2f})",
         )
     blocks = _affordable(sample, psf)
-    bins = bins_of(psf.data)
     start = 0
-    if recipe.coarse_to_fine and max(bins) > 1:
+    if recipe.starts_coarse(psf.data):
         coarse = coarse_subjects(blocks, recipe=recipe, psf=psf, noise=noise, seed=seed)
         trials = scores(coarse.subjects, psf=coarse.psf, most=coarse.last, threads=threads)
         start = coarse.chosen(_followed(trials, 1)[0])
