@@ -41,10 +41,10 @@ def residual(folder: Path, modality: str) -> dict[str, float]:
     from decon3d.restoration.restorers import open_restorer
     from decon3d.volumes.camera import Camera
     from decon3d.volumes.statistics import ChannelStatistics
-    from decon3d.volumes.writer import create_level, write_metadata
     from support.chosen_iterations import CAMERA, exposure_of, psf_of
     from support.large_volumes import VOXEL, described, planned
     from support.small_networks import write
+    from support.volumes import own_volume
 
     limit_threads(THREADS)
     shape, memory_gb = CASES[modality]
@@ -77,17 +77,9 @@ def residual(folder: Path, modality: str) -> dict[str, float]:
     )
     own = prepare_network(folder / modality, **about)
     store = folder / f"{modality}.zarr"
-    level = create_level(store, shape=(1, 1, *shape), dtype="float32", chunk=(24, 64, 64))
     z, y, x = shape
-    level[0, 0] = np.tile(image, (3, 8, 8))[:z, :y, :x]
-    write_metadata(
-        store,
-        name="v",
-        factors=[(1, 1, 1)],
-        voxel_size_um=VOXEL,
-        channel_names=["a"],
-        windows=[(0, 1000)],
-    )
+    values = np.tile(image, (3, 8, 8))[:z, :y, :x]
+    own_volume(store, values, chunk=(24, 64, 64), voxel_size_um=VOXEL)
     record = described(store, shape)
     result = {"iterations": found.iterations, "weight": found.weight}
     for name, state in (("rltv", rltv), ("rl_residual", own)):

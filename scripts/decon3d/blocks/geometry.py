@@ -180,10 +180,10 @@ def choose_block(
         Of the volume.
     halo, stride
         As for `block_at`.
-    bytes_per_voxel, memory_bytes
-        The padded block times the first fits the second, …
-    reserved_bytes
-        … less what is taken already.
+    bytes_per_voxel
+        Memory per voxel of the padded block.
+    memory_bytes, reserved_bytes
+        The whole memory, and the part of it that is taken already.
     at_least
         Least number of blocks, if the volume is large enough.
     mirror

@@ -31,9 +31,11 @@ accelerated iterations; with damping 18, at 0.3 dB more on a specimen of 200 pho
 ARRAYS = 12
 """Arrays of the size of a block that are alive at once: of an iteration, or of `Recipe.restored`
 after it. Measured on the CPU with PSFs of 9 x 9 x 9 voxels and blocks of 48 x 96 x 96 and
-60 x 160 x 160 voxels: 10.0 for Richardson-Lucy and total variation, 11.3 for Good's roughness, …"""
-ARRAYS_UNMATCHED, ARRAYS_CONSENSUS = 20, 24
-"""… 18.1 for an unmatched back projector, 22.2 for gradient consensus."""
+60 x 160 x 160 voxels: 10.0 for Richardson-Lucy and total variation, 11.3 for Good's roughness."""
+ARRAYS_UNMATCHED = 20
+"""The same for an unmatched back projector: 18.1 were measured."""
+ARRAYS_CONSENSUS = 24
+"""The same for gradient consensus: 22.2 were measured."""
 GPU_ARRAYS = {"plain": 22, "prior": 26, "consensus": 42}
 """Arrays on a GPU, where slabs do not keep temporaries small: for plain Richardson-Lucy 8 that
 last, 5 temporaries and the work space of 7 transforms. Counted, not measured."""

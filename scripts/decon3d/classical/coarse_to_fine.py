@@ -202,7 +202,7 @@ class CoarseGrid:
         return values
 
     def refined(self, estimate: FloatArray) -> FloatArray:
-        """Interpolate an estimate on the coarse domain linearly on the image's domain."""
+        """Interpolate an estimate on the coarse domain smoothly onto the image's domain."""
         fine, xp = self._fine, self._fine.device.xp
         for axis, n in enumerate(self.bins):
             margin = n * self.model.inside[axis].start + self._before[axis]

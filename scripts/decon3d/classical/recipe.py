@@ -84,6 +84,10 @@ class Recipe:
                 del values[name]
         return values
 
+    def starts_coarse(self, psf: FloatArray) -> bool:
+        """Say whether the iterations start on binned data: not where the PSF is too narrow."""
+        return self.coarse_to_fine and max(bins_of(psf)) > 1
+
     def with_prior(self, prior: Prior, weight: float) -> "Recipe":
         """Return the recipe with another λ of a prior."""
         changes: dict[str, Any] = {prior: weight}
@@ -118,7 +122,7 @@ class Recipe:
         The estimates are as `iterate` describes them. With `coarse_to_fine`, the numbers also
         decide which iterations run on the full grid.
         """
-        if self.coarse_to_fine and max(bins_of(model.psf)) > 1:
+        if self.starts_coarse(model.psf):
             image, options = self._prepared(image)
             del options["acceleration"], options["start"]
             estimates = iterate_coarse_to_fine(

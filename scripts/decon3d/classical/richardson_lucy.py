@@ -5,8 +5,8 @@ The model is Poisson counts g with the mean Hx + b (Richardson 1972, Lucy 1974):
     x ← p · W · Hᵀ(g / (Hp + b)) / (1 - λ div(∇p / |∇p|)),
 
 with Bertero's weights W = 1 / Hᵀm (`operators`; m is 1 where the image has data: voxels without
-give neither ratio nor weight), Dey's total variation (`total_variation`) and, for
-plain iterations, p = x. With Good's roughness (`roughness`), a root takes the place of the
+give neither ratio nor weight), Dey's total variation (`total_variation`) and, for plain iterations,
+p = x. With Good's roughness (`roughness`), a root takes the place of the
 division. The gain of the camera cancels: counts in, counts out.
 
 W amplifies noise. Where the image sees half of a voxel's light, W is 2, and noise changes an empty

@@ -50,9 +50,9 @@ FALLEN = 2
 CLIMB = 0.2
 """A λ with a score that is better by so many tolerances is worth another step of the search."""
 MOST_ITERATIONS = 500
-"""Bound of the iterations at one λ, …"""
+"""Most iterations at one λ."""
 MOST_IN_ALL = 2000
-"""… and of those at all λ together."""
+"""Most iterations at all λ together."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ LADDERS: dict[Prior, Ladder] = {
     "roughness_weight": Ladder(0.05, 1e-4, 20.0),
 }
 JUDGED_FROM = 32
-"""Iterations that every run is given, however it starts; …"""
+"""Iterations that every run is given, however its scores begin."""
 JUDGED_FROM_COARSE = 12
-"""… of one that starts on the coarse grid."""
+"""The same for runs on the coarse grid, and for those that start from it."""
 COARSE_SHARE = 0.5
 """Iterations on the coarse grid, relative to the number that is best there."""
 

@@ -29,7 +29,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from decon3d.classical.channel import FEW_ITERATIONS, base_recipe
+from decon3d.classical.channel import base_recipe
 from decon3d.classical.estimates import Run
 from decon3d.classical.kinds.rl import Rl
 from decon3d.classical.recipe import Recipe
@@ -46,10 +46,12 @@ ITERATIONS = 12.0
 COMPACT = 0.22
 """Root of the sum of squares of a compact PSF."""
 RISE = 0.33
-"""How much faster the iterations rise with the PSF's width for each e-fold of the photons."""
+"""Power of the PSF's width that each e-fold of the photons adds."""
 FEW_PHOTONS = 6.0
 """Photons at which the PSF's width makes no difference."""
 LEAST_ITERATIONS, MOST_ITERATIONS = 5, 120
+MOST_ON_FULL_GRID = 40
+"""Iterations beyond which a run goes coarse to fine."""
 USUAL_PHOTONS, USUAL_POWER = 1.4, 4 / 3
 """Where the camera's gain is not known, the photons are the first number times the brightness over
 the noise of empty places, to the power of the second. Fitted on microscopes that
@@ -71,7 +73,7 @@ def network_runs(
     Parameters
     ----------
     estimates
-        In units of the laws above.
+        Relative to the laws above.
     statistics
         Of the channel in a restoration, of the single volume in a training: the photons follow
         from its normalisation and background.
@@ -89,7 +91,7 @@ def network_runs(
     recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     photons = usual_photons(recipe, statistics, camera)
     weight, iterations = usual_weight(psf, photons), usual_iterations(psf, photons)
-    recipe = replace(recipe, coarse_to_fine=iterations > FEW_ITERATIONS)
+    recipe = replace(recipe, coarse_to_fine=iterations > MOST_ON_FULL_GRID)
     return [
         Run(
             replace(recipe, tv_weight=estimate.tv_factor * weight),

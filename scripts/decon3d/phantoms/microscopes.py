@@ -19,19 +19,10 @@ Content = Literal["full", "sparse", "empty"]
 Bounds = tuple[float, float]
 
 WATER, SILICONE, OIL, CLEARED = 1.333, 1.406, 1.515, 1.45
+IMMERSED = ((WATER, (0.8, 1.2)), (SILICONE, (0.9, 1.3)), (OIL, (1.1, 1.42)))
 OBJECTIVES: dict[str, tuple[tuple[float, Bounds], ...]] = {
-    "widefield": (
-        (1.0, (0.4, 0.9)),
-        (WATER, (0.8, 1.2)),
-        (SILICONE, (0.9, 1.3)),
-        (OIL, (1.1, 1.42)),
-    ),
-    "confocal": (
-        (1.0, (0.6, 0.9)),
-        (WATER, (0.8, 1.2)),
-        (SILICONE, (0.9, 1.3)),
-        (OIL, (1.1, 1.42)),
-    ),
+    "widefield": ((1.0, (0.4, 0.9)), *IMMERSED),
+    "confocal": ((1.0, (0.6, 0.9)), *IMMERSED),
     "light_sheet": ((WATER, (0.4, 1.1)), (CLEARED, (0.3, 0.6))),
     "two_photon": ((1.0, (0.5, 0.8)), (WATER, (0.8, 1.1))),
 }
@@ -115,11 +106,6 @@ class Microscope:
     background_photons: float
     content: Content
     haze: float
-
-    @property
-    def has_wrong_psf(self) -> bool:
-        """Whether the assumed PSF differs from the true one."""
-        return self.assumed_width != 1 or self.assumed_optics != self.optics
 
     @property
     def known_camera(self) -> Camera | None:

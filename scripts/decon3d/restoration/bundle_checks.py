@@ -40,21 +40,19 @@ def training_mismatches(
         for many microscopes: for a shape of the voxels, or a width of the PSF in voxels, outside
         the range of the training by more than 10 %.
     """
-    found = []
     many = info.trained_on.microscopes
     if many is not None:
-        found += _outside(many, voxel_size_um=voxel_size_um, psf_fwhm_um=psf_fwhm_um)
-    for what, here, there in (
-        ("voxels are", voxel_size_um, info.voxel_size_um),
-        ("point spread function is", psf_fwhm_um, info.psf_fwhm_um),
-    ):
-        if many is None and any(
-            abs(a / b - 1) > TOLERANCE for a, b in zip(here, there, strict=True)
-        ):
-            found.append(
-                f"the {what} {_triple(here)} µm wide (Z × Y × X), but the network was trained "
-                f"for {_triple(there)} µm"
+        found = _outside(many, voxel_size_um=voxel_size_um, psf_fwhm_um=psf_fwhm_um)
+    else:
+        found = [
+            f"the {what} {_triple(here)} µm wide (Z × Y × X), but the network was trained for "
+            f"{_triple(there)} µm"
+            for what, here, there in (
+                ("voxels are", voxel_size_um, info.voxel_size_um),
+                ("point spread function is", psf_fwhm_um, info.psf_fwhm_um),
             )
+            if any(abs(a / b - 1) > TOLERANCE for a, b in zip(here, there, strict=True))
+        ]
     low, high = info.trained_on.noise
     if not _within(noise, (low, high)):
         found.append(

@@ -31,9 +31,9 @@ NOMINAL = 15
 LEAST, MOST = 3, 100
 """Limits of the choice, for accelerated iterations; plain ones need about twice as many."""
 PAST = 1.5
-"""The search continues to so many times the best number of iterations, …"""
+"""The search continues to at least so many times the best number of iterations."""
 JUDGED_FROM = 8
-"""… and at least to this number."""
+"""The search continues to at least this number of iterations."""
 AGREES = 1.25
 """Factor by which the gain may differ from the noise of the data."""
 DOSE_LAW = (1.56, 0.27, -0.37)
@@ -105,9 +105,8 @@ def choose_iterations(
             f"the noise of neighbouring voxels is correlated ({shared:.2f})",
         )
     blocks = _affordable(sample, psf)
-    bins = bins_of(psf.data)
     start = 0
-    if recipe.coarse_to_fine and max(bins) > 1:
+    if recipe.starts_coarse(psf.data):
         coarse = coarse_subjects(blocks, recipe=recipe, psf=psf, noise=noise, seed=seed)
         trials = scores(coarse.subjects, psf=coarse.psf, most=coarse.last, threads=threads)
         start = coarse.chosen(_followed(trials, 1)[0])

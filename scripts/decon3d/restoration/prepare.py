@@ -50,9 +50,9 @@ def prepare_classical(
     Parameters
     ----------
     tuned
-        The search's choice (the λ under its setting's name, `iterations`) where the method says
-        `tune`, or empty.
-        With `iterations: auto` the number is chosen here, on the sample.
+        The search's choice where the method says `tune`, else empty: the λ under its setting's
+        name, `iterations`, and `coarse_iterations`, if any. With `iterations: auto` the number is
+        chosen here, on the sample.
     camera
         The channel's; None = not known, and the whole background counts as light.
     sample

@@ -57,10 +57,10 @@ def tune_on_phantoms(
     store
         Zarr group with `image` and `object` (n, Z, Y, X), in counts.
     path
-        JSON with `chosen` (the λ under its setting's name, iterations, those on
-        the coarse grid before them, if any, score), the score still
-        `to_gain`, the limit that the search was `ended_by` (null = none), the whole `curve`, what
-        was tuned `on`, the `measure`, and `seconds`.
+        JSON with `chosen` (the λ under its setting's name, iterations, those on the coarse grid
+        before them, if any, score), the score still `to_gain`, the limit that the search was
+        `ended_by` (null = none), the whole `curve`, what was tuned `on`, the `measure`, and
+        `seconds`.
     """
     started = time.perf_counter()
     group: Any = open_group(store)
@@ -79,8 +79,8 @@ def tune_on_phantoms(
     truths = [np.asarray(truth) for truth in group["object"]]
     subjects = with_truth(images, truths, recipes)
     coarse = None
-    bins = bins_of(psf.data)
-    if recipes and recipes[0].coarse_to_fine and max(bins) > 1:
+    if recipes and recipes[0].starts_coarse(psf.data):
+        bins = bins_of(psf.data)
         pairs = [r.binned(image, bins) for r, image in zip(recipes, images, strict=True)]
         coarse = CoarseSubjects(
             with_truth(
@@ -157,7 +157,7 @@ def tune_on_data(
         "trust": trust,
     }
     coarse = None
-    if sample and recipe.coarse_to_fine and max(bins_of(psf.data)) > 1:
+    if sample and recipe.starts_coarse(psf.data):
         coarse = coarse_subjects(sample, psf=psf, **options)
     _search(
         risk_subjects(sample, **options),

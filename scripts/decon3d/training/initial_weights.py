@@ -22,7 +22,7 @@ def start_from(
     kind: str,
     options: dict[str, Any],
     psf: Psf,
-    estimates: Sequence[Estimate] = (),
+    estimates: Sequence[Estimate],
 ) -> str:
     """Give a new model the weights of a bundle.
 
@@ -48,8 +48,8 @@ def start_from(
     Raises
     ------
     UserError
-        If the bundle cannot be read, or is of another kind, built with other options or for
-        another number of input channels.
+        If the bundle cannot be read, or is of another kind, built with other options, for another
+        number of input channels or for other estimates.
     """
     folder = Path(expand_path(bundle))
     started, info = load_bundle(folder)

@@ -27,9 +27,9 @@ from decon3d.restoration.restorers import SecondStep, State, open_restorer
 from decon3d.training import loop
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.statistics import ChannelStatistics
-from decon3d.volumes.writer import create_level, write_metadata
 from support.deconvolution import PSF, VOXEL, boxes
 from support.large_volumes import described, planned
+from support.volumes import own_volume
 
 CAMERA = Camera(offset=100, gain=2, read_noise=1)
 ESTIMATES = (Estimate((0.3, 1.0), 0.0),)
@@ -146,17 +146,7 @@ def test_the_network_sees_real_estimates_around_its_tiles(tmp_path):
 def test_the_network_works_in_tiles_of_a_block_within_the_planned_memory(tmp_path, monkeypatch):
     image, _ = photographed(shape=(32, 96, 96))
     store = tmp_path / "v.zarr"
-    create_level(store, shape=(1, 1, *image.shape), dtype="float32", chunk=(32, 96, 96))[0, 0] = (
-        image
-    )
-    write_metadata(
-        store,
-        name="v",
-        factors=[(1, 1, 1)],
-        voxel_size_um=VOXEL,
-        channel_names=["a"],
-        windows=[(0, 1000)],
-    )
+    own_volume(store, image, chunk=(32, 96, 96), voxel_size_um=VOXEL)
     state = prepared(bundle(tmp_path / "bundle", residual=0.5), image)
     record, options = described(store, image.shape), {"memory_gb": 0.04, "engine": "tensorflow"}
     plan = planned(tmp_path, record, state, **options)

@@ -40,7 +40,8 @@ def test_modalities_contents_and_wrong_psfs_have_their_shares(many):
     assert shares["widefield"] >= 0.4
     contents = {k: n / len(many) for k, n in Counter(m.content for m in many).items()}
     assert contents == pytest.approx({"full": 0.92, "sparse": 0.05, "empty": 0.03}, abs=0.02)
-    assert np.mean([m.has_wrong_psf for m in many]) == pytest.approx(0.25, abs=0.04)
+    wrong = [m.assumed_width != 1 or m.assumed_optics != m.optics for m in many]
+    assert np.mean(wrong) == pytest.approx(0.25, abs=0.04)
     assert np.mean([m.camera_known for m in many]) == pytest.approx(0.5, abs=0.05)
     assert np.mean([m.camera.gain_spread > 0 for m in many]) == pytest.approx(0.25, abs=0.04)
     assert 0.05 < np.mean([bool(m.camera.correlation) for m in many]) < 0.25

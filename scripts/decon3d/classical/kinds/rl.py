@@ -24,10 +24,9 @@ class Rl(Classical):
     run on data binned 2 x 2 x 2. `auto` and `tune` choose their number and that of the iterations
     on the full grid. A given number N is that on binned data; N / 3 to N / 2 follow on the full
     grid. (An axis along which the PSF is narrower than 1.5 voxels is not binned.) `none`: about
-    twice as
-    many iterations are needed. At the best number of iterations, `heavy_ball` gives a PSNR that is
-    0.15 to 0.22 dB higher than `none`, but further iterations add noise faster: twice the best
-    number loses up to 3.9 dB, 2.6 dB without acceleration. A stopping rule excludes
+    twice as many iterations are needed. At the best number of iterations, `heavy_ball` gives a PSNR
+    that is 0.15 to 0.22 dB higher than `none`, but further iterations add noise faster: twice the
+    best number loses up to 3.9 dB, 2.6 dB without acceleration. A stopping rule excludes
     `coarse_to_fine`. `stopping: rlgc` requires `none`, since momentum then fits the noise (7 dB
     lost at 50 photons)."""
     back_projector: Literal["matched", "wiener_butterworth"] = "matched"
