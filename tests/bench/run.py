@@ -2,8 +2,8 @@
 
 Every `bench_<area>.py` here has a function `rows()` that yields `Row`s. Those with a function
 `quick()` yield from it the table of `make bench BENCH=quick`, in at most 15 minutes on two cores
-with nothing else to do. Where a public peer exists a row is a ratio to it, measured in turn in this
-run. A goal that is missed is printed as such; nothing here fails, since machines differ.
+with nothing else to do. Where a public peer exists, a row is a ratio to it; both are measured in
+turn. Missed goals are marked, but are no failures, since machines differ.
 
 Ratios are compared with those in `recorded.yaml`. Each that is more than 10 % worse, with spreads
 that do not overlap, is named at the end; with `--strict`, the exit code is then 1. `--record`

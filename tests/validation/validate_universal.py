@@ -3,8 +3,8 @@
 Microscopes, recipes and seeds are unseen. RL and RLTV are tuned on the truth of the very volumes
 that they are scored on: per microscope and dose, λ and iterations both inside the grid, and per
 volume (oracle). The network is that of `config/examples/universal.yaml`, in `$UNIVERSAL` or the
-folder of that config's results. Finished cells are kept in `FOLDER`, those of the rivals whatever
-the network is: the command goes on where it was ended.
+folder of that config's results. Finished cells are kept in `FOLDER`: the command resumes, and for
+another network, it does not restore by RL and RLTV again.
 """
 
 import os

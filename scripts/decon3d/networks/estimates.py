@@ -9,18 +9,19 @@ so two laws take the place of the search:
     iterations = 12 · (0.22 / c)^(0.33 · ln(photons / 6)),
 
 with the root c of the PSF's sum of squares, which is 0.22 for a Gaussian of σ 0.8 voxels, 0.13 for
-a confocal PSF and 0.02 for widefield: the more frequencies a PSF weakens, the more iterations it
-takes to restore them, and the more of these are worth it with more photons. Noise falls with the
-root of the dose, and so does λ. Both were fitted by hand to the best λ and iterations on simulated
-volumes; `make validate VALIDATE=estimates` shows what they lose.
+a confocal PSF and 0.02 for widefield. A PSF that weakens more frequencies needs more iterations to
+restore them; with few photons, further iterations only add noise. Relative noise falls with the
+root of the dose, and so does λ. Both laws were fitted by hand to the best λ and iterations on
+simulated volumes; `make validate VALIDATE=estimates` shows what they lose.
 
 The photons are those of the brightest structure: the normalisation's scale above the background,
-over the camera's gain. Where the gain is not known, they follow from the noise of empty places.
-PSF, statistics and camera are those of the volume that the estimates are made of: in training,
-every volume may have its own microscope, camera and dose.
+over the camera's gain. Where the gain is not known, they follow from the noise of empty places:
+1.4 · (brightness / noise)^(4/3). PSF, statistics and camera are those of the volume that the
+estimates are made of: in training, every volume may have its own microscope, camera and dose.
 
-More than 40 iterations run coarse to fine (`classical.coarse_to_fine`), at half of the cost. Fewer
-cost as much that way, since a PSF that needs few passes frequencies that the coarse grid lacks.
+More than 40 iterations run coarse to fine (`classical.coarse_to_fine`): N on the coarse grid, then
+N / 3 to N / 2 on the full grid. Fewer suit compact PSFs, which pass frequencies that the coarse
+grid lacks; these run on the full grid alone.
 """
 
 from collections.abc import Sequence
