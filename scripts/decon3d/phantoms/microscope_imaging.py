@@ -1,8 +1,8 @@
 """Volumes as a drawn microscope takes them, with the PSF that a restoration assumes.
 
 The object lies on a finer grid than the image and reaches as far beyond it as the PSF does; the
-true PSF is computed on that grid. So the pair is no inverse crime, and the planes above and below
-the stack send their light into it.
+true PSF is computed on that grid. A restoration on the image's grid does not invert the same sums
+(the "inverse crime"), and the planes above and below the stack send their light into it.
 """
 
 from collections.abc import Mapping

@@ -70,10 +70,10 @@ def _outside(
     widths = [("axially", [axial], many.axial_fwhm_voxels)]
     widths += [("laterally", lateral, many.lateral_fwhm_voxels)]
     found = [
-        f"the point spread function is {max(values):.3g} voxels wide {where}, but the network was "
+        f"the point spread function is {outside[0]:.3g} voxels wide {where}, but the network was "
         f"trained for {bounds[0]:.3g} to {bounds[1]:.3g}"
         for where, values, bounds in widths
-        if not all(_within(value, bounds) for value in values)
+        if (outside := [value for value in values if not _within(value, bounds)])
     ]
     ratio = voxel_size_um[0] / voxel_size_um[1]
     if not _within(ratio, many.anisotropy):

@@ -63,6 +63,12 @@ def test_what_differs_by_more_than_a_tenth_is_said(change, said):
             ],
         ),
         (
+            {"psf_fwhm_um": (0.6, 0.25, 0.08)},  # Y is within
+            [
+                "the point spread function is 0.8 voxels wide laterally, but the network was trained for 1 to 5"
+            ],
+        ),
+        (
             {"voxel_size_um": (0.7, 0.1, 0.1), "psf_fwhm_um": (0.5, 0.25, 0.25)},
             [
                 "the point spread function is 0.714 voxels wide axially, but the network was trained for 1 to 8",
