@@ -1,8 +1,8 @@
 """When does the measure of staircase warn? Textured, smooth and flat objects, restored by many ways.
 
-Never for Richardson-Lucy, the raw image, or a truth that is smooth; for total variation with many
-iterations on a textured object. A flat object must be recognised where its pieces are larger than
-the smoothing, as with a confocal PSF.
+It should warn of total variation with many iterations on a textured object, and never of
+Richardson-Lucy, the raw image, or a smooth truth. It should recognise a flat object whose pieces
+are larger than the smoothing, as with a confocal PSF.
 """
 
 from collections import defaultdict
