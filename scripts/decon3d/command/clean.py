@@ -10,7 +10,7 @@ from decon3d.errors import UserError
 from decon3d.paths import INSTRUMENTS
 
 INTERMEDIATE = {
-    "ingest": "volumes converted to OME-Zarr; all later steps run again",
+    "ingest": "volumes converted to OME-Zarr; a run converts them again",
     "after": "restored volumes and pairs as inputs of a second method",
     "simulated": "volumes that the workflow simulated",
     "training": "phantoms or measured pairs; networks are trained again",
