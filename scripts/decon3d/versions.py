@@ -28,18 +28,23 @@ VERSIONS = {
     "phantoms": 7,
     "likeness": 1,
     "pairs": 5,
-    "train": 16,
+    "train": 17,
     "tune": 21,
     "prepare": 25,
     "plan": 13,
-    "restore": 23,
+    "restore": 24,
     "finish": 6,
     "evaluate": 15,
     "noise": 4,
     "psf_fit": 3,
     "consistency": 8,
+<<<<<<< HEAD
     "report": 17,
     "preview": 2,
+=======
+    "report": 16,
+    "preview": 3,
+>>>>>>> main
     "instrument": 1,
 }
 
