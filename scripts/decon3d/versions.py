@@ -38,13 +38,8 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 3,
     "consistency": 8,
-<<<<<<< HEAD
     "report": 17,
-    "preview": 2,
-=======
-    "report": 16,
     "preview": 3,
->>>>>>> main
     "instrument": 1,
 }
 
