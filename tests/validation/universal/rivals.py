@@ -35,11 +35,13 @@ from validation.universal.scores import scores_of
 
 WEIGHTS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """λ of total variation; 0, which is RL, is always tried, too."""
-MOST_ITERATIONS = 300
+MOST_ITERATIONS = 200
 LEAST_ITERATIONS = 12
-BEYOND = 1.6
+BEYOND = 1.4
 """A run goes on to so many times the iterations after which no volume gained `GAIN_DB`."""
-GAIN_DB = 0.02
+SAME_DB = 0.01
+"""Of numbers of iterations whose scores are this close to the best, the smallest is chosen."""
+GAIN_DB = 0.03
 
 Choice = tuple[float, int]
 """λ and iterations."""
@@ -110,11 +112,12 @@ class Search:
         for weight in weights:
             self.run(weight, which)
             curves = [self._scores[weight, i] for i in which]
-            common = set.intersection(*(set(curve) for curve in curves))
-            found += [
-                (float(np.mean([curve[k] for curve in curves])), (weight, k))
-                for k in sorted(common)
-            ]
+            common = sorted(set.intersection(*(set(curve) for curve in curves)))
+            means = [float(np.mean([curve[k] for curve in curves])) for k in common]
+            first = next(
+                k for k, mean in zip(common, means, strict=True) if mean >= max(means) - SAME_DB
+            )
+            found.append((max(means), (weight, first)))
         return max(found, key=lambda entry: entry[0])
 
     def tune(self, which: Sequence[int]) -> Choice:
@@ -228,7 +231,7 @@ def kept_rivals(cell: Cell, plan: Plan) -> list[Row]:
 
 def rivals_file(cell: Cell, plan: Plan) -> Path:
     """Return where the rows of RL and RLTV are kept."""
-    search = [WEIGHTS, MOST_ITERATIONS, LEAST_ITERATIONS, BEYOND, GAIN_DB]
+    search = [WEIGHTS, MOST_ITERATIONS, LEAST_ITERATIONS, BEYOND, GAIN_DB, SAME_DB]
     return plan.folder / "rivals" / f"{digest([*_about(cell, plan), search])}.json"
 
 
