@@ -14,6 +14,7 @@ from decon3d.files import write_json
 from decon3d.report.methods_text import methods_paragraph, restoration_summary
 from decon3d.report.overview import Row, shown_volumes, volume_rows
 from decon3d.report.run_status import data_warnings
+from decon3d.report.scenes import volume_scenes
 from decon3d.report.viewer import Panel, resampled, small_shape, viewer_scene
 from decon3d.report.views import Scene
 from decon3d.volumes.ingest import ingest
@@ -73,6 +74,39 @@ def test_counts_come_back_from_the_picture():
     overlay = found["overlay"]
     sigmas = (decoded(overlay, overlay["shape"]).astype(float) - 128) / 127 * overlay["limit"]
     assert sigmas[:4] == pytest.approx(-6, abs=0.5) and sigmas[6:] == pytest.approx(6, abs=0.5)
+
+
+def test_crops_show_what_the_overview_averages_away(tmp_path, monkeypatch):
+    settings = make_tree(tmp_path, shape=(20, 40, 40), count=1)
+    sigmas = np.zeros((20, 40, 40), np.float32)
+    write_volume(tmp_path / paths.consistency("demo", "cell", "rl"), sigmas)
+    worst = [{"z": 9.0, "um": [0.9, 3.9, 0.1]}, {"z": 8.0, "um": [1, 1, 1]}]
+    checks = {"cell": {"checks": [{"channel": "signal", "worst": worst}]}}
+    write_json(tmp_path / paths.consistency_record("demo", "rl"), checks)
+    checks["cell"]["checks"][0]["worst"] = [{"z": 4.9, "um": [1, 1, 1]}]  # noise
+    write_json(tmp_path / paths.consistency_record("demo", "rltv"), checks)
+    config = settings.model_dump()
+    config["datasets"]["demo"]["preview"]["roi"] = [[2, 8], [0, 10], [30, 40]]
+    settings = type(settings).model_validate(config)
+    named = {"dataset": "demo", "settings": settings}
+    (whole,) = volume_scenes(tmp_path, ["cell"], **named)
+    assert whole["shape"] == whole["full_shape"] == [20, 40, 40]  # full resolution already
+    monkeypatch.setattr("decon3d.report.viewer.MOST_VOXELS", 4000)
+    monkeypatch.setattr("decon3d.report.scenes.CROP", (6, 10, 10))
+    whole, roi, gained, place = volume_scenes(tmp_path, ["cell"], **named)
+    assert np.prod(whole["shape"]) <= 4000
+    assert roi["name"] == "cell: roi, full resolution" and "most detail" in gained["name"]
+    assert place["name"] == "cell: worst place of RL, full resolution"
+    assert "Voxels Z 2 to 7, Y 0 to 9, X 30 to 39" in roi["note"]
+    assert "Y 30 to 39, X 0 to 9" in place["note"]  # moved inside the volume
+    for crop in (roi, gained, place):
+        assert crop["shape"] == crop["full_shape"] == [6, 10, 10]
+        assert crop["voxel_size_um"] == pytest.approx(VOXEL)
+        assert [p["label"] for p in crop["panels"]] == ["raw", "RL", "RLTV", "RLN", "truth"]
+    raw = tifffile.imread(tmp_path / "cell.tif")[2:8, 0:10, 30:40].astype(float)
+    low, high = roi["panels"][0]["range"]
+    stored = low + (high - low) * (decoded(roi["panels"][0], (6, 10, 10)) / 255.0) ** 2
+    assert np.abs(stored - raw).mean() < 0.05 * np.ptp(raw)
 
 
 def test_the_odd_volumes_come_first(tmp_path):
