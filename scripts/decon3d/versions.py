@@ -34,7 +34,7 @@ VERSIONS = {
     "plan": 13,
     "restore": 24,
     "finish": 6,
-    "evaluate": 15,
+    "evaluate": 16,
     "noise": 4,
     "psf_fit": 4,
     "consistency": 8,
