@@ -39,7 +39,7 @@ VERSIONS = {
     "psf_fit": 4,
     "consistency": 8,
     "report": 16,
-    "preview": 2,
+    "preview": 3,
     "instrument": 1,
 }
 
