@@ -38,7 +38,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 4,
     "consistency": 8,
-    "report": 16,
+    "report": 17,
     "preview": 3,
     "instrument": 1,
 }
