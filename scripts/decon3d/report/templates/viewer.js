@@ -1,13 +1,13 @@
 const LINES = ["#555555", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
-const rounded = (counts) => counts.toLocaleString("en", {maximumSignificantDigits: 3});
+const rounded = (counts) => counts.toLocaleString("en", {maximumSignificantDigits: 4});
 
 function histogramOf(volume) {
-  const bins = new Array(256).fill(0);
-  for (const byte of volume) bins[byte]++;
+  const bins = new Array(64).fill(0);
+  for (const code of volume) bins[code >> 6]++;
   return bins;
 }
 
-// Where counts lie between the ends of a scale, 0 to 1: the square root, as the bytes are stored.
+// Where counts lie between the ends of a scale, 0 to 1: the square root, as the codes are stored.
 function positionOf(counts, scale) {
   return Math.sqrt(Math.min(Math.max((counts - scale[0]) / (scale[1] - scale[0]), 0), 1));
 }
@@ -44,7 +44,7 @@ class Viewer {
     if (!scene.volumes) {
       scene.volumes = await Promise.all(scene.panels.map((p) => decodeVolume(p, scene.shape)));
       scene.overlays = await Promise.all(
-        scene.panels.map((p) => p.overlay && decodeVolume(p.overlay, p.overlay.shape)));
+        scene.panels.map((p) => p.overlay && decodeVolume(p.overlay, p.overlay.shape, false)));
     }
     this.scene = scene;
     this.at = [...scene.start];
@@ -74,7 +74,8 @@ class Viewer {
     const text = (shape) => shape.join(" × ");
     const averaged = text(scene.shape) === text(scene.full_shape) ? ""
       : `, averaged to ${text(scene.shape)}`;
-    return `Shown: ${text(scene.full_shape)} voxels (Z, Y, X)${averaged}, 8 bit, compressed. ` +
+    return `Shown: ${text(scene.full_shape)} voxels (Z, Y, X)${averaged}, ` +
+      `${scene.panels[0].bits === 12 ? "12 bit" : "8 bit, compressed"}. ` +
       `For inspection, not for measurements. ${scene.note}`;
   }
 
@@ -149,7 +150,7 @@ class Viewer {
   // The shared window, in counts, as the two handles on the histogram have it.
   get shared() {
     const [black, white] = [this.control.black, this.control.white].map((handle) =>
-      countsOf(255 * handle.value / 1000, this.scene.scale));
+      countsOf(CODES * handle.value / 1000, this.scene.scale));
     return [black, Math.max(white, black + 1e-6)];
   }
 
@@ -186,8 +187,8 @@ class Viewer {
       context.strokeStyle = LINES[i % LINES.length];
       context.lineWidth = 2;
       context.beginPath();
-      bins.forEach((count, byte) => context.lineTo(
-        width * positionOf(countsOf(byte, scene.panels[i].range), scene.scale),
+      bins.forEach((count, bin) => context.lineTo(
+        width * positionOf(countsOf(64 * bin + 32, scene.panels[i].range), scene.scale),
         height - (height - 4) * Math.log1p(count) / most));
       context.stroke();
     });
@@ -265,16 +266,16 @@ class Viewer {
   // The counts under the pointer: in every panel, and of all volumes where only some are shown.
   readOut() {
     const {scene, pointer} = this;
-    const read = (byte, i) => ({0: "≤ ", 255: "≥ "}[byte] || "") +
-      rounded(countsOf(byte, scene.panels[i].range));
+    const read = (code, i) => ({0: "≤ ", [CODES]: "≥ "}[code] || "") +
+      rounded(countsOf(code, scene.panels[i].range));
     for (const {value, indices, sections, axes} of this.figures) {
       const texts = indices.map((i, side) => {
         if (!pointer) return "";
         const [row, column] = [axes.down, axes.across].map((axis) =>
           Math.floor(pointer[axis] / scene.voxel_size_um[axis]));
-        const {bytes, width, height} = sections[side];
+        const {codes, width, height} = sections[side];
         if (row < 0 || column < 0 || row >= height || column >= width) return "";
-        return read(bytes[row * width + column], i);
+        return read(codes[row * width + column], i);
       });
       value.textContent = texts.some(Boolean) && !this.orthogonal
         ? `${texts.join(" | ")} counts` : "";
