@@ -38,8 +38,8 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 4,
     "consistency": 8,
-    "report": 17,
-    "preview": 3,
+    "report": 18,
+    "preview": 4,
     "instrument": 1,
 }
 
