@@ -122,7 +122,7 @@ def test_the_light_is_summed_over_objects_and_their_surroundings():
     eaten[4:8, 18:22, 18:22] -= 10
     assert scores.light_around(eaten, truth) == pytest.approx({"light": -10, "ring": 0})
     ring = truth.copy()
-    ring[4:8, 22:24, 18:22] -= 20  # 32 voxels of 20 counts, of 64 voxels of 100
+    ring[4:8, 24:26, 18:22] -= 20  # 32 voxels of 20 counts, of 64 voxels of 100
     assert scores.light_around(ring, truth) == pytest.approx({"light": -10, "ring": -10})
     far = truth.copy()
     far[:, :5, :5] += 50

@@ -169,5 +169,7 @@ class Plan:
                 microscope, content="empty", haze=0.0, photons=0.0, background_photons=background
             )
             recipe = "spheres"  # drawn, but without light
+        if cell.group == "structures":
+            microscope = replace(microscope, haze=0.0)  # relative to a point, it is too bright
         own = at_scale(self.own, microscope.unit_um)
         return take_volume(microscope, recipe, shape=self.shape, rng=rng, own=own)
