@@ -102,6 +102,7 @@ def evaluate_sample(
     threads: int,
     gpus: int = 0,
     background: float | None = None,
+    halves: list[HeldOut] | None = None,
 ) -> list[Record]:
     """Measure one method on one channel.
 
@@ -115,6 +116,8 @@ def evaluate_sample(
         CPU threads and devices that it may use.
     background
         Counts of empty places of the data; None = the camera's dark level.
+    halves
+        Gets the comparisons of held-out photons (see `held_out_records`).
     """
     for state in method.states:
         claim_device(state, gpus=gpus, threads=threads)
@@ -128,6 +131,7 @@ def evaluate_sample(
         stream=bench.stream,
         name=name,
         threads=threads,
+        halves=halves,
     )
     new = _maker(bench.stream, name)
     for measure in (_probes, _wrong_psf):
@@ -153,6 +157,7 @@ def held_out_records(
     stream: tuple[str, ...],
     name: str,
     threads: int,
+    halves: list[HeldOut] | None = None,
 ) -> list[Record]:
     """Judge a method by held-out photons; NaN, with the reason, if that is not possible.
 
@@ -172,6 +177,8 @@ def held_out_records(
         The method's.
     threads
         CPU threads.
+    halves
+        Gets the comparison of each block if its halves are independent.
 
     Returns
     -------
@@ -198,6 +205,8 @@ def held_out_records(
             how += f"{DEPENDENT}: too many iterations look best, and FSC is not measured"
             log.warning("held-out deviance: %s", how)
             found = [replace(values, fsc_um=(np.nan, np.nan)) for values in found]
+        elif halves is not None:
+            halves += found
     else:
         log.warning("held-out deviance was not measured: %s", reason)
     text = f"{OWN}, binomial halves of sample blocks, both ways; {how}"

@@ -26,10 +26,10 @@ from decon3d.restoration.restorers import State, claim_device, open_restorer
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import (
     Settings,
-    bundle_path,
     is_network,
     is_tuned,
     needs_sample,
+    ready_bundle,
 )
 from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.no_data import read_marked
@@ -98,10 +98,10 @@ def try_method(
     files: dict[str, Any] = {"psf": root / paths.psf(dataset, channel)}
     values, notes = chosen.model_dump(mode="json", exclude={"training"}), []
     if is_network(chosen):
-        named = getattr(chosen, "bundle", None)
-        folder = Path(bundle_path(named, channel)) if named else root / paths.model(*names)
+        folder = Path(ready_bundle(chosen, channel) or root / paths.model(*names))
         if not (folder / "model.json").is_file():
-            steps = f" ({chosen.training.steps:,} steps)" if hasattr(chosen, "training") else ""
+            training = getattr(chosen, "training", None)
+            steps = f" ({training.steps:,} steps)" if training else ""
             return Trial(method, channel, [f"not trained yet{steps}"])
         files["bundle"] = folder / "model.json"
     elif is_tuned(chosen):

@@ -97,6 +97,7 @@ def train(
         SIGTERM (the next attempt resumes).
     """
     training = method.training
+    assert training is not None
     folder = Path(folder)
     own_seed = stream_seed(seed, "training", *stream)
     keras.utils.set_random_seed(own_seed % 2**32)

@@ -57,6 +57,7 @@ class Step:
         devices: Sequence[str] = (),
     ) -> None:
         training = method.training
+        assert training is not None
         self._network, self._method, self._model = network, method, model
         several = len(devices) > 1
         if training.batch % max(1, len(devices)):
