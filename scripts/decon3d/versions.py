@@ -38,7 +38,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 3,
     "consistency": 8,
-    "report": 16,
+    "report": 17,
     "preview": 2,
     "instrument": 1,
 }

@@ -167,7 +167,7 @@ def test_a_training_starts_from_nothing_or_from_the_shipped_weights(trained, fol
     place = shipped.bundle_folder(fine.training.start_from, kind=fine.kind)
     assert Path(place) == folder / "rl_residual"
     (folder / "rl_residual" / "model.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"training\.start_from: .*cannot be read"):
+    with pytest.raises(ConfigError, match=r"training\.start_from: .*is damaged"):
         config({"training": {"start_from": "shipped"}})
 
 
