@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -21,8 +21,9 @@ from decon3d.networks.description import MicroscopeRange
 from decon3d.networks.kind import Estimate
 from decon3d.networks.kinds import rl_residual, rln
 from decon3d.preflight import list_inputs
+from decon3d.report.labels import seen_recipes
 from decon3d.report.methods_text import methods_paragraph
-from decon3d.settings import is_trained, load_settings, needs_sample
+from decon3d.settings import Phantoms, is_trained, load_settings, needs_sample
 from support.records import bundle_info
 from support.small_networks import write
 
@@ -171,6 +172,19 @@ def test_a_training_starts_from_nothing_or_from_the_shipped_weights(trained, fol
         config({"training": {"start_from": "shipped"}})
 
 
+def test_structures_that_the_shipped_weights_know_are_seen(trained, folder):
+    known = replace(TRAINED_ON, made_as={"recipes": {"membranes": 3}})
+    ship.ship(trained, into=folder)
+    path = folder / "rl_residual" / "model.json"
+    write_json(path, read_json(path) | {"trained_on": asdict(known)})
+    settings = config({})
+    test = {"test": {"recipes": {"membranes": 1, "tubules": 1}}}
+    settings = settings.model_copy(update={"phantoms": Phantoms.model_validate(test)})
+    assert "membranes" in seen_recipes(settings) and "tubules" not in seen_recipes(settings)
+    path.unlink()
+    assert "membranes" not in seen_recipes(settings)
+
+
 def test_the_methods_paragraph_names_the_version_of_the_weights(trained, folder, tmp_path):
     _, info = ship.ship(trained, into=folder)
     settings = config({})
@@ -198,3 +212,17 @@ def test_python_restores_with_the_shipped_weights(trained, folder):
     )
     np.testing.assert_array_equal(own, named)
     assert own.max() > 1.2 * image.max()
+
+
+@pytest.mark.skipif(
+    not (shipped.FOLDER / "rl_residual").is_dir(), reason="no weights in this version"
+)
+def test_the_weights_in_the_package_are_as_ship_writes_them(tmp_path):
+    place = shipped.FOLDER / "rl_residual"
+    again, info = ship.ship(place, into=tmp_path)
+    assert sorted(p.name for p in place.iterdir()) == ["model.json", "model.keras"]
+    for name in ("model.json", "model.keras"):
+        assert (again / name).read_bytes() == (place / name).read_bytes()
+    kind = rl_residual.METHOD
+    usual = kind.settings(kind="rl_residual")  # with which `start_from: shipped` fits
+    assert (info.options, info.estimates) == (kind.options(usual), kind.estimates(usual))
