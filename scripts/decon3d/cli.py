@@ -33,6 +33,9 @@ Config = Annotated[str, typer.Argument(help="Config file; `decon3d init` writes 
 Profile = Annotated[
     str, typer.Option(help="Snakemake profile, a path or a name: local, slurm, or your own.")
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show all messages, instead of a line per stage.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -113,25 +116,31 @@ def init(
 
 
 @app.command(context_settings=_TO_SNAKEMAKE)
-def run(context: typer.Context, config: Config, profile: Profile = "local") -> None:
+def run(
+    context: typer.Context, config: Config, profile: Profile = "local", verbose: Verbose = False
+) -> None:
     """Run the workflow for a config.
 
-    Further arguments go to Snakemake: targets, then its options.
+    It shows a line for each stage; all messages are in logs/run.log. Ctrl-C stops the run, and the
+    same command goes on. Further arguments go to Snakemake: targets, then its options.
     """
     from decon3d.command.launch import run_workflow
 
-    run_workflow(config, profile=profile, arguments=context.args)
+    run_workflow(config, profile=profile, arguments=context.args, verbose=verbose)
 
 
 @app.command(context_settings=_TO_SNAKEMAKE)
-def preview(context: typer.Context, config: Config, profile: Profile = "local") -> None:
+def preview(
+    context: typer.Context, config: Config, profile: Profile = "local", verbose: Verbose = False
+) -> None:
     """Try all methods on a crop; predict the cost.
 
     Further arguments go to Snakemake.
     """
     from decon3d.command.launch import run_workflow
 
-    run_workflow(config, profile=profile, arguments=["preview", *context.args])
+    arguments = ["preview", *context.args]
+    run_workflow(config, profile=profile, arguments=arguments, verbose=verbose)
 
 
 @app.command()

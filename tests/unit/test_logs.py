@@ -1,5 +1,7 @@
 """How a job ends that goes wrong: one line on the terminal, everything in the log's file."""
 
+import re
+
 import pytest
 
 from decon3d.errors import UserError, reading, reason
@@ -28,6 +30,14 @@ def test_the_terminal_shows_progress_and_each_warning_once(tmp_path, capsys):
     assert sum("look at this" in line for line in lines) == 1
     assert sum("blocks: " in line for line in lines) >= 1 and "a detail" not in str(lines)
     assert path.read_text().count("look at this") == path.read_text().count("a detail") == 3
+
+
+def test_amounts_in_progress_have_few_digits(tmp_path):
+    path = tmp_path / "job.log"
+    with job_log(path), progress(total=18648576.0, what="rl", unit="voxel", seconds=0) as bar:
+        bar.update(4662144.000000002)
+    line = path.read_text().splitlines()[-1]
+    assert re.search(r" I rl: 4\.66/18\.6 Mvoxel \(25 %\), \S+ Mvoxel/s, \d\d:\d\d left$", line)
 
 
 def test_the_traceback_of_another_error_is_in_the_file_only(tmp_path, capsys):

@@ -93,7 +93,7 @@ def run_blocks(
     with (
         catch_sigterm() as stopped,
         ThreadPoolExecutor(1) as writer,
-        progress(total=voxels, what=what, unit="voxel", unit_scale=True) as bar,
+        progress(total=voxels, what=what, unit="voxel") as bar,
     ):
         pending: Future[None] | None = None
         before = time.perf_counter()

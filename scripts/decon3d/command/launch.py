@@ -80,10 +80,10 @@ def find_profile(name: str) -> str:
     )
 
 
-def snakemake_command(
+def snakemake_arguments(
     config: str | Path, *, profile: str, arguments: Sequence[str] = ()
 ) -> list[str]:
-    """Return the command line that runs the workflow.
+    """Return Snakemake's arguments that run the workflow.
 
     Parameters
     ----------
@@ -96,8 +96,7 @@ def snakemake_command(
     """
     targets = list(takewhile(lambda a: not a.startswith("-"), arguments))
     return [
-        # -P: nothing in the working directory takes the place of a module.
-        *(sys.executable, "-P", "-m", "snakemake", *targets),
+        *targets,
         *("--snakefile", str(workflow_folder() / "Snakefile")),
         *("--profile", find_profile(profile)),
         *("--configfile", str(config)),
@@ -105,13 +104,17 @@ def snakemake_command(
     ]
 
 
-def run_workflow(config: str | Path, *, profile: str, arguments: Sequence[str] = ()) -> NoReturn:
-    """Replace this process by Snakemake.
+def run_workflow(
+    config: str | Path, *, profile: str, arguments: Sequence[str] = (), verbose: bool = False
+) -> NoReturn:
+    """Run Snakemake, show the run, and end with its exit status.
 
     Parameters
     ----------
     config, profile, arguments
-        As for `snakemake_command`.
+        As for `snakemake_arguments`.
+    verbose
+        Replace this process by Snakemake, which shows all messages.
 
     Raises
     ------
@@ -127,8 +130,13 @@ def run_workflow(config: str | Path, *, profile: str, arguments: Sequence[str] =
             "leave the option out, or run the workflow from a clone"
         )
     check_config(config)
-    command = snakemake_command(config, profile=profile, arguments=arguments)
-    os.execv(command[0], command)
+    given = snakemake_arguments(config, profile=profile, arguments=arguments)
+    if verbose:
+        # -P: nothing in the working directory takes the place of a module.
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "snakemake", *given])
+    from decon3d.command.supervise import run_shown
+
+    sys.exit(run_shown(workflow_folder() / "scripts" / "run_snakemake.py", given))
 
 
 def verify_results(folder: str) -> NoReturn:

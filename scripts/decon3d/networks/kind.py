@@ -83,7 +83,7 @@ class NetworkSection(MethodSection):
         training: Training | None
 
 
-ESTIMATES_VERSION = 3
+ESTIMATES_VERSION = 4
 """Of the laws by which estimates follow PSF and dose (`networks.estimates`). Raise it with them: a
 network restores only with the estimates that it was trained with."""
 

@@ -89,10 +89,26 @@ def restored(folder, image, camera=CAMERA, block=None):
 
 
 def test_parameters_halo_and_stride():
-    for biases, parameters in ((True, 63_637), (False, 63_504)):
+    for biases, parameters in ((True, 63_961), (False, 63_828)):
         model = rl_residual.build(biases=biases)
         assert sum(math.prod(w.shape) for w in model.trainable_weights) == parameters
         assert halo_and_stride(model) == ((14, 14, 14), (2, 2, 2))
+
+
+def test_the_loss_counts_missing_light_twice_and_noise_once():
+    truth = np.full((2, 16, 16, 16, 1), 2.0, np.float32)
+    truth[1] = 0.5  # a dim crop counts as much
+    signs = (-1.0) ** np.indices(truth.shape[1:4]).sum(0)[None, ..., None]
+
+    def parts(error):
+        restored = tf.constant((truth * (1 + error)).astype(np.float32))
+        found = rl_residual.METHOD.loss(restored, None, tf.constant(truth), None)
+        return {name: float(value) for name, value in found.items()}
+
+    noise, missing = parts(0.1 * signs), parts(-0.1)
+    assert noise["loss"] == pytest.approx(0.01, rel=1e-4)
+    assert noise["light"] == pytest.approx(0, abs=1e-9)
+    assert missing["loss"] == pytest.approx(0.02, rel=1e-4)
 
 
 def test_before_training_it_is_the_last_estimate(tmp_path):

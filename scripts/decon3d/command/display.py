@@ -1,0 +1,346 @@
+"""What `decon3d run` shows: a line for each stage, and an estimate for the whole run.
+
+`Run` follows a run by its events (`scripts/run_snakemake.py`) and the logs of its jobs. It knows
+neither Snakemake nor the terminal.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from decon3d import paths
+from decon3d.command.job_messages import JobLog
+
+STAGES = {
+    "Volumes": "simulate ingest camera_maps measure",
+    "PSF": "psf psf_fit",
+    "Training data": "phantoms likeness measured_pairs pairs_after_cpu pairs_after_gpu",
+    "Training, tuning": "train tune",
+    "Restoration": "restore_prepare restore_prepare_on_sample restore_plan restore_part_cpu "
+    "restore_part_gpu restore_finish ingest_restored statistics_restored",
+    "Evaluation": "restore_phantoms_cpu restore_phantoms_gpu evaluate evaluate_input "
+    "evaluate_network evaluate_sample",
+    "Instrument": "instrument instrument_beads instrument_camera instrument_page",
+    "Preview": "preview preview_dataset",
+    "Report": "report volume_page index all",
+}
+"""The rules of each stage, in the order of the data."""
+STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules.split()}
+SHORT_RULES = {
+    *("restore_prepare", "restore_plan", "index", "all", "preview", "instrument", "measure", "psf"),
+    "statistics_restored",
+}
+"""Rules whose jobs take a few seconds, whatever the data: unknown times of these do not matter."""
+NOTHING_TO_DO = "Nothing to be done"
+RESTARTED = re.compile(r"Trying to restart job (\d+)\.")
+FOLLOWS_A_FAILURE = {"CalledProcessError", "RuleException", "SpawnedJobError"}
+"""Snakemake's errors that say only that a job failed, which `JOB_ERROR` tells."""
+SUMMARIES = (
+    *("Exiting because a job execution failed", "At least one job did not complete"),
+    *("WorkflowError:\nAt least one job did not complete", "Shutting down, this might"),
+    "Will exit after finishing currently running jobs",
+)
+LOCKED = (
+    "Another run works in this folder; wait until it ends. If there is none, it was killed: add "
+    "--unlock to this command once."
+)
+NO_MESSAGE = "it ended without a message: it was killed, or its memory did not suffice"
+
+
+@dataclass
+class Job:
+    """A job that runs."""
+
+    rule: str
+    names: dict[str, str]
+    log: JobLog | None
+    since: float
+
+    def title(self) -> str:
+        """Name the job by its rule and wildcards."""
+        return f"{self.rule} ({', '.join(self.names.values())})" if self.names else self.rule
+
+
+@dataclass
+class Stage:
+    """The jobs of one stage."""
+
+    name: str
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    running: dict[int, Job] = field(default_factory=dict)
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether no job is left that can run."""
+        return self.done + self.failed >= self.total and not self.running
+
+
+@dataclass
+class Run:
+    """The state of a run.
+
+    Parameters
+    ----------
+    known
+        Seconds of a job of each rule, from an earlier run.
+    clock
+        Seconds, as `time.monotonic`.
+    """
+
+    known: Mapping[str, float] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    stages: dict[str, Stage] = field(default_factory=dict)
+    failures: int = 0
+    finished: str = ""
+    nothing_to_do: bool = False
+    _waiting: dict[str, int] = field(default_factory=dict)
+    _jobs: dict[int, Job] = field(default_factory=dict)
+    _times: dict[str, list[float]] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)
+    _more_warnings: int = 0
+    _failed: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.start = self.clock()
+
+    def take(self, event: Mapping[str, Any]) -> list[str]:
+        """Follow one event; return the lines to show above the stages."""
+        handle = getattr(self, f"_on_{event['event']}", None)
+        return handle(event) if handle else []
+
+    def read_logs(self) -> list[str]:
+        """Read the logs of the running jobs; return the new warnings to show."""
+        return [line for job in self._jobs.values() for line in self._read(job)]
+
+    def _read(self, job: Job) -> list[str]:
+        if job.log is None:
+            return []
+        job.log.read()
+        new, job.log.warnings[:] = list(job.log.warnings), []
+        return [line for text in new for line in self._warning(text)]
+
+    def _warning(self, text: str) -> list[str]:
+        """Show a warning once, although it names other volumes and numbers."""
+        kind = re.sub(r"[\d.]+", "#", text.partition(": ")[2] or text)
+        if kind in self._said:
+            self._more_warnings += 1
+            return []
+        self._said.add(kind)
+        return [f"Warning: {text}"]
+
+    def _on_text(self, event: Mapping[str, Any]) -> list[str]:
+        return [event["message"]]
+
+    def _on_run_info(self, event: Mapping[str, Any]) -> list[str]:
+        counts = {rule: n for rule, n in event.get("stats", {}).items() if rule != "total"}
+        if self.stages:  # told again at the end
+            return []
+        self._waiting = dict(counts)
+        for name in [*STAGES, *sorted(set(counts) - set(STAGE_OF))]:
+            total = sum(n for rule, n in counts.items() if STAGE_OF.get(rule, rule) == name)
+            if total:
+                self.stages[name] = Stage(name, total)
+        return []
+
+    def _stage(self, rule: str) -> Stage:
+        name = STAGE_OF.get(rule, rule)
+        return self.stages.setdefault(name, Stage(name))
+
+    def _on_job_info(self, event: Mapping[str, Any]) -> list[str]:
+        rule, number, now = event["rule_name"], event["jobid"], self.clock()
+        logs = event.get("log") or []
+        job = Job(rule, event.get("wildcards") or {}, JobLog(Path(logs[0])) if logs else None, now)
+        stage = self._stage(rule)
+        self._jobs[number] = stage.running[number] = job
+        self._waiting[rule] = self._waiting.get(rule, 0) - 1
+        stage.since, stage.until = stage.since or now, None
+        if event.get("rule_msg"):
+            self.finished = event["rule_msg"]
+        return []
+
+    def _on_job_finished(self, event: Mapping[str, Any]) -> list[str]:
+        job = self._jobs.pop(event["job_id"], None)
+        if job is None:
+            return []
+        stage, now = self._stage(job.rule), self.clock()
+        stage.running.pop(event["job_id"], None)
+        stage.done, stage.until = stage.done + 1, now
+        self._times.setdefault(job.rule, []).append(now - job.since)
+        return self._read(job)
+
+    def _on_job_error(self, event: Mapping[str, Any]) -> list[str]:
+        job = self._jobs.pop(event["jobid"], None)
+        if job is None:
+            return []
+        stage = self._stage(job.rule)
+        stage.running.pop(event["jobid"], None)
+        stage.failed, stage.until = stage.failed + 1, self.clock()
+        self.failures += 1
+        self._failed[event["jobid"]] = job.rule
+        lines = self._read(job)
+        message = job.log.error if job.log else ""
+        if event.get("indent") and not message:  # of a group, whose failure is told once
+            return lines
+        return [*lines, *_failure(job.title(), message, event.get("log") or [])]
+
+    def _on_group_error(self, event: Mapping[str, Any]) -> list[str]:
+        """Tell the failure of a group, unless one of its jobs left a message."""
+        infos = event.get("job_error_info") or []
+        jobs = [self._jobs[i["jobid"]] for i in infos if i["jobid"] in self._jobs]
+        lines = [line for job in jobs for line in self._read(job)]
+        if any(job.log and job.log.error for job in jobs):
+            return lines
+        rules = ", ".join(dict.fromkeys(job.rule for job in jobs))
+        return [*lines, *_failure(f"a group of jobs ({rules})", "", event.get("aux_logs") or [])]
+
+    def _on_message(self, event: Mapping[str, Any]) -> list[str]:
+        text = event["message"]
+        if text.startswith(NOTHING_TO_DO):
+            self.nothing_to_do = True
+        if found := RESTARTED.search(text):
+            return self._restarted(int(found[1]))
+        if event["level"] == "WARNING":
+            return self._warning(" ".join(text.split()))
+        return self._on_error(event) if event["level"] in ("ERROR", "CRITICAL") else []
+
+    def _restarted(self, number: int) -> list[str]:
+        rule = self._failed.pop(number, None)
+        if rule is None:
+            return []
+        self.failures -= 1
+        self._stage(rule).failed -= 1
+        self._waiting[rule] = self._waiting.get(rule, 0) + 1
+        return [f"The job {rule} is tried again."]
+
+    def _on_error(self, event: Mapping[str, Any]) -> list[str]:
+        if event.get("exception") == "LockException":
+            return [LOCKED]
+        text = event["message"].strip()
+        if event.get("exception") in FOLLOWS_A_FAILURE or text.startswith(SUMMARIES):
+            return []
+        if text in self._said:
+            return []
+        self._said.add(text)
+        return [f"Error: {text}"]
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds of a job of each rule, for the estimates of the next run."""
+        return {**self.known, **{rule: sum(t) / len(t) for rule, t in self._times.items()}}
+
+    def left(self) -> tuple[float, list[str]]:
+        """Estimate the time to the end of the run.
+
+        Returns
+        -------
+        seconds
+            From the mean time of each rule's finished jobs, in this run or an earlier one, the
+            progress of the running ones, and how many ran at a time so far.
+        stages
+            The stages that wait for a first job of unknown length: the run takes longer by it.
+        """
+        now, known, work = self.clock(), self.seconds(), 0.0
+        unknown: set[str] = set()
+        for job in self._jobs.values():
+            spent, share = now - job.since, job.log.share if job.log else None
+            if share:
+                work += spent * (1 - share) / share
+            elif job.rule in known:
+                work += max(0.0, known[job.rule] - spent)
+            elif job.rule not in SHORT_RULES:
+                unknown.add(STAGE_OF.get(job.rule, job.rule))
+        for rule, count in self._waiting.items():
+            if count <= 0:
+                continue
+            if rule in known:
+                work += count * known[rule]
+            elif rule not in SHORT_RULES:
+                unknown.add(STAGE_OF.get(rule, rule))
+        busy = sum(map(sum, self._times.values()))
+        busy += sum(now - job.since for job in self._jobs.values())
+        at_once = max(1.0, busy / max(now - self.start, 1.0))
+        return work / at_once, [name for name in self.stages if name in unknown]
+
+    def stage_line(self, stage: Stage) -> str:
+        """Return the line of one stage."""
+        count = f"{stage.done} of {stage.total}"
+        failed = f"{stage.failed} failed  " if stage.failed else ""
+        return f"{stage.name:<17} {count:>12}  {failed}{self._about(stage)}".rstrip()
+
+    def _about(self, stage: Stage) -> str:
+        if stage.running:
+            told = [j for j in stage.running.values() if j.log and j.log.share is not None]
+            job = min(told or stage.running.values(), key=lambda j: (j.log and j.log.share) or 0)
+            more = f" (and {len(stage.running) - 1} more)" if len(stage.running) > 1 else ""
+            spent = f"{job.title()}, {duration(self.clock() - job.since)}"
+            return (job.log.progress if job.log and job.log.progress else spent) + more
+        if stage.since is None:
+            return "waiting"
+        if stage.ended and stage.until is not None:
+            return duration(stage.until - stage.since)
+        return ""
+
+    def total_line(self) -> str:
+        """Return the line of the whole run, with the estimate of the time left."""
+        done = sum(stage.done for stage in self.stages.values())
+        total = sum(stage.total for stage in self.stages.values())
+        return f"{'Whole run':<17} {f'{done} of {total}':>12}  {self._estimate()}"
+
+    def _estimate(self) -> str:
+        seconds, unknown = self.left()
+        if not unknown:
+            return f"about {duration(seconds)} left"
+        names = ", ".join(unknown)
+        return (
+            f"more than {duration(seconds)} left; not timed yet: {names}"
+            if seconds >= 1
+            else f"time left: not known yet ({names})"
+        )
+
+    def last_lines(self, code: int, *, output: Path) -> list[str]:
+        """Return what to say at the end of the run, which ended with an exit status."""
+        lines = []
+        if self._more_warnings:
+            lines.append(f"{self._more_warnings} more warnings of these kinds are in {output}")
+        took = duration(self.clock() - self.start)
+        if code == 0 and self.nothing_to_do:
+            lines.append("Nothing to do: all results are up to date.")
+            if Path(paths.INDEX).is_file():
+                lines.append(f"Open {paths.INDEX}")
+        elif code == 0:
+            lines.append(f"{self.finished or 'Finished'} (took {took})")
+        else:
+            if self.failures:
+                jobs = "1 job" if self.failures == 1 else f"{self.failures} jobs"
+                lines.append(f"{jobs} failed. The same command makes only what is missing.")
+                if Path(paths.PARTIAL_REPORT).is_file() and Path(paths.INDEX).is_file():
+                    lines.append(f"The pages show what exists; open {paths.INDEX}")
+            lines.append(f"All messages: {output}")
+        return lines
+
+
+def _failure(title: str, message: str, logs: list[str]) -> list[str]:
+    where = f"; log: {', '.join(logs)}" if logs else ""
+    return [f"Failed: {title}: {(message or NO_MESSAGE).rstrip('.')}{where}"]
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in one or two units.
+
+    Examples
+    --------
+    >>> duration(7.3), duration(130), duration(5400)
+    ('7 s', '2 min 10 s', '1 h 30 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

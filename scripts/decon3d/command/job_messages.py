@@ -1,0 +1,80 @@
+"""The log of a running job, read as it grows: progress, warnings, and how the job failed."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LINE = re.compile(r"^\d\d:\d\d:\d\d (?P<level>[IWEC]) (?P<text>.*)$")
+"""A line of `logs.job_log`; other lines continue the one before."""
+PROGRESS = re.compile(r"^(?P<what>.*): \S+/\S+ .*\((?P<percent>\d+) %\), (?P<rest>.*)$")
+"""A line of `logs.progress`: its title, the share done, and the rate with the time left."""
+OF_PYTHON = re.compile(r"^\S+:\d+: \w*Warning: ")
+"""A warning of a library about its own code, which only the log holds."""
+MOST_BYTES = 1_000_000
+"""Read at once; a log is a few kB."""
+
+
+@dataclass
+class JobLog:
+    """The log of one job; `read` takes what is new.
+
+    Attributes
+    ----------
+    progress
+        Title, rate and time left of the last line of progress; empty before it.
+    share
+        Share of its work that is done, 0 to 1; None while unknown.
+    warnings
+        All warnings so far.
+    error
+        The last error; empty if there is none.
+    """
+
+    path: Path
+    progress: str = ""
+    share: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    error: str = ""
+    _position: int = 0
+    _before: int | None = None
+    _begun: bytes = b""
+
+    def __post_init__(self) -> None:
+        self._before = self._changed()  # of an earlier run
+
+    def _changed(self) -> int | None:
+        try:
+            return self.path.stat().st_mtime_ns
+        except OSError:
+            return None
+
+    def read(self) -> None:
+        """Read what the job has written since the last call."""
+        changed = self._changed()
+        if changed is None or changed == self._before:
+            return
+        try:
+            with self.path.open("rb") as file:
+                if file.seek(0, 2) < self._position:  # begun again
+                    self._position, self._begun = 0, b""
+                file.seek(self._position)
+                new = file.read(MOST_BYTES)
+        except OSError:
+            return
+        self._position += len(new)
+        *whole, self._begun = (self._begun + new).split(b"\n")
+        for line in whole:
+            self._take(line.decode("utf-8", "replace"))
+
+    def _take(self, line: str) -> None:
+        found = LINE.match(line)
+        if not found:
+            return
+        level, text = found["level"], found["text"]
+        if level in "EC":
+            self.error = text
+        elif level == "W" and not OF_PYTHON.match(text):
+            self.warnings.append(text)
+        elif progress := PROGRESS.match(text):
+            self.share = int(progress["percent"]) / 100
+            self.progress = f"{progress['what']}: {progress['percent']} %, {progress['rest']}"

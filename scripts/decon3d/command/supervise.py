@@ -1,0 +1,199 @@
+"""Run Snakemake in a process of its own: show the run, and stop it within seconds."""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from decon3d.command.display import Run
+from decon3d.files import read_json, write_json
+
+OUTPUT = Path("logs/run.log")
+"""What Snakemake and the jobs print."""
+TIMES = Path("logs/seconds.json")
+"""Seconds of a job of each rule, for the next run's estimate."""
+LOCKS = Path(".snakemake/locks")
+TICK_S = 0.25
+PLAIN_S = 300.0
+"""Between two lines of progress where there is no terminal."""
+STOP_S = 4.5
+"""Until a run that was stopped is killed. Jobs on a cluster are cancelled by its commands."""
+STOP_CLUSTER_S = 60.0
+STOPPED = 130
+
+
+class Screen(Protocol):
+    """Where a run is shown."""
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Show lines that stay."""
+
+    def update(self, run: Run) -> None:
+        """Show the state of the run."""
+
+
+class Terminal:
+    """Lines of the stages at the bottom, renewed in place; all other lines above them."""
+
+    def __init__(self, console: Console) -> None:
+        self.live = Live(console=console, auto_refresh=False, redirect_stdout=False)
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Show lines above those of the stages."""
+        for line in lines:
+            self.live.console.print(Text(line), soft_wrap=True)
+
+    def update(self, run: Run) -> None:
+        """Renew the lines of the stages."""
+        lines = [run.stage_line(stage) for stage in run.stages.values()]
+        if lines and not all(stage.ended for stage in run.stages.values()):
+            lines.append(run.total_line())
+        if lines:
+            self.live.start()
+            texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
+            self.live.update(Group(*texts), refresh=True)
+
+
+class Plain:
+    """A line for each stage that has ended, and one now and then: for files and pipes."""
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+        self.last = time.monotonic()
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Print lines."""
+        for line in lines:
+            print(line, flush=True)
+
+    def update(self, run: Run) -> None:
+        """Print the lines of the stages that have ended since the last call."""
+        ended = [s for s in run.stages.values() if s.ended and s.name not in self.told]
+        self.told |= {stage.name for stage in ended}
+        self.show(run.stage_line(stage) for stage in ended)
+        if time.monotonic() - self.last > PLAIN_S:
+            self.last = time.monotonic()
+            self.show(run.stage_line(s) for s in run.stages.values() if s.running)
+            self.show([run.total_line()])
+
+
+@contextlib.contextmanager
+def screen() -> Iterator[Screen]:
+    """Choose a screen: the terminal, or plain lines."""
+    console = Console(highlight=False, emoji=False, markup=False)
+    if not console.is_terminal:
+        yield Plain()
+        return
+    terminal = Terminal(console)
+    try:
+        yield terminal
+    finally:
+        terminal.live.stop()
+
+
+def run_shown(script: Path, arguments: Sequence[str]) -> int:
+    """Run Snakemake and show the run.
+
+    Parameters
+    ----------
+    script
+        `scripts/run_snakemake.py`.
+    arguments
+        Of Snakemake.
+
+    Returns
+    -------
+    int
+        The exit status; 130 if Ctrl-C, SIGTERM or SIGHUP stopped the run.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    locks = set(LOCKS.glob("*"))
+    told, events = os.pipe()
+    life, lifeline = os.pipe()
+    started = [sys.executable, "-P", str(script), f"{events},{life}", str(OUTPUT), *arguments]
+    # A session of its own: Ctrl-C reaches this process only, which then stops the jobs in order.
+    child = subprocess.Popen(started, pass_fds=(events, life), start_new_session=True)
+    os.close(events)
+    os.close(life)
+    remote = False
+    with screen() as shown:
+        run = Run(known=_times())
+        try:
+            for event in _events(told):
+                if event is not None:
+                    remote = remote or event.get("executor") not in (None, "local")
+                    shown.show(run.take(event))
+                shown.show(run.read_logs())
+                shown.update(run)
+            code = child.wait()
+        except KeyboardInterrupt:
+            shown.show(["Stopping; running jobs save what they have."])
+            os.close(lifeline)
+            _end(child, STOP_CLUSTER_S if remote else STOP_S, locks)
+            code = STOPPED
+    if code == STOPPED:
+        print("Stopped. Run the same command to go on.", flush=True)
+    elif run.stages or run.nothing_to_do or run.failures:
+        print(*run.last_lines(code, output=OUTPUT), sep="\n", flush=True)
+        with contextlib.suppress(OSError):
+            write_json(TIMES, {rule: round(s, 1) for rule, s in run.seconds().items()})
+    return code
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _times() -> dict[str, float]:
+    try:
+        return {rule: float(seconds) for rule, seconds in read_json(TIMES).items()}
+    except Exception:  # there is none yet, or it is damaged: it only serves the estimate
+        return {}
+
+
+def _events(told: int) -> Iterator[dict[str, Any] | None]:
+    """Iterate over the events until the run ends; None now and then."""
+    waiting: queue.Queue[str] = queue.Queue()
+
+    def listen() -> None:
+        with os.fdopen(told, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                waiting.put(line)
+        waiting.put("")
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        try:
+            line = waiting.get(timeout=TICK_S)
+        except queue.Empty:
+            yield None
+            continue
+        if not line:
+            return
+        yield json.loads(line)
+
+
+def _end(child: "subprocess.Popen[bytes]", patience_s: float, locks: set[Path]) -> None:
+    """Wait for a run that was told to stop; kill it after `patience_s` or a second Ctrl-C."""
+    try:
+        child.wait(timeout=patience_s)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    if not locks:  # a killed Snakemake leaves its lock
+        for lock in LOCKS.glob("*"):
+            lock.unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+"""What `decon3d run` shows of a run, from a made-up stream of events and logs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from decon3d.command.display import STAGE_OF, Run, duration
+from decon3d.command.job_messages import JobLog
+from support.paths import ROOT
+
+
+class Events:
+    """A run whose clock the test sets."""
+
+    def __init__(self, known=None, **counts):
+        self.now = 0.0
+        self.run = Run(known=known or {}, clock=lambda: self.now)
+        self.lines = []
+        self.tell("run_info", stats={**counts, "total": sum(counts.values())})
+
+    def tell(self, event, level="INFO", message="", **fields):
+        self.lines += self.run.take({"event": event, "level": level, "message": message, **fields})
+
+    def start(self, number, rule, log=None, **names):
+        self.tell(
+            "job_info", jobid=number, rule_name=rule, wildcards=names, log=[log] if log else []
+        )
+
+    def finish(self, number):
+        self.tell("job_finished", job_id=number)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_rule_of_the_workflow_has_a_stage():
+    found = set()
+    for path in (ROOT / "workflow").rglob("*"):
+        if path.suffix == ".smk" or path.name == "Snakefile":
+            found |= set(re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE))
+            found |= set(re.findall(r"^use rule \w+ as (\w+)", path.read_text(), re.MULTILINE))
+    assert len(found) > 30 and found - set(STAGE_OF) == {"verify"}
+    assert set(STAGE_OF) <= found
+
+
+def test_a_stage_has_one_line_with_the_rate_and_time_left(here):
+    events = Events(ingest=1, restore_part_cpu=3)
+    events.start(1, "ingest")
+    events.now = 4.0
+    events.finish(1)
+    events.start(2, "restore_part_cpu", log="part.log", dataset="worm", method="rl")
+    Path("part.log").write_text(
+        "10:00:00 I Host vm\n"
+        "10:00:05 I rl: 1.00M/4.00M voxel (25 %), 3.2 Mvoxel/s, 00:27 left\n10:00"
+    )
+    assert events.run.read_logs() == []
+    lines = [events.run.stage_line(stage) for stage in events.run.stages.values()]
+    assert [re.sub(" +", " ", line) for line in lines] == [
+        "Volumes 1 of 1 4 s",
+        "Restoration 0 of 3 rl: 25 %, 3.2 Mvoxel/s, 00:27 left",
+    ]
+
+
+def test_the_estimate_counts_running_waiting_and_unknown_jobs(here):
+    events = Events(known={"restore_part_cpu": 100.0}, restore_part_cpu=3, train=1)
+    events.start(1, "restore_part_cpu", log="part.log")
+    events.now = 30.0
+    assert events.run.left() == (70.0 + 2 * 100.0, ["Training, tuning"])
+    assert "more than 4 min 30 s left; not timed yet: Training" in events.run.total_line()
+    events.start(2, "train", log="train.log")
+    Path("train.log").write_text("10:00:00 I training: 1/4 steps (25 %), 1 steps/s, 00:30 left\n")
+    events.now = 50.0
+    events.run.read_logs()
+    seconds, unknown = events.run.left()
+    assert unknown == [] and seconds == pytest.approx((50 + 200 + 60) / (70 / 50))
+    assert "about" in events.run.total_line()
+
+
+def test_a_warning_is_shown_once_for_all_volumes(here):
+    events = Events(ingest=3)
+    for number in range(3):
+        events.start(number, "ingest", log=f"{number}.log")
+        Path(f"{number}.log").write_text(
+            f"10:00:00 W w{number}.tif: {number} voxels are saturated\n"
+            "10:00:00 W /lib/a.py:12: FutureWarning: of a library\n"
+        )
+        events.finish(number)
+    assert events.lines == ["Warning: w0.tif: 0 voxels are saturated"]
+    last = events.run.last_lines(0, output=Path("run.log"))
+    assert last[0] == "2 more warnings of these kinds are in run.log"
+
+
+def test_a_failure_is_its_message_and_its_log_and_a_retry_is_no_failure(here):
+    events = Events(train=1, ingest=1)
+    for attempt in range(2):
+        events.start(7, "train", log="train.log", method="rln")
+        Path("train.log").write_text(
+            "10:00:00 E unexpected KeyError: 'a'; traceback in train.log\nTraceback (most …\n"
+        )
+        events.tell("error", "ERROR", "CalledProcessError in file …", exception="RuleException")
+        events.tell("job_error", "ERROR", jobid=7, log=["train.log"])
+        if not attempt:
+            events.tell("message", message="Trying to restart job 7.")
+            assert events.run.failures == 0
+    failed = "Failed: train (rln): unexpected KeyError: 'a'; traceback in train.log; log: train.log"
+    assert events.lines == [failed, "The job train is tried again.", failed]
+    assert events.run.failures == events.run.stages["Training, tuning"].failed == 1
+    assert "1 job failed" in events.run.last_lines(1, output=Path("o"))[0]
+
+
+def test_a_job_without_a_message_and_a_group_are_told_once(here):
+    events = Events(ingest=2, psf=1)
+    events.start(1, "psf")
+    events.tell("job_error", "ERROR", jobid=1, log=["slurm.log"])
+    events.start(2, "ingest")
+    events.start(3, "ingest")
+    jobs = [{"jobid": 2}, {"jobid": 3}]
+    events.tell("group_error", "ERROR", job_error_info=jobs, aux_logs=["group.log"])
+    for number in (2, 3):
+        events.tell("job_error", "ERROR", jobid=number, indent=True, log=["group.log"])
+    assert len(events.lines) == 2 and events.run.failures == 3
+    assert "psf: it ended without a message" in events.lines[0] and "slurm.log" in events.lines[0]
+    assert "a group of jobs (ingest)" in events.lines[1] and "group.log" in events.lines[1]
+
+
+def test_errors_of_the_run_are_shown_and_a_lock_says_what_to_do(here):
+    events = Events(psf=1)
+    for _ in range(2):
+        events.tell("error", "ERROR", "MissingInputException: a.tif", exception="MissingInput")
+    events.tell("error", "ERROR", "Error: Directory cannot …", exception="LockException")
+    events.tell("message", "ERROR", "Exiting because a job execution failed. Look above.")
+    assert events.lines[0] == "Error: MissingInputException: a.tif" and len(events.lines) == 2
+    assert "add --unlock" in events.lines[1]
+
+
+def test_a_log_of_an_earlier_run_says_nothing_and_one_begun_again_is_read_from_the_start(tmp_path):
+    path = tmp_path / "job.log"
+    path.write_text("10:00:00 E old\n")
+    log = JobLog(path)
+    log.read()
+    assert log.error == ""
+    path.write_text("10:00:01 W " + 200 * "x" + "\n")
+    log.read()
+    path.write_text("10:00:02 E new\n")
+    log.read()
+    assert log.error == "new" and len(log.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.4, "59 s"), (130, "2 min 10 s"), (3599, "60 min"), (5400, "1 h 30 min")],
+)
+def test_durations_are_short(seconds, text):
+    assert duration(seconds) == text
