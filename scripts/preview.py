@@ -13,4 +13,6 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         dataset=snakemake.wildcards.dataset,
         settings=settings,
         threads=snakemake.threads,
+        requests=snakemake.params.requests,
+        command=snakemake.params.command,
     )

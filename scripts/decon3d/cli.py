@@ -133,14 +133,20 @@ def run(
 def preview(
     context: typer.Context, config: Config, profile: Profile = "local", verbose: Verbose = False
 ) -> None:
-    """Try all methods on a crop; predict the cost.
+    """Try all methods on a crop; predict time, memory and disk of the run.
 
     Further arguments go to Snakemake.
     """
     from decon3d.command.launch import run_workflow
+    from decon3d.command.prices import price_lines
 
-    arguments = ["preview", *context.args]
-    run_workflow(config, profile=profile, arguments=arguments, verbose=verbose)
+    run_workflow(
+        config,
+        profile=profile,
+        arguments=["preview", *context.args],
+        verbose=verbose,
+        last=lambda: price_lines(config),
+    )
 
 
 @app.command()

@@ -184,6 +184,11 @@ def preview(dataset: str) -> str:
     return f"results/{dataset}/preview.html"
 
 
+def preview_costs(dataset: str) -> str:
+    """The costs on this page, as a record."""
+    return f"results/{dataset}/preview.json"
+
+
 def store_marker(store: str) -> str:
     """Return the file that stands for a whole zarr store in the workflow."""
     return f"{store}/zarr.json"

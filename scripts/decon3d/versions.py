@@ -39,7 +39,7 @@ VERSIONS = {
     "psf_fit": 3,
     "consistency": 8,
     "report": 17,
-    "preview": 2,
+    "preview": 3,
     "instrument": 1,
 }
 

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,7 @@ from decon3d.settings import (
 from decon3d.settings.decisive import decisive
 from decon3d.settings.target_kernels import target_kernels
 from decon3d.signals import handle_sigterm_in_a_thread
+from decon3d.slurm.advice import DEFAULT, NEEDS
 from decon3d.versions import VERSIONS
 from decon3d.volumes.fingerprints import fingerprint
 from decon3d.volumes.headers import kept_headers
@@ -580,8 +582,15 @@ def instrument_file(wildcards):
 # stopped at its time limit and resumes in its next attempt.
 PER_MINUTE = {"ingest": 200, "restore": 5, "finish": 100, "evaluate": 30}
 
+RESTORE_MINUTES = 60  # of the smallest part
+
 # Below this size, several jobs at once are faster than several threads in one job.
 SMALL_MVOXELS = 2
+
+
+def least_minutes(stage, amount, least):
+    """Minutes of a first attempt."""
+    return least + int(amount / PER_MINUTE[stage])
 
 
 def minutes_for(stage, amount, *, least):
@@ -591,7 +600,7 @@ def minutes_for(stage, amount, *, least):
     """
 
     def minutes(wildcards, attempt, rulename):
-        needed = attempt * (least + int(amount(wildcards) / PER_MINUTE[stage]))
+        needed = attempt * least_minutes(stage, amount(wildcards), least)
         given = workflow.resource_settings.overwrite_resources.get(rulename, {})
         if "most_minutes" in given:
             return min(needed, given["most_minutes"].value)
@@ -624,6 +633,45 @@ def part_mvoxels(wildcards):
 
 BLOCK_MB = JOBS.block_mb()
 BLOCK_JOB_MB = BLOCK_MB + 1500  # memory of a job that works block by block
+
+
+def cluster_requests(dataset, method):
+    """What the long jobs of a method request in their first attempt, for the preview."""
+    chosen, jobs = METHODS[method], []
+    for rule, needed in (("train", is_trained(chosen)), ("tune", is_tuned(chosen))):
+        if needed:
+            need = NEEDS[rule]
+            jobs.append(
+                {
+                    "stage": rule,
+                    "jobs": len(JOBS.channels(dataset)),
+                    "minutes": need.minutes or DEFAULT.minutes,
+                    "memory_mb": need.memory_mb or DEFAULT.memory_mb,
+                    "threads": need.threads,
+                    "gpu": rule == "train",
+                }
+            )
+    parts = JOBS.parts(dataset, method)
+    share = JOBS.total_mvoxels(dataset) / parts
+    restore = {
+        "stage": "restore",
+        "jobs": parts,
+        "minutes": least_minutes("restore", share, RESTORE_MINUTES),
+        "memory_mb": BLOCK_JOB_MB,
+        "threads": 4,
+        "gpu": may_use_gpu(chosen),
+    }
+    return [*jobs, restore]
+
+
+def run_command():
+    """The command that runs the workflow for this config."""
+    files = workflow.configfiles
+    return (
+        f"decon3d run {shlex.quote(os.path.relpath(files[-1]))}"
+        if files
+        else "snakemake"
+    )
 
 
 def gives_gpu(rule):

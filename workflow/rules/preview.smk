@@ -16,6 +16,7 @@ rule preview_dataset:
         psfs=per_channel("results/{dataset}/psf/{channel}/psf.tif"),
     output:
         "results/{dataset}/preview.html",
+        "results/{dataset}/preview.json",
     log:
         "logs/{dataset}/preview.log",
     conda:
@@ -28,6 +29,8 @@ rule preview_dataset:
             **page_settings(w),
             "restoration": values(SETTINGS.restoration),
         },
+        requests=lambda w: {m: cluster_requests(w.dataset, m) for m in METHODS},
+        command=run_command(),
         seen=bundles_seen,
         version=VERSIONS["preview"],
     script:

@@ -93,7 +93,7 @@ rule restore_part_cpu:
     threads: threads_for(part_mvoxels, most=4)
     resources:
         mem_mb=per_attempt(BLOCK_JOB_MB),
-        runtime=minutes_for("restore", part_mvoxels, least=60),
+        runtime=minutes_for("restore", part_mvoxels, least=RESTORE_MINUTES),
     params:
         version=VERSIONS["restore"],
     script:

@@ -38,7 +38,7 @@ FINAL = {
     "volumes": "pages of volumes",
 }
 """Folders of a dataset that hold results, and what they are."""
-PAGES = ("report.html", "report.json", "preview.html")
+PAGES = ("report.html", "report.json", "preview.html", "preview.json")
 LOCKS = ".snakemake/locks"
 
 

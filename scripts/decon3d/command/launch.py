@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
@@ -105,7 +105,12 @@ def snakemake_arguments(
 
 
 def run_workflow(
-    config: str | Path, *, profile: str, arguments: Sequence[str] = (), verbose: bool = False
+    config: str | Path,
+    *,
+    profile: str,
+    arguments: Sequence[str] = (),
+    verbose: bool = False,
+    last: Callable[[], Iterable[str]] = tuple,
 ) -> NoReturn:
     """Run Snakemake, show the run, and end with its exit status.
 
@@ -115,6 +120,8 @@ def run_workflow(
         As for `snakemake_arguments`.
     verbose
         Replace this process by Snakemake, which shows all messages.
+    last
+        Makes the last lines of a run without errors.
 
     Raises
     ------
@@ -136,7 +143,7 @@ def run_workflow(
         os.execv(sys.executable, [sys.executable, "-P", "-m", "snakemake", *given])
     from decon3d.command.supervise import run_shown
 
-    sys.exit(run_shown(workflow_folder() / "scripts" / "run_snakemake.py", given))
+    sys.exit(run_shown(workflow_folder() / "scripts" / "run_snakemake.py", given, last=last))
 
 
 def verify_results(folder: str) -> NoReturn:

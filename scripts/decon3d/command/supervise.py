@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,7 +103,9 @@ def screen() -> Iterator[Screen]:
         terminal.live.stop()
 
 
-def run_shown(script: Path, arguments: Sequence[str]) -> int:
+def run_shown(
+    script: Path, arguments: Sequence[str], *, last: Callable[[], Iterable[str]] = tuple
+) -> int:
     """Run Snakemake and show the run.
 
     Parameters
@@ -112,6 +114,8 @@ def run_shown(script: Path, arguments: Sequence[str]) -> int:
         `scripts/run_snakemake.py`.
     arguments
         Of Snakemake.
+    last
+        Makes the last lines of a run without errors.
 
     Returns
     -------
@@ -147,7 +151,8 @@ def run_shown(script: Path, arguments: Sequence[str]) -> int:
     if code == STOPPED:
         print("Stopped. Run the same command to go on.", flush=True)
     elif run.stages or run.nothing_to_do or run.failures:
-        print(*run.last_lines(code, output=OUTPUT), sep="\n", flush=True)
+        lines = [*run.last_lines(code, output=OUTPUT), *(last() if code == 0 else ())]
+        print(*lines, sep="\n", flush=True)
         with contextlib.suppress(OSError):
             write_json(TIMES, {rule: round(s, 1) for rule, s in run.seconds().items()})
     return code

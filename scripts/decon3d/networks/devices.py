@@ -95,6 +95,8 @@ def limit_threads(threads: int) -> int:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
-        threads = tf.config.threading.get_intra_op_parallelism_threads()
-        log.warning("TensorFlow is already initialised in this process, with %d threads", threads)
+        found = tf.config.threading.get_intra_op_parallelism_threads()
+        if found != threads:
+            log.warning("TensorFlow is already initialised in this process, with %d threads", found)
+        threads = found
     return threads

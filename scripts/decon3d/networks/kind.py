@@ -80,7 +80,7 @@ class NetworkSection(MethodSection):
     """What all networks that are trained have in common."""
 
     if TYPE_CHECKING:
-        training: Training | None
+        training: Any  # the kind's own `Training`; None = the weights that come with decon3d
 
 
 ESTIMATES_VERSION = 4

@@ -1,7 +1,7 @@
 """The preview: a crop of one volume, restored by each ready method, and the full run's cost."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,15 @@ from decon3d import paths
 from decon3d.blocks.geometry import Region
 from decon3d.classical.kind import PRIORS
 from decon3d.errors import UserError
-from decon3d.files import write_text
+from decon3d.files import write_record, write_text
 from decon3d.report.labels import TRUTH, method_label
 from decon3d.report.preview_trials import Trial, try_method
-from decon3d.report.templating import render
+from decon3d.report.templating import duration, render
 from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
 from decon3d.settings import (
     Dataset,
     Settings,
-    is_trained,
     is_tuned,
     list_volumes,
     previewed_volume,
@@ -36,13 +35,26 @@ SNAP = 8
 """The crop starts on multiples of this, as blocks do on a network's stride."""
 
 
-def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) -> Path:
-    """Try every method on a crop and write the page.
+def make_preview(
+    root: Path,
+    *,
+    dataset: str,
+    settings: Settings,
+    threads: int,
+    requests: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    command: str = "decon3d run config.yaml",
+) -> Path:
+    """Try every method on a crop; write the page, and the costs as a record.
 
     Parameters
     ----------
     root
         The working directory of the workflow; the volume is ingested and the PSFs are made.
+    requests
+        What the jobs of each method request on a cluster: `stage`, `jobs`, `minutes`, `memory_mb`,
+        `threads` and `gpu`.
+    command
+        Runs the workflow.
 
     Returns
     -------
@@ -93,6 +105,8 @@ def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) 
             )
         )
     ranges = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip("ZYX", region, strict=True))
+    rows = _rows(trials, settings, requests or {})
+    write_record(root / paths.preview_costs(dataset), {"methods": rows, "command": command})
     text = render(
         "preview.html.j2",
         dataset=dataset,
@@ -101,7 +115,8 @@ def make_preview(root: Path, *, dataset: str, settings: Settings, threads: int) 
         volumes=len(sources),
         where=f"Voxels {ranges} of {record.name}",
         scenes=scenes,
-        methods=_rows(trials, settings),
+        methods=rows,
+        command=command,
         threads=threads,
         before=_before(settings, dataset),
         mvoxel=sum(np.prod(shape) for shape in shapes) / 1e6,
@@ -159,33 +174,52 @@ def _scene(values: Any, record: VolumeRecord, region: Region) -> Scene:
     return Scene(np.asarray(values, np.float32), record.voxel_size_um, corner)
 
 
-def _rows(trials: Sequence[Trial], settings: Settings) -> list[dict[str, Any]]:
-    """One row per method: over the channels, seconds and predictions are summed."""
+def _rows(
+    trials: Sequence[Trial],
+    settings: Settings,
+    requests: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> list[dict[str, Any]]:
+    """One row per method: over the channels, times and room are summed."""
     rows = []
     for method in settings.methods:
         own = [t for t in trials if t.method == method]
+        costs = [t.cost for t in own if t.cost is not None]
         done = [t for t in own if t.restored is not None]
         values = done[0].values or {} if done else {}
         shown = ", ".join(f"λ {v:.2g}" if k in PRIORS else f"{v} {k}" for k, v in values.items())
+        priced = len(costs) == len(own)
         rows.append(
             {
                 "method": method,
                 "settings": shown or ("as trained" if done else "–"),
-                "seconds": sum(t.seconds for t in done) if done else None,
-                "predicted_s": sum(t.predicted_s for t in done) if len(done) == len(own) else None,
+                "seconds": sum(c.crop_s for c in costs) if done else None,
+                "training_s": sum(c.training_s for c in costs) if priced else None,
+                "predicted_s": sum(c.restoring_s for c in costs) if priced else None,
+                "memory_gb": max(c.memory_gb for c in costs) if priced else None,
+                "disk_gb": sum(c.disk_gb for c in costs) if priced else None,
+                "cluster": [_request(one) for one in requests.get(method, ())],
                 "notes": list(dict.fromkeys(note for t in own for note in t.notes)),
             }
         )
     return rows
 
 
+def _request(request: Mapping[str, Any]) -> str:
+    """Write what the jobs of one stage request."""
+    jobs = "1 job" if request["jobs"] == 1 else f"{request['jobs']} jobs"
+    limit = duration(60 * request["minutes"])
+    gpu = ", 1 GPU" if request["gpu"] else ""
+    return (
+        f"{request['stage']}: {jobs}, each {request['threads']} cores{gpu}, "
+        f"{request['memory_mb'] / 1000:.3g} GB, at most {limit}"
+    )
+
+
 def _before(settings: Settings, dataset: str) -> list[str]:
-    """List the steps before restoration, which the predicted time excludes."""
+    """List the steps before restoration that have no price."""
     steps = []
     if settings.has_pairs(dataset):
         steps.append("measured pairs" if settings.datasets[dataset].pairs else "phantoms")
     tuned = [method_label(n) for n, m in settings.methods.items() if is_tuned(m)]
-    trained = [method_label(n) for n, m in settings.methods.items() if is_trained(m)]
     steps += [f"the search for {', '.join(tuned)}"] if tuned else []
-    steps += [f"the training of {', '.join(trained)}"] if trained else []
     return steps

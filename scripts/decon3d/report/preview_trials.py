@@ -4,9 +4,11 @@ The crop is restored with the voxels around it that the run would use. It equals
 run, except for settings that are not known yet.
 """
 
+import contextlib
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d import paths
-from decon3d.blocks.geometry import Region, Triple, choose_block, grid
+from decon3d.blocks.geometry import Region, Triple, choose_block, grid, padded_voxels
 from decon3d.classical.kind import PRIORS
 from decon3d.classical.registry import CLASSICAL
 from decon3d.errors import UserError
 from decon3d.logs import log
+from decon3d.optics.psf import load_psf
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.prepare import preparation
 from decon3d.restoration.restorers import State, claim_device, open_restorer
@@ -27,6 +30,7 @@ from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import (
     Settings,
     is_network,
+    is_trained,
     is_tuned,
     needs_sample,
     ready_bundle,
@@ -36,19 +40,50 @@ from decon3d.volumes.no_data import read_marked
 from decon3d.volumes.statistics import channel_statistics
 from decon3d.volumes.volume_record import VolumeRecord
 
+JOB_BYTES = 1.5e9
+"""Memory of a job besides its block, as the rules request it."""
+STORED = 16 / 9
+"""A restored volume with its pyramid and its consistency map, over its voxels; at most."""
+
 
 @dataclass(frozen=True)
-class Trial:
-    """The outcome for one method and channel; `restored` is None where it could not be tried.
+class Cost:
+    """The price of one method and channel, for all volumes and time points.
 
     Attributes
     ----------
+    crop_s
+        Of the crop with its context.
+    restoring_s
+        Of all volumes, with as many threads of this machine.
+    memory_gb
+        Of a job that restores: its largest block, and the program.
+    disk_gb
+        Of the restored volumes with pyramids and consistency maps, at most.
+    training_s
+        Of the training that is still to be done, on this machine's CPU; 0 if there is none.
+    """
+
+    crop_s: float
+    restoring_s: float
+    memory_gb: float
+    disk_gb: float
+    training_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The outcome for one method and channel.
+
+    Attributes
+    ----------
+    restored
+        The crop (Z Y X, counts); None if it could not be tried, or would show nothing true: of an
+        untrained network, or of a method that starts from the result of another one.
     values
         The settings in effect: `iterations` and the λ of a prior.
-    seconds
-        Of the crop with its context.
-    predicted_s
-        Of this channel of all volumes and time points, with as many threads.
+    cost
+        None if it could not be tried.
     """
 
     method: str
@@ -56,8 +91,7 @@ class Trial:
     notes: list[str]
     restored: NDArray[np.float32] | None = None
     values: dict[str, Any] | None = None
-    seconds: float = 0.0
-    predicted_s: float = 0.0
+    cost: Cost | None = None
 
 
 def try_method(
@@ -88,21 +122,46 @@ def try_method(
     Returns
     -------
     Trial
-        With a note in place of a result where the method is not ready.
+        With a note in place of a result where the method is not ready. A network that is not
+        trained yet is priced with random weights.
     """
-    chosen = settings.methods[method]
-    names = (dataset, channel, method)
+    with contextlib.ExitStack() as ended:
+        scratch = Path(ended.enter_context(tempfile.TemporaryDirectory()))
+        return _try_method(
+            root, (dataset, channel, method), settings, record, region, shapes, threads, scratch
+        )
+
+
+def _try_method(
+    root: Path,
+    names: tuple[str, str, str],
+    settings: Settings,
+    record: VolumeRecord,
+    region: Region,
+    shapes: Sequence[tuple[int, int, int, int, int]],
+    threads: int,
+    scratch: Path,
+) -> Trial:
+    dataset, channel, method = names
+    chosen: Any = settings.methods[method]
+    psf = root / paths.psf(dataset, channel)
+    files: dict[str, Any] = {"psf": psf}
+    values = chosen.model_dump(mode="json", exclude={"training"})
+    notes: list[str] = []
+    shown, training_s = chosen.source is None, 0.0
     if chosen.source is not None:
-        note = f"not shown: it starts from the result of {chosen.source}"
-        return Trial(method, channel, [note])
-    files: dict[str, Any] = {"psf": root / paths.psf(dataset, channel)}
-    values, notes = chosen.model_dump(mode="json", exclude={"training"}), []
+        notes.append(f"not shown: it starts from the result of {chosen.source}")
     if is_network(chosen):
         folder = Path(ready_bundle(chosen, channel) or root / paths.model(*names))
         if not (folder / "model.json").is_file():
-            training = getattr(chosen, "training", None)
-            steps = f" ({training.steps:,} steps)" if training else ""
-            return Trial(method, channel, [f"not trained yet{steps}"])
+            if not is_trained(chosen):
+                return Trial(method, channel, [*notes, "its bundle does not exist"])
+            notes.append(f"not trained yet ({chosen.training.steps:,} steps)")
+            shown, folder = False, scratch
+            try:
+                training_s = _try_training(chosen, scratch, psf, settings, threads)
+            except (ImportError, UserError) as error:  # TensorFlow is not installed here
+                return Trial(method, channel, [*notes, f"its cost is unknown: {error}"])
         files["bundle"] = folder / "model.json"
     elif is_tuned(chosen):
         if (root / paths.tuning(*names)).is_file():
@@ -110,23 +169,25 @@ def try_method(
         else:
             notes.append("not tuned yet; this crop uses a first guess of the settings")
             values |= CLASSICAL[chosen.kind].first_guess
+    sampled = needs_sample(chosen)
     try:
-        trial = _tried(
-            root,
-            files,
-            values,
-            names,
-            settings,
-            record,
-            region,
-            shapes,
-            threads,
-            needs_sample(chosen),
+        restored, effective, cost = _tried(
+            root, files, values, names, settings, record, region, shapes, threads, sampled
         )
     except UserError as error:
         log.warning("%s: %s", method, error)
         return Trial(method, channel, [*notes, str(error)])
-    return Trial(method, channel, notes, *trial)
+    cost = replace(cost, training_s=training_s)
+    return Trial(method, channel, notes, restored if shown else None, effective, cost)
+
+
+def _try_training(method: Any, folder: Path, psf: Path, settings: Settings, threads: int) -> float:
+    """Price a training; the bundle with random weights is in `folder`."""
+    from decon3d.training.trial import try_untrained
+
+    pairs = settings.simulated_pairs
+    shape = pairs.shape if pairs else method.training.crop
+    return try_untrained(folder, method, psf=load_psf(psf), shape=shape, threads=threads)
 
 
 def _tried(
@@ -140,7 +201,7 @@ def _tried(
     shapes: Sequence[tuple[int, int, int, int, int]],
     threads: int,
     sampled: bool,
-) -> tuple[NDArray[np.float32], dict[str, Any], float, float]:
+) -> tuple[NDArray[np.float32], dict[str, Any], Cost]:
     dataset, key = settings.datasets[names[0]], f"datasets.{names[0]}"
     channel = dataset.channels[names[1]]
     fixed = channel.normalisation
@@ -179,12 +240,17 @@ def _tried(
     seconds = time.perf_counter() - started
     extra = state.halo if state.mirror else (0, 0, 0)
     computed = prod(n + 2 * h for n, h in zip(counts.shape, extra, strict=True))
-    moments = len(dataset.times) if dataset.times else 0
-    work = sum(
-        _work((z, y, x), state, settings) * (moments or times) for times, _, z, y, x in shapes
-    )
+    work = disk = memory = 0.0
+    stored = np.dtype(record.dtype if settings.restoration.output_dtype == "input" else "f4")
+    for times, _, z, y, x in shapes:
+        moments = len(dataset.times) if dataset.times else times
+        voxels, block_bytes = _work((z, y, x), state, settings)
+        work += voxels * moments
+        memory = max(memory, block_bytes)
+        disk += z * y * x * moments * stored.itemsize * STORED
+    cost = Cost(seconds, seconds * work / computed, (memory + JOB_BYTES) / 1e9, disk / 1e9)
     shown = {k: state.values[k] for k in ("iterations", *PRIORS) if state.values.get(k)}
-    return restored, shown, seconds, seconds * work / computed
+    return restored, shown, cost
 
 
 def _with_context(region: Region, shape: Triple, state: State) -> tuple[Region, Region]:
@@ -197,8 +263,8 @@ def _with_context(region: Region, shape: Triple, state: State) -> tuple[Region, 
     return (around[0], around[1], around[2]), (inner[0], inner[1], inner[2])
 
 
-def _work(shape: Triple, state: State, settings: Settings) -> int:
-    """Count the voxels to compute for one time point, the blocks' halos included."""
+def _work(shape: Triple, state: State, settings: Settings) -> tuple[int, float]:
+    """Count the voxels to compute for one time point, halos included; and the bytes of a block."""
     block, _ = choose_block(
         shape,
         halo=state.halo,
@@ -207,6 +273,5 @@ def _work(shape: Triple, state: State, settings: Settings) -> int:
         memory_bytes=settings.restoration.memory_gb * 1e9,
         mirror=state.mirror,
     )
-    sizes = zip(block, shape, state.halo, strict=True)
-    padded = prod(b + 2 * h if state.mirror else min(b + 2 * h, n) for b, n, h in sizes)
-    return padded * prod(grid(shape, block))
+    padded = padded_voxels(block, shape, halo=state.halo, mirror=state.mirror)
+    return padded * prod(grid(shape, block)), padded * state.bytes_per_voxel

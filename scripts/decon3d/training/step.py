@@ -57,7 +57,6 @@ class Step:
         devices: Sequence[str] = (),
     ) -> None:
         training = method.training
-        assert training is not None
         self._network, self._method, self._model = network, method, model
         several = len(devices) > 1
         if training.batch % max(1, len(devices)):

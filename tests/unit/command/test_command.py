@@ -11,11 +11,13 @@ import tifffile
 import yaml
 from typer.testing import CliRunner
 
-from decon3d import cli
+from decon3d import cli, paths
 from decon3d.cli import app
 from decon3d.command import clean, launch
 from decon3d.command.init import Given, new_config
+from decon3d.command.prices import price_lines
 from decon3d.errors import UserError
+from decon3d.files import write_record
 from decon3d.optics.psf import Psf, fingerprint, load_psf, save_psf
 from support.paths import ROOT
 
@@ -172,8 +174,6 @@ def test_clean_keeps_away_from_a_run(results):
 
 
 def test_every_folder_of_the_contract_is_known_to_clean(monkeypatch):
-    from decon3d import paths
-
     names = {
         "dataset": "D",
         "channel": "c",
@@ -314,3 +314,26 @@ def test_an_error_that_the_user_can_fix_is_one_line(monkeypatch, error, message)
         cli.main()
     if message is not None:
         assert re.search(message, found.value.code) and "\n" not in found.value.code
+
+
+def test_a_preview_ends_with_the_prices_and_the_command_that_runs_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text("datasets: {worm: {}, fish: {}}")
+    priced = {"method": "rln", "training_s": 8100.0, "predicted_s": 18.648576000000002}
+    priced |= {"memory_gb": 3.5000000001, "disk_gb": 0.25, "notes": ["not trained yet"]}
+    priced |= {"cluster": ["train: 1 job, each 8 cores, 1 GPU, 8 GB, at most 12.0 h"]}
+    unknown = dict.fromkeys(priced, None) | {"method": "rl", "notes": [], "cluster": []}
+    record = {"methods": [priced, unknown], "command": "decon3d run c.yaml"}
+    write_record(paths.preview_costs("worm"), record)
+    lines = price_lines("c.yaml")
+    assert [line.split() for line in lines[:4]] == [
+        ["worm:"],
+        ["method", "training", "restoring", "memory", "disk"],
+        ["rln", "2", "h", "15", "min", "19", "s", "3.5", "GB", "0.25", "GB"],
+        ["rl", "-", "-", "-", "-"],
+    ]
+    assert "  rln: not trained yet" in lines and "1 GPU" in str(lines)
+    assert lines[-2:] == [
+        "Run it: decon3d run c.yaml",
+        "On a cluster: decon3d run c.yaml --profile slurm",
+    ]

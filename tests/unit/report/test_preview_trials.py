@@ -9,6 +9,7 @@ from scipy.ndimage import uniform_filter
 
 from decon3d import paths
 from decon3d.errors import UserError
+from decon3d.files import read_json
 from decon3d.optics.psf import normalised_psf, save_psf
 from decon3d.report.preview import make_preview
 from decon3d.report.preview_trials import try_method
@@ -86,13 +87,18 @@ def test_the_crop_equals_the_whole_volume_there(tried):
     assert np.abs(found.restored - whole).max() < 2e-3 * whole.max()
     assert found.values["iterations"] == state.values["iterations"]
     # Two whole volumes are more work than a crop with its context.
-    assert found.predicted_s > found.seconds
+    assert found.cost.restoring_s > found.cost.crop_s
+    voxels = 2 * record.shape[0] * np.prod(SHAPE)
+    assert found.cost.disk_gb == pytest.approx(voxels * 4 * 16 / 9 / 1e9)
+    assert 1.5 < found.cost.memory_gb <= 1.5 + settings.restoration.memory_gb
 
 
-def test_what_is_not_ready_is_said(tried):
+def test_what_is_not_ready_is_said_and_priced(tried, monkeypatch):
     region = (slice(0, 8), slice(0, 16), slice(0, 16))
+    monkeypatch.setattr("decon3d.training.trial._seconds_per_crop", lambda *_: 0.5)
     found = trial(tried, "rln", region)
     assert found.restored is None and found.notes == ["not trained yet (10,000 steps)"]
+    assert found.cost.restoring_s > 0 and found.cost.training_s == 4 * 10_000 * 0.5
     found = trial(tried, "rltv", region)
     assert found.restored is not None and "not tuned yet" in found.notes[0]
     assert found.values == {"iterations": 30, "tv_weight": 0.002}
@@ -107,7 +113,10 @@ def test_the_page_shows_the_brightest_place_or_the_one_asked_for(tried):
     shown = re.search(r"Voxels Z (\d+) to (\d+), Y 0 to 87, X 0 to 95 of cell", text)
     light = uniform_filter(tifffile.imread(root / "cell.tif").astype(float), 9)
     assert int(shown[1]) <= np.unravel_index(light.argmax(), SHAPE)[0] <= int(shown[2])
-    assert "not trained yet" in text
+    assert "not trained yet" in text and "decon3d run config.yaml" in text
+    (rl, rln) = read_json(root / paths.preview_costs("demo"))["methods"]
+    assert rl["training_s"] == 0 and rl["seconds"] > 0 and rl["predicted_s"] > 0
+    assert rln["training_s"] > 0 and rln["seconds"] is None and rln["predicted_s"] > 0
     plain["datasets"]["demo"]["preview"] = {"roi": [[0, 8], [0, 16], [60, 110]]}
     with pytest.raises(UserError, match="60 to 110 along X is outside cell, which has 96 voxels"):
         make_preview(root, dataset="demo", settings=load_settings(plain), threads=1)
