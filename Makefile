@@ -23,7 +23,7 @@ help:
 	@echo "make faults-quick   a sample of these tests (less than 10 minutes)"
 	@echo "make faults-large   2 Gvoxel through RLN, killed three times, compared byte for byte (an hour)"
 	@echo "make fuzz    mutated inputs, configs and intermediate files (FUZZ=\"--seconds 1800\")"
-	@echo "make validate  test the estimates of camera, iterations, PSF and method on simulated data (VALIDATE=camera)"
+	@echo "make validate  test the estimates of camera, iterations, PSF and method on simulated data (VALIDATE=camera, VALIDATE=\"universal --help\")"
 	@echo "make setup   only the environment (LOCK=gpu: for GPU nodes)"
 	@echo "make lock    renew the lock files (needs uv)"
 	@echo "make reference   renew config/README.md, the reference of the config"
@@ -151,7 +151,8 @@ faults-large: $(DEV_STAMP)
 fuzz: $(DEV_STAMP)
 	$(BIN)/python tests/fuzz/run.py $(FUZZ)
 
-# VALIDATE="camera psf_fit" for some of them, VALIDATE=--quick for a few minutes of each.
+# VALIDATE="camera psf_fit" for some of them, VALIDATE=--quick for a few minutes of each,
+# VALIDATE="universal --help" for the options of one.
 validate: $(DEV_STAMP)
 	$(BIN)/python tests/validation/run.py $(VALIDATE)
 

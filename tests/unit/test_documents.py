@@ -3,6 +3,7 @@
 import re
 import shlex
 from fnmatch import fnmatch
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +80,14 @@ def check_make(words):
             continue
         assert f"$({name})" in MAKEFILE or f"{name} ?=" in MAKEFILE, f"{name}: not used by make"
         files = {"VALIDATE": "validation/validate_{}.py", "BENCH": "bench/bench_{}.py"}.get(name)
-        for one in shlex.split(value) if files else []:
-            known = one.startswith("--") or (name, one) == ("BENCH", "quick")
+        values = shlex.split(value) if files else []
+        names = list(takewhile(lambda word: not word.startswith("--"), values))
+        for one in names:
+            known = (name, one) == ("BENCH", "quick")
             assert known or (ROOT / "tests" / files.format(one)).is_file(), word
+        if names and len(names) < len(values):  # options of the one that is named
+            options = [word for word in values if word.startswith("--")]
+            check_python([f"tests/{files.format(names[0])}", *options])
 
 
 def check_python(words):
