@@ -38,7 +38,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 3,
     "consistency": 8,
-    "report": 17,
+    "report": 18,
     "preview": 3,
     "instrument": 1,
 }

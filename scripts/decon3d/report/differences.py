@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 
 from decon3d import paths
 from decon3d.evaluation.stability import load_stability
-from decon3d.report.consistency import COLORS, farthest
+from decon3d.report.consistency import farthest
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel
 from decon3d.report.labels import method_label
-from decon3d.report.plots import xy_above_xz
+from decon3d.report.plots import DEVIATIONS, xy_above_xz
 from decon3d.report.recommendation import reference_of
 from decon3d.report.run_status import stored
 from decon3d.report.views import Scene, Source, Triple, overview
@@ -73,8 +73,8 @@ def draw_minus_reference(job: Job, volume: str, channel: str) -> Drawn:
         "pictures",
         f"{volume}{of_channel(job, channel)}: networks minus Richardson-Lucy",
         "Restored counts of a network minus those of Richardson-Lucy: the value farthest from 0 "
-        "along Z (above) and Y (below). Red: the network has more light. Look twice at structures "
-        "that only the network shows.",
+        "along Z (above) and Y (below). Orange: the network has more light. Look twice at what "
+        "only the network shows.",
     )
     return [(entry, _drawn(views))]
 
@@ -113,4 +113,4 @@ def limit_of(views: list[NDArray[np.floating]]) -> float:
 def _drawn(views: list[View]) -> Figure:
     limit = limit_of([picture for _, _, *both in views for picture in both])
     shown = (-limit, limit)
-    return xy_above_xz(views, cmap=COLORS, shown=shown, unit="counts", extend="both")
+    return xy_above_xz(views, cmap=DEVIATIONS, shown=shown, unit="counts", extend="both")
