@@ -142,7 +142,8 @@ def _draw(draw: Callable[[], Drawn], folder: Path) -> list[Entry]:
 
 
 def _save(figure: Figure, stem: Path) -> None:
-    figure.savefig(f"{stem}.png", dpi=DPI, metadata={"Software": None})
+    quick = {"compress_level": 3}  # a third of the time to draw is compression; a quarter larger
+    figure.savefig(f"{stem}.png", dpi=DPI, metadata={"Software": None}, pil_kwargs=quick)
     figure.set_layout_engine("none")  # already laid out; doing it again costs as much time
     figure.savefig(f"{stem}.svg", dpi=DPI, metadata={"Date": None})
 

@@ -23,7 +23,7 @@ from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.first_screen import cost_overview, swipe_pictures
 from decon3d.report.headline_table import correlated_noise_warnings, headline
 from decon3d.report.independent import VOLUME, test_specimens, with_volumes
-from decon3d.report.index import build_index
+from decon3d.report.index import build_index, page_state
 from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
@@ -188,6 +188,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         "odd": [row.name for row in rows if row.odd],
         "recommendations": [r.summary for r in advice],
         "pictures": rows[0].pictures if rows else [],
+        **attempt("the page's state", lambda: page_state(root, **named), {}),
     }
     write_json(root / paths.card(dataset), card)
     text = render(

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import datetime
 import errno
 import hashlib
 import html
@@ -161,6 +162,14 @@ def test_page_recommends_and_keeps_data_and_simulation_apart(tree: Path, page: s
     assert "is best" not in text.partition('id="headline"')[0]
     table = pd.read_csv(tree / "results/demo/tables/recommendation.csv")
     assert set(table.query("recommended")["method"]) == {"rltv"}
+
+
+def test_the_card_has_the_time_and_what_is_missing(tree: Path) -> None:
+    card = json.loads((tree / "results/demo/report.json").read_text())
+    age = datetime.datetime.now().astimezone() - datetime.datetime.fromisoformat(card["made"])
+    assert abs(age) < datetime.timedelta(hours=1)
+    methods = make_settings(tree).methods
+    assert all(line.partition(": ")[0] in methods for line in card["missing"])
 
 
 def test_index_links_the_page(tree: Path) -> None:
