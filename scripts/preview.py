@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from decon3d.logs import job_log
+from decon3d.report.index import build_index
 from decon3d.report.preview import make_preview
 from decon3d.settings import Settings
 
@@ -16,3 +17,4 @@ with job_log(snakemake.log[0], threads=snakemake.threads):
         requests=snakemake.params.requests,
         command=snakemake.params.command,
     )
+    build_index(Path(), settings.datasets)

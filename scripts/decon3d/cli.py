@@ -149,6 +149,46 @@ def preview(
     )
 
 
+@app.command(context_settings=_TO_SNAKEMAKE)
+def watch(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder in which files arrive; only read.")],
+    config: Annotated[
+        Path, typer.Option(help="Config with one dataset; its `volumes` are ignored.")
+    ] = Path("config.yaml"),
+    settle: Annotated[
+        float, typer.Option(help="A file is complete if it has not changed for this time, in s.")
+    ] = 30.0,
+    every: Annotated[float, typer.Option(help="Time between two looks, in s.")] = 30.0,
+    on_failure: Annotated[
+        str | None,
+        typer.Option(metavar="CMD", help="Command of the shell; gets a line as $1 and as input."),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Look once, restore, and end: for cron.")
+    ] = False,
+    profile: Profile = "local",
+) -> None:
+    """Restore what arrives in a folder, once.
+
+    Every file becomes a dataset with the config's optics and methods. Run it where `results/` shall
+    be. Further arguments, with leading dashes, go to Snakemake.
+    """
+    from decon3d.command.watch import watch_folder
+
+    code = watch_folder(
+        folder,
+        config,
+        settle_s=settle,
+        every_s=every,
+        on_failure=on_failure,
+        once=once,
+        profile=profile,
+        arguments=context.args,
+    )
+    raise typer.Exit(code)
+
+
 @app.command()
 def psf(
     out: Annotated[

@@ -1,35 +1,102 @@
-"""The page that links the datasets' pages; apart, since its job needs no figures and no tables."""
+"""The page that links the pages of all datasets; apart, since its job needs no figures, no tables.
 
+Datasets of other configs, made in the same folder of results, are listed, too.
+"""
+
+import datetime
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from decon3d import paths
+from decon3d.errors import UserError
 from decon3d.files import read_json, write_text
 from decon3d.report.templating import render_plain
+from decon3d.settings import Settings
+
+PARTIAL_DATE = datetime.timedelta(days=2).total_seconds()
+"""Files of partial pages are dated before it, in 1970 (`scripts/report_existing.py`)."""
+
+
+def page_state(root: Path, *, dataset: str, settings: Settings) -> dict[str, Any]:
+    """Return what the index says of a page that is made now: its time, and what is missing on it.
+
+    Returns
+    -------
+    dict
+        `made`, ISO 8601 with the time zone, and `missing`: one line per method.
+    """
+    from decon3d.report.run_status import incomplete_methods  # not for the job of the index
+
+    missing = [
+        f"{item['method']}: {', '.join(item['missing'])}"
+        for item in incomplete_methods(root, dataset=dataset, settings=settings)
+    ]
+    return {
+        "made": datetime.datetime.now().astimezone().isoformat("T", "minutes"),
+        "missing": missing,
+    }
 
 
 def build_index(root: Path, datasets: Iterable[str]) -> Path:
-    """Write results/index.html, which links the datasets' pages.
+    """Write results/index.html, which links the pages of all datasets in `results`, newest first.
 
     Parameters
     ----------
     datasets
-        Names; one without a page is listed as such.
+        Names of the config; one without a page is listed as such.
+
+    Returns
+    -------
+    Path
+        The page.
     """
-    pages = [
-        {
-            "dataset": name,
-            "link": paths.report(name).removeprefix("results/"),
-            "there": (root / paths.report(name)).is_file(),
-            "preview": paths.preview(name).removeprefix("results/")
-            if (root / paths.preview(name)).is_file()
-            else None,
-            "card": read_json(root / paths.card(name))
-            if (root / paths.card(name)).is_file()
-            else None,
-        }
-        for name in datasets
-    ]
+    made = {
+        path.parent.name
+        for pattern in (paths.card("*"), paths.report("*"), paths.preview("*"))
+        for path in root.glob(pattern)
+    }
+    entries = [_entry(root, name) for name in sorted({*datasets, *made})]
+    entries.sort(key=lambda entry: _seconds(entry["time"]), reverse=True)
     path = root / paths.INDEX
-    write_text(path, render_plain("index.html.j2", pages=pages))
+    write_text(path, render_plain("index.html.j2", pages=entries))
     return path
+
+
+def _entry(root: Path, name: str) -> dict[str, Any]:
+    """Collect what the index shows of one dataset; a damaged card hides no other dataset."""
+    page, preview = root / paths.report(name), root / paths.preview(name)
+    card: dict[str, Any] | None = None
+    try:
+        card = read_json(root / paths.card(name)) if (root / paths.card(name)).is_file() else None
+    except (UserError, OSError):
+        card = None
+    time = (card or {}).get("made") or _date_of(page) or _date_of(preview)
+    return {
+        "dataset": name,
+        "link": paths.report(name).removeprefix("results/"),
+        "there": page.is_file(),
+        "preview": paths.preview(name).removeprefix("results/") if preview.is_file() else None,
+        "card": card,
+        "time": time,
+        "made": _in_words(time),
+        "missing": (card or {}).get("missing", []),
+    }
+
+
+def _date_of(path: Path) -> str:
+    """Return when a file was written (ISO 8601); empty if it does not exist or bears no date."""
+    seconds = path.stat().st_mtime if path.is_file() else 0.0
+    if seconds < PARTIAL_DATE:
+        return ""
+    return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat("T", "minutes")
+
+
+def _seconds(time: str) -> float:
+    return datetime.datetime.fromisoformat(time).timestamp() if time else 0.0
+
+
+def _in_words(time: str) -> str:
+    if not time:
+        return ""
+    return f"{datetime.datetime.fromisoformat(time):%d %B %Y, %H:%M}".lstrip("0")

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import datetime
 import errno
 import hashlib
 import html
@@ -101,6 +102,7 @@ def test_every_figure_is_drawn(tree: Path) -> None:
     assert names == {
         "projections_cell_signal",
         "profile_cell_signal",
+        "minus_rl_cell_signal",
         "psf_signal",
         "phantom_signal_rln_mixed",
         "phantom_signal_tubules",
@@ -127,7 +129,7 @@ def test_a_full_disk_ends_the_drawing(tree: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_page_is_self_contained_and_safe(page: str) -> None:
-    assert page.count('<img src="data:image/webp;base64,') == 9
+    assert page.count('<img src="data:image/webp;base64,') == 9 + 3
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     assert "http://" not in page and "https://" not in page
     program = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
@@ -160,6 +162,14 @@ def test_page_recommends_and_keeps_data_and_simulation_apart(tree: Path, page: s
     assert "is best" not in text.partition('id="headline"')[0]
     table = pd.read_csv(tree / "results/demo/tables/recommendation.csv")
     assert set(table.query("recommended")["method"]) == {"rltv"}
+
+
+def test_the_card_has_the_time_and_what_is_missing(tree: Path) -> None:
+    card = json.loads((tree / "results/demo/report.json").read_text())
+    age = datetime.datetime.now().astimezone() - datetime.datetime.fromisoformat(card["made"])
+    assert abs(age) < datetime.timedelta(hours=1)
+    methods = make_settings(tree).methods
+    assert all(line.partition(": ")[0] in methods for line in card["missing"])
 
 
 def test_index_links_the_page(tree: Path) -> None:
