@@ -3,9 +3,16 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgba_array
+
+from decon3d.report.colours import INVENTED, MISSED
+from decon3d.report.plots import DEVIATIONS
 
 REPORT = "results/demo/report.html"
+PARTS = ("better", "trust", "done")
+OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
 GREYS = """canvas => {
   const copy = Object.assign(document.createElement("canvas"), {width: 64, height: 64});
   const context = copy.getContext("2d", {willReadFrequently: true});
@@ -122,7 +129,126 @@ def test_counts_are_read_under_the_pointer(page):
     assert len(texts) == 5 and all(text.endswith("counts") for text in texts)
 
 
+def is_open(page, part: str) -> bool:
+    return page.locator(f"#{part}").evaluate("part => part.open")
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_page_opens_with_a_picture_and_the_viewer_and_folds_the_rest(visit, site, width):
+    opened = visit(site / REPORT, width=width)
+    assert not any(is_open(opened, part) for part in PARTS)
+    top = opened.evaluate("document.querySelector('.viewer').getBoundingClientRect().top + scrollY")
+    first = opened.locator("#result")
+    assert top < (1000 if width == 1400 else 2000)
+    for what in (".swipe .live", ".advice", ".note", "[aria-label='Cost per method']"):
+        assert first.locator(what).first.is_visible()
+    words = opened.evaluate("document.body.innerText.split(/\\s+/).length")
+    assert words < 600
+    assert opened.trouble == []
+
+
+def test_the_first_picture_is_swiped(page):
+    sides = page.locator(".swipe .live")
+    slider = sides.locator("input")
+    names = [side.inner_text() for side in sides.locator(".name").all()]
+    assert names[0] == "raw" and f"Use {names[1]}" in page.locator(".advice").inner_text()
+    slider.focus()
+    page.keyboard.press("End")
+    assert sides.evaluate("e => getComputedStyle(e).getPropertyValue('--at')") == "100%"
+    after = sides.screenshot()
+    page.keyboard.press("Home")
+    assert sides.screenshot() != after
+
+
+def test_a_link_into_a_folded_part_opens_it(page, visit, site):
+    page.locator("nav a[href='#trust']").click()
+    assert is_open(page, "trust") and not is_open(page, "done")
+    page.locator("#trust > summary").click()
+    page.locator("nav a[href='#trust']").click()  # the hash stays the same
+    assert is_open(page, "trust")
+    page.evaluate("location.hash = '#cost'")
+    page.locator("#cost").wait_for(state="visible")
+    assert is_open(page, "done")
+
+
+def test_printing_opens_all_and_folds_again(page):
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not any(is_open(page, part) for part in PARTS)
+
+
+def test_the_navigation_stays_in_view(page):
+    page.evaluate(OPEN_ALL)
+    page.evaluate("scrollTo({top: 3000, behavior: 'instant'})")
+    assert page.locator("nav").bounding_box()["y"] == 0
+
+
+def test_a_figure_is_enlarged_and_closed(page):
+    page.locator("#better > summary").click()
+    button = page.get_by_role("button", name="Enlarge").first
+    button.focus()
+    page.keyboard.press("Enter")
+    shown = page.locator("dialog img")
+    assert shown.is_visible()
+    natural = shown.evaluate("image => image.naturalWidth")
+    assert shown.bounding_box()["width"] == natural
+    page.keyboard.press("Escape")
+    assert not shown.is_visible()
+
+
+def test_no_caption_has_more_than_three_lines(page):
+    page.evaluate(OPEN_ALL)
+    lines = page.evaluate("""[...document.querySelectorAll("figcaption")]
+        .filter(caption => caption.offsetHeight).map(caption => {
+      const title = caption.querySelector("strong");
+      const height = caption.offsetHeight - (title ? title.offsetHeight : 0);
+      return [height / parseFloat(getComputedStyle(caption).lineHeight), caption.innerText];
+    })""")
+    assert [text for count, text in lines if count > 3.2] == []
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_wide_table_says_so_and_keeps_its_first_column(visit, site, width):
+    opened = visit(site / REPORT, width=width)
+    opened.evaluate(OPEN_ALL)
+    opened.wait_for_timeout(200)
+    boxes = opened.evaluate("""[...document.querySelectorAll(".box")].map(box => {
+      const hint = box.nextElementSibling;
+      const cell = box.querySelector("tbody th:first-child");
+      box.scrollLeft = 10000;
+      return {
+        wide: box.scrollWidth > box.clientWidth + 1,
+        hint: hint.className === "more" && hint.offsetHeight > 0,
+        fixed: cell === null
+          || Math.abs(cell.getBoundingClientRect().left - box.getBoundingClientRect().left) < 3,
+      };
+    })""")
+    assert boxes and all(box["wide"] == box["hint"] and box["fixed"] for box in boxes)
+    if width == 390:
+        assert any(box["wide"] for box in boxes)
+
+
+def test_panels_lie_below_each_other_on_a_narrow_screen(visit, site):
+    opened = visit(site / REPORT, width=390)
+    boxes = [canvas.bounding_box() for canvas in opened.locator(".stage canvas").all()]
+    assert len({box["x"] for box in boxes}) == 1
+    assert len({box["y"] for box in boxes}) == len(boxes) == 5
+
+
+def test_invented_and_missed_light_have_the_colours_of_the_figures(page):
+    page.get_by_label("Consistency with the raw data").check()
+    swatch = "e => getComputedStyle(e).backgroundColor"
+    for name, color in ((".over", INVENTED), (".under", MISSED)):
+        rgb = ", ".join(str(int(color[at : at + 2], 16)) for at in (1, 3, 5))
+        assert page.locator(f".swatch{name}").evaluate(swatch) == f"rgb({rgb})"
+    data = page.evaluate("""document.querySelector(".viewer").viewer.scene.panels[1].overlay""")
+    assert (data["invented"], data["missed"]) == (INVENTED, MISSED)
+    assert np.allclose(DEVIATIONS([0.25, 0.75]), to_rgba_array([INVENTED, MISSED]), atol=0.02)
+
+
 def test_a_click_on_a_head_sorts_the_table(page):
+    page.evaluate(OPEN_ALL)
     table = page.get_by_role("region", name="Summary of").first.locator("table")
     head = table.locator("thead th").nth(1)
     head.locator("button").click()
@@ -138,6 +264,7 @@ def column(table) -> list[str]:
 
 
 def test_tables_can_be_saved(page, site):
+    page.locator("#done > summary").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="summary.csv").click()
     saved = Path(download.value.path()).read_text()
@@ -148,7 +275,9 @@ def test_tables_can_be_saved(page, site):
 @pytest.mark.parametrize("path", [REPORT, "results/index.html", "results/demo/volumes/cell.html"])
 def test_nothing_overflows(visit, site, path, width):
     opened = visit(site / path, width=width)
-    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    for _ in range(2):
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        opened.evaluate(OPEN_ALL)
     assert opened.trouble == []
 
 
@@ -174,6 +303,7 @@ def test_no_script_but_the_pages_own_runs(visit, site):
 @pytest.mark.parametrize("path", [REPORT, "results/index.html", "results/demo/volumes/cell.html"])
 def test_axe_finds_nothing(visit, site, path):
     opened = visit(site / path)
+    opened.evaluate(OPEN_ALL)
     opened.evaluate(Path(os.environ["AXE"]).read_text())
     found = opened.evaluate("axe.run()")["violations"]
     assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []

@@ -44,7 +44,7 @@ SEPARATION = 0.5
 """Distance of a doubled spot's or patch's halves, in widths of the PSF: too close to be
 resolved."""
 DETECTABLE = 0.75
-"""AUC below which a class of changes is called not verifiable."""
+"""AUC below which the map does not detect a class of changes."""
 
 
 @dataclass(frozen=True)
@@ -244,22 +244,3 @@ def evaluate_map_sensitivity(
             for change, value in found.items()
         ]
     return records
-
-
-def verdict(change: Change, auc: float) -> str:
-    """Describe an AUC for a class of changes in a sentence."""
-    what = {
-        "added": "Spots that are not in the data, inside the pass band",
-        "lateral": "Spots doubled below the resolution",
-        "axial": "Patches doubled along Z below the axial resolution",
-    }[change]
-    if change != "added":
-        told = (
-            "detects them here by their other effects"
-            if auc >= DETECTABLE
-            else "cannot detect them"
-        )
-        return f"{what}: not verifiable; the map {told} (AUC {auc:.2f})."
-    if not auc >= DETECTABLE:
-        return f"{what}: hardly found by the map here (AUC {auc:.2f})."
-    return f"{what}: found by the map (AUC {auc:.2f})."

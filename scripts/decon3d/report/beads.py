@@ -32,7 +32,14 @@ _WORDS = {
 }
 
 
-def draw_beads(psf_path: Path) -> tuple[Figure, str]:
+CAPTION = (
+    "Above: each bead with its position (Z, Y, X), projected along Z and Y; green: used, orange: "
+    "not used. Below: planes and lines through the averaged bead and the PSF. Square root of "
+    "intensity."
+)
+
+
+def draw_beads(psf_path: Path) -> tuple[Figure, str, list[list[str]]]:
     """Draw the beads behind a PSF from the files beside it.
 
     Parameters
@@ -43,7 +50,8 @@ def draw_beads(psf_path: Path) -> tuple[Figure, str]:
 
     Returns
     -------
-    figure, caption
+    figure, caption, rows
+        The rows are a table of two columns: what, and its value.
     """
     info = read_json(psf_path.with_suffix(".json"))
     crops = tifffile.imread(psf_path.with_name("beads.tif"))
@@ -68,7 +76,7 @@ def draw_beads(psf_path: Path) -> tuple[Figure, str]:
     for axes, crop, bead in zip(grid, crops, kept, strict=False):
         _bead(axes, crop, bead, voxel)
     _planes_and_profiles(below, images, tuple(info["voxel_size_um"]))
-    return figure, _caption(info)
+    return figure, CAPTION, _facts(info)
 
 
 def _bead(axes: Axes, crop: Image, bead: dict[str, Any], voxel: Triple) -> None:
@@ -146,36 +154,26 @@ def _profile(data: Image, axis: int, step: float) -> tuple[Image, Image]:
     return (np.arange(len(values)) - len(values) // 2) * step, values / values.max()
 
 
-def _caption(info: dict[str, Any]) -> str:
+def _facts(info: dict[str, Any]) -> list[list[str]]:
+    """List the counts, the widths and how they differ between the halves of the field."""
     beads = info["beads"]
     rejected = ", ".join(f"{n} {_WORDS[kind]}" for kind, n in beads["rejected"].items())
-    text = (
-        f"{beads['used']} of {beads['found']} beads were used (green). Not used (orange): "
-        f"{rejected or 'none'}."
-    )
-    shown, found = len(beads["pictured"]), beads["found"]
-    text += f" {shown} of {found} are shown." if shown < found else ""
-    text += (
-        " Above: each bead with its position (Z, Y, X), as maximum projections along Z and Y, "
-        "square root of intensity. Below: planes and lines through the middle of the averaged bead "
-        "and of the PSF, on the image's grid. Full width at half maximum (Z, Y, X): averaged bead "
-        f"{_widths(beads['fwhm_um'])} µm; PSF {_widths(info['fwhm_um'])} µm, after removal of the "
-        f"bead's diameter ({beads['diameter_um']:g} µm). Remaining noise: "
-        f"{100 * info['noise_left']['of_peak']:.2g} % of the peak."
-    )
-    return f"{text} {_over_the_field(beads.get('over_the_field', []))}"
-
-
-def _over_the_field(halves: list[dict[str, Any]]) -> str:
-    """Describe how the widths differ between the halves of the field."""
-    if not halves:
-        return "Too few beads to compare widths over the field."
-    listed = "; ".join(
-        f"along {half['axis']} {100 * half['change']:+.1f} ± {100 * half['uncertainty']:.1f} % "
-        f"(width along {half['width']})"
-        for half in halves
-    )
-    return f"Change of the beads' widths from the first to the second half of the field: {listed}."
+    facts = [
+        ["Beads used", f"{beads['used']} of {beads['found']}"],
+        ["Not used", rejected or "none"],
+        ["Beads shown", f"{len(beads['pictured'])} of {beads['found']}"],
+        ["FWHM of the averaged bead (Z, Y, X; µm)", _widths(beads["fwhm_um"])],
+        ["FWHM of the PSF (Z, Y, X; µm)", _widths(info["fwhm_um"])],
+        ["Diameter of the beads, removed from the PSF (µm)", f"{beads['diameter_um']:g}"],
+        ["Remaining noise (% of the peak)", f"{100 * info['noise_left']['of_peak']:.2g}"],
+    ]
+    for half in beads.get("over_the_field", []):
+        change = f"{100 * half['change']:+.1f} ± {100 * half['uncertainty']:.1f}"
+        what = f"Change of the width in {half['width']} over the field, along {half['axis']} (%)"
+        facts.append([what, change.replace("-", "−")])
+    if not beads.get("over_the_field"):
+        facts.append(["Change of the widths over the field", "too few beads to compare"])
+    return facts
 
 
 def _widths(values: Sequence[float]) -> str:

@@ -11,13 +11,13 @@ from decon3d import paths
 from decon3d.blocks.geometry import Region, Triple
 from decon3d.evaluation.consistency import THRESHOLD, Scale
 from decon3d.evaluation.consistency_maps import ChannelCheck, reblurred
-from decon3d.evaluation.map_sensitivity import CHANGES, verdict
+from decon3d.evaluation.map_sensitivity import CHANGES, DETECTABLE
 from decon3d.evaluation.noise import load_noise
 from decon3d.evaluation.records import read_records
 from decon3d.optics.psf import load_psf
 from decon3d.report.entries import Drawn, Entry, Job, of_channel
 from decon3d.report.labels import method_label
-from decon3d.report.plots import xy_above_xz
+from decon3d.report.plots import DEVIATIONS, xy_above_xz
 from decon3d.report.run_status import stored
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import Source, overview
@@ -31,9 +31,30 @@ SHOWN = 4
 HALF = (12, 24, 24)
 """Voxels (Z, Y, X) around a place that are drawn."""
 LIMIT = 10.0
-COLORS = "RdBu_r"
-LIMITS = (
-    "Noise alone gives z a root mean square of 1. The root mean square is smaller where the "
+COLUMNS = [
+    "Method",
+    "Flagged (%)",
+    "Invented (%)",
+    "Missed (%)",
+    "Worst place (σ)",
+    "RMS of z",
+    "Scale α",
+    "Offset β (counts)",
+    "Not verifiable (% of the energy)",
+    "Detects added spots (AUC)",
+    "Detects spots doubled in XY (AUC)",
+    "Detects patches doubled in Z (AUC)",
+    "Objects from dark noise",
+]
+NOTE = (
+    f"Flagged: |z| ≥ {THRESHOLD:g} σ. The re-blurred restoration was fitted to the raw image as "
+    "α · restoration + β. Not verifiable: energy outside the microscope's pass band. AUC: how well "
+    "the map detects changes that were planted into restored phantoms; 1 = always, 0.5 = never, "
+    f"and below {DETECTABLE:g} the change counts as not detected. "
+    "Doubled spots and patches are below the resolution and cannot be verified in principle; the "
+    "map may detect them by their other effects. Objects from dark noise: number of objects above "
+    f"{THRESHOLD:g} σ, and the highest peak, after restoring noise without light. Noise alone "
+    "gives z a root mean square of 1. The root mean square is smaller where the "
     "allowed error of the PSF, or light from outside the volume, exceeds the noise; there, the map "
     "is not sensitive. The map cannot prove that a restoration is correct. It cannot detect errors "
     "below the microscope's cut-off, or changes smaller than the allowed error of the PSF (5 % of "
@@ -67,15 +88,10 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
         )
         xy, xz = (farthest(scene.counts, axis) for axis in (0, 1))
         views.append((method_label(method), scene.size_um, xy, xz))
-    caption = "\n".join(
-        [
-            "Raw image minus the re-blurred restoration, in units of the noise (σ). Projections of "
-            "the value farthest from 0, along Z (XY, above) and along Y (XZ, below). Blue: light "
-            "in the restoration that the data contradict (invented). Red: light in the data that "
-            "the restoration lacks (missed).",
-            *(_of_method(root, dataset, channel, m, check) for m, check in found.items()),
-            LIMITS,
-        ]
+    caption = (
+        "Raw image minus re-blurred restoration, in σ of the noise: the value farthest from 0 "
+        "along Z (above) and Y (below). Blue: light that the data contradict (invented). Orange: "
+        "light that the restoration lacks (missed)."
     )
     drawn: Drawn = [
         (
@@ -84,8 +100,11 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
                 "consistency",
                 f"{where}: consistency with the raw data",
                 caption,
+                note=NOTE,
+                columns=COLUMNS,
+                rows=[summary_row(root, dataset, channel, m, check) for m, check in found.items()],
             ),
-            xy_above_xz(views, cmap=COLORS, shown=(-LIMIT, LIMIT), unit="z (σ)", extend="both"),
+            xy_above_xz(views, cmap=DEVIATIONS, shown=(-LIMIT, LIMIT), unit="z (σ)", extend="both"),
         )
     ]
     check = ChannelCheck(
@@ -96,43 +115,53 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
         load_statistics(root / paths.statistics(dataset, channel)).background,
     )
     caption = (
-        "The XY planes of the places where the raw image and the re-blurred restoration differ "
-        "most. Raw, re-blurred and restored counts are shown on the range of the raw image. Each "
-        f"picture is {quantity((2 * HALF[2] + 1) * record.voxel_size_um[2])} µm wide. Differences "
-        f"below {THRESHOLD:g} σ may be noise. The limits above apply."
+        "Where the raw image and the re-blurred restoration differ most, and by at least "
+        f"{THRESHOLD:g} σ: XY planes, {quantity((2 * HALF[2] + 1) * record.voxel_size_um[2])} µm "
+        "wide, on the grey scale of the raw image."
     )
     for method, values in found.items():
-        if values["worst"]:
+        worst = [place for place in values["worst"] if abs(place["z"]) >= THRESHOLD]
+        if worst:
             entry = Entry(
                 f"worst_{stem}_{method}",
                 "consistency",
                 f"{where}: worst places of {method_label(method)}",
                 caption,
             )
-            figure = _places(root, dataset, record, check, position, method, values)
+            figure = _places(root, dataset, record, check, position, method, values, worst[:SHOWN])
             drawn.append((entry, figure))
     return drawn
 
 
-def _of_method(root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]) -> str:
-    """Describe the result of a method's map, and its limits."""
-    text = (
-        f"{method_label(method)}: {_percent(check['flagged'])} of the voxels are flagged (|z| ≥ "
-        f"{THRESHOLD:g} σ; {_percent(check['invented'])} invented, {_percent(check['missed'])} "
-        f"missed). Fitted scale α = {quantity(check['alpha'])}, offset β = "
-        f"{quantity(check['beta'])} counts{'' if check['fitted'] else ' (α could not be fitted)'}; "
-        f"root mean square of z: {check['z_rms']:.2f}."
+def summary_row(
+    root: Path, dataset: str, channel: str, method: str, check: dict[str, Any]
+) -> list[str]:
+    """Write a method's row of the table (`COLUMNS`), as text.
+
+    Parameters
+    ----------
+    check
+        The numbers of the method's map of this channel, from its record.
+    """
+    worst = check["worst"][0]["z"] if check["worst"] else None
+    unverifiable = check["not_verifiable"]
+    probed = _probed(root, dataset, channel, method)
+    objects = (
+        f"{int(probed['dark_objects'][0])} ({probed['dark_peak'][0]:.1f} σ)"
+        if "dark_objects" in probed
+        else "–"
     )
-    if check["not_verifiable"] is not None:
-        text += (
-            f" {_percent(check['not_verifiable'])} of the energy is outside the microscope's pass "
-            "band and cannot be verified."
-        )
-    return " ".join([text, *probes(root, dataset, channel, method)])
-
-
-def _percent(share: float) -> str:
-    return f"{number(100 * share, 2)} %"
+    return [
+        method_label(method),
+        *(number(100 * check[share], 2) for share in ("flagged", "invented", "missed")),
+        number(worst, 1),
+        number(check["z_rms"], 2),
+        quantity(check["alpha"]) + ("" if check["fitted"] else " (not fitted)"),
+        quantity(check["beta"]),
+        "–" if unverifiable is None else number(100 * unverifiable, 2),
+        *(number(np.mean(probed.get(f"auc_{change}", np.nan)), 2) for change in CHANGES),
+        objects,
+    ]
 
 
 def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
@@ -148,23 +177,6 @@ def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
                     f"{THRESHOLD:g} σ from pure dark noise."
                 )
     return found
-
-
-def probes(root: Path, dataset: str, channel: str, method: str) -> list[str]:
-    """Describe the results of the tests with simulated changes and dark noise, if any."""
-    values = _probed(root, dataset, channel, method)
-    sentences = [
-        verdict(change, float(np.mean(values[f"auc_{change}"])))
-        for change in CHANGES
-        if f"auc_{change}" in values
-    ]
-    if "dark_objects" in values:
-        objects = int(values["dark_objects"][0])
-        sentences.append(
-            f"Restored from pure dark noise: {objects or 'no'} object{'s' * (objects != 1)} above "
-            f"{THRESHOLD:g} σ (highest peak: {values['dark_peak'][0]:.1f} σ)."
-        )
-    return sentences
 
 
 def _probed(root: Path, dataset: str, channel: str, method: str) -> dict[str, list[float]]:
@@ -193,13 +205,13 @@ def _places(
     position: int,
     method: str,
     values: dict[str, Any],
+    worst: list[dict[str, Any]],
 ) -> Figure:
     """Draw raw, restored, re-blurred and z around the worst places of a method."""
     shape: Triple = record.shape[2:]
     restored = str(root / paths.restored(dataset, record.name, method))
     result = open_volume(root / paths.consistency(dataset, record.name, method))
     scale = Scale(values["alpha"], values["beta"], values["fitted"])
-    worst = values["worst"][:SHOWN]
     figure = Figure(figsize=(8, 2 * len(worst) + 0.3), layout="constrained")
     grid = figure.subplots(len(worst), 4, squeeze=False)
     image = None
@@ -232,7 +244,9 @@ def _places(
         for axes, (label, panel) in zip(
             row, (("raw", raw), ("re-blurred", again), ("restored", sharp), ("z", z)), strict=True
         ):
-            shown = (COLORS, -LIMIT, LIMIT) if label == "z" else ("gray", low, max(high, low + 1))
+            shown = (
+                (DEVIATIONS, -LIMIT, LIMIT) if label == "z" else ("gray", low, max(high, low + 1))
+            )
             drawn = axes.imshow(
                 panel[plane],
                 extent=extent,
@@ -248,7 +262,7 @@ def _places(
                 "o",
                 markersize=14,
                 fillstyle="none",
-                color="#E69F00",
+                color="#d0009c",
             )
             axes.set(xticks=[], yticks=[])
             if place is worst[0]:

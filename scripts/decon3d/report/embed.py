@@ -20,18 +20,24 @@ QUALITY = 90
 """Quality of WebP pictures; lossless ones take eight times as long and look the same."""
 TABLE_BYTES = 500_000
 """Largest size of a table that is embedded for download; a larger one is linked."""
-TABLE_ROWS = 100
+TABLE_ROWS = 30
 """Most rows of a table on the page."""
 INDEX = "index.json"
 TITLES = {
     "guide": "Guide to columns and metrics",
     "papers": "Statistical tests as papers report them",
-    "recommendation": "Recommendation: all checks and comparisons",
-    "settings": "Settings, versions and hashes",
     "wrong_psf": "Restoration with a wrong PSF",
 }
 """Titles of tables by name; others have their name as title."""
-SHOWN_ELSEWHERE = ("metrics", "headline", "summary", "conditions", "cost")
+SHOWN_ELSEWHERE = (
+    "metrics",
+    "headline",
+    "summary",
+    "conditions",
+    "cost",
+    "recommendation",
+    "settings",
+)
 
 Figures = dict[str, list[dict[str, Any]]]
 
@@ -85,6 +91,14 @@ def embedded(picture: Path | BinaryIO) -> dict[str, Any]:
     return {"data": data, "width": image.width, "height": image.height}
 
 
+def _short(cell: str) -> str:
+    """Round a number to five digits, for reading; other text stays."""
+    try:
+        return f"{float(cell):.5g}" if len(cell) > 6 else cell
+    except ValueError:
+        return cell
+
+
 def tables(root: Path, *, dataset: str) -> list[dict[str, Any]]:
     """Read the CSV tables.
 
@@ -104,7 +118,7 @@ def tables(root: Path, *, dataset: str) -> list[dict[str, Any]]:
         )
         if path.stem not in SHOWN_ELSEWHERE:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
-            rows = table.head(TABLE_ROWS).to_numpy().tolist()
+            rows = [[_short(cell) for cell in row] for row in table.head(TABLE_ROWS).to_numpy()]
             left_out = len(table) - len(rows)
             found[-1] |= {"columns": list(table.columns), "rows": rows, "left_out": left_out}
     return found

@@ -1,6 +1,6 @@
 """The entry of a figure in the list of figures, and the inputs of all figures of a dataset."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -11,12 +11,32 @@ from decon3d.settings import Dataset, Settings
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure's name (of its files, without ending), place on the page, title and caption."""
+    """A figure's place on the page and the words beside it.
+
+    Attributes
+    ----------
+    name
+        Of its files, without ending.
+    section
+        Name of the section of the page.
+    caption
+        At most three lines (240 characters). Numbers belong into the table.
+    note
+        A longer explanation, which the page folds.
+    columns, rows
+        The table below the caption: heads, and cells as text. The first column has row heads.
+    folded
+        Whether the page folds the figure itself, too.
+    """
 
     name: str
     section: str
     title: str
     caption: str
+    note: str = ""
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    folded: bool = False
 
 
 Drawn = list[tuple[Entry, Figure]]
@@ -49,6 +69,6 @@ def of_channel(job: Job, channel: str) -> str:
 def projection_caption(shown: tuple[float, float]) -> str:
     """Describe projections and their grey scale (low, high; counts)."""
     return (
-        "Maximum projections along Z (XY, above) and along Y (XZ, below), on one length scale. All "
-        f"panels share one grey scale: {quantity(shown[0])} to {quantity(shown[1])} counts."
+        "Maximum projections along Z (above) and Y (below), on one length scale and one grey scale "
+        f"({quantity(shown[0])} to {quantity(shown[1])} counts)."
     )

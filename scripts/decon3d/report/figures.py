@@ -6,7 +6,7 @@ them with section, title and caption, and what could not be drawn.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -52,13 +52,12 @@ INDEX = "index.json"
 TUNED_ON = {
     "phantoms": "Mean affine-matched PSNR on the validation volumes.",
     "data": (
-        "Score: the negative squared error that Stein's unbiased risk predicts for some blocks of "
-        "the data, relative to their squared light, up to a constant. No truth is used. The score "
-        "does not measure errors beyond the microscope's cut-off."
+        "Score: the negative squared error that Stein's unbiased risk predicts for blocks of the "
+        "data. No truth is used. The score does not measure errors beyond the microscope's cut-off."
     ),
     "test_truth": (
-        "Oracle: mean affine-matched PSNR on the test volumes themselves. It is an upper bound for "
-        "any choice of settings; real data have no such truth."
+        "Oracle: mean affine-matched PSNR on the test volumes themselves, an upper bound for any "
+        "settings. Real data have no such truth."
     ),
 }
 
@@ -221,9 +220,9 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     around = brightest(crops[0][1])
     z, y, x = (quantity(v) for v in around)
     caption = (
-        f"Counts along X and along Z through the brightest place of the raw image, at z = {z}, "
-        f"y = {y}, x = {x} µm. Restored peaks should be narrower and higher than those of the raw "
-        "image. Only a comparison with the truth shows whether they are correct."
+        f"Counts through the brightest place of the raw image (z = {z}, y = {y}, x = {x} µm). "
+        "Restored peaks should be narrower and higher. Only the truth shows whether they are "
+        "correct."
     )
     drawn.append(
         (
@@ -270,20 +269,26 @@ def _psf(job: Job, channel: str) -> Drawn:
     voxel: Triple = tuple(info["voxel_size_um"])
     fwhm: Triple | None = tuple(info["fwhm_um"]) if info.get("fwhm_um") else None
     caption = "Planes through the centre of the point spread function, square root of intensity."
-    if fwhm is not None:
-        z, y, x = (number(v, 3) for v in fwhm)
-        caption += f" Dashed: full width at half maximum, {z}, {y}, {x} µm (Z, Y, X)."
     entry = Entry(
         f"psf_{channel}", "psf", f"Point spread function{of_channel(job, channel)}", caption
     )
+    if fwhm is not None:
+        z, y, x = (number(v, 3) for v in fwhm)
+        entry = replace(
+            entry,
+            caption=f"{caption} Dashed: full width at half maximum.",
+            columns=["PSF", "Z (µm)", "Y (µm)", "X (µm)"],
+            rows=[["Full width at half maximum", z, y, x]],
+        )
     figure = plots.psf_views(load_psf(path).data, voxel_size_um=voxel, fwhm_um=fwhm)
     return [(entry, figure)]
 
 
 def _beads(job: Job, channel: str) -> Drawn:
-    figure, caption = draw_beads(job.root / paths.psf(job.name, channel))
+    figure, caption, rows = draw_beads(job.root / paths.psf(job.name, channel))
     title = f"Beads of the point spread function{of_channel(job, channel)}"
-    return [(Entry(f"beads_{channel}", "psf", title, caption), figure)]
+    columns = ["Beads", "Value"]
+    return [(Entry(f"beads_{channel}", "psf", title, caption, "", columns, rows), figure)]
 
 
 def _training(job: Job, channel: str, method: str) -> Drawn:
@@ -308,31 +313,39 @@ def _tuning(job: Job, channel: str, method: str) -> Drawn:
     found = read_json(job.root / paths.tuning(job.name, channel, method))
     chosen = found["chosen"]
     weight = prior_weight(chosen)
-    with_weight = f"λ = {weight:.2g} and " if weight else ""
     on_data = found["on"] == "data"
-    score = f"{chosen['score']:.5g}" if on_data else f"{number(chosen['score'])} dB"
-    caption = (
-        f"{TUNED_ON[found['on']]} Chosen: {with_weight}{chosen['iterations']} iterations"
-        f"{after_binned(chosen)}, {score}. "
-        f"{still_to_gain(found, job.settings.datasets[job.name])}"
-    )
+    note = still_to_gain(found, job.settings.datasets[job.name])
     if found["ended_by"]:
-        caption += f" The search ended at a limit ({found['ended_by']})."
+        note += f" The search ended at a limit ({found['ended_by']})."
     if on_data and weight:
-        caption += (
+        note += (
             f" The number of iterations is {LONGER_PRIOR:g} times that of the highest score, which "
             "was better in simulations."
         )
     if on_data and found["photons"]["gain_from"] == "data":
-        caption += (
+        note += (
             f" The camera's gain, {found['photons']['gain']:.3g} counts per photon, was estimated "
             "from the data (variance against mean). If you know the gain, set camera.gain."
         )
-    label = f"Tuning of {method_label(method)}{of_channel(job, channel)}"
+    entry = Entry(
+        f"tuning_{channel}_{method}",
+        "tuning",
+        f"Tuning of {method_label(method)}{of_channel(job, channel)}",
+        TUNED_ON[found["on"]],
+        note.strip(),
+        ["Chosen λ", "Iterations", found["measure"]],
+        [
+            [
+                f"{weight:.2g}" if weight else "–",
+                f"{chosen['iterations']}{after_binned(chosen)}",
+                f"{chosen['score']:.5g}".replace("-", "−"),
+            ]
+        ],
+    )
     figure = plots.tuning_curve(
         pd.DataFrame(found["curve"]), chosen=chosen, measure=found["measure"]
     )
-    return [(Entry(f"tuning_{channel}_{method}", "tuning", label, caption), figure)]
+    return [(entry, figure)]
 
 
 def _metrics(job: Job) -> Drawn:
@@ -358,9 +371,9 @@ def _metrics(job: Job) -> Drawn:
         order = [INPUT, *job.settings.methods]
         methods = [m for m in order if m in set(points["method"])]
         caption = (
-            "Each small mark is one volume with truth. The open mark is the mean; the bar is its "
-            "95 % interval over volumes (the wider of bootstrap and Student's t). Above: after the "
-            "affine match of brightness to the truth; below: as restored."
+            "Small marks: volumes with truth. Open mark and bar: mean and its 95 % interval (the "
+            "wider of bootstrap and Student's t). Above: after an affine match of brightness to "
+            "the truth; below: as restored."
         )
         entry = Entry(
             f"metrics_{channel}", "metrics", f"All values{of_channel(job, str(channel))}", caption

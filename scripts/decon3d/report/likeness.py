@@ -21,6 +21,14 @@ from decon3d.settings import Settings
 from decon3d.volumes.checked_stores import open_group
 from decon3d.volumes.volume_record import load_record
 
+COLUMNS = [
+    "Recipe",
+    "Distance of the histograms (0 to 1)",
+    "Distance of the histograms (σ)",
+    "Distance of the spectra (octaves)",
+    "Noise, data / phantoms",
+    "Compared with your data",
+]
 SHOWN = 4
 """Crops of a row."""
 
@@ -80,15 +88,19 @@ def draw_likeness(job: Job, channel: str) -> Drawn:
         line[0].set_title(label, fontsize=9, loc="left", pad=3)
     _draw_curves(bottom, record["curves"])
     caption = (
-        "Above: the four blocks of your data with the most light, and test phantoms of each recipe "
-        "from the lowest to the highest dose. Maximum projections of the middle eighth of the "
-        f"planes, {quantity(widest)} µm wide, on one length scale and one grey scale, "
-        f"{quantity(float(low))} to {quantity(float(high))} photons. Below: histograms of the "
-        "brightness in units of the noise's standard deviation σ, and power spectra of the "
-        "structures. " + " ".join(_sentence(found) for found in record["recipes"])
+        "Above: the four brightest blocks of your data, and test phantoms from the lowest to the "
+        f"highest dose, {quantity(widest)} µm wide, on one grey scale ({quantity(float(low))} to "
+        f"{quantity(float(high))} photons). Below: their histograms and power spectra."
+    )
+    note = (
+        "The crops are maximum projections of the middle eighth of the planes. The brightness is "
+        "in units of the noise's standard deviation σ. A distance of histograms of 0 means equal, "
+        "of 1 no overlap."
     )
     title = f"Your data and phantoms{of_channel(job, channel)}"
-    return [(Entry(f"likeness_{channel}", "phantoms", title, caption), figure)]
+    table = [_row(found) for found in record["recipes"]]
+    entry = Entry(f"likeness_{channel}", "likeness", title, caption, note, COLUMNS, table)
+    return [(entry, figure)]
 
 
 def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
@@ -112,19 +124,11 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
     return found
 
 
-def _sentence(found: dict[str, Any]) -> str:
-    """Describe how similar one recipe's phantoms are."""
-    octaves = (
-        "no structure to compare"
-        if found["octaves"] is None
-        else f"distance of the spectra {number(found['octaves'], 2)} octaves"
-    )
+def _row(found: dict[str, Any]) -> list[str]:
+    """Write the row of one recipe: how similar its phantoms are."""
+    numbers = (found[name] for name in ("histogram", "wasserstein", "octaves", "noise"))
     verdict = listed(found["differences"]) if found["differences"] else "similar"
-    return (
-        f"{found['recipe']}: {verdict} (distance of the histograms {number(found['histogram'], 2)} "
-        f"of 1, or {number(found['wasserstein'], 2)} σ; {octaves}; noise of the data over that of "
-        f"the phantoms {number(found['noise'], 2)})."
-    )
+    return [found["recipe"], *(number(value, 2) for value in numbers), verdict]
 
 
 def _crop(block: NDArray[np.generic], camera: dict[str, Any]) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
 from decon3d.report.embed import embedded, figures_by_section, tables
 from decon3d.report.figures import make_figures, volume_figures
+from decon3d.report.first_screen import cost_overview, swipe_pictures
 from decon3d.report.headline_table import correlated_noise_warnings, headline
 from decon3d.report.independent import VOLUME, test_specimens, with_volumes
 from decon3d.report.index import build_index, page_state
@@ -52,16 +53,21 @@ from decon3d.settings.decisive import decisive
 
 VIEWER_BYTES = 12_000_000
 """Largest size of all volumes in the viewer, as text; pages of single volumes show the others."""
-SECTIONS = {
-    "pictures": "Pictures",
-    "metrics": "Quality against the truth",
-    "consistency": "Consistency with the raw data",
-    "psf": "Point spread function",
-    "phantoms": "Phantoms with known truth",
-    "pairs": "Measured pairs",
-    "tuning": "Tuning",
-    "training": "Training",
+PARTS = {
+    "better": {
+        "metrics": "Quality against the truth",
+        "pictures": "Pictures",
+        "phantoms": "Phantoms with known truth",
+        "pairs": "Measured pairs",
+    },
+    "trust": {
+        "consistency": "Consistency with the raw data",
+        "likeness": "Your data and the phantoms",
+        "psf": "Point spread function",
+    },
+    "done": {"tuning": "Tuning", "training": "Training"},
 }
+"""The folded parts of the page and their sections; a section of another name joins `trust`."""
 
 
 def report_what_exists(root: Path, settings: Settings) -> None:
@@ -135,7 +141,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         [],
     )
     first = attempt("the key numbers", lambda: headline(metrics, cost, **grouped), nothing)
-    sections = dict(SECTIONS)
+    sections = {name: title for part in PARTS.values() for name, title in part.items()}
     figures, undrawn = attempt(
         "the figures",
         lambda: figures_by_section(root, dataset=dataset, sections=sections),
@@ -165,9 +171,17 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ),
         "",
     )
-    hero = next((f for f in figures.get("pictures", []) if f["data"]), None)
-    if hero is not None:
-        figures["pictures"].remove(hero)
+    others = {name: title for name, title in sections.items() if not _placed(name)}
+    shown = shown_volumes(rows)
+    crop = attempt(
+        "the crop",
+        lambda: (
+            swipe_pictures(root, **named, volume=shown[0], method=method_label(best))
+            if shown and best
+            else None
+        ),
+        None,
+    )
     card = {
         "restored": restored,
         "volumes": len(rows),
@@ -184,7 +198,8 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         settings=settings,
         several_channels=len(settings.datasets[dataset].channels) > 1,
         restored=restored,
-        hero=hero,
+        crop=crop,
+        costs_first=attempt("the cost per method", lambda: cost_overview(cost), []),
         scenes=scenes,
         facts=facts,
         rows=rows,
@@ -192,7 +207,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         advice=advice,
         headline=first.to_dict(orient="records"),
         incomplete=attempt("the methods' state", lambda: incomplete_methods(root, **named), []),
-        sections=sections,
+        parts={**PARTS, "trust": {**PARTS["trust"], **others}},
         figures=figures,
         blocks=summary_blocks(summary) if len(summary) else [],
         cost=cost.astype(object).where(cost.notna(), None).to_dict(orient="records"),
@@ -252,6 +267,10 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
     path = root / paths.volume_page(dataset, volume)
     write_text(path, text)
     return path
+
+
+def _placed(section: str) -> bool:
+    return any(section in part for part in PARTS.values())
 
 
 def _scenes(

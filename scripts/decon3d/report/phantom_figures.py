@@ -31,12 +31,15 @@ def split_sheet(job: Job, channel: str, split: str) -> Drawn:
         size = f"{quantity(depth)} × {quantity(height)} × {quantity(width)} µm (Z, Y, X)"
     caption = (
         f"Volumes that {used} ({about['volumes']} in all), {size}{every}. "
-        f"{'Truths' if measured else 'Objects'} above, images below: maximum projections of the "
-        "middle eighth along Z (XY) and along Y (XZ), each on its own grey scale."
+        f"{'Truths' if measured else 'Objects'} above, images below, projected along Z and Y, each "
+        "on its own grey scale."
     )
     section, what = ("pairs", "Measured pairs") if measured else ("phantoms", "Phantoms")
+    if split == "train":
+        section = "training"
     title = f"{what} for {split}ing{of_channel(job, channel)}"
-    return [(Entry(f"sheet_{channel}_{split}", section, title, caption), contact_sheet(store))]
+    entry = Entry(f"sheet_{channel}_{split}", section, title, caption, folded=True)
+    return [(entry, contact_sheet(store))]
 
 
 def restored_recipes(job: Job, channel: str) -> Drawn:

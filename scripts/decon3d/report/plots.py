@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 from matplotlib import patheffects, ticker
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.statistics import Estimate
+from decon3d.report.colours import INVENTED, MISSED
 from decon3d.report.labels import TRUTH, VARIANTS, method_label, prior_weight
 from decon3d.report.views import Scene, Triple, line
 
@@ -28,6 +30,10 @@ TALLEST = 9.0
 """Greatest height of an XY picture and the XZ picture below it, in inches."""
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
+DEVIATIONS = LinearSegmentedColormap.from_list(
+    "deviations", ["#0a3d91", INVENTED, "#ffffff", MISSED, "#8a3d00"]
+)
+"""Colours of the consistency map, from invented light to missed light."""
 GROUP_STYLES = {
     "seen": ("#0072B2", "o", "seen structure"),
     "unseen": ("#D55E00", "^", "unseen structure"),
@@ -79,7 +85,7 @@ def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[floa
 def xy_above_xz(
     views: Sequence[tuple[str, Triple, NDArray[np.floating], NDArray[np.floating]]],
     *,
-    cmap: str,
+    cmap: str | Colormap,
     shown: tuple[float, float],
     unit: str,
     extend: Literal["neither", "both"] = "neither",
@@ -230,8 +236,9 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str)
     measure
         What the score is.
     """
-    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     weights = sorted(set(curve["weight"]))
+    wide = WIDTH if len(weights) > 1 else 0.6 * WIDTH
+    figure = Figure(figsize=(wide, 3.4), layout="constrained")
     axes, peaks = figure.subplots(1, 2) if len(weights) > 1 else (figure.subplots(), None)
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(weights)))
     best = []
@@ -246,7 +253,7 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str)
     axes.set(
         xscale="log", xlabel="iterations", ylabel=measure, ylim=(top - below, top + below / 10)
     )
-    axes.xaxis.set_major_formatter("{x:g}")
+    _few_log_ticks(axes)
     mark: dict[str, Any] = {
         "marker": "o",
         "markersize": 11,
@@ -261,7 +268,15 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str)
         peaks.plot(weights, best, ".-", color=GREY)
         peaks.plot(prior_weight(chosen), chosen["score"], **mark)
         peaks.set(xscale="log", xlabel="λ of the prior", ylabel="best at this λ")
+        _few_log_ticks(peaks)
     return figure
+
+
+def _few_log_ticks(axes: Axes) -> None:
+    """Label a logarithmic X axis at 1, 2 and 5 times powers of ten only, so no labels overlap."""
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=6))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def psf_views(

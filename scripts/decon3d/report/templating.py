@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,11 @@ def quantity(value: Any) -> str:
     return text.replace("-", "−")
 
 
+def is_numeric(text: Any) -> bool:
+    """Return whether a cell of a table starts like a number; a dash stands for a missing one."""
+    return bool(re.match(r"[-−+]?[\d.]|–$", str(text)))
+
+
 def listed(words: Sequence[str]) -> str:
     """Join one or more words: a; a and b; a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
@@ -71,6 +77,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters.update(number=number, quantity=quantity, duration=duration)
+_ENVIRONMENT.tests["numeric"] = is_numeric
 _ENVIRONMENT.globals.update(inline_script=inline_script)
 
 
@@ -78,12 +85,15 @@ _ENVIRONMENT.globals.update(inline_script=inline_script)
 def _add_names() -> None:
     """Add the names of methods and metrics, whose import takes half a second."""
     from decon3d.evaluation.catalogue import METRICS
+    from decon3d.report.colours import INVENTED, MISSED
     from decon3d.report.labels import ARROWS, GROUPS, INPUT, REGIONS, VARIANTS, method_label
 
     _ENVIRONMENT.filters.update(method=method_label)
     _ENVIRONMENT.globals.update(
         ARROWS=ARROWS,
         INPUT=INPUT,
+        INVENTED=INVENTED,
+        MISSED=MISSED,
         GROUPS=GROUPS,
         METRICS=METRICS,
         REGIONS=REGIONS,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from decon3d.evaluation.consistency import THRESHOLD
+from decon3d.report.colours import INVENTED, MISSED
 from decon3d.report.views import Scene, Triple, Values, brightest
 
 MOST_VOXELS = 2_000_000
@@ -178,6 +179,8 @@ def _overlay(values: Values | None, voxel_size_um: Triple, shape: Shape) -> dict
         "shape": [z, y, x],
         "from": THRESHOLD,
         "limit": SATURATED,
+        "invented": INVENTED,
+        "missed": MISSED,
     }
 
 

@@ -87,8 +87,14 @@ def pyramid(source: Source) -> list[Volume]:
     return levels
 
 
-def detail(source: Source, *, centre_um: Triple, voxel_size_um: Triple) -> Scene:
-    """Read a crop of at most 64 × 128 × 128 voxels (Z, Y, X) around a place, at full resolution.
+def detail(
+    source: Source,
+    *,
+    centre_um: Triple,
+    voxel_size_um: Triple,
+    shape: tuple[int, int, int] = DETAIL_SHAPE,
+) -> Scene:
+    """Read a crop around a place, at full resolution; at an edge of the volume it is moved inside.
 
     Parameters
     ----------
@@ -96,13 +102,15 @@ def detail(source: Source, *, centre_um: Triple, voxel_size_um: Triple) -> Scene
         Position (Z, Y, X) in µm from the volume's first corner.
     voxel_size_um
         Of the full resolution (Z, Y, X).
+    shape
+        Largest number of voxels (Z, Y, X).
     """
     volume = open_volume(source.path, reading=source.reading)
     slices = []
     for place, voxel, n, length in zip(
-        centre_um, voxel_size_um, volume.shape[2:], DETAIL_SHAPE, strict=True
+        centre_um, voxel_size_um, volume.shape[2:], shape, strict=True
     ):
-        start = min(max(round(place / voxel) - length // 2, 0), max(n - length, 0))
+        start = min(max(round(place / voxel - length / 2), 0), max(n - length, 0))
         slices.append(slice(start, min(start + length, n)))
     z, y, x = slices
     counts = volume.read(source.time, source.channel, (z, y, x)).astype(np.float32)

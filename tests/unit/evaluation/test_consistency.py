@@ -21,7 +21,6 @@ from decon3d.evaluation.map_sensitivity import (
     draw_places,
     map_sensitivity,
     pattern_of,
-    verdict,
 )
 from decon3d.evaluation.noise import Noise, load_noise, measure_noise
 from decon3d.evaluation.not_verifiable import Support, not_verifiable
@@ -406,10 +405,8 @@ def test_additions_are_found_and_what_is_below_the_resolution_is_not_verifiable(
     found = map_sensitivity(image, truth, checker=judge, rng=generator(1, "planted"))
     print(found)
     assert found["added"] > 0.9
-    assert "found by the map" in verdict("added", found["added"])
     for change in ("lateral", "axial"):
         assert found[change] < DETECTABLE
-        assert "not verifiable" in verdict(change, found[change])
 
 
 def test_planted_changes_are_found_beside_places_without_data():

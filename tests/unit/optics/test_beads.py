@@ -285,8 +285,9 @@ def test_the_reference_beads(reference_data, tmp_path):
     assert tifffile.imread(tmp_path / "bead_ideal.tif").sum() == pytest.approx(1, abs=1e-5)
     with pytest.raises(UserError, match=r"along X.*psf\.bead_diameter_um"):
         from_beads(0.2)  # the image is no wider than such a ball alone
-    _, caption = draw_beads(tmp_path / "psf.tif")
-    assert caption.startswith("4 of 4 beads were used")
-    assert caption.endswith("Too few beads to compare widths over the field.")
+    _, _, rows = draw_beads(tmp_path / "psf.tif")
+    facts = dict(rows)
+    assert facts["Beads used"] == "4 of 4"
+    assert facts["Change of the widths over the field"] == "too few beads to compare"
     save_psf(normalised_psf(made.data, made.voxel_size_um, {}), tmp_path / "psf.tif")
     assert not (tmp_path / "bead_measured.tif").exists()

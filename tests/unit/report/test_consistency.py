@@ -6,10 +6,11 @@ from decon3d import paths
 from decon3d.evaluation.records import write_records
 from decon3d.files import write_json
 from decon3d.report.consistency import (
+    COLUMNS,
     dark_warnings,
     draw_consistency,
     farthest,
-    probes,
+    summary_row,
 )
 from decon3d.report.entries import Job
 from decon3d.settings import load_settings
@@ -38,15 +39,31 @@ def write(root, method, kind, **values):
     write_records(path, records)
 
 
-def test_what_the_map_cannot_see_is_called_not_verifiable(tmp_path):
+CHECK = {
+    "flagged": 0.0123,
+    "invented": 0.01,
+    "missed": 0.0023,
+    "alpha": 1.5,
+    "beta": -20.0,
+    "fitted": True,
+    "z_rms": 0.456,
+    "not_verifiable": None,
+    "worst": [{"z": -7.25}],
+}
+
+
+def test_a_row_has_the_numbers_of_a_map_and_of_its_probes(tmp_path):
     write(tmp_path, "rl", "phantoms", auc_added=0.97, auc_lateral=0.55, auc_axial=0.8)
     write(tmp_path, "rl", "sample", dark_objects=0.0, dark_peak=3.9)
-    added, lateral, axial, dark = probes(tmp_path, "d", "gfp", "rl")
-    assert "found by the map (AUC 0.97)" in added
-    assert "not verifiable; the map cannot detect them (AUC 0.55)" in lateral
-    assert "not verifiable; the map detects them here by their other effects (AUC 0.80)" in axial
-    assert "no objects above" in dark and "3.9 σ" in dark
-    assert probes(tmp_path, "d", "gfp", "rln") == []
+    row = summary_row(tmp_path, "d", "gfp", "rl", CHECK)
+    assert row == [
+        "RL",
+        *("1.23", "1.00", "0.23", "−7.2", "0.46", "1.5", "−20", "–", "0.97", "0.55", "0.80"),
+        "0 (3.9 σ)",
+    ]
+    assert len(COLUMNS) == len(row)
+    unprobed = summary_row(tmp_path, "d", "gfp", "rln", CHECK | {"worst": [], "fitted": False})
+    assert unprobed[4] == "–" and unprobed[6] == "1.5 (not fitted)" and unprobed[-4:] == ["–"] * 4
 
 
 def test_a_method_that_makes_objects_of_noise_is_named(tmp_path):

@@ -100,7 +100,9 @@ def measured(root: Path, factor: float) -> None:
 def test_data_and_phantoms_stand_on_one_page(place):
     measured(place, 1)
     ((entry, drawn),) = draw_likeness(Job(place, "d", SETTINGS), "c")
-    assert "tubules: similar" in entry.caption and "photons" in entry.caption
+    by_recipe = {row[0]: dict(zip(entry.columns, row, strict=True)) for row in entry.rows}
+    assert by_recipe["tubules"]["Compared with your data"] == "similar"
+    assert "photons" in entry.caption
     images = [image for axes in _all_axes(drawn) for image in axes.get_images()]
     assert len(images) == 1 + 2 + 2
     assert len({image.get_clim() for image in images}) == 1  # one grey scale

@@ -128,7 +128,7 @@ def test_a_full_disk_ends_the_drawing(tree: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_page_is_self_contained_and_safe(page: str) -> None:
-    assert page.count('<img src="data:image/webp;base64,') == 9
+    assert page.count('<img src="data:image/webp;base64,') == 9 + 2
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     assert "http://" not in page and "https://" not in page
     program = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)

@@ -72,12 +72,14 @@ function greyCanvas({bytes, width, height}, range, window) {
 // A canvas of the consistency map, raw less re-blurred: light that the data deny in blue, light
 // that they have and the restoration lacks in orange; nothing below `from` σ.
 function deviationCanvas({bytes, width, height}, overlay) {
+  const [invented, missed] = [overlay.invented, overlay.missed].map(
+    (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
   return painted(width, height, (data) => {
     for (let i = 0; i < bytes.length; i++) {
       const sigmas = (bytes[i] - 128) / 127 * overlay.limit;
       const strength = (Math.abs(sigmas) - overlay.from) / (overlay.limit - overlay.from);
       if (strength <= 0) continue;
-      data.set(sigmas < 0 ? [40, 130, 255] : [255, 130, 0], 4 * i);
+      data.set(sigmas < 0 ? invented : missed, 4 * i);
       data[4 * i + 3] = 255 * (0.25 + 0.65 * Math.min(strength, 1));
     }
   });

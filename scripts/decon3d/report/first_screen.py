@@ -1,0 +1,142 @@
+"""The first screen of a page: one crop, raw and restored, at full resolution, and the cost."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from decon3d import paths
+from decon3d.report.entries import Job
+from decon3d.report.figures import sources
+from decon3d.report.templating import quantity
+from decon3d.report.viewer import data_uri
+from decon3d.report.views import Scene, Triple, Values, detail, overview
+from decon3d.settings import Settings
+from decon3d.volumes.volume_record import load_record
+
+SIDE = 256
+"""Largest height and width of the crop, in voxels."""
+SHOWN = (1.0, 99.8)
+"""Percentiles of each picture that are black and white."""
+BRIGHTEST = 99.9
+"""Percentile at which single bright spots are cut off when the crop is chosen."""
+QUALITY = 92
+
+
+def swipe_pictures(
+    root: Path, *, dataset: str, settings: Settings, volume: str, method: str
+) -> dict[str, Any] | None:
+    """Make the pictures of the most telling crop: one XY plane, raw and restored.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow.
+    volume
+        Name of an ingested volume.
+    method
+        Label of the method to compare with the raw volume.
+
+    Returns
+    -------
+    dict or None
+        `sides` (label, data URI and grey range in counts of raw and restored), `width_um`,
+        `height_um`, `bar_um` (length of the scale bar), `plane` (from 1), `planes`, `volume` and
+        `channel`; None without a result of the method.
+    """
+    job = Job(root, dataset, settings)
+    record = load_record(root / paths.ingested(dataset, volume))
+    channel = next(iter(job.dataset.channels))
+    found = sources(job, record, channel)
+    chosen = [found[0], *(s for s in found[1:] if s.label == method)][:2]
+    if len(chosen) < 2:
+        return None
+    voxel = record.voxel_size_um
+    raw, restored = (overview(s, voxel_size_um=voxel) for s in chosen)
+    place = telling_place(restored, like=raw)
+    shape = (1, SIDE, SIDE)
+    crops = [detail(s, centre_um=place, voxel_size_um=voxel, shape=shape) for s in chosen]
+    _, height, width = crops[0].size_um
+    return {
+        "volume": volume,
+        "channel": channel,
+        "sides": [_side(s.label, c.counts[0]) for s, c in zip(chosen, crops, strict=True)],
+        "height_um": height,
+        "width_um": width,
+        "bar_um": _round_length(width / 4),
+        "plane": round(crops[0].corner_um[0] / voxel[0]) + 1,
+        "planes": record.shape[2],
+    }
+
+
+def telling_place(restored: Scene, *, like: Scene) -> Triple:
+    """Find the centre (Z, Y, X; µm) of the crop of one plane in which most detail was gained.
+
+    Detail is the mean squared difference of a plane from its local mean, relative to the volume's
+    spread, in the restored volume minus that in the raw one. The brightest thousandth is cut off,
+    so single bright spots do not decide.
+    """
+    gain = _detail(restored)
+    if like.counts.shape == gain.shape:  # a pyramid may lack the level that the other one has
+        gain = gain - _detail(like)
+    window = [1, *(min(n, SIDE) for n in gain.shape[1:])]
+    mean = uniform_filter(gain, window, mode="constant")
+    index = np.unravel_index(int(np.argmax(mean)), mean.shape)
+    z, y, x = ((i + 0.5) * v for i, v in zip(index, restored.voxel_size_um, strict=True))
+    return (z, y, x)
+
+
+def _detail(scene: Scene) -> Values:
+    counts = np.nan_to_num(scene.counts)
+    counts = np.minimum(counts, np.percentile(counts, BRIGHTEST))
+    spread = max(float(counts.std()), 1e-6)
+    return np.square((counts - gaussian_filter(counts, (0, 2, 2))) / np.float32(spread))
+
+
+def _side(label: str, plane: Values) -> dict[str, Any]:
+    values = np.nan_to_num(plane)
+    low, high = np.percentile(values, SHOWN)
+    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
+    image = Image.fromarray(np.rint(255 * grey).astype(np.uint8))
+    return {
+        "label": label,
+        "image": data_uri(image, quality=QUALITY),
+        "low": quantity(float(low)),
+        "high": quantity(float(high)),
+    }
+
+
+def _round_length(most: float) -> float:
+    """Return the largest of 1, 2 and 5 times a power of ten that is at most `most`."""
+    power = 10.0 ** np.floor(np.log10(most))
+    return float(max(digit * power for digit in (1, 2, 5) if digit * power <= most * 1.0001))
+
+
+def cost_overview(cost: pd.DataFrame) -> list[dict[str, Any]]:
+    """Sum up the cost per method.
+
+    Parameters
+    ----------
+    cost
+        Rows of `cost.csv`.
+
+    Returns
+    -------
+    list of dict
+        `method`, `before` (tuning and training; s), `restoration` (s) and `memory_gb`; NaN where
+        something did not run.
+    """
+    rows = []
+    for method, part in cost.groupby("method", sort=False):
+        of = {
+            stage: float(part[part["stage"].isin(stages)]["seconds"].sum(min_count=1))
+            for stage, stages in {
+                "before": ("tuning", "training"),
+                "restoration": ("restoration",),
+            }.items()
+        }
+        rows.append({"method": method, **of, "memory_gb": float(part["peak_memory_gb"].max())})
+    return rows
