@@ -37,6 +37,7 @@ METHOD_HINTS = {
     "rltv": "total variation, tuned on simulated objects like your data",
     "rl_roughness": "for smooth and textured objects",
     "rln": "a network, trained on simulated objects: best with a GPU",
+    "rl_residual": "experimental: a network for many microscopes, without training",
 }
 """Methods that can be added, each with what it is."""
 
@@ -277,7 +278,7 @@ def _text(config: Mapping[str, Any], notes: Mapping[str, str], indent: str = "")
             text += PSF_HINT
         if key == "methods":
             hints = {n: h for n, h in METHOD_HINTS.items() if n not in value}
-            text += "".join(f"  # {name + ': {}':<14} # {hint}\n" for name, hint in hints.items())
+            text += "".join(f"  # {name + ': {}':<16} # {hint}\n" for name, hint in hints.items())
     return text
 
 

@@ -293,7 +293,8 @@ def test_a_config_suggests_the_methods_that_it_lacks(tmp_path):
     text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
     (reference,) = re.findall("^# All keys: (.*)$", text, re.MULTILINE)
     assert Path(reference).is_file()
-    assert "# rltv" not in text and "  # rln: {}        # a network" in text
+    assert "# rltv" not in text and "  # rln: {}          # a network" in text
+    assert "  # rl_residual: {}  # experimental" in text
 
 
 @pytest.mark.parametrize(
