@@ -9,6 +9,7 @@ import numpy as np
 
 from decon3d import paths
 from decon3d.evaluation.consistency import THRESHOLD
+from decon3d.report.differences import minus_reference
 from decon3d.report.entries import Job, exists
 from decon3d.report.figures import sources
 from decon3d.report.first_screen import telling_place
@@ -103,6 +104,8 @@ def _scene(
     }
     found = sources(job, record, channel)
     panels = [Panel(s.label, read(s), maps.get(s.label)) for s in found]
+    differences = minus_reference(job, record, channel, read=read)
+    panels += [Panel(label, scene, signed=True) for label, scene in differences.items()]
     times = record.shape[0]
     note = f"Time point {found[0].time} of {times}." if times > 1 else ""
     if place is not None:

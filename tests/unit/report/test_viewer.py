@@ -111,12 +111,28 @@ def test_crops_show_what_the_overview_averages_away(tmp_path, monkeypatch):
     for crop in (roi, gained, place):
         assert crop["shape"] == crop["full_shape"] == [6, 10, 10]
         assert crop["voxel_size_um"] == pytest.approx(VOXEL)
-        assert [p["label"] for p in crop["panels"]] == ["raw", "RL", "RLTV", "RLN", "truth"]
+        labels = [panel["label"] for panel in crop["panels"]]
+        assert labels == ["raw", "RL", "RLTV", "RLN", "truth", "RLN − RL"]
     raw = tifffile.imread(tmp_path / "cell.tif")[2:8, 0:10, 30:40].astype(float)
     low, high = roi["panels"][0]["range"]
     stored = low + (high - low) * (decoded(roi["panels"][0], (6, 10, 10)) / 255.0) ** 2
     inside = (raw > low) & (raw < high)
     assert np.abs(stored - raw)[inside].max() < 0.001 * np.ptp(raw)
+
+
+def test_a_difference_comes_back_with_its_sign():
+    z, y, x = np.indices((4, 30, 30))
+    counts = 100 * np.exp(-((y - 9) ** 2 + (x - 9) ** 2) / 40)
+    counts -= 40 * np.exp(-((y - 20) ** 2 + (x - 21) ** 2) / 40) + 0 * z
+    raw = Panel("raw", Scene(np.abs(counts).astype(np.float32), VOXEL))
+    panel = Panel("a − b", Scene(counts.astype(np.float32), VOXEL), signed=True)
+    scene = viewer_scene([raw, panel], name="v", full_shape=counts.shape, napari="napari x")
+    found = scene["panels"][1]
+    low, high = found["range"]
+    assert found["signed"] and low == -high and high == pytest.approx(100, rel=0.02)
+    stored = (decoded(found, scene["shape"]).astype(float) - 128) / 127 * high
+    assert np.abs(stored - counts).mean() < 1.5
+    assert not scene["panels"][0]["signed"]
 
 
 def test_the_odd_volumes_come_first(tmp_path):

@@ -1,4 +1,5 @@
 const LINES = ["#555555", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
+const farFromMiddle = (byte) => Math.abs(byte - 128);
 const rounded = (counts) => counts.toLocaleString("en", {maximumSignificantDigits: 4});
 
 function histogramOf(volume) {
@@ -42,7 +43,8 @@ class Viewer {
     this.root.dataset.ready = "false";
     this.say("Decoding the pictures …");
     if (!scene.volumes) {
-      scene.volumes = await Promise.all(scene.panels.map((p) => decodeVolume(p, scene.shape)));
+      scene.volumes = await Promise.all(scene.panels.map(
+        (p) => decodeVolume(p, scene.shape, !p.signed)));
       scene.overlays = await Promise.all(
         scene.panels.map((p) => p.overlay && decodeVolume(p.overlay, p.overlay.shape, false)));
     }
@@ -59,7 +61,7 @@ class Viewer {
       this.control[name].replaceChildren(...scene.panels.map((p, i) => new Option(p.label, i)));
     }
     this.control.right.selectedIndex = Math.min(1, scene.panels.length - 1);
-    const ranges = scene.panels.map((panel) => panel.range);
+    const ranges = scene.panels.filter((panel) => !panel.signed).map((panel) => panel.range);
     scene.scale = [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))];
     scene.histograms ||= scene.volumes.map(histogramOf);
     [this.control.black.value, this.control.white.value] = scene.shared.map(
@@ -135,16 +137,22 @@ class Viewer {
     for (const figure of this.figures) {
       const view = figure.view || this.view, {across, down, through} = VIEWS[view];
       figure.axes = VIEWS[view];
-      figure.sections = figure.indices.map((i) => section(
-        scene.volumes[i], scene.shape, view, this.at[through], this.projected));
-      figure.layers = figure.indices.map((i, side) => [
-        greyCanvas(figure.sections[side], scene.panels[i].range, this.window(scene.panels[i])),
-        this.deviation(scene.panels[i], i, view)]);
+      figure.sections = figure.indices.map((i) => section(scene.volumes[i], scene.shape, view,
+        this.at[through], this.projected, scene.panels[i].signed ? farFromMiddle : undefined));
+      figure.layers = figure.indices.map((i, side) => this.layersOf(i, figure.sections[side], view));
       const ratio = Math.min(Math.max(this.size[across] / this.size[down], 0.8), 4);
       figure.canvas.style.aspectRatio = ratio;
     }
     this.drawHistogram();
     this.draw();
+  }
+
+  layersOf(i, cut, view) {
+    const panel = this.scene.panels[i], [low, high] = this.shared, [black, white] = this.scene.shared;
+    if (panel.signed) {
+      return [differenceCanvas(cut, panel.range, panel.range[1] * (high - low) / (white - black))];
+    }
+    return [greyCanvas(cut, panel.range, this.window(panel)), this.deviation(panel, i, view)];
   }
 
   // The shared window, in counts, as the two handles on the histogram have it.
@@ -168,9 +176,8 @@ class Viewer {
     if (!volume || !this.control.overlay.checked) return null;
     const axis = VIEWS[view].through, {shape} = panel.overlay;
     const coarse = Math.floor((this.at[axis] + 0.5) * shape[axis] / this.scene.shape[axis]);
-    const far = (byte) => Math.abs(byte - 128);
     return deviationCanvas(
-      section(volume, shape, view, coarse, this.projected, far), panel.overlay);
+      section(volume, shape, view, coarse, this.projected, farFromMiddle), panel.overlay);
   }
 
   // How often counts occur in each panel (logarithmic), between the handles of black and white.
@@ -183,6 +190,7 @@ class Viewer {
     context.fillRect(width * black.value / 1000, 0,
       width * (white.value - black.value) / 1000, height);
     scene.histograms.forEach((bins, i) => {
+      if (scene.panels[i].signed) return;
       const most = Math.log1p(Math.max(...bins));
       context.strokeStyle = LINES[i % LINES.length];
       context.lineWidth = 2;
@@ -266,7 +274,8 @@ class Viewer {
   // The counts under the pointer: in every panel, and of all volumes where only some are shown.
   readOut() {
     const {scene, pointer} = this;
-    const read = (code, i) => ({0: "≤ ", [CODES]: "≥ "}[code] || "") +
+    const read = (code, i) => scene.panels[i].signed
+      ? rounded(differenceOf(code, scene.panels[i].range)) : ({0: "≤ ", [CODES]: "≥ "}[code] || "") +
       rounded(countsOf(code, scene.panels[i].range));
     for (const {value, indices, sections, axes} of this.figures) {
       const texts = indices.map((i, side) => {
