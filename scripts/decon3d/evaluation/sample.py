@@ -101,6 +101,7 @@ def evaluate_sample(
     threads: int,
     gpus: int = 0,
     background: float | None = None,
+    halves: list[HeldOut] | None = None,
 ) -> list[Record]:
     """Measure one method on one channel.
 
@@ -114,6 +115,8 @@ def evaluate_sample(
         CPU threads and devices that it may use.
     background
         Counts of empty places of the data; None = the camera's dark level.
+    halves
+        Gets the comparisons of held-out photons (see `held_out_records`).
     """
     for state in method.states:
         claim_device(state, gpus=gpus, threads=threads)
@@ -127,6 +130,7 @@ def evaluate_sample(
         stream=bench.stream,
         name=name,
         threads=threads,
+        halves=halves,
     )
     new = _maker(bench.stream, name)
     for measure in (_probes, _wrong_psf):
@@ -152,6 +156,7 @@ def held_out_records(
     stream: tuple[str, ...],
     name: str,
     threads: int,
+    halves: list[HeldOut] | None = None,
 ) -> list[Record]:
     """Judge a method by held-out photons; NaN, with the reason, if that is not possible.
 
@@ -171,6 +176,8 @@ def held_out_records(
         The method's.
     threads
         CPU threads.
+    halves
+        Gets the comparison of each block if its halves are independent.
 
     Returns
     -------
@@ -202,6 +209,8 @@ def held_out_records(
             how += f"{DEPENDENT}: too many iterations look best, and FSC is not measured"
             log.warning("held-out deviance: %s", how)
             found = [replace(values, fsc_um=(np.nan, np.nan)) for values in found]
+        elif halves is not None:
+            halves += found
     else:
         log.warning("held-out deviance was not measured: %s", reason)
     text = f"{OWN}, binomial halves of sample blocks, both ways; {how}"

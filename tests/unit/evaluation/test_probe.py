@@ -283,8 +283,8 @@ class Constant:
 
 def test_no_error_is_predicted_where_neighbours_share_their_noise(psf: Psf) -> None:
     white = 100 + 2 * np.random.default_rng(6).poisson(50, (20, 64, 64)).astype(np.float32)
-    found = []
-    for seen in (white, gaussian_filter(white, (0.5, 0, 0))):
+    found, halves = [], [[], []]
+    for i, seen in enumerate((white, gaussian_filter(white, (0.5, 0, 0)))):
         records = held_out_records(
             [rl_state(psf, seen, 8)],
             sample=[seen],
@@ -295,9 +295,23 @@ def test_no_error_is_predicted_where_neighbours_share_their_noise(psf: Psf) -> N
             stream=("d", "c"),
             name="rl",
             threads=1,
+            halves=halves[i],
         )
         found.append({record.metric for record in records})
     assert found[0] - found[1] == {"predicted_error"}
+    # Halves that share their noise agree too well: no stability is shown.
+    assert [len(of) for of in halves] == [1, 0]
+
+
+def test_the_halves_differ_by_their_photon_noise(psf: Psf) -> None:
+    """Nothing restored: twice one half minus twice the other, of variance 4 · photons · gain²."""
+    image = 100 + 2 * np.random.default_rng(6).poisson(50, (20, 40, 40)).astype(np.float32)
+    options = {"psf": psf, "scale": PhotonScale(100.0, 2.0, "config"), "seed": 5}
+    first, second = held_out(image, restore=lambda values: values, **options).restored
+    assert (first + second) / 2 == pytest.approx(image, abs=1e-3)
+    assert np.std(first - second) == pytest.approx(2 * 2 * 50**0.5, rel=0.02)
+    same = held_out(image, restore=lambda values: 0 * values, **options).restored
+    assert np.array_equal(*same)
 
 
 def test_common_kernel() -> None:
