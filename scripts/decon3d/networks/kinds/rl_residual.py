@@ -26,6 +26,8 @@ from decon3d.networks.kind import Estimate, Network, NetworkSection, Schedule, T
 
 LEAST_SQUARE = 1e-4
 """Mean square of a crop's truth, in network units, below which it counts as that."""
+LEAST_ERROR = 1e-4
+"""Squared error, relative to a crop's mean square, that is as good as none."""
 LIGHT_EDGE = 8
 """Edge of the boxes, in voxels, whose light the loss compares."""
 
@@ -136,22 +138,27 @@ def _options(method: RlResidual) -> dict[str, int]:
 def _loss(
     restored: tf.Tensor, image: tf.Tensor, truth: tf.Tensor, method: RlResidual
 ) -> dict[str, tf.Tensor]:
-    """Squared error of the voxels and of the light of boxes of `LIGHT_EDGE` voxels.
+    """Logarithm of each crop's squared error, of its voxels and of the light of its boxes.
 
-    Both are relative to the mean square of the crop's truth, so that dim crops count as much as
-    bright ones. An error of the light is part of the voxels' error, too, but only a small one:
+    The errors are relative to the mean square of the crop's truth. The mean of their logarithms is
+    the mean of the PSNR: a bright, sharp crop counts as much as a dim one, whose error is a hundred
+    times larger. An error of the light is part of the voxels' error, too, but only a small one:
     without a term of its own, the network takes light from the surroundings of bright objects.
     """
     voxels = _relative_square(restored, truth)
     light = _relative_square(_boxes(restored), _boxes(truth))
-    return {"loss": voxels + light, "voxels": voxels, "light": light}
+    return {
+        "loss": tf.reduce_mean(tf.math.log(voxels + light + LEAST_ERROR)),
+        "voxels": tf.reduce_mean(voxels),
+        "light": tf.reduce_mean(light),
+    }
 
 
 def _relative_square(restored: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
     axes = (1, 2, 3, 4)
     error = tf.reduce_mean(tf.square(restored - truth), axes)
     square = tf.maximum(tf.reduce_mean(tf.square(truth), axes), LEAST_SQUARE)
-    return tf.reduce_mean(error / square)
+    return error / square
 
 
 def _boxes(values: tf.Tensor) -> tf.Tensor:
