@@ -2,6 +2,7 @@
 
 from decon3d.evaluation import job
 from decon3d.evaluation.records import write_records
+from decon3d.evaluation.stability import save_stability
 from decon3d.files import write_record
 from decon3d.logs import job_log
 from decon3d.networks.devices import granted_gpus
@@ -40,10 +41,10 @@ def volumes(of):
 
 
 def sample(of):
-    """Measure what needs the method itself."""
+    """Measure what needs the method itself; write the map of its stability."""
     roles = ("psf", "tuning", "bundle", "state")
     required = snakemake.config.get("require_gpu", True)
-    return job.sample(
+    halves, records = job.sample(
         of,
         methods=params.methods,
         files=[
@@ -55,6 +56,9 @@ def sample(of):
         doses=Phantoms.model_validate(params.doses),
         gpus=granted_gpus(snakemake.resources, required=required),
     )
+    if output.get("stability"):
+        save_stability(output.stability, halves)
+    return records
 
 
 def write(measure, of):

@@ -144,6 +144,7 @@ EXAMPLES = {
     "scale": "2000",
     "bundle": "models/rln_63x",
     "start_from": "models/rln_63x",
+    "RlResidual.training": "{steps: 3000}",
     "patience": "10",
     "intensity_scale": "[0.7, 1.4]",
     "count": "16",

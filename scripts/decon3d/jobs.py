@@ -20,10 +20,10 @@ from decon3d.settings import (
     Dataset,
     Phantoms,
     Settings,
-    bundle_path,
     is_network,
     is_tuned,
     may_use_gpu,
+    ready_bundle,
 )
 from decon3d.settings.methods import is_trained
 from decon3d.volumes.fingerprints import fingerprint
@@ -102,9 +102,9 @@ class Jobs:
         return any(may_use_gpu(self.settings.methods[name]) for name in self.chain(method))
 
     def bundle(self, dataset: str, channel: str, method: str) -> str:
-        """Return the folder of a network method's bundle: trained here, or named in the config."""
-        named = getattr(self.settings.methods[method], "bundle", None)
-        return bundle_path(named, channel) if named else paths.model(dataset, channel, method)
+        """Return the folder of a network method's bundle: made before, or trained here."""
+        ready = ready_bundle(self.settings.methods[method], channel)
+        return ready or paths.model(dataset, channel, method)
 
     def restorer(self, dataset: str, channel: str, method: str) -> dict[str, str]:
         """Return the files that a restorer is prepared from, besides the channel's statistics."""
@@ -150,9 +150,8 @@ class Jobs:
         """
         channels = self.channels(dataset) if channel is None else [channel]
         methods = self.settings.methods if method is None else self.chain(method)
-        named = [getattr(self.settings.methods[name], "bundle", None) for name in methods]
-        folders = [bundle_path(bundle, c) for bundle in named if bundle for c in channels]
-        outside = [f for f in folders if os.path.normpath(f) not in self._made_bundles]
+        ready = [ready_bundle(self.settings.methods[n], c) for n in methods for c in channels]
+        outside = [f for f in ready if f and os.path.normpath(f) not in self._made_bundles]
         return fingerprint(file for folder in outside for file in bundle_files(folder))
 
     @cached_property

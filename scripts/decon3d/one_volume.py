@@ -24,15 +24,14 @@ from decon3d.restoration.restorers import State, claim_device
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.restoration.tuning import tune_on_data, tune_on_phantoms
 from decon3d.settings import (
-    Bundle,
     Dataset,
     Phantoms,
     Settings,
-    bundle_path,
     is_trained,
     is_tuned,
     listed_files,
     needs_sample,
+    ready_bundle,
 )
 from decon3d.volumes.camera import resolve_camera
 from decon3d.volumes.camera_frames import measure_maps
@@ -196,8 +195,8 @@ def _prepared(
     sample: list[Any] = []
     if on_data or needs_sample(method):
         sample = sample_blocks([record], channel=index, times=dataset.times, seed=settings.seed)
-    if isinstance(method, Bundle):
-        files["bundle"] = Path(bundle_path(method.bundle, channel)) / "model.json"
+    if ready := ready_bundle(method, channel):
+        files["bundle"] = Path(ready) / "model.json"
     elif is_tuned(method):
         assert isinstance(method, Classical)
         files["tuning"] = folder / paths.tuning(NAME, channel, name)

@@ -136,6 +136,11 @@ def consistency_record(dataset: str, method: str) -> str:
     return f"results/{dataset}/consistency/{method}.json"
 
 
+def stability(dataset: str, method: str) -> str:
+    """How much a method's result changes between two halves of the photons, per channel."""
+    return f"results/{dataset}/evaluation/{method}/stability.npz"
+
+
 def evaluation(dataset: str, method: str, kind: str) -> str:
     """Metric records of a method.
 

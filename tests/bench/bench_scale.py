@@ -23,7 +23,7 @@ METHODS = {
     "neurodecon": {},
     "rcan": {},
     "care": {},
-    "rl_residual": {},
+    "rl_residual": {"training": {}},
 }
 
 

@@ -21,6 +21,15 @@ GREYS = """canvas => {
 }"""
 
 
+COLORS = """canvas => {
+  const copy = Object.assign(document.createElement("canvas"), {width: 64, height: 64});
+  const context = copy.getContext("2d", {willReadFrequently: true});
+  context.drawImage(canvas, 0, 0, 64, 64);
+  const data = context.getImageData(0, 0, 64, 48).data;  // above the scale bar
+  return [...Array(64 * 48).keys()].map((i) => [...data.slice(4 * i, 4 * i + 3)]);
+}"""
+
+
 @pytest.fixture
 def page(visit, site):
     opened = visit(site / REPORT)
@@ -43,11 +52,22 @@ def press(page, text: str) -> None:
 
 
 def test_every_panel_shows_a_section(page):
-    assert page.locator(".stage strong").all_inner_texts() == ["raw", "RL", "RLTV", "RLN", "truth"]
-    seen = {pixels(page, number) for number in range(5)}
-    assert len(seen) == 5
+    names = page.locator(".stage strong").all_inner_texts()
+    assert names == ["raw", "RL", "RLTV", "RLN", "truth", "RLN − RL"]
+    seen = {pixels(page, number) for number in range(6)}
+    assert len(seen) == 6
     grey = page.locator(".stage canvas").first.evaluate(GREYS)
     assert max(grey) > 200 and min(grey) < 20
+
+
+def test_a_difference_is_orange_and_blue_on_black(page):
+    data = page.locator(".stage canvas").nth(5).evaluate(COLORS)
+    reds, blues = (sum(pixel[i] > pixel[2 - i] + 40 for pixel in data) for i in (0, 2))
+    assert reds > 20 and blues > 20
+    assert all(max(p) - min(p) < 40 for p in page.locator(".stage canvas").first.evaluate(COLORS))
+    page.locator(".stage canvas").nth(5).hover()
+    texts = page.locator(".stage figcaption span").all_inner_texts()
+    assert texts[5].endswith("counts") and "≥" not in texts[5]
 
 
 def test_the_slider_and_the_planes_change_the_section(page):
@@ -126,7 +146,7 @@ def test_keys_do_what_the_mouse_does(page):
 def test_counts_are_read_under_the_pointer(page):
     page.locator(".stage canvas").first.hover()
     texts = page.locator(".stage figcaption span").all_inner_texts()
-    assert len(texts) == 5 and all(text.endswith("counts") for text in texts)
+    assert len(texts) == 6 and all(text.endswith("counts") for text in texts)
 
 
 def is_open(page, part: str) -> bool:

@@ -8,14 +8,14 @@ from scipy import ndimage
 from decon3d import settings
 from decon3d.classical.photons import photon_scale
 from decon3d.evaluation.deviance import held_out, restore_chain
-from decon3d.evaluation.sample import correlation_of
+from decon3d.evaluation.noise import measure_noise
 from decon3d.optics.measured import psf_from_file
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import open_restorer
 from decon3d.settings import METHOD_KINDS
 from decon3d.volumes.camera import Camera, resolve_camera
-from decon3d.volumes.correlated_noise import CORRELATED
+from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
 from decon3d.volumes.photon_transfer import measure_camera
 from decon3d.volumes.statistics import ChannelStatistics
 
@@ -89,4 +89,5 @@ def test_held_out_photons_pick_a_number_of_iterations(cells):
         found[iterations] = held_out(block, restore=restore, psf=psf, scale=scale, seed=1).deviance
     print(found)
     assert found[45] < found[6] and found[45] < found[100]
-    assert correlation_of(sample, camera) > CORRELATED
+    noise = measure_noise(sample, camera=camera)
+    assert neighbour_correlation(noise.correlation) > CORRELATED

@@ -96,6 +96,7 @@ MODULES: dict[str, tuple[str, ...]] = {
                 "sample",
                 "sampling",
                 "squirrel",
+                "stability",
                 "staircase",
                 "statistics",
                 "volumes",

@@ -86,6 +86,16 @@ def test_every_script_of_a_rule_is_in_the_wheel(decon3d):
     (own,) = decon3d.bin.parent.glob("lib/python*/site-packages/decon3d/_workflow")
     scripts = {p.name for p in (ROOT / "scripts").glob("*.py")}
     assert {p.name for p in (own / "scripts").glob("*.py")} == scripts
+    networks = "decon3d/networks/shipped"  # with weights
+    assert {
+        str(p.relative_to(own.parent.parent))
+        for p in (own.parent.parent / networks).rglob("*")
+        if p.suffix != ".pyc" and p.is_file()
+    } == {
+        str(p.relative_to(ROOT / "scripts"))
+        for p in (ROOT / "scripts" / networks).rglob("*")
+        if p.suffix != ".pyc" and p.is_file()
+    }
     for name in ("workflow", "config/examples"):
         assert {p.name for p in (own / name).rglob("*")} == {
             p.name for p in (ROOT / name).rglob("*")

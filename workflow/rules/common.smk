@@ -19,6 +19,7 @@ sys.path.insert(0, str(CLONE / "scripts"))
 from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.jobs import Jobs, bundle_files
+from decon3d.networks.shipped import bundle_folder
 from decon3d.pairs.sources import SPLITS
 from decon3d.preflight import check_headers, check_places, check_targets, list_inputs
 from decon3d.restoration.remake import remake_missing
@@ -212,8 +213,9 @@ def bundles_and_psfs(wildcards):
 
 def start_bundle(wildcards):
     """The files of the bundle that a training starts from, if it names one."""
-    folder = method_of(wildcards).training.start_from
-    return bundle_files(expand_path(folder)) if folder else []
+    method = method_of(wildcards)
+    start = method.training.start_from
+    return bundle_files(bundle_folder(start, kind=method.kind)) if start else []
 
 
 def tuning_data(wildcards):

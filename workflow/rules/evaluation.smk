@@ -29,6 +29,7 @@ rule evaluate:
         phantoms="results/{dataset}/evaluation/{method}/phantoms.json",
         volumes="results/{dataset}/evaluation/{method}/volumes.json",
         sample="results/{dataset}/evaluation/{method}/sample.json",
+        stability="results/{dataset}/evaluation/{method}/stability.npz",
     log:
         "logs/{dataset}/evaluate/{method}.log",
     wildcard_constraints:
@@ -78,6 +79,7 @@ use rule evaluate as evaluate_sample with:
         statistics=per_channel("results/{dataset}/statistics/{channel}.json"),
     output:
         sample="results/{dataset}/evaluation/{method}/sample.json",
+        stability="results/{dataset}/evaluation/{method}/stability.npz",
     log:
         "logs/{dataset}/evaluate/{method}.sample.log",
     wildcard_constraints:

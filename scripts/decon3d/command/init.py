@@ -18,6 +18,7 @@ from decon3d.settings import load_settings
 from decon3d.user_paths import expand_path
 from decon3d.volumes.header_checks import differing_voxels
 from decon3d.volumes.inputs import matches
+from decon3d.volumes.metadata import in_words
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.volume import Reading, Triple, Volume
 
@@ -36,6 +37,7 @@ METHOD_HINTS = {
     "rltv": "total variation, tuned on simulated objects like your data",
     "rl_roughness": "for smooth and textured objects",
     "rln": "a network, trained on simulated objects: best with a GPU",
+    "rl_residual": "experimental: a network for many microscopes, without training",
 }
 """Methods that can be added, each with what it is."""
 
@@ -139,7 +141,7 @@ def new_config(
         dataset["axes"] = given.axes
     dataset |= {"optics": optics, "camera": dict(given.camera), "channels": channels}
     if first.voxel_size_um is not None and size is None:
-        notes["optics"] = f"voxel size from the files: {list(first.voxel_size_um)} µm (Z, Y, X)"
+        notes["optics"] = f"voxel size from the files: {in_words(first.voxel_size_um)}"
     config = {
         "schema_version": 1,
         "seed": 1,
@@ -276,7 +278,7 @@ def _text(config: Mapping[str, Any], notes: Mapping[str, str], indent: str = "")
             text += PSF_HINT
         if key == "methods":
             hints = {n: h for n, h in METHOD_HINTS.items() if n not in value}
-            text += "".join(f"  # {name + ': {}':<14} # {hint}\n" for name, hint in hints.items())
+            text += "".join(f"  # {name + ': {}':<16} # {hint}\n" for name, hint in hints.items())
     return text
 
 

@@ -13,7 +13,7 @@ deskewed, filtered or summed images, the halves are not independent, and the dev
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,12 +65,15 @@ class HeldOut:
         Deviance per voxel of each part of the block (`PART`), the same parts for every method.
     light
         Light above the background of the re-blurred restoration, divided by the image's.
+    restored
+        The restorations of both halves (Z Y X, counts at the brightness of the whole block).
     """
 
     deviance: float
     fsc_um: tuple[float, float]
     parts: tuple[float, ...] = ()
     light: float = math.nan
+    restored: tuple[NDArray[Any], ...] = field(default=(), compare=False, repr=False)
 
 
 def restore_chain(states: Sequence[State], *, threads: int, doubled: bool = True) -> Restore:
@@ -138,7 +141,8 @@ def held_out(
         fsc_resolution_um(*restored, voxel_size_um=psf.voxel_size_um, direction=direction)
         for direction in DIRECTIONS.values()
     )
-    return HeldOut(_mean(whole), (lateral, axial), _part_means(whole), float(np.mean(lights)))
+    light = float(np.mean(lights))
+    return HeldOut(_mean(whole), (lateral, axial), _part_means(whole), light, tuple(restored))
 
 
 def middle(block: NDArray[Any]) -> NDArray[Any]:

@@ -3,10 +3,12 @@
 The imports stand in the functions: a job that needs one kind does not load the others.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from decon3d import paths
 from decon3d.evaluation.records import Record
@@ -17,6 +19,9 @@ from decon3d.volumes.camera import load_camera, resolved_camera
 from decon3d.volumes.sections import CameraSection
 from decon3d.volumes.statistics import load_statistics
 from decon3d.volumes.volume_record import VolumeRecord
+
+if TYPE_CHECKING:
+    from decon3d.evaluation.deviance import HeldOut
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,7 @@ def sample(
     channels: Mapping[str, Channel],
     doses: Phantoms,
     gpus: int,
-) -> list[Record]:
+) -> tuple[dict[str, list[HeldOut]], list[Record]]:
     """Measure what needs the method itself: held-out photons, probes, wrong PSF, dark noise.
 
     Parameters
@@ -225,8 +230,14 @@ def sample(
         The settings of the channels, by name.
     doses
         The photons of the probes.
+
+    Returns
+    -------
+    dict, list of Record
+        The comparisons of two halves of the photons by channel; all records.
     """
-    return [
+    halves: dict[str, list[HeldOut]] = {channel.name: [] for channel in of.channels}
+    records = [
         record
         for place, channel in enumerate(of.channels)
         for record in _sample_of_channel(
@@ -238,8 +249,10 @@ def sample(
             settings=channels[channel.name],
             doses=doses,
             gpus=gpus,
+            halves=halves[channel.name],
         )
     ]
+    return halves, records
 
 
 def _sample_of_channel(
@@ -252,6 +265,7 @@ def _sample_of_channel(
     settings: Channel,
     doses: Phantoms,
     gpus: int,
+    halves: list[HeldOut],
 ) -> list[Record]:
     from decon3d.evaluation.dark_noise import evaluate_dark_noise
     from decon3d.evaluation.noise import load_noise
@@ -292,6 +306,7 @@ def _sample_of_channel(
         threads=of.threads,
         gpus=gpus,
         background=statistics.background,
+        halves=halves,
     )
     records += staircase_records(
         tested.states,

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decon3d.classical.photons import PhotonScale, photon_scale
-from decon3d.classical.risk import ImageNoise
+from decon3d.classical.risk import WHITE, ImageNoise
 from decon3d.errors import UserError
 from decon3d.evaluation.catalogue import DEPENDENT
 from decon3d.evaluation.deviance import BLOCKS, HeldOut, held_out, middle, restore_chain
 from decon3d.evaluation.fsc import DIRECTIONS, fsc_resolution_um
 from decon3d.evaluation.full_reference import compare
 from decon3d.evaluation.metric import OWN
-from decon3d.evaluation.noise import measure_noise, noise_of
+from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.predicted_error import predicted_error
 from decon3d.evaluation.probe import (
     BALL_RADIUS,
@@ -38,13 +38,12 @@ from decon3d.optics.sections import Channel, Optics
 from decon3d.phantoms import imaging
 from decon3d.phantoms.recipes import make_object
 from decon3d.phantoms.variation import Variation, varied_psf
-from decon3d.restoration.arrays import restore_image
+from decon3d.restoration.arrays import restore_alike
 from decon3d.restoration.prepare import Preparation
 from decon3d.restoration.restorers import State, claim_device
 from decon3d.seeds import generator, stream_seed
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
-from decon3d.volumes.photon_transfer import measure_camera
 
 WIDTHS = (0.75, 0.9, 1.0, 1.1, 1.25)
 """Width of the PSF that images a phantom, relative to the one that the method assumes."""
@@ -102,6 +101,7 @@ def evaluate_sample(
     threads: int,
     gpus: int = 0,
     background: float | None = None,
+    halves: list[HeldOut] | None = None,
 ) -> list[Record]:
     """Measure one method on one channel.
 
@@ -115,6 +115,8 @@ def evaluate_sample(
         CPU threads and devices that it may use.
     background
         Counts of empty places of the data; None = the camera's dark level.
+    halves
+        Gets the comparisons of held-out photons (see `held_out_records`).
     """
     for state in method.states:
         claim_device(state, gpus=gpus, threads=threads)
@@ -128,6 +130,7 @@ def evaluate_sample(
         stream=bench.stream,
         name=name,
         threads=threads,
+        halves=halves,
     )
     new = _maker(bench.stream, name)
     for measure in (_probes, _wrong_psf):
@@ -153,6 +156,7 @@ def held_out_records(
     stream: tuple[str, ...],
     name: str,
     threads: int,
+    halves: list[HeldOut] | None = None,
 ) -> list[Record]:
     """Judge a method by held-out photons; NaN, with the reason, if that is not possible.
 
@@ -172,6 +176,8 @@ def held_out_records(
         The method's.
     threads
         CPU threads.
+    halves
+        Gets the comparison of each block if its halves are independent.
 
     Returns
     -------
@@ -182,22 +188,29 @@ def held_out_records(
     scale, reason = known_photons(sample, camera)
     found = [HeldOut(np.nan, (np.nan, np.nan))] * max(len(blocks), 1)
     how = reason
+    options: dict[str, Any]
+    correlation: Sequence[Sequence[float]] = WHITE
+    shared = 0.0
+    if sample and camera.gain_from != "assumed":
+        correlation = measure_noise(sample, camera=camera).correlation
+        shared = neighbour_correlation(correlation)
     if scale is not None:
         how = f"gain {scale.gain:.4g} from {scale.gain_from}, dark level {scale.offset:.4g} counts"
         restore = restore_chain(states, threads=threads)
         split = stream_seed(seed, "held_out", *stream) >> 1
-        options: dict[str, Any] = {"psf": psf, "scale": scale, "background": background}
+        options = {"psf": psf, "scale": scale, "background": background}
         found = [
             held_out(block, restore=restore, seed=split + i, **options)
             for i, block in enumerate(blocks)
         ]
-        shared = correlation_of(sample, camera)
         if shared > CORRELATED:
             # Noise shared by the halves looks like agreement.
             how += f"; the noise of neighbours is correlated ({shared:.2f}), so that "
             how += f"{DEPENDENT}: too many iterations look best, and FSC is not measured"
             log.warning("held-out deviance: %s", how)
             found = [replace(values, fsc_um=(np.nan, np.nan)) for values in found]
+        elif halves is not None:
+            halves += found
     else:
         log.warning("held-out deviance was not measured: %s", reason)
     text = f"{OWN}, binomial halves of sample blocks, both ways; {how}"
@@ -218,43 +231,24 @@ def held_out_records(
             for region, v in zip(DIRECTIONS, values.fsc_um, strict=True)
         ]
     log.info("%s: held-out deviance %.4g, light %.4g", name, found[0].deviance, found[0].light)
-    return records + _predicted(states, blocks, camera, psf, background, seed, stream, threads, new)
-
-
-def _predicted(
-    states: Sequence[State],
-    blocks: Sequence[NDArray[Any]],
-    camera: Camera,
-    psf: Psf,
-    background: float | None,
-    seed: int,
-    stream: tuple[str, ...],
-    threads: int,
-    new: NewRecord,
-) -> list[Record]:
-    """Predict a restoration's error from the blocks.
-
-    Empty if their noise is not known, or shared by neighbours: then the prediction is too low for
-    restorations that keep the noise (see `restoration.iterations`), and excluded smoother ones.
-    """
     if not states or not blocks or camera.gain_from == "assumed":
-        return []
-    measured = measure_camera(blocks)
-    shared = neighbour_correlation(noise_of(measured, camera=camera).correlation)
+        return records
     if shared > CORRELATED:
+        # The prediction is too low for restorations that keep the noise (see
+        # `restoration.iterations`), and excluded smoother ones.
         log.warning(
             "predicted error was not measured, because the noise of neighbouring voxels is "
             "correlated (%.2f)",
             shared,
         )
-        return []
-    noise = ImageNoise(camera.gain, camera.dark_level, measured.correlation)
+        return records
+    noise = ImageNoise(camera.gain, camera.dark_level, correlation)
     level = camera.offset if background is None else background
     restore = restore_chain(states, threads=threads, doubled=False)
     start = stream_seed(seed, "predicted", *stream) >> 1
     text = f"{OWN}, Stein's risk within the OTF; gain {camera.gain:.4g} from {camera.gain_from}"
-    options: dict[str, Any] = {"restore": restore, "psf": psf, "noise": noise, "background": level}
-    return [
+    options = {"restore": restore, "psf": psf, "noise": noise, "background": level}
+    return records + [
         new(
             subject=f"sample/{i:04d}/{replica:02d}",
             metric="predicted_error",
@@ -278,22 +272,19 @@ def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[Photo
     return scale, ""
 
 
-def correlation_of(sample: Sequence[NDArray[Any]], camera: Camera) -> float:
-    """Measure the largest correlation of the noise of direct neighbours, over Z, Y and X."""
-    return neighbour_correlation(measure_noise(sample, camera=camera).correlation)
-
-
 def _restored(
-    method: Method, counts: NDArray[Any], bench: Bench, threads: int
-) -> NDArray[np.float32]:
+    method: Method, images: Sequence[NDArray[Any]], bench: Bench, threads: int
+) -> list[NDArray[np.float32]]:
+    """Restore images of one object; what is decided on an image is decided on the first."""
+    restored = list(images)
     for i, prepare in enumerate(method.preparations):
-        counts = restore_image(
-            np.maximum(counts, 0) if i else counts,
+        restored = restore_alike(
+            [np.maximum(counts, 0) for counts in restored] if i else restored,
             prepare=prepare,
             threads=threads,
             camera_offset=None if i else bench.camera.known_offset,
         )
-    return np.asarray(counts, np.float32)
+    return [np.asarray(counts, np.float32) for counts in restored]
 
 
 def _probes(method: Method, bench: Bench, threads: int, new: NewRecord) -> Iterator[Record]:
@@ -306,7 +297,7 @@ def _probes(method: Method, bench: Bench, threads: int, new: NewRecord) -> Itera
         rng=generator(bench.seed, "probe", "objects", *bench.stream),
     )
     new = partial(new, split="probe", photons=bench.photons)
-    restored = _restored(method, probe.exposure.images[0], bench, threads)
+    restored = _restored(method, probe.exposure.images[:1], bench, threads)[0]
     image, true = bead_image(restored, probe), bead_image(probe.exposure.object, probe).fwhm_um
     smallest = min(bench.psf.voxel_size_um)
     for i, axis in enumerate("zyx"):
@@ -351,14 +342,13 @@ def _wrong_psf(method: Method, bench: Bench, threads: int, new: NewRecord) -> It
             draws=2,
         )
         subject = f"probe/psf_{width:g}"
-        restored = _restored(method, exposure.images[0], bench, threads)
-        for score in compare(restored, exposure.object):
+        restored = _restored(method, exposure.images[: 2 if width == 1 else 1], bench, threads)
+        for score in compare(restored[0], exposure.object):
             yield new(subject=subject, split=f"psf_{width:g}", **vars(score))
         if width == 1:
-            second = _restored(method, exposure.images[1], bench, threads)
             for region, direction in DIRECTIONS.items():
                 value = fsc_resolution_um(
-                    restored, second, voxel_size_um=psf.voxel_size_um, direction=direction
+                    *restored, voxel_size_um=psf.voxel_size_um, direction=direction
                 )
                 yield new(
                     subject=subject,

@@ -32,12 +32,15 @@ class MicroscopeRange:
         Smallest and largest width of the PSF, in voxels.
     anisotropy
         Smallest and largest ratio of the voxel size along Z to that along Y.
+    numerical_aperture
+        Smallest and largest; None = not recorded.
     """
 
     modalities: dict[str, int]
     axial_fwhm_voxels: Range
     lateral_fwhm_voxels: Range
     anisotropy: Range
+    numerical_aperture: Range | None = None
 
 
 @dataclass(frozen=True, config=_strict)

@@ -61,8 +61,9 @@ class Training(Section):
     log-uniformly. The factor also scales the noise, so it acts as a change of gain, not of dose.
     Null = none."""
     start_from: str | None = None
-    """Folder of a trained network (bundle) of the same kind and options. The training starts from
-    its weights; use a lower learning rate than usual to preserve them. Null = random weights."""
+    """Folder of a trained network (bundle) of the same kind and options, or `shipped`: the network
+    of this kind that comes with decon3d. The training starts from its weights; use a lower learning
+    rate than usual to preserve them. Null = random weights."""
     precision: Literal["float32", "mixed"] = "float32"
     """`mixed`: on a GPU, layers in float16 and weights in float32. On CPUs, float16 is not faster;
     they use float32, and the log says so."""
@@ -79,7 +80,7 @@ class NetworkSection(MethodSection):
     """What all networks that are trained have in common."""
 
     if TYPE_CHECKING:
-        training: Training
+        training: Any  # the kind's own `Training`; None = the weights that come with decon3d
 
 
 ESTIMATES_VERSION = 4

@@ -1,5 +1,6 @@
 """Find the beads of a stack: where they lie to a part of a voxel, how bright and wide they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ Stack = NDArray[np.float32]
 DETECTION = 8.0
 """Height over the noise, both after the filter, from which a maximum is listed."""
 _REACH = 1.2  # half-width of the fitted window, in FWHM
+_MOST_STEPS = 60  # of a fit: beads take 10 to 40, what is no bead may never converge
+_CONVERGED = (1, 2, 3, 4)  # MINPACK's codes
 _FURTHEST = 0.75  # distance, in FWHM, that a fit may move from the maximum it started at
 
 
@@ -106,30 +109,71 @@ def _fitted(
         for p, w in zip(peak, width, strict=True)
     )
     values = stack[window].astype(np.float64)
-    grids = [w.start + np.arange(n) for w, n in zip(window, values.shape, strict=True)]
     base = float(np.percentile(values, 20))
     top = float(stack[peak]) - base
-
-    def profiles(p: Array) -> list[Array]:
-        return [
-            np.exp(-((g - c) ** 2) / (2 * s**2))
-            for g, c, s in zip(grids, p[1:4], p[4:7], strict=True)
-        ]
-
-    def residual(p: Array) -> Array:
-        z, y, x = profiles(p)
-        model = p[0] * z[:, None, None] * (y[:, None] * x) + p[7]
-        return (model - values).ravel()
-
     fallback = Candidate(triple(peak), top, None, ratio)
     if values.size < 16:
         return fallback
     start = [max(top, 1e-6), *peak, *(w / FWHM_OF_SIGMA for w in width), base]
-    fit = optimize.least_squares(residual, start, method="lm", max_nfev=400)
-    centre = triple(fit.x[1:4])
-    sigma = np.abs(fit.x[4:7])
+    gaussian = _Gaussian(values, [w.start for w in window])
+    fit, *_, ended = optimize.leastsq(
+        gaussian.residual,
+        start,
+        Dfun=gaussian.derivatives,
+        col_deriv=True,
+        full_output=True,
+        maxfev=_MOST_STEPS,
+    )
+    centre = triple(fit[1:4])
+    sigma = np.abs(fit[4:7])
     moved = np.abs(np.subtract(centre, peak)) / np.maximum(width, 2)
-    if not fit.success or fit.x[0] <= 0 or moved.max() > _FURTHEST or sigma.max() > 10 * max(width):
+    if ended not in _CONVERGED or fit[0] <= 0 or moved.max() > _FURTHEST:
+        return fallback
+    if sigma.max() > 10 * max(width):
         return fallback
     fwhm_um = triple(FWHM_OF_SIGMA * s * v for s, v in zip(sigma, voxel, strict=True))
-    return Candidate(centre, float(fit.x[0]), fwhm_um, ratio)
+    return Candidate(centre, float(fit[0]), fwhm_um, ratio)
+
+
+class _Gaussian:
+    """A Gaussian with its axes along Z, Y, X on an even background, fitted to an array.
+
+    Its parameters are the height, the centre (Z, Y, X) in voxels, σ (Z, Y, X) in voxels, and the
+    background.
+
+    Parameters
+    ----------
+    values
+        Counts (Z, Y, X), float64.
+    origin
+        Index of the first voxel (Z, Y, X).
+    """
+
+    def __init__(self, values: Array, origin: Sequence[int]) -> None:
+        self.values = values
+        self.grids = [
+            np.expand_dims(first + np.arange(n), [a for a in range(3) if a != axis])
+            for axis, (first, n) in enumerate(zip(origin, values.shape, strict=True))
+        ]
+
+    def residual(self, p: Array) -> Array:
+        """Return the Gaussian minus the values."""
+        return np.asarray(p[0] * self._profile(p) + p[7] - self.values).ravel()
+
+    def derivatives(self, p: Array) -> Array:
+        """Return the derivatives of the residual, one row for each parameter."""
+        result = np.ones((8, *self.values.shape))
+        result[0] = self._profile(p)
+        for axis, (grid, centre, sigma) in enumerate(zip(self.grids, p[1:4], p[4:7], strict=True)):
+            away = (grid - centre) / sigma
+            np.multiply(result[0], p[0] / sigma * away, out=result[1 + axis])
+            np.multiply(result[1 + axis], away, out=result[4 + axis])
+        return result.reshape(8, -1)
+
+    def _profile(self, p: Array) -> Array:
+        """Return the Gaussian of height 1 (Z, Y, X)."""
+        z, y, x = (
+            np.exp(-(((grid - centre) / sigma) ** 2) / 2)
+            for grid, centre, sigma in zip(self.grids, p[1:4], p[4:7], strict=True)
+        )
+        return np.asarray(z * (y * x))

@@ -1,10 +1,13 @@
 """Labels of methods, metrics and groups of subjects in tables and figures."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from decon3d.classical.kind import PRIORS
-from decon3d.settings import KINDS, ORACLE, Settings, is_network, is_oracle
+from decon3d.errors import UserError
+from decon3d.networks.description import load_info
+from decon3d.settings import KINDS, ORACLE, Settings, is_network, is_oracle, ready_bundle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +77,20 @@ def seen_recipes(settings: Settings) -> set[str]:
         return set()
     from decon3d.phantoms.recipes import structures  # half a second for pages without phantoms
 
-    trained = frozenset().union(*map(structures, pairs.train.recipes))
+    known = {*pairs.train.recipes, *_recipes_of_bundles(settings)}
+    trained = frozenset().union(*map(structures, known))
     return {r for r in {*pairs.train.recipes, *pairs.test.recipes} if structures(r) <= trained}
+
+
+def _recipes_of_bundles(settings: Settings) -> set[str]:
+    """List the recipes on which networks were trained before, in another run."""
+    channels = {channel for dataset in settings.datasets.values() for channel in dataset.channels}
+    folders = {ready_bundle(m, c) for m in settings.methods.values() for c in channels}
+    recipes: set[str] = set()
+    for folder in filter(None, folders):
+        with contextlib.suppress(UserError):  # moved after the run: the page is made all the same
+            recipes |= set(load_info(folder).trained_on.made_as.get("recipes", ()))
+    return recipes
 
 
 def classical_methods(settings: Settings) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from decon3d import paths
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE
+from decon3d.networks.shipped import version_of
 from decon3d.report.labels import after_binned, method_label, prior_weight
 from decon3d.report.run_status import stored
 from decon3d.report.templating import listed, number, quantity
@@ -18,7 +19,9 @@ from decon3d.settings import (
     Settings,
     is_automatic,
     is_network,
+    is_trained,
     is_tuned,
+    uses_shipped,
 )
 from decon3d.versions import __version__
 from decon3d.volumes.volume_record import VolumeRecord
@@ -204,8 +207,19 @@ def _method(
             count = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
             numbers = f" ({count} iterations{after_binned(values)}{weight}{chosen})"
         return f"{label} is {kind.text} {called}{numbers}{after}."
-    if method.kind == "bundle":
-        return f"{label} is a previously trained network ({method.bundle}){after}."
+    if not is_trained(method):
+        prepared = [stored(root / paths.prepared(dataset, c, name)) for c in channels]
+        versions = sorted(
+            {version_of(p["values"]["bundle_digest"]) for p in prepared if "values" in p}
+        )
+        version = f", version {listed(versions)}" if versions else ""
+        if uses_shipped(method):
+            kind = KINDS[method.kind]
+            return (
+                f"{label} is {kind.text} {cited(*kind.citations)}, with the weights that come with "
+                f"decon3d{version}{after}."
+            )
+        return f"{label} is a previously trained network ({method.bundle}{version}){after}."
     model = stored(root / paths.model(dataset, channels[0], name) / "model.json")
     kind = KINDS[method.kind]
     on = "measured pairs" if settings.datasets[dataset].pairs else "simulated pairs"

@@ -46,6 +46,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
+    "axes.titley": 1.0,  # else each drawing measures all labels on top of the axes; there are none
     "axes.labelsize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -29,11 +29,11 @@ from decon3d.restoration.restorers import State, claim_device, open_restorer
 from decon3d.restoration.sample import channel_camera, sample_blocks
 from decon3d.settings import (
     Settings,
-    bundle_path,
     is_network,
     is_trained,
     is_tuned,
     needs_sample,
+    ready_bundle,
 )
 from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.no_data import read_marked
@@ -152,8 +152,7 @@ def _try_method(
     if chosen.source is not None:
         notes.append(f"not shown: it starts from the result of {chosen.source}")
     if is_network(chosen):
-        named = getattr(chosen, "bundle", None)
-        folder = Path(bundle_path(named, channel)) if named else root / paths.model(*names)
+        folder = Path(ready_bundle(chosen, channel) or root / paths.model(*names))
         if not (folder / "model.json").is_file():
             if not is_trained(chosen):
                 return Trial(method, channel, [*notes, "its bundle does not exist"])

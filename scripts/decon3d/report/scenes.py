@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from decon3d import paths
+from decon3d.report.differences import minus_reference
 from decon3d.report.entries import Job, exists
 from decon3d.report.figures import sources
 from decon3d.report.labels import method_label
@@ -46,6 +47,8 @@ def _scene(job: Job, record: VolumeRecord, channel: str, name: str) -> dict[str,
     }
     found = sources(job, record, channel)
     panels = [Panel(s.label, overview(s, voxel_size_um=voxel), maps.get(s.label)) for s in found]
+    differences = minus_reference(job, record, channel)
+    panels += [Panel(label, scene, signed=True) for label, scene in differences.items()]
     times = record.shape[0]
     note = f"Time point {found[0].time} of {times}." if times > 1 else ""
     stores = (

@@ -38,12 +38,13 @@ class Panel:
     """One panel of the viewer: a volume, and its consistency map, if there is one.
 
     The map is raw less re-blurred, in σ of the noise. Both cover the same space; the map may be on
-    a coarser grid.
+    a coarser grid. A signed volume is a difference, shown in two colours.
     """
 
     label: str
     scene: Scene
     consistency: Values | None = None
+    signed: bool = False
 
 
 def viewer_scene(
@@ -70,19 +71,21 @@ def viewer_scene(
         `shape` and `voxel_size_um` (Z, Y, X) of the copies, `start` (index of the plane, row and
         column to begin with), `shared` (counts shown as black and white) and `panels`: `label`,
         `image` (WebP, planes in rows of `columns`), `range` (counts stored as 0 and 255),
-        `window` (its own black and white) and `overlay`.
+        `window` (its own black and white), `signed` and `overlay`.
     """
     first = panels[0].scene
     shape = small_shape(first.counts.shape, voxel_size_um=first.voxel_size_um, most=MOST_VOXELS)
     size = first.size_um
     voxel = (size[0] / shape[0], size[1] / shape[1], size[2] / shape[2])
     volumes = [resampled(_finite(p.scene.counts), shape) for p in panels]
-    shared = np.percentile(np.stack([v[:, ::2, ::2] for v in volumes]), SHOWN)
+    images = [v for p, v in zip(panels, volumes, strict=True) if not p.signed]
+    shared = np.percentile(np.stack([v[:, ::2, ::2] for v in images]), SHOWN)
     place = brightest(Scene(volumes[0], voxel))
 
     def store(panel: Panel, volume: NDArray[np.float32]) -> dict[str, Any]:
         overlay = _overlay(panel.consistency, voxel, shape)
-        return {"label": panel.label, **_stored(volume), "overlay": overlay}
+        stored = _stored_signed(volume) if panel.signed else _stored(volume)
+        return {"label": panel.label, "signed": panel.signed, **stored, "overlay": overlay}
 
     with ThreadPoolExecutor() as pool:  # Pillow works outside Python's lock
         stored = list(pool.map(store, panels, volumes))
@@ -158,6 +161,18 @@ def _stored(values: Values) -> dict[str, Any]:
         **_picture(np.rint(255 * scaled).astype(np.uint8)),
         "range": _window([low, high]),
         "window": _window(window),
+    }
+
+
+def _stored_signed(values: Values) -> dict[str, Any]:
+    """Store differences linearly: 128 is 0, and 1 and 255 are the counts of `range`."""
+    limit = max(float(np.percentile(np.abs(values), STORED[1])), 1e-6)
+    scaled = np.clip(values / limit, -1, 1)
+    window = _window([-limit, limit])
+    return {
+        **_picture(np.rint(128 + 127 * scaled).astype(np.uint8)),
+        "range": window,
+        "window": window,
     }
 
 

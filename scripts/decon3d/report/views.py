@@ -62,18 +62,21 @@ def overview(source: Source, *, voxel_size_um: Triple) -> Scene:
         for axis, n in enumerate(volume.shape[2:]):
             if n / factor[axis] * 2 > longest:
                 factor[axis] *= 2
-    lazy = volume.data[source.time, source.channel]
-    if factor != [1, 1, 1]:
-        import dask.array as da
+    if factor == [1, 1, 1]:
+        whole_volume = (slice(None), slice(None), slice(None))
+        counts = volume.read(source.time, source.channel, whole_volume)
+    else:
+        import dask.array as da  # a third of a second, and small volumes do without
 
-        lazy = da.coarsen(np.mean, lazy, dict(enumerate(factor)), trim_excess=True)
+        lazy = volume.data[source.time, source.channel]
+        counts = da.coarsen(np.mean, lazy, dict(enumerate(factor)), trim_excess=True)
     z, y, x = (
         v * max(1, round(whole / n)) * f
         for v, whole, n, f in zip(
             voxel_size_um, levels[0].shape[2:], volume.shape[2:], factor, strict=True
         )
     )
-    return Scene(np.asarray(lazy, np.float32), (z, y, x))
+    return Scene(np.asarray(counts, np.float32), (z, y, x))
 
 
 def pyramid(source: Source) -> list[Volume]:

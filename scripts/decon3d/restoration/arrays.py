@@ -145,11 +145,34 @@ def restore_image(
     gpus
         Devices to claim first; None = they have been claimed.
     """
-    image = mark_image(counts, camera_offset=camera_offset)
-    statistics = ChannelStatistics.of_image(image, camera_offset=camera_offset)
-    state = prepare(statistics, central(image))
+    alike = restore_alike(
+        [counts], prepare=prepare, camera_offset=camera_offset, threads=threads, gpus=gpus
+    )
+    return alike[0]
+
+
+def restore_alike(
+    images: Sequence[NDArray[Any]],
+    *,
+    prepare: Preparation,
+    camera_offset: float | None,
+    threads: int,
+    gpus: int | None = None,
+) -> list[NDArray[np.float32]]:
+    """Restore images (Z, Y, X, counts) of one object, all as the first one's statistics demand.
+
+    Parameters are those of `restore_image`.
+    """
+    marked = [mark_image(counts, camera_offset=camera_offset) for counts in images]
+    statistics = ChannelStatistics.of_image(marked[0], camera_offset=camera_offset)
+    state = prepare(statistics, central(marked[0]))
     if gpus is not None:
         claim_device(state, gpus=gpus, threads=threads)
-    restored = restore_array(image, open_restorer(state, threads=threads), state)
-    absent = missing(image)
-    return restored if absent is None else np.where(absent, counts, restored).astype(np.float32)
+    restorer = open_restorer(state, threads=threads)
+    found = []
+    for counts, image in zip(images, marked, strict=True):
+        restored, absent = restore_array(image, restorer, state), missing(image)
+        found.append(
+            restored if absent is None else np.where(absent, counts, restored).astype(np.float32)
+        )
+    return found

@@ -1,6 +1,6 @@
-"""Check whether a network was trained for the data: voxels, PSF, noise."""
+"""Check whether a network was trained for the data: microscope, voxels, PSF, dose, noise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from decon3d.volumes.volume_record import VolumeRecord
 
 TOLERANCE = 0.1
 """Relative difference from the training data that is ignored."""
+DOSE_FACTOR = 1.5
+"""Factor by which the photons, which are estimated from the data, may lie outside the range."""
 
 
 def training_mismatches(
@@ -20,6 +22,8 @@ def training_mismatches(
     voxel_size_um: Sequence[float],
     psf_fwhm_um: Sequence[float],
     noise: float,
+    optics: Mapping[str, Any] | None = None,
+    photons: float | None = None,
 ) -> list[str]:
     """List the differences between a volume and a network's training data.
 
@@ -31,18 +35,25 @@ def training_mismatches(
         The volume's voxel size and its PSF's widths (Z, Y, X), in µm.
     noise
         Standard deviation of the volume's background in network units.
+    optics
+        `modality` and `numerical_aperture` of the microscope; None = not known.
+    photons
+        Of the brightest structure; None = not known.
 
     Returns
     -------
     list of str
         A sentence for each of voxel size and PSF that differ by more than 10 % on any axis, and
         for a noise that lies outside the range of the training by more than that. For a network
-        for many microscopes: for a shape of the voxels, or a width of the PSF in voxels, outside
-        the range of the training by more than 10 %.
+        for many microscopes: for another modality; for a numerical aperture, a shape of the voxels,
+        or a width of the PSF in voxels, outside the range of the training by more than 10 %; and
+        for photons outside the range by more than a factor of 1.5.
     """
     many = info.trained_on.microscopes
     if many is not None:
-        found = _outside(many, voxel_size_um=voxel_size_um, psf_fwhm_um=psf_fwhm_um)
+        found = _other_optics(many, optics or {})
+        found += _outside(many, voxel_size_um=voxel_size_um, psf_fwhm_um=psf_fwhm_um)
+        found += _other_dose(info.trained_on.made_as.get("photons"), photons)
     else:
         found = [
             f"the {what} {_triple(here)} µm wide (Z × Y × X), but the network was trained for "
@@ -60,6 +71,37 @@ def training_mismatches(
             f"{noise:.2%} of the brightness instead of {low:.2%} to {high:.2%}"
         )
     return found
+
+
+def _other_optics(many: MicroscopeRange, optics: Mapping[str, Any]) -> list[str]:
+    """Say how a microscope differs from all of the training's."""
+    found = []
+    modality, aperture = optics.get("modality"), optics.get("numerical_aperture")
+    if modality is not None and modality not in many.modalities:
+        found.append(
+            f"the microscope is of the type {modality}, but the network was trained for "
+            f"{', '.join(many.modalities)}"
+        )
+    bounds = many.numerical_aperture
+    if aperture is not None and bounds is not None and not _within(aperture, bounds):
+        found.append(
+            f"the numerical aperture is {aperture:g}, but the network was trained for "
+            f"{bounds[0]:.3g} to {bounds[1]:.3g}"
+        )
+    return found
+
+
+def _other_dose(bounds: Sequence[float] | None, photons: float | None) -> list[str]:
+    """Say how the light of a volume differs from all of the training's."""
+    if bounds is None or photons is None:
+        return []
+    low, high = bounds
+    if low / DOSE_FACTOR <= photons <= high * DOSE_FACTOR:
+        return []
+    return [
+        f"the brightest structure has {photons:.3g} photons, but the network was trained for "
+        f"{low:.3g} to {high:.3g}"
+    ]
 
 
 def _outside(
@@ -134,6 +176,8 @@ def training_warnings(
                 voxel_size_um=record.voxel_size_um,
                 psf_fwhm_um=about["fwhm_um"],
                 noise=sigma / states[channel].values["scale"],
+                optics=about.get("optics"),
+                photons=states[channel].values.get("dose"),
             ):
                 where = f", channel {channel}" if len(channels) > 1 else ""
                 found.setdefault(record.name, []).append(f"{sentence}{where}")

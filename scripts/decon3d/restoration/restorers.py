@@ -118,8 +118,11 @@ class State:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The key of the restored voxels: the description without the bundle's path."""
-        values = {name: value for name, value in self.values.items() if name != "bundle"}
+        """The key of the restored voxels: the description without what decides none of them.
+
+        That is the bundle's path, and the dose, from which the runs of the estimates followed.
+        """
+        values = {k: value for k, value in self.values.items() if k not in ("bundle", "dose")}
         return {**self.description, "values": values}
 
     @property

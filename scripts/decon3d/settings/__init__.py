@@ -28,7 +28,7 @@ from decon3d.settings.config import Settings
 from decon3d.settings.datasets import Dataset, Preview
 from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.error_messages import inner_model
-from decon3d.settings.files import bundle_path
+from decon3d.settings.files import ready_bundle, uses_shipped
 from decon3d.settings.instrument_defaults import (
     chosen,
     instrument_files,
@@ -98,7 +98,6 @@ __all__ = [
     "Split",
     "Sted",
     "VolumeEntry",
-    "bundle_path",
     "check_config_files",
     "chosen",
     "expand_path",
@@ -119,5 +118,7 @@ __all__ = [
     "previewed_volume",
     "read_instrument",
     "read_instruments",
+    "ready_bundle",
+    "uses_shipped",
     "with_files",
 ]

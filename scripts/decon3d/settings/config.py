@@ -111,6 +111,23 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _shipped(self) -> "Settings":
+        for name, method in self.methods.items():
+            if getattr(method, "training", ...) is not None:
+                continue
+            for key, field in type(method).model_fields.items():
+                fixed = key not in ("kind", "source", "training")
+                if fixed and getattr(method, key) != field.get_default():
+                    raise PydanticCustomError(
+                        "methods",
+                        "methods.{name}.{key}: without `training`, the network that comes with "
+                        "decon3d restores, whose options are fixed; add `training: {braces}`, or "
+                        "remove this key",
+                        {"name": name, "key": key, "braces": "{}"},
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _training_data(self) -> "Settings":
         if self.phantoms is not None and all(d.pairs for d in self.datasets.values()):
             raise PydanticCustomError(

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from decon3d.errors import UserError
+from decon3d.kinds import MethodSection
 from decon3d.networks.description import check_bundle
 from decon3d.networks.registry import NETWORKS
+from decon3d.networks.shipped import SHIPPED, bundle_folder, shipped_bundle
 from decon3d.settings.config import Settings
+from decon3d.settings.methods import is_network, is_trained
 from decon3d.user_paths import expand_path, path_problem
 from decon3d.volumes.inputs import matches
 
@@ -23,16 +26,26 @@ def table(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def wrong_starts(settings: Settings) -> list[str]:
-    """List the trainings whose initial bundle cannot be read or has another kind."""
+def wrong_networks(settings: Settings) -> list[str]:
+    """List the networks whose shipped or initial bundle cannot be read or has another kind."""
     problems = []
     for name, method in settings.methods.items():
         start = getattr(getattr(method, "training", None), "start_from", None)
-        if start is None:
+        if not uses_shipped(method) and start is None:
             continue
-        key = f"methods.{name}.training.start_from"
+        key = f"methods.{name}" + (".training.start_from" if start else "")
+        folder = bundle_folder(start or SHIPPED, kind=method.kind)
+        if start in (None, SHIPPED) and not os.path.isdir(folder):
+            problems.append(
+                f"{key}: no weights of {method.kind} come with this version of decon3d; add "
+                "`training: {}` to train the network, or name a folder with `bundle`"
+                if start is None
+                else f"{key}: no weights of {method.kind} come with this version of decon3d; name "
+                "a folder, or remove this key"
+            )
+            continue
         try:
-            kind = check_bundle(expand_path(start)).kind
+            kind = check_bundle(folder).kind
         except UserError as error:
             problems.append(f"{key}: {error}")
             continue
@@ -60,6 +73,8 @@ def _files_of(value: Any, place: str = "", key: str = "") -> Iterator[tuple[str,
     elif isinstance(value, list):
         for i, inner in enumerate(value):
             yield from _files_of(inner, f"{place}[{i}]", key)
+    elif (key, value) == ("start_from", SHIPPED):
+        return
     elif isinstance(value, str) and key in (*FILES, *PATTERNS):
         yield place, value, key in PATTERNS
 
@@ -79,7 +94,24 @@ def _problem(path: str, pattern: bool) -> str:
     return f"{expanded or repr(path)} does not exist; check the path"
 
 
-def bundle_path(bundle: str, channel: str) -> str:
+def uses_shipped(method: MethodSection) -> bool:
+    """Return whether a method restores with the weights that come with decon3d."""
+    return is_network(method) and not is_trained(method) and not hasattr(method, "bundle")
+
+
+def ready_bundle(method: MethodSection, channel: str) -> str | None:
+    """Return the folder of the bundle that a method restores a channel with, without a training.
+
+    It is named in the config, or comes with decon3d. None = there is none: the method is trained,
+    or is no network.
+    """
+    if uses_shipped(method):
+        return str(shipped_bundle(method.kind))
+    named = getattr(method, "bundle", None)
+    return named and _bundle_path(named, channel)
+
+
+def _bundle_path(bundle: str, channel: str) -> str:
     """Return the folder that `methods.<name>.bundle` names for a channel."""
     return expand_path(bundle.replace("{channel}", channel))
 
@@ -96,7 +128,7 @@ def _bundle_problems(methods: dict[str, Any], datasets: dict[str, Any]) -> list[
             continue
         for channel in sorted(channels) or [""]:
             try:
-                folder = Path(bundle_path(bundle, channel))
+                folder = Path(_bundle_path(bundle, channel))
                 if problem := path_problem(str(folder)):
                     raise UserError(problem)
                 if not folder.is_dir():

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from decon3d.errors import ConfigError
 from decon3d.settings.config import Settings
 from decon3d.settings.error_messages import explained
-from decon3d.settings.files import missing_files, wrong_starts
+from decon3d.settings.files import missing_files, wrong_networks
 from decon3d.settings.instrument_defaults import merged
 from decon3d.settings.schema_version import check_schema_version
 
@@ -35,7 +35,7 @@ def load_settings(config: dict[str, Any]) -> Settings:
     except ValidationError as error:
         problems = explained(error.errors(include_url=False))
         raise ConfigError(problems + missing_files(config)) from None
-    problems = missing_files(config) or wrong_starts(settings)
+    problems = missing_files(config) or wrong_networks(settings)
     if problems:
         raise ConfigError(problems)
     return settings

@@ -81,7 +81,7 @@ def counts_photons(method: MethodSection) -> bool:
 
 def is_trained(method: MethodSection) -> bool:
     """Return whether a method trains a network."""
-    return hasattr(method, "training")
+    return getattr(method, "training", None) is not None
 
 
 def is_network(method: MethodSection) -> bool:

@@ -5,8 +5,8 @@ from typing import Any
 from decon3d.networks.description import load_info
 from decon3d.phantoms.sections import TRUTH_SIGMA
 from decon3d.settings.config import Settings
-from decon3d.settings.files import bundle_path
-from decon3d.settings.methods import Bundle, is_trained
+from decon3d.settings.files import ready_bundle
+from decon3d.settings.methods import is_network, is_trained
 
 
 def target_kernels(settings: Settings, method: str) -> dict[str, Any] | None:
@@ -37,8 +37,9 @@ def _sigma(settings: Settings, name: str) -> float:
     recipes: Any = ()
     if is_trained(method) and settings.simulated_pairs is not None:
         recipes = settings.simulated_pairs.train.recipes
-    elif isinstance(method, Bundle):
+    elif is_network(method):
         channels = {c for dataset in settings.datasets.values() for c in dataset.channels}
-        infos = [load_info(bundle_path(method.bundle, channel)) for channel in sorted(channels)]
+        folders = {f for c in sorted(channels) if (f := ready_bundle(method, c))}
+        infos = map(load_info, sorted(folders))
         recipes = {r for info in infos for r in info.trained_on.made_as.get("recipes", ("",))}
     return min((TRUTH_SIGMA.get(recipe, 0.0) for recipe in recipes), default=0.0)

@@ -11,8 +11,8 @@ from decon3d.logs import log
 from decon3d.networks.backend import keras
 from decon3d.networks.bundle import load_bundle
 from decon3d.networks.kind import Estimate
+from decon3d.networks.shipped import bundle_folder
 from decon3d.optics.psf import Psf
-from decon3d.user_paths import expand_path
 
 
 def start_from(
@@ -29,7 +29,7 @@ def start_from(
     Parameters
     ----------
     bundle
-        Its folder; environment variables are expanded.
+        Its folder, or `shipped` (see `networks.shipped.bundle_folder`).
     model
         Changed.
     kind, options
@@ -51,7 +51,7 @@ def start_from(
         If the bundle cannot be read, or is of another kind, built with other options, for another
         number of input channels or for other estimates.
     """
-    folder = Path(expand_path(bundle))
+    folder = Path(bundle_folder(bundle, kind=kind))
     started, info = load_bundle(folder)
     wanted = {
         "kind": kind,

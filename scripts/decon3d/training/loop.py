@@ -96,7 +96,7 @@ def train(
         split over the GPUs, the loss is NaN for the third time, or the job got
         SIGTERM (the next attempt resumes).
     """
-    training = method.training
+    training: Training = method.training
     folder = Path(folder)
     own_seed = stream_seed(seed, "training", *stream)
     keras.utils.set_random_seed(own_seed % 2**32)

@@ -78,10 +78,12 @@ class OwnMicroscopes:
             psf = self.psf(index)
             widths.append(np.divide(fwhm_um(psf.data, psf.voxel_size_um), psf.voxel_size_um))
         axial, lateral = np.array(widths)[:, 0], np.array(widths)[:, 1:]
+        apertures = [d["optics"]["numerical_aperture"] for d in self._described]
         ratios = [d["voxel_size_um"][0] / d["voxel_size_um"][1] for d in self._described]
         return MicroscopeRange(
             modalities=dict(Counter(sorted(d["optics"]["modality"] for d in self._described))),
             axial_fwhm_voxels=(float(axial.min()), float(axial.max())),
             lateral_fwhm_voxels=(float(lateral.min()), float(lateral.max())),
             anisotropy=(min(ratios), max(ratios)),
+            numerical_aperture=(min(apertures), max(apertures)),
         )

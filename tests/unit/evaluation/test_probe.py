@@ -13,11 +13,11 @@ from decon3d.evaluation import deviance as deviance_module
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.common_kernel import Kernels
 from decon3d.evaluation.deviance import held_out, restore_chain
+from decon3d.evaluation.noise import measure_noise
 from decon3d.evaluation.probe import BEADS, bead_image, make_probe, proportion
 from decon3d.evaluation.sample import (
     Bench,
     Method,
-    correlation_of,
     evaluate_sample,
     held_out_records,
     known_photons,
@@ -26,12 +26,13 @@ from decon3d.optics.psf import Psf, normalised_psf
 from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.phantoms.published import RLN_SIGMA
 from decon3d.phantoms.sections import TRUTH_SIGMA
+from decon3d.restoration import arrays
 from decon3d.restoration.prepare import prepare_classical
 from decon3d.restoration.restorers import State
 from decon3d.settings import Channel, Optics, load_settings
 from decon3d.settings.target_kernels import target_kernels
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.correlated_noise import CORRELATED
+from decon3d.volumes.correlated_noise import CORRELATED, neighbour_correlation
 from decon3d.volumes.statistics import ChannelStatistics
 from support.configs import simulated_dataset
 
@@ -200,11 +201,15 @@ def test_unknown_photons_are_a_reason_and_no_failure(psf: Psf) -> None:
     assert scale is None and "too few" in reason
 
 
+def shared_noise(block: np.ndarray) -> float:
+    return neighbour_correlation(measure_noise([block], camera=CAMERA).correlation)
+
+
 def test_correlated_noise_is_told() -> None:
     white = 100 + 2 * np.random.default_rng(6).poisson(50, (20, 64, 64)).astype(np.float32)
-    assert correlation_of([white], CAMERA) < CORRELATED
+    assert shared_noise(white) < CORRELATED
     deskewed = gaussian_filter(white, (0.5, 0, 0))  # as interpolation along an axis makes it
-    assert correlation_of([deskewed], CAMERA) > CORRELATED
+    assert shared_noise(deskewed) > CORRELATED
 
 
 def test_all_of_one_method(psf: Psf) -> None:
@@ -246,10 +251,40 @@ def test_all_of_one_method(psf: Psf) -> None:
     assert "camera.gain" in first.implementation
 
 
+def test_two_draws_of_one_object_are_restored_alike() -> None:
+    """What is decided on the image is decided once, or the halves' agreement judges two methods."""
+    decided = []
+
+    def prepare(statistics, sample):
+        decided.append(sample[0].copy())
+        return State(
+            "half", (0, 0, 0), (1, 1, 1), False, 8.0, {"background": statistics.background}
+        )
+
+    images = [np.full((4, 6, 8), value, np.float32) for value in (110, 130)]
+    images[1][0, 0, 0] = np.nan
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arrays, "open_restorer", lambda state, threads: Constant(state))
+        found = arrays.restore_alike(images, prepare=prepare, camera_offset=None, threads=1)
+    assert len(decided) == 1 and np.all(decided[0] == 110)
+    assert np.all(found[0] == 110 - 2) and np.isnan(found[1][0, 0, 0])
+    assert np.nanmax(found[1]) == np.nanmin(found[1]) == 130 - 2
+
+
+class Constant:
+    """A restorer that takes 2 counts from every voxel."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def restore(self, block, origin, inner=None):
+        return (block - 2)[inner or ...]
+
+
 def test_no_error_is_predicted_where_neighbours_share_their_noise(psf: Psf) -> None:
     white = 100 + 2 * np.random.default_rng(6).poisson(50, (20, 64, 64)).astype(np.float32)
-    found = []
-    for seen in (white, gaussian_filter(white, (0.5, 0, 0))):
+    found, halves = [], [[], []]
+    for i, seen in enumerate((white, gaussian_filter(white, (0.5, 0, 0)))):
         records = held_out_records(
             [rl_state(psf, seen, 8)],
             sample=[seen],
@@ -260,9 +295,23 @@ def test_no_error_is_predicted_where_neighbours_share_their_noise(psf: Psf) -> N
             stream=("d", "c"),
             name="rl",
             threads=1,
+            halves=halves[i],
         )
         found.append({record.metric for record in records})
     assert found[0] - found[1] == {"predicted_error"}
+    # Halves that share their noise agree too well: no stability is shown.
+    assert [len(of) for of in halves] == [1, 0]
+
+
+def test_the_halves_differ_by_their_photon_noise(psf: Psf) -> None:
+    """Nothing restored: twice one half minus twice the other, of variance 4 · photons · gain²."""
+    image = 100 + 2 * np.random.default_rng(6).poisson(50, (20, 40, 40)).astype(np.float32)
+    options = {"psf": psf, "scale": PhotonScale(100.0, 2.0, "config"), "seed": 5}
+    first, second = held_out(image, restore=lambda values: values, **options).restored
+    assert (first + second) / 2 == pytest.approx(image, abs=1e-3)
+    assert np.std(first - second) == pytest.approx(2 * 2 * 50**0.5, rel=0.02)
+    same = held_out(image, restore=lambda values: 0 * values, **options).restored
+    assert np.array_equal(*same)
 
 
 def test_common_kernel() -> None:

@@ -102,6 +102,7 @@ def test_every_figure_is_drawn(tree: Path) -> None:
     assert names == {
         "projections_cell_signal",
         "profile_cell_signal",
+        "minus_rl_cell_signal",
         "psf_signal",
         "phantom_signal_rln_mixed",
         "phantom_signal_tubules",
@@ -128,7 +129,7 @@ def test_a_full_disk_ends_the_drawing(tree: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_page_is_self_contained_and_safe(page: str) -> None:
-    assert page.count('<img src="data:image/webp;base64,') == 9 + 2
+    assert page.count('<img src="data:image/webp;base64,') == 9 + 3
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     assert "http://" not in page and "https://" not in page
     program = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)

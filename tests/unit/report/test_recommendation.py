@@ -130,16 +130,20 @@ def test_the_method_that_is_ahead_and_not_vetoed_is_recommended() -> None:
         ),
     ],
 )
-def test_each_veto_of_the_data_turns_the_choice(evidence, check, words) -> None:
-    found = advice(AHEAD, evidence, labels={("signal", "rl"): "17 iterations"})
+@pytest.mark.parametrize("name", ["rltv", "rln"])
+def test_each_veto_of_the_data_turns_the_choice(evidence, check, words, name) -> None:
+    """Of a classical method and of a network, whichever leads on simulated objects."""
+    tables = (t.replace({"method": {"rltv": name}}) for t in (AHEAD, evidence))
+    found = advice(*tables, labels={("signal", "rl"): "17 iterations"})
     assert found.method == "rl"
+    label = method_label(name)
     assert found.sentence == (
-        "Use RL, 17 iterations: the PSNR of RLTV on simulated objects is 1.2 dB higher, but it "
+        f"Use RL, 17 iterations: the PSNR of {label} on simulated objects is 1.2 dB higher, but it "
         f"{words}."
     )
-    assert [c.name for c in found.vetoes("rltv")] == [check] and not found.vetoes("rl")
-    (reason,) = (c.sentence for c in found.vetoes("rltv"))
-    assert "RLTV" in reason and any(c.isdigit() for c in reason)
+    assert [c.name for c in found.vetoes(name)] == [check] and not found.vetoes("rl")
+    (reason,) = (c.sentence for c in found.vetoes(name))
+    assert label in reason and any(c.isdigit() for c in reason)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,21 @@ def test_counts_come_back_from_the_picture():
     assert sigmas[:4] == pytest.approx(-6, abs=0.5) and sigmas[6:] == pytest.approx(6, abs=0.5)
 
 
+def test_a_difference_comes_back_with_its_sign():
+    z, y, x = np.indices((4, 30, 30))
+    counts = 100 * np.exp(-((y - 9) ** 2 + (x - 9) ** 2) / 40)
+    counts -= 40 * np.exp(-((y - 20) ** 2 + (x - 21) ** 2) / 40) + 0 * z
+    raw = Panel("raw", Scene(np.abs(counts).astype(np.float32), VOXEL))
+    panel = Panel("a − b", Scene(counts.astype(np.float32), VOXEL), signed=True)
+    scene = viewer_scene([raw, panel], name="v", full_shape=counts.shape, napari="napari x")
+    found = scene["panels"][1]
+    low, high = found["range"]
+    assert found["signed"] and low == -high and high == pytest.approx(100, rel=0.02)
+    stored = (decoded(found, scene["shape"]).astype(float) - 128) / 127 * high
+    assert np.abs(stored - counts).mean() < 1.5
+    assert not scene["panels"][0]["signed"]
+
+
 def test_the_odd_volumes_come_first(tmp_path):
     rng = np.random.default_rng(2)
     for name in ("cell.tif", "truth.tif"):

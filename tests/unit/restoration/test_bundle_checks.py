@@ -1,17 +1,20 @@
 """A network that was trained for other data is said to be; a second step's input is clipped."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import zarr
 
+from decon3d.files import write_json
 from decon3d.networks.description import MicroscopeRange
+from decon3d.report.recommendation import recommend
 from decon3d.restoration import arrays
-from decon3d.restoration.bundle_checks import training_mismatches
+from decon3d.restoration.bundle_checks import training_mismatches, training_warnings
 from decon3d.restoration.restorers import State
 from decon3d.volumes.ingest import ingest
 from support.records import bundle_info
+from support.report_rows import settings, table
 from support.volumes import own_volume
 
 FITTING = {"voxel_size_um": (0.2, 0.1, 0.1), "psf_fwhm_um": (0.6, 0.25, 0.25), "noise": 0.015}
@@ -88,6 +91,107 @@ def test_a_network_for_many_microscopes_has_ranges(change, said):
     info = bundle_info()
     info = replace(info, trained_on=replace(info.trained_on, microscopes=many))
     assert training_mismatches(info, **{**FITTING, **change}) == said
+
+
+WITHIN = {
+    "voxel_size_um": (0.3, 0.1, 0.1),
+    "psf_fwhm_um": (0.9, 0.3, 0.3),
+    "noise": 0.015,
+    "optics": {"modality": "confocal", "numerical_aperture": 1.2},
+    "photons": 100.0,
+}
+OUTSIDE = {
+    "modality": (
+        {"optics": {"modality": "sted", "numerical_aperture": 1.2}},
+        "the microscope is of the type sted, but the network was trained for confocal, widefield",
+    ),
+    "aperture": (
+        {"optics": {"modality": "confocal", "numerical_aperture": 0.2}},
+        "the numerical aperture is 0.2, but the network was trained for 0.4 to 1.42",
+    ),
+    "sampling": (
+        {"psf_fwhm_um": (0.9, 0.8, 0.8)},
+        "the point spread function is 8 voxels wide laterally, but the network was trained for 1 to 5",
+    ),
+    "axial_sampling": (
+        {"psf_fwhm_um": (4.0, 0.3, 0.3)},
+        "the point spread function is 13.3 voxels wide axially, but the network was trained for 1 to 8",
+    ),
+    "anisotropy": (
+        {"voxel_size_um": (0.8, 0.1, 0.1)},
+        "the voxels are 8 times as large along Z as along Y, but the network was trained for 1 to 6",
+    ),
+    "dim": (
+        {"photons": 1.0},
+        "the brightest structure has 1 photons, but the network was trained for 3 to 3e+03",
+    ),
+    "bright": (
+        {"photons": 20_000.0},
+        "the brightest structure has 2e+04 photons, but the network was trained for 3 to 3e+03",
+    ),
+    "noise": (
+        {"noise": 0.05},
+        "there is more noise than the network was trained on: 5.00% of the brightness instead of 1.00% to 2.00%",
+    ),
+}
+
+
+def many_microscopes():
+    ranges = ((1.0, 8.0), (1.0, 5.0), (1.0, 6.0), (0.4, 1.42))
+    many = MicroscopeRange({"confocal": 3, "widefield": 2}, *ranges)
+    info = bundle_info()
+    trained_on = replace(info.trained_on, microscopes=many, made_as={"photons": [3.0, 3000.0]})
+    return replace(info, trained_on=trained_on)
+
+
+@pytest.mark.parametrize("cause", OUTSIDE)
+def test_every_limit_of_a_network_for_many_microscopes_excludes_it(cause):
+    change, said = OUTSIDE[cause]
+    assert training_mismatches(many_microscopes(), **WITHIN) == []
+    found = training_mismatches(many_microscopes(), **{**WITHIN, **change})
+    assert found == [said]
+    methods = {"rl": {}, "rl_residual": {"training": {}}}
+    base = np.linspace(20, 30, 8)
+    ahead = table({"input": list(base - 4), "rl": list(base), "rl_residual": list(base + 1)})
+    (fitting,) = recommend(ahead, settings=settings(methods))
+    assert fitting.method == "rl_residual"
+    (outside,) = recommend(ahead, settings=settings(methods), misfits={"rl_residual": found})
+    assert outside.method == "rl" and "was trained on different data" in outside.sentence
+    assert [c.name for c in outside.vetoes("rl_residual")] == ["range"]
+
+
+def test_what_is_not_known_of_a_microscope_is_not_compared():
+    unknown = {**WITHIN, "optics": None, "photons": None}
+    assert training_mismatches(many_microscopes(), **unknown) == []
+
+
+def test_the_optics_and_the_dose_come_from_the_records(tmp_path):
+    """As the plan compares them: the PSF's record, the prepared state, the bundle."""
+    write_json(tmp_path / "model.json", asdict(many_microscopes()))
+    optics = {"modality": "sted", "numerical_aperture": 1.2}
+    write_json(tmp_path / "psf.json", {"fwhm_um": [0.9, 0.3, 0.3], "optics": optics})
+    values = np.random.default_rng(0).normal(100, 2, (4, 8, 8)).astype(np.float32)
+    store = tmp_path / "v.ome.zarr"
+    own_volume(store, values, chunk=(4, 8, 8), voxel_size_um=(0.3, 0.1, 0.1), channel="gfp")
+    record = ingest(
+        str(store),
+        record_path=tmp_path / "v.json",
+        name="v",
+        channels={"gfp": 0},
+        voxel_size_um=None,
+        times=None,
+        key="d",
+    )
+    state = State("m", (0, 0, 0), (1, 1, 1), False, 4.0, {"scale": 150.0, "dose": 20_000.0})
+    found = training_warnings(
+        method="rl_residual",
+        records=[record],
+        channels={"gfp": 0},
+        states={"gfp": state},
+        bundles=[tmp_path / "model.json"],
+        psfs=[tmp_path / "psf.tif"],
+    )
+    assert found == {"v": [OUTSIDE["modality"][1], OUTSIDE["bright"][1]]}
 
 
 def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):

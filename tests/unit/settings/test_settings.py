@@ -154,7 +154,7 @@ def problems(change):
         (
             lambda c, d: (
                 c.update(phantoms={"train": MICROSCOPES}),
-                c["methods"].update(rl={}, second={"kind": "rl_residual", "source": "rl"}),
+                c["methods"].update(rl={}, second={"kind": "rln", "source": "rl"}),
             ),
             "methods.second.source: rl restores with the dataset's PSF, but every volume of phantoms.train has its own microscope; remove `source`, or phantoms.train.microscopes",
         ),
@@ -230,6 +230,14 @@ def problems(change):
             lambda c, d: c["methods"].update(rln={"training": {"start_from": "config"}}),
             "methods.rln.training.start_from: config is not a model bundle (model.json is "
             "missing); give the folder that `train` wrote, with model.keras and model.json",
+        ),
+        (
+            lambda c, d: c["methods"].update(rln={"training": {"start_from": "shipped"}}),
+            "methods.rln.training.start_from: no weights of rln come with this version of decon3d; name a folder, or remove this key",
+        ),
+        (
+            lambda c, d: c["methods"].update(mine={"kind": "rl_residual", "channels": 16}),
+            "methods.mine.channels: without `training`, the network that comes with decon3d restores, whose options are fixed; add `training: {}`, or remove this key",
         ),
         (
             lambda c, d: c["methods"].update(rln={"training": {"intensity_scale": [2, 1]}}),

@@ -85,7 +85,9 @@ class RlResidual(NetworkSection):
     biases: bool = False
     """Whether the convolutions have biases. Without biases, the network is linear in the scale of
     the counts: twice the input gives twice the output."""
-    training: RlResidualTraining = RlResidualTraining()
+    training: RlResidualTraining | None = None
+    """Null = no training: the weights that come with decon3d restore (experimental). `{}` trains
+    with the defaults below."""
 
 
 def build(*, inputs: int = 4, channels: int = 12, biases: bool = False) -> keras.Model:

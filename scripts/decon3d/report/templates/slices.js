@@ -69,6 +69,24 @@ function greyCanvas({bytes, width, height}, range, window) {
   });
 }
 
+// Bytes of a difference: 128 is 0 counts, 1 and 255 are `range`.
+function differenceOf(byte, range) {
+  return range[1] * (byte - 128) / 127;
+}
+
+// A canvas of a difference: black where there is none, then blue (less) and orange (more) up to
+// `limit` counts.
+function differenceCanvas({bytes, width, height}, range, limit) {
+  return painted(width, height, (data) => {
+    for (let i = 0; i < bytes.length; i++) {
+      const share = Math.max(-1, Math.min(differenceOf(bytes[i], range) / limit, 1));
+      const color = share < 0 ? [40, 130, 255] : [255, 130, 0];
+      for (let k = 0; k < 3; k++) data[4 * i + k] = color[k] * Math.abs(share);
+      data[4 * i + 3] = 255;
+    }
+  });
+}
+
 // A canvas of the consistency map, raw less re-blurred: light that the data deny in blue, light
 // that they have and the restoration lacks in orange; nothing below `from` σ.
 function deviationCanvas({bytes, width, height}, overlay) {

@@ -105,9 +105,14 @@ class Viewer {
     slider.setAttribute("aria-valuetext", words);
     this.control.place.textContent = words;
     const ratio = Math.min(Math.max(this.size[axes.across] / this.size[axes.down], 0.8), 4);
-    this.sections = scene.volumes.map(
-      (volume) => section(volume, scene.shape, this.view, index, this.projected));
+    const far = (byte) => Math.abs(byte - 128);
+    this.sections = scene.volumes.map((volume, i) => section(volume, scene.shape, this.view, index,
+      this.projected, scene.panels[i].signed ? far : undefined));
     this.layers = scene.panels.map((panel, i) => {
+      if (panel.signed) {
+        const limit = panel.range[1] * 2 ** -this.control.brightness.value;
+        return [differenceCanvas(this.sections[i], panel.range, limit)];
+      }
       const [low, high] = this.choice("contrast") === "shared" ? scene.shared : panel.window;
       const window = [low, low + (high - low) * 2 ** -this.control.brightness.value];
       return [greyCanvas(this.sections[i], panel.range, window), this.deviation(panel, i, index)];
@@ -187,7 +192,9 @@ class Viewer {
         if (row < 0 || column < 0 || row >= height || column >= width) return "";
         const byte = bytes[row * width + column];
         const sign = {0: "≤ ", 255: "≥ "}[byte] || "";
-        return sign + number(countsOf(byte, scene.panels[i].range));
+        const {signed, range} = scene.panels[i];
+        if (signed) return number(differenceOf(byte, range));
+        return sign + number(countsOf(byte, range));
       });
       value.textContent = texts.some(Boolean) ? `${texts.join(" | ")} counts` : "";
     }

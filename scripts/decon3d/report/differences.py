@@ -1,0 +1,116 @@
+"""Maps of differences: networks less Richardson-Lucy; one half of the photons less the other."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from decon3d import paths
+from decon3d.evaluation.stability import load_stability
+from decon3d.report.consistency import farthest
+from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel
+from decon3d.report.labels import method_label
+from decon3d.report.plots import DEVIATIONS, xy_above_xz
+from decon3d.report.recommendation import reference_of
+from decon3d.report.run_status import stored
+from decon3d.report.views import Scene, Source, Triple, overview
+from decon3d.settings import is_network
+from decon3d.volumes.volume_record import VolumeRecord, load_record
+
+REACH = 99.9
+"""Percentile of the absolute differences at which the colours end."""
+STABILITY = "Stability: how much the result changes between two halves of the photons"
+View = tuple[str, Triple, NDArray[np.floating], NDArray[np.floating]]
+
+
+def minus_reference(job: Job, record: VolumeRecord, channel: str) -> dict[str, Scene]:
+    """Subtract Richardson-Lucy from every network's restoration of a volume, in counts.
+
+    Parameters
+    ----------
+    record
+        The volume. Its first restored time point is used, averaged as in `views.overview`.
+
+    Returns
+    -------
+    dict
+        By label. Empty if there is no network, or no restoration by Richardson-Lucy.
+    """
+    methods = list(job.settings.methods)
+    reference = reference_of(methods, job.settings)
+    stores = {m: job.root / paths.restored(job.name, record.name, m) for m in methods}
+    if reference is None or not exists(stores[reference]):
+        return {}
+    position = list(job.dataset.channels).index(channel)
+
+    def seen(method: str) -> Scene:
+        source = Source(method, stores[method], 0, position)
+        return overview(source, voxel_size_um=record.voxel_size_um)
+
+    networks = [m for m in methods if is_network(job.settings.methods[m]) and exists(stores[m])]
+    if not networks:
+        return {}
+    plain = seen(reference).counts
+    found = {}
+    for method in networks:
+        scene = seen(method)
+        label = f"{method_label(method)} − {method_label(reference)}"
+        found[label] = Scene(scene.counts - plain, scene.voxel_size_um)
+    return found
+
+
+def draw_minus_reference(job: Job, volume: str, channel: str) -> Drawn:
+    """Draw where each network differs from Richardson-Lucy on one volume."""
+    record = load_record(job.root / paths.ingested(job.name, volume))
+    scenes = minus_reference(job, record, channel)
+    if not scenes:
+        return []
+    views: list[View] = [
+        (label, s.size_um, farthest(s.counts, 0), farthest(s.counts, 1))
+        for label, s in scenes.items()
+    ]
+    entry = Entry(
+        f"minus_rl_{volume}_{channel}",
+        "pictures",
+        f"{volume}{of_channel(job, channel)}: networks minus Richardson-Lucy",
+        "Restored counts of a network minus those of Richardson-Lucy: the value farthest from 0 "
+        "along Z (above) and Y (below). Orange: the network has more light. Look twice at what "
+        "only the network shows.",
+    )
+    return [(entry, _drawn(views))]
+
+
+def draw_stability(job: Job, channel: str) -> Drawn:
+    """Draw how much each method's result changes between two halves of the photons."""
+    views: list[View] = []
+    for method in job.settings.methods:
+        path = job.root / paths.stability(job.name, method)
+        counts = load_stability(path, channel) if path.is_file() else None
+        if counts is not None:
+            z, y, x = stored((job.root / paths.psf(job.name, channel)).with_suffix(".json"))[
+                "voxel_size_um"
+            ]
+            size = Scene(counts, (z, y, x)).size_um
+            views.append((method_label(method), size, farthest(counts, 0), farthest(counts, 1)))
+    if not views:
+        return []
+    entry = Entry(
+        f"stability_{channel}",
+        "consistency",
+        f"{STABILITY}{of_channel(job, channel)}",
+        "Each half of the photons of the brightest sample block was restored alone. First minus "
+        "second, in counts: the value farthest from 0 along Z (above) and Y (below). A stable "
+        "result may still be wrong.",
+    )
+    return [(entry, _drawn(views))]
+
+
+def limit_of(views: list[NDArray[np.floating]]) -> float:
+    """Return the count at which symmetric colours end, one for all pictures."""
+    values = np.abs(np.concatenate([np.ravel(view) for view in views]))
+    return max(float(np.nanpercentile(values, REACH)), 1e-6)
+
+
+def _drawn(views: list[View]) -> Figure:
+    limit = limit_of([picture for _, _, *both in views for picture in both])
+    shown = (-limit, limit)
+    return xy_above_xz(views, cmap=DEVIATIONS, shown=shown, unit="counts", extend="both")
