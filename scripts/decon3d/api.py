@@ -25,6 +25,7 @@ from decon3d.restoration.finish import export_ome_tiff
 from decon3d.settings import Settings, load_settings
 from decon3d.user_paths import check_output
 from decon3d.volumes.checked_stores import open_array
+from decon3d.volumes.metadata import in_words
 from decon3d.volumes.volume import Triple
 from decon3d.volumes.writer import create_level, default_chunk, write_metadata
 
@@ -451,8 +452,8 @@ def _on_grid(psf: Psf | ArrayLike, size: Triple) -> Psf:
         ratios = [a / b for a, b in zip(psf.voxel_size_um, size, strict=True)]
         if max(*ratios, *(1 / r for r in ratios)) > SAME_GRID:
             raise UserError(
-                f"psf: the PSF has voxels of {psf.voxel_size_um} µm (Z, Y, X), but the image has "
-                f"voxels of {size} µm; make the PSF for the voxel size of the image"
+                f"psf: the PSF has voxels of {in_words(psf.voxel_size_um)}, but the image of "
+                f"{in_words(size)}; make the PSF for the voxel size of the image"
             )
         return psf
     data = np.asarray(psf)

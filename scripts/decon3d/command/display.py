@@ -29,11 +29,14 @@ STAGES = {
 }
 """The rules of each stage, in the order of the data."""
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules.split()}
-SHORT_RULES = {
-    *("restore_prepare", "restore_plan", "index", "all", "preview", "instrument", "measure", "psf"),
-    "statistics_restored",
+TYPICAL_S = {
+    **{"simulate": 5.0, "ingest": 10.0, "camera_maps": 10.0, "measure": 10.0},
+    **{"psf": 20.0, "psf_fit": 10.0, "phantoms": 30.0, "likeness": 10.0},
+    **{"restore_prepare": 5.0, "restore_plan": 5.0, "restore_finish": 10.0, "index": 3.0},
+    **{"statistics_restored": 5.0, "report": 40.0, "volume_page": 10.0, "instrument_page": 5.0},
+    **{"all": 0.0, "preview": 0.0, "instrument": 0.0},
 }
-"""Rules whose jobs take a few seconds, whatever the data: unknown times of these do not matter."""
+"""Seconds of the short jobs, until one of their rule has ended. Other jobs follow the data."""
 NOTHING_TO_DO = "Nothing to be done"
 RESTARTED = re.compile(r"Trying to restart job (\d+)\.")
 FOLLOWS_A_FAILURE = {"CalledProcessError", "RuleException", "SpawnedJobError"}
@@ -245,7 +248,7 @@ class Run:
         stages
             The stages that wait for a first job of unknown length: the run takes longer by it.
         """
-        now, known, work = self.clock(), self.seconds(), 0.0
+        now, known, work = self.clock(), {**TYPICAL_S, **self.seconds()}, 0.0
         unknown: set[str] = set()
         for job in self._jobs.values():
             spent, share = now - job.since, job.log.share if job.log else None
@@ -253,14 +256,14 @@ class Run:
                 work += spent * (1 - share) / share
             elif job.rule in known:
                 work += max(0.0, known[job.rule] - spent)
-            elif job.rule not in SHORT_RULES:
+            else:
                 unknown.add(STAGE_OF.get(job.rule, job.rule))
         for rule, count in self._waiting.items():
             if count <= 0:
                 continue
             if rule in known:
                 work += count * known[rule]
-            elif rule not in SHORT_RULES:
+            else:
                 unknown.add(STAGE_OF.get(rule, rule))
         busy = sum(map(sum, self._times.values()))
         busy += sum(now - job.since for job in self._jobs.values())

@@ -18,6 +18,7 @@ from decon3d.settings import load_settings
 from decon3d.user_paths import expand_path
 from decon3d.volumes.header_checks import differing_voxels
 from decon3d.volumes.inputs import matches
+from decon3d.volumes.metadata import in_words
 from decon3d.volumes.reader import open_volume
 from decon3d.volumes.volume import Reading, Triple, Volume
 
@@ -140,7 +141,7 @@ def new_config(
         dataset["axes"] = given.axes
     dataset |= {"optics": optics, "camera": dict(given.camera), "channels": channels}
     if first.voxel_size_um is not None and size is None:
-        notes["optics"] = f"voxel size from the files: {list(first.voxel_size_um)} µm (Z, Y, X)"
+        notes["optics"] = f"voxel size from the files: {in_words(first.voxel_size_um)}"
     config = {
         "schema_version": 1,
         "seed": 1,

@@ -76,5 +76,7 @@ class JobLog:
         elif level == "W" and not OF_PYTHON.match(text):
             self.warnings.append(text)
         elif progress := PROGRESS.match(text):
-            self.share = int(progress["percent"]) / 100
-            self.progress = f"{progress['what']}: {progress['percent']} %, {progress['rest']}"
+            ended = progress["percent"] == "100"  # of a loop; the job may go on
+            self.share = None if ended else int(progress["percent"]) / 100
+            told = f"{progress['what']}: {progress['percent']} %, {progress['rest']}"
+            self.progress = "" if ended else told

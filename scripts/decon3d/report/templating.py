@@ -12,6 +12,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from decon3d.report.colours import INVENTED, MISSED
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -78,22 +80,19 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.filters.update(number=number, quantity=quantity, duration=duration)
 _ENVIRONMENT.tests["numeric"] = is_numeric
-_ENVIRONMENT.globals.update(inline_script=inline_script)
+_ENVIRONMENT.globals.update(inline_script=inline_script, INVENTED=INVENTED, MISSED=MISSED)
 
 
 @cache
 def _add_names() -> None:
     """Add the names of methods and metrics, whose import takes half a second."""
     from decon3d.evaluation.catalogue import METRICS
-    from decon3d.report.colours import INVENTED, MISSED
     from decon3d.report.labels import ARROWS, GROUPS, INPUT, REGIONS, VARIANTS, method_label
 
     _ENVIRONMENT.filters.update(method=method_label)
     _ENVIRONMENT.globals.update(
         ARROWS=ARROWS,
         INPUT=INPUT,
-        INVENTED=INVENTED,
-        MISSED=MISSED,
         GROUPS=GROUPS,
         METRICS=METRICS,
         REGIONS=REGIONS,

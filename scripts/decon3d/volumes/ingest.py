@@ -18,7 +18,7 @@ from decon3d.volumes.channel_accumulator import ChannelAccumulator, ContentHash,
 from decon3d.volumes.fingerprints import check_unchanged, fresh_fingerprint
 from decon3d.volumes.header_checks import volume_problems
 from decon3d.volumes.headers import Header
-from decon3d.volumes.metadata import chosen_voxel_size, size_warnings
+from decon3d.volumes.metadata import chosen_voxel_size, in_words, size_warnings
 from decon3d.volumes.no_data import NoData
 from decon3d.volumes.normalisation import finite_range
 from decon3d.volumes.ome_zarr import ZarrArray
@@ -124,7 +124,8 @@ def ingest(
     warnings = size_warnings(volume, voxel_size_um)
     size = chosen_voxel_size(volume, configured=voxel_size_um, key=f"{key}.voxel_size_um")
     n_times, n_channels, *spatial = volume.shape
-    log.info("%s: %s, %s, voxel %s µm (Z, Y, X)", source, volume.shape, volume.dtype, size)
+    extent = " × ".join(map(str, volume.shape))
+    log.info("%s: %s (T, C, Z, Y, X), %s, voxel %s", source, extent, volume.dtype, in_words(size))
     record_path = Path(record_path)
     record_path.parent.mkdir(parents=True, exist_ok=True)
     warnings += _missing_chunks(volume)

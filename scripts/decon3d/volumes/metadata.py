@@ -68,7 +68,7 @@ def voxel_in_um(sizes: Sequence[Length | None]) -> tuple[Triple | None, str]:
             problems.append(f"its unit {unit!r} along {axis} is not a known length")
         else:
             problems.append(
-                f"{size} {unit or 'µm'} along {axis} is outside {SMALLEST_VOXEL_UM:g} to "
+                f"{_short(size)} {unit or 'µm'} along {axis} is outside {SMALLEST_VOXEL_UM:g} to "
                 f"{LARGEST_VOXEL_UM:g} µm"
             )
     if problems:
@@ -106,9 +106,9 @@ def chosen_voxel_size(volume: "Volume | Header", *, configured: Triple | None, k
     z, y, x = configured
     oblong = differ((y,), (x,)) and max(y, x) > CONTRADICTION * z
     if oblong or (found is not None and not differ(configured[::-1], found)):
-        stated = "" if found is None else f"; the file states {_words(found)}"
+        stated = "" if found is None else f"; the file states {in_words(found)}"
         raise UserError(
-            f"{key}: {_words(configured)} has Y ≠ X and may be in the order X Y Z{stated}; give "
+            f"{key}: {in_words(configured)} has Y ≠ X and may be in the order X Y Z{stated}; give "
             "[Z, Y, X]"
         )
     return configured
@@ -128,7 +128,8 @@ def size_warnings(volume: Volume, configured: Triple | None) -> list[str]:
     if found is None or not differ(configured, found):
         return []
     return [
-        f"the config's voxel size {_words(configured)} is used, but the file states {_words(found)}"
+        f"the config's voxel size {in_words(configured)} is used, but the file states "
+        f"{in_words(found)}"
     ]
 
 
@@ -138,8 +139,14 @@ def differ(one: Sequence[float], other: Sequence[float]) -> bool:
     return any(not 1 / CONTRADICTION <= ratio <= CONTRADICTION for ratio in ratios)
 
 
-def _words(size: Triple) -> str:
+def in_words(size: Triple) -> str:
+    """Write a voxel size (Z, Y, X), in µm, with four digits."""
     return f"[{', '.join(f'{v:.4g}' for v in size)}] µm (Z, Y, X)"
+
+
+def _short(size: object) -> str:
+    number = finite(size)
+    return str(size) if number is None else f"{number:.6g}"
 
 
 def position_of(places: Sequence[Length | None]) -> Triple | None:

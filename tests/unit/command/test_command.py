@@ -19,6 +19,7 @@ from decon3d.command.prices import price_lines
 from decon3d.errors import UserError
 from decon3d.files import write_record
 from decon3d.optics.psf import Psf, fingerprint, load_psf, save_psf
+from decon3d.volumes.metadata import voxel_in_um
 from support.paths import ROOT
 
 OPTICS = {"modality": "confocal", "numerical_aperture": 1.1, "immersion_index": 1.333}
@@ -337,3 +338,12 @@ def test_a_preview_ends_with_the_prices_and_the_command_that_runs_it(tmp_path, m
         "Run it: decon3d run c.yaml",
         "On a cluster: decon3d run c.yaml --profile slurm",
     ]
+
+
+def test_numbers_of_a_file_are_short_in_the_config_and_in_messages(tmp_path):
+    file = tiff(tmp_path / "a.ome.tif", axes="ZYX", size=0.30000000000000004)
+    given = Given(optics=OPTICS, emission_um=[0.6])
+    text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
+    assert "voxel size from the files: [0.3, 0.1, 0.1] µm (Z, Y, X)" in text
+    _, problem = voxel_in_um([(18648576.000000002, "µm"), (0.1, "µm"), (0.1, "µm")])
+    assert "1.86486e+07 µm along Z is outside" in problem

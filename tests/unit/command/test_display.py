@@ -80,6 +80,18 @@ def test_the_estimate_counts_running_waiting_and_unknown_jobs(here):
     assert "about" in events.run.total_line()
 
 
+def test_a_job_goes_on_after_a_loop(here):
+    events = Events(evaluate=1, report=1)
+    events.start(1, "evaluate", log="e.log", dataset="d", method="rl")
+    Path("e.log").write_text("10:00:05 I map: 4/4 voxel (100 %), 3 voxel/s, 00:00 left\n")
+    events.now = 65.0
+    events.run.read_logs()
+    assert events.run.stage_line(events.run.stages["Evaluation"]).endswith(
+        "evaluate (d, rl), 1 min 5 s"
+    )
+    assert events.run.left() == (40.0, ["Evaluation"])
+
+
 def test_a_warning_is_shown_once_for_all_volumes(here):
     events = Events(ingest=3)
     for number in range(3):
