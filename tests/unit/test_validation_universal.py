@@ -5,14 +5,16 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from decon3d.errors import UserError
 from decon3d.networks.kind import Estimate
 from decon3d.networks.kinds import rl_residual
 from decon3d.phantoms.microscope_imaging import TakenVolume
+from decon3d.settings import load_settings
 from support.small_networks import write
 from validation import validate_universal as v
-from validation.universal import rivals, scores, tables
+from validation.universal import own_training, rivals, scores, tables
 from validation.universal.cells import RIGHT, Cell, Plan
 
 ABOUT = {"anisotropy": 2.0, "group": "main", "psf": RIGHT}
@@ -120,7 +122,7 @@ def test_the_light_is_summed_over_objects_and_their_surroundings():
     eaten[4:8, 18:22, 18:22] -= 10
     assert scores.light_around(eaten, truth) == pytest.approx({"light": -10, "ring": 0})
     ring = truth.copy()
-    ring[4:8, 22:24, 18:22] -= 20  # 32 voxels of 20 counts, of 64 voxels of 100
+    ring[4:8, 24:26, 18:22] -= 20  # 32 voxels of 20 counts, of 64 voxels of 100
     assert scores.light_around(ring, truth) == pytest.approx({"light": -10, "ring": -10})
     far = truth.copy()
     far[:, :5, :5] += 50
@@ -216,6 +218,15 @@ def test_a_rival_is_for_all_microscopes_or_for_one():
     assert v.rival("blind=models/b")[2] is None
     with pytest.raises(UserError, match="--rival: 'models/b' is not of the form"):
         v.rival("models/b")
+
+
+def test_the_config_for_one_microscope_is_valid():
+    for microscope in range(5):  # one of each modality
+        config = yaml.safe_load(own_training.config_of(microscope))
+        (dataset,) = load_settings(config).datasets.values()
+        assert dataset.optics.modality == Cell(microscope, 200.0).draw().optics.modality
+    text = v.main(arguments=["--config-of", "4"])
+    assert "excitation_um: 0.81" in text and "microscopes:" not in text
 
 
 def test_without_a_network_the_reader_is_told_what_to_do(tmp_path):

@@ -10,7 +10,8 @@ volume. With a wrong PSF, they get the same one. The network is that of
 
 Finished cells (a microscope at a dose) are kept in `--folder`: the command resumes, and for other
 weights, it does not restore by RL and RLTV again. `--minutes 110` stops after that time with the
-tables of what is finished. `--rivals-only` needs no network.
+tables of what is finished. `--rivals-only` needs no network. `--config-of 3` prints the config that
+trains the same network for microscope 3 alone; `--rival own=FOLDER@3` then compares it.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import pandas as pd
 from decon3d.errors import UserError
 from decon3d.networks.description import load_info
 from validation.universal.cells import DOSES, MICROSCOPES, RECIPES, Cell, Plan
+from validation.universal.own_training import config_of
 from validation.universal.rivals import kept_network, kept_rivals, network_file, rivals_file
 from validation.universal.tables import report
 
@@ -44,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=FOLDER[@MICROSCOPE]",
         help="another network, for all microscopes or for the one it was trained for",
+    )
+    found.add_argument(
+        "--config-of",
+        type=int,
+        metavar="MICROSCOPE",
+        help="print the config of the training for one microscope, and measure nothing",
     )
     found.add_argument("--rivals-only", action="store_true", help="RL and RLTV alone")
     found.add_argument("--microscopes", type=int, default=MICROSCOPES, metavar="N")
@@ -117,6 +125,8 @@ def _name(cell: Cell) -> str:
 def main(quick: bool = False, arguments: Sequence[str] = ()) -> str:
     """Return the tables (Markdown)."""
     given = parser().parse_args([*(QUICK if quick else ()), *arguments])
+    if given.config_of is not None:
+        return f"```yaml\n{config_of(given.config_of)}```"
     networks = [rival(text) for text in given.rival]
     if not given.rivals_only:
         networks = [("network", given.bundle, None), *networks]

@@ -122,14 +122,16 @@ class Plan:
         doses = sorted(self.doses)
         middle, every = doses[len(doses) // 2], range(self.microscopes)
         found: list[Cell] = []
-        for dose in sorted(doses, key=lambda dose: (dose != middle, dose)):
+        order = sorted(doses, key=lambda dose: (dose != middle, dose))
+        for number, dose in enumerate(order):
             found += [Cell(m, dose) for m in every]
-            if dose == doses[0]:
-                found += [Cell(m, dose, group="unlabelled") for m in every]
             if dose == middle:
                 found += [Cell(m, dose, group="structures") for m in every]
-                found += [Cell(m, dose, psf) for m in every[::EVERY_WRONG] for psf in WRONG]
             found += [Cell(m, dose, group="foreign") for m in every[::EVERY_FOREIGN]]
+            if dose == doses[0]:
+                found += [Cell(m, dose, group="unlabelled") for m in every]
+            if number == min(1, len(order) - 1):
+                found += [Cell(m, middle, psf) for m in every[::EVERY_WRONG] for psf in WRONG]
         return (cell for cell in found if cell.group in self.groups)
 
     def identity(self, cell: Cell, recipes: Sequence[str]) -> str:
@@ -167,5 +169,7 @@ class Plan:
                 microscope, content="empty", haze=0.0, photons=0.0, background_photons=background
             )
             recipe = "spheres"  # drawn, but without light
+        if cell.group == "structures":
+            microscope = replace(microscope, haze=0.0)  # relative to a point, it is too bright
         own = at_scale(self.own, microscope.unit_um)
         return take_volume(microscope, recipe, shape=self.shape, rng=rng, own=own)

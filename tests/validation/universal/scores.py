@@ -16,6 +16,8 @@ from decon3d.phantoms.microscopes import Microscope
 
 AROUND = 5
 """Voxels around objects that belong to their surroundings."""
+RING = 2
+"""Voxels around objects that blur fills, so that a dark ring lies beyond."""
 OBJECT_SHARE = 0.1
 """Brightness of an object, relative to the brightest, at least."""
 FALSE_SHARE = 0.1
@@ -83,17 +85,19 @@ def light_around(restored: Volume, truth: Volume) -> dict[str, float]:
     -------
     dict
         `light`: error of the sum above the truth's darkest value, over objects and `AROUND` voxels
-        around them. `ring`: error in these surroundings alone, relative to the objects' true sum.
+        around them. `ring`: error in these surroundings alone, beyond `RING` voxels, relative to
+        the objects' true sum.
     """
     level = truth.min()
     objects = truth - level > OBJECT_SHARE * (np.percentile(truth, 99.9) - level)
     around = binary_dilation(objects, iterations=AROUND)
+    near = binary_dilation(objects, iterations=RING)
     true = np.sum(truth[around] - level, dtype=np.float64)
     bright = np.sum(truth[objects] - level, dtype=np.float64)
     error = np.subtract(restored, truth, dtype=np.float64)
     return {
         "light": float(100 * error[around].sum() / true),
-        "ring": float(100 * error[around & ~objects].sum() / bright),
+        "ring": float(100 * error[around & ~near].sum() / bright),
     }
 
 

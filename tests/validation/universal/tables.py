@@ -198,7 +198,7 @@ def report(table: pd.DataFrame, others: Sequence[str] = ()) -> str:
             if len(rival):
                 lines += [
                     "",
-                    f"On the {rival['microscope'].nunique()} microscopes of `{name}`, the network "
+                    f"On `{name}`'s microscopes ({rival['microscope'].nunique()}), the network "
                     f"leads it by {rival['gain'].mean():+.2f} dB, and RLTV by "
                     f"{own['gain'].mean():+.2f} dB.",
                 ]
