@@ -47,8 +47,19 @@ def test_a_job_imports_nothing_heavy_that_it_may_not_need():
         "import decon3d.restoration.finish, decon3d.evaluation.sample\n"
         "import decon3d.evaluation.consistency_maps, decon3d.evaluation.full_reference\n"
         "import decon3d.evaluation.without_truth, decon3d.evaluation.psf_fit\n"
+        "import decon3d.evaluation.job, decon3d.evaluation.staircase, decon3d.api\n"
         "heavy = {'tensorflow', 'keras', 'openvino', 'dask', 'scipy.stats', 'scipy.signal',\n"
+        "         'scipy.interpolate', 'scipy.optimize', 'scipy.spatial', 'scipy.sparse',\n"
         "         'skimage', 'ome_zarr_models'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+
+
+def test_what_restores_and_measures_needs_no_tables_and_no_drawing():
+    run(
+        "import decon3d.api, decon3d.restoration.part, decon3d.evaluation.job\n"
+        "import decon3d.evaluation.sample, decon3d.evaluation.psf_fit\n"
+        "heavy = {'pandas', 'matplotlib', 'PIL', 'jinja2'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from decon3d.evaluation.psf_sharpness import LEAST_SIZE, Interval
 from decon3d.optics.ball import FWHM_OF_SIGMA, ideal_ball
@@ -159,6 +158,8 @@ def _separate(
     """Keep bright spots that stand alone and away from the faces."""
     if not found:
         return []
+    from scipy.spatial import cKDTree  # slow to import
+
     scale = np.divide(voxel_size_um, width_um)
     places = np.array([spot.position for spot in found]) * scale
     distance = cKDTree(places).query(places, k=2)[0][:, 1] if len(found) > 1 else [np.inf]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, optimize
+from scipy import fft
 
 from decon3d.blocks.geometry import Triple, centred
 from decon3d.volumes.no_data import filled
@@ -103,7 +103,9 @@ def squirrel(
 
     flat = raw[middle].shape[0] == 1
     bounds = [(0, 0) if flat else (0, 3 * max(start[0], 1)), (0, 3 * max(start[1], 1))]
-    best = optimize.minimize(loss, [0 if flat else start[0], start[1]], bounds=bounds)
+    from scipy.optimize import minimize  # slow to import
+
+    best = minimize(loss, [0 if flat else start[0], start[1]], bounds=bounds)
     nothing = Squirrel(float("nan"), float("nan"), 0.0, means[1], (0.0, 0.0))
     if not (sums(best.x)[1] > 0 and power > 0):
         return nothing

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, optimize
+from scipy import ndimage
 
 from decon3d.optics.arrays import Array, Shape, Triple, spread, triple
 from decon3d.optics.ball import FWHM_OF_SIGMA
@@ -104,6 +104,8 @@ def _fitted(
     stack: Stack, peak: Shape, width: list[float], voxel: Triple, ratio: float
 ) -> Candidate:
     """Fit a Gaussian with its axes along Z, Y, X and an even background around a maximum."""
+    from scipy.optimize import leastsq  # slow to import
+
     window = tuple(
         slice(max(p - int(np.ceil(_REACH * w)), 0), p + int(np.ceil(_REACH * w)) + 1)
         for p, w in zip(peak, width, strict=True)
@@ -116,7 +118,7 @@ def _fitted(
         return fallback
     start = [max(top, 1e-6), *peak, *(w / FWHM_OF_SIGMA for w in width), base]
     gaussian = _Gaussian(values, [w.start for w in window])
-    fit, *_, ended = optimize.leastsq(
+    fit, *_, ended = leastsq(
         gaussian.residual,
         start,
         Dfun=gaussian.derivatives,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import KDTree
 
 from decon3d.optics.arrays import Array, Floats, Triple, triple
 
@@ -52,6 +51,8 @@ def shift_between(reference: Floats, other: Floats, *, fwhm_um: Triple) -> Shift
     if not len(reference) or not len(other):
         return None
     scale = np.asarray(fwhm_um)
+    from scipy.spatial import KDTree
+
     trees = KDTree(reference / scale), KDTree(other / scale)
     distance, nearest = trees[0].query(other / scale, distance_upper_bound=REACH)
     _, back = trees[1].query(reference / scale)

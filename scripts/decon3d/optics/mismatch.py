@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, optimize
+from scipy import ndimage
 
 from decon3d.optics.arrays import Array, Floats, Triple, middle_part
 from decon3d.optics.ball import FWHM_OF_SIGMA
@@ -216,7 +216,9 @@ def _second_bead(seen: Array, spline: Array, half: list[int]) -> Mismatch:
     alone = _seen_through(spline, np.eye(3), half) / step
     left = ndimage.gaussian_filter(seen / top - alone, 0.7)
     place = np.array(np.unravel_index(int(left.argmax()), left.shape), float) - half
-    fit = optimize.least_squares(
+    from scipy.optimize import least_squares  # slow to import
+
+    fit = least_squares(
         lambda p: (model(p) - seen / top).ravel(),
         [0.9, 0.4, *start_one, *place, 1.0],
         bounds=(

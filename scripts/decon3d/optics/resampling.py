@@ -1,11 +1,12 @@
 """PSFs on other voxel grids: resampling with the flux kept, sub-voxel centring, the crop rule."""
 
 from collections.abc import Sequence
+from functools import cache
 from math import prod
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from scipy.interpolate import BSpline
 
 from decon3d.errors import UserError
 from decon3d.optics.arrays import Array, Floats, Triple, triple
@@ -20,8 +21,14 @@ LARGEST_GRID = 2**26
 """Voxels of the largest grid that a PSF is computed on: 0.5 GB, and a few copies."""
 _FINE = 8  # grid points per voxel on which the core's centroid is taken
 
-_SPLINE = BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
-_SPLINE_INTEGRAL = _SPLINE.antiderivative()
+
+@cache
+def _spline() -> tuple[Any, Any]:
+    """Return the cubic B-spline around 0 and its integral."""
+    from scipy.interpolate import BSpline  # as in `optics.psf`
+
+    spline = BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
+    return spline, spline.antiderivative()
 
 
 def check_grid(shape: Sequence[int], *, voxel_size_um: Triple) -> None:
@@ -112,10 +119,11 @@ def resampling_matrix(points: Array, size: int, width: float) -> Array:
     ).T
     distance = points[:, None] - np.arange(-pad, size + pad)
     if width < 1e-3:
-        weights = np.nan_to_num(_SPLINE(distance))
+        weights = np.nan_to_num(_spline()[0](distance))
     else:
-        upper = _SPLINE_INTEGRAL(np.clip(distance + width / 2, -2, 2))
-        weights = (upper - _SPLINE_INTEGRAL(np.clip(distance - width / 2, -2, 2))) / width
+        integral = _spline()[1]
+        upper = integral(np.clip(distance + width / 2, -2, 2))
+        weights = (upper - integral(np.clip(distance - width / 2, -2, 2))) / width
     return weights @ coefficients
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from decon3d.errors import UserError
 from decon3d.optics.arrays import Array, Shape, Triple
@@ -203,6 +202,8 @@ def _on_voxels(
     microscope: Microscope, centre_um: Triple, shape: Shape, voxel_size_um: Triple
 ) -> Array:
     """Integrate the intensity over voxels around the focus, float64 ZYX, in µm² · µm units."""
+    from scipy.interpolate import CubicSpline  # as in `optics.psf`
+
     half = [n // 2 for n in shape]
     dz, dy, dx = voxel_size_um
     z_nodes, z_weights = _voxel_nodes(dz / microscope.axial_unit_um)

@@ -2,8 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
 from decon3d.phantoms.ellipsoids import Ellipsoid, coverage, within
 from decon3d.phantoms.grids import Grid, Volume, random_field
@@ -32,6 +30,8 @@ def membranes(grid: Grid, *, rng: np.random.Generator) -> Volume:
     axes = np.meshgrid(*(grid.centres_um(a) for a in range(3)), indexing="ij")
     bent = [axes[a] + 3 * unit * random_field(grid, 10 * unit, rng) for a in range(3)]
     points = np.stack([a.ravel() for a in bent], axis=-1)
+    from scipy.spatial import cKDTree  # slow to import
+
     distances, nearest = cKDTree(centres).query(points, k=2)
     across = centres[nearest[:, 1]] - centres[nearest[:, 0]]
     apart = np.linalg.norm(across, axis=1)
@@ -75,6 +75,8 @@ def nuclei(grid: Grid, *, rng: np.random.Generator) -> Volume:
 
 
 def _nucleus(grid: Grid, *, rng: np.random.Generator) -> Ellipsoid:
+    from scipy.spatial.transform import Rotation  # slow to import
+
     turn = Rotation.random(random_state=rng).as_matrix()
     semi_axes = rng.uniform(8, 14, 3) * grid.unit_um
     return Ellipsoid(rng.uniform(0, grid.box_um), turn * semi_axes, rng.uniform(0.4, 1))

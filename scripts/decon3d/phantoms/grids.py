@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.special import ndtr
 
 Shape = tuple[int, int, int]
@@ -76,7 +75,9 @@ def along(axis: int, weights: NDArray[np.floating], values: Volume) -> Volume:
 
     Sparse, not BLAS: its bytes do not depend on the number of threads.
     """
-    matrix = sparse.csr_array(weights.astype(np.float32))
+    from scipy.sparse import csr_array  # slow to import
+
+    matrix = csr_array(weights.astype(np.float32))
     moved = np.ascontiguousarray(np.moveaxis(values, axis, 0))
     product = (matrix @ moved.reshape(len(moved), -1)).reshape(-1, *moved.shape[1:])
     return np.ascontiguousarray(np.moveaxis(product, 0, axis))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import Voronoi, cKDTree
 
 from decon3d.phantoms.grids import Grid, Volume
 from decon3d.phantoms.objects import Tube, draw_tubes
@@ -22,6 +21,8 @@ def er_network(grid: Grid, *, rng: np.random.Generator) -> Volume:
     tubes slightly bent, of one radius (0.8 … 1.2 u) and of brightness 0.5 … 1; one mesh in twelve
     is filled by a sheet as thick as a tube, and neighbouring layers are joined by tubes.
     """
+    from scipy.spatial import Voronoi  # slow to import
+
     unit = grid.unit_um
     radius = rng.uniform(0.8, 1.2) * unit
     width = rng.uniform(10, 16) * unit
@@ -89,6 +90,8 @@ def _sheets(
     half: float,
 ) -> Volume:
     """Fill meshes by sheets of a thickness of 2 · `half` around the surface, brightness 0.7."""
+    from scipy.spatial import cKDTree  # slow to import
+
     split, (_, fy, fx) = grid.finer(min(grid.voxel_size_um) / 2)
     yx = np.stack(np.meshgrid(split.centres_um(1), split.centres_um(2), indexing="ij"), axis=-1)
     mask = filled[cKDTree(sites).query(yx.reshape(-1, 2))[1]].astype(np.float64)

@@ -1,7 +1,6 @@
 """Recipes of smooth and textured objects: nuclei with soft rims and a 1/f texture, and haze."""
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from decon3d.phantoms.ellipsoids import length
 from decon3d.phantoms.grids import Grid, Volume, power_law_field, random_field
@@ -22,6 +21,8 @@ def textured_nuclei(grid: Grid, *, rng: np.random.Generator, density: float = 1.
     from half the radius down to 1 u. With a
     `density` below 1 there are fewer bodies.
     """
+    from scipy.spatial.transform import Rotation  # slow to import
+
     unit = grid.unit_um
     radius = unit * float(np.exp(rng.uniform(np.log(8), np.log(28))))
     exponent, contrast = rng.uniform(2.5, 4), np.float32(rng.uniform(0.15, 0.5))
