@@ -131,7 +131,7 @@ def main() -> None:
                 print_to(output)
                 Events.tell(event="shown", executor=str(args.executor))
         finally:
-            os.write(2, said.getvalue().encode())
+            os.write(2, without_usage(said.getvalue()).encode())
         code = 0 if cli.args_to_api(args, parser) else 1
     except SystemExit as error:
         code = error.code
@@ -145,6 +145,12 @@ def main() -> None:
     if stopping.is_set():
         os._exit(130)  # Snakemake's timers would delay the end
     sys.exit(code)
+
+
+def without_usage(text: str) -> str:
+    """Return what Snakemake says of its arguments; of a wrong one, without its 150 options."""
+    _, found, problem = text.rpartition("snakemake: error: ")
+    return f"Error: {problem.strip()}; `snakemake --help` lists the options\n" if found else text
 
 
 def shows_a_run(args: Any) -> bool:

@@ -77,6 +77,11 @@ def test_foreign_and_unlabelled_volumes_have_their_own_goals():
     text = tables.report(pd.concat([table, foreign, empty]))
     assert "| unlabelled: false spots fewer than of RL, mean | -1.00 |" in text
     assert "8 volumes of 2 microscopes (1 confocal, 1 widefield)" in text
+    own = table[(table["method"] == "network") & (table["microscope"] == 0)].assign(method="own")
+    text = tables.report(pd.concat([table, own]), ["own"])
+    assert "On `own`'s microscopes (1), the network leads it by +0.00 dB" in text
+    assert "\n| own | " not in text.split("Gain on RLTV by microscope")[0]  # of other volumes
+    assert "0 volumes of 0 microscopes" in tables.report(empty)
 
 
 def test_the_climb_ends_between_worse_neighbours():

@@ -76,6 +76,8 @@ def test_a_run_is_a_line_per_stage_and_a_failure_its_message_and_log(start, tmp_
     assert lines[-1].startswith("Finished; open results/index.html (took ")
     assert "rl: " in (tmp_path / "logs/run.log").read_text()  # nothing is lost
     assert "Nothing to do" in start().communicate()[0]
+    wrong = start("--coers", "2").communicate()[0]
+    assert wrong == "Error: unrecognized arguments: --coers; `snakemake --help` lists the options\n"
     assert "dry-run" in start("--dry-run", "--forceall").communicate()[0]
 
 

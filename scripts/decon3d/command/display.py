@@ -50,7 +50,9 @@ LOCKED = (
     "Another run works in this folder; wait until it ends. If there is none, it was killed: add "
     "--unlock to this command once."
 )
-NO_MESSAGE = "it ended without a message: it was killed, or its memory did not suffice"
+NO_MESSAGE = (
+    "no message in its log: it was killed, lacked memory, or could not start; see logs/run.log"
+)
 
 
 @dataclass

@@ -135,7 +135,7 @@ def test_a_job_without_a_message_and_a_group_are_told_once(here):
     for number in (2, 3):
         events.tell("job_error", "ERROR", jobid=number, indent=True, log=["group.log"])
     assert len(events.lines) == 2 and events.run.failures == 3
-    assert "psf: it ended without a message" in events.lines[0] and "slurm.log" in events.lines[0]
+    assert "psf: no message in its log" in events.lines[0] and "slurm.log" in events.lines[0]
     assert "a group of jobs (ingest)" in events.lines[1] and "group.log" in events.lines[1]
 
 

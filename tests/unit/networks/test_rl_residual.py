@@ -95,7 +95,7 @@ def test_parameters_halo_and_stride():
         assert halo_and_stride(model) == ((14, 14, 14), (2, 2, 2))
 
 
-def test_the_loss_counts_missing_light_twice_and_noise_once():
+def test_the_loss_is_a_mean_of_logarithms_and_counts_missing_light_twice():
     truth = np.full((2, 16, 16, 16, 1), 2.0, np.float32)
     truth[1] = 0.5  # a dim crop counts as much
     signs = (-1.0) ** np.indices(truth.shape[1:4]).sum(0)[None, ..., None]
@@ -106,9 +106,13 @@ def test_the_loss_counts_missing_light_twice_and_noise_once():
         return {name: float(value) for name, value in found.items()}
 
     noise, missing = parts(0.1 * signs), parts(-0.1)
-    assert noise["loss"] == pytest.approx(0.01, rel=1e-4)
+    assert noise["voxels"] == pytest.approx(0.01, rel=1e-4)
     assert noise["light"] == pytest.approx(0, abs=1e-9)
-    assert missing["loss"] == pytest.approx(0.02, rel=1e-4)
+    assert missing["light"] == pytest.approx(0.01, rel=1e-4)
+    assert noise["loss"] == pytest.approx(math.log(0.0101), abs=1e-4)
+    assert missing["loss"] == pytest.approx(math.log(0.0201), abs=1e-4)
+    unequal = parts(np.array([0.5, 0.01])[:, None, None, None, None] * signs)
+    assert unequal["loss"] == pytest.approx(math.log(0.2501 * 0.0002) / 2, abs=1e-4)
 
 
 def test_before_training_it_is_the_last_estimate(tmp_path):

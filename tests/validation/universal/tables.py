@@ -167,12 +167,12 @@ def report(table: pd.DataFrame, others: Sequence[str] = ()) -> str:
         rows = []
         for m in measures(table):
             digits = 3 if "SSIM" in m.name else 2
-            ends = f"{m.low:+.{digits}f} to {m.high:+.{digits}f}" if m.low < m.high else "-"
+            span = f"{m.low:+.{digits}f} to {m.high:+.{digits}f}" if m.low < m.high else "-"
             rows.append(
                 {
                     "measure": m.name,
                     "value": f"{m.value:+.{digits}f}",
-                    "95 % interval": ends,
+                    "95 % interval": span,
                     "goal": m.goal,
                     "met": "yes" if m.met else "**no**",
                 }
@@ -181,7 +181,7 @@ def report(table: pd.DataFrame, others: Sequence[str] = ()) -> str:
     order = [*ORDER, *others]
     lines += _means("Means on the objects of the test (PSNR in dB, light in %)", right, order)
     lines += _means("Means on foreign objects", table[table["group"] == "foreign"], order)
-    if has_network:
+    if has_network and volumes:
         gain = gains(right, "RLTV")
         by = gain.groupby(["microscope", "modality", "anisotropy"])["gain"].agg(["mean", "min"])
         lines += _lines("Gain on RLTV by microscope (dB)", by.reset_index())
@@ -210,8 +210,10 @@ def _means(title: str, part: pd.DataFrame, order: Sequence[str]) -> list[str]:
     scores = [name for name in SCORES if name in part and part[name].notna().any()]
     if not scores:
         return []
+    size = part.groupby("method").size()
+    full = size.index[size == size.max()]  # not a network of one microscope
     means = part.groupby("method")[scores].mean()
-    means = means.reindex([name for name in order if name in means.index])
+    means = means.reindex([name for name in order if name in full])
     return _lines(title, means.reset_index())
 
 
