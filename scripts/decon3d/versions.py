@@ -39,7 +39,7 @@ VERSIONS = {
     "psf_fit": 4,
     "consistency": 8,
     "report": 18,
-    "preview": 3,
+    "preview": 4,
     "instrument": 1,
 }
 

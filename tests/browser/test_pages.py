@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba_array
+from PIL import Image
 
 from decon3d.report.colours import INVENTED, MISSED
 from decon3d.report.plots import DEVIATIONS
@@ -111,6 +112,65 @@ def test_the_swipe_shows_two_volumes_in_one_panel(page):
     right = pixels(page)
     swipe.fill("50")
     assert len({left, right, pixels(page)}) == 3
+
+
+def test_three_planes_meet_in_the_cross_hair(page):
+    press(page, "Three planes")
+    names = page.locator(".stage strong").all_inner_texts()
+    assert names == ["raw, XY", "raw, XZ", "raw, YZ"]
+    counts = page.locator("[data-control=counts]")
+    assert all(f"{name} " in counts.inner_text() for name in ("raw", "RL", "RLTV", "RLN", "truth"))
+    before = [pixels(page, number) for number in range(3)]
+    box = page.locator(".stage canvas").first.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+    assert "At " in counts.inner_text() and " 1.0" in counts.inner_text()  # a quarter of 4 µm
+    after = [pixels(page, number) for number in range(3)]
+    assert all(a != b for a, b in zip(after, before, strict=True))
+    page.locator("[data-control=left]").select_option("1")
+    assert page.locator(".stage strong").first.inner_text() == "RL, XY"
+
+
+def test_the_wheel_changes_the_slice_and_with_ctrl_zooms(page):
+    canvas = page.locator(".stage canvas").first
+    canvas.scroll_into_view_if_needed()
+    canvas.hover()
+    start = int(state(page, "index"))
+    page.mouse.wheel(0, 100)
+    page.wait_for_selector(f".viewer[data-index='{start + 1}']")
+    assert state(page, "zoom") == "1.000"
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    page.wait_for_selector(".viewer:not([data-zoom='1.000'])")
+    assert int(state(page, "index")) == start + 1
+
+
+def test_the_handles_on_the_histogram_set_the_contrast(page):
+    before = [pixels(page, number) for number in range(5)]
+    window = page.locator("[data-control=window]").inner_text()
+    page.get_by_label("White").fill("400")
+    assert all(a != b for a, b in zip([pixels(page, n) for n in range(5)], before, strict=True))
+    assert page.locator("[data-control=window]").inner_text() != window
+    page.get_by_label("Black", exact=True).fill("900")  # stays below white
+    black = page.get_by_label("Black", exact=True).input_value()
+    assert int(black) == 395
+    drawn = page.locator("[data-control=histogram]").evaluate(GREYS)
+    assert len(set(drawn)) > 5
+
+
+def test_the_panels_are_saved_as_a_picture(page, tmp_path):
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save PNG").click()
+    assert download.value.suggested_filename == "cell.png"
+    saved = np.asarray(Image.open(download.value.path()).convert("L"))
+    assert saved.shape[1] > 1000 and saved.std() > 20
+
+
+def test_the_viewer_fills_the_screen(page):
+    page.get_by_role("button", name="Full screen").click()
+    page.wait_for_selector(".viewer:fullscreen")
+    page.get_by_role("button", name="Full screen").click()
+    page.wait_for_selector(".viewer:not(:fullscreen)")
 
 
 def test_contrast_is_shared_or_each_its_own(page):
@@ -253,7 +313,7 @@ def test_panels_lie_below_each_other_on_a_narrow_screen(visit, site):
     opened = visit(site / REPORT, width=390)
     boxes = [canvas.bounding_box() for canvas in opened.locator(".stage canvas").all()]
     assert len({box["x"] for box in boxes}) == 1
-    assert len({box["y"] for box in boxes}) == len(boxes) == 5
+    assert len({box["y"] for box in boxes}) == len(boxes) == 6
 
 
 def test_invented_and_missed_light_have_the_colours_of_the_figures(page):

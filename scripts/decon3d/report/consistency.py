@@ -104,7 +104,14 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
                 columns=COLUMNS,
                 rows=[summary_row(root, dataset, channel, m, check) for m, check in found.items()],
             ),
-            xy_above_xz(views, cmap=DEVIATIONS, shown=(-LIMIT, LIMIT), unit="z (σ)", extend="both"),
+            xy_above_xz(
+                views,
+                cmap=DEVIATIONS,
+                shown=(-LIMIT, LIMIT),
+                unit="z (σ)",
+                extend="both",
+                ink="black",
+            ),
         )
     ]
     check = ChannelCheck(
@@ -270,5 +277,7 @@ def _places(
         at = ", ".join(quantity(v) for v in place["um"])
         row[0].set_ylabel(f"z = {number(place['z'], 1)} σ\nat {at} µm\n(Z, Y, X)")
     if image is not None:
-        figure.colorbar(image, ax=grid, shrink=0.6, label="z (σ)", extend="both").ax.grid(False)
+        figure.colorbar(
+            image, ax=grid, shrink=0.6, label="z (σ)", extend="both", ink="black"
+        ).ax.grid(False)
     return figure

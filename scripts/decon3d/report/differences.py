@@ -1,5 +1,7 @@
 """Maps of differences: networks less Richardson-Lucy; one half of the photons less the other."""
 
+from collections.abc import Callable
+
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -22,13 +24,20 @@ STABILITY = "Stability: how much the result changes between two halves of the ph
 View = tuple[str, Triple, NDArray[np.floating], NDArray[np.floating]]
 
 
-def minus_reference(job: Job, record: VolumeRecord, channel: str) -> dict[str, Scene]:
+def minus_reference(
+    job: Job,
+    record: VolumeRecord,
+    channel: str,
+    read: Callable[[Source], Scene] | None = None,
+) -> dict[str, Scene]:
     """Subtract Richardson-Lucy from every network's restoration of a volume, in counts.
 
     Parameters
     ----------
     record
-        The volume. Its first restored time point is used, averaged as in `views.overview`.
+        The volume. Its first restored time point is used.
+    read
+        What to read of a restoration. None = all of it, averaged as in `views.overview`.
 
     Returns
     -------
@@ -44,7 +53,7 @@ def minus_reference(job: Job, record: VolumeRecord, channel: str) -> dict[str, S
 
     def seen(method: str) -> Scene:
         source = Source(method, stores[method], 0, position)
-        return overview(source, voxel_size_um=record.voxel_size_um)
+        return read(source) if read else overview(source, voxel_size_um=record.voxel_size_um)
 
     networks = [m for m in methods if is_network(job.settings.methods[m]) and exists(stores[m])]
     if not networks:
@@ -54,7 +63,7 @@ def minus_reference(job: Job, record: VolumeRecord, channel: str) -> dict[str, S
     for method in networks:
         scene = seen(method)
         label = f"{method_label(method)} − {method_label(reference)}"
-        found[label] = Scene(scene.counts - plain, scene.voxel_size_um)
+        found[label] = Scene(scene.counts - plain, scene.voxel_size_um, scene.corner_um)
     return found
 
 
@@ -113,4 +122,6 @@ def limit_of(views: list[NDArray[np.floating]]) -> float:
 def _drawn(views: list[View]) -> Figure:
     limit = limit_of([picture for _, _, *both in views for picture in both])
     shown = (-limit, limit)
-    return xy_above_xz(views, cmap=DEVIATIONS, shown=shown, unit="counts", extend="both")
+    return xy_above_xz(
+        views, cmap=DEVIATIONS, shown=shown, unit="counts", extend="both", ink="black"
+    )

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from decon3d import paths
 from decon3d.files import read_record
 from decon3d.phantoms.contact_sheet import middle
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel
-from decon3d.report.plots import COLORS, WIDTH
+from decon3d.report.plots import COLORS, WIDTH, few_log_ticks
 from decon3d.report.run_status import volume_names
 from decon3d.report.templating import listed, number, quantity
 from decon3d.restoration.sample import sample_blocks
@@ -160,4 +159,4 @@ def _draw_curves(figure: Any, curves: dict[str, Any]) -> None:
     spectrum.set_yscale("log")
     spectrum.set_xlabel("frequency in XY (1/µm)")
     spectrum.set_ylabel("share of the power")
-    spectrum.xaxis.set_minor_formatter(NullFormatter())
+    few_log_ticks(spectrum)

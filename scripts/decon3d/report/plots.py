@@ -90,6 +90,7 @@ def xy_above_xz(
     shown: tuple[float, float],
     unit: str,
     extend: Literal["neither", "both"] = "neither",
+    ink: str = "white",
 ) -> Figure:
     """Draw an XY picture above an XZ picture per panel, on one length scale, with a colour bar.
 
@@ -102,7 +103,10 @@ def xy_above_xz(
         beyond them.
     unit
         Label of the colour bar.
+    ink
+        Colour of labels on the pictures. White has a black outline.
     """
+    outline = OUTLINE if ink == "white" else []
     columns = len(views) if len(views) <= 5 else min(math.ceil(len(views) / 2), 5)
     rows = math.ceil(len(views) / columns)
     wide = WIDTH if columns <= 4 else 1.2 * WIDTH
@@ -140,15 +144,15 @@ def xy_above_xz(
                     0.97,
                     name,
                     transform=axes.transAxes,
-                    color="white",
+                    color=ink,
                     va="top",
                     fontsize=8,
-                    path_effects=OUTLINE,
+                    path_effects=outline,
                 )
             if name == "XY":
                 axes.set_title(label, pad=4, loc="left")
                 if i == 0:
-                    _scale_bar(axes, size_um[2], size_um[1])
+                    _scale_bar(axes, size_um[2], size_um[1], ink)
     assert image is not None
     bar = figure.add_axes(
         (
@@ -254,7 +258,7 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str)
     axes.set(
         xscale="log", xlabel="iterations", ylabel=measure, ylim=(top - below, top + below / 10)
     )
-    _few_log_ticks(axes)
+    few_log_ticks(axes)
     mark: dict[str, Any] = {
         "marker": "o",
         "markersize": 11,
@@ -269,11 +273,11 @@ def tuning_curve(curve: pd.DataFrame, *, chosen: dict[str, float], measure: str)
         peaks.plot(weights, best, ".-", color=GREY)
         peaks.plot(prior_weight(chosen), chosen["score"], **mark)
         peaks.set(xscale="log", xlabel="λ of the prior", ylabel="best at this λ")
-        _few_log_ticks(peaks)
+        few_log_ticks(peaks)
     return figure
 
 
-def _few_log_ticks(axes: Axes) -> None:
+def few_log_ticks(axes: Axes) -> None:
     """Label a logarithmic X axis at 1, 2 and 5 times powers of ten only, so no labels overlap."""
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=6))
     axes.xaxis.set_major_formatter("{x:g}")
@@ -351,6 +355,7 @@ def metric_plot(
     figure = Figure(
         figsize=(WIDTH, 2 * (0.85 + 0.2 * len(methods) * len(groups))), layout="constrained"
     )
+    figure.set_layout_engine("constrained", wspace=0.06, hspace=0.06)  # ticks stay apart
     grid = figure.subplots(len(variants), len(metrics), squeeze=False, sharey=True)
     mark: dict[str, Any] = {"markersize": 7, "markeredgewidth": 1.8, "markerfacecolor": "white"}
     for (metric, variant, method, group), (points, mean) in values.items():
@@ -378,27 +383,28 @@ def metric_plot(
     return figure
 
 
-def _scale_bar(axes: Axes, width_um: float, height_um: float) -> None:
+def _scale_bar(axes: Axes, width_um: float, height_um: float, ink: str) -> None:
     """Draw a bar of a round length, about a fifth of the width, in the lower left corner."""
+    outline = OUTLINE if ink == "white" else []
     power = 10 ** math.floor(math.log10(width_um / 5))
     length = max(v * power for v in (1, 2, 5) if v * power <= width_um / 5)
     x, y = 0.04 * width_um, height_um * 0.955
     axes.plot(
         [x, x + length],
         [y, y],
-        color="white",
+        color=ink,
         linewidth=3,
         solid_capstyle="butt",
-        path_effects=[patheffects.withStroke(linewidth=5, foreground="black")],
+        path_effects=outline and [patheffects.withStroke(linewidth=5, foreground="black")],
     )
     axes.text(
         x,
         y - 0.015 * height_um,
         f"{length:g} µm",
-        color="white",
+        color=ink,
         ha="left",
         va="bottom",
         fontsize=8,
-        path_effects=OUTLINE,
+        path_effects=outline,
     )
     axes.set(xlim=(0, width_um), ylim=(height_um, 0))

@@ -1,27 +1,39 @@
 """The viewer's scenes of a dataset: which stores each panel shows, read from the results."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from decon3d import paths
+from decon3d.evaluation.consistency import THRESHOLD
 from decon3d.report.differences import minus_reference
 from decon3d.report.entries import Job, exists
 from decon3d.report.figures import sources
-from decon3d.report.labels import method_label
-from decon3d.report.viewer import Panel, viewer_scene
-from decon3d.report.views import Source, Values, overview
+from decon3d.report.first_screen import telling_place
+from decon3d.report.labels import TRUTH, method_label
+from decon3d.report.run_status import stored
+from decon3d.report.viewer import Panel, Shape, viewer_scene
+from decon3d.report.views import Scene, Source, Triple, Values, detail, overview
 from decon3d.settings import Settings
 from decon3d.volumes.volume_record import VolumeRecord, load_record
+
+CROP = (24, 224, 224)
+"""Largest crop at full resolution (Z, Y, X)."""
+WORST = 2
+"""Most crops around worst places, per volume and channel."""
 
 
 def volume_scenes(
     root: Path, volumes: Iterable[str], *, dataset: str, settings: Settings
 ) -> Iterator[dict[str, Any]]:
-    """Make a scene for each of the volumes and each channel, in turn (see `viewer_scene`).
+    """Make the scenes of the volumes, in turn (see `viewer_scene`).
+
+    First one of each whole volume and channel. Then, of those that are shown coarser than they
+    are, crops at full resolution: the `roi` of the preview, the place with the most detail gained,
+    and the places where a restoration and the data differ most.
 
     Parameters
     ----------
@@ -32,40 +44,99 @@ def volume_scenes(
     """
     job = Job(root, dataset, settings)
     several = len(job.dataset.channels) > 1
+    coarse = []
     for volume in volumes:
         record = load_record(root / paths.ingested(dataset, volume))
         for channel in job.dataset.channels:
-            yield _scene(job, record, channel, f"{volume}, {channel}" if several else volume)
+            name = f"{volume}, {channel}" if several else volume
+            scene = _scene(job, record, channel, name)
+            yield scene
+            if scene["shape"] != scene["full_shape"]:
+                coarse.append((record, channel, name))
+    for record, channel, name in coarse:
+        for what, place, shape in _places(job, record, channel):
+            yield _scene(job, record, channel, f"{name}: {what}, full resolution", place, shape)
 
 
-def _scene(job: Job, record: VolumeRecord, channel: str, name: str) -> dict[str, Any]:
+def _places(job: Job, record: VolumeRecord, channel: str) -> Iterator[tuple[str, Triple, Shape]]:
+    """List what each crop shows, its centre (Z, Y, X; µm) and its voxels."""
+    preview, voxel = job.dataset.preview, record.voxel_size_um
+    if preview.roi is not None and preview.volume in (None, record.name):
+        middle = [(a + b) / 2 * v for (a, b), v in zip(preview.roi, voxel, strict=True)]
+        size = [min(b - a, n) for (a, b), n in zip(preview.roi, CROP, strict=True)]
+        yield "roi", (middle[0], middle[1], middle[2]), (size[0], size[1], size[2])
+    raw, *others = sources(job, record, channel)
+    restored = [s for s in others if s.label != TRUTH]
+    if restored:
+        whole = [overview(s, voxel_size_um=voxel) for s in (restored[0], raw)]
+        yield "most detail gained", telling_place(whole[0], like=whole[1]), CROP
+    worst = []
+    for method in job.settings.methods:
+        summary = stored(job.root / paths.consistency_record(job.name, method)).get(record.name)
+        for check in (summary or {}).get("checks", []):
+            if check["channel"] == channel:
+                places = [p for p in check["worst"] if abs(p["z"]) >= THRESHOLD]
+                worst += [(abs(p["z"]), method_label(method), p["um"]) for p in places[:1]]
+    for _, label, (z, y, x) in sorted(worst, reverse=True)[:WORST]:
+        yield f"worst place of {label}", (z, y, x), CROP
+
+
+def _scene(
+    job: Job,
+    record: VolumeRecord,
+    channel: str,
+    name: str,
+    place: Triple | None = None,
+    shape: Shape = CROP,
+) -> dict[str, Any]:
+    """Make a scene of the whole volume, or of the crop around a place."""
     voxel = record.voxel_size_um
     position = list(job.dataset.channels).index(channel)
+
+    def read(source: Source) -> Scene:
+        if place is None:
+            return overview(source, voxel_size_um=voxel)
+        return detail(source, centre_um=place, voxel_size_um=voxel, shape=shape)
+
     maps = {
-        method_label(method): _consistency(job, record, method, position)
+        method_label(method): _consistency(job, record, method, position, read)
         for method in job.settings.methods
     }
     found = sources(job, record, channel)
-    panels = [Panel(s.label, overview(s, voxel_size_um=voxel), maps.get(s.label)) for s in found]
-    differences = minus_reference(job, record, channel)
+    panels = [Panel(s.label, read(s), maps.get(s.label)) for s in found]
+    differences = minus_reference(job, record, channel, read=read)
     panels += [Panel(label, scene, signed=True) for label, scene in differences.items()]
     times = record.shape[0]
     note = f"Time point {found[0].time} of {times}." if times > 1 else ""
+    if place is not None:
+        z, y, x = (
+            f"{round(c / v)} to {round(c / v) + n - 1}"
+            for c, v, n in zip(
+                panels[0].scene.corner_um, voxel, panels[0].scene.counts.shape, strict=True
+            )
+        )
+        note = f"Voxels Z {z}, Y {y}, X {x} of the volume. {note}".strip()
+    whole = record.shape[2:] if place is None else panels[0].scene.counts.shape
     stores = (
         s.path.relative_to(job.root) if s.path.is_relative_to(job.root) else s.path for s in found
     )
     return viewer_scene(
         panels,
         name=name,
-        full_shape=(record.shape[2], record.shape[3], record.shape[4]),
+        full_shape=(whole[0], whole[1], whole[2]),
         napari=f"napari {shlex.join(map(str, stores))}",
         note=note,
     )
 
 
-def _consistency(job: Job, record: VolumeRecord, method: str, position: int) -> Values | None:
+def _consistency(
+    job: Job,
+    record: VolumeRecord,
+    method: str,
+    position: int,
+    read: Callable[[Source], Scene],
+) -> Values | None:
     store = job.root / paths.consistency(job.name, record.name, method)
     if not exists(store):
         return None
-    source = Source(method, store, 0, position)
-    return np.asarray(overview(source, voxel_size_um=record.voxel_size_um).counts)
+    return np.asarray(read(Source(method, store, 0, position)).counts)

@@ -1,4 +1,7 @@
-"""The viewer's volumes: small 8-bit copies of raw, restored and true volumes, one picture each.
+"""The viewer's volumes: small copies of raw, restored and true volumes, one picture each.
+
+Small volumes and crops at full resolution are stored with 12 bits, without loss; others with 8
+bits and compressed.
 
 Counts are stored as the square root of their position between two percentiles. Shot noise is then
 uniform, and dark parts of a restored volume with high peaks keep their grey levels.
@@ -22,6 +25,9 @@ from decon3d.report.views import Scene, Triple, Values, brightest
 
 MOST_VOXELS = 2_000_000
 MOST_OVERLAY_VOXELS = 250_000
+EXACT_VOXELS = 1_300_000
+"""Most voxels of a volume at full resolution that is stored with 12 bits."""
+CODES = 4095
 LONGEST = 4096
 QUALITY = 85
 STORED = (0.05, 99.99)
@@ -70,8 +76,9 @@ def viewer_scene(
     dict
         `shape` and `voxel_size_um` (Z, Y, X) of the copies, `start` (index of the plane, row and
         column to begin with), `shared` (counts shown as black and white) and `panels`: `label`,
-        `image` (WebP, planes in rows of `columns`), `range` (counts stored as 0 and 255),
-        `window` (its own black and white), `signed` and `overlay`.
+        `image` (WebP, planes in rows of `columns`), `bits` (12: the upper 8 in red, the lower 4 in
+        green), `range` (counts stored as 0 and as the largest code), `window` (its own black and
+        white), `signed` and `overlay`.
     """
     first = panels[0].scene
     shape = small_shape(first.counts.shape, voxel_size_um=first.voxel_size_um, most=MOST_VOXELS)
@@ -81,10 +88,11 @@ def viewer_scene(
     images = [v for p, v in zip(panels, volumes, strict=True) if not p.signed]
     shared = np.percentile(np.stack([v[:, ::2, ::2] for v in images]), SHOWN)
     place = brightest(Scene(volumes[0], voxel))
+    exact = shape == tuple(full_shape) and math.prod(shape) <= EXACT_VOXELS
 
     def store(panel: Panel, volume: NDArray[np.float32]) -> dict[str, Any]:
         overlay = _overlay(panel.consistency, voxel, shape)
-        stored = _stored_signed(volume) if panel.signed else _stored(volume)
+        stored = _stored_signed(volume) if panel.signed else _stored(volume, exact=exact)
         return {"label": panel.label, "signed": panel.signed, **stored, "overlay": overlay}
 
     with ThreadPoolExecutor() as pool:  # Pillow works outside Python's lock
@@ -153,12 +161,19 @@ def _finite(values: Values) -> Values:
     return np.where(finite, values, values[finite].min() if finite.any() else 0).astype(np.float32)
 
 
-def _stored(values: Values) -> dict[str, Any]:
+def _stored(values: Values, *, exact: bool) -> dict[str, Any]:
     low, high, *window = np.percentile(values, [*STORED, *SHOWN])
     high = max(high, low + 1e-6)
     scaled = np.sqrt(np.clip((values - low) / (high - low), 0, 1))
+    if exact:
+        codes = np.rint(CODES * scaled).astype(np.uint16)
+        parts = np.stack([codes >> 4, (codes & 15) << 4, np.zeros_like(codes)], -1)
+        picture = _picture(parts.astype(np.uint8), lossless=True)
+    else:
+        picture = _picture(np.rint(255 * scaled).astype(np.uint8))
     return {
-        **_picture(np.rint(255 * scaled).astype(np.uint8)),
+        **picture,
+        "bits": 12 if exact else 8,
         "range": _window([low, high]),
         "window": _window(window),
     }
@@ -209,20 +224,23 @@ def _extreme(values: Values, shape: Shape) -> Values:
     return np.where(-low > high, low, high)
 
 
-def _picture(volume: NDArray[np.uint8]) -> dict[str, Any]:
-    """Arrange the planes in rows, as one nearly square picture."""
-    depth, height, width = volume.shape
+def _picture(volume: NDArray[np.uint8], *, lossless: bool = False) -> dict[str, Any]:
+    """Arrange the planes (Z, Y, X, or with colours) in rows, as one nearly square picture."""
+    depth, height, width, *colours = volume.shape
     columns = max(1, min(depth, round(math.sqrt(depth * height / width))))
     rows = math.ceil(depth / columns)
-    padded = np.zeros((rows * columns, height, width), np.uint8)
+    padded = np.zeros((rows * columns, height, width, *colours), np.uint8)
     padded[:depth] = volume
-    tiles = padded.reshape(rows, columns, height, width).swapaxes(1, 2)
-    sheet = tiles.reshape(rows * height, columns * width)
-    return {"image": data_uri(Image.fromarray(sheet), quality=QUALITY), "columns": columns}
+    tiles = padded.reshape(rows, columns, height, width, *colours).swapaxes(1, 2)
+    sheet = Image.fromarray(tiles.reshape(rows * height, columns * width, *colours))
+    return {"image": data_uri(sheet, quality=QUALITY, lossless=lossless), "columns": columns}
 
 
-def data_uri(image: Image.Image, *, quality: int) -> str:
+def data_uri(image: Image.Image, *, quality: int, lossless: bool = False) -> str:
     """Write a picture as WebP into a data URI."""
     stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=quality, method=4)
+    if lossless:
+        image.save(stream, "WEBP", lossless=True, quality=30, method=2)
+    else:
+        image.save(stream, "WEBP", quality=quality, method=4)
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -1,12 +1,15 @@
-// Volumes of bytes and the sections through them. Axes are 0 = Z, 1 = Y, 2 = X throughout.
+// Volumes of 12-bit codes (of maps: bytes), and the sections through them. Axes are 0 = Z, 1 = Y, 2 = X throughout.
 const VIEWS = {
   xy: {down: 1, across: 2, through: 0},
   xz: {down: 0, across: 2, through: 1},
   yz: {down: 0, across: 1, through: 2},
 };
 
-// A picture of planes in rows becomes one array, X fastest.
-async function decodeVolume(picture, shape) {
+const CODES = 4095;
+
+// A picture of planes in rows becomes one array, X fastest. With 12 bits, the upper 8 are red and
+// the lower 4 green; of 8 bits, `spread` makes codes between the same ends.
+async function decodeVolume(picture, shape, spread = true) {
   const image = new Image();
   image.src = picture.image;
   await image.decode();
@@ -17,25 +20,30 @@ async function decodeVolume(picture, shape) {
   context.drawImage(image, 0, 0);
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
   const [depth, height, width] = shape;
-  const volume = new Uint8Array(depth * height * width);
+  const volume = new Uint16Array(depth * height * width);
+  const codes = Uint16Array.from({length: 256}, (_, byte) => spread ? byte << 4 | byte >> 4 : byte);
   let to = 0;
   for (let z = 0; z < depth; z++) {
     const left = (z % picture.columns) * width;
     const top = Math.floor(z / picture.columns) * height;
     for (let y = 0; y < height; y++) {
       let from = 4 * ((top + y) * canvas.width + left);
-      for (let x = 0; x < width; x++, from += 4) volume[to++] = pixels[from];
+      if (picture.bits === 12) {
+        for (let x = 0; x < width; x++, from += 4) volume[to++] = pixels[from] << 4 | pixels[from + 1] >> 4;
+      } else {
+        for (let x = 0; x < width; x++, from += 4) volume[to++] = codes[pixels[from]];
+      }
     }
   }
   return volume;
 }
 
-// One plane, or the largest of all planes, as {bytes, width, height}. `rank` orders bytes.
-function section(volume, shape, view, index, projected, rank = (byte) => byte) {
+// One plane, or the largest of all planes, as {codes, width, height}. `rank` orders codes.
+function section(volume, shape, view, index, projected, rank = (code) => code) {
   const {down, across, through} = VIEWS[view];
   const steps = [shape[1] * shape[2], shape[2], 1];
   const [height, width] = [shape[down], shape[across]];
-  const bytes = new Uint8Array(width * height);
+  const codes = new Uint16Array(width * height);
   const planes = projected ? shape[through] : 1;
   for (let plane = 0; plane < planes; plane++) {
     const base = (projected ? plane : index) * steps[through];
@@ -43,27 +51,27 @@ function section(volume, shape, view, index, projected, rank = (byte) => byte) {
     for (let row = 0; row < height; row++) {
       let from = base + row * steps[down];
       for (let column = 0; column < width; column++, from += steps[across], to++) {
-        if (plane === 0 || rank(volume[from]) > rank(bytes[to])) bytes[to] = volume[from];
+        if (plane === 0 || rank(volume[from]) > rank(codes[to])) codes[to] = volume[from];
       }
     }
   }
-  return {bytes, width, height};
+  return {codes, width, height};
 }
 
-// Bytes are square roots between `range[0]` and `range[1]` counts.
-function countsOf(byte, range) {
-  return range[0] + (range[1] - range[0]) * (byte / 255) ** 2;
+// Codes are square roots between `range[0]` and `range[1]` counts.
+function countsOf(code, range) {
+  return range[0] + (range[1] - range[0]) * (code / CODES) ** 2;
 }
 
 // A canvas of the section in grey, black at `window[0]` counts and white at `window[1]`.
-function greyCanvas({bytes, width, height}, range, window) {
-  const grey = new Uint8ClampedArray(256);
-  for (let byte = 0; byte < 256; byte++) {
-    grey[byte] = 255 * (countsOf(byte, range) - window[0]) / (window[1] - window[0]);
+function greyCanvas({codes, width, height}, range, window) {
+  const grey = new Uint8ClampedArray(CODES + 1);
+  for (let code = 0; code <= CODES; code++) {
+    grey[code] = 255 * (countsOf(code, range) - window[0]) / (window[1] - window[0]);
   }
   return painted(width, height, (data) => {
-    for (let i = 0; i < bytes.length; i++) {
-      data[4 * i] = data[4 * i + 1] = data[4 * i + 2] = grey[bytes[i]];
+    for (let i = 0; i < codes.length; i++) {
+      data[4 * i] = data[4 * i + 1] = data[4 * i + 2] = grey[codes[i]];
       data[4 * i + 3] = 255;
     }
   });
@@ -76,10 +84,10 @@ function differenceOf(byte, range) {
 
 // A canvas of a difference: black where there is none, then blue (less) and orange (more) up to
 // `limit` counts.
-function differenceCanvas({bytes, width, height}, range, limit) {
+function differenceCanvas({codes, width, height}, range, limit) {
   return painted(width, height, (data) => {
-    for (let i = 0; i < bytes.length; i++) {
-      const share = Math.max(-1, Math.min(differenceOf(bytes[i], range) / limit, 1));
+    for (let i = 0; i < codes.length; i++) {
+      const share = Math.max(-1, Math.min(differenceOf(codes[i], range) / limit, 1));
       const color = share < 0 ? [40, 130, 255] : [255, 130, 0];
       for (let k = 0; k < 3; k++) data[4 * i + k] = color[k] * Math.abs(share);
       data[4 * i + 3] = 255;
@@ -89,12 +97,12 @@ function differenceCanvas({bytes, width, height}, range, limit) {
 
 // A canvas of the consistency map, raw less re-blurred: light that the data deny in blue, light
 // that they have and the restoration lacks in orange; nothing below `from` σ.
-function deviationCanvas({bytes, width, height}, overlay) {
+function deviationCanvas({codes, width, height}, overlay) {
   const [invented, missed] = [overlay.invented, overlay.missed].map(
     (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
   return painted(width, height, (data) => {
-    for (let i = 0; i < bytes.length; i++) {
-      const sigmas = (bytes[i] - 128) / 127 * overlay.limit;
+    for (let i = 0; i < codes.length; i++) {
+      const sigmas = (codes[i] - 128) / 127 * overlay.limit;
       const strength = (Math.abs(sigmas) - overlay.from) / (overlay.limit - overlay.from);
       if (strength <= 0) continue;
       data.set(sigmas < 0 ? invented : missed, 4 * i);

@@ -1,3 +1,18 @@
+const LINES = ["#555555", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
+const farFromMiddle = (byte) => Math.abs(byte - 128);
+const rounded = (counts) => counts.toLocaleString("en", {maximumSignificantDigits: 4});
+
+function histogramOf(volume) {
+  const bins = new Array(64).fill(0);
+  for (const code of volume) bins[code >> 6]++;
+  return bins;
+}
+
+// Where counts lie between the ends of a scale, 0 to 1: the square root, as the codes are stored.
+function positionOf(counts, scale) {
+  return Math.sqrt(Math.min(Math.max((counts - scale[0]) / (scale[1] - scale[0]), 0), 1));
+}
+
 // The viewer: all methods side by side or two under a swipe, in one shared view of the volume.
 class Viewer {
   constructor(root) {
@@ -18,6 +33,7 @@ class Viewer {
 
   get view() { return this.choice("plane"); }
   get swiping() { return this.choice("layout") === "swipe"; }
+  get orthogonal() { return this.choice("layout") === "planes"; }
   get projected() { return this.control.projection.checked; }
   get axes() { return VIEWS[this.view]; }
 
@@ -27,9 +43,10 @@ class Viewer {
     this.root.dataset.ready = "false";
     this.say("Decoding the pictures …");
     if (!scene.volumes) {
-      scene.volumes = await Promise.all(scene.panels.map((p) => decodeVolume(p, scene.shape)));
+      scene.volumes = await Promise.all(scene.panels.map(
+        (p) => decodeVolume(p, scene.shape, !p.signed)));
       scene.overlays = await Promise.all(
-        scene.panels.map((p) => p.overlay && decodeVolume(p.overlay, p.overlay.shape)));
+        scene.panels.map((p) => p.overlay && decodeVolume(p.overlay, p.overlay.shape, false)));
     }
     this.scene = scene;
     this.at = [...scene.start];
@@ -44,6 +61,11 @@ class Viewer {
       this.control[name].replaceChildren(...scene.panels.map((p, i) => new Option(p.label, i)));
     }
     this.control.right.selectedIndex = Math.min(1, scene.panels.length - 1);
+    const ranges = scene.panels.filter((panel) => !panel.signed).map((panel) => panel.range);
+    scene.scale = [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))];
+    scene.histograms ||= scene.volumes.map(histogramOf);
+    [this.control.black.value, this.control.white.value] = scene.shared.map(
+      (counts) => 1000 * positionOf(counts, scene.scale));
     this.fit();
     this.build();
     this.say("");
@@ -54,7 +76,8 @@ class Viewer {
     const text = (shape) => shape.join(" × ");
     const averaged = text(scene.shape) === text(scene.full_shape) ? ""
       : `, averaged to ${text(scene.shape)}`;
-    return `Shown: ${text(scene.full_shape)} voxels (Z, Y, X)${averaged}, 8 bit, compressed. ` +
+    return `Shown: ${text(scene.full_shape)} voxels (Z, Y, X)${averaged}, ` +
+      `${scene.panels[0].bits === 12 ? "12 bit" : "8 bit, compressed"}. ` +
       `For inspection, not for measurements. ${scene.note}`;
   }
 
@@ -63,24 +86,31 @@ class Viewer {
   // The panels of the present layout, with what each draws: one volume, or two under the swipe.
   build() {
     const {panels} = this.scene;
-    const shown = this.swiping ? [[+this.control.left.value, +this.control.right.value]]
-      : panels.map((_, i) => [i]);
-    this.stage.dataset.count = this.swiping ? 1 : panels.length;
-    this.figures = shown.map((indices) => {
+    const {left, right} = this.control;
+    const shown = this.swiping ? [{indices: [+left.value, +right.value]}]
+      : this.orthogonal ? Object.keys(VIEWS).map((view) => ({indices: [+left.value], view}))
+      : panels.map((_, i) => ({indices: [i]}));
+    this.stage.dataset.count = shown.length;
+    this.figures = shown.map(({indices, view}) => {
       const figure = document.createElement("figure");
       const canvas = document.createElement("canvas");
       const caption = document.createElement("figcaption");
       const value = document.createElement("span");
-      const names = indices.map((i) => panels[i].label).join(" | ");
+      const names = indices.map((i) => panels[i].label).join(" | ") +
+        (view ? `, ${view.toUpperCase()}` : "");
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `Section through ${names}`);
       caption.append(Object.assign(document.createElement("strong"), {textContent: names}), value);
       figure.append(canvas, caption);
-      this.watch(canvas);
-      return {figure, canvas, value, indices};
+      const made = {figure, canvas, value, indices, view};
+      this.watch(made);
+      return made;
     });
     this.stage.replaceChildren(...this.figures.map((f) => f.figure));
     for (const element of this.root.querySelectorAll(".swipe-only")) element.hidden = !this.swiping;
+    for (const element of this.root.querySelectorAll(".pick")) {
+      element.hidden = !this.swiping && !this.orthogonal;
+    }
     this.render();
   }
 
@@ -104,38 +134,83 @@ class Viewer {
       : `${place}, plane ${index + 1} of ${scene.shape[axis]}`;
     slider.setAttribute("aria-valuetext", words);
     this.control.place.textContent = words;
-    const ratio = Math.min(Math.max(this.size[axes.across] / this.size[axes.down], 0.8), 4);
-    const far = (byte) => Math.abs(byte - 128);
-    this.sections = scene.volumes.map((volume, i) => section(volume, scene.shape, this.view, index,
-      this.projected, scene.panels[i].signed ? far : undefined));
-    this.layers = scene.panels.map((panel, i) => {
-      if (panel.signed) {
-        const limit = panel.range[1] * 2 ** -this.control.brightness.value;
-        return [differenceCanvas(this.sections[i], panel.range, limit)];
-      }
-      const [low, high] = this.choice("contrast") === "shared" ? scene.shared : panel.window;
-      const window = [low, low + (high - low) * 2 ** -this.control.brightness.value];
-      return [greyCanvas(this.sections[i], panel.range, window), this.deviation(panel, i, index)];
-    });
-    for (const {canvas} of this.figures) canvas.style.aspectRatio = ratio;
+    for (const figure of this.figures) {
+      const view = figure.view || this.view, {across, down, through} = VIEWS[view];
+      figure.axes = VIEWS[view];
+      figure.sections = figure.indices.map((i) => section(scene.volumes[i], scene.shape, view,
+        this.at[through], this.projected, scene.panels[i].signed ? farFromMiddle : undefined));
+      figure.layers = figure.indices.map((i, side) => this.layersOf(i, figure.sections[side], view));
+      const ratio = Math.min(Math.max(this.size[across] / this.size[down], 0.8), 4);
+      figure.canvas.style.aspectRatio = ratio;
+    }
+    this.drawHistogram();
     this.draw();
   }
 
-  deviation(panel, i, index) {
+  layersOf(i, cut, view) {
+    const panel = this.scene.panels[i], [low, high] = this.shared, [black, white] = this.scene.shared;
+    if (panel.signed) {
+      return [differenceCanvas(cut, panel.range, panel.range[1] * (high - low) / (white - black))];
+    }
+    return [greyCanvas(cut, panel.range, this.window(panel)), this.deviation(panel, i, view)];
+  }
+
+  // The shared window, in counts, as the two handles on the histogram have it.
+  get shared() {
+    const [black, white] = [this.control.black, this.control.white].map((handle) =>
+      countsOf(CODES * handle.value / 1000, this.scene.scale));
+    return [black, Math.max(white, black + 1e-6)];
+  }
+
+  // A panel's own window moves and stretches with the handles.
+  window(panel) {
+    const [low, high] = this.shared;
+    if (this.choice("contrast") === "shared") return [low, high];
+    const [first, last] = this.scene.shared, [black, white] = panel.window;
+    const scale = (white - black) / (last - first);
+    return [black + (low - first) * scale, black + (high - first) * scale];
+  }
+
+  deviation(panel, i, view) {
     const volume = this.scene.overlays[i];
     if (!volume || !this.control.overlay.checked) return null;
-    const axis = this.axes.through, {shape} = panel.overlay;
-    const coarse = Math.floor((index + 0.5) * shape[axis] / this.scene.shape[axis]);
-    const far = (byte) => Math.abs(byte - 128);
+    const axis = VIEWS[view].through, {shape} = panel.overlay;
+    const coarse = Math.floor((this.at[axis] + 0.5) * shape[axis] / this.scene.shape[axis]);
     return deviationCanvas(
-      section(volume, shape, this.view, coarse, this.projected, far), panel.overlay);
+      section(volume, shape, view, coarse, this.projected, farFromMiddle), panel.overlay);
+  }
+
+  // How often counts occur in each panel (logarithmic), between the handles of black and white.
+  drawHistogram() {
+    const {histogram: canvas, black, white} = this.control, {scene} = this;
+    canvas.width = 2 * canvas.clientWidth;
+    canvas.height = 2 * canvas.clientHeight;
+    const {width, height} = canvas, context = canvas.getContext("2d");
+    context.fillStyle = "#e4eaf0";
+    context.fillRect(width * black.value / 1000, 0,
+      width * (white.value - black.value) / 1000, height);
+    scene.histograms.forEach((bins, i) => {
+      if (scene.panels[i].signed) return;
+      const most = Math.log1p(Math.max(...bins));
+      context.strokeStyle = LINES[i % LINES.length];
+      context.lineWidth = 2;
+      context.beginPath();
+      bins.forEach((count, bin) => context.lineTo(
+        width * positionOf(countsOf(64 * bin + 32, scene.panels[i].range), scene.scale),
+        height - (height - 4) * Math.log1p(count) / most));
+      context.stroke();
+    });
+    const words = this.shared.map((counts) => `${rounded(counts)} counts`);
+    black.setAttribute("aria-valuetext", words[0]);
+    white.setAttribute("aria-valuetext", words[1]);
+    this.control.window.textContent = `${rounded(this.shared[0])} to ${words[1]}`;
   }
 
   draw() {
-    if (!this.scene || !this.layers) return;
-    const {across, down} = this.axes, [width, height] = [this.size[across], this.size[down]];
+    if (!this.scene || !this.figures?.[0].layers) return;
     const ratio = window.devicePixelRatio || 1;
-    for (const {canvas, indices} of this.figures) {
+    for (const {canvas, indices, layers, axes} of this.figures) {
+      const {across, down} = axes, [width, height] = [this.size[across], this.size[down]];
       canvas.width = Math.round(canvas.clientWidth * ratio);
       canvas.height = Math.round(canvas.clientHeight * ratio);
       const context = canvas.getContext("2d");
@@ -146,12 +221,12 @@ class Viewer {
       canvas.um = {scale: scale / ratio, left: left / ratio, top: top / ratio};
       const voxel = Math.min(this.scene.voxel_size_um[across], this.scene.voxel_size_um[down]);
       context.imageSmoothingEnabled = scale * voxel < 6;
-      indices.forEach((index, side) => {
+      indices.forEach((_, side) => {
         context.save();
         context.beginPath();
         context.rect(side ? split : 0, 0, side ? canvas.width - split : split, canvas.height);
         context.clip();
-        for (const layer of this.layers[index]) {
+        for (const layer of layers[side]) {
           if (layer) context.drawImage(layer, left, top, width * scale, height * scale);
         }
         context.restore();
@@ -159,6 +234,11 @@ class Viewer {
       if (indices.length > 1) {
         context.fillStyle = "white";
         context.fillRect(split - ratio, 0, 2 * ratio, canvas.height);
+      }
+      if (this.orthogonal) {
+        const [x, y] = [[across, left], [down, top]].map(([axis, start]) =>
+          start + (this.at[axis] + 0.5) * this.scene.voxel_size_um[axis] * scale);
+        this.cross(context, x, y, ratio);
       }
       if (this.pointer) this.mark(context, left + this.pointer[across] * scale,
         top + this.pointer[down] * scale, ratio);
@@ -179,25 +259,74 @@ class Viewer {
     context.stroke();
   }
 
-  // The counts under the pointer, in every panel; without a pointer, the range shown.
+  // Where the other planes cut this one.
+  cross(context, x, y, ratio) {
+    context.strokeStyle = "#ffd500";
+    context.lineWidth = ratio;
+    context.beginPath();
+    context.moveTo(x, 0);
+    context.lineTo(x, context.canvas.height);
+    context.moveTo(0, y);
+    context.lineTo(context.canvas.width, y);
+    context.stroke();
+  }
+
+  // The counts under the pointer: in every panel, and of all volumes where only some are shown.
   readOut() {
-    const {scene, axes} = this;
-    const number = (counts) => counts.toLocaleString("en", {maximumSignificantDigits: 3});
-    for (const {value, indices} of this.figures) {
-      const texts = indices.map((i) => {
-        if (!this.pointer) return "";
+    const {scene, pointer} = this;
+    const read = (code, i) => scene.panels[i].signed
+      ? rounded(differenceOf(code, scene.panels[i].range)) : ({0: "≤ ", [CODES]: "≥ "}[code] || "") +
+      rounded(countsOf(code, scene.panels[i].range));
+    for (const {value, indices, sections, axes} of this.figures) {
+      const texts = indices.map((i, side) => {
+        if (!pointer) return "";
         const [row, column] = [axes.down, axes.across].map((axis) =>
-          Math.floor(this.pointer[axis] / scene.voxel_size_um[axis]));
-        const {bytes, width, height} = this.sections[i];
+          Math.floor(pointer[axis] / scene.voxel_size_um[axis]));
+        const {codes, width, height} = sections[side];
         if (row < 0 || column < 0 || row >= height || column >= width) return "";
-        const byte = bytes[row * width + column];
-        const sign = {0: "≤ ", 255: "≥ "}[byte] || "";
-        const {signed, range} = scene.panels[i];
-        if (signed) return number(differenceOf(byte, range));
-        return sign + number(countsOf(byte, range));
+        return read(codes[row * width + column], i);
       });
-      value.textContent = texts.some(Boolean) ? `${texts.join(" | ")} counts` : "";
+      value.textContent = texts.some(Boolean) && !this.orthogonal
+        ? `${texts.join(" | ")} counts` : "";
     }
+    // In three planes without a pointer, the place is that of the cross-hair.
+    const place = this.orthogonal ? pointer || this.at.map(
+      (index, axis) => (index + 0.5) * scene.voxel_size_um[axis]) : null;
+    const voxel = place?.map((um, axis) => Math.floor(um / scene.voxel_size_um[axis]));
+    const inside = voxel?.every((index, axis) => index >= 0 && index < scene.shape[axis]);
+    const at = inside && (voxel[0] * scene.shape[1] + voxel[1]) * scene.shape[2] + voxel[2];
+    this.control.counts.textContent = !inside ? "" :
+      `At ${place.map((um) => um.toFixed(2)).join(", ")} µm (Z, Y, X): ` + scene.panels.map(
+        (panel, i) => `${panel.label} ${read(scene.volumes[i][at], i)}`).join(", ") + " counts";
+  }
+
+  // All panels with their names, as one picture to save.
+  save() {
+    const head = 22 * (window.devicePixelRatio || 1), gap = head / 4;
+    const canvases = this.figures.map((figure) => figure.canvas);
+    const columns = getComputedStyle(this.stage).gridTemplateColumns.split(" ").length;
+    const across = Math.min(canvases.length, canvases.length === 5 ? 3 : columns);
+    const [width, height] = ["width", "height"].map((side) =>
+      Math.max(...canvases.map((canvas) => canvas[side])));
+    const sheet = document.createElement("canvas");
+    sheet.width = across * (width + gap) - gap;
+    sheet.height = Math.ceil(canvases.length / across) * (height + head + gap) - gap;
+    const context = sheet.getContext("2d");
+    context.fillStyle = "white";
+    context.fillRect(0, 0, sheet.width, sheet.height);
+    context.font = `600 ${head * 0.65}px system-ui, sans-serif`;
+    this.pointer = null;
+    this.draw();
+    this.figures.forEach(({canvas, figure}, i) => {
+      const [x, y] = [(i % across) * (width + gap), Math.floor(i / across) * (height + head + gap)];
+      context.fillStyle = "black";
+      context.fillText(figure.querySelector("strong").textContent, x, y + head * 0.75);
+      context.drawImage(canvas, x, y + head);
+    });
+    const link = document.createElement("a");
+    link.download = `${this.scene.name.replace(/[^\w.-]+/g, "_")}.png`;
+    link.href = sheet.toDataURL("image/png");
+    link.click();
   }
 
   // Zoom about a place in µm, or about the middle.
@@ -210,9 +339,9 @@ class Viewer {
     this.draw();
   }
 
-  pan(across, down) {
-    this.centre[this.axes.across] += across;
-    this.centre[this.axes.down] += down;
+  pan(across, down, axes = this.axes) {
+    this.centre[axes.across] += across;
+    this.centre[axes.down] += down;
     this.keepInside();
     this.draw();
   }
@@ -223,24 +352,26 @@ class Viewer {
     this.stage.classList.toggle("zoomed", this.zoom > 1);
   }
 
-  step(planes) {
-    const axis = this.axes.through;
-    this.at[axis] = Math.min(Math.max(this.at[axis] + planes, 0), this.scene.shape[axis] - 1);
-    this.render();
+  step(planes, axis = this.axes.through) {
+    const before = this.at[axis];
+    this.at[axis] = Math.min(Math.max(before + planes, 0), this.scene.shape[axis] - 1);
+    if (this.at[axis] !== before) this.render();
+    return this.at[axis] !== before;
   }
 
   // Where an event on a canvas lies in the volume, in µm (Z, Y, X).
-  placeOf(event) {
+  placeOf(event, axes) {
     const {scale, left, top} = event.currentTarget.um;
     const box = event.currentTarget.getBoundingClientRect();
     const place = this.at.map((index, axis) => (index + 0.5) * this.scene.voxel_size_um[axis]);
-    place[this.axes.across] = (event.clientX - box.left - left) / scale;
-    place[this.axes.down] = (event.clientY - box.top - top) / scale;
+    place[axes.across] = (event.clientX - box.left - left) / scale;
+    place[axes.down] = (event.clientY - box.top - top) / scale;
     return place;
   }
 
-  watch(canvas) {
-    let grip = null;
+  watch(figure) {
+    const {canvas} = figure;
+    let grip = null, turned = 0;
     const inSwipe = (event) => {
       const box = canvas.getBoundingClientRect();
       const at = 100 * (event.clientX - box.left) / box.width;
@@ -253,7 +384,7 @@ class Viewer {
       if (swipe || this.zoom > 1) canvas.setPointerCapture(event.pointerId);
     });
     canvas.addEventListener("pointermove", (event) => {
-      this.pointer = this.placeOf(event);
+      this.pointer = this.placeOf(event, figure.axes);
       if (grip) {
         const [x, y] = [event.clientX - grip.x, event.clientY - grip.y];
         if (Math.abs(x) + Math.abs(y) > 3) grip.moved = true;
@@ -262,7 +393,7 @@ class Viewer {
           this.control.swipe.value = 100 * (event.clientX - box.left) / box.width;
         } else if (grip.moved) {
           Object.assign(grip, {x: event.clientX, y: event.clientY});
-          this.pan(-x / canvas.um.scale, -y / canvas.um.scale);
+          this.pan(-x / canvas.um.scale, -y / canvas.um.scale, figure.axes);
           return;
         }
       }
@@ -270,24 +401,34 @@ class Viewer {
     });
     canvas.addEventListener("pointerup", (event) => {
       if (grip && !grip.moved && !grip.swipe) {
-        const place = this.placeOf(event);
-        for (const axis of [this.axes.across, this.axes.down]) {
+        const place = this.placeOf(event, figure.axes);
+        for (const axis of [figure.axes.across, figure.axes.down]) {
           const index = Math.floor(place[axis] / this.scene.voxel_size_um[axis]);
           this.at[axis] = Math.min(Math.max(index, 0), this.scene.shape[axis] - 1);
         }
         this.say("The other planes now pass through this place.");
+        if (this.orthogonal) this.render();
       }
       grip = null;
     });
     canvas.addEventListener("pointercancel", () => { grip = null; });
     canvas.addEventListener("pointerleave", () => { this.pointer = null; this.draw(); });
     canvas.addEventListener("wheel", (event) => {
-      // The page scrolls on unless the viewer was clicked or Ctrl is held.
-      if (!event.ctrlKey && document.activeElement !== this.stage) return;
-      event.preventDefault();
-      this.zoomBy(2 ** (-event.deltaY / 300), this.placeOf(event));
+      if (event.ctrlKey) {
+        event.preventDefault();
+        this.zoomBy(2 ** (-event.deltaY / 300), this.placeOf(event, figure.axes));
+      } else if (!this.projected) {  // after the last slice, the page scrolls on
+        turned += event.deltaY;
+        const steps = Math.abs(event.deltaY) >= 50 ? Math.sign(event.deltaY) : Math.trunc(turned / 25);
+        if (steps === 0) event.preventDefault();
+        else {
+          turned = 0;
+          if (this.step(steps, figure.axes.through)) event.preventDefault();
+        }
+      }
     }, {passive: false});
-    canvas.addEventListener("dblclick", (event) => this.zoomBy(2, this.placeOf(event)));
+    canvas.addEventListener("dblclick", (event) =>
+      this.zoomBy(2, this.placeOf(event, figure.axes)));
   }
 
   listen() {
@@ -297,9 +438,18 @@ class Viewer {
       this.render();
     });
     control.swipe.addEventListener("input", () => this.draw());
-    for (const name of ["projection", "brightness"]) {
-      control[name].addEventListener("input", () => this.render());
+    control.projection.addEventListener("input", () => this.render());
+    for (const [handle, other, side] of [
+      [control.black, control.white, -1], [control.white, control.black, 1]]) {
+      handle.addEventListener("input", () => {  // black stays below white
+        if (side * (handle.value - other.value) < 5) handle.value = +other.value + 5 * side;
+        this.render();
+      });
     }
+    control.save.addEventListener("click", () => this.save());
+    control.full.addEventListener("click", () =>
+      document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen());
+    control.full.hidden = !document.fullscreenEnabled;
     control.overlay.addEventListener("input", () => {
       control.key.hidden = !control.overlay.checked;
       this.render();
@@ -331,7 +481,9 @@ class Viewer {
       PageUp: () => this.step(1), PageDown: () => this.step(-1),
       "1": () => press("[value=xy]"), "2": () => press("[value=xz]"), "3": () => press("[value=yz]"),
       m: () => this.control.projection.click(), c: () => press("[data-choice=contrast]:not(:checked)"),
-      s: () => press("[data-choice=layout]:not(:checked)"),
+      s: () => press(this.swiping ? "[value=grid]" : "[value=swipe]"),
+      p: () => press(this.orthogonal ? "[value=grid]" : "[value=planes]"),
+      f: () => this.control.full.click(),
       o: () => this.control.overlay.click(),
     };
     if (!(event.key in actions)) return;
