@@ -108,8 +108,8 @@ lint: $(DEV_STAMP)
 	$(BIN)/mypy scripts/decon3d
 	@# No test runs these commands: here, names and arguments are checked.
 	for folder in bench validation; do \
-	  MYPYPATH=tests:tests/$$folder $(BIN)/mypy --check-untyped-defs --allow-untyped-defs \
-	    --follow-imports silent \
+	  MYPYPATH=tests:tests/bench $(BIN)/mypy --explicit-package-bases --check-untyped-defs \
+	    --allow-untyped-defs --follow-imports silent \
 	    --disable-error-code arg-type --disable-error-code misc --disable-error-code index \
 	    --disable-error-code list-item --disable-error-code operator tests/$$folder || exit 1; done
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache

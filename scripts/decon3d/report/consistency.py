@@ -277,7 +277,6 @@ def _places(
         at = ", ".join(quantity(v) for v in place["um"])
         row[0].set_ylabel(f"z = {number(place['z'], 1)} σ\nat {at} µm\n(Z, Y, X)")
     if image is not None:
-        figure.colorbar(
-            image, ax=grid, shrink=0.6, label="z (σ)", extend="both", ink="black"
-        ).ax.grid(False)
+        bar = figure.colorbar(image, ax=grid, shrink=0.6, label="z (σ)", extend="both")
+        bar.ax.grid(False)
     return figure

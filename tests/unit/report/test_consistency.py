@@ -1,10 +1,13 @@
 """What the page says of consistency: shares, what no one can check, what appears in the dark."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from decon3d import paths
 from decon3d.evaluation.records import write_records
 from decon3d.files import write_json
+from decon3d.report import consistency
 from decon3d.report.consistency import (
     COLUMNS,
     dark_warnings,
@@ -84,3 +87,24 @@ def test_without_maps_nothing_is_drawn(tmp_path):
     path.parent.mkdir(parents=True)
     write_json(path, {})
     assert draw_consistency(Job(tmp_path, "d", SETTINGS), "small", "gfp") == []
+
+
+def test_the_worst_places_are_drawn_with_one_scale_of_deviations(tmp_path, monkeypatch):
+    counts = np.random.default_rng(0).poisson(50, (9, 40, 40)).astype(np.float32)
+    z = (counts - 50) / np.sqrt(50)
+    monkeypatch.setattr(
+        consistency, "open_volume", lambda path: SimpleNamespace(read=lambda t, c, r: z[r])
+    )
+    monkeypatch.setattr(consistency, "reblurred", lambda *a, region, **o: (counts[region],) * 3)
+    record = SimpleNamespace(shape=(1, 1, 9, 40, 40), name="v", voxel_size_um=(0.3, 0.1, 0.1))
+    places = [
+        {"voxel": [4, 20, 20], "um": [1.2, 2.0, 2.0], "z": 9.0},
+        {"voxel": [0, 39, 0], "um": [0.0, 3.9, 0.0], "z": -6.0},
+    ]
+    values = {"alpha": 1.0, "beta": 0.0, "fitted": False, "time": 0}
+    figure = consistency._places(tmp_path, "d", record, None, 0, "rl", values, places)
+    panels = [axes for axes in figure.axes if axes.images]
+    deviations = [axes.images[0].get_clim() for axes in panels[3::4]]
+    assert len(panels) == 8 and deviations == [(-consistency.LIMIT, consistency.LIMIT)] * 2
+    assert len(figure.axes) == 9  # and one colour bar
+    figure.canvas.draw()

@@ -115,7 +115,9 @@ def f1_at_false_share(strength: Points, true: NDArray[np.bool_], found: Points) 
     values, false = strength[order], np.cumsum(~true[order])
     last = np.append(values[1:] < values[:-1], True)  # equal ones are found together
     counts = np.arange(1, len(values) + 1)
-    allowed = np.flatnonzero(last & (false <= FALSE_SHARE * counts)) if len(values) else []
+    if not len(values):
+        return 0.0
+    allowed = np.flatnonzero(last & (false <= FALSE_SHARE * counts))
     if not len(allowed) or not len(found):
         return 0.0
     k = int(allowed[-1])
