@@ -69,7 +69,9 @@ def _places(job: Job, record: VolumeRecord, channel: str) -> Iterator[tuple[str,
     restored = [s for s in others if s.label != TRUTH]
     if restored:
         whole = [overview(s, voxel_size_um=voxel) for s in (restored[0], raw)]
-        yield "most detail gained", telling_place(whole[0], like=whole[1]), CROP
+        size_um = (CROP[1] * voxel[1], CROP[2] * voxel[2])
+        place = telling_place(whole[0], like=whole[1], size_um=size_um)
+        yield "most detail gained", place, CROP
     worst = []
     for method in job.settings.methods:
         summary = stored(job.root / paths.consistency_record(job.name, method)).get(record.name)
