@@ -160,7 +160,7 @@ class _LoggedProgress(tqdm):  # type: ignore[type-arg]
 
 def _scale(amount: float) -> tuple[float, str]:
     """Return the factor and the prefix in which an amount is written."""
-    return (1e6, "M") if amount >= 1e6 else (1.0, "")
+    return (1e6, "M") if amount >= 1e6 else (1e3, "k") if amount >= 1e4 else (1.0, "")
 
 
 def _few(amount: float, like: float) -> str:

@@ -128,7 +128,7 @@ def restoring(kind: str, sizes: Sizes) -> Iterator[Row]:
 def training(kind: str, sizes: Sizes, *, mixed: bool) -> Row:
     """Optimiser steps on a fixed batch."""
     definition = network(kind)
-    method = cast(NetworkSection, definition.settings(kind=kind))
+    method = cast(NetworkSection, definition.settings(kind=kind, training={}))
     model = definition.build(**definition.options(method))
     step = Step(model, definition, method, crop=sizes.crop, mixed=mixed)
     step.optimizer.learning_rate = 1e-4

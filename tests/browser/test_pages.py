@@ -361,6 +361,14 @@ def test_nothing_overflows(visit, site, path, width):
     assert opened.trouble == []
 
 
+def test_a_long_name_of_a_crop_does_not_overflow(visit, site):
+    opened = visit(site / REPORT, width=390)
+    opened.evaluate(
+        "document.querySelector('[data-control=volume]').add(new Option('long name '.repeat(20)))"
+    )
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_a_hostile_name_is_text(page):
     text = page.locator("header").inner_text()
     assert "“<img src=x onerror=alert(1)>” in the file" in text

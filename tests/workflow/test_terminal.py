@@ -91,7 +91,8 @@ def test_ctrl_c_stops_within_seconds_and_the_jobs_save(start, tmp_path):
     run.send_signal(signal.SIGINT)
     told = time.monotonic()
     output = run.communicate()[0]
-    assert time.monotonic() - told < 6 and run.returncode == 130
+    # Two seconds on an idle machine; without a stop, the jobs would go on for minutes.
+    assert time.monotonic() - told < 30 and run.returncode == 130
     assert output.endswith("Stopped. Run the same command to go on.\n")
     assert "Traceback" not in output and (tmp_path / "saved").read_text() == "xx"
     assert not any((tmp_path / ".snakemake" / "locks").glob("*"))

@@ -25,7 +25,7 @@ N / 3 to N / 2 on the full grid. Fewer suit compact PSFs, which pass frequencies
 grid lacks; these run on the full grid alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -89,10 +89,18 @@ def network_runs(
     return [
         Run(
             replace(recipe, tv_weight=estimate.tv_factor * weight),
-            tuple(max(1, round(factor * iterations)) for factor in estimate.iteration_factors),
+            _ascending(factor * iterations for factor in estimate.iteration_factors),
         )
         for estimate in estimates
     ]
+
+
+def _ascending(numbers: Iterable[float]) -> tuple[int, ...]:
+    """Round to whole iterations from 1, each at least one more than the last."""
+    found = [0]
+    for number in numbers:
+        found.append(max(round(number), found[-1] + 1))
+    return tuple(found[1:])
 
 
 def _recipe(statistics: ChannelStatistics, psf: Psf, camera: Camera | None) -> Recipe:

@@ -214,5 +214,5 @@ def test_ctrl_c_ends_a_watch_with_one_line(tmp_path):
     )
     assert "Watching in" in watch.stdout.readline()
     watch.send_signal(signal.SIGINT)
-    rest = watch.communicate(timeout=10)[0]
+    rest = watch.communicate(timeout=60)[0]
     assert watch.returncode == 130 and len(rest.splitlines()) == 1 and "Stopped." in rest

@@ -128,3 +128,10 @@ def test_a_bundle_trained_with_other_estimates_is_refused(tmp_path):
     path.write_text(json.dumps({**info, "estimates": old}))
     with pytest.raises(UserError, match=r"estimates of version 0, .* train it again"):
         load_info(tmp_path)
+
+
+def test_factors_that_round_to_one_number_give_numbers_that_ascend():
+    runs, _ = runs_of(10, estimates=(Estimate((0.05, 0.06, 0.1)),))
+    assert runs[0].iterations == (1, 2, 3)
+    image = 100 + 2 * boxes(photons=50)[0]
+    assert len(Estimator(runs, psf=PSF.data, threads=1)(image)) == 3

@@ -65,8 +65,8 @@ def test_progress_says_blocks_rate_and_time_left(machine, monkeypatch, caplog):
         machine.part(0)
     begun, *lines = [m for m in caplog.messages if m.startswith("m part 0: ")]
     assert begun.startswith(f"m part 0: {blocks} block(s) to do, ")
-    number = r"[\d.]+[kM]?"
-    line = rf"m part 0: {number}/{number} voxel \(\d+ %\), +{number}voxel/s, [\d:]+ left, "
+    amounts, rate = r"[\d.]+/[\d.]+ [kM]?voxel", r"\d{1,3}(\.\d+)? [kM]?voxel/s"
+    line = rf"m part 0: {amounts} \(\d+ %\), {rate}, [\d:]+ left, "
     for count, text in enumerate(lines[:blocks], 1):
         assert re.fullmatch(line + f"{count}/{blocks} blocks", text)
     assert len(lines) >= blocks > 5

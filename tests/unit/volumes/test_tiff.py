@@ -149,11 +149,11 @@ def test_sizes_mean_what_they_mean_in_imagej(description, options, size, tmp_pat
     [
         (3000.0, "um", "3000.* along Z is outside 0.001 to 20"),
         (-0.15, "um", "-0.15 um along Z is outside"),
-        (0.0, "um", "0.0 um along Z is outside"),
+        (0.0, "um", "[(]0 um along Z is outside"),
         (float("nan"), "um", "nan .*along Z"),
         (0.3, "furlong", "unit 'furlong' along Z is not a known length"),
         (0.3, "reference frame", "unit 'reference frame' along Z"),
-        (300.0, "um", "300.0 um along Z is outside"),
+        (300.0, "um", "[(]300 um along Z is outside"),
         (0.3, "nm", "0.3 nm along Z is outside"),
     ],
 )
