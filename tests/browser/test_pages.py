@@ -363,8 +363,10 @@ def test_nothing_overflows(visit, site, path, width):
 
 def test_a_long_name_of_a_crop_does_not_overflow(visit, site):
     opened = visit(site / REPORT, width=390)
+    field = "<label class=field><select><option>{}</option></select></label>"
     opened.evaluate(
-        "document.querySelector('[data-control=volume]').add(new Option('long name '.repeat(20)))"
+        "html => document.querySelector('.controls').insertAdjacentHTML('afterbegin', html)",
+        field.format("long name " * 20),
     )
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
