@@ -128,7 +128,8 @@ def restoring(kind: str, sizes: Sizes) -> Iterator[Row]:
 def training(kind: str, sizes: Sizes, *, mixed: bool) -> Row:
     """Optimiser steps on a fixed batch."""
     definition = network(kind)
-    method = cast(NetworkSection, definition.settings(kind=kind, training={}))
+    settings = definition.settings.model_validate({"kind": kind, "training": {}})
+    method = cast(NetworkSection, settings)
     model = definition.build(**definition.options(method))
     step = Step(model, definition, method, crop=sizes.crop, mixed=mixed)
     step.optimizer.learning_rate = 1e-4
