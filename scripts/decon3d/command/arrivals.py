@@ -9,10 +9,8 @@ from typing import Any
 
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
+from decon3d.volumes.inputs import ENDINGS, volume_name
 
-ENDINGS = re.compile(
-    r"\.(ome\.)?(tiff?|zarr|btf|tf8|czi|dv|ims|lif|lsm|nd2|oib|stk)$", re.IGNORECASE
-)
 UNFINISHED = re.compile(r"^[.~]|\.(part|partial|filepart|crdownload|tmp|temp)$", re.IGNORECASE)
 """Names that programs give to files which they still write."""
 MOST_ATTEMPTS = 3
@@ -142,7 +140,7 @@ class Arrivals:
 
     def _name(self, path: Path) -> str:
         """Return a name of the results that no other file has."""
-        name = re.sub(r"[^A-Za-z0-9_-]+", "_", ENDINGS.sub("", path.name)) or "volume"
+        name = volume_name(path.name)
         taken = {entry.name for entry in self.entries.values()}
         number, chosen = 2, name
         while chosen in taken:
