@@ -51,7 +51,7 @@ LOCKED = (
     "--unlock to this command once."
 )
 NO_MESSAGE = (
-    "no message in its log: it was killed, lacked memory, or could not start; see logs/run.log"
+    f"no message in its log: it was killed, lacked memory, or could not start; see {paths.RUN_LOG}"
 )
 
 

@@ -24,9 +24,11 @@ import yaml
 from decon3d import paths
 from decon3d.command.arrivals import Arrivals, Entry
 from decon3d.command.launch import check_config, find_profile, workflow_folder
+from decon3d.command.supervise import STOPPED, is_locked, unlock
 from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.preflight import check_headers, list_inputs
+from decon3d.report.index import PARTIAL_DATE
 from decon3d.settings import instrument_folders, is_trained, load_settings, with_files
 from decon3d.user_paths import expand_path
 
@@ -34,12 +36,8 @@ PLACE = Path("logs/watch")
 """Record of the files, lock, and outputs, below the working directory."""
 MOST_AT_ONCE = 50
 """Files of one run; the others follow in the next."""
-LOCKS = Path(".snakemake/locks")
 ENDS_S = 10.0
 """A run whose `decon3d run` was killed stops by itself within this time."""
-STOPPED = 130
-_SECOND_DAY = 2 * 24 * 3600
-"""Pages of a failed run are dated to the first day of 1970 (`scripts/report_existing.py`)."""
 
 
 class BusyError(UserError):
@@ -133,7 +131,7 @@ class Watch:
         self.arrivals.save()
         if not ready:
             return 0
-        if any(LOCKS.glob("*")):
+        if is_locked():
             say(f"Another run works in {Path.cwd()}; {len(ready)} new file(s) wait for its end")
             return 0
         names = ", ".join(entry.name for entry in ready.values())
@@ -193,8 +191,8 @@ class Watch:
             if entry.attempts == 1:
                 failed.append(entry.name)
         if failed:
-            log = "logs/run.log"
-            self._failed(f"decon3d: {', '.join(failed)} could not be restored; see {log}")
+            names = ", ".join(failed)
+            self._failed(f"decon3d: {names} could not be restored; see {paths.RUN_LOG}")
 
     def _failed(self, line: str) -> None:
         """Print a line, and hand it to the user's command."""
@@ -218,7 +216,7 @@ def _has_page(name: str, started: float) -> bool:
         made = os.stat(paths.report(name)).st_mtime
     except OSError:
         return False
-    return made > _SECOND_DAY and made > started - 2  # a share's clock may differ a little
+    return made > PARTIAL_DATE and made > started - 2  # a share's clock may differ a little
 
 
 def say(line: str) -> None:
@@ -304,7 +302,7 @@ def watch_folder(
     UserError
         If the folder or config cannot be used, or another watch works here.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with alone(folder) as lock:
             run = runner(profile, arguments, lock)
@@ -312,7 +310,7 @@ def watch_folder(
             watch.check()
             watch.arrivals.load()
             if watch.arrivals.running:
-                _unlock()
+                _unlock_killed()
             if once:
                 return _once(watch)
             say(f"Watching {folder}; Ctrl-C ends it")
@@ -341,14 +339,9 @@ def _once(watch: Watch) -> int:
     return watch.one_pass()
 
 
-def _unlock() -> None:
+def _unlock_killed() -> None:
     """Remove the lock of a run that was killed: this watch holds the lock that the run would."""
     until = time.monotonic() + ENDS_S
-    while any(LOCKS.glob("*")) and time.monotonic() < until:
+    while is_locked() and time.monotonic() < until:
         time.sleep(0.5)
-    for lock in LOCKS.glob("*"):
-        lock.unlink(missing_ok=True)
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+    unlock()
