@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ class Watch:
             The exit status of the run; 0 if there was nothing to do.
         """
         self.arrivals.look()
-        ready = dict(list(self._readable(self.arrivals.ready()).items())[:MOST_AT_ONCE])
+        ready = dict(islice(self._readable(self.arrivals.ready()), MOST_AT_ONCE))
         self.arrivals.save()
         if not ready:
             return 0
@@ -149,12 +150,11 @@ class Watch:
         self.arrivals.save()
         return code
 
-    def _readable(self, ready: dict[str, Entry]) -> dict[str, Entry]:
-        """Return the files that fit the config and whose last plane can be read; tell the others.
+    def _readable(self, ready: dict[str, Entry]) -> Iterator[tuple[str, Entry]]:
+        """Yield the files that fit the config and whose last plane can be read.
 
-        A file that cannot be read is reported once, and tried again when it changes.
+        The others are reported once, and tried again when they change.
         """
-        accepted = {}
         for path, entry in ready.items():
             try:
                 self._try_to_read(entry.name, path)
@@ -163,8 +163,7 @@ class Watch:
                 text = " ".join(str(error).split())
                 self._failed(f"{path} is left out until it changes: {text}")
             else:
-                accepted[path] = entry
-        return accepted
+                yield path, entry
 
     def _try_to_read(self, name: str, path: str) -> None:
         from decon3d.volumes.reader import open_volume
