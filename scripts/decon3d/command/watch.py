@@ -24,13 +24,14 @@ import yaml
 
 from decon3d import paths
 from decon3d.command.arrivals import Arrivals, Entry
-from decon3d.command.launch import check_config, find_profile, workflow_folder
+from decon3d.command.launch import find_profile, read_config, workflow_folder
 from decon3d.command.supervise import STOPPED, is_locked, unlock
 from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.preflight import check_headers, list_inputs
 from decon3d.report.index import PARTIAL_DATE
 from decon3d.settings import instrument_folders, is_trained, load_settings, with_files
+from decon3d.settings.files import table
 from decon3d.user_paths import expand_path
 
 PLACE = Path("logs/watch")
@@ -72,8 +73,7 @@ class Watch:
     arrivals: Arrivals = field(init=False)
 
     def __post_init__(self) -> None:
-        check_config(self.config)
-        self.template = yaml.safe_load(self.config.read_text(encoding="utf-8-sig"))
+        self.template = read_config(self.config)
         self.arrivals = Arrivals(
             self.folder.absolute(), PLACE / "files.json", self.settle_s, self.clock
         )
@@ -89,7 +89,7 @@ class Watch:
         """
         if not self.folder.is_dir():
             raise UserError(f"{self.folder} is not a folder; give the one in which files arrive")
-        datasets = self.template.get("datasets") or {}
+        datasets = table(self.template.get("datasets"))
         if len(datasets) != 1:
             raise UserError(
                 f"{self.config} has {len(datasets)} datasets; a watched folder needs a config with "
@@ -106,14 +106,14 @@ class Watch:
 
     def for_files(self, files: Mapping[str, str]) -> dict[str, Any]:
         """Return the config in which each file, by the name of its dataset, is a dataset."""
-        config = copy.deepcopy(self.template)
-        (dataset,) = config["datasets"].values()
-        dataset = {k: v for k, v in dataset.items() if k not in ("volumes", "simulate", "preview")}
-        config["datasets"] = {
-            name: {**copy.deepcopy(dataset), "volumes": [{"name": name, "path": path}]}
+        (dataset,) = self.template["datasets"].values()
+        own = ("volumes", "simulate", "preview")
+        shared = {key: value for key, value in table(dataset).items() if key not in own}
+        datasets = {  # copies: YAML would write one object as an anchor and its aliases
+            name: {**copy.deepcopy(shared), "volumes": [{"name": name, "path": path}]}
             for name, path in files.items()
         }
-        return dict(config)
+        return {**self.template, "datasets": datasets}
 
     def _with_instruments(self, files: Mapping[str, str]) -> Any:
         folders = instrument_folders([self.config], workflow_folder())
