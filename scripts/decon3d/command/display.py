@@ -1,7 +1,7 @@
 """What `decon3d run` shows: a line for each stage, and an estimate for the whole run.
 
-`Run` follows a run by its events (`scripts/run_snakemake.py`) and the logs of its jobs. It knows
-neither Snakemake nor the terminal.
+`Run` follows a run by its events (`scripts/run_snakemake.py`) and the logs of its jobs. It depends
+neither on Snakemake nor on the terminal.
 """
 
 import re
@@ -36,19 +36,21 @@ TYPICAL_S = {
     **{"statistics_restored": 5.0, "report": 40.0, "volume_page": 10.0, "instrument_page": 5.0},
     **{"all": 0.0, "preview": 0.0, "instrument": 0.0},
 }
-"""Seconds of the short jobs, until one of their rule has ended. Other jobs follow the data."""
+"""Seconds of short jobs, for the estimate until a job of the same rule has ended. The time of other
+jobs depends on the data."""
 NOTHING_TO_DO = "Nothing to be done"
 RESTARTED = re.compile(r"Trying to restart job (\d+)\.")
 FOLLOWS_A_FAILURE = {"CalledProcessError", "RuleException", "SpawnedJobError"}
-"""Snakemake's errors that say only that a job failed, which `JOB_ERROR` tells."""
+"""Snakemake's errors that only repeat that a job failed; the event `job_error` has the details."""
 SUMMARIES = (
     *("Exiting because a job execution failed", "At least one job did not complete"),
     *("WorkflowError:\nAt least one job did not complete", "Shutting down, this might"),
     "Will exit after finishing currently running jobs",
 )
+"""Beginnings of Snakemake's errors that only sum up others."""
 LOCKED = (
-    "Another run works in this folder; wait until it ends. If there is none, it was killed: add "
-    "--unlock to this command once."
+    "Another run works in this folder; wait until it ends. If no run works here, one was killed: "
+    "add --unlock to this command once."
 )
 NO_MESSAGE = (
     f"no message in its log: it was killed, lacked memory, or could not start; see {paths.RUN_LOG}"
@@ -83,7 +85,7 @@ class Stage:
 
     @property
     def ended(self) -> bool:
-        """Whether no job is left that can run."""
+        """Whether all jobs are finished or have failed."""
         return self.done + self.failed >= self.total and not self.running
 
 
@@ -116,7 +118,7 @@ class Run:
         self.start = self.clock()
 
     def take(self, event: Mapping[str, Any]) -> list[str]:
-        """Follow one event; return the lines to show above the stages."""
+        """Update the state by one event; return the lines to show above the stages."""
         handle = getattr(self, f"_on_{event['event']}", None)
         return handle(event) if handle else []
 
@@ -128,11 +130,11 @@ class Run:
         if job.log is None:
             return []
         job.log.read()
-        new, job.log.warnings[:] = list(job.log.warnings), []
+        new, job.log.warnings = job.log.warnings, []
         return [line for text in new for line in self._warning(text)]
 
     def _warning(self, text: str) -> list[str]:
-        """Show a warning once, although it names other volumes and numbers."""
+        """Show one warning of each kind, and count those that differ only in file and numbers."""
         kind = re.sub(r"[\d.]+", "#", text.partition(": ")[2] or text)
         if kind in self._said:
             self._more_warnings += 1
@@ -144,9 +146,9 @@ class Run:
         return [event["message"]]
 
     def _on_run_info(self, event: Mapping[str, Any]) -> list[str]:
-        counts = {rule: n for rule, n in event.get("stats", {}).items() if rule != "total"}
-        if self.stages:  # told again at the end
+        if self.stages:  # Snakemake repeats this event at the end
             return []
+        counts = {rule: n for rule, n in event.get("stats", {}).items() if rule != "total"}
         self._waiting = dict(counts)
         for name in [*STAGES, *sorted(set(counts) - set(STAGE_OF))]:
             total = sum(n for rule, n in counts.items() if STAGE_OF.get(rule, rule) == name)
@@ -191,12 +193,12 @@ class Run:
         self._failed[event["jobid"]] = job.rule
         lines = self._read(job)
         message = job.log.error if job.log else ""
-        if event.get("indent") and not message:  # of a group, whose failure is told once
+        if event.get("indent") and not message:  # of a group, which `_on_group_error` reports
             return lines
         return [*lines, *_failure(job.title(), message, event.get("log") or [])]
 
     def _on_group_error(self, event: Mapping[str, Any]) -> list[str]:
-        """Tell the failure of a group, unless one of its jobs left a message."""
+        """Report the failure of a group, unless a job of it left a message to report."""
         infos = event.get("job_error_info") or []
         jobs = [self._jobs[i["jobid"]] for i in infos if i["jobid"] in self._jobs]
         lines = [line for job in jobs for line in self._read(job)]
@@ -222,7 +224,7 @@ class Run:
         self.failures -= 1
         self._stage(rule).failed -= 1
         self._waiting[rule] = self._waiting.get(rule, 0) + 1
-        return [f"The job {rule} is tried again."]
+        return [f"The job {rule} runs again."]
 
     def _on_error(self, event: Mapping[str, Any]) -> list[str]:
         if event.get("exception") == "LockException":
@@ -248,7 +250,7 @@ class Run:
             From the mean time of each rule's finished jobs, in this run or an earlier one, the
             progress of the running ones, and how many ran at a time so far.
         stages
-            The stages that wait for a first job of unknown length: the run takes longer by it.
+            The stages with jobs of unknown length, which are not included in the seconds.
         """
         now, known, work = self.clock(), {**TYPICAL_S, **self.seconds()}, 0.0
         unknown: set[str] = set()
@@ -309,10 +311,10 @@ class Run:
         )
 
     def last_lines(self, code: int, *, output: Path) -> list[str]:
-        """Return what to say at the end of the run, which ended with an exit status."""
+        """Return the last lines of a run that ended with the exit status `code`."""
         lines = []
         if self._more_warnings:
-            lines.append(f"{self._more_warnings} more warnings of these kinds are in {output}")
+            lines.append(f"Other warnings of these kinds: {self._more_warnings}; see {output}")
         took = duration(self.clock() - self.start)
         if code == 0 and self.nothing_to_do:
             lines.append("Nothing to do: all results are up to date.")
@@ -336,7 +338,7 @@ def _failure(title: str, message: str, logs: list[str]) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration in one or two units.
+    """Write a duration in one or two units; tables have one unit (`report.templating.duration`).
 
     Examples
     --------

@@ -19,16 +19,18 @@ from rich.text import Text
 
 from decon3d import paths
 from decon3d.command.display import Run
+from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 
 TIMES = Path("logs/seconds.json")
 """Seconds of a job of each rule, for the next run's estimate."""
 TICK_S = 0.25
 PLAIN_S = 300.0
-"""Between two lines of progress where there is no terminal."""
+"""Time between two reports of the state where there is no terminal."""
 STOP_S = 4.5
-"""Until a run that was stopped is killed. Jobs on a cluster are cancelled by its commands."""
+"""Time after which a stopped run is killed."""
 STOP_CLUSTER_S = 60.0
+"""The same on a cluster, where Snakemake first cancels the jobs."""
 STOPPED = 130
 """Exit status of a run that was stopped."""
 
@@ -66,7 +68,7 @@ class Terminal:
 
 
 class Plain:
-    """A line for each stage that has ended, and one now and then: for files and pipes."""
+    """A line for each stage that has ended, and the state every five minutes: for files, pipes."""
 
     def __init__(self) -> None:
         self.told: set[str] = set()
@@ -162,12 +164,12 @@ def run_shown(
 def _times() -> dict[str, float]:
     try:
         return {rule: float(seconds) for rule, seconds in read_json(TIMES).items()}
-    except Exception:  # there is none yet, or it is damaged: it only serves the estimate
+    except (UserError, OSError, AttributeError, TypeError, ValueError):  # none yet, or damaged
         return {}
 
 
 def _events(told: int) -> Iterator[dict[str, Any] | None]:
-    """Iterate over the events until the run ends; None now and then."""
+    """Iterate over the events until the run ends; None after each `TICK_S` without one."""
     waiting: queue.Queue[str] = queue.Queue()
 
     def listen() -> None:

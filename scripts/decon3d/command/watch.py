@@ -2,7 +2,7 @@
 
 Every file is a dataset of its own, with the optics and methods of one config: a file that arrives
 later changes nothing that is restored already. The folder is polled, since network shares do not
-tell what happens in them.
+report changes.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from decon3d.settings.files import table
 from decon3d.user_paths import expand_path
 
 PLACE = Path("logs/watch")
-"""Record of the files, lock, and outputs, below the working directory."""
+"""Record of the files, lock, config and headers, below the working directory."""
 MOST_AT_ONCE = 50
 """Files of one run; the others follow in the next."""
 ENDS_S = 10.0
@@ -43,7 +43,7 @@ ENDS_S = 10.0
 
 
 class BusyError(UserError):
-    """Another watch, or its run, is at work."""
+    """Another watch, or a run that it started, is active."""
 
 
 @dataclass
@@ -84,8 +84,8 @@ class Watch:
         Raises
         ------
         UserError
-            If the folder does not exist, the config has not one dataset, or a network would be
-            trained for every file.
+            If the folder does not exist, the config does not have exactly one dataset, or a network
+            would be trained for every file.
         """
         if not self.folder.is_dir():
             raise UserError(f"{self.folder} is not a folder; give the one in which files arrive")
@@ -105,7 +105,7 @@ class Watch:
                 )
 
     def for_files(self, files: Mapping[str, str]) -> dict[str, Any]:
-        """Return the config in which each file, by the name of its dataset, is a dataset."""
+        """Return the config in which each file is a dataset; `files` maps their names to paths."""
         (dataset,) = self.template["datasets"].values()
         own = ("volumes", "simulate", "preview")
         shared = {key: value for key, value in table(dataset).items() if key not in own}
@@ -180,7 +180,7 @@ class Watch:
             volume.read(time_, channels - 1, region)
 
     def _take(self, ready: Mapping[str, Entry], code: int, started: float) -> None:
-        """Note what was restored; report what was not."""
+        """Note which files were restored; report the others."""
         failed = []
         for entry in ready.values():
             if code == 0 or _has_page(entry.name, started):
@@ -194,7 +194,7 @@ class Watch:
             self._failed(f"decon3d: {names} could not be restored; see {paths.RUN_LOG}")
 
     def _failed(self, line: str) -> None:
-        """Print a line, and hand it to the user's command."""
+        """Print a line, and pass it to the user's command."""
         say(line)
         if not self.on_failure:
             return
@@ -227,8 +227,8 @@ def say(line: str) -> None:
 def alone(folder: Path) -> Iterator[int]:
     """Hold the locks of the working directory and of the folder; yield the former's descriptor.
 
-    The kernel releases a lock when all processes that have it end, whatever the reason. The run
-    inherits it.
+    The kernel releases a lock when all processes that hold it have ended, for whatever reason. The
+    run inherits it.
 
     Raises
     ------
@@ -254,7 +254,9 @@ def _lock(file: int, where: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise BusyError(f"another watch, or a run that it started, is at work {where}") from error
+        raise BusyError(
+            f"another watch, or a run that it started, is at work {where}; wait until it ends"
+        ) from error
     except OSError:  # a network share without locks for folders
         return
 
@@ -339,7 +341,7 @@ def _once(watch: Watch) -> int:
 
 
 def _unlock_killed() -> None:
-    """Remove the lock of a run that was killed: this watch holds the lock that the run would."""
+    """Remove the lock that a killed run left; a running one would still hold the watch's lock."""
     until = time.monotonic() + ENDS_S
     while is_locked() and time.monotonic() < until:
         time.sleep(0.5)

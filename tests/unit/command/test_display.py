@@ -103,7 +103,7 @@ def test_a_warning_is_shown_once_for_all_volumes(here):
         events.finish(number)
     assert events.lines == ["Warning: w0.tif: 0 voxels are saturated"]
     last = events.run.last_lines(0, output=Path("run.log"))
-    assert last[0] == "2 more warnings of these kinds are in run.log"
+    assert last[0] == "Other warnings of these kinds: 2; see run.log"
 
 
 def test_a_failure_is_its_message_and_its_log_and_a_retry_is_no_failure(here):
@@ -119,7 +119,7 @@ def test_a_failure_is_its_message_and_its_log_and_a_retry_is_no_failure(here):
             events.tell("message", message="Trying to restart job 7.")
             assert events.run.failures == 0
     failed = "Failed: train (rln): unexpected KeyError: 'a'; traceback in train.log; log: train.log"
-    assert events.lines == [failed, "The job train is tried again.", failed]
+    assert events.lines == [failed, "The job train runs again.", failed]
     assert events.run.failures == events.run.stages["Training, tuning"].failed == 1
     assert "1 job failed" in events.run.last_lines(1, output=Path("o"))[0]
 
