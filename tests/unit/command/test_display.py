@@ -7,6 +7,8 @@ import pytest
 
 from decon3d.command.display import STAGE_OF, Run, duration
 from decon3d.command.job_messages import JobLog
+from decon3d.errors import UserError
+from decon3d.logs import job_log, log, progress
 from support.paths import ROOT
 
 
@@ -54,8 +56,7 @@ def test_a_stage_has_one_line_with_the_rate_and_time_left(here):
     events.finish(1)
     events.start(2, "restore_part_cpu", log="part.log", dataset="worm", method="rl")
     Path("part.log").write_text(
-        "10:00:00 I Host vm\n"
-        "10:00:05 I rl: 1.00M/4.00M voxel (25 %), 3.2 Mvoxel/s, 00:27 left\n10:00"
+        "10:00:00 I Host vm\n10:00:05 I rl: 1/4 Mvoxel (25 %), 3.2 Mvoxel/s, 00:27 left\n10:00"
     )
     assert events.run.read_logs() == []
     lines = [events.run.stage_line(stage) for stage in events.run.stages.values()]
@@ -147,6 +148,23 @@ def test_errors_of_the_run_are_shown_and_a_lock_says_what_to_do(here):
     events.tell("message", "ERROR", "Exiting because a job execution failed. Look above.")
     assert events.lines[0] == "Error: MissingInputException: a.tif" and len(events.lines) == 2
     assert "add --unlock" in events.lines[1]
+
+
+def test_the_log_that_a_job_writes_is_understood(tmp_path):
+    path = tmp_path / "job.log"
+    read = JobLog(path)
+    with job_log(path), progress(total=18648576, what="rl part 1", unit="voxel", seconds=0) as bar:
+        log.warning("a.tif: 3 voxels are saturated")
+        bar.update(4662144)
+        read.read()
+        assert read.share == 0.25 and read.warnings == ["a.tif: 3 voxels are saturated"]
+        title, share, rate, left = re.split(": |, ", read.progress)
+        assert (title, share) == ("rl part 1", "25 %")
+        assert rate.endswith("voxel/s") and left.endswith(" left")
+    with pytest.raises(SystemExit), job_log(path):
+        raise UserError("a.tif is damaged; copy it again")
+    read.read()
+    assert read.error == "a.tif is damaged; copy it again"
 
 
 def test_a_log_of_an_earlier_run_says_nothing_and_one_begun_again_is_read_from_the_start(tmp_path):
