@@ -6,6 +6,7 @@ neither on Snakemake nor on the terminal.
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,11 +105,9 @@ class Run:
     known: Mapping[str, float] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
     stages: dict[str, Stage] = field(default_factory=dict)
-    failures: int = 0
     finished: str = ""
     nothing_to_do: bool = False
-    _waiting: dict[str, int] = field(default_factory=dict)
-    _jobs: dict[int, Job] = field(default_factory=dict)
+    _waiting: Counter[str] = field(default_factory=Counter)
     _times: dict[str, list[float]] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _more_warnings: int = 0
@@ -116,6 +115,15 @@ class Run:
 
     def __post_init__(self) -> None:
         self.start = self.clock()
+
+    @property
+    def failures(self) -> int:
+        """Number of jobs that failed and do not run again."""
+        return sum(stage.failed for stage in self.stages.values())
+
+    @property
+    def _jobs(self) -> dict[int, Job]:
+        return {n: job for stage in self.stages.values() for n, job in stage.running.items()}
 
     def take(self, event: Mapping[str, Any]) -> list[str]:
         """Update the state by one event; return the lines to show above the stages."""
@@ -149,7 +157,7 @@ class Run:
         if self.stages:  # Snakemake repeats this event at the end
             return []
         counts = {rule: n for rule, n in event.get("stats", {}).items() if rule != "total"}
-        self._waiting = dict(counts)
+        self._waiting.update(counts)
         for name in [*STAGES, *sorted(set(counts) - set(STAGE_OF))]:
             total = sum(n for rule, n in counts.items() if STAGE_OF.get(rule, rule) == name)
             if total:
@@ -165,31 +173,34 @@ class Run:
         logs = event.get("log") or []
         job = Job(rule, event.get("wildcards") or {}, JobLog(Path(logs[0])) if logs else None, now)
         stage = self._stage(rule)
-        self._jobs[number] = stage.running[number] = job
-        self._waiting[rule] = self._waiting.get(rule, 0) - 1
+        stage.running[number] = job
+        self._waiting[rule] -= 1
         stage.since, stage.until = stage.since or now, None
         if event.get("rule_msg"):
             self.finished = event["rule_msg"]
         return []
 
     def _on_job_finished(self, event: Mapping[str, Any]) -> list[str]:
-        job = self._jobs.pop(event["job_id"], None)
+        job = self._end(event["job_id"])
         if job is None:
             return []
-        stage, now = self._stage(job.rule), self.clock()
-        stage.running.pop(event["job_id"], None)
-        stage.done, stage.until = stage.done + 1, now
-        self._times.setdefault(job.rule, []).append(now - job.since)
+        self._stage(job.rule).done += 1
+        self._times.setdefault(job.rule, []).append(self.clock() - job.since)
         return self._read(job)
 
+    def _end(self, number: int) -> Job | None:
+        """Take a job out of the running ones of its stage; None = it does not run."""
+        for stage in self.stages.values():
+            if number in stage.running:
+                stage.until = self.clock()
+                return stage.running.pop(number)
+        return None
+
     def _on_job_error(self, event: Mapping[str, Any]) -> list[str]:
-        job = self._jobs.pop(event["jobid"], None)
+        job = self._end(event["jobid"])
         if job is None:
             return []
-        stage = self._stage(job.rule)
-        stage.running.pop(event["jobid"], None)
-        stage.failed, stage.until = stage.failed + 1, self.clock()
-        self.failures += 1
+        self._stage(job.rule).failed += 1
         self._failed[event["jobid"]] = job.rule
         lines = self._read(job)
         message = job.log.error if job.log else ""
@@ -199,8 +210,9 @@ class Run:
 
     def _on_group_error(self, event: Mapping[str, Any]) -> list[str]:
         """Report the failure of a group, unless a job of it left a message to report."""
-        infos = event.get("job_error_info") or []
-        jobs = [self._jobs[i["jobid"]] for i in infos if i["jobid"] in self._jobs]
+        running = self._jobs
+        numbers = [info["jobid"] for info in event.get("job_error_info") or []]
+        jobs = [running[number] for number in numbers if number in running]
         lines = [line for job in jobs for line in self._read(job)]
         if any(job.log and job.log.error for job in jobs):
             return lines
@@ -221,9 +233,8 @@ class Run:
         rule = self._failed.pop(number, None)
         if rule is None:
             return []
-        self.failures -= 1
         self._stage(rule).failed -= 1
-        self._waiting[rule] = self._waiting.get(rule, 0) + 1
+        self._waiting[rule] += 1
         return [f"The job {rule} runs again."]
 
     def _on_error(self, event: Mapping[str, Any]) -> list[str]:
@@ -253,8 +264,9 @@ class Run:
             The stages with jobs of unknown length, which are not included in the seconds.
         """
         now, known, work = self.clock(), {**TYPICAL_S, **self.seconds()}, 0.0
+        running = self._jobs.values()
         unknown: set[str] = set()
-        for job in self._jobs.values():
+        for job in running:
             spent, share = now - job.since, job.log.share if job.log else None
             if share:
                 work += spent * (1 - share) / share
@@ -270,7 +282,7 @@ class Run:
             else:
                 unknown.add(STAGE_OF.get(rule, rule))
         busy = sum(map(sum, self._times.values()))
-        busy += sum(now - job.since for job in self._jobs.values())
+        busy += sum(now - job.since for job in running)
         at_once = max(1.0, busy / max(now - self.start, 1.0))
         return work / at_once, [name for name in self.stages if name in unknown]
 
