@@ -86,7 +86,7 @@ class RlResidual(NetworkSection):
     """Whether the convolutions have biases. Without biases, the network is linear in the scale of
     the counts: twice the input gives twice the output."""
     training: RlResidualTraining | None = None
-    """Null = no training: the weights that come with decon3d restore (experimental). `{}` trains
+    """Null = no training; the weights that come with decon3d are used (experimental). `{}` trains
     with the defaults below."""
 
 
