@@ -139,6 +139,11 @@ def test_page_is_self_contained_and_safe(page: str) -> None:
     assert "&lt;img src=x onerror=alert(1)&gt;" in page and "<img src=x" not in page
 
 
+def test_page_shows_code_and_no_backticks(page: str) -> None:
+    shown = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+    assert "<code>probe/beads</code>" in shown and "`" not in shown
+
+
 def test_page_names_what_is_missing(page: str) -> None:
     text = " ".join(page.split())
     assert "<strong>broken</strong>: missing 1 of 1 restored volume(s): cell" in text
