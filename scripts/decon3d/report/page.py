@@ -23,7 +23,7 @@ from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.first_screen import cost_overview, swipe_pictures
 from decon3d.report.headline_table import correlated_noise_warnings, headline
 from decon3d.report.independent import VOLUME, test_specimens, with_volumes
-from decon3d.report.index import build_index, page_state
+from decon3d.report.index import build_index
 from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
@@ -141,7 +141,8 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         [],
     )
     first = attempt("the key numbers", lambda: headline(metrics, cost, **grouped), nothing)
-    sections = {name: title for part in PARTS.values() for name, title in part.items()}
+    placed = {name: title for part in PARTS.values() for name, title in part.items()}
+    sections = dict(placed)
     figures, undrawn = attempt(
         "the figures",
         lambda: figures_by_section(root, dataset=dataset, sections=sections),
@@ -160,7 +161,8 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     wanted = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
     best = next((m for m in wanted if any(m not in row.missing for row in rows)), None)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
-    scenes = attempt("the viewer", lambda: _scenes(root, shown_volumes(rows), **named), [])
+    shown = shown_volumes(rows)
+    scenes = attempt("the viewer", lambda: _scenes(root, shown, **named), [])
     records = [row.record for row in rows if row.record is not None]
     restored = attempt(
         "what was restored",
@@ -171,8 +173,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ),
         "",
     )
-    others = {name: title for name, title in sections.items() if not _placed(name)}
-    shown = shown_volumes(rows)
+    others = {name: title for name, title in sections.items() if name not in placed}
     crop = attempt(
         "the crop",
         lambda: (
@@ -182,19 +183,22 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ),
         None,
     )
+    incomplete = attempt("the methods' state", lambda: incomplete_methods(root, **named), [])
+    made = datetime.datetime.now().astimezone()
     card = {
         "restored": restored,
         "volumes": len(rows),
         "odd": [row.name for row in rows if row.odd],
         "recommendations": [r.summary for r in advice],
         "pictures": rows[0].pictures if rows else [],
-        **attempt("the page's state", lambda: page_state(root, **named), {}),
+        "made": made.isoformat("T", "minutes"),
+        "missing": [f"{item['method']}: {', '.join(item['missing'])}" for item in incomplete],
     }
     write_json(root / paths.card(dataset), card)
     text = render(
         "page.html.j2",
         dataset=dataset,
-        made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
+        made=made.strftime("%d %B %Y, %H:%M"),
         settings=settings,
         several_channels=len(settings.datasets[dataset].channels) > 1,
         restored=restored,
@@ -206,7 +210,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         odd=int(ODD),
         advice=advice,
         headline=first.to_dict(orient="records"),
-        incomplete=attempt("the methods' state", lambda: incomplete_methods(root, **named), []),
+        incomplete=incomplete,
         parts={**PARTS, "trust": {**PARTS["trust"], **others}},
         figures=figures,
         blocks=summary_blocks(summary) if len(summary) else [],
@@ -267,10 +271,6 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
     path = root / paths.volume_page(dataset, volume)
     write_text(path, text)
     return path
-
-
-def _placed(section: str) -> bool:
-    return any(section in part for part in PARTS.values())
 
 
 def _scenes(
