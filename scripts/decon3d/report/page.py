@@ -14,21 +14,19 @@ import yaml
 from decon3d import paths
 from decon3d.errors import needs_traceback
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE
-from decon3d.evaluation.records import COLUMNS
 from decon3d.files import DIGESTS, check_digests, write_digests, write_json, write_text
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
 from decon3d.report.embed import embedded, figures_by_section, tables
 from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.first_screen import cost_overview, swipe_pictures
-from decon3d.report.headline_table import correlated_noise_warnings, headline
-from decon3d.report.independent import VOLUME, test_specimens, with_volumes
+from decon3d.report.headline_table import correlated_noise_warnings
+from decon3d.report.independent import VOLUME, with_volumes
 from decon3d.report.index import build_index
 from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
 from decon3d.report.overview import ODD, add_pictures, shown_volumes, volume_rows
-from decon3d.report.recommendation import recommended
 from decon3d.report.run_status import (
     data_warnings,
     effective_settings,
@@ -38,14 +36,7 @@ from decon3d.report.run_status import (
     psf_cards,
 )
 from decon3d.report.scenes import volume_scenes
-from decon3d.report.tables import (
-    COST_COLUMNS,
-    collect_cost,
-    collect_metrics,
-    summarise,
-    summary_blocks,
-    write_tables,
-)
+from decon3d.report.tables import Numbers, collect_numbers, summary_blocks, write_tables
 from decon3d.report.templating import listed, render
 from decon3d.report.vetoes import staircase_warnings
 from decon3d.settings import Settings, is_trained
@@ -101,7 +92,9 @@ def check_drawn(root: Path, *, dataset: str) -> None:
         check_digests(figures / DIGESTS, beside=[figures / "index.json"])
 
 
-def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
+def build_report(
+    root: Path, *, dataset: str, settings: Settings, numbers: Numbers | None = None
+) -> Path:
     """Write a dataset's page.
 
     Parameters
@@ -109,6 +102,8 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     root
         The working directory of the workflow. Figures come from `figures/`; everything else from
         the results themselves.
+    numbers
+        From `write_tables`; None = computed here, and the page lists those that fail.
 
     Returns
     -------
@@ -127,20 +122,9 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
             return otherwise
 
     named: dict[str, Any] = {"dataset": dataset, "settings": settings}
-    nothing = pd.DataFrame()
-    unmeasured = pd.DataFrame(columns=list(COLUMNS))
-    metrics = attempt("the metrics", lambda: collect_metrics(root, dataset=dataset), unmeasured)
-    uncounted = pd.DataFrame(columns=list(COST_COLUMNS))
-    cost = attempt("the cost", lambda: collect_cost(root, **named), uncounted)
-    specimens = attempt("the specimens", lambda: test_specimens(root, **named), {})
-    grouped: dict[str, Any] = {"settings": settings, "specimens": specimens}
-    summary = attempt("the summary", lambda: summarise(metrics, **grouped), nothing)
-    advice = attempt(
-        "the recommendation",
-        lambda: recommended(root, metrics, dataset=dataset, **grouped),
-        [],
-    )
-    first = attempt("the key numbers", lambda: headline(metrics, cost, **grouped), nothing)
+    if numbers is None:
+        numbers = collect_numbers(root, **named, attempt=attempt)
+    metrics, cost, advice = numbers.metrics, numbers.cost, numbers.advice
     placed = {name: title for part in PARTS.values() for name, title in part.items()}
     sections = dict(placed)
     figures, undrawn = attempt(
@@ -209,11 +193,11 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         rows=rows,
         odd=int(ODD),
         advice=advice,
-        headline=first.to_dict(orient="records"),
+        headline=numbers.headline.to_dict(orient="records"),
         incomplete=incomplete,
         parts={**PARTS, "trust": {**PARTS["trust"], **others}},
         figures=figures,
-        blocks=summary_blocks(summary) if len(summary) else [],
+        blocks=summary_blocks(numbers.summary) if len(numbers.summary) else [],
         cost=cost.astype(object).where(cost.notna(), None).to_dict(orient="records"),
         methods=attempt("the settings", lambda: effective_settings(root, **named), []),
         paragraph=attempt(

@@ -210,6 +210,18 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
+def test_the_numbers_of_the_tables_make_the_same_page(tree: Path, tmp_path: Path, monkeypatch):
+    root, named = tmp_path / "copy", {"dataset": "demo", "settings": make_settings(tree)}
+    shutil.copytree(tree, root)
+    numbers = write_tables(root, **named)
+    pages = [build_report(root, **named).read_text()]
+    monkeypatch.delattr("decon3d.report.page.collect_numbers")
+    pages.append(build_report(root, **named, numbers=numbers).read_text())
+    first, second = (re.sub(r"Report of [^.]+\.", "", page) for page in pages)
+    assert first == second and "could not be read" not in first
+
+
+@pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize("seed", range(6))
 def test_any_subset_of_the_results_gives_a_page(tree: Path, tmp_path: Path, caplog, seed) -> None:
     rng = np.random.default_rng(seed)
