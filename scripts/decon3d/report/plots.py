@@ -426,8 +426,7 @@ def metric_plot(
 def _scale_bar(axes: Axes, width_um: float, height_um: float, ink: str) -> None:
     """Draw a bar of a round length, about a fifth of the width, in the lower left corner."""
     outline = OUTLINE if ink == "white" else []
-    power = 10 ** math.floor(math.log10(width_um / 5))
-    length = max(v * power for v in (1, 2, 5) if v * power <= width_um / 5)
+    length = round_length(width_um / 5)
     x, y = 0.04 * width_um, height_um * 0.955
     axes.plot(
         [x, x + length],
@@ -448,3 +447,9 @@ def _scale_bar(axes: Axes, width_um: float, height_um: float, ink: str) -> None:
         path_effects=outline,
     )
     axes.set(xlim=(0, width_um), ylim=(height_um, 0))
+
+
+def round_length(most: float) -> float:
+    """Return the largest of 1, 2 and 5 times a power of ten that is at most `most`."""
+    power = 10.0 ** math.floor(math.log10(most))
+    return max(digit * power for digit in (1, 2, 5) if digit * power <= most * 1.0001)
