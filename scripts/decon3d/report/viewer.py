@@ -77,10 +77,10 @@ def viewer_scene(
     -------
     dict
         `shape` and `voxel_size_um` (Z, Y, X) of the copies, `start` (index of the plane, row and
-        column to begin with), `shared` (counts shown as black and white) and `panels`: `label`,
-        `image` (WebP, planes in rows of `columns`), `bits` (12: the upper 8 in red, the lower 4 in
-        green), `range` (counts stored as 0 and as the largest code), `window` (its own black and
-        white), `signed` and `overlay`.
+        column to begin with), `shared` (counts shown as black and white), `colours` (of deviations
+        and differences below and above 0) and `panels`: `label`, `image` (WebP, planes in rows of
+        `columns`), `bits` (12: the upper 8 in red, the lower 4 in green), `range` (counts stored as
+        0 and as the largest code), `window` (its own black and white), `signed` and `overlay`.
     """
     first = panels[0].scene
     shape = small_shape(first.counts.shape, voxel_size_um=first.voxel_size_um, most=MOST_VOXELS)
@@ -107,6 +107,7 @@ def viewer_scene(
         "voxel_size_um": [float(f"{v:.6g}") for v in voxel],
         "start": [min(int(p / v), n - 1) for p, v, n in zip(place, voxel, shape, strict=True)],
         "shared": _window(shared),
+        "colours": [INVENTED, MISSED],
         "panels": stored,
         "napari": napari,
     }
@@ -211,8 +212,6 @@ def _overlay(values: Values | None, voxel_size_um: Triple, shape: Shape) -> dict
         "shape": [z, y, x],
         "from": THRESHOLD,
         "limit": SATURATED,
-        "invented": INVENTED,
-        "missed": MISSED,
     }
 
 
