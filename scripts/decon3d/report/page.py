@@ -183,7 +183,6 @@ def build_report(
         "page.html.j2",
         dataset=dataset,
         made=made.strftime("%d %B %Y, %H:%M"),
-        settings=settings,
         several_channels=len(settings.datasets[dataset].channels) > 1,
         restored=restored,
         crop=crop,
