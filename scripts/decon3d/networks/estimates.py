@@ -40,7 +40,7 @@ from decon3d.volumes.camera import Camera
 from decon3d.volumes.statistics import ChannelStatistics
 
 WEIGHT = 0.35
-"""λ for one photon and a PSF of one voxel."""
+"""λ for one photon and a PSF of one voxel, before the limits."""
 LEAST_WEIGHT, MOST_WEIGHT = 0.0005, 0.04
 WIDTH_POWER, DOSE_POWER = -0.8, 0.3
 """Of the iterations: powers of the root of the PSF's sum of squares and of the photons."""

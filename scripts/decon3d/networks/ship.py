@@ -1,7 +1,7 @@
 """Make a trained network the one that comes with decon3d: `python -m decon3d.networks.ship BUNDLE`.
 
-The weights stay as they are. The network's file is written without dates, so that the same weights
-give the same file, and its digest is the version of the weights.
+The weights stay as they are. The network's file is written without dates: the same weights give
+the same file. Its digest is the version of the weights.
 """
 
 import argparse
