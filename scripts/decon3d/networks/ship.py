@@ -54,7 +54,6 @@ def ship(bundle: str | Path, *, into: Path = FOLDER) -> tuple[Path, BundleInfo]:
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise UserError(f"{bundle}: some weights are not finite; train the network again")
     target = into / info.kind
-    target.mkdir(parents=True, exist_ok=True)
     with replacing(target / "model.keras", ending=".keras") as temporary:
         _write_undated(Path(bundle) / "model.keras", Path(temporary))
         size = Path(temporary).stat().st_size
