@@ -30,6 +30,7 @@ def wrong_networks(settings: Settings) -> list[str]:
     """List the networks whose shipped or initial bundle cannot be read or has another kind."""
     problems = []
     for name, method in settings.methods.items():
+        start: str | None
         if uses_shipped(method):
             key, start = f"methods.{name}", SHIPPED
             remedy = "add `training: {}` to train the network, or name a folder with `bundle`"
