@@ -11,6 +11,6 @@ from decon3d.settings import Settings
 dataset = snakemake.wildcards.dataset
 with job_log(snakemake.log[0], threads=snakemake.threads):
     settings = Settings.model_validate(snakemake.params.settings)
-    write_tables(Path(), dataset=dataset, settings=settings)
+    numbers = write_tables(Path(), dataset=dataset, settings=settings)
     make_figures(Path(), dataset=dataset, settings=settings, processes=snakemake.threads)
-    build_report(Path(), dataset=dataset, settings=settings)
+    build_report(Path(), dataset=dataset, settings=settings, numbers=numbers)

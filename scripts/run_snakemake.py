@@ -1,9 +1,9 @@
 """Run Snakemake for `decon3d run`, which shows the run: `run_snakemake.py PIPES LOG ARGUMENTS…`.
 
-PIPES is two file descriptors, `EVENTS,LIFE`. Every event of the run is one line of JSON on EVENTS
+PIPES are two file descriptors, `EVENTS,LIFE`. Every event of the run is one line of JSON on EVENTS
 (`decon3d.command.display`). What Snakemake and the jobs print goes to the file LOG instead of the
-terminal. If something arrives on LIFE, or `decon3d run` has ended, the run stops: Snakemake gets
-SIGINT, and the running jobs SIGTERM, upon which they save their state.
+terminal. When LIFE is closed, or `decon3d run` has ended, the run stops: Snakemake gets SIGINT, and
+the running jobs get SIGTERM and save their state.
 
 `snakemake` alone needs none of this.
 """
@@ -35,25 +35,25 @@ WITHOUT_RUN = (
     *("filegraph", "d3dag", "unlock", "cleanup_metadata", "cleanup_shadow", "delete_all_output"),
     *("delete_temp_output", "generate_unit_tests", "conda_cleanup_envs", "conda_create_envs_only"),
 )
-"""Snakemake's options that show something else than the progress of a run."""
+"""Options with which Snakemake runs no jobs, or prints other things than their progress."""
 TARGETS_THAT_PRINT = {"verify"}
 FIELDS = (
     *("stats", "jobid", "job_id", "jobs", "rule_name", "rule_msg", "wildcards", "log", "aux_logs"),
     *("exception", "indent", "job_error_info"),
 )
-"""What is told of an event, besides its message."""
+"""Fields of an event that are sent, besides its message."""
 GRACE_S = 3.5
 """Time in which a job saves its state."""
 
 
 class Events:
-    """The pipe on which the run is told."""
+    """The pipe to `decon3d run`."""
 
     file = -1
 
     @classmethod
     def tell(cls, **event: Any) -> None:
-        """Write one line; nothing if `decon3d run` has ended."""
+        """Write one line; do nothing if `decon3d run` has ended."""
         line = json.dumps(event, default=_plain) + "\n"
         try:
             data = line.encode()
@@ -76,7 +76,7 @@ class LogHandler(LogHandlerBase):
         self.setFormatter(DefaultFormatter(self.common_settings.quiet, show_failed_logs=True))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell one message."""
+        """Send one message, and write it to the file."""
         fields = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
         Events.tell(
             event=str(getattr(record, "event", None) or "message"),
@@ -97,7 +97,7 @@ class Lines(io.TextIOBase):
         self.begun = ""
 
     def write(self, text: str) -> int:
-        """Tell whole lines, and write all of it to the file."""
+        """Send whole lines, and write all text to the file."""
         *whole, self.begun = (self.begun + text).split("\n")
         for line in filter(None, whole):
             Events.tell(event="text", message=line)
@@ -148,7 +148,7 @@ def main() -> None:
 
 
 def without_usage(text: str) -> str:
-    """Return what Snakemake says of its arguments; of a wrong one, without its 150 options."""
+    """Return Snakemake's messages about its arguments; an error without the list of all options."""
     _, found, problem = text.rpartition("snakemake: error: ")
     return f"Error: {problem.strip()}; `snakemake --help` lists the options\n" if found else text
 
@@ -170,7 +170,7 @@ def print_to(path: Path) -> None:
 
 
 def stop_when_told(life: int, stopping: threading.Event) -> None:
-    """Wait for the end of `decon3d run`, or for its word; then stop Snakemake and the jobs."""
+    """Wait until `decon3d run` ends or closes the pipe; then stop Snakemake and the jobs."""
     os.read(life, 1)
     stopping.set()
     os.kill(os.getpid(), signal.SIGINT)
@@ -180,7 +180,7 @@ def stop_when_told(life: int, stopping: threading.Event) -> None:
         late = time.monotonic() > until
         for process in psutil.Process().children(recursive=True):
             try:
-                # Shells wait for the jobs that they started; SLURM's commands must end their work.
+                # Shells wait for the jobs that they started; SLURM's commands must finish.
                 if "python" not in process.name():
                     continue
                 if late:

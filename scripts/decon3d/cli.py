@@ -121,8 +121,8 @@ def run(
 ) -> None:
     """Run the workflow for a config.
 
-    It shows a line for each stage; all messages are in logs/run.log. Ctrl-C stops the run, and the
-    same command goes on. Further arguments go to Snakemake: targets, then its options.
+    The terminal shows a line for each stage; all messages are in logs/run.log. Ctrl-C stops the
+    run; the same command resumes it. Further arguments go to Snakemake: targets, then its options.
     """
     from decon3d.command.launch import run_workflow
 
@@ -162,17 +162,17 @@ def watch(
     every: Annotated[float, typer.Option(help="Time between two looks, in s.")] = 30.0,
     on_failure: Annotated[
         str | None,
-        typer.Option(metavar="CMD", help="Command of the shell; gets a line as $1 and as input."),
+        typer.Option(metavar="CMD", help="Shell command; gets a line as $1 and on standard input."),
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Look once, restore, and end: for cron.")
+        bool, typer.Option("--once", help="Look once, restore, and end; for cron.")
     ] = False,
     profile: Profile = "local",
 ) -> None:
-    """Restore what arrives in a folder, once.
+    """Restore each file that arrives in a folder, once.
 
-    Every file becomes a dataset with the config's optics and methods. Run it where `results/` shall
-    be. Further arguments, with leading dashes, go to Snakemake.
+    Every file becomes a dataset with the config's optics and methods. The results are written to
+    `results/` in the working directory. Further options go to Snakemake.
     """
     from decon3d.command.watch import watch_folder
 

@@ -10,6 +10,12 @@ INDEX = "results/index.html"
 PARTIAL_REPORT = "logs/partial_report.txt"
 """Time of the last pages made after an error: an input of the pages' rules."""
 
+RUN_LOG = "logs/run.log"
+"""What Snakemake and the jobs of `decon3d run` print."""
+
+LOCKS = ".snakemake/locks"
+"""Folder of Snakemake's locks; empty unless a run works here, or was killed."""
+
 
 def psf(dataset: str, channel: str) -> str:
     """PSF on the image's grid (`psf.json` lies beside it)."""

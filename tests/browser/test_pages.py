@@ -322,8 +322,8 @@ def test_invented_and_missed_light_have_the_colours_of_the_figures(page):
     for name, color in ((".over", INVENTED), (".under", MISSED)):
         rgb = ", ".join(str(int(color[at : at + 2], 16)) for at in (1, 3, 5))
         assert page.locator(f".swatch{name}").evaluate(swatch) == f"rgb({rgb})"
-    data = page.evaluate("""document.querySelector(".viewer").viewer.scene.panels[1].overlay""")
-    assert (data["invented"], data["missed"]) == (INVENTED, MISSED)
+    colours = page.evaluate("""document.querySelector(".viewer").viewer.scene.colours""")
+    assert colours == [INVENTED, MISSED]
     assert np.allclose(DEVIATIONS([0.25, 0.75]), to_rgba_array([INVENTED, MISSED]), atol=0.02)
 
 

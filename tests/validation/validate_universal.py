@@ -112,7 +112,8 @@ def measured(
         found = kept_rivals(cell, plan)
         for name, folder in for_it:
             found = found + kept_network(cell, plan, folder, name)
-        rows += [{**cell.about, **row} for row in found]
+        about = cell.about
+        rows += [{**about, **row} for row in found]
         done += 1
         print(f"{done}/{len(cells)} {_name(cell)}", flush=True)
     return pd.DataFrame(rows), done, len(cells)

@@ -81,7 +81,7 @@ except UserError as error:
 
 JOBS = Jobs(SETTINGS, INPUTS, HEADERS, in_job=not workflow.is_main_process)
 LOOK_ONLY = workflow.output_settings.dryrun or "verify" in sys.argv
-if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
+if workflow.is_main_process and not any(Path(paths.LOCKS).glob("*")):
     for name in SETTINGS.datasets:
         for line in [
             *remake_missing(name, dry_run=LOOK_ONLY),

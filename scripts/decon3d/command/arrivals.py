@@ -9,21 +9,21 @@ from typing import Any
 
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
+from decon3d.volumes.inputs import ENDINGS, volume_name
 
-ENDINGS = re.compile(
-    r"\.(ome\.)?(tiff?|zarr|btf|tf8|czi|dv|ims|lif|lsm|nd2|oib|stk)$", re.IGNORECASE
-)
 UNFINISHED = re.compile(r"^[.~]|\.(part|partial|filepart|crdownload|tmp|temp)$", re.IGNORECASE)
-"""Names that programs give to files which they still write."""
+"""Names that programs give to unfinished files."""
 MOST_ATTEMPTS = 3
-"""Runs that restore one version of a file, if they fail."""
+"""Failed runs after which a version of a file is left out."""
 
 Signature = list[int]
-"""Number of files, bytes, and the latest change in ns: another one is another version."""
+"""Number of files, bytes, and the latest change in ns; it differs between versions of a file."""
 
 
 def signature(path: Path) -> Signature:
     """Return the signature of a file, or of all files of a folder (an OME-Zarr).
+
+    `volumes.fingerprints` would open every TIFF at every look; this reads attributes only.
 
     Raises
     ------
@@ -40,16 +40,16 @@ def signature(path: Path) -> Signature:
 
 @dataclass
 class Entry:
-    """What is known of one path.
+    """The state of one path.
 
     Attributes
     ----------
     name
-        Of the dataset in the results.
+        Name of the dataset in the results.
     version
-        Its signature at the last look.
+        Signature at the last look.
     since_s
-        When this version was first seen; the clock of this machine.
+        When this version was first seen, by the clock of this machine.
     state
         `new`; `refused` (cannot be read; reported), `failed` (a run failed), `done`.
     attempts
@@ -102,7 +102,7 @@ class Arrivals:
             self.entries = {path: Entry(**e) for path, e in content["entries"].items()}
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{self.record} is damaged; remove it, and all files of the folder count as new"
+                f"{self.record} is damaged; remove it (all files of the folder then count as new)"
             ) from error
 
     def save(self) -> None:
@@ -116,7 +116,7 @@ class Arrivals:
         Raises
         ------
         UserError
-            If the folder cannot be read, such as a network share that is away.
+            If the folder cannot be read, such as a network share that is not mounted.
         """
         try:
             found = sorted(self._found())
@@ -142,7 +142,7 @@ class Arrivals:
 
     def _name(self, path: Path) -> str:
         """Return a name of the results that no other file has."""
-        name = re.sub(r"[^A-Za-z0-9_-]+", "_", ENDINGS.sub("", path.name)) or "volume"
+        name = volume_name(path.name)
         taken = {entry.name for entry in self.entries.values()}
         number, chosen = 2, name
         while chosen in taken:
@@ -150,7 +150,7 @@ class Arrivals:
         return chosen
 
     def waiting(self) -> bool:
-        """Return whether a file is there that is not known to be complete."""
+        """Return whether a file may still be incomplete."""
         return any(
             entry.state == "new" and not self._settled(entry) for entry in self.entries.values()
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decon3d.errors import UserError
-from decon3d.paths import INSTRUMENTS
+from decon3d.paths import INSTRUMENTS, LOCKS
 
 INTERMEDIATE = {
     "ingest": "volumes converted to OME-Zarr; a run converts them again",
@@ -39,7 +39,6 @@ FINAL = {
 }
 """Folders of a dataset that hold results, and what they are."""
 PAGES = ("report.html", "report.json", "preview.html", "preview.json")
-LOCKS = ".snakemake/locks"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """What `decon3d run` shows: a line for each stage, and an estimate for the whole run.
 
-`Run` follows a run by its events (`scripts/run_snakemake.py`) and the logs of its jobs. It knows
-neither Snakemake nor the terminal.
+`Run` follows a run by its events (`scripts/run_snakemake.py`) and the logs of its jobs. It depends
+neither on Snakemake nor on the terminal.
 """
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,22 +37,24 @@ TYPICAL_S = {
     **{"statistics_restored": 5.0, "report": 40.0, "volume_page": 10.0, "instrument_page": 5.0},
     **{"all": 0.0, "preview": 0.0, "instrument": 0.0},
 }
-"""Seconds of the short jobs, until one of their rule has ended. Other jobs follow the data."""
+"""Seconds of short jobs, for the estimate until a job of the same rule has ended. The time of other
+jobs depends on the data."""
 NOTHING_TO_DO = "Nothing to be done"
 RESTARTED = re.compile(r"Trying to restart job (\d+)\.")
 FOLLOWS_A_FAILURE = {"CalledProcessError", "RuleException", "SpawnedJobError"}
-"""Snakemake's errors that say only that a job failed, which `JOB_ERROR` tells."""
+"""Snakemake's errors that only repeat that a job failed; the event `job_error` has the details."""
 SUMMARIES = (
     *("Exiting because a job execution failed", "At least one job did not complete"),
     *("WorkflowError:\nAt least one job did not complete", "Shutting down, this might"),
     "Will exit after finishing currently running jobs",
 )
+"""Beginnings of Snakemake's errors that only sum up others."""
 LOCKED = (
-    "Another run works in this folder; wait until it ends. If there is none, it was killed: add "
-    "--unlock to this command once."
+    "Another run works in this folder; wait until it ends. If no run works here, one was killed: "
+    "add --unlock to this command once."
 )
 NO_MESSAGE = (
-    "no message in its log: it was killed, lacked memory, or could not start; see logs/run.log"
+    f"no message in its log: it was killed, lacked memory, or could not start; see {paths.RUN_LOG}"
 )
 
 
@@ -83,7 +86,7 @@ class Stage:
 
     @property
     def ended(self) -> bool:
-        """Whether no job is left that can run."""
+        """Whether all jobs are finished or have failed."""
         return self.done + self.failed >= self.total and not self.running
 
 
@@ -102,11 +105,9 @@ class Run:
     known: Mapping[str, float] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
     stages: dict[str, Stage] = field(default_factory=dict)
-    failures: int = 0
     finished: str = ""
     nothing_to_do: bool = False
-    _waiting: dict[str, int] = field(default_factory=dict)
-    _jobs: dict[int, Job] = field(default_factory=dict)
+    _waiting: Counter[str] = field(default_factory=Counter)
     _times: dict[str, list[float]] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _more_warnings: int = 0
@@ -115,8 +116,17 @@ class Run:
     def __post_init__(self) -> None:
         self.start = self.clock()
 
+    @property
+    def failures(self) -> int:
+        """Number of jobs that failed and do not run again."""
+        return sum(stage.failed for stage in self.stages.values())
+
+    @property
+    def _jobs(self) -> dict[int, Job]:
+        return {n: job for stage in self.stages.values() for n, job in stage.running.items()}
+
     def take(self, event: Mapping[str, Any]) -> list[str]:
-        """Follow one event; return the lines to show above the stages."""
+        """Update the state by one event; return the lines to show above the stages."""
         handle = getattr(self, f"_on_{event['event']}", None)
         return handle(event) if handle else []
 
@@ -128,11 +138,11 @@ class Run:
         if job.log is None:
             return []
         job.log.read()
-        new, job.log.warnings[:] = list(job.log.warnings), []
+        new, job.log.warnings = job.log.warnings, []
         return [line for text in new for line in self._warning(text)]
 
     def _warning(self, text: str) -> list[str]:
-        """Show a warning once, although it names other volumes and numbers."""
+        """Show one warning of each kind, and count those that differ only in file and numbers."""
         kind = re.sub(r"[\d.]+", "#", text.partition(": ")[2] or text)
         if kind in self._said:
             self._more_warnings += 1
@@ -144,10 +154,10 @@ class Run:
         return [event["message"]]
 
     def _on_run_info(self, event: Mapping[str, Any]) -> list[str]:
-        counts = {rule: n for rule, n in event.get("stats", {}).items() if rule != "total"}
-        if self.stages:  # told again at the end
+        if self.stages:  # Snakemake repeats this event at the end
             return []
-        self._waiting = dict(counts)
+        counts = {rule: n for rule, n in event.get("stats", {}).items() if rule != "total"}
+        self._waiting.update(counts)
         for name in [*STAGES, *sorted(set(counts) - set(STAGE_OF))]:
             total = sum(n for rule, n in counts.items() if STAGE_OF.get(rule, rule) == name)
             if total:
@@ -163,42 +173,46 @@ class Run:
         logs = event.get("log") or []
         job = Job(rule, event.get("wildcards") or {}, JobLog(Path(logs[0])) if logs else None, now)
         stage = self._stage(rule)
-        self._jobs[number] = stage.running[number] = job
-        self._waiting[rule] = self._waiting.get(rule, 0) - 1
+        stage.running[number] = job
+        self._waiting[rule] -= 1
         stage.since, stage.until = stage.since or now, None
         if event.get("rule_msg"):
             self.finished = event["rule_msg"]
         return []
 
     def _on_job_finished(self, event: Mapping[str, Any]) -> list[str]:
-        job = self._jobs.pop(event["job_id"], None)
+        job = self._end(event["job_id"])
         if job is None:
             return []
-        stage, now = self._stage(job.rule), self.clock()
-        stage.running.pop(event["job_id"], None)
-        stage.done, stage.until = stage.done + 1, now
-        self._times.setdefault(job.rule, []).append(now - job.since)
+        self._stage(job.rule).done += 1
+        self._times.setdefault(job.rule, []).append(self.clock() - job.since)
         return self._read(job)
 
+    def _end(self, number: int) -> Job | None:
+        """Take a job out of the running ones of its stage; None = it does not run."""
+        for stage in self.stages.values():
+            if number in stage.running:
+                stage.until = self.clock()
+                return stage.running.pop(number)
+        return None
+
     def _on_job_error(self, event: Mapping[str, Any]) -> list[str]:
-        job = self._jobs.pop(event["jobid"], None)
+        job = self._end(event["jobid"])
         if job is None:
             return []
-        stage = self._stage(job.rule)
-        stage.running.pop(event["jobid"], None)
-        stage.failed, stage.until = stage.failed + 1, self.clock()
-        self.failures += 1
+        self._stage(job.rule).failed += 1
         self._failed[event["jobid"]] = job.rule
         lines = self._read(job)
         message = job.log.error if job.log else ""
-        if event.get("indent") and not message:  # of a group, whose failure is told once
+        if event.get("indent") and not message:  # of a group, which `_on_group_error` reports
             return lines
         return [*lines, *_failure(job.title(), message, event.get("log") or [])]
 
     def _on_group_error(self, event: Mapping[str, Any]) -> list[str]:
-        """Tell the failure of a group, unless one of its jobs left a message."""
-        infos = event.get("job_error_info") or []
-        jobs = [self._jobs[i["jobid"]] for i in infos if i["jobid"] in self._jobs]
+        """Report the failure of a group, unless a job of it left a message to report."""
+        running = self._jobs
+        numbers = [info["jobid"] for info in event.get("job_error_info") or []]
+        jobs = [running[number] for number in numbers if number in running]
         lines = [line for job in jobs for line in self._read(job)]
         if any(job.log and job.log.error for job in jobs):
             return lines
@@ -219,10 +233,9 @@ class Run:
         rule = self._failed.pop(number, None)
         if rule is None:
             return []
-        self.failures -= 1
         self._stage(rule).failed -= 1
-        self._waiting[rule] = self._waiting.get(rule, 0) + 1
-        return [f"The job {rule} is tried again."]
+        self._waiting[rule] += 1
+        return [f"The job {rule} runs again."]
 
     def _on_error(self, event: Mapping[str, Any]) -> list[str]:
         if event.get("exception") == "LockException":
@@ -248,11 +261,12 @@ class Run:
             From the mean time of each rule's finished jobs, in this run or an earlier one, the
             progress of the running ones, and how many ran at a time so far.
         stages
-            The stages that wait for a first job of unknown length: the run takes longer by it.
+            The stages with jobs of unknown length, which are not included in the seconds.
         """
         now, known, work = self.clock(), {**TYPICAL_S, **self.seconds()}, 0.0
+        running = self._jobs.values()
         unknown: set[str] = set()
-        for job in self._jobs.values():
+        for job in running:
             spent, share = now - job.since, job.log.share if job.log else None
             if share:
                 work += spent * (1 - share) / share
@@ -268,7 +282,7 @@ class Run:
             else:
                 unknown.add(STAGE_OF.get(rule, rule))
         busy = sum(map(sum, self._times.values()))
-        busy += sum(now - job.since for job in self._jobs.values())
+        busy += sum(now - job.since for job in running)
         at_once = max(1.0, busy / max(now - self.start, 1.0))
         return work / at_once, [name for name in self.stages if name in unknown]
 
@@ -309,10 +323,10 @@ class Run:
         )
 
     def last_lines(self, code: int, *, output: Path) -> list[str]:
-        """Return what to say at the end of the run, which ended with an exit status."""
+        """Return the last lines of a run that ended with the exit status `code`."""
         lines = []
         if self._more_warnings:
-            lines.append(f"{self._more_warnings} more warnings of these kinds are in {output}")
+            lines.append(f"Other warnings of these kinds: {self._more_warnings}; see {output}")
         took = duration(self.clock() - self.start)
         if code == 0 and self.nothing_to_do:
             lines.append("Nothing to do: all results are up to date.")
@@ -336,7 +350,7 @@ def _failure(title: str, message: str, logs: list[str]) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration in one or two units.
+    """Write a duration in one or two units; tables have one unit (`report.templating.duration`).
 
     Examples
     --------

@@ -9,9 +9,9 @@ LINE = re.compile(r"^\d\d:\d\d:\d\d (?P<level>[IWEC]) (?P<text>.*)$")
 PROGRESS = re.compile(r"^(?P<what>.*): \S+/\S+ .*\((?P<percent>\d+) %\), (?P<rest>.*)$")
 """A line of `logs.progress`: its title, the share done, and the rate with the time left."""
 OF_PYTHON = re.compile(r"^\S+:\d+: \w*Warning: ")
-"""A warning of a library about its own code, which only the log holds."""
+"""A warning of a library about its own code; only the log contains these."""
 MOST_BYTES = 1_000_000
-"""Read at once; a log is a few kB."""
+"""Limit of one read; a log usually has a few kB."""
 
 
 @dataclass
@@ -21,11 +21,11 @@ class JobLog:
     Attributes
     ----------
     progress
-        Title, rate and time left of the last line of progress; empty before it.
+        Title, share, rate and time left of the present loop; empty if there is none.
     share
-        Share of its work that is done, 0 to 1; None while unknown.
+        Share of the present loop that is done, 0 to 1; None = unknown.
     warnings
-        All warnings so far.
+        The warnings; a caller may take them out.
     error
         The last error; empty if there is none.
     """
@@ -40,7 +40,7 @@ class JobLog:
     _begun: bytes = b""
 
     def __post_init__(self) -> None:
-        self._before = self._changed()  # of an earlier run
+        self._before = self._changed()  # the log of an earlier run is not read
 
     def _changed(self) -> int | None:
         try:
@@ -76,7 +76,7 @@ class JobLog:
         elif level == "W" and not OF_PYTHON.match(text):
             self.warnings.append(text)
         elif progress := PROGRESS.match(text):
-            ended = progress["percent"] == "100"  # of a loop; the job may go on
+            ended = progress["percent"] == "100"  # the loop has ended; the job may go on
             self.share = None if ended else int(progress["percent"]) / 100
             told = f"{progress['what']}: {progress['percent']} %, {progress['rest']}"
             self.progress = "" if ended else told

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -31,8 +31,8 @@ def is_installed() -> bool:
     return (PACKAGE / "_workflow").is_dir()
 
 
-def check_config(path: str | Path) -> None:
-    """Refuse a config file that Snakemake could not read.
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read a config file; refuse one that Snakemake could not read.
 
     Raises
     ------
@@ -54,6 +54,7 @@ def check_config(path: str | Path) -> None:
             raise UserError(f"{path}{where}: {error.problem}; correct the YAML there") from None
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no keys; a config begins with `datasets:`")
+    return found
 
 
 def find_profile(name: str) -> str:
@@ -136,7 +137,7 @@ def run_workflow(
             f"{wanted[0]}: environments of conda and Apptainer do not hold the installed decon3d; "
             "leave the option out, or run the workflow from a clone"
         )
-    check_config(config)
+    read_config(config)
     given = snakemake_arguments(config, profile=profile, arguments=arguments)
     if verbose:
         # -P: nothing in the working directory takes the place of a module.

@@ -1,14 +1,14 @@
-"""The end of `decon3d preview`: the price of each method, and the command that runs it."""
+"""The end of `decon3d preview`: the price of each method, and the command of the full run."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from decon3d import paths
-from decon3d.command.display import duration
+from decon3d.command.launch import read_config
 from decon3d.errors import UserError
 from decon3d.files import read_json
+from decon3d.report.templating import duration, quantity
 
 
 def price_lines(config: str | Path) -> list[str]:
@@ -19,17 +19,14 @@ def price_lines(config: str | Path) -> list[str]:
     config
         The config file.
     """
-    with Path(config).open(encoding="utf-8-sig") as file:
-        datasets = yaml.safe_load(file).get("datasets") or {}
     lines: list[str] = []
-    command = f"decon3d run {config}"
-    for name in datasets:
+    for name in read_config(config).get("datasets") or {}:
         try:
             record = read_json(paths.preview_costs(name))
-        except (OSError, UserError):
+        except (OSError, UserError):  # without a preview
             continue
         lines += [f"{name}:", *_table(record["methods"])]
-        command = record["command"]
+    command = f"decon3d run {shlex.quote(str(config))}"
     return [*lines, f"Run it: {command}", f"On a cluster: {command} --profile slurm"]
 
 
@@ -37,16 +34,9 @@ def _table(methods: list[dict[str, Any]]) -> list[str]:
     head = ["method", "training", "restoring", "memory", "disk"]
     rows = [head]
     for row in methods:
-        priced = row["predicted_s"] is not None
-        rows.append(
-            [
-                row["method"],
-                duration(row["training_s"]) if row["training_s"] else "-",
-                duration(row["predicted_s"]) if priced else "-",
-                f"{row['memory_gb']:.3g} GB" if priced else "-",
-                f"{row['disk_gb']:.3g} GB" if priced else "-",
-            ]
-        )
+        seconds = (row["training_s"] or None, row["predicted_s"])
+        room = (row["memory_gb"], row["disk_gb"])
+        rows.append([row["method"], *map(duration, seconds), *map(_gigabytes, room)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  "
@@ -57,3 +47,7 @@ def _table(methods: list[dict[str, Any]]) -> list[str]:
         lines += [f"  {row['method']}: {note}" for note in row["notes"]]
         lines += [f"  {row['method']} on a cluster, {one}" for one in row["cluster"]]
     return lines
+
+
+def _gigabytes(value: float | None) -> str:
+    return quantity(value) if value is None else f"{quantity(value)} GB"

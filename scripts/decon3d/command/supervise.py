@@ -17,21 +17,22 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from decon3d import paths
 from decon3d.command.display import Run
+from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
 
-OUTPUT = Path("logs/run.log")
-"""What Snakemake and the jobs print."""
 TIMES = Path("logs/seconds.json")
 """Seconds of a job of each rule, for the next run's estimate."""
-LOCKS = Path(".snakemake/locks")
 TICK_S = 0.25
 PLAIN_S = 300.0
-"""Between two lines of progress where there is no terminal."""
+"""Time between two reports of the state where there is no terminal."""
 STOP_S = 4.5
-"""Until a run that was stopped is killed. Jobs on a cluster are cancelled by its commands."""
+"""Time after which a stopped run is killed."""
 STOP_CLUSTER_S = 60.0
+"""The same on a cluster, where Snakemake first cancels the jobs."""
 STOPPED = 130
+"""Exit status of a run that was stopped."""
 
 
 class Screen(Protocol):
@@ -67,7 +68,7 @@ class Terminal:
 
 
 class Plain:
-    """A line for each stage that has ended, and one now and then: for files and pipes."""
+    """A line for each stage that has ended, and the state every five minutes: for files, pipes."""
 
     def __init__(self) -> None:
         self.told: set[str] = set()
@@ -123,11 +124,11 @@ def run_shown(
         The exit status; 130 if Ctrl-C, SIGTERM or SIGHUP stopped the run.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    locks = set(LOCKS.glob("*"))
+        signal.signal(number, signal.default_int_handler)
+    was_locked = is_locked()
     told, events = os.pipe()
     life, lifeline = os.pipe()
-    started = [sys.executable, "-P", str(script), f"{events},{life}", str(OUTPUT), *arguments]
+    started = [sys.executable, "-P", str(script), f"{events},{life}", paths.RUN_LOG, *arguments]
     # A session of its own: Ctrl-C reaches this process only, which then stops the jobs in order.
     child = subprocess.Popen(started, pass_fds=(events, life), start_new_session=True)
     os.close(events)
@@ -146,31 +147,29 @@ def run_shown(
         except KeyboardInterrupt:
             shown.show(["Stopping; running jobs save what they have."])
             os.close(lifeline)
-            _end(child, STOP_CLUSTER_S if remote else STOP_S, locks)
+            _end(child, STOP_CLUSTER_S if remote else STOP_S)
+            if not was_locked:  # a killed Snakemake leaves its lock
+                unlock()
             code = STOPPED
     if code == STOPPED:
         print("Stopped. Run the same command to go on.", flush=True)
     elif run.stages or run.nothing_to_do or run.failures:
-        lines = [*run.last_lines(code, output=OUTPUT), *(last() if code == 0 else ())]
+        lines = [*run.last_lines(code, output=Path(paths.RUN_LOG)), *(last() if code == 0 else ())]
         print(*lines, sep="\n", flush=True)
         with contextlib.suppress(OSError):
             write_json(TIMES, {rule: round(s, 1) for rule, s in run.seconds().items()})
     return code
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def _times() -> dict[str, float]:
     try:
         return {rule: float(seconds) for rule, seconds in read_json(TIMES).items()}
-    except Exception:  # there is none yet, or it is damaged: it only serves the estimate
+    except (UserError, OSError, AttributeError, TypeError, ValueError):  # none yet, or damaged
         return {}
 
 
 def _events(told: int) -> Iterator[dict[str, Any] | None]:
-    """Iterate over the events until the run ends; None now and then."""
+    """Iterate over the events until the run ends; None after each `TICK_S` without one."""
     waiting: queue.Queue[str] = queue.Queue()
 
     def listen() -> None:
@@ -191,7 +190,7 @@ def _events(told: int) -> Iterator[dict[str, Any] | None]:
         yield json.loads(line)
 
 
-def _end(child: "subprocess.Popen[bytes]", patience_s: float, locks: set[Path]) -> None:
+def _end(child: "subprocess.Popen[bytes]", patience_s: float) -> None:
     """Wait for a run that was told to stop; kill it after `patience_s` or a second Ctrl-C."""
     try:
         child.wait(timeout=patience_s)
@@ -199,6 +198,14 @@ def _end(child: "subprocess.Popen[bytes]", patience_s: float, locks: set[Path]) 
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    if not locks:  # a killed Snakemake leaves its lock
-        for lock in LOCKS.glob("*"):
-            lock.unlink(missing_ok=True)
+
+
+def is_locked() -> bool:
+    """Return whether Snakemake works in the working directory, or was killed there."""
+    return any(Path(paths.LOCKS).glob("*"))
+
+
+def unlock() -> None:
+    """Remove the locks that a killed Snakemake left in the working directory."""
+    for lock in Path(paths.LOCKS).glob("*"):
+        lock.unlink(missing_ok=True)

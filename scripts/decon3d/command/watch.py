@@ -2,7 +2,7 @@
 
 Every file is a dataset of its own, with the optics and methods of one config: a file that arrives
 later changes nothing that is restored already. The folder is polled, since network shares do not
-tell what happens in them.
+report changes.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +24,26 @@ import yaml
 
 from decon3d import paths
 from decon3d.command.arrivals import Arrivals, Entry
-from decon3d.command.launch import check_config, find_profile, workflow_folder
+from decon3d.command.launch import find_profile, read_config, workflow_folder
+from decon3d.command.supervise import STOPPED, is_locked, unlock
 from decon3d.errors import UserError
 from decon3d.files import write_text
 from decon3d.preflight import check_headers, list_inputs
+from decon3d.report.index import PARTIAL_DATE
 from decon3d.settings import instrument_folders, is_trained, load_settings, with_files
+from decon3d.settings.files import table
 from decon3d.user_paths import expand_path
 
 PLACE = Path("logs/watch")
-"""Record of the files, lock, and outputs, below the working directory."""
+"""Record of the files, lock, config and headers, below the working directory."""
 MOST_AT_ONCE = 50
 """Files of one run; the others follow in the next."""
-LOCKS = Path(".snakemake/locks")
 ENDS_S = 10.0
 """A run whose `decon3d run` was killed stops by itself within this time."""
-STOPPED = 130
-_SECOND_DAY = 2 * 24 * 3600
-"""Pages of a failed run are dated to the first day of 1970 (`scripts/report_existing.py`)."""
 
 
 class BusyError(UserError):
-    """Another watch, or its run, is at work."""
+    """Another watch, or a run that it started, is active."""
 
 
 @dataclass
@@ -73,8 +73,7 @@ class Watch:
     arrivals: Arrivals = field(init=False)
 
     def __post_init__(self) -> None:
-        check_config(self.config)
-        self.template = yaml.safe_load(self.config.read_text(encoding="utf-8-sig"))
+        self.template = read_config(self.config)
         self.arrivals = Arrivals(
             self.folder.absolute(), PLACE / "files.json", self.settle_s, self.clock
         )
@@ -85,12 +84,12 @@ class Watch:
         Raises
         ------
         UserError
-            If the folder does not exist, the config has not one dataset, or a network would be
-            trained for every file.
+            If the folder does not exist, the config does not have exactly one dataset, or a network
+            would be trained for every file.
         """
         if not self.folder.is_dir():
             raise UserError(f"{self.folder} is not a folder; give the one in which files arrive")
-        datasets = self.template.get("datasets") or {}
+        datasets = table(self.template.get("datasets"))
         if len(datasets) != 1:
             raise UserError(
                 f"{self.config} has {len(datasets)} datasets; a watched folder needs a config with "
@@ -106,15 +105,15 @@ class Watch:
                 )
 
     def for_files(self, files: Mapping[str, str]) -> dict[str, Any]:
-        """Return the config in which each file, by the name of its dataset, is a dataset."""
-        config = copy.deepcopy(self.template)
-        (dataset,) = config["datasets"].values()
-        dataset = {k: v for k, v in dataset.items() if k not in ("volumes", "simulate", "preview")}
-        config["datasets"] = {
-            name: {**copy.deepcopy(dataset), "volumes": [{"name": name, "path": path}]}
+        """Return the config in which each file is a dataset; `files` maps their names to paths."""
+        (dataset,) = self.template["datasets"].values()
+        own = ("volumes", "simulate", "preview")
+        shared = {key: value for key, value in table(dataset).items() if key not in own}
+        datasets = {  # copies: YAML would write one object as an anchor and its aliases
+            name: {**copy.deepcopy(shared), "volumes": [{"name": name, "path": path}]}
             for name, path in files.items()
         }
-        return dict(config)
+        return {**self.template, "datasets": datasets}
 
     def _with_instruments(self, files: Mapping[str, str]) -> Any:
         folders = instrument_folders([self.config], workflow_folder())
@@ -129,11 +128,11 @@ class Watch:
             The exit status of the run; 0 if there was nothing to do.
         """
         self.arrivals.look()
-        ready = dict(list(self._readable(self.arrivals.ready()).items())[:MOST_AT_ONCE])
+        ready = dict(islice(self._readable(self.arrivals.ready()), MOST_AT_ONCE))
         self.arrivals.save()
         if not ready:
             return 0
-        if any(LOCKS.glob("*")):
+        if is_locked():
             say(f"Another run works in {Path.cwd()}; {len(ready)} new file(s) wait for its end")
             return 0
         names = ", ".join(entry.name for entry in ready.values())
@@ -151,12 +150,11 @@ class Watch:
         self.arrivals.save()
         return code
 
-    def _readable(self, ready: dict[str, Entry]) -> dict[str, Entry]:
-        """Return the files that fit the config and whose last plane can be read; tell the others.
+    def _readable(self, ready: dict[str, Entry]) -> Iterator[tuple[str, Entry]]:
+        """Yield the files that fit the config and whose last plane can be read.
 
-        A file that cannot be read is reported once, and tried again when it changes.
+        The others are reported once, and tried again when they change.
         """
-        accepted = {}
         for path, entry in ready.items():
             try:
                 self._try_to_read(entry.name, path)
@@ -165,8 +163,7 @@ class Watch:
                 text = " ".join(str(error).split())
                 self._failed(f"{path} is left out until it changes: {text}")
             else:
-                accepted[path] = entry
-        return accepted
+                yield path, entry
 
     def _try_to_read(self, name: str, path: str) -> None:
         from decon3d.volumes.reader import open_volume
@@ -183,7 +180,7 @@ class Watch:
             volume.read(time_, channels - 1, region)
 
     def _take(self, ready: Mapping[str, Entry], code: int, started: float) -> None:
-        """Note what was restored; report what was not."""
+        """Note which files were restored; report the others."""
         failed = []
         for entry in ready.values():
             if code == 0 or _has_page(entry.name, started):
@@ -193,11 +190,11 @@ class Watch:
             if entry.attempts == 1:
                 failed.append(entry.name)
         if failed:
-            log = "logs/run.log"
-            self._failed(f"decon3d: {', '.join(failed)} could not be restored; see {log}")
+            names = ", ".join(failed)
+            self._failed(f"decon3d: {names} could not be restored; see {paths.RUN_LOG}")
 
     def _failed(self, line: str) -> None:
-        """Print a line, and hand it to the user's command."""
+        """Print a line, and pass it to the user's command."""
         say(line)
         if not self.on_failure:
             return
@@ -218,7 +215,7 @@ def _has_page(name: str, started: float) -> bool:
         made = os.stat(paths.report(name)).st_mtime
     except OSError:
         return False
-    return made > _SECOND_DAY and made > started - 2  # a share's clock may differ a little
+    return made > PARTIAL_DATE and made > started - 2  # a share's clock may differ a little
 
 
 def say(line: str) -> None:
@@ -230,8 +227,8 @@ def say(line: str) -> None:
 def alone(folder: Path) -> Iterator[int]:
     """Hold the locks of the working directory and of the folder; yield the former's descriptor.
 
-    The kernel releases a lock when all processes that have it end, whatever the reason. The run
-    inherits it.
+    The kernel releases a lock when all processes that hold it have ended, for whatever reason. The
+    run inherits it.
 
     Raises
     ------
@@ -257,7 +254,9 @@ def _lock(file: int, where: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise BusyError(f"another watch, or a run that it started, is at work {where}") from error
+        raise BusyError(
+            f"another watch, or a run that it started, is at work {where}; wait until it ends"
+        ) from error
     except OSError:  # a network share without locks for folders
         return
 
@@ -304,7 +303,7 @@ def watch_folder(
     UserError
         If the folder or config cannot be used, or another watch works here.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with alone(folder) as lock:
             run = runner(profile, arguments, lock)
@@ -312,7 +311,7 @@ def watch_folder(
             watch.check()
             watch.arrivals.load()
             if watch.arrivals.running:
-                _unlock()
+                _unlock_killed()
             if once:
                 return _once(watch)
             say(f"Watching {folder}; Ctrl-C ends it")
@@ -341,14 +340,9 @@ def _once(watch: Watch) -> int:
     return watch.one_pass()
 
 
-def _unlock() -> None:
-    """Remove the lock of a run that was killed: this watch holds the lock that the run would."""
+def _unlock_killed() -> None:
+    """Remove the lock that a killed run left; a running one would still hold the watch's lock."""
     until = time.monotonic() + ENDS_S
-    while any(LOCKS.glob("*")) and time.monotonic() < until:
+    while is_locked() and time.monotonic() < until:
         time.sleep(0.5)
-    for lock in LOCKS.glob("*"):
-        lock.unlink(missing_ok=True)
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+    unlock()

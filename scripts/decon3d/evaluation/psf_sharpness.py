@@ -47,8 +47,8 @@ ALTERNATIVE_STEPS = 8
 PATTERN_STEPS = 150
 """Iterations towards the pattern c; after 40, Hᵀc ≥ 0 is too inexact at 2,000 photons."""
 ROUGH_STEPS = 40
-"""Iterations after which a block whose image is significantly less sharp goes no further: more of
-them hardly make a pattern that refutes, since the inexact one errs to that side."""
+"""Iterations towards a first, rough pattern. It errs on the side of refuting the PSF, so a block
+that it finds significantly less sharp needs no exact one."""
 SIGNIFICANT = 2.5
 """Standard errors of the sharpness from which it counts."""
 LEAST_SHARE = 0.15
@@ -125,7 +125,7 @@ def sharper_than(halves: Sequence[Halves], *, psf: Psf, threads: int = 1) -> Sha
             noise = float(np.sum(np.square(pattern) * second, dtype=np.float64))
             # ⟨c, nearest⟩ is 0 in sum, but not in each cell.
             cells = _by_cell(pattern * (second - nearest))
-            if lack >= SIGNIFICANT * noise**0.5:  # even by the rough pattern it is not sharper
+            if lack >= SIGNIFICANT * noise**0.5:  # less sharp, even by the rough pattern
                 break
         excess -= lack
         variance += noise

@@ -275,7 +275,7 @@ def known_photons(sample: Sequence[NDArray[Any]], camera: Camera) -> tuple[Photo
 def _restored(
     method: Method, images: Sequence[NDArray[Any]], bench: Bench, threads: int
 ) -> list[NDArray[np.float32]]:
-    """Restore images of one object; what is decided on an image is decided on the first."""
+    """Restore images of one object; settings that are chosen on an image are those of the first."""
     restored = list(images)
     for i, prepare in enumerate(method.preparations):
         restored = restore_alike(

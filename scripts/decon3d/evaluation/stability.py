@@ -1,8 +1,8 @@
 """How much a restoration changes between two halves of the photons, voxel by voxel.
 
-The halves are those of the held-out photons (`evaluation.deviance`): of a sample block, each
-restored at the brightness of the whole block. Their difference shows what noise decides. It is not
-an error: whatever a method makes of both halves alike, right or wrong, does not show.
+The halves are those of the held-out photons (`evaluation.deviance`) of a sample block. Each is
+restored at the brightness of the whole block. Their difference shows the effect of the noise. It is
+not the error of the restoration: errors that both halves share cancel.
 """
 
 from collections.abc import Mapping, Sequence

@@ -19,8 +19,10 @@ from decon3d.networks.backend import keras, tf
 from decon3d.networks.description import SCHEMA_VERSION, BundleInfo, check_bundle
 from decon3d.networks.engines import TENSORFLOW, Engine, compiled
 from decon3d.networks.geometry import halo_and_stride
+from decon3d.networks.kind import NetworkSection
 from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
+from decon3d.optics.psf import Psf, fingerprint, fwhm_um
 from decon3d.versions import __version__
 
 
@@ -40,6 +42,35 @@ def weights_digest(model: keras.Model) -> str:
     for weight in model.get_weights():
         hashed.update(np.ascontiguousarray(weight).tobytes())
     return hashed.hexdigest()
+
+
+def described(model: keras.Model, method: NetworkSection, psf: Psf) -> dict[str, Any]:
+    """Return the fields of `BundleInfo` that follow from a network, its settings and a PSF.
+
+    Parameters
+    ----------
+    model
+        Built with the method's options.
+    method
+        The network's settings.
+    psf
+        Of the microscope that the network is trained for.
+    """
+    definition = network(method.kind)
+    halo, stride = halo_and_stride(model)
+    return {
+        "kind": method.kind,
+        "options": definition.options(method),
+        "input_channels": model.input_shape[-1],
+        "halo": halo,
+        "stride": stride,
+        "bytes_per_voxel": definition.bytes_per_voxel(method),
+        "global_means": bool(global_means(model)),
+        "voxel_size_um": psf.voxel_size_um,
+        "psf_fwhm_um": fwhm_um(psf.data, psf.voxel_size_um),
+        "psf_fingerprint": fingerprint(psf),
+        "estimates": definition.estimates(method),
+    }
 
 
 def write_bundle(folder: str | Path, model: keras.Model, **info: Any) -> BundleInfo:

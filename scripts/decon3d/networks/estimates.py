@@ -40,7 +40,7 @@ from decon3d.volumes.camera import Camera
 from decon3d.volumes.statistics import ChannelStatistics
 
 WEIGHT = 0.35
-"""λ for one photon and a PSF of one voxel."""
+"""λ for one photon and a PSF of one voxel, before the limits."""
 LEAST_WEIGHT, MOST_WEIGHT = 0.0005, 0.04
 WIDTH_POWER, DOSE_POWER = -0.8, 0.3
 """Of the iterations: powers of the root of the PSF's sum of squares and of the photons."""
@@ -82,7 +82,8 @@ def network_runs(
     list of Run
         With whole iterations, ascending within a run.
     """
-    recipe = _recipe(statistics, psf, camera)
+    method = Rl(kind="rl", acceleration="heavy_ball")
+    recipe = base_recipe(method, statistics=statistics, psf=psf, camera=camera)
     photons = usual_photons(recipe, statistics, camera)
     weight, iterations = usual_weight(psf, photons), usual_iterations(psf, photons)
     recipe = replace(recipe, coarse_to_fine=iterations > MOST_ON_FULL_GRID)
@@ -101,16 +102,6 @@ def _ascending(numbers: Iterable[float]) -> tuple[int, ...]:
     for number in numbers:
         found.append(max(round(number), found[-1] + 1))
     return tuple(found[1:])
-
-
-def _recipe(statistics: ChannelStatistics, psf: Psf, camera: Camera | None) -> Recipe:
-    method = Rl(kind="rl", acceleration="heavy_ball")
-    return base_recipe(method, statistics=statistics, psf=psf, camera=camera)
-
-
-def dose(statistics: ChannelStatistics, *, psf: Psf, camera: Camera | None) -> float:
-    """Return the photons of the brightest structure of a channel, as `network_runs` takes them."""
-    return usual_photons(_recipe(statistics, psf, camera), statistics, camera)
 
 
 def usual_photons(recipe: Recipe, statistics: ChannelStatistics, camera: Camera | None) -> float:

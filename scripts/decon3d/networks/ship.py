@@ -1,7 +1,7 @@
 """Make a trained network the one that comes with decon3d: `python -m decon3d.networks.ship BUNDLE`.
 
-The weights stay as they are. The network's file is written without dates, so that the same weights
-give the same file, and its digest is the version of the weights.
+The weights stay as they are. The network's file is written without dates: the same weights give
+the same file. Its digest is the version of the weights.
 """
 
 import argparse
@@ -54,7 +54,6 @@ def ship(bundle: str | Path, *, into: Path = FOLDER) -> tuple[Path, BundleInfo]:
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise UserError(f"{bundle}: some weights are not finite; train the network again")
     target = into / info.kind
-    target.mkdir(parents=True, exist_ok=True)
     with replacing(target / "model.keras", ending=".keras") as temporary:
         _write_undated(Path(bundle) / "model.keras", Path(temporary))
         size = Path(temporary).stat().st_size

@@ -15,7 +15,7 @@ Stack = NDArray[np.float32]
 DETECTION = 8.0
 """Height over the noise, both after the filter, from which a maximum is listed."""
 _REACH = 1.2  # half-width of the fitted window, in FWHM
-_MOST_STEPS = 60  # of a fit: beads take 10 to 40, what is no bead may never converge
+_MOST_STEPS = 60  # of a fit: beads take 10 to 40, other maxima may never converge
 _CONVERGED = (1, 2, 3, 4)  # MINPACK's codes
 _FURTHEST = 0.75  # distance, in FWHM, that a fit may move from the maximum it started at
 

@@ -51,7 +51,7 @@ def shift_between(reference: Floats, other: Floats, *, fwhm_um: Triple) -> Shift
     if not len(reference) or not len(other):
         return None
     scale = np.asarray(fwhm_um)
-    from scipy.spatial import KDTree
+    from scipy.spatial import KDTree  # slow to import
 
     trees = KDTree(reference / scale), KDTree(other / scale)
     distance, nearest = trees[0].query(other / scale, distance_upper_bound=REACH)

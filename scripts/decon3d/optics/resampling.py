@@ -25,7 +25,7 @@ _FINE = 8  # grid points per voxel on which the core's centroid is taken
 @cache
 def _spline() -> tuple[Any, Any]:
     """Return the cubic B-spline around 0 and its integral."""
-    from scipy.interpolate import BSpline  # as in `optics.psf`
+    from scipy.interpolate import BSpline  # slow to import
 
     spline = BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
     return spline, spline.antiderivative()

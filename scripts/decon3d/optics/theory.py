@@ -202,7 +202,7 @@ def _on_voxels(
     microscope: Microscope, centre_um: Triple, shape: Shape, voxel_size_um: Triple
 ) -> Array:
     """Integrate the intensity over voxels around the focus, float64 ZYX, in µm² · µm units."""
-    from scipy.interpolate import CubicSpline  # as in `optics.psf`
+    from scipy.interpolate import CubicSpline  # slow to import
 
     half = [n // 2 for n in shape]
     dz, dy, dx = voxel_size_um

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from decon3d import paths
 from decon3d.blocks.geometry import Region, Triple
@@ -17,7 +16,7 @@ from decon3d.evaluation.records import read_records
 from decon3d.optics.psf import load_psf
 from decon3d.report.entries import Drawn, Entry, Job, of_channel
 from decon3d.report.labels import method_label
-from decon3d.report.plots import DEVIATIONS, xy_above_xz
+from decon3d.report.plots import DEVIATIONS, deviations
 from decon3d.report.run_status import stored
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import Source, overview
@@ -80,14 +79,11 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
     position = list(job.dataset.channels).index(channel)
     where = f"{volume}{of_channel(job, channel)}"
     stem = f"{volume}_{channel}"
-    views = []
+    panels = []
     for method in found:
         store = root / paths.consistency(dataset, volume, method)
-        scene = overview(
-            Source(method_label(method), store, 0, position), voxel_size_um=record.voxel_size_um
-        )
-        xy, xz = (farthest(scene.counts, axis) for axis in (0, 1))
-        views.append((method_label(method), scene.size_um, xy, xz))
+        source = Source(method_label(method), store, 0, position)
+        panels.append((source.label, overview(source, voxel_size_um=record.voxel_size_um)))
     caption = (
         "Raw image minus re-blurred restoration, in σ of the noise: the value farthest from 0 "
         "along Z (above) and Y (below). Blue: light that the data contradict (invented). Orange: "
@@ -104,14 +100,7 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
                 columns=COLUMNS,
                 rows=[summary_row(root, dataset, channel, m, check) for m, check in found.items()],
             ),
-            xy_above_xz(
-                views,
-                cmap=DEVIATIONS,
-                shown=(-LIMIT, LIMIT),
-                unit="z (σ)",
-                extend="both",
-                ink="black",
-            ),
+            deviations(panels, unit="z (σ)", limit=LIMIT),
         )
     ]
     check = ChannelCheck(
@@ -127,8 +116,7 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
         "wide, on the grey scale of the raw image."
     )
     for method, values in found.items():
-        worst = [place for place in values["worst"] if abs(place["z"]) >= THRESHOLD]
-        if worst:
+        if worst := worst_places(values):
             entry = Entry(
                 f"worst_{stem}_{method}",
                 "consistency",
@@ -197,11 +185,15 @@ def _probed(root: Path, dataset: str, channel: str, method: str) -> dict[str, li
     return values
 
 
-def farthest(z: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Project along an axis: the value farthest from 0, with its sign; NaN counts as 0."""
-    values = np.nan_to_num(z)
-    index = np.argmax(np.abs(values), axis=axis, keepdims=True)
-    return np.take_along_axis(values, index, axis).squeeze(axis)
+def worst_places(check: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the places of a map where |z| is at least the threshold, the worst first.
+
+    Parameters
+    ----------
+    check
+        The numbers of a map, from its record.
+    """
+    return [place for place in check["worst"] if abs(place["z"]) >= THRESHOLD]
 
 
 def _places(

@@ -3,25 +3,20 @@
 from collections.abc import Callable
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from decon3d import paths
 from decon3d.evaluation.stability import load_stability
-from decon3d.report.consistency import farthest
 from decon3d.report.entries import Drawn, Entry, Job, exists, of_channel
 from decon3d.report.labels import method_label
-from decon3d.report.plots import DEVIATIONS, xy_above_xz
+from decon3d.report.plots import deviations
 from decon3d.report.recommendation import reference_of
 from decon3d.report.run_status import stored
-from decon3d.report.views import Scene, Source, Triple, overview
+from decon3d.report.views import Scene, Source, overview
 from decon3d.settings import is_network
 from decon3d.volumes.volume_record import VolumeRecord, load_record
 
-REACH = 99.9
-"""Percentile of the absolute differences at which the colours end."""
 STABILITY = "Stability: how much the result changes between two halves of the photons"
-View = tuple[str, Triple, NDArray[np.floating], NDArray[np.floating]]
 
 
 def minus_reference(
@@ -73,35 +68,31 @@ def draw_minus_reference(job: Job, volume: str, channel: str) -> Drawn:
     scenes = minus_reference(job, record, channel)
     if not scenes:
         return []
-    views: list[View] = [
-        (label, s.size_um, farthest(s.counts, 0), farthest(s.counts, 1))
-        for label, s in scenes.items()
-    ]
     entry = Entry(
         f"minus_rl_{volume}_{channel}",
         "pictures",
         f"{volume}{of_channel(job, channel)}: networks minus Richardson-Lucy",
         "Restored counts of a network minus those of Richardson-Lucy: the value farthest from 0 "
-        "along Z (above) and Y (below). Orange: the network has more light. Look twice at what "
+        "along Z (above) and Y (below). Orange: the network has more light. Check structures that "
         "only the network shows.",
     )
-    return [(entry, _drawn(views))]
+    return [(entry, deviations(list(scenes.items()), unit="counts"))]
 
 
 def draw_stability(job: Job, channel: str) -> Drawn:
     """Draw how much each method's result changes between two halves of the photons."""
-    views: list[View] = []
+    maps: dict[str, NDArray[np.float32]] = {}
     for method in job.settings.methods:
         path = job.root / paths.stability(job.name, method)
         counts = load_stability(path, channel) if path.is_file() else None
         if counts is not None:
-            z, y, x = stored((job.root / paths.psf(job.name, channel)).with_suffix(".json"))[
-                "voxel_size_um"
-            ]
-            size = Scene(counts, (z, y, x)).size_um
-            views.append((method_label(method), size, farthest(counts, 0), farthest(counts, 1)))
-    if not views:
+            maps[method_label(method)] = counts
+    if not maps:
         return []
+    z, y, x = stored((job.root / paths.psf(job.name, channel)).with_suffix(".json"))[
+        "voxel_size_um"
+    ]
+    panels = [(label, Scene(counts, (z, y, x))) for label, counts in maps.items()]
     entry = Entry(
         f"stability_{channel}",
         "consistency",
@@ -110,18 +101,4 @@ def draw_stability(job: Job, channel: str) -> Drawn:
         "second, in counts: the value farthest from 0 along Z (above) and Y (below). A stable "
         "result may still be wrong.",
     )
-    return [(entry, _drawn(views))]
-
-
-def limit_of(views: list[NDArray[np.floating]]) -> float:
-    """Return the count at which symmetric colours end, one for all pictures."""
-    values = np.abs(np.concatenate([np.ravel(view) for view in views]))
-    return max(float(np.nanpercentile(values, REACH)), 1e-6)
-
-
-def _drawn(views: list[View]) -> Figure:
-    limit = limit_of([picture for _, _, *both in views for picture in both])
-    shown = (-limit, limit)
-    return xy_above_xz(
-        views, cmap=DEVIATIONS, shown=shown, unit="counts", extend="both", ink="black"
-    )
+    return [(entry, deviations(panels, unit="counts"))]

@@ -5,22 +5,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from scipy.ndimage import gaussian_filter, minimum_filter, uniform_filter
 
 from decon3d import paths
 from decon3d.report.entries import Job
 from decon3d.report.figures import sources
+from decon3d.report.plots import round_length
 from decon3d.report.templating import quantity
-from decon3d.report.viewer import data_uri
+from decon3d.report.viewer import data_uri, grey_picture
 from decon3d.report.views import Scene, Triple, Values, detail, overview
 from decon3d.settings import Settings
 from decon3d.volumes.volume_record import load_record
 
 SIDE = 256
 """Largest height and width of the crop, in voxels."""
-SHOWN = (1.0, 99.8)
-"""Percentiles of each picture that are black and white."""
 BRIGHTEST = 99.9
 """Percentile at which single bright spots are cut off when the crop is chosen."""
 QUALITY = 92
@@ -67,7 +65,7 @@ def swipe_pictures(
         "sides": [_side(s.label, c.counts[0]) for s, c in zip(chosen, crops, strict=True)],
         "height_um": height,
         "width_um": width,
-        "bar_um": _round_length(width / 4),
+        "bar_um": round_length(width / 4),
         "plane": round(crops[0].corner_um[0] / voxel[0]) + 1,
         "planes": record.shape[2],
     }
@@ -118,22 +116,13 @@ def _detail(scene: Scene) -> Values:
 
 
 def _side(label: str, plane: Values) -> dict[str, Any]:
-    values = np.nan_to_num(plane)
-    low, high = np.percentile(values, SHOWN)
-    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
-    image = Image.fromarray(np.rint(255 * grey).astype(np.uint8))
+    image, (low, high) = grey_picture(plane)
     return {
         "label": label,
         "image": data_uri(image, quality=QUALITY),
-        "low": quantity(float(low)),
-        "high": quantity(float(high)),
+        "low": quantity(low),
+        "high": quantity(high),
     }
-
-
-def _round_length(most: float) -> float:
-    """Return the largest of 1, 2 and 5 times a power of ten that is at most `most`."""
-    power = 10.0 ** np.floor(np.log10(most))
-    return float(max(digit * power for digit in (1, 2, 5) if digit * power <= most * 1.0001))
 
 
 def cost_overview(cost: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""The page that links the pages of all datasets; apart, since its job needs no figures, no tables.
+"""The page that links the pages of all datasets.
 
-Datasets of other configs, made in the same folder of results, are listed, too.
+It also lists datasets of other configs in the same folder of results. This module is separate
+because its job needs no figures and no tables.
 """
 
 import datetime
@@ -11,31 +12,11 @@ from typing import Any
 from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_text
+from decon3d.logs import log
 from decon3d.report.templating import render_plain
-from decon3d.settings import Settings
 
 PARTIAL_DATE = datetime.timedelta(days=2).total_seconds()
 """Files of partial pages are dated before it, in 1970 (`scripts/report_existing.py`)."""
-
-
-def page_state(root: Path, *, dataset: str, settings: Settings) -> dict[str, Any]:
-    """Return what the index says of a page that is made now: its time, and what is missing on it.
-
-    Returns
-    -------
-    dict
-        `made`, ISO 8601 with the time zone, and `missing`: one line per method.
-    """
-    from decon3d.report.run_status import incomplete_methods  # not for the job of the index
-
-    missing = [
-        f"{item['method']}: {', '.join(item['missing'])}"
-        for item in incomplete_methods(root, dataset=dataset, settings=settings)
-    ]
-    return {
-        "made": datetime.datetime.now().astimezone().isoformat("T", "minutes"),
-        "missing": missing,
-    }
 
 
 def build_index(root: Path, datasets: Iterable[str]) -> Path:
@@ -64,14 +45,15 @@ def build_index(root: Path, datasets: Iterable[str]) -> Path:
 
 
 def _entry(root: Path, name: str) -> dict[str, Any]:
-    """Collect what the index shows of one dataset; a damaged card hides no other dataset."""
+    """Collect what the index shows of one dataset. A damaged card does not hide the dataset."""
     page, preview = root / paths.report(name), root / paths.preview(name)
-    card: dict[str, Any] | None = None
+    card: dict[str, Any] = {}
     try:
-        card = read_json(root / paths.card(name)) if (root / paths.card(name)).is_file() else None
-    except (UserError, OSError):
-        card = None
-    time = (card or {}).get("made") or _date_of(page) or _date_of(preview)
+        if (root / paths.card(name)).is_file():
+            card = read_json(root / paths.card(name))
+    except (UserError, OSError) as error:
+        log.warning("the index shows %s without its card: %s", name, error)
+    time = card.get("made") or _date_of(page) or _date_of(preview)
     return {
         "dataset": name,
         "link": paths.report(name).removeprefix("results/"),
@@ -80,12 +62,12 @@ def _entry(root: Path, name: str) -> dict[str, Any]:
         "card": card,
         "time": time,
         "made": _in_words(time),
-        "missing": (card or {}).get("missing", []),
+        "missing": card.get("missing", []),
     }
 
 
 def _date_of(path: Path) -> str:
-    """Return when a file was written (ISO 8601); empty if it does not exist or bears no date."""
+    """Return when a file was written (ISO 8601); empty if it does not exist or has no date."""
     seconds = path.stat().st_mtime if path.is_file() else 0.0
     if seconds < PARTIAL_DATE:
         return ""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from decon3d import paths
 from decon3d.errors import UserError, needs_traceback
@@ -16,7 +15,7 @@ from decon3d.logs import log
 from decon3d.report.entries import exists
 from decon3d.report.labels import INPUT, method_label
 from decon3d.report.run_status import stored
-from decon3d.report.viewer import data_uri
+from decon3d.report.viewer import data_uri, grey_picture
 from decon3d.report.views import Source, Values, pyramid
 from decon3d.settings import Settings
 from decon3d.volumes.volume_record import VolumeRecord, load_record
@@ -212,9 +211,6 @@ def _score(facts: dict[str, Fact], rows: list[Row]) -> None:
 
 def _thumbnail(projection: Values) -> str:
     """Draw a projection (Y, X) as a small grey picture, stretched to its own range."""
-    values = np.nan_to_num(projection.astype(np.float32))
-    low, high = np.percentile(values, [1, 99.8])
-    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
-    image = Image.fromarray((255 * grey).astype(np.uint8))
+    image, _ = grey_picture(projection)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     return data_uri(image, quality=THUMBNAIL_QUALITY)

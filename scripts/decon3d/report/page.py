@@ -14,21 +14,19 @@ import yaml
 from decon3d import paths
 from decon3d.errors import needs_traceback
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE
-from decon3d.evaluation.records import COLUMNS
 from decon3d.files import DIGESTS, check_digests, write_digests, write_json, write_text
 from decon3d.logs import log
 from decon3d.report.consistency import dark_warnings
 from decon3d.report.embed import embedded, figures_by_section, tables
 from decon3d.report.figures import make_figures, volume_figures
 from decon3d.report.first_screen import cost_overview, swipe_pictures
-from decon3d.report.headline_table import correlated_noise_warnings, headline
-from decon3d.report.independent import VOLUME, test_specimens, with_volumes
-from decon3d.report.index import build_index, page_state
+from decon3d.report.headline_table import correlated_noise_warnings
+from decon3d.report.independent import VOLUME, with_volumes
+from decon3d.report.index import build_index
 from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
 from decon3d.report.overview import ODD, add_pictures, shown_volumes, volume_rows
-from decon3d.report.recommendation import recommended
 from decon3d.report.run_status import (
     data_warnings,
     effective_settings,
@@ -38,14 +36,7 @@ from decon3d.report.run_status import (
     psf_cards,
 )
 from decon3d.report.scenes import volume_scenes
-from decon3d.report.tables import (
-    COST_COLUMNS,
-    collect_cost,
-    collect_metrics,
-    summarise,
-    summary_blocks,
-    write_tables,
-)
+from decon3d.report.tables import Numbers, collect_numbers, summary_blocks, write_tables
 from decon3d.report.templating import listed, render
 from decon3d.report.vetoes import staircase_warnings
 from decon3d.settings import Settings, is_trained
@@ -101,7 +92,9 @@ def check_drawn(root: Path, *, dataset: str) -> None:
         check_digests(figures / DIGESTS, beside=[figures / "index.json"])
 
 
-def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
+def build_report(
+    root: Path, *, dataset: str, settings: Settings, numbers: Numbers | None = None
+) -> Path:
     """Write a dataset's page.
 
     Parameters
@@ -109,6 +102,8 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     root
         The working directory of the workflow. Figures come from `figures/`; everything else from
         the results themselves.
+    numbers
+        From `write_tables`; None = computed here, and the page lists those that fail.
 
     Returns
     -------
@@ -127,21 +122,11 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
             return otherwise
 
     named: dict[str, Any] = {"dataset": dataset, "settings": settings}
-    nothing = pd.DataFrame()
-    unmeasured = pd.DataFrame(columns=list(COLUMNS))
-    metrics = attempt("the metrics", lambda: collect_metrics(root, dataset=dataset), unmeasured)
-    uncounted = pd.DataFrame(columns=list(COST_COLUMNS))
-    cost = attempt("the cost", lambda: collect_cost(root, **named), uncounted)
-    specimens = attempt("the specimens", lambda: test_specimens(root, **named), {})
-    grouped: dict[str, Any] = {"settings": settings, "specimens": specimens}
-    summary = attempt("the summary", lambda: summarise(metrics, **grouped), nothing)
-    advice = attempt(
-        "the recommendation",
-        lambda: recommended(root, metrics, dataset=dataset, **grouped),
-        [],
-    )
-    first = attempt("the key numbers", lambda: headline(metrics, cost, **grouped), nothing)
-    sections = {name: title for part in PARTS.values() for name, title in part.items()}
+    if numbers is None:
+        numbers = collect_numbers(root, **named, attempt=attempt)
+    metrics, cost, advice = numbers.metrics, numbers.cost, numbers.advice
+    placed = {name: title for part in PARTS.values() for name, title in part.items()}
+    sections = dict(placed)
     figures, undrawn = attempt(
         "the figures",
         lambda: figures_by_section(root, dataset=dataset, sections=sections),
@@ -160,7 +145,8 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
     wanted = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
     best = next((m for m in wanted if any(m not in row.missing for row in rows)), None)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
-    scenes = attempt("the viewer", lambda: _scenes(root, shown_volumes(rows), **named), [])
+    shown = shown_volumes(rows)
+    scenes = attempt("the viewer", lambda: _scenes(root, shown, **named), [])
     records = [row.record for row in rows if row.record is not None]
     restored = attempt(
         "what was restored",
@@ -171,8 +157,7 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ),
         "",
     )
-    others = {name: title for name, title in sections.items() if not _placed(name)}
-    shown = shown_volumes(rows)
+    others = {name: title for name, title in sections.items() if name not in placed}
     crop = attempt(
         "the crop",
         lambda: (
@@ -182,20 +167,22 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         ),
         None,
     )
+    incomplete = attempt("the methods' state", lambda: incomplete_methods(root, **named), [])
+    made = datetime.datetime.now().astimezone()
     card = {
         "restored": restored,
         "volumes": len(rows),
         "odd": [row.name for row in rows if row.odd],
         "recommendations": [r.summary for r in advice],
         "pictures": rows[0].pictures if rows else [],
-        **attempt("the page's state", lambda: page_state(root, **named), {}),
+        "made": made.isoformat("T", "minutes"),
+        "missing": [f"{item['method']}: {', '.join(item['missing'])}" for item in incomplete],
     }
     write_json(root / paths.card(dataset), card)
     text = render(
         "page.html.j2",
         dataset=dataset,
-        made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
-        settings=settings,
+        made=made.strftime("%d %B %Y, %H:%M"),
         several_channels=len(settings.datasets[dataset].channels) > 1,
         restored=restored,
         crop=crop,
@@ -205,11 +192,11 @@ def build_report(root: Path, *, dataset: str, settings: Settings) -> Path:
         rows=rows,
         odd=int(ODD),
         advice=advice,
-        headline=first.to_dict(orient="records"),
-        incomplete=attempt("the methods' state", lambda: incomplete_methods(root, **named), []),
+        headline=numbers.headline.to_dict(orient="records"),
+        incomplete=incomplete,
         parts={**PARTS, "trust": {**PARTS["trust"], **others}},
         figures=figures,
-        blocks=summary_blocks(summary) if len(summary) else [],
+        blocks=summary_blocks(numbers.summary) if len(numbers.summary) else [],
         cost=cost.astype(object).where(cost.notna(), None).to_dict(orient="records"),
         methods=attempt("the settings", lambda: effective_settings(root, **named), []),
         paragraph=attempt(
@@ -267,10 +254,6 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
     path = root / paths.volume_page(dataset, volume)
     write_text(path, text)
     return path
-
-
-def _placed(section: str) -> bool:
-    return any(section in part for part in PARTS.values())
 
 
 def _scenes(

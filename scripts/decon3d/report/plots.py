@@ -28,12 +28,15 @@ from decon3d.report.views import Scene, Triple, line
 WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
 TALLEST = 9.0
 """Greatest height of an XY picture and the XZ picture below it, in inches."""
+REACH = 99.9
+"""Percentile of the absolute deviations at which their colours end."""
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 GREY = "#555555"
 DEVIATIONS = LinearSegmentedColormap.from_list(
     "deviations", ["#0a3d91", INVENTED, "#ffffff", MISSED, "#8a3d00"]
 )
-"""Colours of the consistency map, from invented light to missed light."""
+"""Colours of deviations from below to above 0; of the consistency map, from invented light to
+missed light."""
 GROUP_STYLES = {
     "seen": ("#0072B2", "o", "seen structure"),
     "unseen": ("#D55E00", "^", "unseen structure"),
@@ -81,6 +84,43 @@ def projections(panels: Sequence[tuple[str, Scene]]) -> tuple[Figure, tuple[floa
     low, high = map(float, np.nanpercentile(pooled, [0.5, 99.8]))
     high = max(high, low + 1e-6)
     return xy_above_xz(views, cmap="gray", shown=(low, high), unit="counts"), (low, high)
+
+
+def deviations(
+    panels: Sequence[tuple[str, Scene]], *, unit: str, limit: float | None = None
+) -> Figure:
+    """Draw the values farthest from 0 along Z (XY) and along Y (XZ), in colours for both signs.
+
+    Parameters
+    ----------
+    panels
+        Label and scene, whose counts are deviations.
+    unit
+        Label of the colour bar.
+    limit
+        The value at which the colours end; None = that of `limit_of`.
+    """
+    views = [
+        (label, s.size_um, farthest(s.counts, 0), farthest(s.counts, 1)) for label, s in panels
+    ]
+    if limit is None:
+        limit = limit_of([view for _, _, *both in views for view in both])
+    return xy_above_xz(
+        views, cmap=DEVIATIONS, shown=(-limit, limit), unit=unit, extend="both", ink="black"
+    )
+
+
+def farthest(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Project along an axis: the value farthest from 0, with its sign; NaN counts as 0."""
+    known = np.nan_to_num(values)
+    index = np.argmax(np.abs(known), axis=axis, keepdims=True)
+    return np.take_along_axis(known, index, axis).squeeze(axis)
+
+
+def limit_of(views: Sequence[NDArray[np.floating]]) -> float:
+    """Return the value at which symmetric colours end, one for all pictures."""
+    values = np.abs(np.concatenate([np.ravel(view) for view in views]))
+    return max(float(np.nanpercentile(values, REACH)), 1e-6)
 
 
 def xy_above_xz(
@@ -386,8 +426,7 @@ def metric_plot(
 def _scale_bar(axes: Axes, width_um: float, height_um: float, ink: str) -> None:
     """Draw a bar of a round length, about a fifth of the width, in the lower left corner."""
     outline = OUTLINE if ink == "white" else []
-    power = 10 ** math.floor(math.log10(width_um / 5))
-    length = max(v * power for v in (1, 2, 5) if v * power <= width_um / 5)
+    length = round_length(width_um / 5)
     x, y = 0.04 * width_um, height_um * 0.955
     axes.plot(
         [x, x + length],
@@ -408,3 +447,9 @@ def _scale_bar(axes: Axes, width_um: float, height_um: float, ink: str) -> None:
         path_effects=outline,
     )
     axes.set(xlim=(0, width_um), ylim=(height_um, 0))
+
+
+def round_length(most: float) -> float:
+    """Return the largest of 1, 2 and 5 times a power of ten that is at most `most`."""
+    power = 10.0 ** math.floor(math.log10(most))
+    return max(digit * power for digit in (1, 2, 5) if digit * power <= most * 1.0001)

@@ -14,7 +14,7 @@ from decon3d.classical.kind import PRIORS
 from decon3d.errors import UserError
 from decon3d.files import write_record, write_text
 from decon3d.report.labels import TRUTH, method_label
-from decon3d.report.preview_trials import Trial, try_method
+from decon3d.report.preview_trials import Crop, Trial, try_method
 from decon3d.report.templating import duration, render
 from decon3d.report.viewer import Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
@@ -73,22 +73,13 @@ def make_preview(
     time = (used.times or [0])[0]
     region = _region(root, record, dataset=dataset, settings=settings, time=time)
     shapes = [_shape(root, used, source) for source in sources.values()]
+    crop = Crop(root, dataset, settings, record, region, shapes, threads)
     scenes, trials = [], []
     for name, channel in used.channels.items():
         raw = record.open().read(time, channel.index, region)
         panels = [Panel("raw", _scene(raw, record, region))]
         for method in settings.methods:
-            trial = try_method(
-                root,
-                dataset=dataset,
-                channel=name,
-                method=method,
-                settings=settings,
-                record=record,
-                region=region,
-                shapes=shapes,
-                threads=threads,
-            )
+            trial = try_method(crop, channel=name, method=method)
             trials.append(trial)
             if trial.restored is not None:
                 panels.append(Panel(method_label(method), _scene(trial.restored, record, region)))
@@ -179,7 +170,7 @@ def _rows(
     settings: Settings,
     requests: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> list[dict[str, Any]]:
-    """One row per method: over the channels, times and room are summed."""
+    """Make one row per method; times and disk space are summed over the channels."""
     rows = []
     for method in settings.methods:
         own = [t for t in trials if t.method == method]

@@ -4,7 +4,6 @@ The crop is restored with the voxels around it that the run would use. It equals
 run, except for settings that are not known yet.
 """
 
-import contextlib
 import tempfile
 import time
 from collections.abc import Sequence
@@ -47,6 +46,35 @@ STORED = 16 / 9
 
 
 @dataclass(frozen=True)
+class Crop:
+    """The crop of a dataset on which its methods are tried.
+
+    Attributes
+    ----------
+    root
+        The working directory of the workflow. A search or training that has ended there is used.
+    dataset
+        Name of the dataset.
+    record
+        The ingested volume that the crop is cut from; it stands for all in the statistics.
+    region
+        Slices along Z, Y, X.
+    shapes
+        Of all volumes of the dataset (T, C, Z, Y, X).
+    threads
+        Of the CPU.
+    """
+
+    root: Path
+    dataset: str
+    settings: Settings
+    record: VolumeRecord
+    region: Region
+    shapes: Sequence[tuple[int, int, int, int, int]]
+    threads: int
+
+
+@dataclass(frozen=True)
 class Cost:
     """The price of one method and channel, for all volumes and time points.
 
@@ -78,8 +106,8 @@ class Trial:
     Attributes
     ----------
     restored
-        The crop (Z Y X, counts); None if it could not be tried, or would show nothing true: of an
-        untrained network, or of a method that starts from the result of another one.
+        The crop (Z Y X, counts); None if it could not be tried, or if it would mislead, because
+        the network is untrained or the method starts from the result of another one.
     values
         The settings in effect: `iterations` and the λ of a prior.
     cost
@@ -94,30 +122,8 @@ class Trial:
     cost: Cost | None = None
 
 
-def try_method(
-    root: Path,
-    *,
-    dataset: str,
-    channel: str,
-    method: str,
-    settings: Settings,
-    record: VolumeRecord,
-    region: Region,
-    shapes: Sequence[tuple[int, int, int, int, int]],
-    threads: int,
-) -> Trial:
+def try_method(crop: Crop, *, channel: str, method: str) -> Trial:
     """Restore a crop of one channel by one method.
-
-    Parameters
-    ----------
-    root
-        The working directory of the workflow. A search or training that has ended there is used.
-    record
-        The ingested volume that the crop is cut from; it stands for all in the statistics.
-    region
-        The crop (slices along Z, Y, X).
-    shapes
-        Of all volumes of the dataset (T, C, Z, Y, X).
 
     Returns
     -------
@@ -125,26 +131,14 @@ def try_method(
         With a note in place of a result where the method is not ready. A network that is not
         trained yet is priced with random weights.
     """
-    with contextlib.ExitStack() as ended:
-        scratch = Path(ended.enter_context(tempfile.TemporaryDirectory()))
-        return _try_method(
-            root, (dataset, channel, method), settings, record, region, shapes, threads, scratch
-        )
+    with tempfile.TemporaryDirectory() as scratch:
+        return _try_method(crop, channel, method, Path(scratch))
 
 
-def _try_method(
-    root: Path,
-    names: tuple[str, str, str],
-    settings: Settings,
-    record: VolumeRecord,
-    region: Region,
-    shapes: Sequence[tuple[int, int, int, int, int]],
-    threads: int,
-    scratch: Path,
-) -> Trial:
-    dataset, channel, method = names
+def _try_method(crop: Crop, channel: str, method: str, scratch: Path) -> Trial:
+    root, settings, names = crop.root, crop.settings, (crop.dataset, channel, method)
     chosen: Any = settings.methods[method]
-    psf = root / paths.psf(dataset, channel)
+    psf = root / paths.psf(crop.dataset, channel)
     files: dict[str, Any] = {"psf": psf}
     values = chosen.model_dump(mode="json", exclude={"training"})
     notes: list[str] = []
@@ -159,7 +153,7 @@ def _try_method(
             notes.append(f"not trained yet ({chosen.training.steps:,} steps)")
             shown, folder = False, scratch
             try:
-                training_s = _try_training(chosen, scratch, psf, settings, threads)
+                training_s = _try_training(chosen, scratch, psf, settings, crop.threads)
             except (ImportError, UserError) as error:  # TensorFlow is not installed here
                 return Trial(method, channel, [*notes, f"its cost is unknown: {error}"])
         files["bundle"] = folder / "model.json"
@@ -169,11 +163,8 @@ def _try_method(
         else:
             notes.append("not tuned yet; this crop uses a first guess of the settings")
             values |= CLASSICAL[chosen.kind].first_guess
-    sampled = needs_sample(chosen)
     try:
-        restored, effective, cost = _tried(
-            root, files, values, names, settings, record, region, shapes, threads, sampled
-        )
+        restored, effective, cost = _tried(crop, channel, files, values, needs_sample(chosen))
     except UserError as error:
         log.warning("%s: %s", method, error)
         return Trial(method, channel, [*notes, str(error)])
@@ -191,21 +182,14 @@ def _try_training(method: Any, folder: Path, psf: Path, settings: Settings, thre
 
 
 def _tried(
-    root: Path,
-    files: dict[str, Any],
-    values: dict[str, Any],
-    names: tuple[str, str, str],
-    settings: Settings,
-    record: VolumeRecord,
-    region: Region,
-    shapes: Sequence[tuple[int, int, int, int, int]],
-    threads: int,
-    sampled: bool,
+    crop: Crop, name: str, files: dict[str, Any], values: dict[str, Any], sampled: bool
 ) -> tuple[NDArray[np.float32], dict[str, Any], Cost]:
-    dataset, key = settings.datasets[names[0]], f"datasets.{names[0]}"
-    channel = dataset.channels[names[1]]
+    """Restore the crop of the channel of this name; return it, the settings in effect, the cost."""
+    root, settings, record, threads = crop.root, crop.settings, crop.record, crop.threads
+    dataset, key = settings.datasets[crop.dataset], f"datasets.{crop.dataset}"
+    channel = dataset.channels[name]
     fixed = channel.normalisation
-    noise = root / paths.noise(names[0], names[1])
+    noise = root / paths.noise(crop.dataset, name)
     measured = (
         load_camera(noise)
         if noise.is_file()
@@ -230,7 +214,7 @@ def _tried(
     state = prepare(statistics, sample)
     claim_device(state, gpus=0, threads=threads)
     shape: Triple = (record.shape[2], record.shape[3], record.shape[4])
-    around, inner = _with_context(region, shape, state)
+    around, inner = _with_context(crop.region, shape, state)
     counts = read_marked(
         record.open(), (dataset.times or [0])[0], channel.index, around, record.fill(channel.index)
     )
@@ -242,7 +226,7 @@ def _tried(
     computed = prod(n + 2 * h for n, h in zip(counts.shape, extra, strict=True))
     work = disk = memory = 0.0
     stored = np.dtype(record.dtype if settings.restoration.output_dtype == "input" else "f4")
-    for times, _, z, y, x in shapes:
+    for times, _, z, y, x in crop.shapes:
         moments = len(dataset.times) if dataset.times else times
         voxels, block_bytes = _work((z, y, x), state, settings)
         work += voxels * moments

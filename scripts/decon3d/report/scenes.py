@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from decon3d import paths
-from decon3d.evaluation.consistency import THRESHOLD
+from decon3d.report.consistency import worst_places
 from decon3d.report.differences import minus_reference
 from decon3d.report.entries import Job, exists
 from decon3d.report.figures import sources
@@ -77,8 +77,8 @@ def _places(job: Job, record: VolumeRecord, channel: str) -> Iterator[tuple[str,
         summary = stored(job.root / paths.consistency_record(job.name, method)).get(record.name)
         for check in (summary or {}).get("checks", []):
             if check["channel"] == channel:
-                places = [p for p in check["worst"] if abs(p["z"]) >= THRESHOLD]
-                worst += [(abs(p["z"]), method_label(method), p["um"]) for p in places[:1]]
+                places = worst_places(check)[:1]
+                worst += [(abs(p["z"]), method_label(method), p["um"]) for p in places]
     for _, label, (z, y, x) in sorted(worst, reverse=True)[:WORST]:
         yield f"worst place of {label}", (z, y, x), CROP
 

@@ -1,9 +1,10 @@
 """The tables: every value in long form, a summary with intervals, and the cost."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,7 +18,7 @@ from decon3d.report.headline_table import dependent
 from decon3d.report.independent import test_specimens, values_by_volume, with_volumes
 from decon3d.report.labels import GROUPS, REGIONS, VARIANTS, classical_methods, with_groups
 from decon3d.report.papers import as_papers_report
-from decon3d.report.recommendation import recommendation_table, recommended
+from decon3d.report.recommendation import Recommendation, recommendation_table, recommended
 from decon3d.report.templating import render
 from decon3d.settings import ORACLE, Settings
 
@@ -250,30 +251,83 @@ def _cost_row(
     }
 
 
-def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of a dataset that both its tables and its page show."""
+
+    metrics: pd.DataFrame
+    cost: pd.DataFrame
+    summary: pd.DataFrame
+    advice: list[Recommendation]
+    headline: pd.DataFrame
+
+
+def _call(what: str, make: Callable[[], Any], otherwise: Any) -> Any:
+    return make()
+
+
+def collect_numbers(
+    root: Path,
+    *,
+    dataset: str,
+    settings: Settings,
+    attempt: Callable[[str, Callable[[], Any], Any], Any] = _call,
+) -> Numbers:
+    """Compute a dataset's numbers from what exists.
+
+    Parameters
+    ----------
+    root
+        The working directory of the workflow.
+    attempt
+        Gets the name of a number, the function that computes it, and a value to use if that fails.
+        Without it, errors are raised.
+    """
+    named: dict[str, Any] = {"dataset": dataset, "settings": settings}
+    nothing = pd.DataFrame()
+    unmeasured = pd.DataFrame(columns=list(COLUMNS))
+    metrics = attempt("the metrics", lambda: collect_metrics(root, dataset=dataset), unmeasured)
+    uncounted = pd.DataFrame(columns=list(COST_COLUMNS))
+    cost = attempt("the cost", lambda: collect_cost(root, **named), uncounted)
+    specimens = attempt("the specimens", lambda: test_specimens(root, **named), {})
+    grouped: dict[str, Any] = {"settings": settings, "specimens": specimens}
+    summary = attempt("the summary", lambda: summarise(metrics, **grouped), nothing)
+    advice = attempt(
+        "the recommendation",
+        lambda: recommended(root, metrics, dataset=dataset, **grouped),
+        [],
+    )
+    first = attempt(
+        "the key numbers", lambda: headline_table.headline(metrics, cost, **grouped), nothing
+    )
+    return Numbers(metrics, cost, summary, advice, first)
+
+
+def write_tables(root: Path, *, dataset: str, settings: Settings) -> Numbers:
     """Write all tables from what exists: CSV, the summary also as HTML.
 
     `metrics` (every value), `recommendation` (the method to use, and the checks of all methods),
     `headline` (key numbers per method), `summary` (all means with intervals), `conditions` (by
     recipe, dose and anisotropy of the voxels), `wrong_psf`, `papers` (tests as papers report them),
     `cost`, `settings` (what decided the numbers), `guide` (columns and metrics explained).
+
+    Returns
+    -------
+    Numbers
+        For the page (`page.build_report`).
     """
-    metrics = collect_metrics(root, dataset=dataset)
-    specimens = test_specimens(root, dataset=dataset, settings=settings)
-    summary = summarise(metrics, settings=settings, specimens=specimens)
-    advice = recommended(root, metrics, dataset=dataset, settings=settings, specimens=specimens)
-    cost = collect_cost(root, dataset=dataset, settings=settings)
+    numbers = collect_numbers(root, dataset=dataset, settings=settings)
+    metrics, summary, advice = numbers.metrics, numbers.summary, numbers.advice
     conditions = by_condition(metrics, settings=settings, anisotropy=_anisotropy(root, dataset))
-    first = headline_table.headline(metrics, cost, settings=settings, specimens=specimens)
     tables = {
         "metrics": metrics,
         "recommendation": recommendation_table(advice),
-        "headline": first,
+        "headline": numbers.headline,
         "summary": summary,
         "conditions": conditions,
         "wrong_psf": headline_table.wrong_psf(metrics),
         "papers": as_papers_report(metrics),
-        "cost": cost,
+        "cost": numbers.cost,
         "guide": headline_table.guide(),
     }
     for name, table in tables.items():
@@ -286,11 +340,12 @@ def write_tables(root: Path, *, dataset: str, settings: Settings) -> None:
         dataset=dataset,
         advice=advice,
         blocks=summary_blocks(summary),
-        headline=first.to_dict(orient="records"),
+        headline=numbers.headline.to_dict(orient="records"),
     )
     write_text(root / paths.table(dataset, "summary.html"), page)
     names = [f"{name}.csv" for name in (*tables, "settings")] + ["summary.html"]
     write_digests(root / paths.table(dataset, name) for name in names)
+    return numbers
 
 
 def _anisotropy(root: Path, dataset: str) -> dict[str, float]:

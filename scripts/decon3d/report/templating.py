@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from decon3d.report.colours import INVENTED, MISSED
 
@@ -55,6 +55,11 @@ def is_numeric(text: Any) -> bool:
     return bool(re.match(r"[-−+]?[\d.]|–$", str(text)))
 
 
+def with_code(text: Any) -> Markup:
+    """Escape a message, and mark what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def listed(words: Sequence[str]) -> str:
     """Join one or more words: a; a and b; a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
@@ -78,7 +83,9 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(number=number, quantity=quantity, duration=duration)
+_ENVIRONMENT.filters.update(
+    number=number, quantity=quantity, duration=duration, with_code=with_code
+)
 _ENVIRONMENT.tests["numeric"] = is_numeric
 _ENVIRONMENT.globals.update(inline_script=inline_script, INVENTED=INVENTED, MISSED=MISSED)
 

@@ -34,6 +34,8 @@ STORED = (0.05, 99.99)
 """Percentiles of a volume's counts between which they are stored; beyond, they are cut off."""
 SHOWN = (1.0, 99.6)
 """Percentiles between black and white at first."""
+PICTURED = (1.0, 99.8)
+"""Percentiles of a single picture that are black and white."""
 SATURATED = 15.0
 """Deviation in σ from which the consistency map is laid over the image fully."""
 Shape = tuple[int, int, int]
@@ -75,10 +77,10 @@ def viewer_scene(
     -------
     dict
         `shape` and `voxel_size_um` (Z, Y, X) of the copies, `start` (index of the plane, row and
-        column to begin with), `shared` (counts shown as black and white) and `panels`: `label`,
-        `image` (WebP, planes in rows of `columns`), `bits` (12: the upper 8 in red, the lower 4 in
-        green), `range` (counts stored as 0 and as the largest code), `window` (its own black and
-        white), `signed` and `overlay`.
+        column to begin with), `shared` (counts shown as black and white), `colours` (of deviations
+        and differences below and above 0) and `panels`: `label`, `image` (WebP, planes in rows of
+        `columns`), `bits` (12: the upper 8 in red, the lower 4 in green), `range` (counts stored as
+        0 and as the largest code), `window` (its own black and white), `signed` and `overlay`.
     """
     first = panels[0].scene
     shape = small_shape(first.counts.shape, voxel_size_um=first.voxel_size_um, most=MOST_VOXELS)
@@ -105,6 +107,7 @@ def viewer_scene(
         "voxel_size_um": [float(f"{v:.6g}") for v in voxel],
         "start": [min(int(p / v), n - 1) for p, v, n in zip(place, voxel, shape, strict=True)],
         "shared": _window(shared),
+        "colours": [INVENTED, MISSED],
         "panels": stored,
         "napari": napari,
     }
@@ -209,8 +212,6 @@ def _overlay(values: Values | None, voxel_size_um: Triple, shape: Shape) -> dict
         "shape": [z, y, x],
         "from": THRESHOLD,
         "limit": SATURATED,
-        "invented": INVENTED,
-        "missed": MISSED,
     }
 
 
@@ -234,6 +235,17 @@ def _picture(volume: NDArray[np.uint8], *, lossless: bool = False) -> dict[str, 
     tiles = padded.reshape(rows, columns, height, width, *colours).swapaxes(1, 2)
     sheet = Image.fromarray(tiles.reshape(rows * height, columns * width, *colours))
     return {"image": data_uri(sheet, quality=QUALITY, lossless=lossless), "columns": columns}
+
+
+def grey_picture(values: NDArray[Any]) -> tuple[Image.Image, tuple[float, float]]:
+    """Draw a picture (Y, X) in grey, and return it with the counts that are black and white.
+
+    These are the 1 and 99.8 percentiles of the picture. NaN counts as 0.
+    """
+    counts = np.nan_to_num(values.astype(np.float32))
+    low, high = map(float, np.percentile(counts, PICTURED))
+    grey = np.clip((counts - low) / max(high - low, 1e-6), 0, 1)
+    return Image.fromarray(np.rint(255 * grey).astype(np.uint8)), (low, high)
 
 
 def data_uri(image: Image.Image, *, quality: int, lossless: bool = False) -> str:

@@ -159,7 +159,7 @@ def restore_alike(
     threads: int,
     gpus: int | None = None,
 ) -> list[NDArray[np.float32]]:
-    """Restore images (Z, Y, X, counts) of one object, all as the first one's statistics demand.
+    """Restore images (Z, Y, X, counts) of one object, all with the statistics of the first one.
 
     Parameters are those of `restore_image`.
     """

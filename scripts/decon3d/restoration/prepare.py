@@ -16,7 +16,7 @@ from decon3d.classical.registry import CLASSICAL
 from decon3d.files import read_record
 from decon3d.logs import log
 from decon3d.networks.description import load_info
-from decon3d.networks.estimates import dose, network_runs
+from decon3d.networks.estimates import network_runs, usual_photons
 from decon3d.networks.inputs import network_input
 from decon3d.optics.psf import Psf, fingerprint, load_psf
 from decon3d.restoration.decisions import stop_on_sample, tv_weight_from_snr
@@ -184,7 +184,7 @@ def prepare_network(
         values["runs"] = [
             {"recipe": run.recipe.values, "iterations": list(run.iterations)} for run in runs
         ]
-        values["dose"] = dose(statistics, psf=psf, camera=camera)
+        values["dose"] = usual_photons(runs[0].recipe, statistics, camera)
         values["psf_fingerprint"] = fingerprint(psf)
         arrays["psf"] = psf.data
         reach = zip(info.halo, halo_of(runs, psf=psf), info.stride, strict=True)

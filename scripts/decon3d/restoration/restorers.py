@@ -118,9 +118,9 @@ class State:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The key of the restored voxels: the description without what decides none of them.
+        """The key of the restored voxels: the description without the bundle's path and the dose.
 
-        That is the bundle's path, and the dose, from which the runs of the estimates followed.
+        The dose changes voxels only through the runs of the estimates, which are in the key.
         """
         values = {k: value for k, value in self.values.items() if k not in ("bundle", "dose")}
         return {**self.description, "values": values}

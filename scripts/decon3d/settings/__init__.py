@@ -28,7 +28,7 @@ from decon3d.settings.config import Settings
 from decon3d.settings.datasets import Dataset, Preview
 from decon3d.settings.duplicates import check_config_files
 from decon3d.settings.error_messages import inner_model
-from decon3d.settings.files import ready_bundle, uses_shipped
+from decon3d.settings.files import ready_bundle
 from decon3d.settings.instrument_defaults import (
     chosen,
     instrument_files,
@@ -58,6 +58,7 @@ from decon3d.settings.methods import (
     is_tuned,
     may_use_gpu,
     needs_sample,
+    uses_shipped,
 )
 from decon3d.settings.volumes import list_volumes, previewed_volume
 from decon3d.user_paths import expand_path, path_problem

@@ -19,6 +19,7 @@ from decon3d.settings.methods import (
     is_oracle,
     is_trained,
     is_tuned,
+    uses_shipped,
 )
 
 
@@ -113,16 +114,16 @@ class Settings(Section):
     @model_validator(mode="after")
     def _shipped(self) -> "Settings":
         for name, method in self.methods.items():
-            if getattr(method, "training", ...) is not None:
+            if not uses_shipped(method):
                 continue
             for key, field in type(method).model_fields.items():
                 fixed = key not in ("kind", "source", "training")
                 if fixed and getattr(method, key) != field.get_default():
                     raise PydanticCustomError(
                         "methods",
-                        "methods.{name}.{key}: without `training`, the network that comes with "
-                        "decon3d restores, whose options are fixed; add `training: {braces}`, or "
-                        "remove this key",
+                        "methods.{name}.{key}: the network that comes with decon3d has fixed "
+                        "options; add `training: {braces}` to train another one, or remove this "
+                        "key",
                         {"name": name, "key": key, "braces": "{}"},
                     )
         return self

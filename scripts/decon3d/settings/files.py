@@ -12,7 +12,7 @@ from decon3d.networks.description import check_bundle
 from decon3d.networks.registry import NETWORKS
 from decon3d.networks.shipped import SHIPPED, bundle_folder, shipped_bundle
 from decon3d.settings.config import Settings
-from decon3d.settings.methods import is_network, is_trained
+from decon3d.settings.methods import uses_shipped
 from decon3d.user_paths import expand_path, path_problem
 from decon3d.volumes.inputs import matches
 
@@ -30,18 +30,20 @@ def wrong_networks(settings: Settings) -> list[str]:
     """List the networks whose shipped or initial bundle cannot be read or has another kind."""
     problems = []
     for name, method in settings.methods.items():
-        start = getattr(getattr(method, "training", None), "start_from", None)
-        if not uses_shipped(method) and start is None:
+        start: str | None
+        if uses_shipped(method):
+            key, start = f"methods.{name}", SHIPPED
+            remedy = "add `training: {}` to train the network, or name a folder with `bundle`"
+        else:
+            key = f"methods.{name}.training.start_from"
+            start = getattr(getattr(method, "training", None), "start_from", None)
+            remedy = "name a folder, or remove this key"
+        if start is None:
             continue
-        key = f"methods.{name}" + (".training.start_from" if start else "")
-        folder = bundle_folder(start or SHIPPED, kind=method.kind)
-        if start in (None, SHIPPED) and not os.path.isdir(folder):
+        folder = bundle_folder(start, kind=method.kind)
+        if start == SHIPPED and not os.path.isdir(folder):
             problems.append(
-                f"{key}: no weights of {method.kind} come with this version of decon3d; add "
-                "`training: {}` to train the network, or name a folder with `bundle`"
-                if start is None
-                else f"{key}: no weights of {method.kind} come with this version of decon3d; name "
-                "a folder, or remove this key"
+                f"{key}: no weights of {method.kind} come with this version of decon3d; {remedy}"
             )
             continue
         try:
@@ -94,16 +96,11 @@ def _problem(path: str, pattern: bool) -> str:
     return f"{expanded or repr(path)} does not exist; check the path"
 
 
-def uses_shipped(method: MethodSection) -> bool:
-    """Return whether a method restores with the weights that come with decon3d."""
-    return is_network(method) and not is_trained(method) and not hasattr(method, "bundle")
-
-
 def ready_bundle(method: MethodSection, channel: str) -> str | None:
     """Return the folder of the bundle that a method restores a channel with, without a training.
 
-    It is named in the config, or comes with decon3d. None = there is none: the method is trained,
-    or is no network.
+    The bundle is named in the config, or comes with decon3d. None = the method is trained, or is
+    not a network.
     """
     if uses_shipped(method):
         return str(shipped_bundle(method.kind))

@@ -89,6 +89,11 @@ def is_network(method: MethodSection) -> bool:
     return method.kind not in CLASSICAL
 
 
+def uses_shipped(method: MethodSection) -> bool:
+    """Return whether a method restores with the weights that come with decon3d."""
+    return is_network(method) and not is_trained(method) and not isinstance(method, Bundle)
+
+
 def may_use_gpu(method: MethodSection) -> bool:
     """Return whether a method's restorations may use a GPU, and so run in the rules for GPUs."""
     return is_network(method) or getattr(method, "device", "cpu") == "gpu"

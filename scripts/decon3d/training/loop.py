@@ -18,15 +18,14 @@ from decon3d.errors import UserError
 from decon3d.files import digest
 from decon3d.logs import log, progress
 from decon3d.networks.backend import keras, tf
-from decon3d.networks.bundle import software, write_bundle
+from decon3d.networks.bundle import described, software, write_bundle
 from decon3d.networks.description import TrainedOn
 from decon3d.networks.estimates import network_runs
 from decon3d.networks.geometry import halo_and_stride
 from decon3d.networks.inputs import MakesEstimates
 from decon3d.networks.kind import NetworkSection, Training
-from decon3d.networks.layers import global_means
 from decon3d.networks.registry import network
-from decon3d.optics.psf import Psf, fingerprint, fwhm_um
+from decon3d.optics.psf import Psf, fingerprint
 from decon3d.seeds import stream_seed
 from decon3d.signals import catch_sigterm
 from decon3d.training.augmentation import MOVES, Augmentation, symmetries
@@ -105,7 +104,7 @@ def train(
     definition = network(method.kind)
     options, estimates = definition.options(method), definition.estimates(method)
     model = definition.build(**options)
-    halo, stride = halo_and_stride(model)
+    _, stride = halo_and_stride(model)
     start = training.start_from and start_from(
         training.start_from,
         model,
@@ -231,17 +230,8 @@ def train(
     bundle = write_bundle(
         folder,
         model,
-        kind=method.kind,
-        options=options,
-        input_channels=model.input_shape[-1],
-        halo=halo,
-        stride=stride,
-        bytes_per_voxel=definition.bytes_per_voxel(method),
-        global_means=bool(global_means(model)),
+        **described(model, method, psf),
         target_kernel="measured" if "specimens" in pairs.made_as else "object",
-        voxel_size_um=psf.voxel_size_um,
-        psf_fwhm_um=fwhm_um(psf.data, psf.voxel_size_um),
-        psf_fingerprint=fingerprint(psf),
         trained_on=_trained_on(pairs, augmentation.intensity),
         training={
             **training.model_dump(),
@@ -256,7 +246,6 @@ def train(
         device=device["device"],
         best_step=state.best_step,
         validation=state.scores,
-        estimates=estimates,
     )
     kept.remove()
     log.info("kept the weights of step %d (%s…)", state.best_step, bundle.weights_sha256[:12])

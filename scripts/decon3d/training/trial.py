@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from decon3d.networks.backend import keras
-from decon3d.networks.bundle import write_bundle
+from decon3d.networks.bundle import described, write_bundle
 from decon3d.networks.description import TrainedOn
 from decon3d.networks.devices import limit_threads
 from decon3d.networks.geometry import halo_and_stride
-from decon3d.networks.kind import NetworkSection
-from decon3d.networks.layers import global_means
+from decon3d.networks.kind import Network, NetworkSection
 from decon3d.networks.registry import network
-from decon3d.optics.psf import Psf, fingerprint, fwhm_um
+from decon3d.optics.psf import Psf
 from decon3d.training.crops import fitting_crop
 from decon3d.training.step import Step
 
@@ -62,24 +61,14 @@ def try_untrained(
     limit_threads(threads)
     keras.utils.set_random_seed(0)
     definition = network(method.kind)
-    options, estimates = definition.options(method), definition.estimates(method)
-    model = definition.build(**options)
-    halo, stride = halo_and_stride(model)
+    model = definition.build(**definition.options(method))
+    _, stride = halo_and_stride(model)
     crop = fitting_crop(method.training.crop, shape, stride)
     write_bundle(
         folder,
         model,
-        kind=method.kind,
-        options=options,
-        input_channels=model.input_shape[-1],
-        halo=halo,
-        stride=stride,
-        bytes_per_voxel=definition.bytes_per_voxel(method),
-        global_means=bool(global_means(model)),
+        **described(model, method, psf),
         target_kernel="object",
-        voxel_size_um=psf.voxel_size_um,
-        psf_fwhm_um=fwhm_um(psf.data, psf.voxel_size_um),
-        psf_fingerprint=fingerprint(psf),
         trained_on=TrainedOn(1, crop, "untrained", (0.0, 0.0), (1.0, 1.0), (0.0, 0.0), {}),
         training=method.training.model_dump(),
         started_from=None,
@@ -88,7 +77,6 @@ def try_untrained(
         device="CPU",
         best_step=0,
         validation={},
-        estimates=estimates,
     )
     return _seconds_per_crop(model, definition, method, crop) * (
         method.training.steps * method.training.batch
@@ -96,7 +84,7 @@ def try_untrained(
 
 
 def _seconds_per_crop(
-    model: keras.Model, definition: Any, method: NetworkSection, crop: tuple[int, int, int]
+    model: keras.Model, definition: Network, method: NetworkSection, crop: tuple[int, int, int]
 ) -> float:
     """Time steps on one crop; the first one, in which TensorFlow compiles, does not count."""
     alone = method.training.model_copy(update={"batch": 1})

@@ -14,9 +14,10 @@ from decon3d.volumes.sections import VolumeEntry
 from decon3d.volumes.sheets import is_sheet, read_sheet
 from decon3d.volumes.zarr_metadata import images_in
 
-_ENDINGS = re.compile(
+ENDINGS = re.compile(
     r"\.(ome\.)?(tiff?|zarr|btf|tf8|czi|dv|ims|lif|lsm|nd2|oib|stk)/?$", re.IGNORECASE
 )
+"""Endings of the names of volumes."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def volume_name(path: str) -> str:
     parts = path.rstrip("/").split("/")
     folders = [i for i, part in enumerate(parts) if part.lower().endswith(".zarr")]
     first = folders[-1] if folders else len(parts) - 1
-    return _plain("_".join([_ENDINGS.sub("", parts[first]), *parts[first + 1 :]]))
+    return _plain("_".join([ENDINGS.sub("", parts[first]), *parts[first + 1 :]]))
 
 
 def _plain(text: str) -> str:

@@ -330,8 +330,8 @@ def test_a_preview_ends_with_the_prices_and_the_command_that_runs_it(tmp_path, m
     assert [line.split() for line in lines[:4]] == [
         ["worm:"],
         ["method", "training", "restoring", "memory", "disk"],
-        ["rln", "2", "h", "15", "min", "19", "s", "3.5", "GB", "0.25", "GB"],
-        ["rl", "-", "-", "-", "-"],
+        ["rln", "2.2", "h", "19", "s", "3.5", "GB", "0.25", "GB"],
+        ["rl", "–", "–", "–", "–"],
     ]
     assert "  rln: not trained yet" in lines and "1 GPU" in str(lines)
     assert lines[-2:] == [

@@ -7,6 +7,8 @@ import pytest
 
 from decon3d.command.display import STAGE_OF, Run, duration
 from decon3d.command.job_messages import JobLog
+from decon3d.errors import UserError
+from decon3d.logs import job_log, log, progress
 from support.paths import ROOT
 
 
@@ -54,8 +56,7 @@ def test_a_stage_has_one_line_with_the_rate_and_time_left(here):
     events.finish(1)
     events.start(2, "restore_part_cpu", log="part.log", dataset="worm", method="rl")
     Path("part.log").write_text(
-        "10:00:00 I Host vm\n"
-        "10:00:05 I rl: 1.00M/4.00M voxel (25 %), 3.2 Mvoxel/s, 00:27 left\n10:00"
+        "10:00:00 I Host vm\n10:00:05 I rl: 1/4 Mvoxel (25 %), 3.2 Mvoxel/s, 00:27 left\n10:00"
     )
     assert events.run.read_logs() == []
     lines = [events.run.stage_line(stage) for stage in events.run.stages.values()]
@@ -103,7 +104,7 @@ def test_a_warning_is_shown_once_for_all_volumes(here):
         events.finish(number)
     assert events.lines == ["Warning: w0.tif: 0 voxels are saturated"]
     last = events.run.last_lines(0, output=Path("run.log"))
-    assert last[0] == "2 more warnings of these kinds are in run.log"
+    assert last[0] == "Other warnings of these kinds: 2; see run.log"
 
 
 def test_a_failure_is_its_message_and_its_log_and_a_retry_is_no_failure(here):
@@ -119,7 +120,7 @@ def test_a_failure_is_its_message_and_its_log_and_a_retry_is_no_failure(here):
             events.tell("message", message="Trying to restart job 7.")
             assert events.run.failures == 0
     failed = "Failed: train (rln): unexpected KeyError: 'a'; traceback in train.log; log: train.log"
-    assert events.lines == [failed, "The job train is tried again.", failed]
+    assert events.lines == [failed, "The job train runs again.", failed]
     assert events.run.failures == events.run.stages["Training, tuning"].failed == 1
     assert "1 job failed" in events.run.last_lines(1, output=Path("o"))[0]
 
@@ -147,6 +148,23 @@ def test_errors_of_the_run_are_shown_and_a_lock_says_what_to_do(here):
     events.tell("message", "ERROR", "Exiting because a job execution failed. Look above.")
     assert events.lines[0] == "Error: MissingInputException: a.tif" and len(events.lines) == 2
     assert "add --unlock" in events.lines[1]
+
+
+def test_the_log_that_a_job_writes_is_understood(tmp_path):
+    path = tmp_path / "job.log"
+    read = JobLog(path)
+    with job_log(path), progress(total=18648576, what="rl part 1", unit="voxel", seconds=0) as bar:
+        log.warning("a.tif: 3 voxels are saturated")
+        bar.update(4662144)
+        read.read()
+        assert read.share == 0.25 and read.warnings == ["a.tif: 3 voxels are saturated"]
+        title, share, rate, left = re.split(": |, ", read.progress)
+        assert (title, share) == ("rl part 1", "25 %")
+        assert rate.endswith("voxel/s") and left.endswith(" left")
+    with pytest.raises(SystemExit), job_log(path):
+        raise UserError("a.tif is damaged; copy it again")
+    read.read()
+    assert read.error == "a.tif is damaged; copy it again"
 
 
 def test_a_log_of_an_earlier_run_says_nothing_and_one_begun_again_is_read_from_the_start(tmp_path):

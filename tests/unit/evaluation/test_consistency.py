@@ -29,10 +29,9 @@ from decon3d.phantoms.imaging import SimulatedCamera, simulate
 from decon3d.restoration.restorers import State
 from decon3d.seeds import generator
 from decon3d.volumes.camera import Camera
-from decon3d.volumes.ingest import ingest
 from decon3d.volumes.reader import open_volume
 from support.gaussians import gaussian_psf
-from support.volumes import own_volume
+from support.volumes import own_volume, run_ingest
 
 VOXEL = (0.3, 0.15, 0.15)
 SHAPE = (32, 96, 96)
@@ -288,15 +287,7 @@ def volume(tmp_path):
     raw = tmp_path / "raw.ome.zarr"
     counts = np.rint(np.clip(image, 0, None)).astype(np.uint16)
     own_volume(raw, counts, chunk=(16, 32, 32), voxel_size_um=VOXEL)
-    record = ingest(
-        str(raw),
-        record_path=tmp_path / "v.json",
-        name="v",
-        channels={"gfp": 0},
-        voxel_size_um=None,
-        times=None,
-        key="d",
-    )
+    record = run_ingest(raw, tmp_path, channels={"gfp": 0})
     restored_store(tmp_path / "restored.ome.zarr", truth)
     noise = measure_noise([image[:, :, :128]])
     checks = [ChannelCheck("gfp", 0, PSF, noise, 105.0)]

@@ -45,7 +45,7 @@ def test_spots_between_the_voxels_are_measured_to_a_thousandth():
 
 
 def test_noise_costs_a_fit_no_more_than_its_limit(monkeypatch):
-    """Fits of what is no bead do not converge: they took four fifths of all steps."""
+    """Fits of other maxima than beads do not converge; they took four fifths of all steps."""
     steps = []
     derivatives = _Gaussian.derivatives
     monkeypatch.setattr(

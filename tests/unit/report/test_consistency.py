@@ -12,10 +12,10 @@ from decon3d.report.consistency import (
     COLUMNS,
     dark_warnings,
     draw_consistency,
-    farthest,
     summary_row,
 )
 from decon3d.report.entries import Job
+from decon3d.report.plots import farthest
 from decon3d.settings import load_settings
 from support.configs import simulated_dataset
 from support.records import metric_record

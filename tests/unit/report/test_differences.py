@@ -11,6 +11,7 @@ from decon3d.optics.psf import normalised_psf, save_psf
 from decon3d.report import differences
 from decon3d.report.differences import draw_minus_reference, draw_stability, minus_reference
 from decon3d.report.entries import Job
+from decon3d.report.plots import limit_of
 from decon3d.report.scenes import volume_scenes
 from decon3d.volumes.ingest import ingest
 from decon3d.volumes.volume_record import load_record
@@ -100,5 +101,5 @@ def test_stability_is_a_map_and_no_error(job):
 
 def test_one_limit_for_all_pictures_and_no_data_is_left_out():
     pictures = [np.full((10, 10), -3.0), np.full((10, 10), np.nan), np.full((10, 10), 5.0)]
-    assert differences.limit_of(pictures) == 5
-    assert differences.limit_of([np.zeros((4, 4))]) > 0
+    assert limit_of(pictures) == 5
+    assert limit_of([np.zeros((4, 4))]) > 0

@@ -14,8 +14,7 @@ CARD = {"restored": "2 volumes.", "volumes": 2, "odd": [], "pictures": [["raw", 
 def page(root, name, *, mtime=None, **more):
     path = root / paths.report(name)
     write_text(path, "<html></html>")
-    if more is not None:
-        write_json(root / paths.card(name), {**CARD, **more})
+    write_json(root / paths.card(name), {**CARD, **more})
     if mtime:
         os.utime(path, (mtime, mtime))
 
@@ -32,6 +31,13 @@ def test_all_datasets_are_listed_newest_first_with_time_picture_and_what_is_miss
     )
     assert "1970" not in text and text.count("data:,x") == 2
     assert "waiting: no report yet" in text
+
+
+def test_a_recommendation_is_shown_with_code(tmp_path):
+    advice = {"channel": "signal", "sentence": "Add `rl: {}` to `methods`."}
+    page(tmp_path, "demo", recommendations=[advice])
+    text = build_index(tmp_path, []).read_text()
+    assert "Add <code>rl: {}</code> to <code>methods</code>." in text
 
 
 def test_cards_without_a_time_and_damaged_cards_hide_nothing(tmp_path):

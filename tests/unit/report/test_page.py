@@ -139,6 +139,11 @@ def test_page_is_self_contained_and_safe(page: str) -> None:
     assert "&lt;img src=x onerror=alert(1)&gt;" in page and "<img src=x" not in page
 
 
+def test_page_shows_code_and_no_backticks(page: str) -> None:
+    shown = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+    assert "<code>probe/beads</code>" in shown and "`" not in shown
+
+
 def test_page_names_what_is_missing(page: str) -> None:
     text = " ".join(page.split())
     assert "<strong>broken</strong>: missing 1 of 1 restored volume(s): cell" in text
@@ -202,6 +207,18 @@ def test_broken_results_still_give_a_page(tree: Path, tmp_path: Path, monkeypatc
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("decon3d.evaluation.statistics.RESAMPLES", 99)
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_the_numbers_of_the_tables_make_the_same_page(tree: Path, tmp_path: Path, monkeypatch):
+    root, named = tmp_path / "copy", {"dataset": "demo", "settings": make_settings(tree)}
+    shutil.copytree(tree, root)
+    numbers = write_tables(root, **named)
+    pages = [build_report(root, **named).read_text()]
+    monkeypatch.delattr("decon3d.report.page.collect_numbers")
+    pages.append(build_report(root, **named, numbers=numbers).read_text())
+    first, second = (re.sub(r"Report of [^.]+\.", "", page) for page in pages)
+    assert first == second and "could not be read" not in first
 
 
 @pytest.mark.usefixtures("few_resamples")

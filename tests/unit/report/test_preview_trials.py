@@ -12,7 +12,7 @@ from decon3d.errors import UserError
 from decon3d.files import read_json
 from decon3d.optics.psf import normalised_psf, save_psf
 from decon3d.report.preview import make_preview
-from decon3d.report.preview_trials import try_method
+from decon3d.report.preview_trials import Crop, try_method
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.prepare import preparation
 from decon3d.restoration.restorers import open_restorer
@@ -51,17 +51,8 @@ def tried(tmp_path_factory):
 
 def trial(tried, method, region):
     root, settings, record = tried
-    return try_method(
-        root,
-        dataset="demo",
-        channel="signal",
-        method=method,
-        settings=settings,
-        record=record,
-        region=region,
-        shapes=[record.shape, record.shape],
-        threads=1,
-    )
+    crop = Crop(root, "demo", settings, record, region, [record.shape, record.shape], threads=1)
+    return try_method(crop, channel="signal", method=method)
 
 
 def test_the_crop_equals_the_whole_volume_there(tried):

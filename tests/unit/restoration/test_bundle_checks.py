@@ -12,10 +12,9 @@ from decon3d.report.recommendation import recommend
 from decon3d.restoration import arrays
 from decon3d.restoration.bundle_checks import training_mismatches, training_warnings
 from decon3d.restoration.restorers import State
-from decon3d.volumes.ingest import ingest
 from support.records import bundle_info
 from support.report_rows import settings, table
-from support.volumes import own_volume
+from support.volumes import own_volume, run_ingest
 
 FITTING = {"voxel_size_um": (0.2, 0.1, 0.1), "psf_fwhm_um": (0.6, 0.25, 0.25), "noise": 0.015}
 
@@ -173,15 +172,7 @@ def test_the_optics_and_the_dose_come_from_the_records(tmp_path):
     values = np.random.default_rng(0).normal(100, 2, (4, 8, 8)).astype(np.float32)
     store = tmp_path / "v.ome.zarr"
     own_volume(store, values, chunk=(4, 8, 8), voxel_size_um=(0.3, 0.1, 0.1), channel="gfp")
-    record = ingest(
-        str(store),
-        record_path=tmp_path / "v.json",
-        name="v",
-        channels={"gfp": 0},
-        voxel_size_um=None,
-        times=None,
-        key="d",
-    )
+    record = run_ingest(store, tmp_path, channels={"gfp": 0})
     state = State("m", (0, 0, 0), (1, 1, 1), False, 4.0, {"scale": 150.0, "dose": 20_000.0})
     found = training_warnings(
         method="rl_residual",
@@ -198,16 +189,7 @@ def test_negative_counts_of_a_restored_volume_are_read_as_zero(tmp_path):
     values = np.linspace(-50, 200, 4 * 8 * 8, dtype=np.float32).reshape(4, 8, 8)
     store = tmp_path / "first.ome.zarr"
     own_volume(store, values, chunk=(4, 8, 8), voxel_size_um=(0.2, 0.1, 0.1), channel="gfp")
-    record = ingest(
-        str(store),
-        record_path=tmp_path / "v.json",
-        name="v",
-        channels={"gfp": 0},
-        voxel_size_um=None,
-        times=None,
-        key="d",
-        clip_at_zero=True,
-    )
+    record = run_ingest(store, tmp_path, channels={"gfp": 0}, clip_at_zero=True)
     read = record.open().read(0, 0, (slice(None), slice(None), slice(None)))
     assert np.array_equal(read, np.maximum(values, 0))
     assert record.histogram(0).start == 0

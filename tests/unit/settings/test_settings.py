@@ -237,7 +237,7 @@ def problems(change):
         ),
         (
             lambda c, d: c["methods"].update(mine={"kind": "rl_residual", "channels": 16}),
-            "methods.mine.channels: without `training`, the network that comes with decon3d restores, whose options are fixed; add `training: {}`, or remove this key",
+            "methods.mine.channels: the network that comes with decon3d has fixed options; add `training: {}` to train another one, or remove this key",
         ),
         (
             lambda c, d: c["methods"].update(rln={"training": {"intensity_scale": [2, 1]}}),

@@ -3,7 +3,6 @@
 Each is a volume in a file, of which a phantom is a crop at random, as of a user's own object.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +17,11 @@ from scipy.ndimage import gaussian_filter
 from decon3d.files import replacing
 from decon3d.phantoms.sections import ObjectFile
 from decon3d.phantoms.user_objects import OwnObject, open_own_object
+from support.paths import REFERENCE_DATA
 
 VERSION = 1
 """Raise it when an object changes."""
-REFERENCE = Path(os.environ.get("DECON3D_REFERENCE_DATA", "../shared/data"))
-BARS = REFERENCE / "bars" / "truth.tif"
+BARS = REFERENCE_DATA / "bars" / "truth.tif"
 UNITS = {"blobs": 0.5, "relief": 0.5, "spots": 0.5, "bars": 1.0}
 """Voxels of the files, relative to the unit of a microscope's objects."""
 

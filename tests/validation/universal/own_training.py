@@ -1,14 +1,14 @@
 """The rival that is trained for one microscope: its config."""
 
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from decon3d.phantoms.sections import Microscopes
+from support.paths import ROOT
 from validation.universal.cells import Cell
 
-EXAMPLE = Path(__file__).parents[3] / "config" / "examples" / "universal.yaml"
+EXAMPLE = ROOT / "config" / "examples" / "universal.yaml"
 
 
 def config_of(microscope: int) -> str:

@@ -259,6 +259,5 @@ def _kept(path: Path, make: Callable[[], list[Row]]) -> list[Row]:
         rows: list[Row] = read_json(path)
         return rows
     rows = make()
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, rows)
     return rows

@@ -10,6 +10,7 @@ from skimage.morphology import skeletonize
 
 from decon3d.evaluation.fsc import fsc_resolution_um
 from decon3d.evaluation.full_reference import compare
+from decon3d.optics.arrays import spread
 from decon3d.phantoms.grids import VoxelSize
 from decon3d.phantoms.microscope_imaging import TakenVolume
 from decon3d.phantoms.microscopes import Microscope
@@ -181,11 +182,11 @@ def separated(restored: Volume, truth: Volume, voxel_size_um: VoxelSize, limit_u
     dimmer one.
     """
     places = true_spots(truth)
-    metres = places * np.asarray(voxel_size_um)
-    pairs = cKDTree(metres).query_pairs(APART[1] * limit_um, output_type="ndarray")
+    places_um = places * np.asarray(voxel_size_um)
+    pairs = cKDTree(places_um).query_pairs(APART[1] * limit_um, output_type="ndarray")
     verdicts = []
     for one, other in pairs:
-        near = np.linalg.norm(metres[one] - metres[other]) < APART[0] * limit_um
+        near = np.linalg.norm(places_um[one] - places_um[other]) < APART[0] * limit_um
         if near or abs(places[one][0] - places[other][0]) > 1:
             continue
         if _separate(truth, places[one], places[other]):
@@ -204,5 +205,5 @@ def _separate(volume: Volume, one: Any, other: Any) -> bool:
 
 def false_spots(restored: Volume, raw: Volume) -> int:
     """Count local maxima of a restored volume without objects that exceed the raw image's noise."""
-    sigma = 1.4826 * float(np.median(np.abs(raw - np.median(raw))))
-    return len(peaks(restored, float(np.median(restored)) + FALSE_SIGMA * max(sigma, 1e-6)))
+    least = FALSE_SIGMA * max(spread(raw), 1e-6)
+    return len(peaks(restored, float(np.median(restored)) + least))

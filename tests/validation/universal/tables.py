@@ -9,6 +9,7 @@ import pandas as pd
 from validation.universal.cells import RIGHT
 
 KEYS = ["microscope", "modality", "anisotropy", "group", "photons", "psf", "recipe"]
+NO_GAINS = pd.DataFrame(columns=[*KEYS, "gain"]).astype({"gain": float})
 ORDER = ("raw", "RL", "RL per volume", "RLTV", "RLTV per volume", "its estimate", "network")
 SCORES = ("psnr", "raw_psnr", "ssim", "light", "ring")
 ANISOTROPIES = (0, 1.5, 3, 4.5, 10)
@@ -37,16 +38,14 @@ class Measure:
     met: bool
 
 
-def gains(
-    table: pd.DataFrame, rival: str, metric: str = "psnr", *, method: str = "network"
-) -> pd.DataFrame:
-    """Return the gain of a method on a rival, per volume that has both."""
-    if metric not in table or not {method, rival} <= set(table["method"]):
-        return pd.DataFrame(columns=[*KEYS, "gain"]).astype({"gain": float})
+def gains(table: pd.DataFrame, rival: str, metric: str = "psnr") -> pd.DataFrame:
+    """Return the gain of the network on a rival, per volume that has both."""
+    if metric not in table or not {"network", rival} <= set(table["method"]):
+        return NO_GAINS
     wide = table.pivot_table(index=KEYS, columns="method", values=metric)
-    if not {method, rival} <= set(wide.columns):  # none of them has this score
-        return pd.DataFrame(columns=[*KEYS, "gain"]).astype({"gain": float})
-    return (wide[method] - wide[rival]).dropna().rename("gain").reset_index()
+    if not {"network", rival} <= set(wide.columns):  # none of them has this score
+        return NO_GAINS
+    return (wide["network"] - wide[rival]).dropna().rename("gain").reset_index()
 
 
 def interval(gain: pd.DataFrame, *, lowest: bool = False) -> tuple[float, float]:
@@ -136,7 +135,7 @@ def _own(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return a score of the network as if it were a gain."""
     own = table[table["method"] == "network"]
     if metric not in own:
-        return pd.DataFrame(columns=[*KEYS, "gain"]).astype({"gain": float})
+        return NO_GAINS
     return own[[*KEYS, metric]].rename(columns={metric: "gain"}).dropna().reset_index(drop=True)
 
 
@@ -219,7 +218,7 @@ def _means(title: str, part: pd.DataFrame, order: Sequence[str]) -> list[str]:
 
 def _details(table: pd.DataFrame, order: Sequence[str]) -> list[str]:
     """Tell of structures, of the correlation with the truth, and of volumes without light."""
-    right = table[(table["psf"] == RIGHT)]
+    right = table[table["psf"] == RIGHT]
     wanted = {
         "F1 of spots": ("f1", right["recipe"] == "spots"),
         "separate points": ("separate", right["recipe"] == "spots"),

@@ -5,13 +5,13 @@ them. By default, these are three of one run with total variation: two on the wa
 a search would choose for the PSF and the dose (`networks.estimates`). A search chooses between 2
 and 150 iterations for different objects of one dose: the network sees the early ones, too.
 
-Its channels are nearly alike, so that the network looks at what they differ by from the last one.
-A small U-Net of two levels follows: 3 × 3 × 3 convolutions, leaky ReLU, average pooling, nearest
-up-sampling. With plain ReLU and the channels as they are, most units died within 500 steps, and the
-network returned its estimate. With 12 and 24 channels, biases and four input channels it has 63,961
-parameters. Its last convolution starts at zero, so that it starts as the last estimate itself.
-Without biases it has 63,828, and is homogeneous: whatever counts became 1, the restored counts are
-the same.
+Its channels are nearly alike: a first layer, which is not trained, subtracts the last one from the
+others. A small U-Net of two levels follows: 3 × 3 × 3 convolutions, leaky ReLU, average pooling,
+nearest up-sampling. With plain ReLU and the channels as they are, most units died within 500 steps,
+and the network returned its estimate. With 12 and 24 channels, biases and four input channels, it
+has 63,961 trained parameters. Its last convolution starts at zero: the untrained network returns
+the last estimate. Without biases, it has 63,828 and is homogeneous: whatever counts became 1, the
+restored counts are the same.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class RlResidual(NetworkSection):
     """Whether the convolutions have biases. Without biases, the network is linear in the scale of
     the counts: twice the input gives twice the output."""
     training: RlResidualTraining | None = None
-    """Null = no training: the weights that come with decon3d restore (experimental). `{}` trains
+    """Null = no training; the weights that come with decon3d are used (experimental). `{}` trains
     with the defaults below."""
 
 
@@ -137,7 +137,7 @@ def build(*, inputs: int = 4, channels: int = 12, biases: bool = False) -> keras
 
 
 def _differences(seen: keras.KerasTensor) -> keras.KerasTensor:
-    """Subtract the last channel from the others, by a convolution that is not trained."""
+    """Subtract the last channel from the others and scale it, by fixed weights."""
     inputs = seen.shape[-1]
     kernel = np.eye(inputs, dtype=np.float32)
     kernel[-1] = -1
@@ -162,9 +162,9 @@ def _loss(
 ) -> dict[str, tf.Tensor]:
     """Logarithm of each crop's squared error, of its voxels and of the light of its boxes.
 
-    The errors are relative to the mean square of the crop's truth. The mean of their logarithms is
-    the mean of the PSNR: a bright, sharp crop counts as much as a dim one, whose error is a hundred
-    times larger. An error of the light is part of the voxels' error, too, but only a small one:
+    Both errors are relative to the mean square of the truth, of its voxels or of its boxes. Their
+    mean logarithm acts as the mean PSNR: a bright, sharp crop counts as much as a dim one, whose
+    error is a hundred times larger. An error of the light is a small part of the voxels' error:
     without a term of its own, the network takes light from the surroundings of bright objects.
     """
     voxels = _relative_square(restored, truth)
@@ -184,7 +184,7 @@ def _relative_square(restored: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
 
 
 def _boxes(values: tf.Tensor) -> tf.Tensor:
-    """Average over boxes; those at the far faces are smaller."""
+    """Average over boxes; those at the faces may be smaller."""
     return tf.nn.avg_pool3d(values, LIGHT_EDGE, LIGHT_EDGE, "SAME")
 
 

@@ -17,7 +17,7 @@ document.addEventListener("click", (event) => {
 });
 reveal(location.hash);
 
-// Paper shows everything.
+// Printing opens all folded parts.
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];
@@ -59,7 +59,7 @@ for (const frame of document.querySelectorAll("figure .frame")) {
   frame.append(button);
 }
 
-// A table that is wider than its box says so.
+// A hint below each table that is wider than its box.
 const wide = new ResizeObserver((entries) => {
   for (const {target: table} of entries) {
     const box = table.parentElement;

@@ -82,24 +82,26 @@ function differenceOf(byte, range) {
   return range[1] * (byte - 128) / 127;
 }
 
-// A canvas of a difference: black where there is none, then blue (less) and orange (more) up to
-// `limit` counts.
-function differenceCanvas({codes, width, height}, range, limit) {
+const rgb = (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
+
+// A canvas of a difference: black where there is none, then the colour of less and of more light up
+// to `limit` counts.
+function differenceCanvas({codes, width, height}, range, limit, colours) {
+  const [less, more] = colours.map(rgb);
   return painted(width, height, (data) => {
     for (let i = 0; i < codes.length; i++) {
       const share = Math.max(-1, Math.min(differenceOf(codes[i], range) / limit, 1));
-      const color = share < 0 ? [40, 130, 255] : [255, 130, 0];
+      const color = share < 0 ? less : more;
       for (let k = 0; k < 3; k++) data[4 * i + k] = color[k] * Math.abs(share);
       data[4 * i + 3] = 255;
     }
   });
 }
 
-// A canvas of the consistency map, raw less re-blurred: light that the data deny in blue, light
-// that they have and the restoration lacks in orange; nothing below `from` σ.
-function deviationCanvas({codes, width, height}, overlay) {
-  const [invented, missed] = [overlay.invented, overlay.missed].map(
-    (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)));
+// A canvas of the consistency map, raw minus re-blurred, in the colours of light that the data
+// contradict and of light that the restoration lacks; transparent below `from` σ.
+function deviationCanvas({codes, width, height}, overlay, colours) {
+  const [invented, missed] = colours.map(rgb);
   return painted(width, height, (data) => {
     for (let i = 0; i < codes.length; i++) {
       const sigmas = (codes[i] - 128) / 127 * overlay.limit;

@@ -150,7 +150,8 @@ class Viewer {
   layersOf(i, cut, view) {
     const panel = this.scene.panels[i], [low, high] = this.shared, [black, white] = this.scene.shared;
     if (panel.signed) {
-      return [differenceCanvas(cut, panel.range, panel.range[1] * (high - low) / (white - black))];
+      const limit = panel.range[1] * (high - low) / (white - black);
+      return [differenceCanvas(cut, panel.range, limit, this.scene.colours)];
     }
     return [greyCanvas(cut, panel.range, this.window(panel)), this.deviation(panel, i, view)];
   }
@@ -176,8 +177,8 @@ class Viewer {
     if (!volume || !this.control.overlay.checked) return null;
     const axis = VIEWS[view].through, {shape} = panel.overlay;
     const coarse = Math.floor((this.at[axis] + 0.5) * shape[axis] / this.scene.shape[axis]);
-    return deviationCanvas(
-      section(volume, shape, view, coarse, this.projected, farFromMiddle), panel.overlay);
+    const cut = section(volume, shape, view, coarse, this.projected, farFromMiddle);
+    return deviationCanvas(cut, panel.overlay, this.scene.colours);
   }
 
   // How often counts occur in each panel (logarithmic), between the handles of black and white.
