@@ -72,8 +72,9 @@ def draw_minus_reference(job: Job, volume: str, channel: str) -> Drawn:
         f"minus_rl_{volume}_{channel}",
         "pictures",
         f"{volume}{of_channel(job, channel)}: networks minus Richardson-Lucy",
-        "A network minus Richardson-Lucy, in counts; farthest from 0 along Z (above) and Y (below). Orange: the network has more light. Check structures that "
-        "only the network shows.",
+        "A network minus Richardson-Lucy, in counts; farthest from 0 along Z (above) and Y "
+        "(below). Orange: the network has more light. Check structures that only the network "
+        "shows.",
     )
     return [(entry, deviations(list(scenes.items()), unit="counts"))]
 
