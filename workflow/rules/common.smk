@@ -41,12 +41,12 @@ def unpacked(place):
     # The scripts of jobs run from Snakemake's cache.
     known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if (library := str(folder / "scripts")) not in known:
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*known, library]))
+        os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [*known, library])))
     return folder
 
 
 _basedir = workflow.current_basedir
-CLONE = Path(_basedir).parents[1] if isinstance(_basedir, str) else unpacked(_basedir)
+CLONE = Path(_basedir).parents[1] if isinstance(_basedir, os.PathLike) else unpacked(_basedir)
 sys.path.insert(0, str(CLONE / "scripts"))
 
 from decon3d import paths
