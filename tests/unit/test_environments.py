@@ -122,7 +122,7 @@ def test_an_image_gets_the_files_of_the_wheel_and_no_others(copied):
     # What hatchling reads, and each file that hatch_build.py adds.
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = {"pyproject.toml", "hatch_build.py", "LICENSE", project["project"]["readme"]}
-    needed |= set(project["tool"]["hatch"]["build"]["only-include"])
+    needed |= set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"])
     for pattern in hatch_build.PATTERNS:
         needed |= {str(path.relative_to(ROOT)) for path in ROOT.glob(pattern)}
     given = [Path(source) for source, _ in pairs]
