@@ -128,7 +128,7 @@ class Viewer {
       const caption = document.createElement("figcaption");
       const value = document.createElement("span");
       const names = sides.map((picture) => picture.label).join(" | ") +
-        (view ? `, ${view.toUpperCase()}` : "");
+        (view ? `, ${view.toUpperCase()}` : "") + (this.film ? ", maximum along Z" : "");
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `Section through ${names}` +
         (this.overlaid ? `: ${this.channels.map((c) => c.name).join(", ")} in colour` : ""));
