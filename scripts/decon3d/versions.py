@@ -4,7 +4,7 @@ The latter are parameters of the workflow's rules. Raise a stage's number when a
 library changes its results; then that stage and all later ones run again.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 PACKAGES = (
     "numpy",
     "scipy",

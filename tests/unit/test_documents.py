@@ -34,6 +34,7 @@ OTHERS = {
     "cd",
     "conda",
     "cp",
+    "docker",
     "exec",
     "exit",
     "export",
