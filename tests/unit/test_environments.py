@@ -10,6 +10,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from snakemake.cli import get_argument_parser
 
 from support.paths import ROOT
 
@@ -121,7 +122,7 @@ def test_an_image_gets_the_files_of_the_wheel_and_no_others(copied):
     # What hatchling reads, and each file that hatch_build.py adds.
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = {"pyproject.toml", "hatch_build.py", "LICENSE", project["project"]["readme"]}
-    needed |= set(project["tool"]["hatch"]["build"]["only-include"])
+    needed |= set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"])
     for pattern in hatch_build.PATTERNS:
         needed |= {str(path.relative_to(ROOT)) for path in ROOT.glob(pattern)}
     given = [Path(source) for source, _ in pairs]
@@ -171,9 +172,23 @@ def test_jobs_of_a_clone_do_not_import_the_image_s_decon3d():
 def test_the_catalog_is_told_what_there_is():
     catalog = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     deployment = catalog["software-stack-deployment"]
-    assert deployment == {"conda": True, "singularity": True, "singularity+conda": False}
+    assert deployment == {"conda": True, "apptainer": False, "apptainer+conda": False}
     assert catalog["report"] is True
+    flags = get_argument_parser().parse_args(catalog["mandatory-flags"]["flags"].split())
+    profile = yaml.safe_load((ROOT / "profiles" / "local" / "config.yaml").read_text())
+    triggers = {str(t).lower() for t in flags.rerun_triggers}
+    assert triggers == set(profile["rerun-triggers"])
+    assert flags.conda_not_block_search_path_envvars
     rules = "".join(f.read_text() for f in (ROOT / "workflow" / "rules").glob("*.smk"))
     used = set(re.findall(r'"\.\./\.\./(envs/\S+\.yaml)"', rules))
     assert used == {"envs/cpu.yaml", "envs/gpu.yaml"}
     assert all(Path(ROOT / name).is_file() for name in used)
+
+
+def test_the_catalog_finds_what_it_requires():
+    """Its criteria for workflows of standardized usage."""
+    readme = (ROOT / "README.md").read_text().lower()
+    assert "snakemake" in readme and "workflow" in readme
+    assert (ROOT / "workflow" / "Snakefile").is_file()
+    assert list((ROOT / "workflow" / "rules").glob("*.smk"))
+    assert (ROOT / "config" / "README.md").is_file() and (ROOT / "LICENSE").is_file()

@@ -46,8 +46,10 @@ COLUMNS = [
     "Objects from dark noise",
 ]
 NOTE = (
-    f"Flagged: |z| ≥ {THRESHOLD:g} σ. The re-blurred restoration was fitted to the raw image as "
-    "α · restoration + β. Not verifiable: energy outside the microscope's pass band. AUC: how well "
+    "Invented: light in the restoration that the data contradict. Missed: light in the data that "
+    f"the restoration lacks. Flagged: |z| ≥ {THRESHOLD:g} σ. The re-blurred restoration was fitted "
+    "to the raw image as α · restoration + β. Not verifiable: energy outside the microscope's pass "
+    "band. AUC: how well "
     "the map detects changes that were planted into restored phantoms; 1 = always, 0.5 = never, "
     f"and below {DETECTABLE:g} the change counts as not detected. "
     "Doubled spots and patches are below the resolution and cannot be verified in principle; the "
@@ -85,9 +87,8 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
         source = Source(method_label(method), store, 0, position)
         panels.append((source.label, overview(source, voxel_size_um=record.voxel_size_um)))
     caption = (
-        "Raw image minus re-blurred restoration, in σ of the noise: the value farthest from 0 "
-        "along Z (above) and Y (below). Blue: light that the data contradict (invented). Orange: "
-        "light that the restoration lacks (missed)."
+        "Raw image minus re-blurred restoration, in σ of the noise; farthest from 0 along Z "
+        "(above) and Y (below). Blue: invented light. Orange: missed light."
     )
     drawn: Drawn = [
         (
@@ -99,6 +100,7 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
                 note=NOTE,
                 columns=COLUMNS,
                 rows=[summary_row(root, dataset, channel, m, check) for m, check in found.items()],
+                of=where,
             ),
             deviations(panels, unit="z (σ)", limit=LIMIT),
         )

@@ -91,7 +91,7 @@ def restoration_summary(
         f"{name} ({own}{1000 * c.emission_um:.0f} nm)"
         for name, c in dataset.channels.items()
         for title in [first.own_name(c.index)]
-        for own in [f"“{title}” in the file, " if title else ""]
+        for own in [f"“{title}” in the file, " if title and title != name else ""]
     )
     return (
         f"{count} {various}of {size}{moments}, {_microscope(dataset.optics)}, "

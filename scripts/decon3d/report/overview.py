@@ -1,6 +1,7 @@
 """The overview of volumes: thumbnails, numbers, and the outliers."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from decon3d.logs import log
 from decon3d.report.entries import exists
 from decon3d.report.labels import INPUT, method_label
 from decon3d.report.run_status import stored
+from decon3d.report.templating import lower_first, number
 from decon3d.report.viewer import data_uri, grey_picture
 from decon3d.report.views import Source, Values, pyramid
 from decon3d.settings import Settings
@@ -81,8 +83,9 @@ def volume_rows(
     Returns
     -------
     facts, rows
-        The columns, and the volumes: those that lack a result first, then by how far their
-        oddest number lies from the median of all volumes, in (robust) standard deviations.
+        The columns, and the volumes: those that lack a result first, then outliers by how far
+        their oddest number lies from the median of all volumes, in (robust) standard deviations,
+        then the others by name (`cell2` before `cell10`).
     """
     facts: dict[str, Fact] = {}
     rows = []
@@ -94,8 +97,35 @@ def volume_rows(
             rows.append(Row(path.stem, None, score=BROKEN, why=f"cannot be read: {error}"))
     _add_metrics(root, dataset, facts, rows)
     _score(facts, rows)
-    rows.sort(key=lambda row: (-len(row.missing), -row.score, row.name))
+    rows.sort(key=lambda row: (-len(row.missing), -row.score * row.odd, _by_number(row.name)))
     return {key: fact for key, fact in facts.items() if any(key in r.values for r in rows)}, rows
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts names by the numbers in them."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def same_for_all(facts: dict[str, Fact], rows: Sequence[Row]) -> dict[str, str]:
+    """List the facts that look the same for all of several volumes, which need no column.
+
+    Returns
+    -------
+    dict
+        The value in words, by key of `facts`; `shape` for the number of voxels.
+    """
+    if len(rows) < 2:
+        return {}
+    found: dict[str, str] = {}
+    shapes = {row.shape for row in rows}
+    if len(shapes) == 1:
+        found["shape"] = f"{rows[0].shape} voxels (Z, Y, X)"
+    for key, fact in facts.items():
+        values = {number(row.values.get(key), fact.digits) for row in rows}
+        if len(values) == 1:
+            unit = f" {fact.unit}" if fact.unit else ""
+            found[key] = f"{lower_first(fact.label)} {values.pop()}{unit}"
+    return found
 
 
 def shown_volumes(rows: Sequence[Row]) -> list[str]:

@@ -26,7 +26,14 @@ from decon3d.report.index import build_index
 from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
-from decon3d.report.overview import ODD, add_pictures, shown_volumes, volume_rows
+from decon3d.report.overview import (
+    LEAST,
+    ODD,
+    add_pictures,
+    same_for_all,
+    shown_volumes,
+    volume_rows,
+)
 from decon3d.report.run_status import (
     data_warnings,
     effective_settings,
@@ -175,7 +182,7 @@ def build_report(
         "volumes": len(rows),
         "odd": [row.name for row in rows if row.odd],
         "recommendations": [r.summary for r in advice],
-        "pictures": rows[0].pictures if rows else [],
+        "pictures": next((row.pictures for row in rows if row.name in shown[:1]), []),
         "made": made.isoformat("T", "minutes"),
         "missing": [f"{item['method']}: {', '.join(item['missing'])}" for item in incomplete],
     }
@@ -191,7 +198,8 @@ def build_report(
         scenes=scenes,
         facts=facts,
         rows=rows,
-        odd=int(ODD),
+        same=same_for_all(facts, rows),
+        odd=int(ODD) if len(rows) >= LEAST else None,
         advice=advice,
         headline=numbers.headline.to_dict(orient="records"),
         incomplete=incomplete,
@@ -329,10 +337,14 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
             "The references of your volumes are used as they are: their noise and blur count as "
             "errors of the methods."
         )
-    caveats += [
+    caveats.append(
         "Detail below the microscope's cut-off cannot be verified from the data. It comes from the "
-        "assumptions or the training of the method.",
-        f"{listed([METRICS[m].label for m in VOXELWISE])} compare voxels. They do not count "
-        "invented or missed objects.",
-    ]
+        "assumptions or the training of the method."
+    )
+    against_truth = metrics[metrics["split"].isin(["test", "measured", "volume"])]
+    if against_truth["metric"].isin(VOXELWISE).any():
+        caveats.append(
+            f"{listed([METRICS[m].label for m in VOXELWISE])} compare voxels. They do not count "
+            "invented or missed objects."
+        )
     return caveats

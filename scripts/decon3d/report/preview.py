@@ -196,11 +196,12 @@ def _rows(
 
 def _request(request: Mapping[str, Any]) -> str:
     """Write what the jobs of one stage request."""
-    jobs = "1 job" if request["jobs"] == 1 else f"{request['jobs']} jobs"
+    one = request["jobs"] == 1
+    jobs = "1 job with" if one else f"{request['jobs']} jobs, each"
     limit = duration(60 * request["minutes"])
     gpu = ", 1 GPU" if request["gpu"] else ""
     return (
-        f"{request['stage']}: {jobs}, each {request['threads']} cores{gpu}, "
+        f"{request['stage']}: {jobs} {request['threads']} cores{gpu}, "
         f"{request['memory_mb'] / 1000:.3g} GB, at most {limit}"
     )
 
