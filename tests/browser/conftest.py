@@ -13,6 +13,7 @@ from decon3d import paths
 from decon3d.report.overview import volume_rows
 from decon3d.report.page import build_report, build_volume_page, report_what_exists
 from support.report_tree import make_settings, make_tree, write_volume
+from support.time_series import make_series
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -32,6 +33,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         report_what_exists(root, settings)
         build_volume_page(root, dataset="demo", volume="cell", settings=settings)
     return root
+
+
+@pytest.fixture(scope="session")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a two-channel time series with known spots."""
+    root = tmp_path_factory.mktemp("series")
+    return build_report(root, dataset="pair", settings=make_series(root))
 
 
 @pytest.fixture(scope="session")

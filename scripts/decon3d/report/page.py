@@ -153,7 +153,8 @@ def build_report(
     best = next((m for m in wanted if any(m not in row.missing for row in rows)), None)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
     shown = shown_volumes(rows)
-    scenes = attempt("the viewer", lambda: _scenes(root, shown, **named), [])
+    label = None if best is None else method_label(best)
+    scenes = attempt("the viewer", lambda: _scenes(root, shown, **named, method=label), [])
     incomplete = attempt("the methods' state", lambda: incomplete_methods(root, **named), [])
     records = [row.record for row in rows if row.record is not None]
     restored = attempt(
@@ -170,8 +171,8 @@ def build_report(
     crop = attempt(
         "the crop",
         lambda: (
-            swipe_pictures(root, **named, volume=shown[0], method=method_label(best))
-            if shown and best
+            swipe_pictures(root, **named, volume=shown[0], method=label)
+            if shown and label
             else None
         ),
         None,
@@ -272,16 +273,24 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
 
 
 def _scenes(
-    root: Path, volumes: Iterable[str], *, dataset: str, settings: Settings
+    root: Path,
+    volumes: Iterable[str],
+    *,
+    dataset: str,
+    settings: Settings,
+    method: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Make the viewer's scenes up to the page's size limit, but at least the first one."""
+    """Make the viewer's scenes up to the page's size limit, but at least the first volume.
+
+    A time series' film belongs to its volume.
+    """
     scenes: list[dict[str, Any]] = []
     size = 0
-    for scene in volume_scenes(root, volumes, dataset=dataset, settings=settings):
-        size += sum(
-            len(p["image"]) + len((p["overlay"] or {}).get("image", "")) for p in scene["panels"]
-        )
-        if scenes and size > VIEWER_BYTES:
+    for scene in volume_scenes(root, volumes, dataset=dataset, settings=settings, method=method):
+        panels = [panel for channel in scene["channels"] for panel in channel["panels"]]
+        size += sum(len(p["image"]) + len((p["overlay"] or {}).get("image", "")) for p in panels)
+        of_first = len(scenes) == 1 and scene["moments"]
+        if scenes and size > VIEWER_BYTES and not of_first:
             break
         scenes.append(scene)
     return scenes
