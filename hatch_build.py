@@ -18,7 +18,6 @@ PATTERNS = (
     "config/demo*.yaml",
     "config/examples/**/*",
     "envs/*.yaml",
-    "envs/*.def",
 )
 
 

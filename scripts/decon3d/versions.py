@@ -4,7 +4,7 @@ The latter are parameters of the workflow's rules. Raise a stage's number when a
 library changes its results; then that stage and all later ones run again.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 PACKAGES = (
     "numpy",
     "scipy",
@@ -38,7 +38,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 4,
     "consistency": 8,
-    "report": 18,
+    "report": 19,
     "preview": 4,
     "instrument": 1,
 }

@@ -1,5 +1,6 @@
 """A small run's page in a real browser: Debian's chromium, driven by Playwright."""
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from decon3d import paths
-from decon3d.report.page import build_volume_page, report_what_exists
-from support.report_tree import make_tree, write_volume
+from decon3d.report.overview import volume_rows
+from decon3d.report.page import build_report, build_volume_page, report_what_exists
+from support.report_tree import make_settings, make_tree, write_volume
+from support.time_series import make_series
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -29,6 +32,39 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_volume(root / paths.consistency("demo", "cell", "rl"), sigmas)
         report_what_exists(root, settings)
         build_volume_page(root, dataset="demo", volume="cell", settings=settings)
+    return root
+
+
+@pytest.fixture(scope="session")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a two-channel time series with known spots."""
+    root = tmp_path_factory.mktemp("series")
+    return build_report(root, dataset="pair", settings=make_series(root))
+
+
+@pytest.fixture(scope="session")
+def many(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run's page, as if it had 30 volumes, of which one has a method's results only."""
+    root = tmp_path_factory.mktemp("many") / "run"
+    shutil.copytree(site, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("decon3d.report.figures.DPI", 50)
+        settings = make_settings(root)
+        facts, (row,) = volume_rows(root, dataset="demo", settings=settings)
+        rows = [
+            dataclasses.replace(
+                row,
+                name=f"drug_8_hours_position_{i:02d}",
+                values={key: value + i for key, value in row.values.items()},
+                missing=["rltv"] if i == 0 else [],
+                lacking=["rltv"] if i == 0 else [],
+                pictures=[],
+            )
+            for i in range(30)
+        ]
+        patch.setattr("decon3d.report.page.volume_rows", lambda *_, **__: (facts, rows))
+        patch.setattr("decon3d.report.page.shown_volumes", lambda _: ["cell"])
+        build_report(root, dataset="demo", settings=settings)
     return root
 
 

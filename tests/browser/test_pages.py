@@ -361,6 +361,81 @@ def test_nothing_overflows(visit, site, path, width):
     assert opened.trouble == []
 
 
+@pytest.mark.parametrize("width", [1400, 390])
+def test_thirty_volumes_are_one_table(visit, many, width):
+    opened = visit(many / REPORT, width=width)
+    words = opened.evaluate("document.body.innerText.split(/\\s+/).length")
+    assert words < 900
+    height = opened.evaluate("document.documentElement.scrollHeight")
+    assert height < {1400: 3600, 390: 6600}[width]
+    for _ in range(2):
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        opened.evaluate(OPEN_ALL)
+    rows = opened.get_by_role("region", name="Volumes", exact=True).locator("tbody tr")
+    assert rows.count() == 30 and "no result of RLTV" in rows.first.inner_text()
+    hint = opened.locator(".box.tall + .more").inner_text()
+    assert hint.startswith("Scroll for all 30 rows ↓")
+    assert opened.trouble == []
+
+
+def test_tables_of_figures_fit_a_wide_screen(page):
+    page.evaluate(OPEN_ALL)
+    page.wait_for_timeout(200)
+    assert page.locator(".numbers .box").count() >= 2
+    assert page.locator(".numbers .box.scrolls").count() == 0
+
+
+def test_what_all_volumes_have_in_common_is_no_column(visit, many):
+    opened = visit(many / REPORT)
+    shape = "20 × 40 × 40"
+    table = opened.get_by_role("region", name="Volumes", exact=True).inner_text()
+    assert shape not in table
+    assert f"The same for all: {shape} voxels (Z, Y, X)" in opened.locator("main").inner_text()
+
+
+@pytest.mark.parametrize("path", [REPORT, "results/index.html", "results/demo/volumes/cell.html"])
+def test_no_column_of_a_table_is_empty(visit, site, path):
+    opened = visit(site / path)
+    empty = opened.evaluate("""[...document.querySelectorAll("table")].flatMap(table =>
+      [...table.tHead.rows[0].cells].filter((_, i) => [...table.tBodies[0].rows].every(row =>
+        i > 0 && ["", "–"].includes(row.cells[i].textContent.trim()) && !row.cells[i].querySelector("img")
+      )).map(head => head.textContent.trim()))""")
+    assert empty == []
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_navigation_shows_all_its_links(visit, many, width):
+    opened = visit(many / REPORT, width=width)
+    boxes = [link.bounding_box() for link in opened.locator("nav a").all()]
+    assert len(boxes) == 6 and all(box["x"] + box["width"] <= width for box in boxes)
+    assert opened.locator("nav").bounding_box()["height"] < 70
+
+
+def test_the_text_of_figures_can_be_read(page):
+    page.evaluate(OPEN_ALL)
+    dpi = 50  # of the site's figures
+    points = page.evaluate("""[...document.querySelectorAll(".frame img")]
+      .map(image => image.offsetWidth / image.naturalWidth)""")
+    assert points and all(9 / 72 * dpi * scale > 9.5 for scale in points)
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_no_button_hides_a_part_of_a_figure_on_a_narrow_screen(visit, site, width):
+    opened = visit(site / REPORT, width=width)
+    opened.evaluate(OPEN_ALL)
+    below = opened.evaluate("""[...document.querySelectorAll(".frame")].map(frame => {
+      const [image, button] = [frame.querySelector("img"), frame.querySelector("button")];
+      return [button.getBoundingClientRect().top >= image.getBoundingClientRect().bottom,
+              getComputedStyle(button).opacity === "0"];
+    })""")
+    assert below and all(free or hidden for free, hidden in below)
+
+
+def test_the_first_picture_starts_where_its_caption_does(page):
+    lefts = [page.locator(f".swipe {part}").bounding_box()["x"] for part in (".live", "figcaption")]
+    assert lefts[0] == pytest.approx(lefts[1], abs=1)
+
+
 def test_a_long_name_of_a_crop_does_not_overflow(visit, site):
     opened = visit(site / REPORT, width=390)
     field = "<label class=field><select><option>{}</option></select></label>"

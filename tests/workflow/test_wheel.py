@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 from pathlib import Path
 
@@ -42,10 +43,18 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def decon3d(tmp_path_factory):
-    """The command, from a wheel that was built and installed without the network."""
+    """The command, from a wheel that was built and installed without the network.
+
+    The wheel is built from the source distribution, which so contains all that a wheel needs.
+    """
     place = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(place), "-t"]
+    subprocess.run([*build, "sdist"], cwd=ROOT, check=True, capture_output=True)
+    (sources,) = place.glob("*.tar.gz")
+    with tarfile.open(sources) as files:
+        files.extractall(place / "source", filter="data")
+    (source,) = (place / "source").iterdir()
+    subprocess.run([*build, "wheel"], cwd=source, check=True, capture_output=True)
     venv.create(place / "env", with_pip=False)
     python = place / "env" / "bin" / "python"
     (wheel,) = place.glob("*.whl")

@@ -8,13 +8,54 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-CLONE = Path(workflow.current_basedir).parents[1]
+
+def unpacked(place):
+    """Folder with the files of a repository's commit: the library lies beside the rules.
+
+    A module's Snakefile may come from a repository (`github(…)`, as snakedeploy writes it). Of
+    this, Snakemake reads single files only. All nodes see the working directory.
+    """
+    from git import Repo  # Snakemake needs it, too
+
+    repository = place.hosted_repo.repo_clone if hasattr(place, "hosted_repo") else place.repo_path
+    commit = Repo(repository).commit(place.ref)
+    folder = Path(".snakemake", "decon3d", commit.hexsha).absolute()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.mkdtemp(dir=folder.parent)
+        archive = BytesIO(Repo(repository).git.archive(commit.hexsha, stdout_as_string=False))
+        with tarfile.open(fileobj=archive) as files:
+            files.extractall(temporary, filter="data")
+        try:
+            os.rename(temporary, folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(temporary)
+    # The scripts of jobs run from Snakemake's cache.
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if (library := str(folder / "scripts")) not in known:
+        os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [*known, library])))
+    return folder
+
+
+_basedir = workflow.current_basedir
+CLONE = Path(_basedir).parents[1] if isinstance(_basedir, os.PathLike) else unpacked(_basedir)
 sys.path.insert(0, str(CLONE / "scripts"))
+
+try:
+    import decon3d.preflight  # what parsing needs
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"{error}: the environment of Snakemake lacks packages that decon3d needs; "
+        f"pip install -r {shlex.quote(str(CLONE / 'envs' / 'cpu.lock.txt'))}"
+    )
 
 from decon3d import paths
 from decon3d.errors import UserError

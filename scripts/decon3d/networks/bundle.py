@@ -27,12 +27,11 @@ from decon3d.versions import __version__
 
 
 def software() -> dict[str, str]:
-    """Versions of what a network's weights depend on."""
+    """Return the versions of the packages on which a network's weights depend."""
     return {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
-        "decon3d": __version__,
     }
 
 
@@ -91,7 +90,7 @@ def write_bundle(folder: str | Path, model: keras.Model, **info: Any) -> BundleI
         model.save(temporary)
     bundle = BundleInfo(
         schema_version=SCHEMA_VERSION,
-        versions=software(),
+        versions={**software(), "decon3d": __version__},
         model_sha256=file_digest(folder / "model.keras"),
         weights_sha256=weights_digest(model),
         **info,

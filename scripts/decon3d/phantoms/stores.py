@@ -266,13 +266,13 @@ def make_split(
         "psf_fingerprint": fingerprint(psf),
         "psf_variation": [asdict(m.variation) if m.variation else None for m in planned],
         "algorithm": VERSIONS["phantoms"],
-        "decon3d": __version__,
     }
     if split.microscopes is not None:
         for key in OF_ONE_MICROSCOPE:
             del attributes[key]
         attributes["microscopes"] = [_description(member) for member in planned]
     attributes["digest"] = digest(attributes)
+    attributes["decon3d"] = __version__  # not hashed: a new release alone makes nothing again
     if _finished(path) == attributes["digest"]:
         log.info("%s is complete", path)
         record.unlink(missing_ok=True)

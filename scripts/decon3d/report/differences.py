@@ -72,9 +72,9 @@ def draw_minus_reference(job: Job, volume: str, channel: str) -> Drawn:
         f"minus_rl_{volume}_{channel}",
         "pictures",
         f"{volume}{of_channel(job, channel)}: networks minus Richardson-Lucy",
-        "Restored counts of a network minus those of Richardson-Lucy: the value farthest from 0 "
-        "along Z (above) and Y (below). Orange: the network has more light. Check structures that "
-        "only the network shows.",
+        "A network minus Richardson-Lucy, in counts; farthest from 0 along Z (above) and Y "
+        "(below). Orange: the network has more light. Check structures that only the network "
+        "shows.",
     )
     return [(entry, deviations(list(scenes.items()), unit="counts"))]
 
@@ -97,8 +97,7 @@ def draw_stability(job: Job, channel: str) -> Drawn:
         f"stability_{channel}",
         "consistency",
         f"{STABILITY}{of_channel(job, channel)}",
-        "Each half of the photons of the brightest sample block was restored alone. First minus "
-        "second, in counts: the value farthest from 0 along Z (above) and Y (below). A stable "
-        "result may still be wrong.",
+        "The brightest sample block, restored from each half of its photons: first minus second; "
+        "farthest from 0 along Z (above) and Y (below). A stable result may still be wrong.",
     )
     return [(entry, deviations(panels, unit="counts"))]

@@ -16,6 +16,8 @@ from decon3d.report.templating import title_of
 FIGURE_BYTES = 6_000_000
 """Largest size of all figures on a page; further ones are linked. Base64 makes it 4/3 of this."""
 FIGURE_WIDTH = 1600
+DPI = 150
+"""Dots per inch of a picture that does not state them."""
 QUALITY = 90
 """Quality of WebP pictures; lossless ones take eight times as long and look the same."""
 TABLE_BYTES = 500_000
@@ -80,15 +82,23 @@ def figures_by_section(
 
 
 def embedded(picture: Path | BinaryIO) -> dict[str, Any]:
-    """Return a picture as a WebP data URI of at most 1,600 pixels' width, with its size."""
-    image = Image.open(picture).convert("RGB")
+    """Return a picture as a WebP data URI of at most 1,600 pixels' width.
+
+    Returns
+    -------
+    dict
+        `data`; `width` and `height` in pixels; `inches`, the width that the figure was drawn for.
+    """
+    drawn = Image.open(picture)
+    inches = drawn.width / drawn.info.get("dpi", (DPI, DPI))[0]
+    image = drawn.convert("RGB")
     if image.width > FIGURE_WIDTH:
         height = round(image.height * FIGURE_WIDTH / image.width)
         image = image.resize((FIGURE_WIDTH, height), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     image.save(stream, "WEBP", method=0, quality=QUALITY)
     data = "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
-    return {"data": data, "width": image.width, "height": image.height}
+    return {"data": data, "width": image.width, "height": image.height, "inches": inches}
 
 
 def _short(cell: str) -> str:

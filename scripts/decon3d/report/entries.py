@@ -24,7 +24,9 @@ class Entry:
     note
         A longer explanation, which the page folds.
     columns, rows
-        The table below the caption: heads, and cells as text. The first column has row heads.
+        The figure's table: heads, and cells as text. The first column has row heads.
+    of
+        What the rows are about, e.g. a volume, where tables of several figures are joined.
     folded
         Whether the page folds the figure itself, too.
     """
@@ -36,6 +38,7 @@ class Entry:
     note: str = ""
     columns: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
+    of: str = ""
     folded: bool = False
 
 

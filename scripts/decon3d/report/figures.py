@@ -239,16 +239,19 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     return drawn
 
 
-def sources(job: Job, record: VolumeRecord, channel: str) -> list[Source]:
-    """List the panels of a volume: raw, every method that has restored it, truth."""
-    time = (job.dataset.times or [0])[0]
+def sources(job: Job, record: VolumeRecord, channel: str, *, moment: int = 0) -> list[Source]:
+    """List the panels of a volume: raw, every method that has restored it, truth.
+
+    `moment` is the position of the time point among those that are restored.
+    """
+    time = (job.dataset.times or range(record.shape[0]))[moment]
     index = job.dataset.channels[channel].index
     position = list(job.dataset.channels).index(channel)
     found = [Source("raw", job.root / record.path, time, index)]
     for method in job.settings.methods:
         store = job.root / paths.restored(job.name, record.name, method)
         if exists(store):
-            found.append(Source(method_label(method), store, 0, position))
+            found.append(Source(method_label(method), store, moment, position))
     reference = _reference(job, record.name)
     if reference is not None:
         reading = Reading.of(job.dataset)

@@ -77,7 +77,8 @@ def telling_place(restored: Scene, *, like: Scene, size_um: tuple[float, float])
     Detail is the mean squared difference of a plane from its local mean, relative to the volume's
     spread, in the restored volume minus that in the raw one. The brightest thousandth is cut off,
     so single bright spots do not decide. The quarter of the crop with the least gain counts: no
-    crop shows the edge of the specimen and an empty field.
+    crop shows the edge of the specimen and an empty field. The first and the last tenth of the
+    planes are left out: there, light from outside the volume makes the restoration less certain.
 
     Parameters
     ----------
@@ -97,9 +98,13 @@ def telling_place(restored: Scene, *, like: Scene, size_um: tuple[float, float])
     least = minimum_filter(quarters, footprint=corners, mode="constant")
     # A few objects may leave a quarter of every crop empty: then the mean decides.
     score = least + 0.01 * uniform_filter(gain, (1, rows, columns), mode="constant")
-    first = (0, rows // 2, columns // 2)  # crops lie inside the volume
+    planes = len(score)
+    ends = planes // 10 + 1 if planes > 2 else 0
+    first = (ends, rows // 2, columns // 2)  # crops lie inside the volume
     inside = score[
-        :, first[1] : -((rows - 1) // 2) or None, first[2] : -((columns - 1) // 2) or None
+        ends : planes - ends,
+        first[1] : -((rows - 1) // 2) or None,
+        first[2] : -((columns - 1) // 2) or None,
     ]
     index = np.unravel_index(int(np.argmax(inside)), inside.shape)
     z, y, x = (

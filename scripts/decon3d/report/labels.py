@@ -53,7 +53,7 @@ REGIONS = {
 def method_label(method: str) -> str:
     """Return a method's label, such as RL; a name without one as in the config."""
     if method == INPUT:
-        return "blurred image"
+        return "raw volume"
     if method.endswith(ORACLE):
         return f"{method_label(method.removesuffix(ORACLE))} (oracle: tuned on the test truth)"
     return KINDS[method].label if method in KINDS else method

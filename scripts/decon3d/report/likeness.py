@@ -65,14 +65,19 @@ def draw_likeness(job: Job, channel: str) -> Drawn:
     tallest = max(c.shape[0] * height_um for row in rows.values() for c in row)
     cell = 0.8 * WIDTH / SHOWN
     tall = cell * tallest / widest
-    figure = Figure(figsize=(WIDTH, len(rows) * (tall + 0.25) + 2.6), layout="constrained")
-    parts: Any = figure.subfigures(2, 1, height_ratios=(len(rows) * (tall + 0.25), 2.6))
+    columns = min(SHOWN, max(len(crops) for crops in rows.values()))
+    beside = SHOWN // columns  # few crops each: several rows lie beside each other
+    lines = -(-len(rows) // beside)
+    figure = Figure(figsize=(WIDTH, lines * (tall + 0.25) + 2.6), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=(lines * (tall + 0.25), 2.6))
     top, bottom = parts
-    panels = top.subplots(len(rows), SHOWN, squeeze=False)
-    for line, (label, crops) in zip(panels, rows.items(), strict=True):
-        for panel in line:
-            panel.set_axis_off()
-        for panel, crop in zip(line, crops[:SHOWN], strict=False):
+    across = beside if lines > 1 else len(rows)
+    panels = top.subplots(lines, across * columns, squeeze=False)
+    for panel in panels.flat:
+        panel.set_axis_off()
+    groups = panels.reshape(lines * across, columns)
+    for line, (label, crops) in zip(groups, rows.items(), strict=False):
+        for panel, crop in zip(line, crops[:columns], strict=False):
             extent = (0, crop.shape[1] * width_um, crop.shape[0] * height_um, 0)
             panel.imshow(
                 crop,
@@ -87,7 +92,7 @@ def draw_likeness(job: Job, channel: str) -> Drawn:
         line[0].set_title(label, fontsize=9, loc="left", pad=3)
     _draw_curves(bottom, record["curves"])
     caption = (
-        "Above: the four brightest blocks of your data, and test phantoms from the lowest to the "
+        "Above: the brightest blocks of your data, and test phantoms from the lowest to the "
         f"highest dose, {quantity(widest)} µm wide, on one grey scale ({quantity(float(low))} to "
         f"{quantity(float(high))} photons). Below: their histograms and power spectra."
     )

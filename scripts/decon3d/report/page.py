@@ -4,7 +4,7 @@ The page loads nothing, escapes every name and text from outside, and runs no sc
 """
 
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,14 @@ from decon3d.report.index import build_index
 from decon3d.report.labels import INPUT, method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
-from decon3d.report.overview import ODD, add_pictures, shown_volumes, volume_rows
+from decon3d.report.overview import (
+    LEAST,
+    ODD,
+    add_pictures,
+    same_for_all,
+    shown_volumes,
+    volume_rows,
+)
 from decon3d.report.run_status import (
     data_warnings,
     effective_settings,
@@ -146,7 +153,9 @@ def build_report(
     best = next((m for m in wanted if any(m not in row.missing for row in rows)), None)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
     shown = shown_volumes(rows)
-    scenes = attempt("the viewer", lambda: _scenes(root, shown, **named), [])
+    label = None if best is None else method_label(best)
+    scenes = attempt("the viewer", lambda: _scenes(root, shown, **named, method=label), [])
+    incomplete = attempt("the methods' state", lambda: incomplete_methods(root, **named), [])
     records = [row.record for row in rows if row.record is not None]
     restored = attempt(
         "what was restored",
@@ -154,6 +163,7 @@ def build_report(
             sorted(records, key=lambda r: r.name),
             dataset=settings.datasets[dataset],
             settings=settings,
+            finished=not incomplete,
         ),
         "",
     )
@@ -161,22 +171,21 @@ def build_report(
     crop = attempt(
         "the crop",
         lambda: (
-            swipe_pictures(root, **named, volume=shown[0], method=method_label(best))
-            if shown and best
+            swipe_pictures(root, **named, volume=shown[0], method=label)
+            if shown and label
             else None
         ),
         None,
     )
-    incomplete = attempt("the methods' state", lambda: incomplete_methods(root, **named), [])
     made = datetime.datetime.now().astimezone()
     card = {
         "restored": restored,
         "volumes": len(rows),
-        "odd": [row.name for row in rows if row.odd],
+        "odd": [row.name for row in rows if row.odd and not row.lacking],
         "recommendations": [r.summary for r in advice],
-        "pictures": rows[0].pictures if rows else [],
+        "pictures": next((row.pictures for row in rows if row.name in shown[:1]), []),
         "made": made.isoformat("T", "minutes"),
-        "missing": [f"{item['method']}: {', '.join(item['missing'])}" for item in incomplete],
+        "missing": [f"{method_label(item['method'])}: {_shortly(item)}" for item in incomplete],
     }
     write_json(root / paths.card(dataset), card)
     text = render(
@@ -190,7 +199,8 @@ def build_report(
         scenes=scenes,
         facts=facts,
         rows=rows,
-        odd=int(ODD),
+        same=same_for_all(facts, rows),
+        odd=int(ODD) if len(rows) >= LEAST else None,
         advice=advice,
         headline=numbers.headline.to_dict(orient="records"),
         incomplete=incomplete,
@@ -217,6 +227,12 @@ def build_report(
     write_text(path, text)
     write_digests([path, root / paths.card(dataset)])
     return path
+
+
+def _shortly(item: Mapping[str, Any]) -> str:
+    """Say what a method lacks: how many volumes, else what else."""
+    volumes, colon, _ = item["missing"][0].partition(": ")
+    return volumes if colon else ", ".join(item["missing"])
 
 
 def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settings) -> Path:
@@ -257,16 +273,24 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
 
 
 def _scenes(
-    root: Path, volumes: Iterable[str], *, dataset: str, settings: Settings
+    root: Path,
+    volumes: Iterable[str],
+    *,
+    dataset: str,
+    settings: Settings,
+    method: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Make the viewer's scenes up to the page's size limit, but at least the first one."""
+    """Make the viewer's scenes up to the page's size limit, but at least the first volume.
+
+    A time series' film belongs to its volume.
+    """
     scenes: list[dict[str, Any]] = []
     size = 0
-    for scene in volume_scenes(root, volumes, dataset=dataset, settings=settings):
-        size += sum(
-            len(p["image"]) + len((p["overlay"] or {}).get("image", "")) for p in scene["panels"]
-        )
-        if scenes and size > VIEWER_BYTES:
+    for scene in volume_scenes(root, volumes, dataset=dataset, settings=settings, method=method):
+        panels = [panel for channel in scene["channels"] for panel in channel["panels"]]
+        size += sum(len(p["image"]) + len((p["overlay"] or {}).get("image", "")) for p in panels)
+        of_first = len(scenes) == 1 and scene["moments"]
+        if scenes and size > VIEWER_BYTES and not of_first:
             break
         scenes.append(scene)
     return scenes
@@ -320,10 +344,14 @@ def _caveats(metrics: pd.DataFrame, settings: Settings) -> list[str]:
             "The references of your volumes are used as they are: their noise and blur count as "
             "errors of the methods."
         )
-    caveats += [
+    caveats.append(
         "Detail below the microscope's cut-off cannot be verified from the data. It comes from the "
-        "assumptions or the training of the method.",
-        f"{listed([METRICS[m].label for m in VOXELWISE])} compare voxels. They do not count "
-        "invented or missed objects.",
-    ]
+        "assumptions or the training of the method."
+    )
+    against_truth = metrics[metrics["split"].isin(["test", "measured", "volume"])]
+    if against_truth["metric"].isin(VOXELWISE).any():
+        caveats.append(
+            f"{listed([METRICS[m].label for m in VOXELWISE])} compare voxels. They do not count "
+            "invented or missed objects."
+        )
     return caveats

@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from decon3d.evaluation.catalogue import METRICS, VOXELWISE
 from decon3d.evaluation.statistics import Estimate
 from decon3d.report.colours import INVENTED, MISSED
-from decon3d.report.labels import TRUTH, VARIANTS, method_label, prior_weight
+from decon3d.report.labels import INPUT, TRUTH, VARIANTS, method_label, prior_weight
 from decon3d.report.views import Scene, Triple, line
 
 WIDTH = 10.0  # inches; 1,500 pixels at 150 dpi
 TALLEST = 9.0
 """Greatest height of an XY picture and the XZ picture below it, in inches."""
+FAINT = 1e-3
+"""Share of a PSF's peak at which its pictures end."""
 REACH = 99.9
 """Percentile of the absolute deviations at which their colours end."""
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -259,7 +261,7 @@ def training_curve(
     if scores:
         right.plot(history["step"], history[scores[0]], color=COLORS[1], label="network")
     if input_psnr is not None:
-        right.axhline(input_psnr, color=GREY, linestyle="--", label="blurred image")
+        right.axhline(input_psnr, color=GREY, linestyle="--", label=method_label(INPUT))
     right.set(xlabel="step", ylabel="validation PSNR, affine-matched (dB)")
     if best_step is not None:
         for axes in (left, right):
@@ -329,6 +331,8 @@ def psf_views(
 ) -> Figure:
     """Draw the three planes through the PSF's middle, gamma 0.5.
 
+    The pictures end where the PSF falls below a thousandth of its peak.
+
     Parameters
     ----------
     psf
@@ -343,6 +347,11 @@ def psf_views(
         "YZ": (psf[:, :, x], 1, 0),
     }
     size = [n * v for n, v in zip(psf.shape, voxel_size_um, strict=True)]
+    bright = np.argwhere(psf >= FAINT * psf.max())
+    reach = [
+        (max(abs(bright[:, axis] - middle)) + 1.5) * voxel
+        for axis, (middle, voxel) in enumerate(zip((z, y, x), voxel_size_um, strict=True))
+    ]
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     peak = float(psf.max())
     for axes, (name, (plane, across, down)) in zip(
@@ -357,6 +366,12 @@ def psf_views(
             extent=(-size[across] / 2, size[across] / 2, size[down] / 2, -size[down] / 2),
         )
         axes.set(title=name, xlabel=f"{name[0]} (µm)", ylabel=f"{name[1]} (µm)")
+        lateral = max(reach[1:])
+        wide, high = (reach[0] if axis == 0 else lateral for axis in (across, down))
+        axes.locator_params(axis="x", nbins=5 if wide >= high else 3)
+        axes.locator_params(axis="y", nbins=5)
+        axes.set_xlim(-min(wide, size[across] / 2), min(wide, size[across] / 2))
+        axes.set_ylim(min(high, size[down] / 2), -min(high, size[down] / 2))
         axes.grid(False)
         if fwhm_um is not None:
             angle = np.linspace(0, 2 * np.pi, 200)

@@ -13,10 +13,11 @@ from decon3d.blocks.geometry import Region
 from decon3d.classical.kind import PRIORS
 from decon3d.errors import UserError
 from decon3d.files import write_record, write_text
+from decon3d.report.channel_colours import channel_colours
 from decon3d.report.labels import TRUTH, method_label
 from decon3d.report.preview_trials import Crop, Trial, try_method
 from decon3d.report.templating import duration, render
-from decon3d.report.viewer import Panel, viewer_scene
+from decon3d.report.viewer import Channel, Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
 from decon3d.settings import (
     Dataset,
@@ -74,7 +75,8 @@ def make_preview(
     region = _region(root, record, dataset=dataset, settings=settings, time=time)
     shapes = [_shape(root, used, source) for source in sources.values()]
     crop = Crop(root, dataset, settings, record, region, shapes, threads)
-    scenes, trials = [], []
+    colours = channel_colours(record, used.channels)
+    channels, trials = [], []
     for name, channel in used.channels.items():
         raw = record.open().read(time, channel.index, region)
         panels = [Panel("raw", _scene(raw, record, region))]
@@ -87,14 +89,11 @@ def make_preview(
             truth = open_volume(root / chosen.reference, reading=Reading.of(used))
             moment, index = min(time, truth.shape[0] - 1), min(channel.index, truth.shape[1] - 1)
             panels.append(Panel(TRUTH, _scene(truth.read(moment, index, region), record, region)))
-        scenes.append(
-            viewer_scene(
-                panels,
-                name=f"{chosen.name}, {name}" if len(used.channels) > 1 else chosen.name,
-                full_shape=(raw.shape[0], raw.shape[1], raw.shape[2]),
-                napari=f"napari {record.path}",
-            )
-        )
+        channels.append(Channel(name, colours[name], panels))
+    z, y, x = (part.stop - part.start for part in region)
+    scene = viewer_scene(
+        channels, name=chosen.name, full_shape=(z, y, x), napari=f"napari {record.path}"
+    )
     ranges = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip("ZYX", region, strict=True))
     rows = _rows(trials, settings, requests or {})
     write_record(root / paths.preview_costs(dataset), {"methods": rows, "command": command})
@@ -105,7 +104,7 @@ def make_preview(
         made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
         volumes=len(sources),
         where=f"Voxels {ranges} of {record.name}",
-        scenes=scenes,
+        scenes=[scene],
         methods=rows,
         command=command,
         threads=threads,
@@ -197,11 +196,12 @@ def _rows(
 
 def _request(request: Mapping[str, Any]) -> str:
     """Write what the jobs of one stage request."""
-    jobs = "1 job" if request["jobs"] == 1 else f"{request['jobs']} jobs"
+    one = request["jobs"] == 1
+    jobs = "1 job with" if one else f"{request['jobs']} jobs, each"
     limit = duration(60 * request["minutes"])
     gpu = ", 1 GPU" if request["gpu"] else ""
     return (
-        f"{request['stage']}: {jobs}, each {request['threads']} cores{gpu}, "
+        f"{request['stage']}: {jobs} {request['threads']} cores{gpu}, "
         f"{request['memory_mb'] / 1000:.3g} GB, at most {limit}"
     )
 

@@ -24,6 +24,8 @@ from decon3d.volumes.checked_stores import open_group
 
 Rows = list[tuple[str, str]]
 LOG_LINES = 3
+UNVERIFIABLE = 0.01
+"""Share of energy outside the pass band from which the page warns; the table lists all."""
 SLACK = 1.05
 """Voxels may be coarser than Nyquist's limit by this factor without a warning."""
 
@@ -74,7 +76,8 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
         ]
         if lacking:
             some = ", ".join(lacking[:5]) + (" …" if len(lacking) > 5 else "")
-            missing.insert(0, f"{len(lacking)} of {len(volumes)} restored volume(s): {some}")
+            plural = "" if len(volumes) == 1 else "s"
+            missing.insert(0, f"{len(lacking)} of {len(volumes)} restored volume{plural}: {some}")
         if missing:
             logs = _logs(root, dataset, method)
             folder = f"logs/{dataset}/"
@@ -323,13 +326,13 @@ def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) ->
 
 
 def _unverifiable(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """Report each method's share of energy outside the microscope's pass band."""
+    """Warn of methods with at least 1 % of the energy outside the microscope's pass band."""
     shares = {}
     for method in settings.methods:
         volumes = stored(root / paths.consistency_record(dataset, method)).values()
         checks = [check for volume in volumes for check in volume["checks"]]
         known = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
-        if known:
+        if known and max(known) >= UNVERIFIABLE:
             shares[method_label(method)] = max(known)
     if not shares:
         return []

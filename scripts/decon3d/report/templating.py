@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from decon3d.report.colours import INVENTED, MISSED
+from decon3d.report.figure_tables import any_known, filled_columns, joined_tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -60,6 +61,11 @@ def with_code(text: Any) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+def lower_first(text: str) -> str:
+    """Write a title inside a sentence: in lower case, but for abbreviations such as PSF."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
 def listed(words: Sequence[str]) -> str:
     """Join one or more words: a; a and b; a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
@@ -72,8 +78,8 @@ def duration(seconds: Any) -> str:
     if seconds < 120:
         return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.0f} s"
     if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"
+        return f"{seconds / 60:.1f}".removesuffix(".0") + " min"
+    return f"{seconds / 3600:.1f}".removesuffix(".0") + " h"
 
 
 _ENVIRONMENT = Environment(
@@ -84,10 +90,21 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters.update(
-    number=number, quantity=quantity, duration=duration, with_code=with_code
+    number=number,
+    quantity=quantity,
+    duration=duration,
+    with_code=with_code,
+    lower_first=lower_first,
 )
 _ENVIRONMENT.tests["numeric"] = is_numeric
-_ENVIRONMENT.globals.update(inline_script=inline_script, INVENTED=INVENTED, MISSED=MISSED)
+_ENVIRONMENT.globals.update(
+    inline_script=inline_script,
+    INVENTED=INVENTED,
+    MISSED=MISSED,
+    any_known=any_known,
+    filled_columns=filled_columns,
+    joined_tables=joined_tables,
+)
 
 
 @cache

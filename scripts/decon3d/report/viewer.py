@@ -24,9 +24,10 @@ from decon3d.report.colours import INVENTED, MISSED
 from decon3d.report.views import Scene, Triple, Values, brightest
 
 MOST_VOXELS = 2_000_000
+"""Most voxels of a copy; fewer where the channels share the page's size (`most_voxels`)."""
 MOST_OVERLAY_VOXELS = 250_000
 EXACT_VOXELS = 1_300_000
-"""Most voxels of a volume at full resolution that is stored with 12 bits."""
+"""Most voxels of all channels at full resolution that are stored with 12 bits."""
 CODES = 4095
 LONGEST = 4096
 QUALITY = 85
@@ -55,15 +56,33 @@ class Panel:
     signed: bool = False
 
 
+@dataclass(frozen=True)
+class Channel:
+    """One channel of a volume: its name, its colour in an overlay (#rrggbb) and its panels.
+
+    The first panel is the raw volume.
+    """
+
+    name: str
+    colour: str
+    panels: Sequence[Panel]
+
+
 def viewer_scene(
-    panels: Sequence[Panel], *, name: str, full_shape: Shape, napari: str, note: str = ""
+    channels: Sequence[Channel],
+    *,
+    name: str,
+    full_shape: Shape,
+    napari: str,
+    note: str = "",
+    moments: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Make the data that the page's script shows for one volume, as plain values.
 
     Parameters
     ----------
-    panels
-        The first one is the raw volume; all cover the same space.
+    channels
+        All panels of all channels cover the same space.
     name
         What to call the volume.
     full_shape
@@ -72,33 +91,28 @@ def viewer_scene(
         The command that opens the volumes in full.
     note
         A further note on it.
+    moments
+        Of a film, whose planes are time points: what to call each plane.
 
     Returns
     -------
     dict
         `shape` and `voxel_size_um` (Z, Y, X) of the copies, `start` (index of the plane, row and
-        column to begin with), `shared` (counts shown as black and white), `colours` (of deviations
-        and differences below and above 0) and `panels`: `label`, `image` (WebP, planes in rows of
-        `columns`), `bits` (12: the upper 8 in red, the lower 4 in green), `range` (counts stored as
-        0 and as the largest code), `window` (its own black and white), `signed` and `overlay`.
+        column to begin with), `colours` (of deviations and differences below and above 0) and
+        `channels`: `name`, `colour`, `shared` (counts shown as black and white) and `panels`:
+        `label`, `image` (WebP, planes in rows of `columns`), `bits` (12: the upper 8 in red, the
+        lower 4 in green), `range` (counts stored as 0 and as the largest code), `window` (its own
+        black and white), `signed` and `overlay`.
     """
-    first = panels[0].scene
-    shape = small_shape(first.counts.shape, voxel_size_um=first.voxel_size_um, most=MOST_VOXELS)
+    first = channels[0].panels[0].scene
+    most = most_voxels(len(channels))
+    shape = small_shape(first.counts.shape, voxel_size_um=first.voxel_size_um, most=most)
     size = first.size_um
     voxel = (size[0] / shape[0], size[1] / shape[1], size[2] / shape[2])
-    volumes = [resampled(_finite(p.scene.counts), shape) for p in panels]
-    images = [v for p, v in zip(panels, volumes, strict=True) if not p.signed]
-    shared = np.percentile(np.stack([v[:, ::2, ::2] for v in images]), SHOWN)
-    place = brightest(Scene(volumes[0], voxel))
-    exact = shape == tuple(full_shape) and math.prod(shape) <= EXACT_VOXELS
-
-    def store(panel: Panel, volume: NDArray[np.float32]) -> dict[str, Any]:
-        overlay = _overlay(panel.consistency, voxel, shape)
-        stored = _stored_signed(volume) if panel.signed else _stored(volume, exact=exact)
-        return {"label": panel.label, "signed": panel.signed, **stored, "overlay": overlay}
-
+    place = brightest(Scene(resampled(_finite(first.counts), shape), voxel))
+    exact = shape == tuple(full_shape) and math.prod(shape) * len(channels) <= EXACT_VOXELS
     with ThreadPoolExecutor() as pool:  # Pillow works outside Python's lock
-        stored = list(pool.map(store, panels, volumes))
+        stored = [_channel(c, shape, voxel, exact=exact, pool=pool) for c in channels]
     return {
         "name": name,
         "note": note,
@@ -106,10 +120,35 @@ def viewer_scene(
         "shape": list(shape),
         "voxel_size_um": [float(f"{v:.6g}") for v in voxel],
         "start": [min(int(p / v), n - 1) for p, v, n in zip(place, voxel, shape, strict=True)],
-        "shared": _window(shared),
         "colours": [INVENTED, MISSED],
-        "panels": stored,
+        "channels": stored,
+        "moments": list(moments),
         "napari": napari,
+    }
+
+
+def most_voxels(channels: int) -> int:
+    """Return the most voxels of each copy of a volume with a number of channels."""
+    return 2 * MOST_VOXELS // (channels + 1)
+
+
+def _channel(
+    channel: Channel, shape: Shape, voxel: Triple, *, exact: bool, pool: ThreadPoolExecutor
+) -> dict[str, Any]:
+    volumes = [resampled(_finite(p.scene.counts), shape) for p in channel.panels]
+    images = [v for p, v in zip(channel.panels, volumes, strict=True) if not p.signed]
+    shared = np.percentile(np.stack([v[:, ::2, ::2] for v in images]), SHOWN)
+
+    def store(panel: Panel, volume: NDArray[np.float32]) -> dict[str, Any]:
+        overlay = _overlay(panel.consistency, voxel, shape)
+        stored = _stored_signed(volume) if panel.signed else _stored(volume, exact=exact)
+        return {"label": panel.label, "signed": panel.signed, **stored, "overlay": overlay}
+
+    return {
+        "name": channel.name,
+        "colour": channel.colour,
+        "shared": _window(shared),
+        "panels": list(pool.map(store, channel.panels, volumes)),
     }
 
 

@@ -36,6 +36,7 @@ from decon3d.training.schedules import Rate
 from decon3d.training.state import TrainingState
 from decon3d.training.step import Step
 from decon3d.training.validation import Validation
+from decon3d.versions import VERSIONS
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.normalisation import FOREGROUND_PERCENTILE, FOREGROUND_SIGMAS
 from decon3d.volumes.statistics import ChannelStatistics
@@ -159,6 +160,7 @@ def train(
             method.model_dump(mode="json"),
             own_seed,
             software(),
+            VERSIONS["train"],
             pairs.digest,
             val_pairs.digest,
             augmentation.moves,

@@ -65,10 +65,11 @@ def test_networks_are_subtracted_from_richardson_lucy(job):
 
 def test_the_viewer_shows_the_difference_in_two_colours(job):
     (scene,) = volume_scenes(job.root, ["cell"], dataset="demo", settings=job.settings)
-    signed = {p["label"]: p["range"] for p in scene["panels"] if p["signed"]}
+    (channel,) = scene["channels"]
+    signed = {p["label"]: p["range"] for p in channel["panels"] if p["signed"]}
     assert list(signed) == ["RLN − RL"]
     assert signed["RLN − RL"][0] == -signed["RLN − RL"][1]
-    assert scene["shared"][0] > 50  # of the images alone
+    assert channel["shared"][0] > 50  # of the images alone
 
 
 def test_without_richardson_lucy_or_networks_there_is_no_difference(job):

@@ -35,13 +35,21 @@ def test_the_crop_with_most_detail_is_found():
 
 def test_a_crop_with_an_empty_half_is_not_taken():
     edge = (0, slice(20, 60), slice(0, 12), 9)
-    whole = (4, slice(30, 66), slice(60, 96), 6)
+    whole = (3, slice(30, 66), slice(60, 96), 6)
     z, y, x = place(edge, whole)
     assert (z, y, x) == (
-        pytest.approx(4.5 * 0.5),
+        pytest.approx(3.5 * 0.5),
         pytest.approx(48 * 0.2, abs=1.2),
         pytest.approx(78 * 0.2, abs=1.2),
     )
+
+
+@pytest.mark.parametrize("end", [0, 4])
+def test_the_first_and_last_planes_are_not_taken(end):
+    strong = (end, slice(8, 40), slice(8, 40), 20)
+    weak = (2, slice(50, 82), slice(70, 102), 5)
+    z, _, x = place(strong, weak)
+    assert z == pytest.approx(2.5 * 0.5) and x == pytest.approx(86 * 0.2, abs=0.8)
 
 
 def test_where_every_crop_has_an_empty_quarter_the_mean_decides():

@@ -395,7 +395,7 @@ def test_settled_numbers_are_said() -> None:
         (quantity(-1234.5), "−1,234"),
         (quantity(0.01234), "0.0123"),
         (duration(61), "61 s"),
-        (duration(3600), "60.0 min"),
+        (duration(3600), "60 min"),
         (duration(None), "–"),
     ],
 )

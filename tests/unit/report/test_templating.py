@@ -24,8 +24,9 @@ def test_messages_recommendations_and_cells_are_shown_with_code() -> None:
         "note": MESSAGE,
         "width": 2,
         "height": 1,
-        "data": "",
+        "inches": 5,
+        "data": "data:,x",
     }
-    assert parts.drawing(figure).count(SHOWN) == 2
+    assert parts.drawings([figure]).count(SHOWN) == 2
     advice = Recommendation("signal", None, MESSAGE, None, {}, {})
     assert SHOWN in render("summary.html.j2", dataset="d", advice=[advice], headline=[], blocks=[])

@@ -94,7 +94,7 @@ def test_a_loss_that_stays_no_number_ends_the_training(store, tmp_path, monkeypa
     assert not (tmp_path / "model.json").exists()
 
 
-def test_sigterm_saves_and_the_next_attempt_goes_on(store, tmp_path, monkeypatch):
+def test_sigterm_saves_and_the_next_attempt_goes_on(store, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
     run(store, tmp_path / "whole")
     monkeypatch.setattr(loop, "prefetched", terminating_after(4))
@@ -102,7 +102,10 @@ def test_sigterm_saves_and_the_next_attempt_goes_on(store, tmp_path, monkeypatch
         run(store, tmp_path / "stopped")
     monkeypatch.undo()
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
-    run(store, tmp_path / "stopped")
+    monkeypatch.setattr("decon3d.networks.bundle.__version__", "99.0")  # the same algorithm
+    with caplog.at_level("INFO"):
+        run(store, tmp_path / "stopped")
+    assert "resuming after step 5" in caplog.text
     whole, stopped = (load_info(tmp_path / name) for name in ("whole", "stopped"))
     assert stopped.weights_sha256 == whole.weights_sha256
     history = [(tmp_path / n / "history.csv").read_text() for n in ("whole", "stopped")]

@@ -59,15 +59,19 @@ for (const frame of document.querySelectorAll("figure .frame")) {
   frame.append(button);
 }
 
-// A hint below each table that is wider than its box.
+// A hint below each table that is wider or higher than its box.
 const wide = new ResizeObserver((entries) => {
   for (const {target: table} of entries) {
     const box = table.parentElement;
-    box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth + 1);
+    const wider = box.scrollWidth > box.clientWidth + 1, higher = box.scrollHeight > box.clientHeight + 1;
+    box.classList.toggle("scrolls", wider);
+    box.classList.toggle("deep", higher);
+    const more = [higher && `all ${table.tBodies[0].rows.length} rows ↓`, wider && "more columns →"];
+    box.nextElementSibling.textContent = `Scroll for ${more.filter(Boolean).join(" and ")}`;
   }
 });
 for (const box of document.querySelectorAll(".box")) {
-  const hint = Object.assign(document.createElement("p"), {className: "more", textContent: "Scroll sideways for more columns →"});
+  const hint = Object.assign(document.createElement("p"), {className: "more"});
   box.after(hint);
   wide.observe(box.querySelector("table"));
 }

@@ -63,15 +63,18 @@ function countsOf(code, range) {
   return range[0] + (range[1] - range[0]) * (code / CODES) ** 2;
 }
 
+// By code: where its counts lie between black (0) and white (1).
+function sharesOf(range, window) {
+  return Float32Array.from({length: CODES + 1}, (_, code) => Math.min(Math.max(
+    (countsOf(code, range) - window[0]) / (window[1] - window[0]), 0), 1));
+}
+
 // A canvas of the section in grey, black at `window[0]` counts and white at `window[1]`.
 function greyCanvas({codes, width, height}, range, window) {
-  const grey = new Uint8ClampedArray(CODES + 1);
-  for (let code = 0; code <= CODES; code++) {
-    grey[code] = 255 * (countsOf(code, range) - window[0]) / (window[1] - window[0]);
-  }
+  const shares = sharesOf(range, window);
   return painted(width, height, (data) => {
     for (let i = 0; i < codes.length; i++) {
-      data[4 * i] = data[4 * i + 1] = data[4 * i + 2] = grey[codes[i]];
+      data[4 * i] = data[4 * i + 1] = data[4 * i + 2] = 255 * shares[codes[i]];
       data[4 * i + 3] = 255;
     }
   });
