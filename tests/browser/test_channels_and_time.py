@@ -120,7 +120,9 @@ def test_the_saved_picture_has_the_colours_and_a_scale_bar(page):
     with page.expect_download() as download:
         page.get_by_role("button", name="Save PNG").click()
     saved = np.asarray(Image.open(download.value.path()).convert("RGB"), int)
-    _, green, blue = np.moveaxis(saved, -1, 0)
+    height = page.locator(".stage canvas").first.evaluate("canvas => canvas.height")
+    raw = saved[70:height]  # below the names of the channels
+    _, green, blue = np.moveaxis(raw, -1, 0)
     assert np.sum((green > 130) & (blue < 90)) > 50 and np.sum((blue > 200) & (green < 130)) > 50
     bar = (saved.min(-1) > 245) & (np.roll(saved, 12, 0).max(-1) < 120)
     assert bar.sum(axis=1).max() > 40  # a white line below dark voxels
