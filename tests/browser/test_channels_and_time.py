@@ -80,6 +80,17 @@ def test_each_channel_has_its_own_contrast(page):
     assert after[1][1] < before[1][1] - 30
 
 
+def test_raw_is_as_bright_as_a_brighter_restoration(page):
+    raw, restored = (colour(page, GFP, number=number)[1] for number in range(2))
+    assert raw == pytest.approx(restored, abs=20)
+    window = page.locator("[data-control=window]").first
+    assert window.inner_text() == "per panel"
+    choose(page, "Shared")
+    assert window.inner_text().endswith(" counts")
+    raw, restored = (colour(page, (GFP[0], GFP[1] + 3), number=n)[1] for n in range(2))
+    assert raw < restored - 30
+
+
 def test_one_channel_is_grey(page):
     choose(page, "gfp")
     red, green, blue = colour(page, GFP)
