@@ -1,8 +1,9 @@
 """Make a picture of the top of a page, with Debian's chromium.
 
     .venv/bin/python docs/images/page.py results/cells/preview.html docs/images/preview.png 860
+    .venv/bin/python docs/images/page.py results/cells/report.html docs/images/report.png 1480
 
-The last number is the height in pixels.
+The last number is the height in pixels. `docs/tutorials/first_volume.md` makes the pages.
 """
 
 import io

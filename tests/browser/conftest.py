@@ -57,6 +57,7 @@ def many(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 name=f"drug_8_hours_position_{i:02d}",
                 values={key: value + i for key, value in row.values.items()},
                 missing=["rltv"] if i == 0 else [],
+                lacking=["rltv"] if i == 0 else [],
                 pictures=[],
             )
             for i in range(30)

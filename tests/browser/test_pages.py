@@ -378,6 +378,13 @@ def test_thirty_volumes_are_one_table(visit, many, width):
     assert opened.trouble == []
 
 
+def test_tables_of_figures_fit_a_wide_screen(page):
+    page.evaluate(OPEN_ALL)
+    page.wait_for_timeout(200)
+    assert page.locator(".numbers .box").count() >= 2
+    assert page.locator(".numbers .box.scrolls").count() == 0
+
+
 def test_what_all_volumes_have_in_common_is_no_column(visit, many):
     opened = visit(many / REPORT)
     shape = "20 × 40 × 40"

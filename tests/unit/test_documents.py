@@ -229,3 +229,9 @@ def test_the_readme_is_short_and_its_picture_small():
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
     (picture,) = re.findall(r"!\[.+\]\((.+)\)", README.read_text(encoding="utf-8"))
     assert (ROOT / picture).stat().st_size <= 200_000
+
+
+def test_pictures_of_the_docs_are_small():
+    pictures = list((ROOT / "docs" / "images").glob("*.png"))
+    assert len(pictures) >= 3
+    assert not [p.name for p in pictures if p.stat().st_size > 200_000]

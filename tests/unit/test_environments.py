@@ -152,6 +152,9 @@ def test_both_images_run_the_recipe_with_the_lock_of_choice():
 def test_an_image_starts_the_command_and_not_as_root():
     docker = instructions()
     assert docker[-1] == ["ENTRYPOINT", '["decon3d"]']
+    # `docker run --user` gives a number: no home folder, and no name in /etc/passwd.
+    (variables,) = [dict(w.split("=") for w in i[1:]) for i in docker if i[0] == "ENV"]
+    assert variables["HOME"] == "/tmp" and variables["USER"] == "decon3d"
     (user,) = [i[1] for i in docker if i[0] == "USER"]
     assert any(i[0] == "RUN" and i[1] == "useradd" and i[-1] == user for i in docker)
     _, parts = sections()

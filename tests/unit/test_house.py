@@ -20,6 +20,14 @@ def test_the_version_is_written_once():
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_a_new_version_alone_triggers_no_rule():
+    """The rules' parameters contain the versions of the stages, not that of decon3d."""
+    rules = [*(ROOT / "workflow").rglob("*.smk"), ROOT / "workflow" / "Snakefile"]
+    texts = [p.read_text() for p in (*rules, ROOT / "scripts" / "decon3d" / "jobs.py")]
+    assert any("VERSIONS" in text for text in texts)
+    assert not any("__version__" in text for text in texts)
+
+
 def test_the_citation_names_the_licence_and_no_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["license"] == PROJECT["project"]["license"]

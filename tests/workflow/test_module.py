@@ -41,6 +41,20 @@ def test_the_workflow_s_own_snakefile_works_without_the_one_above(workplace):
     assert run.code == 0 and run.jobs["report"] == 1, run.output
 
 
+def test_an_environment_with_snakemake_alone_is_named_with_what_it_lacks(workplace):
+    missing = workplace.folder / "without"
+    missing.mkdir()
+    (missing / "tifffile.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'tifffile'\")\n"
+    )
+    workplace.configure({"datasets": {"d": simulated_dataset()}, "methods": {"rl": {}}})
+    own = ("--snakefile", f"{ROOT}/workflow/Snakefile", "--configfile", "config.yaml")
+    run = workplace.snakemake("-n", *own, PYTHONPATH=str(missing))
+    assert run.code != 0
+    assert run.output.splitlines()[-1].startswith("No module named 'tifffile': ")
+    assert f"pip install -r {ROOT}/envs/cpu.lock.txt" in run.output
+
+
 MARK = '__import__("pathlib").Path("library").write_text(__file__)\n'
 """Appended to a module that only the job imports: names the file that it was read from."""
 

@@ -49,6 +49,14 @@ _basedir = workflow.current_basedir
 CLONE = Path(_basedir).parents[1] if isinstance(_basedir, os.PathLike) else unpacked(_basedir)
 sys.path.insert(0, str(CLONE / "scripts"))
 
+try:
+    import decon3d.preflight  # what parsing needs
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"{error}: the environment of Snakemake lacks packages that decon3d needs; "
+        f"pip install -r {shlex.quote(str(CLONE / 'envs' / 'cpu.lock.txt'))}"
+    )
+
 from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.jobs import Jobs, bundle_files

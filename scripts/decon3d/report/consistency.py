@@ -29,6 +29,7 @@ SHOWN = 4
 """Most places of a method that are drawn."""
 HALF = (12, 24, 24)
 """Voxels (Z, Y, X) around a place that are drawn."""
+PLACE_COLUMNS = ["Place", "z (σ)", "Z (µm)", "Y (µm)", "X (µm)"]
 LIMIT = 10.0
 COLUMNS = [
     "Method",
@@ -124,6 +125,12 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
                 "consistency",
                 f"{where}: worst places of {method_label(method)}",
                 caption,
+                columns=PLACE_COLUMNS,
+                rows=[
+                    [str(i + 1), number(place["z"], 1), *(quantity(v) for v in place["um"])]
+                    for i, place in enumerate(worst[:SHOWN])
+                ],
+                folded=True,
             )
             figure = _places(root, dataset, record, check, position, method, values, worst[:SHOWN])
             drawn.append((entry, figure))
@@ -213,7 +220,7 @@ def _places(
     restored = str(root / paths.restored(dataset, record.name, method))
     result = open_volume(root / paths.consistency(dataset, record.name, method))
     scale = Scale(values["alpha"], values["beta"], values["fitted"])
-    figure = Figure(figsize=(8, 2 * len(worst) + 0.3), layout="constrained")
+    figure = Figure(figsize=(8, 1.7 * len(worst) + 0.3), layout="constrained")
     grid = figure.subplots(len(worst), 4, squeeze=False)
     image = None
     for row, place in zip(grid, worst, strict=True):
@@ -266,10 +273,10 @@ def _places(
                 color="#d0009c",
             )
             axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
             if place is worst[0]:
                 axes.set_title(label)
-        at = ", ".join(quantity(v) for v in place["um"])
-        row[0].set_ylabel(f"z = {number(place['z'], 1)} σ\nat {at} µm\n(Z, Y, X)")
+        row[0].set_ylabel(f"{worst.index(place) + 1}", rotation=0, labelpad=10)
     if image is not None:
         bar = figure.colorbar(image, ax=grid, shrink=0.6, label="z (σ)", extend="both")
         bar.ax.grid(False)

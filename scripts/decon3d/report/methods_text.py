@@ -69,13 +69,19 @@ class _Cited:
 
 
 def restoration_summary(
-    records: Sequence[VolumeRecord], *, dataset: Dataset, settings: Settings
+    records: Sequence[VolumeRecord], *, dataset: Dataset, settings: Settings, finished: bool = True
 ) -> str:
-    """Summarise the data and their restoration in a sentence or two."""
+    """Summarise the data and their restoration in a sentence or two.
+
+    Parameters
+    ----------
+    finished
+        Whether all methods have all their results.
+    """
     labels = [method_label(method) for method in settings.methods]
-    done = f"restored by {listed(labels)}"
+    done = f"{'' if finished else 'to be '}restored by {listed(labels)}"
     if not records:
-        return f"No volume has been ingested yet, so nothing could be {done}."
+        return f"No volume has been read yet, so none could be restored by {listed(labels)}."
     shapes = {r.shape[2:] for r in records}
     count = f"{len(records)} volumes" if len(records) > 1 else "One volume"
     first = records[0]

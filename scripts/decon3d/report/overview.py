@@ -48,12 +48,17 @@ class Fact:
 
 @dataclass
 class Row:
-    """A volume: pictures, numbers by fact, and the facts in which it is an outlier."""
+    """A volume: pictures, numbers by fact, and the facts in which it is an outlier.
+
+    `missing` lists the methods without a result of this volume, and `lacking` those of them that
+    have a result of another volume.
+    """
 
     name: str
     record: VolumeRecord | None
     values: dict[str, float] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
     score: float = 0.0
     why: str = ""
     pictures: list[tuple[str, str]] = field(default_factory=list)
@@ -67,7 +72,7 @@ class Row:
     @property
     def odd(self) -> bool:
         """Whether it should be inspected before the others."""
-        return bool(self.missing) or self.score >= ODD
+        return bool(self.lacking) or self.score >= ODD
 
 
 def volume_rows(
@@ -83,9 +88,9 @@ def volume_rows(
     Returns
     -------
     facts, rows
-        The columns, and the volumes: those that lack a result first, then outliers by how far
-        their oddest number lies from the median of all volumes, in (robust) standard deviations,
-        then the others by name (`cell2` before `cell10`).
+        The columns, and the volumes: those that lack a result that others have first, then
+        outliers by how far their oddest number lies from the median of all volumes, in (robust)
+        standard deviations, then the others by name (`cell2` before `cell10`).
     """
     facts: dict[str, Fact] = {}
     rows = []
@@ -97,7 +102,17 @@ def volume_rows(
             rows.append(Row(path.stem, None, score=BROKEN, why=f"cannot be read: {error}"))
     _add_metrics(root, dataset, facts, rows)
     _score(facts, rows)
-    rows.sort(key=lambda row: (-len(row.missing), -row.score * row.odd, _by_number(row.name)))
+    read = [row for row in rows if row.record is not None]
+    begun = {m for m in settings.methods if any(m not in row.missing for row in read)}
+    for row in rows:
+        row.lacking = [method for method in row.missing if method in begun]
+    rows.sort(
+        key=lambda row: (
+            -len(row.lacking),
+            -row.score if row.score >= ODD else 0,
+            _by_number(row.name),
+        )
+    )
     return {key: fact for key, fact in facts.items() if any(key in r.values for r in rows)}, rows
 
 
@@ -132,7 +147,7 @@ def shown_volumes(rows: Sequence[Row]) -> list[str]:
     """Choose the volumes shown in full: all of a few, else the typical one and outliers."""
     if len(rows) <= FEW:
         return [row.name for row in sorted(rows, key=lambda row: row.name)]
-    typical = min(rows, key=lambda row: (len(row.missing), row.score))
+    typical = min(rows, key=lambda row: (row.record is None, len(row.missing), row.score))
     odd = [row for row in rows if row is not typical and row.odd][:ODD_SHOWN]
     return [typical.name, *(row.name for row in odd)]
 

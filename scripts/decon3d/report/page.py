@@ -4,7 +4,7 @@ The page loads nothing, escapes every name and text from outside, and runs no sc
 """
 
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,7 @@ def build_report(
     shown = shown_volumes(rows)
     label = None if best is None else method_label(best)
     scenes = attempt("the viewer", lambda: _scenes(root, shown, **named, method=label), [])
+    incomplete = attempt("the methods' state", lambda: incomplete_methods(root, **named), [])
     records = [row.record for row in rows if row.record is not None]
     restored = attempt(
         "what was restored",
@@ -162,6 +163,7 @@ def build_report(
             sorted(records, key=lambda r: r.name),
             dataset=settings.datasets[dataset],
             settings=settings,
+            finished=not incomplete,
         ),
         "",
     )
@@ -175,16 +177,15 @@ def build_report(
         ),
         None,
     )
-    incomplete = attempt("the methods' state", lambda: incomplete_methods(root, **named), [])
     made = datetime.datetime.now().astimezone()
     card = {
         "restored": restored,
         "volumes": len(rows),
-        "odd": [row.name for row in rows if row.odd],
+        "odd": [row.name for row in rows if row.odd and not row.lacking],
         "recommendations": [r.summary for r in advice],
         "pictures": next((row.pictures for row in rows if row.name in shown[:1]), []),
         "made": made.isoformat("T", "minutes"),
-        "missing": [f"{item['method']}: {', '.join(item['missing'])}" for item in incomplete],
+        "missing": [f"{method_label(item['method'])}: {_shortly(item)}" for item in incomplete],
     }
     write_json(root / paths.card(dataset), card)
     text = render(
@@ -226,6 +227,12 @@ def build_report(
     write_text(path, text)
     write_digests([path, root / paths.card(dataset)])
     return path
+
+
+def _shortly(item: Mapping[str, Any]) -> str:
+    """Say what a method lacks: how many volumes, else what else."""
+    volumes, colon, _ = item["missing"][0].partition(": ")
+    return volumes if colon else ", ".join(item["missing"])
 
 
 def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settings) -> Path:

@@ -1,5 +1,6 @@
 """The figures of phantoms and measured pairs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def split_sheet(job: Job, channel: str, split: str) -> Drawn:
 
 
 def restored_recipes(job: Job, channel: str) -> Drawn:
-    """Draw the first phantom of each recipe, or the first measured pairs."""
+    """Draw the phantom with the median dose of each recipe, or the first measured pairs."""
     store = job.root / paths.phantoms(job.name, channel, "test")
     test: Any = open_group(store)
     voxel: Triple = tuple(test.attrs["voxel_size_um"])
@@ -57,7 +58,7 @@ def restored_recipes(job: Job, channel: str) -> Drawn:
             restored[method_label(method)] = group["restored"]
     drawn: Drawn = []
     for recipe in dict.fromkeys(recipes):
-        i = recipes.index(recipe)
+        i = recipes.index(recipe) if measured else typical(recipe, recipes, test.attrs["photons"])
         arrays = {"image": test["image"], **restored, TRUTH: test["object"]}
         panels = [(k, Scene(np.asarray(a[i], np.float32), voxel)) for k, a in arrays.items()]
         figure, shown = plots.projections(panels)
@@ -79,3 +80,9 @@ def restored_recipes(job: Job, channel: str) -> Drawn:
         )
         drawn.append((entry, figure))
     return drawn
+
+
+def typical(recipe: str, recipes: Sequence[str], photons: Sequence[float]) -> int:
+    """Return the number of the phantom that has the (upper) median dose of its recipe."""
+    of_recipe = [i for i, name in enumerate(recipes) if name == recipe]
+    return sorted(of_recipe, key=lambda i: float(photons[i]))[len(of_recipe) // 2]

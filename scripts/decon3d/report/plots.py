@@ -366,9 +366,10 @@ def psf_views(
             extent=(-size[across] / 2, size[across] / 2, size[down] / 2, -size[down] / 2),
         )
         axes.set(title=name, xlabel=f"{name[0]} (µm)", ylabel=f"{name[1]} (µm)")
-        axes.locator_params(nbins=5)
         lateral = max(reach[1:])
         wide, high = (reach[0] if axis == 0 else lateral for axis in (across, down))
+        axes.locator_params(axis="x", nbins=5 if wide >= high else 3)
+        axes.locator_params(axis="y", nbins=5)
         axes.set_xlim(-min(wide, size[across] / 2), min(wide, size[across] / 2))
         axes.set_ylim(min(high, size[down] / 2), -min(high, size[down] / 2))
         axes.grid(False)

@@ -76,7 +76,8 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
         ]
         if lacking:
             some = ", ".join(lacking[:5]) + (" …" if len(lacking) > 5 else "")
-            missing.insert(0, f"{len(lacking)} of {len(volumes)} restored volume(s): {some}")
+            plural = "" if len(volumes) == 1 else "s"
+            missing.insert(0, f"{len(lacking)} of {len(volumes)} restored volume{plural}: {some}")
         if missing:
             logs = _logs(root, dataset, method)
             folder = f"logs/{dataset}/"

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import itertools
 import re
 import shutil
 from dataclasses import replace
@@ -22,7 +23,8 @@ from decon3d.files import write_json, write_record
 from decon3d.optics.psf import Companion, load_psf, save_psf
 from decon3d.report import figures
 from decon3d.report.entries import Job
-from decon3d.report.plots import STYLE
+from decon3d.report.phantom_figures import typical
+from decon3d.report.plots import STYLE, psf_views
 from decon3d.volumes.camera import Camera
 from decon3d.volumes.statistics import channel_statistics, save_statistics
 from decon3d.volumes.volume_record import load_record
@@ -113,3 +115,27 @@ def test_every_figure_is_drawn(job, monkeypatch):
     assert set(drawn.values()) == set(every)
     parts = {"detail_cell_signal", "consistency_cell_signal", "worst_cell_signal_rl"}
     assert parts <= set(drawn)
+
+
+def test_the_phantom_with_the_median_dose_is_drawn():
+    recipes = ["a", "b", "a", "a", "b"]
+    assert typical("a", recipes, [900.0, 1.0, 2.0, 40.0, 9.0]) == 3
+    assert typical("b", recipes, [900.0, 1.0, 2.0, 40.0, 9.0]) == 4
+
+
+@pytest.mark.parametrize("width", [0.6, 3.0])
+def test_the_pictures_of_a_psf_end_with_it(width):
+    grid = np.indices((31, 41, 41)) - np.array([15, 20, 20])[:, None, None, None]
+    psf = np.exp(-(grid**2).sum(0) / (2 * width**2))
+    figure = psf_views(psf, voxel_size_um=(0.2, 0.1, 0.1), fwhm_um=None)
+    reach = width * np.sqrt(2 * np.log(1000))  # in voxels, where it is a thousandth
+    xy, xz, _ = figure.axes[:3]
+    assert 0.1 * reach < xy.get_xlim()[1] <= 0.1 * (reach + 1.5)
+    assert 0.2 * reach < xz.get_ylim()[0] <= 0.2 * (reach + 1.5)
+    figure.draw_without_rendering()
+    boxes = [
+        [t.get_window_extent() for t in labels if t.get_text()]
+        for axes in (xy, xz)
+        for labels in (axes.get_xticklabels(), axes.get_yticklabels())
+    ]
+    assert not any(a.overlaps(b) for row in boxes for a, b in itertools.pairwise(row))

@@ -21,14 +21,12 @@ def page(root, name, *, mtime=None, **more):
 
 def test_all_datasets_are_listed_newest_first_with_time_picture_and_what_is_missing(tmp_path):
     page(tmp_path, "old", made="2026-01-09T09:05+01:00")
-    missing = ["rl: 1 of 2 restored volume(s): b"]
+    missing = ["RL: 1 of 2 restored volumes"]
     page(tmp_path, "partial", mtime=DAY, made="2026-11-30T19:00+01:00", missing=missing)
     text = build_index(tmp_path, ["partial", "waiting"]).read_text()
     assert re.findall(r"<h2>(?:<a [^>]*>)?(\w+)", text) == ["partial", "old", "waiting"]
     assert "30 November 2026, 19:00" in text and ">9 January 2026, 09:05<" in text
-    assert (
-        "Missing: rl: 1 of 2 restored volume(s): b" in text and text.count("partial</strong>") == 1
-    )
+    assert "Missing: RL: 1 of 2 restored volumes" in text and text.count("partial</strong>") == 1
     assert "1970" not in text and text.count("data:,x") == 2
     assert "waiting: no report yet" in text
 
