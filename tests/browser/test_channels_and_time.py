@@ -80,6 +80,17 @@ def test_each_channel_has_its_own_contrast(page):
     assert after[1][1] < before[1][1] - 30
 
 
+def test_raw_is_as_bright_as_a_brighter_restoration(page):
+    raw, restored = (colour(page, GFP, number=number)[1] for number in range(2))
+    assert raw == pytest.approx(restored, abs=20)
+    window = page.locator("[data-control=window]").first
+    assert window.inner_text() == "per panel"
+    choose(page, "Shared")
+    assert window.inner_text().endswith(" counts")
+    raw, restored = (colour(page, (GFP[0], GFP[1] + 3), number=n)[1] for n in range(2))
+    assert raw < restored - 30
+
+
 def test_one_channel_is_grey(page):
     choose(page, "gfp")
     red, green, blue = colour(page, GFP)
@@ -120,7 +131,9 @@ def test_the_saved_picture_has_the_colours_and_a_scale_bar(page):
     with page.expect_download() as download:
         page.get_by_role("button", name="Save PNG").click()
     saved = np.asarray(Image.open(download.value.path()).convert("RGB"), int)
-    _, green, blue = np.moveaxis(saved, -1, 0)
+    height = page.locator(".stage canvas").first.evaluate("canvas => canvas.height")
+    raw = saved[70:height]  # below the names of the channels
+    _, green, blue = np.moveaxis(raw, -1, 0)
     assert np.sum((green > 130) & (blue < 90)) > 50 and np.sum((blue > 200) & (green < 130)) > 50
     bar = (saved.min(-1) > 245) & (np.roll(saved, 12, 0).max(-1) < 120)
     assert bar.sum(axis=1).max() > 40  # a white line below dark voxels

@@ -438,7 +438,7 @@ def test_the_first_picture_starts_where_its_caption_does(page):
 
 def test_a_long_name_of_a_crop_does_not_overflow(visit, site):
     opened = visit(site / REPORT, width=390)
-    field = "<label class=field><select><option>{}</option></select></label>"
+    field = "<label class=field><span>Volume</span><select><option>{}</option></select></label>"
     opened.evaluate(
         "html => document.querySelector('.controls').insertAdjacentHTML('afterbegin', html)",
         field.format("long name " * 20),

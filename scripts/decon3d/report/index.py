@@ -13,7 +13,7 @@ from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_text
 from decon3d.logs import log
-from decon3d.report.templating import render_plain
+from decon3d.report.templating import date_in_words, render_plain
 
 PARTIAL_DATE = datetime.timedelta(days=2).total_seconds()
 """Files of partial pages are dated before it, in 1970 (`scripts/report_existing.py`)."""
@@ -81,4 +81,4 @@ def _seconds(time: str) -> float:
 def _in_words(time: str) -> str:
     if not time:
         return ""
-    return f"{datetime.datetime.fromisoformat(time):%d %B %Y, %H:%M}".lstrip("0")
+    return date_in_words(datetime.datetime.fromisoformat(time))

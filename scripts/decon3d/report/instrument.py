@@ -16,7 +16,7 @@ from decon3d.files import read_record, write_text
 from decon3d.report.contradictions import age_warning
 from decon3d.report.embed import embedded
 from decon3d.report.plots import COLORS, STYLE, WIDTH
-from decon3d.report.templating import number, quantity, render
+from decon3d.report.templating import date_in_words, number, quantity, render
 from decon3d.settings import UNDATED, Instrument
 
 WIDER = 0.15
@@ -104,7 +104,7 @@ def build_instrument_page(
         name=name,
         title=instrument.title or name,
         file=file,
-        made=today.strftime("%d %B %Y"),
+        made=date_in_words(today),
         objectives=[
             _objective(objective, instrument, [s for s in stacks if s.where[0] == objective])
             for objective in instrument.objectives

@@ -44,7 +44,7 @@ from decon3d.report.run_status import (
 )
 from decon3d.report.scenes import volume_scenes
 from decon3d.report.tables import Numbers, collect_numbers, summary_blocks, write_tables
-from decon3d.report.templating import listed, render
+from decon3d.report.templating import date_in_words, listed, render
 from decon3d.report.vetoes import staircase_warnings
 from decon3d.settings import Settings, is_trained
 from decon3d.settings.decisive import decisive
@@ -191,7 +191,7 @@ def build_report(
     text = render(
         "page.html.j2",
         dataset=dataset,
-        made=made.strftime("%d %B %Y, %H:%M"),
+        made=date_in_words(made),
         several_channels=len(settings.datasets[dataset].channels) > 1,
         restored=restored,
         crop=crop,

@@ -16,7 +16,7 @@ from decon3d.files import write_record, write_text
 from decon3d.report.channel_colours import channel_colours
 from decon3d.report.labels import TRUTH, method_label
 from decon3d.report.preview_trials import Crop, Trial, try_method
-from decon3d.report.templating import duration, render
+from decon3d.report.templating import date_in_words, duration, render
 from decon3d.report.viewer import Channel, Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
 from decon3d.settings import (
@@ -101,7 +101,7 @@ def make_preview(
         "preview.html.j2",
         dataset=dataset,
         volume=chosen.name,
-        made=datetime.datetime.now().strftime("%d %B %Y, %H:%M"),
+        made=date_in_words(datetime.datetime.now()),
         volumes=len(sources),
         where=f"Voxels {ranges} of {record.name}",
         scenes=[scene],

@@ -1,6 +1,7 @@
 """The Jinja2 environment of the pages; it escapes all text from outside."""
 
 import base64
+import datetime
 import hashlib
 import math
 import re
@@ -80,6 +81,12 @@ def duration(seconds: Any) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.1f}".removesuffix(".0") + " min"
     return f"{seconds / 3600:.1f}".removesuffix(".0") + " h"
+
+
+def date_in_words(day: datetime.date) -> str:
+    """Write a date, such as 1 December 2026; of a date with a time, also hours and minutes."""
+    pattern = "%d %B %Y, %H:%M" if isinstance(day, datetime.datetime) else "%d %B %Y"
+    return day.strftime(pattern).lstrip("0")
 
 
 _ENVIRONMENT = Environment(

@@ -1,5 +1,6 @@
 """The data veto, simulated objects rank what is left, ties go to Richardson-Lucy."""
 
+import datetime
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from decon3d.report.independent import values_by_volume, with_volumes
 from decon3d.report.labels import method_label
 from decon3d.report.recommendation import COLUMNS, chosen_text, recommend, recommendation_table
 from decon3d.report.tables import summarise
-from decon3d.report.templating import duration, number, quantity
+from decon3d.report.templating import date_in_words, duration, number, quantity
 from decon3d.report.vetoes import staircase_warnings
 from support.report_rows import METHODS, rows, settings, table
 
@@ -397,6 +398,8 @@ def test_settled_numbers_are_said() -> None:
         (duration(61), "61 s"),
         (duration(3600), "60 min"),
         (duration(None), "–"),
+        (date_in_words(datetime.date(2026, 12, 1)), "1 December 2026"),
+        (date_in_words(datetime.datetime(2026, 3, 20, 9, 5)), "20 March 2026, 09:05"),
     ],
 )
 def test_numbers_are_written_for_people(text: str, expected: str) -> None:

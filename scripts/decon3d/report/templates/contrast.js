@@ -63,8 +63,9 @@ class Contrast {
     return this.shared.map((counts) => black + (counts - first) * scale);
   }
 
-  // How often counts occur in each panel (logarithmic), between the handles.
-  draw() {
+  // How often counts occur in each panel (logarithmic), between the handles. Only a shared window
+  // has one pair of counts to name.
+  draw(shared) {
     const {histogram: canvas, black, white} = this;
     canvas.width = 2 * canvas.clientWidth;
     canvas.height = 2 * canvas.clientHeight;
@@ -82,9 +83,10 @@ class Contrast {
         height - (height - 4) * Math.log1p(count) / most));
       context.stroke();
     });
-    const words = this.shared.map((counts) => `${rounded(counts)} counts`);
+    const words = shared ? this.shared.map((counts) => `${rounded(counts)} counts`)
+      : [black, white].map((handle) => `${Math.round(handle.value / 10)} % of the histogram`);
     black.setAttribute("aria-valuetext", words[0]);
     white.setAttribute("aria-valuetext", words[1]);
-    this.window.textContent = `${rounded(this.shared[0])} to ${words[1]}`;
+    this.window.textContent = shared ? `${rounded(this.shared[0])} to ${words[1]}` : "per panel";
   }
 }

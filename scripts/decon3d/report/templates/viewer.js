@@ -25,6 +25,7 @@ class Viewer {
   get swiping() { return this.choice("layout") === "swipe"; }
   get orthogonal() { return this.choice("layout") === "planes"; }
   get projected() { return !this.film && this.control.projection.checked; }
+  get sharing() { return this.choice("contrast") === "shared"; }
   get axes() { return VIEWS[this.view]; }
   get overlaid() { return this.channels.length > 1; }
 
@@ -190,7 +191,7 @@ class Viewer {
       const ratio = Math.min(Math.max(this.size[across] / this.size[down], 0.8), 4);
       figure.canvas.style.aspectRatio = ratio;
     }
-    for (const {contrast} of this.channels) contrast.draw();
+    for (const {contrast} of this.channels) contrast.draw(this.sharing);
     this.draw();
   }
 
@@ -211,7 +212,7 @@ class Viewer {
   }
 
   window({contrast}, panel) {
-    return this.choice("contrast") === "shared" ? contrast.shared : contrast.own(panel);
+    return this.sharing ? contrast.shared : contrast.own(panel);
   }
 
   deviation(channel, panel, i, view) {
