@@ -234,6 +234,14 @@ def test_the_config_for_one_microscope_is_valid():
     assert "excitation_um: 0.81" in text and "microscopes:" not in text
 
 
+def test_the_config_at_a_tenth_of_the_size():
+    config, whole = yaml.safe_load(own_training.a_tenth()), own_training.EXAMPLE.read_text("utf-8")
+    found, full = load_settings(config), load_settings(yaml.safe_load(whole))
+    for of in (lambda s: s.phantoms.train.count, lambda s: s.methods["universal"].training.steps):
+        assert 10 * of(found) == of(full)
+    assert f"count: {found.phantoms.train.count}\n" in v.main(arguments=["--config-of", "tenth"])
+
+
 def test_without_a_network_the_reader_is_told_what_to_do(tmp_path):
     text = v.main(arguments=["--bundle", str(tmp_path / "none"), "--folder", str(tmp_path)])
     assert "none" in text and "--rivals-only" in text

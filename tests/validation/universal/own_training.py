@@ -1,4 +1,4 @@
-"""The rival that is trained for one microscope: its config."""
+"""Configs of trainings to compare with: for one microscope, and at a tenth of the size."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def config_of(microscope: int) -> str:
 
     The same network, number of volumes, objects and doses; all volumes are of this microscope.
     """
-    config: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    config = _example()
     found, name = Cell(microscope, 200.0).draw(), f"microscope_{microscope}"
     (dataset,) = config["datasets"].values()
     light = {"emission_um": found.emission_um, "excitation_um": found.excitation_um}
@@ -35,3 +35,17 @@ def config_of(microscope: int) -> str:
         "unit_um": found.unit_um,
     }
     return yaml.safe_dump(config, sort_keys=False)
+
+
+def a_tenth() -> str:
+    """Return `config/examples/universal.yaml` with a tenth of the volumes and of the steps (YAML)."""
+    config = _example()
+    training = config["methods"]["universal"]["training"]
+    training["steps"] //= 10
+    training["validate_every"] = training["steps"] // 4
+    config["phantoms"]["train"]["count"] //= 10
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def _example() -> dict[str, Any]:
+    return yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
