@@ -25,13 +25,19 @@ def unpacked(place):
     """
     from git import Repo  # Snakemake needs it, too
 
-    repository = place.hosted_repo.repo_clone if hasattr(place, "hosted_repo") else place.repo_path
+    repository = (
+        place.hosted_repo.repo_clone
+        if hasattr(place, "hosted_repo")
+        else place.repo_path
+    )
     commit = Repo(repository).commit(place.ref)
     folder = Path(".snakemake", "decon3d", commit.hexsha).absolute()
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = tempfile.mkdtemp(dir=folder.parent)
-        archive = BytesIO(Repo(repository).git.archive(commit.hexsha, stdout_as_string=False))
+        archive = BytesIO(
+            Repo(repository).git.archive(commit.hexsha, stdout_as_string=False)
+        )
         with tarfile.open(fileobj=archive) as files:
             files.extractall(temporary, filter="data")
         try:
@@ -46,7 +52,11 @@ def unpacked(place):
 
 
 _basedir = workflow.current_basedir
-CLONE = Path(_basedir).parents[1] if isinstance(_basedir, os.PathLike) else unpacked(_basedir)
+CLONE = (
+    Path(_basedir).parents[1]
+    if isinstance(_basedir, os.PathLike)
+    else unpacked(_basedir)
+)
 sys.path.insert(0, str(CLONE / "scripts"))
 
 try:
