@@ -115,6 +115,8 @@ def main() -> None:
     output, arguments = Path(sys.argv[2]), sys.argv[3:]
     sys.argv = ["snakemake", *arguments]
     Events.file = events
+    # A shell starts `decon3d run … &` with SIGINT ignored; the stop below sends one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     stopping = threading.Event()
     threading.Thread(target=stop_when_told, args=(life, stopping), daemon=True).start()
     LoggerPluginRegistry().register_plugin(

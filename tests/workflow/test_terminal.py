@@ -50,7 +50,7 @@ def start(tmp_path):
     (tmp_path / "job.py").write_text(JOB)
     arguments = [ROOT / "scripts" / "run_snakemake.py", "--cores", "2", "--keep-going"]
 
-    def start(*more, **environment):
+    def start(*more, before=None, **environment):
         return subprocess.Popen(
             [sys.executable, "-c", CALL, *arguments, *more],
             cwd=tmp_path,
@@ -58,6 +58,7 @@ def start(tmp_path):
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            preexec_fn=before,
         )
 
     return start
@@ -96,3 +97,14 @@ def test_ctrl_c_stops_within_seconds_and_the_jobs_save(start, tmp_path):
     assert output.endswith("Stopped. Run the same command to go on.\n")
     assert "Traceback" not in output and (tmp_path / "saved").read_text() == "xx"
     assert not any((tmp_path / ".snakemake" / "locks").glob("*"))
+
+
+def test_sigterm_stops_snakemake_in_a_run_that_a_script_started_in_the_background(start, tmp_path):
+    text = "import signal\nassert signal.getsignal(signal.SIGINT) == signal.default_int_handler\n"
+    (tmp_path / "Snakefile").write_text(text + SNAKEFILE)
+
+    def before():  # as a shell does for commands that it starts with `&`
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    run = start(before=before)
+    assert "Finished" in run.communicate()[0] and run.returncode == 0
