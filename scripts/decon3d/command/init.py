@@ -30,6 +30,8 @@ HEADER = """\
 # All keys: {reference}
 # Next: `decon3d preview {path}`, then `decon3d run {path}`.
 """
+LISTED = 20
+"""Files that are written one by one; more of them as a pattern, if there is one."""
 PSF_HINT = """\
       # psf: {source: file, path: bead.tif}       # of a channel: measured, instead of theory
 """
@@ -133,6 +135,9 @@ def new_config(
     channels = _channels(first, given, missing, optics["modality"], notes)
     missing.check()
     dataset: dict[str, Any] = {"volumes": sources}
+    if len(sources) > LISTED and (pattern := _pattern(sources)):
+        dataset["volumes"] = [pattern]
+        notes["volumes"] = f"{len(sources)} files; files that are added later are restored, too"
     if size is not None:
         dataset["voxel_size_um"] = list(size)
     if given.series is not None:
@@ -154,6 +159,17 @@ def new_config(
         check_headers(settings, list_inputs(settings), cache=Path(folder) / "headers.json")
     reference = workflow_folder() / "config" / "README.md"
     return HEADER.format(path=path, reference=reference) + _text(config, notes)
+
+
+def _pattern(files: Sequence[str]) -> str | None:
+    """Return a pattern of one folder and ending that names these files and no other, or None."""
+    folder, name = os.path.split(files[0])
+    endings = Path(name).suffixes
+    for ending in ("".join(endings[-1:]), "".join(endings[-2:])):
+        pattern = os.path.join(folder, f"*{ending}")
+        if ending and matches(pattern) == sorted(files):
+            return pattern
+    return None
 
 
 def _check_alike(volumes: Sequence[Volume], given: Given) -> None:

@@ -287,6 +287,23 @@ def test_an_existing_config_is_refused_before_any_question(tmp_path, monkeypatch
     assert "config.yaml exists; give another name with --output" in str(result.exception)
 
 
+def test_many_files_are_one_pattern_if_it_names_no_other(tmp_path):
+    files = [tiff(tmp_path / f"{i:02}.1.ome.tif", axes="ZYX") for i in range(21)]
+    given = Given(optics=OPTICS, emission_um=[0.6])
+
+    def volumes(files):
+        text = new_config(files, name="d", given=given, ask=None, path="c.yaml")
+        return yaml.safe_load(text)["datasets"]["d"]["volumes"], text
+
+    found, text = volumes(files)
+    assert found == [f"{tmp_path}/*.tif"] and "21 files; files that are added later" in text
+    assert volumes(files[:20])[0] == files[:20]
+    (tmp_path / "overview.tif").touch()
+    assert volumes(files)[0] == [f"{tmp_path}/*.ome.tif"]
+    (tmp_path / "psf.ome.tif").touch()
+    assert volumes(files)[0] == files
+
+
 def test_a_config_suggests_the_methods_that_it_lacks(tmp_path):
     file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
     given = Given(optics=OPTICS, emission_um=[0.6], methods=["rl", "rltv"])
