@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 from snakemake import cli
 from snakemake.logging import DefaultFormatter
+from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
@@ -128,6 +129,8 @@ def main() -> None:
         try:
             with contextlib.redirect_stderr(said):  # the profile in use, or a wrong option
                 parser, args = cli.parse_args(arguments)
+            if args.dryrun and not args.quiet:
+                args.quiet = {Quietness.RULES}  # numbers of jobs; each with reasons: `-v`
             if shows_a_run(args):
                 args.logger = [PLUGIN]
                 print_to(output)

@@ -79,7 +79,9 @@ def test_a_run_is_a_line_per_stage_and_a_failure_its_message_and_log(start, tmp_
     assert "Nothing to do" in start().communicate()[0]
     wrong = start("--coers", "2").communicate()[0]
     assert wrong == "Error: unrecognized arguments: --coers; `snakemake --help` lists the options\n"
-    assert "dry-run" in start("--dry-run", "--forceall").communicate()[0]
+    planned = start("--dry-run", "--forceall").communicate()[0]
+    assert "dry-run" in planned and "restore_part_cpu        2" in planned
+    assert "jobid" not in planned
 
 
 def test_ctrl_c_stops_within_seconds_and_the_jobs_save(start, tmp_path):
