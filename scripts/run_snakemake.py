@@ -130,7 +130,7 @@ def main() -> None:
             with contextlib.redirect_stderr(said):  # the profile in use, or a wrong option
                 parser, args = cli.parse_args(arguments)
             if args.dryrun and not args.quiet:
-                args.quiet = {Quietness.RULES}  # numbers of jobs; each with reasons: `-v`
+                args.quiet = {Quietness.RULES}  # only count the jobs; `-v` lists them
             if shows_a_run(args):
                 args.logger = [PLUGIN]
                 print_to(output)

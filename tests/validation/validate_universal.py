@@ -12,8 +12,8 @@ Finished cells (a microscope at a dose) are kept in `--folder`: the command resu
 weights, it does not restore by RL and RLTV again. `--minutes 110` stops after that time with the
 tables of what is finished. `--rivals-only` needs no network. `--config-of 3` prints the config that
 trains the same network for microscope 3 alone; `--rival own=FOLDER@3` then compares it.
-`--config-of tenth` prints that of a training with a tenth of the volumes and of the steps. It shows
-in minutes that a training is reproduced: its log says the PSNR on the validation phantoms.
+`--config-of tenth` prints that of a training with a tenth of the volumes and of the steps. Its log
+gives the PSNR on the validation phantoms: two runs of minutes show that a training is reproduced.
 """
 
 import argparse

@@ -101,7 +101,7 @@ def test_ctrl_c_stops_within_seconds_and_the_jobs_save(start, tmp_path):
     assert not any((tmp_path / ".snakemake" / "locks").glob("*"))
 
 
-def test_sigterm_stops_snakemake_in_a_run_that_a_script_started_in_the_background(start, tmp_path):
+def test_a_run_that_a_script_started_in_the_background_can_be_stopped(start, tmp_path):
     text = "import signal\nassert signal.getsignal(signal.SIGINT) == signal.default_int_handler\n"
     (tmp_path / "Snakefile").write_text(text + SNAKEFILE)
 

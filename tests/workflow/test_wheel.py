@@ -45,7 +45,7 @@ class Installed:
 def decon3d(tmp_path_factory):
     """The command, from a wheel that was built and installed without the network.
 
-    The wheel is built from the source distribution, which so contains all that a wheel needs.
+    The wheel is built from the source distribution, to show that this contains all it needs.
     """
     place = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-d", str(place), "-t"]

@@ -31,7 +31,7 @@ HEADER = """\
 # Next: `decon3d preview {path}`, then `decon3d run {path}`.
 """
 LISTED = 20
-"""Files that are written one by one; more of them as a pattern, if there is one."""
+"""Most files that are listed; of more, a pattern is written if it names exactly these."""
 PSF_HINT = """\
       # psf: {source: file, path: bead.tif}       # of a channel: measured, instead of theory
 """

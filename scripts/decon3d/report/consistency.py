@@ -223,7 +223,7 @@ def _places(
     figure = Figure(figsize=(8, 1.7 * len(worst) + 0.3), layout="constrained")
     grid = figure.subplots(len(worst), 4, squeeze=False)
     image = None
-    for row, place in zip(grid, worst, strict=True):
+    for rank, (row, place) in enumerate(zip(grid, worst, strict=True), 1):
         z0, y0, x0 = (
             slice(max(0, v - h), min(n, v + h + 1))
             for v, h, n in zip(place["voxel"], HALF, shape, strict=True)
@@ -274,9 +274,9 @@ def _places(
             )
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            if place is worst[0]:
+            if rank == 1:
                 axes.set_title(label)
-        row[0].set_ylabel(f"{worst.index(place) + 1}", rotation=0, labelpad=10)
+        row[0].set_ylabel(f"{rank}", rotation=0, labelpad=10)
     if image is not None:
         bar = figure.colorbar(image, ax=grid, shrink=0.6, label="z (σ)", extend="both")
         bar.ax.grid(False)

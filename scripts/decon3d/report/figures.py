@@ -4,7 +4,7 @@ Each figure is written as PNG (300 dpi) and SVG under a fixed name; `figures/ind
 them with section, title and caption, and what could not be drawn.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
@@ -239,12 +239,17 @@ def _volume(job: Job, volume: str, channel: str) -> Drawn:
     return drawn
 
 
+def restored_times(job: Job, record: VolumeRecord) -> Sequence[int]:
+    """Return the time points of a volume that are restored."""
+    return job.dataset.times or range(record.shape[0])
+
+
 def sources(job: Job, record: VolumeRecord, channel: str, *, moment: int = 0) -> list[Source]:
     """List the panels of a volume: raw, every method that has restored it, truth.
 
     `moment` is the position of the time point among those that are restored.
     """
-    time = (job.dataset.times or range(record.shape[0]))[moment]
+    time = restored_times(job, record)[moment]
     index = job.dataset.channels[channel].index
     position = list(job.dataset.channels).index(channel)
     found = [Source("raw", job.root / record.path, time, index)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from decon3d.report.channel_colours import channel_colours
 from decon3d.report.entries import Job
-from decon3d.report.figures import sources
+from decon3d.report.figures import restored_times, sources
 from decon3d.report.labels import TRUTH
 from decon3d.report.viewer import Channel, Panel, most_voxels, resampled, small_shape, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
@@ -16,11 +16,6 @@ from decon3d.volumes.volume_record import VolumeRecord
 
 MOST_FRAMES = 100
 """Most time points of a film; of a longer series, every second (third, ...) one is shown."""
-
-
-def restored_times(job: Job, record: VolumeRecord) -> int:
-    """Return how many time points of a volume are restored."""
-    return len(job.dataset.times or range(record.shape[0]))
 
 
 def film(job: Job, record: VolumeRecord, method: str | None) -> dict[str, Any]:
@@ -33,7 +28,7 @@ def film(job: Job, record: VolumeRecord, method: str | None) -> dict[str, Any]:
     method
         Label of the method to show beside the raw volume. None = the first one with a result.
     """
-    times = job.dataset.times or range(record.shape[0])
+    times = restored_times(job, record)
     moments = range(0, len(times), -(-len(times) // MOST_FRAMES))
     voxel = record.voxel_size_um
     colours = channel_colours(record, job.dataset.channels)

@@ -4,7 +4,7 @@ The page loads nothing, escapes every name and text from outside, and runs no sc
 """
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def build_report(
         "recommendations": [r.summary for r in advice],
         "pictures": next((row.pictures for row in rows if row.name in shown[:1]), []),
         "made": made.isoformat("T", "minutes"),
-        "missing": [f"{method_label(item['method'])}: {_shortly(item)}" for item in incomplete],
+        "missing": [f"{method_label(item['method'])}: {item['in_short']}" for item in incomplete],
     }
     write_json(root / paths.card(dataset), card)
     text = render(
@@ -227,12 +227,6 @@ def build_report(
     write_text(path, text)
     write_digests([path, root / paths.card(dataset)])
     return path
-
-
-def _shortly(item: Mapping[str, Any]) -> str:
-    """Say what a method lacks: how many volumes, else what else."""
-    volumes, colon, _ = item["missing"][0].partition(": ")
-    return volumes if colon else ", ".join(item["missing"])
 
 
 def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settings) -> Path:

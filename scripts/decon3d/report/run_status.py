@@ -49,7 +49,8 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
     Returns
     -------
     list of dict
-        `method`; `missing`: the missing results; `logs`: `path` and last lines (`tail`) of the
+        `method`; `missing`: the missing results; `in_short`: only the number of missing volumes, or
+        else what is missing; `logs`: `path` and last lines (`tail`) of the
         newest logs of the method; `folder`: where all logs are.
     """
     used = settings.datasets[dataset]
@@ -74,14 +75,17 @@ def incomplete_methods(root: Path, *, dataset: str, settings: Settings) -> list[
             for kind, what in kinds.items()
             if not (root / paths.evaluation(dataset, method, kind)).is_file()
         ]
+        in_short = ", ".join(missing)
         if lacking:
             some = ", ".join(lacking[:5]) + (" …" if len(lacking) > 5 else "")
             plural = "" if len(volumes) == 1 else "s"
-            missing.insert(0, f"{len(lacking)} of {len(volumes)} restored volume{plural}: {some}")
+            in_short = f"{len(lacking)} of {len(volumes)} restored volume{plural}"
+            missing.insert(0, f"{in_short}: {some}")
         if missing:
             logs = _logs(root, dataset, method)
             folder = f"logs/{dataset}/"
-            found.append({"method": method, "missing": missing, "logs": logs, "folder": folder})
+            about = {"missing": missing, "in_short": in_short, "logs": logs, "folder": folder}
+            found.append({"method": method, **about})
     return found
 
 

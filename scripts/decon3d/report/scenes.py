@@ -12,8 +12,8 @@ from decon3d.report.channel_colours import channel_colours
 from decon3d.report.consistency import worst_places
 from decon3d.report.differences import minus_reference
 from decon3d.report.entries import Job, exists
-from decon3d.report.figures import sources
-from decon3d.report.films import film, napari_command, restored_times
+from decon3d.report.figures import restored_times, sources
+from decon3d.report.films import film, napari_command
 from decon3d.report.first_screen import telling_place
 from decon3d.report.labels import TRUTH, method_label
 from decon3d.report.run_status import stored
@@ -58,7 +58,7 @@ def volume_scenes(
         record = load_record(root / paths.ingested(dataset, volume))
         scene = _scene(job, record, volume)
         yield {**scene, "of": volume}
-        if restored_times(job, record) > 1:
+        if len(restored_times(job, record)) > 1:
             yield {**film(job, record, method), "of": volume}
         if scene["shape"] != scene["full_shape"]:
             coarse.append(record)
