@@ -30,6 +30,50 @@ from decon3d.volumes.fingerprints import fingerprint
 from decon3d.volumes.headers import Header, Source
 from decon3d.volumes.volume import Reading, Triple
 
+SMALL_MB = 64
+"""Largest volume that shares a job with others: a process starts as slowly as it is ingested."""
+FEWEST = 8
+"""Fewer small volumes have a job each, which run side by side."""
+MOST_VOLUMES, MOST_MB = 50, 200
+"""Limits of one batch: about a minute of work, which is repeated if one of its files changes."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Small volumes of a dataset that one job ingests.
+
+    Attributes
+    ----------
+    name
+        Such as `1_to_50`: the number of the first and last volume among the dataset's small ones.
+    dataset, volumes
+        Their names.
+    source
+        The method that restored them; None = the dataset's own volumes.
+    """
+
+    name: str
+    dataset: str
+    volumes: tuple[str, ...]
+    source: str | None
+
+    @property
+    def rule(self) -> str:
+        """Name of its rule; the display reads the number of volumes from it."""
+        restored = self.source and f"ingest_restored.{self.dataset}.{self.source}"
+        return f"{restored or f'ingest.{self.dataset}'}.{self.name}"
+
+    @property
+    def log(self) -> str:
+        """Path of its log; no volume has a name with a dot."""
+        after = f".after.{self.source}" if self.source else ""
+        return f"logs/{self.dataset}/ingest/{self.name}.volumes{after}.log"
+
+    @property
+    def records(self) -> list[str]:
+        """The records of its volumes."""
+        return [paths.ingested(self.dataset, volume, self.source) for volume in self.volumes]
+
 
 @dataclass(frozen=True, eq=False)
 class Jobs:
@@ -180,6 +224,30 @@ class Jobs:
             return 2 * self.mvoxels(dataset, volume)
         header = self._header(chosen, self.inputs.volumes[dataset][volume].path)
         return prod(header.shape) * header.itemsize / 1e6 if header else 0
+
+    def batches(self) -> Iterator[Batch]:
+        """Iterate over the batches of all datasets, of their own and of restored volumes.
+
+        A volume without a known size is in none of them.
+        """
+        sources = {m.source: None for m in self.settings.methods.values() if m.source}
+        for dataset in self.settings.datasets:
+            sizes = {v: self.volume_mb(dataset, v) for v in self.volumes(dataset)}
+            small = [volume for volume, mb in sizes.items() if 0 < mb <= SMALL_MB]
+            if len(small) < FEWEST:
+                continue
+            first = 0
+            while first < len(small):
+                end, total = first, 0.0
+                while end < min(len(small), first + MOST_VOLUMES):
+                    total += sizes[small[end]]
+                    if total > MOST_MB:
+                        break
+                    end += 1
+                for source in (None, *sources):
+                    name = f"{first + 1}_to_{end}"
+                    yield Batch(name, dataset, tuple(small[first:end]), source)
+                first = end
 
     def mvoxels(self, dataset: str, volume: str) -> float:
         """Return the Mvoxel of a volume that are restored; 0 if unknown."""

@@ -8,7 +8,7 @@ import pytest
 
 from decon3d import paths
 from decon3d.files import write_record
-from decon3d.jobs import Jobs
+from decon3d.jobs import FEWEST, Jobs
 from decon3d.preflight import list_inputs
 from decon3d.settings import Settings, load_settings
 from decon3d.settings.decisive import decisive
@@ -116,3 +116,28 @@ def test_the_paths_in_the_rules_are_those_of_the_contract():
         stem = path.removesuffix(".npz") + ".json" if path.endswith(".npz") else path
         stem = re.sub(r"psf\.json$", "psf.tif", stem)
         assert any(re.fullmatch(pattern + ending, stem) for pattern in patterns), path
+
+
+def batches_of(sizes_mb, **methods):
+    """The batches of a dataset whose volumes have these sizes."""
+    volumes = {f"v{i:03}": {"shape": [1, 1, int(mb * 5e5)]} for i, mb in enumerate(sizes_mb)}
+    dataset = {**CONFIG["datasets"]["d"], "simulate": volumes, "channels": {"a": CHANNELS["b"]}}
+    settings = load_settings({"datasets": {"d": dataset}, "methods": {"rl": {}, **methods}})
+    return list(Jobs(settings, list_inputs(settings), {}).batches())
+
+
+def test_small_volumes_share_a_job_and_large_ones_have_their_own():
+    assert batches_of([1.0] * (FEWEST - 1)) == []  # side by side
+    found = batches_of([1.0, 300.0] * 60)
+    assert [len(batch.volumes) for batch in found] == [50, 10]
+    assert [batch.rule for batch in found] == ["ingest.d.1_to_50", "ingest.d.51_to_60"]
+    assert found[0].volumes[:2] == ("v000", "v002")
+    assert found[1].records[-1] == paths.ingested("d", "v118")
+    assert [len(b.volumes) for b in batches_of([60.0] * 10)] == [3, 3, 3, 1]  # 200 MB
+
+
+def test_the_volumes_of_a_source_are_batches_of_their_own():
+    raw, restored = batches_of([1.0] * 20, last={"kind": "rl", "source": "rl"})
+    assert raw.volumes == restored.volumes and raw.source is None
+    assert restored.rule == "ingest_restored.d.rl.1_to_20" and restored.log != raw.log
+    assert restored.records[0] == paths.ingested("d", "v000", "rl")
