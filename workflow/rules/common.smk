@@ -10,11 +10,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections import Counter
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 
 def unpacked(place):
@@ -769,6 +771,20 @@ def cluster_requests(dataset, method):
         "gpu": may_use_gpu(chosen),
     }
     return [*jobs, restore]
+
+
+def tell_what_is_done():
+    """Tell how many of the jobs need not run; `decon3d run` counts from there."""
+    jobs = list(workflow.dag.jobs)
+    done = len(jobs) - sum(map(workflow.dag.needrun, jobs))
+    if done:
+        logger.info(
+            f"{done} of {len(jobs)} jobs are done by earlier runs.",
+            extra={
+                "event": "all_jobs",
+                "stats": Counter(job.rule.name for job in jobs),
+            },
+        )
 
 
 def run_command():

@@ -83,7 +83,8 @@ def ingest_batch(
                 )
             except UserError as error:
                 problems.append(error)
-            bar.update()
+            else:
+                bar.update()
     for problem in problems:
         if len(problems) == 1 or isinstance(problem, DamagedError):  # of a file of the workflow
             raise problem
