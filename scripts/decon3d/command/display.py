@@ -16,11 +16,11 @@ from typing import Any
 from decon3d import paths
 from decon3d.command.job_messages import JobLog
 from decon3d.command.stages import (
-    STAGES,
     TYPICAL_S,
     Job,
     Stage,
     amount_of,
+    by_stage,
     kind_of,
     stage_of,
     volumes_in,
@@ -40,6 +40,7 @@ LOCKED = (
     "Another run works in this folder; wait until it ends. If no run works here, one was killed: "
     "add --unlock to this command once."
 )
+SLURM_RUN = re.compile(r"SLURM run ID: (\S+)")
 MOST_LOOKS = 100
 """Jobs whose files are looked at at once: file servers are slow."""
 NO_MESSAGE = (
@@ -66,6 +67,8 @@ class Run:
     nothing_to_do: bool = False
     cluster: str = ""
     """Snakemake's executor, unless the jobs run here."""
+    slurm_name: str = ""
+    """Name of the run's jobs in SLURM's queue."""
     _waiting: Counter[str] = field(default_factory=Counter)
     _times: dict[str, list[float]] = field(default_factory=dict)
     _busy: float = 0.0
@@ -138,14 +141,14 @@ class Run:
             return []
         counts = {rule: n for rule, n in event.get("stats", {}).items() if rule != "total"}
         self._waiting.update(counts)
-        for name, own in _by_stage(counts).items():
+        for name, own in by_stage(counts).items():
             volumes = volumes_in(own)
             self.stages[name] = Stage(name, sum(own.values()), volumes=volumes)
         return []
 
     def _on_all_jobs(self, event: Mapping[str, Any]) -> list[str]:
         """Take the numbers of all jobs, with those that an earlier run has done."""
-        for name, own in _by_stage(event["stats"]).items():
+        for name, own in by_stage(event["stats"]).items():
             if stage := self.stages.get(name):
                 stage.before = sum(own.values()) - stage.total
                 stage.ingested_before = volumes_in(own) - stage.volumes
@@ -228,6 +231,8 @@ class Run:
 
     def _on_message(self, event: Mapping[str, Any]) -> list[str]:
         text = event["message"]
+        if found := SLURM_RUN.match(text):
+            self.slurm_name = found[1]
         if text.startswith(NOTHING_TO_DO):
             self.nothing_to_do = True
         if found := RESTARTED.search(text):
@@ -317,7 +322,8 @@ class Run:
             waits = duration(self.clock() - min(job.since for job in running))
             return f"{_jobs(len(running))} in the queue, {waits}"
         if stage.running:
-            return f"done; {self._report}"
+            often = " (asked at least every 3 min)" if self.cluster == "slurm" else ""
+            return f"done; waiting for {self.where} to report it{often}"
         if stage.since is None:
             return "waiting"
         if stage.ended and stage.until is not None:
@@ -325,9 +331,9 @@ class Run:
         return ""
 
     @property
-    def _report(self) -> str:
-        name = self.cluster.upper() if self.cluster == "slurm" else f"the executor {self.cluster}"
-        return f"waiting for {name} to report it (asked every 10 s, later every 3 min)"
+    def where(self) -> str:
+        """Where jobs are queued, in words."""
+        return "SLURM" if self.cluster == "slurm" else f"the executor {self.cluster}"
 
     def total_line(self) -> str:
         """Return the line of the whole run, with the estimate of the time left."""
@@ -371,14 +377,6 @@ class Run:
                     lines.append(f"The pages show what exists; open {paths.INDEX}")
             lines.append(f"All messages: {output}")
         return lines
-
-
-def _by_stage(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Sort the numbers of jobs, by their rules, into the stages, in the order of the data."""
-    found: dict[str, dict[str, int]] = {name: {} for name in STAGES}
-    for rule, count in sorted(counts.items()):
-        found.setdefault(stage_of(rule), {})[rule] = count
-    return {name: own for name, own in found.items() if sum(own.values())}
 
 
 def _jobs(count: int) -> str:

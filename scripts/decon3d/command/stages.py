@@ -52,6 +52,14 @@ def amount_of(rule: str) -> int:
     return int(found["last"]) - int(found["first"]) + 1 if found else 1
 
 
+def by_stage(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Sort the numbers of jobs, by their rules, into the stages, in the order of the data."""
+    found: dict[str, dict[str, int]] = {name: {} for name in STAGES}
+    for rule, count in sorted(counts.items()):
+        found.setdefault(stage_of(rule), {})[rule] = count
+    return {name: own for name, own in found.items() if sum(own.values())}
+
+
 def volumes_in(counts: Mapping[str, int]) -> int:
     """Return the number of the dataset's own volumes that jobs, counted by rule, ingest."""
     ours = ("ingest", "ingest batch")
