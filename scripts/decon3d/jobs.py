@@ -14,7 +14,7 @@ from typing import Any
 
 from decon3d import paths
 from decon3d.errors import UserError
-from decon3d.files import read_json
+from decon3d.files import digest, read_json
 from decon3d.preflight import Inputs
 from decon3d.settings import (
     Dataset,
@@ -34,8 +34,11 @@ SMALL_MB = 64
 """Largest volume that shares a job with others: a process starts as slowly as it is ingested."""
 FEWEST = 8
 """Fewer small volumes have a job each, which run side by side."""
-MOST_VOLUMES, MOST_MB = 50, 200
-"""Limits of one batch: about a minute of work, which is repeated if one of its files changes."""
+MOST_VOLUMES, MOST_MB = 100, 200
+"""Limits of one batch, which is repeated if one of its files changes."""
+ONE_IN = 50
+"""Of so many volumes, one begins a batch, by a hash of its name. So a new volume changes the batch that
+it falls into, and not all those behind it."""
 
 
 @dataclass(frozen=True)
@@ -236,18 +239,10 @@ class Jobs:
             small = [volume for volume, mb in sizes.items() if 0 < mb <= SMALL_MB]
             if len(small) < FEWEST:
                 continue
-            first = 0
-            while first < len(small):
-                end, total = first, 0.0
-                while end < min(len(small), first + MOST_VOLUMES):
-                    total += sizes[small[end]]
-                    if total > MOST_MB:
-                        break
-                    end += 1
+            for first, end in _cuts(small, sizes):
                 for source in (None, *sources):
                     name = f"{first + 1}_to_{end}"
                     yield Batch(name, dataset, tuple(small[first:end]), source)
-                first = end
 
     def mvoxels(self, dataset: str, volume: str) -> float:
         """Return the Mvoxel of a volume that are restored; 0 if unknown."""
@@ -353,6 +348,18 @@ class Jobs:
             if not dry_run:
                 path.unlink(missing_ok=True)
         return told
+
+
+def _cuts(volumes: list[str], sizes: Mapping[str, float]) -> Iterator[tuple[int, int]]:
+    """Divide a list of volumes into batches: the first index of each, and the one behind it."""
+    first, total = 0, 0.0
+    for i, volume in enumerate(volumes):
+        total += sizes[volume]
+        begins = int(digest(volume), 16) % ONE_IN == 0
+        if i > first and (begins or i - first == MOST_VOLUMES or total > MOST_MB):
+            yield first, i
+            first, total = i, sizes[volume]
+    yield first, len(volumes)
 
 
 def bundle_files(folder: str) -> list[str]:
