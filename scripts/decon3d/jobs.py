@@ -37,8 +37,8 @@ FEWEST = 8
 MOST_VOLUMES, MOST_MB = 100, 200
 """Limits of one batch, which is repeated if one of its files changes."""
 ONE_IN = 50
-"""Of so many volumes, one begins a batch, by a hash of its name. So a new volume changes the batch that
-it falls into, and not all those behind it."""
+"""Of so many volumes, one begins a batch, by a hash of its name. A new volume then changes the
+batch that it falls into, and not all those behind it."""
 
 
 @dataclass(frozen=True)
