@@ -176,7 +176,7 @@ class Run:
             log=JobLog(Path(logs[0])) if logs else None,
             since=now,
             begun=None if queued else now,
-            output=Path(outputs[-1]) if queued and outputs else None,
+            outputs=[Path(path) for path in outputs] if queued else (),
         )
         stage = self._stage(rule)
         stage.running[number] = job
@@ -311,8 +311,7 @@ class Run:
 
     def _about(self, stage: Stage) -> str:
         running = [job for job in stage.running.values() if job.ended is None]
-        begun = [job for job in running if job.begun is not None]
-        if begun:
+        if begun := [job for job in running if job.begun is not None]:
             told = [j for j in begun if j.log and j.log.share is not None]
             job = min(told or begun, key=lambda j: (j.log and j.log.share) or 0)
             more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
@@ -323,12 +322,11 @@ class Run:
             return f"{_jobs(len(running))} in the queue, {waits}"
         if stage.running:
             often = " (asked at least every 3 min)" if self.cluster == "slurm" else ""
-            return f"done; waiting for {self.where} to report it{often}"
-        if stage.since is None:
-            return "waiting"
+            last = max(job.ended or 0.0 for job in stage.running.values())
+            return f"done {duration(self.clock() - last)} ago; waiting for {self.where} to report it{often}"
         if stage.ended and stage.until is not None:
             return duration(stage.until - stage.since)
-        return ""
+        return "waiting"
 
     @property
     def where(self) -> str:

@@ -1,7 +1,7 @@
 """The stages of a run and their jobs: what `display` counts and times."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class Job:
     begun
         When it began; None = it waits in the queue.
     ended
-        When its output appeared, before the cluster has reported its end; None = not yet.
+        When all its outputs were there, before the cluster has reported its end; None = not yet.
     """
 
     rule: str
@@ -85,24 +85,22 @@ class Job:
     log: JobLog | None
     since: float
     begun: float | None
-    output: Path | None = None
+    outputs: Sequence[Path] = ()
     ended: float | None = None
-    _before: int | None = None
+    _missing: dict[Path, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._before = self._written()
-
-    def _written(self) -> int | None:
-        try:
-            return self.output.stat().st_mtime_ns if self.output else None
-        except OSError:
-            return None
+        self._missing = {path: _written(path) for path in self.outputs}
 
     def look(self, now: float) -> None:
-        """Note whether a job elsewhere has begun, by its log, and has ended, by its output."""
+        """Note whether a job elsewhere has begun, by its log, and has ended, by its outputs."""
         if self.begun is None and self.log and self.log.begun:
             self.begun = now
-        if self.ended is None and self._written() not in (None, self._before):
+        for path, before in list(self._missing.items()):
+            if _written(path) in (None, before):
+                return
+            del self._missing[path]
+        if self.ended is None and self.outputs:
             self.ended = now
 
     @property
@@ -123,6 +121,14 @@ class Job:
             places = found["of"].replace(".", ", ")
             return f"{found['rule']} ({places}, volumes {found['first']} to {found['last']})"
         return f"{self.rule} ({', '.join(self.names.values())})" if self.names else self.rule
+
+
+def _written(path: Path) -> int | None:
+    """Return when a file was written; None = it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 @dataclass

@@ -106,7 +106,7 @@ def test_volumes_are_counted_while_one_job_ingests_many(here):
     events.now = 5.0
     events.finish(1)
     events.finish(2)
-    assert shown(events)[0] == "Volumes 51 of 61 volumes"
+    assert shown(events)[0] == "Volumes 51 of 61 volumes waiting"
     assert events.run.seconds() == {"ingest batch": 0.1, "ingest": 5.0}  # of a volume
     # 10 volumes of a batch, and `measure`; 2 jobs at once
     assert events.run.left() == ((10 * 0.1 + 10.0) / 2, [])
@@ -130,7 +130,9 @@ def test_a_group_on_a_cluster_moves_with_its_outputs(here):
     assert events.run.slurm_name == "decon3d_1-2"
     Path("2.json").touch()  # of an earlier run
     for number in range(3):
-        events.start(number, "ingest", log=f"{number}.log", output=[f"{number}.json"])
+        events.start(
+            number, "ingest", log=f"{number}.log", output=[f"{number}.{e}" for e in ("json", "npz")]
+        )
     events.now = 60.0
     assert shown(events) == [
         "Volumes 0 of 3 volumes 3 jobs in the queue, 1 min 0 s",
@@ -143,15 +145,19 @@ def test_a_group_on_a_cluster_moves_with_its_outputs(here):
         "Volumes 0 of 3 volumes ingest, 4 s (and 2 more)",
         "Whole run 0 of 3 jobs about 26 s left",
     ]
+    Path("0.npz").touch()
+    events.run.read_logs()
+    assert "Volumes 0 of 3" in shown(events)[0]
     Path("0.json").touch()
     events.run.read_logs()
     assert events.run.seconds() == {"ingest": 4.0}  # without the queue
     assert shown(events)[0] == "Volumes 1 of 3 volumes 2 jobs in the queue, 1 min 4 s"
     for number in (1, 2):
         Path(f"{number}.log").write_text("10:00:00 I Host vm\n")
+        Path(f"{number}.npz").touch()
         os.utime(write(f"{number}.json"), ns=(1, 1))
     events.run.read_logs()
-    waiting = "done; waiting for SLURM to report it (asked at least every 3 min)"
+    waiting = "done 0 s ago; waiting for SLURM to report it (asked at least every 3 min)"
     assert shown(events) == [f"Volumes 3 of 3 volumes {waiting}", "Whole run 3 of 3 jobs"]
     for number in range(3):
         events.finish(number)
