@@ -323,8 +323,9 @@ class Run:
         if stage.running:
             often = " (asked at least every 3 min)" if self.cluster == "slurm" else ""
             last = max(job.ended or 0.0 for job in stage.running.values())
-            return f"done {duration(self.clock() - last)} ago; waiting for {self.where} to report it{often}"
-        if stage.ended and stage.until is not None:
+            ago = duration(self.clock() - last)
+            return f"done {ago} ago; waiting for {self.where} to report it{often}"
+        if stage.ended and stage.since is not None and stage.until is not None:
             return duration(stage.until - stage.since)
         return "waiting"
 
