@@ -73,6 +73,9 @@ def test_a_damaged_file_of_many_names_itself_and_the_others_are_ingested_once(wo
     tifffile.imwrite(data / "v10.ome.tif", STACK, ome=True, metadata=METADATA)
     run = workplace.run("results/d/statistics/gfp.json")
     assert run.code == 0 and (ingest / "v10.json").is_file(), run.output[-3000:]
+    (workplace.folder / "results/d/statistics/gfp.json").unlink()
+    run = workplace.run("results/d/statistics/gfp.json")
+    assert run.jobs == {"measure": 1} and "jobs are done by earlier runs" in run.output
 
 
 def test_jobs_do_not_read_the_headers_again(workplace):
