@@ -337,18 +337,24 @@ def test_an_error_that_the_user_can_fix_is_one_line(monkeypatch, error, message)
 def test_a_preview_ends_with_the_prices_and_the_command_that_runs_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("c.yaml").write_text("datasets: {worm: {}, fish: {}}")
-    priced = {"method": "rln", "training_s": 8100.0, "predicted_s": 18.648576000000002}
+    times = {"training_s": 8100.0, "search_s": 0.0, "predicted_s": 18.648576000000002}
+    priced = {"method": "rln", **times, "evaluation_s": 60.0}
     priced |= {"memory_gb": 3.5000000001, "disk_gb": 0.25, "notes": ["not trained yet"]}
     priced |= {"cluster": ["train: 1 job, each 8 cores, 1 GPU, 8 GB, at most 12.0 h"]}
     unknown = dict.fromkeys(priced, None) | {"method": "rl", "notes": [], "cluster": []}
-    record = {"methods": [priced, unknown], "command": "decon3d run c.yaml"}
-    write_record(paths.preview_costs("worm"), record)
+    record = {"methods": [priced, unknown], "threads": 2, "not_included": ["the page"]}
+    write_record(paths.preview_costs("worm"), record | {"phantoms_s": 9.0, "total_s": 130.0})
     lines = price_lines("c.yaml")
     assert [line.split() for line in lines[:4]] == [
         ["worm:"],
-        ["method", "training", "restoring", "memory", "disk"],
-        ["rln", "2.2", "h", "19", "s", "3.5", "GB", "0.25", "GB"],
-        ["rl", "–", "–", "–", "–"],
+        ["method", "training", "restoring", "evaluation", "memory", "disk"],
+        ["rln", "2.2", "h", "19", "s", "60", "s", "3.5", "GB", "0.25", "GB"],
+        ["rl", "–", "–", "–", "–", "–"],
+    ]
+    assert lines[-5:-2] == [
+        "  phantoms for all methods: 9 s",
+        "  computing together, with 2 threads of this machine: 2.2 min",
+        "  not included: the page",
     ]
     assert "  rln: not trained yet" in lines and "1 GPU" in str(lines)
     assert lines[-2:] == [
