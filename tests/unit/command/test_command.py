@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from decon3d import cli, paths
 from decon3d.cli import app
 from decon3d.command import clean, launch
-from decon3d.command.init import Given, new_config
+from decon3d.command.init import METHOD_HINTS, Given, new_config
 from decon3d.command.prices import price_lines
 from decon3d.errors import UserError
 from decon3d.files import write_record
@@ -95,7 +95,10 @@ def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
     text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
     config = yaml.safe_load(text)
     dataset = config["datasets"]["d"]
-    assert dataset["voxel_size_um"] == [0.3, 0.1, 0.1] and dataset["camera"] == {"offset": 100.0}
+    assert dataset["voxel_size_um"] == [0.3, 0.1, 0.1]
+    assert dataset["camera"] == {"offset": 100.0, "gain": None, "read_noise": None}
+    assert "      gain: null  # counts per photon\n" in text
+    assert "methods:  # to compare methods, remove a #" in text
     assert dataset["optics"] == OPTICS and set(config["methods"]) == {"rl", "rltv"}
 
 
@@ -312,6 +315,19 @@ def test_a_config_suggests_the_methods_that_it_lacks(tmp_path):
     assert Path(reference).is_file()
     assert "# rltv" not in text and "  # rln: {}          # a network" in text
     assert "  # rl_residual: {}  # experimental" in text
+
+
+def test_a_hint_of_a_config_becomes_a_key_when_its_mark_is_removed(tmp_path):
+    file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
+    given = Given(optics=OPTICS, emission_um=[0.6])
+    text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
+    config = yaml.safe_load(re.sub(r"^( +)# (\w+: \{)", r"\1\2", text, flags=re.MULTILINE))
+    assert list(config["methods"]) == ["rl", *METHOD_HINTS]
+    (channel,) = config["datasets"]["d"]["channels"].values()
+    assert channel["psf"] == {"source": "file", "path": "bead.tif"}
+    psf = {"source": "file", "path": file}
+    given = Given(optics=OPTICS, emission_um=[0.6], psf=psf)
+    assert "# psf" not in new_config([file], name="d", given=given, ask=None, path="c.yaml")
 
 
 @pytest.mark.parametrize(
