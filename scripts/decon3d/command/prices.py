@@ -28,7 +28,8 @@ def price_lines(config: str | Path) -> list[str]:
             continue
         lines += [f"{name}:", *_table(record["methods"]), *_sums(record)]
     command = f"decon3d run {shlex.quote(str(config))}"
-    return [*lines, f"Run it: {command}", f"On a cluster: {command} --profile slurm"]
+    profile = "--profile NAME (`decon3d doctor --write NAME` writes the profile)"
+    return [*lines, f"Run it: {command}", f"On a cluster: {command} {profile}"]
 
 
 def _table(methods: list[dict[str, Any]]) -> list[str]:

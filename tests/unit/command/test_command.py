@@ -375,7 +375,8 @@ def test_a_preview_ends_with_the_prices_and_the_command_that_runs_it(tmp_path, m
     assert "  rln: not trained yet" in lines and "1 GPU" in str(lines)
     assert lines[-2:] == [
         "Run it: decon3d run c.yaml",
-        "On a cluster: decon3d run c.yaml --profile slurm",
+        "On a cluster: decon3d run c.yaml --profile NAME (`decon3d doctor --write NAME` writes the "
+        "profile)",
     ]
 
 
