@@ -45,6 +45,7 @@ def make_preview(
     threads: int,
     requests: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     command: str = "decon3d run config.yaml",
+    started_s: float | None = None,
 ) -> Path:
     """Try every method on a crop; write the page, and the costs as a record.
 
@@ -57,6 +58,8 @@ def make_preview(
         `threads` and `gpu`.
     command
         Runs the workflow.
+    started_s
+        Time in which this job started; None = unknown.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def make_preview(
         "methods": rows,
         "phantoms_s": making_s,
         "total_s": _total(making_s, rows),
-        "not_included": _not_included(settings, dataset),
+        "not_included": _not_included(settings, dataset, started_s),
         "threads": threads,
         "command": command,
     }
@@ -230,9 +233,10 @@ def _total(making_s: float, rows: Sequence[Mapping[str, Any]]) -> float | None:
     return _sum([making_s, *(row[stage] for row in rows for stage in stages)])
 
 
-def _not_included(settings: Settings, dataset: str) -> list[str]:
+def _not_included(settings: Settings, dataset: str, started_s: float | None) -> list[str]:
     """List the steps of the run that have no price."""
-    steps = ["the start of each job", "reading and converting the files"]
+    here = "" if started_s is None else f" (this one started in {duration(started_s)})"
+    steps = [f"the start of each job{here}", "reading and converting the files"]
     if settings.datasets[dataset].pairs is not None:
         steps.append("the measured pairs, and what is searched or measured on them")
     return [*steps, "checks on a sample of the data", "the page"]

@@ -138,7 +138,7 @@ def test_the_page_shows_the_brightest_place_or_the_one_asked_for(tried):
     plain = settings.model_dump(mode="json")
     plain["methods"] = {"rl": {"iterations": 3}, "rln": {}}
     small = load_settings(plain)
-    text = make_preview(root, dataset="demo", settings=small, threads=1).read_text()
+    text = make_preview(root, dataset="demo", settings=small, threads=1, started_s=2.5).read_text()
     shown = re.search(r"Voxels Z (\d+) to (\d+), Y 0 to 87, X 0 to 95 of cell", text)
     light = uniform_filter(tifffile.imread(root / "cell.tif").astype(float), 9)
     assert int(shown[1]) <= np.unravel_index(light.argmax(), SHAPE)[0] <= int(shown[2])
@@ -150,7 +150,10 @@ def test_the_page_shows_the_brightest_place_or_the_one_asked_for(tried):
     stages = ("training_s", "search_s", "predicted_s", "evaluation_s")
     parts = [record["phantoms_s"], *(row[stage] for row in (rl, rln) for stage in stages)]
     assert record["phantoms_s"] > 0 and record["total_s"] == pytest.approx(sum(parts))
-    assert "Not included: the start of each job; reading and converting the files" in text
+    assert (
+        "Not included: the start of each job (this one started in 2.5 s); reading and converting the files"
+        in text
+    )
     plain["datasets"]["demo"]["preview"] = {"roi": [[0, 8], [0, 16], [60, 110]]}
     with pytest.raises(UserError, match="60 to 110 along X is outside cell, which has 96 voxels"):
         make_preview(root, dataset="demo", settings=load_settings(plain), threads=1)
