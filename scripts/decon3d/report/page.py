@@ -45,6 +45,7 @@ from decon3d.report.run_status import (
 from decon3d.report.scenes import volume_scenes
 from decon3d.report.tables import Numbers, collect_numbers, summary_blocks, write_tables
 from decon3d.report.templating import date_in_words, listed, render
+from decon3d.report.verdict import judge
 from decon3d.report.vetoes import staircase_warnings
 from decon3d.settings import Settings, is_trained
 from decon3d.settings.decisive import decisive
@@ -148,8 +149,8 @@ def build_report(
     warnings += attempt("the flat patches", lambda: staircase_warnings(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
-    # Beside the raw thumbnails: the recommended method, else the first with a result.
-    wanted = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
+    # Beside the raw thumbnails: the method that the page judges, else the first with a result.
+    wanted = [r.judged for r in advice] + list(settings.methods)
     best = next((m for m in wanted if any(m not in row.missing for row in rows)), None)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
     shown = shown_volumes(rows)
@@ -168,6 +169,15 @@ def build_report(
         "",
     )
     others = {name: title for name, title in sections.items() if name not in placed}
+    drawn = {entry["name"] for entry in figures.get("consistency", []) if entry["data"]}
+    verdicts = {
+        item.channel: attempt(
+            f"the verdict on {item.channel}",
+            lambda item=item: judge(root, item, metrics, **named, drawn=drawn),
+            None,
+        )
+        for item in advice
+    }
     crop = attempt(
         "the crop",
         lambda: (
@@ -202,6 +212,7 @@ def build_report(
         same=same_for_all(facts, rows),
         odd=int(ODD) if len(rows) >= LEAST else None,
         advice=advice,
+        verdicts=verdicts,
         headline=numbers.headline.to_dict(orient="records"),
         incomplete=incomplete,
         parts={**PARTS, "trust": {**PARTS["trust"], **others}},
