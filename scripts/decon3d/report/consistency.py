@@ -178,7 +178,7 @@ def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
                 where = f", {channel}" if len(settings.datasets[dataset].channels) > 1 else ""
                 found.append(
                     f"{method_label(method)}{where}: restored {objects:g} object(s) above "
-                    f"{THRESHOLD:g} σ from pure dark noise."
+                    f"{THRESHOLD:g} σ from pure dark noise. Do not interpret its dim spots."
                 )
     return found
 

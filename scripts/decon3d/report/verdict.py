@@ -1,4 +1,4 @@
-"""Two answers per channel, from a page's own results: is it better, and can it be trusted?"""
+"""Two answers per channel, from a page's own results: whether it is better, and its limits."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from decon3d.report.consistency import worst_figure, worst_places
 from decon3d.report.labels import INPUT, method_label
 from decon3d.report.recommendation import EVIDENCE, SIMULATED, TIE_DB, Recommendation
 from decon3d.report.run_status import stored
-from decon3d.report.templating import listed, number, quantity
+from decon3d.report.templating import listed, number
 from decon3d.report.vetoes import ERRORS, held_out
 from decon3d.restoration.sample import BLOCK
 from decon3d.settings import Settings
@@ -116,7 +116,8 @@ def better_than_raw(item: Recommendation, metrics: pd.DataFrame, *, pairs: bool)
         errors = [
             f"{_error(lead)} on {EVIDENCE[group]} ({_by(lead)})" for group, lead in shown.items()
         ]
-        text = f"{_answer([*shown.values()])}compared with the raw volume, {label} has {listed(errors)}."
+        answer = _answer([*shown.values()])
+        text = f"{answer}compared with the raw volume, {label} has {listed(errors)}."
         text = text[0].upper() + text[1:]
         return text + " It predicts held-out photons of your data better." * predicts
     to_do = (
@@ -127,9 +128,8 @@ def better_than_raw(item: Recommendation, metrics: pd.DataFrame, *, pairs: bool)
     )
     if photons is None:
         return f"Nothing here measured whether {label} is better than the raw volume. {to_do}"
-    verb = "predicts" if predicts else "does not predict"
-    clearly = "" if predicts else "clearly "
-    return f"On your data, {label} {verb} held-out photons {clearly}better than the raw volume. {to_do}"
+    verb = "predicts held-out photons" if predicts else "does not clearly predict held-out photons"
+    return f"On your data, {label} {verb} better than the raw volume. {to_do}"
 
 
 def _sign(lead: Estimate) -> int:
@@ -145,7 +145,7 @@ def _answer(leads: list[Estimate]) -> str:
     if len(signs) > 1:
         return "The measurements differ: "
     if max(lead.n for lead in leads) < LEAST:
-        return ""
+        return "Measured on few volumes: "
     return {1: "Yes: ", -1: "No: ", 0: "Not clear: "}[signs.pop()]
 
 
@@ -158,11 +158,10 @@ def _error(lead: Estimate) -> str:
 
 
 def _by(lead: Estimate) -> str:
-    text = f"PSNR {number(-lead.mean, 1)} dB".replace(
-        "PSNR ", "PSNR +" if lead.mean < 0 else "PSNR "
-    )
+    plus = "+" if lead.mean < 0 else ""
+    text = f"PSNR {plus}{number(-lead.mean, 1)} dB"
     if lead.n < LEAST:
-        return f"{text}; n = {lead.n}, too few for an interval"
+        return f"{text}, n = {lead.n}"
     high, low = (number(-bound, 1) for bound in lead.cautious)
     return f"{text}, 95 % interval {low} … {high} dB, n = {lead.n}"
 
@@ -177,8 +176,8 @@ def _agreement(label: str, flagged: list[float]) -> str:
     else:
         where = f"in {share:.2f} % of the voxels or more of each volume"
     return (
-        f"Blurred again by the PSF, {label} agrees with your data {where}, within the noise and an "
-        f"error of the PSF of {100 * EPSILON:g} %."
+        f"Blurred again by the PSF, {label} agrees with your data {where}, allowing "
+        f"for noise and an error of the PSF of {100 * EPSILON:g} %."
     )
 
 
@@ -197,8 +196,8 @@ def _places(checks: list[tuple[str, dict[str, Any]]]) -> tuple[str, str]:
 def _limits(psf: Path, checks: list[dict[str, Any]]) -> str:
     """State the finest detail that the microscope passes, and the share beyond it."""
     along_z, in_plane = Support(load_psf(psf)).finest_um(BLOCK)
-    axial = f" ({quantity(along_z)} µm along Z)" if isfinite(along_z) else ""
-    text = f"Detail finer than {quantity(in_plane)} µm{axial} cannot be verified"
+    axial = f" ({along_z:.2g} µm along Z)" if isfinite(along_z) else ""
+    text = f"Detail finer than {in_plane:.2g} µm{axial} cannot be verified"
     shares = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
     if shares and max(shares) >= UNVERIFIABLE:
         return f"{text}; it is {number(100 * max(shares), 1)} % of the restored structure's energy."

@@ -338,7 +338,7 @@ def _staircase(pair: _Pair) -> Check | None:
         sentence=f"{pair.label} turns smooth structure of your data into flat patches: "
         f"{number(100 * value, 2)} % of the bright voxels are flat, but at most "
         f"{number(100 * reference, 2)} % in estimates by Richardson-Lucy. This warning is wrong if "
-        "the object consists of flat pieces smaller than the PSF.",
+        "the object consists of flat pieces smaller than the PSF. Do not measure texture there.",
     )
 
 
