@@ -5,6 +5,7 @@ The page loads nothing, escapes every name and text from outside, and runs no sc
 
 import datetime
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def build_report(
     verdicts = {
         item.channel: attempt(
             f"the verdict on {item.channel}",
-            lambda item=item: judge(root, item, metrics, **named, drawn=drawn),
+            partial(judge, root, item, metrics, **named, drawn=drawn),
             None,
         )
         for item in advice

@@ -81,15 +81,15 @@ def judge(
         for check in found.get("checks", [])
         if check["channel"] == item.channel and check["judged"] > 0
     ]
-    psf = root / paths.psf(dataset, item.channel)
-    limits = _limits(psf, [check for _, check in checks]) if psf.is_file() else ""
     if not checks:
         missing = f"{label} has not been compared with your data yet; run again."
-        return Verdict(better, missing, "", "", limits)
+        return Verdict(better, missing, "", "", "")
     places, volume = _places(checks)
     figure = worst_figure(volume, item.channel, item.judged)
     link = figure if figure in drawn else "consistency" if drawn else "trust"
     agreement = _agreement(label, [check["flagged"] for _, check in checks])
+    psf = root / paths.psf(dataset, item.channel)
+    limits = _limits(psf, [check for _, check in checks]) if psf.is_file() else ""
     return Verdict(better, agreement, places, link, limits)
 
 

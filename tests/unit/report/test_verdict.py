@@ -173,7 +173,7 @@ def test_a_single_plane_has_no_finest_detail_along_z() -> None:
 def test_without_a_map_the_page_says_so(judged) -> None:
     found = judged()
     assert found.agreement == "RL has not been compared with your data yet; run again."
-    assert found.places == "" and found.limits
+    assert found.places == found.limits == ""
 
 
 def test_the_table_of_checks_shows_what_was_measured_for_the_reference() -> None:
