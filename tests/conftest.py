@@ -1,7 +1,9 @@
 """Fixtures for all tests."""
 
+import logging
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "decon3d"))
 
 # Shells ignore SIGINT for background commands; what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def log_levels() -> Iterator[None]:
+    """Set the log's level back: documents that are run, and jobs, set it for their process."""
+    loggers = [logging.getLogger(name) for name in (None, "decon3d")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

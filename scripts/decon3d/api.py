@@ -5,6 +5,8 @@ functions. Background, start, camera and iterations are therefore chosen as the 
 them, and the restored voxels are the same.
 """
 
+from __future__ import annotations  # `help` shows `ArrayLike`, not the list of its types
+
 import contextlib
 import inspect
 import os
@@ -157,7 +159,15 @@ def deconvolve(
     gpus: int = 0,
     seed: int = 1,
 ) -> NDArray[np.float32]:
-    """Deconvolve one volume.
+    """Deconvolve one volume: undo the blur of the microscope.
+
+    A small example, for an `image` (NumPy array, axes Z Y X) of a confocal microscope::
+
+        psf = decon3d.make_psf(
+            modality="confocal", numerical_aperture=1.2, immersion_index=1.333,
+            emission_um=0.525, voxel_size_um=(0.3, 0.1, 0.1),
+        )
+        restored = decon3d.deconvolve(image, psf=psf)
 
     Parameters
     ----------
@@ -168,7 +178,7 @@ def deconvolve(
         From `make_psf`, or an array (Z Y X, odd sizes, centred, background removed) on the grid of
         the image.
     optics
-        Instead of `psf`: the arguments of `make_psf` except the voxel size.
+        Instead of `psf`: the arguments of `make_psf` except the voxel size, as a dictionary.
     voxel_size_um
         Voxel size of the image (Z, Y, X), in µm; needed with `optics` or a PSF that is an array.
     method
@@ -280,6 +290,10 @@ def restore(
 ) -> Path:
     """Restore a file of any size, with all its channels and time points.
 
+    A small example, with the PSF of `make_psf` for the voxel size of the file::
+
+        decon3d.restore("cells.tif", "cells_restored.ome.tif", psf=psf)
+
     Parameters
     ----------
     path
@@ -288,7 +302,8 @@ def restore(
         The restored volume, which must not exist yet: `….ome.zarr` (OME-Zarr 0.5 with a pyramid)
         or `….ome.tif` (BigTIFF with a pyramid). It appears when it is complete.
     psf
-        As for `deconvolve`; a list of them for a file with several channels.
+        As for `deconvolve`, for the voxel size of the file; a list of them for a file with several
+        channels.
     optics
         Instead of `psf`; a list for a file with several channels.
     channels
@@ -382,6 +397,7 @@ def _settings(
 ) -> Settings:
     """Validate arguments as the config of one dataset with one method."""
     chosen = {"kind": method} if isinstance(method, str) else method
+    _check_method(chosen)
     name = chosen.get("kind", "bundle") if isinstance(chosen, Mapping) else "method"
     config = {
         "seed": seed,
@@ -398,6 +414,19 @@ def _settings(
         "restoration": _given(restoration),
     }
     return load_settings(_plain(config))
+
+
+def _check_method(method: Any) -> None:
+    """Refuse a mapping that does not say which method it is."""
+    if not isinstance(method, Mapping) or {"kind", "bundle"} & set(method):
+        return
+    example = {"kind": "rl", **method}
+    if len(method) == 1 and isinstance(next(iter(method.values())), Mapping | None):
+        ((kind, keys),) = method.items()  # as in `methods` of a config
+        example = {"kind": kind, **(keys or {})}
+    raise UserError(
+        f"method: {dict(method)} has no `kind`; give e.g. {example}, or the name of a method alone"
+    )
 
 
 @contextlib.contextmanager
@@ -456,6 +485,8 @@ def _on_grid(psf: Psf | ArrayLike, size: Triple) -> Psf:
                 f"{in_words(size)}; make the PSF for the voxel size of the image"
             )
         return psf
+    if isinstance(psf, str | os.PathLike):
+        raise UserError(f"psf: {os.fspath(psf)} is a path; give an array{_FROM_FILE}")
     data = np.asarray(psf)
     usable = data.ndim == 3 and data.dtype.kind in "iuf" and all(n % 2 for n in data.shape)
     if not usable or not np.isfinite(data).all() or data.min() < 0 or not data.any():

@@ -4,6 +4,7 @@ Heavy imports are in the functions, so that `decon3d --help` is quick.
 """
 
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -112,7 +113,7 @@ def init(
     check_output(output, force=force, remedy="give another name with --output, or --force")
     ask = (lambda option, question: str(typer.prompt(question))) if sys.stdin.isatty() else None
     write_text(output, new_config(files, name=name, given=given, ask=ask, path=output))
-    print(f"Written: {output}")
+    print(f"Written: {output}; next: decon3d preview {shlex.quote(str(output))}")
 
 
 @app.command(context_settings=_TO_SNAKEMAKE)
@@ -133,7 +134,7 @@ def run(
 def preview(
     context: typer.Context, config: Config, profile: Profile = "local", verbose: Verbose = False
 ) -> None:
-    """Try all methods on a crop; predict time, memory and disk of the run.
+    """Try all methods on a crop; estimate time, memory and disk of the run.
 
     Further arguments go to Snakemake.
     """

@@ -39,7 +39,7 @@ VERSIONS = {
     "psf_fit": 4,
     "consistency": 8,
     "report": 20,
-    "preview": 4,
+    "preview": 5,
     "instrument": 1,
 }
 

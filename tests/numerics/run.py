@@ -113,7 +113,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "psf_fit": ("evaluation/psf_*.py",),
     "consistency": CONSISTENCY,
     "report": ("report/recommendation.py", "report/vetoes.py", "report/tables.py"),
-    "preview": ("report/preview_trials.py",),
+    "preview": ("report/preview_*.py",),
     "instrument": ("report/instrument.py",),
 }
 """Modules that hold a stage's numerics, as patterns below scripts/decon3d."""

@@ -1,6 +1,7 @@
 """The Python interface: known sums, files like arrays, one line for a wrong argument."""
 
 import doctest
+import pydoc
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from scipy.signal import fftconvolve
 
 import decon3d
 from decon3d import UserError, api, one_volume
+from decon3d.networks import backend
 from decon3d.settings import Phantoms
 from decon3d.volumes.reader import open_volume
 from support.paths import ROOT
@@ -161,6 +163,11 @@ WRONG = {
         "optics": {**OPTICS, "emission_um": 0.5, "na": 1.2},
         "voxel_size_um": SIZE,
     },
+    "^method: .* has no `kind`; give e.g. {'kind': 'rl', 'iterations': 3}": {
+        "method": {"rl": {"iterations": 3}}
+    },
+    "has no `kind`; give e.g. {'kind': 'rl', 'iterations': 4}": {"method": {"iterations": 4}},
+    "^psf: a.tif is a path; give an array, or let": {"psf": "a.tif", "voxel_size_um": SIZE},
     "^image holds one plane": {"image": np.ones((1, 12, 12))},
     "^image: no volume holds data": {"image": np.full((4, 12, 12), np.nan)},
     "voxel_size_um is missing": {"psf": np.ones((3, 3, 3))},
@@ -176,6 +183,35 @@ def test_a_wrong_argument_is_one_line_that_names_it(psf, image, message):
     with pytest.raises(UserError, match=message) as found:
         decon3d.deconvolve(given.pop("image"), **given)
     assert "\n" not in str(found.value) and "datasets." not in str(found.value)
+
+
+def test_a_psf_may_have_axes_of_one_voxel(image):
+    for shape in ((1, 1, 1), (1, 3, 3)):
+        same = decon3d.deconvolve(
+            image, psf=np.ones(shape), voxel_size_um=SIZE, method=FEW, camera=CAMERA
+        )
+        assert same.shape == image.shape
+
+
+def test_a_psf_for_other_voxels_than_those_of_the_file_is_refused(tmp_path, psf, image):
+    sizes = {f"PhysicalSize{a}": s for a, s in zip("ZYX", (0.3, 0.2, 0.2), strict=True)}
+    tifffile.imwrite(tmp_path / "a.ome.tif", image, metadata={"axes": "ZYX", **sizes})
+    with pytest.raises(UserError, match=r"voxels of .*, but the image of .*; make the PSF for"):
+        decon3d.restore(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif", psf=psf, method=FEW)
+
+
+def test_without_tensorflow_a_network_is_refused_in_one_line(psf, image, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    monkeypatch.delitem(vars(backend.keras), "saving", raising=False)
+    with pytest.raises(UserError, match="cannot import keras"):
+        assert backend.keras.saving
+
+
+def test_help_begins_with_what_a_function_does_and_an_example():
+    for function in (decon3d.deconvolve, decon3d.restore):
+        text = pydoc.plain(pydoc.render_doc(function))
+        assert "Union" not in text and "SupportsArray" not in text
+        assert f"decon3d.{function.__name__}(" in text.split("Parameters")[0]
 
 
 def test_wrong_optics_are_named():

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from decon3d.volumes.reader import open_volume
 from support.paths import ROOT
 
 
@@ -18,3 +19,6 @@ def test_the_cells_run_in_order(path, tmp_path, monkeypatch):
             exec(compile("".join(cell["source"]), path.name, "exec"), names)
     assert names["error"](names["restored"]) < 0.8 * names["error"](names["image"])
     assert (names["same"] == names["restored"]).all()
+    saved = open_volume("restored.tif")
+    assert saved.voxel_size_um == pytest.approx(names["voxel_size_um"])
+    assert saved.shape[2:] == names["restored"].shape

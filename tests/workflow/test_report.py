@@ -27,6 +27,9 @@ def place(tmp_path_factory):
 def test_a_preview_shows_what_is_ready_and_says_what_is_not(place):
     page = (place.folder / "results/d/preview.html").read_text()
     assert "Voxels Z 2 to 9, Y 4 to 27, X 8 to 31 of small" in page
-    assert "not tuned yet" in page and "not trained yet (10,000 steps)" in page
+    assert (
+        "searched on one phantom of each recipe" in page
+        and "not trained yet (10,000 steps)" in page
+    )
     labels = re.findall(r'"label": "(.*?)"', page)
     assert labels == ["raw", "RL", "RLTV", "truth"]

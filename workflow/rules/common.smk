@@ -725,6 +725,14 @@ def run_command():
     )
 
 
+def pages_to_open():
+    """The last message of a run: the page of the dataset, or the index of several."""
+    first, *others = SETTINGS.datasets
+    if others:
+        return "Finished; open results/index.html"
+    return f"Finished; open results/{first}/report.html (index: results/index.html)"
+
+
 def gives_gpu(rule):
     """Whether the profile gives a rule's jobs a GPU."""
     given = workflow.resource_settings.overwrite_resources.get(rule, {})

@@ -38,9 +38,10 @@ def suggest_profile(*, name: str | None, tries: bool) -> None:
     template = workflow_folder() / OWN_PROFILES / "slurm" / "config.yaml"
     advice = advise(cluster, yaml.safe_load(template.read_text(encoding="utf-8")))
     _describe(cluster)
-    warnings = [*advice.warnings, *_surroundings()]
-    if tries:
-        _try(advice)
+    warnings = [*advice.warnings, *_missing_packages()]
+    disk = _disk_warning()
+    if not (tries and _try(advice)) and disk:  # a node that reads the folder is a better test
+        warnings.append(disk)
     print("The profile for this cluster:")
     for key, reason in advice.reasons.items():
         print(f"  {key}: {advice.value(key)}   # {reason}")
@@ -63,29 +64,36 @@ def _describe(cluster: Cluster) -> None:
         )
 
 
-def _surroundings() -> list[str]:
-    """Print the available tools; return warnings."""
+def _disk_warning() -> str | None:
+    """Print the available tools; return a warning if the folder may be a machine's own."""
     folder = Path.cwd()
     kind = file_system(folder)
     print(f"  {folder} lies on {kind}")
     print(f"  apptainer: {tool('apptainer', 'singularity') or 'none (pip or conda is enough)'}")
     print(f"  conda: {tool('conda', 'mamba', 'micromamba') or 'none (pip is enough)'}")
-    warnings = []
-    if kind in OWN_DISK:
-        warnings.append(
-            f"{folder} lies on {kind}, usually a machine's own disk; clone and data must have the "
-            "same path on every node (`decon3d doctor --try` tests it)"
-        )
-    if missing := missing_packages():
-        warnings.append(
+    if kind not in OWN_DISK:
+        return None
+    return (
+        f"{folder} lies on {kind}, usually a machine's own disk; clone and data must have the same "
+        "path on every node (`decon3d doctor --try` tests it)"
+    )
+
+
+def _missing_packages() -> list[str]:
+    """Return a warning if this Python lacks a package that the profile needs."""
+    missing = missing_packages()
+    return (
+        [
             f"{', '.join(missing)} is not installed in {sys.executable}; install decon3d with its "
             "dependencies there"
-        )
-    return warnings
+        ]
+        if missing
+        else []
+    )
 
 
-def _try(advice: Advice) -> None:
-    """Run a tiny job in each partition of the profile and print its result."""
+def _try(advice: Advice) -> bool:
+    """Run a tiny job in each partition of the profile; return whether all could read the folder."""
     train = advice.profile["set-resources"].get("train", {})
     requests: dict[str, tuple[str, ...]] = {
         advice.profile["default-resources"]["slurm_partition"]: ()
@@ -94,6 +102,9 @@ def _try(advice: Advice) -> None:
         requests[train["slurm_partition"]] = ("--gpus=1",)
     elif "gres" in train:
         requests[train["slurm_partition"]] = (f"--gres={train['gres']}",)
+    seen = []
     for partition, request in requests.items():
-        answer = try_node(partition, request, folder=Path.cwd())
+        works, answer = try_node(partition, request, folder=Path.cwd())
+        seen.append(works)
         print(f"  a job in {partition}: {answer}", flush=True)
+    return all(seen)

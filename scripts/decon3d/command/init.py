@@ -32,9 +32,18 @@ HEADER = """\
 """
 LISTED = 20
 """Most files that are listed; of more, a pattern is written if it names exactly these."""
-PSF_HINT = """\
-      # psf: {source: file, path: bead.tif}       # of a channel: measured, instead of theory
-"""
+PSF_HINT = "# psf: {source: file, path: bead.tif}  # measured, instead of theory"
+"""Line of a channel without a measured PSF."""
+NOTES = {
+    "camera": "null = estimated from the data; a known value is better",
+    "offset": "counts of a dark image",
+    "gain": "counts per photon",
+    "read_noise": "photons",
+    "methods": "to compare methods, remove a #; `decon3d preview` shows the cost",
+    "parts": "jobs per dataset and method; on a cluster, e.g. the number of nodes",
+    "memory_gb": "memory of a block, per job",
+}
+"""Comments behind keys."""
 METHOD_HINTS = {
     "rltv": "total variation, tuned on simulated objects like your data",
     "rl_roughness": "for smooth and textured objects",
@@ -126,7 +135,7 @@ def new_config(
     volumes = [open_volume(source, reading=reading) for source in sources]
     _check_alike(volumes, given)
     first, missing = volumes[0], _Missing(ask)
-    notes: dict[str, str] = {}
+    notes = dict(NOTES)
     size = given.voxel_size_um
     if first.voxel_size_um is None and size is None:
         answer = missing.text("--voxel-size", "voxel size Z Y X in µm, e.g. 0.3 0.1 0.1")
@@ -144,7 +153,8 @@ def new_config(
         dataset["series"] = given.series
     if given.axes is not None:
         dataset["axes"] = given.axes
-    dataset |= {"optics": optics, "camera": dict(given.camera), "channels": channels}
+    camera = {key: given.camera.get(key) for key in ("offset", "gain", "read_noise")}
+    dataset |= {"optics": optics, "camera": camera, "channels": channels}
     if first.voxel_size_um is not None and size is None:
         notes["optics"] = f"voxel size from the files: {in_words(first.voxel_size_um)}"
     config = {
@@ -285,13 +295,13 @@ def _text(config: Mapping[str, Any], notes: Mapping[str, str], indent: str = "")
         note = f"  # {notes[key]}" if key in notes else ""
         if isinstance(value, Mapping) and value:
             text += f"{indent}{key}:{note}\n{_text(value, notes, indent + '  ')}"
+            if "index" in value and "psf" not in value:
+                text += f"{indent}  {PSF_HINT}\n"
         elif isinstance(value, list) and isinstance(value[0], str):
             lines = "".join(f"{indent}  - {_scalar(entry)}\n" for entry in value)
             text += f"{indent}{key}:{note}\n{lines}"
         else:
             text += f"{indent}{key}: {_scalar(value)}{note}\n"
-        if key == "channels":
-            text += PSF_HINT
         if key == "methods":
             hints = {n: h for n, h in METHOD_HINTS.items() if n not in value}
             text += "".join(f"  # {name + ': {}':<16} # {hint}\n" for name, hint in hints.items())

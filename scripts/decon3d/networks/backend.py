@@ -7,10 +7,13 @@ set these variables; afterwards they are removed.
 
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from decon3d.errors import UserError
 
 DEFAULTS = {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
 
@@ -26,6 +29,18 @@ def _environment() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("keras", "tensorflow"):
+            raise
+        raise UserError(
+            f"networks need TensorFlow and Keras, but {sys.executable} cannot import {error.name}; "
+            "install them, e.g. with `pip install '.[cpu]'` in a clone, or use rl or rltv"
+        ) from None
+
+
 class _Deferred(ModuleType):
     """A module that is imported at the first access to an attribute."""
 
@@ -33,7 +48,7 @@ class _Deferred(ModuleType):
         if name.startswith("__") and name != "__version__":  # what `inspect` looks for
             raise AttributeError(name)
         with _environment():
-            value = getattr(importlib.import_module(self.__name__), name)
+            value = getattr(_imported(self.__name__), name)
         setattr(self, name, value)
         return value
 

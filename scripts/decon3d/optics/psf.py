@@ -208,7 +208,10 @@ def load_psf(path_tif: str | Path) -> Psf:
         data = tifffile.imread(path)
     except Exception as error:  # of tifffile, its codecs or struct
         raise DamagedError(path, f"cannot be read: {reason(error)}", files=[beside]) from None
-    if list(data.shape) != record["shape"]:
+    shape = record["shape"]
+    if list(data.squeeze().shape) == [n for n in shape if n > 1]:  # tifffile drops axes of length 1
+        data = data.reshape(shape)
+    if list(data.shape) != shape:
         raise DamagedError(path, f"does not have the shape {record['shape']}", files=[beside])
     try:
         psf = Psf(data, triple(record["voxel_size_um"]), record)

@@ -1,6 +1,7 @@
 """The preview: a crop of one volume, restored by each ready method, and the full run's cost."""
 
 import datetime
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from decon3d.errors import UserError
 from decon3d.files import write_record, write_text
 from decon3d.report.channel_colours import channel_colours
 from decon3d.report.labels import TRUTH, method_label
-from decon3d.report.preview_trials import Crop, Trial, try_method
+from decon3d.report.preview_crop import ChannelCrop, Crop
+from decon3d.report.preview_trials import Trial, try_method
 from decon3d.report.templating import date_in_words, duration, render
 from decon3d.report.viewer import Channel, Panel, viewer_scene
 from decon3d.report.views import Scene, Source, Triple, overview
 from decon3d.settings import (
     Dataset,
     Settings,
-    is_tuned,
     list_volumes,
     previewed_volume,
 )
@@ -44,6 +45,7 @@ def make_preview(
     threads: int,
     requests: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     command: str = "decon3d run config.yaml",
+    started_s: float | None = None,
 ) -> Path:
     """Try every method on a crop; write the page, and the costs as a record.
 
@@ -56,6 +58,8 @@ def make_preview(
         `threads` and `gpu`.
     command
         Runs the workflow.
+    started_s
+        Time in which this job started; None = unknown.
 
     Returns
     -------
@@ -76,27 +80,39 @@ def make_preview(
     shapes = [_shape(root, used, source) for source in sources.values()]
     crop = Crop(root, dataset, settings, record, region, shapes, threads)
     colours = channel_colours(record, used.channels)
-    channels, trials = [], []
+    channels, trials, making_s = [], [], 0.0
     for name, channel in used.channels.items():
         raw = record.open().read(time, channel.index, region)
         panels = [Panel("raw", _scene(raw, record, region))]
-        for method in settings.methods:
-            trial = try_method(crop, channel=name, method=method)
-            trials.append(trial)
-            if trial.restored is not None:
-                panels.append(Panel(method_label(method), _scene(trial.restored, record, region)))
+        with tempfile.TemporaryDirectory() as scratch:
+            tried = ChannelCrop(crop, name, Path(scratch))
+            for method in settings.methods:
+                trial = try_method(tried, method)
+                trials.append(trial)
+                if trial.restored is not None:
+                    scene = _scene(trial.restored, record, region)
+                    panels.append(Panel(method_label(method), scene))
+            making_s += sum(few.making_s for few in tried.phantoms.splits.values())
         if chosen.reference is not None and (root / chosen.reference).exists():
             truth = open_volume(root / chosen.reference, reading=Reading.of(used))
             moment, index = min(time, truth.shape[0] - 1), min(channel.index, truth.shape[1] - 1)
             panels.append(Panel(TRUTH, _scene(truth.read(moment, index, region), record, region)))
         channels.append(Channel(name, colours[name], panels))
     z, y, x = (part.stop - part.start for part in region)
-    scene = viewer_scene(
+    viewed = viewer_scene(
         channels, name=chosen.name, full_shape=(z, y, x), napari=f"napari {record.path}"
     )
     ranges = ", ".join(f"{a} {s.start} to {s.stop - 1}" for a, s in zip("ZYX", region, strict=True))
     rows = _rows(trials, settings, requests or {})
-    write_record(root / paths.preview_costs(dataset), {"methods": rows, "command": command})
+    costs = {
+        "methods": rows,
+        "phantoms_s": making_s,
+        "total_s": _total(making_s, rows),
+        "not_included": _not_included(settings, dataset, started_s),
+        "threads": threads,
+        "command": command,
+    }
+    write_record(root / paths.preview_costs(dataset), costs)
     text = render(
         "preview.html.j2",
         dataset=dataset,
@@ -104,11 +120,8 @@ def make_preview(
         made=date_in_words(datetime.datetime.now()),
         volumes=len(sources),
         where=f"Voxels {ranges} of {record.name}",
-        scenes=[scene],
-        methods=rows,
-        command=command,
-        threads=threads,
-        before=_before(settings, dataset),
+        scenes=[viewed],
+        **costs,
         mvoxel=sum(np.prod(shape) for shape in shapes) / 1e6,
     )
     path = root / paths.preview(dataset)
@@ -184,6 +197,8 @@ def _rows(
                 "settings": shown or ("as trained" if done else "–"),
                 "seconds": sum(c.crop_s for c in costs) if done else None,
                 "training_s": sum(c.training_s for c in costs) if priced else None,
+                "search_s": _sum([c.search_s for c in costs]) if priced else None,
+                "evaluation_s": sum(c.evaluation_s for c in costs) if priced else None,
                 "predicted_s": sum(c.restoring_s for c in costs) if priced else None,
                 "memory_gb": max(c.memory_gb for c in costs) if priced else None,
                 "disk_gb": sum(c.disk_gb for c in costs) if priced else None,
@@ -206,11 +221,22 @@ def _request(request: Mapping[str, Any]) -> str:
     )
 
 
-def _before(settings: Settings, dataset: str) -> list[str]:
-    """List the steps before restoration that have no price."""
-    steps = []
-    if settings.has_pairs(dataset):
-        steps.append("measured pairs" if settings.datasets[dataset].pairs else "phantoms")
-    tuned = [method_label(n) for n, m in settings.methods.items() if is_tuned(m)]
-    steps += [f"the search for {', '.join(tuned)}"] if tuned else []
-    return steps
+def _sum(values: Sequence[float | None]) -> float | None:
+    """Add times; None if one is unknown."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _total(making_s: float, rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Add the times of all stages that have one; None if a method has no time for one."""
+    stages = ("training_s", "search_s", "predicted_s", "evaluation_s")
+    return _sum([making_s, *(row[stage] for row in rows for stage in stages)])
+
+
+def _not_included(settings: Settings, dataset: str, started_s: float | None) -> list[str]:
+    """List the steps of the run that have no price."""
+    here = "" if started_s is None else f" (this one started in {duration(started_s)})"
+    steps = [f"the start of each job{here}", "reading and converting the files"]
+    if settings.datasets[dataset].pairs is not None:
+        steps.append("the measured pairs, and what is searched or measured on them")
+    return [*steps, "checks on a sample of the data", "the page"]

@@ -1,12 +1,12 @@
 """A trial of one method on a crop of one volume: the result, and the predicted cost of all data.
 
 The crop is restored with the voxels around it that the run would use. It equals the result of the
-run, except for settings that are not known yet.
+run, except for settings that are not known yet. Nothing is taken from tables: every time is that
+of the same work on less data.
 """
 
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -20,12 +20,14 @@ from decon3d.blocks.geometry import Region, Triple, choose_block, grid, padded_v
 from decon3d.classical.kind import PRIORS
 from decon3d.classical.registry import CLASSICAL
 from decon3d.errors import UserError
+from decon3d.evaluation.consistency import Checker
+from decon3d.evaluation.noise import noise_of
 from decon3d.logs import log
-from decon3d.optics.psf import load_psf
+from decon3d.report.preview_crop import ChannelCrop
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.prepare import preparation
 from decon3d.restoration.restorers import State, claim_device, open_restorer
-from decon3d.restoration.sample import channel_camera, sample_blocks
+from decon3d.restoration.tuning import tune_on_data
 from decon3d.settings import (
     Settings,
     is_network,
@@ -34,10 +36,7 @@ from decon3d.settings import (
     needs_sample,
     ready_bundle,
 )
-from decon3d.volumes.camera import load_camera, resolve_camera
 from decon3d.volumes.no_data import read_marked
-from decon3d.volumes.statistics import channel_statistics
-from decon3d.volumes.volume_record import VolumeRecord
 
 JOB_BYTES = 1.5e9
 """Memory of a job besides its block, as the rules request it."""
@@ -46,57 +45,37 @@ STORED = 16 / 9
 
 
 @dataclass(frozen=True)
-class Crop:
-    """The crop of a dataset on which its methods are tried.
-
-    Attributes
-    ----------
-    root
-        The working directory of the workflow. A search or training that has ended there is used.
-    dataset
-        Name of the dataset.
-    record
-        The ingested volume that the crop is cut from; it stands for all in the statistics.
-    region
-        Slices along Z, Y, X.
-    shapes
-        Of all volumes of the dataset (T, C, Z, Y, X).
-    threads
-        Of the CPU.
-    """
-
-    root: Path
-    dataset: str
-    settings: Settings
-    record: VolumeRecord
-    region: Region
-    shapes: Sequence[tuple[int, int, int, int, int]]
-    threads: int
-
-
-@dataclass(frozen=True)
 class Cost:
     """The price of one method and channel, for all volumes and time points.
+
+    Times are those of this machine, with as many threads.
 
     Attributes
     ----------
     crop_s
         Of the crop with its context.
     restoring_s
-        Of all volumes, with as many threads of this machine.
+        Of all volumes.
     memory_gb
         Of a job that restores: its largest block, and the program.
     disk_gb
         Of the restored volumes with pyramids and consistency maps, at most.
+    evaluation_s
+        Of the consistency maps of all volumes, and of restoring and measuring the test phantoms.
     training_s
-        Of the training that is still to be done, on this machine's CPU; 0 if there is none.
+        Of the training that is still to be done, on the CPU; 0 if there is none.
+    search_s
+        Of the search for the settings that is still to be done; 0 if there is none; None if it
+        could not be tried.
     """
 
     crop_s: float
     restoring_s: float
     memory_gb: float
     disk_gb: float
+    evaluation_s: float
     training_s: float = 0.0
+    search_s: float | None = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,119 +101,153 @@ class Trial:
     cost: Cost | None = None
 
 
-def try_method(crop: Crop, *, channel: str, method: str) -> Trial:
+def try_method(channel: ChannelCrop, method: str) -> Trial:
     """Restore a crop of one channel by one method.
 
     Returns
     -------
     Trial
         With a note in place of a result where the method is not ready. A network that is not
-        trained yet is priced with random weights.
+        trained yet is priced with random weights. Settings that are not searched yet are searched
+        on one phantom of each recipe.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        return _try_method(crop, channel, method, Path(scratch))
+    with tempfile.TemporaryDirectory(dir=channel.scratch) as folder:
+        return _try_method(channel, method, Path(folder))
 
 
-def _try_method(crop: Crop, channel: str, method: str, scratch: Path) -> Trial:
-    root, settings, names = crop.root, crop.settings, (crop.dataset, channel, method)
+def _try_method(channel: ChannelCrop, method: str, scratch: Path) -> Trial:
+    crop = channel.crop
+    root, settings, names = crop.root, crop.settings, (crop.dataset, channel.name, method)
     chosen: Any = settings.methods[method]
-    psf = root / paths.psf(crop.dataset, channel)
-    files: dict[str, Any] = {"psf": psf}
+    files: dict[str, Any] = {"psf": channel.psf_path}
     values = chosen.model_dump(mode="json", exclude={"training"})
     notes: list[str] = []
     shown, training_s = chosen.source is None, 0.0
+    search_s: float | None = 0.0
     if chosen.source is not None:
         notes.append(f"not shown: it starts from the result of {chosen.source}")
-    if is_network(chosen):
-        folder = Path(ready_bundle(chosen, channel) or root / paths.model(*names))
-        if not (folder / "model.json").is_file():
-            if not is_trained(chosen):
-                return Trial(method, channel, [*notes, "its bundle does not exist"])
-            notes.append(f"not trained yet ({chosen.training.steps:,} steps)")
-            shown, folder = False, scratch
-            try:
-                training_s = _try_training(chosen, scratch, psf, settings, crop.threads)
-            except (ImportError, UserError) as error:  # TensorFlow is not installed here
-                return Trial(method, channel, [*notes, f"its cost is unknown: {error}"])
-        files["bundle"] = folder / "model.json"
-    elif is_tuned(chosen):
-        if (root / paths.tuning(*names)).is_file():
-            files["tuning"] = root / paths.tuning(*names)
-        else:
-            notes.append("not tuned yet; this crop uses a first guess of the settings")
-            values |= CLASSICAL[chosen.kind].first_guess
     try:
-        restored, effective, cost = _tried(crop, channel, files, values, needs_sample(chosen))
+        if is_network(chosen):
+            folder = Path(ready_bundle(chosen, channel.name) or root / paths.model(*names))
+            if not (folder / "model.json").is_file():
+                if not is_trained(chosen):
+                    return Trial(method, channel.name, [*notes, "its bundle does not exist"])
+                notes.append(f"not trained yet ({chosen.training.steps:,} steps)")
+                shown, folder = False, scratch / "bundle"
+                try:
+                    training_s = _try_training(chosen, folder, channel)
+                except (ImportError, UserError) as error:  # TensorFlow is not installed here
+                    return Trial(method, channel.name, [*notes, f"its cost is unknown: {error}"])
+            files["bundle"] = folder / "model.json"
+        elif is_tuned(chosen):
+            files["tuning"] = root / paths.tuning(*names)
+            if not files["tuning"].is_file():
+                files["tuning"] = scratch / "tuning.json"
+                search_s = _try_search(chosen, files["tuning"], channel)
+                if search_s is None:
+                    del files["tuning"]
+                    values |= CLASSICAL[chosen.kind].first_guess
+                    notes.append("not tuned yet; this crop uses a first guess of the settings")
+                elif chosen.tune_on == "data":
+                    notes.append("this crop uses settings that were searched on this volume")
+                else:
+                    notes.append(
+                        "this crop uses settings that were searched on one phantom of each recipe"
+                    )
+        restored, effective, cost = _tried(channel, method, files, values, scratch)
     except UserError as error:
         log.warning("%s: %s", method, error)
-        return Trial(method, channel, [*notes, str(error)])
-    cost = replace(cost, training_s=training_s)
-    return Trial(method, channel, notes, restored if shown else None, effective, cost)
+        return Trial(method, channel.name, [*notes, str(error)])
+    cost = replace(cost, training_s=training_s, search_s=search_s)
+    return Trial(method, channel.name, notes, restored if shown else None, effective, cost)
 
 
-def _try_training(method: Any, folder: Path, psf: Path, settings: Settings, threads: int) -> float:
+def _try_training(method: Any, folder: Path, channel: ChannelCrop) -> float:
     """Price a training; the bundle with random weights is in `folder`."""
     from decon3d.training.trial import try_untrained
 
-    pairs = settings.simulated_pairs
+    pairs = channel.crop.settings.simulated_pairs
     shape = pairs.shape if pairs else method.training.crop
-    return try_untrained(folder, method, psf=load_psf(psf), shape=shape, threads=threads)
+    folder.mkdir()
+    return try_untrained(folder, method, psf=channel.psf, shape=shape, threads=channel.crop.threads)
+
+
+def _try_search(method: Any, path: Path, channel: ChannelCrop) -> float | None:
+    """Search a method's settings; return the time of the search of the run, None if unknown."""
+    if method.tune_on != "data":
+        return channel.phantoms.search_s(method, path)
+    started = time.perf_counter()
+    tune_on_data(
+        channel.sample,
+        path=path,
+        statistics=channel.statistics,
+        method=method,
+        psf=channel.psf,
+        camera=channel.camera,
+        seed=channel.crop.settings.seed,
+        threads=channel.crop.threads,
+    )
+    return time.perf_counter() - started
 
 
 def _tried(
-    crop: Crop, name: str, files: dict[str, Any], values: dict[str, Any], sampled: bool
+    channel: ChannelCrop, method: str, files: dict[str, Any], values: dict[str, Any], scratch: Path
 ) -> tuple[NDArray[np.float32], dict[str, Any], Cost]:
-    """Restore the crop of the channel of this name; return it, the settings in effect, the cost."""
-    root, settings, record, threads = crop.root, crop.settings, crop.record, crop.threads
-    dataset, key = settings.datasets[crop.dataset], f"datasets.{crop.dataset}"
-    channel = dataset.channels[name]
-    fixed = channel.normalisation
-    noise = root / paths.noise(crop.dataset, name)
-    measured = (
-        load_camera(noise)
-        if noise.is_file()
-        else channel_camera(
-            [record], channel=channel.index, times=dataset.times, seed=settings.seed
-        )
-    )
-    camera = resolve_camera(dataset.camera, measured)
-    prepare = preparation(values, files, camera=camera, seed=settings.seed, threads=threads)
-    statistics = channel_statistics(
-        [record],
-        channel=channel.index,
-        camera_offset=dataset.camera.offset,
-        fixed=fixed.law if fixed else None,
-        key=key,
-    )
-    sample = (
-        sample_blocks([record], channel=channel.index, times=dataset.times, seed=settings.seed)
-        if sampled
-        else []
-    )
-    state = prepare(statistics, sample)
+    """Restore the crop of a channel; return it, the settings in effect, the cost."""
+    crop = channel.crop
+    settings, record, threads = crop.settings, crop.record, crop.threads
+    prepare = preparation(values, files, camera=channel.camera, seed=settings.seed, threads=threads)
+    sampled = needs_sample(settings.methods[method])
+    state = prepare(channel.statistics, channel.sample if sampled else [])
     claim_device(state, gpus=0, threads=threads)
     shape: Triple = (record.shape[2], record.shape[3], record.shape[4])
     around, inner = _with_context(crop.region, shape, state)
     counts = read_marked(
-        record.open(), (dataset.times or [0])[0], channel.index, around, record.fill(channel.index)
+        record.open(),
+        (channel.times or [0])[0],
+        channel.index,
+        around,
+        record.fill(channel.index),
     )
     restorer = open_restorer(state, threads=threads)
     started = time.perf_counter()
-    restored = restore_array(counts, restorer, state)[inner]
+    restored = restore_array(counts, restorer, state)
     seconds = time.perf_counter() - started
+    mapping = _try_map(channel, counts, restored)
     extra = state.halo if state.mirror else (0, 0, 0)
     computed = prod(n + 2 * h for n, h in zip(counts.shape, extra, strict=True))
-    work = disk = memory = 0.0
+    work = memory = voxels = 0.0
     stored = np.dtype(record.dtype if settings.restoration.output_dtype == "input" else "f4")
     for times, _, z, y, x in crop.shapes:
-        moments = len(dataset.times) if dataset.times else times
-        voxels, block_bytes = _work((z, y, x), state, settings)
-        work += voxels * moments
+        moments = len(channel.times) if channel.times else times
+        padded, block_bytes = _work((z, y, x), state, settings)
+        work += padded * moments
+        voxels += z * y * x * moments
         memory = max(memory, block_bytes)
-        disk += z * y * x * moments * stored.itemsize * STORED
-    cost = Cost(seconds, seconds * work / computed, (memory + JOB_BYTES) / 1e9, disk / 1e9)
+    disk = voxels * stored.itemsize * STORED
+    measuring = channel.phantoms.measuring_s(method, prepare, scratch / "restored.zarr")
+    cost = Cost(
+        crop_s=seconds,
+        restoring_s=seconds * work / computed,
+        memory_gb=(memory + JOB_BYTES) / 1e9,
+        disk_gb=disk / 1e9,
+        evaluation_s=mapping * voxels / counts.size + (measuring or 0.0),
+    )
     shown = {k: state.values[k] for k in ("iterations", *PRIORS) if state.values.get(k)}
-    return restored, shown, cost
+    return restored[inner], shown, cost
+
+
+def _try_map(channel: ChannelCrop, counts: NDArray[Any], restored: NDArray[Any]) -> float:
+    """Time the consistency map of a restored image."""
+    started = time.perf_counter()
+    checker = Checker(
+        psf=channel.psf,
+        noise=noise_of(channel.measured, camera=channel.camera),
+        background=channel.statistics.background,
+        threads=channel.crop.threads,
+    )
+    checker.whole(counts, restored)
+    return time.perf_counter() - started
 
 
 def _with_context(region: Region, shape: Triple, state: State) -> tuple[Region, Region]:

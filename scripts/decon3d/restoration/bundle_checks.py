@@ -181,5 +181,7 @@ def training_warnings(
             ):
                 where = f", channel {channel}" if len(channels) > 1 else ""
                 found.setdefault(record.name, []).append(f"{sentence}{where}")
-                log.warning("%s on %s%s: %s", method, record.name, where, sentence)
+                log.warning(
+                    "%s on %s%s: %s; compare it with rl", method, record.name, where, sentence
+                )
     return found

@@ -11,7 +11,8 @@ class Restoration(Section):
     """How volumes are divided, restored and written."""
 
     parts: PositiveInt = 1
-    """Number of independent jobs that restore a dataset by one method."""
+    """Number of independent jobs that restore a dataset by one method. Each restores a share of the
+    volumes, one after the other; on a cluster, e.g. the number of nodes."""
     memory_gb: PositiveFloat = 2.0
     """Memory that one job may use for its block, in GB."""
     engine: Literal["auto", "tensorflow", "openvino"] = "auto"

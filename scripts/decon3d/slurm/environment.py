@@ -47,7 +47,9 @@ def missing_packages() -> list[str]:
     return missing
 
 
-def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: int = 180) -> str:
+def try_node(
+    partition: str, request: Sequence[str], *, folder: Path, seconds: int = 180
+) -> tuple[bool, str]:
     """Run a tiny job that tests a node's access to this folder, this Python and its GPU.
 
     Parameters
@@ -63,8 +65,8 @@ def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: i
 
     Returns
     -------
-    str
-        The result, in words.
+    bool, str
+        Whether the job worked; the result, in words.
     """
     code = (
         "import os, sys; sys.path.insert(0, 'scripts'); import decon3d; "
@@ -89,6 +91,7 @@ def try_node(partition: str, request: Sequence[str], *, folder: Path, seconds: i
             command, capture_output=True, text=True, timeout=seconds, env=environment
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"no answer: {error}"
-    last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()[-1:]
-    return last[0] if last else f"ended with {done.returncode}, without output"
+        return False, f"no answer: {error}"
+    works = done.returncode == 0
+    last = (done.stdout if works else done.stderr).strip().splitlines()[-1:]
+    return works, last[0] if last else f"ended with {done.returncode}, without output"

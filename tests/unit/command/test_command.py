@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from decon3d import cli, paths
 from decon3d.cli import app
 from decon3d.command import clean, launch
-from decon3d.command.init import Given, new_config
+from decon3d.command.init import METHOD_HINTS, Given, new_config
 from decon3d.command.prices import price_lines
 from decon3d.errors import UserError
 from decon3d.files import write_record
@@ -95,7 +95,10 @@ def test_options_take_the_place_of_answers_and_of_metadata(tmp_path):
     text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
     config = yaml.safe_load(text)
     dataset = config["datasets"]["d"]
-    assert dataset["voxel_size_um"] == [0.3, 0.1, 0.1] and dataset["camera"] == {"offset": 100.0}
+    assert dataset["voxel_size_um"] == [0.3, 0.1, 0.1]
+    assert dataset["camera"] == {"offset": 100.0, "gain": None, "read_noise": None}
+    assert "      gain: null  # counts per photon\n" in text
+    assert "methods:  # to compare methods, remove a #" in text
     assert dataset["optics"] == OPTICS and set(config["methods"]) == {"rl", "rltv"}
 
 
@@ -314,6 +317,19 @@ def test_a_config_suggests_the_methods_that_it_lacks(tmp_path):
     assert "  # rl_residual: {}  # experimental" in text
 
 
+def test_a_hint_of_a_config_becomes_a_key_when_its_mark_is_removed(tmp_path):
+    file = tiff(tmp_path / "a.ome.tif", axes="ZYX")
+    given = Given(optics=OPTICS, emission_um=[0.6])
+    text = new_config([file], name="d", given=given, ask=None, path="c.yaml")
+    config = yaml.safe_load(re.sub(r"^( +)# (\w+: \{)", r"\1\2", text, flags=re.MULTILINE))
+    assert list(config["methods"]) == ["rl", *METHOD_HINTS]
+    (channel,) = config["datasets"]["d"]["channels"].values()
+    assert channel["psf"] == {"source": "file", "path": "bead.tif"}
+    psf = {"source": "file", "path": file}
+    given = Given(optics=OPTICS, emission_um=[0.6], psf=psf)
+    assert "# psf" not in new_config([file], name="d", given=given, ask=None, path="c.yaml")
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -337,23 +353,30 @@ def test_an_error_that_the_user_can_fix_is_one_line(monkeypatch, error, message)
 def test_a_preview_ends_with_the_prices_and_the_command_that_runs_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("c.yaml").write_text("datasets: {worm: {}, fish: {}}")
-    priced = {"method": "rln", "training_s": 8100.0, "predicted_s": 18.648576000000002}
+    times = {"training_s": 8100.0, "search_s": 0.0, "predicted_s": 18.648576000000002}
+    priced = {"method": "rln", **times, "evaluation_s": 60.0}
     priced |= {"memory_gb": 3.5000000001, "disk_gb": 0.25, "notes": ["not trained yet"]}
     priced |= {"cluster": ["train: 1 job, each 8 cores, 1 GPU, 8 GB, at most 12.0 h"]}
     unknown = dict.fromkeys(priced, None) | {"method": "rl", "notes": [], "cluster": []}
-    record = {"methods": [priced, unknown], "command": "decon3d run c.yaml"}
-    write_record(paths.preview_costs("worm"), record)
+    record = {"methods": [priced, unknown], "threads": 2, "not_included": ["the page"]}
+    write_record(paths.preview_costs("worm"), record | {"phantoms_s": 9.0, "total_s": 130.0})
     lines = price_lines("c.yaml")
     assert [line.split() for line in lines[:4]] == [
         ["worm:"],
-        ["method", "training", "restoring", "memory", "disk"],
-        ["rln", "2.2", "h", "19", "s", "3.5", "GB", "0.25", "GB"],
-        ["rl", "–", "–", "–", "–"],
+        ["method", "training", "restoring", "evaluation", "memory", "disk"],
+        ["rln", "2.2", "h", "19", "s", "60", "s", "3.5", "GB", "0.25", "GB"],
+        ["rl", "–", "–", "–", "–", "–"],
+    ]
+    assert lines[-5:-2] == [
+        "  phantoms for all methods: 9 s",
+        "  computing together, with 2 threads of this machine: 2.2 min",
+        "  not included: the page",
     ]
     assert "  rln: not trained yet" in lines and "1 GPU" in str(lines)
     assert lines[-2:] == [
         "Run it: decon3d run c.yaml",
-        "On a cluster: decon3d run c.yaml --profile slurm",
+        "On a cluster: decon3d run c.yaml --profile NAME (`decon3d doctor --write NAME` writes the "
+        "profile)",
     ]
 
 

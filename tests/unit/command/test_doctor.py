@@ -40,7 +40,18 @@ def test_a_profile_is_written_where_run_finds_it_and_never_over_another(tmp_path
 def test_the_jobs_that_are_tried_are_those_of_the_profile(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "look", lambda: CLUSTER)
-    monkeypatch.setattr(doctor, "try_node", lambda partition, request, folder: str(request))
+    monkeypatch.setattr(doctor, "try_node", lambda partition, request, folder: (True, str(request)))
     done = CliRunner().invoke(app, ["doctor", "--try"])
     assert "a job in cpu: ()" in done.output and "a job in gpu: ('--gpus=1',)" in done.output
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_a_job_has_read_is_not_doubted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "look", lambda: CLUSTER)
+    monkeypatch.setattr(doctor, "file_system", lambda folder: "ext4")
+    for works in (True, False):
+        monkeypatch.setattr(doctor, "try_node", lambda *_, works=works, **__: (works, "answer"))
+        done = CliRunner().invoke(app, ["doctor", "--try"])
+        assert ("usually a machine's own disk" in done.output) is not works
+    assert "usually a machine's own disk" in CliRunner().invoke(app, ["doctor"]).output

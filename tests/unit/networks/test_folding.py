@@ -105,7 +105,7 @@ def test_a_network_with_an_unknown_operation_is_computed_as_it_is(caplog):
     image = keras.Input((None, None, None, 1))
     x = layers.Conv3D(4, 3, padding="same", activation="tanh")(image)
     model = randomised(keras.Model(image, layers.Conv3D(1, 3, padding="same")(x)))
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="decon3d"):
         assert difference(model, (3, 5, 7)) < 1e-5
     assert "not folded" in caplog.text and "tanh" in caplog.text
 

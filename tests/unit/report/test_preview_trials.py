@@ -12,7 +12,8 @@ from decon3d.errors import UserError
 from decon3d.files import read_json
 from decon3d.optics.psf import normalised_psf, save_psf
 from decon3d.report.preview import make_preview
-from decon3d.report.preview_trials import Crop, try_method
+from decon3d.report.preview_crop import ChannelCrop, Crop
+from decon3d.report.preview_trials import try_method
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.prepare import preparation
 from decon3d.restoration.restorers import open_restorer
@@ -49,15 +50,23 @@ def tried(tmp_path_factory):
     return root, make_settings(root), record
 
 
-def trial(tried, method, region):
+@pytest.fixture(scope="module")
+def channel(tried, tmp_path_factory):
+    """Its channel, on a crop in a corner."""
+    return make_channel(tried, tmp_path_factory.mktemp("scratch"))
+
+
+def make_channel(tried, scratch, region=(slice(0, 8), slice(0, 16), slice(0, 16)), **changes):
     root, settings, record = tried
+    if changes:
+        settings = load_settings(settings.model_dump(mode="json") | changes)
     crop = Crop(root, "demo", settings, record, region, [record.shape, record.shape], threads=1)
-    return try_method(crop, channel="signal", method=method)
+    return ChannelCrop(crop, "signal", scratch)
 
 
-def test_the_crop_equals_the_whole_volume_there(tried):
+def test_the_crop_equals_the_whole_volume_there(tried, tmp_path):
     region = (slice(20, 28), slice(32, 56), slice(32, 64))
-    found = trial(tried, "rl", region)
+    found = try_method(make_channel(tried, tmp_path, region), "rl")
     root, settings, record = tried
     state = preparation(
         settings.methods["rl"].model_dump(mode="json"),
@@ -84,15 +93,44 @@ def test_the_crop_equals_the_whole_volume_there(tried):
     assert 1.5 < found.cost.memory_gb <= 1.5 + settings.restoration.memory_gb
 
 
-def test_what_is_not_ready_is_said_and_priced(tried, monkeypatch):
-    region = (slice(0, 8), slice(0, 16), slice(0, 16))
+def test_what_is_not_ready_is_said_and_priced(channel, monkeypatch):
     monkeypatch.setattr("decon3d.training.trial._seconds_per_crop", lambda *_: 0.5)
-    found = trial(tried, "rln", region)
+    found = try_method(channel, "rln")
     assert found.restored is None and found.notes == ["not trained yet (10,000 steps)"]
     assert found.cost.restoring_s > 0 and found.cost.training_s == 4 * 10_000 * 0.5
-    found = trial(tried, "rltv", region)
-    assert found.restored is not None and "not tuned yet" in found.notes[0]
-    assert found.values == {"iterations": 30, "tv_weight": 0.002}
+    found = try_method(channel, "rltv")
+    assert found.restored is not None and "searched on one phantom" in found.notes[0]
+    assert found.values["iterations"] > 0 and found.values["tv_weight"] > 0
+    assert found.cost.search_s > 0 and found.cost.evaluation_s > 0
+
+
+def test_work_on_phantoms_is_priced_by_their_number(tried, tmp_path, monkeypatch):
+    """One phantom of each recipe takes 1 s for each step; maps of both volumes take 0 s."""
+    monkeypatch.setattr("decon3d.report.preview_phantoms._seconds", lambda work: [work(), 1.0][1])
+    monkeypatch.setattr("decon3d.report.preview_trials._try_map", lambda *_: 0.0)
+    recipes = {"tubules": 1, "membranes": 0.5}
+    phantoms = {
+        "shape": [16, 24, 24],
+        "val": {"count": 6, "recipes": {"tubules": 1}},
+        "test": {"count": 4, "recipes": recipes, "doses": [50, 100]},
+        "photons": [50, 100],
+    }
+    channel = make_channel(tried, tmp_path, phantoms=phantoms, methods={"rl": {}, "rltv": {}})
+    splits = channel.phantoms.splits
+    assert {name: few.share for name, few in splits.items()} == {"val": 6, "test": 6}
+    assert [few.making_s for few in splits.values()] == [6, 6]
+    cost = try_method(channel, "rltv").cost
+    assert cost.search_s == 6 and cost.evaluation_s == 6 * (1 + 1) + 3
+    assert try_method(channel, "rl").cost.search_s == 0
+
+
+def test_without_phantoms_only_the_maps_are_evaluated(tried, tmp_path, monkeypatch):
+    monkeypatch.setattr("decon3d.report.preview_trials._try_map", lambda _, counts, __: counts.size)
+    channel = make_channel(tried, tmp_path, phantoms=None, methods={"rl": {"iterations": 3}})
+    found = try_method(channel, "rl")
+    assert not channel.phantoms.splits and not any(tmp_path.iterdir())
+    voxels = 2 * channel.crop.record.shape[0] * np.prod(SHAPE)  # at 1 s per voxel
+    assert found.cost.evaluation_s == pytest.approx(voxels)
 
 
 def test_the_page_shows_the_brightest_place_or_the_one_asked_for(tried):
@@ -100,14 +138,22 @@ def test_the_page_shows_the_brightest_place_or_the_one_asked_for(tried):
     plain = settings.model_dump(mode="json")
     plain["methods"] = {"rl": {"iterations": 3}, "rln": {}}
     small = load_settings(plain)
-    text = make_preview(root, dataset="demo", settings=small, threads=1).read_text()
+    text = make_preview(root, dataset="demo", settings=small, threads=1, started_s=2.5).read_text()
     shown = re.search(r"Voxels Z (\d+) to (\d+), Y 0 to 87, X 0 to 95 of cell", text)
     light = uniform_filter(tifffile.imread(root / "cell.tif").astype(float), 9)
     assert int(shown[1]) <= np.unravel_index(light.argmax(), SHAPE)[0] <= int(shown[2])
     assert "not trained yet" in text and "decon3d run config.yaml" in text
-    (rl, rln) = read_json(root / paths.preview_costs("demo"))["methods"]
+    record = read_json(root / paths.preview_costs("demo"))
+    (rl, rln) = record["methods"]
     assert rl["training_s"] == 0 and rl["seconds"] > 0 and rl["predicted_s"] > 0
     assert rln["training_s"] > 0 and rln["seconds"] is None and rln["predicted_s"] > 0
+    stages = ("training_s", "search_s", "predicted_s", "evaluation_s")
+    parts = [record["phantoms_s"], *(row[stage] for row in (rl, rln) for stage in stages)]
+    assert record["phantoms_s"] > 0 and record["total_s"] == pytest.approx(sum(parts))
+    assert (
+        "Not included: the start of each job (this one started in 2.5 s); reading and converting the files"
+        in text
+    )
     plain["datasets"]["demo"]["preview"] = {"roi": [[0, 8], [0, 16], [60, 110]]}
     with pytest.raises(UserError, match="60 to 110 along X is outside cell, which has 96 voxels"):
         make_preview(root, dataset="demo", settings=load_settings(plain), threads=1)

@@ -103,7 +103,7 @@ def test_sigterm_saves_and_the_next_attempt_goes_on(store, tmp_path, monkeypatch
     monkeypatch.undo()
     monkeypatch.setattr(loop, "network", lambda kind: tiny())
     monkeypatch.setattr("decon3d.networks.bundle.__version__", "99.0")  # the same algorithm
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="decon3d"):
         run(store, tmp_path / "stopped")
     assert "resuming after step 5" in caplog.text
     whole, stopped = (load_info(tmp_path / name) for name in ("whole", "stopped"))
