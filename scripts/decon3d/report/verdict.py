@@ -107,8 +107,9 @@ def better_than_raw(item: Recommendation, metrics: pd.DataFrame, *, pairs: bool)
         Whether the config has pairs with truth, whose results may still be missing.
     """
     label = method_label(item.judged)
-    simulated = [group for group in item.raw_ahead if group in SIMULATED][:1]
-    others = [group for group in item.raw_ahead if group not in SIMULATED][:1]
+    there = [group for group, lead in item.raw_ahead.items() if lead.n]
+    simulated = [group for group in there if group in SIMULATED][:1]
+    others = [group for group in there if group not in SIMULATED][:1]
     shown = {group: item.raw_ahead[group] for group in (*simulated, *others)}
     photons = held_out(metrics[metrics["channel"] == item.channel], item.judged, INPUT)
     predicts = photons is not None and photons.errors < -ERRORS

@@ -78,6 +78,12 @@ def test_equal_errors_and_contradictions_are_said() -> None:
     assert "and a 26 % larger error on your own volumes with truth (PSNR −2.0 dB, n = 1)." in text
 
 
+def test_volumes_that_only_one_of_them_has_compare_nothing() -> None:
+    first, second = table({"input": [20.0, 21.0]}), table({"rl": [24.0, 25.0]})
+    second["subject"] = ["phantoms/test/0008", "phantoms/test/0009"]
+    assert better(first, second, pairs=True).startswith("Nothing here measured")
+
+
 def test_two_volumes_give_no_yes() -> None:
     text = better(table({"input": [20.0, 21.0], "rl": [24.0, 25.0]}))
     assert text.startswith("Measured on few volumes: compared") and "n = 2)" in text
