@@ -9,7 +9,7 @@ import yaml
 
 from decon3d.optics.build import make_psf
 from decon3d.report.methods_text import methods_paragraph
-from decon3d.report.run_status import data_warnings
+from decon3d.report.run_warnings import data_warnings
 from decon3d.settings import Channel, Optics, load_settings, with_files
 from decon3d.volumes.volume_record import load_record
 from support.paths import ROOT

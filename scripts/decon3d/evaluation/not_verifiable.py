@@ -36,6 +36,7 @@ class Support:
 
     def __init__(self, psf: Psf) -> None:
         self._psf = np.asarray(psf.data, np.float32)
+        self._voxel_size_um = psf.voxel_size_um
         padded = tuple(max(n, 32) if n > 1 else 1 for n in self._psf.shape)
         high = np.ones((1, 1, 1), bool)
         for axis, n in enumerate(padded):
@@ -44,6 +45,23 @@ class Support:
         otf = np.abs(fft.fftn(folded(self._psf, padded)))
         self.contrast = max(CONTRAST, min(FLOOR * float(np.median(otf[high])), MOST_FLOOR))
         self.passed = lru_cache(maxsize=4)(self._passed)
+
+    def finest_um(self, shape: tuple[int, int, int]) -> tuple[float, float]:
+        """Return the shortest periods that are passed, along Z and in the plane, in µm.
+
+        Parameters
+        ----------
+        shape
+            Voxels (Z, Y, X) of the grid of frequencies. Infinite along an axis of one voxel.
+        """
+        planes, rows, columns = np.nonzero(self.passed(shape))
+        voxels = self._voxel_size_um
+        highest = [
+            float(np.abs(np.fft.fftfreq(n, v))[places].max())
+            for n, v, places in zip(shape, voxels, (planes, rows, columns), strict=True)
+        ]
+        along_z, in_plane = highest[0], max(highest[1:])
+        return (1 / along_z if along_z else np.inf), (1 / in_plane if in_plane else np.inf)
 
     def _passed(self, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
         otf = np.abs(fft.rfftn(folded(self._psf, shape)))

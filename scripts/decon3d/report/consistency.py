@@ -121,7 +121,7 @@ def draw_consistency(job: Job, volume: str, channel: str) -> Drawn:
     for method, values in found.items():
         if worst := worst_places(values):
             entry = Entry(
-                f"worst_{stem}_{method}",
+                worst_figure(volume, channel, method),
                 "consistency",
                 f"{where}: worst places of {method_label(method)}",
                 caption,
@@ -178,7 +178,7 @@ def dark_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
                 where = f", {channel}" if len(settings.datasets[dataset].channels) > 1 else ""
                 found.append(
                     f"{method_label(method)}{where}: restored {objects:g} object(s) above "
-                    f"{THRESHOLD:g} σ from pure dark noise."
+                    f"{THRESHOLD:g} σ from pure dark noise. Do not interpret its dim spots."
                 )
     return found
 
@@ -192,6 +192,11 @@ def _probed(root: Path, dataset: str, channel: str, method: str) -> dict[str, li
             if record.channel == channel and record.split == "probe":
                 values.setdefault(record.metric, []).append(record.value)
     return values
+
+
+def worst_figure(volume: str, channel: str, method: str) -> str:
+    """Name the figure of the worst places of a volume, channel and method."""
+    return f"worst_{volume}_{channel}_{method}"
 
 
 def worst_places(check: dict[str, Any]) -> list[dict[str, Any]]:

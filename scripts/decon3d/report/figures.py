@@ -39,7 +39,8 @@ from decon3d.report.labels import (
 from decon3d.report.likeness import draw_likeness
 from decon3d.report.overview import shown_volumes, volume_rows
 from decon3d.report.phantom_figures import restored_recipes, split_sheet
-from decon3d.report.run_status import still_to_gain, stored
+from decon3d.report.run_status import stored
+from decon3d.report.run_warnings import still_to_gain
 from decon3d.report.tables import collect_metrics
 from decon3d.report.templating import number, quantity
 from decon3d.report.views import DETAIL_SHAPE, Source, Triple, brightest, detail, overview

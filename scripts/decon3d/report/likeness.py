@@ -123,7 +123,8 @@ def likeness_warnings(root: Path, *, dataset: str, settings: Settings) -> list[s
             found.append(
                 f"{channel}: the simulated objects differ from your data. Compared with "
                 f"{best['recipe']}, the most similar recipe, {listed(best['differences'])}. "
-                "Results on simulated objects may not hold for your data."
+                "Results on simulated objects may not hold for your data. Choose recipes that look "
+                "like them (`phantoms: {test: {recipes: …}}`)."
             )
     return found
 

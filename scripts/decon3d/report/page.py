@@ -5,6 +5,7 @@ The page loads nothing, escapes every name and text from outside, and runs no sc
 
 import datetime
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from decon3d.report.first_screen import cost_overview, swipe_pictures
 from decon3d.report.headline_table import correlated_noise_warnings
 from decon3d.report.independent import VOLUME, with_volumes
 from decon3d.report.index import build_index
-from decon3d.report.labels import INPUT, method_label, seen_recipes
+from decon3d.report.labels import method_label, seen_recipes
 from decon3d.report.likeness import likeness_warnings
 from decon3d.report.methods_text import Methods, methods_paragraph, restoration_summary
 from decon3d.report.overview import (
@@ -35,16 +36,17 @@ from decon3d.report.overview import (
     volume_rows,
 )
 from decon3d.report.run_status import (
-    data_warnings,
     effective_settings,
     incomplete_methods,
     pair_rows,
     provenance,
     psf_cards,
 )
+from decon3d.report.run_warnings import data_warnings, result_warnings
 from decon3d.report.scenes import volume_scenes
 from decon3d.report.tables import Numbers, collect_numbers, summary_blocks, write_tables
 from decon3d.report.templating import date_in_words, listed, render
+from decon3d.report.verdict import judge
 from decon3d.report.vetoes import staircase_warnings
 from decon3d.settings import Settings, is_trained
 from decon3d.settings.decisive import decisive
@@ -140,16 +142,17 @@ def build_report(
         ({}, []),
     )
     cards = attempt("the PSF", lambda: psf_cards(root, **named), [])
-    # The PSF's first: its faults affect every method.
-    warnings = [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
-    warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
-    warnings += attempt("the phantoms", lambda: likeness_warnings(root, **named), [])
-    warnings += attempt("the held-out deviance", lambda: correlated_noise_warnings(metrics), [])
-    warnings += attempt("the flat patches", lambda: staircase_warnings(metrics), [])
+    # First what makes the results doubtful: the restorations, then the PSF of all methods.
+    warnings = attempt("the flat patches", lambda: staircase_warnings(metrics), [])
     warnings += attempt("the dark noise", lambda: dark_warnings(root, **named), [])
+    warnings += attempt("the restorations", lambda: result_warnings(root, **named), [])
+    warnings += [f"PSF of {card['channel']}: {w}" for card in cards for w in card["warnings"]]
+    warnings += attempt("the phantoms", lambda: likeness_warnings(root, **named), [])
+    warnings += attempt("the volumes", lambda: data_warnings(root, **named), [])
+    warnings += attempt("the held-out deviance", lambda: correlated_noise_warnings(metrics), [])
     facts, rows = attempt("the overview", lambda: volume_rows(root, **named), ({}, []))
-    # Beside the raw thumbnails: the recommended method, else the first with a result.
-    wanted = [r.method for r in advice if r.method not in (None, INPUT)] + list(settings.methods)
+    # Beside the raw thumbnails: the method that the page judges, else the first with a result.
+    wanted = [r.judged for r in advice] + list(settings.methods)
     best = next((m for m in wanted if any(m not in row.missing for row in rows)), None)
     attempt("the thumbnails", lambda: add_pictures(root, rows, **named, method=best), None)
     shown = shown_volumes(rows)
@@ -168,6 +171,15 @@ def build_report(
         "",
     )
     others = {name: title for name, title in sections.items() if name not in placed}
+    drawn = {entry["name"] for entry in figures.get("consistency", []) if entry["data"]}
+    verdicts = {
+        item.channel: attempt(
+            f"the verdict on {item.channel}",
+            partial(judge, root, item, metrics, **named, drawn=drawn),
+            None,
+        )
+        for item in advice
+    }
     crop = attempt(
         "the crop",
         lambda: (
@@ -202,6 +214,7 @@ def build_report(
         same=same_for_all(facts, rows),
         odd=int(ODD) if len(rows) >= LEAST else None,
         advice=advice,
+        verdicts=verdicts,
         headline=numbers.headline.to_dict(orient="records"),
         incomplete=incomplete,
         parts={**PARTS, "trust": {**PARTS["trust"], **others}},
@@ -258,7 +271,12 @@ def build_volume_page(root: Path, *, dataset: str, volume: str, settings: Settin
         facts=facts,
         scenes=_scenes(root, [volume], **named),
         figures=figures,
-        warnings=[w for w in data_warnings(root, **named) if w.startswith(of_volume)],
+        warnings=[
+            warning
+            for make in (result_warnings, data_warnings)
+            for warning in make(root, **named)
+            if warning.startswith(of_volume)
+        ],
         report=f"../{Path(paths.report(dataset)).name}",
     )
     path = root / paths.volume_page(dataset, volume)

@@ -96,6 +96,8 @@ class Recommendation:
         The checks on the data, by method and name.
     ranks
         The PSNR of each method and of the raw volume, by method and group.
+    raw_ahead
+        By group, how far the raw volume's PSNR is ahead of that of the `judged` method, in dB.
     """
 
     channel: str
@@ -104,6 +106,13 @@ class Recommendation:
     reference: str | None
     checks: dict[str, dict[str, Check]]
     ranks: dict[str, dict[str, Rank]]
+    raw_ahead: dict[str, Estimate]
+
+    def result(self, method: str) -> str:
+        """State the outcome of a method's checks in a word or two."""
+        if self.vetoes(method):
+            return "excluded"
+        return "passed" if _limited(self.checks[method]) else "not checked"
 
     def vetoes(self, method: str) -> list[Check]:
         """List the checks that exclude a method."""
@@ -119,6 +128,17 @@ class Recommendation:
     def start(self) -> str:
         """The method that the others' dB are relative to."""
         return self.reference or next(iter(self.checks))
+
+    @property
+    def judged(self) -> str:
+        """The method that the page compares with the raw volume: the recommended one, if any."""
+        return self.method if self.method in self.checks else self.start
+
+    def cell(self, method: str, name: str) -> str:
+        """Write a cell of the table of checks; a word where there is no number."""
+        if name in self.checks[method]:
+            return self.checks[method][name].cell
+        return "reference" if method == self.reference and name != "range" else "–"
 
     @property
     def groups(self) -> list[str]:
@@ -343,14 +363,20 @@ class _Channel:
         method, sentence = self._choice(reference, checks, ahead, where)
         if method in checks:
             # The others were compared with the start, which is a check of that, too.
-            checked = any(checks.values()) if method == start else checks[method]
-            if not checked:
+            compared = checks if method == start else [method]
+            if not any(_limited(checks[m]) for m in compared):
                 sentence += f" {method_label(method)} was not checked on your data."
         if self.missing:
             names = listed([method_label(m) for m in self.missing])
             sentence += f" {names} {'have' if len(self.missing) > 1 else 'has'} no results yet."
+        judged = method if method in checks else start
+        raw_ahead = {
+            group: self._difference(of, INPUT, judged, group)
+            for group, of in values.items()
+            if {INPUT, judged} <= set(of)
+        }
         ranks = {m: of for m, of in ranks.items() if of}
-        return Recommendation(self.name, method, sentence, reference, checks, ranks)
+        return Recommendation(self.name, method, sentence, reference, checks, ranks, raw_ahead)
 
     def _difference(
         self, values: Mapping[str, Mapping[str, float]], first: str, second: str, group: str
@@ -379,7 +405,10 @@ class _Channel:
                 "`methods`."
             )
         if against[start]:
-            return INPUT, f"Use the raw volume: {method_label(start)} {against[start]}."
+            remedies = [c.remedy for c in checks[start].values() if c.veto and c.remedy]
+            return INPUT, " ".join(
+                [f"Use the raw volume: {method_label(start)} {against[start]}.", *remedies]
+            )
         left = self._left([m for m in self.methods if not against[m]])
         for m in self.methods:
             if m not in left and not against[m]:
@@ -395,7 +424,7 @@ class _Channel:
             higher = _higher("its", raw, method_label(chosen), where)
             return INPUT, f"Use the raw volume: {higher}."
         name = method_label(chosen) + (f", {self.labels[chosen]}" if self.labels[chosen] else "")
-        passed = ", and it passed all checks on your data" if checks[chosen] else ""
+        passed = ", and it passed all checks on your data" if _limited(checks[chosen]) else ""
         if len(self.methods) == 1:
             only = "the only method with results" if self.missing else "the only method"
             return chosen, f"Use {name}: it is {only}{passed}."
@@ -455,6 +484,11 @@ class _Channel:
         level = [m for m in methods if m == best or not _clear(ahead(best, m))]
         order = list(self.settings.methods)
         return min(level, key=lambda m: (is_network(self.settings.methods[m]), order.index(m)))
+
+
+def _limited(checks: Mapping[str, Check]) -> bool:
+    """Return whether any of a method's numbers was compared with a limit."""
+    return any(check.limited for check in checks.values())
 
 
 def _no_lead(where: str, differences: Sequence[Estimate]) -> str:

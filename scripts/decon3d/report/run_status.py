@@ -1,33 +1,18 @@
-"""The state of a run: which methods are complete, which settings were used, and all warnings."""
+"""The state of a run: which methods are complete, and which settings were used."""
 
-import datetime
-from collections.abc import Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
 from decon3d import paths
 from decon3d.errors import UserError
 from decon3d.files import digest, file_digest, read_json
-from decon3d.report.contradictions import (
-    acquired_on,
-    below_the_offset,
-    other_pixels,
-    out_of_date,
-    stated_otherwise,
-)
 from decon3d.report.labels import method_label
-from decon3d.settings import Dataset, Settings, chosen, list_volumes
+from decon3d.settings import Dataset, Settings, list_volumes
 from decon3d.settings.decisive import decisive
 from decon3d.versions import __version__, installed
-from decon3d.volumes.checked_stores import open_group
 
 Rows = list[tuple[str, str]]
 LOG_LINES = 3
-UNVERIFIABLE = 0.01
-"""Share of energy outside the pass band from which the page warns; the table lists all."""
-SLACK = 1.05
-"""Voxels may be coarser than Nyquist's limit by this factor without a warning."""
 
 
 def stored(path: Path) -> dict[str, Any]:
@@ -241,144 +226,3 @@ def provenance(root: Path, *, dataset: str, settings: Settings) -> Rows:
     if table.is_file():
         rows.append(("metrics.csv", file_digest(table)))
     return rows
-
-
-def data_warnings(root: Path, *, dataset: str, settings: Settings) -> list[str]:
-    """List warnings about the data: sampling, saturation, NaN, clipping, unsuitable networks."""
-    found: list[str] = []
-    for volume in volume_names(root, dataset=dataset, settings=settings):
-        record = stored(root / paths.ingested(dataset, volume))
-        if "voxel_size_um" in record:
-            found += _sampling(settings.datasets[dataset], record["voxel_size_um"])
-        texts = [*record.get("warnings", []), *_contradictions(settings, dataset, record)]
-        found += [f"{volume}: {text}." for text in texts]
-        found += _counted(
-            volume,
-            {key: sum(record.get(key, {}).values()) for key in ("saturated", "not_finite")},
-            saturated="are saturated; their true brightness is lost, and restored values around "
-            "them are too low",
-            not_finite="are NaN or infinite; they count as missing",
-        )
-        found += _fill(volume, record)
-        for method in settings.methods:
-            store = root / paths.restored(dataset, volume, method)
-            if (store / "zarr.json").is_file():
-                attributes: Any = open_group(store).attrs.get("decon3d", {})
-                found += _counted(
-                    f"{volume}, {method_label(method)}",
-                    attributes,
-                    clipped="were clipped to the range of the output's data type",
-                    not_finite="were restored as NaN or infinity and were set to 0",
-                )
-    for method in settings.methods:
-        plan = stored(root / paths.plan(dataset, method))
-        for volume, sentences in plan.get("warnings", {}).items():
-            found += [f"{volume}, {method_label(method)}: {s}." for s in sentences]
-    found += _choices(root, dataset, settings)
-    return list(dict.fromkeys([*found, *_unverifiable(root, dataset, settings)]))
-
-
-def _counted(where: str, counts: dict[str, Any], **words: str) -> list[str]:
-    """Report voxels that were counted: one sentence for each number above 0."""
-    return [
-        f"{where}: {counts[key]:,} voxels {text}." for key, text in words.items() if counts.get(key)
-    ]
-
-
-def _choices(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """List assumed cameras, default numbers of iterations, and tunings that ended at a limit."""
-    found = []
-    used = settings.datasets[dataset]
-    for channel in used.channels:
-        camera = stored(root / paths.noise(dataset, channel)).get("resolved", {})
-        found += [f"{channel}: {text}." for text in camera.get("assumed", [])]
-        for method in settings.methods:
-            where = f"{channel}, {method_label(method)}"
-            values = stored(root / paths.prepared(dataset, channel, method)).get("values", {})
-            choice = values.get("choice")
-            if choice and not choice["from_data"]:
-                found.append(
-                    f"{where}: {choice['iterations']} iterations. The number was not chosen from "
-                    f"the data, since {choice['reason']}."
-                )
-            tuning = stored(root / paths.tuning(dataset, channel, method))
-            if tuning.get("ended_by"):
-                found.append(
-                    f"{where}: the tuning ended at a limit ({tuning['ended_by']}). "
-                    f"{still_to_gain(tuning, used)} Comparisons may understate this method by as "
-                    "much."
-                )
-    return found
-
-
-def still_to_gain(tuning: dict[str, Any], dataset: Dataset) -> str:
-    """State how much a longer or wider search might improve, from a tuning's record."""
-    if tuning["on"] == "data":
-        return f"A longer search may reduce the predicted error by about {tuning['to_gain']:.2g}."
-    where = "the simulated objects" if dataset.pairs is None else "the measured pairs"
-    return f"A longer search may gain about {tuning['to_gain']:.2f} dB on {where}."
-
-
-def _contradictions(settings: Settings, dataset: str, record: dict[str, Any]) -> list[str]:
-    """List where a volume contradicts the config or its instrument."""
-    used = settings.datasets[dataset]
-    found = [*stated_otherwise(used, record), *below_the_offset(used, record)]
-    if profile := chosen(settings.instruments, used.instrument):
-        day = acquired_on(used, record) or datetime.date.today()
-        found += other_pixels(profile[1], record) + out_of_date(used, *profile, acquired=day)
-    return found
-
-
-def _unverifiable(root: Path, dataset: str, settings: Settings) -> list[str]:
-    """Warn of methods with at least 1 % of the energy outside the microscope's pass band."""
-    shares = {}
-    for method in settings.methods:
-        volumes = stored(root / paths.consistency_record(dataset, method)).values()
-        checks = [check for volume in volumes for check in volume["checks"]]
-        known = [c["not_verifiable"] for c in checks if c["not_verifiable"] is not None]
-        if known and max(known) >= UNVERIFIABLE:
-            shares[method_label(method)] = max(known)
-    if not shares:
-        return []
-    listed = ", ".join(f"{label} {100 * share:.2f} %" for label, share in shares.items())
-    return [
-        "Share of the restored energy outside the microscope's pass band, which the data cannot "
-        f"verify: {listed} (largest share of all volumes)."
-    ]
-
-
-def _sampling(dataset: Dataset, voxel_size_um: Sequence[float]) -> list[str]:
-    """Warn about voxels that are coarser than Nyquist's limit.
-
-    Nyquist's limits of detection alone: λ / (4 NA) laterally, and λ / (2 n (1 - cos α)) axially,
-    sin α = NA / n (the extent of the widefield transfer function).
-    """
-    optics = dataset.optics
-    emission = min(channel.emission_um for channel in dataset.channels.values())
-    index = optics.immersion_index
-    cosine = sqrt(max(0.0, 1 - min(optics.numerical_aperture / index, 1.0) ** 2))
-    limits = {
-        "along Z": (voxel_size_um[0], emission / (2 * index * (1 - cosine))),
-        "in the plane": (max(voxel_size_um[1:]), emission / (4 * optics.numerical_aperture)),
-    }
-    return [
-        f"The voxel size {where} is {voxel:.3g} µm; Nyquist sampling needs {limit:.3g} µm. Finer "
-        "structure is aliased, which no restoration can correct. If possible, record with smaller "
-        "voxels."
-        for where, (voxel, limit) in limits.items()
-        if voxel > SLACK * limit
-    ]
-
-
-def _fill(volume: str, record: dict[str, Any]) -> list[str]:
-    """Report the share of voxels that are fill without data."""
-    found = []
-    for channel, count in record.get("filled", {}).items():
-        if count:
-            share = count / (count + sum(record["histograms"][channel]["count"]))
-            found.append(
-                f"{volume}: {100 * share:.1f} % of the voxels are fill (value "
-                f"{record['no_data'][channel]:g}) from deskewing, stitching or padding. They are "
-                "excluded from all steps and keep their value."
-            )
-    return found

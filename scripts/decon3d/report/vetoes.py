@@ -74,6 +74,10 @@ class Check:
         The reason for a veto, as the end of a sentence that begins with the method.
     sentence
         The reason with its numbers.
+    remedy
+        What to do if it excludes Richardson-Lucy, a sentence; empty = nothing is known.
+    limited
+        Whether the number has a limit; False = it is only shown.
     """
 
     name: str
@@ -83,6 +87,8 @@ class Check:
     veto: bool
     why: str
     sentence: str
+    remedy: str = ""
+    limited: bool = True
 
 
 def data_checks(
@@ -230,30 +236,69 @@ def _predicted(pair: _Pair) -> Check | None:
     )
 
 
-def _deviance(pair: _Pair) -> Check | None:
-    if pair.reference == INPUT:
-        # The raw volume is blurred once more here, which takes its noise: it then predicts smooth
-        # objects well, and is itself 3 dB farther from the truth (haze of 20 photons).
-        return None
-    one, other = pair.values("deviance_part")
-    shared = sorted(set(one) & set(other))
+@dataclass(frozen=True)
+class HeldOut:
+    """The deviance of held-out photons of two methods, over the same parts of the data.
+
+    Attributes
+    ----------
+    value, reference
+        Both methods' means per voxel.
+    errors
+        The difference in standard errors; positive = the method predicts the photons worse.
+    parts
+        Number of parts.
+    """
+
+    value: float
+    reference: float
+    errors: float
+    parts: int
+
+
+def held_out(metrics: pd.DataFrame, method: str, other: str) -> HeldOut | None:
+    """Compare how well two methods predict held-out photons of one channel.
+
+    Parameters
+    ----------
+    metrics
+        Rows of `metrics.csv` of one channel.
+    method, other
+        Two methods, or `input`.
+
+    Returns
+    -------
+    HeldOut or None
+        None where fewer than four parts of the data were measured for both.
+    """
+    one, two = _Pair(metrics, method, other).values("deviance_part")
+    shared = sorted(set(one) & set(two))
     if len(shared) < LEAST_PARTS:
         return None
-    differences = np.array([one[s] - other[s] for s in shared])
+    differences = np.array([one[s] - two[s] for s in shared])
     error = float(differences.std(ddof=1)) / math.sqrt(len(shared))
-    value, reference = (float(np.mean([v[s] for s in shared])) for v in (one, other))
-    worse = value - reference
-    errors = worse / error if error > 0 else 0.0
+    value, reference = (float(np.mean([v[s] for s in shared])) for v in (one, two))
+    errors = (value - reference) / error if error > 0 else 0.0
+    return HeldOut(value, reference, errors, len(shared))
+
+
+def _deviance(pair: _Pair) -> Check | None:
+    # The raw volume is blurred once more here, which takes its noise: it then predicts smooth
+    # objects well, and is itself 3 dB farther from the truth (haze of 20 photons).
+    found = held_out(pair.metrics, pair.method, pair.reference)
+    if found is None or pair.reference == INPUT:
+        return None
+    worse = found.value - found.reference
     return Check(
         "deviance",
-        value,
-        reference,
-        cell=f"{_signed(worse, 4)} ({_signed(errors, 1)} SE)",
-        veto=errors > ERRORS,
+        found.value,
+        found.reference,
+        cell=f"{_signed(worse, 4)} ({_signed(found.errors, 1)} SE)",
+        veto=found.errors > ERRORS,
         why=f"predicts held-out photons of your data worse than {pair.other}",
         sentence=f"{pair.label} predicts held-out photons of your data worse than {pair.other}: "
-        f"its deviance is larger by {number(worse, 4)} per voxel ({number(errors, 1)} standard "
-        f"errors over {len(shared)} parts of the data).",
+        f"its deviance is larger by {number(worse, 4)} per voxel ({number(found.errors, 1)} "
+        f"standard errors over {found.parts} parts of the data).",
     )
 
 
@@ -274,6 +319,7 @@ def _light(pair: _Pair) -> Check | None:
         why=f"{verb} {number(100 * abs(change), 1)} % of the light in your data",
         sentence=f"{pair.label} {verb} {number(100 * abs(change), 1)} % of the light in your data; "
         f"the limit is {number(100 * bound, 1)} %.",
+        remedy="Check `camera.offset` and the PSF, and run again.",
     )
 
 
@@ -292,7 +338,7 @@ def _staircase(pair: _Pair) -> Check | None:
         sentence=f"{pair.label} turns smooth structure of your data into flat patches: "
         f"{number(100 * value, 2)} % of the bright voxels are flat, but at most "
         f"{number(100 * reference, 2)} % in estimates by Richardson-Lucy. This warning is wrong if "
-        "the object consists of flat pieces smaller than the PSF.",
+        "the object consists of flat pieces smaller than the PSF. Do not measure texture there.",
     )
 
 
@@ -326,7 +372,11 @@ def _specks(pair: _Pair) -> Check | None:
 
 def _consistency(pair: _Pair) -> Check | None:
     value, reference = pair.means("consistency_flagged")
-    if not (math.isfinite(value) and math.isfinite(reference)):
+    if pair.reference == INPUT:
+        reference = math.nan  # the raw volume has no map: the share is shown and excludes nothing
+    elif not math.isfinite(reference):
+        return None
+    if not math.isfinite(value):
         return None
     bound = max(FLAGGED_TIMES * reference, reference + FLAGGED)
     return Check(
@@ -339,6 +389,7 @@ def _consistency(pair: _Pair) -> Check | None:
         sentence=f"Blurred again, {pair.label} contradicts the raw data in "
         f"{number(100 * value, 2)} % of the voxels, {pair.other} in "
         f"{number(100 * reference, 2)} %.",
+        limited=pair.reference != INPUT,
     )
 
 

@@ -27,7 +27,8 @@ from decon3d.report import figures
 from decon3d.report.methods_text import methods_paragraph
 from decon3d.report.page import build_report, report_what_exists
 from decon3d.report.plots import STYLE, projections
-from decon3d.report.run_status import data_warnings, effective_settings
+from decon3d.report.run_status import effective_settings
+from decon3d.report.run_warnings import result_warnings
 from decon3d.report.tables import write_tables
 from decon3d.report.views import Scene, Source, brightest, detail, line, overview
 from support.report_tree import VOXEL, make_settings, make_tree, write_volume
@@ -167,6 +168,34 @@ def test_page_recommends_and_keeps_data_and_simulation_apart(tree: Path, page: s
     assert "is best" not in text.partition('id="headline"')[0]
     table = pd.read_csv(tree / "results/demo/tables/recommendation.csv")
     assert set(table.query("recommended")["method"]) == {"rltv"}
+
+
+def test_the_first_screen_answers_both_questions(page: str) -> None:
+    first = page[page.index('id="result"') : page.index('class="parts"')]
+    text = " ".join(re.sub(r"<[^>]+>", "", first).split())
+    assert "Is it better? Yes: compared with the raw volume, RLTV has a" in text
+    assert "Can I trust it? RLTV has not been compared with your data yet; run again." in text
+    for target in re.findall(r'<p><a href="#(\w+)"', first):
+        assert f'id="{target}"' in page
+
+
+def test_warnings_about_the_results_come_before_those_about_the_data(tree: Path, tmp_path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(tree, root)
+    ingested = root / paths.ingested("demo", "cell")
+    record = {k: v for k, v in json.loads(ingested.read_text()).items() if k != "written"}
+    changes = {"voxel_size_um": [0.9, 0.1, 0.1], "saturated": {"0": 7}}
+    write_json(ingested, record | changes)
+    choice = {"iterations": 21, "from_data": False, "reason": "why", "curve": []}
+    write_json(
+        root / paths.prepared("demo", "signal", "rl"),
+        {"values": {"iterations": 21, "choice": choice}},
+    )
+    text = build_report(root, dataset="demo", settings=make_settings(tree)).read_text()
+    order = [
+        text.index(word) for word in ("RL: 21 iterations", "are saturated", "Nyquist sampling")
+    ]
+    assert order == sorted(order)
 
 
 def test_the_card_has_the_time_and_what_is_missing(tree: Path) -> None:
@@ -329,7 +358,7 @@ def test_how_the_iterations_were_chosen_is_said(tmp_path: Path) -> None:
         write_json(path, {"values": {"iterations": 21, "choice": choice}})
         paragraph = methods_paragraph(tmp_path, splits=[], **options)
         assert any(said in sentence for sentence in paragraph.sentences)
-        warned = [w for w in data_warnings(tmp_path, **options) if "21 iterations" in w]
+        warned = [w for w in result_warnings(tmp_path, **options) if "21 iterations" in w]
         assert bool(warned) is not from_data
 
 
@@ -354,7 +383,7 @@ def test_a_tuning_that_was_cut_short_is_a_warning(tmp_path: Path) -> None:
     for bound in ("500 iterations", None):
         write_json(path, {"on": "phantoms", "to_gain": 0.234, "ended_by": bound})
         warned = [
-            w for w in data_warnings(tmp_path, dataset="demo", settings=settings) if "tuning" in w
+            w for w in result_warnings(tmp_path, dataset="demo", settings=settings) if "tuning" in w
         ]
         assert len(warned) == (bound is not None)
         assert all("500 iterations" in w and "0.23 dB on the simulated" in w for w in warned)

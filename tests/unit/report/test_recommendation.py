@@ -275,7 +275,10 @@ def test_doses_of_one_object_and_pairs_of_one_specimen_count_once() -> None:
 def test_richardson_lucy_is_vetoed_in_favour_of_the_raw_volume_alone() -> None:
     found = advice(AHEAD, measured("light", input=1.0, rl=0.85, rltv=0.99))
     assert found.method == "input"
-    assert found.sentence == "Use the raw volume: RL loses 15.0 % of the light in your data."
+    assert found.sentence == (
+        "Use the raw volume: RL loses 15.0 % of the light in your data. Check `camera.offset` and "
+        "the PSF, and run again."
+    )
     found = advice(AHEAD, measured("dark_specks", "probe", rl=12.0, rltv=9.0))
     assert found.method == "rltv" and not found.vetoes("rl")
     flat = pd.concat(

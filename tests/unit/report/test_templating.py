@@ -28,5 +28,5 @@ def test_messages_recommendations_and_cells_are_shown_with_code() -> None:
         "data": "data:,x",
     }
     assert parts.drawings([figure]).count(SHOWN) == 2
-    advice = Recommendation("signal", None, MESSAGE, None, {}, {})
+    advice = Recommendation("signal", None, MESSAGE, None, {}, {}, {})
     assert SHOWN in render("summary.html.j2", dataset="d", advice=[advice], headline=[], blocks=[])

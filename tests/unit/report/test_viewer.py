@@ -13,7 +13,7 @@ from decon3d import paths
 from decon3d.files import write_json
 from decon3d.report.methods_text import methods_paragraph, restoration_summary
 from decon3d.report.overview import Row, shown_volumes, volume_rows
-from decon3d.report.run_status import data_warnings
+from decon3d.report.run_warnings import data_warnings
 from decon3d.report.scenes import volume_scenes
 from decon3d.report.viewer import Channel, Panel, resampled, small_shape, viewer_scene
 from decon3d.report.views import Scene
@@ -217,7 +217,7 @@ def test_the_words_name_the_data_and_cite_what_was_used(tmp_path):
     assert list(dict.fromkeys(cited)) == list(range(1, len(found.references) + 1))
 
 
-def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
+def test_coarse_planes_are_said_after_what_ingest_warned_of(tmp_path):
     for name in ("cell.tif", "truth.tif"):
         (tmp_path / name).touch()
     settings = make_settings(tmp_path)
@@ -226,13 +226,9 @@ def test_coarse_planes_and_what_cannot_be_verified_are_said(tmp_path):
         write_json(ingested, {"voxel_size_um": [step, 0.1, 0.1]})
         found = data_warnings(tmp_path, dataset="demo", settings=settings)
         # 0.525 µm / (2 · 1.333 · (1 - cos α)), sin α = 1.2 / 1.333
-        expected = "The voxel size along Z is 0.5 µm; Nyquist sampling needs 0.349 µm."
+        expected = "The voxel size is 0.5 µm along Z; Nyquist sampling needs 0.349 µm."
         assert any(expected in w for w in found) == warned
         assert not any("in the plane" in w for w in found)
-    checks = [{"not_verifiable": 0.021}, {"not_verifiable": None}]
-    write_json(tmp_path / paths.consistency_record("demo", "rl"), {"cell": {"checks": checks}})
-    found = data_warnings(tmp_path, dataset="demo", settings=settings)
-    assert any("which the data cannot verify: RL 2.10 % (largest" in w for w in found)
 
 
 def test_what_ingest_warned_of_is_said(tmp_path):

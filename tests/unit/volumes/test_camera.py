@@ -5,7 +5,7 @@ from decon3d import paths, settings
 from decon3d.classical.channel import base_recipe
 from decon3d.classical.kinds.rl import Rl
 from decon3d.evaluation.noise import load_noise, noise_of
-from decon3d.report.run_status import data_warnings
+from decon3d.report.run_warnings import data_warnings
 from decon3d.volumes.camera import Camera, CameraRecord, dose_of, load_camera, resolve_camera
 from decon3d.volumes.photon_transfer import fit_line, measure_camera
 from decon3d.volumes.statistics import ChannelStatistics
@@ -179,4 +179,5 @@ def test_what_was_assumed_is_among_the_page_s_warnings(tmp_path):
         {"datasets": {"d": simulated_dataset(camera={})}, "methods": {"rl": {}}}
     )
     found = data_warnings(tmp_path, dataset="d", settings=config)
-    assert "gfp: camera.gain is not known from these data; assumed 1 count per photon." in found
+    assert found[0].startswith("gfp: camera.gain is not known from these data; assumed 1 count per")
+    assert "set `camera: {dark: …}`" in found[0]
