@@ -40,7 +40,7 @@ WITHOUT_RUN = (
 TARGETS_THAT_PRINT = {"verify"}
 FIELDS = (
     *("stats", "jobid", "job_id", "jobs", "rule_name", "rule_msg", "wildcards", "log", "aux_logs"),
-    *("exception", "indent", "job_error_info"),
+    *("exception", "indent", "job_error_info", "local", "output"),
 )
 """Fields of an event that are sent, besides its message."""
 GRACE_S = 3.5

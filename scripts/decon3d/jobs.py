@@ -14,7 +14,7 @@ from typing import Any
 
 from decon3d import paths
 from decon3d.errors import UserError
-from decon3d.files import read_json
+from decon3d.files import digest, read_json
 from decon3d.preflight import Inputs
 from decon3d.settings import (
     Dataset,
@@ -29,6 +29,53 @@ from decon3d.settings.methods import is_trained
 from decon3d.volumes.fingerprints import fingerprint
 from decon3d.volumes.headers import Header, Source
 from decon3d.volumes.volume import Reading, Triple
+
+SMALL_MB = 64
+"""Largest volume that shares a job with others: a process starts as slowly as it is ingested."""
+FEWEST = 8
+"""Fewer small volumes have a job each, which run side by side."""
+MOST_VOLUMES, MOST_MB = 100, 200
+"""Limits of one batch, which is repeated if one of its files changes."""
+ONE_IN = 50
+"""Of so many volumes, one begins a batch, by a hash of its name. A new volume then changes the
+batch that it falls into, and not all those behind it."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Small volumes of a dataset that one job ingests.
+
+    Attributes
+    ----------
+    name
+        Such as `1_to_50`: the number of the first and last volume among the dataset's small ones.
+    dataset, volumes
+        Their names.
+    source
+        The method that restored them; None = the dataset's own volumes.
+    """
+
+    name: str
+    dataset: str
+    volumes: tuple[str, ...]
+    source: str | None
+
+    @property
+    def rule(self) -> str:
+        """Name of its rule; the display reads the number of volumes from it."""
+        restored = self.source and f"ingest_restored.{self.dataset}.{self.source}"
+        return f"{restored or f'ingest.{self.dataset}'}.{self.name}"
+
+    @property
+    def log(self) -> str:
+        """Path of its log; no volume has a name with a dot."""
+        after = f".after.{self.source}" if self.source else ""
+        return f"logs/{self.dataset}/ingest/{self.name}.volumes{after}.log"
+
+    @property
+    def records(self) -> list[str]:
+        """The records of its volumes."""
+        return [paths.ingested(self.dataset, volume, self.source) for volume in self.volumes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +228,22 @@ class Jobs:
         header = self._header(chosen, self.inputs.volumes[dataset][volume].path)
         return prod(header.shape) * header.itemsize / 1e6 if header else 0
 
+    def batches(self) -> Iterator[Batch]:
+        """Iterate over the batches of all datasets, of their own and of restored volumes.
+
+        A volume without a known size is in none of them.
+        """
+        sources = {m.source: None for m in self.settings.methods.values() if m.source}
+        for dataset in self.settings.datasets:
+            sizes = {v: self.volume_mb(dataset, v) for v in self.volumes(dataset)}
+            small = [volume for volume, mb in sizes.items() if 0 < mb <= SMALL_MB]
+            if len(small) < FEWEST:
+                continue
+            for first, end in _cuts(small, sizes):
+                for source in (None, *sources):
+                    name = f"{first + 1}_to_{end}"
+                    yield Batch(name, dataset, tuple(small[first:end]), source)
+
     def mvoxels(self, dataset: str, volume: str) -> float:
         """Return the Mvoxel of a volume that are restored; 0 if unknown."""
         chosen = self.settings.datasets[dataset]
@@ -285,6 +348,18 @@ class Jobs:
             if not dry_run:
                 path.unlink(missing_ok=True)
         return told
+
+
+def _cuts(volumes: list[str], sizes: Mapping[str, float]) -> Iterator[tuple[int, int]]:
+    """Divide a list of volumes into batches: the first index of each, and the one behind it."""
+    first, total = 0, 0.0
+    for i, volume in enumerate(volumes):
+        total += sizes[volume]
+        begins = int(digest(volume), 16) % ONE_IN == 0
+        if i > first and (begins or i - first == MOST_VOLUMES or total > MOST_MB):
+            yield first, i
+            first, total = i, sizes[volume]
+    yield first, len(volumes)
 
 
 def bundle_files(folder: str) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from decon3d import paths
 from decon3d.files import write_record
-from decon3d.jobs import Jobs
+from decon3d.jobs import FEWEST, Jobs
 from decon3d.preflight import list_inputs
 from decon3d.settings import Settings, load_settings
 from decon3d.settings.decisive import decisive
@@ -116,3 +116,40 @@ def test_the_paths_in_the_rules_are_those_of_the_contract():
         stem = path.removesuffix(".npz") + ".json" if path.endswith(".npz") else path
         stem = re.sub(r"psf\.json$", "psf.tif", stem)
         assert any(re.fullmatch(pattern + ending, stem) for pattern in patterns), path
+
+
+def batches_of(sizes_mb, **methods):
+    """The batches of a dataset whose volumes have these sizes, by their names."""
+    volumes = {name: {"shape": [1, 1, int(mb * 5e5)]} for name, mb in sizes_mb.items()}
+    dataset = {**CONFIG["datasets"]["d"], "simulate": volumes, "channels": {"a": CHANNELS["b"]}}
+    settings = load_settings({"datasets": {"d": dataset}, "methods": {"rl": {}, **methods}})
+    return list(Jobs(settings, list_inputs(settings), {}).batches())
+
+
+def named(count, mb=1.0):
+    return {f"v{i:03}": mb for i in range(count)}
+
+
+def test_small_volumes_share_a_job_and_large_ones_have_their_own():
+    assert batches_of(named(FEWEST - 1)) == []  # side by side
+    found = batches_of({**named(300), **{f"large{i}": 300.0 for i in range(9)}})
+    assert 3 <= len(found) <= 12
+    assert [v for batch in found for v in batch.volumes] == list(named(300))
+    assert [r for b in found for r in b.records] == [paths.ingested("d", v) for v in named(300)]
+    assert found[0].rule == f"ingest.d.1_to_{len(found[0].volumes)}"
+    assert max(len(b.volumes) for b in batches_of(named(30, mb=60.0))) == 3  # 200 MB
+    assert max(len(b.volumes) for b in batches_of(named(900, mb=0.1))) <= 100
+
+
+def test_a_new_volume_changes_the_batch_that_it_falls_into():
+    before = {batch.volumes for batch in batches_of(named(600))}
+    after = {batch.volumes for batch in batches_of({"u": 1.0, **named(600)})}
+    assert len(before) >= 6 and len(after - before) <= 2
+
+
+def test_the_volumes_of_a_source_are_batches_of_their_own():
+    found = batches_of(named(20), last={"kind": "rl", "source": "rl"})
+    raw, restored = found[:2]
+    assert raw.volumes == restored.volumes and (raw.source, restored.source) == (None, "rl")
+    assert restored.rule == f"ingest_restored.d.rl.{restored.name}" and restored.log != raw.log
+    assert restored.records[0] == paths.ingested("d", "v000", "rl")

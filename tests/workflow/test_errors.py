@@ -1,5 +1,7 @@
 """What a user sees of a wrong config, wrong files and a wrong command line: plain lines, no job."""
 
+import re
+
 import numpy as np
 import tifffile
 
@@ -40,6 +42,40 @@ def test_all_wrong_files_are_named_once_before_any_job(workplace):
     run = workplace.run("--dry-run")
     assert run.code == 0 and run.jobs["ingest"] == 5
     assert (workplace.folder / ".snakemake" / "decon3d" / "headers.json").is_file()
+
+
+def test_a_damaged_file_of_many_names_itself_and_the_others_are_ingested_once(workplace):
+    data = files(workplace)
+    options = dict(ome=True, metadata=METADATA, compression="zlib")
+    for i in range(9):
+        tifffile.imwrite(data / f"v{i}.ome.tif", STACK, **options)
+    whole = (data / "v3.ome.tif").read_bytes()
+    with tifffile.TiffFile(data / "v3.ome.tif") as file:
+        (start, *_), (count, *_) = file.pages[2].dataoffsets, file.pages[2].databytecounts
+    (data / "v3.ome.tif").write_bytes(
+        whole[:start] + count * b"x" + whole[start + count :]  # the header is whole
+    )
+    ingest = workplace.folder / "results" / "d" / "ingest"
+    run = workplace.run()
+    assert run.code == 1 and re.search(r" E .*data/v3\.ome\.tif", run.output), run.output[-3000:]
+    assert "data/v4.ome.tif is" not in run.output and "Traceback" not in run.output
+    stores = {path: path.stat().st_mtime_ns for path in ingest.glob("*.ome.zarr/zarr.json")}
+    (data / "v3.ome.tif").write_bytes(whole)
+    run = workplace.run("results/d/statistics/gfp.json")
+    assert run.code == 0, run.output[-3000:]
+    again = {path for path in stores if path.stat().st_mtime_ns != stores[path]}
+    assert {path.parent.name for path in again} <= {"v3.ome.zarr"} and len(stores) >= 8
+    assert "8 of 9 volumes were ingested before" in "".join(
+        path.read_text() for path in (workplace.folder / "logs/d/ingest").glob("*.log")
+    )
+    assert not list(ingest.glob("*.progress")) and len(list(ingest.glob("*.json"))) == 9
+    assert "Nothing to be done" in workplace.run("results/d/statistics/gfp.json").output
+    tifffile.imwrite(data / "v10.ome.tif", STACK, ome=True, metadata=METADATA)
+    run = workplace.run("results/d/statistics/gfp.json")
+    assert run.code == 0 and (ingest / "v10.json").is_file(), run.output[-3000:]
+    (workplace.folder / "results/d/statistics/gfp.json").unlink()
+    run = workplace.run("results/d/statistics/gfp.json")
+    assert run.jobs == {"measure": 1} and "jobs are done by earlier runs" in run.output
 
 
 def test_jobs_do_not_read_the_headers_again(workplace):

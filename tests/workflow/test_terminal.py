@@ -84,19 +84,25 @@ def test_a_run_is_a_line_per_stage_and_a_failure_its_message_and_log(start, tmp_
     assert "jobid" not in planned
 
 
-def test_ctrl_c_stops_within_seconds_and_the_jobs_save(start, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "cause"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")]
+)
+def test_a_stop_takes_seconds_names_its_cause_and_the_jobs_save(start, tmp_path, number, cause):
     run = start(STEP="0.5")
     logs = [tmp_path / "logs" / "d" / f"{i}.log" for i in (1, 2)]
     until = time.monotonic() + 60
     while not all(p.is_file() and "rl: " in p.read_text() for p in logs):
         assert run.poll() is None and time.monotonic() < until
         time.sleep(0.1)
-    run.send_signal(signal.SIGINT)
+    run.send_signal(number)
     told = time.monotonic()
     output = run.communicate()[0]
     # Two seconds on an idle machine; without a stop, the jobs would go on for minutes.
     assert time.monotonic() - told < 30 and run.returncode == 130
-    assert output.endswith("Stopped. Run the same command to go on.\n")
+    last = output.splitlines()[-1]
+    assert last.startswith(f"Stopped by {cause}") and last.endswith(
+        "Run the same command to go on."
+    )
     assert "Traceback" not in output and (tmp_path / "saved").read_text() == "xx"
     assert not any((tmp_path / ".snakemake" / "locks").glob("*"))
 

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections import Counter
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 
 def unpacked(place):
@@ -298,6 +300,34 @@ def raw_files(wildcards):
     return volume_files(volume_path(wildcards))
 
 
+def for_batch(batch, function):
+    """A function of wildcards, for the rule of a batch, which has none."""
+    return lambda w: function(batch)
+
+
+def batch_files(batch):
+    """The files of a batch's volumes, or what restored ones are ingested from."""
+    if batch.source:
+        raw = [paths.ingested(batch.dataset, volume) for volume in batch.volumes]
+        return [paths.finished(batch.dataset, batch.source), *raw]
+    return [
+        file for path in batch_sources(batch).values() for file in volume_files(path)
+    ]
+
+
+def batch_sources(batch):
+    """The path of each volume of a batch, by its name."""
+    given = INPUTS.volumes[batch.dataset]
+    return {
+        volume: (
+            paths.restored(batch.dataset, volume, batch.source)
+            if batch.source
+            else given[volume].path
+        )
+        for volume in batch.volumes
+    }
+
+
 def camera_maps(wildcards):
     """The maps of the camera's pixels, if the config has dark frames."""
     return (
@@ -510,6 +540,29 @@ def volume_seen(wildcards):
     return "" if simulated else fingerprint(volume_path(wildcards))
 
 
+def batch_seen(batch):
+    """A fingerprint of each of a batch's volumes, unless rules make them."""
+    made = batch.source or dataset_of(batch).simulate is not None
+    return [] if made else [fingerprint(path) for path in batch_sources(batch).values()]
+
+
+def batch_options(batch):
+    """The options of a batch's volumes, as the rules `ingest` and `ingest_restored` have them."""
+    dataset, key = dataset_of(batch), f"datasets.{batch.dataset}"
+    if batch.source:
+        return {"key": key, "channels": restored_indices(batch), "clip_at_zero": True}
+    return {
+        "key": key,
+        "channels": raw_indices(batch),
+        "voxel_size_um": dataset.voxel_size_um,
+        "times": dataset.times,
+        "no_data": dataset.no_data,
+        "camera_offset": dataset.camera.offset,
+        "camera_bits": dataset.camera.bits,
+        "reading": reading(batch),
+    }
+
+
 def references_seen(wildcards):
     """A fingerprint of the references in the config."""
     simulated = dataset_of(wildcards).simulate is not None
@@ -652,7 +705,8 @@ def minutes_for(stage, amount, *, least):
 
     def minutes(wildcards, attempt, rulename):
         needed = attempt * least_minutes(stage, amount(wildcards), least)
-        given = workflow.resource_settings.overwrite_resources.get(rulename, {})
+        kind = rulename.partition(".")[0]  # of a batch: `ingest`
+        given = workflow.resource_settings.overwrite_resources.get(kind, {})
         if "most_minutes" in given:
             return min(needed, given["most_minutes"].value)
         return needed
@@ -672,6 +726,10 @@ def per_attempt(amount):
 
 def volume_mb(wildcards):
     return JOBS.volume_mb(wildcards.dataset, wildcards.volume)
+
+
+def batch_mb(batch):
+    return sum(JOBS.volume_mb(batch.dataset, volume) for volume in batch.volumes)
 
 
 def mvoxels(wildcards):
@@ -713,6 +771,20 @@ def cluster_requests(dataset, method):
         "gpu": may_use_gpu(chosen),
     }
     return [*jobs, restore]
+
+
+def tell_what_is_done():
+    """Tell how many of the jobs need not run; `decon3d run` counts from there."""
+    jobs = list(workflow.dag.jobs)
+    done = len(jobs) - sum(map(workflow.dag.needrun, jobs))
+    if done:
+        logger.info(
+            f"{done} of {len(jobs)} jobs are done by earlier runs.",
+            extra={
+                "event": "all_jobs",
+                "stats": Counter(job.rule.name for job in jobs),
+            },
+        )
 
 
 def run_command():

@@ -97,6 +97,36 @@ use rule ingest as ingest_restored with:
         version=VERSIONS["ingest"],
 
 
+# Small volumes, many in one process. These rules have no wildcards, so Snakemake prefers them.
+for batch in JOBS.batches():
+
+    rule:
+        name:
+            batch.rule
+        input:
+            for_batch(batch, batch_files),
+            camera=for_batch(batch, lambda b: [] if b.source else camera_maps(b)),
+        output:
+            batch.records,
+        log:
+            batch.log,
+        group:
+            batch.rule.partition(".")[0]
+        conda:
+            "../../envs/cpu.yaml"
+        resources:
+            runtime=minutes_for("ingest", for_batch(batch, batch_mb), least=5),
+            in_turn=1,  # as the profile `slurm` gives it to `ingest`
+        params:
+            sources=for_batch(batch, batch_sources),
+            seen=for_batch(batch, batch_seen),
+            options=for_batch(batch, batch_options),
+            raw_channels=for_batch(batch, lambda b: b.source and raw_indices(b)),
+            version=VERSIONS["ingest"],
+        script:
+            "../../scripts/ingest_batch.py"
+
+
 # Of a channel's raw volumes: statistics and normalisation, and the noise (the unit of consistency).
 rule measure:
     input:

@@ -9,36 +9,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from decon3d import paths
 from decon3d.command.job_messages import JobLog
+from decon3d.command.stages import (
+    TYPICAL_S,
+    Job,
+    Stage,
+    amount_of,
+    by_stage,
+    kind_of,
+    stage_of,
+    volumes_in,
+)
 
-STAGES = {
-    "Volumes": "simulate ingest camera_maps measure",
-    "PSF": "psf psf_fit",
-    "Training data": "phantoms likeness measured_pairs pairs_after_cpu pairs_after_gpu",
-    "Training, tuning": "train tune",
-    "Restoration": "restore_prepare restore_prepare_on_sample restore_plan restore_part_cpu "
-    "restore_part_gpu restore_finish ingest_restored statistics_restored",
-    "Evaluation": "restore_phantoms_cpu restore_phantoms_gpu evaluate evaluate_input "
-    "evaluate_network evaluate_sample",
-    "Instrument": "instrument instrument_beads instrument_camera instrument_page",
-    "Preview": "preview preview_dataset",
-    "Report": "report volume_page index all",
-}
-"""The rules of each stage, in the order of the data."""
-STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules.split()}
-TYPICAL_S = {
-    **{"simulate": 5.0, "ingest": 10.0, "camera_maps": 10.0, "measure": 10.0},
-    **{"psf": 20.0, "psf_fit": 10.0, "phantoms": 30.0, "likeness": 10.0},
-    **{"restore_prepare": 5.0, "restore_plan": 5.0, "restore_finish": 10.0, "index": 3.0},
-    **{"statistics_restored": 5.0, "report": 40.0, "volume_page": 10.0, "instrument_page": 5.0},
-    **{"all": 0.0, "preview": 0.0, "instrument": 0.0},
-}
-"""Seconds of short jobs, for the estimate until a job of the same rule has ended. The time of other
-jobs depends on the data."""
 NOTHING_TO_DO = "Nothing to be done"
 RESTARTED = re.compile(r"Trying to restart job (\d+)\.")
 FOLLOWS_A_FAILURE = {"CalledProcessError", "RuleException", "SpawnedJobError"}
@@ -53,41 +40,12 @@ LOCKED = (
     "Another run works in this folder; wait until it ends. If no run works here, one was killed: "
     "add --unlock to this command once."
 )
+SLURM_RUN = re.compile(r"SLURM run ID: (\S+)")
+MOST_LOOKS = 100
+"""Jobs whose files are looked at at once: file servers are slow."""
 NO_MESSAGE = (
     f"no message in its log: it was killed, lacked memory, or could not start; see {paths.RUN_LOG}"
 )
-
-
-@dataclass
-class Job:
-    """A job that runs."""
-
-    rule: str
-    names: dict[str, str]
-    log: JobLog | None
-    since: float
-
-    def title(self) -> str:
-        """Name the job by its rule and wildcards."""
-        return f"{self.rule} ({', '.join(self.names.values())})" if self.names else self.rule
-
-
-@dataclass
-class Stage:
-    """The jobs of one stage."""
-
-    name: str
-    total: int = 0
-    done: int = 0
-    failed: int = 0
-    running: dict[int, Job] = field(default_factory=dict)
-    since: float | None = None
-    until: float | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether all jobs are finished or have failed."""
-        return self.done + self.failed >= self.total and not self.running
 
 
 @dataclass
@@ -107,8 +65,14 @@ class Run:
     stages: dict[str, Stage] = field(default_factory=dict)
     finished: str = ""
     nothing_to_do: bool = False
+    cluster: str = ""
+    """Snakemake's executor, unless the jobs run here."""
+    slurm_name: str = ""
+    """Name of the run's jobs in SLURM's queue."""
     _waiting: Counter[str] = field(default_factory=Counter)
     _times: dict[str, list[float]] = field(default_factory=dict)
+    _busy: float = 0.0
+    _looked: int = 0
     _said: set[str] = field(default_factory=set)
     _more_warnings: int = 0
     _failed: dict[int, str] = field(default_factory=dict)
@@ -131,15 +95,30 @@ class Run:
         return handle(event) if handle else []
 
     def read_logs(self) -> list[str]:
-        """Read the logs of the running jobs; return the new warnings to show."""
-        return [line for job in self._jobs.values() for line in self._read(job)]
+        """Read the logs of some running jobs, in turn; return the new warnings to show."""
+        jobs = list(self._jobs.values())
+        first = self._looked if self._looked < len(jobs) else 0
+        some = list(islice(jobs, first, first + MOST_LOOKS))
+        self._looked = first + len(some)
+        return [line for job in some for line in self._read(job)]
 
     def _read(self, job: Job) -> list[str]:
+        if job.log:
+            job.log.read()
+        if job.ended is None and self.cluster:
+            job.look(self.clock())
+            if job.ended is not None:
+                self._time(job, job.ended)
         if job.log is None:
             return []
-        job.log.read()
         new, job.log.warnings = job.log.warnings, []
         return [line for text in new for line in self._warning(text)]
+
+    def _time(self, job: Job, end: float) -> None:
+        """Note how long a job took; time in the queue does not count."""
+        if job.begun is not None and end > job.begun:
+            self._busy += end - job.begun
+            self._times.setdefault(kind_of(job.rule), []).append((end - job.begun) / job.amount)
 
     def _warning(self, text: str) -> list[str]:
         """Show one warning of each kind, and count those that differ only in file and numbers."""
@@ -153,25 +132,52 @@ class Run:
     def _on_text(self, event: Mapping[str, Any]) -> list[str]:
         return [event["message"]]
 
+    def _on_shown(self, event: Mapping[str, Any]) -> list[str]:
+        self.cluster = "" if event["executor"] == "local" else event["executor"]
+        return []
+
     def _on_run_info(self, event: Mapping[str, Any]) -> list[str]:
         if self.stages:  # Snakemake repeats this event at the end
             return []
         counts = {rule: n for rule, n in event.get("stats", {}).items() if rule != "total"}
         self._waiting.update(counts)
-        for name in [*STAGES, *sorted(set(counts) - set(STAGE_OF))]:
-            total = sum(n for rule, n in counts.items() if STAGE_OF.get(rule, rule) == name)
-            if total:
-                self.stages[name] = Stage(name, total)
+        for name, own in by_stage(counts).items():
+            volumes = volumes_in(own)
+            self.stages[name] = Stage(name, sum(own.values()), volumes=volumes)
         return []
 
+    def _on_all_jobs(self, event: Mapping[str, Any]) -> list[str]:
+        """Take the numbers of all jobs, with those that an earlier run has done."""
+        for name, own in by_stage(event["stats"]).items():
+            if stage := self.stages.get(name):
+                stage.before = sum(own.values()) - stage.total
+                stage.ingested_before = volumes_in(own) - stage.volumes
+        jobs = sum(event["stats"].values())
+        before = jobs - sum(stage.total for stage in self.stages.values())
+        volumes = volumes_in(event["stats"])
+        ingested = volumes - sum(stage.volumes for stage in self.stages.values())
+        if before <= 0:
+            return []
+        of_volumes = f"{ingested} of {volumes} volumes are ingested, " if volumes else ""
+        return [f"From earlier runs, {of_volumes}{before} of {jobs} jobs are done."]
+
     def _stage(self, rule: str) -> Stage:
-        name = STAGE_OF.get(rule, rule)
+        name = stage_of(rule)
         return self.stages.setdefault(name, Stage(name))
 
     def _on_job_info(self, event: Mapping[str, Any]) -> list[str]:
         rule, number, now = event["rule_name"], event["jobid"], self.clock()
-        logs = event.get("log") or []
-        job = Job(rule, event.get("wildcards") or {}, JobLog(Path(logs[0])) if logs else None, now)
+        self._runs_again(number)
+        logs, outputs = event.get("log") or [], event.get("output") or []
+        queued = bool(self.cluster and logs and not event.get("local"))
+        job = Job(
+            rule,
+            names=event.get("wildcards") or {},
+            log=JobLog(Path(logs[0])) if logs else None,
+            since=now,
+            begun=None if queued else now,
+            outputs=[Path(path) for path in outputs] if queued else (),
+        )
         stage = self._stage(rule)
         stage.running[number] = job
         self._waiting[rule] -= 1
@@ -184,8 +190,12 @@ class Run:
         job = self._end(event["job_id"])
         if job is None:
             return []
-        self._stage(job.rule).done += 1
-        self._times.setdefault(job.rule, []).append(self.clock() - job.since)
+        stage = self._stage(job.rule)
+        stage.done += 1
+        stage.ingested += volumes_in({job.rule: 1})
+        if job.ended is None:
+            self._time(job, self.clock())
+        job.ended = self.clock()
         return self._read(job)
 
     def _end(self, number: int) -> Job | None:
@@ -221,6 +231,8 @@ class Run:
 
     def _on_message(self, event: Mapping[str, Any]) -> list[str]:
         text = event["message"]
+        if found := SLURM_RUN.match(text):
+            self.slurm_name = found[1]
         if text.startswith(NOTHING_TO_DO):
             self.nothing_to_do = True
         if found := RESTARTED.search(text):
@@ -230,12 +242,16 @@ class Run:
         return self._on_error(event) if event["level"] in ("ERROR", "CRITICAL") else []
 
     def _restarted(self, number: int) -> list[str]:
-        rule = self._failed.pop(number, None)
-        if rule is None:
-            return []
-        self._stage(rule).failed -= 1
-        self._waiting[rule] += 1
-        return [f"The job {rule} runs again."]
+        rule = self._runs_again(number)
+        return [f"The job {rule} runs again."] if rule else []
+
+    def _runs_again(self, number: int) -> str:
+        """Take back that a job has failed; return its rule, or nothing if it has not."""
+        rule = self._failed.pop(number, "")
+        if rule:
+            self._stage(rule).failed -= 1
+            self._waiting[rule] += 1
+        return rule
 
     def _on_error(self, event: Mapping[str, Any]) -> list[str]:
         if event.get("exception") == "LockException":
@@ -261,63 +277,80 @@ class Run:
             From the mean time of each rule's finished jobs, in this run or an earlier one, the
             progress of the running ones, and how many ran at a time so far.
         stages
-            The stages with jobs of unknown length, which are not included in the seconds.
+            The stages with jobs of unknown length, or that run longer than expected. These are not
+            included in the seconds.
         """
         now, known, work = self.clock(), {**TYPICAL_S, **self.seconds()}, 0.0
-        running = self._jobs.values()
+        running = [job for job in self._jobs.values() if job.ended is None]
         unknown: set[str] = set()
         for job in running:
-            spent, share = now - job.since, job.log.share if job.log else None
+            spent = 0.0 if job.begun is None else now - job.begun
+            share = job.log.share if job.log else None
+            expected = known.get(kind_of(job.rule), -1.0) * job.amount
             if share:
                 work += spent * (1 - share) / share
-            elif job.rule in known:
-                work += max(0.0, known[job.rule] - spent)
+            elif spent <= expected:
+                work += expected - spent
             else:
-                unknown.add(STAGE_OF.get(job.rule, job.rule))
+                unknown.add(stage_of(job.rule))
         for rule, count in self._waiting.items():
             if count <= 0:
                 continue
-            if rule in known:
-                work += count * known[rule]
+            if kind_of(rule) in known:
+                work += count * amount_of(rule) * known[kind_of(rule)]
             else:
-                unknown.add(STAGE_OF.get(rule, rule))
-        busy = sum(map(sum, self._times.values()))
-        busy += sum(now - job.since for job in running)
+                unknown.add(stage_of(rule))
+        busy = self._busy + sum(now - job.begun for job in running if job.begun is not None)
         at_once = max(1.0, busy / max(now - self.start, 1.0))
         return work / at_once, [name for name in self.stages if name in unknown]
 
     def stage_line(self, stage: Stage) -> str:
         """Return the line of one stage."""
-        count = f"{stage.done} of {stage.total}"
         failed = f"{stage.failed} failed  " if stage.failed else ""
-        return f"{stage.name:<17} {count:>12}  {failed}{self._about(stage)}".rstrip()
+        return f"{stage.name:<17} {stage.count:>18}  {failed}{self._about(stage)}".rstrip()
 
     def _about(self, stage: Stage) -> str:
-        if stage.running:
-            told = [j for j in stage.running.values() if j.log and j.log.share is not None]
-            job = min(told or stage.running.values(), key=lambda j: (j.log and j.log.share) or 0)
-            more = f" (and {len(stage.running) - 1} more)" if len(stage.running) > 1 else ""
-            spent = f"{job.title()}, {duration(self.clock() - job.since)}"
+        running = [job for job in stage.running.values() if job.ended is None]
+        if begun := [job for job in running if job.begun is not None]:
+            told = [j for j in begun if j.log and j.log.share is not None]
+            job = min(told or begun, key=lambda j: (j.log and j.log.share) or 0)
+            more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
+            spent = f"{job.title()}, {duration(self.clock() - (job.begun or job.since))}"
             return (job.log.progress if job.log and job.log.progress else spent) + more
-        if stage.since is None:
-            return "waiting"
-        if stage.ended and stage.until is not None:
+        if running:
+            waits = duration(self.clock() - min(job.since for job in running))
+            return f"{_jobs(len(running))} in the queue, {waits}"
+        if stage.running:
+            often = " (asked at least every 3 min)" if self.cluster == "slurm" else ""
+            last = max(job.ended or 0.0 for job in stage.running.values())
+            ago = duration(self.clock() - last)
+            return f"done {ago} ago; waiting for {self.where} to report it{often}"
+        if stage.ended and stage.since is not None and stage.until is not None:
             return duration(stage.until - stage.since)
-        return ""
+        return "waiting"
+
+    @property
+    def where(self) -> str:
+        """Where jobs are queued, in words."""
+        return "SLURM" if self.cluster == "slurm" else f"the executor {self.cluster}"
 
     def total_line(self) -> str:
         """Return the line of the whole run, with the estimate of the time left."""
-        done = sum(stage.done for stage in self.stages.values())
-        total = sum(stage.total for stage in self.stages.values())
-        return f"{'Whole run':<17} {f'{done} of {total}':>12}  {self._estimate()}"
+        stages = self.stages.values()
+        total = sum(stage.before + stage.total for stage in stages)
+        count = f"{sum(stage.jobs_done for stage in stages)} of {total} jobs"
+        return f"{'Whole run':<17} {count:>18}  {self._estimate()}".rstrip()
 
     def _estimate(self) -> str:
         seconds, unknown = self.left()
+        queued = [job for job in self._jobs.values() if job.begun is None and job.ended is None]
+        if queued and len(queued) == len(self._jobs):
+            unknown = [*unknown, "the queue"]
         if not unknown:
-            return f"about {duration(seconds)} left"
+            return f"about {duration(seconds)} left" if seconds >= 1 else ""
         names = ", ".join(unknown)
         return (
-            f"more than {duration(seconds)} left; not timed yet: {names}"
+            f"more than {duration(seconds)} left; not known yet: {names}"
             if seconds >= 1
             else f"time left: not known yet ({names})"
         )
@@ -336,12 +369,17 @@ class Run:
             lines.append(f"{self.finished or 'Finished'} (took {took})")
         else:
             if self.failures:
-                jobs = "1 job" if self.failures == 1 else f"{self.failures} jobs"
-                lines.append(f"{jobs} failed. The same command makes only what is missing.")
+                lines.append(
+                    f"{_jobs(self.failures)} failed. The same command makes only what is missing."
+                )
                 if Path(paths.PARTIAL_REPORT).is_file() and Path(paths.INDEX).is_file():
                     lines.append(f"The pages show what exists; open {paths.INDEX}")
             lines.append(f"All messages: {output}")
         return lines
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
 
 
 def _failure(title: str, message: str, logs: list[str]) -> list[str]:

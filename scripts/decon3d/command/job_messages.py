@@ -6,7 +6,9 @@ from pathlib import Path
 
 LINE = re.compile(r"^\d\d:\d\d:\d\d (?P<level>[IWEC]) (?P<text>.*)$")
 """A line of `logs.job_log`; other lines continue the one before."""
-PROGRESS = re.compile(r"^(?P<what>.*): \S+/\S+ .*\((?P<percent>\d+) %\), (?P<rest>.*)$")
+PROGRESS = re.compile(
+    r"^(?P<what>.*): (?P<count>\S+)/\S+ (?P<unit>.*) \((?P<percent>\d+) %\), (?P<rest>.*)$"
+)
 """A line of `logs.progress`: its title, the share done, and the rate with the time left."""
 OF_PYTHON = re.compile(r"^\S+:\d+: \w*Warning: ")
 """A warning of a library about its own code; only the log contains these."""
@@ -24,6 +26,10 @@ class JobLog:
         Title, share, rate and time left of the present loop; empty if there is none.
     share
         Share of the present loop that is done, 0 to 1; None = unknown.
+    count
+        Number of volumes that are done, where the loop is over volumes.
+    begun
+        Whether the job has written to it.
     warnings
         The warnings; a caller may take them out.
     error
@@ -33,6 +39,8 @@ class JobLog:
     path: Path
     progress: str = ""
     share: float | None = None
+    count: int = 0
+    begun: bool = False
     warnings: list[str] = field(default_factory=list)
     error: str = ""
     _position: int = 0
@@ -61,6 +69,7 @@ class JobLog:
                 new = file.read(MOST_BYTES)
         except OSError:
             return
+        self.begun = True
         self._position += len(new)
         *whole, self._begun = (self._begun + new).split(b"\n")
         for line in whole:
@@ -77,6 +86,8 @@ class JobLog:
             self.warnings.append(text)
         elif progress := PROGRESS.match(text):
             ended = progress["percent"] == "100"  # the loop has ended; the job may go on
+            if progress["unit"] == "volumes" and progress["count"].isdecimal():
+                self.count = int(progress["count"])
             self.share = None if ended else int(progress["percent"]) / 100
             told = f"{progress['what']}: {progress['percent']} %, {progress['rest']}"
             self.progress = "" if ended else told

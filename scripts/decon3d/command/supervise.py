@@ -21,6 +21,7 @@ from decon3d import paths
 from decon3d.command.display import Run
 from decon3d.errors import UserError
 from decon3d.files import read_json, write_json
+from decon3d.slurm.left import in_words, jobs_left
 
 TIMES = Path("logs/seconds.json")
 """Seconds of a job of each rule, for the next run's estimate."""
@@ -33,6 +34,12 @@ STOP_CLUSTER_S = 60.0
 """The same on a cluster, where Snakemake first cancels the jobs."""
 STOPPED = 130
 """Exit status of a run that was stopped."""
+CAUSES = {
+    signal.SIGINT: "Ctrl-C (SIGINT)",
+    signal.SIGTERM: "SIGTERM (kill, a shutdown or a time limit)",
+    signal.SIGHUP: "SIGHUP (the terminal or connection was closed)",
+}
+"""The signals that stop a run."""
 
 
 class Screen(Protocol):
@@ -123,8 +130,9 @@ def run_shown(
     int
         The exit status; 130 if Ctrl-C, SIGTERM or SIGHUP stopped the run.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    for number in CAUSES:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as by `nohup`
+            signal.signal(number, _interrupt)
     was_locked = is_locked()
     told, events = os.pipe()
     life, lifeline = os.pipe()
@@ -133,32 +141,41 @@ def run_shown(
     child = subprocess.Popen(started, pass_fds=(events, life), start_new_session=True)
     os.close(events)
     os.close(life)
-    remote = False
+    told_by, left = "", ""
     with screen() as shown:
         run = Run(known=_times())
         try:
             for event in _events(told):
                 if event is not None:
-                    remote = remote or event.get("executor") not in (None, "local")
                     shown.show(run.take(event))
                 shown.show(run.read_logs())
                 shown.update(run)
             code = child.wait()
-        except KeyboardInterrupt:
-            shown.show(["Stopping; running jobs save what they have."])
+        except KeyboardInterrupt as stop:
+            told_by = str(stop)
+            jobs = f"the jobs in the queue of {run.where} are cancelled; " if run.cluster else ""
+            shown.show([f"Stopping, told by {told_by}: {jobs}running jobs save what they have."])
             os.close(lifeline)
-            _end(child, STOP_CLUSTER_S if remote else STOP_S)
+            _end(child, STOP_CLUSTER_S if run.cluster else STOP_S)
+            if run.slurm_name:
+                with contextlib.suppress(KeyboardInterrupt):  # a second one
+                    left = " " + in_words(run.slurm_name, jobs_left(run.slurm_name))
             if not was_locked:  # a killed Snakemake leaves its lock
                 unlock()
             code = STOPPED
     if code == STOPPED:
-        print("Stopped. Run the same command to go on.", flush=True)
+        by = f" by {told_by}" if told_by else ""
+        print(f"Stopped{by}.{left} Run the same command to go on.", flush=True)
     elif run.stages or run.nothing_to_do or run.failures:
         lines = [*run.last_lines(code, output=Path(paths.RUN_LOG)), *(last() if code == 0 else ())]
         print(*lines, sep="\n", flush=True)
         with contextlib.suppress(OSError):
             write_json(TIMES, {rule: round(s, 1) for rule, s in run.seconds().items()})
     return code
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(CAUSES[signal.Signals(number)])
 
 
 def _times() -> dict[str, float]:

@@ -77,6 +77,7 @@ def ingest(
     camera_maps: str | Path | None = None,
     clip_at_zero: bool = False,
     reading: Reading = FROM_FILE,
+    tells_progress: bool = True,
 ) -> VolumeRecord:
     """Bring one volume into the workflow.
 
@@ -107,6 +108,8 @@ def ingest(
         Whether negative counts are taken as 0: those of a restored volume that is restored again.
     reading
         Which image of the file, and its axes: the config's `series` and `axes`.
+    tells_progress
+        Whether the log contains the progress within the volume.
 
     Raises
     ------
@@ -164,7 +167,9 @@ def ingest(
     used = set(range(n_times)) if times is None else set(times)
     planes = n_times * n_channels * spatial[0]
     most = SLAB_BYTES // volume.dtype.itemsize
-    with progress(total=planes, what=f"ingest {name}", unit="planes") as bar:
+    with progress(
+        total=planes, what=f"ingest {name}", unit="planes", disable=not tells_progress
+    ) as bar:
         for time, channel, slab in slabs(volume):
             counts = time in used and channel in accumulators
             if target is None and not counts:

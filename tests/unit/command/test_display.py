@@ -1,12 +1,14 @@
 """What `decon3d run` shows of a run, from a made-up stream of events and logs."""
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from decon3d.command.display import STAGE_OF, Run, duration
+from decon3d.command.display import Run, duration
 from decon3d.command.job_messages import JobLog
+from decon3d.command.stages import STAGE_OF
 from decon3d.errors import UserError
 from decon3d.logs import job_log, log, progress
 from support.paths import ROOT
@@ -25,9 +27,9 @@ class Events:
         self.lines += self.run.take({"event": event, "level": level, "message": message, **fields})
 
     def start(self, number, rule, log=None, **names):
-        self.tell(
-            "job_info", jobid=number, rule_name=rule, wildcards=names, log=[log] if log else []
-        )
+        more = {key: names.pop(key) for key in ("output",) if key in names}
+        logs = [log] if log else []
+        self.tell("job_info", jobid=number, rule_name=rule, wildcards=names, log=logs, **more)
 
     def finish(self, number):
         self.tell("job_finished", job_id=number)
@@ -61,8 +63,8 @@ def test_a_stage_has_one_line_with_the_rate_and_time_left(here):
     assert events.run.read_logs() == []
     lines = [events.run.stage_line(stage) for stage in events.run.stages.values()]
     assert [re.sub(" +", " ", line) for line in lines] == [
-        "Volumes 1 of 1 4 s",
-        "Restoration 0 of 3 rl: 25 %, 3.2 Mvoxel/s, 00:27 left",
+        "Volumes 1 of 1 volumes 4 s",
+        "Restoration 0 of 3 jobs rl: 25 %, 3.2 Mvoxel/s, 00:27 left",
     ]
 
 
@@ -71,7 +73,7 @@ def test_the_estimate_counts_running_waiting_and_unknown_jobs(here):
     events.start(1, "restore_part_cpu", log="part.log")
     events.now = 30.0
     assert events.run.left() == (70.0 + 2 * 100.0, ["Training, tuning"])
-    assert "more than 4 min 30 s left; not timed yet: Training" in events.run.total_line()
+    assert "more than 4 min 30 s left; not known yet: Training" in events.run.total_line()
     events.start(2, "train", log="train.log")
     Path("train.log").write_text("10:00:00 I training: 1/4 steps (25 %), 1 steps/s, 00:30 left\n")
     events.now = 50.0
@@ -79,6 +81,111 @@ def test_the_estimate_counts_running_waiting_and_unknown_jobs(here):
     seconds, unknown = events.run.left()
     assert unknown == [] and seconds == pytest.approx((50 + 200 + 60) / (70 / 50))
     assert "about" in events.run.total_line()
+
+
+def shown(events):
+    """The lines of the stages and of the whole run, without columns."""
+    lines = [events.run.stage_line(stage) for stage in events.run.stages.values()]
+    return [re.sub(" +", " ", line) for line in [*lines, events.run.total_line()]]
+
+
+def test_volumes_are_counted_while_one_job_ingests_many(here):
+    events = Events(**{"ingest.d.1_to_50": 1, "ingest.d.51_to_60": 1, "ingest": 1, "measure": 1})
+    events.start(1, "ingest.d.1_to_50", log="a.log")
+    events.start(2, "ingest", log="b.log", dataset="d", volume="large")
+    assert (
+        shown(events)[0] == "Volumes 0 of 61 volumes ingest (d, volumes 1 to 50), 0 s (and 1 more)"
+    )
+    line = "10:00:01 I ingest: 30/50 volumes (60 %), 29.7 volumes/s, 00:01 left\n"
+    Path("a.log").write_text(line)
+    events.run.read_logs()
+    assert shown(events)[0].startswith("Volumes 30 of 61 volumes ingest: 60 %, 29.7 volumes/s")
+    Path("a.log").write_text(line + line.replace("30/50", "50/50").replace("60 %", "100 %"))
+    events.run.read_logs()
+    assert "50 of 61 volumes" in shown(events)[0]
+    events.now = 5.0
+    events.finish(1)
+    events.finish(2)
+    assert shown(events)[0] == "Volumes 51 of 61 volumes waiting"
+    assert events.run.seconds() == {"ingest batch": 0.1, "ingest": 5.0}  # of a volume
+    # 10 volumes of a batch, and `measure`; 2 jobs at once
+    assert events.run.left() == ((10 * 0.1 + 10.0) / 2, [])
+
+
+def test_a_resumed_run_counts_from_what_is_done(here):
+    events = Events(**{"ingest.d.51_to_100": 1, "measure": 1, "report": 1})
+    every = {"ingest.d.1_to_50": 1, "ingest.d.51_to_100": 1, "measure": 1, "psf": 1, "report": 1}
+    events.tell("all_jobs", stats=every)
+    said = "From earlier runs, 50 of 100 volumes are ingested, 2 of 5 jobs are done."
+    assert events.lines == [said]
+    assert shown(events)[0] == "Volumes 50 of 100 volumes waiting"
+    assert shown(events)[-1].startswith("Whole run 1 of 4 jobs")
+
+
+def test_a_group_on_a_cluster_moves_with_its_outputs(here):
+    """Snakemake reports the start and the end of all its jobs at once."""
+    events = Events(ingest=3)
+    events.tell("shown", executor="slurm")
+    events.tell("message", message="SLURM run ID: decon3d_1-2")
+    assert events.run.slurm_name == "decon3d_1-2"
+    Path("2.json").touch()  # of an earlier run
+    for number in range(3):
+        events.start(
+            number, "ingest", log=f"{number}.log", output=[f"{number}.{e}" for e in ("json", "npz")]
+        )
+    events.now = 60.0
+    assert shown(events) == [
+        "Volumes 0 of 3 volumes 3 jobs in the queue, 1 min 0 s",
+        "Whole run 0 of 3 jobs more than 30 s left; not known yet: the queue",
+    ]
+    Path("0.log").write_text("10:00:00 I Host vm\n")
+    events.run.read_logs()
+    events.now = 64.0
+    assert shown(events) == [
+        "Volumes 0 of 3 volumes ingest, 4 s (and 2 more)",
+        "Whole run 0 of 3 jobs about 26 s left",
+    ]
+    Path("0.npz").touch()
+    events.run.read_logs()
+    assert "Volumes 0 of 3" in shown(events)[0]
+    Path("0.json").touch()
+    events.run.read_logs()
+    assert events.run.seconds() == {"ingest": 4.0}  # without the queue
+    assert shown(events)[0] == "Volumes 1 of 3 volumes 2 jobs in the queue, 1 min 4 s"
+    for number in (1, 2):
+        Path(f"{number}.log").write_text("10:00:00 I Host vm\n")
+        Path(f"{number}.npz").touch()
+        os.utime(write(f"{number}.json"), ns=(1, 1))
+    events.run.read_logs()
+    waiting = "done 0 s ago; waiting for SLURM to report it (asked at least every 3 min)"
+    assert shown(events) == [f"Volumes 3 of 3 volumes {waiting}", "Whole run 3 of 3 jobs"]
+    for number in range(3):
+        events.finish(number)
+    assert shown(events)[0] == "Volumes 3 of 3 volumes 1 min 4 s"
+
+
+def write(path):
+    Path(path).write_text("{}")
+    return path
+
+
+def test_no_time_is_shown_for_a_job_that_takes_longer_than_expected(here):
+    events = Events(known={"restore_part_cpu": 10.0}, restore_part_cpu=1, report=1)
+    events.start(1, "restore_part_cpu")
+    events.now = 4.0
+    assert "about 46 s left" in events.run.total_line()
+    events.now = 30.0
+    assert "more than 40 s left; not known yet: Restoration" in events.run.total_line()
+
+
+def test_a_group_that_runs_again_has_not_failed(here):
+    events = Events(ingest=2)
+    for _ in range(2):
+        for number in (1, 2):
+            events.start(number, "ingest")
+        for number in (1, 2):
+            events.tell("job_error", "ERROR", jobid=number, indent=True)
+    assert events.run.failures == 2 and events.run.left() == (0.0, [])
 
 
 def test_a_job_goes_on_after_a_loop(here):
