@@ -24,7 +24,7 @@ VERSIONS = {
     "camera_maps": 1,
     "ingest": 12,
     "statistics": 7,
-    "psf": 9,
+    "psf": 10,
     "phantoms": 7,
     "likeness": 1,
     "pairs": 5,
