@@ -38,7 +38,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 4,
     "consistency": 8,
-    "report": 20,
+    "report": 21,
     "preview": 5,
     "instrument": 1,
 }

@@ -305,7 +305,10 @@ def test_without_simulated_objects_nothing_is_ranked() -> None:
         "Use RL: there are no simulated objects on which to compare the methods."
     )
     alone = advice(measured("light", rl=1.0), methods={"rl": {}})
-    assert alone.sentence == "Use RL: it is the only method tried, and no check on your data found a fault."
+    assert (
+        alone.sentence
+        == "Use RL: it is the only method tried, and no check on your data found a fault."
+    )
 
 
 def test_what_has_no_results_yet_is_named() -> None:
