@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decon3d.errors import ConfigError, UserError
+from decon3d.logs import log
 from decon3d.one_volume import KEY, NAME, restore_volume
 from decon3d.optics import build
 from decon3d.optics.psf import Psf, normalised_psf
@@ -230,11 +231,22 @@ def deconvolve(
     if isinstance(image, np.ma.MaskedArray):
         kept = image.astype(np.result_type(image, np.float32))
         image = np.ma.filled(kept, np.nan)
+    if isinstance(image, str | os.PathLike):
+        raise UserError(
+            f"image: {os.fspath(image)} is a path; use decon3d.restore, or read the file"
+        )
     values = np.asarray(image)
     if values.ndim != 3 or values.dtype.kind not in "iuf" or 0 in values.shape:
+        one = "; of several channels or times, give one, e.g. image[:, 0]" * (values.ndim > 3)
         raise UserError(
             f"image: the array has the shape {values.shape} and the type {values.dtype}; give a "
-            "volume with the axes Z, Y, X, of integers or floating point numbers"
+            f"volume with the axes Z, Y, X, of integers or floating point numbers{one}"
+        )
+    if values.shape[0] > max(values.shape[1:]):
+        log.warning(
+            "image: its first axis (Z) has %d voxels, more than Y and X have; if Z is not the "
+            "first axis, move it there: np.moveaxis(image, -1, 0) if it is the last",
+            values.shape[0],
         )
     psfs = _psfs_of(psf, optics)
     if voxel_size_um is None and isinstance(psf, Psf):
@@ -398,7 +410,9 @@ def _settings(
     """Validate arguments as the config of one dataset with one method."""
     chosen = {"kind": method} if isinstance(method, str) else method
     _check_method(chosen)
-    name = chosen.get("kind", "bundle") if isinstance(chosen, Mapping) else "method"
+    name = str(chosen.get("kind", "bundle")) if isinstance(chosen, Mapping) else "method"
+    if not re.fullmatch(r"[a-z_]+", name):  # no kind, but the config says that best
+        name = "method"
     config = {
         "seed": seed,
         "datasets": {
@@ -410,7 +424,7 @@ def _settings(
                 **dataset,
             }
         },
-        "methods": {str(name): chosen},
+        "methods": {name: chosen},
         "restoration": _given(restoration),
     }
     return load_settings(_plain(config))
@@ -452,9 +466,11 @@ def _own_names(folder: str | None = None) -> Iterator[None]:
 def _psfs_of(psf: Any, optics: Any) -> Callable[[Triple, int], list[Psf]]:
     """Return what makes the PSFs of some channels on a voxel grid."""
     if (psf is None) == (optics is None):
-        raise UserError("give exactly one of `psf` and `optics`")
+        raise UserError("give exactly one of `psf` and `optics`, e.g. psf=decon3d.make_psf(…)")
     what = "psf" if optics is None else "optics"
     given = psf if optics is None else optics
+    if isinstance(given, str | os.PathLike):
+        raise UserError(f"{what}: {os.fspath(given)} is a path; give an array{_FROM_FILE}")
     several = list(given) if isinstance(given, list | tuple) else [given]
 
     def make(size: Triple, count: int) -> list[Psf]:

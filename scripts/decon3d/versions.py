@@ -24,7 +24,7 @@ VERSIONS = {
     "camera_maps": 1,
     "ingest": 12,
     "statistics": 7,
-    "psf": 9,
+    "psf": 10,
     "phantoms": 7,
     "likeness": 1,
     "pairs": 5,
@@ -38,7 +38,7 @@ VERSIONS = {
     "noise": 4,
     "psf_fit": 4,
     "consistency": 8,
-    "report": 20,
+    "report": 21,
     "preview": 5,
     "instrument": 1,
 }

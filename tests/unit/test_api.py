@@ -143,6 +143,8 @@ WRONG = {
     "exactly one of `psf` and `optics`": {"psf": None},
     "method.iterations: must be": {"method": {"kind": "rl", "iterations": 0}},
     "unknown method kind 'magic'": {"method": "magic"},
+    "unknown method kind 'total variation'": {"method": "total variation"},
+    "unknown method kind 'RL'.*did you mean rl": {"method": "RL"},
     "method rln: this network is not trained": {"method": "rln"},
     "camera.gain: must be greater than 0": {"camera": {"gain": -1}},
     "method.bundle: the folder nowhere does not exist": {"method": {"bundle": "nowhere"}},
@@ -167,7 +169,9 @@ WRONG = {
         "method": {"rl": {"iterations": 3}}
     },
     "has no `kind`; give e.g. {'kind': 'rl', 'iterations': 4}": {"method": {"iterations": 4}},
-    "^psf: a.tif is a path; give an array, or let": {"psf": "a.tif", "voxel_size_um": SIZE},
+    "^psf: a.tif is a path; give an array, or let": {"psf": "a.tif"},
+    "^image: a.tif is a path; use decon3d.restore": {"image": "a.tif"},
+    r"give one, e.g. image\[:, 0\]": {"image": np.ones((12, 2, 40, 40))},
     "^image holds one plane": {"image": np.ones((1, 12, 12))},
     "^image: no volume holds data": {"image": np.full((4, 12, 12), np.nan)},
     "voxel_size_um is missing": {"psf": np.ones((3, 3, 3))},
@@ -183,6 +187,13 @@ def test_a_wrong_argument_is_one_line_that_names_it(psf, image, message):
     with pytest.raises(UserError, match=message) as found:
         decon3d.deconvolve(given.pop("image"), **given)
     assert "\n" not in str(found.value) and "datasets." not in str(found.value)
+
+
+def test_a_volume_deeper_than_wide_may_have_other_axes(psf, image, caplog):
+    for volume, said in ((image, False), (np.moveaxis(image, 0, -1), True)):
+        caplog.clear()
+        decon3d.deconvolve(volume, psf=psf, method=FEW, camera=CAMERA)
+        assert ("np.moveaxis" in caplog.text) == said
 
 
 def test_a_psf_may_have_axes_of_one_voxel(image):

@@ -35,7 +35,7 @@ class Companion:
     voxel_size_um: Triple
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Psf:
     """A point spread function on the image's voxel grid.
 
@@ -73,6 +73,12 @@ class Psf:
             raise ValueError("the PSF contains NaN, infinite or negative values")
         if abs(float(data.sum(dtype=np.float64)) - 1) > 1e-4:
             raise ValueError(f"the PSF sums to {data.sum(dtype=np.float64):g}, not to 1")
+
+    def __repr__(self) -> str:
+        shape, size = (
+            " × ".join(f"{v:g}" for v in each) for each in (self.data.shape, self.voxel_size_um)
+        )
+        return f"<Psf: {shape} voxels (Z, Y, X) of {size} µm; the array is .data>"
 
 
 def normalised_psf(data: Floats, voxel_size_um: Triple, record: dict[str, Any]) -> Psf:

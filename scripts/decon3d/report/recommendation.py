@@ -426,7 +426,8 @@ class _Channel:
         name = method_label(chosen) + (f", {self.labels[chosen]}" if self.labels[chosen] else "")
         passed = ", and it passed all checks on your data" if _limited(checks[chosen]) else ""
         if len(self.methods) == 1:
-            only = "the only method with results" if self.missing else "the only method"
+            only = "the only method with results" if self.missing else "the only method tried"
+            passed = ", and no check on your data found a fault" if passed else ""
             return chosen, f"Use {name}: it is {only}{passed}."
         if first != start:
             return chosen, f"Use {name}: {self._excluded(start, first, chosen, ahead, where)}."

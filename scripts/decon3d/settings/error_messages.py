@@ -96,7 +96,7 @@ def _close(given: Any, words: list[str]) -> str:
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Suggest the known word closest to a wrong one; empty if none is close."""
-    close = difflib.get_close_matches(given, list(known), n=1)
+    close = difflib.get_close_matches(given.lower(), list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

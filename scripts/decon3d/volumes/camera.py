@@ -198,7 +198,7 @@ def resolve_camera(configured: CameraSection, measured: CameraRecord | None) -> 
         unit = "photon" if read == 1 else "photons"
         assumed.append(
             "camera.offset and camera.read_noise cannot be separated without dark frames; assumed "
-            f"a read noise of {read:.2g} {unit} and so an offset of {dark + gain * read**2:.5g} "
+            f"a read noise of {read:.2g} {unit} and so an offset of {dark + gain * read**2:.0f} "
             "counts"
         )
     offset = dark + gain * read**2

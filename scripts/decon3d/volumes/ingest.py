@@ -249,7 +249,11 @@ def _tell(where: str, counted: Counted) -> None:
         share = counted.filled / (counted.filled + counted.histogram.counts.sum())
         log.info("%s: %.2g %% of the voxels are fill (%g)", where, 100 * share, counted.fill)
     if counted.not_finite:
-        log.warning("%s: %d voxels are NaN or infinite and have no data", where, counted.not_finite)
+        log.warning(
+            "%s: %d voxel(s) are NaN or infinite and have no data; they are NaN in the result, too",
+            where,
+            counted.not_finite,
+        )
     if counted.saturated:
         log.warning("%s: %d voxels are saturated", where, counted.saturated)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, gaussian_filter, uniform_filter
+from scipy.signal import fftconvolve
 
 from decon3d import settings
 from decon3d.classical.kinds.rl import Rl
@@ -278,7 +279,7 @@ def test_the_back_projector_leaves_an_empty_stack_calm(modality):
     above = restored(image.astype(np.float32), METHODS["back projector"], CAMERA, psf=psf)[0] - 106
     print(above.min(), above.max(), above.mean())
     assert above.max() < 3 * image.std() and above.min() > -image.std()
-    assert above.mean() == pytest.approx(image.mean() - 106, abs=0.15)
+    assert above.mean() == pytest.approx(image.mean() - 106, abs=0.2)
 
 
 def test_a_widefield_specimen_leaves_no_shell_at_the_faces():
@@ -295,9 +296,29 @@ def test_a_widefield_specimen_leaves_no_shell_at_the_faces():
         print(specks, truth.max(), above[faces].mean(), light, psnr(above[near], truth[near]))
         assert specks < brightest and abs(above[faces].mean()) < 0.5
         assert above.min() > -2.3  # -4, before
-        assert above.sum() == pytest.approx((image - 104).sum(), rel=0.05)
-        assert light == pytest.approx(1, abs=0.04)  # 0.57 of it in the image
+        assert above.sum() == pytest.approx(truth.sum(), rel=0.05)  # the image has 0.83 of it
+        assert light == pytest.approx(1, abs=0.07)
         assert psnr(above[near], truth[near]) > quality
+
+
+def test_the_cone_of_a_widefield_specimen_is_gathered():
+    """The image comes from a PSF that reaches through the whole stack; ours is computed as usual."""
+    voxel, edge = (0.4, 0.15, 0.15), (24, 64, 64)
+    optics = Optics(modality="widefield", numerical_aperture=1.3, immersion_index=1.515)
+    given = {"optics": optics, "emission_um": 0.525, "voxel_size_um": voxel}
+    ours = normalised_psf(theoretical_psf(**given), voxel, {})
+    far = theoretical_psf(**given, shape=tuple(2 * n - 1 for n in edge))
+    z, y, x = np.indices(edge) - np.reshape(edge, (3, 1, 1, 1)) / 2 + 0.5
+    truth = np.where((z / 7) ** 2 + (y / 20) ** 2 + (x / 20) ** 2 < 1, 100.0, 0)
+    light = np.maximum(fftconvolve(truth, far, mode="same"), 0)
+    scale = 1000 / light.max()
+    image = 100 + np.random.default_rng(1).poisson(scale * light)
+    camera = Camera(offset=100, gain=1, read_noise=0)
+    above = restored(image.astype(np.float32), Rl(kind="rl", iterations=30), camera, psf=ours)
+    above = above[0] - 100
+    assert light[0].mean() > 0.6 * light[12].mean()
+    assert above[0].mean() < 0.02 * above[12].mean()  # 0.06 with half as many planes
+    assert above.sum() > 0.6 * scale * truth.sum()  # 0.44; the image has 0.47
 
 
 def test_objects_at_a_face_keep_their_light():

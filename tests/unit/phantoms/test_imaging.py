@@ -146,7 +146,7 @@ def test_light_from_beyond_the_margin_of_a_widefield_image_is_an_even_haze(seed)
     cut = tuple(slice(m - n // 2, -(m - n // 2)) for m, n in zip(around, psf.shape, strict=True))
     kept = blur(structure[cut], psf=psf.astype(np.float32))
     haze = image - kept
-    assert 0.5 * kept.mean() < haze.mean() < 1.5 * kept.mean()  # much light is missing …
+    assert 0.5 * kept.mean() < haze.mean() < 2 * kept.mean()  # much light is missing …
     assert haze.std() < 0.3 * kept.std()  # … but it has little structure: a background
 
 

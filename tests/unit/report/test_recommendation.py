@@ -305,7 +305,10 @@ def test_without_simulated_objects_nothing_is_ranked() -> None:
         "Use RL: there are no simulated objects on which to compare the methods."
     )
     alone = advice(measured("light", rl=1.0), methods={"rl": {}})
-    assert alone.sentence == "Use RL: it is the only method, and it passed all checks on your data."
+    assert (
+        alone.sentence
+        == "Use RL: it is the only method tried, and no check on your data found a fault."
+    )
 
 
 def test_what_has_no_results_yet_is_named() -> None:
@@ -313,7 +316,7 @@ def test_what_has_no_results_yet_is_named() -> None:
     light, every = measured("light", rl=1.0), METHODS
     missing = "RLTV and RLN have no results yet."
     assert advice(light, methods=every).sentence == (
-        "Use RL: it is the only method with results, and it passed all checks on your data. "
+        "Use RL: it is the only method with results, and no check on your data found a fault. "
         + missing
     )
     simulated = table({"rl": list(BASE)})
@@ -321,7 +324,7 @@ def test_what_has_no_results_yet_is_named() -> None:
         "Use RL: it is the only method with results. RL was not checked on your data. " + missing
     )
     assert advice(simulated, methods={"rl": {}}).sentence == (
-        "Use RL: it is the only method. RL was not checked on your data."
+        "Use RL: it is the only method tried. RL was not checked on your data."
     )
     found = advice(AHEAD, light, methods=every).sentence  # RLTV was not restored, only tested
     assert found.startswith(

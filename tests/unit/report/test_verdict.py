@@ -98,7 +98,10 @@ def test_the_recommended_method_is_compared_not_the_reference() -> None:
 def test_without_truth_the_page_says_what_was_measured_and_what_to_run() -> None:
     there = light(rl=1.0)
     text = better(there, photons(input=1.4, rl=1.1))
-    assert text.startswith("On your data, RL predicts held-out photons better than the raw volume.")
+    assert text.startswith(
+        "On your data, RL predicts held-out photons better than the raw volume ("
+    )
+    assert "(misfit 1.10 after 1.40; noise alone gives about 1)" in text
     assert text.endswith(ADD)
     text = better(there, photons(input=1.1, rl=1.4))
     assert text.startswith("On your data, RL does not clearly predict held-out photons better")
@@ -197,4 +200,4 @@ def test_the_table_of_checks_shows_what_was_measured_for_the_reference() -> None
     assert found.result("rl") == "passed"
     alone, _ = advice(shares[shares["method"] == "rl"])
     assert alone.cell("rl", "consistency") == "0.15 %" and alone.result("rl") == "not checked"
-    assert alone.sentence == "Use RL: it is the only method. RL was not checked on your data."
+    assert alone.sentence == "Use RL: it is the only method tried. RL was not checked on your data."
