@@ -146,7 +146,7 @@ def preview(
         profile=profile,
         arguments=["preview", *context.args],
         verbose=verbose,
-        last=lambda: price_lines(config),
+        last=price_lines,
     )
 
 

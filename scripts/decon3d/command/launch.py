@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from decon3d.errors import UserError, reading
+from decon3d.errors import UserError, reading, reason
 
 USER_PROFILES = ("~/.config/snakemake", "/etc/xdg/snakemake")
 """Folders in which Snakemake looks for profiles, besides the working directory."""
@@ -111,9 +111,12 @@ def run_workflow(
     profile: str,
     arguments: Sequence[str] = (),
     verbose: bool = False,
-    last: Callable[[], Iterable[str]] = tuple,
+    last: Callable[[str], Iterable[str]] = lambda config: (),
 ) -> NoReturn:
     """Run Snakemake, show the run, and end with its exit status.
+
+    With Snakemake's option `--directory`, this process changes into that folder, which holds the
+    results and the logs.
 
     Parameters
     ----------
@@ -122,7 +125,7 @@ def run_workflow(
     verbose
         Replace this process by Snakemake, which shows all messages.
     last
-        Makes the last lines of a run without errors.
+        Makes the last lines of a run without errors, given the path of the config.
 
     Raises
     ------
@@ -138,13 +141,42 @@ def run_workflow(
             "leave the option out, or run the workflow from a clone"
         )
     read_config(config)
+    folder, arguments = _working_directory(arguments)
+    if folder is not None:
+        config, profile = Path(config).absolute(), os.path.abspath(find_profile(profile))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            os.chdir(folder)
+        except OSError as error:
+            raise UserError(f"--directory: {folder}: {reason(error)}; choose another") from None
+        print(f"Working directory of this run: {Path.cwd()}", flush=True)
     given = snakemake_arguments(config, profile=profile, arguments=arguments)
     if verbose:
         # -P: nothing in the working directory takes the place of a module.
         os.execv(sys.executable, [sys.executable, "-P", "-m", "snakemake", *given])
     from decon3d.command.supervise import run_shown
 
-    sys.exit(run_shown(workflow_folder() / "scripts" / "run_snakemake.py", given, last=last))
+    sys.exit(
+        run_shown(
+            workflow_folder() / "scripts" / "run_snakemake.py",
+            given,
+            last=lambda: last(str(config)),
+        )
+    )
+
+
+def _working_directory(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Take Snakemake's option `--directory` out of the arguments."""
+    kept, folder, rest = [], None, iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name not in ("--directory", "-d"):
+            kept.append(argument)
+        elif given := value if equals else next(rest, ""):
+            folder = Path(given)
+        else:
+            raise UserError(f"{name}: no folder follows; give {name} FOLDER")
+    return folder, kept
 
 
 def verify_results(folder: str) -> NoReturn:

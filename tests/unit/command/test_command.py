@@ -144,6 +144,27 @@ def test_a_profile_of_the_working_directory_comes_before_the_own_ones(tmp_path, 
         assert launch.find_profile("slurm") == folder
 
 
+@pytest.mark.parametrize("option", [["--directory", "far/away"], ["--directory=far/away"]])
+def test_a_run_elsewhere_works_there_with_this_config_and_profile(tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text("datasets: {}")
+    Path("mine").mkdir()
+    Path("mine/config.yaml").write_text("cores: 1\n")
+    given = []
+    monkeypatch.setattr(launch.os, "execv", lambda program, command: given.extend(command))
+    monkeypatch.setattr("decon3d.command.supervise.run_shown", lambda *a, **k: 0)
+    with pytest.raises(SystemExit):
+        launch.run_workflow("c.yaml", profile="mine", arguments=["all", *option], verbose=True)
+    assert Path.cwd() == tmp_path / "far" / "away"
+    assert given[given.index("--configfile") + 1] == str(tmp_path / "c.yaml")
+    assert given[given.index("--profile") + 1] == str(tmp_path / "mine")
+    assert not any("--directory" in argument for argument in given) and "all" in given
+    with pytest.raises(UserError, match="--directory: no folder follows"):
+        launch.run_workflow(
+            given[given.index("--configfile") + 1], profile="local", arguments=["--directory"]
+        )
+
+
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """Results of a dataset, with a file of the user's in between."""
