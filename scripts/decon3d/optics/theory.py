@@ -30,7 +30,7 @@ BESIDE_MEASURED = 1.75
 microscope's measured PSF, so that counts are right to 1 %. A widefield PSF's light per plane does
 not fall, so no factor helps there."""
 FLOOR = 1e-4
-"""Share of the peak below which a widefield PSF's axis ends. A measured one ends in noise sooner."""
+"""Share of the peak at which a widefield PSF's axis ends. A measured one ends in noise sooner."""
 CROP_RULE = (
     "axially to the last plane with an on-axis value ≥ {floor:g} of the peak, at most {axial:g} "
     "axial FWHM from the centre; laterally {energy:g} of the energy may lie outside, at most "
