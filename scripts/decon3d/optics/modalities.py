@@ -55,7 +55,7 @@ class Modality:
 
 MODALITIES: dict[str, Modality] = {
     "widefield": Modality(
-        label="widefield", excitation="even", bead_reach=4.0, axial_bound=18.0, lateral_bound=24.0
+        label="widefield", excitation="even", bead_reach=4.0, axial_bound=18.0, lateral_bound=20.0
     ),
     "confocal": Modality(label="confocal", excitation="one_photon"),
     "two_photon": Modality(label="two-photon", excitation="two_photon", axial_bound=5.0),
