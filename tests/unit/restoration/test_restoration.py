@@ -91,7 +91,7 @@ def test_any_tiling_gives_the_same_volume(machine, memory_gb):
 
 
 def test_little_memory_that_costs_much_time_is_told(machine, caplog, monkeypatch):
-    monkeypatch.setattr(plan_module, "MOST_WORK", 1.5)
+    monkeypatch.setattr(plan_module, "MOST_WORK", 1.01)
     for memory_gb, told in ((1, False), (4e-5, True)):
         caplog.clear()
         machine.plan(state=LOCAL, memory_gb=memory_gb)
