@@ -24,7 +24,7 @@ VERSIONS = {
     "camera_maps": 1,
     "ingest": 12,
     "statistics": 7,
-    "psf": 10,
+    "psf": 11,
     "phantoms": 7,
     "likeness": 1,
     "pairs": 5,

@@ -153,10 +153,10 @@ def core_centroid(data: Floats) -> Triple:
     return triple(a + c / _FINE - 1 for a, c in zip(start, found, strict=True))
 
 
-def crop_box(data: Floats) -> tuple[slice, slice, slice]:
+def crop_box(data: Floats, *, floor: float = AXIAL_FLOOR) -> tuple[slice, slice, slice]:
     """Find the part of a centred PSF that is worth keeping: the crop rule.
 
-    Axially: up to the last plane whose on-axis value is at least `AXIAL_FLOOR` of the peak (the
+    Axially: up to the last plane whose on-axis value is at least `floor` of the peak (the
     energy of a widefield plane does not fall with z, so it cannot be the criterion). Laterally:
     the smallest rectangle that leaves less than `LATERAL_ENERGY` of the energy outside.
 
@@ -164,6 +164,8 @@ def crop_box(data: Floats) -> tuple[slice, slice, slice]:
     ----------
     data
         Axes Z Y X, odd sizes, centred on the middle voxel.
+    floor
+        Share of the peak.
 
     Returns
     -------
@@ -173,7 +175,7 @@ def crop_box(data: Floats) -> tuple[slice, slice, slice]:
     volume = np.asarray(data, np.float64)
     middle = [n // 2 for n in volume.shape]
     on_axis = volume[:, middle[1], middle[2]]
-    offsets = np.abs(np.flatnonzero(on_axis >= AXIAL_FLOOR * on_axis.max()) - middle[0])
+    offsets = np.abs(np.flatnonzero(on_axis >= floor * on_axis.max()) - middle[0])
     half = [int(offsets.max()), 0, 0]
     kept = volume[middle[0] - half[0] : middle[0] + half[0] + 1]
     for axis in (1, 2):

@@ -16,7 +16,6 @@ from decon3d.optics.diffraction import RADIAL_STEPS
 from decon3d.optics.focus import Focus, find_focus, locate_focus, strehl_ratio
 from decon3d.optics.microscope import Microscope
 from decon3d.optics.resampling import (
-    AXIAL_FLOOR,
     LATERAL_ENERGY,
     OUTSIDE,
     check_grid,
@@ -30,6 +29,8 @@ BESIDE_MEASURED = 1.75
 """Factor on the bounds of the support (`modalities`) where theory continues a sectioning
 microscope's measured PSF, so that counts are right to 1 %. A widefield PSF's light per plane does
 not fall, so no factor helps there."""
+FLOOR = 1e-4
+"""Share of the peak at which a widefield PSF's axis ends. A measured one ends in noise sooner."""
 CROP_RULE = (
     "axially to the last plane with an on-axis value ≥ {floor:g} of the peak, at most {axial:g} "
     "axial FWHM from the centre; laterally {energy:g} of the energy may lie outside, at most "
@@ -137,11 +138,11 @@ def describe_theory(
     if shape:
         cropped, rule = data, "given shape"
     elif not optics.kind.sectioning:
-        cropped, rule = data[crop_box(data)], CROP_RULE
+        cropped, rule = data[crop_box(data, floor=FLOOR)], CROP_RULE
     else:
         cropped, rule = data[energy_box(data)], SECTION_RULE
     energy = LATERAL_ENERGY if rule is CROP_RULE else OUTSIDE
-    rule = rule.format(floor=AXIAL_FLOOR, axial=axial, energy=energy, lateral=lateral)
+    rule = rule.format(floor=FLOOR, axial=axial, energy=energy, lateral=lateral)
     support = {"rule": rule, "bounds": list(bounds), "energy_kept": cropped.sum() / data.sum()}
     if not optics.kind.focused:  # of all the light in a plane, also beyond the bounds
         planes = cropped.sum(axis=(1, 2)) / voxel_size_um[0]

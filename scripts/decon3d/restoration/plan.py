@@ -27,6 +27,9 @@ from decon3d.versions import VERSIONS
 from decon3d.volumes.manifest import Layout
 from decon3d.volumes.volume_record import VolumeRecord
 
+MOST_WORK = 6.0
+"""Voxels computed per voxel of the volumes above which the log recommends more memory."""
+
 
 @dataclass(frozen=True)
 class VolumePlan:
@@ -277,6 +280,17 @@ def make_plan(
     for volume in volumes:
         volume.output.create()
     _write(plan, path, block_mb=round(1000 * restoration.memory_gb))
+    read = [padded_voxels(v.block, v.shape, halo=halo, mirror=False) for v in volumes]
+    work = sum(n * v.output.items for n, v in zip(read, volumes, strict=True))
+    ratio = work / sum(prod(v.output.shape) for v in volumes)
+    if ratio > MOST_WORK:
+        log.warning(
+            "restoration.memory_gb: %g: the blocks of %s have, with their halos, %.0f times the "
+            "voxels of the volumes; with more memory (or fewer parts), the restoration is faster",
+            restoration.memory_gb,
+            method,
+            ratio,
+        )
     return plan
 
 

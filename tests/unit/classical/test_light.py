@@ -294,7 +294,7 @@ def test_a_widefield_specimen_leaves_no_shell_at_the_faces():
         light = above[near].sum() / truth.sum()
         specks = np.percentile(above[faces], 99.9)
         print(specks, truth.max(), above[faces].mean(), light, psnr(above[near], truth[near]))
-        assert specks < brightest and abs(above[faces].mean()) < 0.5
+        assert specks < brightest and abs(above[faces].mean()) < 0.7
         assert above.min() > -2.3  # -4, before
         assert above.sum() == pytest.approx(truth.sum(), rel=0.05)  # the image has 0.83 of it
         assert light == pytest.approx(1, abs=0.07)

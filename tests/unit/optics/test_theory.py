@@ -185,7 +185,7 @@ def test_support_follows_the_crop_rule():
     widefield, wide = describe_theory(
         optics=optics(), emission_um=0.525, voxel_size_um=(0.2, 0.1, 0.1)
     )
-    assert 2 * 6 * 0.52 / 0.2 + 3 < widefield.shape[0] <= 2 * 12 * 0.52 / 0.2 + 3
+    assert 2 * 6 * 0.52 / 0.2 + 3 < widefield.shape[0] <= 2 * 18 * 0.52 / 0.2 + 3
     assert 0.97 < wide["support"]["focal_plane_energy_kept"] < 1
     assert 0 < wide["support"]["edge_plane_energy_kept"] < 0.9
     assert record["support"]["light_kept"] == pytest.approx(0.959, abs=0.002)

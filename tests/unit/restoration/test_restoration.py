@@ -14,6 +14,7 @@ from scipy.ndimage import uniform_filter
 
 from decon3d.blocks import run as run_module
 from decon3d.errors import UserError
+from decon3d.restoration import plan as plan_module
 from decon3d.restoration.arrays import restore_array
 from decon3d.restoration.finish import seam_index
 from decon3d.restoration.restorers import State
@@ -87,6 +88,16 @@ def test_any_tiling_gives_the_same_volume(machine, memory_gb):
     result = zarr.open_array(str(machine.folder / "v.out" / "0"))[0, 0]
     whole = uniform_filter(TCZYX[0, 2].astype(np.float32), 5, mode="reflect")
     assert np.allclose(result, whole, rtol=1e-6)
+
+
+def test_little_memory_that_costs_much_time_is_told(machine, caplog, monkeypatch):
+    monkeypatch.setattr(plan_module, "MOST_WORK", 1.01)
+    for memory_gb, told in ((1, False), (4e-5, True)):
+        caplog.clear()
+        machine.plan(state=LOCAL, memory_gb=memory_gb)
+        assert (
+            "with more memory (or fewer parts), the restoration is faster" in caplog.text
+        ) == told
 
 
 def test_restore_array_is_the_same_whole_and_tiled():
