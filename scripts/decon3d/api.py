@@ -469,9 +469,11 @@ def _psfs_of(psf: Any, optics: Any) -> Callable[[Triple, int], list[Psf]]:
         raise UserError("give exactly one of `psf` and `optics`, e.g. psf=decon3d.make_psf(…)")
     what = "psf" if optics is None else "optics"
     given = psf if optics is None else optics
-    if isinstance(given, str | os.PathLike):
-        raise UserError(f"{what}: {os.fspath(given)} is a path; give an array{_FROM_FILE}")
     several = list(given) if isinstance(given, list | tuple) else [given]
+    for one in several:
+        if isinstance(one, str | os.PathLike):
+            usable = f"an array{_FROM_FILE}" if what == "psf" else "the arguments of make_psf"
+            raise UserError(f"{what}: {os.fspath(one)} is a path; give {usable}")
 
     def make(size: Triple, count: int) -> list[Psf]:
         if len(several) != count:
@@ -501,8 +503,6 @@ def _on_grid(psf: Psf | ArrayLike, size: Triple) -> Psf:
                 f"{in_words(size)}; make the PSF for the voxel size of the image"
             )
         return psf
-    if isinstance(psf, str | os.PathLike):
-        raise UserError(f"psf: {os.fspath(psf)} is a path; give an array{_FROM_FILE}")
     data = np.asarray(psf)
     usable = data.ndim == 3 and data.dtype.kind in "iuf" and all(n % 2 for n in data.shape)
     if not usable or not np.isfinite(data).all() or data.min() < 0 or not data.any():

@@ -170,6 +170,12 @@ WRONG = {
     },
     "has no `kind`; give e.g. {'kind': 'rl', 'iterations': 4}": {"method": {"iterations": 4}},
     "^psf: a.tif is a path; give an array, or let": {"psf": "a.tif"},
+    "^psf: b.tif is a path; give an array, or let": {"psf": ["b.tif"], "voxel_size_um": SIZE},
+    "^optics: a.yaml is a path; give the arguments of make_psf": {
+        "psf": None,
+        "optics": "a.yaml",
+        "voxel_size_um": SIZE,
+    },
     "^image: a.tif is a path; use decon3d.restore": {"image": "a.tif"},
     r"give one, e.g. image\[:, 0\]": {"image": np.ones((12, 2, 40, 40))},
     "^image holds one plane": {"image": np.ones((1, 12, 12))},

@@ -40,7 +40,7 @@ NOTES = {
     "gain": "counts per photon",
     "read_noise": "photons",
     "methods": "to compare methods, remove a #; `decon3d preview` shows the cost",
-    "parts": "jobs per dataset and method; on a cluster, e.g. the number of nodes",
+    "parts": "jobs per dataset and method; on a cluster, e.g. a quarter of the cores",
     "memory_gb": "memory of a block, per job",
 }
 """Comments behind keys."""

@@ -156,13 +156,8 @@ def run_workflow(
         os.execv(sys.executable, [sys.executable, "-P", "-m", "snakemake", *given])
     from decon3d.command.supervise import run_shown
 
-    sys.exit(
-        run_shown(
-            workflow_folder() / "scripts" / "run_snakemake.py",
-            given,
-            last=lambda: last(str(config)),
-        )
-    )
+    script = workflow_folder() / "scripts" / "run_snakemake.py"
+    sys.exit(run_shown(script, given, last=lambda: last(str(config))))
 
 
 def _working_directory(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:

@@ -424,11 +424,12 @@ class _Channel:
             higher = _higher("its", raw, method_label(chosen), where)
             return INPUT, f"Use the raw volume: {higher}."
         name = method_label(chosen) + (f", {self.labels[chosen]}" if self.labels[chosen] else "")
-        passed = ", and it passed all checks on your data" if _limited(checks[chosen]) else ""
+        checked = _limited(checks[chosen])
         if len(self.methods) == 1:
             only = "the only method with results" if self.missing else "the only method tried"
-            passed = ", and no check on your data found a fault" if passed else ""
-            return chosen, f"Use {name}: it is {only}{passed}."
+            clean = ", and no check on your data found a fault" if checked else ""
+            return chosen, f"Use {name}: it is {only}{clean}."
+        passed = ", and it passed all checks on your data" if checked else ""
         if first != start:
             return chosen, f"Use {name}: {self._excluded(start, first, chosen, ahead, where)}."
         if chosen != start:

@@ -12,7 +12,7 @@ class Restoration(Section):
 
     parts: PositiveInt = 1
     """Number of independent jobs that restore a dataset by one method. Each restores a share of the
-    volumes, one after the other; on a cluster, e.g. the number of nodes."""
+    volumes, one after the other; on a cluster, e.g. a quarter of the cores."""
     memory_gb: PositiveFloat = 2.0
     """Memory that one job may use for its block, in GB."""
     engine: Literal["auto", "tensorflow", "openvino"] = "auto"
